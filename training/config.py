@@ -1,0 +1,64 @@
+"""What decides a training run: the hyperparameters, as the user writes them and as SageMaker passes them."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Recipe = Literal["scratch", "probe", "finetune"]
+Optimizer = Literal["adamw", "sgd"]
+Augmentation = Literal["none", "light", "photo"]
+
+CODE_VERSION = "1"
+"""Version of the training code: part of every job's name. Raise it when a change to this
+package changes what a training job produces from the same data and configuration."""
+
+
+class Hyperparameters(BaseModel):
+    """The hyperparameters of one training job.
+
+    SageMaker passes hyperparameters as strings (at most 100, 2,500 characters each:
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_TrainingJobDefinition.html);
+    ``to_strings`` and ``from_strings`` are the two directions.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    recipe: Recipe = Field(
+        "probe",
+        description="scratch: a small net, no weights; probe: frozen pretrained features and "
+        "multinomial logistic regression; finetune: all layers of a pretrained net.",
+    )
+    architecture: str = Field(
+        "mobilenet_v2",
+        description="A torchvision classification architecture, for probe and finetune "
+        "(scratch always uses a small net of its own).",
+    )
+    weights: Literal["imagenet", "none"] = Field(
+        "imagenet", description="imagenet: pretrained; none: random, needs no download."
+    )
+    optimizer: Optimizer = "adamw"
+    learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate (finetune, scratch).")
+    weight_decay: float = Field(1e-2, ge=0)
+    batch_size: int = Field(64, ge=1, le=65536)
+    epochs: int = Field(12, ge=1, le=10_000, description="Epochs (finetune, scratch).")
+    image_size: int = Field(160, ge=8, le=1024, description="Side of the square the model sees, in pixels.")
+    augmentation: Augmentation = Field(
+        "light",
+        description="none; light: small shifts and scales; photo: random crops, flips, colour.",
+    )
+    precision: Literal["auto", "32", "bf16"] = Field(
+        "auto", description="auto: bfloat16 where the hardware gains from it."
+    )
+    seed: int = Field(0, ge=0, le=2**31 - 1)
+
+    def to_strings(self) -> dict[str, str]:
+        """Every hyperparameter as a JSON literal, as a SageMaker job wants them."""
+        return {key: json.dumps(value) for key, value in self.model_dump().items()}
+
+    @classmethod
+    def from_strings(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of ``to_strings``; keys that are not hyperparameters are ignored."""
+        known = {key: json.loads(values[key]) for key in cls.model_fields if key in values}
+        return cls.model_validate(known)
