@@ -1,0 +1,78 @@
+"""What a user decides about the line: the bounds of the gates, the splits, what may come in."""
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class IngestionPolicy(BaseModel):
+    """What an arriving file may be."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_pixels: int = Field(
+        100_000_000, ge=1, description="Images with more pixels than this are rejected unread."
+    )
+    max_file_mb: float = Field(100.0, gt=0, description="Bigger files are rejected unread (MB).")
+    max_unreadable_share: float = Field(
+        0.2, ge=0, le=1, description="images_readable fails above this share of rejected images."
+    )
+
+
+class SplitPolicy(BaseModel):
+    """How images are dealt to the splits. Changing it re-deals nothing that is already dealt."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    train: float = Field(0.7, gt=0, lt=1)
+    val: float = Field(0.15, gt=0, lt=1)
+    test: float = Field(0.15, gt=0, lt=1)
+    near_duplicate_distance: int = Field(
+        4,
+        ge=0,
+        le=15,
+        description="Images whose 64-bit perceptual hashes differ in at most this many bits "
+        "are near-duplicates and share a split.",
+    )
+
+    @model_validator(mode="after")
+    def _shares_add_up(self) -> Self:
+        total = self.train + self.val + self.test
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"split.train + split.val + split.test is {total:g}; it must be 1")
+        return self
+
+
+class GatePolicy(BaseModel):
+    """The bounds of the blocking checks."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    min_train_images_per_class: int = Field(5, ge=1)
+    min_test_images_per_class: int = Field(1, ge=1)
+    max_unknown_label_share: float = Field(
+        0.05, ge=0, le=1, description="labels_known fails above this share of unusable labels."
+    )
+    champion_tolerance: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="beats_champion: the candidate's macro-F1 may fall this far below the champion's.",
+    )
+    slice_tolerance: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="no_slice_regression: no class may lose more recall than this and than chance explains.",
+    )
+    max_calibration_error: float = Field(
+        0.1, ge=0, le=1, description="calibration_within_bound: expected calibration error."
+    )
+    max_export_difference: float = Field(
+        1e-3,
+        gt=0,
+        description="export_matches_training: largest difference of a probability, ONNX against torch.",
+    )
+    max_staging_latency_ms: float = Field(
+        1000.0, gt=0, description="staging_latency_within_budget: 95th percentile of one image."
+    )
