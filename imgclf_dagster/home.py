@@ -1,0 +1,148 @@
+"""The home folder: what is written on first use, and the store that lies in it."""
+
+import os
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from imgclf_dagster.settings import Settings, SettingsError, settings_file
+from resources.object_store import ObjectStore
+
+DAGSTER_YAML = """\
+# Written by imgclf; yours to change.
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+run_monitoring:
+  enabled: true
+concurrency:
+  runs:
+    max_concurrent_runs: 2
+  pools:
+    granularity: run
+    default_limit: 1
+"""
+
+TELEMETRY_OFF = {
+    "DAGSTER_DISABLE_TELEMETRY": "yes",
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "1",
+    "PL_DISABLE_TELEMETRY": "1",
+    "HF_HUB_OFFLINE": "1",
+}
+"""Variables that silence every library we start; none of them is needed to run offline."""
+
+
+def open_store(settings: Settings) -> ObjectStore:
+    """The object store of the profile."""
+    if settings.profile == "aws":
+        raise SettingsError(
+            "profile aws is not available in this version; set profile = "
+            '"local" in imgclf.toml (or IMGCLF_PROFILE=local)'
+        )
+    return ObjectStore(url=settings.store_dir.as_uri())
+
+
+def process_environment(settings: Settings) -> dict[str, str]:
+    """Variables that every program of ours runs under: where home is, and no telemetry."""
+    weights = {"IMGCLF_WEIGHTS_DIR": str(settings.weights_dir)} if settings.weights_dir else {}
+    return {
+        **TELEMETRY_OFF,
+        **weights,
+        "IMGCLF_HOME": str(settings.home),
+        "IMGCLF_SETTINGS": str(settings_file()),
+        "DAGSTER_HOME": str(settings.dagster_home),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+    }
+
+
+def prepare_home(settings: Settings) -> ObjectStore:
+    """Make the home ready: folders, ``imgclf.toml``, ``dagster.yaml``, the store.
+
+    Idempotent. Also sets this process's environment, so that what it starts is at home too.
+
+    Raises:
+        SettingsError: the home cannot be written; the message names it and the remedy.
+    """
+    try:
+        for folder in (
+            settings.dagster_home,
+            settings.logs_dir,
+            settings.run_dir,
+            settings.home / "mlflow",
+            settings.home / "jobs",
+        ):
+            folder.mkdir(parents=True, exist_ok=True)
+        write_once(settings_file(), settings_template())
+        write_once(settings.dagster_home / "dagster.yaml", DAGSTER_YAML)
+    except OSError as error:
+        raise SettingsError(
+            f"the home {settings.home} cannot be written ({error.strerror}); "
+            "make it writable, or name another folder in IMGCLF_HOME"
+        ) from error
+    store = open_store(settings)
+    store.ensure()
+    store.sweep()
+    os.environ.update(process_environment(settings))
+    return store
+
+
+def write_once(path: Path, text: str) -> None:
+    """Write ``text`` unless the file is there; never leaves half a file."""
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def settings_template() -> str:
+    """``imgclf.toml`` as it is first written: every setting, its default and its meaning, as comments."""
+    head = (
+        "# imgclf settings. Every line shows a default; remove the # to change it.\n"
+        "# Variables override this file: IMGCLF_TRAINING__EPOCHS=20, IMGCLF_PROFILE=local, …\n"
+    )
+    plain, sections = [], []
+    for name, field in Settings.model_fields.items():
+        if name == "home":
+            continue
+        if isinstance(field.default, BaseModel):
+            rows = [
+                _template_row(key, sub, getattr(field.default, key))
+                for key, sub in type(field.default).model_fields.items()
+            ]
+            sections.append(f"[{name}]\n" + "\n".join(rows))
+        else:
+            plain.append(_template_row(name, field, field.default))
+    return "\n".join([head, *plain, "", "\n\n".join(sections), ""])
+
+
+def _template_row(name: str, field: FieldInfo, default: Any) -> str:
+    choices = get_args(field.annotation)
+    meaning = field.description or (
+        f"one of {', '.join(map(str, choices))}" if choices and type(None) not in choices else ""
+    )
+    return f"# {name} = {_toml(default)}" + (f"    # {meaning}" if meaning else "")
+
+
+def _toml(value: Any) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case int() | float():
+            return str(value)
+        case tuple() | list():
+            return "[" + ", ".join(_toml(item) for item in value) + "]"
+        case None:
+            return '""'
+        case Enum():
+            return _toml(value.value)
+        case _:
+            return f'"{value}"'
