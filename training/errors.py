@@ -1,0 +1,17 @@
+"""Failures of a job, told apart by whether running it again can help."""
+
+
+class PermanentFailure(Exception):  # noqa: N818 - the name is part of the contract
+    """What a rerun cannot cure: bad data, an impossible configuration.
+
+    The compute port recognises this class by its name in the exception that Dagster Pipes
+    carries, and stops retrying. The message names the item and the remedy.
+    """
+
+
+class WeightsUnavailable(PermanentFailure):
+    """The pretrained weights of an architecture can be neither found nor downloaded."""
+
+
+class ArtefactError(ValueError):
+    """A model artefact is not what its manifest says, or not one at all."""
