@@ -10,7 +10,7 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageCms, ImageFile
+from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
 DEFAULT_MAX_PIXELS = 100_000_000
 """Images with more pixels are refused unread (Pillow itself refuses more than 178,956,970)."""
@@ -36,7 +36,7 @@ _PHASH_FIT = 64
 """A perceptual hash looks at 32 × 32 pixels: reading twice that is enough."""
 
 
-class ImageRejected(ValueError):
+class ImageRejected(ValueError):  # noqa: N818 - the word the tables and the pages use
     """A file that is not a picture to train or predict on; ``reason`` says why, for people."""
 
     def __init__(self, reason: str) -> None:
@@ -114,13 +114,13 @@ def _opened(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
         raise ImageRejected("empty file")
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise ImageRejected(_unidentified(data)) from None
     except Image.DecompressionBombError as error:
         raise ImageRejected(f"too many pixels: {error}") from None
     except MemoryError:
         raise
-    except Exception as error:  # noqa: BLE001 - Pillow's readers raise anything on broken bytes
+    except Exception as error:  # Pillow's readers raise anything on broken bytes
         raise ImageRejected(f"broken image: {_said(error)}") from error
     if image.width * image.height > max_pixels:
         raise ImageRejected(
@@ -157,7 +157,7 @@ def _pixels(image: ImageFile.ImageFile, fit: int | None) -> Image.Image:
         raise ImageRejected(f"too many pixels: {error}") from None
     except MemoryError:
         raise
-    except Exception as error:  # noqa: BLE001 - Pillow's readers raise anything on broken bytes
+    except Exception as error:  # Pillow's readers raise anything on broken bytes
         raise ImageRejected(f"truncated or broken image: {_said(error)}") from error
     if factor > 1:
         picture = picture.reduce(factor)

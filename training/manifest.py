@@ -1,0 +1,197 @@
+"""The data set as training jobs see it: a manifest in Parquet and images in tar shards.
+
+A version is its content. Shards are named by their sha256 and shared by versions, so a new
+version uploads only what is new; an image is read with one positioned read, no index file.
+"""
+
+import hashlib
+import io
+import json
+import os
+import tarfile
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+Split = Literal["train", "val", "test", "excluded"]
+
+MANIFEST_SCHEMA = pa.schema(
+    [
+        pa.field("sha256", pa.string(), nullable=False),
+        pa.field("labels", pa.list_(pa.string()), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("group_id", pa.string(), nullable=False),
+        pa.field("width", pa.int32(), nullable=False),
+        pa.field("height", pa.int32(), nullable=False),
+        pa.field("raw_key", pa.string(), nullable=False),
+        pa.field("shard", pa.string(), nullable=False),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("length", pa.int64(), nullable=False),
+    ]
+)
+"""One row an image. ``shard`` is relative to ``datasets/`` (``shards/<sha256>.tar``);
+``offset`` and ``length`` are the image's bytes within it."""
+
+SHARD_BYTES = 64 * 1024 * 1024
+"""Images a shard holds, in bytes. Big enough that a bucket reads at full speed, small enough
+that a killed upload loses little."""
+
+
+class ManifestError(ValueError):
+    """A manifest or a shard is not what it should be; the message names the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Where one image lies in a shard; ``offset`` and ``length`` in bytes."""
+
+    sha256: str
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One finished shard: ``name`` (``shards/<sha256>.tar``), its bytes and what is in it."""
+
+    name: str
+    data: bytes
+    members: tuple[Member, ...]
+
+
+def dataset_version(rows: pa.Table) -> str:
+    """The version of a data set: 16 hex digits of a hash of every (sha256, labels, split).
+
+    Neither the order of the rows nor of an image's labels matters, nor where images lie.
+
+    Args:
+        rows: a table with at least the columns ``sha256``, ``labels`` and ``split``.
+    """
+    lines = sorted(
+        json.dumps([sha256, sorted(labels), split])
+        for sha256, split, labels in zip(
+            rows["sha256"].to_pylist(),
+            rows["split"].to_pylist(),
+            rows["labels"].to_pylist(),
+            strict=True,
+        )
+    )
+    return hashlib.sha256("\n".join(lines).encode("utf-8")).hexdigest()[:16]
+
+
+def write_manifest(rows: pa.Table) -> bytes:
+    """The bytes of ``manifest.parquet``: rows in ``MANIFEST_SCHEMA``, sorted by sha256."""
+    table = rows.select(MANIFEST_SCHEMA.names).cast(MANIFEST_SCHEMA).sort_by("sha256")
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
+
+
+def read_manifest(path: Path) -> pa.Table:
+    """The manifest at ``path``, in ``MANIFEST_SCHEMA``.
+
+    Raises:
+        ManifestError: the file is missing, not Parquet, or lacks a column.
+    """
+    try:
+        table = pq.read_table(path)
+        return table.select(MANIFEST_SCHEMA.names).cast(MANIFEST_SCHEMA)
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        raise ManifestError(f"{path} is not a data set manifest: {error}") from error
+
+
+def build_shards(
+    items: Iterable[tuple[str, bytes]], *, max_bytes: int = SHARD_BYTES
+) -> Iterator[Shard]:
+    """Pack images into tar shards, in the order given.
+
+    The same images in the same order give the same bytes, hence the same names. A shard is
+    closed when the next image would take it past ``max_bytes``; an image bigger than that
+    gets a shard of its own. At most one shard is held in memory.
+
+    Args:
+        items: (sha256, bytes of the file) of every image.
+        max_bytes: bytes of images in one shard.
+    """
+    pending: list[tuple[str, bytes]] = []
+    size = 0
+    for sha256, data in items:
+        if pending and size + len(data) > max_bytes:
+            yield _shard(pending)
+            pending, size = [], 0
+        pending.append((sha256, data))
+        size += len(data)
+    if pending:
+        yield _shard(pending)
+
+
+def _shard(items: Sequence[tuple[str, bytes]]) -> Shard:
+    sink = io.BytesIO()
+    members = []
+    with tarfile.open(fileobj=sink, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for sha256, data in items:
+            header = tarfile.TarInfo(sha256)
+            header.size = len(data)
+            header.mode = 0o644
+            tar.addfile(header, io.BytesIO(data))
+            padded = -len(data) % tarfile.BLOCKSIZE
+            members.append(Member(sha256, sink.tell() - padded - len(data), len(data)))
+    content = sink.getvalue()
+    name = f"shards/{hashlib.sha256(content).hexdigest()}.tar"
+    return Shard(name, content, tuple(members))
+
+
+class ShardReader:
+    """Reads images out of the shards under ``root``, the folder a manifest's ``shard`` paths
+    are relative to (the data set channel). Safe to share between threads and to send to other
+    processes (each opens its own files).
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._files: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Path]]:
+        return type(self), (self._root,)
+
+    def read(self, shard: str, offset: int, length: int) -> bytes:
+        """The ``length`` bytes at ``offset`` of ``shard``.
+
+        Raises:
+            ManifestError: the shard is missing or shorter than that.
+        """
+        data = os.pread(self._file(shard), length, offset)
+        if len(data) != length:
+            raise ManifestError(
+                f"{self._root / shard} ends at byte {offset + len(data)}, where an image of "
+                f"{length} bytes at {offset} was expected; build the data set again"
+            )
+        return data
+
+    def _file(self, shard: str) -> int:
+        with self._lock:
+            if shard not in self._files:
+                path = self._root / shard
+                try:
+                    self._files[shard] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                except OSError as error:
+                    raise ManifestError(f"shard {path} cannot be read: {error.strerror}") from error
+            return self._files[shard]
+
+    def close(self) -> None:
+        """Close every file; reading afterwards opens them again."""
+        with self._lock:
+            while self._files:
+                os.close(self._files.popitem()[1])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
