@@ -1,0 +1,355 @@
+"""Port: the register of models, what they were measured at and who approved them. Locally MLflow."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self, get_args
+from urllib.parse import unquote
+
+import dagster as dg
+from filelock import FileLock
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from labelling.schema import Task
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.tracking import MlflowClient
+
+ApprovalStatus = Literal["PendingManualApproval", "Approved", "Rejected"]
+"""SageMaker's words (https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ModelPackage.html)."""
+
+_IDENTITY = ("model_version", "digest", "dataset_version", "code_version")
+_APPROVAL = ("approver", "approval_reason", "approval_changed_at")
+
+
+class RegistryError(RuntimeError):
+    """The registry refuses; the message names the model version and what to do."""
+
+
+class PackageMissing(RegistryError):
+    """No package of that model version is registered."""
+
+
+class DigestMismatch(RegistryError):
+    """The digest is not the one that is registered for this model version."""
+
+
+class ModelPackage(BaseModel):
+    """One registered model: what it is made of, what it scored, and who let it through."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    model_version: str = Field(min_length=1, pattern=r"^[A-Za-z0-9-]+$")
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$")
+    model_key: str = Field(min_length=1, description="Key of model.tar.gz in the store.")
+    model_uri: str = Field("", description="The same as a URL, for people and other tools.")
+    dataset_version: str
+    code_version: str
+    task: Task = "single_label"
+    labels: tuple[str, ...] = ()
+    metrics: dict[str, float] = {}
+    evaluation_run: str = Field("", description="Id of the run made by log_evaluation.")
+    approval_status: ApprovalStatus = "PendingManualApproval"
+    approver: str = ""
+    approval_reason: str = ""
+    approval_changed_at: AwareDatetime | None = None
+    registry_version: str = Field("", description="The registry's own number; set by it.")
+    created_at: AwareDatetime | None = Field(None, description="When registered; set by it.")
+
+    def immutable(self) -> Self:
+        """The package without what the registry decides: its number, its dates, its approval."""
+        return self.model_copy(
+            update={
+                "approval_status": "PendingManualApproval",
+                "approver": "",
+                "approval_reason": "",
+                "approval_changed_at": None,
+                "registry_version": "",
+                "created_at": None,
+            }
+        )
+
+
+class MlflowRegistry(dg.ConfigurableResource):
+    """MLflow as the registry: one registered model named after the project, a version a package.
+
+    ``tracking_uri`` is a SQLite URL (artefacts then lie beside the database) or the address of
+    any MLflow server. The approval lies in tags of the model version, so that it can be seen,
+    and the status changed, in MLflow's own UI.
+    """
+
+    tracking_uri: str
+    project: str
+
+    def prepare(self) -> None:
+        """Create the database and the experiment now, so that no two programs race to do it."""
+        with self._locked() as client:
+            self._experiment(client)
+
+    def register(self, package: ModelPackage) -> ModelPackage:
+        """Register ``package`` as pending; the one that is there already, if it is.
+
+        Raises:
+            DigestMismatch: this model version is registered with another digest.
+        """
+        with self._locked() as client:
+            known = self._find(client, package.model_version)
+            if known is None:
+                self._create(client, package.immutable())
+                known = self._find(client, package.model_version)
+        if known is None:
+            raise RegistryError(f"{package.model_version} is not listed after registering it")
+        _, registered = known
+        if registered.digest != package.digest:
+            raise DigestMismatch(
+                f"{package.model_version} is registered with digest {registered.digest}, "
+                f"not {package.digest}: a model version never changes; train a new one"
+            )
+        return registered
+
+    def get(self, model_version: str) -> ModelPackage:
+        """The package of ``model_version``. Raises PackageMissing."""
+        return self._require(self._client(), model_version)[1]
+
+    def list(self) -> Sequence[ModelPackage]:
+        """All packages, newest first."""
+        found: dict[str, ModelPackage] = {}
+        for version in self._versions(self._client()):
+            package = _package(version)
+            found.setdefault(package.model_version, package)
+        return tuple(reversed(found.values()))
+
+    def set_approval(
+        self,
+        model_version: str,
+        status: ApprovalStatus,
+        *,
+        by: str,
+        reason: str,
+        digest: str,
+    ) -> ModelPackage:
+        """Record who decided what about exactly this digest. Repeating a decision changes nothing.
+
+        Raises:
+            PackageMissing: not registered.
+            DigestMismatch: the decision was about another digest.
+            RegistryError: nobody is named.
+        """
+        if not by.strip():
+            raise RegistryError(f"the decision about {model_version} needs a name: who decides?")
+        if status not in get_args(ApprovalStatus):
+            raise RegistryError(f"{status!r} is none of {', '.join(get_args(ApprovalStatus))}")
+        with self._locked() as client:
+            version, package = self._require(client, model_version)
+            if package.digest != digest:
+                raise DigestMismatch(
+                    f"{model_version} has digest {package.digest}, and the decision names {digest}"
+                )
+            decided = (package.approval_status, package.approver, package.approval_reason)
+            if decided == (status, by, reason):
+                return package
+            self._write_approval(client, version, status, by, reason)
+        return self.get(model_version)
+
+    def log_evaluation(
+        self,
+        model_version: str,
+        *,
+        params: Mapping[str, str],
+        metrics: Mapping[str, float],
+        artifacts: Mapping[str, Path],
+    ) -> str:
+        """Log an evaluation as a run; its id. Logging the same again returns the same run.
+
+        ``artifacts`` maps the path under the run to the local file. A run that a crash left
+        half-written is completed.
+        """
+        content = _content_digest(params, metrics, artifacts)
+        with self._locked() as client:
+            experiment = self._experiment(client)
+            query = f"tags.`imgclf.evaluation` = '{model_version}/{content}'"
+            runs = client.search_runs([experiment], query, max_results=1)
+            run = (
+                runs[0]
+                if runs
+                else client.create_run(
+                    experiment,
+                    run_name=model_version,
+                    tags={
+                        "imgclf.evaluation": f"{model_version}/{content}",
+                        "model_version": model_version,
+                    },
+                )
+            )
+            run_id: str = run.info.run_id
+            if run.info.status != "FINISHED":
+                _log(client, run_id, params, metrics, artifacts)
+                client.set_terminated(run_id, "FINISHED")
+        return run_id
+
+    def _client(self) -> "MlflowClient":
+        os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+        from mlflow.tracking import MlflowClient
+
+        database = self._database()
+        if database:
+            database.parent.mkdir(parents=True, exist_ok=True)
+        return MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
+
+    def _database(self) -> Path | None:
+        if not self.tracking_uri.startswith("sqlite:///"):
+            return None
+        return Path(unquote(self.tracking_uri.removeprefix("sqlite:///")))
+
+    @contextmanager
+    def _locked(self) -> "Iterator[MlflowClient]":
+        """MLflow has no create-only write: two processes that register at once need a lock.
+
+        A server is left unlocked; `_find` takes the first of two twins there.
+        """
+        database = self._database()
+        if database:
+            database.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{database}.lock") if database else nullcontext():
+            yield self._client()
+
+    def _experiment(self, client: "MlflowClient") -> str:
+        experiment = client.get_experiment_by_name(self.project)
+        if experiment is None:
+            database = self._database()
+            # Without a place of its own MLflow would write ./mlruns into the working directory.
+            place = (database.absolute().parent / "artifacts").as_uri() if database else None
+            created: str = client.create_experiment(self.project, artifact_location=place)
+            return created
+        if experiment.lifecycle_stage == "deleted":
+            client.restore_experiment(experiment.experiment_id)
+        known: str = experiment.experiment_id
+        return known
+
+    def _versions(
+        self, client: "MlflowClient", model_version: str = ""
+    ) -> "Sequence[ModelVersion]":
+        """MLflow's model versions that are ours, oldest first."""
+        query = f"name = '{self.project}'"
+        if model_version:
+            query += f" and tags.model_version = '{model_version}'"
+        page = client.search_model_versions(query, max_results=1000)
+        found = [*page]
+        while page.token:
+            page = client.search_model_versions(query, max_results=1000, page_token=page.token)
+            found += page
+        ours = (version for version in found if "imgclf.package" in version.tags)
+        return sorted(ours, key=lambda version: int(version.version))
+
+    def _find(
+        self, client: "MlflowClient", model_version: str
+    ) -> "tuple[ModelVersion, ModelPackage] | None":
+        versions = self._versions(client, model_version)
+        return (versions[0], _package(versions[0])) if versions else None
+
+    def _require(
+        self, client: "MlflowClient", model_version: str
+    ) -> "tuple[ModelVersion, ModelPackage]":
+        found = self._find(client, model_version)
+        if found is None:
+            raise PackageMissing(
+                f"no package {model_version!r} in the registry {self.tracking_uri}; "
+                "`imgclf status` lists what is registered"
+            )
+        return found
+
+    def _create(self, client: "MlflowClient", package: ModelPackage) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            client.create_registered_model(self.project)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        source = package.model_uri or package.model_key
+        if self._database() is None and (source.startswith("file:") or "://" not in source):
+            # A server refuses local paths, which would be on its own machine.
+            source = f"imgclf-store:///{package.model_key}"
+        client.create_model_version(
+            self.project,
+            source=source,
+            run_id=package.evaluation_run or None,
+            tags={
+                **{name: getattr(package, name) for name in _IDENTITY},
+                "imgclf.package": package.model_dump_json(),
+                "approval_status": package.approval_status,
+            },
+        )
+
+    def _write_approval(
+        self,
+        client: "MlflowClient",
+        version: "ModelVersion",
+        status: ApprovalStatus,
+        by: str,
+        reason: str,
+    ) -> None:
+        """Tags are written one by one: in between, and after a crash, the package is pending."""
+        changed_at = datetime.now(UTC).isoformat()
+        for key, value in (
+            ("approval_status", "PendingManualApproval"),
+            *zip(_APPROVAL, (by, reason, changed_at), strict=True),
+            ("approval_status", status),
+        ):
+            client.set_model_version_tag(self.project, version.version, key, value)
+
+
+def _package(version: "ModelVersion") -> ModelPackage:
+    tags = version.tags
+    package = json.loads(tags["imgclf.package"])
+    status = tags.get("approval_status", "")
+    if status not in get_args(ApprovalStatus):
+        raise RegistryError(
+            f"{package['model_version']} has the approval_status {status!r} in MLflow; "
+            f"it must be one of {', '.join(get_args(ApprovalStatus))}"
+        )
+    created_at = datetime.fromtimestamp(version.creation_timestamp / 1000, tz=UTC)
+    return ModelPackage.model_validate(
+        {
+            **package,
+            "approval_status": status,
+            "approver": tags.get("approver", ""),
+            "approval_reason": tags.get("approval_reason", ""),
+            "approval_changed_at": tags.get("approval_changed_at"),
+            "registry_version": str(version.version),
+            "created_at": created_at,
+        }
+    )
+
+
+def _content_digest(
+    params: Mapping[str, str], metrics: Mapping[str, float], artifacts: Mapping[str, Path]
+) -> str:
+    files = {
+        name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in artifacts.items()
+    }
+    text = json.dumps([dict(params), dict(metrics), files], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _log(
+    client: "MlflowClient",
+    run_id: str,
+    params: Mapping[str, str],
+    metrics: Mapping[str, float],
+    artifacts: Mapping[str, Path],
+) -> None:
+    for name, value in params.items():
+        client.log_param(run_id, name, value)
+    for name, number in metrics.items():
+        client.log_metric(run_id, name, number)
+    for name, path in artifacts.items():
+        folder = Path(name).parent.as_posix()
+        if Path(name).name != path.name:
+            raise RegistryError(f"artifact {name} must keep the name of its file {path}")
+        client.log_artifact(run_id, str(path), None if folder == "." else folder)

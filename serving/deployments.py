@@ -1,0 +1,92 @@
+"""A deployment is a record in the store; the newest one of a stage says what the stage serves."""
+
+from datetime import UTC, datetime
+from typing import Literal, Self, get_args
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+Stage = Literal["staging", "prod"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+
+EndpointState = Literal["Creating", "Updating", "InService", "Failed", "NotFound"]
+"""SageMaker's words for the state of an endpoint, as far as they apply here
+(https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeEndpoint.html)."""
+
+
+class RecordError(ValueError):
+    """A deployment record cannot be read; the message names its key."""
+
+
+class DeploymentRecord(BaseModel):
+    """Who put which model on which stage, when and why. Written once, never changed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    stage: Stage
+    model_version: str = Field(min_length=1, pattern=r"^[A-Za-z0-9-]+$")
+    digest: str = Field(
+        pattern=r"^[0-9a-f]{64}$", description="sha256 of the artefact's manifest.json."
+    )
+    model_key: str = Field(min_length=1, description="Key of model.tar.gz in the store.")
+    deployed_by: str = Field(min_length=1)
+    reason: str
+    created_at: AwareDatetime
+    run_id: str = Field("", description="The Dagster run that deployed it, if one did.")
+
+    @property
+    def created_ms(self) -> int:
+        """Milliseconds since the epoch."""
+        return round(self.created_at.timestamp() * 1000)
+
+    @classmethod
+    def at(cls, created_ms: int, **fields: object) -> Self:
+        """A record created at ``created_ms`` (milliseconds since the epoch)."""
+        created_at = datetime.fromtimestamp(created_ms / 1000, tz=UTC)
+        return cls.model_validate({**fields, "created_at": created_at})
+
+
+class EndpointStatus(BaseModel):
+    """What an endpoint does right now, as its host tells it."""
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    stage: Stage
+    name: str
+    status: EndpointState
+    model_version: str | None = Field(None, description="The model that answers now, if one does.")
+    digest: str | None = Field(None, description="Digest of the model that answers now.")
+    since: AwareDatetime | None = Field(None, description="Since when that model answers.")
+    failure_reason: str | None = Field(None, description="Why the newest record is not served.")
+    record_key: str | None = Field(None, description="The newest record the host has seen.")
+
+
+def endpoint_name(project: str, stage: Stage) -> str:
+    """The endpoint's name, the same in both profiles."""
+    return f"{project}-{stage}"
+
+
+def records_prefix(stage: Stage) -> str:
+    """Where the records of a stage lie in the store."""
+    return f"endpoints/{stage}"
+
+
+def record_key(record: DeploymentRecord) -> str:
+    """The record's key: keys of a stage sort by time."""
+    return f"{records_prefix(record.stage)}/{record.created_ms:013d}-{record.model_version}.json"
+
+
+def parse_record(data: bytes, key: str) -> DeploymentRecord:
+    """Read a record.
+
+    Raises:
+        RecordError: it is not one, or it lies under a key that is not its own.
+    """
+    try:
+        record = DeploymentRecord.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the whole"
+        raise RecordError(f"{key} is no deployment record: {place}: {first['msg']}") from None
+    if record_key(record) != key:
+        raise RecordError(f"{key} holds the record of {record_key(record)}")
+    return record
