@@ -1,0 +1,89 @@
+"""Annotation snapshots: one immutable JSON file says what one annotator said of one image."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+INGESTED_PREFIX = "annotations/ingested/"
+"""Where the labels that came with ingested images lie."""
+
+Source = Literal["ingest", "label_studio", "predictor"]
+
+
+class SnapshotError(ValueError):
+    """An object under ``annotations/`` is not a snapshot; the message names its key."""
+
+
+class AnnotationSnapshot(BaseModel):
+    """What one annotator said of one image at one time. Later ones supersede earlier ones."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="The image, by its bytes.")
+    labels: tuple[str, ...]
+    annotator: str
+    source: Source
+    annotated_at: AwareDatetime
+    annotation_id: str
+    cancelled: bool = Field(False, description="The annotator took the annotation back.")
+    note: str = ""
+
+    @field_validator("annotated_at")
+    @classmethod
+    def _utc(cls, moment: datetime) -> datetime:
+        return moment.astimezone(UTC)
+
+    def to_json(self) -> bytes:
+        """The bytes to store."""
+        return self.model_dump_json(indent=1).encode("utf-8")
+
+
+def parse_snapshot(data: bytes, key: str) -> AnnotationSnapshot:
+    """The snapshot in ``data``, the object at ``key``.
+
+    Raises:
+        SnapshotError: it is not one; the message names the key and each wrong field.
+    """
+    try:
+        return AnnotationSnapshot.model_validate_json(data)
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, item['loc'])) or 'file'}: {item['msg']}" for item in error.errors()
+        )
+        raise SnapshotError(f"{key} is not an annotation snapshot: {wrong}") from None
+
+
+def labels_hash(labels: Sequence[str]) -> str:
+    """Eight hex digits that name a set of labels, whatever their order."""
+    return hashlib.sha256(json.dumps(sorted(labels)).encode("utf-8")).hexdigest()[:8]
+
+
+def epoch_ms(moment: datetime) -> int:
+    """Milliseconds since 1970, UTC, rounded down."""
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+
+
+def ingested_key(snapshot: AnnotationSnapshot) -> str:
+    """Where a snapshot of ingested labels lies. The key alone tells image, time and labels, so
+    a listing is enough to see what is known already (``parse_ingested_key``)."""
+    moment = epoch_ms(snapshot.annotated_at)
+    return f"{INGESTED_PREFIX}{snapshot.sha256}-{moment:013d}-{labels_hash(snapshot.labels)}.json"
+
+
+def parse_ingested_key(key: str) -> tuple[str, int, str]:
+    """The sha256 of the image, the time in ms and the hash of the labels that ``key`` names.
+
+    Raises:
+        SnapshotError: ``ingested_key`` never makes such a key.
+    """
+    parts = key.removeprefix(INGESTED_PREFIX).removesuffix(".json").split("-")
+    if len(parts) != 3 or not parts[1].isdigit():
+        raise SnapshotError(
+            f"{key} is not the key of an ingested annotation "
+            "(<sha256>-<milliseconds>-<hash>.json); move it elsewhere under annotations/"
+        )
+    return parts[0], int(parts[1]), parts[2]
