@@ -1,0 +1,226 @@
+"""Assembling a data set: groups and splits, what stays out, shards, card."""
+
+import io
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from assets.label_index import LabelledView
+from assets.policies import SplitPolicy
+from labelling.schema import LabelSchema
+from resources.object_store import ObjectStore
+from resources.tables import Table
+from training.groups import GROUPS_SCHEMA, assign_groups
+from training.manifest import MANIFEST_SCHEMA, build_shards, dataset_version
+
+DATASETS = "datasets/"
+SPLITS = ("train", "val", "test")
+SHARDS_SCHEMA = pa.schema(
+    [("sha256", pa.string()), ("shard", pa.string()), ("offset", pa.int64()), ("length", pa.int64())]
+)
+SHEET_CANDIDATES = 24
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """A data set before it is written.
+
+    ``rows`` are manifest rows without their place in a shard; ``left_out`` maps a reason to the
+    images (sha256) it kept out; ``conflicts`` are rows of ``labelling.conflicts``.
+    """
+
+    version: str
+    task: str
+    labels: tuple[str, ...]
+    rows: list[dict[str, Any]]
+    left_out: dict[str, list[str]]
+    conflicts: list[dict[str, Any]]
+    unlabelled: int
+
+
+def dataset_prefix(version: str) -> str:
+    """Where a data set version lies."""
+    return f"{DATASETS}{version}/"
+
+
+def groups_table(store: ObjectStore) -> Table:
+    """The table of near-duplicate groups and their permanent splits."""
+    return Table(store, "groups", GROUPS_SCHEMA)
+
+
+def update_groups(store: ObjectStore, images: pa.Table, split: SplitPolicy) -> pa.Table:
+    """Deal every image that has no group yet to one; return the whole table."""
+    table = groups_table(store)
+    known = table.read()
+    fresh = images.filter(pc.invert(pc.is_in(images["sha256"], value_set=known["sha256"])))
+    if fresh.num_rows:
+        dealt = assign_groups(
+            known,
+            fresh.select(["sha256", "phash"]),
+            max_distance=split.near_duplicate_distance,
+            train=split.train,
+            val=split.val,
+            test=split.test,
+        )
+        table.append(dealt)
+        table.compact()
+        known = pa.concat_tables([known, dealt])
+    return known
+
+
+def assemble(
+    images: pa.Table, view: LabelledView, groups: pa.Table, schema: LabelSchema
+) -> Assembly:
+    """Join images, labels and groups; pure.
+
+    Args:
+        images: usable images, one row per sha256.
+        view: the label that counts for each image, and the conflicts.
+        groups: the groups table.
+    """
+    group_of = {row["sha256"]: row for row in groups.to_pylist()}
+    conflicted = {row["sha256"] for row in view.conflicts}
+    left_out: dict[str, list[str]] = defaultdict(list)
+    rows: list[dict[str, Any]] = []
+    unlabelled = 0
+    for image in images.select(["sha256", "width", "height", "key"]).to_pylist():
+        sha = image["sha256"]
+        labels = view.labels.get(sha)
+        group = group_of[sha]
+        if sha in conflicted:
+            left_out["labelled differently in the same ingest (label conflict)"].append(sha)
+        elif labels is None:
+            unlabelled += 1
+        elif group["split"] not in SPLITS:
+            left_out[group["reason"]].append(sha)
+        else:
+            rows.append(
+                {
+                    "sha256": sha,
+                    "labels": sorted(labels),
+                    "split": group["split"],
+                    "group_id": group["group_id"],
+                    "width": image["width"],
+                    "height": image["height"],
+                    "raw_key": image["key"],
+                }
+            )
+    names = schema.names or tuple(sorted({label for row in rows for label in row["labels"]}))
+    return Assembly(
+        version=dataset_version(rows),
+        task=schema.task,
+        labels=names,
+        rows=sorted(rows, key=lambda row: row["sha256"]),
+        left_out=dict(left_out),
+        conflicts=view.conflicts,
+        unlabelled=unlabelled,
+    )
+
+
+def write_shards(
+    store: ObjectStore, assembly: Assembly, *, progress: Callable[[str], None]
+) -> dict[str, dict[str, Any]]:
+    """Pack the images that no shard holds yet; return the place of every image of the data set.
+
+    Shards are shared by data set versions and named by their content, so a new version costs
+    what is new in it, and a repeated attempt writes the same objects again.
+    """
+    table = Table(store, "shards", SHARDS_SCHEMA)
+    placed = {row["sha256"]: row for row in table.read().to_pylist()}
+    missing = [row for row in assembly.rows if row["sha256"] not in placed]
+    items = ((row["sha256"], store.get(row["raw_key"])) for row in missing)
+    for name, data, members in build_shards(items):
+        store.create(f"{DATASETS}{name}", data)
+        rows = [
+            {"sha256": sha, "shard": name, "offset": offset, "length": length}
+            for sha, offset, length in members
+        ]
+        table.append(pa.Table.from_pylist(rows, schema=SHARDS_SCHEMA))
+        placed |= {row["sha256"]: row for row in rows}
+        progress(f"packed {len(rows)} images into {name}")
+    return placed
+
+
+def sheet_key(version: str, label: str) -> str:
+    """Key of a class's contact sheet; the label is percent-encoded, for it may hold anything."""
+    return f"{dataset_prefix(version)}contact_sheets/{quote(label, safe='')}.jpg"
+
+
+def write_contact_sheets(store: ObjectStore, assembly: Assembly, *, max_pixels: int) -> None:
+    """One contact sheet per class that has images."""
+    from training.contact_sheet import contact_sheet
+
+    for label, rows in _by_label(assembly).items():
+        if rows:
+            pictures = _bytes_of(store, rows[:SHEET_CANDIDATES])
+            sheet = contact_sheet(pictures, max_pixels=max_pixels)
+            store.create(sheet_key(assembly.version, label), sheet)
+
+
+def _bytes_of(store: ObjectStore, rows: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
+    return (store.get(row["raw_key"]) for row in rows)
+
+
+def _by_label(assembly: Assembly) -> dict[str, list[dict[str, Any]]]:
+    rows: dict[str, list[dict[str, Any]]] = {label: [] for label in assembly.labels}
+    for row in assembly.rows:
+        for label in row["labels"]:
+            rows[label].append(row)
+    return rows
+
+
+def write_dataset(
+    store: ObjectStore,
+    assembly: Assembly,
+    placed: Mapping[str, Mapping[str, Any]],
+    split: SplitPolicy,
+    sources: Mapping[str, str],
+) -> None:
+    """Write the manifest, then the card: a version with a card is whole.
+
+    ``sources`` names the content versions of the tables that the data set was made from.
+    """
+    prefix = dataset_prefix(assembly.version)
+    rows = [
+        row | {name: placed[row["sha256"]][name] for name in ("shard", "offset", "length")}
+        for row in assembly.rows
+    ]
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA), buffer, compression="zstd")
+    store.create(f"{prefix}manifest.parquet", buffer.getvalue())
+    by_label = _by_label(assembly)
+    card = {
+        "version": assembly.version,
+        "created_at": datetime.now(UTC).isoformat(),
+        "task": assembly.task,
+        "labels": list(assembly.labels),
+        "images": len(rows),
+        "unlabelled": assembly.unlabelled,
+        "counts": {
+            label: {name: sum(row["split"] == name for row in members) for name in SPLITS}
+            for label, members in by_label.items()
+        },
+        "left_out": assembly.left_out,
+        "conflicts": assembly.conflicts,
+        "sources": dict(sources),
+        "split_policy": split.model_dump(),
+        "shards": sorted({row["shard"] for row in rows}),
+        "contact_sheets": {
+            label: sheet_key(assembly.version, label) for label, members in by_label.items() if members
+        },
+    }
+    store.create(f"{prefix}card.json", json.dumps(card, indent=1, ensure_ascii=False).encode())
+
+
+def read_card(store: ObjectStore, version: str) -> dict[str, Any]:
+    """The card of a data set version."""
+    card: dict[str, Any] = json.loads(store.get(f"{dataset_prefix(version)}card.json"))
+    return card

@@ -1,0 +1,86 @@
+"""Ingestion: what lies in the store's ``raw/`` folder, image by image."""
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assets.image_index import (
+    RAW,
+    diff_listing,
+    images_table,
+    images_version,
+    index_objects,
+    newest_rows,
+    usable_images,
+)
+from assets.line import OWNERS, Line
+from resources.object_store import ObjectStore
+
+REJECTIONS_SHOWN = 50
+
+
+@dg.asset(
+    group_name="ingestion",
+    kinds={"parquet"},
+    owners=OWNERS,
+    code_version="1",
+    description="The image table: every object under raw/ with its hashes, size and format, "
+    "or the reason why it was rejected. Only what is new is read.",
+)
+def raw_images(
+    context: dg.AssetExecutionContext, store: ObjectStore, line: dg.ResourceParam[Line]
+) -> dg.MaterializeResult:
+    """Bring the image table up to date with ``raw/``."""
+    store.require()
+    table = images_table(store)
+    diff = diff_listing(store.list_table(RAW), table.read(["key", "etag", "status"]))
+    context.log.info(f"{diff.new.num_rows} new or changed objects, {len(diff.gone)} gone")
+    index_objects(
+        store,
+        table,
+        diff,
+        max_pixels=line.ingestion.max_pixels,
+        max_bytes=int(line.ingestion.max_file_mb * 1e6),
+        on_chunk=lambda done, total: context.log.info(f"indexed {done} of {total} new images"),
+    )
+    rows = newest_rows(table.read())
+    rejected = rows.filter(pc.equal(rows["status"], "rejected"))
+    for row in rejected.slice(0, REJECTIONS_SHOWN).to_pylist():
+        context.log.warning(f"{row['key']} is rejected: {row['reason']}")
+    usable = usable_images(rows)
+    version = images_version(rows)
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(version),
+        metadata={
+            "content_version": version,
+            "images": usable.num_rows,
+            "objects": int(pc.sum(pc.not_equal(rows["status"], "deleted")).as_py() or 0),
+            "rejected": rejected.num_rows,
+            "new": diff.new.num_rows,
+            "gone": len(diff.gone),
+            "rejections": dg.MetadataValue.md(_rejection_table(rejected)),
+            "formats": dg.MetadataValue.md(_format_table(usable)),
+            "table": table.prefix,
+        },
+    )
+
+
+def _rejection_table(rejected: pa.Table) -> str:
+    if not rejected.num_rows:
+        return "none"
+    lines = ["| object | reason |", "|---|---|"]
+    for row in rejected.slice(0, REJECTIONS_SHOWN).to_pylist():
+        reason = row["reason"].replace("|", "\\|")
+        lines.append(f"| `{row['key']}` | {reason} |")
+    if rejected.num_rows > REJECTIONS_SHOWN:
+        lines.append(f"| … and {rejected.num_rows - REJECTIONS_SHOWN} more | |")
+    return "\n".join(lines)
+
+
+def _format_table(usable: pa.Table) -> str:
+    counts = usable.group_by(["format", "mode"]).aggregate([("sha256", "count")])
+    rows = sorted(counts.to_pylist(), key=lambda row: -row["sha256_count"])
+    lines = ["| format | mode | images |", "|---|---|---|"]
+    return "\n".join(
+        lines + [f"| {row['format']} | {row['mode']} | {row['sha256_count']} |" for row in rows]
+    )

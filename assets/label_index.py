@@ -1,0 +1,97 @@
+"""The label table: every annotation snapshot, parsed once; which label counts is decided on reading.
+
+A snapshot's row does not depend on the label schema, so that a schema that grows makes the
+labels it once refused count again without touching the table.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assets.line import fingerprint
+from labelling.conflicts import find_conflicts
+from labelling.schema import LabelSchema
+from labelling.table import LABELS_SCHEMA, current_labels, snapshot_row
+from resources.object_store import KeyMissing, ObjectStore
+from resources.tables import Table
+
+ANNOTATIONS = "annotations/"
+CHUNK = 2000
+
+
+def labels_table(store: ObjectStore) -> Table:
+    """The label table of ``store``."""
+    return Table(store, "labels", LABELS_SCHEMA)
+
+
+def new_snapshots(store: ObjectStore, table: Table) -> list[str]:
+    """Keys of the annotation snapshots that the label table has not got, in order."""
+    keys = store.list_table(ANNOTATIONS)["key"]
+    known = table.read(["snapshot_key"])["snapshot_key"]
+    fresh: list[str] = keys.filter(pc.invert(pc.is_in(keys, value_set=known))).to_pylist()
+    return fresh
+
+
+def index_snapshots(store: ObjectStore, table: Table) -> int:
+    """Parse the new snapshots into ``table``; return how many there were."""
+    keys = new_snapshots(store, table)
+    for start in range(0, len(keys), CHUNK):
+        rows = []
+        for key in keys[start : start + CHUNK]:
+            try:
+                rows.append(snapshot_row(key, store.get(key)))
+            except KeyMissing:
+                continue  # removed since the listing
+        table.append(pa.Table.from_pylist(rows, schema=LABELS_SCHEMA))
+    table.compact()
+    return len(keys)
+
+
+def usable_labels(rows: pa.Table, schema: LabelSchema) -> tuple[pa.Table, pa.Table]:
+    """Split the label table into rows that can count under ``schema`` and rejected ones.
+
+    Returns:
+        (usable, rejected); ``reason`` of a rejected row says why.
+    """
+    reasons = [_problem(row, schema) for row in rows.to_pylist()]
+    column = rows.schema.get_field_index("reason")
+    judged = rows.set_column(column, "reason", pa.array([reason or "" for reason in reasons]))
+    bad = pa.array([reason is not None for reason in reasons], pa.bool_())
+    return judged.filter(pc.invert(bad)), judged.filter(bad)
+
+
+def _problem(row: dict[str, Any], schema: LabelSchema) -> str | None:
+    if row["status"] == "rejected":
+        return str(row["reason"])
+    return None if row["cancelled"] else schema.problem(row["labels"])
+
+
+def labels_version(usable: pa.Table, rejected: pa.Table) -> str:
+    """Changes when a label that counts changes, or when what is rejected does."""
+    current = current_labels(usable)
+    labels = zip(current["sha256"].to_pylist(), current["labels"].to_pylist(), strict=True)
+    content = {
+        "labels": sorted([sha, *sorted(names)] for sha, names in labels),
+        "conflicts": sorted(find_conflicts(usable)["sha256"].to_pylist()),
+        "rejected": sorted(rejected["snapshot_key"].to_pylist()),
+    }
+    return fingerprint(content, 16)
+
+
+@dataclass(frozen=True)
+class LabelledView:
+    """The labels that count now: image (sha256) to labels, and the conflicts among them."""
+
+    labels: dict[str, list[str]]
+    conflicts: list[dict[str, Any]]
+    version: str
+
+
+def labelled_view(store: ObjectStore, schema: LabelSchema) -> LabelledView:
+    """Read the label table under ``schema``."""
+    usable, rejected = usable_labels(labels_table(store).read(), schema)
+    current = current_labels(usable)
+    pairs = zip(current["sha256"].to_pylist(), current["labels"].to_pylist(), strict=True)
+    return LabelledView(dict(pairs), find_conflicts(usable).to_pylist(), labels_version(usable, rejected))

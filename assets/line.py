@@ -1,0 +1,68 @@
+"""What every asset of the line may need to know, as one plain resource; and how assets find each other."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from assets.policies import GatePolicy, IngestionPolicy, SplitPolicy
+from labelling.schema import LabelSchema
+
+OWNERS = ["team:imgclf"]
+
+MODEL_VERSIONS = dg.DynamicPartitionsDefinition(name="model_version")
+"""One partition per candidate that passed its gates; the key is the training job's name."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """The user's decisions, as the assets need them (resource key ``line``)."""
+
+    project: str
+    labels: LabelSchema
+    ingestion: IngestionPolicy
+    split: SplitPolicy
+    gates: GatePolicy
+    weights_dir: Path | None
+
+
+def fingerprint(value: Any, length: int = 12) -> str:
+    """The first ``length`` hex digits of the sha256 of ``value`` as canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def latest_metadata(
+    instance: dg.DagsterInstance, asset: str, *, partition: str | None = None
+) -> Mapping[str, Any]:
+    """Metadata values of the newest materialization of ``asset``; empty if there is none."""
+    key = dg.AssetKey(asset)
+    if partition is None:
+        event = instance.get_latest_materialization_event(key)
+    else:
+        records = instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition]), limit=1
+        ).records
+        event = records[0].event_log_entry if records else None
+    if event is None or event.asset_materialization is None:
+        return {}
+    return {name: item.value for name, item in event.asset_materialization.metadata.items()}
+
+
+def require_metadata(instance: dg.DagsterInstance, asset: str, name: str) -> str:
+    """One metadata value of the newest materialization.
+
+    Raises:
+        dagster.Failure: ``asset`` was never materialized.
+    """
+    value = latest_metadata(instance, asset).get(name)
+    if value is None:
+        raise dg.Failure(
+            f"{asset} has not been materialized yet; materialize it first (imgclf run does)",
+            allow_retries=False,
+        )
+    return str(value)

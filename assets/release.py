@@ -1,0 +1,225 @@
+"""Release: a candidate is registered, staged, approved by a person and rolled out to production.
+
+Partitioned by model version. Whoever launches these assets, and in whatever order, each one
+verifies in its own code what it needs to be true.
+"""
+
+import dagster as dg
+from pydantic import Field
+
+from assets.evaluation import evaluation_report
+from assets.evaluation_records import newest_evaluation
+from assets.line import MODEL_VERSIONS, OWNERS
+from assets.release_verification import actual_digest, approval_objections, package_objections
+from resources.endpoint_host import DeploymentFailed, HostUnavailable, LocalEndpointHost
+from resources.model_registry import MlflowRegistry, ModelPackage, RegistryError
+from resources.object_store import ObjectStore
+from serving.deployments import EndpointStatus, Stage
+
+
+class ApprovalConfig(dg.Config):
+    """An approval: required, so that nothing is approved by a click alone."""
+
+    approved_by: str = Field(min_length=1, description="Who approves: a name or an address.")
+    reason: str = Field(min_length=1, description="Why this model may go to production.")
+    digest: str = Field(
+        pattern=r"^[0-9a-f]{64}$", description="Digest of the very package that is approved."
+    )
+
+
+class RolloutConfig(dg.Config):
+    """Who rolls out and why; empty: as the approval says."""
+
+    deployed_by: str = Field("", description="Empty: who approved the package.")
+    reason: str = Field("", description="Empty: the reason of the approval.")
+
+
+@dg.asset(
+    group_name="release",
+    kinds={"mlflow"},
+    owners=OWNERS,
+    code_version="1",
+    partitions_def=MODEL_VERSIONS,
+    deps=[evaluation_report],
+    description="The model in the registry, with digest, data set version, code version, metrics "
+    "and an approval status, which is the source of truth for its release.",
+)
+def registered_package(
+    context: dg.AssetExecutionContext, store: ObjectStore, registry: MlflowRegistry
+) -> dg.MaterializeResult:
+    """Register the model version of this partition, if it passed its checks."""
+    version = context.partition_key
+    evaluation = newest_evaluation(store, version)
+    if evaluation is None:
+        raise dg.Failure(f"{version} was never evaluated; materialize evaluation_report first", allow_retries=False)
+    package = ModelPackage(
+        model_version=version,
+        digest=actual_digest(store, evaluation["model_key"]),
+        model_key=evaluation["model_key"],
+        model_uri=store.uri(evaluation["model_key"]),
+        dataset_version=evaluation["dataset_version"],
+        code_version=evaluation["code_version"],
+        task=evaluation["task"],
+        labels=tuple(evaluation["labels"]),
+        metrics=evaluation["metrics"],
+        evaluation_run=evaluation["mlflow_run"],
+    )
+    _stop_on(version, package_objections(store, package), "registered")
+    package = registry.register(package)
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(package.digest),
+        metadata={
+            "model_version": version,
+            "registry_version": package.registry_version,
+            "digest": package.digest,
+            "dataset_version": package.dataset_version,
+            "approval_status": package.approval_status,
+            "model": package.model_key,
+            **package.metrics,
+        },
+    )
+
+
+@dg.asset(
+    group_name="release",
+    kinds={"onnx"},
+    owners=OWNERS,
+    code_version="1",
+    partitions_def=MODEL_VERSIONS,
+    deps=[registered_package],
+    description="The staging endpoint, serving this package.",
+)
+def staging_endpoint(
+    context: dg.AssetExecutionContext,
+    store: ObjectStore,
+    registry: MlflowRegistry,
+    endpoints: LocalEndpointHost,
+) -> dg.MaterializeResult:
+    """Deploy the registered package to staging and wait until it answers with its digest."""
+    package = _package(registry, context.partition_key)
+    _stop_on(package.model_version, package_objections(store, package), "deployed to staging")
+    return _rollout(
+        context, endpoints, package, "staging", by="imgclf", reason="candidate passed its checks"
+    )
+
+
+@dg.asset(
+    group_name="release",
+    owners=OWNERS,
+    code_version="1",
+    partitions_def=MODEL_VERSIONS,
+    deps=[staging_endpoint],
+    description="A person's approval of this very package. Launch it with approved_by, reason "
+    "and digest, or use `imgclf approve`, or approve in the registry: all lead here.",
+)
+def release_approval(
+    context: dg.AssetExecutionContext,
+    config: ApprovalConfig,
+    store: ObjectStore,
+    registry: MlflowRegistry,
+) -> dg.MaterializeResult:
+    """Record the approval in the registry, unless it is there or the package was rejected."""
+    package = _package(registry, context.partition_key)
+    version = package.model_version
+    if config.digest != package.digest:
+        raise dg.Failure(
+            f"{version} has digest {package.digest}, and the approval names {config.digest}: "
+            "nothing was approved",
+            allow_retries=False,
+        )
+    _stop_on(version, package_objections(store, package, after_staging=True), "approved")
+    if package.approval_status == "Rejected":
+        _stop_on(version, approval_objections(package), "approved")
+    if package.approval_status != "Approved":
+        package = registry.set_approval(
+            version, "Approved", by=config.approved_by, reason=config.reason, digest=config.digest
+        )
+    changed_at = package.approval_changed_at
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(f"{package.digest}:{changed_at}"),
+        metadata={
+            "approved_by": package.approver,
+            "reason": package.approval_reason,
+            "digest": package.digest,
+            "approved_at": str(changed_at),
+        },
+    )
+
+
+@dg.asset(
+    group_name="release",
+    kinds={"onnx"},
+    owners=OWNERS,
+    code_version="1",
+    partitions_def=MODEL_VERSIONS,
+    deps=[release_approval],
+    description="The production endpoint, serving this package. Verifies approval, digest and "
+    "every blocking check of this very version again before it deploys.",
+)
+def prod_endpoint(
+    context: dg.AssetExecutionContext,
+    config: RolloutConfig,
+    store: ObjectStore,
+    registry: MlflowRegistry,
+    endpoints: LocalEndpointHost,
+) -> dg.MaterializeResult:
+    """Deploy the approved package to production and wait until it answers with its digest."""
+    package = _package(registry, context.partition_key)
+    found = approval_objections(package) + package_objections(store, package, after_staging=True)
+    _stop_on(package.model_version, found, "deployed to production")
+    return _rollout(
+        context,
+        endpoints,
+        package,
+        "prod",
+        by=config.deployed_by or package.approver,
+        reason=config.reason or package.approval_reason,
+    )
+
+
+def _package(registry: MlflowRegistry, version: str) -> ModelPackage:
+    try:
+        return registry.get(version)
+    except RegistryError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+
+
+def _stop_on(version: str, objections: list[str], what: str) -> None:
+    if objections:
+        listed = "\n".join(f"- {objection}" for objection in objections)
+        raise dg.Failure(f"{version} is not {what}:\n{listed}", allow_retries=False)
+
+
+def _rollout(
+    context: dg.AssetExecutionContext,
+    endpoints: LocalEndpointHost,
+    package: ModelPackage,
+    stage: Stage,
+    *,
+    by: str,
+    reason: str,
+) -> dg.MaterializeResult:
+    try:
+        status: EndpointStatus = endpoints.deploy(
+            stage=stage,
+            model_version=package.model_version,
+            digest=package.digest,
+            model_key=package.model_key,
+            deployed_by=by,
+            reason=reason,
+            run_id=context.run_id,
+        )
+    except (DeploymentFailed, HostUnavailable) as error:
+        raise dg.Failure(f"{package.model_version} is not on {stage}: {error}") from error
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(package.digest),
+        metadata={
+            "model_version": package.model_version,
+            "digest": package.digest,
+            "endpoint": status.name,
+            "url": dg.MetadataValue.url(f"{endpoints.runtime_url()}/endpoints/{status.name}"),
+            "deployed_by": by,
+            "reason": reason,
+            "since": str(status.since),
+        },
+    )

@@ -1,0 +1,172 @@
+"""Training: one job per (data set version, code version, configuration)."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from pydantic import Field, ValidationError, create_model
+
+from assets.dataset import dataset
+from assets.dataset_build import DATASETS, dataset_prefix, read_card
+from assets.line import OWNERS, Line, fingerprint, require_metadata
+from assets.pictures import picture
+from resources.compute import Channel, JobSpec, LocalCompute
+from resources.object_store import ObjectStore
+from training.config import CODE_VERSION, Hyperparameters
+
+HISTORY_PICTURE = "history.png"
+
+
+def training_config(defaults: Hyperparameters) -> type[dg.Config]:
+    """The launchpad's form: every hyperparameter, with the user's settings as defaults."""
+    fields: dict[str, Any] = {
+        name: (
+            field.annotation,
+            Field(getattr(defaults, name), description=field.description),
+        )
+        for name, field in Hyperparameters.model_fields.items()
+    }
+    fields["dataset_version"] = (
+        str,
+        Field("", description="Data set version to train on; empty: the newest."),
+    )
+    config: type[dg.Config] = create_model("TrainingConfig", __base__=dg.Config, **fields)
+    return config
+
+
+def build_trained_model(defaults: Hyperparameters) -> dg.AssetsDefinition:
+    """The asset ``trained_model``, with ``defaults`` in its launchpad."""
+    config_type = training_config(defaults)
+
+    @dg.asset(
+        group_name="training",
+        kinds={"pytorch", "lightning"},
+        owners=OWNERS,
+        code_version=CODE_VERSION,
+        deps=[dataset],
+        pool="training",
+        description="A model artefact (ONNX, weights, manifest), trained by a job whose name is a "
+        "hash of data, code and configuration: the same three are never trained twice.",
+    )
+    def trained_model(
+        context: dg.AssetExecutionContext,
+        config: config_type,  # type: ignore[valid-type]
+        store: ObjectStore,
+        compute: LocalCompute,
+        line: dg.ResourceParam[Line],
+    ) -> dg.MaterializeResult:
+        chosen = config.model_dump()
+        version = chosen.pop("dataset_version") or require_metadata(
+            context.instance, "dataset", "dataset_version"
+        )
+        try:
+            hyperparameters = Hyperparameters.model_validate(chosen)
+        except ValidationError as error:
+            raise dg.Failure(f"the training configuration is wrong: {error}", allow_retries=False) from None
+        return train(context, store, compute, line, hyperparameters, version)
+
+    return trained_model
+
+
+def train(
+    context: dg.AssetExecutionContext,
+    store: ObjectStore,
+    compute: LocalCompute,
+    line: Line,
+    hyperparameters: Hyperparameters,
+    version: str,
+) -> dg.MaterializeResult:
+    """Run the training job for data set ``version``, or take what it made before."""
+    if not store.exists(f"{dataset_prefix(version)}card.json"):
+        raise dg.Failure(
+            f"there is no data set version {version!r} in {store.url}; leave dataset_version "
+            "empty for the newest",
+            allow_retries=False,
+        )
+    spec = training_job(hyperparameters, read_card(store, version), line.weights_dir)
+    context.log.info(f"training job {spec.name}: {hyperparameters.recipe} on data set {version}")
+    result = compute.run(context, spec)
+    outputs = compute.outputs(spec)
+    metrics: dict[str, Any] = json.loads(outputs["metrics.json"])
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(metrics["digest"]),
+        metadata={
+            "model_version": spec.name,
+            "dataset_version": version,
+            "digest": metrics["digest"],
+            "model": compute.model_key(spec.name),
+            "reused": result.reused,
+            "reattached": result.reattached,
+            "seconds": round(result.seconds, 1),
+            "configuration": dg.MetadataValue.json(hyperparameters.model_dump()),
+            **_numbers(metrics),
+            **_history(outputs, spec.name),
+        },
+    )
+
+
+def training_job(
+    hyperparameters: Hyperparameters, card: Mapping[str, Any], weights_dir: Path | None
+) -> JobSpec:
+    """The job that trains on the data set of ``card``; its name says all that decides its result."""
+    version = card["version"]
+    weights = _weights_identity(hyperparameters, weights_dir)
+    name = "train-" + fingerprint(
+        {
+            "dataset": version,
+            "labels": card["labels"],
+            "task": card["task"],
+            "code": CODE_VERSION,
+            "hyperparameters": hyperparameters.model_dump(),
+            "weights": weights,
+        }
+    )
+    return JobSpec(
+        name=name,
+        kind="training",
+        module="training.train",
+        hyperparameters={
+            **hyperparameters.to_strings(),
+            "dataset_version": version,
+            "model_version": name,
+            "labels": json.dumps(card["labels"], ensure_ascii=False),
+            "task": card["task"],
+        },
+        channels={"dataset": dataset_channel(card)},
+        local_channels={"weights": str(weights_dir)} if weights_dir and weights else {},
+    )
+
+
+def dataset_channel(card: Mapping[str, Any]) -> Channel:
+    """The data set as a job's input: its manifest and the shards it names."""
+    manifest = f"{dataset_prefix(card['version'])}manifest.parquet"
+    return Channel(prefix=DATASETS, keys=(manifest, *(f"{DATASETS}{name}" for name in card["shards"])))
+
+
+def _weights_identity(hyperparameters: Hyperparameters, weights_dir: Path | None) -> str:
+    """What tells pretrained weights apart: other weights make another model."""
+    if hyperparameters.recipe == "scratch" or hyperparameters.weights == "none":
+        return ""
+    path = weights_dir / f"{hyperparameters.architecture}.pth" if weights_dir else None
+    if path is None or not path.is_file():
+        return "torchvision"
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    return {
+        name: float(value)
+        for name, value in metrics.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+def _history(outputs: Mapping[str, bytes], job: str) -> dict[str, dg.MetadataValue]:
+    if HISTORY_PICTURE not in outputs:
+        return {}
+    link = f"models/{job}/output/output.tar.gz:{HISTORY_PICTURE}"
+    return {"learning curve": picture(outputs[HISTORY_PICTURE], alt="learning curve", link=link)}
