@@ -1,0 +1,81 @@
+"""Fixtures for every folder of tests."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+LABELS = ("red", "green", "blue")
+
+
+@pytest.fixture(scope="session")
+def colour_artefact() -> Callable[..., Path]:
+    """Writes a real model artefact that knows an image by its mean colour.
+
+    ``colour_artefact(folder, labels=…, sharpness=…, task=…, thresholds=…, model_version=…)``:
+    label ``i`` follows channel ``i % 3`` (red, green, blue); a higher ``sharpness`` is surer, a
+    negative one always wrong. Returns the folder (``training.artefact.pack`` makes the archive).
+    """
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    from training.artefact import write_manifest
+
+    def write(
+        folder: Path,
+        *,
+        labels: tuple[str, ...] = LABELS,
+        sharpness: float = 10.0,
+        task: str = "single_label",
+        thresholds: dict[str, float] | None = None,
+        model_version: str = "train-000000000000",
+        dataset_version: str = "0" * 16,
+    ) -> Path:
+        weights = np.zeros((3, len(labels)), dtype=np.float32)
+        for index in range(len(labels)):
+            weights[index % 3, index] = sharpness / 255
+        bias = np.full(len(labels), -sharpness / 2, dtype=np.float32)
+        activation = (
+            helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1)
+            if task == "single_label"
+            else helper.make_node("Sigmoid", ["logits"], ["probabilities"])
+        )
+        graph = helper.make_graph(
+            [
+                helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
+                helper.make_node("ReduceMean", ["pixels", "axes"], ["mean"], keepdims=0),
+                helper.make_node("Gemm", ["mean", "weights", "bias"], ["logits"]),
+                activation,
+            ],
+            "colour",
+            [helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", "h", "w", 3])],
+            [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", len(labels)])],
+            [
+                numpy_helper.from_array(weights, "weights"),
+                numpy_helper.from_array(bias, "bias"),
+                numpy_helper.from_array(np.array([1, 2], dtype=np.int64), "axes"),
+            ],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+        folder.mkdir(parents=True, exist_ok=True)
+        onnx.save(model, folder / "model.onnx")
+        (folder / "model.pt").write_bytes(b"no state")
+        write_manifest(
+            folder,
+            task=task,
+            labels=labels,
+            input_size=32,
+            thresholds=thresholds
+            or (dict.fromkeys(labels, 0.5) if task == "multi_label" else {}),
+            dataset_version=dataset_version,
+            code_version="1",
+            model_version=model_version,
+            recipe="scratch",
+            architecture="colour",
+            opset=20,
+            created_by="tests",
+        )
+        return folder
+
+    return write
