@@ -1,0 +1,205 @@
+"""The job's side of Dagster Pipes: context from the store, messages into it.
+
+dagster-pipes' own blob writer waits whole seconds between looks, gives up on a failed upload and
+begins again at ``1.json`` after a restart, over the former attempt's messages. This one writes
+``<prefix>/<attempt-ms>-<index>.json``, create-only, at once or in batches, and retries.
+"""
+
+import json
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Condition, Event, Thread
+
+import obstore
+from dagster_pipes import (
+    PipesContext,
+    PipesContextData,
+    PipesContextLoader,
+    PipesEnvVarParamsLoader,
+    PipesMappingParamsLoader,
+    PipesMessage,
+    PipesMessageWriter,
+    PipesMessageWriterChannel,
+    PipesParams,
+    encode_param,
+)
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.store import ObjectStore, from_url
+
+STORE = "store"
+"""Parameter: URL of the store. Credentials and region come from the container, as AWS gives them."""
+KEY = "key"
+"""Parameter: key of the context, or prefix of the messages."""
+INTERVAL = "interval"
+"""Parameter: seconds between two uploads of messages."""
+
+CLOSE_TIMEOUT_S = 60.0
+"""How long the end of a job waits for its last messages to be uploaded."""
+
+
+class MessagesLostError(RuntimeError):
+    """Messages could not be uploaded; without them the job counts as failed."""
+
+
+@contextmanager
+def open_pipes() -> Iterator[PipesContext]:
+    """The connection to Dagster: ``log``, ``report_asset_materialization``, ``report_custom_message``.
+
+    Leaving the block tells Dagster that the job is complete, so all that the job produces must be
+    written inside; an exception that leaves it is reported as the job's failure. Without Dagster
+    (no Pipes variables in the environment) messages go to stderr.
+
+    Raises:
+        MessagesLostError: at the end, if the messages cannot be uploaded within
+            ``CLOSE_TIMEOUT_S``.
+    """
+    params: PipesMappingParamsLoader = PipesEnvVarParamsLoader()
+    if params.is_dagster_pipes_process():
+        context = PipesContext(params, _StoreContextLoader(), _StoreMessageWriter())
+    else:
+        nothing = encode_param({})
+        params = PipesMappingParamsLoader(
+            {"DAGSTER_PIPES_CONTEXT": nothing, "DAGSTER_PIPES_MESSAGES": nothing}
+        )
+        context = PipesContext(params, _NoContextLoader(), _StderrWriter())
+    with context:
+        yield context
+
+
+class _StoreContextLoader(PipesContextLoader):
+    @contextmanager
+    def load_context(self, params: PipesParams) -> Iterator[PipesContextData]:
+        store = from_url(str(params[STORE]))
+        yield json.loads(bytes(obstore.get(store, str(params[KEY])).bytes()))
+
+
+class _StoreMessageWriter(PipesMessageWriter["StoreMessageChannel"]):
+    @contextmanager
+    def open(self, params: PipesParams) -> Iterator["StoreMessageChannel"]:
+        channel = StoreMessageChannel(
+            from_url(str(params[STORE])), str(params[KEY]), float(params[INTERVAL])
+        )
+        try:
+            yield channel
+        finally:
+            channel.close()
+
+
+class StoreMessageChannel(PipesMessageWriterChannel):
+    """Uploads messages from a thread: the first at once, later ones every ``interval`` seconds."""
+
+    def __init__(self, store: ObjectStore, prefix: str, interval: float) -> None:
+        """Begin a new attempt, after all former ones, and start the thread."""
+        self._store = store
+        self._prefix = prefix
+        self._interval = interval
+        self._attempt = _next_attempt(store, prefix)
+        self._index = 0
+        self._pending: deque[str] = deque()
+        self._changed = Condition()
+        self._closing = Event()
+        self._deadline = float("inf")
+        self._error: BaseException | None = None
+        self._thread = Thread(target=self._upload_until_closed, name="pipes-messages", daemon=True)
+        self._thread.start()
+
+    def write_message(self, message: PipesMessage) -> None:
+        """Queue a message; what JSON cannot hold raises here, in the caller."""
+        line = json.dumps(message)
+        with self._changed:
+            self._pending.append(line)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Upload what is left.
+
+        Raises:
+            MessagesLostError: that was not possible in time.
+        """
+        self._deadline = time.monotonic() + CLOSE_TIMEOUT_S
+        self._closing.set()
+        with self._changed:
+            self._changed.notify()
+        self._thread.join()
+        if self._error is not None:
+            raise MessagesLostError(
+                f"Pipes messages could not be written to {self._prefix} for "
+                f"{CLOSE_TIMEOUT_S:.0f} s: {self._error}"
+            ) from self._error
+
+    def _upload_until_closed(self) -> None:
+        try:
+            while True:
+                with self._changed:
+                    while not self._pending and not self._closing.is_set():
+                        self._changed.wait()
+                    lines = list(self._pending)
+                    self._pending.clear()
+                if lines:
+                    self._upload("\n".join(lines).encode())
+                elif self._closing.is_set():
+                    return
+                self._closing.wait(self._interval)
+        except BaseException as error:  # noqa: BLE001 - raised again by close(), in the caller
+            self._error = error
+
+    def _upload(self, chunk: bytes) -> None:
+        pause = 0.1
+        while True:
+            key = f"{self._prefix}/{self._attempt:013d}-{self._index:06d}.json"
+            try:
+                obstore.put(self._store, key, chunk, mode="create")
+            except AlreadyExistsError:
+                if bytes(obstore.get(self._store, key).bytes()) != chunk:  # another attempt's
+                    self._attempt += 1
+                    continue
+            except (BaseError, OSError):
+                if time.monotonic() + pause > self._deadline:
+                    raise
+                time.sleep(pause)
+                pause = min(pause * 2, 5.0)
+                continue
+            self._index += 1
+            return
+
+
+def _next_attempt(store: ObjectStore, prefix: str) -> int:
+    """Milliseconds now, or more: after every former attempt, even if clocks disagree."""
+    names = (meta["path"].rpartition("/")[2] for meta in obstore.list(store, prefix).collect())
+    former = (int(name.partition("-")[0]) for name in names)
+    return max(time.time_ns() // 1_000_000, max(former, default=-1) + 1)
+
+
+class _NoContextLoader(PipesContextLoader):
+    @contextmanager
+    def load_context(self, params: PipesParams) -> Iterator[PipesContextData]:
+        yield PipesContextData(
+            asset_keys=["local"],
+            code_version_by_asset_key=None,
+            provenance_by_asset_key=None,
+            partition_key=None,
+            partition_key_range=None,
+            partition_time_window=None,
+            run_id="none",
+            job_name=None,
+            retry_number=0,
+            extras={},
+        )
+
+
+class _StderrWriter(PipesMessageWriter["_StderrChannel"]):
+    @contextmanager
+    def open(self, params: PipesParams) -> Iterator["_StderrChannel"]:
+        yield _StderrChannel()
+
+
+class _StderrChannel(PipesMessageWriterChannel):
+    def write_message(self, message: PipesMessage) -> None:
+        content = message["params"] or {}
+        if message["method"] == "log":
+            sys.stderr.write(f"{content['level']}: {content['message']}\n")
+        elif message["method"] not in ("opened", "closed"):
+            sys.stderr.write(f"{message['method']}: {json.dumps(content)}\n")
