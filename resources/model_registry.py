@@ -47,19 +47,19 @@ class ModelPackage(BaseModel):
     model_version: str = Field(min_length=1, pattern=r"^[A-Za-z0-9-]+$")
     digest: str = Field(pattern=r"^[0-9a-f]{64}$")
     model_key: str = Field(min_length=1, description="Key of model.tar.gz in the store.")
-    model_uri: str = Field("", description="The same as a URL, for people and other tools.")
+    model_uri: str = Field(default="", description="The same as a URL, for people and other tools.")
     dataset_version: str
     code_version: str
     task: Task = "single_label"
     labels: tuple[str, ...] = ()
     metrics: dict[str, float] = {}
-    evaluation_run: str = Field("", description="Id of the run made by log_evaluation.")
+    evaluation_run: str = Field(default="", description="Id of the run made by log_evaluation.")
     approval_status: ApprovalStatus = "PendingManualApproval"
     approver: str = ""
     approval_reason: str = ""
     approval_changed_at: AwareDatetime | None = None
-    registry_version: str = Field("", description="The registry's own number; set by it.")
-    created_at: AwareDatetime | None = Field(None, description="When registered; set by it.")
+    registry_version: str = Field(default="", description="The registry's own number; set by it.")
+    created_at: AwareDatetime | None = Field(default=None, description="When registered; set by it.")
 
     def immutable(self) -> Self:
         """The package without what the registry decides: its number, its dates, its approval."""

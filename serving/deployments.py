@@ -31,7 +31,7 @@ class DeploymentRecord(BaseModel):
     deployed_by: str = Field(min_length=1)
     reason: str
     created_at: AwareDatetime
-    run_id: str = Field("", description="The Dagster run that deployed it, if one did.")
+    run_id: str = Field(default="", description="The Dagster run that deployed it, if one did.")
 
     @property
     def created_ms(self) -> int:
@@ -53,11 +53,20 @@ class EndpointStatus(BaseModel):
     stage: Stage
     name: str
     status: EndpointState
-    model_version: str | None = Field(None, description="The model that answers now, if one does.")
-    digest: str | None = Field(None, description="Digest of the model that answers now.")
-    since: AwareDatetime | None = Field(None, description="Since when that model answers.")
-    failure_reason: str | None = Field(None, description="Why the newest record is not served.")
-    record_key: str | None = Field(None, description="The newest record the host has seen.")
+    model_version: str | None = Field(
+        default=None, description="The model that answers now, if one does."
+    )
+    digest: str | None = Field(default=None, description="Digest of the model that answers now.")
+    since: AwareDatetime | None = Field(default=None, description="Since when that model answers.")
+    failure_reason: str | None = Field(
+        default=None, description="Why the newest record is not served."
+    )
+    record_key: str | None = Field(default=None, description="The newest record the host has seen.")
+
+    @property
+    def changing(self) -> bool:
+        """Whether a model is being loaded, so that the status will be another one soon."""
+        return self.status in ("Creating", "Updating")
 
 
 def endpoint_name(project: str, stage: Stage) -> str:

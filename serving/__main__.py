@@ -1,0 +1,111 @@
+"""``python -m serving``: one endpoint host for all stages of a project."""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import sys
+from pathlib import Path
+
+import uvicorn
+from obstore.exceptions import BaseError
+
+from serving.address import HOST_RUNS_ALREADY, HostRunning, only_host, write_address
+from serving.app import create_app
+from serving.host import EndpointHost
+from serving.store import DeploymentStore
+
+_SHUTDOWN_S = 5
+_PARENT_POLL_S = 1.0
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn that tells its address once it listens, and does not outlive its parent."""
+
+    def __init__(self, config: uvicorn.Config, announce: tuple[Path, str, str] | None) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and self._announce:
+            write_address(*self._announce)
+
+    async def leave_with(self, parent: int) -> None:
+        """Exit when ``parent`` is gone: nobody would stop this process any more."""
+        while os.getppid() == parent:
+            await asyncio.sleep(_PARENT_POLL_S)
+        self.should_exit = True
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT. Exit codes: 1 cannot start, 3 another host is running."""
+    arguments = _arguments()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        with (
+            only_host(arguments.address_file)
+            if arguments.address_file
+            else contextlib.nullcontext()
+        ):
+            _serve(arguments)
+    except HostRunning as error:
+        print(error, file=sys.stderr)
+        sys.exit(HOST_RUNS_ALREADY)
+
+
+def _serve(arguments: argparse.Namespace) -> None:
+    try:
+        store = DeploymentStore(arguments.store_url)
+        store.keys("prod")
+    except (BaseError, OSError, ValueError) as error:
+        sys.exit(f"the store {arguments.store_url} cannot be read: {str(error).splitlines()[0]}")
+    listener = _listen(arguments.host, arguments.port)
+    url = f"http://{arguments.host}:{listener.getsockname()[1]}"
+    config = uvicorn.Config(
+        create_app(EndpointHost(store, arguments.project)),
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=_SHUTDOWN_S,
+    )
+    announce = (arguments.address_file, url, store.url) if arguments.address_file else None
+    server = _Server(config, announce)
+    logging.getLogger("serving").info("endpoints of %s at %s", arguments.project, url)
+    asyncio.run(_run(server, listener, arguments.parent))
+
+
+async def _run(server: _Server, listener: socket.socket, parent: int | None) -> None:
+    watch = asyncio.create_task(server.leave_with(parent)) if parent else None
+    await server.serve(sockets=[listener])
+    if watch:
+        watch.cancel()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        sys.exit(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another port "
+            "(endpoint under [ports] in imgclf.toml)"
+        )
+    return listener
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m serving", description=__doc__)
+    parser.add_argument("--store-url", required=True, help="the store: file:///… or s3://…")
+    parser.add_argument("--project", required=True, help="endpoints are <project>-<stage>")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, required=True, help="0 takes any free port")
+    parser.add_argument("--address-file", type=Path, help="told the address once it listens")
+    parser.add_argument("--parent", type=int, help="process id to exit with")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

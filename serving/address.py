@@ -1,0 +1,82 @@
+"""Where the running host is: a small file, and a lock that only one host can hold."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+HOST_RUNS_ALREADY = 3
+"""Exit code of a host that finds another one running."""
+
+
+class HostRunning(RuntimeError):  # noqa: N818 - says what is the case
+    """Another host has the address file."""
+
+
+class Address(BaseModel):
+    """A host that is up: its process (pid and start, in seconds since the epoch), URL and store."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pid: int
+    create_time: float
+    url: str
+    store_url: str
+
+    @property
+    def alive(self) -> bool:
+        """Whether that very process still runs; a pid alone may have been given to another."""
+        try:
+            process = psutil.Process(self.pid)
+            return (
+                abs(process.create_time() - self.create_time) < 1
+                and process.status() != psutil.STATUS_ZOMBIE
+            )
+        except psutil.NoSuchProcess:
+            return False
+
+
+def read_address(path: Path) -> Address | None:
+    """The host at ``path`` if it is alive, else ``None``."""
+    try:
+        address = Address.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        raise ValueError(f"{path} is not a host's address; delete it ({error})") from None
+    return address if address.alive else None
+
+
+@contextmanager
+def only_host(path: Path) -> Iterator[None]:
+    """Be the only host of ``path`` while the block lasts. The kernel frees a killed host's lock.
+
+    Raises:
+        HostRunning: another one is.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{path}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        other = read_address(path)
+        where = f"at {other.url} (process {other.pid})" if other else "and is just starting"
+        raise HostRunning(f"an endpoint host is running already {where}") from None
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
+
+
+def write_address(path: Path, url: str, store_url: str) -> None:
+    """Tell where this process listens."""
+    own = psutil.Process()
+    address = Address(pid=own.pid, create_time=own.create_time(), url=url, store_url=store_url)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(address.model_dump_json(), encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,163 @@
+"""The endpoint host: makes what is served follow the newest deployment record of each stage."""
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+
+from serving.deployments import (
+    STAGES,
+    DeploymentRecord,
+    EndpointState,
+    EndpointStatus,
+    RecordError,
+    Stage,
+    endpoint_name,
+)
+from serving.errors import ModelUnusable
+from serving.model import load_model
+from serving.store import DeploymentStore
+from training.predictor import OnnxPredictor
+
+POLL_S = 0.25
+"""How often the store is asked for new records (seconds)."""
+
+_MAX_BACKOFF_S = 30.0
+
+log = logging.getLogger("serving")
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What answers the requests of a stage, and by which record."""
+
+    model: OnnxPredictor
+    record: DeploymentRecord
+
+
+class Slot:
+    """One stage. Requests read ``serving`` once and keep it; only the host's thread writes.
+
+    ``status`` is replaced as a whole, so that a reader never sees half a change.
+    """
+
+    def __init__(self, stage: Stage, name: str) -> None:
+        self.stage = stage
+        self.name = name
+        self.serving: Serving | None = None
+        self.status = EndpointStatus(stage=stage, name=name, status="NotFound")
+        self.settled_key: str | None = None
+        self.retry_at = 0.0
+        self.backoff_s = POLL_S
+
+    def report(self, state: EndpointState, newest_key: str, failure: str | None = None) -> None:
+        """Tell clients from now on where this stage stands."""
+        record = self.serving.record if self.serving else None
+        self.status = EndpointStatus(
+            stage=self.stage,
+            name=self.name,
+            status=state,
+            model_version=record.model_version if record else None,
+            digest=record.digest if record else None,
+            since=record.created_at if record else None,
+            failure_reason=failure,
+            record_key=newest_key,
+        )
+
+
+class EndpointHost:
+    """Serves every stage of ``project`` from the records in ``store``.
+
+    A stage goes on with what it serves until the newer model is loaded and warm; the switch is
+    one assignment. A record whose model cannot be served leaves the stage as it is and is
+    reported as Failed. After a start, the newest record that can be served is.
+
+    Args:
+        threads: threads of one prediction.
+    """
+
+    def __init__(self, store: DeploymentStore, project: str, *, threads: int = 1) -> None:
+        self.store = store
+        self.project = project
+        self.store_problem: str | None = None
+        self.slots = {
+            endpoint_name(project, stage): Slot(stage, endpoint_name(project, stage))
+            for stage in STAGES
+        }
+        self._threads = threads
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="converge", daemon=True)
+
+    def start(self) -> None:
+        """Follow the records from now on, in a thread of its own."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Stop following; what is loaded stays."""
+        self._stop.set()
+        self._thread.join(timeout_s)
+
+    def converge(self) -> None:
+        """Ask the store once, and switch each stage whose newest record is not served yet."""
+        for slot in self.slots.values():
+            try:
+                self._converge_slot(slot)
+            except Exception as error:  # noqa: BLE001 - whatever obstore raises when nobody answers
+                # That says nothing about what to serve: go on with what there is.
+                self.store_problem = f"{self.store.url}: {_first_line(error)}"
+                slot.retry_at = time.monotonic() + slot.backoff_s
+                slot.backoff_s = min(2 * slot.backoff_s, _MAX_BACKOFF_S)
+                log.warning("%s: %s", slot.name, self.store_problem)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self.converge()
+            self._stop.wait(POLL_S)
+
+    def _converge_slot(self, slot: Slot) -> None:
+        if time.monotonic() < slot.retry_at:
+            return
+        newer = self.store.keys(slot.stage, after=slot.settled_key)
+        self.store_problem = None
+        slot.backoff_s = POLL_S
+        if not newer:
+            return
+        newest = newer[-1]
+        slot.report("Updating" if slot.serving else "Creating", newest)
+        failure = self._try_record(slot, newest)
+        if failure is not None and slot.serving is None:
+            self._fall_back(slot, newer[:-1])
+        slot.report("InService" if failure is None else "Failed", newest, failure)
+        slot.settled_key = newest
+
+    def _fall_back(self, slot: Slot, older: list[str]) -> None:
+        for key in reversed(older):
+            if self._try_record(slot, key) is None:
+                return
+
+    def _try_record(self, slot: Slot, key: str) -> str | None:
+        """Serve the record under ``key``; the reason if its model cannot be served."""
+        try:
+            record = self.store.record(key)
+            model = self._loaded(record.digest)
+            if model is None:
+                started = time.monotonic()
+                model = load_model(record, self.store.download, threads=self._threads)
+                log.info("%s loaded in %.2f s", record.model_version, time.monotonic() - started)
+        except (ModelUnusable, RecordError) as error:
+            log.error("%s: cannot serve %s: %s", slot.name, key, error)
+            return str(error)
+        slot.serving = Serving(model, record)
+        log.info("%s serves %s (%s)", slot.name, record.model_version, record.digest[:12])
+        return None
+
+    def _loaded(self, digest: str) -> OnnxPredictor | None:
+        """The model if some stage has it in memory: production gets what staging proved."""
+        for slot in self.slots.values():
+            if slot.serving is not None and slot.serving.model.digest == digest:
+                return slot.serving.model
+        return None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0] or type(error).__name__
