@@ -30,17 +30,20 @@ def find_conflicts(labels: pa.Table) -> pa.Table:
     Args:
         labels: a table in ``LABELS_SCHEMA``.
     """
-    usable = labels.filter(
-        pc.and_(pc.equal(labels["status"], "ok"), pc.invert(labels["cancelled"]))
-    ).select(["sha256", "annotated_at", "labels", "snapshot_key"])
-    latest = labels.filter(pc.equal(labels["status"], "ok")).group_by("sha256")
-    newest = latest.aggregate([("annotated_at", "max")])
-    tied = usable.join(
+    usable = labels.filter(pc.equal(labels["status"], "ok"))
+    newest = usable.group_by("sha256").aggregate([("annotated_at", "max")])
+    # Arrow cannot join tables that hold lists: join the positions, then take.
+    positions = usable.select(["sha256", "annotated_at"]).append_column(
+        "position", pa.array(range(usable.num_rows), pa.int64())
+    )
+    tied = positions.join(
         newest,
         keys=["sha256", "annotated_at"],
         right_keys=["sha256", "annotated_at_max"],
         join_type="left semi",
     )
+    tied = usable.take(tied["position"])
+    tied = tied.filter(pc.invert(tied["cancelled"]))
     return pa.Table.from_pylist(_contradictions(tied), schema=CONFLICTS_SCHEMA)
 
 
