@@ -1,0 +1,275 @@
+"""Runs several programs as one: started, health-checked, restarted and stopped together.
+
+One thread does it all, in small steps, so that there is one order of events and no lock.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Literal
+
+from filelock import FileLock, Timeout
+
+from imgclf_dagster.ports import Port, PortTaken, require_free
+from imgclf_dagster.process_groups import Watchdog, end_groups, signal_group
+
+FIRST_BACKOFF_S = 1.0
+MAX_BACKOFF_S = 30.0
+STEADY_AFTER_S = 60.0
+"""A program that has run this long has recovered: its next crash is a first one again."""
+
+MAX_LOG_BYTES = 10_000_000
+_STEP_S = 0.1
+
+
+class AlreadyRunning(RuntimeError):  # noqa: N818 - what is wrong, not that it is
+    """Another supervisor runs on the same home; nothing was started."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSpec:
+    """A program to run.
+
+    ``healthy`` is asked until it says yes (it must answer within a second or so); without one, a
+    program is healthy once it runs. ``after`` names programs that must be healthy before this one
+    is started. ``url`` is what a person opens; ``about`` says what is there.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    log_file: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    port: Port | None = None
+    healthy: Callable[[], bool] | None = None
+    health_timeout_s: float = 90.0
+    after: tuple[str, ...] = ()
+    url: str | None = None
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something a person should know of a program."""
+
+    kind: Literal["healthy", "trouble"]
+    spec: ProcessSpec
+    text: str
+
+
+def http_healthy(url: str) -> Callable[[], bool]:
+    """A health check: GET ``url`` answers below 400."""
+
+    def check() -> bool:
+        import httpx
+
+        try:
+            return httpx.get(url, timeout=1.0, trust_env=False).status_code < 400
+        except httpx.TransportError:
+            return False
+
+    return check
+
+
+def socket_healthy(path: Path) -> Callable[[], bool]:
+    """A health check: something accepts connections on the Unix socket at ``path``."""
+
+    def check() -> bool:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(1.0)
+            return probe.connect_ex(str(path)) == 0
+
+    return check
+
+
+def backoff_s(failures: int) -> float:
+    """Seconds to wait before the start that follows the given number of failures in a row."""
+    return float(min(FIRST_BACKOFF_S * 2 ** max(0, failures - 1), MAX_BACKOFF_S))
+
+
+class _Child:
+    """One program and where it stands. ``process`` is None while it waits to be started."""
+
+    def __init__(self, spec: ProcessSpec, watchdog: Watchdog, say: Callable[[Notice], None]):
+        self.spec = spec
+        self.is_healthy = False
+        self.process: subprocess.Popen[bytes] | None = None
+        self._watchdog = watchdog
+        self._say = say
+        self._failures = 0
+        self._start_at = 0.0
+        self._started = 0.0
+
+    def step(self, healthy: set[str]) -> None:
+        """Look once and do the one thing that is due."""
+        now = time.monotonic()
+        if self.process is None:
+            if now >= self._start_at and healthy.issuperset(self.spec.after):
+                self._start()
+        elif (code := self.process.poll()) is not None:
+            self._failed(f"{_ending(code)}{_last_line(self.spec.log_file)}")
+        elif self.is_healthy:
+            if now - self._started > STEADY_AFTER_S:
+                self._failures = 0
+        elif self.spec.healthy is None or self.spec.healthy():
+            self.is_healthy = True
+            self._say(Notice("healthy", self.spec, f"ready after {now - self._started:.1f} s"))
+        elif now - self._started > self.spec.health_timeout_s:
+            self._failed(f"did not answer within {self.spec.health_timeout_s:.0f} s")
+
+    def _start(self) -> None:
+        try:
+            require_free(_ports([self.spec]))
+        except PortTaken as error:
+            self._failed(str(error))
+            return
+        self._started = time.monotonic()
+        with _opened_log(self.spec.log_file) as log:
+            self.process = subprocess.Popen(
+                self.spec.argv,
+                env={**os.environ, **self.spec.env},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._watchdog.note(self.process.pid)
+
+    def _failed(self, why: str) -> None:
+        self._failures += 1
+        wait_s = backoff_s(self._failures)
+        self._start_at = time.monotonic() + wait_s
+        self.is_healthy = False
+        self._say(
+            Notice(
+                "trouble",
+                self.spec,
+                f"{why}; starting it again in {wait_s:.0f} s (log: {self.spec.log_file})",
+            )
+        )
+        if self.process is not None:
+            # What the program started must not outlive it, or hold its port.
+            signal_group(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self._watchdog.forget(self.process.pid)
+            self.process = None
+
+
+class Supervisor:
+    """Keeps the programs of ``specs`` running until it is told to stop.
+
+    Args:
+        run_dir: holds the lock and ``up.json`` (who runs here); one supervisor per folder.
+        say: told of what happens, in the order in which it does.
+    """
+
+    def __init__(
+        self, specs: Sequence[ProcessSpec], *, run_dir: Path, say: Callable[[Notice], None]
+    ) -> None:
+        self._specs = tuple(specs)
+        self._run_dir = run_dir
+        self._say = say
+        self._stop = threading.Event()
+
+    def run(self) -> None:
+        """Run until SIGINT, SIGTERM, SIGHUP or ``stop()``; then end everything and return.
+
+        Raises:
+            AlreadyRunning: another supervisor runs here; nothing was started.
+            PortTaken: a port is in use; nothing was started.
+        """
+        with ExitStack() as stack:
+            stack.enter_context(single_instance(self._run_dir))
+            require_free(_ports(self._specs))
+            stack.enter_context(_signals_call(self.stop))
+            watchdog = stack.enter_context(Watchdog())
+            children = [_Child(spec, watchdog, self._say) for spec in self._specs]
+            try:
+                self._keep(children)
+            finally:
+                end_groups([child.process.pid for child in children if child.process is not None])
+
+    def stop(self) -> None:
+        """End ``run``. May be called from a signal handler or another thread."""
+        self._stop.set()
+
+    def _keep(self, children: list[_Child]) -> None:
+        while not self._stop.wait(_STEP_S):
+            for child in children:
+                child.step({other.spec.name for other in children if other.is_healthy})
+                if self._stop.is_set():
+                    return
+
+
+@contextmanager
+def single_instance(run_dir: Path) -> Iterator[None]:
+    """Hold the home for this process. Raises AlreadyRunning, naming the one that has it."""
+    note = run_dir / "up.json"
+    lock = FileLock(run_dir / "up.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        pid = json.loads(note.read_text(encoding="utf-8"))["pid"] if note.exists() else "unknown"
+        raise AlreadyRunning(
+            f"imgclf up is running already on {run_dir.parent} (process {pid}); "
+            "end it, or name another home in IMGCLF_HOME"
+        ) from None
+    try:
+        part = note.with_suffix(".part")
+        part.write_text(json.dumps({"pid": os.getpid()}), encoding="utf-8")
+        part.replace(note)
+        yield
+    finally:
+        note.unlink(missing_ok=True)
+        lock.release()
+
+
+def _ports(specs: Sequence[ProcessSpec]) -> list[Port]:
+    return [spec.port for spec in specs if spec.port is not None]
+
+
+@contextmanager
+def _signals_call(stop: Callable[[], None]) -> Iterator[None]:
+    def handler(number: int, frame: FrameType | None) -> None:
+        stop()
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+@contextmanager
+def _opened_log(path: Path) -> Iterator[int]:
+    if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
+        path.replace(path.with_name(f"{path.name}.1"))
+    with path.open("ab") as log:
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+        log.write(f"--- started {stamp} ---\n".encode())
+        log.flush()
+        yield log.fileno()
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code}"
+    return f"was ended by {signal.Signals(-code).name}"
+
+
+def _last_line(log_file: Path) -> str:
+    with log_file.open("rb") as log:
+        log.seek(max(0, log_file.stat().st_size - 4096))
+        lines = log.read().decode("utf-8", "replace").splitlines()
+    words = [line.strip() for line in lines if line.strip() and not line.startswith("--- ")]
+    return f": {words[-1][:200]}" if words else ""
