@@ -4,7 +4,7 @@ import io
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -19,13 +19,14 @@ from labelling.schema import LabelSchema
 from resources.object_store import ObjectStore
 from resources.tables import Table
 from training.groups import GROUPS_SCHEMA, assign_groups
-from training.manifest import MANIFEST_SCHEMA, build_shards, dataset_version
+from training.manifest import MANIFEST_SCHEMA, build_shards, dataset_version, write_manifest
 
 DATASETS = "datasets/"
 SPLITS = ("train", "val", "test")
 SHARDS_SCHEMA = pa.schema(
     [("sha256", pa.string()), ("shard", pa.string()), ("offset", pa.int64()), ("length", pa.int64())]
 )
+IDENTITY_SCHEMA = pa.schema([MANIFEST_SCHEMA.field(n) for n in ("sha256", "labels", "split")])
 SHEET_CANDIDATES = 24
 
 
@@ -115,7 +116,7 @@ def assemble(
             )
     names = schema.names or tuple(sorted({label for row in rows for label in row["labels"]}))
     return Assembly(
-        version=dataset_version(rows),
+        version=dataset_version(pa.Table.from_pylist(rows, schema=IDENTITY_SCHEMA)),
         task=schema.task,
         labels=names,
         rows=sorted(rows, key=lambda row: row["sha256"]),
@@ -137,15 +138,12 @@ def write_shards(
     placed = {row["sha256"]: row for row in table.read().to_pylist()}
     missing = [row for row in assembly.rows if row["sha256"] not in placed]
     items = ((row["sha256"], store.get(row["raw_key"])) for row in missing)
-    for name, data, members in build_shards(items):
-        store.create(f"{DATASETS}{name}", data)
-        rows = [
-            {"sha256": sha, "shard": name, "offset": offset, "length": length}
-            for sha, offset, length in members
-        ]
+    for shard in build_shards(items):
+        store.create(f"{DATASETS}{shard.name}", shard.data)
+        rows = [{"shard": shard.name, **asdict(member)} for member in shard.members]
         table.append(pa.Table.from_pylist(rows, schema=SHARDS_SCHEMA))
         placed |= {row["sha256"]: row for row in rows}
-        progress(f"packed {len(rows)} images into {name}")
+        progress(f"packed {len(rows)} images into {shard.name}")
     return placed
 
 
@@ -193,9 +191,8 @@ def write_dataset(
         row | {name: placed[row["sha256"]][name] for name in ("shard", "offset", "length")}
         for row in assembly.rows
     ]
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA), buffer, compression="zstd")
-    store.create(f"{prefix}manifest.parquet", buffer.getvalue())
+    manifest = pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA)
+    store.create(f"{prefix}manifest.parquet", write_manifest(manifest))
     by_label = _by_label(assembly)
     card = {
         "version": assembly.version,
@@ -209,7 +206,7 @@ def write_dataset(
             for label, members in by_label.items()
         },
         "left_out": assembly.left_out,
-        "conflicts": assembly.conflicts,
+        "conflicts": [{**row, "annotated_at": str(row["annotated_at"])} for row in assembly.conflicts],
         "sources": dict(sources),
         "split_policy": split.model_dump(),
         "shards": sorted({row["shard"] for row in rows}),
@@ -224,3 +221,9 @@ def read_card(store: ObjectStore, version: str) -> dict[str, Any]:
     """The card of a data set version."""
     card: dict[str, Any] = json.loads(store.get(f"{dataset_prefix(version)}card.json"))
     return card
+
+
+def read_dataset_manifest(store: ObjectStore, version: str) -> pa.Table:
+    """The manifest of a data set version, in ``training.manifest.MANIFEST_SCHEMA``."""
+    data = store.get(f"{dataset_prefix(version)}manifest.parquet")
+    return pq.read_table(io.BytesIO(data))

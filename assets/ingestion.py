@@ -47,6 +47,9 @@ def raw_images(
     rejected = rows.filter(pc.equal(rows["status"], "rejected"))
     for row in rejected.slice(0, REJECTIONS_SHOWN).to_pylist():
         context.log.warning(f"{row['key']} is rejected: {row['reason']}")
+    unusable = store.unusable(RAW)
+    for name, reason in unusable:
+        context.log.warning(f"{name} under raw/ cannot be read: {reason}; rename it")
     usable = usable_images(rows)
     version = images_version(rows)
     return dg.MaterializeResult(
@@ -56,6 +59,7 @@ def raw_images(
             "images": usable.num_rows,
             "objects": int(pc.sum(pc.not_equal(rows["status"], "deleted")).as_py() or 0),
             "rejected": rejected.num_rows,
+            "unusable_names": len(unusable),
             "new": diff.new.num_rows,
             "gone": len(diff.gone),
             "rejections": dg.MetadataValue.md(_rejection_table(rejected)),

@@ -4,6 +4,7 @@ A snapshot's row does not depend on the label schema, so that a schema that grow
 labels it once refused count again without touching the table.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +14,14 @@ import pyarrow.compute as pc
 from assets.line import fingerprint
 from labelling.conflicts import find_conflicts
 from labelling.schema import LabelSchema
-from labelling.table import LABELS_SCHEMA, current_labels, snapshot_row
+from labelling.table import LABELS_SCHEMA, current_labels, label_rows, recheck
 from resources.object_store import KeyMissing, ObjectStore
 from resources.tables import Table
 
 ANNOTATIONS = "annotations/"
 CHUNK = 2000
+ANY_LABEL = LabelSchema(task="multi_label")
+"""What a snapshot is parsed under: any labels, any number of them."""
 
 
 def labels_table(store: ObjectStore) -> Table:
@@ -38,15 +41,19 @@ def index_snapshots(store: ObjectStore, table: Table) -> int:
     """Parse the new snapshots into ``table``; return how many there were."""
     keys = new_snapshots(store, table)
     for start in range(0, len(keys), CHUNK):
-        rows = []
-        for key in keys[start : start + CHUNK]:
-            try:
-                rows.append(snapshot_row(key, store.get(key)))
-            except KeyMissing:
-                continue  # removed since the listing
-        table.append(pa.Table.from_pylist(rows, schema=LABELS_SCHEMA))
+        rows = label_rows(_read(store, keys[start : start + CHUNK]), ANY_LABEL)
+        if rows.num_rows:
+            table.append(rows)
     table.compact()
     return len(keys)
+
+
+def _read(store: ObjectStore, keys: list[str]) -> Iterator[tuple[str, bytes]]:
+    for key in keys:
+        try:
+            yield key, store.get(key)
+        except KeyMissing:
+            continue  # removed since the listing
 
 
 def usable_labels(rows: pa.Table, schema: LabelSchema) -> tuple[pa.Table, pa.Table]:
@@ -55,17 +62,9 @@ def usable_labels(rows: pa.Table, schema: LabelSchema) -> tuple[pa.Table, pa.Tab
     Returns:
         (usable, rejected); ``reason`` of a rejected row says why.
     """
-    reasons = [_problem(row, schema) for row in rows.to_pylist()]
-    column = rows.schema.get_field_index("reason")
-    judged = rows.set_column(column, "reason", pa.array([reason or "" for reason in reasons]))
-    bad = pa.array([reason is not None for reason in reasons], pa.bool_())
+    judged = recheck(rows, schema)
+    bad = pc.equal(judged["status"], "rejected")
     return judged.filter(pc.invert(bad)), judged.filter(bad)
-
-
-def _problem(row: dict[str, Any], schema: LabelSchema) -> str | None:
-    if row["status"] == "rejected":
-        return str(row["reason"])
-    return None if row["cancelled"] else schema.problem(row["labels"])
 
 
 def labels_version(usable: pa.Table, rejected: pa.Table) -> str:

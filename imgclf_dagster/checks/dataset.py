@@ -5,10 +5,10 @@ from typing import Any
 
 import dagster as dg
 import pyarrow as pa
-import pyarrow.parquet as pq
-
-from assets.dataset_build import dataset_prefix, read_card
+from assets.dataset_build import read_card, read_dataset_manifest
+from assets.image_index import images_table, usable_images
 from assets.label_index import labels_table, labelled_view, usable_labels
+from assets.leakage import crossing_pairs
 from assets.line import Line, latest_metadata
 from imgclf_dagster.checks.result import judge, nothing_to_judge
 from resources.object_store import ObjectStore
@@ -98,8 +98,6 @@ def no_split_leakage(
     context: dg.AssetCheckExecutionContext, store: ObjectStore, line: dg.ResourceParam[Line]
 ) -> dg.AssetCheckResult:
     """No two near-duplicates are in different splits (looked for afresh, not by their groups)."""
-    from training.groups import crossing_pairs
-
     version, manifest = _newest(context, store)
     if manifest is None:
         return nothing_to_judge("dataset")
@@ -158,13 +156,10 @@ def _newest(
     version = latest_metadata(context.instance, "dataset").get("dataset_version")
     if version is None:
         return "", None
-    with store.opened(f"{dataset_prefix(version)}manifest.parquet") as file:
-        return str(version), pq.read_table(file)
+    return str(version), read_dataset_manifest(store, str(version))
 
 
 def _with_hashes(store: ObjectStore, manifest: pa.Table) -> pa.Table:
-    from assets.image_index import images_table, usable_images
-
     images = usable_images(images_table(store).read()).select(["sha256", "phash"])
     return manifest.select(["sha256", "split"]).join(images, "sha256", join_type="inner")
 

@@ -1,0 +1,73 @@
+"""When assets materialize by themselves. Each condition has a name and a reason."""
+
+import dagster as dg
+from dagster import AutomationCondition
+
+
+def when_inputs_changed() -> AutomationCondition:
+    """An input holds something else than at the last time, and its checks let it through.
+
+    Not ``eager()``: that fires whenever an input *ran*, so every look at the raw folder would
+    ripple through to training. Here a dependency counts as changed when its data version did.
+    """
+    return (
+        AutomationCondition.any_deps_match(
+            AutomationCondition.data_version_changed() | AutomationCondition.newly_missing()
+        )
+        .since(AutomationCondition.newly_requested() | AutomationCondition.newly_updated())
+        .with_label("an input changed")
+        & ~AutomationCondition.any_deps_missing()
+        & ~AutomationCondition.any_deps_in_progress()
+        & ~AutomationCondition.in_progress()
+        & AutomationCondition.all_deps_blocking_checks_passed()
+    ).with_label("when_inputs_changed")
+
+
+def when_version_is_new() -> AutomationCondition:
+    """A model version has its inputs and lacks this asset.
+
+    Not ``on_missing()``: that overlooks partitions which existed before its first evaluation,
+    so a version that appeared while the daemon was down would never be released. A version
+    whose attempt failed is not asked for again: a person looks first.
+    """
+    return (
+        AutomationCondition.missing()
+        & ~AutomationCondition.execution_failed()
+        & ~AutomationCondition.any_deps_missing()
+        & ~AutomationCondition.any_deps_in_progress()
+        & ~AutomationCondition.in_progress()
+        & AutomationCondition.all_deps_blocking_checks_passed()
+    ).with_label("when_version_is_new")
+
+
+def when_approved() -> AutomationCondition:
+    """This very version was approved (again). The asset verifies the approval in its own code:
+    a condition sees that ``release_approval`` was materialized, not what stands in it."""
+    return (
+        AutomationCondition.any_deps_match(AutomationCondition.newly_updated())
+        .since(AutomationCondition.newly_requested() | AutomationCondition.newly_updated())
+        .with_label("newly approved")
+        & ~AutomationCondition.any_deps_missing()
+        & ~AutomationCondition.any_deps_in_progress()
+        & ~AutomationCondition.in_progress()
+        & AutomationCondition.all_deps_blocking_checks_passed()
+    ).with_label("when_approved")
+
+
+def conditions() -> dict[str, AutomationCondition]:
+    """Which asset goes by which condition. ``raw_images``, ``annotations`` and
+    ``release_approval`` have none: sensors ask for them, for they look at the outside world."""
+    return {
+        "dataset": when_inputs_changed(),
+        "trained_model": when_inputs_changed(),
+        "evaluation_report": when_inputs_changed(),
+        "registered_package": when_version_is_new(),
+        "staging_endpoint": when_version_is_new(),
+        "prod_endpoint": when_approved(),
+    }
+
+
+def automated(spec: dg.AssetSpec) -> dg.AssetSpec:
+    """``spec`` with its automation condition, if it has one."""
+    condition = conditions().get(spec.key.to_user_string())
+    return spec.replace_attributes(automation_condition=condition) if condition else spec

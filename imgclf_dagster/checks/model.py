@@ -1,0 +1,105 @@
+"""Checks of a candidate: its export, and the gates it has to pass on the test split."""
+
+import io
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from assets.gates import evaluate_gates
+from assets.line import Line, latest_metadata
+from imgclf_dagster.checks.result import judge, nothing_to_judge
+from resources.compute import LocalCompute
+from resources.object_store import ObjectStore
+
+GATES = {
+    "beats_champion": "The candidate is at least as good as the model in production "
+    "(with none, it beats always answering the commonest class).",
+    "no_slice_regression": "No class lost more recall against the champion than chance explains.",
+    "calibration_within_bound": "The candidate's probabilities mean what they say.",
+}
+
+
+@dg.asset_check(asset="trained_model", blocking=True)
+def export_matches_training(
+    context: dg.AssetCheckExecutionContext,
+    store: ObjectStore,
+    compute: LocalCompute,
+    line: dg.ResourceParam[Line],
+) -> dg.AssetCheckResult:
+    """The ONNX graph, run here on real images, answers what the net answered in training."""
+    found = latest_metadata(context.instance, "trained_model")
+    if not found:
+        return nothing_to_judge("trained_model")
+    version, digest = str(found["model_version"]), str(found["digest"])
+    evidence = compute.outputs(_training_spec(version))["export_check.npz"]
+    difference, images = export_difference(store, compute.model_key(version), evidence)
+    bound = line.gates.max_export_difference
+    return judge(
+        store,
+        check="export_matches_training",
+        subject=f"trained_model/{version}",
+        passed=difference <= bound,
+        digest=digest,
+        reason=f"largest difference of a probability on {images} images: {difference:.2g} "
+        f"(bound {bound:g})",
+        numbers={"largest_difference": difference, "images": images},
+    )
+
+
+def export_difference(store: ObjectStore, model_key: str, evidence: bytes) -> tuple[float, int]:
+    """The largest absolute difference of a probability between the ONNX graph and torch.
+
+    Args:
+        model_key: key of the artefact.
+        evidence: an ``.npz`` of the training job: real images and torch's probabilities.
+
+    Returns:
+        (difference, number of images).
+    """
+    import numpy as np
+
+    from training.artefact import unpack
+    from training.export import read_evidence
+    from training.predictor import OnnxPredictor
+
+    images, expected = read_evidence(io.BytesIO(evidence))
+    with tempfile.TemporaryDirectory(prefix="imgclf-") as scratch:
+        unpack(store.get(model_key), Path(scratch) / "model")
+        answered = OnnxPredictor(Path(scratch) / "model").predict_images(images)
+    return float(np.abs(answered - expected).max()), len(images)
+
+
+def _gate_check(name: str, description: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(asset="evaluation_report", name=name, description=description, blocking=True)
+    def gate(
+        context: dg.AssetCheckExecutionContext,
+        store: ObjectStore,
+        line: dg.ResourceParam[Line],
+    ) -> dg.AssetCheckResult:
+        found = latest_metadata(context.instance, "evaluation_report")
+        if not found:
+            return nothing_to_judge("evaluation_report")
+        report: Mapping[str, Any] = json.loads(
+            store.get(f"models/{found['job']}/processing/report.json")
+        )
+        result = next(gate for gate in evaluate_gates(report, line.gates) if gate.name == name)
+        return judge(
+            store,
+            check=name,
+            subject=f"trained_model/{found['model_version']}",
+            passed=result.passed,
+            digest=str(found["digest"]),
+            reason=result.reason,
+            numbers=result.metadata,
+        )
+
+    return gate
+
+
+def gate_checks() -> list[dg.AssetChecksDefinition]:
+    """One check for each gate on the evaluation report."""
+    return [_gate_check(name, description) for name, description in GATES.items()]

@@ -1,0 +1,108 @@
+"""Checks of the staging endpoint: the very package answers, as it was evaluated, and in time."""
+
+import io
+import statistics
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from assets.evaluation_records import newest_evaluation
+from assets.line import MODEL_VERSIONS, Line
+from imgclf_dagster.checks.result import judge
+from resources.endpoint_host import HostUnavailable, InvocationFailed, LocalEndpointHost
+from resources.model_registry import MlflowRegistry
+from resources.object_store import ObjectStore
+
+PROBES = 32
+"""Test images sent to staging: enough for a 95th percentile, few enough for a second or two."""
+
+ANY_IMAGE = "application/x-image"
+"""SageMaker's media type for an image of any format."""
+
+
+@dg.asset_check(asset="staging_endpoint", blocking=True, partitions_def=MODEL_VERSIONS)
+def staging_serves_digest(
+    context: dg.AssetCheckExecutionContext,
+    store: ObjectStore,
+    registry: MlflowRegistry,
+    endpoints: LocalEndpointHost,
+) -> dg.AssetCheckResult:
+    """Staging answers with this package's digest, and labels test images as the evaluation did."""
+    version = context.op_execution_context.partition_key
+    package = registry.get(version)
+    problems, agreed, sent = [], 0, 0
+    try:
+        for row in _probes(store, version):
+            answer = endpoints.invoke("staging", store.get(row["raw_key"]), ANY_IMAGE)
+            sent += 1
+            if answer["digest"] != package.digest:
+                problems.append(f"answered by digest {str(answer['digest'])[:12]}")
+                break
+            agreed += _same_labels(answer, row["predicted"])
+    except (HostUnavailable, InvocationFailed) as error:
+        problems.append(str(error))
+    if agreed < sent and not problems:
+        problems.append(f"{sent - agreed} of {sent} test images are labelled unlike in the evaluation")
+    return judge(
+        store,
+        check="staging_serves_digest",
+        subject=f"trained_model/{version}",
+        passed=not problems and sent > 0,
+        digest=package.digest,
+        reason="; ".join(problems) or f"{agreed} of {sent} test images answered as evaluated",
+        numbers={"agreed": agreed, "sent": sent},
+    )
+
+
+@dg.asset_check(asset="staging_endpoint", blocking=True, partitions_def=MODEL_VERSIONS)
+def staging_latency_within_budget(
+    context: dg.AssetCheckExecutionContext,
+    store: ObjectStore,
+    registry: MlflowRegistry,
+    endpoints: LocalEndpointHost,
+    line: dg.ResourceParam[Line],
+) -> dg.AssetCheckResult:
+    """The 95th percentile of staging's answer time for one image is within the budget."""
+    version = context.op_execution_context.partition_key
+    package = registry.get(version)
+    budget = line.gates.max_staging_latency_ms
+    latencies: list[float] = []
+    problem = ""
+    try:
+        for row in _probes(store, version):
+            body = store.get(row["raw_key"])
+            begun = time.perf_counter()
+            endpoints.invoke("staging", body, ANY_IMAGE)
+            latencies.append((time.perf_counter() - begun) * 1000)
+    except (HostUnavailable, InvocationFailed) as error:
+        problem = str(error)
+    p95 = statistics.quantiles(latencies, n=20)[-1] if len(latencies) > 1 else float("inf")
+    return judge(
+        store,
+        check="staging_latency_within_budget",
+        subject=f"trained_model/{version}",
+        passed=not problem and p95 <= budget,
+        digest=package.digest,
+        reason=problem or f"95th percentile {p95:.0f} ms of {len(latencies)} requests (budget {budget:g} ms)",
+        numbers={"p95_ms": round(p95, 1) if latencies else -1.0, "requests": len(latencies)},
+    )
+
+
+def _probes(store: ObjectStore, version: str) -> list[dict[str, Any]]:
+    """Test images of the model's evaluation, with the labels predicted there."""
+    evaluation = newest_evaluation(store, version)
+    if evaluation is None:
+        return []
+    data = store.get(f"models/{evaluation['job']}/processing/predictions.parquet")
+    table = pq.read_table(io.BytesIO(data))
+    test = table.filter(pc.equal(table["split"], "test")).slice(0, PROBES)
+    rows: list[dict[str, Any]] = test.select(["raw_key", "predicted"]).to_pylist()
+    return rows
+
+
+def _same_labels(answer: Mapping[str, Any], predicted: list[str]) -> bool:
+    return set(answer["predictions"][0]["predicted"]) == set(predicted)

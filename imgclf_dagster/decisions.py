@@ -1,0 +1,103 @@
+"""A person's decisions about a package: approve, reject, roll back. They begin in the registry,
+which is the source of truth, and reach the graph by its assets, whoever decided and wherever."""
+
+from typing import Any
+
+from resources.endpoint_host import LocalEndpointHost
+from resources.model_registry import MlflowRegistry, ModelPackage
+from serving.deployments import DeploymentRecord
+
+
+class DecisionError(RuntimeError):
+    """The decision cannot be carried out; the message says why and what can be done."""
+
+
+def choose_package(
+    registry: MlflowRegistry, endpoints: LocalEndpointHost, model_version: str | None
+) -> ModelPackage:
+    """The package a decision is about: the one named, else the one on staging.
+
+    A unique beginning of the model version is enough.
+
+    Raises:
+        DecisionError: there is none, or several begin so.
+    """
+    packages = registry.list()
+    if not packages:
+        raise DecisionError("nothing is registered yet; `imgclf run` registers a candidate")
+    if model_version is None:
+        staged = endpoints.current("staging")
+        if staged is None:
+            raise DecisionError("nothing is staged; name a model version (see `imgclf status`)")
+        model_version = staged.model_version
+    names = [model_version, f"train-{model_version}"]
+    exact = [package for package in packages if package.model_version in names]
+    found = exact or [
+        package for package in packages if package.model_version.startswith(tuple(names))
+    ]
+    if len(found) != 1:
+        known = ", ".join(package.model_version for package in packages[:5])
+        raise DecisionError(
+            f"{len(found)} packages begin with {model_version!r}; the newest are {known}"
+        )
+    return found[0]
+
+
+def previous_deployment(
+    endpoints: LocalEndpointHost, registry: MlflowRegistry
+) -> DeploymentRecord | None:
+    """The newest production deployment of another model that is still approved, or ``None``."""
+    history = endpoints.history("prod")
+    if not history:
+        return None
+    approved = {
+        package.digest for package in registry.list() if package.approval_status == "Approved"
+    }
+    current = history[0].digest
+    return next(
+        (record for record in history if record.digest != current and record.digest in approved),
+        None,
+    )
+
+
+def undeployed_approval(endpoints: LocalEndpointHost, package: ModelPackage) -> bool:
+    """Whether ``package`` is approved and was not rolled out since."""
+    if package.approval_status != "Approved" or package.approval_changed_at is None:
+        return False
+    return not any(
+        record.digest == package.digest and record.created_at >= package.approval_changed_at
+        for record in endpoints.history("prod")
+    )
+
+
+def promotion_config(package: ModelPackage) -> dict[str, Any]:
+    """Run config of ``release_approval``: the approval as the registry holds it."""
+    approval = {
+        "approved_by": package.approver or "unknown",
+        "reason": package.approval_reason or "approved in the registry",
+        "digest": package.digest,
+    }
+    return {"ops": {"release_approval": {"config": approval}}}
+
+
+def undone_rejection(
+    endpoints: LocalEndpointHost, registry: MlflowRegistry
+) -> tuple[str, dict[str, Any]] | None:
+    """If production serves a rejected package: the version to return to, and its run config."""
+    serving = endpoints.current("prod")
+    if serving is None:
+        return None
+    rejected = next(
+        (
+            package
+            for package in registry.list()
+            if package.digest == serving.digest and package.approval_status == "Rejected"
+        ),
+        None,
+    )
+    target = previous_deployment(endpoints, registry) if rejected else None
+    if rejected is None or target is None:
+        return None
+    reason = f"{rejected.model_version} was rejected: {rejected.approval_reason}"
+    config = {"deployed_by": rejected.approver, "reason": reason}
+    return target.model_version, {"ops": {"prod_endpoint": {"config": config}}}

@@ -1,0 +1,95 @@
+"""The code location: assets, checks, jobs, sensors and resources, composed from the settings."""
+
+import dagster as dg
+
+from assets.dataset import dataset
+from assets.evaluation import evaluation_report
+from assets.ingestion import raw_images
+from assets.labelling import annotations
+from assets.line import Line
+from assets.release import prod_endpoint, registered_package, release_approval, staging_endpoint
+from assets.training import build_trained_model
+from imgclf_dagster.automation import automated
+from imgclf_dagster.checks import dataset as dataset_checks
+from imgclf_dagster.checks import model as model_checks
+from imgclf_dagster.checks import staging as staging_checks
+from imgclf_dagster.home import open_store
+from imgclf_dagster.jobs import jobs
+from imgclf_dagster.sensors import sensors
+from imgclf_dagster.settings import Settings, load_settings
+from resources.compute import LocalCompute
+from resources.endpoint_host import LocalEndpointHost
+from resources.model_registry import MlflowRegistry
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The code location under the user's settings."""
+    return build_definitions(load_settings())
+
+
+def build_line(settings: Settings) -> Line:
+    """What the assets need to know of the settings."""
+    return Line(
+        project=settings.project,
+        labels=settings.labels,
+        ingestion=settings.ingestion,
+        split=settings.split,
+        gates=settings.gates,
+        weights_dir=settings.weights_dir,
+    )
+
+
+def build_registry(settings: Settings) -> MlflowRegistry:
+    """The model registry of the profile."""
+    return MlflowRegistry(tracking_uri=settings.mlflow_uri, project=settings.project)
+
+
+def build_endpoints(settings: Settings) -> LocalEndpointHost:
+    """The endpoint host of the profile."""
+    return LocalEndpointHost(
+        store=open_store(settings),
+        project=settings.project,
+        address_file=str(settings.run_dir / "endpoint-host.json"),
+        default_url=f"http://127.0.0.1:{settings.ports.endpoint}",
+    )
+
+
+def build_definitions(settings: Settings) -> dg.Definitions:
+    """Everything Dagster loads, for ``settings``."""
+    store = open_store(settings)
+    assets = [
+        raw_images,
+        annotations,
+        dataset,
+        build_trained_model(settings.training),
+        evaluation_report,
+        registered_package,
+        staging_endpoint,
+        release_approval,
+        prod_endpoint,
+    ]
+    return dg.Definitions(
+        assets=dg.map_asset_specs(automated, assets),
+        asset_checks=[
+            dataset_checks.images_readable,
+            dataset_checks.labels_known,
+            dataset_checks.no_label_conflicts,
+            dataset_checks.no_split_leakage,
+            dataset_checks.class_floor_met,
+            model_checks.export_matches_training,
+            *model_checks.gate_checks(),
+            staging_checks.staging_serves_digest,
+            staging_checks.staging_latency_within_budget,
+        ],
+        jobs=jobs(),
+        sensors=sensors(),
+        executor=dg.in_process_executor,
+        resources={
+            "store": store,
+            "compute": LocalCompute(store=store, jobs_dir=str(settings.home / "jobs")),
+            "registry": build_registry(settings),
+            "endpoints": build_endpoints(settings),
+            "line": build_line(settings),
+        },
+    )

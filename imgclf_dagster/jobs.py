@@ -1,0 +1,34 @@
+"""Jobs: the three stretches of the line, as the command line and the launchpad run them."""
+
+import dagster as dg
+
+from assets.line import MODEL_VERSIONS
+
+LINE = "line"
+RELEASE_CANDIDATE = "release_candidate"
+PROMOTION = "promotion"
+
+LINE_ASSETS = ("raw_images", "annotations", "dataset", "trained_model", "evaluation_report")
+
+
+def jobs() -> list[dg.UnresolvedAssetJobDefinition]:
+    """Every job."""
+    return [
+        dg.define_asset_job(
+            LINE,
+            selection=dg.AssetSelection.assets(*LINE_ASSETS),
+            description="From arriving images to an evaluated candidate.",
+        ),
+        dg.define_asset_job(
+            RELEASE_CANDIDATE,
+            selection=dg.AssetSelection.assets("registered_package", "staging_endpoint"),
+            partitions_def=MODEL_VERSIONS,
+            description="Register a candidate that passed its gates, and stage it.",
+        ),
+        dg.define_asset_job(
+            PROMOTION,
+            selection=dg.AssetSelection.assets("release_approval", "prod_endpoint"),
+            partitions_def=MODEL_VERSIONS,
+            description="Record a person's approval and roll the package out to production.",
+        ),
+    ]

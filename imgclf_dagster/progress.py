@@ -1,0 +1,153 @@
+"""Telling a person how a run goes, as it goes."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+import dagster as dg
+from dagster import DagsterEventType
+from rich.console import Console
+from rich.markup import escape
+
+if TYPE_CHECKING:
+    from imgclf_dagster.runner import RunOutcome
+
+POLL_S = 0.25
+INFO = 20
+
+
+class Narrator(Protocol):
+    """Is told what happens in a run."""
+
+    def started(self, step: str) -> None:
+        """A step began."""
+
+    def said(self, step: str, message: str, *, level: int) -> None:
+        """A step logged ``message`` at a Python log level."""
+
+    def finished(self, step: str, seconds: float) -> None:
+        """A step succeeded."""
+
+    def checked(self, check: str, *, passed: bool, blocking: bool, reason: str) -> None:
+        """A check was evaluated."""
+
+    def failed(self, step: str, reason: str) -> None:
+        """A step failed."""
+
+
+class ConsoleNarrator:
+    """Writes a line for each thing that happens."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def started(self, step: str) -> None:
+        """A step began; checks speak only of their result."""
+        if "_" not in step or not _is_check(step):
+            self._console.print(f"[cyan]▸[/] {escape(step)}")
+
+    def said(self, step: str, message: str, *, level: int) -> None:
+        """A step logged a message."""
+        style = "yellow" if level > INFO else "dim"
+        self._console.print(f"  [{style}]{escape(message)}[/]", highlight=False)
+
+    def finished(self, step: str, seconds: float) -> None:
+        """A step succeeded."""
+        if not _is_check(step):
+            self._console.print(f"[green]✓[/] {escape(step)}  [dim]{seconds:.1f} s[/]")
+
+    def checked(self, check: str, *, passed: bool, blocking: bool, reason: str) -> None:
+        """A check was evaluated."""
+        mark = "[green]✓[/]" if passed else "[red]✗[/]" if blocking else "[yellow]![/]"
+        self._console.print(f"  {mark} {escape(check)}  [dim]{escape(reason)}[/]", highlight=False)
+
+    def failed(self, step: str, reason: str) -> None:
+        """A step failed."""
+        if not _is_check(step):
+            self._console.print(f"[red]✗ {escape(step)}[/]\n  {escape(reason)}", highlight=False)
+
+
+def _is_check(step: str) -> bool:
+    """Dagster names a check's step ``<asset>_<check>``; no asset of ours is named so."""
+    from assets.verdicts import DATASET_CHECKS, MODEL_CHECKS, SOURCE_CHECKS, STAGING_CHECKS
+
+    checks = [*DATASET_CHECKS, *MODEL_CHECKS, *STAGING_CHECKS]
+    checks += [name for names in SOURCE_CHECKS.values() for name in names]
+    return step.endswith(tuple(checks))
+
+
+@contextmanager
+def narrated(
+    instance: dg.DagsterInstance, outcome: "RunOutcome", narrator: Narrator
+) -> Iterator[None]:
+    """Follow the run of ``outcome`` while the block executes it; fill ``outcome`` in."""
+    done = threading.Event()
+    follower = threading.Thread(
+        target=_follow, args=(instance, outcome, narrator, done), name="narrator", daemon=True
+    )
+    follower.start()
+    try:
+        yield
+    finally:
+        done.set()
+        follower.join()
+
+
+def _follow(
+    instance: dg.DagsterInstance, outcome: "RunOutcome", narrator: Narrator, done: threading.Event
+) -> None:
+    cursor: str | None = None
+    while True:
+        last = done.is_set()
+        page = instance.get_records_for_run(outcome.run_id, cursor=cursor, limit=500)
+        for record in page.records:
+            _tell(record.event_log_entry, outcome, narrator)
+        cursor = page.cursor
+        if last and not page.has_more:
+            return
+        if not page.has_more:
+            done.wait(POLL_S)
+
+
+def _tell(entry: dg.EventLogEntry, outcome: "RunOutcome", narrator: Narrator) -> None:
+    step = entry.step_key or ""
+    event = entry.dagster_event
+    if event is None:
+        if entry.level >= INFO and step:
+            narrator.said(step, entry.user_message, level=entry.level)
+        return
+    match event.event_type:
+        case DagsterEventType.STEP_START:
+            narrator.started(step)
+        case DagsterEventType.STEP_SUCCESS:
+            seconds = (event.step_success_data.duration_ms or 0) / 1000
+            outcome.seconds[step] = seconds
+            narrator.finished(step, seconds)
+        case DagsterEventType.ASSET_CHECK_EVALUATION:
+            check = event.asset_check_evaluation_data
+            narrator.checked(
+                check.check_name,
+                passed=check.passed,
+                blocking=check.severity is dg.AssetCheckSeverity.ERROR,
+                reason=check.description or "",
+            )
+            if not check.passed and check.severity is dg.AssetCheckSeverity.ERROR:
+                outcome.failures[check.check_name] = check.description or ""
+        case DagsterEventType.STEP_FAILURE:
+            reason = _failure_reason(event)
+            if not _is_check(step) or not outcome.failures:
+                outcome.failures[step] = reason
+            narrator.failed(step, reason)
+        case _:
+            pass
+
+
+def _failure_reason(event: dg.DagsterEvent) -> str:
+    data = event.step_failure_data
+    if data.user_failure_data is not None and data.user_failure_data.description:
+        return str(data.user_failure_data.description)
+    error = data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.message.strip() if error is not None else "unknown error"

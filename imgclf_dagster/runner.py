@@ -1,0 +1,172 @@
+"""Running the line from the command line: the same jobs, in this process, on the real instance."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+import psutil
+from filelock import FileLock, Timeout
+
+from assets.evaluation_records import newest_evaluation
+from assets.line import MODEL_VERSIONS, latest_metadata
+from assets.verdicts import STAGING_CHECKS, objections
+from imgclf_dagster.decisions import promotion_config, undeployed_approval, undone_rejection
+from imgclf_dagster.definitions import build_definitions
+from imgclf_dagster.home import prepare_home
+from imgclf_dagster.jobs import LINE, PROMOTION, RELEASE_CANDIDATE
+from imgclf_dagster.progress import Narrator, narrated
+from imgclf_dagster.settings import Settings
+from resources.endpoint_host import LocalEndpointHost, running_host
+from resources.model_registry import MlflowRegistry
+from resources.object_store import ObjectStore
+
+PROCESS_TAG = "imgclf/process"
+"""Which process executes a run, so that the next one can tell a killed run from a running one."""
+
+ACTIVE = (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED)
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+class RunInProgress(RuntimeError):  # noqa: N818 - a state, as its callers say it
+    """Another process runs the line in this home."""
+
+
+@dataclass
+class RunOutcome:
+    """What became of one Dagster run: seconds by step, and what failed with its reason."""
+
+    run_id: str
+    success: bool
+    seconds: dict[str, float] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+class LineRunner:
+    """Runs the line's jobs in this process. Made by :func:`line_runner`."""
+
+    def __init__(
+        self, settings: Settings, instance: dg.DagsterInstance, narrator: Narrator
+    ) -> None:
+        self.settings = settings
+        self.instance = instance
+        self._narrator = narrator
+        self._repository = build_definitions(settings).get_repository_def()
+        resources: Mapping[str, Any] = build_definitions(settings).resources or {}
+        self.store: ObjectStore = resources["store"]
+        self.registry: MlflowRegistry = resources["registry"]
+        self.endpoints: LocalEndpointHost = resources["endpoints"]
+
+    def run_line(self) -> RunOutcome:
+        """From arriving images to an evaluated candidate."""
+        return self.execute(LINE)
+
+    def candidate(self) -> str | None:
+        """The newest model version that passed its gates, or ``None`` if the newest did not."""
+        version = latest_metadata(self.instance, "evaluation_report").get("model_version")
+        passed = self.instance.get_dynamic_partitions(str(MODEL_VERSIONS.name))
+        return str(version) if version in passed else None
+
+    def release(self, version: str) -> RunOutcome | None:
+        """Register and stage ``version``; ``None`` if it is staged and checked already."""
+        return None if self.is_staged(version) else self.execute(RELEASE_CANDIDATE, version)
+
+    def is_staged(self, version: str) -> bool:
+        """Whether staging serves ``version`` and its checks there were passed."""
+        evaluation = newest_evaluation(self.store, version)
+        current = self.endpoints.current("staging")
+        if evaluation is None or current is None or current.digest != evaluation["digest"]:
+            return False
+        subject, digest = f"trained_model/{version}", evaluation["digest"]
+        registered = {package.model_version for package in self.registry.list()}
+        return version in registered and not objections(
+            self.store, subject, STAGING_CHECKS, digest
+        )
+
+    def settle_decisions(self) -> list[RunOutcome]:
+        """Carry out what the registry decided and no run has: promotions, then rollbacks."""
+        outcomes = []
+        for package in self.registry.list()[::-1]:
+            if undeployed_approval(self.endpoints, package):
+                config = promotion_config(package)
+                outcomes.append(self.execute(PROMOTION, package.model_version, config))
+        rollback = undone_rejection(self.endpoints, self.registry)
+        if rollback is not None:
+            version, config = rollback
+            outcomes.append(
+                self.execute(PROMOTION, version, config, [dg.AssetKey("prod_endpoint")])
+            )
+        return outcomes
+
+    def execute(
+        self,
+        job_name: str,
+        partition: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        assets: list[dg.AssetKey] | None = None,
+    ) -> RunOutcome:
+        """Execute one job, telling the narrator as it goes."""
+        outcome = RunOutcome(run_id=dg.make_new_run_id(), success=False)
+        process = psutil.Process()
+        with narrated(self.instance, outcome, self._narrator):
+            result = self._repository.get_job(job_name).execute_in_process(
+                instance=self.instance,
+                partition_key=partition,
+                run_config={**(config or {}), **QUIET},
+                asset_selection=assets,
+                run_id=outcome.run_id,
+                tags={PROCESS_TAG: f"{process.pid}:{process.create_time()}"},
+                raise_on_error=False,
+            )
+        outcome.success = result.success
+        return outcome
+
+
+@contextmanager
+def line_runner(
+    settings: Settings, narrator: Narrator, *, with_host: bool = True
+) -> Iterator[LineRunner]:
+    """A runner with the home prepared, the lock held and an endpoint host up.
+
+    Raises:
+        RunInProgress: another process holds the lock.
+    """
+    prepare_home(settings)
+    with ExitStack() as stack:
+        lock = FileLock(settings.run_dir / "line.lock")
+        try:
+            stack.enter_context(lock.acquire(timeout=0))
+        except Timeout:
+            raise RunInProgress(
+                f"another imgclf run is in progress in {settings.home}; wait for it to end"
+            ) from None
+        instance = stack.enter_context(dg.DagsterInstance.get())
+        reap_orphaned_runs(instance)
+        runner = LineRunner(settings, instance, narrator)
+        if with_host:
+            log_file = settings.logs_dir / "endpoint-host.log"
+            stack.enter_context(running_host(runner.endpoints, log_file=log_file))
+        yield runner
+
+
+def reap_orphaned_runs(instance: dg.DagsterInstance) -> list[str]:
+    """Fail the runs whose process is gone (killed, power cut); return their ids.
+
+    Left as *started*, they would block every automation condition for ever.
+    """
+    reaped = []
+    for run in instance.get_runs(dg.RunsFilter(statuses=list(ACTIVE))):
+        executor = run.tags.get(PROCESS_TAG)
+        if executor and not _alive(executor):
+            instance.report_run_failed(run, f"its process {executor.split(':')[0]} is gone")
+            reaped.append(run.run_id)
+    return reaped
+
+
+def _alive(executor: str) -> bool:
+    pid, created = executor.split(":")
+    try:
+        return abs(psutil.Process(int(pid)).create_time() - float(created)) < 1
+    except psutil.NoSuchProcess:
+        return False
