@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
-import httpx
 from pydantic import PrivateAttr
 
 from resources.object_store import ObjectStore
 from serving.address import read_address
+from serving.client import HostClient, HostSilent
 from serving.deployments import (
     DeploymentRecord,
     EndpointStatus,
@@ -27,10 +27,6 @@ from serving.deployments import (
 from serving.launch import own_host
 
 _POLL_S = 0.1
-_CONNECT_S = 5.0
-_ANSWER_S = 60.0
-"""As long as SageMaker gives a model to answer
-(https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html)."""
 
 
 class HostUnavailable(RuntimeError):  # noqa: N818 - a state, as its callers say it
@@ -39,15 +35,6 @@ class HostUnavailable(RuntimeError):  # noqa: N818 - a state, as its callers say
 
 class DeploymentFailed(RuntimeError):  # noqa: N818 - a state, as its callers say it
     """The host did not come to serve the model; the stage serves what it served before."""
-
-
-class InvocationFailed(RuntimeError):  # noqa: N818 - a state, as its callers say it
-    """The endpoint refused a request. ``status`` is HTTP's, ``code`` the endpoint's own."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
 
 
 class LocalEndpointHost(dg.ConfigurableResource):
@@ -67,7 +54,7 @@ class LocalEndpointHost(dg.ConfigurableResource):
     default_url: str
     deploy_timeout_s: float = 120.0
 
-    _http: httpx.Client | None = PrivateAttr(default=None)
+    _host: HostClient | None = PrivateAttr(default=None)
 
     def deploy(
         self,
@@ -112,7 +99,7 @@ class LocalEndpointHost(dg.ConfigurableResource):
         Raises:
             HostUnavailable: it is not, or does not.
         """
-        self._check_host(self._client())
+        self._checked(self._client())
 
     def describe(self, stage: Stage) -> EndpointStatus:
         """What the host says of ``stage``.
@@ -120,12 +107,10 @@ class LocalEndpointHost(dg.ConfigurableResource):
         Raises:
             HostUnavailable: no host is up, or it serves another store or project.
         """
-        name = endpoint_name(self.project, stage)
         try:
-            answer = self._client().get(f"/endpoints/{name}").raise_for_status()
-        except httpx.HTTPError as error:
-            raise self._unavailable(str(error)) from error
-        return EndpointStatus.model_validate_json(answer.content)
+            return self._client().describe(endpoint_name(self.project, stage))
+        except HostSilent as error:
+            raise self._unavailable(error) from error
 
     def history(self, stage: Stage) -> list[DeploymentRecord]:
         """All records of ``stage``, newest first. Needs no running host."""
@@ -153,21 +138,12 @@ class LocalEndpointHost(dg.ConfigurableResource):
             HostUnavailable: no host is up.
             InvocationFailed: the endpoint refused it.
         """
-        path = f"/endpoints/{endpoint_name(self.project, stage)}/invocations"
         try:
-            answer = self._client().post(
-                path,
-                content=body,
-                headers={"content-type": content_type},
-                params={"top_k": top_k} if top_k else None,
+            return self._client().invoke(
+                endpoint_name(self.project, stage), body, content_type, top_k
             )
-        except httpx.HTTPError as error:
-            raise self._unavailable(str(error)) from error
-        parsed: dict[str, object] = answer.json()
-        if answer.is_error:
-            told = answer.json()["error"]
-            raise InvocationFailed(answer.status_code, told["code"], told["message"])
-        return parsed
+        except HostSilent as error:
+            raise self._unavailable(error) from error
 
     @property
     def address_path(self) -> Path:
@@ -245,36 +221,27 @@ class LocalEndpointHost(dg.ConfigurableResource):
         )
         return f"{failed}; {former.model_version} goes on serving"
 
-    def _client(self) -> httpx.Client:
+    def _client(self) -> HostClient:
         """A client of the host that runs, after making sure that it is the right one."""
-        address = read_address(self.address_path)
-        url = address.url if address else self.default_url
-        if self._http is None or self._http.base_url != httpx.URL(url):
-            # Loopback: a proxy of the environment is not meant for it.
-            client = httpx.Client(
-                base_url=url,
-                timeout=httpx.Timeout(_ANSWER_S, connect=_CONNECT_S),
-                trust_env=False,
-                verify=False,  # noqa: S501 - plain HTTP; loading certificates takes 30 ms
-            )
-            self._check_host(client)
-            self._http = client
-        return self._http
+        url = self.runtime_url()
+        if self._host is None or self._host.url != url:
+            self._host = self._checked(HostClient(url))
+        return self._host
 
-    def _check_host(self, client: httpx.Client) -> None:
+    def _checked(self, client: HostClient) -> HostClient:
         try:
-            told = client.get("/ping").raise_for_status().json()
-            store, project = told["store"], told["project"]
-        except (httpx.HTTPError, ValueError, KeyError) as error:
-            raise self._unavailable(str(error) or repr(error)) from error
-        if (store, project) != (self.store.url, self.project):
+            told = client.ping()
+        except HostSilent as error:
+            raise self._unavailable(error) from error
+        if (told.store, told.project) != (self.store.url, self.project):
             raise HostUnavailable(
-                f"the endpoint host at {client.base_url} serves {project} from {store}, "
+                f"the endpoint host at {client.url} serves {told.project} from {told.store}, "
                 f"not {self.project} from {self.store.url}; stop it, or choose another port "
                 "(endpoint under [ports] in imgclf.toml)"
             )
+        return client
 
-    def _unavailable(self, why: str) -> HostUnavailable:
+    def _unavailable(self, why: Exception) -> HostUnavailable:
         return HostUnavailable(
             f"no endpoint host answers at {self.runtime_url()} ({why}); start one with `imgclf up`"
         )
