@@ -29,7 +29,7 @@ class AnnotationSnapshot(BaseModel):
     source: Source
     annotated_at: AwareDatetime
     annotation_id: str
-    cancelled: bool = Field(False, description="The annotator took the annotation back.")
+    cancelled: bool = Field(default=False, description="The annotator took the annotation back.")
     note: str = ""
 
     @field_validator("annotated_at")

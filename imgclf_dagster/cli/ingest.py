@@ -1,0 +1,115 @@
+"""``imgclf ingest``: bring images and their labels into the store."""
+
+import getpass
+import json
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from imgclf_dagster.ingest import IngestReport, ingest
+from imgclf_dagster.settings import SettingsError, load_settings
+from labelling.containers import SourceError
+from resources.object_store import StoreError
+
+SHOWN_REJECTIONS = 20
+
+
+def ingest_command(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="A folder with a sub-folder for each class, a flat folder (no labels), a CSV of "
+            "file,labels (several labels as a|b), a .zip or .tar of any of these, or one image."
+        ),
+    ],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the report as JSON, with every rejection.")
+    ] = False,
+) -> None:
+    """Bring images, and the labels that come with them, into the store.
+
+    Doing it again changes nothing; after an interruption it does what is left. Unreadable files
+    are named with the reason, and the rest goes on. Exit code 1: nothing in it could be used.
+    """
+    from imgclf_dagster.home import prepare_home
+
+    errors = Console(stderr=True, soft_wrap=True)
+    # Pillow warns about EXIF blocks; what matters about an image is in the report.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    try:
+        settings = load_settings()
+        store = prepare_home(settings)
+        with _progress(errors) as progress:
+            task = progress.add_task("reading the list of files", total=None)
+            report = ingest(
+                source,
+                store=store,
+                policy=settings.ingestion,
+                schema=settings.labels,
+                annotator=_user(),
+                on_progress=lambda done, total: progress.update(
+                    task, description="ingesting", completed=done, total=total
+                ),
+            )
+    except (SettingsError, SourceError, StoreError) as error:
+        errors.print(str(error), style="red", markup=False, highlight=False)
+        raise typer.Exit(1) from None
+    if as_json:
+        typer.echo(json.dumps(asdict(report), ensure_ascii=False))
+    else:
+        _show(Console(), report)
+    if report.new + report.known == 0:
+        errors.print(f"nothing in {source} could be used", style="red", markup=False)
+        raise typer.Exit(1)
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return "unknown"
+
+
+def _show(console: Console, report: IngestReport) -> None:
+    counts = Table("new", "known", "rejected", "labels written", "seconds")
+    counts.add_row(
+        f"{report.new:,}",
+        f"{report.known:,}",
+        f"{len(report.rejected):,}",
+        f"{report.labelled:,}",
+        f"{report.seconds:.1f}",
+    )
+    console.print(counts)
+    if not report.rejected:
+        return
+    reasons = Table("rejected", "reason")
+    for name, reason in report.rejected[:SHOWN_REJECTIONS]:
+        reasons.add_row(_plain(name), _plain(reason))
+    console.print(reasons)
+    more = len(report.rejected) - SHOWN_REJECTIONS
+    if more > 0:
+        console.print(f"… and {more:,} more (use --json to see all)")
+
+
+def _plain(text: str) -> str:
+    """File names come from anywhere: neither rich's markup nor control characters act."""
+    from rich.markup import escape
+
+    return escape("".join(char if char.isprintable() else repr(char)[1:-1] for char in text))
