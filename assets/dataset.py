@@ -3,9 +3,7 @@
 import json
 
 import dagster as dg
-import pyarrow as pa
 
-from assets.label_index import labelled_view
 from assets.dataset_build import (
     Assembly,
     assemble,
@@ -17,6 +15,7 @@ from assets.dataset_build import (
 )
 from assets.image_index import images_table, images_version, newest_rows, usable_images
 from assets.ingestion import raw_images
+from assets.label_index import labelled_view
 from assets.labelling import annotations
 from assets.line import OWNERS, Line
 from assets.pictures import picture

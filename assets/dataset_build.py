@@ -24,7 +24,12 @@ from training.manifest import MANIFEST_SCHEMA, build_shards, dataset_version, wr
 DATASETS = "datasets/"
 SPLITS = ("train", "val", "test")
 SHARDS_SCHEMA = pa.schema(
-    [("sha256", pa.string()), ("shard", pa.string()), ("offset", pa.int64()), ("length", pa.int64())]
+    [
+        ("sha256", pa.string()),
+        ("shard", pa.string()),
+        ("offset", pa.int64()),
+        ("length", pa.int64()),
+    ]
 )
 IDENTITY_SCHEMA = pa.schema([MANIFEST_SCHEMA.field(n) for n in ("sha256", "labels", "split")])
 SHEET_CANDIDATES = 24
@@ -206,12 +211,16 @@ def write_dataset(
             for label, members in by_label.items()
         },
         "left_out": assembly.left_out,
-        "conflicts": [{**row, "annotated_at": str(row["annotated_at"])} for row in assembly.conflicts],
+        "conflicts": [
+            {**row, "annotated_at": str(row["annotated_at"])} for row in assembly.conflicts
+        ],
         "sources": dict(sources),
         "split_policy": split.model_dump(),
         "shards": sorted({row["shard"] for row in rows}),
         "contact_sheets": {
-            label: sheet_key(assembly.version, label) for label, members in by_label.items() if members
+            label: sheet_key(assembly.version, label)
+            for label, members in by_label.items()
+            if members
         },
     }
     store.create(f"{prefix}card.json", json.dumps(card, indent=1, ensure_ascii=False).encode())

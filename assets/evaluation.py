@@ -20,7 +20,7 @@ from resources.model_registry import MlflowRegistry
 from resources.object_store import ObjectStore
 from training.config import CODE_VERSION
 
-PICTURES = ("confusion_matrix.png", "mistakes.png", "reliability.png")
+PICTURES = ("confusion_matrix.png", "mistakes.png", "per_class.png", "reliability.png")
 HEADLINES = ("accuracy", "macro_f1", "log_loss", "calibration_error")
 
 
@@ -54,7 +54,7 @@ def evaluation_report(
         models["champion"] = champion.model_key
     spec = evaluation_job(card, digest, champion.digest if champion else "", models)
     result = compute.run(context, spec)
-    outputs = compute.outputs(spec)
+    outputs = compute.outputs(spec.name, spec.kind)
     report: dict[str, Any] = json.loads(outputs["report.json"])
     run = _log_to_registry(registry, version, spec, report, outputs)
     record_evaluation(

@@ -64,7 +64,9 @@ class ListingDiff:
     def token(self) -> str:
         """Names this very difference: the same objects, the same token."""
         digest = hashlib.sha256()
-        for key, etag in zip(self.new["key"].to_pylist(), self.new["etag"].to_pylist(), strict=True):
+        for key, etag in zip(
+            self.new["key"].to_pylist(), self.new["etag"].to_pylist(), strict=True
+        ):
             digest.update(f"{key}\0{etag}\n".encode())
         digest.update("\0".join(sorted(self.gone.to_pylist())).encode())
         return digest.hexdigest()[:16]
@@ -92,7 +94,9 @@ def diff_listing(listing: pa.Table, indexed: pa.Table) -> ListingDiff:
 
 def newest_rows(indexed: pa.Table) -> pa.Table:
     """The last row of each key, in append order."""
-    numbered = pa.table({"key": indexed["key"], "row": pa.array(range(indexed.num_rows), pa.int64())})
+    numbered = pa.table(
+        {"key": indexed["key"], "row": pa.array(range(indexed.num_rows), pa.int64())}
+    )
     last = numbered.group_by("key").aggregate([("row", "max")])["row_max"]
     if len(last) == indexed.num_rows:
         return indexed
@@ -102,7 +106,9 @@ def newest_rows(indexed: pa.Table) -> pa.Table:
 def usable_images(indexed: pa.Table) -> pa.Table:
     """One row per readable image (by sha256): the first key in order that holds it."""
     rows = newest_rows(indexed)
-    rows = rows.filter(pc.equal(rows["status"], "ok")).sort_by([("sha256", "ascending"), ("key", "ascending")])
+    rows = rows.filter(pc.equal(rows["status"], "ok")).sort_by(
+        [("sha256", "ascending"), ("key", "ascending")]
+    )
     shas = rows["sha256"].to_pylist()
     first = [row for row, sha in enumerate(shas) if row == 0 or shas[row - 1] != sha]
     return rows.take(pa.array(first, pa.int64()))
@@ -166,7 +172,9 @@ def _index_one(
     }
     try:
         if item["size"] > max_bytes:
-            raise ImageRejected(f"{item['size'] / 1e6:.1f} MB, more than {max_bytes / 1e6:g} MB allowed")
+            raise ImageRejected(
+                f"{item['size'] / 1e6:.1f} MB, more than {max_bytes / 1e6:g} MB allowed"
+            )
         facts = inspect(store.get(item["key"]), max_pixels=max_pixels)
     except KeyMissing:
         return None  # deleted since the listing: the next one will not name it

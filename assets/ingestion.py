@@ -64,7 +64,7 @@ def raw_images(
             "gone": len(diff.gone),
             "rejections": dg.MetadataValue.md(_rejection_table(rejected)),
             "formats": dg.MetadataValue.md(_format_table(usable)),
-            "table": table.prefix,
+            "table": f"tables/{table.name}/",
         },
     )
 

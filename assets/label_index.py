@@ -93,4 +93,6 @@ def labelled_view(store: ObjectStore, schema: LabelSchema) -> LabelledView:
     usable, rejected = usable_labels(labels_table(store).read(), schema)
     current = current_labels(usable)
     pairs = zip(current["sha256"].to_pylist(), current["labels"].to_pylist(), strict=True)
-    return LabelledView(dict(pairs), find_conflicts(usable).to_pylist(), labels_version(usable, rejected))
+    return LabelledView(
+        dict(pairs), find_conflicts(usable).to_pylist(), labels_version(usable, rejected)
+    )

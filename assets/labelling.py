@@ -52,7 +52,7 @@ def annotations(
             "rejections": dg.MetadataValue.md(_rejection_table(rejected)),
             "labels": dg.MetadataValue.md(_count_table(labels)),
             "conflicts": find_conflicts(usable).num_rows,
-            "table": table.prefix,
+            "table": f"tables/{table.name}/",
             "source": ANNOTATIONS,
         },
     )
@@ -73,4 +73,6 @@ def _rejection_table(rejected: pa.Table) -> str:
 def _count_table(labels: pa.Table) -> str:
     counts = pc.value_counts(pc.list_flatten(labels["labels"])).to_pylist()
     rows = sorted((item["values"], item["counts"]) for item in counts)
-    return "\n".join(["| label | images |", "|---|---|", *[f"| {name} | {n} |" for name, n in rows]])
+    return "\n".join(
+        ["| label | images |", "|---|---|", *[f"| {name} | {n} |" for name, n in rows]]
+    )

@@ -51,7 +51,10 @@ def registered_package(
     version = context.partition_key
     evaluation = newest_evaluation(store, version)
     if evaluation is None:
-        raise dg.Failure(f"{version} was never evaluated; materialize evaluation_report first", allow_retries=False)
+        raise dg.Failure(
+            f"{version} was never evaluated; materialize evaluation_report first",
+            allow_retries=False,
+        )
     package = ModelPackage(
         model_version=version,
         digest=actual_digest(store, evaluation["model_key"]),

@@ -1,6 +1,5 @@
 """What must be true of a package before it may be deployed; asked again by everything that deploys."""
 
-
 from assets.dataset_build import read_card
 from assets.evaluation_records import newest_evaluation
 from assets.verdicts import (
@@ -47,7 +46,9 @@ def package_objections(
     try:
         digest = actual_digest(store, package.model_key)
         if digest != package.digest:
-            found.append(f"the artefact has digest {digest[:12]}, registered is {package.digest[:12]}")
+            found.append(
+                f"the artefact has digest {digest[:12]}, registered is {package.digest[:12]}"
+            )
     except (ArtefactError, KeyMissing) as error:
         found.append(f"the artefact cannot be used: {error}")
     evaluation = newest_evaluation(store, package.model_version)
@@ -83,4 +84,6 @@ def approval_objections(package: ModelPackage) -> list[str]:
                 f"{package.model_version} was rejected by {package.approver}: {package.approval_reason}"
             ]
         case _:
-            return [f"{package.model_version} waits for approval (imgclf approve {package.model_version})"]
+            return [
+                f"{package.model_version} waits for approval (imgclf approve {package.model_version})"
+            ]

@@ -65,7 +65,9 @@ def build_trained_model(defaults: Hyperparameters) -> dg.AssetsDefinition:
         try:
             hyperparameters = Hyperparameters.model_validate(chosen)
         except ValidationError as error:
-            raise dg.Failure(f"the training configuration is wrong: {error}", allow_retries=False) from None
+            raise dg.Failure(
+                f"the training configuration is wrong: {error}", allow_retries=False
+            ) from None
         return train(context, store, compute, line, hyperparameters, version)
 
     return trained_model
@@ -89,7 +91,7 @@ def train(
     spec = training_job(hyperparameters, read_card(store, version), line.weights_dir)
     context.log.info(f"training job {spec.name}: {hyperparameters.recipe} on data set {version}")
     result = compute.run(context, spec)
-    outputs = compute.outputs(spec)
+    outputs = compute.outputs(spec.name, spec.kind)
     metrics: dict[str, Any] = json.loads(outputs["metrics.json"])
     return dg.MaterializeResult(
         data_version=dg.DataVersion(metrics["digest"]),
@@ -143,7 +145,9 @@ def training_job(
 def dataset_channel(card: Mapping[str, Any]) -> Channel:
     """The data set as a job's input: its manifest and the shards it names."""
     manifest = f"{dataset_prefix(card['version'])}manifest.parquet"
-    return Channel(prefix=DATASETS, keys=(manifest, *(f"{DATASETS}{name}" for name in card["shards"])))
+    return Channel(
+        prefix=DATASETS, keys=(manifest, *(f"{DATASETS}{name}" for name in card["shards"]))
+    )
 
 
 def _weights_identity(hyperparameters: Hyperparameters, weights_dir: Path | None) -> str:

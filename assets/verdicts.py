@@ -79,7 +79,8 @@ def record_verdict(
         return last
     stamp = int(verdict.at.timestamp() * 1000)
     while not store.create(
-        f"{verdicts_prefix(subject, check)}{stamp:013d}.json", verdict.model_dump_json(indent=1).encode()
+        f"{verdicts_prefix(subject, check)}{stamp:013d}.json",
+        verdict.model_dump_json(indent=1).encode(),
     ):
         stamp += 1
     return verdict
@@ -91,7 +92,9 @@ def newest_verdict(store: ObjectStore, subject: str, check: str) -> Verdict | No
     return Verdict.model_validate(json.loads(store.get(newest.key))) if newest else None
 
 
-def objections(store: ObjectStore, subject: str, checks: tuple[str, ...], digest: str = "") -> list[str]:
+def objections(
+    store: ObjectStore, subject: str, checks: tuple[str, ...], digest: str = ""
+) -> list[str]:
     """Why ``subject`` may not go on: every check that failed, or was never made about ``digest``."""
     found = []
     for check in checks:
@@ -99,7 +102,9 @@ def objections(store: ObjectStore, subject: str, checks: tuple[str, ...], digest
         if verdict is None:
             found.append(f"{check} was never evaluated for {subject}")
         elif digest and verdict.digest != digest:
-            found.append(f"{check} was evaluated for digest {verdict.digest[:12]}, not {digest[:12]}")
+            found.append(
+                f"{check} was evaluated for digest {verdict.digest[:12]}, not {digest[:12]}"
+            )
         elif verdict.blocks:
             found.append(f"{check} failed: {verdict.reason}")
     return found

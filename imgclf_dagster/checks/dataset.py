@@ -5,9 +5,10 @@ from typing import Any
 
 import dagster as dg
 import pyarrow as pa
+
 from assets.dataset_build import read_card, read_dataset_manifest
 from assets.image_index import images_table, usable_images
-from assets.label_index import labels_table, labelled_view, usable_labels
+from assets.label_index import labelled_view, labels_table, usable_labels
 from assets.leakage import crossing_pairs
 from assets.line import Line, latest_metadata
 from imgclf_dagster.checks.result import judge, nothing_to_judge

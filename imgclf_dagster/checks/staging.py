@@ -46,7 +46,9 @@ def staging_serves_digest(
     except (HostUnavailable, InvocationFailed) as error:
         problems.append(str(error))
     if agreed < sent and not problems:
-        problems.append(f"{sent - agreed} of {sent} test images are labelled unlike in the evaluation")
+        problems.append(
+            f"{sent - agreed} of {sent} test images are labelled unlike in the evaluation"
+        )
     return judge(
         store,
         check="staging_serves_digest",
@@ -87,7 +89,8 @@ def staging_latency_within_budget(
         subject=f"trained_model/{version}",
         passed=not problem and p95 <= budget,
         digest=package.digest,
-        reason=problem or f"95th percentile {p95:.0f} ms of {len(latencies)} requests (budget {budget:g} ms)",
+        reason=problem
+        or f"95th percentile {p95:.0f} ms of {len(latencies)} requests (budget {budget:g} ms)",
         numbers={"p95_ms": round(p95, 1) if latencies else -1.0, "requests": len(latencies)},
     )
 
