@@ -1,0 +1,194 @@
+"""One orchestrator's part in a local job: start or attach, wait, judge, store the outputs."""
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import psutil
+from dagster_pipes import PipesException
+
+from resources.job_folder import JobFolder, Launch, terminate
+from resources.job_outputs import record_key, upload
+from resources.object_store import ObjectStore
+from resources.pipes import (
+    StoreContextInjector,
+    StoreMessageReader,
+    is_complete,
+    last_message,
+    messages_prefix,
+)
+from training.errors import PermanentFailure
+
+if TYPE_CHECKING:
+    from resources.compute import JobSpec
+
+Context = dg.AssetExecutionContext | dg.OpExecutionContext
+_WAIT_S = 0.5
+
+
+class JobFailed(dg.Failure):
+    """A job failed. Retries are allowed unless the job raised a ``PermanentFailure``."""
+
+
+class Attempt:
+    """One orchestrator's part in a job: it starts the process or attaches, waits, judges, stores."""
+
+    def __init__(
+        self,
+        context: Context,
+        spec: "JobSpec",
+        store: ObjectStore,
+        folder: JobFolder,
+        grace_s: float,
+    ) -> None:
+        self._context, self._spec, self._store, self._folder = context, spec, store, folder
+        self._grace_s = grace_s
+        launch = folder.launch()
+        self._process = folder.running() if launch else None
+        self.reattached = self._process is not None
+        if launch and (self._process or _ended_well(store, spec.name, folder, launch)):
+            self._fresh = False
+            self._start_after = launch.start_after
+        else:
+            self._fresh = True
+            self._start_after = last_message(store, spec.name)
+        self._reader = StoreMessageReader(store, spec.name, self._start_after)
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """A Pipes session with the process running in it, if it has not ended yet."""
+        if self._fresh:
+            try:
+                self._folder.lay_out(self._spec, self._store)
+            except FileNotFoundError as error:
+                raise JobFailed(f"job {self._spec.name}: {error}", allow_retries=False) from error
+        injector = StoreContextInjector(self._store, self._spec.name, write=self._fresh)
+        with dg.open_pipes_session(self._context, injector, self._reader) as session:
+            if self._fresh:
+                pipes = session.get_bootstrap_env_vars()
+                self._process = self._folder.start(self._spec, pipes, self._start_after)
+            self._say_what_happens()
+            yield
+
+    def _say_what_happens(self) -> None:
+        name, process = self._spec.name, self._process
+        if process is None:
+            text = f"job {name} ended while nobody watched: taking its outputs"
+        else:
+            verb = "attached to" if self.reattached else "started"
+            text = f"{verb} job {name}: process {process.pid}, log {self._folder.log}"
+        self._context.log.info(text)
+
+    def wait(self) -> int | None:
+        """Wait for the process; its exit code, None if it is not known (not our child).
+
+        Raises:
+            JobFailed: it ran past ``max_runtime_s`` and was ended.
+        """
+        launch = self._folder.launch()
+        if self._process is None or launch is None:
+            return None
+        deadline = launch.launched_at + self._spec.max_runtime_s
+        try:
+            while time.time() < deadline:
+                try:
+                    return self._process.wait(timeout=_WAIT_S)
+                except psutil.TimeoutExpired:
+                    continue
+        except BaseException:  # an interrupt above all: nothing may go on unwatched
+            terminate(self._process, self._grace_s)
+            raise
+        terminate(self._process, self._grace_s)
+        raise JobFailed(
+            f"job {self._spec.name} was ended: it ran longer than {self._spec.max_runtime_s} s. "
+            "Allow it more time, or make it smaller; its checkpoints are kept",
+            metadata=self._links(),
+        )
+
+    def check(self, code: int | None) -> None:
+        """Make sure that the job ended well, which only its own word proves.
+
+        A job that did not is started anew by the next run, with its checkpoints.
+
+        Raises:
+            JobFailed: it raised, exited with an error, was killed, or ended in silence.
+        """
+        exception = self._reader.exception
+        if not exception and not code and self._reader.closed:
+            return
+        failure = self._folder.failure
+        permanent = _is_permanent(exception) or failure.startswith(tuple(_permanent_names()))
+        if exception:
+            name = exception["name"] or "error"
+            reason = f"{name}: {(exception['message'] or '').removeprefix(f'{name}: ').strip()}"
+        elif failure:
+            reason = failure
+        elif code is not None and code < 0:
+            reason = f"killed by {signal.Signals(-code).name}"
+            reason += " (out of memory?)" if -code == signal.SIGKILL else ""
+        elif code:
+            reason = f"exit code {code}"
+        else:
+            reason = (
+                "its process ended without a completion message: was it killed, or does "
+                f"{self._spec.module} not use training.pipes.open_pipes()?"
+            )
+        self._folder.forget_launch()
+        stack = "".join(exception["stack"]) if exception else ""
+        raise JobFailed(
+            f"job {self._spec.name} failed: {reason}\n{stack}\n"
+            f"The end of its log:\n{self._folder.tail()}",
+            metadata=self._links(),
+            allow_retries=not permanent,
+        )
+
+    def store_outputs(self) -> None:
+        """Put the outputs into the store and, last, the record that says the job is done."""
+        spec, folder, store = self._spec, self._folder, self._store
+        launch, last = folder.launch(), store.newest(messages_prefix(spec.name))
+        if launch is None or last is None:
+            raise JobFailed(
+                f"the folder or the messages of job {spec.name} were deleted: run it again"
+            )
+        record = {
+            "name": spec.name,
+            "kind": spec.kind,
+            "module": spec.module,
+            "seconds": round(last.last_modified.timestamp() - launch.launched_at, 3),
+            "metadata": self._reader.metadata,
+            "messages": self._reader.messages,
+            "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        upload(store, spec.name, spec.kind, folder)
+        store.create(record_key(spec.name), json.dumps(record).encode())
+
+    def _links(self) -> dict[str, dg.MetadataValue]:
+        return {"log": dg.MetadataValue.path(str(self._folder.log))}
+
+
+def _ended_well(store: ObjectStore, name: str, folder: JobFolder, launch: Launch) -> bool:
+    """Whether a process that nobody waited for has done the job: then only its outputs are taken."""
+    return is_complete(store, name, launch.start_after) and not folder.failure
+
+
+def _permanent_names() -> set[str]:
+    """Names of PermanentFailure and what derives from it: Pipes carries exceptions by name."""
+    found, pending = set(), [PermanentFailure]
+    while pending:
+        kind = pending.pop()
+        found.add(kind.__name__)
+        pending.extend(kind.__subclasses__())
+    return found
+
+
+def _is_permanent(exception: PipesException | None) -> bool:
+    while exception:
+        if exception["name"] in _permanent_names():
+            return True
+        exception = exception["cause"]
+    return False

@@ -1,0 +1,228 @@
+"""A job's folder on this machine: SageMaker's container layout, its process, its outputs.
+
+``<jobs_dir>/<job>/ml`` is the container's ``/opt/ml``. The process has a session of its own and
+outlives the orchestrator, so that killing Dagster loses no training; it is found again by the
+root in its environment. ``launch.json`` is written before the process starts: where there is no
+such file there is no process.
+"""
+
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from resources.object_store import KeyMissing, ObjectStore
+from training.container import ROOT_VARIABLE
+
+if TYPE_CHECKING:
+    from resources.compute import JobSpec
+
+_TAIL_BYTES = 16_384
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A start of the job's process.
+
+    Attributes:
+        start_after: key of the last Pipes message before it, if any.
+        launched_at: seconds since the epoch.
+    """
+
+    start_after: str | None
+    launched_at: float
+
+
+@dataclass(frozen=True)
+class JobFolder:
+    """The folder of one job; ``path`` need not exist."""
+
+    path: Path
+
+    @property
+    def root(self) -> Path:
+        """The job's ``/opt/ml``."""
+        return self.path / "ml"
+
+    @property
+    def log(self) -> Path:
+        """What the process wrote to stdout and stderr."""
+        return self.path / "log.txt"
+
+    @property
+    def model_dir(self) -> Path:
+        """What becomes ``model.tar.gz``."""
+        return self.root / "model"
+
+    @property
+    def failure(self) -> str:
+        """The failure file's text, "" if there is none."""
+        path = self.root / "output" / "failure"
+        return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+
+    def output_dir(self, kind: str) -> Path:
+        """Where a job of this kind leaves everything but the model."""
+        return self.root / ("output/data" if kind == "training" else "processing/output")
+
+    def tail(self, lines: int = 20) -> str:
+        """The last lines of the log."""
+        if not self.log.is_file():
+            return ""
+        with self.log.open("rb") as file:
+            file.seek(max(0, self.log.stat().st_size - _TAIL_BYTES))
+            text = file.read().decode("utf-8", "replace")
+        return "\n".join(text.splitlines()[-lines:])
+
+    # --- before the process ----------------------------------------------------------------
+
+    def lay_out(self, spec: "JobSpec", store: ObjectStore) -> None:
+        """Write configuration and inputs anew; only checkpoints stay from a former attempt.
+
+        Raises:
+            KeyMissing: an input is not in the store.
+            FileNotFoundError: a local channel's folder does not exist.
+        """
+        for name in ("input", "config", "processing", "model", "output"):
+            shutil.rmtree(self.root / name, ignore_errors=True)
+        if spec.kind == "training":
+            inputs = self.root / "input" / "data"
+            config = {name: {"TrainingInputMode": "File"} for name in spec.all_channels}
+            _write_json(self.root / "input/config/hyperparameters.json", spec.hyperparameters)
+            _write_json(self.root / "input/config/inputdataconfig.json", config)
+            _write_json(self.root / "input/config/resourceconfig.json", _RESOURCES)
+        else:
+            inputs = self.root / "processing" / "input"
+            job = {"ProcessingJobName": spec.name, "Environment": spec.environment}
+            _write_json(self.root / "config/processingjobconfig.json", job)
+            _write_json(self.root / "config/resourceconfig.json", _RESOURCES)
+        for folder in (
+            inputs,
+            self.model_dir,
+            self.root / "checkpoints",
+            self.output_dir(spec.kind),
+        ):
+            folder.mkdir(parents=True, exist_ok=True)
+        for name, channel in spec.channels.items():
+            for key in channel.keys:
+                _bring(store, key, inputs / name / channel.relative(key))
+        for name, path in spec.local_channels.items():
+            if not Path(path).is_dir():
+                raise FileNotFoundError(f"channel {name!r}: {path} is not a folder")
+            (inputs / name).symlink_to(Path(path).absolute(), target_is_directory=True)
+
+    # --- the process -----------------------------------------------------------------------
+
+    def start(
+        self, spec: "JobSpec", pipes: Mapping[str, str], start_after: str | None
+    ) -> psutil.Process:
+        """Start the job's process, laid out before, in a session of its own."""
+        _write_json(
+            self.path / "launch.json", {"start_after": start_after, "launched_at": time.time()}
+        )
+        command = [sys.executable, "-m", spec.module, *spec.arguments]
+        environment = {
+            **os.environ,
+            **spec.environment,
+            **pipes,
+            ROOT_VARIABLE: str(self.root),
+            "TRAINING_JOB_NAME": spec.name,
+            "PYTHONPATH": os.pathsep.join(
+                [_code_folder(), os.environ.get("PYTHONPATH", "")]
+            ).rstrip(os.pathsep),
+            "PYTHONUNBUFFERED": "1",
+        }
+        with self.log.open("ab") as log:
+            return psutil.Popen(
+                command,
+                cwd=self.root,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def launch(self) -> Launch | None:
+        """The last start, if there was one."""
+        try:
+            values = json.loads((self.path / "launch.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return Launch(values["start_after"], values["launched_at"])
+
+    def forget_launch(self) -> None:
+        """Have the next run start the job anew; its process has ended."""
+        (self.path / "launch.json").unlink(missing_ok=True)
+
+    def running(self) -> psutil.Process | None:
+        """The job's process, if one is alive: the session's leader with our root in its environment."""
+        for process in psutil.process_iter(["environ"]):
+            environment = process.info["environ"] or {}
+            if environment.get(ROOT_VARIABLE) == str(self.root) and _leads_session(process):
+                return process
+        return None
+
+    def remove(self) -> None:
+        """Delete the folder."""
+        shutil.rmtree(self.path)
+
+
+def terminate(process: psutil.Process, grace_s: float) -> None:
+    """End a job's process and all it started: SIGTERM, and SIGKILL after ``grace_s`` seconds."""
+    for number, patience in ((signal.SIGTERM, grace_s), (signal.SIGKILL, None)):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(timeout=patience)
+        except ProcessLookupError:
+            return
+        except psutil.TimeoutExpired:
+            continue
+
+
+_RESOURCES = {"current_host": "algo-1", "hosts": ["algo-1"], "network_interface_name": "lo"}
+
+
+def _bring(store: ObjectStore, key: str, target: Path) -> None:
+    """Put an object into a channel: linked if the store is a folder, else downloaded."""
+    source = store.local_path(key)
+    if source is None:
+        store.download(key, target)
+        return
+    if not source.is_file():
+        raise KeyMissing(f"{key} is not in the store {store.url}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.hardlink_to(source.resolve())
+    except OSError:  # another file system
+        target.symlink_to(source.resolve())
+
+
+def _write_json(path: Path, values: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.part")
+    partial.write_text(json.dumps(values), encoding="utf-8")
+    partial.replace(path)
+
+
+def _code_folder() -> str:
+    """Where the job finds the code that runs here, installed or not."""
+    found = importlib.util.find_spec("training")
+    locations = (found.submodule_search_locations if found else None) or [""]
+    return str(Path(next(iter(locations))).resolve().parent)
+
+
+def _leads_session(process: psutil.Process) -> bool:
+    try:
+        return os.getsid(process.pid) == process.pid
+    except ProcessLookupError:
+        return False

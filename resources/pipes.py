@@ -1,0 +1,172 @@
+"""Dagster's side of Pipes over the object store: see ``training/pipes.py`` for the job's.
+
+Context and messages lie under ``pipes/<job>/``. The reader lists what is new after the last key
+it saw, so that it can begin anywhere: at the launch of a job that an earlier process started, too.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
+from typing import Any, cast
+
+import dagster as dg
+from dagster_pipes import PipesContextData, PipesException, PipesMessage, PipesParams
+
+from resources.object_store import ObjectStore, StoreError
+from training.pipes import INTERVAL, KEY, STORE
+
+_logger = logging.getLogger(__name__)
+
+POLL_S = 0.2
+"""Seconds between two looks for messages, and between two uploads of a local job."""
+
+
+def messages_prefix(job: str) -> str:
+    """Prefix of the messages of a job."""
+    return f"pipes/{job}/messages"
+
+
+def last_message(store: ObjectStore, job: str) -> str | None:
+    """Key of the newest message of a job: what its next launch writes comes after it."""
+    newest = store.newest(messages_prefix(job))
+    return newest.key if newest else None
+
+
+def is_complete(store: ObjectStore, job: str, start_after: str | None) -> bool:
+    """Whether what was launched after that message has said, as its last word, that it is done."""
+    new = store.list(messages_prefix(job), start_after=start_after)
+    if not new:
+        return False
+    last: PipesMessage = json.loads(store.get(new[-1].key).splitlines()[-1])
+    return last["method"] == "closed" and _exception(last) is None
+
+
+def _exception(closed: PipesMessage) -> PipesException | None:
+    return cast("PipesException | None", (closed["params"] or {}).get("exception"))
+
+
+class StoreContextInjector(dg.PipesContextInjector):
+    """Writes the context to ``pipes/<job>/context/<launched-ms>.json``."""
+
+    def __init__(self, store: ObjectStore, job: str, *, write: bool = True) -> None:
+        """``write`` is False for a job that is running: it has its context."""
+        self._store = store
+        self._job = job
+        self._write = write
+
+    @contextmanager
+    def inject_context(self, context_data: PipesContextData) -> Iterator[PipesParams]:
+        """Write the context; the parameters say where it is."""
+        key = f"pipes/{self._job}/context/{time.time_ns() // 1_000_000:013d}.json"
+        if self._write:
+            self._store.put(key, json.dumps(context_data).encode())
+        yield {STORE: self._store.url, KEY: key}
+
+    def no_messages_debug_text(self) -> str:
+        """Where to look when a job stays silent."""
+        return f"The context is under {self._store.uri(f'pipes/{self._job}/context')}."
+
+
+class StoreMessageReader(dg.PipesMessageReader):
+    """Reads the messages of a job as they come, and remembers what a result needs.
+
+    Attributes:
+        opened: a process of the job has opened Pipes.
+        closed: its last attempt has said that it is complete, or why it is not.
+        exception: what the last attempt failed with.
+        metadata: what the job reported with ``report_asset_materialization``, in Pipes' own form
+            (``{"raw_value": …, "type": …}``); of several reports of one name the last.
+        messages: the payloads of ``report_custom_message``, in order.
+    """
+
+    def __init__(self, store: ObjectStore, job: str, start_after: str | None) -> None:
+        """Read the messages of ``job`` whose keys come after ``start_after``."""
+        self._store = store
+        self._job = job
+        self._cursor = start_after
+        self._handler: dg.PipesMessageHandler | None = None
+        self._closed: PipesMessage | None = None
+        self._attempt = ""
+        self.opened = False
+        self.metadata: dict[str, Any] = {}
+        self.messages: list[Any] = []
+
+    @property
+    def expected_writer_count(self) -> int:
+        """One; said here because Dagster's own property warns that it is a preview."""
+        return 1
+
+    @property
+    def closed(self) -> bool:
+        """Whether the last attempt has ended its Pipes session."""
+        return self._closed is not None
+
+    @property
+    def exception(self) -> PipesException | None:
+        """The exception with which the last attempt ended its session."""
+        return _exception(self._closed) if self._closed else None
+
+    @contextmanager
+    def read_messages(self, handler: dg.PipesMessageHandler) -> Iterator[PipesParams]:
+        """Read in a thread while the block runs, and to the end when it is left.
+
+        Raises:
+            StoreError: the messages cannot be read at the end; while the job runs, a failure is
+                logged and tried again.
+        """
+        self._handler = handler
+        done = Event()
+        thread = Thread(target=self._poll, args=(done,), name="pipes-reader", daemon=True)
+        thread.start()
+        try:
+            yield {STORE: self._store.url, KEY: messages_prefix(self._job), INTERVAL: POLL_S}
+        finally:
+            done.set()
+            thread.join()
+        self._read()
+        if self._closed is not None:
+            handler.handle_message(self._closed)
+
+    def no_messages_debug_text(self) -> str:
+        """Where to look when a job stays silent."""
+        return f"Its messages would be under {self._store.uri(messages_prefix(self._job))}."
+
+    def _poll(self, done: Event) -> None:
+        while not done.wait(POLL_S):
+            try:
+                self._read()
+            except StoreError as error:
+                _logger.warning("messages of %s: %s; trying again", self._job, error)
+
+    def _read(self) -> None:
+        """Handle what is new."""
+        for info in self._store.list(messages_prefix(self._job), start_after=self._cursor):
+            for line in self._store.get(info.key).splitlines():
+                self._handle(info.key, json.loads(line))
+            self._cursor = info.key
+
+    def _handle(self, key: str, message: PipesMessage) -> None:
+        """Take one message: logs go to Dagster at once, the end is kept back.
+
+        A spot restart ends an attempt and begins another in one job; only the last end counts.
+        """
+        handler = cast("dg.PipesMessageHandler", self._handler)
+        attempt = key.rpartition("/")[2].partition("-")[0]
+        if attempt != self._attempt:
+            self._attempt, self._closed = attempt, None
+        method, params = message["method"], message["params"] or {}
+        if method == "closed":
+            self._closed = message
+        elif method == "opened":
+            if not self.opened:
+                handler.handle_message(message)
+            self.opened = True
+        elif method == "report_asset_materialization":
+            self.metadata.update(params["metadata"] or {})
+        elif method == "report_custom_message":
+            self.messages.append(params["payload"])
+        else:
+            handler.handle_message(message)
