@@ -1,0 +1,274 @@
+"""The evaluation job: ``python -m training.evaluate --dataset_version <version>``.
+
+A processing job. Channels: ``dataset`` (``<version>/manifest.parquet`` and the shards),
+``model`` and, if there is one, ``champion`` (each with one ``model.tar.gz`` somewhere below).
+Leaves ``report.json`` (``training.report``), ``predictions.parquet`` and four pictures.
+"""
+
+import json
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from dagster_pipes import PipesContext
+
+from training import metrics, plots
+from training.artefact import unpack
+from training.container import Container
+from training.errors import ArtefactError, PermanentFailure
+from training.inference import Answers, Sample, load_pixels, predict
+from training.manifest import ManifestError, ShardReader, read_manifest
+from training.metrics import Outcome
+from training.pipes import open_pipes
+from training.predictor import OnnxPredictor
+from training.report import EvaluationReport, ModelScores
+
+REPORT = "report.json"
+PREDICTIONS = "predictions.parquet"
+CONFUSION = "confusion_matrix.png"
+MISTAKES = "mistakes.png"
+RELIABILITY = "reliability.png"
+PER_CLASS = "per_class.png"
+
+PROGRESS_SECONDS = 2.0
+
+PREDICTIONS_SCHEMA = pa.schema(
+    [
+        pa.field("sha256", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("labels", pa.list_(pa.string()), nullable=False),
+        pa.field("predicted", pa.list_(pa.string()), nullable=False),
+        pa.field("probabilities", pa.list_(pa.float32()), nullable=False),
+        pa.field("raw_key", pa.string(), nullable=False),
+    ]
+)
+"""One row an image of val and test. ``probabilities`` are in the order of the model's labels,
+which the schema metadata holds as JSON under ``labels``."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """The data set to evaluate on. ``labels`` are all that occur in it."""
+
+    version: str
+    labels: tuple[str, ...]
+    train_labels: list[list[str]]
+    val: list[Sample]
+    test: list[Sample]
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A model, its answers to the test split, and these in the evaluation's labels."""
+
+    model: OnnxPredictor
+    answers: Answers
+    outcome: Outcome
+
+
+class Progress:
+    """Says every couple of seconds how far the job is."""
+
+    def __init__(self, pipes: PipesContext, total: int) -> None:
+        self._pipes = pipes
+        self._total = total
+        self._done = 0
+        self._said = time.monotonic()
+
+    def __call__(self, images: int) -> None:
+        """Count ``images`` more."""
+        self._done += images
+        now = time.monotonic()
+        if now - self._said >= PROGRESS_SECONDS or self._done == self._total:
+            self._said = now
+            self._pipes.log.info(f"evaluated {self._done} of {self._total} images")
+
+
+def main() -> None:
+    """Run the job that the environment describes; a failure is left where SageMaker looks."""
+    with open_pipes() as pipes:
+        container = Container.from_environment()
+        try:
+            report = evaluate(container, pipes)
+        except Exception as error:
+            container.write_failure(f"{type(error).__name__}: {error}")
+            raise
+        names = {"accuracy", "macro_f1", "log_loss", "calibration_error", "images_per_second"}
+        pipes.report_asset_materialization(metadata=report.model_dump(include=names))
+
+
+def evaluate(container: Container, pipes: PipesContext) -> EvaluationReport:
+    """Evaluate the model (and the champion) of ``container`` and write everything down.
+
+    Raises:
+        PermanentFailure: a channel, the data set or a model cannot be used; running again
+            would not help.
+    """
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=container.root)))
+        try:
+            data = _read_data(container)
+            candidate = _load(container, "model", scratch)
+            champion = (
+                _load(container, "champion", scratch) if container.has_channel("champion") else None
+            )
+            reader = stack.enter_context(ShardReader(container.channel("dataset")))
+            return _evaluate(data, candidate, champion, reader, container.output_dir, pipes)
+        except (ArtefactError, ManifestError) as error:
+            raise PermanentFailure(str(error)) from error
+
+
+def _read_data(container: Container) -> Data:
+    version = container.hyperparameters.get("dataset_version")
+    if version is None:
+        raise PermanentFailure("the job has no dataset_version; pass --dataset_version <version>")
+    table = read_manifest(container.channel("dataset") / version / "manifest.parquet")
+    splits = {
+        split: table.filter(pc.field("split") == split).to_pylist()
+        for split in ("train", "val", "test")
+    }
+    if not splits["test"]:
+        raise PermanentFailure(
+            f"data set {version} has no image in its test split, so nothing can be evaluated; "
+            "ingest more labelled images"
+        )
+    rows = [row for split in splits.values() for row in split]
+    return Data(
+        version=version,
+        labels=tuple(sorted({label for row in rows for label in row["labels"]})),
+        train_labels=[row["labels"] for row in splits["train"]],
+        val=[Sample.from_row(row) for row in splits["val"]],
+        test=[Sample.from_row(row) for row in splits["test"]],
+    )
+
+
+def _load(container: Container, channel: str, scratch: Path) -> OnnxPredictor:
+    folder = container.channel(channel)
+    found = sorted(folder.rglob("model.tar.gz"))
+    if len(found) != 1:
+        raise PermanentFailure(
+            f"channel {channel!r} holds {len(found)} files named model.tar.gz below {folder}; "
+            "give it exactly one"
+        )
+    unpack(found[0], scratch / channel)
+    return OnnxPredictor(scratch / channel)
+
+
+def _evaluate(
+    data: Data,
+    candidate: OnnxPredictor,
+    champion: OnnxPredictor | None,
+    reader: ShardReader,
+    output: Path,
+    pipes: PipesContext,
+) -> EvaluationReport:
+    known = candidate.labels
+    labels = [*known, *(label for label in data.labels if label not in known)]
+    task = candidate.manifest.task
+
+    def outcome(model: OnnxPredictor, samples: list[Sample], answers: Answers) -> Outcome:
+        return metrics.outcome(
+            [sample.labels for sample in samples],
+            answers.decided,
+            answers.probabilities,
+            task=task,
+            labels=labels,
+            model_labels=model.labels,
+        )
+
+    models = [candidate, *([champion] if champion else [])]
+    progress = Progress(pipes, len(data.val) + len(data.test) * len(models))
+    tested = []
+    for model in models:
+        answers = predict(model, data.test, reader, progress)
+        tested.append(Evaluated(model, answers, outcome(model, data.test, answers)))
+    val = predict(candidate, data.val, reader, progress)
+
+    report = _report(data, labels, tested, outcome(candidate, data.val, val))
+    (output / REPORT).write_text(report.model_dump_json(indent=1), encoding="utf-8")
+    _write_predictions(output / PREDICTIONS, data, candidate, tested[0].answers, val)
+    _draw(output, report, data.test, tested[0], reader)
+    pipes.log.info(
+        f"{candidate.manifest.model_version}: accuracy {report.accuracy:.4f}, "
+        f"macro-F1 {report.macro_f1:.4f} on {report.n_test} test images"
+    )
+    return report
+
+
+def _report(
+    data: Data, labels: list[str], tested: list[Evaluated], val: Outcome
+) -> EvaluationReport:
+    candidate = tested[0]
+    champion = tested[1] if len(tested) > 1 else None
+    task = candidate.model.manifest.task
+
+    def model_scores(model: Evaluated) -> ModelScores:
+        return ModelScores(
+            model_version=model.model.manifest.model_version,
+            digest=model.model.digest,
+            **metrics.scores(model.outcome, task=task, labels=labels).model_dump(),
+        )
+
+    return EvaluationReport(
+        **model_scores(candidate).model_dump(),
+        dataset_version=data.version,
+        task=task,
+        labels=labels,
+        n_test=len(data.test),
+        n_val=len(data.val),
+        majority_baseline_accuracy=metrics.majority_baseline(
+            data.train_labels, [sample.labels for sample in data.test]
+        ),
+        val=metrics.scores(val, task=task, labels=labels) if data.val else None,
+        champion=model_scores(champion) if champion else None,
+        mcnemar_p=metrics.mcnemar_p(candidate.outcome.correct, champion.outcome.correct)
+        if champion
+        else None,
+        paired=metrics.paired_counts(candidate.outcome, champion.outcome, labels)
+        if champion
+        else {},
+        images_per_second=candidate.answers.images_per_second,
+    )
+
+
+def _write_predictions(
+    path: Path, data: Data, model: OnnxPredictor, test: Answers, val: Answers
+) -> None:
+    samples = [*data.test, *data.val]
+    columns = {
+        "sha256": [sample.sha256 for sample in samples],
+        "split": ["test"] * len(data.test) + ["val"] * len(data.val),
+        "labels": [sample.labels for sample in samples],
+        "predicted": [*test.decided, *val.decided],
+        "probabilities": [*test.probabilities, *val.probabilities],
+        "raw_key": [sample.raw_key for sample in samples],
+    }
+    schema = PREDICTIONS_SCHEMA.with_metadata({"labels": json.dumps(model.labels)})
+    pq.write_table(pa.table(columns, schema=schema), path, compression="zstd")
+
+
+def _draw(
+    output: Path,
+    report: EvaluationReport,
+    samples: list[Sample],
+    candidate: Evaluated,
+    reader: ShardReader,
+) -> None:
+    worst = metrics.worst_mistakes(candidate.outcome, report.labels, plots.MOST_MISTAKES)
+    photos = [load_pixels(samples[item.index], reader, plots.TILE_PIXELS) for item in worst]
+    names = [Path(samples[item.index].raw_key).name for item in worst]
+    wrong = int((~candidate.outcome.correct).sum())
+    bins = metrics.calibration_bins(candidate.outcome.confidence, candidate.outcome.right)
+    plots.draw_confusion(output / CONFUSION, report)
+    plots.draw_per_class(output / PER_CLASS, report)
+    plots.draw_reliability(output / RELIABILITY, bins, report.calibration_error)
+    plots.draw_mistakes(output / MISTAKES, worst, photos, names, wrong=wrong, total=report.n_test)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,245 @@
+"""The arithmetic of evaluation: pure functions of arrays.
+
+``n`` is the number of images, ``L`` of labels. Truth and decisions are bool [n, L], one row an
+image, so that single_label and multi_label are the same thing: rows with one and with any
+number of ``True``. A decision may be an empty row: a label outside the ``L``.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from training.artefact import Task
+from training.report import ClassScores, PairedCounts, Scores
+
+CALIBRATION_BINS = 15
+MIN_BIN_VALUES = 10
+"""Fewer values than this in a bin, and the bin measures noise: small splits get fewer bins."""
+
+SMALLEST_PROBABILITY = float(np.finfo(np.float32).eps)
+"""Probabilities are clipped to this before a logarithm: what float32 can tell from certainty."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one model made of one split, in the columns of the evaluation's labels.
+
+    Attributes:
+        truth: bool [n, L].
+        decided: bool [n, L].
+        probabilities: float32 [n, L]; 0 for labels the model does not know.
+        confidence: float32 [m], how sure the model was of each of ``m`` statements: its answer
+            to each image (single_label), or each label of each image (multi_label).
+        right: bool [m], whether each statement was true.
+    """
+
+    truth: np.ndarray
+    decided: np.ndarray
+    probabilities: np.ndarray
+    confidence: np.ndarray
+    right: np.ndarray
+
+    @property
+    def correct(self) -> np.ndarray:
+        """Whether each image was given exactly its labels: bool [n]."""
+        return (self.truth == self.decided).all(axis=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """One bin of a reliability diagram: means over ``count`` statements."""
+
+    confidence: float
+    accuracy: float
+    count: int
+
+
+def indicator(label_sets: Sequence[Sequence[str]], labels: Sequence[str]) -> np.ndarray:
+    """``label_sets`` as bool [n, L]; labels that are not among ``labels`` are left out."""
+    column = {label: index for index, label in enumerate(labels)}
+    matrix = np.zeros((len(label_sets), len(labels)), dtype=bool)
+    for row, label_set in enumerate(label_sets):
+        matrix[row, [column[label] for label in label_set if label in column]] = True
+    return matrix
+
+
+def outcome(
+    truth: Sequence[Sequence[str]],
+    decided: Sequence[Sequence[str]],
+    probabilities: np.ndarray,
+    *,
+    task: Task,
+    labels: Sequence[str],
+    model_labels: Sequence[str],
+) -> Outcome:
+    """Line a model's answers up with the evaluation's labels.
+
+    Args:
+        truth: the labels of each image.
+        decided: the labels the model gives each image.
+        probabilities: float32 [n, len(model_labels)].
+        task: the evaluation's task.
+        labels: the evaluation's labels.
+        model_labels: the model's.
+    """
+    columns = {label: index for index, label in enumerate(model_labels)}
+    aligned = np.zeros((len(truth), len(labels)), dtype=np.float32)
+    for index, label in enumerate(labels):
+        if label in columns:
+            aligned[:, index] = probabilities[:, columns[label]]
+    true = indicator(truth, labels)
+    answered = indicator(decided, labels)
+    if task == "single_label":
+        confidence, right = probabilities.max(axis=1), (true & answered).any(axis=1)
+    else:
+        confidence, right = aligned.ravel(), true.ravel()
+    return Outcome(true, answered, aligned, confidence, right)
+
+
+def scores(result: Outcome, *, task: Task, labels: Sequence[str]) -> Scores:
+    """Every number of one model on one split of at least one image."""
+    per_class = class_scores(result, labels)
+    present = [item.f1 for item in per_class.values() if item.support]
+    return Scores(
+        accuracy=float(result.correct.mean()),
+        macro_f1=float(np.mean(present)) if present else 0.0,
+        log_loss=log_loss(result, task=task),
+        calibration_error=calibration_error(result.confidence, result.right),
+        per_class=per_class,
+        confusion_matrix=confusion_matrix(result, task=task).tolist(),
+    )
+
+
+def class_scores(result: Outcome, labels: Sequence[str]) -> dict[str, ClassScores]:
+    """Precision, recall and F1 of each label; what is undefined (0 / 0) is 0."""
+    from sklearn.metrics import precision_recall_fscore_support
+
+    columns = precision_recall_fscore_support(
+        result.truth, result.decided, average=None, zero_division=0
+    )
+    return {
+        label: ClassScores(precision=precision, recall=recall, f1=f1, support=support)
+        for label, precision, recall, f1, support in zip(
+            labels, *(column.tolist() for column in columns), strict=True
+        )
+    }
+
+
+def log_loss(result: Outcome, *, task: Task) -> float:
+    """Mean negative log-likelihood in nats; see ``training.report.Scores``."""
+    clipped = np.clip(
+        result.probabilities.astype(np.float64), SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY
+    )
+    if task == "single_label":
+        return float(-np.log(clipped[result.truth]).sum() / len(clipped))
+    return float(-np.log(np.where(result.truth, clipped, 1 - clipped)).mean())
+
+
+def confusion_matrix(result: Outcome, *, task: Task) -> np.ndarray:
+    """Counts, int [L, L] (single_label) or [L, 4] (multi_label); see ``Scores``."""
+    if task == "single_label":
+        return result.truth.astype(int).T @ result.decided.astype(int)
+    from sklearn.metrics import multilabel_confusion_matrix
+
+    return multilabel_confusion_matrix(result.truth, result.decided).reshape(-1, 4)
+
+
+def calibration_bins(confidence: np.ndarray, right: np.ndarray) -> list[Bin]:
+    """Bins of equal mass, the least confident first; equal confidences share a bin.
+
+    Args:
+        confidence: float [m], 0…1.
+        right: bool [m].
+    """
+    count = min(CALIBRATION_BINS, max(1, len(confidence) // MIN_BIN_VALUES))
+    edges = np.unique(np.quantile(confidence, np.linspace(0, 1, count + 1)[1:-1]))
+    placed = np.searchsorted(edges, confidence, side="right")
+    return [
+        Bin(float(confidence[placed == bin_].mean()), float(right[placed == bin_].mean()), size)
+        for bin_, size in enumerate(np.bincount(placed).tolist())
+        if size
+    ]
+
+
+def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
+    """Expected calibration error (0…1): the mean distance, weighted by size, between how sure a
+    bin is and how often it is right.
+
+    The measure: Guo et al., On Calibration of Modern Neural Networks, ICML 2017. Bins of equal
+    mass instead of equal width: Nixon et al., Measuring Calibration in Deep Learning, CVPR
+    workshops 2019; Roelofs et al., Mitigating Bias in Calibration Error Estimation, AISTATS
+    2022 (equal mass is less biased).
+    """
+    bins = calibration_bins(confidence, right)
+    distance = sum(abs(item.confidence - item.accuracy) * item.count for item in bins)
+    return float(distance / len(confidence))
+
+
+def majority_baseline(train: Sequence[Sequence[str]], test: Sequence[Sequence[str]]) -> float:
+    """Accuracy on ``test`` of always answering the commonest set of labels of ``train``
+    (of equals, the first by name).
+    """
+    counts = Counter(tuple(sorted(labels)) for labels in train)
+    commonest = min(counts, key=lambda labels: (-counts[labels], labels), default=())
+    return sum(tuple(sorted(labels)) == commonest for labels in test) / len(test)
+
+
+def mcnemar_p(candidate: np.ndarray, champion: np.ndarray) -> float:
+    """Two-sided exact McNemar test of bool [n] against bool [n] on the same images.
+
+    The p-value of a difference at least this big among the images that exactly one of both got
+    right, were both equally good (McNemar 1947; exact by the binomial distribution).
+    """
+    from scipy.stats import binomtest
+
+    only_candidate = int((candidate & ~champion).sum())
+    differing = only_candidate + int((champion & ~candidate).sum())
+    return float(binomtest(only_candidate, differing).pvalue) if differing else 1.0
+
+
+def paired_counts(
+    candidate: Outcome, champion: Outcome, labels: Sequence[str]
+) -> dict[str, PairedCounts]:
+    """By label, on how many images that carry it the two models differ, and how."""
+    found, before = candidate.truth & candidate.decided, champion.truth & champion.decided
+    only_candidate = (found & ~before).sum(axis=0).tolist()
+    only_champion = (before & ~found).sum(axis=0).tolist()
+    return {
+        label: PairedCounts(only_candidate=gained, only_champion=lost)
+        for label, gained, lost in zip(labels, only_candidate, only_champion, strict=True)
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """A wrong answer to the image at ``index``: the (label, probability) pairs wrongly given and
+    those missed, the most probable first.
+    """
+
+    index: int
+    given: tuple[tuple[str, float], ...]
+    missed: tuple[tuple[str, float], ...]
+
+
+def worst_mistakes(result: Outcome, labels: Sequence[str], most: int) -> list[Mistake]:
+    """Up to ``most`` wrong answers, the surest (summed over the wrong labels) first."""
+    off = np.abs(result.truth - result.probabilities)
+    wrong = result.truth ^ result.decided
+    sureness = np.where(wrong, off, 0).sum(axis=1)
+    order = np.lexsort((-sureness, ~wrong.any(axis=1)))
+
+    def pairs(row: int, which: np.ndarray) -> tuple[tuple[str, float], ...]:
+        columns = np.flatnonzero(which).tolist()
+        found = [(labels[column], float(result.probabilities[row, column])) for column in columns]
+        return tuple(sorted(found, key=lambda pair: -pair[1]))
+
+    return [
+        Mistake(
+            row,
+            pairs(row, result.decided[row] & wrong[row]),
+            pairs(row, result.truth[row] & wrong[row]),
+        )
+        for row in order[: min(most, int(wrong.any(axis=1).sum()))].tolist()
+    ]

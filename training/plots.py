@@ -1,0 +1,269 @@
+"""The pictures of an evaluation, as PNG files. Drawn with matplotlib's objects, without pyplot:
+no windows, no state of the process.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from training.metrics import Bin, Mistake
+from training.report import EvaluationReport
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_CLASSES = 40
+"""More cannot be read on one page; the most confused are shown, the report holds all."""
+
+MOST_MISTAKES = 24
+TILE_PIXELS = 128
+
+_DPI = 100
+_COLUMNS = 6
+_LONGEST = 26
+_RIGHT, _MISSED, _WRONG, _GREY = "#2a7f62", "#e0a100", "#c0392b", "#666666"
+_FALLBACK_FONTS = (
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "WenQuanYi Zen Hei",
+    "Hiragino Sans",
+    "Microsoft YaHei",
+    "Noto Sans Arabic",
+    "Noto Sans Devanagari",
+)
+
+
+def draw_confusion(path: Path, report: EvaluationReport) -> None:
+    """Which labels are taken for which (single_label), or found and missed (multi_label)."""
+    if report.task == "multi_label":
+        _draw_found_and_missed(path, report)
+        return
+    counts, labels = _most_confused(np.array(report.confusion_matrix), report.labels)
+    side = 1.5 + max(2.5, 0.38 * len(labels))
+    with _picture(path, side + 1.2, side + 1.0) as figure:
+        axes = figure.add_subplot()
+        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        size = 9 if len(labels) <= 20 else 7
+        for (row, column), count in np.ndenumerate(counts):
+            if count:
+                colour = "white" if shares[row, column] > 0.55 else "black"
+                axes.text(
+                    column, row, str(count), ha="center", va="center", color=colour, fontsize=size
+                )
+        names = [_short(label) for label in labels]
+        places = range(len(labels))
+        axes.set_xticks(places, names, rotation=45, ha="right", rotation_mode="anchor")
+        axes.set_yticks(places, names)
+        axes.set_xticks(np.arange(-0.5, len(labels)), minor=True)
+        axes.set_yticks(np.arange(-0.5, len(labels)), minor=True)
+        axes.grid(which="minor", color="#dddddd", linewidth=0.5)
+        axes.tick_params(which="both", length=0, labelsize=size)
+        axes.set_xlabel("predicted")
+        axes.set_ylabel("true")
+        axes.set_title(
+            f"{report.accuracy:.1%} of {report.n_test:,} test images right\n"
+            "(counts; colour: share of the row)",
+            fontsize=10,
+        )
+
+
+def draw_per_class(path: Path, report: EvaluationReport) -> None:
+    """Precision and recall of each label, the worst recall first, and the champion's recall."""
+    order = sorted(report.labels, key=lambda label: (report.per_class[label].recall, label))
+    shown = order[:MOST_CLASSES]
+    places = np.arange(len(shown))
+    scores = [report.per_class[label] for label in shown]
+    with _picture(path, 7.5, 1.4 + 0.42 * len(shown)) as figure:
+        axes = figure.add_subplot()
+        axes.barh(places - 0.2, [s.recall for s in scores], 0.36, color=_RIGHT, label="recall")
+        axes.barh(
+            places + 0.2, [s.precision for s in scores], 0.36, color="#9cc5b5", label="precision"
+        )
+        if report.champion is not None:
+            before = [report.champion.per_class[label].recall for label in shown]
+            axes.plot(
+                before, places - 0.2, "|", color="black", ms=11, mew=2, label="champion's recall"
+            )
+        axes.set_yticks(
+            places, [f"{_short(label)} ({report.per_class[label].support})" for label in shown]
+        )
+        axes.set_ylim(len(shown) - 0.5, -0.5)
+        axes.set_xlim(0, 1)
+        axes.grid(axis="x", color="#dddddd")
+        axes.set_axisbelow(True)
+        axes.tick_params(axis="y", length=0)
+        _legend_below(figure, axes)
+        more = f", the worst {len(shown)} of {len(order)} labels" if len(order) > len(shown) else ""
+        axes.set_title(
+            f"macro-F1 {report.macro_f1:.3f} (label, number of test images{more})", fontsize=10
+        )
+
+
+def draw_reliability(path: Path, bins: Sequence[Bin], error: float) -> None:
+    """How often the model is right against how sure it is, with 95 % Wilson intervals."""
+    from scipy.stats import binomtest
+
+    sure = [item.confidence for item in bins]
+    right = [item.accuracy for item in bins]
+    intervals = [
+        binomtest(round(item.accuracy * item.count), item.count).proportion_ci(method="wilson")
+        for item in bins
+    ]
+    low = [max(0.0, r - i.low) for r, i in zip(right, intervals, strict=True)]
+    high = [max(0.0, i.high - r) for r, i in zip(right, intervals, strict=True)]
+    with _picture(path, 5, 5) as figure:
+        axes = figure.add_subplot()
+        axes.plot([0, 1], [0, 1], "--", color=_GREY, linewidth=1, label="perfectly calibrated")
+        axes.errorbar(
+            sure,
+            right,
+            yerr=[low, high],
+            fmt="o-",
+            ms=5,
+            color=_RIGHT,
+            ecolor="#9cc5b5",
+            label=f"bins of about {round(np.mean([item.count for item in bins]))}, 95 % interval",
+        )
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_ylim(-0.02, 1.02)
+        axes.set_aspect("equal")
+        axes.grid(color="#dddddd")
+        axes.set_xlabel("how sure the model is")
+        axes.set_ylabel("how often it is right")
+        axes.set_title(f"calibration error {error:.3f}", fontsize=10)
+        _legend_below(figure, axes)
+
+
+def draw_mistakes(
+    path: Path,
+    mistakes: Sequence[Mistake],
+    photos: Sequence[np.ndarray],
+    names: Sequence[str],
+    *,
+    wrong: int,
+    total: int,
+) -> None:
+    """The surest wrong answers, as photos with what was answered and what is true.
+
+    Args:
+        path: PNG file to write.
+        mistakes: the worst first.
+        photos: uint8 [height, width, 3] of each.
+        names: file name of each.
+        wrong: number of wrong answers in all.
+        total: number of test images.
+    """
+    rows = max(1, -(-len(mistakes) // _COLUMNS))
+    columns = max(4, min(_COLUMNS, len(mistakes)))
+    with _picture(path, 1.9 * columns, 0.7 + 2.2 * rows if mistakes else 1.5) as figure:
+        figure.suptitle(
+            f"{len(mistakes)} surest of {wrong:,} mistakes among {total:,} test images\n"
+            "✗ answered   ✓ true   (with the model's probability)"
+            if mistakes
+            else f"no mistake among {total:,} test images",
+            fontsize=10,
+        )
+        for place, (mistake, photo, name) in enumerate(zip(mistakes, photos, names, strict=True)):
+            axes = figure.add_subplot(rows, columns, place + 1)
+            axes.imshow(photo)
+            axes.set_axis_off()
+            lines = (
+                (_said("✗", mistake.given), _WRONG, 8),
+                (_said("✓", mistake.missed), _RIGHT, 8),
+                (_short(name), _GREY, 6.5),
+            )
+            for line, (text, colour, size) in enumerate(lines):
+                axes.annotate(
+                    text,
+                    (0.5, 0),
+                    xycoords="axes fraction",
+                    xytext=(0, -3 - 11 * line),
+                    textcoords="offset points",
+                    ha="center",
+                    va="top",
+                    color=colour,
+                    fontsize=size,
+                )
+
+
+def _draw_found_and_missed(path: Path, report: EvaluationReport) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    counts = np.array(report.confusion_matrix)
+    order = np.argsort(-(counts[:, 1] + counts[:, 2]), kind="stable")[:MOST_CLASSES]
+    places = np.arange(len(order))
+    _, added, missed, found = counts[order].T
+    with _picture(path, 7.5, 1.4 + 0.34 * len(order)) as figure:
+        axes = figure.add_subplot()
+        axes.barh(places, found, color=_RIGHT, label="rightly given")
+        axes.barh(places, missed, left=found, color=_MISSED, label="missed")
+        axes.barh(places, added, left=found + missed, color=_WRONG, label="wrongly given")
+        axes.set_yticks(places, [_short(report.labels[index]) for index in order])
+        axes.set_ylim(len(order) - 0.5, -0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(axis="x", color="#dddddd")
+        axes.set_axisbelow(True)
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel("test images")
+        axes.set_title(
+            f"{report.accuracy:.1%} of {report.n_test:,} test images with exactly their labels",
+            fontsize=10,
+        )
+        _legend_below(figure, axes)
+
+
+def _most_confused(counts: np.ndarray, labels: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    """At most ``MOST_CLASSES`` rows and columns; what is left out is summed up in one more."""
+    if len(labels) <= MOST_CLASSES:
+        return counts, list(labels)
+    errors = counts.sum(axis=0) + counts.sum(axis=1) - 2 * np.diag(counts)
+    shown = np.sort(np.argsort(-errors, kind="stable")[: MOST_CLASSES - 1])
+    rest = np.setdiff1d(np.arange(len(labels)), shown)
+    summed = np.add.reduceat(counts[np.r_[shown, rest]], range(len(shown) + 1), axis=0)
+    summed = np.add.reduceat(summed[:, np.r_[shown, rest]], range(len(shown) + 1), axis=1)
+    return summed, [*(labels[index] for index in shown), f"{len(rest)} others"]
+
+
+def _said(mark: str, pairs: Sequence[tuple[str, float]]) -> str:
+    if not pairs:
+        return f"{mark} –"
+    label, probability = pairs[0]
+    more = f" +{len(pairs) - 1}" if len(pairs) > 1 else ""
+    return f"{mark} {_short(label, 18)} {probability:.0%}{more}"
+
+
+def _short(text: str, longest: int = _LONGEST) -> str:
+    """At most ``longest`` characters; the middle goes, since names differ at both ends."""
+    if len(text) <= longest:
+        return text
+    head = (longest - 1) // 2
+    return f"{text[:head]}…{text[len(text) - (longest - 1 - head) :]}"
+
+
+def _legend_below(figure: "Figure", axes: "Axes") -> None:
+    handles, names = axes.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+
+
+@contextmanager
+def _picture(path: Path, width: float, height: float) -> Iterator["Figure"]:
+    """A figure of ``width`` × ``height`` inches that is written to ``path`` at the end."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.font_manager import fontManager
+
+    installed = set(fontManager.get_font_names())
+    fonts = ["DejaVu Sans", *(font for font in _FALLBACK_FONTS if font in installed)]
+    # Labels are the user's: a dollar sign in one is no formula.
+    style = {"font.family": fonts, "text.parse_math": False, "figure.dpi": _DPI}
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        yield figure
+        figure.savefig(path, metadata={"Software": None})

@@ -1,0 +1,98 @@
+"""What an evaluation finds, as it lies in ``report.json``: numbers a gate can decide on."""
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from training.artefact import Task
+
+
+class ClassScores(BaseModel):
+    """How well one label is recognised; ``support`` counts the images that carry it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+class Scores(BaseModel):
+    """One model's numbers on one split.
+
+    ``accuracy`` is the share of images given exactly their labels. ``macro_f1`` is the mean F1
+    of the labels that occur in the split. ``log_loss`` is in nats: the negative log probability
+    of the true label (single_label), or the mean binary cross-entropy over all images and
+    labels (multi_label). ``calibration_error`` is explained at ``training.metrics``.
+
+    ``confusion_matrix`` for single_label: a row a true label, a column a predicted one, both in
+    the report's order; answers outside these labels are in no column. For multi_label: a row a
+    label, of [rightly absent, wrongly given, missed, rightly given].
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    accuracy: float
+    macro_f1: float
+    log_loss: float
+    calibration_error: float
+    per_class: dict[str, ClassScores]
+    confusion_matrix: list[list[int]]
+
+
+class ModelScores(Scores):
+    """The numbers of a named model."""
+
+    model_version: str
+    digest: str
+
+
+class PairedCounts(BaseModel):
+    """Of the test images that carry one label: how many only the candidate, and how many only
+    the champion, recognised as carrying it. All an exact test of the difference needs.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    only_candidate: int = Field(ge=0)
+    only_champion: int = Field(ge=0)
+
+
+class EvaluationReport(ModelScores):
+    """A candidate's evaluation on the test split, beside the champion's on the same images.
+
+    Attributes:
+        labels: the candidate's labels in its order, then others the data set holds.
+        majority_baseline_accuracy: accuracy of always answering the commonest labels of train.
+        val: numbers on the validation split, for information: temperature and thresholds were
+            fitted there.
+        champion: numbers of the champion; labels it does not know count as wrong.
+        mcnemar_p: two-sided exact McNemar test that both are equally often right.
+        paired: ``PairedCounts`` by label; empty without a champion.
+        images_per_second: of the candidate, decoding included.
+    """
+
+    dataset_version: str
+    task: Task
+    labels: list[str]
+    n_test: int
+    n_val: int
+    majority_baseline_accuracy: float
+    val: Scores | None
+    champion: ModelScores | None
+    mcnemar_p: float | None
+    paired: dict[str, PairedCounts]
+    images_per_second: float
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        models: list[ModelScores] = [self, *([self.champion] if self.champion else [])]
+        for scores in models:
+            if set(scores.per_class) != set(self.labels):
+                raise ValueError(f"per_class of {scores.model_version} must name every label")
+        if (self.champion is None) != (self.mcnemar_p is None):
+            raise ValueError("champion and mcnemar_p go together")
+        if set(self.paired) != (set(self.labels) if self.champion else set()):
+            raise ValueError("paired must name every label if there is a champion, else none")
+        return self
