@@ -36,7 +36,7 @@ def load_model(
         except FileNotFoundError:
             raise ModelUnusable(f"the store has no {record.model_key}") from None
         except ArtefactError as error:
-            raise ModelUnusable(f"{record.model_key}: {error}") from error
+            raise ModelUnusable(str(error).replace(str(archive), record.model_key)) from error
         _check_identity(record, manifest)
         try:
             predictor = OnnxPredictor(folder, threads=threads)

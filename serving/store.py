@@ -18,7 +18,7 @@ class DeploymentStore:
     """
 
     def __init__(self, url: str) -> None:
-        self.url = url
+        self.url = url.rstrip("/")
         self._store = from_url(url)
 
     def keys(self, stage: Stage, after: str | None = None) -> list[str]:

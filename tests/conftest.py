@@ -79,3 +79,24 @@ def colour_artefact() -> Callable[..., Path]:
         return folder
 
     return write
+
+
+@pytest.fixture(scope="session")
+def publish_model(
+    colour_artefact: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., tuple[str, str]]:
+    """Puts a colour artefact into a local store as a training job would.
+
+    ``publish_model(store_dir, model_version, **of_colour_artefact)`` returns (digest, model key).
+    """
+    from training.artefact import digest, pack
+
+    def publish(store_dir: Path, model_version: str, **fields: object) -> tuple[str, str]:
+        folder = colour_artefact(
+            tmp_path_factory.mktemp("artefact"), model_version=model_version, **fields
+        )
+        key = f"models/{model_version}/output/model.tar.gz"
+        pack(folder, store_dir / key)
+        return digest(folder), key
+
+    return publish
