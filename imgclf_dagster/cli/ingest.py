@@ -3,19 +3,17 @@
 import getpass
 import json
 import warnings
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from imgclf_dagster.ingest import IngestReport, ingest
-from imgclf_dagster.settings import SettingsError, load_settings
-from labelling.containers import SourceError
-from resources.object_store import StoreError
+if TYPE_CHECKING:
+    from imgclf_dagster.ingest import IngestReport
 
 SHOWN_REJECTIONS = 20
 
@@ -38,6 +36,10 @@ def ingest_command(
     are named with the reason, and the rest goes on. Exit code 1: nothing in it could be used.
     """
     from imgclf_dagster.home import prepare_home
+    from imgclf_dagster.ingest import ingest
+    from imgclf_dagster.settings import SettingsError, load_settings
+    from labelling.containers import SourceError
+    from resources.object_store import StoreError
 
     errors = Console(stderr=True, soft_wrap=True)
     # Pillow warns about EXIF blocks; what matters about an image is in the report.
@@ -61,7 +63,7 @@ def ingest_command(
         errors.print(str(error), style="red", markup=False, highlight=False)
         raise typer.Exit(1) from None
     if as_json:
-        typer.echo(json.dumps(asdict(report), ensure_ascii=False))
+        typer.echo(_json(report))
     else:
         _show(Console(), report)
     if report.new + report.known == 0:
@@ -87,7 +89,20 @@ def _user() -> str:
         return "unknown"
 
 
-def _show(console: Console, report: IngestReport) -> None:
+def _json(report: "IngestReport") -> str:
+    return json.dumps(
+        {
+            "new": report.new,
+            "known": report.known,
+            "labelled": report.labelled,
+            "rejected": [{"name": name, "reason": reason} for name, reason in report.rejected],
+            "seconds": round(report.seconds, 3),
+        },
+        ensure_ascii=False,
+    )
+
+
+def _show(console: Console, report: "IngestReport") -> None:
     counts = Table("new", "known", "rejected", "labels written", "seconds")
     counts.add_row(
         f"{report.new:,}",
@@ -110,6 +125,4 @@ def _show(console: Console, report: IngestReport) -> None:
 
 def _plain(text: str) -> str:
     """File names come from anywhere: neither rich's markup nor control characters act."""
-    from rich.markup import escape
-
     return escape("".join(char if char.isprintable() else repr(char)[1:-1] for char in text))
