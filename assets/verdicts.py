@@ -27,6 +27,12 @@ MODEL_CHECKS = (
 STAGING_CHECKS = ("staging_serves_digest", "staging_latency_within_budget")
 
 
+def every_check() -> tuple[str, ...]:
+    """The names of all blocking checks."""
+    of_sources = [name for names in SOURCE_CHECKS.values() for name in names]
+    return (*of_sources, *DATASET_CHECKS, *MODEL_CHECKS, *STAGING_CHECKS)
+
+
 class Verdict(BaseModel):
     """What one check found about one subject, ``<asset>/<version>``."""
 

@@ -10,6 +10,8 @@ from dagster import DagsterEventType
 from rich.console import Console
 from rich.markup import escape
 
+from assets.verdicts import every_check
+
 if TYPE_CHECKING:
     from imgclf_dagster.runner import RunOutcome
 
@@ -44,7 +46,7 @@ class ConsoleNarrator:
 
     def started(self, step: str) -> None:
         """A step began; checks speak only of their result."""
-        if "_" not in step or not _is_check(step):
+        if not _is_check(step):
             self._console.print(f"[cyan]▸[/] {escape(step)}")
 
     def said(self, step: str, message: str, *, level: int) -> None:
@@ -70,11 +72,7 @@ class ConsoleNarrator:
 
 def _is_check(step: str) -> bool:
     """Dagster names a check's step ``<asset>_<check>``; no asset of ours is named so."""
-    from assets.verdicts import DATASET_CHECKS, MODEL_CHECKS, SOURCE_CHECKS, STAGING_CHECKS
-
-    checks = [*DATASET_CHECKS, *MODEL_CHECKS, *STAGING_CHECKS]
-    checks += [name for names in SOURCE_CHECKS.values() for name in names]
-    return step.endswith(tuple(checks))
+    return step.endswith(every_check())
 
 
 @contextmanager

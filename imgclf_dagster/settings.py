@@ -49,10 +49,12 @@ class Settings(BaseSettings):
     profile: Profile = Field("local", description="Where the line runs: local or aws.")
     home: Path = Field(Path(".imgclf"), description="Where everything is written.")
     project: str = Field(
-        "imgclf", description="Names the endpoints (<project>-staging, <project>-prod) and the model."
+        "imgclf",
+        description="Names the endpoints (<project>-staging, <project>-prod) and the model.",
     )
     weights_dir: Path | None = Field(
-        None, description="A folder of <architecture>.pth weight files, looked in before downloading."
+        None,
+        description="A folder of <architecture>.pth weight files, looked in before downloading.",
     )
     labels: LabelSchema = LabelSchema()
     ingestion: IngestionPolicy = IngestionPolicy()
@@ -70,6 +72,11 @@ class Settings(BaseSettings):
                 "beginning with a letter"
             )
         return project
+
+    @field_validator("weights_dir", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:
+        return value or None
 
     @field_validator("home", "weights_dir")
     @classmethod

@@ -64,7 +64,11 @@ def _dataset(instance: dg.DagsterInstance) -> Facts | None:
     found = latest_metadata(instance, "dataset")
     if not found:
         return None
-    return {"version": found["dataset_version"], "images": found["images"], "classes": found["classes"]}
+    return {
+        "version": found["dataset_version"],
+        "images": found["images"],
+        "classes": found["classes"],
+    }
 
 
 def _candidate(
@@ -89,9 +93,7 @@ def _candidate(
     }
 
 
-def _stage(
-    endpoints: LocalEndpointHost, stage: Any, packages: list[ModelPackage]
-) -> Facts | None:
+def _stage(endpoints: LocalEndpointHost, stage: Any, packages: list[ModelPackage]) -> Facts | None:
     record = endpoints.current(stage)
     if record is None:
         return None
@@ -141,4 +143,3 @@ def _waiting(
             f"(imgclf approve {staged['model_version']} --reason …)"
         )
     return waiting
-

@@ -54,7 +54,9 @@ def plainly(command: Callable[P, R]) -> Callable[P, R]:
         except expected as error:
             raise fail(str(error)) from error
         except KeyboardInterrupt:
-            raise fail("interrupted; what was complete is kept, run it again to go on", 130) from None
+            raise fail(
+                "interrupted; what was complete is kept, run it again to go on", 130
+            ) from None
 
     return wrapped
 

@@ -106,7 +106,7 @@ def _carry_out(settings: Settings, digest: str) -> None:
     """See the decision through: by ``imgclf up`` if it runs, else here and now."""
     from imgclf_dagster.progress import ConsoleNarrator
     from imgclf_dagster.runner import line_runner
-    from imgclf_dagster.supervisor import is_up
+    from imgclf_dagster.presence import is_up
 
     if is_up(settings.run_dir):
         _wait_for(settings, digest)

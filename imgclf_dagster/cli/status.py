@@ -47,8 +47,12 @@ def _table(facts: dict[str, Any]) -> Table:
         else "[dim]none[/]",
     )
     candidate = facts["candidate"]
-    table.add_row("candidate", _model(candidate, candidate["approval_status"] or "not registered")
-                  if candidate else "[dim]none[/]")
+    table.add_row(
+        "candidate",
+        _model(candidate, candidate["approval_status"] or "not registered")
+        if candidate
+        else "[dim]none[/]",
+    )
     for name, key in (("staging", "staging"), ("production", "prod")):
         stage = facts[key]
         table.add_row(name, _deployed(stage) if stage else "[dim]nothing deployed[/]")
@@ -57,7 +61,9 @@ def _table(facts: dict[str, Any]) -> Table:
 
 def _model(item: dict[str, Any], note: str) -> str:
     metrics = item["metrics"]
-    numbers = f"accuracy {metrics['accuracy']:.3f}, macro-F1 {metrics['macro_f1']:.3f}" if metrics else ""
+    numbers = (
+        f"accuracy {metrics['accuracy']:.3f}, macro-F1 {metrics['macro_f1']:.3f}" if metrics else ""
+    )
     return f"{escape(item['model_version'])}  {numbers}  [dim]{escape(note)}[/]"
 
 

@@ -1,0 +1,199 @@
+"""``imgclf demo``: the whole line on real handwritten digits, without cloud, weights or downloads."""
+
+import os
+import random
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+from imgclf_dagster.cli.common import console, fail, plainly
+from imgclf_dagster.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from imgclf_dagster.runner import LineRunner, RunOutcome
+
+WITHHELD_SHARE = 0.2
+FLOOR = 0.97
+"""Accuracy on the withheld digits below which the demo fails."""
+
+DEMO_USER = "demo user"
+SEED = 0
+
+DEMO_SETTINGS = """\
+# Settings of `imgclf demo`: scikit-learn's handwritten digits, a small net trained from scratch.
+
+[training]
+recipe = "scratch"
+image_size = 32
+epochs = 14
+learning_rate = 0.004
+batch_size = 64
+augmentation = "light"
+"""
+
+
+@dataclass(frozen=True)
+class Withheld:
+    """A digit the line never saw."""
+
+    path: Path
+    label: str
+
+
+@plainly
+def demo_command() -> None:
+    """Run the whole line on 1,797 real handwritten digits, to a production endpoint.
+
+    Writes the digits as PNG files, withholds 20 %, ingests the rest, materializes the graph,
+    approves the candidate as the demo user, deploys it, and asks the production endpoint about
+    the withheld ones. Everything lies under demo/ in the home; running it again reuses it.
+    """
+    from imgclf_dagster.home import prepare_home, write_once
+    from imgclf_dagster.progress import ConsoleNarrator
+    from imgclf_dagster.runner import line_runner
+
+    begun = time.monotonic()
+    home = Path(os.environ.get("IMGCLF_HOME", ".imgclf")).absolute() / "demo"
+    os.environ["IMGCLF_HOME"] = str(home)
+    os.environ["IMGCLF_SETTINGS"] = str(home / "imgclf.toml")
+    write_once(home / "imgclf.toml", DEMO_SETTINGS)
+    settings = load_settings()
+    prepare_home(settings)
+    withheld = write_digits(home / "digits")
+    _ingest(settings, home / "digits" / "ingest")
+    seconds: dict[str, float] = {}
+    with line_runner(settings, ConsoleNarrator(console)) as runner:
+        version = _release(runner, seconds)
+        console.print(f"[cyan]▸[/] sending {len(withheld)} withheld digits to production")
+        accuracy = _accuracy(runner, withheld)
+    console.print(_summary(version, accuracy, len(withheld), seconds, time.monotonic() - begun))
+    shown = os.path.relpath(home)
+    console.print(
+        f"\nWhere to look next:\n"
+        f"  IMGCLF_HOME={shown} imgclf status     what is where\n"
+        f"  IMGCLF_HOME={shown} imgclf up         the lineage, the checks, the predictor, MLflow\n"
+        f"  imgclf ingest FOLDER && imgclf run    your own images"
+    )
+    if accuracy < FLOOR:
+        raise fail(f"accuracy {accuracy:.2%} on the withheld digits is below {FLOOR:.0%}")
+
+
+def write_digits(folder: Path) -> list[Withheld]:
+    """Write scikit-learn's digits as PNG files, by class, and withhold a fifth of each class.
+
+    The digits are 8 × 8 px of UCI's "Optical Recognition of Handwritten Digits"
+    (https://archive.ics.uci.edu/dataset/80); their values 0 to 16 become 0 to 255.
+
+    Returns:
+        The withheld ones, under ``folder/withheld``; the others lie under ``folder/ingest``.
+    """
+    import numpy as np
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    pixels = np.round(digits.images * (255 / 16)).astype(np.uint8)
+    withheld = []
+    for label in range(10):
+        members = np.flatnonzero(digits.target == label).tolist()
+        random.Random(SEED + label).shuffle(members)
+        kept_back = set(members[: round(len(members) * WITHHELD_SHARE)])
+        for member in members:
+            part = "withheld" if member in kept_back else "ingest"
+            path = folder / part / str(label) / f"{member:04d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                Image.fromarray(pixels[member]).save(path)
+            if member in kept_back:
+                withheld.append(Withheld(path, str(label)))
+    return withheld
+
+
+def _ingest(settings: Settings, folder: Path) -> None:
+    from imgclf_dagster.home import open_store
+    from imgclf_dagster.ingest import ingest
+
+    report = ingest(
+        folder,
+        store=open_store(settings),
+        policy=settings.ingestion,
+        schema=settings.labels,
+        annotator=DEMO_USER,
+        on_progress=lambda done, total: None,
+    )
+    console.print(
+        f"[green]✓[/] ingested  {report.new} new, {report.known} known, "
+        f"{len(report.rejected)} rejected  [dim]{report.seconds:.1f} s[/]"
+    )
+
+
+def _release(runner: "LineRunner", seconds: dict[str, float]) -> str:
+    """The line, the release candidate, the demo user's approval, the rollout."""
+    _require(runner.run_line(), seconds)
+    version = runner.candidate()
+    if version is None:
+        raise fail("the candidate did not pass its gates")
+    released = runner.release(version)
+    if released is not None:
+        _require(released, seconds)
+    package = runner.registry.get(version)
+    if package.approval_status != "Approved":
+        console.print(f"[cyan]▸[/] {DEMO_USER} approves {escape(version)}")
+        runner.registry.set_approval(
+            version,
+            "Approved",
+            by=DEMO_USER,
+            reason="imgclf demo",
+            digest=package.digest,
+        )
+    for outcome in runner.settle_decisions():
+        _require(outcome, seconds)
+    return version
+
+
+def _require(outcome: "RunOutcome", seconds: dict[str, float]) -> None:
+    seconds |= outcome.seconds
+    if not outcome.success:
+        raise fail("\n".join(f"{name}: {why}" for name, why in outcome.failures.items()))
+
+
+def _accuracy(runner: "LineRunner", withheld: list[Withheld]) -> float:
+    from imgclf_dagster.cli.predict import IN_FLIGHT, ask_endpoint
+
+    with ThreadPoolExecutor(IN_FLIGHT) as pool:
+        answers = pool.map(
+            lambda item: ask_endpoint(runner.endpoints, item.path, stage="prod", top_k=1), withheld
+        )
+        right = 0
+        for item, answer in zip(withheld, answers, strict=True):
+            if answer.error:
+                raise fail(f"{answer.file}: {answer.error}")
+            right += answer.predicted == (item.label,)
+    return right / len(withheld)
+
+
+def _summary(
+    version: str, accuracy: float, count: int, seconds: Mapping[str, float], total: float
+) -> Table:
+    from assets.verdicts import every_check
+
+    table = Table(title="imgclf demo", title_justify="left", min_width=52)
+    table.add_column("what")
+    table.add_column("result", justify="right")
+    table.add_row("model in production", escape(version))
+    table.add_row(f"accuracy on {count} withheld digits", f"{accuracy:.2%}")
+    checks = 0.0
+    for step, took in seconds.items():
+        if step.endswith(every_check()):
+            checks += took
+        else:
+            table.add_row(f"  {step}", f"{took:.1f} s")
+    table.add_row("  checks", f"{checks:.1f} s")
+    table.add_row("in all", f"{total:.1f} s")
+    return table

@@ -1,0 +1,156 @@
+"""What ``imgclf doctor`` looks at: whatever would otherwise be found out at the end of a long run."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from imgclf_dagster.settings import Settings
+
+Health = Literal["ok", "warning", "failed"]
+
+FREE_BYTES = 2 * 10**9
+"""Free disk space below which a data set and its models may not fit."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: how it is and, if it is not well, what to do."""
+
+    what: str
+    health: Health
+    detail: str
+    remedy: str = ""
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Look at everything; one finding for each thing, never an exception."""
+    looks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
+        _python,
+        _home,
+        _store,
+        _weights,
+        _ports,
+        _code_location,
+    )
+    findings: list[Finding] = []
+    for look in looks:
+        try:
+            findings += look(settings)
+        except Exception as error:  # noqa: BLE001 - a doctor reports whatever it meets
+            findings.append(
+                Finding(look.__name__.strip("_"), "failed", f"{type(error).__name__}: {error}")
+            )
+    return findings
+
+
+def _python(settings: Settings) -> Iterator[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield Finding("python", "ok", f"{version} at {sys.prefix}")
+
+
+def _home(settings: Settings) -> Iterator[Finding]:
+    from imgclf_dagster.settings import settings_file
+
+    yield Finding("settings", "ok", f"profile {settings.profile}, {settings_file()}")
+    home = settings.home
+    existing = next(folder for folder in (home, *home.parents) if folder.exists())
+    if not os.access(existing, os.W_OK):
+        yield Finding(
+            "home",
+            "failed",
+            f"{existing} cannot be written",
+            "make it writable, or name another folder in IMGCLF_HOME",
+        )
+        return
+    free = shutil.disk_usage(existing).free
+    if free < FREE_BYTES:
+        yield Finding(
+            "home",
+            "warning",
+            f"{home} has {free / 1e9:.1f} GB free",
+            "free some space, or move the home with IMGCLF_HOME",
+        )
+    else:
+        yield Finding("home", "ok", f"{home}, {free / 1e9:.0f} GB free")
+
+
+def _store(settings: Settings) -> Iterator[Finding]:
+    from imgclf_dagster.home import open_store
+    from resources.object_store import StoreError
+
+    store = open_store(settings)
+    if not settings.store_dir.exists():
+        yield Finding("store", "ok", "not made yet; the first ingest, run or up makes it")
+        return
+    try:
+        store.require()
+    except StoreError as error:
+        yield Finding("store", "failed", str(error), "mount the disk, or put the folder back")
+        return
+    unusable = store.unusable("raw")
+    if unusable:
+        name, reason = unusable[0]
+        yield Finding(
+            "store",
+            "warning",
+            f"{len(unusable)} files under raw/ cannot be read, for example {name}: {reason}",
+            "rename them",
+        )
+    else:
+        yield Finding("store", "ok", store.url)
+
+
+def _weights(settings: Settings) -> Iterator[Finding]:
+    training = settings.training
+    if training.recipe == "scratch" or training.weights == "none":
+        yield Finding("weights", "ok", f"recipe {training.recipe} needs none")
+        return
+    file = f"{training.architecture}.pth"
+    folder = settings.weights_dir
+    if folder is not None and (folder / file).is_file():
+        yield Finding("weights", "ok", str(folder / file))
+        return
+    from torch.hub import get_dir
+
+    cache = Path(get_dir()) / "checkpoints"
+    if any(cache.glob(f"{training.architecture}-*.pth")):
+        yield Finding("weights", "ok", f"{training.architecture} in torchvision's cache")
+        return
+    yield Finding(
+        "weights",
+        "warning",
+        f"{file} is not in {folder or 'IMGCLF_WEIGHTS_DIR (not set)'}: training will download it",
+        f"without the internet: put {file} into a folder and name it in IMGCLF_WEIGHTS_DIR, or set "
+        'weights = "none" or recipe = "scratch" under [training] in imgclf.toml',
+    )
+
+
+def _ports(settings: Settings) -> Iterator[Finding]:
+    from imgclf_dagster.ports import Port, PortTaken, require_free
+    from imgclf_dagster.presence import is_up
+
+    if is_up(settings.run_dir):
+        yield Finding("ports", "ok", "imgclf up is running")
+        return
+    for name, number in settings.ports.model_dump().items():
+        try:
+            require_free([Port(number, name, f"ports.{name} in imgclf.toml")])
+        except PortTaken as taken:
+            yield Finding(f"port {number}", "warning", str(taken), "imgclf up needs it")
+        else:
+            yield Finding(f"port {number}", "ok", f"free for {name}")
+
+
+def _code_location(settings: Settings) -> Iterator[Finding]:
+    import dagster as dg
+
+    from imgclf_dagster.definitions import build_definitions
+
+    definitions = build_definitions(settings)
+    dg.Definitions.validate_loadable(definitions)
+    assets = len(list(definitions.resolve_all_asset_specs()))
+    yield Finding("dagster", "ok", f"dagster {dg.__version__}, {assets} assets load")
