@@ -19,6 +19,9 @@ FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "DIB", "PPM", "J
 """What is read, by Pillow's names. Formats whose readers start other programs (EPS) or have no
 signature (TGA, PCD) are left out: these bytes come from anywhere."""
 
+_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"II*\0", b"MM\0*", b"BM", b"\0\0\0\x0cjP")
+"""First bytes of those formats, to tell what is broken from what never was an image."""
+
 _ORIENTATION_TAG = 0x0112
 _BITS_PER_SAMPLE_TAG, _PHOTOMETRIC_TAG, _WHITE_IS_ZERO = 258, 262, 0
 _UPRIGHT = {
@@ -69,9 +72,9 @@ def decode(
         data: the bytes of one image file.
         max_pixels: more pixels than this are refused before any is read.
         fit: the side of the square the picture is for. A picture whose shorter side is more
-            than four times that is reduced by a whole number, to between two and three times
-            ``fit``: cheaper by far (JPEG: inside the decoder), and the antialiased resize
-            that follows hardly notices.
+            than four times that is reduced by a whole number, to at least twice ``fit`` and
+            less than four times: cheaper by far (JPEG: inside the decoder), and the
+            antialiased resize that follows hardly notices.
 
     Raises:
         ImageRejected: the file is empty, truncated, too big, or not a picture.
@@ -121,7 +124,7 @@ def _opened(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
     except MemoryError:
         raise
     except Exception as error:  # Pillow's readers raise anything on broken bytes
-        raise ImageRejected(f"broken image: {_said(error)}") from error
+        raise ImageRejected(f"truncated or broken image: {_said(error)}") from error
     if image.width * image.height > max_pixels:
         raise ImageRejected(
             f"too many pixels: {image.width} × {image.height}, more than {max_pixels:,} "
@@ -133,6 +136,8 @@ def _opened(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
 def _unidentified(data: bytes) -> str:
     if data[4:8] == b"ftyp" and data[8:12] in {b"heic", b"heix", b"hevc", b"mif1", b"msf1"}:
         return "HEIC is not supported; convert it to JPEG, PNG, WebP or AVIF"
+    if data.startswith(_SIGNATURES) or data[8:12] == b"WEBP" or data[4:12] == b"ftypavif":
+        return "truncated or broken image: its header cannot be read"
     return (
         "not an image in a supported format (JPEG, PNG, WebP, AVIF, GIF, TIFF, BMP, PNM, JPEG 2000)"
     )
