@@ -1,0 +1,48 @@
+# imgclf-dagster. `make help` lists what there is.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up test test-unit lint format bench clean
+
+help:  ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(READY)  ## Make the virtual environment with the pinned versions
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "imgclf needs Python 3.11 or newer; this is %s (make PYTHON=/path/to/python3.11)" % sys.version.split()[0])'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv -c constraints.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(READY)  ## Run the whole line on real handwritten digits, to a production endpoint
+	@$(BIN)/imgclf demo
+
+up: $(READY)  ## Start Dagster, the endpoints, the predictor and MLflow on this machine
+	@$(BIN)/imgclf up
+
+test: $(READY)  ## Run every test
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+test-unit: $(READY)  ## Run the fast tests
+	$(BIN)/pytest tests/unit
+
+lint: $(READY)  ## Check style, types and who imports whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)  ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY)  ## Run the benchmarks and write docs/benchmarks.md
+	$(BIN)/python -m benchmarks
+
+clean:  ## Remove the virtual environment and caches (not .imgclf)
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
