@@ -22,7 +22,7 @@ _PARENT_POLL_S = 1.0
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn that tells its address once it listens, and does not outlive its parent."""
+    """Uvicorn that tells its address while it listens, and does not outlive its parent."""
 
     def __init__(self, config: uvicorn.Config, announce: tuple[Path, str, str] | None) -> None:
         super().__init__(config)
@@ -32,6 +32,12 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started and self._announce:
             write_address(*self._announce)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # First of all, and here: uvicorn ends by raising the signal again, past any `finally`.
+        if self._announce:
+            self._announce[0].unlink(missing_ok=True)
+        await super().shutdown(sockets)
 
     async def leave_with(self, parent: int) -> None:
         """Exit when ``parent`` is gone: nobody would stop this process any more."""

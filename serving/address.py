@@ -69,7 +69,6 @@ def only_host(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
         lock.release()
 
 
