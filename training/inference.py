@@ -14,7 +14,10 @@ import numpy as np
 from training.errors import PermanentFailure
 from training.images import ImageRejected, decode, to_array
 from training.manifest import ShardReader
-from training.predictor import MAX_BATCH_IMAGES, OnnxPredictor
+from training.predictor import OnnxPredictor
+
+WINDOW = 32
+"""Images decoded ahead while the net works on as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ def predict(
 ) -> Answers:
     """Answer every image.
 
-    At most two batches of decoded images are held: one in the net, one being decoded.
+    At most two windows of decoded images are held: one in the net, one being decoded.
 
     Args:
         predictor: the model.
@@ -106,21 +109,21 @@ def predict(
 def _decoded(
     samples: Sequence[Sample], reader: ShardReader, fit: int
 ) -> Iterator[tuple[list[int], list[np.ndarray]]]:
-    """Batches of decoded images, equal sizes together so that the net gets them at once."""
+    """Windows of decoded images, equal sizes together so that the net gets them at once."""
     order = sorted(
         range(len(samples)),
         key=lambda i: (samples[i].width, samples[i].height, samples[i].shard, samples[i].offset),
     )
-    batches = [order[i : i + MAX_BATCH_IMAGES] for i in range(0, len(order), MAX_BATCH_IMAGES)]
+    windows = [order[i : i + WINDOW] for i in range(0, len(order), WINDOW)]
     with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode") as pool:
 
-        def submit(batch: list[int]) -> list[Future[np.ndarray]]:
-            return [pool.submit(load_pixels, samples[index], reader, fit) for index in batch]
+        def submit(window: list[int]) -> list[Future[np.ndarray]]:
+            return [pool.submit(load_pixels, samples[index], reader, fit) for index in window]
 
         try:
-            coming = submit(batches[0]) if batches else []
-            for batch, after in zip(batches, [*batches[1:], []], strict=True):
+            coming = submit(windows[0]) if windows else []
+            for window, after in zip(windows, [*windows[1:], []], strict=True):
                 ready, coming = coming, submit(after)
-                yield batch, [future.result() for future in ready]
+                yield window, [future.result() for future in ready]
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

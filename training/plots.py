@@ -47,11 +47,11 @@ def draw_confusion(path: Path, report: EvaluationReport) -> None:
     with _picture(path, side + 1.2, side + 1.0) as figure:
         axes = figure.add_subplot()
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        axes.imshow(_right_blue_wrong_orange(shares))
         size = 9 if len(labels) <= 20 else 7
         for (row, column), count in np.ndenumerate(counts):
             if count:
-                colour = "white" if shares[row, column] > 0.55 else "black"
+                colour = "white" if shares[row, column] > 0.4 else "black"
                 axes.text(
                     column, row, str(count), ha="center", va="center", color=colour, fontsize=size
                 )
@@ -67,7 +67,7 @@ def draw_confusion(path: Path, report: EvaluationReport) -> None:
         axes.set_ylabel("true")
         axes.set_title(
             f"{report.accuracy:.1%} of {report.n_test:,} test images right\n"
-            "(counts; colour: share of the row)",
+            "counts; the darker, the bigger the share of the row",
             fontsize=10,
         )
 
@@ -93,7 +93,7 @@ def draw_per_class(path: Path, report: EvaluationReport) -> None:
             places, [f"{_short(label)} ({report.per_class[label].support})" for label in shown]
         )
         axes.set_ylim(len(shown) - 0.5, -0.5)
-        axes.set_xlim(0, 1)
+        axes.set_xlim(0, 1.01)
         axes.grid(axis="x", color="#dddddd")
         axes.set_axisbelow(True)
         axes.tick_params(axis="y", length=0)
@@ -105,7 +105,7 @@ def draw_per_class(path: Path, report: EvaluationReport) -> None:
 
 
 def draw_reliability(path: Path, bins: Sequence[Bin], error: float) -> None:
-    """How often the model is right against how sure it is, with 95 % Wilson intervals."""
+    """How often the model is right against how sure it is, with 95% Wilson intervals."""
     from scipy.stats import binomtest
 
     sure = [item.confidence for item in bins]
@@ -127,7 +127,7 @@ def draw_reliability(path: Path, bins: Sequence[Bin], error: float) -> None:
             ms=5,
             color=_RIGHT,
             ecolor="#9cc5b5",
-            label=f"bins of about {round(np.mean([item.count for item in bins]))}, 95 % interval",
+            label=f"bins of about {round(np.mean([item.count for item in bins]))}, 95% interval",
         )
         axes.set_xlim(-0.02, 1.02)
         axes.set_ylim(-0.02, 1.02)
@@ -158,26 +158,25 @@ def draw_mistakes(
         wrong: number of wrong answers in all.
         total: number of test images.
     """
-    rows = max(1, -(-len(mistakes) // _COLUMNS))
+    rows = -(-len(mistakes) // _COLUMNS)
     columns = max(4, min(_COLUMNS, len(mistakes)))
-    with _picture(path, 1.9 * columns, 0.7 + 2.2 * rows if mistakes else 1.5) as figure:
+    with _picture(path, 1.9 * columns, 0.7 + 2.4 * rows) as figure:
         figure.suptitle(
             f"{len(mistakes)} surest of {wrong:,} mistakes among {total:,} test images\n"
-            "✗ answered   ✓ true   (with the model's probability)"
+            "✗ wrongly given   ✓ missed   (and the model's probability)"
             if mistakes
             else f"no mistake among {total:,} test images",
             fontsize=10,
         )
         for place, (mistake, photo, name) in enumerate(zip(mistakes, photos, names, strict=True)):
             axes = figure.add_subplot(rows, columns, place + 1)
-            axes.imshow(photo)
-            axes.set_axis_off()
-            lines = (
-                (_said("✗", mistake.given), _WRONG, 8),
-                (_said("✓", mistake.missed), _RIGHT, 8),
-                (_short(name), _GREY, 6.5),
-            )
-            for line, (text, colour, size) in enumerate(lines):
+            _show_square(axes, photo)
+            lines = [
+                (_said("✗", mistake.given), _WRONG),
+                (_said("✓", mistake.missed), _RIGHT),
+                (_short(name), _GREY),
+            ]
+            for line, (text, colour) in enumerate(said for said in lines if said[0]):
                 axes.annotate(
                     text,
                     (0.5, 0),
@@ -187,8 +186,32 @@ def draw_mistakes(
                     ha="center",
                     va="top",
                     color=colour,
-                    fontsize=size,
+                    fontsize=8 if colour != _GREY else 6.5,
                 )
+
+
+def _show_square(axes: "Axes", photo: np.ndarray) -> None:
+    """The photo at the bottom of a square, so that captions line up whatever its shape."""
+    height, width, _ = photo.shape
+    side = max(height, width)
+    axes.imshow(photo)
+    axes.set_xlim((width - side) / 2 - 0.5, (width + side) / 2 - 0.5)
+    axes.set_ylim(height - 0.5, height - side - 0.5)
+    axes.set_axis_off()
+
+
+def _right_blue_wrong_orange(shares: np.ndarray) -> np.ndarray:
+    """Colours of a confusion matrix, RGBA [L, L, 4]. Roots of the shares, so that rare mistakes
+    are seen at all beside the diagonal.
+    """
+    from matplotlib import colormaps
+
+    strength = np.sqrt(shares)
+    wrong = colormaps["Oranges"](strength)
+    diagonal = np.diag_indices(len(shares))
+    wrong[diagonal] = colormaps["Blues"](strength[diagonal])
+    wrong[shares == 0] = 1
+    return wrong
 
 
 def _draw_found_and_missed(path: Path, report: EvaluationReport) -> None:
@@ -231,7 +254,7 @@ def _most_confused(counts: np.ndarray, labels: Sequence[str]) -> tuple[np.ndarra
 
 def _said(mark: str, pairs: Sequence[tuple[str, float]]) -> str:
     if not pairs:
-        return f"{mark} –"
+        return ""
     label, probability = pairs[0]
     more = f" +{len(pairs) - 1}" if len(pairs) > 1 else ""
     return f"{mark} {_short(label, 18)} {probability:.0%}{more}"
@@ -266,4 +289,4 @@ def _picture(path: Path, width: float, height: float) -> Iterator["Figure"]:
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
-        figure.savefig(path, metadata={"Software": None})
+        figure.savefig(path, bbox_inches="tight", pad_inches=0.08, metadata={"Software": None})

@@ -45,7 +45,7 @@ def test_batches_hold_one_shape_and_stay_within_both_bounds() -> None:
         pixels = sum(images[i].shape[0] * images[i].shape[1] for i in batch)
         assert len(batch) <= module.MAX_BATCH_IMAGES
         assert pixels <= module.MAX_BATCH_PIXELS or len(batch) == 1
-    assert len(batches) == 3 + 35 + 70
+    assert len(batches) == 9 + 35 + 70
 
 
 def test_no_images_is_no_rows(colour_artefact: Callable[..., Path], tmp_path: Path) -> None:
