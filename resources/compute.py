@@ -149,6 +149,12 @@ class Compute(dg.ConfigurableResource):
         """
         return self.outputs(name, kind)[file]
 
+    def _reused(self, context: Context, spec: JobSpec) -> JobResult | None:
+        result = self._result(spec.name, reused=True)
+        if result:
+            context.log.info(f"job {spec.name} is done already: reusing it")
+        return result
+
     def _result(self, name: str, *, reused: bool, reattached: bool = False) -> JobResult | None:
         """The job's result if it is done."""
         try:
@@ -172,13 +178,14 @@ class LocalCompute(Compute):
 
     def run(self, context: Context, spec: JobSpec) -> JobResult:
         """See :meth:`Compute.run`. An interrupt of the run ends the job's process."""
+        if result := self._reused(context, spec):
+            return result
         folder = JobFolder(Path(self.jobs_dir).absolute() / spec.name)
         folder.path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(f"{folder.path}.lock")
         lock.acquire()
         try:
-            if result := self._result(spec.name, reused=True):
-                context.log.info(f"job {spec.name} is done already: reusing it")
+            if result := self._reused(context, spec):  # another process has just done it
                 return result
             attempt = Attempt(context, spec, self.store, folder, self.grace_s)
             with attempt.session():

@@ -93,7 +93,8 @@ class JobFolder:
             FileNotFoundError: a local channel's folder does not exist.
         """
         for name in ("input", "config", "processing", "model", "output"):
-            shutil.rmtree(self.root / name, ignore_errors=True)
+            if (self.root / name).exists():
+                shutil.rmtree(self.root / name)
         if spec.kind == "training":
             inputs = self.root / "input" / "data"
             config = {name: {"TrainingInputMode": "File"} for name in spec.all_channels}

@@ -1,0 +1,227 @@
+"""The store's contract, for each adapter; and what only a folder can do wrong."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from resources.object_store import (
+    MARKER,
+    InvalidKey,
+    KeyExists,
+    KeyMissing,
+    ObjectStore,
+    StoreError,
+    StoreMissing,
+)
+
+pytestmark = pytest.mark.contract
+
+ADAPTERS = ["local", "memory"]  # an S3 adapter joins here
+
+
+@pytest.fixture(params=ADAPTERS)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    folder = tmp_path / "ein Löffel #1"
+    store = ObjectStore(url=folder.as_uri() if request.param == "local" else "memory:///")
+    store.ensure()
+    return store
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> ObjectStore:
+    store = ObjectStore(url=(tmp_path / "store").as_uri())
+    store.ensure()
+    return store
+
+
+def test_keys_are_create_only_and_of_racing_writers_one_wins(store: ObjectStore) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        won = list(pool.map(lambda i: store.create("a/b", b"%d" % i), range(16)))
+    assert won.count(True) == 1
+    assert store.get("a/b") == b"%d" % won.index(True)
+    with pytest.raises(KeyExists, match="a/b"):
+        store.put("a/b", b"other")
+    assert store.get("a/b") == b"%d" % won.index(True)
+
+
+def test_listing_is_sorted_and_of_whole_segments(store: ObjectStore) -> None:
+    keys = ["x/b", "x/a/2", "x/a/1", "x-y/z", "x/ä 日本#z.jpg", "x/a.b"]
+    for key in keys:
+        store.put(key, key.encode())
+    expected = sorted(key for key in keys if key.startswith("x/"))
+    assert [info.key for info in store.list("x")] == expected
+    assert [info.key for info in store.list("x/")] == expected
+    assert [info.key for info in store.list("x", start_after="x/a/1")] == expected[2:]
+    assert store.list("x/b") == []
+    newest = store.newest("x")
+    assert newest is not None
+    assert newest.key == expected[-1]
+    assert store.list_table("x").to_pylist() == [
+        {"key": i.key, "size": i.size, "etag": i.etag, "last_modified": i.last_modified}
+        for i in store.list("x")
+    ]
+    assert [store.head(key) for key in expected] == store.list("x")
+
+
+def test_reading(store: ObjectStore, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"0123456789")
+    store.put("a/b", source)
+    assert store.get("a/b") == b"0123456789"
+    assert store.get_range("a/b", 2, 3) == b"234"
+    with pytest.raises(StoreError):
+        store.get_range("a/b", 8, 5)
+    store.download("a/b", tmp_path / "deep" / "copy")
+    assert (tmp_path / "deep" / "copy").read_bytes() == b"0123456789"
+    assert store.uri("a/b").endswith("/a/b")
+
+
+@pytest.mark.parametrize("method", ["get", "head", "download"])
+def test_a_missing_key_is_named(store: ObjectStore, method: str, tmp_path: Path) -> None:
+    arguments = [tmp_path / "copy"] if method == "download" else []
+    with pytest.raises(KeyMissing, match="no/such"):
+        getattr(store, method)("no/such", *arguments)
+    assert not list(tmp_path.glob("*copy*"))
+    assert not store.exists("no/such")
+
+
+def test_deleting_twice_is_fine_and_frees_the_key(store: ObjectStore) -> None:
+    store.put("a", b"1")
+    store.delete("a")
+    store.delete("a")
+    assert store.create("a", b"2")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "/a",
+        "a/",
+        "a//b",
+        "../a",
+        "a/../b",
+        "./a",
+        "a\nb",
+        "a\tb",
+        "a#1",
+        "\udcff",
+        "é" * 121,
+        "a/" * 600 + "a",
+    ],
+)
+def test_keys_that_not_every_store_can_hold_are_refused(store: ObjectStore, key: str) -> None:
+    with pytest.raises(InvalidKey):
+        store.create(key, b"")
+    assert [info.key for info in store.list("")] == [MARKER]
+
+
+def test_nothing_there_is_only_believed_of_a_store_that_is_there(tmp_path: Path) -> None:
+    with pytest.raises(StoreMissing, match="gone"):
+        ObjectStore(url=(tmp_path / "gone").as_uri()).list("raw")
+    (tmp_path / "unmounted").mkdir()
+    with pytest.raises(StoreMissing, match="mounted"):
+        ObjectStore(url=(tmp_path / "unmounted").as_uri()).list("raw")
+    store = ObjectStore(url=(tmp_path / "set up").as_uri())
+    store.ensure()
+    store.ensure()
+    assert store.list("raw") == []
+    shutil.rmtree(tmp_path / "set up")
+    with pytest.raises(StoreMissing):
+        store.get("raw/a")
+
+
+@pytest.mark.parametrize("url", ["relative/path", "file://host/path", "http://x/y", "/abs"])
+def test_a_wrong_url_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="file:///absolute/path"):
+        ObjectStore(url=url)
+
+
+# --- a folder only --------------------------------------------------------------------------
+
+
+def test_one_impossible_name_does_not_hide_the_others(local: ObjectStore) -> None:
+    assert local.root is not None
+    local.put("raw/good.jpg", b"1")
+    (local.root / "raw" / "tab\there.jpg").write_bytes(b"2")
+    (local.root / "raw" / os.fsdecode(b"latin-\xe9.jpg")).write_bytes(b"3")
+    (local.root / "raw" / "nowhere.jpg").symlink_to("/no/such/file")
+    (local.root / "raw" / "loop").symlink_to(local.root / "raw", target_is_directory=True)
+    assert [info.key for info in local.list("raw")] == ["raw/good.jpg"]
+    told = dict(local.unusable("raw"))
+    assert set(told) == {"raw/tab\there.jpg", "raw/latin-\\udce9.jpg"}
+    assert all("rename" in reason for reason in told.values())
+
+
+def test_a_folder_is_no_object(local: ObjectStore) -> None:
+    local.put("a/b", b"")
+    with pytest.raises(InvalidKey, match="other keys lie below"):
+        local.create("a", b"")
+    with pytest.raises(InvalidKey, match="below an object"):
+        local.create("a/b/c", b"")
+    assert not local.exists("a")
+
+
+def test_killed_writers_leave_nothing_half_written(local: ObjectStore) -> None:
+    code = f"""
+        from resources.object_store import ObjectStore
+        store = ObjectStore(url={local.url!r})
+        for i in range(10**6):
+            store.put(f"tables/{{i:06d}}", b"x" * 3_000_000)
+    """
+    writer = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)])
+    while len(local.list("tables")) < 3:
+        assert writer.poll() is None
+        time.sleep(0.002)
+    writer.send_signal(signal.SIGKILL)
+    writer.wait()
+    assert {info.size for info in local.list("tables")} == {3_000_000}
+    assert local.root is not None
+    unfinished = local.root / "tables" / "000000#1"
+    unfinished.write_bytes(b"x")
+    (local.root / "raw").mkdir()
+    (local.root / "raw" / "photo#1").write_bytes(b"a person's")
+    assert local.sweep() == 0  # it might be a live writer's
+    assert local.sweep(older_than_s=-1) >= 1
+    assert not unfinished.exists()
+    assert (local.root / "raw" / "photo#1").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "size", "remedy"),
+    [("size=64k", 100_000, "disk is full"), ("size=64k,ro", 10, "read-only")],
+)
+def test_an_unwritable_store_names_place_and_remedy(
+    tmp_path: Path, options: str, size: int, remedy: str
+) -> None:
+    code = f"""
+        from resources.object_store import ObjectStore, StoreUnwritable
+        store = ObjectStore(url={tmp_path.as_uri()!r})
+        try:
+            store.put("tables/part", b"x" * {size})
+        except StoreUnwritable as error:
+            print(error)
+        print([entry.name for entry in store.root.rglob("*") if entry.is_file()])
+    """
+    mount = f"mount -t tmpfs -o {options} none '{tmp_path}' 2>/dev/null || exit 77"
+    script = f'{mount}; exec {sys.executable} -c "$CODE"'
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script],
+        check=False,
+        env={**os.environ, "CODE": textwrap.dedent(code)},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip("cannot mount a small disk here")
+    assert remedy in done.stdout, done.stderr
+    assert (tmp_path / "tables/part").as_uri() in done.stdout
+    assert done.stdout.endswith("[]\n")

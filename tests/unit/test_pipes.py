@@ -1,0 +1,196 @@
+"""Pipes over the store: nothing is lost by restarts, refused uploads or a late reader."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import obstore
+import pytest
+from dagster_pipes import encode_param
+from obstore.exceptions import GenericError
+from obstore.store import LocalStore
+
+import training.pipes
+from resources.object_store import ObjectStore
+from resources.pipes import (
+    StoreContextInjector,
+    StoreMessageReader,
+    is_complete,
+    last_message,
+    messages_prefix,
+)
+from training.pipes import MessagesLostError, StoreMessageChannel, open_pipes
+
+pytestmark = pytest.mark.unit
+
+PREFIX = messages_prefix("job")
+
+
+class Handler:
+    """Stands in for dagster.PipesMessageHandler."""
+
+    def __init__(self) -> None:
+        self.handled: list[dict[str, Any]] = []
+
+    def handle_message(self, message: dict[str, Any]) -> None:
+        self.handled.append(message)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ObjectStore:
+    store = ObjectStore(url=tmp_path.as_uri())
+    store.ensure()
+    return store
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> LocalStore:
+    return LocalStore(tmp_path)
+
+
+def say(channel: StoreMessageChannel, method: str, **params: Any) -> None:
+    channel.write_message({"method": method, "params": params})  # type: ignore[typeddict-item]
+
+
+def read(store: ObjectStore, start_after: str | None = None) -> tuple[StoreMessageReader, Handler]:
+    reader, handler = StoreMessageReader(store, "job", start_after), Handler()
+    with reader.read_messages(handler):  # type: ignore[arg-type]
+        pass
+    return reader, handler
+
+
+def test_a_restarted_attempt_neither_overwrites_nor_hides_the_former(
+    store: ObjectStore, raw: LocalStore
+) -> None:
+    first = StoreMessageChannel(raw, PREFIX, 0)
+    say(first, "opened")
+    say(first, "report_custom_message", payload={"epoch": 1})
+    say(first, "closed", exception={"name": "Spot", "message": "", "stack": [], "cause": None})
+    first.close()
+    assert not is_complete(store, "job", None)
+    second = StoreMessageChannel(raw, PREFIX, 0)
+    say(second, "opened")
+    say(second, "report_custom_message", payload={"epoch": 2})
+    say(second, "report_asset_materialization", metadata={"a": {"raw_value": 1, "type": "int"}})
+    say(second, "closed")
+    second.close()
+    reader, handler = read(store)
+    assert reader.messages == [{"epoch": 1}, {"epoch": 2}]
+    assert reader.closed
+    assert reader.exception is None
+    assert reader.metadata == {"a": {"raw_value": 1, "type": "int"}}
+    assert [message["method"] for message in handler.handled] == ["opened", "closed"]
+    assert is_complete(store, "job", None)
+
+
+def test_an_attempt_that_goes_on_is_not_closed_by_the_former_one(
+    store: ObjectStore, raw: LocalStore
+) -> None:
+    for method in ("closed", "opened"):
+        channel = StoreMessageChannel(raw, PREFIX, 0)
+        say(channel, method)
+        channel.close()
+    assert not read(store)[0].closed
+
+
+def test_attempts_are_in_order_though_clocks_are_not(
+    store: ObjectStore, raw: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for now, number in ((2_000_000_000_000, 1), (1_000_000_000_000, 2)):
+        monkeypatch.setattr(training.pipes.time, "time_ns", lambda now=now: now * 1_000_000)
+        channel = StoreMessageChannel(raw, PREFIX, 0)
+        say(channel, "report_custom_message", payload=number)
+        channel.close()
+    assert read(store)[0].messages == [1, 2]
+
+
+def test_a_reader_can_begin_after_a_launch(store: ObjectStore, raw: LocalStore) -> None:
+    assert last_message(store, "job") is None
+    for number in (1, 2):
+        launched_after = last_message(store, "job")
+        channel = StoreMessageChannel(raw, PREFIX, 0)
+        say(channel, "report_custom_message", payload=number)
+        channel.close()
+    assert read(store, launched_after)[0].messages == [2]
+
+
+def test_refused_uploads_are_tried_again(
+    store: ObjectStore, raw: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, refused = obstore.put, []
+
+    def sometimes(*args: Any, **kwargs: Any) -> Any:
+        if len(refused) < 2:
+            refused.append(args)
+            raise GenericError("503 SlowDown")
+        return put(*args, **kwargs)
+
+    monkeypatch.setattr(training.pipes.obstore, "put", sometimes)
+    channel = StoreMessageChannel(raw, PREFIX, 0)
+    say(channel, "report_custom_message", payload=1)
+    channel.close()
+    assert read(store)[0].messages == [1]
+
+
+def test_lost_messages_fail_the_job(raw: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: Any, **__: Any) -> None:
+        raise GenericError("403")
+
+    monkeypatch.setattr(training.pipes.obstore, "put", never)
+    monkeypatch.setattr(training.pipes, "CLOSE_TIMEOUT_S", 0.05)
+    channel = StoreMessageChannel(raw, PREFIX, 0)
+    say(channel, "opened")
+    with pytest.raises(MessagesLostError, match="403"):
+        channel.close()
+
+
+def test_what_json_cannot_hold_raises_in_the_caller(raw: LocalStore) -> None:
+    channel = StoreMessageChannel(raw, PREFIX, 0)
+    with pytest.raises(TypeError):
+        say(channel, "report_custom_message", payload=object())
+    channel.close()
+
+
+def test_the_whole_way_with_variables_that_fit_a_processing_job(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, handler = StoreMessageReader(store, "job", None), Handler()
+    injector = StoreContextInjector(store, "job")
+    with (
+        injector.inject_context({"asset_keys": ["a"], "extras": {}}) as context,  # type: ignore[typeddict-item]
+        reader.read_messages(handler) as messages,  # type: ignore[arg-type]
+    ):
+        monkeypatch.setenv("DAGSTER_PIPES_CONTEXT", encode_param(context))
+        monkeypatch.setenv("DAGSTER_PIPES_MESSAGES", encode_param(messages))
+        with pytest.raises(ZeroDivisionError), open_pipes() as pipes:  # noqa: PT012
+            pipes.log.info("hello")
+            raise ZeroDivisionError("no")
+    assert [m["params"]["message"] for m in handler.handled if m["method"] == "log"] == ["hello"]
+    assert reader.exception is not None
+    assert reader.exception["name"] == "ZeroDivisionError"
+    bucket = f"s3://{'b' * 30}-{'0123456789ab' * 3}"[: 5 + 63]
+    for params, key in (
+        (context, f"pipes/{'n' * 63}/context/1"),
+        (messages, f"pipes/{'n' * 63}/messages"),
+    ):
+        assert len(encode_param({**params, "store": bucket, "key": key})) <= 256
+
+
+def test_without_dagster_messages_go_to_stderr(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("DAGSTER_PIPES_CONTEXT", raising=False)
+    for _ in range(2):
+        with open_pipes() as pipes:
+            pipes.log.warning("careful")
+            pipes.report_asset_materialization(metadata={"accuracy": 0.5})
+    assert capsys.readouterr().err.count("WARNING: careful") == 2
+
+
+def test_messages_are_json_lines(raw: LocalStore, store: ObjectStore) -> None:
+    channel = StoreMessageChannel(raw, PREFIX, 0)
+    say(channel, "log", message="a\nb", level="INFO")
+    channel.close()
+    key = last_message(store, "job")
+    assert key is not None
+    assert [json.loads(line)["method"] for line in store.get(key).splitlines()] == ["log"]

@@ -1,0 +1,130 @@
+"""Tables of create-only parts: order, compaction, races, damage."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from resources.object_store import ObjectStore
+from resources.tables import Table, TableDamagedError
+
+pytestmark = pytest.mark.unit
+
+SCHEMA = pa.schema([("who", pa.string()), ("n", pa.int64())])
+
+
+def rows(who: str, *numbers: int) -> pa.Table:
+    return pa.table({"n": list(numbers), "who": [who] * len(numbers)})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ObjectStore:
+    store = ObjectStore(url=tmp_path.as_uri())
+    store.ensure()
+    return store
+
+
+@pytest.fixture
+def table(store: ObjectStore) -> Table:
+    return Table(store, "things", SCHEMA)
+
+
+def test_rows_come_back_in_the_order_of_their_appends(table: Table) -> None:
+    assert table.read().schema == SCHEMA
+    for number in range(20):
+        table.append(rows("a", number, number))
+    expected = [number for number in range(20) for _ in range(2)]
+    assert table.read(["n"]).column("n").to_pylist() == expected
+    version = table.version()
+    table.compact()
+    assert table.read().column("n").to_pylist() == expected
+    assert table.version() == version
+    table.append(rows("a", 20))
+    assert table.version() != version
+    assert table.read().column("n").to_pylist() == [*expected, 20]
+
+
+def test_compaction_waits_for_enough_parts(table: Table, store: ObjectStore) -> None:
+    for number in range(4):
+        table.append(rows("a", number))
+    table.compact(min_parts=5)
+    assert len(store.list("tables/things")) == 4
+    table.compact(min_parts=4)
+    assert [i.key for i in store.list("tables/things")] == [
+        "tables/things/0000000000-0000000003.parquet"
+    ]
+
+
+def test_no_rows_make_no_part(table: Table, store: ObjectStore) -> None:
+    table.append(rows("a"))
+    assert store.list("tables") == []
+
+
+def test_a_compaction_killed_before_it_deleted_shows_no_row_twice(
+    table: Table, store: ObjectStore
+) -> None:
+    table.append(rows("a", 0))
+    table.append(rows("a", 1))
+    first = store.get("tables/things/0000000000-0000000000.parquet")
+    table.compact(min_parts=2)
+    store.put("tables/things/0000000000-0000000000.parquet", first)
+    assert table.read().column("n").to_pylist() == [0, 1]
+    table.compact(min_parts=100)
+    assert len(store.list("tables/things")) == 1
+
+
+def test_an_append_that_a_compaction_overtook_is_not_lost(store: ObjectStore) -> None:
+    fast = Table(store, "things", SCHEMA)
+    fast.append(rows("fast", 0))
+
+    class Slow(Table):
+        overtaken = False
+
+        def _next_number(self) -> int:
+            number = super()._next_number()
+            if not self.overtaken:  # between the listing and the write of the slow one
+                self.overtaken = True
+                fast.append(rows("fast", 1))
+                fast.compact(min_parts=2)
+            return number
+
+    Slow(store, "things", SCHEMA).append(rows("slow", 2))
+    assert fast.read().column("n").to_pylist() == [0, 1, 2]
+
+
+def test_many_writers_readers_and_compactors_at_once(store: ObjectStore) -> None:
+    def write(who: str) -> None:
+        table = Table(store, "things", SCHEMA)
+        for number in range(15):
+            table.append(rows(who, number))
+            table.compact(min_parts=4)
+            mine = [r["n"] for r in table.read().to_pylist() if r["who"] == who]
+            assert mine == list(range(number + 1))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, "abcd"))
+    assert Table(store, "things", SCHEMA).read().num_rows == 60
+
+
+def test_a_lost_part_is_noticed(
+    table: Table, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resources.tables._READ_PAUSE_S", 0)
+    for number in range(3):
+        table.append(rows("a", number))
+    store.delete("tables/things/0000000001-0000000001.parquet")
+    with pytest.raises(TableDamagedError, match="append 1 is missing"):
+        table.read()
+
+
+def test_a_broken_part_is_named(table: Table, store: ObjectStore) -> None:
+    store.put("tables/things/0000000000-0000000000.parquet", b"PAR1")
+    with pytest.raises(TableDamagedError, match="0000000000-0000000000"):
+        table.read()
+
+
+@pytest.mark.parametrize("wrong", [{"n": [1]}, {"n": ["x"], "who": ["a"]}])
+def test_rows_that_do_not_fit_are_refused(table: Table, wrong: dict[str, list]) -> None:
+    with pytest.raises(ValueError, match="things"):
+        table.append(pa.table(wrong))
