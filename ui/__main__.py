@@ -1,0 +1,67 @@
+"""``python -m ui``: the predictor's page, for a person with a browser."""
+
+import argparse
+import os
+
+from ui.look import CSS, PASTE
+from ui.page import build_page
+from ui.runtime import Runtime
+
+MAX_UPLOAD = "100mb"
+_SHUTDOWN_S = 3
+
+
+def main() -> None:
+    """Serve the page until SIGTERM or SIGINT."""
+    arguments = _arguments()
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # also keeps it from asking for its version
+    os.environ["HF_HUB_OFFLINE"] = "1"
+
+    import gradio as gr
+    import uvicorn
+    from fastapi import FastAPI
+
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.get("/ping")
+    def ping() -> dict[str, str]:
+        return {"status": "ok"}
+
+    gr.mount_gradio_app(
+        app,
+        build_page(Runtime(arguments.endpoint_url, arguments.project)),
+        path="/",
+        footer_links=[],
+        max_file_size=MAX_UPLOAD,
+        ssr_mode=False,
+        theme=gr.themes.Base(
+            primary_hue="indigo",
+            neutral_hue="zinc",
+            font=["ui-sans-serif", "system-ui", "sans-serif"],
+            font_mono=["ui-monospace", "Consolas", "monospace"],
+        ),
+        css=CSS,
+        js=PASTE,
+    )
+    uvicorn.run(
+        app,
+        host=arguments.host,
+        port=arguments.port,
+        access_log=False,
+        timeout_graceful_shutdown=_SHUTDOWN_S,
+    )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m ui", description=__doc__)
+    parser.add_argument(
+        "--endpoint-url", required=True, help="where SageMaker Runtime's API is spoken"
+    )
+    parser.add_argument("--project", required=True, help="endpoints are <project>-<stage>")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=7860, help="port to listen on")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""The result cards as HTML. Everything that comes from outside is escaped here."""
+
+import base64
+import io
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from html import escape
+
+from PIL import Image, ImageOps
+
+from ui.runtime import STAGES, Prediction, Problem, Stage
+
+TOP = 5
+"""Labels shown of each model; one more is shown rather than counted."""
+
+THUMBNAIL_PX = 320
+_MAX_THUMBNAIL_PIXELS = 100_000_000
+_STAGE_NAMES: Mapping[Stage, str] = {"staging": "Staging", "prod": "Production"}
+
+
+@dataclass(slots=True)
+class Card:
+    """One image on the page and what has been said of it so far."""
+
+    name: str
+    size: int
+    picture: str | None
+    answers: dict[Stage, Prediction | Problem] = field(default_factory=dict)
+
+
+def thumbnail(data: bytes) -> str | None:
+    """A small JPEG of an image file as a data URL; None if it cannot be shown."""
+    try:
+        with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as image:
+            warnings.simplefilter("ignore")
+            if image.width * image.height > _MAX_THUMBNAIL_PIXELS:
+                return None
+            image.draft("RGB", (2 * THUMBNAIL_PX, 2 * THUMBNAIL_PX))
+            small = _upright(image)
+            small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+            out = io.BytesIO()
+            _on_white(small).save(out, "JPEG", quality=82)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None  # whether it can be read is for the endpoint to say
+    return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode('ascii')}"
+
+
+def render(cards: list[Card]) -> str:
+    """The page's result area."""
+    return f'<div class="results">{"".join(map(_card, cards))}</div>'
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except (OSError, ValueError, SyntaxError, TypeError):
+        return image.copy()  # broken EXIF: shown as it lies
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16 bits a channel
+        return image.convert("I").point(lambda value: value / 256).convert("RGB")
+    if "A" in image.getbands() or "transparency" in image.info:
+        page = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(page, image.convert("RGBA")).convert("RGB")
+    return image.convert("RGB")
+
+
+def _card(card: Card) -> str:
+    picture = (
+        f'<img src="{card.picture}" alt="">'
+        if card.picture
+        else '<div class="no-picture">no preview</div>'
+    )
+    return (
+        f'<article class="card"><figure>{picture}'
+        f'<figcaption title="{escape(card.name)}"><span>{escape(card.name)}</span>'
+        f"<small>{_size(card.size)}</small></figcaption></figure>"
+        f'<div class="said">{_said(card)}</div></article>'
+    )
+
+
+def _said(card: Card) -> str:
+    answers = list(card.answers.values())
+    problems = {said for said in answers if isinstance(said, Problem)}
+    if len(answers) == len(STAGES) and len(problems) == 1 and answers[0] == answers[1]:
+        return _problem(problems.pop())
+    return "".join(_column(stage, card.answers.get(stage)) for stage in STAGES) + _verdict(card)
+
+
+def _column(stage: Stage, said: Prediction | Problem | None) -> str:
+    head = f"<h3>{_STAGE_NAMES[stage]}</h3>"
+    match said:
+        case None:
+            body = '<p class="waiting">asking …</p>'
+        case Problem():
+            body = _problem(said)
+        case Prediction() as prediction:
+            head += f'<code title="digest {escape(prediction.digest)}">{escape(prediction.model_version)}</code>'
+            body = _bars(prediction)
+    return f'<section data-stage="{stage}"><header>{head}</header>{body}</section>'
+
+
+def _problem(problem: Problem) -> str:
+    if problem.kind == "absent":
+        return f'<p class="absent">{escape(problem.text)}</p>'
+    return f'<p class="problem" role="alert">{escape(problem.text)}</p>'
+
+
+def _bars(prediction: Prediction) -> str:
+    shown = TOP if len(prediction.labels) > TOP + 1 else TOP + 1
+    rows = "".join(
+        f"<li{' class=meant' if ranked.label in prediction.predicted else ''}>"
+        f'<i style="width:{100 * min(max(ranked.score, 0.0), 1.0):.1f}%"></i>'
+        f"<span>{escape(ranked.label)}</span><b>{_percent(ranked.score)}</b></li>"
+        for ranked in prediction.labels[:shown]
+    )
+    more = len(prediction.labels) - shown
+    rest = f'<p class="more">and {more} less likely</p>' if more > 0 else ""
+    return f"<ol>{rows}</ol>{rest}"
+
+
+def _verdict(card: Card) -> str:
+    """A line under both columns when the two models mean different things."""
+    said = [answer for answer in card.answers.values() if isinstance(answer, Prediction)]
+    if len(said) == len(STAGES) and set(said[0].predicted) != set(said[1].predicted):
+        return '<p class="verdict">Staging and production disagree on this image.</p>'
+    return ""
+
+
+def _percent(score: float) -> str:
+    if 0 < score < 0.001:
+        return "&lt; 0.1 %"
+    if 0.999 < score < 1:
+        return "&gt; 99.9 %"
+    return f"{100 * score:.1f} %"
+
+
+def _size(size: int) -> str:
+    return f"{size / 1024**2:.1f} MB" if size >= 1024**2 else f"{max(1, round(size / 1024))} kB"

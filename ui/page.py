@@ -1,0 +1,79 @@
+"""The predictor's page: images in, what staging and production say of them out."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ui.cards import Card, render, thumbnail
+from ui.runtime import PARALLEL, STAGES, Prediction, Problem, Runtime, Stage
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+MAX_IMAGES = 200
+"""Images taken at once; the rest is left out, and said so."""
+
+_UPDATE_EVERY_S = 0.4
+_UPLOADS_KEPT_S = 600
+
+
+def build_page(runtime: Runtime) -> "gr.Blocks":
+    """The page, asking the endpoints behind ``runtime``."""
+    import gradio as gr
+
+    with gr.Blocks(
+        title=f"{runtime.project} predictor",
+        analytics_enabled=False,
+        delete_cache=(_UPLOADS_KEPT_S, _UPLOADS_KEPT_S),
+    ) as page:
+        gr.HTML(
+            f"<h1>{escape(runtime.project)} <span>predictor</span></h1>"
+            "<p>What the models in staging and in production see on your images.</p>",
+            elem_id="title",
+        )
+        files = gr.File(file_count="multiple", show_label=False, height=132, elem_id="files")
+        note = gr.Markdown(elem_id="note")
+        results = gr.HTML(elem_id="results")
+
+        def asked(paths: list[str] | None) -> Iterator[tuple[None, str, str]]:
+            for text, html in answer(runtime, [Path(path) for path in paths or []]):
+                yield None, text, html
+
+        files.upload(
+            asked, files, [files, note, results], show_progress="hidden", api_visibility="private"
+        )
+    return page
+
+
+def answer(runtime: Runtime, paths: list[Path]) -> Iterator[tuple[str, str]]:
+    """Ask both stages about each image, all at a time; yields (note, result cards) as they grow.
+
+    The uploaded files are deleted once they are read: the page keeps nobody's pictures.
+    """
+    left_out = len(paths) - MAX_IMAGES
+    note = f"{left_out} more were left out: {MAX_IMAGES} at a time." if left_out > 0 else ""
+    images = [path.read_bytes() for path in paths[:MAX_IMAGES]]
+    cards = [
+        Card(path.name, len(data), thumbnail(data))
+        for path, data in zip(paths, images, strict=False)
+    ]
+    for path in paths:
+        path.unlink()
+    yield note, render(cards)
+    shown = time.monotonic()
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        asked: dict[Future[Prediction | Problem], tuple[Card, Stage]] = {
+            pool.submit(runtime.predict, stage, data): (card, stage)
+            for card, data in zip(cards, images, strict=True)
+            for stage in STAGES
+        }
+        for future in as_completed(asked):
+            card, stage = asked[future]
+            card.answers[stage] = future.result()
+            if time.monotonic() - shown > _UPDATE_EVERY_S:
+                yield note, render(cards)
+                shown = time.monotonic()
+    yield note, render(cards)

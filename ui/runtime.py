@@ -1,0 +1,155 @@
+"""Asks an endpoint what is on an image, through SageMaker Runtime's API and nothing else."""
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+import boto3
+from botocore import UNSIGNED, exceptions
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from types_boto3_sagemaker_runtime import SageMakerRuntimeClient
+
+MAX_BODY_MB = 25
+"""Largest request that a SageMaker real-time endpoint takes (MB)
+(https://docs.aws.amazon.com/sagemaker/latest/dg/realtime-endpoints.html)."""
+
+PARALLEL = 4
+"""Requests under way at a time; enough to keep an endpoint busy, too few to be turned away."""
+
+Stage = Literal["staging", "prod"]
+STAGES: tuple[Stage, ...] = ("staging", "prod")
+
+
+class RankedLabel(BaseModel):
+    """A label and its probability."""
+
+    model_config = ConfigDict(frozen=True)
+
+    label: str
+    score: float
+
+
+class _Prediction(BaseModel):
+    labels: tuple[RankedLabel, ...]
+    predicted: tuple[str, ...] | None = None
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_version: str
+    digest: str
+    predictions: tuple[_Prediction, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a model says of one image: labels, most probable first, and which of them it means."""
+
+    model_version: str
+    digest: str
+    labels: tuple[RankedLabel, ...]
+    predicted: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why there is no prediction: the image is no good, nothing is deployed, or it does not work."""
+
+    kind: Literal["image", "absent", "failed"]
+    text: str
+
+
+class Runtime:
+    """The endpoints of a project.
+
+    Args:
+        endpoint_url: where SageMaker Runtime's API is spoken. Over plain http (a local endpoint
+            host) requests go unsigned and past any proxy; over https the usual AWS credentials
+            and region apply.
+        project: the endpoints are ``<project>-staging`` and ``<project>-prod``.
+    """
+
+    def __init__(self, endpoint_url: str, project: str) -> None:
+        self.endpoint_url = endpoint_url
+        self.project = project
+        bounds = Config(
+            connect_timeout=3,
+            read_timeout=60,  # SageMaker's own limit for one answer
+            retries={"total_max_attempts": 1},  # a person is waiting, and can ask again
+            max_pool_connections=2 * PARALLEL,
+        )
+        if urlsplit(endpoint_url).scheme == "http":
+            local = Config(signature_version=UNSIGNED, proxies={})
+            self._client: SageMakerRuntimeClient = boto3.client(
+                "sagemaker-runtime",
+                endpoint_url=endpoint_url,
+                region_name="us-east-1",
+                config=bounds.merge(local),
+            )
+        else:
+            self._client = boto3.client(
+                "sagemaker-runtime", endpoint_url=endpoint_url, config=bounds
+            )
+
+    def endpoint(self, stage: Stage) -> str:
+        """Name of a stage's endpoint."""
+        return f"{self.project}-{stage}"
+
+    def predict(self, stage: Stage, image: bytes) -> Prediction | Problem:
+        """Ask a stage about one image file."""
+        if len(image) > MAX_BODY_MB * 1024**2:
+            size = len(image) / 1024**2
+            return Problem("image", f"{size:.1f} MB is more than the {MAX_BODY_MB} MB allowed")
+        try:
+            response = self._client.invoke_endpoint(
+                EndpointName=self.endpoint(stage), ContentType="application/x-image", Body=image
+            )
+            return _prediction(response["Body"].read())
+        except ClientError as error:
+            return _refusal(error)
+        except (exceptions.ConnectionError, exceptions.HTTPClientError):
+            return Problem("failed", f"No answer from {self.endpoint_url}. Is imgclf up running?")
+        except exceptions.BotoCoreError as error:  # no credentials, no region: the text names it
+            return Problem("failed", str(error))
+
+
+def _prediction(body: bytes) -> Prediction | Problem:
+    try:
+        answer = _Answer.model_validate_json(body)
+        (said,) = answer.predictions
+    except ValueError as error:
+        return Problem("failed", f"The answer is not one prediction: {str(error).splitlines()[0]}")
+    predicted = said.predicted
+    if predicted is None:
+        predicted = tuple(ranked.label for ranked in said.labels[:1])
+    return Prediction(answer.model_version, answer.digest, said.labels, predicted)
+
+
+def _refusal(error: ClientError) -> Problem:
+    """What an error of the API means to the person who asked.
+
+    A model's own refusal comes wrapped into a ModelError, as it was, in OriginalMessage.
+    """
+    code = error.response["Error"]["Code"]
+    message = error.response["Error"].get("Message") or str(error)
+    if code == "ModelError":
+        status = error.response.get("OriginalStatusCode")
+        original = _contract_message(str(error.response.get("OriginalMessage", "")))
+        return Problem("image" if status in {400, 413, 415} else "failed", original or message)
+    absent = (code == "ValidationError" and "not found" in message.lower()) or (
+        code == "ServiceUnavailable" and "no model" in message.lower()
+    )
+    return Problem("absent" if absent else "failed", message)
+
+
+def _contract_message(original: str) -> str | None:
+    try:
+        return str(json.loads(original)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return None
