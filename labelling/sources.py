@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from labelling.archives import open_container
 from labelling.containers import (
     Container,
     Content,
     Folder,
     Rejection,
     SourceError,
-    open_container,
     safe_name,
 )
 

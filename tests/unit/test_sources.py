@@ -256,7 +256,7 @@ def test_a_zip_whose_sizes_lie_gives_no_more_than_it_says(tmp_path):
 
 
 def test_a_tar_bomb_is_refused_in_little_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr("labelling.containers.FREE_EXPANSION_BYTES", 1_000_000)
+    monkeypatch.setattr("labelling.archives.FREE_EXPANSION_BYTES", 1_000_000)
     bomb = packed_tar(tmp_path, {"a/1.png": bytes(30_000_000), "b/1.png": b"x"}, ".tar.gz", "w:gz")
     tracemalloc.start()
     with pytest.raises(SourceError, match="unpacks to more than"):
