@@ -20,6 +20,7 @@ from typing import Literal
 from filelock import FileLock, Timeout
 
 from imgclf_dagster.ports import Port, PortTaken, require_free
+from imgclf_dagster.presence import UP_LOCK
 from imgclf_dagster.process_groups import Watchdog, end_groups, signal_group
 
 FIRST_BACKOFF_S = 1.0
@@ -29,6 +30,7 @@ STEADY_AFTER_S = 60.0
 
 MAX_LOG_BYTES = 10_000_000
 _STEP_S = 0.1
+_LOCK_S = 1.0  # who only looks whether anything is up holds the lock for a moment (see presence)
 
 
 class AlreadyRunning(RuntimeError):  # noqa: N818 - what is wrong, not that it is
@@ -213,9 +215,9 @@ class Supervisor:
 def single_instance(run_dir: Path) -> Iterator[None]:
     """Hold the home for this process. Raises AlreadyRunning, naming the one that has it."""
     note = run_dir / "up.json"
-    lock = FileLock(run_dir / "up.lock")
+    lock = FileLock(run_dir / UP_LOCK)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=_LOCK_S)
     except Timeout:
         pid = json.loads(note.read_text(encoding="utf-8"))["pid"] if note.exists() else "unknown"
         raise AlreadyRunning(

@@ -1,0 +1,231 @@
+"""``imgclf up``: everything at once, for as long as it is left running."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from imgclf_dagster.home import prepare_home
+from imgclf_dagster.ports import HOST, Port, PortTaken
+from imgclf_dagster.settings import Settings, SettingsError, load_settings
+from imgclf_dagster.supervisor import (
+    AlreadyRunning,
+    Notice,
+    ProcessSpec,
+    Supervisor,
+    http_healthy,
+    socket_healthy,
+)
+
+LOCATION = "imgclf"
+"""Name of the code location, as in ``workspace.yaml``: sensors keep their state under it."""
+
+_MAX_SOCKET_PATH = 100
+"""Bytes; the kernel takes 108 on Linux and 104 on macOS."""
+
+_DAEMONS_QUERY = (
+    "{instance{daemonHealth{allDaemonStatuses{daemonType required lastHeartbeatTime}}}}"
+)
+
+
+def up_command() -> None:
+    """Run Dagster, the endpoints, the predictor and MLflow until Ctrl-C.
+
+    Images copied into the store's raw folder meanwhile are processed without being asked for.
+    """
+    console = Console(highlight=False)
+    try:
+        settings = load_settings()
+        prepare_home(settings)
+        specs = programs(settings)
+        console.print(f"Starting {len(specs)} programs; logs are in {settings.logs_dir}")
+        Supervisor(specs, run_dir=settings.run_dir, say=_Teller(console, specs)).run()
+    except (SettingsError, PortTaken, AlreadyRunning) as error:
+        console.print(f"[red]imgclf up:[/] {error}", soft_wrap=True)
+        raise typer.Exit(1) from None
+    console.print("All stopped.")
+
+
+def programs(settings: Settings) -> list[ProcessSpec]:
+    """What ``imgclf up`` runs, in the order in which it is started."""
+    definitions = _definitions(settings)
+    workspace = _write_workspace(settings)
+    return [
+        definitions,
+        _endpoints(settings),
+        _webserver(settings, workspace, after=definitions),
+        _daemon(settings, workspace, after=definitions),
+        _predictor(settings),
+        _mlflow(settings),
+    ]
+
+
+def _definitions(settings: Settings) -> ProcessSpec:
+    # One code server for webserver and daemon: the definitions are loaded once, and a run outlives
+    # a crash of either.
+    socket = _socket(settings)
+    return ProcessSpec(
+        name="code server",
+        argv=_python(
+            *("dagster", "code-server", "start", "--socket", str(socket)),
+            *("--location-name", LOCATION, "--module-name", "imgclf_dagster.definitions"),
+        ),
+        log_file=settings.logs_dir / "code-server.log",
+        healthy=socket_healthy(socket),
+    )
+
+
+def _webserver(settings: Settings, workspace: Path, *, after: ProcessSpec) -> ProcessSpec:
+    port = settings.ports.dagster
+    return ProcessSpec(
+        name="Dagster",
+        argv=_python(
+            *("dagster_webserver", "--host", HOST, "--port", str(port)),
+            *("--workspace", str(workspace)),
+        ),
+        log_file=settings.logs_dir / "dagster-webserver.log",
+        port=_port(port, "Dagster", "dagster"),
+        healthy=http_healthy(f"http://{HOST}:{port}/server_info"),
+        after=(after.name,),
+        url=f"http://{HOST}:{port}",
+        about="the graph, its runs and checks",
+    )
+
+
+def _daemon(settings: Settings, workspace: Path, *, after: ProcessSpec) -> ProcessSpec:
+    return ProcessSpec(
+        name="Dagster daemon",
+        argv=_python("dagster._daemon", "run", "--workspace", str(workspace)),
+        log_file=settings.logs_dir / "dagster-daemon.log",
+        healthy=_daemon_healthy(f"http://{HOST}:{settings.ports.dagster}/graphql"),
+        after=(after.name,),
+        about="notices new images and acts on them",
+    )
+
+
+def _endpoints(settings: Settings) -> ProcessSpec:
+    port = settings.ports.endpoint
+    return ProcessSpec(
+        name="Endpoints",
+        argv=_python(
+            *("serving", "--store-url", settings.store_dir.as_uri()),
+            *("--project", settings.project, "--host", HOST, "--port", str(port)),
+            *("--address-file", str(settings.run_dir / "endpoint-host.json")),
+        ),
+        log_file=settings.logs_dir / "endpoints.log",
+        port=_port(port, "the endpoints", "endpoint"),
+        healthy=http_healthy(f"http://{HOST}:{port}/ping"),
+        url=f"http://{HOST}:{port}",
+        about=f"{settings.project}-staging and {settings.project}-prod",
+    )
+
+
+def _predictor(settings: Settings) -> ProcessSpec:
+    port = settings.ports.predictor
+    return ProcessSpec(
+        name="Predictor",
+        argv=_python(
+            *("ui", "--endpoint-url", f"http://{HOST}:{settings.ports.endpoint}"),
+            *("--project", settings.project, "--host", HOST, "--port", str(port)),
+        ),
+        log_file=settings.logs_dir / "predictor.log",
+        env={"GRADIO_TEMP_DIR": str(settings.home / "uploads")},
+        port=_port(port, "the predictor", "predictor"),
+        healthy=http_healthy(f"http://{HOST}:{port}/ping"),
+        url=f"http://{HOST}:{port}",
+        about="try your own images",
+    )
+
+
+def _mlflow(settings: Settings) -> ProcessSpec:
+    port = settings.ports.mlflow
+    return ProcessSpec(
+        name="MLflow",
+        argv=_python(
+            *("mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"),
+            *("--backend-store-uri", settings.mlflow_uri, "--no-serve-artifacts"),
+            *("--default-artifact-root", (settings.home / "mlflow" / "artifacts").as_uri()),
+        ),
+        log_file=settings.logs_dir / "mlflow.log",
+        port=_port(port, "MLflow", "mlflow"),
+        healthy=http_healthy(f"http://{HOST}:{port}/health"),
+        url=f"http://{HOST}:{port}",
+        about="models and what they scored",
+    )
+
+
+def _python(module: str, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", module, *arguments)
+
+
+def _port(number: int, program: str, setting: str) -> Port:
+    return Port(number, program, f"ports.{setting} (IMGCLF_PORTS__{setting.upper()})")
+
+
+def _socket(settings: Settings) -> Path:
+    path = settings.run_dir / "code.sock"
+    if len(str(path).encode()) > _MAX_SOCKET_PATH:
+        raise SettingsError(
+            f"the path {path} is too long for a socket; name a home (IMGCLF_HOME) nearer to the root"
+        )
+    return path
+
+
+def _write_workspace(settings: Settings) -> Path:
+    path = settings.run_dir / "workspace.yaml"
+    server = {"socket": str(_socket(settings)), "location_name": LOCATION}
+    # JSON is YAML, and quotes any path right.
+    path.write_text(json.dumps({"load_from": [{"grpc_server": server}]}), encoding="utf-8")
+    return path
+
+
+def _daemon_healthy(graphql_url: str) -> Callable[[], bool]:
+    """A health check: every daemon that must run has beaten since this moment."""
+    since = time.time()
+
+    def check() -> bool:
+        import httpx
+
+        try:
+            answer = httpx.post(
+                graphql_url, json={"query": _DAEMONS_QUERY}, timeout=2.0, trust_env=False
+            )
+        except httpx.TransportError:
+            return False
+        if answer.status_code != 200:
+            return False
+        daemons = answer.json()["data"]["instance"]["daemonHealth"]["allDaemonStatuses"]
+        beats = [daemon["lastHeartbeatTime"] or 0.0 for daemon in daemons if daemon["required"]]
+        return bool(beats) and min(beats) > since
+
+    return check
+
+
+class _Teller:
+    """Prints what happens; once everything is up for the first time, says so."""
+
+    def __init__(self, console: Console, specs: list[ProcessSpec]) -> None:
+        self._console = console
+        self._width = max(len(spec.name) for spec in specs)
+        self._url_width = max(len(spec.url or "") for spec in specs)
+        self._missing = {spec.name for spec in specs}
+        self._started = time.monotonic()
+
+    def __call__(self, notice: Notice) -> None:
+        name = notice.spec.name.ljust(self._width)
+        if notice.kind == "trouble":
+            self._console.print(f"[yellow]! {name}[/]  {notice.text}", soft_wrap=True)
+            return
+        url = (notice.spec.url or "").ljust(self._url_width)
+        self._console.print(
+            f"[green]✓[/] {name}  [bold]{url}[/]  [dim]{notice.spec.about}[/]", soft_wrap=True
+        )
+        all_up_before = not self._missing
+        self._missing.discard(notice.spec.name)
+        if not self._missing and not all_up_before:
+            seconds = time.monotonic() - self._started
+            self._console.print(f"All up after {seconds:.0f} s. Ctrl-C stops everything.")
