@@ -18,6 +18,9 @@ CALIBRATION_BINS = 15
 MIN_BIN_VALUES = 10
 """Fewer values than this in a bin, and the bin measures noise: small splits get fewer bins."""
 
+RESAMPLES = 200
+"""Simulations behind ``calibration_chance``; its third decimal is noise then."""
+
 SMALLEST_PROBABILITY = float(np.finfo(np.float32).eps)
 """Probabilities are clipped to this before a logarithm: what float32 can tell from certainty."""
 
@@ -107,6 +110,7 @@ def scores(result: Outcome, *, task: Task, labels: Sequence[str]) -> Scores:
         macro_f1=float(np.mean(present)) if present else 0.0,
         log_loss=log_loss(result, task=task),
         calibration_error=calibration_error(result.confidence, result.right),
+        calibration_chance=calibration_chance(result.confidence),
         per_class=per_class,
         confusion_matrix=confusion_matrix(result, task=task).tolist(),
     )
@@ -153,9 +157,7 @@ def calibration_bins(confidence: np.ndarray, right: np.ndarray) -> list[Bin]:
         confidence: float [m], 0…1.
         right: bool [m].
     """
-    count = min(CALIBRATION_BINS, max(1, len(confidence) // MIN_BIN_VALUES))
-    edges = np.unique(np.quantile(confidence, np.linspace(0, 1, count + 1)[1:-1]))
-    placed = np.searchsorted(edges, confidence, side="right")
+    placed = _place(confidence)
     return [
         Bin(float(confidence[placed == bin_].mean()), float(right[placed == bin_].mean()), size)
         for bin_, size in enumerate(np.bincount(placed).tolist())
@@ -175,6 +177,30 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
     bins = calibration_bins(confidence, right)
     distance = sum(abs(item.confidence - item.accuracy) * item.count for item in bins)
     return float(distance / len(confidence))
+
+
+def calibration_chance(confidence: np.ndarray) -> float:
+    """The calibration error (0…1) that a perfectly calibrated model with these confidences stays
+    below 19 times of 20: what is chance in ``calibration_error``, which is never negative.
+
+    By consistency resampling: Bröcker and Smith, Increasing the Reliability of Reliability
+    Diagrams, Weather and Forecasting 22 (2007). Always the same for the same confidences.
+    """
+    rng = np.random.default_rng(0)
+    placed = _place(confidence)
+    sure = np.bincount(placed, weights=confidence)
+    errors = [
+        np.abs(np.bincount(placed, weights=rng.random(len(confidence)) < confidence) - sure).sum()
+        for _ in range(RESAMPLES)
+    ]
+    return float(np.quantile(errors, 0.95) / len(confidence))
+
+
+def _place(confidence: np.ndarray) -> np.ndarray:
+    """The bin of each confidence: int [m]. Edges are quantiles, so equal values share a bin."""
+    count = min(CALIBRATION_BINS, max(1, len(confidence) // MIN_BIN_VALUES))
+    edges = np.unique(np.quantile(confidence, np.linspace(0, 1, count + 1)[1:-1]))
+    return np.searchsorted(edges, confidence, side="right")
 
 
 def majority_baseline(train: Sequence[Sequence[str]], test: Sequence[Sequence[str]]) -> float:

@@ -24,7 +24,9 @@ class Scores(BaseModel):
     ``accuracy`` is the share of images given exactly their labels. ``macro_f1`` is the mean F1
     of the labels that occur in the split. ``log_loss`` is in nats: the negative log probability
     of the true label (single_label), or the mean binary cross-entropy over all images and
-    labels (multi_label). ``calibration_error`` is explained at ``training.metrics``.
+    labels (multi_label). ``calibration_error`` is explained at ``training.metrics``;
+    ``calibration_chance`` is what a perfectly calibrated model, as sure as this one, stays below
+    19 times of 20 on as many images.
 
     ``confusion_matrix`` for single_label: a row a true label, a column a predicted one, both in
     the report's order; answers outside these labels are in no column. For multi_label: a row a
@@ -37,6 +39,7 @@ class Scores(BaseModel):
     macro_f1: float
     log_loss: float
     calibration_error: float
+    calibration_chance: float
     per_class: dict[str, ClassScores]
     confusion_matrix: list[list[int]]
 

@@ -48,11 +48,11 @@ def test_single_label_scores_by_hand() -> None:
 
 def test_log_loss_is_sklearns_and_finite_for_the_impossible() -> None:
     rng = np.random.default_rng(0)
-    probabilities = rng.dirichlet(np.ones(3), size=50).astype(np.float32)
+    probabilities = rng.dirichlet(np.ones(3), size=50)
     truth = [LABELS[index] for index in rng.integers(0, 3, 50)]
     result = outcome_of(truth, [LABELS[i] for i in probabilities.argmax(axis=1)], probabilities)
     assert metrics.log_loss(result, task="single_label") == pytest.approx(
-        sklearn_log_loss(truth, probabilities.astype(np.float64), labels=list(LABELS)), rel=1e-5
+        sklearn_log_loss(truth, probabilities, labels=list(LABELS)), rel=1e-5
     )
 
     certain_and_wrong = outcome_of(["a"], ["b"], np.array([[0, 1, 0]], np.float32))
@@ -101,8 +101,22 @@ def test_calibrated_statements_have_a_small_error_even_when_few() -> None:
     for _ in range(200):
         confidence = rng.uniform(0.5, 1, 30)
         errors.append(metrics.calibration_error(confidence, rng.uniform(size=30) < confidence))
-    # 15 bins of 2 would find an error of 0.27 in these perfectly calibrated statements.
+    # 15 bins of 2 would find an error of 0.23 in these perfectly calibrated statements.
     assert np.mean(errors) < 0.13
+
+
+def test_chance_is_what_perfect_calibration_stays_below_19_times_of_20() -> None:
+    rng = np.random.default_rng(1)
+    for images in (30, 300):
+        confidence = rng.uniform(0.5, 1, images)
+        bound = metrics.calibration_chance(confidence)
+        below = [
+            metrics.calibration_error(confidence, rng.uniform(size=images) < confidence) <= bound
+            for _ in range(400)
+        ]
+        assert 0.91 < np.mean(below) < 0.98
+    assert bound < 0.1, "300 images suffice to find an error of a tenth"
+    assert metrics.calibration_chance(confidence) == bound
 
 
 def test_labels_a_model_does_not_know_count_as_wrong() -> None:

@@ -1,0 +1,158 @@
+"""The gates of a candidate: whether its evaluation report lets it go on. Pure functions.
+
+Where a gate compares shares of few images, a difference counts only if chance hardly explains
+it: a gate that blocks one good candidate in three teaches people to ignore it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from assets.policies import GatePolicy
+from training.report import EvaluationReport
+
+SIGNIFICANCE = 0.05
+"""A loss of recall is believed when the exact test gives it at most this p-value. Each class is
+tested on its own, uncorrected for their number: a loss that goes unseen costs more than a second
+look, and with few images the exact test errs well below this rate."""
+
+SLICE_TEST = "one-sided exact McNemar test"
+
+_ROUNDING = 1e-9
+"""What is exactly at its bound passes, whatever binary fractions make of it."""
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """One gate's verdict; ``reason`` is for people, ``metadata`` holds the numbers behind it."""
+
+    name: str
+    passed: bool
+    reason: str
+    metadata: dict[str, float | str] = field(default_factory=dict)
+
+
+def evaluate_gates(report: Mapping[str, object], policy: GatePolicy) -> list[GateResult]:
+    """The verdicts of ``beats_champion``, ``no_slice_regression``, ``calibration_within_bound``.
+
+    Args:
+        report: the content of ``report.json`` (``training.report.EvaluationReport``).
+        policy: the user's bounds.
+
+    Raises:
+        pydantic.ValidationError: ``report`` is no evaluation report.
+    """
+    checked = EvaluationReport.model_validate(report)
+    return [
+        beats_champion(checked, policy),
+        no_slice_regression(checked, policy),
+        calibration_within_bound(checked, policy),
+    ]
+
+
+def beats_champion(report: EvaluationReport, policy: GatePolicy) -> GateResult:
+    """The macro-F1 is not below the champion's by more than ``policy.champion_tolerance``;
+    without a champion, the accuracy is above that of always answering the commonest labels.
+    """
+    champion = report.champion
+    if champion is None:
+        baseline = report.majority_baseline_accuracy
+        passed = report.accuracy > baseline + _ROUNDING
+        return GateResult(
+            "beats_champion",
+            passed,
+            f"no champion yet; accuracy {report.accuracy:.4f} is "
+            f"{'above' if passed else 'not above'} the {baseline:.4f} of always answering the "
+            "commonest labels",
+            {"accuracy": report.accuracy, "majority_baseline_accuracy": baseline},
+        )
+    loss = champion.macro_f1 - report.macro_f1
+    passed = loss <= policy.champion_tolerance + _ROUNDING
+    return GateResult(
+        "beats_champion",
+        passed,
+        f"macro-F1 {report.macro_f1:.4f} against {champion.macro_f1:.4f} of champion "
+        f"{champion.model_version} on the same {report.n_test} test images; "
+        f"it may be {policy.champion_tolerance:g} lower",
+        {
+            "macro_f1": report.macro_f1,
+            "champion_macro_f1": champion.macro_f1,
+            "tolerance": policy.champion_tolerance,
+            "champion": champion.model_version,
+            "mcnemar_p": report.mcnemar_p if report.mcnemar_p is not None else 1.0,
+        },
+    )
+
+
+def no_slice_regression(report: EvaluationReport, policy: GatePolicy) -> GateResult:
+    """No class lost more than ``policy.slice_tolerance`` of recall against the champion with a
+    p-value of at most ``SIGNIFICANCE``.
+
+    The test is the one-sided exact McNemar test: of the images of the class that only one of
+    both models recognised, more are the champion's than a fair coin would give it.
+    """
+    name = "no_slice_regression"
+    if report.champion is None:
+        return GateResult(name, True, "no champion yet, so no class can have lost recall")
+    drops = {
+        label: report.champion.per_class[label].recall - report.per_class[label].recall
+        for label in report.labels
+    }
+    values = {label: _slice_p(report, label) for label in report.labels}
+    lost = [
+        label
+        for label in sorted(drops, key=lambda label: -drops[label])
+        if drops[label] > policy.slice_tolerance + _ROUNDING and values[label] <= SIGNIFICANCE
+    ]
+    worst = max(drops, key=lambda label: drops[label])
+    bound = f"more than {policy.slice_tolerance:g} at p ≤ {SIGNIFICANCE:g} ({SLICE_TEST})"
+    if lost:
+        told = ", ".join(f"{label} {drops[label]:.3f} (p = {values[label]:.2g})" for label in lost)
+        reason = f"recall lost against {report.champion.model_version}: {told}; {bound}"
+    else:
+        reason = f"no class lost recall: {bound}; the biggest loss: {worst} {drops[worst]:.3f}"
+    return GateResult(
+        name,
+        not lost,
+        reason,
+        {
+            "test": SLICE_TEST,
+            "regressed": ", ".join(lost),
+            "worst_class": worst,
+            "worst_recall_drop": drops[worst],
+            "worst_p": values[worst],
+            "tolerance": policy.slice_tolerance,
+        },
+    )
+
+
+def calibration_within_bound(report: EvaluationReport, policy: GatePolicy) -> GateResult:
+    """The expected calibration error is at most ``policy.max_calibration_error``, or no bigger
+    than a perfectly calibrated model would often show on so few images.
+    """
+    error, bound, chance = (
+        report.calibration_error,
+        policy.max_calibration_error,
+        report.calibration_chance,
+    )
+    reason = f"calibration error {error:.4f}, bound {bound:g}"
+    if error > bound + _ROUNDING:
+        reason += (
+            f"; on {report.n_test} test images perfect calibration stays below {chance:.4f} "
+            "19 times of 20"
+        )
+    return GateResult(
+        "calibration_within_bound",
+        error <= max(bound, chance) + _ROUNDING,
+        reason,
+        {"calibration_error": error, "bound": bound, "chance": chance},
+    )
+
+
+def _slice_p(report: EvaluationReport, label: str) -> float:
+    from scipy.stats import binomtest
+
+    pair = report.paired[label]
+    differing = pair.only_champion + pair.only_candidate
+    if not differing:
+        return 1.0
+    return float(binomtest(pair.only_champion, differing, alternative="greater").pvalue)
