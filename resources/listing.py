@@ -109,7 +109,7 @@ def remote_rows(store: AnyStore, prefix: str, start_after: str | None) -> list[R
     rows: list[Row] = []
     for chunk in obstore.list(store, prefix or None, offset=start_after, chunk_size=1000):
         for meta in chunk:
-            modified = int(meta["last_modified"].timestamp() * 1e6)
+            modified = round(meta["last_modified"].timestamp() * 1e6)
             rows.append((meta["path"], meta["size"], meta["e_tag"] or "", modified))
     rows.sort()
     return rows
@@ -117,11 +117,12 @@ def remote_rows(store: AnyStore, prefix: str, start_after: str | None) -> list[R
 
 def to_table(rows: list[Row]) -> pa.Table:
     """A listing as an Arrow table of :data:`LISTING_SCHEMA`."""
-    columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
     return pa.table(
         [
-            pa.array(column, field.type)
-            for column, field in zip(columns, LISTING_SCHEMA, strict=True)
+            pa.array([row[0] for row in rows], pa.string()),
+            pa.array([row[1] for row in rows], pa.int64()),
+            pa.array([row[2] for row in rows], pa.string()),
+            pa.array([row[3] for row in rows], pa.int64()).cast(pa.timestamp("us", tz="UTC")),
         ],
         schema=LISTING_SCHEMA,
     )
@@ -161,7 +162,7 @@ def sweep_unfinished(root: Path, older_than_s: float, *, keep: str) -> int:
 
 def _flaw(name: str) -> str | None:
     """Why a file of this name cannot be an object, or None."""
-    if UNFINISHED.search(name):
+    if "#" in name and UNFINISHED.search(name):
         return "a name that ends in # and a number is that of an unfinished write"
     if name.isprintable():  # the fast path; there are good names that are not
         return None
