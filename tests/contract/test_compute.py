@@ -16,6 +16,7 @@ import pytest
 from pydantic import ValidationError
 
 from resources.compute import Channel, JobResult, JobSpec, LocalCompute, job_name
+from resources.job_folder import JobFolder
 from resources.object_store import KeyMissing, ObjectStore
 
 pytestmark = pytest.mark.contract
@@ -262,8 +263,7 @@ def test_an_interrupt_ends_the_job(world: World) -> None:
 def test_a_job_that_runs_too_long_is_ended(world: World) -> None:
     with pytest.raises(dg.Failure, match="longer than 1 s"):
         world.run(world.spec("job_waits", max_runtime_s=1))
-    job = int((world.folder / "waiting").read_text())
-    assert not psutil.pid_exists(job)
+    assert JobFolder(Path(world.compute.jobs_dir) / "train-1").running() is None
 
 
 @pytest.mark.parametrize(
