@@ -16,6 +16,7 @@ from resources.object_store import ObjectStore
 from serving.address import read_address
 from serving.client import HostClient, HostSilent
 from serving.deployments import (
+    STAGES,
     DeploymentRecord,
     EndpointStatus,
     Stage,
@@ -78,7 +79,7 @@ class LocalEndpointHost(dg.ConfigurableResource):
                 overtook this one.
         """
         deadline = time.monotonic() + self.deploy_timeout_s
-        before = self._settled(stage, deadline)
+        before = self.settled(stage, deadline)
         newest = self.current(stage)
         if newest is not None and newest.digest == digest and before.status == "InService":
             return before
@@ -111,6 +112,29 @@ class LocalEndpointHost(dg.ConfigurableResource):
             return self._client().describe(endpoint_name(self.project, stage))
         except HostSilent as error:
             raise self._unavailable(error) from error
+
+    def settled(self, stage: Stage, deadline: float) -> EndpointStatus:
+        """Wait until the host has done with every record there is; what it then says.
+
+        Args:
+            stage: whose records.
+            deadline: on the clock of ``time.monotonic()`` (seconds).
+
+        Raises:
+            HostUnavailable: no host is up, or it is not done by then.
+        """
+        while True:
+            status = self.describe(stage)
+            newest = self.store.newest(records_prefix(stage))
+            if status.record_key == (newest.key if newest else None) and not status.changing:
+                return status
+            if time.monotonic() > deadline:
+                problem = self._client().ping().store_problem
+                raise HostUnavailable(
+                    f"{status.name} has not come to serve {newest.key if newest else 'nothing'} "
+                    f"in time (it is {status.status})" + (f": {problem}" if problem else "")
+                )
+            time.sleep(_POLL_S)
 
     def history(self, stage: Stage) -> list[DeploymentRecord]:
         """All records of ``stage``, newest first. Needs no running host."""
@@ -149,20 +173,6 @@ class LocalEndpointHost(dg.ConfigurableResource):
     def address_path(self) -> Path:
         """``address_file`` as a path."""
         return Path(self.address_file)
-
-    def _settled(self, stage: Stage, deadline: float) -> EndpointStatus:
-        """The endpoint's status once the host has done with every record there is."""
-        while True:
-            status = self.describe(stage)
-            newest = self.store.newest(records_prefix(stage))
-            if status.record_key == (newest.key if newest else None) and not status.changing:
-                return status
-            if time.monotonic() > deadline:
-                raise DeploymentFailed(
-                    f"{status.name} is still busy with an earlier deployment ({status.status}) "
-                    f"after {self.deploy_timeout_s:g} s; nothing was deployed"
-                )
-            time.sleep(_POLL_S)
 
     def _write(self, stage: Stage, **fields: str) -> DeploymentRecord:
         """Add a record behind all others, whatever the clock says."""
@@ -253,6 +263,8 @@ def running_host(
 ) -> Iterator[str]:
     """A host for as long as the block lasts: the one that is up, or one of its own (own_host).
 
+    It has loaded what is deployed when the block begins.
+
     Args:
         host: for which store and project.
         log_file: gets what a host of its own says.
@@ -273,4 +285,7 @@ def running_host(
         start_timeout_s=start_timeout_s,
     ):
         host.check()
+        deadline = time.monotonic() + start_timeout_s
+        for stage in STAGES:
+            host.settled(stage, deadline)
         yield host.runtime_url()

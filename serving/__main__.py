@@ -90,7 +90,9 @@ async def _run(server: _Server, listener: socket.socket, parent: int | None) -> 
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET)
+    listener = socket.socket(socket.AF_INET, proto=socket.IPPROTO_TCP)
+    # Passed on to every connection. Without it an answer waits 40 ms for the client's next ACK.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

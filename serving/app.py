@@ -97,7 +97,7 @@ def find_slot(host: EndpointHost, name: str) -> Slot:
         raise RequestRefused(
             404,
             "endpoint_not_found",
-            f"no endpoint {name!r} here; there are {', '.join(host.slots)}",
+            f"endpoint {name!r} not found; there are {', '.join(host.slots)}",
         )
     return slot
 
@@ -158,7 +158,8 @@ def _answer(
 ) -> dict[str, object]:
     serving = slot.serving  # read once: the whole request is answered by this model
     if serving is None:
-        why = slot.status.failure_reason or "nothing is deployed there yet"
+        loading = "it is being loaded" if slot.status.changing else "nothing is deployed there yet"
+        why = slot.status.failure_reason or loading
         raise RequestRefused(503, "no_model", f"{slot.name} serves no model: {why}")
     images = read_images(body, content_type)
     return {

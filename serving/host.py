@@ -45,12 +45,15 @@ class Slot:
         self.stage = stage
         self.name = name
         self.serving: Serving | None = None
-        self.status = EndpointStatus(stage=stage, name=name, status="NotFound")
+        # Until the store has answered, nobody knows whether something is deployed.
+        self.status = EndpointStatus(stage=stage, name=name, status="Creating")
         self.settled_key: str | None = None
         self.retry_at = 0.0
         self.backoff_s = POLL_S
 
-    def report(self, state: EndpointState, newest_key: str, failure: str | None = None) -> None:
+    def report(
+        self, state: EndpointState, newest_key: str | None, failure: str | None = None
+    ) -> None:
         """Tell clients from now on where this stage stands."""
         record = self.serving.record if self.serving else None
         self.status = EndpointStatus(
@@ -121,6 +124,8 @@ class EndpointHost:
         self.store_problem = None
         slot.backoff_s = POLL_S
         if not newer:
+            if slot.settled_key is None:
+                slot.report("NotFound", None)
             return
         newest = newer[-1]
         slot.report("Updating" if slot.serving else "Creating", newest)

@@ -173,7 +173,11 @@ def test_what_cannot_be_read_is_refused_by_name(
     assert client.post(PROD, content=png("red"), headers=PNG).status_code == 200
 
 
-def test_no_model_unknown_endpoint_bad_query_and_unknown_path(client) -> None:
+def test_no_model_unknown_endpoint_bad_query_and_unknown_path(host, client) -> None:
+    loading = client.post(PROD, content=png("red"), headers=PNG)
+    assert (loading.status_code, loading.json()["error"]["code"]) == (503, "no_model")
+    assert "being loaded" in loading.json()["error"]["message"], "the store was not asked yet"
+    host.converge()
     assert client.get("/ping").json() | {"store": ""} == {
         "status": "ok",
         "project": "shop",
