@@ -1,8 +1,15 @@
 """Jobs: the three stretches of the line, as the command line and the launchpad run them."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
 from assets.line import MODEL_VERSIONS
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import (
+        UnresolvedAssetJobDefinition,
+    )
 
 LINE = "line"
 RELEASE_CANDIDATE = "release_candidate"
@@ -11,7 +18,7 @@ PROMOTION = "promotion"
 LINE_ASSETS = ("raw_images", "annotations", "dataset", "trained_model", "evaluation_report")
 
 
-def jobs() -> list[dg.UnresolvedAssetJobDefinition]:
+def jobs() -> "list[UnresolvedAssetJobDefinition]":
     """Every job."""
     return [
         dg.define_asset_job(

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
 import psutil
@@ -25,7 +26,11 @@ from resources.object_store import ObjectStore
 PROCESS_TAG = "imgclf/process"
 """Which process executes a run, so that the next one can tell a killed run from a running one."""
 
-ACTIVE = (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED)
+ACTIVE = (
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.NOT_STARTED,
+)
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -52,8 +57,9 @@ class LineRunner:
         self.settings = settings
         self.instance = instance
         self._narrator = narrator
-        self._repository = build_definitions(settings).get_repository_def()
-        resources: Mapping[str, Any] = build_definitions(settings).resources or {}
+        definitions = build_definitions(settings)
+        self._repository = definitions.get_repository_def()
+        resources: Mapping[str, Any] = definitions.resources or {}
         self.store: ObjectStore = resources["store"]
         self.registry: MlflowRegistry = resources["registry"]
         self.endpoints: LocalEndpointHost = resources["endpoints"]
@@ -80,9 +86,7 @@ class LineRunner:
             return False
         subject, digest = f"trained_model/{version}", evaluation["digest"]
         registered = {package.model_version for package in self.registry.list()}
-        return version in registered and not objections(
-            self.store, subject, STAGING_CHECKS, digest
-        )
+        return version in registered and not objections(self.store, subject, STAGING_CHECKS, digest)
 
     def settle_decisions(self) -> list[RunOutcome]:
         """Carry out what the registry decided and no run has: promotions, then rollbacks."""
@@ -107,7 +111,7 @@ class LineRunner:
         assets: list[dg.AssetKey] | None = None,
     ) -> RunOutcome:
         """Execute one job, telling the narrator as it goes."""
-        outcome = RunOutcome(run_id=dg.make_new_run_id(), success=False)
+        outcome = RunOutcome(run_id=str(uuid4()), success=False)
         process = psutil.Process()
         with narrated(self.instance, outcome, self._narrator):
             result = self._repository.get_job(job_name).execute_in_process(

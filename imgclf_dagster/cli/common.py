@@ -35,9 +35,10 @@ def plainly(command: Callable[P, R]) -> Callable[P, R]:
         from imgclf_dagster.decisions import DecisionError
         from imgclf_dagster.runner import RunInProgress
         from imgclf_dagster.settings import SettingsError
-        from resources.endpoint_host import DeploymentFailed, HostNotStarted, HostUnavailable
+        from resources.endpoint_host import DeploymentFailed, HostUnavailable
         from resources.model_registry import RegistryError
         from resources.object_store import StoreError
+        from serving.launch import HostNotStarted
 
         expected = (
             SettingsError,

@@ -101,7 +101,8 @@ def _files(paths: list[Path]) -> Iterator[Path]:
 
 def ask_endpoint(endpoints: "LocalEndpointHost", file: Path, *, stage: Any, top_k: int) -> Answer:
     """Send one file to an endpoint."""
-    from resources.endpoint_host import HostUnavailable, InvocationFailed
+    from resources.endpoint_host import HostUnavailable
+    from serving.client import InvocationFailed
 
     try:
         answer = endpoints.invoke(stage, file.read_bytes(), ANY_IMAGE, top_k)

@@ -42,7 +42,7 @@ def up_command() -> None:
         settings = load_settings()
         prepare_home(settings)
         specs = programs(settings)
-        console.print(f"Starting {len(specs)} programs; logs are in {settings.logs_dir}")
+        console.print(f"imgclf up on {settings.home}; logs are in {settings.logs_dir}")
         Supervisor(specs, run_dir=settings.run_dir, say=_Teller(console, specs)).run()
     except (SettingsError, PortTaken, AlreadyRunning) as error:
         console.print(f"[red]imgclf up:[/] {error}", soft_wrap=True)
@@ -69,13 +69,14 @@ def _definitions(settings: Settings) -> ProcessSpec:
     # a crash of either.
     socket = _socket(settings)
     return ProcessSpec(
-        name="code server",
+        name="Code server",
         argv=_python(
             *("dagster", "code-server", "start", "--socket", str(socket)),
             *("--location-name", LOCATION, "--module-name", "imgclf_dagster.definitions"),
         ),
         log_file=settings.logs_dir / "code-server.log",
         healthy=socket_healthy(socket),
+        about="holds the definitions of the graph",
     )
 
 
@@ -151,6 +152,7 @@ def _mlflow(settings: Settings) -> ProcessSpec:
             *("--default-artifact-root", (settings.home / "mlflow" / "artifacts").as_uri()),
         ),
         log_file=settings.logs_dir / "mlflow.log",
+        env={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},  # 150 MB for jobs that nobody submits
         port=_port(port, "MLflow", "mlflow"),
         healthy=http_healthy(f"http://{HOST}:{port}/health"),
         url=f"http://{HOST}:{port}",
