@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from assets.policies import GatePolicy
+from training.metrics import one_sided_mcnemar_p
 from training.report import EvaluationReport
 
 SIGNIFICANCE = 0.05
@@ -97,7 +98,10 @@ def no_slice_regression(report: EvaluationReport, policy: GatePolicy) -> GateRes
         label: report.champion.per_class[label].recall - report.per_class[label].recall
         for label in report.labels
     }
-    values = {label: _slice_p(report, label) for label in report.labels}
+    values = {
+        label: one_sided_mcnemar_p(pair.only_champion, pair.only_candidate)
+        for label, pair in report.paired.items()
+    }
     lost = [
         label
         for label in sorted(drops, key=lambda label: -drops[label])
@@ -146,13 +150,3 @@ def calibration_within_bound(report: EvaluationReport, policy: GatePolicy) -> Ga
         reason,
         {"calibration_error": error, "bound": bound, "chance": chance},
     )
-
-
-def _slice_p(report: EvaluationReport, label: str) -> float:
-    from scipy.stats import binomtest
-
-    pair = report.paired[label]
-    differing = pair.only_champion + pair.only_candidate
-    if not differing:
-        return 1.0
-    return float(binomtest(pair.only_champion, differing, alternative="greater").pvalue)

@@ -121,9 +121,9 @@ def _decoded(
             return [pool.submit(load_pixels, samples[index], reader, fit) for index in window]
 
         try:
-            coming = submit(windows[0]) if windows else []
-            for window, after in zip(windows, [*windows[1:], []], strict=True):
-                ready, coming = coming, submit(after)
+            coming = submit(windows[0] if windows else [])
+            for number, window in enumerate(windows, start=1):
+                ready, coming = coming, submit(windows[number] if number < len(windows) else [])
                 yield window, [future.result() for future in ready]
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

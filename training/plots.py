@@ -106,23 +106,16 @@ def draw_per_class(path: Path, report: EvaluationReport) -> None:
 
 def draw_reliability(path: Path, bins: Sequence[Bin], error: float) -> None:
     """How often the model is right against how sure it is, with 95% Wilson intervals."""
-    from scipy.stats import binomtest
-
     sure = [item.confidence for item in bins]
     right = [item.accuracy for item in bins]
-    intervals = [
-        binomtest(round(item.accuracy * item.count), item.count).proportion_ci(method="wilson")
-        for item in bins
-    ]
-    low = [max(0.0, r - i.low) for r, i in zip(right, intervals, strict=True)]
-    high = [max(0.0, i.high - r) for r, i in zip(right, intervals, strict=True)]
+    errors = np.array([_wilson(item) for item in bins]).T
     with _picture(path, 5, 5) as figure:
         axes = figure.add_subplot()
         axes.plot([0, 1], [0, 1], "--", color=_GREY, linewidth=1, label="perfectly calibrated")
         axes.errorbar(
             sure,
             right,
-            yerr=[low, high],
+            yerr=errors,
             fmt="o-",
             ms=5,
             color=_RIGHT,
@@ -137,6 +130,15 @@ def draw_reliability(path: Path, bins: Sequence[Bin], error: float) -> None:
         axes.set_ylabel("how often it is right")
         axes.set_title(f"calibration error {error:.3f}", fontsize=10)
         _legend_below(figure, axes)
+
+
+def _wilson(item: Bin) -> tuple[float, float]:
+    """How far the 95% interval of a bin's accuracy reaches down and up (Wilson 1927)."""
+    z2 = 1.96**2 / item.count
+    middle = (item.accuracy + z2 / 2) / (1 + z2)
+    spread = np.sqrt(item.accuracy * (1 - item.accuracy) * z2 + z2**2 / 4) / (1 + z2)
+    low, high = max(0.0, middle - spread), min(1.0, middle + spread)
+    return max(0.0, item.accuracy - low), max(0.0, high - item.accuracy)
 
 
 def draw_mistakes(

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn.metrics import log_loss as sklearn_log_loss
+from sklearn.metrics import multilabel_confusion_matrix, precision_recall_fscore_support
 
 from training import metrics
 from training.metrics import Outcome
@@ -81,6 +83,21 @@ def test_multi_label_scores_by_hand() -> None:
     assert scores.log_loss == pytest.approx(-np.log(cells).mean(), rel=1e-5)
 
 
+def test_class_scores_are_sklearns() -> None:
+    rng = np.random.default_rng(0)
+    truth, decided = rng.random((40, 8)) < 0.3, rng.random((40, 8)) < 0.3
+    truth[:, 0] = decided[:, 1] = False
+    result = Outcome(truth, decided, truth * 1.0, np.zeros(0), np.zeros(0))
+    expected = precision_recall_fscore_support(truth, decided, average=None, zero_division=0)
+    found = metrics.class_scores(result, "abcdefgh").values()
+    for name, column in zip(("precision", "recall", "f1", "support"), expected, strict=True):
+        assert [getattr(item, name) for item in found] == pytest.approx(column.tolist())
+    np.testing.assert_array_equal(
+        metrics.confusion_matrix(result, task="multi_label"),
+        multilabel_confusion_matrix(truth, decided).reshape(-1, 4),
+    )
+
+
 def test_calibration_error_by_hand_and_whatever_the_order() -> None:
     # 150 statements: 15 bins of 10. Sure by 0.95 and right 7 times of 10, everywhere.
     confidence = np.full(150, 0.95) + np.repeat(np.arange(15), 10) * 1e-6
@@ -147,6 +164,12 @@ def test_mcnemar_looks_at_the_images_the_models_differ_on() -> None:
     assert metrics.mcnemar_p(candidate, champion) == pytest.approx(158 / 4096)
     assert metrics.mcnemar_p(champion, candidate) == pytest.approx(158 / 4096)
     assert metrics.mcnemar_p(champion, champion) == 1
+
+
+@pytest.mark.parametrize(("more", "fewer"), [(0, 0), (0, 3), (3, 0), (5, 5), (300, 250)])
+def test_the_one_sided_test_is_scipys(more: int, fewer: int) -> None:
+    expected = binomtest(more, more + fewer, alternative="greater").pvalue if more else 1.0
+    assert metrics.one_sided_mcnemar_p(more, fewer) == pytest.approx(expected)
 
 
 def test_paired_counts_are_of_the_images_that_carry_the_label() -> None:

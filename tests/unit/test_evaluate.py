@@ -1,0 +1,294 @@
+"""The evaluation job, run whole in process on small images and a model that knows colours."""
+
+import hashlib
+import io
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from assets.gates import evaluate_gates
+from assets.policies import GatePolicy
+from training import evaluate, inference
+from training.artefact import pack
+from training.errors import PermanentFailure
+from training.manifest import MANIFEST_SCHEMA, build_shards, write_manifest
+from training.report import EvaluationReport
+
+pytestmark = pytest.mark.unit
+
+COLOURS = {"red": (230, 20, 20), "green": (20, 230, 20), "blue": (20, 20, 230)}
+PICTURES = ("confusion_matrix.png", "mistakes.png", "per_class.png", "reliability.png")
+
+
+def png(colour: tuple[int, int, int], number: int) -> bytes:
+    """A plain image; ``number`` makes its size and its bytes its own."""
+    sink = io.BytesIO()
+    image = Image.new("RGB", (20 + number % 3, 20 + number % 2), colour)
+    image.putpixel((0, 0), (number % 256, number // 256, 7))
+    image.save(sink, "PNG")
+    return sink.getvalue()
+
+
+@dataclass(frozen=True)
+class Job:
+    """A processing container on disk."""
+
+    root: Path
+    monkeypatch: pytest.MonkeyPatch
+
+    @property
+    def output(self) -> Path:
+        return self.root / "processing" / "output"
+
+    def channel(self, name: str) -> Path:
+        return self.root / "processing" / "input" / name
+
+    def put_data(self, images: Sequence[tuple[bytes, tuple[str, ...], str]]) -> None:
+        """Images as (bytes, labels, split)."""
+        shas = [hashlib.sha256(data).hexdigest() for data, _, _ in images]
+        places = {}
+        for shard in build_shards(
+            [(sha, data) for sha, (data, _, _) in zip(shas, images, strict=True)]
+        ):
+            path = self.channel("dataset") / shard.name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(shard.data)
+            places |= {member.sha256: (shard.name, member) for member in shard.members}
+        rows = []
+        for number, (sha, (data, labels, split)) in enumerate(zip(shas, images, strict=True)):
+            shard_name, member = places[sha]
+            width, height = Image.open(io.BytesIO(data)).size
+            rows.append(
+                {
+                    "sha256": sha,
+                    "labels": labels,
+                    "split": split,
+                    "group_id": sha,
+                    "width": width,
+                    "height": height,
+                    "raw_key": f"raw/photos/{number:04d}.png",
+                    "shard": shard_name,
+                    "offset": member.offset,
+                    "length": member.length,
+                }
+            )
+        (self.channel("dataset") / "v1").mkdir(parents=True)
+        table = MANIFEST_SCHEMA.empty_table().from_pylist(rows, schema=MANIFEST_SCHEMA)
+        (self.channel("dataset") / "v1" / "manifest.parquet").write_bytes(write_manifest(table))
+
+    def run(self) -> dict:
+        self.monkeypatch.setenv("IMGCLF_ML_ROOT", str(self.root))
+        self.monkeypatch.setattr(sys, "argv", ["evaluate", "--dataset_version", "v1"])
+        evaluate.main()
+        return json.loads((self.output / "report.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
+    (tmp_path / "ml" / "config").mkdir(parents=True)
+    (tmp_path / "ml" / "config" / "processingjobconfig.json").write_text("{}", encoding="utf-8")
+    return Job(tmp_path / "ml", monkeypatch)
+
+
+@pytest.fixture
+def put_model(
+    job: Job, colour_artefact: Callable[..., Path], tmp_path: Path
+) -> Callable[..., None]:
+    def put(channel: str, **what: object) -> None:
+        folder = colour_artefact(tmp_path / f"artefact-{channel}", **what)
+        pack(folder, job.channel(channel) / "train-x" / "output" / "model.tar.gz")
+
+    return put
+
+
+def colour_images(
+    splits: dict[str, int], mislabelled: int = 0
+) -> list[tuple[bytes, tuple[str, ...], str]]:
+    """``splits`` images a colour and split; in test the first reds are labelled blue."""
+    images = []
+    for split, count in splits.items():
+        for label, colour in COLOURS.items():
+            for number in range(count):
+                wrong = split == "test" and label == "red" and number < mislabelled
+                data = png(colour, len(images))
+                images.append((data, ("blue" if wrong else label,), split))
+    return images
+
+
+def test_leaves_a_true_report_predictions_and_pictures(
+    job: Job, put_model: Callable[..., None]
+) -> None:
+    job.put_data(colour_images({"train": 4, "val": 2, "test": 20}, mislabelled=2))
+    put_model("model", labels=("blue", "red", "green"), model_version="train-new")
+    # The fixture's labels follow channels by position: blue sees red, red sees green, green blue.
+    report = job.run()
+    assert report["accuracy"] == pytest.approx(2 / 60), "only the two mislabelled reds"
+
+    assert EvaluationReport.model_validate(report)
+    assert (report["n_test"], report["n_val"], report["model_version"]) == (60, 6, "train-new")
+    assert report["labels"] == ["blue", "red", "green"]
+    # Rows true, columns predicted: 20 blues said green and 2 said blue; 18 reds said blue; …
+    assert report["confusion_matrix"] == [[2, 0, 20], [18, 0, 0], [0, 20, 0]]
+    assert report["majority_baseline_accuracy"] == pytest.approx(22 / 60)
+    assert report["champion"] is report["mcnemar_p"] is None
+    assert report["val"]["accuracy"] == 0
+
+    table = pq.read_table(job.output / "predictions.parquet")
+    assert table.schema.equals(evaluate.PREDICTIONS_SCHEMA)
+    labels = json.loads(table.schema.metadata[b"labels"])
+    for row in table.to_pylist():
+        assert row["predicted"] == [labels[int(np.argmax(row["probabilities"]))]]
+    assert table["split"].to_pylist() == ["test"] * 60 + ["val"] * 6
+    right = [row["labels"] == row["predicted"] for row in table.to_pylist()[:60]]
+    assert sum(right) == 2
+    for name in PICTURES:
+        with Image.open(job.output / name) as picture:
+            assert picture.format == "PNG"
+            assert min(picture.size) > 200
+            assert len(picture.convert("RGB").getcolors(1 << 24)) > 20
+    assert list(job.root.glob("tmp*")) == [], "the unpacked models are gone"
+
+
+def test_the_champion_is_measured_on_the_same_images(
+    job: Job, put_model: Callable[..., None]
+) -> None:
+    job.put_data(colour_images({"train": 1, "val": 1, "test": 20}))
+    put_model("model", model_version="train-new")
+    # Knows no blue: what it says to blue images is wrong, whatever it is.
+    put_model("champion", labels=("red", "green"), model_version="train-old", sharpness=5.0)
+    report = job.run()
+
+    assert report["accuracy"] == 1
+    champion = report["champion"]
+    assert champion["model_version"] == "train-old"
+    assert champion["digest"] != report["digest"]
+    assert champion["accuracy"] == pytest.approx(40 / 60)
+    assert champion["per_class"]["blue"] == {
+        "precision": 0, "recall": 0, "f1": 0, "support": 20,
+    }  # fmt: skip
+    assert report["paired"]["blue"] == {"only_candidate": 20, "only_champion": 0}
+    assert report["paired"]["red"] == {"only_candidate": 0, "only_champion": 0}
+    assert report["mcnemar_p"] == pytest.approx(2 * 0.5**20)
+    assert all(gate.passed for gate in evaluate_gates(report, GatePolicy()))
+
+
+def test_a_candidate_that_forgot_a_class_fails_its_gates(
+    job: Job, put_model: Callable[..., None]
+) -> None:
+    job.put_data(colour_images({"train": 1, "val": 1, "test": 20}))
+    put_model("model", labels=("red", "green"), model_version="train-new")
+    put_model("champion", model_version="train-old")
+    report = job.run()
+
+    assert report["labels"] == ["red", "green", "blue"], "the data set's labels count, too"
+    assert report["per_class"]["blue"]["recall"] == 0
+    gates = {gate.name: gate for gate in evaluate_gates(report, GatePolicy())}
+    assert not gates["beats_champion"].passed
+    assert not gates["no_slice_regression"].passed
+    assert gates["no_slice_regression"].metadata["regressed"] == "blue"
+
+
+def test_multi_label_is_judged_by_whole_label_sets(
+    job: Job, put_model: Callable[..., None]
+) -> None:
+    purple, grey = (240, 10, 240), (10, 10, 10)
+    wanted = [(purple, ("blue", "red")), (COLOURS["green"], ("green",)), (purple, ("red",))]
+    images = [
+        (png(colour, 100 * index + number), labels, split)
+        for index, split in enumerate(("train", "val", "test"))
+        for number, (colour, labels) in enumerate(wanted * 5)
+    ]
+    images.append((png(grey, 999), ("green",), "test"))
+    job.put_data(images)
+    put_model("model", task="multi_label")
+    report = job.run()
+
+    assert report["task"] == "multi_label"
+    assert report["accuracy"] == pytest.approx(10 / 16), "5 are given too much, 1 nothing"
+    assert report["majority_baseline_accuracy"] == pytest.approx(5 / 16)
+    # [rightly absent, wrongly given, missed, rightly given]
+    assert dict(zip(report["labels"], report["confusion_matrix"], strict=True)) == {
+        "red": [6, 0, 0, 10],
+        "green": [10, 0, 1, 5],
+        "blue": [6, 5, 0, 5],
+    }
+    assert report["per_class"]["blue"]["precision"] == pytest.approx(0.5)
+    predicted = pq.read_table(job.output / "predictions.parquet")["predicted"].to_pylist()
+    assert [] in predicted
+    assert ["red", "blue"] in predicted or ["blue", "red"] in predicted
+    assert all((job.output / name).exists() for name in PICTURES)
+
+
+def test_decodes_no_more_than_two_windows_ahead(
+    job: Job, put_model: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory does not grow with the test split: images wait in at most two windows."""
+    job.put_data(colour_images({"train": 1, "test": 60}))
+    put_model("model")
+    held = {"decoded": 0, "answered": 0, "most": 0}
+    load, predict = inference.load_pixels, inference.OnnxPredictor.predict_images
+
+    def counting_load(*arguments: object) -> np.ndarray:
+        held["decoded"] += 1
+        return load(*arguments)
+
+    def counting_predict(self: object, images: list[np.ndarray]) -> np.ndarray:
+        held["most"] = max(held["most"], held["decoded"] - held["answered"])
+        held["answered"] += len(images)
+        return predict(self, images)
+
+    monkeypatch.setattr(inference, "load_pixels", counting_load)
+    monkeypatch.setattr(inference.OnnxPredictor, "predict_images", counting_predict)
+    report = job.run()
+    assert held["answered"] == report["n_test"] == 180
+    assert held["most"] <= 2 * inference.WINDOW
+
+
+def test_an_image_that_broke_names_itself_and_stops_the_job(
+    job: Job, put_model: Callable[..., None]
+) -> None:
+    images = colour_images({"train": 1, "test": 2})
+    job.put_data([*images, (images[0][0][:60], ("red",), "test")])
+    put_model("model")
+    with pytest.raises(PermanentFailure, match=r"raw/photos/0009\.png .* cannot be read"):
+        job.run()
+    assert "raw/photos/0009.png" in (job.root / "output" / "failure").read_text(encoding="utf-8")
+    assert not (job.output / "report.json").exists()
+
+
+@pytest.mark.parametrize("fault", ["no test", "no model", "two models", "no version", "torn"])
+def test_what_cannot_be_evaluated_is_a_permanent_failure_with_a_remedy(
+    job: Job, put_model: Callable[..., None], fault: str
+) -> None:
+    job.put_data(
+        colour_images({"train": 2, "val": 2} | ({} if fault == "no test" else {"test": 2}))
+    )
+    put_model("model")
+    archive = job.channel("model") / "train-x" / "output" / "model.tar.gz"
+    match fault:
+        case "no model":
+            archive.unlink()
+        case "two models":
+            archive.with_name("old").mkdir()
+            (archive.with_name("old") / "model.tar.gz").write_bytes(archive.read_bytes())
+        case "no version":
+            (job.channel("dataset") / "v1").rename(job.channel("dataset") / "v2")
+        case "torn":
+            archive.write_bytes(archive.read_bytes()[:200])
+    told = {
+        "no test": "no image in its test split",
+        "no model": "holds 0 files named model.tar.gz",
+        "two models": "holds 2 files named model.tar.gz",
+        "no version": r"v1/manifest\.parquet is not a data set manifest",
+        "torn": r"is not a readable model\.tar\.gz",
+    }
+    with pytest.raises(PermanentFailure, match=told[fault]):
+        job.run()
+    assert (job.root / "output" / "failure").exists()
