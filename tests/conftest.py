@@ -66,8 +66,7 @@ def colour_artefact() -> Callable[..., Path]:
             task=task,
             labels=labels,
             input_size=32,
-            thresholds=thresholds
-            or (dict.fromkeys(labels, 0.5) if task == "multi_label" else {}),
+            thresholds=thresholds or (dict.fromkeys(labels, 0.5) if task == "multi_label" else {}),
             dataset_version=dataset_version,
             code_version="1",
             model_version=model_version,
