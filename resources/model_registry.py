@@ -31,11 +31,11 @@ class RegistryError(RuntimeError):
     """The registry refuses; the message names the model version and what to do."""
 
 
-class PackageMissing(RegistryError):
+class PackageMissing(RegistryError):  # noqa: N818 - a state, as its callers say it
     """No package of that model version is registered."""
 
 
-class DigestMismatch(RegistryError):
+class DigestMismatch(RegistryError):  # noqa: N818 - a state, as its callers say it
     """The digest is not the one that is registered for this model version."""
 
 
@@ -59,7 +59,9 @@ class ModelPackage(BaseModel):
     approval_reason: str = ""
     approval_changed_at: AwareDatetime | None = None
     registry_version: str = Field(default="", description="The registry's own number; set by it.")
-    created_at: AwareDatetime | None = Field(default=None, description="When registered; set by it.")
+    created_at: AwareDatetime | None = Field(
+        default=None, description="When registered; set by it."
+    )
 
     def immutable(self) -> Self:
         """The package without what the registry decides: its number, its dates, its approval."""
@@ -194,6 +196,8 @@ class MlflowRegistry(dg.ConfigurableResource):
 
     def _client(self) -> "MlflowClient":
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+        # A server's client would print to standard output, in the middle of somebody's JSON.
+        os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
         from mlflow.tracking import MlflowClient
 
         database = self._database()

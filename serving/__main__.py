@@ -18,6 +18,9 @@ from serving.host import EndpointHost
 from serving.store import DeploymentStore
 
 _SHUTDOWN_S = 5
+_KEEP_ALIVE_S = 75
+"""Longer than clients keep a connection (httpx 5 s), so that none is closed as it is reused."""
+
 _PARENT_POLL_S = 1.0
 
 
@@ -74,6 +77,7 @@ def _serve(arguments: argparse.Namespace) -> None:
         create_app(EndpointHost(store, arguments.project)),
         log_config=None,
         access_log=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_SHUTDOWN_S,
     )
     announce = (arguments.address_file, url, store.url) if arguments.address_file else None

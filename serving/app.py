@@ -203,7 +203,8 @@ def _add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
-        return _error_response(request, error.status_code, "no_such_path", str(error.detail))
+        detail = str(error.detail)
+        return _error_response(request, error.status_code, detail.lower().replace(" ", "_"), detail)
 
     @app.exception_handler(ClientDisconnect)
     async def gone(request: Request, _: ClientDisconnect) -> JSONResponse:

@@ -17,6 +17,9 @@ MAX_BODY_BYTES = 25 * 1024**2
 """Largest request, as for a real-time SageMaker endpoint
 (https://docs.aws.amazon.com/sagemaker/latest/dg/realtime-endpoints.html)."""
 
+MAX_INSTANCES = 1000
+"""Most images in one request: the smallest image file takes 70 bytes and its answer far more."""
+
 _CHUNK_BYTES = 64 * 1024**2
 """Decoded pixels held at once for a request of many images."""
 
@@ -44,7 +47,7 @@ def read_images(body: bytes, content_type: str) -> list[bytes]:
         content_type: its media type; parameters are ignored.
 
     Raises:
-        RequestRefused: 415 for another media type, 400 for what cannot be read.
+        RequestRefused: 415 for another media type, 413 for too many, 400 for what cannot be read.
     """
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type.startswith("image/") or media_type == "application/x-image":
@@ -95,6 +98,10 @@ def _instances(body: bytes) -> list[bytes]:
     if not isinstance(instances, list) or not instances:
         raise RequestRefused(
             400, "bad_request", 'the JSON must be {"instances":[{"b64": "…"}, …]} with one or more'
+        )
+    if len(instances) > MAX_INSTANCES:
+        raise RequestRefused(
+            413, "too_large", f"{len(instances)} instances; at most {MAX_INSTANCES} in one request"
         )
     return [_instance(instance, index) for index, instance in enumerate(instances)]
 
