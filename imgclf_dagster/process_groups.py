@@ -9,17 +9,18 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
 import psutil
 
-TERM_ALL_AFTER_S = 4.0
+TERM_ALL_AFTER_S = 3.5
 """A process outside its group (a training job has a session of its own) is asked to end by its
 parent; from here on it is asked by us too."""
 
-KILL_AFTER_S = 8.0
+KILL_AFTER_S = 7.0
 """What is still there then is killed, so that all is over within ten seconds."""
 
 
@@ -36,17 +37,15 @@ def end_groups(leaders: Iterable[int], *, kill_after_s: float = KILL_AFTER_S) ->
     for group in groups:
         signal_group(group, signal.SIGTERM)
     term_all_after_s = min(TERM_ALL_AFTER_S, kill_after_s / 2)
-    _, stubborn = psutil.wait_procs(family, timeout=term_all_after_s)
-    stubborn = _with_children(stubborn)
+    stubborn = _with_children(_left_after(term_all_after_s, family))
     for process in stubborn:
         _signal(process, signal.SIGTERM)
-    _, stubborn = psutil.wait_procs(stubborn, timeout=kill_after_s - term_all_after_s)
-    stubborn = _with_children(stubborn)
+    stubborn = _with_children(_left_after(kill_after_s - term_all_after_s, stubborn))
     for process in stubborn:
         _signal(process, signal.SIGKILL)
     for group in groups:
         signal_group(group, signal.SIGKILL)
-    psutil.wait_procs(stubborn, timeout=1.0)
+    _left_after(1.0, stubborn)
     return [process.pid for process in stubborn]
 
 
@@ -74,6 +73,26 @@ def _with_children(processes: list[psutil.Process]) -> list[psutil.Process]:
         except psutil.NoSuchProcess:
             continue
     return list(found.values())
+
+
+def _left_after(seconds: float, processes: list[psutil.Process]) -> list[psutil.Process]:
+    """The ``processes`` that have not ended by then.
+
+    A zombie has ended: in a container, often nobody is there to collect the orphaned ones.
+    """
+    deadline = time.monotonic() + seconds
+    while (left := [process for process in processes if not _has_ended(process)]) and (
+        time.monotonic() < deadline
+    ):
+        time.sleep(0.05)
+    return left
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _group_of(process: psutil.Process) -> int | None:

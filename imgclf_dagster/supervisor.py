@@ -94,7 +94,8 @@ def socket_healthy(path: Path) -> Callable[[], bool]:
 
 def backoff_s(failures: int) -> float:
     """Seconds to wait before the start that follows the given number of failures in a row."""
-    return float(min(FIRST_BACKOFF_S * 2 ** max(0, failures - 1), MAX_BACKOFF_S))
+    doublings = min(max(0, failures - 1), 10)
+    return min(FIRST_BACKOFF_S * 2**doublings, MAX_BACKOFF_S)
 
 
 class _Child:
