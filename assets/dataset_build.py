@@ -106,7 +106,7 @@ def assemble(
         elif labels is None:
             unlabelled += 1
         elif group["split"] not in SPLITS:
-            left_out[group["reason"]].append(sha)
+            left_out[group["reason"].partition(":")[0]].append(sha)
         else:
             rows.append(
                 {

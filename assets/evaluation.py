@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from assets.dataset_build import read_card
-from assets.evaluation_records import record_evaluation
+from assets.evaluation_records import newest_evaluation, record_evaluation
 from assets.gates import evaluate_gates
 from assets.line import MODEL_VERSIONS, OWNERS, Line, fingerprint, require_metadata
 from assets.pictures import picture
@@ -56,7 +56,11 @@ def evaluation_report(
     result = compute.run(context, spec)
     outputs = compute.outputs(spec.name, spec.kind)
     report: dict[str, Any] = json.loads(outputs["report.json"])
-    run = _log_to_registry(registry, version, spec, report, outputs)
+    known = newest_evaluation(store, version)
+    if known is not None and known["job"] == spec.name:
+        run = known["mlflow_run"]
+    else:
+        run = _log_to_registry(registry, version, spec, report, outputs)
     record_evaluation(
         store,
         version,
