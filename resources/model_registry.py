@@ -1,6 +1,5 @@
 """Port: the register of models, what they were measured at and who approved them. Locally MLflow."""
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from filelock import FileLock
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from labelling.schema import Task
+from resources.mlflow_writes import log_run, write_approval
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -24,7 +24,6 @@ ApprovalStatus = Literal["PendingManualApproval", "Approved", "Rejected"]
 """SageMaker's words (https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ModelPackage.html)."""
 
 _IDENTITY = ("model_version", "digest", "dataset_version", "code_version")
-_APPROVAL = ("approver", "approval_reason", "approval_changed_at")
 
 
 class RegistryError(RuntimeError):
@@ -155,7 +154,7 @@ class MlflowRegistry(dg.ConfigurableResource):
             decided = (package.approval_status, package.approver, package.approval_reason)
             if decided == (status, by, reason):
                 return package
-            self._write_approval(client, version, status, by, reason)
+            write_approval(client, version, status, by=by, reason=reason)
         return self.get(model_version)
 
     def log_evaluation(
@@ -171,28 +170,15 @@ class MlflowRegistry(dg.ConfigurableResource):
         ``artifacts`` maps the path under the run to the local file. A run that a crash left
         half-written is completed.
         """
-        content = _content_digest(params, metrics, artifacts)
         with self._locked() as client:
-            experiment = self._experiment(client)
-            query = f"tags.`imgclf.evaluation` = '{model_version}/{content}'"
-            runs = client.search_runs([experiment], query, max_results=1)
-            run = (
-                runs[0]
-                if runs
-                else client.create_run(
-                    experiment,
-                    run_name=model_version,
-                    tags={
-                        "imgclf.evaluation": f"{model_version}/{content}",
-                        "model_version": model_version,
-                    },
-                )
+            return log_run(
+                client,
+                self._experiment(client),
+                model_version,
+                params=params,
+                metrics=metrics,
+                artifacts=artifacts,
             )
-            run_id: str = run.info.run_id
-            if run.info.status != "FINISHED":
-                _log(client, run_id, params, metrics, artifacts)
-                client.set_terminated(run_id, "FINISHED")
-        return run_id
 
     def _client(self) -> "MlflowClient":
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -290,23 +276,6 @@ class MlflowRegistry(dg.ConfigurableResource):
             },
         )
 
-    def _write_approval(
-        self,
-        client: "MlflowClient",
-        version: "ModelVersion",
-        status: ApprovalStatus,
-        by: str,
-        reason: str,
-    ) -> None:
-        """Tags are written one by one: in between, and after a crash, the package is pending."""
-        changed_at = datetime.now(UTC).isoformat()
-        for key, value in (
-            ("approval_status", "PendingManualApproval"),
-            *zip(_APPROVAL, (by, reason, changed_at), strict=True),
-            ("approval_status", status),
-        ):
-            client.set_model_version_tag(self.project, version.version, key, value)
-
 
 def _package(version: "ModelVersion") -> ModelPackage:
     tags = version.tags
@@ -329,31 +298,3 @@ def _package(version: "ModelVersion") -> ModelPackage:
             "created_at": created_at,
         }
     )
-
-
-def _content_digest(
-    params: Mapping[str, str], metrics: Mapping[str, float], artifacts: Mapping[str, Path]
-) -> str:
-    files = {
-        name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in artifacts.items()
-    }
-    text = json.dumps([dict(params), dict(metrics), files], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _log(
-    client: "MlflowClient",
-    run_id: str,
-    params: Mapping[str, str],
-    metrics: Mapping[str, float],
-    artifacts: Mapping[str, Path],
-) -> None:
-    for name, value in params.items():
-        client.log_param(run_id, name, value)
-    for name, number in metrics.items():
-        client.log_metric(run_id, name, number)
-    for name, path in artifacts.items():
-        folder = Path(name).parent.as_posix()
-        if Path(name).name != path.name:
-            raise RegistryError(f"artifact {name} must keep the name of its file {path}")
-        client.log_artifact(run_id, str(path), None if folder == "." else folder)

@@ -1,0 +1,90 @@
+"""What MLflow takes in several writes, in an order that no kill in between can spoil."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.tracking import MlflowClient
+
+_IDENTITY = "imgclf.evaluation"
+
+
+def log_run(
+    client: "MlflowClient",
+    experiment_id: str,
+    model_version: str,
+    *,
+    params: Mapping[str, str],
+    metrics: Mapping[str, float],
+    artifacts: Mapping[str, Path],
+) -> str:
+    """The id of the finished run that holds exactly this; made, or completed, if need be.
+
+    Args:
+        client: of the server or database.
+        experiment_id: MLflow's.
+        model_version: what was evaluated; names the run.
+        params: names to values.
+        metrics: names to numbers.
+        artifacts: path under the run to the local file, which must have the same name.
+    """
+    identity = f"{model_version}/{_digest(params, metrics, artifacts)}"
+    found = client.search_runs([experiment_id], f"tags.`{_IDENTITY}` = '{identity}'", max_results=1)
+    if found:
+        run = found[0]
+    else:
+        tags = {_IDENTITY: identity, "model_version": model_version}
+        run = client.create_run(experiment_id, run_name=model_version, tags=tags)
+    run_id: str = run.info.run_id
+    if run.info.status != "FINISHED":
+        _fill(client, run_id, params, metrics, artifacts)
+        client.set_terminated(run_id, "FINISHED")
+    return run_id
+
+
+def write_approval(
+    client: "MlflowClient", version: "ModelVersion", status: str, *, by: str, reason: str
+) -> None:
+    """Tag a model version with a decision. Until the last write, the version is pending."""
+    for key, value in (
+        ("approval_status", "PendingManualApproval"),
+        ("approver", by),
+        ("approval_reason", reason),
+        ("approval_changed_at", datetime.now(UTC).isoformat()),
+        ("approval_status", status),
+    ):
+        client.set_model_version_tag(version.name, version.version, key, value)
+
+
+def _digest(
+    params: Mapping[str, str], metrics: Mapping[str, float], artifacts: Mapping[str, Path]
+) -> str:
+    files = {
+        name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in artifacts.items()
+    }
+    text = json.dumps([dict(params), dict(metrics), files], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _fill(
+    client: "MlflowClient",
+    run_id: str,
+    params: Mapping[str, str],
+    metrics: Mapping[str, float],
+    artifacts: Mapping[str, Path],
+) -> None:
+    for name, value in params.items():
+        client.log_param(run_id, name, value)
+    for name, number in metrics.items():
+        client.log_metric(run_id, name, number)
+    for name, path in artifacts.items():
+        place = PurePosixPath(name)
+        if place.name != path.name:
+            raise ValueError(f"artifact {name} must keep the name of its file {path}")
+        folder = None if place.parent == PurePosixPath() else str(place.parent)
+        client.log_artifact(run_id, str(path), folder)
