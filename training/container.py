@@ -96,6 +96,11 @@ class Container:
         """Survives a restart of the job; empty on its first attempt."""
         return _made(self.root / "checkpoints")
 
+    @property
+    def scratch_dir(self) -> Path:
+        """Room for what can be computed again; lost when the job's machine is."""
+        return _made(self.root / "scratch")
+
     def write_failure(self, text: str) -> None:
         """Leave the reason of the failure where SageMaker looks for it."""
         folder = _made(self.root / "output")

@@ -1,0 +1,37 @@
+"""The learning curve as a picture."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from training.config import Recipe
+
+
+def draw_history(path: Path, history: Sequence[dict[str, float]], recipe: Recipe) -> None:
+    """Losses on the left, accuracy and macro-F1 on the right, over epochs (for a probe: over the
+    strengths of regularisation tried).
+
+    Args:
+        path: PNG file to write.
+        history: what ``fit`` or ``fit_probe`` returned.
+        recipe: says which of the two.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    key = "c" if recipe == "probe" else "epoch"
+    names = {"train_loss": "train", "val_loss": "validation"}
+    scores = {"val_accuracy": "accuracy", "val_macro_f1": "macro-F1"}
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    where = [entry[key] for entry in history]
+    for axes, curves, title in zip(
+        figure.subplots(1, 2), (names, scores), ("log-loss", "on the validation split"), strict=True
+    ):
+        for name, label in curves.items():
+            if name in history[0]:
+                axes.plot(where, [entry[name] for entry in history], "o-", ms=3, label=label)
+        axes.set(title=title, xlabel="inverse regularisation C" if recipe == "probe" else "epoch")
+        axes.set_xscale("log" if recipe == "probe" else "linear")
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.savefig(path, dpi=110)

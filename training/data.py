@@ -1,0 +1,237 @@
+"""The images of a job: decoded and resized once, then read from a file mapped into memory."""
+
+import hashlib
+import itertools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from training.artefact import Task
+from training.errors import PermanentFailure
+from training.inference import Sample, load_pixels
+from training.manifest import ManifestError, ShardReader, read_manifest
+
+if TYPE_CHECKING:
+    import torch
+
+Progress = Callable[[int, int], None]
+"""Told how many images are done, of how many."""
+
+_CHUNK = 256
+"""Images decoded between two writes: bounds memory."""
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """One split, ready for a net.
+
+    Attributes:
+        images: uint8 [n, size, size, 3], mapped from a file.
+        targets: int64 [n], the label's position (single_label); float32 [n, classes] of 0 and 1
+            (multi_label).
+        rows: the manifest's rows of these images, in the same order.
+    """
+
+    images: np.ndarray
+    targets: np.ndarray
+    rows: pa.Table
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """A data set version as a job sees it.
+
+    Attributes:
+        root: the data set channel; holds ``<version>/manifest.parquet`` and ``shards/``.
+        version: the data set version.
+        labels: the labels, in the order of the model's outputs.
+        cache: folder for the resized images; may be lost at any time.
+    """
+
+    root: Path
+    version: str
+    task: Task
+    labels: tuple[str, ...]
+    cache: Path
+
+    def split(self, name: str, size: int, report: Progress) -> LabelledImages:
+        """The images of split ``name`` as ``size`` × ``size`` squares.
+
+        Raises:
+            PermanentFailure: the split is empty, a label is not among ``labels``, or an image
+                cannot be read.
+        """
+        rows = self.rows(name)
+        targets = _targets(rows, self.labels, self.task)
+        key = hashlib.sha256(f"{self.version} {name} {size}".encode()).hexdigest()[:16]
+        path = self.cache / f"{name}-{key}.npy"
+        if not path.exists():
+            self._fill(path, rows, size, report)
+        return LabelledImages(np.load(path, mmap_mode="r"), targets, rows)
+
+    def originals(self, name: str, most: int, size: int) -> list[np.ndarray]:
+        """The first ``most`` images of split ``name`` as the graph gets them for squares of
+        ``size``: decoded, not resized; uint8 [height, width, 3]."""
+        rows = self.rows(name).slice(0, most).to_pylist()
+        with ShardReader(self.root) as reader:
+            return [load_pixels(Sample.from_row(row), reader, size) for row in rows]
+
+    def rows(self, name: str) -> pa.Table:
+        """The manifest's rows of split ``name``.
+
+        Raises:
+            PermanentFailure: there are none, or the manifest cannot be read.
+        """
+        try:
+            table = read_manifest(self.root / self.version / "manifest.parquet")
+        except ManifestError as error:
+            raise PermanentFailure(f"{error}; build the data set again") from error
+        rows = table.filter(pc.equal(table["split"], name)).sort_by("sha256")
+        if not len(rows):
+            raise PermanentFailure(
+                f"the {name} split of data set {self.version} is empty: label more images "
+                f"({len(table)} in all now), or raise [split] {name} before ingesting them"
+            )
+        return rows
+
+    def _fill(self, path: Path, rows: pa.Table, size: int, report: Progress) -> None:
+        """Decode and resize every image of ``rows`` into ``path``, which appears when whole."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        shape = (len(rows), size, size, 3)
+        images = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+        with ShardReader(self.root) as reader, ThreadPoolExecutor(os.cpu_count()) as pool:
+
+            def prepare(row: dict[str, Any]) -> np.ndarray:
+                return squashed(load_pixels(Sample.from_row(row), reader, size), size)
+
+            for start in range(0, len(rows), _CHUNK):
+                chunk = rows.slice(start, _CHUNK).to_pylist()
+                images[start : start + len(chunk)] = list(pool.map(prepare, chunk))
+                report(start + len(chunk), len(rows))
+        images.flush()
+        temporary.replace(path)
+
+
+def squashed(image: np.ndarray, size: int) -> np.ndarray:
+    """``preprocessing.squash`` of one image: uint8 [h, w, 3] → uint8 [size, size, 3]."""
+    import torch
+
+    from training.preprocessing import squash
+
+    with torch.inference_mode():
+        square = squash(torch.from_numpy(image.copy())[None], size)[0]
+        return square.to(torch.uint8).permute(1, 2, 0).numpy()
+
+
+def _targets(rows: pa.Table, labels: tuple[str, ...], task: Task) -> np.ndarray:
+    """Targets of ``rows`` in the shape ``LabelledImages`` documents."""
+    position = {label: index for index, label in enumerate(labels)}
+    listed: list[list[str]] = rows["labels"].to_pylist()
+    unknown = sorted({label for row in listed for label in row} - set(labels))
+    if unknown:
+        raise PermanentFailure(
+            f"the data set holds labels the job was not told of: {', '.join(unknown)}; "
+            "add them to [labels] names in imgclf.toml or correct the annotations"
+        )
+    if task == "multi_label":
+        targets = np.zeros((len(listed), len(labels)), np.float32)
+        for index, row in enumerate(listed):
+            targets[index, [position[label] for label in row]] = 1
+        return targets
+    several = next((i for i, row in enumerate(listed) if len(row) != 1), None)
+    if several is not None:
+        raise PermanentFailure(
+            f"image {rows['sha256'][several]} has {len(listed[several])} labels where the task is "
+            'single_label; set task = "multi_label" under [labels] in imgclf.toml'
+        )
+    return np.array([position[row[0]] for row in listed], np.int64)
+
+
+def require_learnable(targets: np.ndarray, labels: Sequence[str]) -> None:
+    """Refuse training images that cannot teach every label.
+
+    Raises:
+        PermanentFailure: naming each label that no image has, or that every image has.
+    """
+    n = len(targets)
+    multi = targets.ndim == 2
+    counts = targets.sum(0) if multi else np.bincount(targets, minlength=len(labels))
+    missing = [label for label, count in zip(labels, counts, strict=True) if count == 0]
+    constant = [label for label, count in zip(labels, counts, strict=True) if count == n]
+    if len(labels) < 2 or (constant and not multi):
+        raise PermanentFailure(
+            f"only one class in the training images ({', '.join(constant or labels)}): there is "
+            "nothing to tell apart. Ingest images of at least two classes."
+        )
+    if missing:
+        raise PermanentFailure(
+            f"no training image has the label {', '.join(missing)}: label some, or take it out of "
+            "[labels] names in imgclf.toml"
+        )
+    if constant:
+        raise PermanentFailure(
+            f"every training image has the label {', '.join(constant)}: label some images without "
+            "it, or take it out of [labels] names in imgclf.toml"
+        )
+
+
+class Batches:
+    """Batches of a split, as Lightning's loops want them, resumable in the middle of an epoch.
+
+    A batch is (images float32 [b, 3, size, size] in 0…255, targets, seed). The order and the
+    seeds follow from (seed, epoch) alone, so that a run that was killed and resumed does exactly
+    what an undisturbed one does. Batches differ in length by at most one: no batch of a single
+    image is left over for batch normalisation to fail on.
+    """
+
+    def __init__(
+        self, split: LabelledImages, batch_size: int, *, shuffle_seed: int | None = None
+    ) -> None:
+        self._split = split
+        self._count = -(-len(split) // batch_size)
+        self._seed = shuffle_seed
+        self._epoch = 0
+        self._done = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch the next iteration is of."""
+        self._epoch = epoch
+
+    def state_dict(self) -> dict[str, int]:
+        """Saved in Lightning's checkpoints: how many batches of the epoch are done."""
+        return {"done": self._done}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """The inverse of ``state_dict``."""
+        self._done = state["done"]
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> "Iterator[tuple[torch.Tensor, torch.Tensor, int]]":
+        start = self._done % self._count
+        order = np.arange(len(self._split))
+        if self._seed is not None:
+            order = np.random.default_rng([self._seed, self._epoch]).permutation(order)
+        parts = np.array_split(order, self._count)
+        for number, part in itertools.islice(enumerate(parts), start, None):
+            self._done = number + 1
+            yield (*self._batch(part), number)
+
+    def _batch(self, part: np.ndarray) -> "tuple[torch.Tensor, torch.Tensor]":
+        import torch
+
+        ordered = np.sort(part)  # neighbours on disk are read together
+        images = torch.from_numpy(self._split.images[ordered]).permute(0, 3, 1, 2)
+        return images.to(torch.float32), torch.from_numpy(self._split.targets[ordered])

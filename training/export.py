@@ -1,0 +1,106 @@
+"""The net as an ONNX graph from pixels to probabilities, and the proof that it is the same net."""
+
+import io
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from torch import nn
+
+from training.artefact import Task
+from training.preprocessing import squash
+
+OPSET = 20
+"""The first with antialiased resizing in every runtime that matters here, and gelu."""
+
+
+class ServingNet(nn.Module):
+    """Pixels in, probabilities out: everything between decoding and an answer.
+
+    Args:
+        net: images float32 [batch, 3, size, size] in 0…255 → logits.
+        size: side of the square ``net`` sees, in pixels.
+        temperature: divides the logits.
+    """
+
+    def __init__(self, net: nn.Module, *, size: int, temperature: float, task: Task) -> None:
+        super().__init__()
+        self.net = net
+        self.size = size
+        self.temperature = temperature
+        self.task: Task = task
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """uint8 [batch, height, width, 3] → float32 [batch, classes]."""
+        logits = self.net(squash(image, self.size)) / self.temperature
+        return logits.sigmoid() if self.task == "multi_label" else logits.softmax(dim=1)
+
+
+def export_onnx(serving: ServingNet, path: Path) -> None:
+    """Write ``serving`` to ``path``: input ``image`` uint8 [batch, height, width, 3], all but the
+    last of any length; output ``probabilities`` float32 [batch, classes].
+
+    The same net gives the same bytes.
+    """
+    import onnx
+
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)
+    dimensions = {0: "batch", 1: "height", 2: "width"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter, about its own future
+        program = torch.onnx.export(
+            serving.eval(),
+            (torch.zeros(2, 24, 20, 3, dtype=torch.uint8),),
+            input_names=["image"],
+            output_names=["probabilities"],
+            opset_version=OPSET,
+            dynamo=True,
+            dynamic_shapes=({key: torch.export.Dim(name) for key, name in dimensions.items()},),
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    _strip(model)
+    onnx.save_model(model, path)
+
+
+def _strip(model: "onnx.ModelProto") -> None:  # type: ignore[name-defined]  # noqa: F821
+    """Remove what the exporter notes of its surroundings: stack traces, paths of this machine."""
+    model.ClearField("metadata_props")
+    for graph in (model.graph, *model.functions):
+        graph.ClearField("metadata_props")
+        for part in (*graph.node, *graph.value_info):
+            part.ClearField("metadata_props")
+            part.ClearField("doc_string")
+    for value in (*model.graph.input, *model.graph.output, *model.graph.initializer):
+        value.ClearField("metadata_props")
+
+
+@torch.inference_mode()
+def probabilities_of(serving: ServingNet, images: Sequence[np.ndarray]) -> np.ndarray:
+    """What torch answers to ``images`` (each uint8 [height, width, 3]): float32 [n, classes]."""
+    answers = [serving(torch.from_numpy(image.copy())[None])[0] for image in images]
+    return torch.stack(answers).numpy()
+
+
+def write_evidence(path: Path, images: Sequence[np.ndarray], probabilities: np.ndarray) -> None:
+    """Keep real images and torch's answers, for whoever wants to check the graph again.
+
+    Args:
+        images: each uint8 [height, width, 3], sizes may differ.
+        probabilities: float32 [len(images), classes].
+    """
+    named = {f"image_{index:04d}": image for index, image in enumerate(images)}
+    np.savez_compressed(path, probabilities=probabilities, **named)  # type: ignore[arg-type]
+
+
+def read_evidence(source: Path | BinaryIO | io.BytesIO) -> tuple[list[np.ndarray], np.ndarray]:
+    """The inverse of ``write_evidence``: images and probabilities."""
+    with np.load(source, allow_pickle=False) as stored:
+        names = sorted(name for name in stored.files if name.startswith("image_"))
+        return [stored[name] for name in names], stored["probabilities"]

@@ -1,0 +1,33 @@
+"""What this machine computes on, and in which precision."""
+
+from typing import TYPE_CHECKING
+
+from training.config import Hyperparameters
+
+if TYPE_CHECKING:
+    import torch
+
+
+def device() -> "torch.device":
+    """The GPU if there is one, else the CPU."""
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def uses_bf16(parameters: Hyperparameters) -> bool:
+    """Whether a job computes in bfloat16: as its ``precision`` says; ``auto`` where the hardware
+    multiplies it faster than float32.
+
+    Measured on two cores of an AMD EPYC with AVX512-BF16, mobilenet_v2 at 160 × 160 pixels,
+    channels last: features 5.4 → 2.3 ms an image, training steps 32 → 19 ms. Emulated
+    bfloat16 is slower than float32.
+    """
+    import torch
+
+    if parameters.precision != "auto":
+        return parameters.precision == "bf16"
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))

@@ -1,0 +1,89 @@
+"""The Lightning module of the recipes that train by gradient: scratch and finetune."""
+
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import nn
+
+from training.artefact import Task
+from training.augmentation import augment
+from training.config import Hyperparameters
+from training.losses import loss_of, metrics_for
+
+Batch = tuple[torch.Tensor, torch.Tensor, int]
+"""Images float32 [batch, 3, size, size] in 0…255, targets, number of the batch in its epoch."""
+
+
+class ClassifierModule(pl.LightningModule):
+    """Trains ``net``, whose shape and weights are given, by the job's hyperparameters.
+
+    Args:
+        net: images float32 [batch, 3, size, size] in 0…255 → logits [batch, classes].
+        classes: number of labels.
+    """
+
+    def __init__(
+        self, net: nn.Module, parameters: Hyperparameters, task: Task, classes: int
+    ) -> None:
+        super().__init__()
+        self.net = net
+        self.parameters_of_job = parameters
+        self.task: Task = task
+        self.val_metrics = metrics_for(task, classes)
+
+    def _step(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits and loss: what training and validation share."""
+        images, targets, _ = batch
+        logits = self.net(images.contiguous(memory_format=torch.channels_last))
+        return logits, loss_of(logits, targets, self.task)
+
+    def on_train_epoch_start(self) -> None:
+        """Tell the batches their epoch, before the first is drawn."""
+        batches: Any = self.trainer.train_dataloader
+        batches.set_epoch(self.current_epoch)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+        """One step, whose chances hang on (seed, epoch, batch) alone: a resumed run draws what
+        an undisturbed one would have drawn."""
+        images, targets, number = batch
+        job = self.parameters_of_job
+        chance = np.random.SeedSequence((job.seed, self.current_epoch, number))
+        torch.manual_seed(int(chance.generate_state(1)[0]))
+        _, loss = self._step((augment(images, job.augmentation), targets, number))
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(images))
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Loss and metrics on the validation split."""
+        logits, loss = self._step(batch)
+        self.val_metrics.update(logits, batch[1].int())
+        self.log("val_loss", loss, on_step=False, on_epoch=True, batch_size=len(logits))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the metrics of the whole split."""
+        self.log_dict({f"val_{k}": v for k, v in self.val_metrics.compute().items()})
+        self.val_metrics.reset()
+
+    def configure_optimizers(self) -> Any:
+        """The chosen optimizer, warmed up and annealed to nothing over the whole run (one cycle,
+        https://arxiv.org/abs/1708.07120): short runs end in a good place, with no best epoch to
+        pick on a small validation split."""
+        job = self.parameters_of_job
+        optimizer: torch.optim.Optimizer
+        if job.optimizer == "sgd":
+            optimizer = torch.optim.SGD(
+                self.net.parameters(),
+                job.learning_rate,
+                momentum=0.9,
+                weight_decay=job.weight_decay,
+                nesterov=True,
+            )
+        else:
+            optimizer = torch.optim.AdamW(
+                self.net.parameters(), job.learning_rate, weight_decay=job.weight_decay
+            )
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, job.learning_rate, steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

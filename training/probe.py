@@ -1,0 +1,139 @@
+"""The probe recipe: frozen features and logistic regression, folded into one linear layer.
+
+Logistic regression is convex: no learning rate, no epochs, the same answer every time; the one
+choice, the strength of the regularisation, is made on the validation split.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from training.architectures import Classifier
+from training.artefact import Task
+from training.data import Batches, LabelledImages, Progress
+from training.hardware import device
+from training.losses import scores_of
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
+
+STRENGTHS = tuple(float(c) for c in np.logspace(-4, 1, 6))
+"""Inverse regularisations C tried, weakest model first. For standardised features."""
+
+_MAX_ITERATIONS = 1000
+_TOLERANCE = 1e-4
+_BATCH = 16
+"""Images in one pass. Bigger batches leave the cache: 64 took twice as long an image."""
+
+
+@dataclass(frozen=True)
+class Linear:
+    """``logits = features @ weight.T + bias``: float32 [classes, features], [classes]."""
+
+    weight: np.ndarray
+    bias: np.ndarray
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """Logits [n, classes] of features [n, features]."""
+        return features @ self.weight.T + self.bias
+
+
+def fit_probe(
+    net: Classifier,
+    *,
+    task: Task,
+    train: LabelledImages,
+    val: LabelledImages,
+    progress: Progress,
+    report: Callable[[dict[str, float]], None],
+    bf16: bool,
+) -> tuple[list[dict[str, float]], torch.Tensor]:
+    """Fit ``net``'s head in place; its backbone stays as it is.
+
+    Args:
+        net: with the backbone's weights in place.
+        progress: told how many images went through the backbone.
+        report: called with each strength tried: ``c``, ``val_loss``, ``val_accuracy``,
+            ``val_macro_f1``.
+        bf16: whether the backbone computes in bfloat16.
+
+    Returns:
+        All that was reported, in order; and the logits of the validation split, float32
+        [n, classes].
+    """
+    total = len(train) + len(val)
+    features = extract(net, train, lambda done: progress(done, total), bf16=bf16)
+    val_features = extract(net, val, lambda done: progress(len(train) + done, total), bf16=bf16)
+    mean, std = features.mean(0), features.std(0)
+    std[std < 1e-6] = 1.0  # a feature that never changes says nothing; don't blow it up
+    features -= mean
+    features /= std
+    history: list[dict[str, float]] = []
+    best: Linear | None = None
+    for strength in STRENGTHS:
+        # Standardisation is folded in: the head takes features as the backbone gives them.
+        linear = _unstandardised(_regress(features, train.targets, strength, task), mean, std)
+        logits = linear.logits(val_features)
+        scores = scores_of(torch.from_numpy(logits), torch.from_numpy(val.targets), task)
+        if best is None or scores["loss"] < min(tried["val_loss"] for tried in history):
+            best = linear
+        history.append({"c": strength, **{f"val_{name}": v for name, v in scores.items()}})
+        report(history[-1])
+    assert best is not None
+    with torch.no_grad():
+        net.head.weight.copy_(torch.from_numpy(best.weight))
+        net.head.bias.copy_(torch.from_numpy(best.bias))
+    return history, torch.from_numpy(best.logits(val_features))
+
+
+@torch.inference_mode()
+def extract(
+    net: Classifier, split: LabelledImages, report: Callable[[int], None], *, bf16: bool
+) -> np.ndarray:
+    """The backbone's features of every image: float32 [n, features]."""
+    place = device()
+    net = net.eval().to(place, memory_format=torch.channels_last)
+    found = np.empty((len(split), net.head.in_features), np.float32)
+    done = 0
+    for images, _, _ in Batches(split, _BATCH):
+        batch = images.to(place).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(place.type, torch.bfloat16, enabled=bf16):
+            features = net.embed(batch)
+        found[done : done + len(images)] = features.float().cpu().numpy()
+        done += len(images)
+        report(done)
+    net.cpu()
+    return found
+
+
+def _regress(features: np.ndarray, targets: np.ndarray, strength: float, task: Task) -> Linear:
+    """Multinomial logistic regression, or one binary regression a label (multi_label)."""
+    if task == "multi_label":
+        rows = [_fitted(features, column, strength) for column in targets.T]
+        weight = np.concatenate([row.coef_ for row in rows])
+        return _linear(weight, np.concatenate([row.intercept_ for row in rows]))
+    model = _fitted(features, targets, strength)
+    if len(model.coef_) > 1:
+        return _linear(model.coef_, model.intercept_)
+    # Of two classes scikit-learn keeps the difference of the logits: give each half of it.
+    half = np.concatenate([-model.coef_, model.coef_]) / 2
+    return _linear(half, np.concatenate([-model.intercept_, model.intercept_]) / 2)
+
+
+def _fitted(features: np.ndarray, targets: np.ndarray, strength: float) -> "LogisticRegression":
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=strength, max_iter=_MAX_ITERATIONS, tol=_TOLERANCE)
+    return model.fit(features, targets)
+
+
+def _linear(weight: np.ndarray, bias: np.ndarray) -> Linear:
+    return Linear(weight.astype(np.float32), bias.astype(np.float32))
+
+
+def _unstandardised(linear: Linear, mean: np.ndarray, std: np.ndarray) -> Linear:
+    weight = linear.weight / std
+    return Linear(weight, linear.bias - weight @ mean)

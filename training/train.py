@@ -1,0 +1,305 @@
+"""The training job: ``python -m training.train``.
+
+Channels: ``dataset`` (``<version>/manifest.parquet`` and the shards it names) and, if there is a
+folder of them, ``weights`` (``<architecture>.pth``). Leaves the artefact's members in the model
+folder, and ``metrics.json``, ``history.json``, ``history.png`` and ``export_check.npz`` beside.
+"""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from dagster_pipes import PipesContext
+from pydantic import TypeAdapter, ValidationError
+
+from training.artefact import ONNX_MODEL, TORCH_MODEL, ArtefactManifest, Task, digest
+from training.artefact import write_manifest as write_artefact_manifest
+from training.config import CODE_VERSION, Hyperparameters
+from training.container import Container
+from training.errors import PermanentFailure
+from training.pipes import open_pipes
+
+if TYPE_CHECKING:
+    import torch
+
+    from training.architectures import Classifier
+    from training.data import DataSource, LabelledImages
+
+METRICS = "metrics.json"
+HISTORY = "history.json"
+HISTORY_PICTURE = "history.png"
+EVIDENCE = "export_check.npz"
+
+EVIDENCE_IMAGES = 16
+"""Real validation images the ONNX graph is checked against torch on."""
+
+_REPORT_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the container asks for. ``weights`` is the folder of pretrained weights, if any."""
+
+    parameters: Hyperparameters
+    task: Task
+    labels: tuple[str, ...]
+    dataset_version: str
+    model_version: str
+    dataset: Path
+    weights: Path | None
+
+    @classmethod
+    def from_container(cls, container: Container) -> Self:
+        """Read the job from the container it runs in.
+
+        Raises:
+            PermanentFailure: a hyperparameter is missing or wrong, or the data set is not there.
+        """
+        given = container.hyperparameters
+        try:
+            return cls(
+                parameters=Hyperparameters.from_strings(given),
+                task=TypeAdapter(Task).validate_python(given["task"]),
+                labels=TypeAdapter(tuple[str, ...]).validate_json(given["labels"]),
+                dataset_version=given["dataset_version"],
+                model_version=given["model_version"],
+                dataset=container.channel("dataset"),
+                weights=container.channel("weights") if container.has_channel("weights") else None,
+            )
+        except KeyError as error:
+            raise PermanentFailure(f"the job lacks the hyperparameter {error}; add it") from None
+        except (ValidationError, json.JSONDecodeError) as error:
+            raise PermanentFailure(f"a hyperparameter of the job is wrong: {error}") from error
+
+
+class Phases:
+    """Says what happens now, and remembers how long each phase took."""
+
+    def __init__(self, pipes: PipesContext) -> None:
+        self._pipes = pipes
+        self._phase = ""
+        self._since = time.monotonic()
+        self._said = 0.0
+        self.seconds: dict[str, float] = {}
+
+    def begin(self, phase: str, text: str) -> None:
+        """Close the phase before and announce the next."""
+        now = time.monotonic()
+        if self._phase:
+            self.seconds[f"seconds_{self._phase}"] = round(now - self._since, 2)
+        self._phase, self._since, self._said = phase, now, now
+        if text:
+            self.say(text)
+
+    def say(self, text: str) -> None:
+        """One line for Dagster's log."""
+        self._pipes.log.info(text)
+
+    def count(self, what: str, done: int, total: int) -> None:
+        """Progress of a long phase, every couple of seconds."""
+        now = time.monotonic()
+        if now - self._said >= _REPORT_SECONDS:
+            self._said = now
+            self.say(f"{what}: {done} of {total}")
+
+    def epoch(self, numbers: dict[str, float]) -> None:
+        """One epoch's numbers (or one strength's, of a probe): logged, and sent as a message."""
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+        self.say(shown)
+        self._pipes.report_custom_message({"kind": "progress", **numbers})
+
+
+def main() -> None:
+    """Run the job that the environment describes; a failure is left where SageMaker looks."""
+    with open_pipes() as pipes:
+        container = Container.from_environment()
+        try:
+            metrics = train(container, pipes)
+        except Exception as error:
+            container.write_failure(f"{type(error).__name__}: {error}")
+            raise
+        pipes.report_asset_materialization(metadata=metrics)
+
+
+def train(container: Container, pipes: PipesContext) -> dict[str, str | float]:
+    """Train the model of ``container`` and write everything it leaves.
+
+    Returns:
+        The numbers of ``metrics.json``.
+
+    Raises:
+        PermanentFailure: the data or the configuration is at fault; running again won't help.
+    """
+    phases = Phases(pipes)
+    phases.begin("imports", "loading PyTorch")
+    import torch
+
+    from training.data import DataSource, require_learnable
+
+    job = Job.from_container(container)
+    source = DataSource(
+        job.dataset, job.dataset_version, job.task, job.labels, container.scratch_dir
+    )
+    size = job.parameters.image_size
+    phases.begin("data", f"reading data set {job.dataset_version}")
+    train_split = source.split("train", size, lambda *n: phases.count("train images read", *n))
+    val_split = source.split("val", size, lambda *n: phases.count("val images read", *n))
+    require_learnable(train_split.targets, job.labels)
+    phases.say(f"{len(train_split)} images to train on, {len(val_split)} to validate on")
+
+    torch.manual_seed(job.parameters.seed)
+    net, history, logits = _fitted(job, train_split, val_split, container.checkpoint_dir, phases)
+    phases.begin("calibration", "")
+    numbers, temperature, thresholds = _calibrated(logits, val_split, job)
+    phases.begin("export", "exporting to ONNX and checking it against PyTorch")
+    manifest, difference = _export(net, job, source, temperature, thresholds, container)
+    phases.begin("", "")
+    metrics: dict[str, str | float] = {
+        "digest": digest(manifest),
+        **numbers,
+        "temperature": temperature,
+        "export_difference": difference,
+        "train_images": len(train_split),
+        "val_images": len(val_split),
+        **phases.seconds,
+    }
+    _write_outputs(container.output_dir, metrics, history, job)
+    return metrics
+
+
+def _fitted(
+    job: Job,
+    train_split: "LabelledImages",
+    val_split: "LabelledImages",
+    checkpoints: Path,
+    phases: Phases,
+) -> "tuple[Classifier, list[dict[str, float]], torch.Tensor]":
+    """The trained net, what was seen on the way, and its logits on the validation split."""
+    from training.architectures import architecture_name, build, load_weights
+    from training.hardware import uses_bf16
+
+    parameters = job.parameters
+    phases.begin("fit", f"{parameters.recipe}: {architecture_name(parameters)}")
+    net = build(parameters, len(job.labels), load_weights(parameters, job.weights))
+    if parameters.recipe == "probe":
+        from training.probe import fit_probe
+
+        history, logits = fit_probe(
+            net,
+            task=job.task,
+            train=train_split,
+            val=val_split,
+            progress=lambda done, total: phases.count("images through the backbone", done, total),
+            report=phases.epoch,
+            bf16=uses_bf16(parameters),
+        )
+    else:
+        from training.calibration import predict_logits
+        from training.fit import fit
+
+        history = fit(
+            net,
+            parameters,
+            task=job.task,
+            classes=len(job.labels),
+            train=train_split,
+            val=val_split,
+            checkpoints=checkpoints,
+            report=phases.epoch,
+        )
+        logits = predict_logits(net, val_split)
+    return net.eval(), history, logits
+
+
+def _calibrated(
+    logits: "torch.Tensor", val_split: "LabelledImages", job: Job
+) -> tuple[dict[str, float], float, dict[str, float]]:
+    """Numbers on the validation split, the temperature, and the thresholds (multi_label)."""
+    import torch
+
+    from training.calibration import fit_temperature, fit_thresholds
+    from training.losses import scores_of
+
+    targets = torch.from_numpy(val_split.targets)
+    temperature = fit_temperature(logits, targets, job.task)
+    calibrated = logits / temperature
+    thresholds = {}
+    if job.task == "multi_label":
+        probabilities = calibrated.sigmoid().numpy()
+        thresholds = fit_thresholds(probabilities, val_split.targets, job.labels)
+    scores = scores_of(calibrated, targets, job.task)
+    return {f"val_{name}": value for name, value in scores.items()}, temperature, thresholds
+
+
+def _export(
+    net: "Classifier",
+    job: Job,
+    source: "DataSource",
+    temperature: float,
+    thresholds: dict[str, float],
+    container: Container,
+) -> tuple[ArtefactManifest, float]:
+    """Write the artefact's members; check the graph on real images against the net.
+
+    Returns:
+        The manifest and the largest difference of a probability.
+    """
+    import numpy as np
+    import torch
+
+    from training import export
+    from training.predictor import OnnxPredictor
+
+    size = job.parameters.image_size
+    serving = export.ServingNet(net, size=size, temperature=temperature, task=job.task)
+    folder = container.model_dir
+    export.export_onnx(serving, folder / ONNX_MODEL)
+    torch.save(net.state_dict(), folder / TORCH_MODEL)
+    manifest = write_artefact_manifest(
+        folder,
+        **_description(job),
+        temperature=temperature,
+        thresholds=thresholds,
+        opset=export.OPSET,
+    )
+    images = source.originals("val", EVIDENCE_IMAGES, size)
+    expected = export.probabilities_of(serving, images)
+    export.write_evidence(container.output_dir / EVIDENCE, images, expected)
+    answered = OnnxPredictor(folder).predict_images(images)
+    return manifest, float(np.abs(answered - expected).max())
+
+
+def _description(job: Job) -> dict[str, object]:
+    """The manifest's fields that the job's configuration decides."""
+    from training.architectures import architecture_name
+
+    return {
+        "task": job.task,
+        "labels": job.labels,
+        "input_size": job.parameters.image_size,
+        "dataset_version": job.dataset_version,
+        "code_version": CODE_VERSION,
+        "model_version": job.model_version,
+        "recipe": job.parameters.recipe,
+        "architecture": architecture_name(job.parameters),
+        "created_by": "imgclf-dagster",
+    }
+
+
+def _write_outputs(
+    folder: Path,
+    metrics: dict[str, str | float],
+    history: list[dict[str, float]],
+    job: Job,
+) -> None:
+    from training.curves import draw_history
+
+    (folder / METRICS).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    (folder / HISTORY).write_text(json.dumps(history, indent=2) + "\n", encoding="utf-8")
+    draw_history(folder / HISTORY_PICTURE, history, job.parameters.recipe)
+
+
+if __name__ == "__main__":
+    main()
