@@ -18,6 +18,7 @@ MAX_IMAGES = 200
 
 _UPDATE_EVERY_S = 0.4
 _UPLOADS_KEPT_S = 600
+"""Not deleted at once: Gradio names a file by its content, so another visitor may need it."""
 
 
 def build_page(runtime: Runtime) -> "gr.Blocks":
@@ -49,10 +50,7 @@ def build_page(runtime: Runtime) -> "gr.Blocks":
 
 
 def answer(runtime: Runtime, paths: list[Path]) -> Iterator[tuple[str, str]]:
-    """Ask both stages about each image, all at a time; yields (note, result cards) as they grow.
-
-    The uploaded files are deleted once they are read: the page keeps nobody's pictures.
-    """
+    """Ask both stages about each image; yields (note, result cards) as the answers come in."""
     left_out = len(paths) - MAX_IMAGES
     note = f"{left_out} more were left out: {MAX_IMAGES} at a time." if left_out > 0 else ""
     images = [path.read_bytes() for path in paths[:MAX_IMAGES]]
@@ -60,8 +58,6 @@ def answer(runtime: Runtime, paths: list[Path]) -> Iterator[tuple[str, str]]:
         Card(path.name, len(data), thumbnail(data))
         for path, data in zip(paths, images, strict=False)
     ]
-    for path in paths:
-        path.unlink()
     yield note, render(cards)
     shown = time.monotonic()
     with ThreadPoolExecutor(PARALLEL) as pool:

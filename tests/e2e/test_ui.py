@@ -1,0 +1,312 @@
+"""The predictor in a real browser, before a fake runtime and before the real endpoint host."""
+
+import io
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from serving.deployments import DeploymentRecord, record_key
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = [pytest.mark.e2e, pytest.mark.browser]
+
+CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM_ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+]
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    if not CHROMIUM.exists():
+        pytest.skip(f"{CHROMIUM} is missing; apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_ARGS)
+        yield chromium
+        chromium.close()
+
+
+@contextmanager
+def running(*arguments: str, url: str) -> Iterator[None]:
+    """A program of ours, from when ``url`` answers until the block ends."""
+    process = subprocess.Popen([sys.executable, "-m", *arguments], cwd=REPOSITORY)
+    try:
+        deadline = time.monotonic() + 90
+        while True:
+            try:
+                if httpx.get(url, timeout=1, trust_env=False).status_code == 200:
+                    break
+            except httpx.TransportError:
+                assert process.poll() is None, f"{arguments[0]} ended by itself"
+                assert time.monotonic() < deadline, f"{arguments[0]} does not answer"
+                time.sleep(0.1)
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def endpoint_port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def predictor_url(endpoint_port: int) -> Iterator[str]:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    arguments = ["--endpoint-url", f"http://127.0.0.1:{endpoint_port}", "--project", "imgclf"]
+    with running("ui", *arguments, "--port", str(port), url=f"{url}/ping"):
+        yield url
+
+
+@pytest.fixture
+def page(browser: "Browser", predictor_url: str) -> Iterator["Page"]:
+    """The page, freshly opened. Fails if it asked anything of another host."""
+    tab = browser.new_page(viewport={"width": 1200, "height": 900})
+    asked: list[str] = []
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.goto(predictor_url)
+    tab.wait_for_selector("#files input[type=file]", state="attached")
+    yield tab
+    tab.close()
+    assert [url for url in asked if not url.startswith((predictor_url, "data:", "blob:"))] == []
+
+
+class FakeRuntime(ThreadingHTTPServer):
+    """SageMaker Runtime's invocation path; ``answers`` maps an endpoint to what it does."""
+
+    daemon_threads = True
+
+    def __init__(self, port: int) -> None:
+        super().__init__(("127.0.0.1", port), _Invocations)
+        self.answers: dict[str, Callable[[bytes], tuple[int, str, dict[str, Any]]]] = {}
+
+
+class _Invocations(BaseHTTPRequestHandler):
+    server: FakeRuntime
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        _, _, name, what = self.path.split("/")
+        assert what == "invocations"
+        status, error_type, answer = self.server.answers[name](body)
+        data = json.dumps(answer).encode()
+        self.send_response(status)
+        if error_type:
+            self.send_header("x-amzn-errortype", error_type)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def fake(endpoint_port: int) -> Iterator[FakeRuntime]:
+    server = FakeRuntime(endpoint_port)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def says(version: str, **scores: float) -> Callable[[bytes], tuple[int, str, dict[str, Any]]]:
+    """A model that is of one opinion on every image, and cannot read what is none."""
+
+    def answer(body: bytes) -> tuple[int, str, dict[str, Any]]:
+        try:
+            Image.open(io.BytesIO(body)).load()
+        except OSError:
+            error = {"error": {"code": "unreadable_image", "message": "the image cannot be read"}}
+            wrapped = {"OriginalStatusCode": 400, "OriginalMessage": json.dumps(error)}
+            return 400, "ModelError", {"Message": "…", **wrapped}
+        labels = [{"label": label, "score": score} for label, score in scores.items()]
+        said = {"prediction_id": "1", "labels": labels, "predicted": [labels[0]["label"]]}
+        return 200, "", {"model_version": version, "digest": "d" * 64, "predictions": [said]}
+
+    return answer
+
+
+def nothing_deployed(body: bytes) -> tuple[int, str, dict[str, Any]]:
+    return 503, "ServiceUnavailable", {"Message": "imgclf-staging serves no model: none yet"}
+
+
+def picture(name: str = "photo.png", colour: str = "red") -> dict[str, Any]:
+    out = io.BytesIO()
+    Image.new("RGB", (60, 40), colour).save(out, "PNG")
+    return {"name": name, "mimeType": "image/png", "buffer": out.getvalue()}
+
+
+def drop(page: "Page", *files: dict[str, Any]) -> None:
+    """Give the page files and wait until it has said something of each."""
+    page.set_input_files("#files input[type=file]", list(files))
+    wait_for_cards(page, len(files))
+
+
+def wait_for_cards(page: "Page", count: int) -> None:
+    page.wait_for_function(
+        "count => document.querySelectorAll('.card').length === count"
+        " && !document.querySelector('.waiting')",
+        arg=count,
+        timeout=30_000,
+    )
+
+
+def column(page: "Page", stage: str) -> str:
+    return page.inner_text(f"section[data-stage={stage}]")
+
+
+def test_staging_and_production_side_by_side(page: "Page", fake: FakeRuntime) -> None:
+    fake.answers["imgclf-staging"] = says("train-new", cat=0.7, dog=0.3)
+    fake.answers["imgclf-prod"] = says("train-old", dog=0.6, cat=0.4)
+    drop(page, picture("my photo.png"))
+    assert column(page, "staging").split() == [
+        "Staging",
+        "train-new",
+        *["cat", "70.0", "%", "dog", "30.0", "%"],
+    ]
+    assert column(page, "prod").split() == [
+        "Production",
+        "train-old",
+        *["dog", "60.0", "%", "cat", "40.0", "%"],
+    ]
+    assert "disagree" in page.inner_text(".card")
+    assert "my photo.png" in page.inner_text(".card figcaption")
+    left, right = (page.locator(f"section[data-stage={stage}]") for stage in ("staging", "prod"))
+    boxes = [section.bounding_box() for section in (left, right)]
+    assert None not in boxes
+    assert len({box["y"] for box in boxes if box}) == 1
+    assert page.eval_on_selector(".card img", "image => image.naturalWidth") == 60
+
+
+def test_many_images_and_one_that_is_none(page: "Page", fake: FakeRuntime) -> None:
+    fake.answers["imgclf-staging"] = fake.answers["imgclf-prod"] = says("train-1", cat=1.0)
+    bad = {"name": "broken.jpg", "mimeType": "image/jpeg", "buffer": b"hello"}
+    drop(page, picture("1.png"), bad, *(picture(f"{index}.png") for index in range(2, 8)))
+    names = page.locator(".card figcaption span").all_inner_texts()
+    assert names == ["1.png", "broken.jpg", *(f"{index}.png" for index in range(2, 8))]
+    assert page.locator(".problem").all_inner_texts() == ["The image cannot be read"]
+    assert "The image cannot be read" in page.locator(".card").nth(1).inner_text()
+    drop(page, picture("next.png"))
+    assert page.locator(".card figcaption span").all_inner_texts() == ["next.png"]
+
+
+def test_an_oversized_file_is_said_plainly(page: "Page", fake: FakeRuntime, tmp_path: Path) -> None:
+    (tmp_path / "big.tif").write_bytes(bytes(26 * 1024**2))
+    page.set_input_files("#files input[type=file]", tmp_path / "big.tif")
+    wait_for_cards(page, 1)
+    assert page.inner_text(".problem") == "26.0 MB is more than the 25 MB allowed"
+
+
+def test_only_production_deployed(page: "Page", fake: FakeRuntime) -> None:
+    fake.answers["imgclf-staging"] = nothing_deployed
+    fake.answers["imgclf-prod"] = says("train-old", dog=0.6, cat=0.4)
+    drop(page, picture())
+    assert "imgclf-staging serves no model" in column(page, "staging")
+    assert "60.0 %" in column(page, "prod")
+    assert page.locator(".problem").count() == 0  # it is a state, not a fault
+
+
+def test_an_endpoint_that_is_down_is_said_plainly(page: "Page", endpoint_port: int) -> None:
+    drop(page, picture())
+    assert page.inner_text(".problem") == (
+        f"No answer from http://127.0.0.1:{endpoint_port}. Is imgclf up running?"
+    )
+
+
+def test_a_pasted_picture_is_taken(page: "Page", fake: FakeRuntime) -> None:
+    fake.answers["imgclf-staging"] = fake.answers["imgclf-prod"] = says("train-1", cat=1.0)
+    page.evaluate(
+        """bytes => {
+            const clipboardData = new DataTransfer();
+            clipboardData.items.add(new File([new Uint8Array(bytes)], 'image.png', {type: 'image/png'}));
+            document.body.dispatchEvent(new ClipboardEvent('paste', {clipboardData, bubbles: true}));
+        }""",
+        list(picture()["buffer"]),
+    )
+    wait_for_cards(page, 1)
+    assert "100.0 %" in column(page, "prod")
+
+
+def test_on_a_phone_nothing_is_cut_off(page: "Page", fake: FakeRuntime) -> None:
+    fake.answers["imgclf-staging"] = fake.answers["imgclf-prod"] = says(
+        "train-0123456789ab",
+        **{"a label that goes on and on and on and on and on": 0.99, "b": 0.01},
+    )
+    page.set_viewport_size({"width": 360, "height": 740})
+    drop(page, picture("a-very-long-file-name-from-a-camera-20240131-235959.png"))
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    boxes = [
+        page.locator(f"section[data-stage={stage}]").bounding_box() for stage in ("staging", "prod")
+    ]
+    assert None not in boxes
+    assert len({box["x"] for box in boxes if box}) == 1
+
+
+def test_the_real_endpoint_host(
+    page: "Page",
+    endpoint_port: int,
+    publish_model: Callable[..., tuple[str, str]],
+    tmp_path: Path,
+) -> None:
+    digest, model_key = publish_model(tmp_path, "train-aaaaaaaaaaaa")
+    record = DeploymentRecord.at(
+        1_700_000_000_000,
+        stage="prod",
+        model_version="train-aaaaaaaaaaaa",
+        digest=digest,
+        model_key=model_key,
+        deployed_by="tests",
+        reason="",
+    )
+    place = tmp_path / record_key(record)
+    place.parent.mkdir(parents=True)
+    place.write_text(record.model_dump_json(), encoding="utf-8")
+    base = f"http://127.0.0.1:{endpoint_port}"
+    arguments = [
+        "--store-url",
+        tmp_path.as_uri(),
+        "--project",
+        "imgclf",
+        "--port",
+        str(endpoint_port),
+    ]
+    with running("serving", *arguments, url=f"{base}/ping"):
+        deadline = time.monotonic() + 20
+        while httpx.get(f"{base}/endpoints/imgclf-prod").json()["status"] != "InService":
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        bad = {"name": "broken.jpg", "mimeType": "image/jpeg", "buffer": b"hello"}
+        drop(page, picture(colour="blue"), bad)
+    assert column(page, "prod").split()[:3] == ["Production", "train-aaaaaaaaaaaa", "blue"]
+    assert "imgclf-staging serves no model" in column(page, "staging")
+    assert "cannot be read" in page.locator(".card").nth(1).inner_text()
