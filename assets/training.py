@@ -53,12 +53,12 @@ def build_trained_model(defaults: Hyperparameters) -> dg.AssetsDefinition:
     )
     def trained_model(
         context: dg.AssetExecutionContext,
-        config: config_type,  # type: ignore[valid-type]
+        config: config_type,  # type: ignore[valid-type] # a class made for these settings
         store: ObjectStore,
         compute: LocalCompute,
         line: dg.ResourceParam[Line],
     ) -> dg.MaterializeResult:
-        chosen = config.model_dump()
+        chosen: dict[str, Any] = config.model_dump()  # type: ignore[attr-defined]
         version = chosen.pop("dataset_version") or require_metadata(
             context.instance, "dataset", "dataset_version"
         )

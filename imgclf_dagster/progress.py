@@ -112,8 +112,9 @@ def _tell(entry: dg.EventLogEntry, outcome: "RunOutcome", narrator: Narrator) ->
     step = entry.step_key or ""
     event = entry.dagster_event
     if event is None:
-        if entry.level >= INFO and step:
-            narrator.said(step, entry.user_message, level=entry.level)
+        level = int(entry.level)
+        if level >= INFO and step:
+            narrator.said(step, entry.user_message, level=level)
         return
     match event.event_type:
         case DagsterEventType.STEP_START:

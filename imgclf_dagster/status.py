@@ -1,5 +1,6 @@
 """Where the line stands: gathered once, for the command line and for scripts."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -72,7 +73,7 @@ def _dataset(instance: dg.DagsterInstance) -> Facts | None:
 
 
 def _candidate(
-    store: ObjectStore, instance: dg.DagsterInstance, packages: list[ModelPackage]
+    store: ObjectStore, instance: dg.DagsterInstance, packages: Sequence[ModelPackage]
 ) -> Facts | None:
     version = latest_metadata(instance, "evaluation_report").get("model_version")
     evaluation = newest_evaluation(store, str(version)) if version else None
@@ -93,7 +94,7 @@ def _candidate(
     }
 
 
-def _stage(endpoints: LocalEndpointHost, stage: Any, packages: list[ModelPackage]) -> Facts | None:
+def _stage(endpoints: LocalEndpointHost, stage: Any, packages: Sequence[ModelPackage]) -> Facts | None:
     record = endpoints.current(stage)
     if record is None:
         return None
@@ -118,7 +119,7 @@ def _waiting(
     labels: Facts,
     candidate: Facts | None,
     stages: dict[str, Facts | None],
-    packages: list[ModelPackage],
+    packages: Sequence[ModelPackage],
 ) -> list[str]:
     """What waits, and for whom, in the order of the line."""
     waiting = []

@@ -12,7 +12,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import dagster as dg
 from filelock import FileLock
@@ -125,6 +125,11 @@ class Compute(dg.ConfigurableResource):
 
     store: ObjectStore
 
+    @property
+    def _objects(self) -> ObjectStore:
+        """``store`` as it is once Dagster has bound the resource; its type also says *before*."""
+        return cast("ObjectStore", self.store)
+
     @abstractmethod
     def run(self, context: Context, spec: JobSpec) -> JobResult:
         """Run the job to its end, or attach to it, or reuse it; logs go to Dagster's meanwhile.
@@ -187,7 +192,7 @@ class LocalCompute(Compute):
         try:
             if result := self._reused(context, spec):  # another process has just done it
                 return result
-            attempt = Attempt(context, spec, self.store, folder, self.grace_s)
+            attempt = Attempt(context, spec, self._objects, folder, self.grace_s)
             with attempt.session():
                 lock.release()  # from here on others may attach
                 code = attempt.wait()
@@ -195,14 +200,14 @@ class LocalCompute(Compute):
             lock.release(force=True)
         attempt.check(code)
         with lock:
-            if not self.store.exists(record_key(spec.name)):
+            if not self._objects.exists(record_key(spec.name)):
                 attempt.store_outputs()
             if folder.path.exists():
                 folder.remove()
             Path(lock.lock_file).unlink(missing_ok=True)  # who waits for it finds the record
         result = self._result(spec.name, reused=False, reattached=attempt.reattached)
         if result is None:
-            raise JobFailed(f"the record of job {spec.name} vanished from {self.store.url}")
+            raise JobFailed(f"the record of job {spec.name} vanished from {self._objects.url}")
         return result
 
 

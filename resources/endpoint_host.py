@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from pydantic import PrivateAttr
@@ -155,7 +156,7 @@ class LocalEndpointHost(dg.ConfigurableResource):
 
     def invoke(
         self, stage: Stage, body: bytes, content_type: str, top_k: int | None = None
-    ) -> dict[str, object]:
+    ) -> dict[str, Any]:
         """Send one request; the parsed answer.
 
         Raises:

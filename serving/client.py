@@ -1,6 +1,6 @@
 """A client of the endpoint host, for programs on the same machine."""
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -64,14 +64,14 @@ class HostClient:
 
     def invoke(
         self, name: str, body: bytes, content_type: str, top_k: int | None
-    ) -> dict[str, object]:
+    ) -> dict[str, Any]:
         """The parsed answer to one invocation. Raises HostSilent, InvocationFailed."""
         path = f"/endpoints/{name}/invocations" + (f"?top_k={top_k}" if top_k else "")
         answer = self._send("POST", path, body, content_type)
         if answer.is_error:
             error = answer.json()["error"]
             raise InvocationFailed(answer.status_code, error["code"], error["message"])
-        parsed: dict[str, object] = answer.json()
+        parsed: dict[str, Any] = answer.json()
         return parsed
 
     def _send(
