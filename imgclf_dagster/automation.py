@@ -8,11 +8,13 @@ def when_inputs_changed() -> AutomationCondition:
     """An input holds something else than at the last time, and its checks let it through.
 
     Not ``eager()``: that fires whenever an input *ran*, so every look at the raw folder would
-    ripple through to training. Here a dependency counts as changed when its data version did.
+    ripple through to training. Here a dependency counts as changed when its data version did,
+    which the first look ever cannot tell: what is missing then is asked for, too.
     """
     return (
-        AutomationCondition.any_deps_match(
-            AutomationCondition.data_version_changed() | AutomationCondition.newly_missing()
+        (
+            AutomationCondition.newly_missing()
+            | AutomationCondition.any_deps_match(AutomationCondition.data_version_changed())
         )
         .since(AutomationCondition.newly_requested() | AutomationCondition.newly_updated())
         .with_label("an input changed")

@@ -4,8 +4,6 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from assets.line import MODEL_VERSIONS
-
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import (
         UnresolvedAssetJobDefinition,
@@ -29,13 +27,11 @@ def jobs() -> "list[UnresolvedAssetJobDefinition]":
         dg.define_asset_job(
             RELEASE_CANDIDATE,
             selection=dg.AssetSelection.assets("registered_package", "staging_endpoint"),
-            partitions_def=MODEL_VERSIONS,
             description="Register a candidate that passed its gates, and stage it.",
         ),
         dg.define_asset_job(
             PROMOTION,
             selection=dg.AssetSelection.assets("release_approval", "prod_endpoint"),
-            partitions_def=MODEL_VERSIONS,
             description="Record a person's approval and roll the package out to production.",
         ),
     ]

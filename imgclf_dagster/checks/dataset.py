@@ -37,7 +37,7 @@ def images_readable(
         check="images_readable",
         subject=f"raw_images/{found['content_version']}",
         passed=rejected == 0,
-        severity="ERROR" if share > bound or not objects else "WARN",
+        severity="ERROR" if share > bound else "WARN",
         reason=reason,
         numbers={"rejected": rejected, "objects": objects},
     )

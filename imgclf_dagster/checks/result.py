@@ -19,8 +19,12 @@ def judge(
     digest: str = "",
     numbers: Mapping[str, float | str] | None = None,
 ) -> dg.AssetCheckResult:
-    """Record the verdict of ``check`` about ``subject`` and report it."""
-    record_verdict(
+    """Record the verdict of ``check`` about ``subject`` and report it.
+
+    A finding that only warns is reported as passed, with its reason: automation conditions know
+    no severity, and one broken file among thousands would hold up the line for ever.
+    """
+    verdict = record_verdict(
         store,
         subject=subject,
         check=check,
@@ -31,7 +35,7 @@ def judge(
         numbers=numbers,
     )
     return dg.AssetCheckResult(
-        passed=passed,
+        passed=not verdict.blocks,
         severity=dg.AssetCheckSeverity[severity],
         description=reason,
         metadata={"reason": reason, "subject": subject, **(numbers or {})},

@@ -1,0 +1,389 @@
+"""The asset graph in a home of its own, and pictures to feed it with."""
+
+import hashlib
+import io
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pytest
+from PIL import Image, PngImagePlugin
+
+from assets.dataset_build import dataset_prefix, read_card, read_dataset_manifest
+from assets.evaluation_records import record_evaluation
+from assets.line import MODEL_VERSIONS, Line
+from assets.verdicts import (
+    DATASET_CHECKS,
+    MODEL_CHECKS,
+    SOURCE_CHECKS,
+    STAGING_CHECKS,
+    Verdict,
+    newest_verdict,
+    record_verdict,
+)
+from imgclf_dagster.definitions import build_definitions
+from imgclf_dagster.home import TELEMETRY_OFF
+from imgclf_dagster.settings import Settings
+from labelling.snapshots import AnnotationSnapshot, ingested_key
+from resources.compute import LocalCompute
+from resources.endpoint_host import LocalEndpointHost
+from resources.model_registry import MlflowRegistry, ModelPackage
+from resources.object_store import ObjectStore
+
+COLOURS = {"red": (200, 60, 60), "green": (60, 200, 60), "blue": (60, 60, 200)}
+MORNING = datetime(2026, 1, 5, 8, tzinfo=UTC)
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+DATASET = "d" * 16
+"""A data set version that stands in the store as a card only, for tests of the release."""
+
+
+def sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def pattern(seed: int) -> np.ndarray:
+    """A coarse random picture, float in -1…1, 32 x 32: perceptually unlike any other seed's."""
+    coarse = np.random.default_rng(seed).uniform(-1, 1, (6, 6)).astype(np.float32)
+    return np.asarray(Image.fromarray(coarse).resize((32, 32), Image.Resampling.BICUBIC))
+
+
+def png(shape: np.ndarray, colour: str = "red", note: str = "") -> bytes:
+    """A PNG of ``shape`` tinted in ``colour``; ``note`` changes its bytes and no pixel."""
+    pixels = np.array(COLOURS[colour])[None, None] + 45 * shape[..., None]
+    info = PngImagePlugin.PngInfo()
+    info.add_text("note", note)
+    file = io.BytesIO()
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(file, "PNG", pnginfo=info)
+    return file.getvalue()
+
+
+def photo(seed: int, colour: str = "red") -> bytes:
+    """Picture number ``seed``, of class ``colour``."""
+    return png(pattern(seed), colour)
+
+
+@dataclass
+class Outcome:
+    """What became of one run."""
+
+    result: dg.ExecuteInProcessResult
+
+    @property
+    def success(self) -> bool:
+        return self.result.success
+
+    @property
+    def materialized(self) -> list[str]:
+        events = self.result.get_asset_materialization_events()
+        return [event.asset_key.to_user_string() for event in events if event.asset_key]
+
+    @property
+    def checks(self) -> dict[str, bool]:
+        return {item.check_name: item.passed for item in self.result.get_asset_check_evaluations()}
+
+    @property
+    def why(self) -> str:
+        """The reasons of all failed steps."""
+        failed = [e for e in self.result.all_events if e.is_step_failure]
+        return "\n".join(_reason(event) for event in failed)
+
+    def metadata(self, asset: str) -> dict[str, Any]:
+        event = next(
+            event
+            for event in self.result.get_asset_materialization_events()
+            if event.asset_key == dg.AssetKey(asset)
+        )
+        return {name: item.value for name, item in event.materialization.metadata.items()}
+
+    def version(self, asset: str) -> str:
+        """The data version that ``asset`` got."""
+        event = next(
+            event
+            for event in self.result.get_asset_materialization_events()
+            if event.asset_key == dg.AssetKey(asset)
+        )
+        return event.materialization.tags["dagster/data_version"]
+
+
+def _reason(event: dg.DagsterEvent) -> str:
+    data = event.step_failure_data
+    if data.user_failure_data is not None and data.user_failure_data.description:
+        return data.user_failure_data.description
+    error = data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.message if error else ""
+
+
+@dataclass
+class World:
+    """A home, its real definitions, and an instance in memory."""
+
+    home: Path
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    instance: dg.DagsterInstance = field(default_factory=dg.DagsterInstance.ephemeral)
+    clock: datetime = MORNING
+
+    @cached_property
+    def settings(self) -> Settings:
+        return Settings(home=self.home, **self.overrides)
+
+    @cached_property
+    def definitions(self) -> dg.Definitions:
+        return build_definitions(self.settings)
+
+    def resource(self, name: str) -> Any:
+        return (self.definitions.resources or {})[name]
+
+    @property
+    def store(self) -> ObjectStore:
+        return self.resource("store")
+
+    @property
+    def registry(self) -> MlflowRegistry:
+        return self.resource("registry")
+
+    @property
+    def endpoints(self) -> LocalEndpointHost:
+        return self.resource("endpoints")
+
+    @property
+    def compute(self) -> LocalCompute:
+        return self.resource("compute")
+
+    @property
+    def line(self) -> Line:
+        return self.resource("line")
+
+    def with_settings(self, **overrides: Any) -> "World":
+        """The same home and instance under other settings."""
+        return World(self.home, {**self.overrides, **overrides}, self.instance, self.clock)
+
+    # --- running ---------------------------------------------------------------------------
+
+    def run(
+        self,
+        *assets: str,
+        partition: str | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> Outcome:
+        """Materialize ``assets`` with their checks, in one run."""
+        job = self.definitions.get_repository_def().get_implicit_global_asset_job_def()
+        result = job.execute_in_process(
+            instance=self.instance,
+            asset_selection=[dg.AssetKey(asset) for asset in assets],
+            partition_key=partition,
+            run_config={**(config or {}), **QUIET},
+            raise_on_error=False,
+        )
+        return Outcome(result)
+
+    def check(self, asset: str, name: str, *, partition: str | None = None) -> Outcome:
+        """Evaluate one check alone."""
+        job = self.definitions.get_repository_def().get_implicit_global_asset_job_def()
+        key = dg.AssetCheckKey(dg.AssetKey(asset), name)
+        subset = job.get_subset(asset_selection=set(), asset_check_selection={key})
+        result = subset.execute_in_process(
+            instance=self.instance, partition_key=partition, run_config=QUIET, raise_on_error=False
+        )
+        return Outcome(result)
+
+    def verdict(self, subject: str, check: str) -> Verdict:
+        found = newest_verdict(self.store, subject, check)
+        assert found is not None, f"{check} left no verdict about {subject}"
+        return found
+
+    # --- feeding ---------------------------------------------------------------------------
+
+    def add(
+        self, key: str, data: bytes, *labels: str, at: datetime | None = None, **fields: Any
+    ) -> str:
+        """Put an image under ``raw/`` and, if there are ``labels``, what an ingest says of it."""
+        self.store.put(f"raw/{key}", data)
+        if labels:
+            self.label(sha(data), *labels, at=at, **fields)
+        return sha(data)
+
+    def label(self, image: str, *labels: str, at: datetime | None = None, **fields: Any) -> str:
+        """An annotation snapshot; its key."""
+        snapshot = AnnotationSnapshot(
+            **{
+                "sha256": image,
+                "labels": labels,
+                "annotator": "ann",
+                "source": "ingest",
+                "annotated_at": at or self.clock,
+                "annotation_id": "",
+                **fields,
+            }
+        )
+        self.store.put(ingested_key(snapshot), snapshot.to_json())
+        return ingested_key(snapshot)
+
+    def later(self, minutes: int = 1) -> datetime:
+        """Move the clock of annotations on."""
+        self.clock += timedelta(minutes=minutes)
+        return self.clock
+
+    def add_classes(
+        self, each: int, *, start: int = 0, labels: tuple[str, ...] = tuple(COLOURS)
+    ) -> None:
+        """``each`` labelled pictures of each class, all perceptually different."""
+        for offset, label in enumerate(labels):
+            for number in range(each):
+                seed = start + number * len(COLOURS) + offset
+                self.add(f"{label}/{seed:04d}.png", photo(seed, label), label)
+
+    # --- looking ---------------------------------------------------------------------------
+
+    def manifest(self, version: str) -> dict[str, dict[str, Any]]:
+        """The data set's rows by image."""
+        rows = read_dataset_manifest(self.store, version).to_pylist()
+        return {row["sha256"]: row for row in rows}
+
+    def card(self, version: str) -> dict[str, Any]:
+        return read_card(self.store, version)
+
+    def tamper(self, key: str, data: bytes) -> None:
+        """Rewrite an object, which nothing of ours ever does."""
+        self.store.delete(key)
+        self.store.put(key, data)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_telemetry() -> None:
+    os.environ.update(TELEMETRY_OFF)
+
+
+def make_world(home: Path, **overrides: Any) -> World:
+    world = World(home, overrides)
+    world.store.ensure()
+    return world
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """An empty store under the default settings."""
+    return make_world(tmp_path / "home")
+
+
+@pytest.fixture
+def raw_reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Keys under ``raw/`` whose bytes were read, in order."""
+    keys: list[str] = []
+    whole = ObjectStore.get
+
+    def get(self: ObjectStore, key: str) -> bytes:
+        if key.startswith("raw/"):
+            keys.append(key)
+        return whole(self, key)
+
+    monkeypatch.setattr(ObjectStore, "get", get)
+    return keys
+
+
+@pytest.fixture(scope="session")
+def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of MLflow's, made once: its migrations take seconds."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowRegistry(tracking_uri=f"sqlite:///{path}", project="imgclf").prepare()
+    return path
+
+
+@dataclass
+class Shop(World):
+    """A world with packages in its registry."""
+
+    publish: Callable[..., tuple[str, str]] | None = None
+
+    def candidate(self, version: str, *, register: bool = True, **artefact: Any) -> ModelPackage:
+        """A model with a real artefact that passed all its checks, as far as staging's."""
+        assert self.publish is not None
+        digest, key = self.publish(self.settings.store_dir, version, **artefact)
+        package = ModelPackage(
+            model_version=version,
+            digest=digest,
+            model_key=key,
+            dataset_version=DATASET,
+            code_version="1",
+            labels=("red", "green", "blue"),
+        )
+        described = package.model_dump(
+            include={
+                "model_version",
+                "digest",
+                "model_key",
+                "dataset_version",
+                "code_version",
+                "task",
+                "labels",
+                "metrics",
+            }
+        )
+        record_evaluation(
+            self.store, version, {**described, "job": f"eval-{version[6:]}", "mlflow_run": ""}
+        )
+        for check in (*MODEL_CHECKS, *STAGING_CHECKS):
+            self.judge(version, check, digest=digest)
+        self.instance.add_dynamic_partitions(str(MODEL_VERSIONS.name), [version])
+        return self.registry.register(package) if register else package
+
+    def judge(
+        self, version: str, check: str, *, digest: str, passed: bool = True, reason: str = "fine"
+    ) -> None:
+        record_verdict(
+            self.store,
+            subject=f"trained_model/{version}",
+            check=check,
+            passed=passed,
+            reason=reason,
+            digest=digest,
+        )
+
+    def approve(self, package: ModelPackage, *, by: str = "ann") -> ModelPackage:
+        """A person's decision, in the registry alone."""
+        return self.registry.set_approval(
+            package.model_version, "Approved", by=by, reason="good", digest=package.digest
+        )
+
+    def reject(self, package: ModelPackage, *, by: str = "bob") -> ModelPackage:
+        return self.registry.set_approval(
+            package.model_version, "Rejected", by=by, reason="bad", digest=package.digest
+        )
+
+
+def make_shop(
+    home: Path, empty_registry: Path, publish: Callable[..., tuple[str, str]], **overrides: Any
+) -> Shop:
+    shop = Shop(home, overrides, publish=publish)
+    shop.store.ensure()
+    (home / "mlflow").mkdir()
+    shutil.copy(empty_registry, home / "mlflow" / "mlflow.db")
+    card = b'{"sources": {"raw_images": "r1", "annotations": "a1"}}'
+    shop.store.put(f"{dataset_prefix(DATASET)}card.json", card)
+    subjects = {f"{asset}/{asset[0]}1": checks for asset, checks in SOURCE_CHECKS.items()}
+    for subject, checks in {**subjects, f"dataset/{DATASET}": DATASET_CHECKS}.items():
+        for check in checks:
+            record_verdict(shop.store, subject=subject, check=check, passed=True, reason="fine")
+    return shop
+
+
+@pytest.fixture
+def shop(
+    tmp_path: Path, empty_registry: Path, publish_model: Callable[..., tuple[str, str]]
+) -> Shop:
+    """Packages can be made here; no endpoint host runs."""
+    return make_shop(tmp_path / "home", empty_registry, publish_model)
+
+
+@pytest.fixture(name="photo", scope="session")
+def photo_fixture() -> Callable[..., bytes]:
+    """``photo(seed, colour)``: a small PNG, perceptually unlike that of any other seed."""
+    return photo

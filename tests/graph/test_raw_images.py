@@ -1,0 +1,123 @@
+"""``raw_images``: what is new is read, what is gone is known, and nothing else costs anything."""
+
+from typing import Any
+
+import pytest
+
+from assets.image_index import (
+    RAW,
+    diff_listing,
+    images_table,
+    index_objects,
+    newest_rows,
+    usable_images,
+)
+from resources.object_store import StoreMissing
+
+pytestmark = pytest.mark.graph
+
+
+def rows(world: Any) -> dict[str, dict[str, Any]]:
+    return {row["key"]: row for row in newest_rows(images_table(world.store).read()).to_pylist()}
+
+
+def test_only_what_is_new_or_rewritten_is_read(
+    world: Any, raw_reads: list[str], photo: Any
+) -> None:
+    for seed in range(5):
+        world.add(f"{seed}.png", photo(seed))
+    first = world.run("raw_images")
+    assert len(raw_reads) == 5
+    raw_reads.clear()
+    again = world.run("raw_images")
+    assert raw_reads == []
+    assert again.version("raw_images") == first.version("raw_images")
+
+    world.add("5.png", photo(5))
+    world.tamper("raw/1.png", photo(11))
+    world.store.delete("raw/2.png")
+    third = world.run("raw_images")
+    assert sorted(raw_reads) == ["raw/1.png", "raw/5.png"]
+    assert third.version("raw_images") != first.version("raw_images")
+    assert third.metadata("raw_images")["images"] == 5
+    assert {key for key, row in rows(world).items() if row["status"] == "deleted"} == {"raw/2.png"}
+
+
+def test_a_copy_is_one_image_and_changes_no_version(world: Any, photo: Any) -> None:
+    world.add("a.png", photo(1))
+    first = world.run("raw_images")
+    world.add("copy/of a.png", photo(1))
+    second = world.run("raw_images")
+    assert second.metadata("raw_images")["objects"] == 2
+    assert second.metadata("raw_images")["images"] == 1
+    assert second.version("raw_images") == first.version("raw_images")
+
+
+def test_an_image_that_comes_back_is_indexed_again(world: Any, photo: Any) -> None:
+    path = world.store.local_path("raw/a.png")
+    world.add("a.png", photo(1))
+    world.add("b.png", photo(2))
+    first = world.run("raw_images")
+    path.rename(world.home / "elsewhere.png")
+    assert world.run("raw_images").metadata("raw_images")["images"] == 1
+    (world.home / "elsewhere.png").rename(path)  # same inode, time and size: the same etag
+    assert world.run("raw_images").version("raw_images") == first.version("raw_images")
+
+
+def test_what_is_no_image_is_rejected_by_name_and_the_rest_goes_on(world: Any, photo: Any) -> None:
+    tiny = world.with_settings(ingestion={"max_file_mb": 0.05, "max_unreadable_share": 0.9})
+    tiny.add("good.png", photo(1))
+    tiny.store.put("raw/empty.jpg", b"")
+    tiny.store.put("raw/half.png", photo(2)[:-200])
+    tiny.store.put("raw/notes.txt", b"buy milk")
+    tiny.store.put("raw/huge.png", bytes(60_000))
+    done = tiny.run("raw_images")
+    assert done.success
+    assert done.metadata("raw_images")["rejected"] == 4
+    found = {key: row["reason"] for key, row in rows(tiny).items() if row["status"] == "rejected"}
+    assert set(found) == {"raw/empty.jpg", "raw/half.png", "raw/huge.png", "raw/notes.txt"}
+    assert "0.05 MB allowed" in found["raw/huge.png"]
+    assert all(key in done.metadata("raw_images")["rejections"] for key in found)
+
+
+def test_a_store_that_is_not_there_is_not_an_empty_one(world: Any, photo: Any) -> None:
+    world.add("a.png", photo(1))
+    assert world.run("raw_images").success
+    hidden = world.settings.store_dir.rename(world.home / "unmounted")
+    world.settings.store_dir.mkdir()
+    failed = world.run("raw_images")
+    assert not failed.success
+    assert "is the disk mounted" in failed.why
+    world.settings.store_dir.rmdir()
+    hidden.rename(world.settings.store_dir)
+    assert rows(world)["raw/a.png"]["status"] == "ok"
+
+
+def test_many_small_arrivals_leave_few_parts_and_every_row(world: Any, photo: Any) -> None:
+    table = images_table(world.store)
+    for seed in range(20):
+        world.add(f"{seed}.png", photo(seed))
+        diff = diff_listing(world.store.list_table(RAW), table.read(["key", "etag", "status"]))
+        index_objects(world.store, table, diff, max_pixels=10**6, max_bytes=10**6)
+    assert len(world.store.list("tables/images")) < 16
+    assert usable_images(table.read()).num_rows == 20
+
+
+def test_a_listing_differs_by_what_is_in_it(world: Any, photo: Any) -> None:
+    table = images_table(world.store)
+
+    def diff() -> Any:
+        return diff_listing(world.store.list_table(RAW), table.read(["key", "etag", "status"]))
+
+    assert not diff()
+    world.add("a.png", photo(1))
+    first = diff()
+    assert first.new["key"].to_pylist() == ["raw/a.png"]
+    assert diff().token == first.token
+    world.add("b.png", photo(2))
+    assert diff().token != first.token
+    index_objects(world.store, table, diff(), max_pixels=10**6, max_bytes=10**6)
+    assert not diff()
+    world.settings.store_dir.rename(world.home / "gone")
+    with pytest.raises(StoreMissing):
+        diff()
