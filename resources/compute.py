@@ -12,7 +12,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import dagster as dg
 from filelock import FileLock
@@ -128,7 +128,8 @@ class Compute(dg.ConfigurableResource):
     @property
     def _objects(self) -> ObjectStore:
         """``store`` as it is once Dagster has bound the resource; its type also says *before*."""
-        return cast("ObjectStore", self.store)
+        store: ObjectStore = self.store
+        return store
 
     @abstractmethod
     def run(self, context: Context, spec: JobSpec) -> JobResult:

@@ -1,7 +1,6 @@
 """``imgclf demo``: the whole line on real handwritten digits, without cloud, weights or downloads."""
 
 import os
-import random
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -97,12 +96,13 @@ def write_digits(folder: Path) -> list[Withheld]:
     from PIL import Image
     from sklearn.datasets import load_digits
 
+    generator = np.random.default_rng(SEED)
+
     digits = load_digits()
     pixels = np.round(digits.images * (255 / 16)).astype(np.uint8)
     withheld = []
     for label in range(10):
-        members = np.flatnonzero(digits.target == label).tolist()
-        random.Random(SEED + label).shuffle(members)
+        members = generator.permutation(np.flatnonzero(digits.target == label)).tolist()
         kept_back = set(members[: round(len(members) * WITHHELD_SHARE)])
         for member in members:
             part = "withheld" if member in kept_back else "ingest"
