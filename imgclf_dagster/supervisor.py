@@ -52,7 +52,7 @@ class ProcessSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     port: Port | None = None
     healthy: Callable[[], bool] | None = None
-    health_timeout_s: float = 90.0
+    health_timeout_s: float = 180.0
     after: tuple[str, ...] = ()
     url: str | None = None
     about: str = ""

@@ -5,7 +5,7 @@ CSS = """
   --other: color-mix(in srgb, var(--neutral-500) 13%, transparent); }
 .dark .gradio-container, .gradio-container.dark { --muted: var(--neutral-400); --meant: color-mix(in srgb, var(--color-accent) 45%, transparent);
   --other: color-mix(in srgb, var(--neutral-400) 20%, transparent); }
-.gradio-container { max-width: 1080px !important; margin: 0 auto !important; padding: 48px 28px 72px !important; }
+.gradio-container { width: 100% !important; max-width: 1080px !important; margin: 0 auto !important; padding: 48px 28px 72px !important; }
 .gradio-container .main { padding: 0 !important; max-width: none !important; width: 100%; }
 .html-container { padding: 0 !important; }
 .column { gap: 20px !important; }

@@ -92,7 +92,7 @@ def _webserver(settings: Settings, workspace: Path, *, after: ProcessSpec) -> Pr
         port=_port(port, "Dagster", "dagster"),
         healthy=http_healthy(f"http://{HOST}:{port}/server_info"),
         after=(after.name,),
-        url=f"http://{HOST}:{port}",
+        url=f"http://{HOST}:{port}/asset-groups",  # the whole graph on one page
         about="the graph, its runs and checks",
     )
 
@@ -155,7 +155,7 @@ def _mlflow(settings: Settings) -> ProcessSpec:
         env={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},  # 150 MB for jobs that nobody submits
         port=_port(port, "MLflow", "mlflow"),
         healthy=http_healthy(f"http://{HOST}:{port}/health"),
-        url=f"http://{HOST}:{port}",
+        url=f"http://{HOST}:{port}/#/experiments",  # its first page is about other things
         about="models and what they scored",
     )
 
