@@ -8,6 +8,7 @@ from assets.dataset_build import (
     Assembly,
     assemble,
     dataset_prefix,
+    record_sources,
     update_groups,
     write_contact_sheets,
     write_dataset,
@@ -56,8 +57,9 @@ def dataset(
     else:
         placed = write_shards(store, assembly, progress=context.log.info)
         write_contact_sheets(store, assembly, max_pixels=line.ingestion.max_pixels)
-        sources = {"raw_images": images_version(indexed), "annotations": view.version}
-        write_dataset(store, assembly, placed, line.split, sources)
+        write_dataset(store, assembly, placed, line.split)
+    sources = {"raw_images": images_version(indexed), "annotations": view.version}
+    record_sources(store, assembly.version, sources)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(assembly.version), metadata=_metadata(store, assembly)
     )

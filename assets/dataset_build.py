@@ -1,5 +1,6 @@
 """Assembling a data set: groups and splits, what stays out, shards, card."""
 
+import hashlib
 import io
 import json
 from collections import defaultdict
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from assets.label_index import LabelledView
+from assets.line import fingerprint
 from assets.policies import SplitPolicy
 from labelling.schema import LabelSchema
 from resources.object_store import ObjectStore
@@ -33,6 +35,10 @@ SHARDS_SCHEMA = pa.schema(
 )
 IDENTITY_SCHEMA = pa.schema([MANIFEST_SCHEMA.field(n) for n in ("sha256", "labels", "split")])
 SHEET_CANDIDATES = 24
+
+
+class ImageChanged(RuntimeError):  # noqa: N818 - a state, as its callers say it
+    """An object under ``raw/`` does not hold the bytes that the image table knows."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,8 @@ def assemble(
         view: the label that counts for each image, and the conflicts.
         groups: the groups table.
     """
-    group_of = {row["sha256"]: row for row in groups.to_pylist()}
+    # Of two rows, which only two runs at once can write, the first counts: a split is for ever.
+    group_of = {row["sha256"]: row for row in reversed(groups.to_pylist())}
     conflicted = {row["sha256"] for row in view.conflicts}
     left_out: dict[str, list[str]] = defaultdict(list)
     rows: list[dict[str, Any]] = []
@@ -120,8 +127,11 @@ def assemble(
                 }
             )
     names = schema.names or tuple(sorted({label for row in rows for label in row["labels"]}))
+    content = dataset_version(pa.Table.from_pylist(rows, schema=IDENTITY_SCHEMA))
     return Assembly(
-        version=dataset_version(pa.Table.from_pylist(rows, schema=IDENTITY_SCHEMA)),
+        # The same images make another data set under another task, or with the labels in
+        # another order: a model's outputs follow it.
+        version=fingerprint([content, schema.task, list(names)], 16),
         task=schema.task,
         labels=names,
         rows=sorted(rows, key=lambda row: row["sha256"]),
@@ -142,14 +152,26 @@ def write_shards(
     table = Table(store, "shards", SHARDS_SCHEMA)
     placed = {row["sha256"]: row for row in table.read().to_pylist()}
     missing = [row for row in assembly.rows if row["sha256"] not in placed]
-    items = ((row["sha256"], store.get(row["raw_key"])) for row in missing)
+    items = ((row["sha256"], _verified(store, row)) for row in missing)
     for shard in build_shards(items):
         store.create(f"{DATASETS}{shard.name}", shard.data)
         rows = [{"shard": shard.name, **asdict(member)} for member in shard.members]
         table.append(pa.Table.from_pylist(rows, schema=SHARDS_SCHEMA))
         placed |= {row["sha256"]: row for row in rows}
         progress(f"packed {len(rows)} images into {shard.name}")
+    table.compact()
     return placed
+
+
+def _verified(store: ObjectStore, row: Mapping[str, Any]) -> bytes:
+    """The bytes of an image; shards are for ever, so what was rewritten meanwhile stays out."""
+    data = store.get(row["raw_key"])
+    if hashlib.sha256(data).hexdigest() != row["sha256"]:
+        raise ImageChanged(
+            f"{row['raw_key']} was rewritten after it was indexed; materialize raw_images again "
+            "(imgclf run does, and imgclf up does it by itself)"
+        )
+    return data
 
 
 def sheet_key(version: str, label: str) -> str:
@@ -185,12 +207,8 @@ def write_dataset(
     assembly: Assembly,
     placed: Mapping[str, Mapping[str, Any]],
     split: SplitPolicy,
-    sources: Mapping[str, str],
 ) -> None:
-    """Write the manifest, then the card: a version with a card is whole.
-
-    ``sources`` names the content versions of the tables that the data set was made from.
-    """
+    """Write the manifest, then the card: a version with a card is whole."""
     prefix = dataset_prefix(assembly.version)
     rows = [
         row | {name: placed[row["sha256"]][name] for name in ("shard", "offset", "length")}
@@ -214,7 +232,6 @@ def write_dataset(
         "conflicts": [
             {**row, "annotated_at": str(row["annotated_at"])} for row in assembly.conflicts
         ],
-        "sources": dict(sources),
         "split_policy": split.model_dump(),
         "shards": sorted({row["shard"] for row in rows}),
         "contact_sheets": {
@@ -224,6 +241,29 @@ def write_dataset(
         },
     }
     store.create(f"{prefix}card.json", json.dumps(card, indent=1, ensure_ascii=False).encode())
+
+
+def record_sources(store: ObjectStore, version: str, sources: Mapping[str, str]) -> None:
+    """Keep from which content versions of the tables (asset to version) a data set came out.
+
+    The same data set may come out of other tables later, and those are what it stands on then:
+    a version must not be held up for ever by what was wrong beside it when it was first made.
+    """
+    if newest_sources(store, version) == dict(sources):
+        return
+    stamp = int(datetime.now(UTC).timestamp() * 1000)
+    prefix = f"{dataset_prefix(version)}sources/"
+    while not store.create(f"{prefix}{stamp:013d}.json", json.dumps(dict(sources)).encode()):
+        stamp += 1
+
+
+def newest_sources(store: ObjectStore, version: str) -> dict[str, str] | None:
+    """What the data set came out of the last time, or ``None`` if it never did."""
+    newest = store.newest(f"{dataset_prefix(version)}sources/")
+    if newest is None:
+        return None
+    sources: dict[str, str] = json.loads(store.get(newest.key))
+    return sources
 
 
 def read_card(store: ObjectStore, version: str) -> dict[str, Any]:

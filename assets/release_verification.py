@@ -1,6 +1,6 @@
 """What must be true of a package before it may be deployed; asked again by everything that deploys."""
 
-from assets.dataset_build import read_card
+from assets.dataset_build import newest_sources
 from assets.evaluation_records import newest_evaluation
 from assets.verdicts import (
     DATASET_CHECKS,
@@ -64,10 +64,9 @@ def package_objections(
 
 def dataset_objections(store: ObjectStore, version: str) -> list[str]:
     """Why the data set ``version``, or what it was made from, must not make a served model."""
-    try:
-        sources = read_card(store, version)["sources"]
-    except KeyMissing as error:
-        return [f"the data set {version} is gone: {error}"]
+    sources = newest_sources(store, version)
+    if sources is None:
+        return [f"the data set {version} is not in the store {store.url}"]
     found = objections(store, f"dataset/{version}", DATASET_CHECKS)
     for asset, checks in SOURCE_CHECKS.items():
         found += objections(store, f"{asset}/{sources[asset]}", checks)

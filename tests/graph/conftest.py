@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from assets.dataset_build import dataset_prefix, read_card, read_dataset_manifest
+from assets.dataset_build import read_card, read_dataset_manifest, record_sources
 from assets.evaluation_records import record_evaluation
 from assets.line import MODEL_VERSIONS, Line
 from assets.verdicts import (
@@ -41,7 +41,7 @@ COLOURS = {"red": (200, 60, 60), "green": (60, 200, 60), "blue": (60, 60, 200)}
 MORNING = datetime(2026, 1, 5, 8, tzinfo=UTC)
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 DATASET = "d" * 16
-"""A data set version that stands in the store as a card only, for tests of the release."""
+"""A data set version that stands in the store by its sources only, for tests of the release."""
 
 
 def sha(data: bytes) -> str:
@@ -366,8 +366,7 @@ def make_shop(
     shop.store.ensure()
     (home / "mlflow").mkdir()
     shutil.copy(empty_registry, home / "mlflow" / "mlflow.db")
-    card = b'{"sources": {"raw_images": "r1", "annotations": "a1"}}'
-    shop.store.put(f"{dataset_prefix(DATASET)}card.json", card)
+    record_sources(shop.store, DATASET, {"raw_images": "r1", "annotations": "a1"})
     subjects = {f"{asset}/{asset[0]}1": checks for asset, checks in SOURCE_CHECKS.items()}
     for subject, checks in {**subjects, f"dataset/{DATASET}": DATASET_CHECKS}.items():
         for check in checks:
@@ -387,3 +386,21 @@ def shop(
 def photo_fixture() -> Callable[..., bytes]:
     """``photo(seed, colour)``: a small PNG, perceptually unlike that of any other seed."""
     return photo
+
+
+@pytest.fixture(name="png", scope="session")
+def png_fixture() -> Callable[..., bytes]:
+    """``png(shape, colour, note)``."""
+    return png
+
+
+@pytest.fixture(name="pattern", scope="session")
+def pattern_fixture() -> Callable[[int], np.ndarray]:
+    """``pattern(seed)``."""
+    return pattern
+
+
+@pytest.fixture
+def empty_world() -> Callable[..., World]:
+    """``empty_world(home, **settings)``: another world."""
+    return make_world
