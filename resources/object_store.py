@@ -8,11 +8,11 @@ listings, deletion of a missing key, file names) is made the same here.
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 import dagster as dg
@@ -43,7 +43,7 @@ from resources.listing import (
 if TYPE_CHECKING:
     from obstore.store import S3Config
 
-Rows = list[Row]
+Listed = TypeVar("Listed", bound=Sized)
 Infos = list[ObjectInfo]
 Flaws = list[tuple[str, str]]
 # (inside the class, ``list`` is the method)
@@ -264,15 +264,16 @@ class ObjectStore(dg.ConfigurableResource):
             prefix: such as ``raw`` or ``raw/``; "" for all.
             start_after: only keys greater than this one.
         """
-        return [ObjectInfo.from_row(row) for row in self._rows(prefix, start_after)]
+        rows = self._listed(prefix, start_after, sorted)
+        return [ObjectInfo.from_row(row) for row in rows]
 
     def list_table(self, prefix: str, start_after: str | None = None) -> pa.Table:
         """Like :meth:`list`, as a table of ``LISTING_SCHEMA``: for very many objects."""
-        return to_table(self._rows(prefix, start_after))
+        return self._listed(prefix, start_after, to_table)
 
     def newest(self, prefix: str) -> ObjectInfo | None:
         """The object with the last key under the prefix."""
-        rows = self._rows(prefix, None)
+        rows = self._listed(prefix, None, sorted)
         return ObjectInfo.from_row(rows[-1]) if rows else None
 
     def unusable(self, prefix: str) -> Flaws:
@@ -298,19 +299,23 @@ class ObjectStore(dg.ConfigurableResource):
                 )
         return self._store
 
-    def _rows(self, prefix: str, start_after: str | None) -> Rows:
+    def _listed(
+        self, prefix: str, start_after: str | None, collect: Callable[[Iterator[Row]], Listed]
+    ) -> Listed:
+        """What ``collect`` makes of the rows under the prefix."""
         prefix = prefix.strip("/")
         if prefix and (flaw := key_flaw(prefix)):
             raise InvalidKey(f"prefix {prefix!r} cannot be used: {flaw}")
         store = self._open()
         with self._translated(prefix):
-            if self.root is not None:
-                rows = local_rows(self.root, prefix, start_after)
-            else:
-                rows = remote_rows(store, prefix, start_after)
-        if not rows and start_after is None:
+            listed = collect(
+                local_rows(self.root, prefix, start_after)
+                if self.root is not None
+                else remote_rows(store, prefix, start_after)
+            )
+        if not len(listed) and start_after is None:
             self.require()  # nothing there is only believed of a store that is there
-        return rows
+        return listed
 
     def _chunks(self, key: str) -> Iterator[bytes]:
         with self._translated(key):

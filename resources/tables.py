@@ -164,6 +164,8 @@ class Table:
         key = self._key(part)
         data = pa.BufferReader(self._store.get(key))
         try:
-            return pq.read_table(data, columns=schema.names).select(schema.names).cast(schema)
+            # Not pq.read_table: it loads a query engine, and threads that keep what they allocate.
+            rows = pq.ParquetFile(data).read(columns=schema.names, use_threads=False)
+            return rows.select(schema.names).cast(schema)
         except (pa.ArrowException, KeyError) as error:
             raise TableDamagedError(f"{self._store.uri(key)} cannot be read: {error}") from error
