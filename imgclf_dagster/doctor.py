@@ -79,11 +79,11 @@ def _home(settings: Settings) -> Iterator[Finding]:
 
 
 def _store(settings: Settings) -> Iterator[Finding]:
-    from imgclf_dagster.home import open_store
+    from imgclf_dagster.home import is_prepared, open_store
     from resources.object_store import StoreError
 
     store = open_store(settings)
-    if not settings.store_dir.exists():
+    if not is_prepared(settings):
         yield Finding("store", "ok", "not made yet; the first ingest, run or up makes it")
         return
     try:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from imgclf_dagster.settings import Settings, SettingsError, settings_file
-from resources.object_store import ObjectStore
+from resources.object_store import MARKER, ObjectStore, StoreMissing
 
 DAGSTER_YAML = """\
 # Written by imgclf; yours to change.
@@ -69,7 +69,10 @@ def prepare_home(settings: Settings) -> ObjectStore:
 
     Raises:
         SettingsError: the home cannot be written; the message names it and the remedy.
+        StoreMissing: see ``_ready_store``.
+        StoreUnwritable: the store cannot be set up.
     """
+    fresh = not is_prepared(settings)
     try:
         for folder in (
             settings.dagster_home,
@@ -80,16 +83,41 @@ def prepare_home(settings: Settings) -> ObjectStore:
         ):
             folder.mkdir(parents=True, exist_ok=True)
         write_once(settings_file(), settings_template())
+        store = _ready_store(settings, fresh=fresh)
         write_once(settings.dagster_home / "dagster.yaml", DAGSTER_YAML)
     except OSError as error:
         raise SettingsError(
             f"the home {settings.home} cannot be written ({error.strerror}); "
             "make it writable, or name another folder in IMGCLF_HOME"
         ) from error
-    store = open_store(settings)
-    store.ensure()
-    store.sweep()
     os.environ.update(process_environment(settings))
+    return store
+
+
+def is_prepared(settings: Settings) -> bool:
+    """Whether the home was made ready before: then its store must be there, too."""
+    return (settings.dagster_home / "dagster.yaml").exists()
+
+
+def _ready_store(settings: Settings, *, fresh: bool) -> ObjectStore:
+    """The store, set up if the home is new.
+
+    Raises:
+        StoreMissing: the home is not new, and its store is gone. A new one would look as if all
+            images had been deleted.
+    """
+    store = open_store(settings)
+    if fresh:
+        store.ensure()
+    else:
+        try:
+            store.require()
+        except StoreMissing as error:
+            raise StoreMissing(
+                f"{settings.store_dir} is not the store of this home any more (no {MARKER} in it): "
+                f"is the disk mounted? Put it back as it was, or delete {settings.home} to begin anew"
+            ) from error
+    store.sweep()
     return store
 
 

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 POLL_S = 0.25
 INFO = 20
 
+_WRAPPERS = {"DagsterExecutionStepExecutionError", "DagsterResourceFunctionError"}
+"""What Dagster puts around the error of an asset or resource."""
+
+_OURS = ("assets.", "imgclf_dagster.", "labelling.", "resources.", "serving.", "training.")
+"""Errors of these packages are written for the person who reads them."""
+
 
 class Narrator(Protocol):
     """Is told what happens in a run."""
@@ -147,6 +153,11 @@ def _failure_reason(event: dg.DagsterEvent) -> str:
     if data.user_failure_data is not None and data.user_failure_data.description:
         return str(data.user_failure_data.description)
     error = data.error
-    while error is not None and error.cause is not None:
+    while error is not None and error.cause is not None and error.cls_name in _WRAPPERS:
         error = error.cause
-    return error.message.strip() if error is not None else "unknown error"
+    if error is None:
+        return "unknown error"
+    message = error.message.strip()
+    if message.startswith(_OURS):  # says by itself what is wrong and what to do
+        message = message.partition(": ")[2]
+    return message

@@ -1,5 +1,6 @@
 """What the commands share: how they speak, how they fail, and who is asking."""
 
+import errno
 import functools
 import getpass
 from collections.abc import Callable
@@ -54,12 +55,51 @@ def plainly(command: Callable[P, R]) -> Callable[P, R]:
             return command(*args, **kwargs)
         except expected as error:
             raise fail(str(error)) from error
+        except Exception as error:
+            message = disk_trouble(error)
+            if message is None:
+                raise
+            raise fail(message) from error
         except KeyboardInterrupt:
             raise fail(
                 "interrupted; what was complete is kept, run it again to go on", 130
             ) from None
 
     return wrapped
+
+
+def disk_trouble(error: BaseException) -> str | None:
+    """What to tell of an error that only says that a disk is full or read-only; else ``None``.
+
+    The store says so itself (``StoreUnwritable``). Everything else in the home may run into it,
+    too: folders, logs, and the SQLite databases of Dagster and MLflow.
+    """
+    from sqlalchemy.exc import OperationalError
+
+    remedy = None
+    if isinstance(error, OSError) and error.errno is not None:
+        what, remedy = f"{error.filename or 'a file'}: {error.strerror}", _DISK.get(error.errno)
+    elif isinstance(error, OperationalError):
+        what = f"a database in the home: {error.orig}"
+        remedy = next((cure for sign, cure in _SQLITE.items() if sign in str(error.orig)), None)
+    return f"{what}; {remedy}. What was complete is kept" if remedy else None
+
+
+_SPACE = "free some space, or move the home to another disk (IMGCLF_HOME)"
+_WRITABLE = "make the home writable, or name another one (IMGCLF_HOME)"
+_DISK = {
+    errno.ENOSPC: _SPACE,
+    errno.EDQUOT: _SPACE,
+    errno.EFBIG: _SPACE,
+    errno.EROFS: _WRITABLE,
+    errno.EACCES: _WRITABLE,
+}
+_SQLITE = {
+    "disk is full": _SPACE,
+    "disk I/O error": _SPACE,
+    "readonly database": _WRITABLE,
+    "unable to open database file": _WRITABLE,
+}
 
 
 def current_user() -> str:

@@ -1,0 +1,138 @@
+"""What tests of whole programs share: running ``imgclf`` as a user does, in a home of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+SABOTAGE = Path(__file__).parent / "sabotage"
+
+COLOURS = ("red", "green", "blue")
+
+FAST = {
+    "IMGCLF_TRAINING__RECIPE": "scratch",
+    "IMGCLF_TRAINING__IMAGE_SIZE": "16",
+    "IMGCLF_TRAINING__EPOCHS": "4",
+    "IMGCLF_TRAINING__BATCH_SIZE": "8",
+    "IMGCLF_TRAINING__LEARNING_RATE": "0.01",
+    "IMGCLF_TRAINING__AUGMENTATION": "none",
+    # A handful of test images says nothing about calibration.
+    "IMGCLF_GATES__MAX_CALIBRATION_ERROR": "1",
+}
+"""Settings under which a small net learns to tell colours in seconds."""
+
+
+@dataclass
+class Answer:
+    """What a command answered."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def said(self) -> str:
+        """All it wrote; what a failing assertion should show."""
+        return f"exit code {self.code}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
+
+    @property
+    def words(self) -> str:
+        """All it wrote, without the line breaks that depend on the terminal."""
+        return " ".join(f"{self.out} {self.err}".split())
+
+
+@dataclass
+class Imgclf:
+    """The command line on one home."""
+
+    home: Path
+    settings: dict[str, str] = field(default_factory=dict)
+    prefix: Sequence[str] = ()
+
+    def __call__(
+        self,
+        *args: str | Path,
+        sabotage: Sequence[dict[str, object]] = (),
+        timeout: float = 300,
+        **variables: str,
+    ) -> Answer:
+        """Run ``imgclf <args>`` and wait for it."""
+        done = subprocess.run(
+            [*self.prefix, sys.executable, "-m", "imgclf_dagster.cli.main", *map(str, args)],
+            env=self.environment(sabotage, **variables),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    def environment(
+        self, sabotage: Sequence[dict[str, object]] = (), **variables: str
+    ) -> dict[str, str]:
+        """The command's environment: ours without settings of ours, and its home."""
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("IMGCLF_")}
+        if sabotage:
+            variables["PYTHONPATH"] = str(SABOTAGE)
+            variables["IMGCLF_TEST_SABOTAGE"] = json.dumps(list(sabotage))
+        home = {"IMGCLF_HOME": str(self.home), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+        return {**kept, **home, **self.settings, **variables}
+
+    def processes(self) -> list[psutil.Process]:
+        """Every process that has this home, or one below it, in its environment."""
+        found = []
+        for process in psutil.process_iter(["environ", "status"]):
+            home = (process.info["environ"] or {}).get("IMGCLF_HOME", "")
+            alive = process.info["status"] != psutil.STATUS_ZOMBIE
+            if alive and Path(home).is_relative_to(self.home):
+                found.append(process)
+        return found
+
+    def objects(self) -> dict[str, int]:
+        """Every object of the store and its size, as the store lists them."""
+        from resources.object_store import ObjectStore
+
+        store = ObjectStore(url=(self.home / "store").as_uri())
+        return {info.key: info.size for info in store.list("")}
+
+
+@pytest.fixture
+def imgclf(tmp_path: Path) -> Imgclf:
+    """``imgclf`` in a new home."""
+    return Imgclf(tmp_path / "home")
+
+
+@pytest.fixture
+def colours() -> Callable[..., Path]:
+    """``colours(folder, count, names=…)``: class folders of noisy images of one colour each.
+
+    A number for ``count``, or one for each name.
+    """
+
+    def write(folder: Path, count: int | dict[str, int], names: Sequence[str] = COLOURS) -> Path:
+        rng = np.random.default_rng(0)
+        for position, name in enumerate(names):
+            wanted = count[name] if isinstance(count, dict) else count
+            (folder / name).mkdir(parents=True)
+            for index in range(wanted):
+                pixels = rng.integers(0, 120, (24, 24, 3), dtype=np.uint8)
+                pixels[..., position % 3] += 120
+                Image.fromarray(pixels).save(folder / name / f"{index:03d}.png")
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def fast() -> dict[str, str]:
+    """Settings for a quick training; see ``FAST``."""
+    return dict(FAST)
