@@ -5,22 +5,26 @@ import torch
 
 from training.artefact import Task
 from training.data import Batches, LabelledImages
-from training.hardware import device
+from training.hardware import batch_workers, device
 from training.losses import loss_of
 
 _LOWEST_TEMPERATURE, _HIGHEST_TEMPERATURE = 0.05, 20.0
 _BATCH = 16
 
 
-@torch.inference_mode()
 def predict_logits(net: torch.nn.Module, split: LabelledImages) -> torch.Tensor:
-    """Logits of a whole split: float32 [n, classes]."""
+    """Logits of a whole split, in float32: [n, classes]."""
     place = device()
     net = net.eval().to(place, memory_format=torch.channels_last)
-    found = [
-        net(images.to(place).contiguous(memory_format=torch.channels_last)).float().cpu()
-        for images, _, _ in Batches(split, _BATCH)
-    ]
+    batches = Batches(split, _BATCH)
+
+    @torch.inference_mode()
+    def logits(number: int) -> torch.Tensor:
+        images, _ = batches.batch(number)
+        return net(images.to(place).contiguous(memory_format=torch.channels_last)).cpu()
+
+    with batch_workers(place) as pool:
+        found = list(pool.map(logits, range(len(batches))))
     net.cpu()
     return torch.cat(found)
 

@@ -1,7 +1,6 @@
 """The images of a job: decoded and resized once, then read from a file mapped into memory."""
 
 import hashlib
-import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -124,14 +123,14 @@ class DataSource:
 
 
 def squashed(image: np.ndarray, size: int) -> np.ndarray:
-    """``preprocessing.squash`` of one image: uint8 [h, w, 3] → uint8 [size, size, 3]."""
+    """``preprocessing.squash`` of one image, rounded: uint8 [h, w, 3] → uint8 [size, size, 3]."""
     import torch
 
     from training.preprocessing import squash
 
     with torch.inference_mode():
         square = squash(torch.from_numpy(image.copy())[None], size)[0]
-        return square.to(torch.uint8).permute(1, 2, 0).numpy()
+        return square.round().to(torch.uint8).permute(1, 2, 0).numpy()
 
 
 def _targets(rows: pa.Table, labels: tuple[str, ...], task: Task) -> np.ndarray:
@@ -221,15 +220,23 @@ class Batches:
 
     def __iter__(self) -> "Iterator[tuple[torch.Tensor, torch.Tensor, int]]":
         start = self._done % self._count
+        parts = self._parts()
+        for number in range(start, self._count):
+            self._done = number + 1
+            yield (*self._read(parts[number]), number)
+
+    def batch(self, number: int) -> "tuple[torch.Tensor, torch.Tensor]":
+        """Images and targets of batch ``number`` of the epoch; safe to call from many threads."""
+        return self._read(self._parts()[number])
+
+    def _parts(self) -> list[np.ndarray]:
+        """Positions of the images of each batch."""
         order = np.arange(len(self._split))
         if self._seed is not None:
             order = np.random.default_rng([self._seed, self._epoch]).permutation(order)
-        parts = np.array_split(order, self._count)
-        for number, part in itertools.islice(enumerate(parts), start, None):
-            self._done = number + 1
-            yield (*self._batch(part), number)
+        return np.array_split(order, self._count)
 
-    def _batch(self, part: np.ndarray) -> "tuple[torch.Tensor, torch.Tensor]":
+    def _read(self, part: np.ndarray) -> "tuple[torch.Tensor, torch.Tensor]":
         import torch
 
         ordered = np.sort(part)  # neighbours on disk are read together

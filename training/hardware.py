@@ -1,5 +1,7 @@
-"""What this machine computes on, and in which precision."""
+"""What this machine computes on, how it shares its cores, and in which precision."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from training.config import Hyperparameters
@@ -13,6 +15,27 @@ def device() -> "torch.device":
     import torch
 
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def yield_cores() -> None:
+    """Let threads that wait for each other sleep instead of spin. Call before PyTorch is loaded.
+
+    A laptop trains beside a web server and a browser. Spinning, two threads of PyTorch on two
+    busy cores took five times as long for an epoch as sleeping ones, and starved the rest.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def batch_workers(place: "torch.device") -> ThreadPoolExecutor:
+    """Threads that each put whole batches through a net: one a core, each computing alone; a
+    single one for a GPU."""
+    import joblib  # type: ignore[import-untyped]
+    import torch
+
+    cores = joblib.cpu_count()  # heeds a container's quota
+    if place.type != "cpu":
+        return ThreadPoolExecutor(1)
+    return ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,))
 
 
 def uses_bf16(parameters: Hyperparameters) -> bool:

@@ -19,6 +19,7 @@ from training.artefact import write_manifest as write_artefact_manifest
 from training.config import CODE_VERSION, Hyperparameters
 from training.container import Container
 from training.errors import PermanentFailure
+from training.hardware import yield_cores
 from training.pipes import open_pipes
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ EVIDENCE = "export_check.npz"
 EVIDENCE_IMAGES = 16
 """Real validation images the ONNX graph is checked against torch on."""
 
-_REPORT_SECONDS = 2.0
+_REPORT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Phases:
         self._pipes.log.info(text)
 
     def count(self, what: str, done: int, total: int) -> None:
-        """Progress of a long phase, every couple of seconds."""
+        """Progress of a long phase, every few seconds."""
         now = time.monotonic()
         if now - self._said >= _REPORT_SECONDS:
             self._said = now
@@ -113,6 +114,7 @@ class Phases:
 
 def main() -> None:
     """Run the job that the environment describes; a failure is left where SageMaker looks."""
+    yield_cores()
     with open_pipes() as pipes:
         container = Container.from_environment()
         try:
