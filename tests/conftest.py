@@ -1,11 +1,41 @@
-"""Fixtures for every folder of tests."""
+"""Fixtures for every folder of tests; and in CI, a skipped test is a failed one."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 LABELS = ("red", "green", "blue")
+
+
+def _skipped_in_ci(config: pytest.Config) -> list[pytest.TestReport | pytest.CollectReport]:
+    """The tests that CI, which has everything they need, has skipped.
+
+    With xdist only the controller has a terminal, and all the reports.
+    """
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if not os.environ.get("CI") or terminal is None or hasattr(config, "workerinput"):
+        return []
+    return list(terminal.stats.get("skipped", []))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a session in CI that skipped something: it did not test what it says."""
+    if _skipped_in_ci(session.config) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Name what was skipped in CI, and why."""
+    skipped = _skipped_in_ci(config)
+    if skipped:
+        terminalreporter.section("skipped in CI, which counts as failed", red=True)
+    for report in skipped:
+        reason = report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr
+        terminalreporter.line(f"{report.nodeid}: {reason}")
 
 
 @pytest.fixture(scope="session")

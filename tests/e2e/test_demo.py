@@ -1,0 +1,57 @@
+"""``imgclf demo``: the main job, as ``make demo`` runs it, and once more."""
+
+import re
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("heavy"), pytest.mark.timeout(900)]
+
+ASSETS = (
+    "raw_images",
+    "annotations",
+    "dataset",
+    "trained_model",
+    "evaluation_report",
+    "registered_package",
+    "staging_endpoint",
+    "release_approval",
+    "prod_endpoint",
+)
+
+
+def accuracy(answer: Any) -> float:
+    """Per cent right of the 20 % of 1,797 digits that were withheld, as the table has it."""
+    assert answer.code == 0, answer.said
+    found = re.search(r"accuracy on (\d+) withheld digits\D+([\d.]+)%", answer.words)
+    assert found, answer.said
+    assert int(found[1]) == pytest.approx(1797 * 0.2, abs=5)
+    return float(found[2])
+
+
+def test_the_demo_puts_a_good_model_into_production_and_repeats_nothing(imgclf: Any) -> None:
+    first = imgclf("demo", timeout=600)
+    assert accuracy(first) >= 97.0
+    untimed = [name for name in ASSETS if not re.search(rf"{name}\W+[\d.]+ s", first.words)]
+    assert not untimed, first.said
+    for step in ("imgclf status", "imgclf up", "imgclf ingest"):  # where to look next
+        assert step in first.words
+    assert not imgclf.processes()
+    assert not (imgclf.home / "imgclf.toml").exists()  # the demo has a home of its own in the home
+    imgclf.home /= "demo"
+    made = imgclf.objects()
+    assert sum(key.startswith("endpoints/prod/") for key in made) == 1
+    assert sum(key.endswith("/job.json") for key in made) == 2  # a training, an evaluation
+
+    imgclf.home = imgclf.home.parent
+    second = imgclf("demo", timeout=600)
+    assert accuracy(second) == accuracy(first)
+    assert "0 new, 1437 known" in second.words
+    assert not imgclf.processes()
+    imgclf.home /= "demo"
+    assert imgclf.objects() == made
+
+    status = imgclf("status")
+    assert status.code == 0, status.said
+    assert "nothing waits" in status.words
+    assert "by demo user" in status.words
