@@ -67,6 +67,11 @@ def usable_labels(rows: pa.Table, schema: LabelSchema) -> tuple[pa.Table, pa.Tab
     return judged.filter(pc.invert(bad)), judged.filter(bad)
 
 
+def schema_version(schema: LabelSchema) -> str:
+    """Changes with the schema, under which other labels may count."""
+    return fingerprint(schema.model_dump())
+
+
 def labels_version(usable: pa.Table, rejected: pa.Table) -> str:
     """Changes when a label that counts changes, or when what is rejected does."""
     current = current_labels(usable)

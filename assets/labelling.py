@@ -9,6 +9,7 @@ from assets.label_index import (
     index_snapshots,
     labels_table,
     labels_version,
+    schema_version,
     usable_labels,
 )
 from assets.line import OWNERS, Line
@@ -45,6 +46,7 @@ def annotations(
         data_version=dg.DataVersion(version),
         metadata={
             "content_version": version,
+            "schema_version": schema_version(line.labels),
             "labelled_images": labels.num_rows,
             "snapshots": rows.num_rows,
             "new": new,

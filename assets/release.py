@@ -133,7 +133,7 @@ def release_approval(
     _stop_on(version, package_objections(store, package, after_staging=True), "approved")
     if package.approval_status == "Rejected":
         _stop_on(version, approval_objections(package), "approved")
-    if package.approval_status != "Approved":
+    if package.approval_status != "Approved" or not package.approver:
         package = registry.set_approval(
             version, "Approved", by=config.approved_by, reason=config.reason, digest=config.digest
         )

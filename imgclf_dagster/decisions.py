@@ -1,6 +1,7 @@
 """A person's decisions about a package: approve, reject, roll back. They begin in the registry,
 which is the source of truth, and reach the graph by its assets, whoever decided and wherever."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from resources.endpoint_host import LocalEndpointHost
@@ -60,20 +61,41 @@ def previous_deployment(
     )
 
 
-def undeployed_approval(endpoints: LocalEndpointHost, package: ModelPackage) -> bool:
-    """Whether ``package`` is approved and was not rolled out since."""
-    if package.approval_status != "Approved" or package.approval_changed_at is None:
-        return False
-    return not any(
-        record.digest == package.digest and record.created_at >= package.approval_changed_at
-        for record in endpoints.history("prod")
-    )
+def undeployed_approvals(
+    endpoints: LocalEndpointHost, registry: MlflowRegistry
+) -> list[ModelPackage]:
+    """The approved packages that production has not followed yet, the latest decision first.
+
+    An approval from before the present deployment was overtaken by it: rolling it out would put
+    an older decision in the place of a newer one.
+    """
+    serving = endpoints.current("prod")
+    waiting = [
+        package
+        for package in registry.list()
+        if package.approval_status == "Approved"
+        and (
+            serving is None
+            or (serving.digest != package.digest and decided_at(package) > serving.created_at)
+        )
+    ]
+    return sorted(waiting, key=decided_at, reverse=True)
+
+
+def decided_at(package: ModelPackage) -> datetime:
+    """When the registry's status was decided; a status that was set by hand in MLflow carries no
+    time, and counts from the registration."""
+    moment = package.approval_changed_at or package.created_at
+    return moment or datetime.min.replace(tzinfo=UTC)
 
 
 def promotion_config(package: ModelPackage) -> dict[str, Any]:
-    """Run config of ``release_approval``: the approval as the registry holds it."""
+    """Run config of ``release_approval``: the approval as the registry holds it.
+
+    Without an approver it is refused there: nobody's approval is none.
+    """
     approval = {
-        "approved_by": package.approver or "unknown",
+        "approved_by": package.approver,
         "reason": package.approval_reason or "approved in the registry",
         "digest": package.digest,
     }

@@ -7,30 +7,22 @@ from typing import Any
 from uuid import uuid4
 
 import dagster as dg
-import psutil
 from filelock import FileLock, Timeout
 
 from assets.evaluation_records import newest_evaluation
 from assets.line import MODEL_VERSIONS, latest_metadata
 from assets.verdicts import STAGING_CHECKS, objections
-from imgclf_dagster.decisions import promotion_config, undeployed_approval, undone_rejection
+from imgclf_dagster.decisions import promotion_config, undeployed_approvals, undone_rejection
 from imgclf_dagster.definitions import build_definitions
 from imgclf_dagster.home import prepare_home
 from imgclf_dagster.jobs import LINE, PROMOTION, RELEASE_CANDIDATE
+from imgclf_dagster.orphans import process_tag, reap_orphaned_runs
 from imgclf_dagster.progress import Narrator, narrated
 from imgclf_dagster.settings import Settings
 from resources.endpoint_host import LocalEndpointHost, running_host
 from resources.model_registry import MlflowRegistry
 from resources.object_store import ObjectStore
 
-PROCESS_TAG = "imgclf/process"
-"""Which process executes a run, so that the next one can tell a killed run from a running one."""
-
-ACTIVE = (
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.NOT_STARTED,
-)
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -91,10 +83,11 @@ class LineRunner:
     def settle_decisions(self) -> list[RunOutcome]:
         """Carry out what the registry decided and no run has: promotions, then rollbacks."""
         outcomes = []
-        for package in self.registry.list()[::-1]:
-            if undeployed_approval(self.endpoints, package):
-                config = promotion_config(package)
-                outcomes.append(self.execute(PROMOTION, package.model_version, config))
+        for package in undeployed_approvals(self.endpoints, self.registry):
+            config = promotion_config(package)
+            outcomes.append(self.execute(PROMOTION, package.model_version, config))
+            if outcomes[-1].success:
+                break  # it overtakes the approvals before it
         rollback = undone_rejection(self.endpoints, self.registry)
         if rollback is not None:
             version, config = rollback
@@ -112,7 +105,6 @@ class LineRunner:
     ) -> RunOutcome:
         """Execute one job, telling the narrator as it goes."""
         outcome = RunOutcome(run_id=str(uuid4()), success=False)
-        process = psutil.Process()
         with narrated(self.instance, outcome, self._narrator):
             result = self._repository.get_job(job_name).execute_in_process(
                 instance=self.instance,
@@ -120,7 +112,7 @@ class LineRunner:
                 run_config={**(config or {}), **QUIET},
                 asset_selection=assets,
                 run_id=outcome.run_id,
-                tags={PROCESS_TAG: f"{process.pid}:{process.create_time()}"},
+                tags=process_tag(),
                 raise_on_error=False,
             )
         outcome.success = result.success
@@ -152,25 +144,3 @@ def line_runner(
             log_file = settings.logs_dir / "endpoint-host.log"
             stack.enter_context(running_host(runner.endpoints, log_file=log_file))
         yield runner
-
-
-def reap_orphaned_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Fail the runs whose process is gone (killed, power cut); return their ids.
-
-    Left as *started*, they would block every automation condition for ever.
-    """
-    reaped = []
-    for run in instance.get_runs(dg.RunsFilter(statuses=list(ACTIVE))):
-        executor = run.tags.get(PROCESS_TAG)
-        if executor and not _alive(executor):
-            instance.report_run_failed(run, f"its process {executor.split(':')[0]} is gone")
-            reaped.append(run.run_id)
-    return reaped
-
-
-def _alive(executor: str) -> bool:
-    pid, created = executor.split(":")
-    try:
-        return abs(psutil.Process(int(pid)).create_time() - float(created)) < 1
-    except psutil.NoSuchProcess:
-        return False

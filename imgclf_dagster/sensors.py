@@ -1,13 +1,16 @@
 """Sensors: the outside world only. Inside the graph, automation conditions decide."""
 
+import time
 from typing import Any
 
 import dagster as dg
 
 from assets.image_index import RAW, diff_listing, images_table
-from assets.label_index import labels_table, new_snapshots
-from assets.line import fingerprint, latest_metadata
-from imgclf_dagster.decisions import promotion_config, undone_rejection
+from assets.label_index import labels_table, new_snapshots, schema_version
+from assets.line import Line, fingerprint, latest_metadata
+from imgclf_dagster.decisions import decided_at, promotion_config, undone_rejection
+from imgclf_dagster.jobs import LINE
+from imgclf_dagster.orphans import reap_orphaned_runs
 from resources.endpoint_host import LocalEndpointHost
 from resources.model_registry import MlflowRegistry, ModelPackage
 from resources.object_store import ObjectStore
@@ -17,36 +20,71 @@ RUNNING = dg.DefaultSensorStatus.RUNNING
 INTERVAL_S = 5
 """A laptop's sensors look every few seconds: a look costs one listing."""
 
+ARRIVAL_TAG = "imgclf/arrival"
+"""Names what a run was asked to look at, so that its failures can be counted."""
+
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+RETRY_S = 60.0
+RETRY_MAX_S = 3600.0
+
+Tick = dg.SensorResult | dg.SkipReason
+
 
 @dg.sensor(target="raw_images", minimum_interval_seconds=INTERVAL_S, default_status=RUNNING)
-def raw_images_arrival_sensor(
-    context: dg.SensorEvaluationContext, store: ObjectStore
-) -> dg.SensorResult | dg.SkipReason:
+def raw_images_arrival_sensor(context: dg.SensorEvaluationContext, store: ObjectStore) -> Tick:
     """Ask for ``raw_images`` when ``raw/`` holds what the image table does not.
 
     The table is the cursor: what it knows was indexed, so nothing is missed by a restart, an
     upload within the same second, a rewritten or a deleted object.
     """
+    reap_orphaned_runs(context.instance)  # a killed `imgclf run` would block us, and the conditions
     store.require()
-    known = images_table(store).read(["key", "etag", "status"])
+    table = images_table(store)
+    known = table.read(["key", "etag", "status"])
     diff = diff_listing(store.list_table(RAW), known)
     if not diff:
         return dg.SkipReason(f"nothing new among {known.num_rows} known objects")
-    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"raw-{diff.token}")])
+    # With the table's version: an object that went and came back is the same, and new again.
+    return _ask(context.instance, "raw_images", fingerprint([diff.token, table.version()]))
 
 
 @dg.sensor(target="annotations", minimum_interval_seconds=INTERVAL_S, default_status=RUNNING)
 def annotations_change_sensor(
-    context: dg.SensorEvaluationContext, store: ObjectStore
-) -> dg.SensorResult | dg.SkipReason:
-    """Ask for ``annotations`` when there are snapshots that the label table has not got."""
+    context: dg.SensorEvaluationContext, store: ObjectStore, line: dg.ResourceParam[Line]
+) -> Tick:
+    """Ask for ``annotations`` when there are snapshots that the label table has not got, or when
+    the label schema is another than it was made under."""
     store.require()
     fresh = new_snapshots(store, labels_table(store))
-    if not fresh:
+    schema = schema_version(line.labels)
+    made_under = latest_metadata(context.instance, "annotations").get("schema_version", schema)
+    if not fresh and made_under == schema:
         return dg.SkipReason("no new annotation snapshots")
-    return dg.SensorResult(
-        run_requests=[dg.RunRequest(run_key=f"annotations-{fingerprint(fresh)}")]
+    return _ask(context.instance, "annotations", fingerprint([fresh, made_under, schema]))
+
+
+def _ask(instance: dg.DagsterInstance, asset: str, token: str) -> Tick:
+    """One run for what ``token`` names: not while one is under way, which may be at it already,
+    and after a failure again, ever more seldom. (Dagster takes a run key once, failed or not.)"""
+    for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
+        if run.job_name == LINE or dg.AssetKey(asset) in (run.asset_selection or ()):
+            return dg.SkipReason(f"run {run.run_id} is under way")
+    failures = instance.get_run_records(
+        dg.RunsFilter(tags={ARRIVAL_TAG: token}, statuses=[dg.DagsterRunStatus.FAILURE])
     )
+    if failures:
+        pause = min(RETRY_S * 2 ** (len(failures) - 1), RETRY_MAX_S)
+        wait = max(record.end_time or 0.0 for record in failures) + pause - time.time()
+        if wait > 0:
+            return dg.SkipReason(f"failed {len(failures)} times; again in {wait:.0f} s")
+    request = dg.RunRequest(run_key=f"{asset}-{token}-{len(failures)}", tags={ARRIVAL_TAG: token})
+    return dg.SensorResult(run_requests=[request])
 
 
 @dg.sensor(
@@ -64,12 +102,17 @@ def registry_approval_sensor(
     Approved: ``release_approval`` is asked for, with approver, reason and digest. Rejected while
     in production: the version before it is rolled out again.
     """
-    packages = registry.list()
-    requests = [
-        _approval_request(package)
-        for package in packages
-        if package.approval_status == "Approved" and not _is_recorded(context.instance, package)
-    ]
+    requests = []
+    for package in sorted(registry.list(), key=decided_at):
+        if package.approval_status != "Approved" or _is_recorded(context.instance, package):
+            continue
+        if package.approver:
+            requests.append(_approval_request(package))
+        else:
+            context.log.warning(
+                f"{package.model_version} is approved by nobody, so it is not released: set the "
+                f"tag approver in the registry, or run imgclf approve {package.model_version}"
+            )
     rollback = undone_rejection(endpoints, registry)
     if rollback is not None:
         requests.append(_rollback_request(*rollback, deployment=endpoints.current("prod")))
