@@ -21,6 +21,9 @@ INFO = 20
 _WRAPPERS = {"DagsterExecutionStepExecutionError", "DagsterResourceFunctionError"}
 """What Dagster puts around the error of an asset or resource."""
 
+_NOT_REACHED = "Dependencies for step "
+"""How Dagster begins to say, of every step after a failed one, that it is not executed."""
+
 _OURS = ("assets.", "imgclf_dagster.", "labelling.", "resources.", "serving.", "training.")
 """Errors of these packages are written for the person who reads them."""
 
@@ -119,7 +122,7 @@ def _tell(entry: dg.EventLogEntry, outcome: "RunOutcome", narrator: Narrator) ->
     event = entry.dagster_event
     if event is None:
         level = int(entry.level)
-        if level >= INFO and step:
+        if level >= INFO and step and not entry.user_message.startswith(_NOT_REACHED):
             narrator.said(step, entry.user_message, level=level)
         return
     match event.event_type:
@@ -142,7 +145,7 @@ def _tell(entry: dg.EventLogEntry, outcome: "RunOutcome", narrator: Narrator) ->
         case DagsterEventType.STEP_FAILURE:
             reason = _failure_reason(event)
             if not _is_check(step) or not outcome.failures:
-                outcome.failures[step] = reason
+                outcome.failures[step] = reason.partition("\n\n")[0]  # what follows is detail
             narrator.failed(step, reason)
         case _:
             pass

@@ -139,13 +139,11 @@ class Attempt:
                 f"{self._spec.module} not use training.pipes.open_pipes()?"
             )
         self._folder.forget_launch()
-        stack = "".join(exception["stack"]) if exception else ""
-        raise JobFailed(
-            f"job {self._spec.name} failed: {reason}\n{stack}\n"
-            f"The end of its log:\n{self._folder.tail()}",
-            metadata=self._links(),
-            allow_retries=not permanent,
-        )
+        text = f"job {self._spec.name} failed: {reason}"
+        if not permanent:  # whose message says all; a blank line parts a message from its detail
+            stack = "".join(exception["stack"]) if exception else ""
+            text += f"\n\n{stack}\nThe end of its log:\n{self._folder.tail()}"
+        raise JobFailed(text, metadata=self._links(), allow_retries=not permanent)
 
     def store_outputs(self) -> None:
         """Put the outputs into the store and, last, the record that says the job is done."""
