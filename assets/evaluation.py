@@ -91,7 +91,7 @@ def evaluation_report(
             "test_images": report["n_test"],
             **{name: report[name] for name in HEADLINES},
             "champion": champion.model_version if champion else "none",
-            "per_class": dg.MetadataValue.md(per_class_table(report)),
+            "scores_by_class": dg.MetadataValue.md(per_class_table(report)),
             "mlflow_run": run,
             **{
                 name.removesuffix(".png"): picture(
