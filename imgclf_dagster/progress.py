@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -88,17 +89,18 @@ def _is_check(step: str) -> bool:
 def narrated(
     instance: dg.DagsterInstance, outcome: "RunOutcome", narrator: Narrator
 ) -> Iterator[None]:
-    """Follow the run of ``outcome`` while the block executes it; fill ``outcome`` in."""
+    """Follow the run of ``outcome`` while the block executes it; fill ``outcome`` in.
+
+    What goes wrong in following is raised after the block, unless that raises itself.
+    """
     done = threading.Event()
-    follower = threading.Thread(
-        target=_follow, args=(instance, outcome, narrator, done), name="narrator", daemon=True
-    )
-    follower.start()
-    try:
-        yield
-    finally:
-        done.set()
-        follower.join()
+    with ThreadPoolExecutor(1, thread_name_prefix="narrator") as pool:
+        told = pool.submit(_follow, instance, outcome, narrator, done)
+        try:
+            yield
+        finally:
+            done.set()
+        told.result()
 
 
 def _follow(
