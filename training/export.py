@@ -1,11 +1,9 @@
 """The net as an ONNX graph from pixels to probabilities, and the proof that it is the same net."""
 
-import io
 import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -86,21 +84,3 @@ def probabilities_of(serving: ServingNet, images: Sequence[np.ndarray]) -> np.nd
     """What torch answers to ``images`` (each uint8 [height, width, 3]): float32 [n, classes]."""
     answers = [serving(torch.from_numpy(image.copy())[None])[0] for image in images]
     return torch.stack(answers).numpy()
-
-
-def write_evidence(path: Path, images: Sequence[np.ndarray], probabilities: np.ndarray) -> None:
-    """Keep real images and torch's answers, for whoever wants to check the graph again.
-
-    Args:
-        images: each uint8 [height, width, 3], sizes may differ.
-        probabilities: float32 [len(images), classes].
-    """
-    named = {f"image_{index:04d}": image for index, image in enumerate(images)}
-    np.savez_compressed(path, probabilities=probabilities, **named)  # type: ignore[arg-type]
-
-
-def read_evidence(source: Path | BinaryIO | io.BytesIO) -> tuple[list[np.ndarray], np.ndarray]:
-    """The inverse of ``write_evidence``: images and probabilities."""
-    with np.load(source, allow_pickle=False) as stored:
-        names = sorted(name for name in stored.files if name.startswith("image_"))
-        return [stored[name] for name in names], stored["probabilities"]

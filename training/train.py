@@ -19,6 +19,7 @@ from training.artefact import write_manifest as write_artefact_manifest
 from training.config import CODE_VERSION, Hyperparameters
 from training.container import Container
 from training.errors import PermanentFailure
+from training.evidence import write_evidence
 from training.hardware import yield_cores
 from training.pipes import open_pipes
 
@@ -268,7 +269,7 @@ def _export(
     )
     images = source.originals("val", EVIDENCE_IMAGES, size)
     expected = export.probabilities_of(serving, images)
-    export.write_evidence(container.output_dir / EVIDENCE, images, expected)
+    write_evidence(container.output_dir / EVIDENCE, images, expected)
     answered = OnnxPredictor(folder).predict_images(images)
     return manifest, float(np.abs(answered - expected).max())
 

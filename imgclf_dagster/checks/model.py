@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from assets.gates import evaluate_gates
 
+from assets.gates import evaluate_gates
 from assets.line import Line, latest_metadata
 from imgclf_dagster.checks.result import judge, nothing_to_judge
 from resources.compute import LocalCompute
@@ -61,9 +61,9 @@ def export_difference(store: ObjectStore, model_key: str, evidence: bytes) -> tu
         (difference, number of images).
     """
     import numpy as np
-    from training.export import read_evidence
 
     from training.artefact import unpack
+    from training.evidence import read_evidence
     from training.predictor import OnnxPredictor
 
     images, expected = read_evidence(io.BytesIO(evidence))
