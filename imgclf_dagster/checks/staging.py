@@ -4,13 +4,16 @@ import io
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from assets.dataset_build import DATASETS, read_dataset_manifest
 from assets.evaluation_records import newest_evaluation
 from assets.line import MODEL_VERSIONS, Line
 from imgclf_dagster.checks.result import judge
@@ -51,13 +54,13 @@ def staging_serves_digest(
     package = registry.get(version)
     problems, agreed, sent = [], 0, 0
     try:
-        for row in _probes(store, version):
-            answer = endpoints.invoke("staging", store.get(row["raw_key"]), ANY_IMAGE)
+        for probe in _probes(store, version):
+            answer = endpoints.invoke("staging", probe.image, ANY_IMAGE)
             sent += 1
             if answer["digest"] != package.digest:
                 problems.append(f"answered by digest {str(answer['digest'])[:12]}")
                 break
-            agreed += _same_labels(answer, row["predicted"])
+            agreed += _same_labels(answer, probe.predicted)
     except (HostUnavailable, InvocationFailed) as error:
         problems.append(str(error))
     if agreed < sent and not problems:
@@ -90,10 +93,9 @@ def staging_latency_within_budget(
     latencies: list[float] = []
     problem = ""
     try:
-        for row in _probes(store, version):
-            body = store.get(row["raw_key"])
+        for probe in _probes(store, version):
             begun = time.perf_counter()
-            endpoints.invoke("staging", body, ANY_IMAGE)
+            endpoints.invoke("staging", probe.image, ANY_IMAGE)
             latencies.append((time.perf_counter() - begun) * 1000)
     except (HostUnavailable, InvocationFailed) as error:
         problem = str(error)
@@ -110,16 +112,30 @@ def staging_latency_within_budget(
     )
 
 
-def _probes(store: ObjectStore, version: str) -> list[dict[str, Any]]:
-    """Test images of the model's evaluation, with the labels predicted there."""
+@dataclass(frozen=True)
+class Probe:
+    """A test image (the bytes of its file) with the labels that the evaluation predicted."""
+
+    image: bytes
+    predicted: list[str]
+
+
+def _probes(store: ObjectStore, version: str) -> Iterator[Probe]:
+    """Test images of the model's evaluation, out of the data set: those under ``raw/`` may go."""
     evaluation = newest_evaluation(store, version)
     if evaluation is None:
-        return []
+        return
     data = store.get(f"models/{evaluation['job']}/processing/predictions.parquet")
-    table = pq.read_table(io.BytesIO(data))
-    test = table.filter(pc.equal(table["split"], "test")).slice(0, PROBES)
-    rows: list[dict[str, Any]] = test.select(["raw_key", "predicted"]).to_pylist()
-    return rows
+    table = pq.read_table(io.BytesIO(data), columns=["sha256", "split", "predicted"])
+    test = table.filter(pc.equal(table["split"], "test")).slice(0, PROBES).to_pylist()
+    manifest = read_dataset_manifest(store, evaluation["dataset_version"])
+    wanted = pc.is_in(manifest["sha256"], value_set=pa.array([row["sha256"] for row in test]))
+    places = {row["sha256"]: row for row in manifest.filter(wanted).to_pylist()}
+    for row in test:
+        place = places[row["sha256"]]
+        shard = f"{DATASETS}{place['shard']}"
+        image = store.get_range(shard, place["offset"], place["length"])
+        yield Probe(image, row["predicted"])
 
 
 def _same_labels(answer: Mapping[str, Any], predicted: list[str]) -> bool:

@@ -36,6 +36,7 @@ from resources.compute import LocalCompute
 from resources.endpoint_host import LocalEndpointHost
 from resources.model_registry import MlflowRegistry, ModelPackage
 from resources.object_store import ObjectStore
+from serving.deployments import DeploymentRecord, record_key
 
 COLOURS = {"red": (200, 60, 60), "green": (60, 200, 60), "blue": (60, 60, 200)}
 MORNING = datetime(2026, 1, 5, 8, tzinfo=UTC)
@@ -404,3 +405,38 @@ def pattern_fixture() -> Callable[[int], np.ndarray]:
 def empty_world() -> Callable[..., World]:
     """``empty_world(home, **settings)``: another world."""
     return make_world
+
+
+def in_production(shop: Shop, package: ModelPackage) -> DeploymentRecord:
+    """A deployment as the endpoint host's port records it."""
+    former = shop.endpoints.current("prod")
+    moment = max(datetime.now(UTC), package.approval_changed_at or MORNING) + timedelta(
+        milliseconds=1
+    )
+    if former is not None:
+        moment = max(moment, former.created_at + timedelta(milliseconds=1))
+    record = DeploymentRecord.at(
+        round(moment.timestamp() * 1000),
+        stage="prod",
+        model_version=package.model_version,
+        digest=package.digest,
+        model_key=package.model_key,
+        deployed_by=package.approver,
+        reason=package.approval_reason,
+    )
+    shop.store.put(record_key(record), record.model_dump_json().encode())
+    return record
+
+
+@pytest.fixture
+def deployed() -> Callable[[Shop, ModelPackage], DeploymentRecord]:
+    """``deployed(shop, package)``: production serves it, as far as the records go."""
+    return in_production
+
+
+@pytest.fixture(scope="session")
+def open_shop(
+    empty_registry: Path, publish_model: Callable[..., tuple[str, str]]
+) -> Callable[..., Shop]:
+    """``open_shop(home, **settings)``: a shop that outlives a test."""
+    return lambda home, **overrides: make_shop(home, empty_registry, publish_model, **overrides)

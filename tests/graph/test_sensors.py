@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +13,6 @@ from imgclf_dagster import sensors
 from imgclf_dagster.jobs import LINE
 from imgclf_dagster.orphans import PROCESS_TAG, process_tag
 from resources.object_store import StoreMissing
-from serving.deployments import DeploymentRecord, record_key
 
 pytestmark = pytest.mark.graph
 
@@ -166,10 +164,12 @@ def test_an_approval_by_nobody_waits_for_a_name(shop: Any) -> None:
     assert request.run_config["ops"]["release_approval"]["config"]["approved_by"] == "dan"
 
 
-def test_a_rejection_in_production_asks_for_the_version_before(shop: Any) -> None:
+def test_a_rejection_in_production_asks_for_the_version_before(
+    shop: Any, deployed: Callable[..., Any]
+) -> None:
     packages = [shop.candidate(f"train-{number}") for number in (1, 2, 3)]
     for package in packages:
-        in_production(shop, shop.approve(package))
+        deployed(shop, shop.approve(package))
         done = shop.run(
             "release_approval",
             partition=package.model_version,
@@ -193,22 +193,3 @@ def test_a_rejection_in_production_asks_for_the_version_before(shop: Any) -> Non
 def approval(package: Any) -> dict[str, Any]:
     given = {"approved_by": "ann", "reason": "good", "digest": package.digest}
     return {"ops": {"release_approval": {"config": given}}}
-
-
-def in_production(shop: Any, package: Any) -> DeploymentRecord:
-    """A deployment as the endpoint host's port records it."""
-    former = shop.endpoints.current("prod")
-    moment = max(datetime.now(UTC), package.approval_changed_at) + timedelta(milliseconds=1)
-    if former is not None:
-        moment = max(moment, former.created_at + timedelta(milliseconds=1))
-    record = DeploymentRecord.at(
-        round(moment.timestamp() * 1000),
-        stage="prod",
-        model_version=package.model_version,
-        digest=package.digest,
-        model_key=package.model_key,
-        deployed_by=package.approver,
-        reason=package.approval_reason,
-    )
-    shop.store.put(record_key(record), record.model_dump_json().encode())
-    return record

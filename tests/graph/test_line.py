@@ -1,0 +1,327 @@
+"""The whole line once, with a real training job, a real evaluation and a real endpoint host.
+
+The tests of this module follow one model on its way, so they run in the order they stand in.
+"""
+
+import io
+import json
+import tarfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from assets.verdicts import MODEL_CHECKS, STAGING_CHECKS
+from resources.endpoint_host import running_host
+from training.evidence import read_evidence, write_evidence
+
+pytestmark = pytest.mark.graph
+
+LINE = ("raw_images", "annotations", "dataset", "trained_model", "evaluation_report")
+RECIPE = {
+    "recipe": "scratch",
+    "image_size": 16,
+    "epochs": 6,
+    "batch_size": 8,
+    "learning_rate": 0.01,
+    "augmentation": "none",
+}
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory, open_shop: Callable[..., Any]) -> Any:
+    """A home in which the line ran from 60 pictures to an evaluated candidate."""
+    home = tmp_path_factory.mktemp("line") / "home"
+    gates = {"max_calibration_error": 0.5, "max_staging_latency_ms": 5000.0}
+    split = {"train": 0.6, "val": 0.2, "test": 0.2}
+    shop = open_shop(home, training=RECIPE, gates=gates, split=split)
+    shop.add_classes(20)
+    shop.outcome = shop.run(*LINE)
+    assert shop.outcome.success, shop.outcome.why
+    shop.version = shop.outcome.metadata("trained_model")["model_version"]
+    return shop
+
+
+@pytest.fixture(scope="module")
+def hosted(line: Any) -> Iterator[Any]:
+    """The same, with an endpoint host."""
+    with running_host(line.endpoints, log_file=line.home / "host.log"):
+        yield line
+
+
+def verdict(line: Any, check: str) -> Any:
+    return line.verdict(f"trained_model/{line.version}", check)
+
+
+def tampered(line: Any, key: str, change: Callable[[bytes], bytes]) -> Callable[[], None]:
+    """Change an object; returns what puts it back."""
+    before = line.store.get(key)
+    line.tamper(key, change(before))
+    return lambda: line.tamper(key, before)
+
+
+def test_pictures_become_an_evaluated_candidate(line: Any) -> None:
+    done = line.outcome
+    assert set(done.materialized) == set(LINE)
+    assert all(done.checks.values()), done.checks
+    trained, evaluated = done.metadata("trained_model"), done.metadata("evaluation_report")
+    assert trained["digest"] == evaluated["digest"] == done.version("trained_model")
+    assert trained["dataset_version"] == done.version("dataset")
+    assert evaluated["accuracy"] > 0.8
+    assert evaluated["champion"] == "none"
+    for name in ("confusion_matrix", "mistakes", "per_class", "reliability"):
+        assert "(data:image/" in evaluated[name]
+    assert "| red |" in evaluated["scores_by_class"]
+    assert line.instance.get_dynamic_partitions("model_version") == [line.version]
+    for check in MODEL_CHECKS:
+        assert verdict(line, check).passed
+        assert verdict(line, check).digest == trained["digest"]
+
+
+def test_the_same_again_computes_nothing(line: Any) -> None:
+    again = line.run(*LINE)
+    assert again.metadata("trained_model")["reused"] is True
+    assert again.metadata("evaluation_report")["reused"] is True
+    for asset in LINE:
+        assert again.version(asset) == line.outcome.version(asset)
+
+
+def test_a_wrong_configuration_is_refused_before_anything_starts(line: Any) -> None:
+    for wrong, told in (
+        ({"dataset_version": "0" * 16}, "there is no data set version '0000000000000000'"),
+        ({"epochs": 0}, "epochs"),
+    ):
+        refused = line.run("trained_model", config={"ops": {"trained_model": {"config": wrong}}})
+        assert not refused.success
+        assert told in refused.why
+
+
+def test_a_net_that_answers_unlike_in_training_stops_the_run(line: Any) -> None:
+    key = f"models/{line.version}/output/output.tar.gz"
+    restore = tampered(line, key, other_probabilities)
+    done = line.run("trained_model", "evaluation_report")
+    assert not done.success
+    assert done.checks == {"export_matches_training": False}
+    assert done.materialized == ["trained_model"]
+    assert verdict(line, "export_matches_training").blocks
+    assert "largest difference" in verdict(line, "export_matches_training").reason
+    restore()
+    assert line.check("trained_model", "export_matches_training").success
+    assert not verdict(line, "export_matches_training").blocks
+
+
+def other_probabilities(archive: bytes) -> bytes:
+    """The training job's evidence, as if torch had answered otherwise."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        files = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+    images, probabilities = read_evidence(io.BytesIO(files["export_check.npz"]))
+    sink = io.BytesIO()
+    write_evidence(sink, images, np.roll(probabilities, 1, axis=1))  # type: ignore[arg-type]
+    files["export_check.npz"] = sink.getvalue()
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return packed.getvalue()
+
+
+def no_better_than_guessing(report: dict[str, Any]) -> None:
+    report["accuracy"] = report["majority_baseline_accuracy"]
+
+
+def surer_than_right(report: dict[str, Any]) -> None:
+    report["calibration_error"], report["calibration_chance"] = 0.9, 0.1
+
+
+def worse_at_blue(report: dict[str, Any]) -> None:
+    scores = {
+        name: report[name]
+        for name in (
+            "accuracy",
+            "macro_f1",
+            "log_loss",
+            "calibration_error",
+            "calibration_chance",
+            "confusion_matrix",
+        )
+    }
+    report["champion"] = {
+        **scores,
+        "per_class": {label: {**row, "recall": 1.0} for label, row in report["per_class"].items()},
+        "model_version": "train-champion",
+        "digest": "c" * 64,
+    }
+    report["per_class"]["blue"]["recall"] = 0.2
+    report["mcnemar_p"] = 0.01
+    report["paired"] = {
+        label: {"only_candidate": 0, "only_champion": 8 * (label == "blue")}
+        for label in report["labels"]
+    }
+
+
+@pytest.mark.parametrize(
+    ("gate", "spoil", "told"),
+    [
+        ("beats_champion", no_better_than_guessing, "commonest labels"),
+        ("calibration_within_bound", surer_than_right, "calibration error 0.9"),
+        ("no_slice_regression", worse_at_blue, "blue 0.800"),
+    ],
+)
+def test_a_gate_that_is_missed_keeps_the_candidate_out(
+    line: Any, gate: str, spoil: Callable[[dict[str, Any]], None], told: str
+) -> None:
+    def change(data: bytes) -> bytes:
+        report = json.loads(data)
+        spoil(report)
+        return json.dumps(report).encode()
+
+    job = line.outcome.metadata("evaluation_report")["job"]
+    restore = tampered(line, f"models/{job}/processing/report.json", change)
+    assert line.check("evaluation_report", gate).checks == {gate: False}
+    assert verdict(line, gate).blocks
+    assert told in verdict(line, gate).reason
+    refused = line.run("registered_package", "staging_endpoint", partition=line.version)
+    assert refused.materialized == []
+    assert f"{gate} failed" in refused.why
+    restore()
+    line.check("evaluation_report", gate)
+    assert not verdict(line, gate).blocks
+
+
+def test_a_candidate_that_missed_a_gate_gets_no_partition(
+    line: Any, open_shop: Callable[..., Any]
+) -> None:
+    strict = line.with_settings(gates={"max_calibration_error": 0.0})
+    strict.instance = type(line.instance).ephemeral()
+    job = line.outcome.metadata("evaluation_report")["job"]
+    restore = tampered(
+        line,
+        f"models/{job}/processing/report.json",
+        lambda data: json.dumps({**json.loads(data), "accuracy": 0.0}).encode(),
+    )
+    done = strict.run("dataset", "trained_model", "evaluation_report")
+    restore()
+    assert done.checks["beats_champion"] is False
+    assert strict.instance.get_dynamic_partitions("model_version") == []
+    line.check("evaluation_report", "beats_champion")
+
+
+def test_without_a_host_it_is_registered_and_staging_says_what_is_missing(line: Any) -> None:
+    done = line.run("registered_package", "staging_endpoint", partition=line.version)
+    assert done.materialized == ["registered_package"]
+    assert "imgclf up" in done.why
+    assert line.store.list("endpoints/staging") == []
+    for check in STAGING_CHECKS:
+        assert line.check("staging_endpoint", check, partition=line.version).checks == {
+            check: False
+        }
+        assert "no endpoint host answers" in verdict(line, check).reason
+
+
+def test_a_candidate_is_registered_and_staged(hosted: Any) -> None:
+    done = hosted.run("registered_package", "staging_endpoint", partition=hosted.version)
+    assert done.success, done.why
+    assert done.checks == dict.fromkeys(STAGING_CHECKS, True)
+    package = hosted.registry.get(hosted.version)
+    assert package.approval_status == "PendingManualApproval"
+    assert package.digest == hosted.outcome.version("trained_model")
+    assert hosted.endpoints.describe("staging").digest == package.digest
+    assert hosted.endpoints.current("prod") is None
+
+
+def test_staging_is_checked_though_the_pictures_were_deleted(hosted: Any) -> None:
+    raw = hosted.settings.store_dir / "raw"
+    raw.rename(hosted.home / "raw elsewhere")
+    done = hosted.check("staging_endpoint", "staging_serves_digest", partition=hosted.version)
+    (hosted.home / "raw elsewhere").rename(raw)
+    assert done.checks == {"staging_serves_digest": True}
+
+
+def test_staging_that_labels_unlike_the_evaluation_is_found(hosted: Any) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def turned(data: bytes) -> bytes:
+        table = pq.read_table(io.BytesIO(data))
+        position = table.schema.get_field_index("predicted")
+        other = [["blue" if row == ["red"] else "red"] for row in table["predicted"].to_pylist()]
+        column = pa.array(other, table.schema.field("predicted").type)
+        sink = io.BytesIO()
+        pq.write_table(table.set_column(position, table.schema.field(position), column), sink)
+        return sink.getvalue()
+
+    job = hosted.outcome.metadata("evaluation_report")["job"]
+    restore = tampered(hosted, f"models/{job}/processing/predictions.parquet", turned)
+    done = hosted.check("staging_endpoint", "staging_serves_digest", partition=hosted.version)
+    restore()
+    assert done.checks == {"staging_serves_digest": False}
+    assert "labelled unlike in the evaluation" in verdict(hosted, "staging_serves_digest").reason
+
+
+def test_staging_that_serves_another_model_is_found(hosted: Any) -> None:
+    other = hosted.candidate("train-other", sharpness=3.0)
+    given = {"deployed_by": "ann", "reason": "test", "model_version": other.model_version}
+    hosted.endpoints.deploy(
+        stage="staging", digest=other.digest, model_key=other.model_key, **given
+    )
+    done = hosted.check("staging_endpoint", "staging_serves_digest", partition=hosted.version)
+    assert done.checks == {"staging_serves_digest": False}
+    found = verdict(hosted, "staging_serves_digest")
+    assert found.blocks
+    assert f"answered by digest {other.digest[:12]}" in found.reason
+
+
+def test_staging_that_answers_too_slowly_is_found_and_stops_the_approval(hosted: Any) -> None:
+    hasty = hosted.with_settings(gates={"max_staging_latency_ms": 0.001})
+    done = hasty.run("staging_endpoint", partition=hosted.version)
+    assert not done.success
+    assert done.checks == {"staging_serves_digest": True, "staging_latency_within_budget": False}
+    assert "budget 0.001 ms" in verdict(hosted, "staging_latency_within_budget").reason
+    package = hosted.registry.get(hosted.version)
+    refused = hosted.run(
+        "release_approval", "prod_endpoint", partition=hosted.version, config=approval(package)
+    )
+    assert "staging_latency_within_budget failed" in refused.why
+    assert hosted.endpoints.current("prod") is None
+    assert hosted.run("staging_endpoint", partition=hosted.version).success
+
+
+def approval(package: Any) -> dict[str, Any]:
+    given = {"approved_by": "ann", "reason": "good", "digest": package.digest}
+    return {"ops": {"release_approval": {"config": given}}}
+
+
+def test_an_approval_puts_it_into_production(hosted: Any, photo: Callable[..., bytes]) -> None:
+    package = hosted.registry.get(hosted.version)
+    done = hosted.run(
+        "release_approval", "prod_endpoint", partition=hosted.version, config=approval(package)
+    )
+    assert done.success, done.why
+    record = hosted.endpoints.current("prod")
+    assert (record.digest, record.deployed_by, record.reason) == (package.digest, "ann", "good")
+    answer = hosted.endpoints.invoke("prod", photo(4242, "green"), "image/png")
+    assert answer["digest"] == package.digest
+    assert answer["predictions"][0]["labels"][0]["label"] == "green"  # type: ignore[index]
+    again = hosted.run("prod_endpoint", partition=hosted.version)
+    assert again.success
+    assert len(hosted.endpoints.history("prod")) == 1
+
+
+def test_a_rejection_returns_to_the_version_before(hosted: Any) -> None:
+    from imgclf_dagster.decisions import undone_rejection
+
+    second = hosted.candidate("train-second", sharpness=5.0)
+    hosted.approve(second)
+    assert hosted.run("prod_endpoint", partition="train-second").success
+    hosted.reject(second)
+    target, config = undone_rejection(hosted.endpoints, hosted.registry) or ("", {})
+    assert target == hosted.version
+    assert hosted.run("prod_endpoint", partition=target, config=config).success
+    record = hosted.endpoints.current("prod")
+    assert record.model_version == hosted.version
+    assert record.deployed_by == "bob"
+    assert record.reason == "train-second was rejected: bad"
+    assert undone_rejection(hosted.endpoints, hosted.registry) is None

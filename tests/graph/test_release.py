@@ -1,0 +1,260 @@
+"""The release: nothing reaches production but what a person approved and every check let through,
+whoever launches what by hand."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from assets.verdicts import record_verdict
+from imgclf_dagster.decisions import (
+    DecisionError,
+    choose_package,
+    previous_deployment,
+    undeployed_approvals,
+)
+from resources.model_registry import DigestMismatch, ModelPackage
+
+pytestmark = pytest.mark.graph
+
+VERSION = "train-00000000000a"
+
+
+def approval(package_digest: str, **changed: str) -> dict[str, Any]:
+    given = {"approved_by": "ann", "reason": "good", "digest": package_digest, **changed}
+    return {"ops": {"release_approval": {"config": given}}}
+
+
+def deploys_nothing(shop: Any, *told: str) -> None:
+    """A manual launch of ``prod_endpoint`` is refused, with these reasons."""
+    refused = shop.run("prod_endpoint", partition=VERSION)
+    assert not refused.success
+    assert "is not deployed to production" in refused.why
+    for reason in told:
+        assert reason in refused.why
+    assert shop.store.list("endpoints/prod") == []
+
+
+def pending(shop: Any, package: ModelPackage) -> str:
+    return "waits for approval"
+
+
+def rejected(shop: Any, package: ModelPackage) -> str:
+    shop.approve(package)
+    shop.reject(package)
+    return f"{VERSION} was rejected by bob: bad"
+
+
+def failed_gate(shop: Any, package: ModelPackage) -> str:
+    shop.approve(package)
+    shop.judge(VERSION, "beats_champion", digest=package.digest, passed=False, reason="too bad")
+    return "beats_champion failed: too bad"
+
+
+def failed_on_staging(shop: Any, package: ModelPackage) -> str:
+    shop.approve(package)
+    shop.judge(
+        VERSION, "staging_serves_digest", digest=package.digest, passed=False, reason="another"
+    )
+    return "staging_serves_digest failed: another"
+
+
+def failed_data(shop: Any, package: ModelPackage) -> str:
+    shop.approve(package)
+    subject = f"dataset/{package.dataset_version}"
+    record_verdict(
+        shop.store, subject=subject, check="no_split_leakage", passed=False, reason="leaks"
+    )
+    return "no_split_leakage failed: leaks"
+
+
+def check_of_another_digest(shop: Any, package: ModelPackage) -> str:
+    shop.approve(package)
+    shop.judge(VERSION, "export_matches_training", digest="f" * 64)
+    return "export_matches_training was evaluated for digest ffffffffffff"
+
+
+def tampered_artefact(shop: Any, package: ModelPackage) -> str:
+    shop.approve(package)
+    data = bytearray(shop.store.get(package.model_key))
+    data[len(data) // 2] ^= 0xFF
+    shop.tamper(package.model_key, bytes(data))
+    return "the artefact cannot be used"
+
+
+def exchanged_artefact(shop: Any, package: ModelPackage) -> str:
+    """A whole and valid artefact, but another one."""
+    shop.approve(package)
+    shop.publish(shop.settings.store_dir, "train-00000000000b", sharpness=-10.0)
+    shop.tamper(package.model_key, shop.store.get("models/train-00000000000b/output/model.tar.gz"))
+    return f"registered is {package.digest[:12]}"
+
+
+def vanished_artefact(shop: Any, package: ModelPackage) -> str:
+    shop.approve(package)
+    shop.store.delete(package.model_key)
+    return "the artefact cannot be used"
+
+
+def approved_by_nobody(shop: Any, package: ModelPackage) -> str:
+    shop.registry._client().set_model_version_tag(
+        shop.settings.project, package.registry_version, "approval_status", "Approved"
+    )
+    return "approved by nobody"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pending,
+        rejected,
+        failed_gate,
+        failed_on_staging,
+        failed_data,
+        check_of_another_digest,
+        tampered_artefact,
+        exchanged_artefact,
+        vanished_artefact,
+        approved_by_nobody,
+    ],
+)
+def test_a_launch_by_hand_deploys_nothing_that_is_not_let_through(
+    shop: Any, spoil: Callable[[Any, ModelPackage], str]
+) -> None:
+    told = spoil(shop, shop.candidate(VERSION))
+    deploys_nothing(shop, told)
+
+
+def test_what_was_never_checked_or_registered_is_not_deployed(shop: Any) -> None:
+    package = shop.approve(shop.candidate(VERSION))
+    shop.publish(shop.settings.store_dir, "train-00000000000c")
+    other = ModelPackage(**{**package.immutable().model_dump(), "model_version": "train-c"})
+    shop.registry.register(other)
+    shop.approve(other)
+    shop.instance.add_dynamic_partitions("model_version", ["train-c", "train-d"])
+    unchecked = shop.run("prod_endpoint", partition="train-c")
+    assert "was never evaluated" in unchecked.why
+    assert "beats_champion was never evaluated for trained_model/train-c" in unchecked.why
+    unregistered = shop.run("prod_endpoint", partition="train-d")
+    assert "no package 'train-d'" in unregistered.why
+    assert shop.store.list("endpoints/prod") == []
+
+
+def test_an_approval_needs_who_why_and_the_digest(shop: Any) -> None:
+    package = shop.candidate(VERSION)
+    with pytest.raises(Exception, match="release_approval"):
+        shop.run("release_approval", partition=VERSION)
+    for wrong in ({"approved_by": ""}, {"reason": ""}, {"digest": "abc"}):
+        refused = _run_or_error(shop, approval(package.digest, **wrong))
+        assert refused, f"accepted {wrong}"
+    other = shop.run("release_approval", partition=VERSION, config=approval("f" * 64))
+    assert "nothing was approved" in other.why
+    assert shop.registry.get(VERSION).approval_status == "PendingManualApproval"
+
+
+def _run_or_error(shop: Any, config: dict[str, Any]) -> str:
+    try:
+        return shop.run("release_approval", partition=VERSION, config=config).why
+    except Exception as error:
+        return str(error)
+
+
+def test_an_approval_is_recorded_in_the_registry_and_the_graph(shop: Any) -> None:
+    package = shop.candidate(VERSION)
+    done = shop.run("release_approval", partition=VERSION, config=approval(package.digest))
+    assert done.success, done.why
+    approved = shop.registry.get(VERSION)
+    assert (approved.approval_status, approved.approver) == ("Approved", "ann")
+    assert done.metadata("release_approval")["approved_by"] == "ann"
+    again = shop.run(
+        "release_approval", partition=VERSION, config=approval(package.digest, approved_by="eve")
+    )
+    assert again.metadata("release_approval")["approved_by"] == "ann"  # as the registry says
+    assert again.version("release_approval") == done.version("release_approval")
+
+
+def test_whoever_launches_the_approval_of_a_nameless_one_gives_it_a_name(shop: Any) -> None:
+    package = shop.candidate(VERSION)
+    approved_by_nobody(shop, package)
+    done = shop.run("release_approval", partition=VERSION, config=approval(package.digest))
+    assert done.success, done.why
+    assert shop.registry.get(VERSION).approver == "ann"
+
+
+@pytest.mark.parametrize("spoil", [rejected, failed_on_staging, exchanged_artefact])
+def test_what_may_not_be_deployed_cannot_be_approved(
+    shop: Any, spoil: Callable[[Any, ModelPackage], str]
+) -> None:
+    package = shop.candidate(VERSION)
+    told = spoil(shop, package)
+    refused = shop.run("release_approval", partition=VERSION, config=approval(package.digest))
+    assert "is not approved" in refused.why
+    assert told in refused.why
+
+
+def test_a_candidate_that_failed_a_gate_is_neither_registered_nor_staged(shop: Any) -> None:
+    package = shop.candidate(VERSION, register=False)
+    failed_gate_reason = "too bad"
+    shop.judge(
+        VERSION, "beats_champion", digest=package.digest, passed=False, reason=failed_gate_reason
+    )
+    done = shop.run("registered_package", "staging_endpoint", partition=VERSION)
+    assert done.materialized == []
+    assert "is not registered" in done.why
+    assert failed_gate_reason in done.why
+    assert shop.registry.list() == ()
+    assert shop.store.list("endpoints/staging") == []
+
+
+def test_a_model_version_is_never_registered_with_a_second_digest(shop: Any) -> None:
+    package = shop.candidate(VERSION)
+    changed = ModelPackage(**{**package.immutable().model_dump(), "digest": "f" * 64})
+    with pytest.raises(DigestMismatch):
+        shop.registry.register(changed)
+
+
+def test_without_a_host_nothing_is_recorded_and_the_remedy_is_named(shop: Any) -> None:
+    shop.approve(shop.candidate(VERSION))
+    done = shop.run("prod_endpoint", partition=VERSION)
+    assert "imgclf up" in done.why
+    assert shop.store.list("endpoints/prod") == []
+
+
+def test_a_package_is_chosen_by_a_unique_beginning(shop: Any) -> None:
+    with pytest.raises(DecisionError, match="nothing is registered"):
+        choose_package(shop.registry, shop.endpoints, None)
+    for version in ("train-aa1", "train-ab2"):
+        shop.candidate(version)
+
+    def chosen(name: str | None) -> str:
+        return choose_package(shop.registry, shop.endpoints, name).model_version
+
+    with pytest.raises(DecisionError, match="nothing is staged"):
+        chosen(None)
+    assert chosen("train-aa") == "train-aa1"
+    assert chosen("ab2") == "train-ab2"
+    for name in ("a", "zz"):
+        with pytest.raises(DecisionError, match="packages begin with"):
+            chosen(name)
+
+
+def test_the_latest_decision_is_carried_out_and_overtakes_earlier_ones(
+    shop: Any, deployed: Callable[..., Any]
+) -> None:
+    one, two, three = (shop.candidate(f"train-{number}") for number in (1, 2, 3))
+
+    def waiting() -> list[str]:
+        return [p.model_version for p in undeployed_approvals(shop.endpoints, shop.registry)]
+
+    assert waiting() == []
+    shop.approve(two)
+    shop.approve(one)
+    assert waiting() == ["train-1", "train-2"]
+    deployed(shop, shop.registry.get("train-1"))
+    assert waiting() == []  # and not train-2, whose approval is the older one
+    shop.approve(three)
+    assert waiting() == ["train-3"]
+    deployed(shop, shop.registry.get("train-3"))
+    assert previous_deployment(shop.endpoints, shop.registry).model_version == "train-1"
+    shop.reject(one)
+    assert previous_deployment(shop.endpoints, shop.registry) is None
