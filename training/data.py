@@ -186,11 +186,11 @@ def require_learnable(targets: np.ndarray, labels: Sequence[str]) -> None:
 
 
 class Batches:
-    """Batches of a split, as Lightning's loops want them, resumable in the middle of an epoch.
+    """Batches of a split, as Lightning's loops want them.
 
-    A batch is (images float32 [b, 3, size, size] in 0…255, targets, seed). The order and the
-    seeds follow from (seed, epoch) alone, so that a run that was killed and resumed does exactly
-    what an undisturbed one does. Batches differ in length by at most one: no batch of a single
+    A batch is (images float32 [b, 3, size, size] in 0…255, targets, its number). The order
+    follows from (seed, epoch) alone, so that a run that was killed and resumed does exactly what
+    an undisturbed one does. Batches differ in length by at most one: no batch of a single
     image is left over for batch normalisation to fail on.
     """
 
@@ -201,29 +201,17 @@ class Batches:
         self._count = -(-len(split) // batch_size)
         self._seed = shuffle_seed
         self._epoch = 0
-        self._done = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch the next iteration is of."""
         self._epoch = epoch
 
-    def state_dict(self) -> dict[str, int]:
-        """Saved in Lightning's checkpoints: how many batches of the epoch are done."""
-        return {"done": self._done}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """The inverse of ``state_dict``."""
-        self._done = state["done"]
-
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> "Iterator[tuple[torch.Tensor, torch.Tensor, int]]":
-        start = self._done % self._count
-        parts = self._parts()
-        for number in range(start, self._count):
-            self._done = number + 1
-            yield (*self._read(parts[number]), number)
+        for number, part in enumerate(self._parts()):
+            yield (*self._read(part), number)
 
     def batch(self, number: int) -> "tuple[torch.Tensor, torch.Tensor]":
         """Images and targets of batch ``number`` of the epoch; safe to call from many threads."""

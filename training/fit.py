@@ -15,7 +15,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from training.artefact import Task
 from training.config import Hyperparameters
 from training.data import Batches, LabelledImages
-from training.hardware import uses_bf16
+from training.hardware import use_cores_for, uses_bf16
 from training.module import ClassifierModule
 
 Epoch = dict[str, float]
@@ -57,9 +57,10 @@ def fit(
 ) -> list[Epoch]:
     """Train ``net`` in place, from the last checkpoint if there is one.
 
-    A checkpoint is written after each epoch and, on SIGTERM, after the batch at hand (then
-    ``SystemExit`` is raised). Resumed runs end with the very weights of undisturbed ones (on
-    a CPU; sums on a GPU depend on scheduling).
+    A checkpoint is written after each epoch, so a kill at any moment, and SIGTERM (which ends the
+    batch at hand, then raises ``SystemExit``), cost one epoch at most. Resumed runs end with
+    the very weights of undisturbed ones (on a CPU; sums on a GPU depend on scheduling). No
+    checkpoint is taken within an epoch: Lightning's loops do not resume there exactly.
 
     Args:
         net: images [batch, 3, size, size] in 0…255 → logits; comes back on the CPU.
@@ -70,6 +71,7 @@ def fit(
         Every epoch's numbers, those before a restart included.
     """
     _quiet_lightning()
+    use_cores_for(parameters)
     history = _History(report)
     # One process, one device: what surrounds the training (cache, calibration, export) is
     # written once. Several devices would each need their share of the epoch's batches.
@@ -107,7 +109,6 @@ def _checkpoint(folder: Path) -> ModelCheckpoint:
         dirpath=folder,
         filename=Path(CHECKPOINT).stem,
         save_on_train_epoch_end=True,
-        save_on_exception=True,
         enable_version_counter=False,
     )
 
