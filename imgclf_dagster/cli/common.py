@@ -96,7 +96,7 @@ _DISK = {
 }
 _SQLITE = {
     "disk is full": _SPACE,
-    "disk I/O error": _SPACE,
+    "disk I/O error": f"is the disk full? Then {_SPACE}",
     "readonly database": _WRITABLE,
     "unable to open database file": _WRITABLE,
 }
