@@ -1,0 +1,66 @@
+"""Time, memory and fresh processes."""
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+MB = 1e6
+
+
+class BenchmarkFailed(RuntimeError):  # noqa: N818 - what happened
+    """A measured program did not end well; the message holds its last words."""
+
+
+def cpu_seconds(who: int = resource.RUSAGE_SELF) -> float:
+    """CPU seconds (user and system, all threads) of this process or, with RUSAGE_CHILDREN, of
+    the ended processes it started.
+    """
+    used = resource.getrusage(who)
+    return used.ru_utime + used.ru_stime
+
+
+def resident_mb() -> float:
+    """Resident memory of this process now, in MB."""
+    return _status_mb("VmRSS")
+
+
+def reset_peak() -> None:
+    """Let :func:`peak_mb` count from now on (``man 5 proc``, clear_refs)."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def peak_mb() -> float:
+    """The most resident memory of this process since :func:`reset_peak`, in MB."""
+    return _status_mb("VmHWM")
+
+
+def _status_mb(field: str) -> float:
+    lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    kilobytes = next(line.split()[1] for line in lines if line.startswith(f"{field}:"))
+    return int(kilobytes) * 1024 / MB
+
+
+def python_json(module: str, *arguments: str) -> Any:
+    """Run ``python -m module arguments…`` in a fresh process; parse the last line it prints.
+
+    Raises:
+        BenchmarkFailed: it failed.
+    """
+    output = run([sys.executable, "-m", module, *arguments])
+    return json.loads(output.splitlines()[-1])
+
+
+def run(command: list[str]) -> str:
+    """Run a program to its end; what it printed.
+
+    Raises:
+        BenchmarkFailed: it failed.
+    """
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = "\n".join((done.stdout + done.stderr).splitlines()[-30:])
+        raise BenchmarkFailed(f"{Path(command[0]).name} exited with {done.returncode}:\n{last}")
+    return done.stdout
