@@ -35,8 +35,10 @@ TELEMETRY_OFF = {
     "DO_NOT_TRACK": "1",
     "PL_DISABLE_TELEMETRY": "1",
     "HF_HUB_OFFLINE": "1",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
-"""Variables that silence every library we start; none of them is needed to run offline."""
+"""Variables that keep every library we start from calling home, and MLflow from telling of its
+tables."""
 
 
 def open_store(settings: Settings) -> ObjectStore:
