@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.evaluation_records import newest_evaluation
@@ -27,7 +28,9 @@ def gather_status(settings: Settings, instance: dg.DagsterInstance) -> Facts:
     store.require()
     registry, endpoints = build_registry(settings), build_endpoints(settings)
     packages = registry.list() if (settings.home / "mlflow" / "mlflow.db").exists() else []
-    images, labels = _images(store), _labels(store, settings)
+    rows = newest_rows(images_table(store).read())
+    usable = set(usable_images(rows)["sha256"].to_pylist())
+    images, labels = _images(store, rows, usable), _labels(store, settings, usable)
     candidate = _candidate(store, instance, packages)
     stages = {stage: _stage(endpoints, stage, packages) for stage in ("staging", "prod")}
     return {
@@ -42,21 +45,22 @@ def gather_status(settings: Settings, instance: dg.DagsterInstance) -> Facts:
     }
 
 
-def _images(store: ObjectStore) -> Facts:
-    rows = newest_rows(images_table(store).read())
+def _images(store: ObjectStore, rows: pa.Table, usable: set[str]) -> Facts:
     diff = diff_listing(store.list_table(RAW), rows)
     return {
-        "usable": usable_images(rows).num_rows,
+        "usable": len(usable),
         "rejected": int(pc.sum(pc.equal(rows["status"], "rejected")).as_py() or 0),
         "not_indexed": diff.new.num_rows,
     }
 
 
-def _labels(store: ObjectStore, settings: Settings) -> Facts:
+def _labels(store: ObjectStore, settings: Settings, usable: set[str]) -> Facts:
+    """Labels and conflicts of usable images; a label of an image that is gone counts for nothing."""
     view = labelled_view(store, settings.labels)
+    conflicts = {row["sha256"] for row in view.conflicts} & usable
     return {
-        "labelled": len(view.labels),
-        "conflicts": len(view.conflicts),
+        "labelled": len((view.labels.keys() & usable) - conflicts),
+        "conflicts": len(conflicts),
         "not_indexed": len(new_snapshots(store, labels_table(store))),
     }
 
@@ -94,7 +98,9 @@ def _candidate(
     }
 
 
-def _stage(endpoints: LocalEndpointHost, stage: Any, packages: Sequence[ModelPackage]) -> Facts | None:
+def _stage(
+    endpoints: LocalEndpointHost, stage: Any, packages: Sequence[ModelPackage]
+) -> Facts | None:
     record = endpoints.current(stage)
     if record is None:
         return None
