@@ -1,9 +1,10 @@
 """Telling a person how a run goes, as it goes."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 import dagster as dg
@@ -166,3 +167,19 @@ def _failure_reason(event: dg.DagsterEvent) -> str:
     if message.startswith(_OURS):  # says by itself what is wrong and what to do
         message = message.partition(": ")[2]
     return message
+
+
+def failure_since(
+    instance: dg.DagsterInstance, since: datetime, assets: Sequence[str]
+) -> str | None:
+    """Why the newest run of one of ``assets`` that was asked for after ``since`` failed, if one did."""
+    keys = {dg.AssetKey(asset) for asset in assets}
+    filters = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], created_after=since)
+    for run in instance.get_runs(filters, limit=10):
+        if not keys & (run.asset_selection or set()):
+            continue
+        page = instance.get_records_for_run(run.run_id, of_type=DagsterEventType.STEP_FAILURE)
+        events = [record.event_log_entry.dagster_event for record in page.records]
+        reasons = [_failure_reason(event) for event in events if event is not None]
+        return "\n".join(reasons) or f"run {run.run_id} failed before its first step"
+    return None

@@ -1,6 +1,7 @@
 """``imgclf approve``, ``reject`` and ``rollback``: a person decides."""
 
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -104,9 +105,9 @@ def rollback_command(reason: Reason, by: By = None) -> None:
 
 def _carry_out(settings: Settings, digest: str) -> None:
     """See the decision through: by ``imgclf up`` if it runs, else here and now."""
+    from imgclf_dagster.presence import is_up
     from imgclf_dagster.progress import ConsoleNarrator
     from imgclf_dagster.runner import line_runner
-    from imgclf_dagster.presence import is_up
 
     if is_up(settings.run_dir):
         _wait_for(settings, digest)
@@ -128,16 +129,23 @@ def _say_what_serves(runner: "LineRunner") -> None:
 
 
 def _wait_for(settings: Settings, digest: str) -> None:
+    import dagster as dg
+
     from imgclf_dagster.definitions import build_endpoints
+    from imgclf_dagster.progress import failure_since
 
     endpoints = build_endpoints(settings)
+    since = datetime.now(UTC)
     deadline = time.monotonic() + WAIT_S
-    with console.status("imgclf up carries it out …"):
+    with dg.DagsterInstance.get() as instance, console.status("imgclf up carries it out …"):
         while time.monotonic() < deadline:
             status = endpoints.describe("prod")
             if status.digest == digest and status.status == "InService":
                 console.print(f"[green]✓[/] production serves {escape(str(status.model_version))}")
                 return
+            failure = failure_since(instance, since, ("release_approval", "prod_endpoint"))
+            if failure is not None:
+                raise fail(f"production was not changed; the decision stands:\n{failure}")
             time.sleep(POLL_S)
     raise fail(
         f"production does not serve the decided version after {WAIT_S:.0f} s; the decision stands: "
