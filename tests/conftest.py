@@ -129,3 +129,77 @@ def publish_model(
         return digest(folder), key
 
     return publish
+
+
+@pytest.fixture(scope="session")
+def training_job() -> Callable[..., Path]:
+    """Lays out a training job's container, as SageMaker would.
+
+    ``training_job(root, images, task=…, **hyperparameters)``: ``images`` are (uint8 array, labels,
+    split) triples. Returns ``root``, to be named by ``IMGCLF_ML_ROOT``.
+    """
+    import hashlib
+    import io
+    import json
+
+    import numpy as np
+    import pyarrow as pa
+    from PIL import Image
+
+    from training.config import Hyperparameters
+    from training.manifest import MANIFEST_SCHEMA, build_shards, dataset_version, write_manifest
+
+    def png(array: np.ndarray) -> bytes:
+        buffer = io.BytesIO()
+        Image.fromarray(array).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    def layout(
+        root: Path,
+        images: list[tuple[np.ndarray, list[str], str]],
+        *,
+        task: str = "single_label",
+        labels: list[str] | None = None,
+        **hyperparameters: object,
+    ) -> Path:
+        files = {hashlib.sha256(data).hexdigest(): data for data in (png(i) for i, _, _ in images)}
+        channel = root / "input" / "data" / "dataset"
+        (channel / "shards").mkdir(parents=True)
+        places = {}
+        for shard in build_shards(files.items()):
+            (channel / shard.name).write_bytes(shard.data)
+            places.update({member.sha256: (shard.name, member) for member in shard.members})
+        rows = []
+        for sha256, (array, names, split) in zip(files, images, strict=True):
+            shard_name, member = places[sha256]
+            rows.append(
+                {
+                    "sha256": sha256,
+                    "labels": names,
+                    "split": split,
+                    "group_id": sha256,
+                    "width": array.shape[1],
+                    "height": array.shape[0],
+                    "raw_key": f"raw/{sha256[:8]}.png",
+                    "shard": shard_name,
+                    "offset": member.offset,
+                    "length": member.length,
+                }
+            )
+        table = pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA)
+        version = dataset_version(table)
+        (channel / version).mkdir()
+        (channel / version / "manifest.parquet").write_bytes(write_manifest(table))
+        known = labels or sorted({name for _, names, _ in images for name in names})
+        given = {
+            **Hyperparameters.model_validate(hyperparameters).to_strings(),
+            "dataset_version": version,
+            "model_version": "train-000000000000",
+            "labels": json.dumps(known),
+            "task": task,
+        }
+        (root / "input" / "config").mkdir(parents=True)
+        (root / "input" / "config" / "hyperparameters.json").write_text(json.dumps(given))
+        return root
+
+    return layout

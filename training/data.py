@@ -83,7 +83,7 @@ class DataSource:
         ``size``: decoded, not resized; uint8 [height, width, 3]."""
         rows = self.rows(name).slice(0, most).to_pylist()
         with ShardReader(self.root) as reader:
-            return [load_pixels(Sample.from_row(row), reader, size) for row in rows]
+            return [_pixels(row, reader, size) for row in rows]
 
     def rows(self, name: str) -> pa.Table:
         """The manifest's rows of split ``name``.
@@ -112,7 +112,7 @@ class DataSource:
         with ShardReader(self.root) as reader, ThreadPoolExecutor(os.cpu_count()) as pool:
 
             def prepare(row: dict[str, Any]) -> np.ndarray:
-                return squashed(load_pixels(Sample.from_row(row), reader, size), size)
+                return squashed(_pixels(row, reader, size), size)
 
             for start in range(0, len(rows), _CHUNK):
                 chunk = rows.slice(start, _CHUNK).to_pylist()
@@ -120,6 +120,14 @@ class DataSource:
                 report(start + len(chunk), len(rows))
         images.flush()
         temporary.replace(path)
+
+
+def _pixels(row: dict[str, Any], reader: ShardReader, size: int) -> np.ndarray:
+    """``load_pixels``, for which a lost shard is as permanent as a broken image."""
+    try:
+        return load_pixels(Sample.from_row(row), reader, size)
+    except ManifestError as error:
+        raise PermanentFailure(f"{error}; build the data set again") from error
 
 
 def squashed(image: np.ndarray, size: int) -> np.ndarray:

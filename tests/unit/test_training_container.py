@@ -1,0 +1,65 @@
+"""The container's view: both of SageMaker's layouts, moved by one variable."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from training.container import Container
+from training.errors import PermanentFailure
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture(autouse=True)
+def _root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMGCLF_ML_ROOT", str(tmp_path))
+
+
+def _training(root: Path, text: str) -> None:
+    (root / "input" / "config").mkdir(parents=True)
+    (root / "input" / "config" / "hyperparameters.json").write_text(text)
+
+
+def test_training_layout(tmp_path: Path) -> None:
+    _training(tmp_path, json.dumps({"epochs": "3"}))
+    (tmp_path / "input" / "data" / "dataset").mkdir(parents=True)
+    container = Container.from_environment()
+    assert (container.kind, container.hyperparameters) == ("training", {"epochs": "3"})
+    assert container.channel("dataset") == tmp_path / "input" / "data" / "dataset"
+    assert container.output_dir == tmp_path / "output" / "data"
+    assert container.output_dir.is_dir()
+
+
+def test_processing_layout(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "processingjobconfig.json").write_text("{}")
+    (tmp_path / "processing" / "input" / "model").mkdir(parents=True)
+    container = Container.from_environment(["--dataset_version", "--odd", "--top", "3"])
+    assert container.kind == "processing"
+    assert container.hyperparameters == {"dataset_version": "--odd", "top": "3"}
+    assert container.channel("model") == tmp_path / "processing" / "input" / "model"
+    assert container.output_dir == tmp_path / "processing" / "output"
+
+
+def test_a_missing_channel_is_named_with_those_given(tmp_path: Path) -> None:
+    _training(tmp_path, "{}")
+    (tmp_path / "input" / "data" / "datasets").mkdir(parents=True)
+    container = Container.from_environment()
+    assert not container.has_channel("dataset")
+    with pytest.raises(PermanentFailure, match=r"no input channel 'dataset'.*given: datasets"):
+        container.channel("dataset")
+
+
+@pytest.mark.parametrize(("text", "said"), [(None, "is missing"), ("{", "not JSON"), ("[]", "one")])
+def test_unreadable_hyperparameters(tmp_path: Path, text: str | None, said: str) -> None:
+    if text is not None:
+        _training(tmp_path, text)
+    with pytest.raises(PermanentFailure, match=said):
+        Container.from_environment()
+
+
+def test_a_failure_fits_sagemakers_field(tmp_path: Path) -> None:
+    _training(tmp_path, "{}")
+    Container.from_environment().write_failure("é" * 5000)
+    assert len((tmp_path / "output" / "failure").read_text(encoding="utf-8")) == 1024

@@ -1,0 +1,115 @@
+"""Images and targets of a job."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.data import Batches, DataSource, LabelledImages, require_learnable, squashed
+from training.errors import PermanentFailure
+
+pytestmark = pytest.mark.unit
+
+Layout = Callable[..., Path]
+
+
+def _images(count: int, split: str = "train") -> list[tuple[np.ndarray, list[str], str]]:
+    draw = np.random.default_rng(0).integers
+    return [
+        (draw(0, 256, (20, 30 + i, 3), dtype=np.uint8), ["ab"[i % 2]], split) for i in range(count)
+    ]
+
+
+def _source(root: Path, labels: tuple[str, ...] = ("a", "b")) -> DataSource:
+    given = json.loads((root / "input/config/hyperparameters.json").read_text())
+    channel = root / "input/data/dataset"
+    return DataSource(channel, given["dataset_version"], given["task"], labels, root / "scratch")
+
+
+def _ignore(done: int, total: int) -> None:
+    pass
+
+
+def test_a_split_holds_the_images_squashed_and_their_targets(
+    tmp_path: Path, training_job: Layout
+) -> None:
+    source = _source(training_job(tmp_path, _images(5)))
+    split = source.split("train", 16, _ignore)
+    originals = source.originals("train", 5, 16)
+    for image, original in zip(split.images, originals, strict=True):
+        assert np.array_equal(image, squashed(original, 16))
+    labels = [row[0] for row in split.rows["labels"].to_pylist()]
+    assert ["ab"[target] for target in split.targets] == labels
+
+
+def test_the_cache_is_used_again_and_a_torn_one_is_not(
+    tmp_path: Path, training_job: Layout
+) -> None:
+    root = training_job(tmp_path, _images(3))
+    source = _source(root)
+    source.cache.mkdir()
+    (source.cache / "train-0.1.tmp").write_bytes(b"torn")
+    before = np.array(source.split("train", 8, _ignore).images)
+    for shard in (root / "input/data/dataset/shards").iterdir():
+        shard.unlink()
+    assert np.array_equal(source.split("train", 8, _ignore).images, before)
+    with pytest.raises(PermanentFailure):
+        source.split("train", 9, _ignore)
+
+
+def test_an_empty_split_is_permanent_and_named(tmp_path: Path, training_job: Layout) -> None:
+    with pytest.raises(PermanentFailure, match=r"val split .* is empty.*label more images"):
+        _source(training_job(tmp_path, _images(2))).split("val", 8, _ignore)
+
+
+def test_an_unknown_label_is_named(tmp_path: Path, training_job: Layout) -> None:
+    source = _source(training_job(tmp_path, _images(2)), labels=("a", "c"))
+    with pytest.raises(PermanentFailure, match=r"not told of: b"):
+        source.split("train", 8, _ignore)
+
+
+@pytest.mark.parametrize(
+    ("targets", "said"),
+    [
+        (np.array([0, 0, 0]), "only one class"),
+        (np.array([0, 1, 0]), "no training image has the label c"),
+        (np.array([[1, 0, 1], [1, 1, 0]], np.float32), "every training image has the label a"),
+        (np.array([[1, 0, 0], [0, 1, 0]], np.float32), "no training image has the label c"),
+    ],
+)
+def test_what_cannot_be_learnt_is_refused(targets: np.ndarray, said: str) -> None:
+    with pytest.raises(PermanentFailure, match=said):
+        require_learnable(targets, ("a", "b", "c"))
+
+
+def _numbered(count: int) -> LabelledImages:
+    images = np.arange(count, dtype=np.uint8).reshape(count, 1, 1, 1).repeat(3, axis=3)
+    return LabelledImages(images, np.arange(count), rows=None)
+
+
+@pytest.mark.parametrize(("count", "size"), [(1, 8), (9, 8), (64, 64), (65, 64), (10, 3)])
+def test_batches_hold_every_image_once_and_none_alone(count: int, size: int) -> None:
+    batches = Batches(_numbered(count), size, shuffle_seed=1)
+    parts = [targets.tolist() for _, targets, _ in batches]
+    assert sorted(sum(parts, [])) == list(range(count))
+    assert len(parts) == len(batches)
+    assert max(map(len, parts)) <= size
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_the_order_follows_from_seed_and_epoch_alone() -> None:
+    def order(seed: int, epoch: int) -> list[int]:
+        batches = Batches(_numbered(50), 8, shuffle_seed=seed)
+        batches.set_epoch(epoch)
+        return sum((targets.tolist() for _, targets, _ in batches), [])
+
+    assert order(1, 3) == order(1, 3)
+    assert order(1, 3) != order(1, 4)
+    assert order(1, 3) != order(2, 3)
+
+
+def test_images_stay_with_their_targets() -> None:
+    for images, targets, _ in Batches(_numbered(50), 8, shuffle_seed=0):
+        assert images[:, 0, 0, 0].tolist() == targets.tolist()

@@ -1,0 +1,203 @@
+"""Nets, weights, the probe's arithmetic, calibration, export."""
+
+from pathlib import Path
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from training.architectures import Classifier, build, load_weights
+from training.artefact import Task
+from training.augmentation import augment
+from training.calibration import fit_temperature, fit_thresholds
+from training.config import Hyperparameters
+from training.data import LabelledImages
+from training.errors import PermanentFailure, WeightsUnavailable
+from training.evidence import read_evidence, write_evidence
+from training.export import ServingNet, export_onnx, probabilities_of
+from training.losses import loss_of
+from training.probe import fit_probe
+
+pytestmark = pytest.mark.unit
+
+
+def _job(architecture: str, size: int = 64) -> Hyperparameters:
+    return Hyperparameters(
+        recipe="probe", architecture=architecture, weights="none", image_size=size
+    )
+
+
+@pytest.mark.parametrize(
+    ("architecture", "features"),
+    [("mobilenet_v2", 1280), ("squeezenet1_0", 512), ("resnet18", 512), ("efficientnet_b0", 1280)],
+)
+def test_a_beheaded_net_gives_features(architecture: str, features: int) -> None:
+    net = build(_job(architecture), 4).eval()
+    images = torch.zeros(2, 3, 64, 64)
+    assert net.embed(images).shape == (2, features)
+    assert net(images).shape == (2, 4)
+
+
+def test_pretrained_weights_reach_the_backbone(tmp_path: Path) -> None:
+    from torchvision import models
+
+    torch.manual_seed(1)
+    whole = models.squeezenet1_0(weights=None)
+    torch.save(whole.state_dict(), tmp_path / "squeezenet1_0.pth")
+    job = _job("squeezenet1_0").model_copy(update={"weights": "imagenet"})
+    net = build(job, 3, load_weights(job, tmp_path))
+    expected = whole.features[0].weight
+    assert torch.equal(net.get_parameter("backbone.features.0.weight"), expected)
+
+
+def test_an_unknown_architecture_is_told_the_known_ones() -> None:
+    with pytest.raises(PermanentFailure, match=r"'mobilenet_v9'.*mobilenet_v2"):
+        build(_job("mobilenet_v9"), 2)
+
+
+def test_a_net_of_fixed_size_says_so() -> None:
+    with pytest.raises(PermanentFailure, match=r"160 × 160 pixels.*image_size = 224"):
+        build(_job("vit_b_16", 160), 2)
+
+
+def test_weights_of_another_net_are_refused() -> None:
+    with pytest.raises(PermanentFailure, match="another net"):
+        build(_job("squeezenet1_0"), 2, {"conv.weight": torch.zeros(1)})
+
+
+def test_a_file_that_is_no_state_dict_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "resnet18.pth").write_bytes(b"<html>not found</html>")
+    job = _job("resnet18").model_copy(update={"weights": "imagenet"})
+    with pytest.raises(PermanentFailure, match=r"resnet18\.pth"):
+        load_weights(job, tmp_path)
+
+
+def test_missing_weights_name_every_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*_: object, **__: object) -> None:
+        raise URLError("no route to host")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("urllib.request.urlopen", offline)
+    monkeypatch.setattr("torch.hub.urlopen", offline)
+    job = _job("resnet18").model_copy(update={"weights": "imagenet"})
+    with pytest.raises(WeightsUnavailable) as caught:
+        load_weights(job, tmp_path)
+    for word in ("resnet18.pth", "IMGCLF_WEIGHTS_DIR", 'weights = "none"', 'recipe = "scratch"'):
+        assert word in str(caught.value)
+
+
+def _split(task: Task, classes: int, count: int, seed: int) -> LabelledImages:
+    """1 × 1 pictures whose three intensities decide their labels."""
+    draw = np.random.default_rng(seed)
+    images = draw.integers(0, 256, (count, 1, 1, 3), dtype=np.uint8)
+    values = images[:, 0, 0, :classes].astype(np.float32) + draw.normal(0, 30, (count, classes))
+    targets = (values > 128).astype(np.float32) if task == "multi_label" else values.argmax(1)
+    return LabelledImages(images, targets, rows=None)
+
+
+@pytest.mark.parametrize(
+    ("task", "classes"), [("single_label", 2), ("single_label", 3), ("multi_label", 3)]
+)
+def test_the_probe_folds_into_the_net(task: Task, classes: int) -> None:
+    net = Classifier(nn.Flatten(), 3, classes)
+    train, val = _split(task, classes, 300, 1), _split(task, classes, 300, 2)
+    history, logits = fit_probe(
+        net,
+        task=task,
+        train=train,
+        val=val,
+        progress=lambda done, total: None,
+        report=lambda tried: None,
+        bf16=False,
+    )
+    images = torch.from_numpy(val.images).permute(0, 3, 1, 2).float()
+    with torch.no_grad():
+        assert torch.allclose(net(images), logits, atol=1e-3)
+    assert min(tried["val_loss"] for tried in history) == pytest.approx(
+        float(loss_of(logits, torch.from_numpy(val.targets), task)), abs=1e-6
+    )
+    assert max(tried["val_accuracy"] for tried in history) > 0.5
+
+
+@pytest.mark.parametrize("task", ["single_label", "multi_label"])
+def test_the_temperature_undoes_overconfidence(task: Task) -> None:
+    draw = torch.Generator().manual_seed(0)
+    honest = torch.randn(4000, 5, generator=draw) * 2
+    if task == "multi_label":
+        targets = torch.bernoulli(honest.sigmoid(), generator=draw)
+    else:
+        targets = torch.multinomial(honest.softmax(1), 1, generator=draw)[:, 0]
+    assert fit_temperature(honest * 3, targets, task) == pytest.approx(3, rel=0.1)
+
+
+def test_a_faultless_split_does_not_make_every_answer_certain() -> None:
+    logits = torch.eye(3) * 5
+    assert fit_temperature(logits, torch.arange(3), "single_label") >= 0.05
+
+
+def test_thresholds_separate_and_default_to_half() -> None:
+    probabilities = np.array([[0.1, 0.9], [0.2, 0.8], [0.3, 0.1], [0.35, 0.3]], np.float32)
+    targets = np.array([[0, 0], [0, 0], [1, 0], [1, 0]], np.float32)
+    found = fit_thresholds(probabilities, targets, ("seldom", "never"))
+    assert found["seldom"] == pytest.approx(0.25)
+    assert found["never"] == 0.5
+
+
+@pytest.fixture(scope="module")
+def serving() -> ServingNet:
+    torch.manual_seed(0)
+    net = build(Hyperparameters(recipe="scratch", image_size=16), 4).eval()
+    return ServingNet(net, size=16, temperature=0.7, task="single_label")
+
+
+@pytest.fixture(scope="module")
+def photos() -> list[np.ndarray]:
+    draw = np.random.default_rng(0).integers
+    sizes = [(16, 16), (8, 8), (150, 150), (61, 200), (1, 5)]
+    return [draw(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
+
+
+def test_the_graph_answers_what_the_net_answers(
+    serving: ServingNet, photos: list[np.ndarray], tmp_path: Path
+) -> None:
+    import onnxruntime
+
+    export_onnx(serving, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    expected = probabilities_of(serving, photos)
+    for photo, row in zip(photos, expected, strict=True):
+        (answer,) = session.run(["probabilities"], {"image": np.stack([photo, photo])})
+        assert answer == pytest.approx(np.stack([row, row]), abs=1e-5)
+    export_onnx(serving, tmp_path / "again.onnx")
+    graph = (tmp_path / "model.onnx").read_bytes()
+    assert graph == (tmp_path / "again.onnx").read_bytes()
+    assert b"site-packages" not in graph
+    assert b"training/" not in graph
+
+
+def test_evidence_comes_back(photos: list[np.ndarray], tmp_path: Path) -> None:
+    probabilities = np.random.default_rng(0).random((len(photos), 4), dtype=np.float32)
+    write_evidence(tmp_path / "evidence.npz", photos, probabilities)
+    images, stored = read_evidence(tmp_path / "evidence.npz")
+    assert all(np.array_equal(a, b) for a, b in zip(images, photos, strict=True))
+    assert np.array_equal(stored, probabilities)
+
+
+@pytest.mark.parametrize("level", ["light", "photo"])
+def test_augmentation_changes_images_but_not_their_range(level: str) -> None:
+    images = torch.rand(16, 3, 24, 24) * 255
+    torch.manual_seed(0)
+    changed = augment(images, level)
+    torch.manual_seed(0)
+    assert torch.equal(augment(images, level), changed)
+    assert changed.shape == images.shape
+    assert float(changed.min()) >= 0
+    assert float(changed.max()) <= 255.01
+    assert (changed - images).abs().mean() > 5
+
+
+def test_no_augmentation_is_none() -> None:
+    images = torch.rand(2, 3, 8, 8)
+    assert augment(images, "none") is images
