@@ -1,7 +1,8 @@
 """Running the line from the command line: the same jobs, in this process, on the real instance."""
 
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -58,7 +59,13 @@ class LineRunner:
 
     def run_line(self) -> RunOutcome:
         """From arriving images to an evaluated candidate."""
+        # MLflow takes seconds to import and to make its tables; training leaves a core for that.
+        threading.Thread(target=self._prepare_registry, name="registry", daemon=True).start()
         return self.execute(LINE)
+
+    def _prepare_registry(self) -> None:
+        with suppress(Exception):  # whoever uses the registry meets the error, and names it
+            self.registry.prepare()
 
     def candidate(self) -> str | None:
         """The newest model version that passed its gates, or ``None`` if the newest did not."""

@@ -2,16 +2,41 @@
 
 import hashlib
 import json
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
 
 _IDENTITY = "imgclf.evaluation"
+
+
+def create_database(database: Path) -> None:
+    """Make MLflow's SQLite database, unless it is there. The caller holds its lock.
+
+    MLflow makes its tables in dozens of steps: one that was killed in between cannot be completed,
+    and each waits for the disk (7 s on a busy laptop). So they are made in memory, and the
+    database is copied to the disk and appears by one rename.
+    """
+    from mlflow.tracking import MlflowClient
+
+    if database.exists():
+        return
+    aside = database.with_name(f".{database.name}.new")
+    aside.unlink(missing_ok=True)
+    # https://www.sqlite.org/inmemorydb.html#sharedmemdb: one database for both connections.
+    memory = f"file:imgclf-{uuid4().hex}?mode=memory&cache=shared"
+    with closing(sqlite3.connect(memory, uri=True)) as source:
+        MlflowClient(tracking_uri=f"sqlite:///{memory}&uri=true").search_experiments(max_results=1)
+        with closing(sqlite3.connect(aside)) as target:
+            source.backup(target)
+    aside.replace(database)
 
 
 def log_run(

@@ -14,7 +14,7 @@ from filelock import FileLock
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from labelling.schema import Task
-from resources.mlflow_writes import log_run, write_approval
+from resources.mlflow_writes import create_database, log_run, write_approval
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -187,8 +187,10 @@ class MlflowRegistry(dg.ConfigurableResource):
         from mlflow.tracking import MlflowClient
 
         database = self._database()
-        if database:
+        if database and not database.exists():
             database.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{database}.lock"):
+                create_database(database)
         return MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
 
     def _database(self) -> Path | None:
@@ -202,11 +204,9 @@ class MlflowRegistry(dg.ConfigurableResource):
 
         A server is left unlocked; `_find` takes the first of two twins there.
         """
-        database = self._database()
-        if database:
-            database.parent.mkdir(parents=True, exist_ok=True)
+        client, database = self._client(), self._database()
         with FileLock(f"{database}.lock") if database else nullcontext():
-            yield self._client()
+            yield client
 
     def _experiment(self, client: "MlflowClient") -> str:
         experiment = client.get_experiment_by_name(self.project)
