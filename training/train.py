@@ -7,7 +7,6 @@ folder, and ``metrics.json``, ``history.json``, ``history.png`` and ``export_che
 
 import gc
 import json
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -22,6 +21,7 @@ from training.container import Container
 from training.errors import PermanentFailure
 from training.evidence import write_evidence
 from training.hardware import yield_cores
+from training.phases import Phases
 from training.pipes import open_pipes
 
 if TYPE_CHECKING:
@@ -37,8 +37,6 @@ EVIDENCE = "export_check.npz"
 
 EVIDENCE_IMAGES = 16
 """Real validation images the ONNX graph is checked against torch on."""
-
-_REPORT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -75,43 +73,6 @@ class Job:
             raise PermanentFailure(f"the job lacks the hyperparameter {error}; add it") from None
         except (ValidationError, json.JSONDecodeError) as error:
             raise PermanentFailure(f"a hyperparameter of the job is wrong: {error}") from error
-
-
-class Phases:
-    """Says what happens now, and remembers how long each phase took."""
-
-    def __init__(self, pipes: PipesContext) -> None:
-        self._pipes = pipes
-        self._phase = ""
-        self._since = time.monotonic()
-        self._said = 0.0
-        self.seconds: dict[str, float] = {}
-
-    def begin(self, phase: str, text: str) -> None:
-        """Close the phase before and announce the next."""
-        now = time.monotonic()
-        if self._phase:
-            self.seconds[f"seconds_{self._phase}"] = round(now - self._since, 2)
-        self._phase, self._since, self._said = phase, now, now
-        if text:
-            self.say(text)
-
-    def say(self, text: str) -> None:
-        """One line for Dagster's log."""
-        self._pipes.log.info(text)
-
-    def count(self, what: str, done: int, total: int) -> None:
-        """Progress of a long phase, every few seconds."""
-        now = time.monotonic()
-        if now - self._said >= _REPORT_SECONDS:
-            self._said = now
-            self.say(f"{what}: {done} of {total}")
-
-    def epoch(self, numbers: dict[str, float]) -> None:
-        """One epoch's numbers (or one strength's, of a probe): logged, and sent as a message."""
-        shown = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
-        self.say(shown)
-        self._pipes.report_custom_message({"kind": "progress", **numbers})
 
 
 def main() -> None:
