@@ -43,7 +43,9 @@ class Hyperparameters(BaseModel):
     weight_decay: float = Field(1e-2, ge=0)
     batch_size: int = Field(64, ge=1, le=65536)
     epochs: int = Field(12, ge=1, le=10_000, description="Epochs (finetune, scratch).")
-    image_size: int = Field(160, ge=8, le=1024, description="Side of the square the model sees, in pixels.")
+    image_size: int = Field(
+        160, ge=8, le=1024, description="Side of the square the model sees, in pixels."
+    )
     augmentation: Augmentation = Field(
         "light",
         description="none; light: small shifts and scales; photo: random crops, flips, colour.",
