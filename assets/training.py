@@ -134,8 +134,6 @@ def training_job(
             **hyperparameters.to_strings(),
             "dataset_version": version,
             "model_version": name,
-            "labels": json.dumps(card["labels"], ensure_ascii=False),
-            "task": card["task"],
         },
         channels={"dataset": dataset_channel(card)},
         local_channels={"weights": str(weights_dir)} if weights_dir and weights else {},
@@ -143,10 +141,15 @@ def training_job(
 
 
 def dataset_channel(card: Mapping[str, Any]) -> Channel:
-    """The data set as a job's input: its manifest and the shards it names."""
-    manifest = f"{dataset_prefix(card['version'])}manifest.parquet"
+    """The data set as a job's input: its manifest, its card and the shards they name."""
+    prefix = dataset_prefix(card["version"])
     return Channel(
-        prefix=DATASETS, keys=(manifest, *(f"{DATASETS}{name}" for name in card["shards"]))
+        prefix=DATASETS,
+        keys=(
+            f"{prefix}manifest.parquet",
+            f"{prefix}card.json",
+            *(f"{DATASETS}{name}" for name in card["shards"]),
+        ),
     )
 
 

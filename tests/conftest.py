@@ -191,12 +191,11 @@ def training_job() -> Callable[..., Path]:
         (channel / version).mkdir()
         (channel / version / "manifest.parquet").write_bytes(write_manifest(table))
         known = labels or sorted({name for _, names, _ in images for name in names})
+        (channel / version / "card.json").write_text(json.dumps({"task": task, "labels": known}))
         given = {
             **Hyperparameters.model_validate(hyperparameters).to_strings(),
             "dataset_version": version,
             "model_version": "train-000000000000",
-            "labels": json.dumps(known),
-            "task": task,
         }
         (root / "input" / "config").mkdir(parents=True)
         (root / "input" / "config" / "hyperparameters.json").write_text(json.dumps(given))

@@ -17,6 +17,9 @@ from typing import Literal, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from labelling.schema import Task
 
 Split = Literal["train", "val", "test", "excluded"]
 
@@ -36,6 +39,19 @@ MANIFEST_SCHEMA = pa.schema(
 )
 """One row an image. ``shard`` is relative to ``datasets/`` (``shards/<sha256>.tar``);
 ``offset`` and ``length`` are the image's bytes within it."""
+
+CARD = "card.json"
+"""Beside the manifest: what the data set is, for people and for jobs."""
+
+
+class DatasetCard(BaseModel):
+    """What a job needs of ``card.json``; the card says more."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    task: Task
+    labels: tuple[str, ...]
+
 
 SHARD_BYTES = 64 * 1024 * 1024
 """Images a shard holds, in bytes. Big enough that a bucket reads at full speed, small enough
@@ -103,6 +119,18 @@ def read_manifest(path: Path) -> pa.Table:
         return table.select(MANIFEST_SCHEMA.names).cast(MANIFEST_SCHEMA)
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         raise ManifestError(f"{path} is not a data set manifest: {error}") from error
+
+
+def read_card(path: Path) -> DatasetCard:
+    """The card at ``path``.
+
+    Raises:
+        ManifestError: the file is missing, or is no card.
+    """
+    try:
+        return DatasetCard.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise ManifestError(f"{path} is not a data set's card: {error}") from error
 
 
 def build_shards(

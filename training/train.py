@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from dagster_pipes import PipesContext
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from training.artefact import ONNX_MODEL, TORCH_MODEL, ArtefactManifest, Task, digest
 from training.artefact import write_manifest as write_artefact_manifest
@@ -21,6 +21,7 @@ from training.container import Container
 from training.errors import PermanentFailure
 from training.evidence import write_evidence
 from training.hardware import yield_cores
+from training.manifest import CARD, ManifestError, read_card
 from training.phases import Phases
 from training.pipes import open_pipes
 
@@ -58,19 +59,24 @@ class Job:
         Raises:
             PermanentFailure: a hyperparameter is missing or wrong, or the data set is not there.
         """
-        given = container.hyperparameters
+        given, dataset = container.hyperparameters, container.channel("dataset")
         try:
+            version = given["dataset_version"]
+            # Not hyperparameters: SageMaker allows these 2,500 characters, some 200 labels.
+            card = read_card(dataset / version / CARD)
             return cls(
                 parameters=Hyperparameters.from_strings(given),
-                task=TypeAdapter(Task).validate_python(given["task"]),
-                labels=TypeAdapter(tuple[str, ...]).validate_json(given["labels"]),
-                dataset_version=given["dataset_version"],
+                task=card.task,
+                labels=card.labels,
+                dataset_version=version,
                 model_version=given["model_version"],
-                dataset=container.channel("dataset"),
+                dataset=dataset,
                 weights=container.channel("weights") if container.has_channel("weights") else None,
             )
         except KeyError as error:
             raise PermanentFailure(f"the job lacks the hyperparameter {error}; add it") from None
+        except ManifestError as error:
+            raise PermanentFailure(str(error)) from error
         except (ValidationError, json.JSONDecodeError) as error:
             raise PermanentFailure(f"a hyperparameter of the job is wrong: {error}") from error
 
