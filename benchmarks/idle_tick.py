@@ -9,10 +9,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from benchmarks.processes import cpu_seconds, peak_mb, python_json, reset_peak, resident_mb
 from benchmarks.result import Measurement, Result
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 OBJECTS = int(os.environ.get("IMGCLF_BENCH_OBJECTS", "100000"))
 FOLDERS = 10
@@ -115,7 +118,7 @@ def make_objects(root: Path) -> int:
     return int(count)
 
 
-def sensor_tick(root: Path) -> Callable[[], bool]:
+def sensor_tick(root: Path, instance: "dg.DagsterInstance") -> Callable[[], bool]:
     """One evaluation of the product's sensor; whether it found something."""
     import dagster as dg
 
@@ -125,13 +128,13 @@ def sensor_tick(root: Path) -> Callable[[], bool]:
     store = ObjectStore(url=root.as_uri())
 
     def tick() -> bool:
-        with dg.build_sensor_context(resources={"store": store}) as context:
+        with dg.build_sensor_context(instance=instance, resources={"store": store}) as context:
             return not isinstance(raw_images_arrival_sensor(context), dg.SkipReason)
 
     return tick
 
 
-def no_tick(root: Path) -> None:
+def no_tick(root: Path, instance: "dg.DagsterInstance") -> None:
     """A sensor that does nothing: what Dagster itself needs for one is not the tick's."""
     import dagster as dg
 
@@ -139,9 +142,10 @@ def no_tick(root: Path) -> None:
 
     @dg.sensor(target="raw_images")
     def nothing(context: dg.SensorEvaluationContext, store: ObjectStore) -> dg.SkipReason:
-        return dg.SkipReason("nothing")
+        return dg.SkipReason(f"{len(context.instance.get_runs(limit=1))} runs")
 
-    with dg.build_sensor_context(resources={"store": ObjectStore(url=root.as_uri())}) as context:
+    store = ObjectStore(url=root.as_uri())
+    with dg.build_sensor_context(instance=instance, resources={"store": store}) as context:
         nothing(context)
 
 
@@ -170,12 +174,15 @@ def naive_tick(root: Path) -> Callable[[], bool]:
 
 def _child(kind: str, root: Path) -> Ticks:
     """In a fresh process that has loaded the code location, as a code server has."""
+    import dagster as dg
+
     from imgclf_dagster.definitions import build_definitions
     from imgclf_dagster.settings import load_settings
 
+    instance = dg.DagsterInstance.local_temp(str(root.parent / "dagster"))
     repository = build_definitions(load_settings()).get_repository_def()
-    tick = sensor_tick(root) if kind == "sensor" else naive_tick(root)
-    no_tick(root)
+    tick = sensor_tick(root, instance) if kind == "sensor" else naive_tick(root)
+    no_tick(root, instance)
     wall, cpu = [], []
     before = resident_mb()
     reset_peak()
@@ -187,6 +194,7 @@ def _child(kind: str, root: Path) -> Ticks:
         cpu.append(cpu_seconds() - spent)
     peak = peak_mb()
     del repository
+    instance.dispose()
     return {"wall": wall, "cpu": cpu, "before_mb": before, "peak_mb": peak}
 
 

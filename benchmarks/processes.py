@@ -4,8 +4,12 @@ import json
 import resource
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 MB = 1e6
 
@@ -64,3 +68,32 @@ def run(command: list[str]) -> str:
         last = "\n".join((done.stdout + done.stderr).splitlines()[-30:])
         raise BenchmarkFailed(f"{Path(command[0]).name} exited with {done.returncode}:\n{last}")
     return done.stdout
+
+
+def run_watched(command: list[str], poll_s: float = 0.1) -> dict[str, float]:
+    """Run a program to its end; the CPU seconds of each process of its tree, by command line.
+
+    What a process does after the last look at it is not seen, nor one that lived between looks.
+
+    Raises:
+        BenchmarkFailed: it failed.
+    """
+    spent: dict[tuple[int, str], float] = {}
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
+        process = psutil.Popen(command, stdout=output, stderr=output)
+        while process.poll() is None:
+            for member in (process, *process.children(recursive=True)):
+                try:
+                    times = member.cpu_times()
+                    spent[member.pid, " ".join(member.cmdline())] = times.user + times.system
+                except psutil.NoSuchProcess:
+                    continue
+            time.sleep(poll_s)
+        output.seek(0)
+        last = "\n".join(output.read().splitlines()[-30:])
+    if process.returncode:
+        raise BenchmarkFailed(f"{Path(command[0]).name} exited with {process.returncode}:\n{last}")
+    totals: dict[str, float] = {}
+    for (_, line), seconds in spent.items():
+        totals[line] = totals.get(line, 0.0) + seconds
+    return totals
