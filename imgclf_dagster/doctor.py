@@ -79,17 +79,16 @@ def _home(settings: Settings) -> Iterator[Finding]:
 
 
 def _store(settings: Settings) -> Iterator[Finding]:
-    from imgclf_dagster.home import is_prepared, open_store
+    from imgclf_dagster.home import is_prepared, require_store
     from resources.object_store import StoreError
 
-    store = open_store(settings)
     if not is_prepared(settings):
         yield Finding("store", "ok", "not made yet; the first ingest, run or up makes it")
         return
     try:
-        store.require()
+        store = require_store(settings)
     except StoreError as error:
-        yield Finding("store", "failed", str(error), "mount the disk, or put the folder back")
+        yield Finding("store", "failed", str(error))
         return
     unusable = store.unusable("raw")
     if unusable:

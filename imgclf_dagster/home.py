@@ -71,10 +71,10 @@ def prepare_home(settings: Settings) -> ObjectStore:
 
     Raises:
         SettingsError: the home cannot be written; the message names it and the remedy.
-        StoreMissing: see ``_ready_store``.
+        StoreMissing: see ``require_store``.
         StoreUnwritable: the store cannot be set up.
     """
-    fresh = not is_prepared(settings)
+    store = require_store(settings) if is_prepared(settings) else open_store(settings)
     try:
         for folder in (
             settings.dagster_home,
@@ -85,13 +85,15 @@ def prepare_home(settings: Settings) -> ObjectStore:
         ):
             folder.mkdir(parents=True, exist_ok=True)
         write_once(settings_file(), settings_template())
-        store = _ready_store(settings, fresh=fresh)
+        if not is_prepared(settings):
+            store.ensure()
         write_once(settings.dagster_home / "dagster.yaml", DAGSTER_YAML)
     except OSError as error:
         raise SettingsError(
             f"the home {settings.home} cannot be written ({error.strerror}); "
             "make it writable, or name another folder in IMGCLF_HOME"
         ) from error
+    store.sweep()
     os.environ.update(process_environment(settings))
     return store
 
@@ -101,25 +103,21 @@ def is_prepared(settings: Settings) -> bool:
     return (settings.dagster_home / "dagster.yaml").exists()
 
 
-def _ready_store(settings: Settings, *, fresh: bool) -> ObjectStore:
-    """The store, set up if the home is new.
+def require_store(settings: Settings) -> ObjectStore:
+    """The store of a home that was made ready before.
 
     Raises:
-        StoreMissing: the home is not new, and its store is gone. A new one would look as if all
-            images had been deleted.
+        StoreMissing: it is gone. A new one in its place would look as if all images had been
+            deleted.
     """
     store = open_store(settings)
-    if fresh:
-        store.ensure()
-    else:
-        try:
-            store.require()
-        except StoreMissing as error:
-            raise StoreMissing(
-                f"{settings.store_dir} is not the store of this home any more (no {MARKER} in it): "
-                f"is the disk mounted? Put it back as it was, or delete {settings.home} to begin anew"
-            ) from error
-    store.sweep()
+    try:
+        store.require()
+    except StoreMissing as error:
+        raise StoreMissing(
+            f"{settings.store_dir} is not the store of this home any more (no {MARKER} in it): "
+            f"is the disk mounted? Put it back as it was, or delete {settings.home} to begin anew"
+        ) from error
     return store
 
 

@@ -1,5 +1,6 @@
 """Running the line from the command line: the same jobs, in this process, on the real instance."""
 
+import importlib
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -60,6 +61,9 @@ class LineRunner:
     def run_line(self) -> RunOutcome:
         """From arriving images to an evaluated candidate."""
         # MLflow takes seconds to import and to make its tables; training leaves a core for that.
+        # SQLAlchemy's ORM hooks into its core while it is being imported: were that done in the
+        # thread, Dagster's queries in this one would meet half of it and fail.
+        importlib.import_module("sqlalchemy.orm")
         threading.Thread(target=self._prepare_registry, name="registry", daemon=True).start()
         return self.execute(LINE)
 

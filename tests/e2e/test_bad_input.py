@@ -318,4 +318,4 @@ def test_a_store_that_is_gone_is_never_taken_for_an_empty_one(
     for command in (("ingest", source), ("run",)):
         refused(imgclf(*command), str(store), "is the disk mounted?", "Put it back", "begin anew")
     assert sorted(imgclf.home.rglob("*")) == before
-    assert_says(imgclf("doctor"), "✗ store", str(store), "mounted?")
+    assert_says(imgclf("doctor"), "✗ store", str(store), "is the disk mounted?")
