@@ -179,7 +179,9 @@ def _child(kind: str, root: Path) -> Ticks:
     from imgclf_dagster.definitions import build_definitions
     from imgclf_dagster.settings import load_settings
 
-    instance = dg.DagsterInstance.local_temp(str(root.parent / "dagster"))
+    home = root.parent / f"dagster-{kind}"
+    home.mkdir()
+    instance = dg.DagsterInstance.local_temp(str(home))
     repository = build_definitions(load_settings()).get_repository_def()
     tick = sensor_tick(root, instance) if kind == "sensor" else naive_tick(root)
     no_tick(root, instance)
