@@ -1,9 +1,7 @@
 """Running the line from the command line: the same jobs, in this process, on the real instance."""
 
-import importlib
-import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -60,16 +58,7 @@ class LineRunner:
 
     def run_line(self) -> RunOutcome:
         """From arriving images to an evaluated candidate."""
-        # MLflow takes seconds to import and to make its tables; training leaves a core for that.
-        # SQLAlchemy's ORM hooks into its core while it is being imported: were that done in the
-        # thread, Dagster's queries in this one would meet half of it and fail.
-        importlib.import_module("sqlalchemy.orm")
-        threading.Thread(target=self._prepare_registry, name="registry", daemon=True).start()
         return self.execute(LINE)
-
-    def _prepare_registry(self) -> None:
-        with suppress(Exception):  # whoever uses the registry meets the error, and names it
-            self.registry.prepare()
 
     def candidate(self) -> str | None:
         """The newest model version that passed its gates, or ``None`` if the newest did not."""

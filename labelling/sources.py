@@ -201,7 +201,13 @@ class _Listed:
         self.any_table = True
         file_at, labels_at = (header.index(column) for column in _COLUMNS)
         for place, row in rows:
-            problem = self._take(place, row, file_at, labels_at) if row else None
+            if not row:
+                continue
+            if len(row) == len(header):
+                problem = self._take(place, row, file_at, labels_at)
+            else:
+                wanted = f"the header has {len(header)}; several labels are written a|b"
+                problem = f"{len(row)} columns, where {wanted}"
             if problem:
                 self.rejections.append(Rejection(place, problem))
 
@@ -219,8 +225,6 @@ class _Listed:
             yield f"{name}:{reader.line_num}", row
 
     def _take(self, place: str, row: list[str], file_at: int, labels_at: int) -> str | None:
-        if len(row) <= max(file_at, labels_at):
-            return f"{len(row)} columns, where file and labels are expected"
         try:
             file = unicodedata.normalize("NFC", safe_name(row[file_at].strip()))
         except ValueError as error:

@@ -146,7 +146,7 @@ class ObjectStore(dg.ConfigurableResource):
         if not self.exists(MARKER):
             raise StoreMissing(
                 f"{self.url} is not a store (no {MARKER} in it): is the disk mounted and the "
-                "address right? A new store is set up by the first `imgclf ingest` or `imgclf up`"
+                "address right?"
             )
 
     def uri(self, key: str) -> str:

@@ -140,6 +140,7 @@ cat,"cat/2.png"x
 dog,cat/1.png
 cat,cat/1.png
 cat,
+cat,cat/2.png,dog
 """
 BROKEN_LINES = {
     3: "no such file",
@@ -151,6 +152,7 @@ BROKEN_LINES = {
     9: "broken line",
     10: "labelled cat at labels.csv:2 already",
     12: "empty",
+    13: "3 columns, where the header has 2",
 }
 
 
