@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resources.object_store import KeyMissing, ObjectStore
+from resources.object_store import ObjectStore
+from resources.store_errors import KeyMissing
 from resources.tables import Table
 
 RAW = "raw/"

@@ -15,7 +15,8 @@ from assets.line import fingerprint
 from labelling.conflicts import find_conflicts
 from labelling.schema import LabelSchema
 from labelling.table import LABELS_SCHEMA, current_labels, label_rows, recheck
-from resources.object_store import KeyMissing, ObjectStore
+from resources.object_store import ObjectStore
+from resources.store_errors import KeyMissing
 from resources.tables import Table
 
 ANNOTATIONS = "annotations/"

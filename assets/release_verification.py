@@ -10,7 +10,8 @@ from assets.verdicts import (
     objections,
 )
 from resources.model_registry import ModelPackage
-from resources.object_store import KeyMissing, ObjectStore
+from resources.object_store import ObjectStore
+from resources.store_errors import KeyMissing
 
 
 def actual_digest(store: ObjectStore, model_key: str) -> str:
@@ -18,7 +19,7 @@ def actual_digest(store: ObjectStore, model_key: str) -> str:
 
     Raises:
         training.errors.ArtefactError: the artefact is damaged.
-        resources.object_store.KeyMissing: it is not there.
+        resources.store_errors.KeyMissing: it is not there.
     """
     import tempfile
     from pathlib import Path

@@ -80,7 +80,7 @@ def _home(settings: Settings) -> Iterator[Finding]:
 
 def _store(settings: Settings) -> Iterator[Finding]:
     from imgclf_dagster.home import is_prepared, require_store
-    from resources.object_store import StoreError
+    from resources.store_errors import StoreError
 
     if not is_prepared(settings):
         yield Finding("store", "ok", "not made yet; the first ingest, run or up makes it")

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from imgclf_dagster.settings import Settings, SettingsError, settings_file
-from resources.object_store import MARKER, ObjectStore, StoreMissing
+from resources.object_store import MARKER, ObjectStore
+from resources.store_errors import StoreMissing
 
 DAGSTER_YAML = """\
 # Written by imgclf; yours to change.

@@ -24,7 +24,8 @@ from labelling.snapshots import (
     parse_ingested_key,
 )
 from labelling.sources import SourceItem, open_source
-from resources.object_store import InvalidKey, ObjectStore
+from resources.object_store import ObjectStore
+from resources.store_errors import InvalidKey
 from training.images import ImageRejected, inspect
 
 RAW_PREFIX = "raw/"

@@ -21,7 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from resources.job_attempt import Attempt, Context, JobFailed
 from resources.job_folder import JobFolder
 from resources.job_outputs import JobOutputs, Kind, Metadata, metadata_values, model_key, record_key
-from resources.object_store import KeyMissing, ObjectStore
+from resources.object_store import ObjectStore
+from resources.store_errors import KeyMissing
 
 _VALUE_LIMIT = {"training": 512, "processing": 256}
 """Characters of an environment value: botocore's service model, see the AWS page."""

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from resources.object_store import KeyMissing, ObjectStore
+from resources.object_store import ObjectStore
+from resources.store_errors import KeyMissing
 from training.container import ROOT_VARIABLE
 
 if TYPE_CHECKING:

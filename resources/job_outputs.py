@@ -15,7 +15,8 @@ from typing import Any, Literal
 from dagster._core.definitions.metadata import metadata_map_from_external
 
 from resources.job_folder import JobFolder
-from resources.object_store import KeyMissing, ObjectStore
+from resources.object_store import ObjectStore
+from resources.store_errors import KeyMissing
 
 Kind = Literal["training", "processing"]
 Metadata = dict[str, Any]

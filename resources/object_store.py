@@ -7,7 +7,6 @@ listings, deletion of a missing key, file names) is made the same here.
 
 import json
 import os
-import re
 from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,12 +17,7 @@ from urllib.parse import unquote, urlsplit
 import dagster as dg
 import obstore
 import pyarrow as pa
-from obstore.exceptions import (
-    AlreadyExistsError,
-    BaseError,
-    PermissionDeniedError,
-    UnauthenticatedError,
-)
+from obstore.exceptions import BaseError
 from obstore.store import LocalStore, from_url
 from obstore.store import ObjectStore as AnyStore
 from pydantic import PrivateAttr, field_validator
@@ -39,6 +33,15 @@ from resources.listing import (
     to_table,
     unusable_names,
 )
+from resources.store_errors import (
+    InvalidKey,
+    KeyExists,
+    KeyMissing,
+    StoreError,
+    StoreMissing,
+    StoreUnwritable,
+    told,
+)
 
 if TYPE_CHECKING:
     from obstore.store import S3Config
@@ -53,43 +56,6 @@ MARKER = ".imgclf-store.json"
 
 STALE_WRITE_S = 3600.0
 """Seconds after which a file that was being written is taken for a dead writer's."""
-
-_UNWRITABLE = {
-    "28": "the disk is full: free some space",
-    "122": "the disk quota is used up: free some space",
-    "27": "the file is larger than this process or file system may write",
-    "30": "the file system is read-only: mount it writable",
-    "13": "permission denied: give this user write access",
-    "1": "the operation is not permitted: give this user write access",
-}
-"""Remedies by errno, for errors that obstore gives as text: ``(os error 28)``."""
-
-_BAD_NAME = {"20": "it lies below an object", "36": "a name in it is too long for the file system"}
-"""Flaws of a key that only the file system knows, by errno."""
-
-
-class StoreError(Exception):
-    """The store could not do what was asked; the message names the place and the reason."""
-
-
-class StoreMissing(StoreError):  # noqa: N818 - a state, as its callers say it
-    """There is no store at the URL: never set up, unmounted, or mistyped."""
-
-
-class StoreUnwritable(StoreError):  # noqa: N818 - a state, as its callers say it
-    """The store can be reached and does not let itself be written (disk full, read-only, …)."""
-
-
-class KeyMissing(StoreError):  # noqa: N818 - a state, as its callers say it
-    """No object has the key."""
-
-
-class KeyExists(StoreError):  # noqa: N818 - a state, as its callers say it
-    """An object has the key already; keys are create-only."""
-
-
-class InvalidKey(StoreError, ValueError):  # noqa: N818 - a state, as its callers say it
-    """A string that cannot be a key in every store."""
 
 
 class ObjectStore(dg.ConfigurableResource):
@@ -326,24 +292,8 @@ class ObjectStore(dg.ConfigurableResource):
         """Raise obstore's errors as ours: its text names neither the store nor a remedy."""
         try:
             yield
-        except FileNotFoundError as error:
-            if self.root is not None and not self.root.is_dir():
-                raise StoreMissing(
-                    f"{self.root} is not there any more: is the disk mounted?"
-                ) from error
-            raise KeyMissing(f"{key} is not in the store {self.url}") from error
-        except AlreadyExistsError as error:
-            raise KeyExists(key) from error
         except (BaseError, OSError) as error:
-            text = str(error).partition("\n")[0]
-            found = re.search(r"os error (\d+)", text)
-            errno = found[1] if found else str(getattr(error, "errno", ""))
-            if errno in _BAD_NAME:
-                raise InvalidKey(f"key {key!r} cannot be used: {_BAD_NAME[errno]}") from error
-            denied = isinstance(error, PermissionDeniedError | UnauthenticatedError)
-            if writing and (denied or errno in _UNWRITABLE):
-                remedy = _UNWRITABLE.get(errno, "check the credentials and the bucket's policy")
-                raise StoreUnwritable(
-                    f"{self.uri(key)} cannot be written, {remedy} ({text})"
-                ) from error
-            raise StoreError(f"{self.uri(key)}: {text}") from error
+            if isinstance(error, FileNotFoundError) and self.root and not self.root.is_dir():
+                gone = f"{self.root} is not there any more: is the disk mounted?"
+                raise StoreMissing(gone) from error
+            raise told(error, key, self.url, self.uri(key), writing=writing) from error

@@ -15,7 +15,8 @@ from typing import Any, cast
 import dagster as dg
 from dagster_pipes import PipesContextData, PipesException, PipesMessage, PipesParams
 
-from resources.object_store import ObjectStore, StoreError
+from resources.object_store import ObjectStore
+from resources.store_errors import StoreError
 from training.pipes import INTERVAL, KEY, STORE
 
 _logger = logging.getLogger(__name__)

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from resources.object_store import KeyMissing, ObjectStore, StoreError
+from resources.object_store import ObjectStore
+from resources.store_errors import KeyMissing, StoreError
 
 _PART = re.compile(r"(\d{10})-(\d{10})\.parquet$")
 _READ_ATTEMPTS = 20

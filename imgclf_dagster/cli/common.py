@@ -38,7 +38,7 @@ def plainly(command: Callable[P, R]) -> Callable[P, R]:
         from imgclf_dagster.settings import SettingsError
         from resources.endpoint_host import DeploymentFailed, HostUnavailable
         from resources.model_registry import RegistryError
-        from resources.object_store import StoreError
+        from resources.store_errors import StoreError
         from serving.launch import HostNotStarted
 
         expected = (

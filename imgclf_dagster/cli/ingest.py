@@ -39,7 +39,7 @@ def ingest_command(
     from imgclf_dagster.ingest import ingest
     from imgclf_dagster.settings import SettingsError, load_settings
     from labelling.containers import SourceError
-    from resources.object_store import StoreError
+    from resources.store_errors import StoreError
 
     errors = Console(stderr=True, soft_wrap=True)
     # Pillow warns about EXIF blocks; what matters about an image is in the report.

@@ -17,7 +17,8 @@ from pydantic import ValidationError
 
 from resources.compute import Channel, JobResult, JobSpec, LocalCompute, job_name
 from resources.job_folder import JobFolder
-from resources.object_store import KeyMissing, ObjectStore
+from resources.object_store import ObjectStore
+from resources.store_errors import KeyMissing
 
 pytestmark = pytest.mark.contract
 

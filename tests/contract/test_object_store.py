@@ -12,15 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from resources.object_store import (
-    MARKER,
-    InvalidKey,
-    KeyExists,
-    KeyMissing,
-    ObjectStore,
-    StoreError,
-    StoreMissing,
-)
+from resources.object_store import MARKER, ObjectStore
+from resources.store_errors import InvalidKey, KeyExists, KeyMissing, StoreError, StoreMissing
 
 pytestmark = pytest.mark.contract
 
@@ -203,7 +196,8 @@ def test_an_unwritable_store_names_place_and_remedy(
     tmp_path: Path, options: str, size: int, remedy: str
 ) -> None:
     code = f"""
-        from resources.object_store import ObjectStore, StoreUnwritable
+        from resources.object_store import ObjectStore
+        from resources.store_errors import StoreUnwritable
         store = ObjectStore(url={tmp_path.as_uri()!r})
         try:
             store.put("tables/part", b"x" * {size})

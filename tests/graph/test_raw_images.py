@@ -12,7 +12,7 @@ from assets.image_index import (
     newest_rows,
     usable_images,
 )
-from resources.object_store import StoreMissing
+from resources.store_errors import StoreMissing
 
 pytestmark = pytest.mark.graph
 

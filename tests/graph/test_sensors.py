@@ -12,7 +12,7 @@ import pytest
 from imgclf_dagster import sensors
 from imgclf_dagster.jobs import LINE
 from imgclf_dagster.orphans import PROCESS_TAG, process_tag
-from resources.object_store import StoreMissing
+from resources.store_errors import StoreMissing
 
 pytestmark = pytest.mark.graph
 

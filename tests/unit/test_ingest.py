@@ -12,7 +12,8 @@ from imgclf_dagster.ingest import IngestReport, ingest
 from labelling.conflicts import find_conflicts
 from labelling.schema import LabelSchema
 from labelling.table import current_labels, label_rows
-from resources.object_store import ObjectStore, StoreError
+from resources.object_store import ObjectStore
+from resources.store_errors import StoreError
 
 pytestmark = pytest.mark.unit
 
