@@ -1,6 +1,7 @@
 """Running the line from the command line: the same jobs, in this process, on the real instance."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,7 @@ from assets.evaluation_records import newest_evaluation
 from assets.line import MODEL_VERSIONS, latest_metadata
 from assets.verdicts import STAGING_CHECKS, objections
 from imgclf_dagster.decisions import promotion_config, undeployed_approvals, undone_rejection
-from imgclf_dagster.definitions import build_definitions
+from imgclf_dagster.definitions import build_definitions, build_endpoints
 from imgclf_dagster.home import prepare_home
 from imgclf_dagster.jobs import LINE, PROMOTION, RELEASE_CANDIDATE
 from imgclf_dagster.orphans import process_tag, reap_orphaned_runs
@@ -44,12 +45,16 @@ class LineRunner:
     """Runs the line's jobs in this process. Made by :func:`line_runner`."""
 
     def __init__(
-        self, settings: Settings, instance: dg.DagsterInstance, narrator: Narrator
+        self,
+        definitions: dg.Definitions,
+        instance: dg.DagsterInstance,
+        narrator: Narrator,
+        await_host: Callable[[], object],
     ) -> None:
-        self.settings = settings
+        """See :func:`line_runner`; ``await_host`` returns once an endpoint host is up."""
         self.instance = instance
+        self.await_host = await_host
         self._narrator = narrator
-        definitions = build_definitions(settings)
         self._repository = definitions.get_repository_def()
         resources: Mapping[str, Any] = definitions.resources or {}
         self.store: ObjectStore = resources["store"]
@@ -103,7 +108,9 @@ class LineRunner:
         config: Mapping[str, Any] | None = None,
         assets: list[dg.AssetKey] | None = None,
     ) -> RunOutcome:
-        """Execute one job, telling the narrator as it goes."""
+        """Execute one job, telling the narrator as it goes; one of a model version needs a host."""
+        if partition is not None:
+            self.await_host()
         outcome = RunOutcome(run_id=str(uuid4()), success=False)
         with narrated(self.instance, outcome, self._narrator):
             result = self._repository.get_job(job_name).execute_in_process(
@@ -120,10 +127,8 @@ class LineRunner:
 
 
 @contextmanager
-def line_runner(
-    settings: Settings, narrator: Narrator, *, with_host: bool = True
-) -> Iterator[LineRunner]:
-    """A runner with the home prepared, the lock held and an endpoint host up.
+def line_runner(settings: Settings, narrator: Narrator) -> Iterator[LineRunner]:
+    """A runner with the home prepared, the lock held and an endpoint host, starting meanwhile.
 
     Raises:
         RunInProgress: another process holds the lock.
@@ -139,8 +144,15 @@ def line_runner(
             ) from None
         instance = stack.enter_context(dg.DagsterInstance.get())
         reap_orphaned_runs(instance)
-        runner = LineRunner(settings, instance, narrator)
-        if with_host:
-            log_file = settings.logs_dir / "endpoint-host.log"
-            stack.enter_context(running_host(runner.endpoints, log_file=log_file))
-        yield runner
+        definitions = build_definitions(settings)
+        host = running_host(
+            build_endpoints(settings), log_file=settings.logs_dir / "endpoint-host.log"
+        )
+        # A host takes seconds to start, and is needed only when something is released.
+        pool = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="endpoint-host"))
+        with ExitStack() as hosted:
+            started = pool.submit(hosted.enter_context, host)
+            try:
+                yield LineRunner(definitions, instance, narrator, started.result)
+            finally:
+                wait([started])

@@ -191,6 +191,7 @@ def _require(outcome: "RunOutcome", seconds: dict[str, float]) -> None:
 def _accuracy(runner: "LineRunner", withheld: list[Withheld]) -> float:
     from imgclf_dagster.cli.predict import IN_FLIGHT, ask_endpoint
 
+    runner.await_host()
     with ThreadPoolExecutor(IN_FLIGHT) as pool:
         answers = pool.map(
             lambda item: ask_endpoint(runner.endpoints, item.path, stage="prod", top_k=1), withheld

@@ -121,6 +121,7 @@ def _carry_out(settings: Settings, digest: str) -> None:
 
 
 def _say_what_serves(runner: "LineRunner") -> None:
+    runner.await_host()
     status = runner.endpoints.describe("prod")
     console.print(
         f"[green]✓[/] production serves {escape(str(status.model_version))} "
