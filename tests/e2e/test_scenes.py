@@ -14,7 +14,6 @@ import pytest
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.photos,
-    pytest.mark.xdist_group("heavy"),
     pytest.mark.timeout(1200),
 ]
 

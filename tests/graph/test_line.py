@@ -16,8 +16,8 @@ from assets.verdicts import MODEL_CHECKS, STAGING_CHECKS
 from resources.endpoint_host import running_host
 from training.evidence import read_evidence, write_evidence
 
-# One candidate goes through the module: its tests are one story, told by one worker.
-pytestmark = [pytest.mark.graph, pytest.mark.xdist_group("line")]
+# One candidate goes through the module: its tests are one story, in this order.
+pytestmark = pytest.mark.graph
 
 LINE = ("raw_images", "annotations", "dataset", "trained_model", "evaluation_report")
 RECIPE = {
