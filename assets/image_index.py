@@ -1,6 +1,7 @@
 """The image table: which objects lie under ``raw/``, what each holds, and what is new."""
 
 import hashlib
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -130,6 +131,8 @@ def index_objects(
     Args:
         on_chunk: told (objects done, objects in all) after each part is written.
     """
+    # Pillow warns about EXIF blocks; what matters about an image is in its row.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     gone = _tombstones(diff.gone)
     if gone:
         table.append(pa.Table.from_pylist(gone, schema=IMAGES_SCHEMA))

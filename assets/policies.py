@@ -11,7 +11,10 @@ class IngestionPolicy(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_pixels: int = Field(
-        100_000_000, ge=1, description="Images with more pixels than this are rejected unread."
+        100_000_000,
+        ge=1,
+        le=178_956_970,  # Pillow itself reads no bigger ones
+        description="Images with more pixels than this are rejected unread.",
     )
     max_file_mb: float = Field(100.0, gt=0, description="Bigger files are rejected unread (MB).")
     max_unreadable_share: float = Field(

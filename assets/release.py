@@ -210,7 +210,7 @@ def _rollout(
             model_key=package.model_key,
             deployed_by=by,
             reason=reason,
-            run_id=context.run_id,
+            run_id=context.run.run_id,
         )
     except (DeploymentFailed, HostUnavailable) as error:
         raise dg.Failure(f"{package.model_version} is not on {stage}: {error}") from error
