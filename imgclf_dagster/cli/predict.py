@@ -141,7 +141,7 @@ def _write_csv(answers: list[Answer]) -> None:
 
 def _table(answers: list[Answer]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("file")
+    table.add_column("file", overflow="fold")
     table.add_column("labels")
     for answer in answers:
         ranked = "  ".join(f"{escape(label)} {score:.1%}" for label, score in answer.labels)
