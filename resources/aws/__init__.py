@@ -1,0 +1,1 @@
+"""The ports' adapters for AWS: SageMaker computes, registers and serves, CloudFormation deploys."""

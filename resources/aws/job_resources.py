@@ -1,0 +1,41 @@
+"""What a job of SageMaker computes on: the machines, their disks, and how they are paid."""
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class JobResources(BaseModel):
+    """Instances of one kind of job. The limits are those of the SageMaker API."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    instance_type: str = Field(
+        "ml.m5.xlarge",
+        pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9-]+$",
+        description="SageMaker instance type, such as ml.g5.xlarge (one GPU).",
+    )
+    instance_count: int = Field(1, ge=1, le=100, description="How many of them work together.")
+    volume_gb: int = Field(50, ge=1, le=16384, description="Disk of each instance.")
+    max_runtime_s: int = Field(
+        86_400, ge=1, le=2_419_200, description="A job that runs longer is stopped."
+    )
+    spot: bool = Field(
+        False, description="Train on spare capacity, at a discount; checkpoints survive its loss."
+    )
+    max_wait_s: int = Field(
+        0, ge=0, le=2_419_200, description="Spot: longest wait and run together; 0: twice the run."
+    )
+    keep_alive_s: int = Field(
+        0, ge=0, le=3600, description="Warm pool: keep the instances for the next job."
+    )
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if self.spot and self.keep_alive_s:
+            raise ValueError(
+                "spot and keep_alive_s exclude each other: SageMaker has no warm pools of spot"
+            )
+        if self.spot and 0 < self.max_wait_s < self.max_runtime_s:
+            raise ValueError("max_wait_s includes the run: it must not be less than max_runtime_s")
+        return self
