@@ -14,9 +14,9 @@ from assets.gates import evaluate_gates
 from assets.line import MODEL_VERSIONS, OWNERS, Line, fingerprint, require_metadata
 from assets.pictures import picture
 from assets.training import dataset_channel
-from resources.compute import Channel, JobSpec, LocalCompute
-from resources.endpoint_host import LocalEndpointHost
-from resources.model_registry import MlflowRegistry
+from resources.compute import Channel, Compute, JobSpec
+from resources.endpoint_host import EndpointHost
+from resources.model_registry import ModelRegistry
 from resources.object_store import ObjectStore
 from training.config import CODE_VERSION
 
@@ -36,9 +36,9 @@ HEADLINES = ("accuracy", "macro_f1", "log_loss", "calibration_error")
 def evaluation_report(
     context: dg.AssetExecutionContext,
     store: ObjectStore,
-    compute: LocalCompute,
-    registry: MlflowRegistry,
-    endpoints: LocalEndpointHost,
+    compute: Compute,
+    registry: ModelRegistry,
+    endpoints: EndpointHost,
     line: dg.ResourceParam[Line],
 ) -> dg.MaterializeResult:
     """Evaluate the newest trained model and record what came out."""
@@ -130,7 +130,7 @@ def evaluation_job(
 
 
 def _log_to_registry(
-    registry: MlflowRegistry,
+    registry: ModelRegistry,
     version: str,
     spec: JobSpec,
     report: Mapping[str, Any],

@@ -11,8 +11,8 @@ from assets.evaluation import evaluation_report
 from assets.evaluation_records import newest_evaluation
 from assets.line import MODEL_VERSIONS, OWNERS
 from assets.release_verification import actual_digest, approval_objections, package_objections
-from resources.endpoint_host import DeploymentFailed, HostUnavailable, LocalEndpointHost
-from resources.model_registry import MlflowRegistry, ModelPackage, RegistryError
+from resources.endpoint_host import DeploymentFailed, EndpointHost, HostUnavailable
+from resources.model_registry import ModelPackage, ModelRegistry, RegistryError
 from resources.object_store import ObjectStore
 from serving.deployments import EndpointStatus, Stage
 
@@ -45,7 +45,7 @@ class RolloutConfig(dg.Config):
     "and an approval status, which is the source of truth for its release.",
 )
 def registered_package(
-    context: dg.AssetExecutionContext, store: ObjectStore, registry: MlflowRegistry
+    context: dg.AssetExecutionContext, store: ObjectStore, registry: ModelRegistry
 ) -> dg.MaterializeResult:
     """Register the model version of this partition, if it passed its checks."""
     version = context.partition_key
@@ -95,8 +95,8 @@ def registered_package(
 def staging_endpoint(
     context: dg.AssetExecutionContext,
     store: ObjectStore,
-    registry: MlflowRegistry,
-    endpoints: LocalEndpointHost,
+    registry: ModelRegistry,
+    endpoints: EndpointHost,
 ) -> dg.MaterializeResult:
     """Deploy the registered package to staging and wait until it answers with its digest."""
     package = _package(registry, context.partition_key)
@@ -119,7 +119,7 @@ def release_approval(
     context: dg.AssetExecutionContext,
     config: ApprovalConfig,
     store: ObjectStore,
-    registry: MlflowRegistry,
+    registry: ModelRegistry,
 ) -> dg.MaterializeResult:
     """Record the approval in the registry, unless it is there or the package was rejected."""
     package = _package(registry, context.partition_key)
@@ -163,8 +163,8 @@ def prod_endpoint(
     context: dg.AssetExecutionContext,
     config: RolloutConfig,
     store: ObjectStore,
-    registry: MlflowRegistry,
-    endpoints: LocalEndpointHost,
+    registry: ModelRegistry,
+    endpoints: EndpointHost,
 ) -> dg.MaterializeResult:
     """Deploy the approved package to production and wait until it answers with its digest."""
     package = _package(registry, context.partition_key)
@@ -180,7 +180,7 @@ def prod_endpoint(
     )
 
 
-def _package(registry: MlflowRegistry, version: str) -> ModelPackage:
+def _package(registry: ModelRegistry, version: str) -> ModelPackage:
     try:
         return registry.get(version)
     except RegistryError as error:
@@ -195,7 +195,7 @@ def _stop_on(version: str, objections: list[str], what: str) -> None:
 
 def _rollout(
     context: dg.AssetExecutionContext,
-    endpoints: LocalEndpointHost,
+    endpoints: EndpointHost,
     package: ModelPackage,
     stage: Stage,
     *,

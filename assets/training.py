@@ -13,7 +13,7 @@ from assets.dataset import dataset
 from assets.dataset_build import DATASETS, dataset_prefix, read_card
 from assets.line import OWNERS, Line, fingerprint, require_metadata
 from assets.pictures import picture
-from resources.compute import Channel, JobSpec, LocalCompute
+from resources.compute import Channel, Compute, JobSpec
 from resources.object_store import ObjectStore
 from training.config import CODE_VERSION, Hyperparameters
 
@@ -55,7 +55,7 @@ def build_trained_model(defaults: Hyperparameters) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         config: config_type,  # type: ignore[valid-type] # a class made for these settings
         store: ObjectStore,
-        compute: LocalCompute,
+        compute: Compute,
         line: dg.ResourceParam[Line],
     ) -> dg.MaterializeResult:
         chosen: dict[str, Any] = config.model_dump()  # type: ignore[attr-defined]
@@ -76,7 +76,7 @@ def build_trained_model(defaults: Hyperparameters) -> dg.AssetsDefinition:
 def train(
     context: dg.AssetExecutionContext,
     store: ObjectStore,
-    compute: LocalCompute,
+    compute: Compute,
     line: Line,
     hyperparameters: Hyperparameters,
     version: str,

@@ -15,7 +15,7 @@ from benchmarks.result import Measurement, Result
 if TYPE_CHECKING:
     import torch
 
-    from resources.endpoint_host import LocalEndpointHost
+    from resources.local_endpoints import LocalEndpointHost
     from training.export import ServingNet
 
 ROUNDS = 3
@@ -30,7 +30,7 @@ Ask = Callable[[], None]
 
 def measure(scratch: Path) -> Result:
     """Load the endpoint and torch in turn; then switch models under load."""
-    from resources.endpoint_host import running_host
+    from resources.local_endpoints import running_host
 
     versions = ("train-aaaaaaaaaaaa", "train-bbbbbbbbbbbb")
     host, torch_asker, artefacts = _set_up(scratch, versions)
@@ -133,7 +133,7 @@ def _set_up(
     """A store with two models, a host port for it, torch's asker, (digest, key) by version."""
     import torch
 
-    from resources.endpoint_host import LocalEndpointHost
+    from resources.local_endpoints import LocalEndpointHost
     from resources.object_store import ObjectStore
     from training.architectures import build
     from training.artefact import digest, pack

@@ -4,8 +4,8 @@ which is the source of truth, and reach the graph by its assets, whoever decided
 from datetime import UTC, datetime
 from typing import Any
 
-from resources.endpoint_host import LocalEndpointHost
-from resources.model_registry import MlflowRegistry, ModelPackage
+from resources.endpoint_host import EndpointHost
+from resources.model_registry import ModelPackage, ModelRegistry
 from serving.deployments import DeploymentRecord
 
 
@@ -14,7 +14,7 @@ class DecisionError(RuntimeError):
 
 
 def choose_package(
-    registry: MlflowRegistry, endpoints: LocalEndpointHost, model_version: str | None
+    registry: ModelRegistry, endpoints: EndpointHost, model_version: str | None
 ) -> ModelPackage:
     """The package a decision is about: the one named, else the one on staging.
 
@@ -45,7 +45,7 @@ def choose_package(
 
 
 def previous_deployment(
-    endpoints: LocalEndpointHost, registry: MlflowRegistry
+    endpoints: EndpointHost, registry: ModelRegistry
 ) -> DeploymentRecord | None:
     """The newest production deployment of another model that is still approved, or ``None``."""
     history = endpoints.history("prod")
@@ -61,9 +61,7 @@ def previous_deployment(
     )
 
 
-def undeployed_approvals(
-    endpoints: LocalEndpointHost, registry: MlflowRegistry
-) -> list[ModelPackage]:
+def undeployed_approvals(endpoints: EndpointHost, registry: ModelRegistry) -> list[ModelPackage]:
     """The approved packages that production has not followed yet, the latest decision first.
 
     An approval from before the present deployment was overtaken by it: rolling it out would put
@@ -103,7 +101,7 @@ def promotion_config(package: ModelPackage) -> dict[str, Any]:
 
 
 def undone_rejection(
-    endpoints: LocalEndpointHost, registry: MlflowRegistry
+    endpoints: EndpointHost, registry: ModelRegistry
 ) -> tuple[str, dict[str, Any]] | None:
     """If production serves a rejected package: the version to return to, and its run config."""
     serving = endpoints.current("prod")

@@ -18,8 +18,10 @@ from imgclf_dagster.jobs import jobs
 from imgclf_dagster.sensors import sensors
 from imgclf_dagster.settings import Settings, load_settings
 from resources.compute import LocalCompute
-from resources.endpoint_host import LocalEndpointHost
-from resources.model_registry import MlflowRegistry
+from resources.endpoint_host import EndpointHost
+from resources.local_endpoints import LocalEndpointHost
+from resources.mlflow_registry import MlflowRegistry
+from resources.model_registry import ModelRegistry
 
 
 @dg.definitions
@@ -40,12 +42,12 @@ def build_line(settings: Settings) -> Line:
     )
 
 
-def build_registry(settings: Settings) -> MlflowRegistry:
+def build_registry(settings: Settings) -> ModelRegistry:
     """The model registry of the profile."""
     return MlflowRegistry(tracking_uri=settings.mlflow_uri, project=settings.project)
 
 
-def build_endpoints(settings: Settings) -> LocalEndpointHost:
+def build_endpoints(settings: Settings) -> EndpointHost:
     """The endpoint host of the profile."""
     return LocalEndpointHost(
         store=open_store(settings),

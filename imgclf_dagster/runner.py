@@ -20,8 +20,8 @@ from imgclf_dagster.jobs import LINE, PROMOTION, RELEASE_CANDIDATE
 from imgclf_dagster.orphans import process_tag, reap_orphaned_runs
 from imgclf_dagster.progress import Narrator, narrated
 from imgclf_dagster.settings import Settings
-from resources.endpoint_host import LocalEndpointHost, running_host
-from resources.model_registry import MlflowRegistry
+from resources.endpoint_host import EndpointHost
+from resources.model_registry import ModelRegistry
 from resources.object_store import ObjectStore
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -58,8 +58,8 @@ class LineRunner:
         self._repository = definitions.get_repository_def()
         resources: Mapping[str, Any] = definitions.resources or {}
         self.store: ObjectStore = resources["store"]
-        self.registry: MlflowRegistry = resources["registry"]
-        self.endpoints: LocalEndpointHost = resources["endpoints"]
+        self.registry: ModelRegistry = resources["registry"]
+        self.endpoints: EndpointHost = resources["endpoints"]
 
     def run_line(self) -> RunOutcome:
         """From arriving images to an evaluated candidate."""
@@ -145,9 +145,7 @@ def line_runner(settings: Settings, narrator: Narrator) -> Iterator[LineRunner]:
         instance = stack.enter_context(dg.DagsterInstance.get())
         reap_orphaned_runs(instance)
         definitions = build_definitions(settings)
-        host = running_host(
-            build_endpoints(settings), log_file=settings.logs_dir / "endpoint-host.log"
-        )
+        host = build_endpoints(settings).hosting(log_file=settings.logs_dir / "endpoint-host.log")
         # A host takes seconds to start, and is needed only when something is released.
         pool = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="endpoint-host"))
         with ExitStack() as hosted:

@@ -11,8 +11,8 @@ from assets.line import Line, fingerprint, latest_metadata
 from imgclf_dagster.decisions import decided_at, promotion_config, undone_rejection
 from imgclf_dagster.jobs import LINE
 from imgclf_dagster.orphans import reap_orphaned_runs
-from resources.endpoint_host import LocalEndpointHost
-from resources.model_registry import MlflowRegistry, ModelPackage
+from resources.endpoint_host import EndpointHost
+from resources.model_registry import ModelPackage, ModelRegistry
 from resources.object_store import ObjectStore
 from serving.deployments import DeploymentRecord, record_key
 
@@ -94,8 +94,8 @@ def _ask(instance: dg.DagsterInstance, asset: str, token: str) -> Tick:
 )
 def registry_approval_sensor(
     context: dg.SensorEvaluationContext,
-    registry: MlflowRegistry,
-    endpoints: LocalEndpointHost,
+    registry: ModelRegistry,
+    endpoints: EndpointHost,
 ) -> dg.SensorResult:
     """Carry the registry's decisions into the graph.
 

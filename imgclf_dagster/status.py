@@ -15,7 +15,7 @@ from assets.verdicts import MODEL_CHECKS, STAGING_CHECKS, newest_verdict
 from imgclf_dagster.definitions import build_endpoints, build_registry
 from imgclf_dagster.home import open_store
 from imgclf_dagster.settings import Settings
-from resources.endpoint_host import HostUnavailable, LocalEndpointHost
+from resources.endpoint_host import EndpointHost, HostUnavailable
 from resources.model_registry import ModelPackage
 from resources.object_store import ObjectStore
 
@@ -98,9 +98,7 @@ def _candidate(
     }
 
 
-def _stage(
-    endpoints: LocalEndpointHost, stage: Any, packages: Sequence[ModelPackage]
-) -> Facts | None:
+def _stage(endpoints: EndpointHost, stage: Any, packages: Sequence[ModelPackage]) -> Facts | None:
     record = endpoints.current(stage)
     if record is None:
         return None

@@ -1,34 +1,27 @@
-"""Port: where models answer requests. Locally, one ``serving`` process for all stages.
+"""Port: where models answer requests. Each deployment is a record in the store, in both profiles.
 
-Deploying writes a record into the store and waits until the host answers with its digest. A
-record whose model cannot be served is followed by one that returns to what was served before.
+Locally one ``serving`` process converges on the records (``local_endpoints.py``); on AWS each
+stage is a CloudFormation stack of a SageMaker endpoint (``aws/endpoints.py``). A record whose
+model cannot be served is followed by one that returns to what was served before.
 """
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from abc import abstractmethod
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from pydantic import PrivateAttr
 
 from resources.object_store import ObjectStore
-from serving.address import read_address
-from serving.client import HostClient, HostSilent
 from serving.deployments import (
-    STAGES,
     DeploymentRecord,
     EndpointStatus,
     Stage,
-    endpoint_name,
     parse_record,
     record_key,
     records_prefix,
 )
-from serving.launch import own_host
-
-_POLL_S = 0.1
 
 
 class HostUnavailable(RuntimeError):  # noqa: N818 - a state, as its callers say it
@@ -39,25 +32,23 @@ class DeploymentFailed(RuntimeError):  # noqa: N818 - a state, as its callers sa
     """The host did not come to serve the model; the stage serves what it served before."""
 
 
-class LocalEndpointHost(dg.ConfigurableResource):
-    """All stages in one local ``serving`` process that converges on the records in the store.
+class EndpointHost(dg.ConfigurableResource):
+    """What every host of endpoints can do.
 
     Attributes:
-        store: holds records and models; the host must serve this very store.
+        store: holds records and models.
         project: endpoints are named ``<project>-<stage>``.
-        address_file: where a running host says how it is reached.
-        default_url: where a host is looked for when there is no address file.
-        deploy_timeout_s: how long a deployment may take to be answered by (seconds).
     """
 
     store: dg.ResourceDependency[ObjectStore]
     project: str
-    address_file: str
-    default_url: str
-    deploy_timeout_s: float = 120.0
 
-    _host: HostClient | None = PrivateAttr(default=None)
+    @property
+    def objects(self) -> ObjectStore:
+        """``store`` once Dagster has bound it; its declared type also says *before*."""
+        return self.store
 
+    @abstractmethod
     def deploy(
         self,
         *,
@@ -79,43 +70,22 @@ class LocalEndpointHost(dg.ConfigurableResource):
             DeploymentFailed: the model cannot be served, or not in time, or a newer deployment
                 overtook this one.
         """
-        deadline = time.monotonic() + self.deploy_timeout_s
-        before = self.settled(stage, deadline)
-        newest = self.current(stage)
-        if newest is not None and newest.digest == digest and before.status == "InService":
-            return before
-        record = self._write(
-            stage,
-            model_version=model_version,
-            digest=digest,
-            model_key=model_key,
-            deployed_by=deployed_by,
-            reason=reason,
-            run_id=run_id,
-        )
-        return self._await(record, before, deadline)
 
+    @abstractmethod
     def check(self) -> None:
-        """Make sure that a host is up and serves this store and project.
+        """Make sure that endpoints of this store and project can be deployed and asked.
 
         Raises:
-            HostUnavailable: it is not, or does not.
+            HostUnavailable: they cannot.
         """
-        self._checked(self._client())
 
+    @abstractmethod
     def describe(self, stage: Stage) -> EndpointStatus:
-        """What the host says of ``stage``.
+        """What ``stage`` does right now. Raises HostUnavailable."""
 
-        Raises:
-            HostUnavailable: no host is up, or it serves another store or project.
-        """
-        try:
-            return self._client().describe(endpoint_name(self.project, stage))
-        except HostSilent as error:
-            raise self._unavailable(error) from error
-
+    @abstractmethod
     def settled(self, stage: Stage, deadline: float) -> EndpointStatus:
-        """Wait until the host has done with every record there is; what it then says.
+        """Wait until every record there is has been served or given up; what is served then.
 
         Args:
             stage: whose records.
@@ -124,18 +94,36 @@ class LocalEndpointHost(dg.ConfigurableResource):
         Raises:
             HostUnavailable: no host is up, or it is not done by then.
         """
-        while True:
-            status = self.describe(stage)
-            newest = self.store.newest(records_prefix(stage))
-            if status.record_key == (newest.key if newest else None) and not status.changing:
-                return status
-            if time.monotonic() > deadline:
-                problem = self._client().ping().store_problem
-                raise HostUnavailable(
-                    f"{status.name} has not come to serve {newest.key if newest else 'nothing'} "
-                    f"in time (it is {status.status})" + (f": {problem}" if problem else "")
-                )
-            time.sleep(_POLL_S)
+
+    @abstractmethod
+    def runtime_url(self) -> str:
+        """Base URL for ``boto3.client("sagemaker-runtime", endpoint_url=…)``."""
+
+    @abstractmethod
+    def invoke(
+        self, stage: Stage, body: bytes, content_type: str, top_k: int | None = None
+    ) -> dict[str, Any]:
+        """Send one request; the parsed answer.
+
+        Raises:
+            HostUnavailable: no host is up.
+            InvocationFailed: the endpoint refused it.
+        """
+
+    @abstractmethod
+    def hosting(
+        self, *, log_file: Path, start_timeout_s: float = 60.0
+    ) -> AbstractContextManager[str]:
+        """A host for as long as the block lasts; the block begins with the runtime's URL.
+
+        Args:
+            log_file: gets what a host of its own says.
+            start_timeout_s: how long it may take to answer (seconds).
+
+        Raises:
+            HostNotStarted: it does not start.
+            HostUnavailable: there is none, or the one that runs serves another store.
+        """
 
     def history(self, stage: Stage) -> list[DeploymentRecord]:
         """All records of ``stage``, newest first. Needs no running host."""
@@ -147,34 +135,6 @@ class LocalEndpointHost(dg.ConfigurableResource):
         newest = self.store.newest(records_prefix(stage))
         return parse_record(self.store.get(newest.key), newest.key) if newest else None
 
-    def runtime_url(self) -> str:
-        """Base URL for ``boto3.client("sagemaker-runtime", endpoint_url=…)``: that of the host
-        that runs, else where ``imgclf up`` would start one.
-        """
-        address = read_address(self.address_path)
-        return address.url if address else self.default_url
-
-    def invoke(
-        self, stage: Stage, body: bytes, content_type: str, top_k: int | None = None
-    ) -> dict[str, Any]:
-        """Send one request; the parsed answer.
-
-        Raises:
-            HostUnavailable: no host is up.
-            InvocationFailed: the endpoint refused it.
-        """
-        try:
-            return self._client().invoke(
-                endpoint_name(self.project, stage), body, content_type, top_k
-            )
-        except HostSilent as error:
-            raise self._unavailable(error) from error
-
-    @property
-    def address_path(self) -> Path:
-        """``address_file`` as a path."""
-        return Path(self.address_file)
-
     def _write(self, stage: Stage, **fields: str) -> DeploymentRecord:
         """Add a record behind all others, whatever the clock says."""
         now_ms = time.time_ns() // 1_000_000
@@ -184,34 +144,6 @@ class LocalEndpointHost(dg.ConfigurableResource):
             record = DeploymentRecord.at(created_ms, stage=stage, **fields)
             if self.store.create(record_key(record), record.model_dump_json().encode()):
                 return record
-
-    def _await(
-        self, record: DeploymentRecord, before: EndpointStatus, deadline: float
-    ) -> EndpointStatus:
-        """Wait for the host to serve ``record``; return to ``before`` if it does not."""
-        key, why = record_key(record), f"not served within {self.deploy_timeout_s:g} s"
-        while time.monotonic() < deadline:
-            try:
-                status = self.describe(record.stage)
-            except HostUnavailable as error:
-                # A supervised host comes back; one that does not runs into the deadline.
-                why = str(error)
-            else:
-                if status.record_key == key and status.status == "InService":
-                    return status
-                if status.record_key == key and status.status == "Failed":
-                    why = status.failure_reason or "the host does not say why"
-                    break
-                if status.record_key is not None and status.record_key > key:
-                    break
-            time.sleep(_POLL_S)
-        newest = self.current(record.stage)
-        if newest is not None and record_key(newest) > key:
-            raise DeploymentFailed(
-                f"{record.model_version} was overtaken on {record.stage} by "
-                f"{newest.model_version}, deployed by {newest.deployed_by}"
-            )
-        raise DeploymentFailed(self._roll_back(record, before, why))
 
     def _roll_back(self, record: DeploymentRecord, before: EndpointStatus, why: str) -> str:
         """Return to what was served before, so that a restarted host does too; says what was done."""
@@ -231,62 +163,3 @@ class LocalEndpointHost(dg.ConfigurableResource):
             run_id=record.run_id,
         )
         return f"{failed}; {former.model_version} goes on serving"
-
-    def _client(self) -> HostClient:
-        """A client of the host that runs, after making sure that it is the right one."""
-        url = self.runtime_url()
-        if self._host is None or self._host.url != url:
-            self._host = self._checked(HostClient(url))
-        return self._host
-
-    def _checked(self, client: HostClient) -> HostClient:
-        try:
-            told = client.ping()
-        except HostSilent as error:
-            raise self._unavailable(error) from error
-        if (told.store, told.project) != (self.store.url, self.project):
-            raise HostUnavailable(
-                f"the endpoint host at {client.url} serves {told.project} from {told.store}, "
-                f"not {self.project} from {self.store.url}; stop it, or choose another port "
-                "(endpoint under [ports] in imgclf.toml)"
-            )
-        return client
-
-    def _unavailable(self, why: Exception) -> HostUnavailable:
-        return HostUnavailable(
-            f"no endpoint host answers at {self.runtime_url()} ({why}); start one with `imgclf up`"
-        )
-
-
-@contextmanager
-def running_host(
-    host: LocalEndpointHost, *, log_file: Path, start_timeout_s: float = 60.0
-) -> Iterator[str]:
-    """A host for as long as the block lasts: the one that is up, or one of its own (own_host).
-
-    It has loaded what is deployed when the block begins.
-
-    Args:
-        host: for which store and project.
-        log_file: gets what a host of its own says.
-        start_timeout_s: how long it may take to answer (seconds).
-
-    Yields:
-        The runtime's URL.
-
-    Raises:
-        HostNotStarted: it does not start.
-        HostUnavailable: the one that runs serves another store.
-    """
-    with own_host(
-        store_url=host.store.url,
-        project=host.project,
-        address_file=host.address_path,
-        log_file=log_file,
-        start_timeout_s=start_timeout_s,
-    ):
-        host.check()
-        deadline = time.monotonic() + start_timeout_s
-        for stage in STAGES:
-            host.settled(stage, deadline)
-        yield host.runtime_url()

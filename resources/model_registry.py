@@ -1,29 +1,20 @@
-"""Port: the register of models, what they were measured at and who approved them. Locally MLflow."""
+"""Port: the register of models, what they were measured at and who approved them.
 
-import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from datetime import UTC, datetime
+Locally MLflow (``mlflow_registry.py``), on AWS SageMaker's Model Registry (``aws/registry.py``).
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self, get_args
-from urllib.parse import unquote
+from typing import Literal, Self
 
 import dagster as dg
-from filelock import FileLock
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from labelling.schema import Task
-from resources.mlflow_writes import create_database, log_run, write_approval
-
-if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion
-    from mlflow.tracking import MlflowClient
 
 ApprovalStatus = Literal["PendingManualApproval", "Approved", "Rejected"]
 """SageMaker's words (https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ModelPackage.html)."""
-
-_IDENTITY = ("model_version", "digest", "dataset_version", "code_version")
 
 
 class RegistryError(RuntimeError):
@@ -76,55 +67,32 @@ class ModelPackage(BaseModel):
         )
 
 
-class MlflowRegistry(dg.ConfigurableResource):
-    """MLflow as the registry: one registered model named after the project, a version a package.
+class ModelRegistry(dg.ConfigurableResource):
+    """What every registry can do. ``project`` names the registered model (the package group)."""
 
-    ``tracking_uri`` is a SQLite URL (artefacts then lie beside the database) or the address of
-    any MLflow server. The approval lies in tags of the model version, so that it can be seen,
-    and the status changed, in MLflow's own UI.
-    """
-
-    tracking_uri: str
     project: str
 
+    @abstractmethod
     def prepare(self) -> None:
         """Create the database and the experiment now, so that no two programs race to do it."""
-        with self._locked() as client:
-            self._experiment(client)
 
+    @abstractmethod
     def register(self, package: ModelPackage) -> ModelPackage:
         """Register ``package`` as pending; the one that is there already, if it is.
 
         Raises:
             DigestMismatch: this model version is registered with another digest.
         """
-        with self._locked() as client:
-            known = self._find(client, package.model_version)
-            if known is None:
-                self._create(client, package.immutable())
-                known = self._find(client, package.model_version)
-        if known is None:
-            raise RegistryError(f"{package.model_version} is not listed after registering it")
-        _, registered = known
-        if registered.digest != package.digest:
-            raise DigestMismatch(
-                f"{package.model_version} is registered with digest {registered.digest}, "
-                f"not {package.digest}: a model version never changes; train a new one"
-            )
-        return registered
 
+    @abstractmethod
     def get(self, model_version: str) -> ModelPackage:
         """The package of ``model_version``. Raises PackageMissing."""
-        return self._require(self._client(), model_version)[1]
 
+    @abstractmethod
     def list(self) -> Sequence[ModelPackage]:
         """All packages, newest first."""
-        found: dict[str, ModelPackage] = {}
-        for version in self._versions(self._client()):
-            package = _package(version)
-            found.setdefault(package.model_version, package)
-        return tuple(reversed(found.values()))
 
+    @abstractmethod
     def set_approval(
         self,
         model_version: str,
@@ -141,22 +109,8 @@ class MlflowRegistry(dg.ConfigurableResource):
             DigestMismatch: the decision was about another digest.
             RegistryError: nobody is named.
         """
-        if not by.strip():
-            raise RegistryError(f"the decision about {model_version} needs a name: who decides?")
-        if status not in get_args(ApprovalStatus):
-            raise RegistryError(f"{status!r} is none of {', '.join(get_args(ApprovalStatus))}")
-        with self._locked() as client:
-            version, package = self._require(client, model_version)
-            if package.digest != digest:
-                raise DigestMismatch(
-                    f"{model_version} has digest {package.digest}, and the decision names {digest}"
-                )
-            decided = (package.approval_status, package.approver, package.approval_reason)
-            if decided == (status, by, reason):
-                return package
-            write_approval(client, version, status, by=by, reason=reason)
-        return self.get(model_version)
 
+    @abstractmethod
     def log_evaluation(
         self,
         model_version: str,
@@ -170,131 +124,3 @@ class MlflowRegistry(dg.ConfigurableResource):
         ``artifacts`` maps the path under the run to the local file. A run that a crash left
         half-written is completed.
         """
-        with self._locked() as client:
-            return log_run(
-                client,
-                self._experiment(client),
-                model_version,
-                params=params,
-                metrics=metrics,
-                artifacts=artifacts,
-            )
-
-    def _client(self) -> "MlflowClient":
-        os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-        # A server's client would print to standard output, in the middle of somebody's JSON.
-        os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
-        from mlflow.tracking import MlflowClient
-
-        database = self._database()
-        if database and not database.exists():
-            database.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{database}.lock"):
-                create_database(database)
-        return MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
-
-    def _database(self) -> Path | None:
-        if not self.tracking_uri.startswith("sqlite:///"):
-            return None
-        return Path(unquote(self.tracking_uri.removeprefix("sqlite:///")))
-
-    @contextmanager
-    def _locked(self) -> "Iterator[MlflowClient]":
-        """MLflow has no create-only write: two processes that register at once need a lock.
-
-        A server is left unlocked; `_find` takes the first of two twins there.
-        """
-        client, database = self._client(), self._database()
-        with FileLock(f"{database}.lock") if database else nullcontext():
-            yield client
-
-    def _experiment(self, client: "MlflowClient") -> str:
-        experiment = client.get_experiment_by_name(self.project)
-        if experiment is None:
-            database = self._database()
-            # Without a place of its own MLflow would write ./mlruns into the working directory.
-            place = (database.absolute().parent / "artifacts").as_uri() if database else None
-            created: str = client.create_experiment(self.project, artifact_location=place)
-            return created
-        if experiment.lifecycle_stage == "deleted":
-            client.restore_experiment(experiment.experiment_id)
-        known: str = experiment.experiment_id
-        return known
-
-    def _versions(
-        self, client: "MlflowClient", model_version: str = ""
-    ) -> "Sequence[ModelVersion]":
-        """MLflow's model versions that are ours, oldest first."""
-        query = f"name = '{self.project}'"
-        if model_version:
-            query += f" and tags.model_version = '{model_version}'"
-        page = client.search_model_versions(query, max_results=1000)
-        found = [*page]
-        while page.token:
-            page = client.search_model_versions(query, max_results=1000, page_token=page.token)
-            found += page
-        ours = (version for version in found if "imgclf.package" in version.tags)
-        return sorted(ours, key=lambda version: int(version.version))
-
-    def _find(
-        self, client: "MlflowClient", model_version: str
-    ) -> "tuple[ModelVersion, ModelPackage] | None":
-        versions = self._versions(client, model_version)
-        return (versions[0], _package(versions[0])) if versions else None
-
-    def _require(
-        self, client: "MlflowClient", model_version: str
-    ) -> "tuple[ModelVersion, ModelPackage]":
-        found = self._find(client, model_version)
-        if found is None:
-            raise PackageMissing(
-                f"no package {model_version!r} in the registry {self.tracking_uri}; "
-                "`imgclf status` lists what is registered"
-            )
-        return found
-
-    def _create(self, client: "MlflowClient", package: ModelPackage) -> None:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            client.create_registered_model(self.project)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-        source = package.model_uri or package.model_key
-        if self._database() is None and (source.startswith("file:") or "://" not in source):
-            # A server refuses local paths, which would be on its own machine.
-            source = f"imgclf-store:///{package.model_key}"
-        client.create_model_version(
-            self.project,
-            source=source,
-            run_id=package.evaluation_run or None,
-            tags={
-                **{name: getattr(package, name) for name in _IDENTITY},
-                "imgclf.package": package.model_dump_json(),
-                "approval_status": package.approval_status,
-            },
-        )
-
-
-def _package(version: "ModelVersion") -> ModelPackage:
-    tags = version.tags
-    package = json.loads(tags["imgclf.package"])
-    status = tags.get("approval_status", "")
-    if status not in get_args(ApprovalStatus):
-        raise RegistryError(
-            f"{package['model_version']} has the approval_status {status!r} in MLflow; "
-            f"it must be one of {', '.join(get_args(ApprovalStatus))}"
-        )
-    created_at = datetime.fromtimestamp(version.creation_timestamp / 1000, tz=UTC)
-    return ModelPackage.model_validate(
-        {
-            **package,
-            "approval_status": status,
-            "approver": tags.get("approver", ""),
-            "approval_reason": tags.get("approval_reason", ""),
-            "approval_changed_at": tags.get("approval_changed_at"),
-            "registry_version": str(version.version),
-            "created_at": created_at,
-        }
-    )

@@ -12,7 +12,7 @@ import dagster as dg
 from assets.gates import evaluate_gates
 from assets.line import Line, latest_metadata
 from imgclf_dagster.checks.result import judge, nothing_to_judge
-from resources.compute import LocalCompute
+from resources.compute import Compute
 from resources.object_store import ObjectStore
 
 GATES = {
@@ -27,7 +27,7 @@ GATES = {
 def export_matches_training(
     context: dg.AssetCheckExecutionContext,
     store: ObjectStore,
-    compute: LocalCompute,
+    compute: Compute,
     line: dg.ResourceParam[Line],
 ) -> dg.AssetCheckResult:
     """The ONNX graph, run here on real images, answers what the net answered in training."""

@@ -17,8 +17,8 @@ from assets.dataset_build import DATASETS, read_dataset_manifest
 from assets.evaluation_records import newest_evaluation
 from assets.line import MODEL_VERSIONS, Line
 from imgclf_dagster.checks.result import judge
-from resources.endpoint_host import HostUnavailable, LocalEndpointHost
-from resources.model_registry import MlflowRegistry
+from resources.endpoint_host import EndpointHost, HostUnavailable
+from resources.model_registry import ModelRegistry
 from resources.object_store import ObjectStore
 from serving.client import InvocationFailed
 
@@ -46,8 +46,8 @@ def _of_each_version(check: Callable[..., dg.AssetCheckResult]) -> dg.AssetCheck
 def staging_serves_digest(
     context: dg.AssetCheckExecutionContext,
     store: ObjectStore,
-    registry: MlflowRegistry,
-    endpoints: LocalEndpointHost,
+    registry: ModelRegistry,
+    endpoints: EndpointHost,
 ) -> dg.AssetCheckResult:
     """Staging answers with this package's digest, and labels test images as the evaluation did."""
     version = context.op_execution_context.partition_key
@@ -82,8 +82,8 @@ def staging_serves_digest(
 def staging_latency_within_budget(
     context: dg.AssetCheckExecutionContext,
     store: ObjectStore,
-    registry: MlflowRegistry,
-    endpoints: LocalEndpointHost,
+    registry: ModelRegistry,
+    endpoints: EndpointHost,
     line: dg.ResourceParam[Line],
 ) -> dg.AssetCheckResult:
     """The 95th percentile of staging's answer time for one image is within the budget."""

@@ -19,7 +19,7 @@ from imgclf_dagster.cli.common import AsJson, console, fail, plainly
 from imgclf_dagster.settings import load_settings
 
 if TYPE_CHECKING:
-    from resources.endpoint_host import LocalEndpointHost
+    from resources.endpoint_host import EndpointHost
 
 IN_FLIGHT = 4
 ANY_IMAGE = "application/x-image"
@@ -58,7 +58,6 @@ def predict_command(
     """
     from imgclf_dagster.definitions import build_endpoints
     from imgclf_dagster.home import prepare_home
-    from resources.endpoint_host import running_host
 
     files = list(_files(paths))
     if not files:
@@ -72,7 +71,7 @@ def predict_command(
             "`imgclf approve` puts it into production"
         )
     with (
-        running_host(endpoints, log_file=settings.logs_dir / "endpoint-host.log"),
+        endpoints.hosting(log_file=settings.logs_dir / "endpoint-host.log"),
         ThreadPoolExecutor(IN_FLIGHT) as pool,
     ):
         ask = partial(ask_endpoint, endpoints, stage=stage.value, top_k=top_k)
@@ -99,7 +98,7 @@ def _files(paths: list[Path]) -> Iterator[Path]:
             yield path
 
 
-def ask_endpoint(endpoints: "LocalEndpointHost", file: Path, *, stage: Any, top_k: int) -> Answer:
+def ask_endpoint(endpoints: "EndpointHost", file: Path, *, stage: Any, top_k: int) -> Answer:
     """Send one file to an endpoint."""
     from resources.endpoint_host import HostUnavailable
     from serving.client import InvocationFailed

@@ -20,12 +20,8 @@ import psutil
 import pytest
 from PIL import Image
 
-from resources.endpoint_host import (
-    DeploymentFailed,
-    HostUnavailable,
-    LocalEndpointHost,
-    running_host,
-)
+from resources.endpoint_host import DeploymentFailed, HostUnavailable
+from resources.local_endpoints import LocalEndpointHost, running_host
 from resources.object_store import ObjectStore
 from serving.address import Address, read_address
 from serving.client import InvocationFailed

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from resources.mlflow_registry import MlflowRegistry
 from resources.model_registry import (
     DigestMismatch,
-    MlflowRegistry,
     ModelPackage,
     PackageMissing,
     RegistryError,

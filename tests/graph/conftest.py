@@ -32,9 +32,10 @@ from imgclf_dagster.definitions import build_definitions
 from imgclf_dagster.home import TELEMETRY_OFF
 from imgclf_dagster.settings import Settings
 from labelling.snapshots import AnnotationSnapshot, ingested_key
-from resources.compute import LocalCompute
-from resources.endpoint_host import LocalEndpointHost
-from resources.model_registry import MlflowRegistry, ModelPackage
+from resources.compute import Compute
+from resources.endpoint_host import EndpointHost
+from resources.mlflow_registry import MlflowRegistry
+from resources.model_registry import ModelPackage, ModelRegistry
 from resources.object_store import ObjectStore
 from serving.deployments import DeploymentRecord, record_key
 
@@ -148,15 +149,15 @@ class World:
         return self.resource("store")
 
     @property
-    def registry(self) -> MlflowRegistry:
+    def registry(self) -> ModelRegistry:
         return self.resource("registry")
 
     @property
-    def endpoints(self) -> LocalEndpointHost:
+    def endpoints(self) -> EndpointHost:
         return self.resource("endpoints")
 
     @property
-    def compute(self) -> LocalCompute:
+    def compute(self) -> Compute:
         return self.resource("compute")
 
     @property

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from assets.verdicts import MODEL_CHECKS, STAGING_CHECKS
-from resources.endpoint_host import running_host
 from training.evidence import read_evidence, write_evidence
 
 # One candidate goes through the module: its tests are one story, in this order.
@@ -47,7 +46,7 @@ def line(tmp_path_factory: pytest.TempPathFactory, open_shop: Callable[..., Any]
 @pytest.fixture(scope="module")
 def hosted(line: Any) -> Iterator[Any]:
     """The same, with an endpoint host."""
-    with running_host(line.endpoints, log_file=line.home / "host.log"):
+    with line.endpoints.hosting(log_file=line.home / "host.log"):
         yield line
 
 

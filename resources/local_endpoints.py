@@ -1,0 +1,241 @@
+"""Endpoints on this machine: one ``serving`` process for all stages, that follows the records."""
+
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import PrivateAttr
+
+from resources.endpoint_host import DeploymentFailed, EndpointHost, HostUnavailable
+from serving.address import read_address
+from serving.client import HostClient, HostSilent
+from serving.deployments import (
+    STAGES,
+    DeploymentRecord,
+    EndpointStatus,
+    Stage,
+    endpoint_name,
+    record_key,
+    records_prefix,
+)
+from serving.launch import own_host
+
+_POLL_S = 0.1
+
+
+class LocalEndpointHost(EndpointHost):
+    """All stages in one local ``serving`` process that converges on the records in the store.
+
+    Attributes:
+        address_file: where a running host says how it is reached.
+        default_url: where a host is looked for when there is no address file.
+        deploy_timeout_s: how long a deployment may take to be answered by (seconds).
+    """
+
+    address_file: str
+    default_url: str
+    deploy_timeout_s: float = 120.0
+
+    _host: HostClient | None = PrivateAttr(default=None)
+
+    def deploy(
+        self,
+        *,
+        stage: Stage,
+        model_version: str,
+        digest: str,
+        model_key: str,
+        deployed_by: str,
+        reason: str,
+        run_id: str = "",
+    ) -> EndpointStatus:
+        """Make ``stage`` serve the model; returns once requests are answered by it.
+
+        Repeating it (after a crash, say) writes no second record where the first one is served
+        or still on its way.
+
+        Raises:
+            HostUnavailable: no host is up; nothing was written.
+            DeploymentFailed: the model cannot be served, or not in time, or a newer deployment
+                overtook this one.
+        """
+        deadline = time.monotonic() + self.deploy_timeout_s
+        before = self.settled(stage, deadline)
+        newest = self.current(stage)
+        if newest is not None and newest.digest == digest and before.status == "InService":
+            return before
+        record = self._write(
+            stage,
+            model_version=model_version,
+            digest=digest,
+            model_key=model_key,
+            deployed_by=deployed_by,
+            reason=reason,
+            run_id=run_id,
+        )
+        return self._await(record, before, deadline)
+
+    def check(self) -> None:
+        """Make sure that a host is up and serves this store and project.
+
+        Raises:
+            HostUnavailable: it is not, or does not.
+        """
+        self._checked(self._client())
+
+    def describe(self, stage: Stage) -> EndpointStatus:
+        """What the host says of ``stage``.
+
+        Raises:
+            HostUnavailable: no host is up, or it serves another store or project.
+        """
+        try:
+            return self._client().describe(endpoint_name(self.project, stage))
+        except HostSilent as error:
+            raise self._unavailable(error) from error
+
+    def settled(self, stage: Stage, deadline: float) -> EndpointStatus:
+        """Wait until the host has done with every record there is; what it then says.
+
+        Args:
+            stage: whose records.
+            deadline: on the clock of ``time.monotonic()`` (seconds).
+
+        Raises:
+            HostUnavailable: no host is up, or it is not done by then.
+        """
+        while True:
+            status = self.describe(stage)
+            newest = self.objects.newest(records_prefix(stage))
+            if status.record_key == (newest.key if newest else None) and not status.changing:
+                return status
+            if time.monotonic() > deadline:
+                problem = self._client().ping().store_problem
+                raise HostUnavailable(
+                    f"{status.name} has not come to serve {newest.key if newest else 'nothing'} "
+                    f"in time (it is {status.status})" + (f": {problem}" if problem else "")
+                )
+            time.sleep(_POLL_S)
+
+    def runtime_url(self) -> str:
+        """Base URL for ``boto3.client("sagemaker-runtime", endpoint_url=…)``: that of the host
+        that runs, else where ``imgclf up`` would start one.
+        """
+        address = read_address(self.address_path)
+        return address.url if address else self.default_url
+
+    def invoke(
+        self, stage: Stage, body: bytes, content_type: str, top_k: int | None = None
+    ) -> dict[str, Any]:
+        """Send one request; the parsed answer.
+
+        Raises:
+            HostUnavailable: no host is up.
+            InvocationFailed: the endpoint refused it.
+        """
+        try:
+            return self._client().invoke(
+                endpoint_name(self.project, stage), body, content_type, top_k
+            )
+        except HostSilent as error:
+            raise self._unavailable(error) from error
+
+    def hosting(
+        self, *, log_file: Path, start_timeout_s: float = 60.0
+    ) -> AbstractContextManager[str]:
+        """See :func:`running_host`."""
+        return running_host(self, log_file=log_file, start_timeout_s=start_timeout_s)
+
+    @property
+    def address_path(self) -> Path:
+        """``address_file`` as a path."""
+        return Path(self.address_file)
+
+    def _await(
+        self, record: DeploymentRecord, before: EndpointStatus, deadline: float
+    ) -> EndpointStatus:
+        """Wait for the host to serve ``record``; return to ``before`` if it does not."""
+        key, why = record_key(record), f"not served within {self.deploy_timeout_s:g} s"
+        while time.monotonic() < deadline:
+            try:
+                status = self.describe(record.stage)
+            except HostUnavailable as error:
+                # A supervised host comes back; one that does not runs into the deadline.
+                why = str(error)
+            else:
+                if status.record_key == key and status.status == "InService":
+                    return status
+                if status.record_key == key and status.status == "Failed":
+                    why = status.failure_reason or "the host does not say why"
+                    break
+                if status.record_key is not None and status.record_key > key:
+                    break
+            time.sleep(_POLL_S)
+        newest = self.current(record.stage)
+        if newest is not None and record_key(newest) > key:
+            raise DeploymentFailed(
+                f"{record.model_version} was overtaken on {record.stage} by "
+                f"{newest.model_version}, deployed by {newest.deployed_by}"
+            )
+        raise DeploymentFailed(self._roll_back(record, before, why))
+
+    def _client(self) -> HostClient:
+        """A client of the host that runs, after making sure that it is the right one."""
+        url = self.runtime_url()
+        if self._host is None or self._host.url != url:
+            self._host = self._checked(HostClient(url))
+        return self._host
+
+    def _checked(self, client: HostClient) -> HostClient:
+        try:
+            told = client.ping()
+        except HostSilent as error:
+            raise self._unavailable(error) from error
+        if (told.store, told.project) != (self.objects.url, self.project):
+            raise HostUnavailable(
+                f"the endpoint host at {client.url} serves {told.project} from {told.store}, "
+                f"not {self.project} from {self.objects.url}; stop it, or choose another port "
+                "(endpoint under [ports] in imgclf.toml)"
+            )
+        return client
+
+    def _unavailable(self, why: Exception) -> HostUnavailable:
+        return HostUnavailable(
+            f"no endpoint host answers at {self.runtime_url()} ({why}); start one with `imgclf up`"
+        )
+
+
+@contextmanager
+def running_host(
+    host: LocalEndpointHost, *, log_file: Path, start_timeout_s: float = 60.0
+) -> Iterator[str]:
+    """A host for as long as the block lasts: the one that is up, or one of its own (own_host).
+
+    It has loaded what is deployed when the block begins.
+
+    Args:
+        host: for which store and project.
+        log_file: gets what a host of its own says.
+        start_timeout_s: how long it may take to answer (seconds).
+
+    Yields:
+        The runtime's URL.
+
+    Raises:
+        HostNotStarted: it does not start.
+        HostUnavailable: the one that runs serves another store.
+    """
+    with own_host(
+        store_url=host.objects.url,
+        project=host.project,
+        address_file=host.address_path,
+        log_file=log_file,
+        start_timeout_s=start_timeout_s,
+    ):
+        host.check()
+        deadline = time.monotonic() + start_timeout_s
+        for stage in STAGES:
+            host.settled(stage, deadline)
+        yield host.runtime_url()
