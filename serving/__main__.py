@@ -15,11 +15,8 @@ from obstore.exceptions import BaseError
 from serving.address import HOST_RUNS_ALREADY, HostRunning, only_host, write_address
 from serving.app import create_app
 from serving.host import EndpointHost
+from serving.listening import listen, server_config
 from serving.store import DeploymentStore
-
-_SHUTDOWN_S = 5
-_KEEP_ALIVE_S = 75
-"""Longer than clients keep a connection (httpx 5 s), so that none is closed as it is reused."""
 
 _PARENT_POLL_S = 1.0
 
@@ -71,15 +68,15 @@ def _serve(arguments: argparse.Namespace) -> None:
         store.keys("prod")
     except (BaseError, OSError, ValueError) as error:
         sys.exit(f"the store {arguments.store_url} cannot be read: {str(error).splitlines()[0]}")
-    listener = _listen(arguments.host, arguments.port)
+    try:
+        listener = listen(arguments.host, arguments.port)
+    except OSError as error:
+        sys.exit(
+            f"cannot listen on {arguments.host}:{arguments.port}: {error.strerror}; choose another "
+            "port (endpoint under [ports] in imgclf.toml)"
+        )
     url = f"http://{arguments.host}:{listener.getsockname()[1]}"
-    config = uvicorn.Config(
-        create_app(EndpointHost(store, arguments.project)),
-        log_config=None,
-        access_log=False,
-        timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=_SHUTDOWN_S,
-    )
+    config = server_config(create_app(EndpointHost(store, arguments.project)))
     announce = (arguments.address_file, url, store.url) if arguments.address_file else None
     server = _Server(config, announce)
     logging.getLogger("serving").info("endpoints of %s at %s", arguments.project, url)
@@ -91,21 +88,6 @@ async def _run(server: _Server, listener: socket.socket, parent: int | None) -> 
     await server.serve(sockets=[listener])
     if watch:
         watch.cancel()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, proto=socket.IPPROTO_TCP)
-    # Passed on to every connection. Without it an answer waits 40 ms for the client's next ACK.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        sys.exit(
-            f"cannot listen on {host}:{port}: {error.strerror}; choose another port "
-            "(endpoint under [ports] in imgclf.toml)"
-        )
-    return listener
 
 
 def _arguments() -> argparse.Namespace:

@@ -8,7 +8,8 @@ import numpy as np
 
 from serving.deployments import DeploymentRecord
 from serving.errors import ModelUnusable
-from training.artefact import ArtefactManifest, digest, unpack
+from training.artefact import ArtefactManifest, read_manifest, unpack
+from training.artefact import digest as digest_of
 from training.errors import ArtefactError
 from training.predictor import OnnxPredictor
 
@@ -37,26 +38,52 @@ def load_model(
             raise ModelUnusable(f"the store has no {record.model_key}") from None
         except ArtefactError as error:
             raise ModelUnusable(str(error).replace(str(archive), record.model_key)) from error
-        _check_identity(record, manifest)
-        try:
-            predictor = OnnxPredictor(folder, threads=threads)
-            # The first prediction allocates and is slow: make it before a client waits for it.
-            side = manifest.input_size
-            predictor.predict_images([np.zeros((side, side, 3), np.uint8)])
-        except Exception as error:  # whatever onnxruntime says of a graph it cannot run
-            raise ModelUnusable(f"{record.model_version} does not predict: {error}") from error
+        check_identity(
+            manifest,
+            model_version=record.model_version,
+            digest=record.digest,
+            what=record.model_key,
+            meant_by="the deployment record",
+        )
+        return warm_model(folder, threads=threads)
+
+
+def check_identity(
+    manifest: ArtefactManifest, *, model_version: str, digest: str, what: str, meant_by: str
+) -> None:
+    """Make sure that an artefact is the one that is to be served.
+
+    Args:
+        manifest: the artefact's.
+        model_version: what it must be.
+        digest: what its digest must be.
+        what: names the artefact in the error.
+        meant_by: names who said what it must be.
+
+    Raises:
+        ModelUnusable: it is another one.
+    """
+    actual = digest_of(manifest)
+    if actual != digest:
+        raise ModelUnusable(f"{what} has digest {actual[:12]}…, {meant_by} means {digest[:12]}…")
+    if manifest.model_version != model_version:
+        raise ModelUnusable(
+            f"{what} is the model {manifest.model_version}, {meant_by} means {model_version}"
+        )
+
+
+def warm_model(folder: Path, *, threads: int) -> OnnxPredictor:
+    """Load the verified artefact in ``folder`` and make its first prediction.
+
+    Raises:
+        ModelUnusable: it does not predict.
+    """
+    try:
+        predictor = OnnxPredictor(folder, threads=threads)
+        # The first prediction allocates and is slow: make it before a client waits for it.
+        side = predictor.manifest.input_size
+        predictor.predict_images([np.zeros((side, side, 3), np.uint8)])
+    except Exception as error:  # whatever onnxruntime says of a graph it cannot run
+        version = read_manifest(folder).model_version
+        raise ModelUnusable(f"{version} does not predict: {error}") from error
     return predictor
-
-
-def _check_identity(record: DeploymentRecord, manifest: ArtefactManifest) -> None:
-    actual = digest(manifest)
-    if actual != record.digest:
-        raise ModelUnusable(
-            f"{record.model_key} has digest {actual[:12]}…, the deployment record means "
-            f"{record.digest[:12]}…"
-        )
-    if manifest.model_version != record.model_version:
-        raise ModelUnusable(
-            f"{record.model_key} is the model {manifest.model_version}, the deployment record "
-            f"means {record.model_version}"
-        )

@@ -161,7 +161,7 @@ def unpack(
     try:
         with io.BytesIO(archive) if isinstance(archive, bytes) else archive.open("rb") as raw:
             _extract(raw, scratch, max_bytes)
-        manifest = _verified(scratch)
+        manifest = verify(scratch)
         scratch.replace(into)
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ArtefactError(f"{name} is not a readable model.tar.gz: {error}") from error
@@ -193,8 +193,12 @@ def _extract(raw: IO[bytes], folder: Path, max_bytes: int) -> None:
                 raise ArtefactError(f"member {name} occurs twice") from None
 
 
-def _verified(folder: Path) -> ArtefactManifest:
-    """The manifest of ``folder``, every member being what it says."""
+def verify(folder: Path) -> ArtefactManifest:
+    """The manifest of an unpacked artefact, every member being what it says.
+
+    Raises:
+        ArtefactError: the manifest or a member is missing, or a member differs.
+    """
     manifest = read_manifest(folder)
     for name, expected in manifest.members.items():
         path = folder / name

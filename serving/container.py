@@ -1,0 +1,167 @@
+"""``python -m serving.container``: one model, served as SageMaker wants of a container.
+
+The contract (https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html):
+SageMaker runs the image with the argument ``serve``, has unpacked ``model.tar.gz`` into
+``/opt/ml/model``, and takes the container for healthy once ``GET /ping`` answers 200. Here that
+means: the very model that the endpoint's template names is verified, loaded and warm. The
+server listens from its first second and says 503 until then; it exits with 1 if it cannot be.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from serving.errors import ModelUnusable, RequestRefused
+from serving.invocations import Invoker, TopK, add_error_handlers
+from serving.listening import listen, server_config
+from serving.model import check_identity, warm_model
+from training.artefact import verify
+from training.container import ROOT_VARIABLE
+from training.errors import ArtefactError
+from training.predictor import OnnxPredictor
+
+PORT_VARIABLE = "SAGEMAKER_BIND_TO_PORT"
+VERSION_VARIABLE = "IMGCLF_MODEL_VERSION"
+DIGEST_VARIABLE = "IMGCLF_DIGEST"
+
+_MODEL = "model"
+
+log = logging.getLogger("serving")
+
+
+@dataclass
+class Container:
+    """The model in ``folder``, if it is the one that ``model_version`` and ``digest`` name."""
+
+    folder: Path
+    model_version: str
+    digest: str
+    _predictor: OnnxPredictor | None = field(default=None, init=False)
+
+    def load(self) -> None:
+        """Verify, load and warm the model.
+
+        Raises:
+            ModelUnusable: it is missing, damaged, another one, or does not predict.
+        """
+        try:
+            manifest = verify(self.folder)
+        except ArtefactError as error:
+            raise ModelUnusable(str(error)) from error
+        check_identity(
+            manifest,
+            model_version=self.model_version,
+            digest=self.digest,
+            what=str(self.folder),
+            meant_by="the endpoint's environment",
+        )
+        self._predictor = warm_model(self.folder, threads=1)
+
+    def model(self) -> OnnxPredictor:
+        """The model that answers. Raises RequestRefused (503) while it is being loaded."""
+        if self._predictor is None:
+            raise RequestRefused(503, "no_model", f"{self.model_version} is being loaded")
+        return self._predictor
+
+
+def create_container_app(container: Container) -> FastAPI:
+    """The application around ``container``: ``GET /ping`` and ``POST /invocations``."""
+    invoker = Invoker({_MODEL: container.model}, workers=len(os.sched_getaffinity(0)))
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        invoker.close()
+
+    app = FastAPI(title="imgclf container", lifespan=lifespan, docs_url=None, redoc_url=None)
+    add_error_handlers(app)
+
+    @app.get("/ping")
+    async def ping() -> JSONResponse:
+        model = container.model()
+        return JSONResponse(
+            {
+                "status": "ok",
+                "model_version": model.manifest.model_version,
+                "digest": model.digest,
+            }
+        )
+
+    @app.post("/invocations")
+    async def invoke(request: Request, top_k: TopK = None) -> JSONResponse:
+        return await invoker.invoke(_MODEL, request, top_k)
+
+    return app
+
+
+def main() -> None:
+    """Serve until SIGTERM. Exit codes: 1 the model cannot be served, 2 wrongly called."""
+    _check_command()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    root = Path(os.environ.get(ROOT_VARIABLE, "/opt/ml"))
+    container = Container(root / "model", _required(VERSION_VARIABLE), _required(DIGEST_VARIABLE))
+    # SageMaker calls the container from outside it; elsewhere nobody else is to reach it.
+    host = "127.0.0.1" if ROOT_VARIABLE in os.environ else "0.0.0.0"  # noqa: S104
+    port = os.environ.get(PORT_VARIABLE, "8080")
+    try:
+        listener = listen(host, int(port))
+    except (OSError, ValueError, OverflowError) as error:
+        sys.exit(f"cannot listen on {host}:{port} ({error}); {PORT_VARIABLE} says where to")
+    log.info("the container listens on %s:%s", *listener.getsockname())
+    server = uvicorn.Server(server_config(create_container_app(container)))
+
+    async def run() -> bool:
+        loaded = asyncio.create_task(_load(container, server))
+        await server.serve(sockets=[listener])
+        return not loaded.done() or loaded.result()
+
+    if not asyncio.run(run()):
+        sys.exit(1)
+
+
+async def _load(container: Container, server: uvicorn.Server) -> bool:
+    """Have the model ready, or the server end; whether it is ready."""
+    try:
+        await asyncio.to_thread(container.load)
+    except Exception as error:
+        # Whatever it is, nothing will be served: end, so that SageMaker sees it at once.
+        known = isinstance(error, ModelUnusable)
+        log.error("cannot serve: %s", error, exc_info=None if known else error)
+        server.should_exit = True
+        return False
+    log.info("serves %s (%s)", container.model_version, container.digest[:12])
+    return True
+
+
+def _check_command() -> None:
+    parser = argparse.ArgumentParser("python -m serving.container", description=__doc__)
+    parser.add_argument("command", nargs="?", default="serve", choices=("serve", "train"))
+    if parser.parse_args().command == "train":
+        parser.error(
+            "this entry point only serves; a training job names its own: ContainerEntrypoint "
+            '["python", "-m", "training.launcher", "training.train"]'
+        )
+
+
+def _required(variable: str) -> str:
+    value = os.environ.get(variable, "")
+    if not value:
+        sys.exit(
+            f"{variable} is not set: nobody says which model this container may serve; "
+            "cloudformation/endpoint.yaml sets it in the model's Environment"
+        )
+    return value
+
+
+if __name__ == "__main__":
+    main()

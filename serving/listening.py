@@ -1,0 +1,35 @@
+"""How every server of ours listens: the endpoint host and the SageMaker container."""
+
+import socket
+
+import uvicorn
+from fastapi import FastAPI
+
+_SHUTDOWN_S = 5
+_KEEP_ALIVE_S = 75
+"""Longer than clients keep a connection (httpx 5 s), so that none is closed as it is reused."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket at that address; port 0 takes any free one. Raises OSError if it is taken."""
+    listener = socket.socket(socket.AF_INET, proto=socket.IPPROTO_TCP)
+    # Passed on to every connection. Without it an answer waits 40 ms for the client's next ACK.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def server_config(app: FastAPI) -> uvicorn.Config:
+    """Uvicorn's settings for ``app``; logging is the program's own."""
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_SHUTDOWN_S,
+    )
