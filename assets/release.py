@@ -211,6 +211,7 @@ def _rollout(
             deployed_by=by,
             reason=reason,
             run_id=context.run.run_id,
+            on_event=context.log.info,
         )
     except (DeploymentFailed, HostUnavailable) as error:
         raise dg.Failure(f"{package.model_version} is not on {stage}: {error}") from error

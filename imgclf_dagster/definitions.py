@@ -17,7 +17,7 @@ from imgclf_dagster.home import open_store
 from imgclf_dagster.jobs import jobs
 from imgclf_dagster.sensors import sensors
 from imgclf_dagster.settings import Settings, load_settings
-from resources.compute import LocalCompute
+from resources.compute import Compute, LocalCompute
 from resources.endpoint_host import EndpointHost
 from resources.local_endpoints import LocalEndpointHost
 from resources.mlflow_registry import MlflowRegistry
@@ -44,17 +44,35 @@ def build_line(settings: Settings) -> Line:
 
 def build_registry(settings: Settings) -> ModelRegistry:
     """The model registry of the profile."""
+    if settings.profile == "aws":
+        from imgclf_dagster import profile_aws
+
+        return profile_aws.build_registry(settings, open_store(settings))
     return MlflowRegistry(tracking_uri=settings.mlflow_uri, project=settings.project)
 
 
 def build_endpoints(settings: Settings) -> EndpointHost:
     """The endpoint host of the profile."""
+    if settings.profile == "aws":
+        from imgclf_dagster import profile_aws
+
+        return profile_aws.build_endpoints(settings, open_store(settings))
     return LocalEndpointHost(
         store=open_store(settings),
         project=settings.project,
         address_file=str(settings.run_dir / "endpoint-host.json"),
         default_url=f"http://127.0.0.1:{settings.ports.endpoint}",
     )
+
+
+def build_compute(settings: Settings) -> Compute:
+    """What runs the jobs of the profile."""
+    store = open_store(settings)
+    if settings.profile == "aws":
+        from imgclf_dagster import profile_aws
+
+        return profile_aws.build_compute(settings, store)
+    return LocalCompute(store=store, jobs_dir=str(settings.home / "jobs"))
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:
@@ -89,7 +107,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         executor=dg.in_process_executor,
         resources={
             "store": store,
-            "compute": LocalCompute(store=store, jobs_dir=str(settings.home / "jobs")),
+            "compute": build_compute(settings),
             "registry": build_registry(settings),
             "endpoints": build_endpoints(settings),
             "line": build_line(settings),

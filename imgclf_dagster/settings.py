@@ -14,6 +14,7 @@ from pydantic_settings import (
 )
 
 from assets.policies import GatePolicy, IngestionPolicy, SplitPolicy
+from imgclf_dagster.settings_aws import AwsSettings
 from labelling.schema import LabelSchema
 from training.config import Hyperparameters
 
@@ -36,7 +37,10 @@ class Ports(BaseModel):
 
 
 class Settings(BaseSettings):
-    """Everything a user decides. Later sources lose: ``IMGCLF_*`` variables, then the file."""
+    """Everything a user decides.
+
+    Later sources lose: ``IMGCLF_*`` variables, ``imgclf.toml``, ``aws.toml`` beside it.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix="IMGCLF_",
@@ -62,6 +66,7 @@ class Settings(BaseSettings):
     training: Hyperparameters = Hyperparameters()
     gates: GatePolicy = GatePolicy()
     ports: Ports = Ports()
+    aws: AwsSettings = AwsSettings()
 
     @field_validator("project")
     @classmethod
@@ -93,7 +98,8 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         toml = TomlConfigSettingsSource(settings_cls, toml_file=settings_file())
-        return init_settings, env_settings, toml
+        deployed = TomlConfigSettingsSource(settings_cls, toml_file=deployed_file())
+        return init_settings, env_settings, toml, deployed
 
     @property
     def store_dir(self) -> Path:
@@ -127,6 +133,11 @@ def settings_file() -> Path:
     if explicit:
         return Path(explicit).expanduser().absolute()
     return Path(os.environ.get("IMGCLF_HOME", ".imgclf")).expanduser().absolute() / "imgclf.toml"
+
+
+def deployed_file() -> Path:
+    """What ``imgclf deploy`` writes of the stacks it made: lies beside ``imgclf.toml``, loses to it."""
+    return settings_file().with_name("aws.toml")
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -20,6 +20,9 @@ class AwsSettings(BaseModel):
     kms_key_arn: str = Field("", description="Key that encrypts objects, disks and captures.")
     job_role_arn: str = Field("", description="Role of training and processing jobs.")
     endpoint_role_arn: str = Field("", description="Role of the endpoints.")
+    cloudformation_role_arn: str = Field(
+        "", description="CloudFormation's own role; empty: it works under the caller's rights."
+    )
     image_uri: str = Field("", description="Container image for jobs and endpoints (CPU).")
     gpu_image_uri: str = Field("", description="The same for instance types with GPUs.")
     package_group: str = Field("", description="Model package group; empty: the project's name.")
@@ -32,6 +35,9 @@ class AwsSettings(BaseModel):
     stages_dir: Path | None = Field(
         None,
         description="Folder of staging.json and prod.json; empty: those that come with imgclf.",
+    )
+    poll_s: float = Field(
+        10.0, gt=0, le=300, description="Seconds between two looks at a job or a deployment."
     )
     training: JobResources = Field(JobResources(spot=True), description="What training runs on.")
     processing: JobResources = Field(JobResources(), description="What evaluation runs on.")

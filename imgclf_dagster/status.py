@@ -104,7 +104,8 @@ def _stage(endpoints: EndpointHost, stage: Any, packages: Sequence[ModelPackage]
         return None
     package = next((item for item in packages if item.digest == record.digest), None)
     try:
-        answering: str = endpoints.describe(stage).status
+        described = endpoints.describe(stage)
+        answering: str = described.failure_reason or described.status
     except HostUnavailable:
         answering = "not running"
     return {

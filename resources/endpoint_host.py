@@ -7,6 +7,7 @@ model cannot be served is followed by one that returns to what was served before
 
 import time
 from abc import abstractmethod
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -59,8 +60,11 @@ class EndpointHost(dg.ConfigurableResource):
         deployed_by: str,
         reason: str,
         run_id: str = "",
+        on_event: Callable[[str], object] = lambda _: None,
     ) -> EndpointStatus:
         """Make ``stage`` serve the model; returns once requests are answered by it.
+
+        ``on_event`` is told what happens meanwhile.
 
         Repeating it (after a crash, say) writes no second record where the first one is served
         or still on its way.

@@ -1,7 +1,7 @@
 """Endpoints on this machine: one ``serving`` process for all stages, that follows the records."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ class LocalEndpointHost(EndpointHost):
         deployed_by: str,
         reason: str,
         run_id: str = "",
+        on_event: Callable[[str], object] = lambda _: None,
     ) -> EndpointStatus:
         """Make ``stage`` serve the model; returns once requests are answered by it.
 

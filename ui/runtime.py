@@ -85,6 +85,7 @@ class Runtime:
             max_pool_connections=2 * PARALLEL,
         )
         if urlsplit(endpoint_url).scheme == "http":
+            self._remedy = "Is imgclf up running?"
             local = Config(signature_version=UNSIGNED, proxies={})
             self._client: SageMakerRuntimeClient = boto3.client(
                 "sagemaker-runtime",
@@ -93,6 +94,7 @@ class Runtime:
                 config=bounds.merge(local),
             )
         else:
+            self._remedy = "Is the network up, and the region right?"
             self._client = boto3.client(
                 "sagemaker-runtime", endpoint_url=endpoint_url, config=bounds
             )
@@ -114,7 +116,7 @@ class Runtime:
         except ClientError as error:
             return _refusal(error)
         except (exceptions.ConnectionError, exceptions.HTTPClientError):
-            return Problem("failed", f"No answer from {self.endpoint_url}. Is imgclf up running?")
+            return Problem("failed", f"No answer from {self.endpoint_url}. {self._remedy}")
         except exceptions.BotoCoreError as error:  # no credentials, no region: the text names it
             return Problem("failed", str(error))
 

@@ -54,13 +54,14 @@ def programs(settings: Settings) -> list[ProcessSpec]:
     """What ``imgclf up`` runs, in the order in which it is started."""
     definitions = _definitions(settings)
     workspace = _write_workspace(settings)
+    local = settings.profile == "local"  # on AWS, SageMaker serves and registers
     return [
         definitions,
-        _endpoints(settings),
+        *([_endpoints(settings)] if local else []),
         _webserver(settings, workspace, after=definitions),
         _daemon(settings, workspace, after=definitions),
         _predictor(settings),
-        _mlflow(settings),
+        *([_mlflow(settings)] if local else []),
     ]
 
 
@@ -130,7 +131,7 @@ def _predictor(settings: Settings) -> ProcessSpec:
     return ProcessSpec(
         name="Predictor",
         argv=_python(
-            *("ui", "--endpoint-url", f"http://{HOST}:{settings.ports.endpoint}"),
+            *("ui", "--endpoint-url", _runtime_url(settings)),
             *("--project", settings.project, "--host", HOST, "--port", str(port)),
         ),
         log_file=settings.logs_dir / "predictor.log",
@@ -140,6 +141,14 @@ def _predictor(settings: Settings) -> ProcessSpec:
         url=f"http://{HOST}:{port}",
         about="try your own images",
     )
+
+
+def _runtime_url(settings: Settings) -> str:
+    if settings.profile == "local":
+        return f"http://{HOST}:{settings.ports.endpoint}"
+    from imgclf_dagster.definitions import build_endpoints
+
+    return build_endpoints(settings).runtime_url()
 
 
 def _mlflow(settings: Settings) -> ProcessSpec:

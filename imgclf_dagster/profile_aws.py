@@ -1,0 +1,99 @@
+"""The adapters of profile ``aws``, made from the settings. Imported only under that profile."""
+
+from resources.aws.compute import SageMakerCompute
+
+from imgclf_dagster.settings import Settings, SettingsError, settings_file
+from resources.aws.endpoints import SageMakerEndpointHost
+from resources.aws.registry import SageMakerRegistry
+from resources.aws.session import AwsSession
+from resources.object_store import ObjectStore
+
+REQUIRED = ("bucket", "job_role_arn", "endpoint_role_arn", "image_uri")
+
+
+def require_settings(settings: Settings) -> None:
+    """Make sure that everything is set that has no default.
+
+    Raises:
+        SettingsError: naming what is not, and what sets it.
+    """
+    missing = [name for name in REQUIRED if not getattr(settings.aws, name)]
+    if missing:
+        raise SettingsError(
+            f"profile aws needs {', '.join(f'aws.{name}' for name in missing)}: run `imgclf deploy "
+            f"foundation`, which writes what it makes, or set them under [aws] in {settings_file()}"
+        )
+
+
+def build_session(settings: Settings) -> AwsSession:
+    """The account and region."""
+    return AwsSession(region=settings.aws.region, profile_name=settings.aws.profile_name)
+
+
+def store_url(settings: Settings) -> str:
+    """Address of the store."""
+    return f"s3://{settings.aws.bucket}/{settings.aws.prefix}".rstrip("/")
+
+
+def build_store(settings: Settings) -> ObjectStore:
+    """The store in the bucket."""
+    require_settings(settings)
+    region = {"region": settings.aws.region} if settings.aws.region else {}
+    return ObjectStore(url=store_url(settings), options=region)
+
+
+def build_compute(settings: Settings, store: ObjectStore) -> SageMakerCompute:
+    """SageMaker's jobs."""
+    aws = settings.aws
+    return SageMakerCompute(
+        session=build_session(settings),
+        store=store,
+        project=settings.project,
+        job_role_arn=aws.job_role_arn,
+        image_uri=aws.image_uri,
+        gpu_image_uri=aws.gpu_image_uri,
+        kms_key_arn=aws.kms_key_arn,
+        subnets=list(aws.subnets),
+        security_group_ids=list(aws.security_group_ids),
+        tags=tags(settings),
+        training=aws.training,
+        processing=aws.processing,
+    )
+
+
+def build_registry(settings: Settings, store: ObjectStore) -> SageMakerRegistry:
+    """SageMaker's model registry."""
+    return SageMakerRegistry(
+        session=build_session(settings),
+        store=store,
+        project=settings.project,
+        image_uri=settings.aws.image_uri,
+        package_group=settings.aws.package_group,
+    )
+
+
+def build_endpoints(settings: Settings, store: ObjectStore) -> SageMakerEndpointHost:
+    """SageMaker's endpoints, one stack a stage."""
+    aws = settings.aws
+    return SageMakerEndpointHost(
+        session=build_session(settings),
+        store=store,
+        project=settings.project,
+        image_uri=aws.image_uri,
+        execution_role_arn=aws.endpoint_role_arn,
+        cloudformation_role_arn=aws.cloudformation_role_arn,
+        stages_dir=str(aws.stages_dir or ""),
+        parameters={
+            "KmsKeyId": aws.kms_key_arn,
+            "AlertsTopicArn": aws.alerts_topic_arn,
+            "SubnetIds": ",".join(aws.subnets),
+            "SecurityGroupIds": ",".join(aws.security_group_ids),
+        },
+        tags=tags(settings),
+        poll_s=aws.poll_s,
+    )
+
+
+def tags(settings: Settings) -> dict[str, str]:
+    """Tags of everything the line makes: who pays for it is asked by them."""
+    return {"imgclf:project": settings.project, "imgclf:managed-by": "imgclf-dagster"}

@@ -1,0 +1,78 @@
+"""Who decided what about a package, within what SageMaker keeps of a decision.
+
+``ApprovalDescription`` is one line of at most 1,024 characters; ours is JSON, so that approver,
+reason and time come in the very call that changes the status. A decision made in the console has
+free text there, or an old one of ours: then the status' last change says who and when.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from resources.model_registry import ApprovalStatus, RegistryError
+
+_MAX_CHARACTERS = 1024
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A status with its approver and reason, "" and None where nobody has decided."""
+
+    status: ApprovalStatus
+    approver: str = ""
+    reason: str = ""
+    changed_at: datetime | None = None
+
+
+def decision_text(decision: Decision) -> str:
+    """The decision as an ``ApprovalDescription``.
+
+    Raises:
+        RegistryError: name and reason are too long together.
+    """
+    text = json.dumps(
+        {
+            "status": decision.status,
+            "by": decision.approver,
+            "reason": decision.reason,
+            "at": decision.changed_at.isoformat() if decision.changed_at else "",
+        },
+        ensure_ascii=False,
+    )
+    if len(text) > _MAX_CHARACTERS:
+        raise RegistryError(
+            f"the decision is {len(text)} characters long and SageMaker keeps {_MAX_CHARACTERS}: "
+            "shorten the reason"
+        )
+    return text
+
+
+def decision_of(described: Mapping[str, Any]) -> Decision:
+    """The decision in an answer of DescribeModelPackage."""
+    status: ApprovalStatus = described.get("ModelApprovalStatus", "PendingManualApproval")
+    text = described.get("ApprovalDescription", "")
+    if status == "PendingManualApproval":
+        return Decision(status)
+    try:
+        ours = json.loads(text)
+        decided = Decision(ours["status"], ours["by"], ours["reason"], _moment(ours["at"]))
+    except (ValueError, KeyError, TypeError):
+        decided = None
+    if decided is not None and decided.status == status:
+        return decided
+    reason = text if decided is None else ""  # ours is about another status
+    return Decision(status, _person(described), reason, described.get("LastModifiedTime"))
+
+
+def _person(described: Mapping[str, Any]) -> str:
+    """Who changed the package last: a Studio user, or the IAM principal."""
+    user = described.get("LastModifiedBy", {})
+    identity = user.get("IamIdentity", {})
+    name: str = user.get("UserProfileName") or identity.get("Arn") or ""
+    return name.rpartition("/")[2]
+
+
+def _moment(text: str) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

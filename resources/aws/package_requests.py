@@ -1,0 +1,101 @@
+"""A model package as SageMaker's API has it, and back."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from resources.aws.approval import Decision
+from resources.model_registry import ModelPackage
+
+_CONTENT_TYPES = [
+    "application/x-image",
+    "image/jpeg",
+    "image/png",
+    "image/webp",
+    "application/json",
+]
+_NOT_ALLOWED = re.compile(r"[^\w\s.:/=+\-@]")
+"""Customer metadata takes letters, digits, spaces and these signs: botocore's service model."""
+
+
+def create_request(
+    package: ModelPackage,
+    *,
+    group: str,
+    image_uri: str,
+    model_url: str,
+    metrics_url: str,
+    token: str,
+) -> dict[str, Any]:
+    """The request of CreateModelPackage.
+
+    Args:
+        package: what to register, as pending.
+        group: name of the model package group.
+        image_uri: the container that serves it.
+        model_url: ``s3://`` address of ``model.tar.gz``.
+        metrics_url: ``s3://`` address of a JSON document of its metrics, "" for none.
+        token: makes a repeated request harmless.
+    """
+    request: dict[str, Any] = {
+        "ModelPackageGroupName": group,
+        "ModelPackageDescription": f"{package.model_version}: trained on data set "
+        f"{package.dataset_version}",
+        "ModelApprovalStatus": "PendingManualApproval",
+        "Domain": "COMPUTER_VISION",
+        "Task": "IMAGE_CLASSIFICATION",
+        "InferenceSpecification": {
+            "Containers": [{"Image": image_uri, "ModelDataUrl": model_url}],
+            "SupportedContentTypes": _CONTENT_TYPES,
+            "SupportedResponseMIMETypes": ["application/json"],
+        },
+        "CustomerMetadataProperties": _metadata(package),
+        "ClientToken": token,
+    }
+    if metrics_url:
+        statistics = {"ContentType": "application/json", "S3Uri": metrics_url}
+        request["ModelMetrics"] = {"ModelQuality": {"Statistics": statistics}}
+    return request
+
+
+def package_of(described: Mapping[str, Any], document: bytes, decision: Decision) -> ModelPackage:
+    """The package of an answer of DescribeModelPackage, with what the store keeps of it.
+
+    Identity is SageMaker's: the digest in the registry counts, not the one in the store.
+    """
+    metadata = described.get("CustomerMetadataProperties", {})
+    return ModelPackage.model_validate(
+        {
+            **json.loads(document),
+            "digest": metadata["digest"],
+            "dataset_version": metadata["dataset_version"],
+            "code_version": metadata["code_version"],
+            "approval_status": decision.status,
+            "approver": decision.approver,
+            "approval_reason": decision.reason,
+            "approval_changed_at": decision.changed_at,
+            "registry_version": str(described.get("ModelPackageVersion", "")),
+            "created_at": described["CreationTime"],
+        }
+    )
+
+
+def _metadata(package: ModelPackage) -> dict[str, str]:
+    """Identity and lineage, and as many metrics as there is room for (50 entries)."""
+    identity = {
+        "model_version": package.model_version,
+        "digest": package.digest,
+        "dataset_version": package.dataset_version,
+        "code_version": package.code_version,
+        "training_job": package.model_version,
+        "task": package.task,
+        "labels": str(len(package.labels)),
+    }
+    if package.evaluation_run:
+        identity["evaluation"] = package.evaluation_run
+    metrics = {
+        f"metric.{_NOT_ALLOWED.sub('_', name)}"[:128]: f"{value:.6g}"
+        for name, value in list(package.metrics.items())[:40]
+    }
+    return {**identity, **metrics}

@@ -1,0 +1,260 @@
+"""The model registry on SageMaker: a package group of the project, a package a model version.
+
+The approval status is SageMaker's own, so approving in the console or in Studio counts, too.
+Identity and metrics are the package's customer metadata; what these cannot hold (names of labels
+may contain anything, and be many) is an immutable object of the store. Every decision of ours is
+also kept as an object, since SageMaker keeps the last one only.
+API: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateModelPackage.html
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, get_args
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from resources.aws.approval import Decision, decision_of, decision_text
+from resources.aws.errors import is_missing, told
+from resources.aws.package_requests import create_request, package_of
+from resources.aws.session import AwsSession
+from resources.model_registry import (
+    ApprovalStatus,
+    DigestMismatch,
+    ModelPackage,
+    ModelRegistry,
+    PackageMissing,
+    RegistryError,
+)
+from resources.object_store import ObjectStore
+
+DECISIONS = "registry/decisions"
+
+_described: dict[tuple[str, str, str], ModelPackage] = {}
+"""Packages of this process by ARN, status and last decision of ours. What is registered never
+changes, and a sensor that described all packages every few seconds would be throttled."""
+
+
+class SageMakerRegistry(ModelRegistry):
+    """SageMaker's registry; needs no lock, because creation carries a client token.
+
+    Attributes:
+        session: the account and region.
+        store: holds the artefacts and what a package cannot.
+        image_uri: the image that serves the packages.
+        package_group: name of the model package group; "" for the project's.
+    """
+
+    session: AwsSession
+    store: ObjectStore
+    image_uri: str
+    package_group: str = ""
+
+    @property
+    def group(self) -> str:
+        """Name of the model package group."""
+        return self.package_group or self.project
+
+    def prepare(self) -> None:
+        """See :meth:`ModelRegistry.prepare`."""
+        with _translated(f"model package group {self.group}"):
+            try:
+                self._client.describe_model_package_group(ModelPackageGroupName=self.group)
+            except ClientError as error:
+                if not is_missing(error):
+                    raise
+                self._create_group()
+
+    def register(self, package: ModelPackage) -> ModelPackage:
+        """See :meth:`ModelRegistry.register`."""
+        summary = self._find(package.model_version)
+        if summary is None:
+            self.prepare()
+            fresh = package.immutable()
+            self.store.create(
+                _document_key(package.model_version), fresh.model_dump_json().encode()
+            )
+            with _translated(f"model package {package.model_version}"):
+                self._client.create_model_package(
+                    **create_request(
+                        fresh,
+                        group=self.group,
+                        image_uri=self.image_uri,
+                        model_url=self.store.uri(package.model_key),
+                        metrics_url=self._metrics_url(package),
+                        token=_token(self.group, package.model_version, package.digest),
+                    )
+                )
+        registered = self.get(package.model_version)
+        if registered.digest != package.digest:
+            raise DigestMismatch(
+                f"{package.model_version} is registered with digest {registered.digest}, "
+                f"not {package.digest}: a model version never changes; train a new one"
+            )
+        return registered
+
+    def get(self, model_version: str) -> ModelPackage:
+        """See :meth:`ModelRegistry.get`."""
+        return self._described(self._require(model_version)["ModelPackageArn"])
+
+    def list(self) -> Sequence[ModelPackage]:
+        """See :meth:`ModelRegistry.list`: one call for a hundred packages, and one for each whose
+        decision this process has not seen."""
+        decided = {
+            info.key.rpartition("/")[2].partition("-")[2].removesuffix(".json"): info.key
+            for info in self.store.list(DECISIONS)
+        }
+        found: dict[str, ModelPackage] = {}
+        for summary in self._summaries():
+            version = _version_of(summary)
+            key = (
+                summary["ModelPackageArn"],
+                summary.get("ModelApprovalStatus", ""),
+                decided.get(version, ""),
+            )
+            if key not in _described:
+                _described[key] = self._described(summary["ModelPackageArn"])
+            found[version] = _described[key]  # of twins the older one counts, as in _find
+        return sorted(found.values(), key=_age, reverse=True)
+
+    def set_approval(
+        self, model_version: str, status: ApprovalStatus, *, by: str, reason: str, digest: str
+    ) -> ModelPackage:
+        """See :meth:`ModelRegistry.set_approval`; status, approver and reason change in one call."""
+        if not by.strip():
+            raise RegistryError(f"the decision about {model_version} needs a name: who decides?")
+        if status not in get_args(ApprovalStatus):
+            raise RegistryError(f"{status!r} is none of {', '.join(get_args(ApprovalStatus))}")
+        arn = self._require(model_version)["ModelPackageArn"]
+        package = self._described(arn)
+        if package.digest != digest:
+            raise DigestMismatch(
+                f"{model_version} has digest {package.digest}, and the decision names {digest}"
+            )
+        if (package.approval_status, package.approver, package.approval_reason) != (
+            status,
+            by,
+            reason,
+        ):
+            decision = Decision(status, by, reason, datetime.now(UTC))
+            with _translated(f"model package {model_version}"):
+                self._client.update_model_package(
+                    ModelPackageArn=arn,
+                    ModelApprovalStatus=status,
+                    ApprovalDescription=decision_text(decision),
+                )
+            package = self._described(arn)
+        self._keep(package)
+        return package
+
+    def log_evaluation(
+        self,
+        model_version: str,
+        *,
+        params: Mapping[str, str],
+        metrics: Mapping[str, float],
+        artifacts: Mapping[str, Path],
+    ) -> str:
+        """See :meth:`ModelRegistry.log_evaluation`; the id is the prefix of its objects."""
+        document = json.dumps({"params": dict(params), "metrics": dict(metrics)}, sort_keys=True)
+        run = f"registry/evaluations/{model_version}/{hashlib.sha256(document.encode()).hexdigest()[:16]}"
+        for name, path in artifacts.items():
+            self.store.create(f"{run}/{name}", path)
+        self.store.create(_metrics_key(run), document.encode())  # last: says that it is complete
+        return run
+
+    def _create_group(self) -> None:
+        try:
+            self._client.create_model_package_group(
+                ModelPackageGroupName=self.group,
+                ModelPackageGroupDescription=f"Models of {self.project}, by imgclf-dagster",
+            )
+        except ClientError as error:
+            if "already exists" not in str(error):  # another process was quicker
+                raise
+
+    @property
+    def _client(self) -> Any:
+        return self.session.client("sagemaker")
+
+    def _keep(self, package: ModelPackage) -> None:
+        """Keep the decision for ever; also after a crash that came between it and this."""
+        if package.approval_changed_at is None:
+            return
+        ms = round(package.approval_changed_at.timestamp() * 1000)
+        key = f"{DECISIONS}/{ms:013d}-{package.model_version}.json"
+        self.store.create(key, package.model_dump_json().encode())
+
+    def _metrics_url(self, package: ModelPackage) -> str:
+        return (
+            self.store.uri(_metrics_key(package.evaluation_run)) if package.evaluation_run else ""
+        )
+
+    def _described(self, arn: str) -> ModelPackage:
+        with _translated(f"model package {arn}"):
+            answer = self._client.describe_model_package(ModelPackageName=arn)
+        version = _version_of(answer)
+        return package_of(answer, self.store.get(_document_key(version)), decision_of(answer))
+
+    def _summaries(self) -> Iterator[dict[str, Any]]:
+        """Our packages of the group, newest first; none if there is no group yet."""
+        pages = self._client.get_paginator("list_model_packages").paginate(
+            ModelPackageGroupName=self.group, SortBy="CreationTime", SortOrder="Descending"
+        )
+        with _translated(f"model package group {self.group}"):
+            try:
+                for page in pages:
+                    for summary in page["ModelPackageSummaryList"]:
+                        if _version_of(summary):
+                            yield summary
+            except ClientError as error:
+                if not is_missing(error):
+                    raise
+
+    def _find(self, model_version: str) -> dict[str, Any] | None:
+        """The package of the version: the oldest, should there ever be two."""
+        found = [item for item in self._summaries() if _version_of(item) == model_version]
+        return found[-1] if found else None
+
+    def _require(self, model_version: str) -> dict[str, Any]:
+        summary = self._find(model_version)
+        if summary is None:
+            raise PackageMissing(
+                f"no package {model_version!r} in the model package group {self.group}; "
+                "`imgclf status` lists what is registered"
+            )
+        return summary
+
+
+@contextmanager
+def _translated(item: str) -> Iterator[None]:
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        raise RegistryError(told(error, item)) from error
+
+
+def _version_of(described: Mapping[str, Any]) -> str:
+    """Our model version: the first word of the description, "" for a package that is not ours."""
+    word, mark, _ = str(described.get("ModelPackageDescription", "")).partition(": ")
+    return word if mark else ""
+
+
+def _age(package: ModelPackage) -> tuple[datetime, int]:
+    return package.created_at or datetime.min.replace(tzinfo=UTC), int(package.registry_version)
+
+
+def _document_key(model_version: str) -> str:
+    return f"registry/packages/{model_version}.json"
+
+
+def _metrics_key(run: str) -> str:
+    return f"{run}/metrics.json"
+
+
+def _token(*parts: str) -> str:
+    """The same for the same package: a repeated or racing creation makes one."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:36]
