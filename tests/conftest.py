@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.testbed.fixtures import _faults_end_with_the_test, aws_environment, bed
+
+__all__ = ["_faults_end_with_the_test", "aws_environment", "bed"]
+
 LABELS = ("red", "green", "blue")
 
 
