@@ -75,16 +75,16 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 def request_of(event: dict[str, Any]) -> dict[str, Any]:
     """What InvokeEndpoint is asked. Raises Refused."""
-    body = (event.get("body") or "").encode()
+    body = (event.get("body") or "").encode(errors="replace")
     body = base64.b64decode(body) if event.get("isBase64Encoded") else body
     media_type = event["headers"].get("content-type", "").partition(";")[0].strip().lower()
-    if not body:
-        raise Refused(400, "empty_body", f"the request has no body; {FORMS}")
     if media_type == "text/plain":
         body, media_type = decoded(body.decode(errors="replace").strip())
     elif media_type == "application/json":
         with suppress(ValueError, KeyError, TypeError, RecursionError):  # the model judges it
             body, media_type = decoded(str(json.loads(body)["image"]))
+    if not body:
+        raise Refused(400, "empty_body", f"the request has no image; {FORMS}")
     if not re.fullmatch(f"{IMAGE}|application/(json|x-image)", media_type):
         said = media_type[:80] or "a request without a content type"
         raise Refused(415, "unsupported_media_type", f"{said} is not understood; {FORMS}")
