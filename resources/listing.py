@@ -16,9 +16,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
-import obstore
 import pyarrow as pa
-from obstore.store import ObjectStore as AnyStore
 
 LISTING_SCHEMA = pa.schema(
     [
@@ -43,6 +41,9 @@ _BATCH_ROWS = 5000
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
+Flaws = list[tuple[str, str]]
+"""Names that cannot be keys, and why."""
+
 Row = tuple[str, int, str, int]
 """Key, size in bytes, etag, last modification in microseconds since the epoch (UTC)."""
 
@@ -58,7 +59,7 @@ class ObjectInfo:
 
     @classmethod
     def from_row(cls, row: Row) -> "ObjectInfo":
-        """Build from a row of :func:`local_rows` or :func:`remote_rows`."""
+        """Build from a row of any function of this module that makes rows."""
         key, size, etag, modified = row
         return cls(key, size, etag, datetime.fromtimestamp(modified / 1e6, UTC))
 
@@ -94,7 +95,7 @@ def local_rows(root: Path, prefix: str, start_after: str | None) -> Iterator[Row
             yield local_row(key, status)
 
 
-def unusable_names(root: Path, prefix: str) -> list[tuple[str, str]]:
+def unusable_names(root: Path, prefix: str) -> Flaws:
     """The files that no listing shows because of their names, with the reason of each."""
     flaws = ((key, _flaw(key)) for key, _ in _files(root, prefix))
     return sorted(
@@ -104,12 +105,29 @@ def unusable_names(root: Path, prefix: str) -> list[tuple[str, str]]:
     )
 
 
-def remote_rows(store: AnyStore, prefix: str, start_after: str | None) -> Iterator[Row]:
-    """Every object under ``prefix`` of a bucket (or of memory), in no order."""
-    for chunk in obstore.list(store, prefix or None, offset=start_after, chunk_size=1000):
-        for meta in chunk:
-            modified = round(meta["last_modified"].timestamp() * 1e6)
-            yield meta["path"], meta["size"], meta["e_tag"] or "", modified
+def sound(rows: Iterator[Row], flaws: Flaws | None = None) -> Iterator[Row]:
+    """The rows of a bucket whose keys obstore can read; the others are added to ``flaws``.
+
+    A folder marker, such as a console makes (``a/``, empty), is no object and no flaw.
+    """
+    for row in rows:
+        key, size = row[:2]
+        plain = "//" not in key and "/." not in key and key[:1] not in "./" and key[-1:] != "/"
+        flaw = None if plain and key.isprintable() else _remote_flaw(key)  # the fast path
+        if flaw is None:
+            yield row
+        elif flaws is not None and not (key.endswith("/") and not size):
+            flaws.append((key.encode("unicode_escape").decode(), flaw))
+
+
+def _remote_flaw(key: str) -> str | None:
+    """Why obstore cannot read an object of this key, or None."""
+    segments = key.split("/")
+    if not all(segments):
+        return "an empty segment in its key (a leading, trailing or double slash): rename it"
+    if any(segment in (".", "..") for segment in segments):
+        return ". or .. as a segment of its key: rename it"
+    return "control characters in its key: rename it" if _CONTROL.search(key) else None
 
 
 def to_table(rows: Iterator[Row]) -> pa.Table:

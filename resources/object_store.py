@@ -7,32 +7,17 @@ listings, deletion of a missing key, file names) is made the same here.
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sized
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Sequence, Sized
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, cast
-from urllib.parse import unquote, urlsplit
+from typing import TypeVar
 
-import dagster as dg
 import obstore
 import pyarrow as pa
-from obstore.exceptions import BaseError
-from obstore.store import LocalStore, from_url
-from obstore.store import ObjectStore as AnyStore
-from pydantic import PrivateAttr, field_validator
 
-from resources.listing import (
-    ObjectInfo,
-    Row,
-    key_flaw,
-    local_row,
-    local_rows,
-    remote_rows,
-    sweep_unfinished,
-    to_table,
-    unusable_names,
-)
+from resources.listing import Flaws, ObjectInfo, Row, key_flaw, sweep_unfinished, to_table
+from resources.store_address import StoreAddress
 from resources.store_errors import (
     InvalidKey,
     KeyExists,
@@ -40,15 +25,10 @@ from resources.store_errors import (
     StoreError,
     StoreMissing,
     StoreUnwritable,
-    told,
 )
-
-if TYPE_CHECKING:
-    from obstore.store import S3Config
 
 Listed = TypeVar("Listed", bound=Sized)
 Infos = list[ObjectInfo]
-Flaws = list[tuple[str, str]]
 # (inside the class, ``list`` is the method)
 
 MARKER = ".imgclf-store.json"
@@ -58,36 +38,12 @@ STALE_WRITE_S = 3600.0
 """Seconds after which a file that was being written is taken for a dead writer's."""
 
 
-class ObjectStore(dg.ConfigurableResource):
+class ObjectStore(StoreAddress):
     """A folder (``file:///absolute/path``), a bucket (``s3://bucket/prefix``) or ``memory:///``.
 
     Every method may raise :class:`StoreMissing` (no such folder) and :class:`StoreError` (the
     store does not answer, with its own words); what else it raises is said with it.
     """
-
-    url: str
-    options: dict[str, str] = {}
-    """Options of obstore's S3Store, such as ``region`` or ``endpoint``."""
-
-    _store: AnyStore | None = PrivateAttr(default=None)
-
-    @field_validator("url")
-    @classmethod
-    def _known_scheme(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme == "file" and (parts.netloc or not parts.path.startswith("/")):
-            raise ValueError(f"store URL {url!r}: a folder is written file:///absolute/path")
-        if parts.scheme not in ("file", "s3", "memory"):
-            raise ValueError(f"store URL {url!r}: use file:///absolute/path or s3://bucket/prefix")
-        return url.rstrip("/") if parts.path.strip("/") else url
-
-    # --- the place -------------------------------------------------------------------------
-
-    @property
-    def root(self) -> Path | None:
-        """The folder, if the store is one."""
-        parts = urlsplit(self.url)
-        return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
     def ensure(self) -> None:
         """Set the store up (folder and marker) if it is not yet.
@@ -109,20 +65,13 @@ class ObjectStore(dg.ConfigurableResource):
         Raises:
             StoreMissing: the marker is not there.
         """
-        if not self.exists(MARKER):
-            raise StoreMissing(
-                f"{self.url} is not a store (no {MARKER} in it): is the disk mounted and the "
-                "address right?"
-            )
-
-    def uri(self, key: str) -> str:
-        """The object's address, for people and links."""
-        path = self._local(key)
-        return path.as_uri() if path else f"{self.url.rstrip('/')}/{key}"
-
-    def local_path(self, key: str) -> Path | None:
-        """The object's file, to read only; None if the store is no folder."""
-        return self._local(key)
+        try:
+            self.get(MARKER)  # no HEAD: S3 does not say why it refuses one
+        except KeyMissing:
+            remedy = "is the disk mounted and the address right?"
+            if self.is_bucket:
+                remedy = "is its name right (aws.bucket, aws.prefix)? `imgclf up` sets a new one up"
+            raise StoreMissing(f"{self.url} is not a store (no {MARKER} in it): {remedy}") from None
 
     # --- write -----------------------------------------------------------------------------
 
@@ -131,7 +80,7 @@ class ObjectStore(dg.ConfigurableResource):
 
         Args:
             key: see ``listing.key_flaw``.
-            data: the bytes, or the file that has them (read into memory).
+            data: the bytes, or the file that has them (big files are not read into memory).
 
         Returns:
             True if this call wrote it, False if the key was taken.
@@ -142,15 +91,34 @@ class ObjectStore(dg.ConfigurableResource):
         """
         if flaw := key_flaw(key):
             raise InvalidKey(f"key {key!r} cannot be used: {flaw}")
-        try:
-            with self._translated(key, writing=True):
-                obstore.put(self._open(), key, data, mode="create")
-        except KeyExists:
-            path = self._local(key)
-            if path is not None and path.is_dir():
-                raise InvalidKey(f"key {key!r} cannot be used: other keys lie below it") from None
-            return False
-        return True
+        with self._translated(key, "write"):
+            written = self.place.create(key, data)
+        return written or self._is_taken(key)
+
+    def copy_object(self, source: str, target: str) -> bool:
+        """Copy an object inside the store, unless ``target`` is taken; of racing writers one wins.
+
+        In a bucket nothing is sent over the wire (up to 5 GB).
+
+        Returns:
+            Whether this call wrote it.
+
+        Raises:
+            KeyMissing: there is no ``source``.
+            InvalidKey, StoreUnwritable: see :meth:`create`.
+        """
+        if flaw := key_flaw(target):
+            raise InvalidKey(f"key {target!r} cannot be used: {flaw}")
+        with self._translated(source, "write"):
+            written = self.place.copy(source, target)
+        return written or self._is_taken(target)
+
+    def _is_taken(self, key: str) -> bool:
+        """False, for a key that an object has. Raises InvalidKey if it is a folder's."""
+        path = self.local_path(key)
+        if path is not None and path.is_dir():
+            raise InvalidKey(f"key {key!r} cannot be used: other keys lie below it")
+        return False
 
     def put(self, key: str, data: bytes | Path) -> None:
         """Write a new object: like :meth:`create`, but a taken key raises :class:`KeyExists`."""
@@ -160,17 +128,28 @@ class ObjectStore(dg.ConfigurableResource):
     def delete(self, key: str) -> None:
         """Delete an object; that it is missing already is fine."""
         try:
-            with self._translated(key, writing=True):
-                obstore.delete(self._open(), key)
+            with self._translated(key, "delete"):
+                obstore.delete(self.place.store, key)
         except KeyMissing:
             return
+
+    def delete_all(self, keys: Sequence[str]) -> None:
+        """Delete many objects, a thousand a request; those that are missing already are fine."""
+        if self.root is not None:
+            for key in keys:
+                self.delete(key)
+        elif keys:
+            with self._translated(keys[0], "delete"):
+                obstore.delete(self.place.store, list(keys))
 
     def sweep(self, older_than_s: float = STALE_WRITE_S) -> int:
         """Delete what killed writers left (hidden ``key#N`` files); returns how many.
 
-        ``raw/`` is left alone: people copy files there, and ``photo#1`` may be theirs.
+        ``raw/`` is left alone: people copy files there, and ``photo#1`` may be theirs. What a
+        bucket keeps of an unfinished multipart upload is cleared away by its lifecycle
+        (``cloudformation/foundation.yaml``), which costs no request of ours.
         """
-        if self.root is None:  # a bucket keeps no parts of an unfinished PUT
+        if self.root is None:
             return 0
         return sweep_unfinished(self.root, older_than_s, keep="raw")
 
@@ -179,12 +158,12 @@ class ObjectStore(dg.ConfigurableResource):
     def get(self, key: str) -> bytes:
         """The object's bytes. Raises KeyMissing."""
         with self._translated(key):
-            return bytes(obstore.get(self._open(), key).bytes())
+            return bytes(obstore.get(self.place.store, key).bytes())
 
     def get_range(self, key: str, offset: int, length: int) -> bytes:
         """``length`` bytes from ``offset``. Raises KeyMissing; StoreError if out of range."""
         with self._translated(key):
-            data = bytes(obstore.get_range(self._open(), key, start=offset, length=length))
+            data = bytes(obstore.get_range(self.place.store, key, start=offset, length=length))
         if len(data) != length:
             raise StoreError(f"{self.uri(key)} has no {length} bytes from {offset}")
         return data
@@ -194,8 +173,8 @@ class ObjectStore(dg.ConfigurableResource):
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
-            with partial.open("wb") as file:
-                for chunk in self._chunks(key):
+            with partial.open("wb") as file, self._translated(key):
+                for chunk in self.place.chunks(key):
                     file.write(chunk)
             partial.replace(path)
         finally:
@@ -203,15 +182,8 @@ class ObjectStore(dg.ConfigurableResource):
 
     def head(self, key: str) -> ObjectInfo:
         """Size, etag and time of one object. Raises KeyMissing."""
-        path = self._local(key)
         with self._translated(key):
-            if path is not None:
-                self._open()
-                if not path.is_file():
-                    raise FileNotFoundError(key)
-                return ObjectInfo.from_row(local_row(key, path.stat()))
-            meta = obstore.head(self._open(), key)
-            return ObjectInfo(key, meta["size"], meta["e_tag"] or "", meta["last_modified"])
+            return self.place.head(key)
 
     def exists(self, key: str) -> bool:
         """Whether an object has the key."""
@@ -220,6 +192,15 @@ class ObjectStore(dg.ConfigurableResource):
         except KeyMissing:
             return False
         return True
+
+    def sign(self, key: str, expires_s: int = 3600) -> str:
+        """An address that a browser can open: in a bucket, a link that anybody who has it may
+        read with for ``expires_s`` seconds (at most 7 days, and no longer than the credentials
+        live that signed it)."""
+        if not self.is_bucket:
+            return self.uri(key)
+        with self._translated(key):
+            return str(obstore.sign(self.place.store, "GET", key, timedelta(seconds=expires_s)))  # type: ignore[call-overload]
 
     # --- list ------------------------------------------------------------------------------
 
@@ -237,63 +218,46 @@ class ObjectStore(dg.ConfigurableResource):
         """Like :meth:`list`, as a table of ``LISTING_SCHEMA``: for very many objects."""
         return self._listed(prefix, start_after, to_table)
 
+    def survey(self, prefix: str) -> tuple[pa.Table, Flaws]:
+        """:meth:`list_table` and :meth:`unusable` of everything, in one listing of a bucket."""
+        flaws: Flaws = []
+        return self._listed(prefix, None, to_table, flaws), flaws
+
+    def window(self, prefix: str, start_after: str | None, limit: int) -> tuple[pa.Table, bool]:
+        """The first ``limit`` objects, and whether there are no more. Of a bucket only they are
+        asked for; a folder is listed whole."""
+        order = iter if self.place.ordered else sorted
+
+        def first(rows: Iterator[Row]) -> pa.Table:
+            return to_table(islice(order(rows), limit + 1))
+
+        listed = self._listed(prefix, start_after, first)
+        return listed.slice(0, limit), listed.num_rows <= limit
+
     def newest(self, prefix: str) -> ObjectInfo | None:
         """The object with the last key under the prefix."""
         rows = self._listed(prefix, None, sorted)
         return ObjectInfo.from_row(rows[-1]) if rows else None
 
     def unusable(self, prefix: str) -> Flaws:
-        """Files under the prefix that cannot be objects because of their names, with reasons."""
-        return unusable_names(self.root, prefix) if self.root is not None else []
+        """What lies under the prefix and cannot be an object because of its name, with reasons."""
+        return self.survey(prefix)[1]
 
     # --- inside ----------------------------------------------------------------------------
 
-    def _local(self, key: str) -> Path | None:
-        return self.root / key if self.root is not None else None
-
-    def _open(self) -> AnyStore:
-        """The obstore store, opened at first use."""
-        if self._store is None:
-            if self.root is None:
-                config = cast("S3Config", self.options) if self.options else None
-                self._store = from_url(self.url, config=config)
-            elif self.root.is_dir():
-                self._store = LocalStore(self.root)
-            else:
-                raise StoreMissing(
-                    f"{self.root} is not a folder: is the disk mounted and the address right?"
-                )
-        return self._store
-
     def _listed(
-        self, prefix: str, start_after: str | None, collect: Callable[[Iterator[Row]], Listed]
+        self,
+        prefix: str,
+        start_after: str | None,
+        collect: Callable[[Iterator[Row]], Listed],
+        flaws: Flaws | None = None,
     ) -> Listed:
         """What ``collect`` makes of the rows under the prefix."""
         prefix = prefix.strip("/")
         if prefix and (flaw := key_flaw(prefix)):
             raise InvalidKey(f"prefix {prefix!r} cannot be used: {flaw}")
-        store = self._open()
-        with self._translated(prefix):
-            listed = collect(
-                local_rows(self.root, prefix, start_after)
-                if self.root is not None
-                else remote_rows(store, prefix, start_after)
-            )
+        with self._translated(prefix, "list"):
+            listed = collect(self.place.rows(prefix, start_after, flaws))
         if not len(listed) and start_after is None:
             self.require()  # nothing there is only believed of a store that is there
         return listed
-
-    def _chunks(self, key: str) -> Iterator[bytes]:
-        with self._translated(key):
-            yield from obstore.get(self._open(), key).stream(min_chunk_size=8 << 20)
-
-    @contextmanager
-    def _translated(self, key: str, *, writing: bool = False) -> Iterator[None]:
-        """Raise obstore's errors as ours: its text names neither the store nor a remedy."""
-        try:
-            yield
-        except (BaseError, OSError) as error:
-            if isinstance(error, FileNotFoundError) and self.root and not self.root.is_dir():
-                gone = f"{self.root} is not there any more: is the disk mounted?"
-                raise StoreMissing(gone) from error
-            raise told(error, key, self.url, self.uri(key), writing=writing) from error

@@ -1,13 +1,11 @@
-"""What can go wrong with a store, and the remedies for what the operating system says of it."""
+"""What can go wrong with a store, and the remedies for what a disk or S3 says of it."""
 
 import re
+from typing import Literal
 
-from obstore.exceptions import (
-    AlreadyExistsError,
-    BaseError,
-    PermissionDeniedError,
-    UnauthenticatedError,
-)
+from obstore.exceptions import AlreadyExistsError, BaseError
+
+Act = Literal["read", "write", "delete", "list"]
 
 _UNWRITABLE = {
     "28": "the disk is full: free some space",
@@ -21,6 +19,44 @@ _UNWRITABLE = {
 
 _BAD_NAME = {"20": "it lies below an object", "36": "a name in it is too long for the file system"}
 """Flaws of a key that only the file system knows, by errno."""
+
+_PERMISSIONS: dict[Act, str] = {
+    "read": "s3:GetObject",
+    "write": "s3:PutObject",
+    "delete": "s3:DeleteObject",
+    "list": "s3:ListBucket",
+}
+_EXPIRED = "the credentials have expired: sign in again (aws sso login, or renew the role)"
+_WRONG = (
+    "the credentials are wrong: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile"
+)
+_BUSY = "S3 did not get over it in all retries: try again later, with fewer programs at once"
+_KMS = "see that the KMS key is enabled and its policy lets this role use it (kms:GenerateDataKey, kms:Decrypt)"
+_REGION_CODES = (
+    "PermanentRedirect",
+    "AuthorizationHeaderMalformed",
+    "IllegalLocationConstraintException",
+    "301",
+)
+_REMEDIES = {
+    "ExpiredToken": _EXPIRED,
+    "TokenRefreshRequired": _EXPIRED,
+    "InvalidAccessKeyId": _WRONG,
+    "SignatureDoesNotMatch": _WRONG,
+    "InvalidToken": _WRONG,
+    "NoCredentials": "there are no AWS credentials: sign in (aws sso login), set AWS_PROFILE, or give "
+    "the machine a role",
+    "RequestTimeTooSkewed": "this machine's clock is wrong: set it (timedatectl set-ntp true)",
+    "RequestExpired": "this machine's clock is wrong: set it (timedatectl set-ntp true)",
+    "SlowDown": _BUSY,
+    "ServiceUnavailable": _BUSY,
+    "InternalError": _BUSY,
+    "NoConnection": "there is no answer: check the network, the region and AWS_ENDPOINT_URL",
+}
+"""By error code: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html"""
+
+_NO_CONNECTION = re.compile(r"error sending request|connection|dns error|timed out", re.IGNORECASE)
+_NO_CREDENTIALS = re.compile(r"credential|imds|169\.254\.", re.IGNORECASE)
 
 
 class StoreError(Exception):
@@ -47,29 +83,100 @@ class InvalidKey(StoreError, ValueError):  # noqa: N818 - a state, as its caller
     """A string that cannot be a key in every store."""
 
 
+class Refusal(Exception):  # noqa: N818 - what S3 said, before it is told
+    """What S3 said to boto3: its error code and message. Never leaves the store."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code, self.message = code, message
+
+
 def told(
-    error: BaseError | OSError, key: str, store: str, place: str, *, writing: bool
+    error: BaseError | OSError | Refusal, key: str, store: str, place: str, *, act: Act
 ) -> StoreError:
-    """obstore's error as one of ours: its own text names neither the store nor a remedy.
+    """An error as one of ours: its own text names neither the store nor a remedy.
 
     Args:
-        error: what obstore or the operating system raised.
+        error: what obstore, boto3 or the operating system said.
         key: what it was about.
         store: the store's URL.
         place: the object's address, for people.
-        writing: whether the object was to be written.
+        act: what was to be done with it.
     """
-    if isinstance(error, FileNotFoundError):
+    code, words = _said(error)
+    if code == "NoSuchBucket":
+        return StoreMissing(
+            f"{store}: there is no such bucket; check its name (aws.bucket in imgclf.toml) and the "
+            "account, or make it (imgclf deploy foundation)"
+        )
+    if isinstance(error, FileNotFoundError) or code == "NoSuchKey":
         return KeyMissing(f"{key} is not in the store {store}")
     if isinstance(error, AlreadyExistsError):
         return KeyExists(key)
+    if code:
+        remedy, unwritable = _s3_remedy(code, str(error), place, act)
+        kind = StoreUnwritable if unwritable and act in ("write", "delete") else StoreError
+        return kind(f"{place}: {remedy} (S3 says {words})")
+    return _told_by_the_system(error, key, place, act)
+
+
+def _told_by_the_system(error: Exception, key: str, place: str, act: Act) -> StoreError:
     text = str(error).partition("\n")[0]
     found = re.search(r"os error (\d+)", text)
     errno = found[1] if found else str(getattr(error, "errno", ""))
     if errno in _BAD_NAME:
         return InvalidKey(f"key {key!r} cannot be used: {_BAD_NAME[errno]}")
-    denied = isinstance(error, PermissionDeniedError | UnauthenticatedError)
-    if writing and (denied or errno in _UNWRITABLE):
-        remedy = _UNWRITABLE.get(errno, "check the credentials and the bucket's policy")
-        return StoreUnwritable(f"{place} cannot be written, {remedy} ({text})")
+    if act in ("write", "delete") and errno in _UNWRITABLE:
+        return StoreUnwritable(f"{place} cannot be written, {_UNWRITABLE[errno]} ({text})")
     return StoreError(f"{place}: {text}")
+
+
+def _said(error: Exception) -> tuple[str, str]:
+    """S3's error code and words; ("", "") if it was not S3 that spoke."""
+    if isinstance(error, Refusal):
+        return error.code, str(error)
+    text = str(error)
+    code = re.search(r"<Code>([^<]+)</Code>", text)
+    if code:
+        message = re.search(r"<Message>([^<]*)</Message>", text)
+        return code[1], f"{code[1]}: {message[1]}" if message else code[1]
+    status = re.search(r"status code: (\d{3})[^\n:]*", text)
+    if status:  # the answer to a HEAD has no body
+        codes = {
+            "403": "AccessDenied",
+            "404": "NoSuchKey",
+            "503": "SlowDown",
+            "500": "InternalError",
+        }
+        return codes.get(status[1], status[1]), status[0].removeprefix("status code: ")
+    first = text.partition("\n")[0]
+    if "http" not in first and "S3" not in first:
+        return "", ""
+    known = ((_NO_CREDENTIALS, "NoCredentials"), (_NO_CONNECTION, "NoConnection"))
+    return next(((code, first) for pattern, code in known if pattern.search(first)), ("", ""))
+
+
+def _s3_remedy(code: str, text: str, place: str, act: Act) -> tuple[str, bool]:
+    """What to do about it, and whether it is that the caller may not."""
+    if code.startswith("KMS."):
+        return _KMS, True
+    if code in ("AccessDenied", "AllAccessDisabled", "InvalidObjectState"):
+        hint = ""
+        if act == "read":
+            hint = "; without s3:ListBucket, S3 says the same of a key that is missing"
+        if "kms:" in text:
+            hint = f"; {_KMS}"
+        return f"access denied: the role in use needs {_PERMISSIONS[act]} on it{hint}", True
+    if code in _REGION_CODES:
+        region = re.search(r"<Region>([^<]+)</Region>|expecting '([^']+)'", text)
+        where = f"in {region[1] or region[2]}" if region else "in another region"
+        return f"the bucket lies {where}: set aws.region (or AWS_REGION) to that", False
+    return _REMEDIES.get(code, f"{place} could not be {_DONE[act]}"), code in _REMEDIES
+
+
+_DONE: dict[Act, str] = {
+    "read": "read",
+    "write": "written",
+    "delete": "deleted",
+    "list": "listed",
+}

@@ -1,0 +1,151 @@
+"""A bucket of S3 as the place of an object store.
+
+obstore moves the bytes. What it cannot do goes through boto3, which is loaded for that only:
+
+- **listing**: obstore's gives up on the first key that it cannot represent (``a//b``, a control
+  character), so that one odd object would hide all others, and shows a console's folder marker
+  ``a/`` as an object ``a`` that is not there;
+- **create-only writes of big files** (``resources.aws.multipart``) and copies;
+- **credentials of a profile** (``resources.aws.s3_access``).
+"""
+
+import uuid
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.store import ObjectStore as AnyStore
+
+from resources.aws.multipart import PART_BYTES, upload_in_parts
+from resources.aws.s3_access import S3Access, spoken
+from resources.listing import Flaws, ObjectInfo, Row, sound
+from resources.store_errors import Refusal
+
+WRITE_MARK = "imgclf-write"
+"""Object metadata: which write made it. When a connection is lost after S3 has written, the retry
+is told that the key is taken; the mark tells that it was by us."""
+
+_CONFLICTS = 3
+
+
+class S3Bucket:
+    """See ``resources.folder.Place``; raises obstore's errors and :class:`Refusal`."""
+
+    ordered = True
+
+    def __init__(self, access: S3Access) -> None:
+        self.access = access
+
+    @property
+    def store(self) -> AnyStore:
+        """obstore's store of it."""
+        return self.access.store
+
+    # --- write -----------------------------------------------------------------------------
+
+    def create(self, key: str, data: bytes | Path) -> bool:
+        """One conditional PUT, or from ``PART_BYTES`` on a multipart upload."""
+        size = data.stat().st_size if isinstance(data, Path) else len(data)
+        mark = uuid.uuid4().hex
+        if size > PART_BYTES:
+            return self._create_in_parts(key, data, size, mark)
+        body = data.read_bytes() if isinstance(data, Path) else data
+        try:
+            obstore.put(self.store, key, body, mode="create", attributes={WRITE_MARK: mark})
+        except AlreadyExistsError:
+            return self._mark(key) == mark
+        return True
+
+    def _create_in_parts(self, key: str, data: bytes | Path, size: int, mark: str) -> bool:
+        for attempt in range(_CONFLICTS):
+            if self._mark(key) is not None:  # before gigabytes are sent in vain
+                return False
+            try:
+                upload_in_parts(self.access, key, data, size, {WRITE_MARK: mark})
+            except Refusal as refusal:
+                found = self._mark(key)
+                if found == mark:
+                    return True
+                if refusal.code == "PreconditionFailed":
+                    return False
+                if refusal.code != "ConditionalRequestConflict" or attempt == _CONFLICTS - 1:
+                    raise
+            else:
+                return True
+        return False
+
+    def copy(self, source: str, target: str) -> bool:
+        """Nothing is sent over the wire. Up to 5 GB:
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html"""
+        mark = uuid.uuid4().hex
+        if self._mark(target) is not None:  # S3-compatible servers may not know the condition
+            return False
+        request = {"Bucket": self.access.bucket, "Key": self.access.full(target)}
+        place = {"Bucket": self.access.bucket, "Key": self.access.full(source)}
+        try:
+            with spoken():
+                self.access.client.copy_object(
+                    **request,
+                    CopySource=place,
+                    IfNoneMatch="*",
+                    Metadata={WRITE_MARK: mark},
+                    MetadataDirective="REPLACE",
+                    **self.access.encryption,
+                )
+        except Refusal as refusal:
+            if refusal.code != "PreconditionFailed":
+                raise
+            return self._mark(target) == mark
+        return True
+
+    def _mark(self, key: str) -> str | None:
+        """The mark of the object; "" if it has none, None if there is no object."""
+        try:
+            attributes = obstore.get(self.store, key, options={"head": True}).attributes
+        except FileNotFoundError:
+            return None
+        return str(attributes.get(WRITE_MARK, ""))
+
+    # --- read ------------------------------------------------------------------------------
+
+    def head(self, key: str) -> ObjectInfo:
+        """If it is refused, a GET is sent after it: only its answer has a reason."""
+        try:
+            meta = obstore.head(self.store, key)
+        except BaseError:
+            obstore.get(self.store, key, options={"range": (0, 1)})
+            raise
+        return ObjectInfo(key, meta["size"], meta["e_tag"] or "", meta["last_modified"])
+
+    def chunks(self, key: str) -> Iterator[bytes]:
+        """In ranges, all of one version: a connection that breaks costs one range."""
+        meta = obstore.head(self.store, key)
+        for start in range(0, meta["size"], PART_BYTES):
+            end = min(start + PART_BYTES, meta["size"])
+            options: Any = {"range": (start, end), "if_match": meta["e_tag"]}
+            yield bytes(obstore.get(self.store, key, options=options).bytes())
+
+    def rows(
+        self, prefix: str, start_after: str | None, flaws: Flaws | None = None
+    ) -> Iterator[Row]:
+        """A page of 1,000 at a time."""
+        return sound(self._every_row(prefix, start_after), flaws)
+
+    def _every_row(self, prefix: str, start_after: str | None) -> Iterator[Row]:
+        full, client = self.access.full, self.access.client
+        request = {"Bucket": self.access.bucket, "Prefix": full(f"{prefix}/" if prefix else "")}
+        if start_after is not None:
+            request["StartAfter"] = full(start_after)
+        cut = len(full(""))
+        while True:
+            with spoken():
+                page = client.list_objects_v2(**request)
+            for item in page.get("Contents", ()):
+                modified = datetime.fromisoformat(item["LastModified"]).timestamp()
+                yield item["Key"][cut:], item["Size"], item["ETag"], round(modified * 1e6)
+            if not page.get("IsTruncated"):
+                return
+            request["ContinuationToken"] = page["NextContinuationToken"]

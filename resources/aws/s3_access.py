@@ -1,0 +1,175 @@
+"""How S3 is reached: credentials, region, encryption, retries, for obstore and for boto3 alike."""
+
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from obstore.store import ObjectStore as AnyStore
+
+from resources.store_errors import Refusal
+
+_EXPLICIT = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+)
+"""Variables that name credentials which obstore reads itself. It reads neither ``~/.aws`` nor
+SSO: boto3 finds those, and the role of an EC2 instance."""
+
+_CREDENTIALS_TTL = timedelta(minutes=5)
+"""botocore renews a role's credentials ten minutes before their end; obstore asks this often."""
+
+_RETRIES: Any = {
+    "max_retries": 8,
+    "backoff": {
+        "init_backoff": timedelta(milliseconds=100),
+        "max_backoff": timedelta(seconds=5),
+        "base": 2,
+    },
+    "retry_timeout": timedelta(seconds=40),  # a sensor's tick has 60 s
+}
+_CLIENT: Any = {
+    "connect_timeout": timedelta(seconds=5),
+    "read_timeout": timedelta(seconds=60),
+    "timeout": timedelta(seconds=300),  # of a whole request of at most PART_BYTES
+    "user_agent": "imgclf-dagster",
+}
+
+
+class S3Access:
+    """One bucket, or a prefix in it, as obstore and boto3 know it."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        region: str = "",
+        profile_name: str = "",
+        kms_key_arn: str = "",
+        options: Mapping[str, str] | None = None,
+    ) -> None:
+        """Name the place; nothing is asked of S3.
+
+        Args:
+            url: ``s3://bucket/prefix``.
+            region: "" for what the environment or the profile says.
+            profile_name: a profile of ``~/.aws/config``; "" for the usual search.
+            kms_key_arn: what encrypts new objects; "" for the bucket's default encryption.
+            options: more options of obstore's S3Store; boto3 is told of an ``endpoint``, too.
+        """
+        parts = urlsplit(url)
+        self.bucket, self.prefix = parts.netloc, unquote(parts.path).strip("/")
+        self._region, self._profile = region, profile_name
+        self._kms_key, self._options = kms_key_arn, dict(options or {})
+        self._lock = threading.RLock()
+        self._session: Any = None
+        self._client: Any = None
+        self._store: AnyStore | None = None
+
+    def full(self, key: str) -> str:
+        """The key inside the bucket."""
+        return f"{self.prefix}/{key}" if self.prefix else key
+
+    @property
+    def encryption(self) -> dict[str, Any]:
+        """Arguments of boto3's calls that make an object."""
+        if not self._kms_key:
+            return {}
+        return {
+            "ServerSideEncryption": "aws:kms",
+            "SSEKMSKeyId": self._kms_key,
+            "BucketKeyEnabled": True,
+        }
+
+    @property
+    def store(self) -> AnyStore:
+        """obstore's store, opened at first use. Raises Refusal if there are no credentials."""
+        with self._lock:
+            if self._store is None:
+                self._store = self._open()
+            return self._store
+
+    @property
+    def client(self) -> Any:
+        """boto3's client, made at first use. Its timestamps are text: reading them doubles the
+        time of a listing."""
+        with self._lock:
+            if self._client is None:
+                from botocore.config import Config
+
+                config = Config(
+                    retries={"mode": "standard", "total_max_attempts": 8},
+                    connect_timeout=5,
+                    read_timeout=60,
+                    user_agent_extra="imgclf-dagster",
+                )
+                with spoken():
+                    self._client = self._boto3().client(
+                        "s3", endpoint_url=self._options.get("endpoint"), config=config
+                    )
+            return self._client
+
+    def _open(self) -> AnyStore:
+        from obstore.store import S3Store
+
+        config: Any = {**self._options}
+        if self._region:
+            config["region"] = self._region
+        if self._kms_key:
+            config["server_side_encryption"] = "aws:kms"
+            config["sse_kms_key_id"] = self._kms_key
+            config["sse_bucket_key_enabled"] = True
+        return S3Store(
+            self.bucket,
+            prefix=self.prefix or None,
+            config=config,
+            client_options=_CLIENT,
+            retry_config=_RETRIES,
+            credential_provider=self._credentials(),
+        )
+
+    def _credentials(self) -> Any:
+        """boto3's credentials for obstore; None where it finds the same ones itself."""
+        if not self._profile and any(os.environ.get(name) for name in _EXPLICIT):
+            return None
+        from obstore.auth.boto3 import Boto3CredentialProvider
+
+        with spoken():
+            if self._boto3().get_credentials() is None:
+                raise Refusal("NoCredentials", "boto3 found none")
+            return Boto3CredentialProvider(self._boto3(), ttl=_CREDENTIALS_TTL)
+
+    def _boto3(self) -> Any:
+        with self._lock:
+            if self._session is None:
+                import boto3
+                import botocore.session
+
+                core = botocore.session.Session(profile=self._profile or None)
+                session = boto3.Session(botocore_session=core, region_name=self._region or None)
+                parsers = core.get_component("response_parser_factory")
+                parsers.set_parser_defaults(timestamp_parser=lambda text: text)
+                self._session = session
+            return self._session
+
+
+@contextmanager
+def spoken() -> Iterator[None]:
+    """Raise boto3's errors as refusals."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        said = error.response.get("Error", {})
+        raise Refusal(str(said.get("Code", "")), str(said.get("Message", ""))) from error
+    except BotoCoreError as error:
+        name = type(error).__name__
+        lacking = any(part in name for part in ("Credential", "Profile", "Token", "SSO"))
+        code = "NoCredentials" if lacking else "NoConnection"
+        raise Refusal(code, str(error)) from error

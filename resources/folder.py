@@ -1,0 +1,157 @@
+"""Where the objects of a store lie when it is no bucket: a folder, or this process's memory."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import obstore
+from obstore.exceptions import AlreadyExistsError
+from obstore.store import LocalStore, MemoryStore
+from obstore.store import ObjectStore as AnyStore
+
+from resources.listing import Flaws, ObjectInfo, Row, local_row, local_rows, unusable_names
+from resources.store_errors import StoreMissing
+
+BIG_BYTES = 16 * 2**20
+"""Bigger files are not read into memory to be copied."""
+
+_CHUNK = 8 * 2**20
+
+
+class Place(Protocol):
+    """What differs between a folder, a bucket and memory. Errors are raised as they come."""
+
+    ordered: bool
+    """Whether :meth:`rows` come in the order of their keys, a page at a time."""
+
+    @property
+    def store(self) -> AnyStore:
+        """obstore's store. Raises StoreMissing, Refusal."""
+
+    def create(self, key: str, data: bytes | Path) -> bool:
+        """Write an object unless the key is taken; whether this call wrote it."""
+
+    def copy(self, source: str, target: str) -> bool:
+        """Copy an object unless ``target`` is taken; whether this call wrote it."""
+
+    def head(self, key: str) -> ObjectInfo:
+        """Size, etag and time."""
+
+    def chunks(self, key: str) -> Iterator[bytes]:
+        """The object's bytes."""
+
+    def rows(
+        self, prefix: str, start_after: str | None, flaws: Flaws | None = None
+    ) -> Iterator[Row]:
+        """Every object under ``prefix`` (whole segments, no slash at its end) that can be read;
+        names and reasons of the others are added to ``flaws``."""
+
+
+class Folder:
+    """A folder of this machine, through obstore's LocalStore."""
+
+    ordered = False
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._store: LocalStore | None = None
+
+    @property
+    def store(self) -> AnyStore:
+        """obstore's store of it, opened at first use."""
+        if self._store is None:
+            if not self.root.is_dir():
+                raise StoreMissing(
+                    f"{self.root} is not a folder: is the disk mounted and the address right?"
+                )
+            self._store = LocalStore(self.root)
+        return self._store
+
+    def create(self, key: str, data: bytes | Path) -> bool:
+        """As LocalStore does it, and big files too: written beside, under a name that no listing
+        shows, and linked."""
+        if not isinstance(data, Path) or data.stat().st_size <= BIG_BYTES:
+            return _put(self.store, key, data)
+        target = self.root / key
+        if self.store:  # or there is no folder
+            target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f"{target.name}#{os.getpid()}{time.monotonic_ns()}")
+        try:
+            shutil.copyfile(data, partial)
+            os.link(partial, target)
+        except FileExistsError:
+            return False
+        finally:
+            partial.unlink(missing_ok=True)
+        return True
+
+    def copy(self, source: str, target: str) -> bool:
+        """No link, as LocalStore's copy is: what somebody does to one would be done to both."""
+        self.head(source)
+        return self.create(target, self.root / source)
+
+    def head(self, key: str) -> ObjectInfo:
+        """From the file itself, at no cost."""
+        path = self.root / key
+        if not self.store or not path.is_file():
+            raise FileNotFoundError(key)
+        return ObjectInfo.from_row(local_row(key, path.stat()))
+
+    def chunks(self, key: str) -> Iterator[bytes]:
+        """The file's bytes."""
+        for chunk in obstore.get(self.store, key).stream(min_chunk_size=_CHUNK):
+            yield bytes(chunk)
+
+    def rows(
+        self, prefix: str, start_after: str | None, flaws: Flaws | None = None
+    ) -> Iterator[Row]:
+        """With ``os.scandir``; see ``resources.listing``."""
+        if self.store and flaws is not None:
+            flaws += unusable_names(self.root, prefix)
+        return local_rows(self.root, prefix, start_after)
+
+
+class Memory:
+    """This process's memory, for tests."""
+
+    ordered = False
+
+    def __init__(self) -> None:
+        self.store: AnyStore = MemoryStore()
+
+    def create(self, key: str, data: bytes | Path) -> bool:
+        """See :class:`Place`."""
+        return _put(self.store, key, data)
+
+    def copy(self, source: str, target: str) -> bool:
+        """See :class:`Place`."""
+        return _put(self.store, target, bytes(obstore.get(self.store, source).bytes()))
+
+    def head(self, key: str) -> ObjectInfo:
+        """See :class:`Place`."""
+        meta = obstore.head(self.store, key)
+        return ObjectInfo(key, meta["size"], meta["e_tag"] or "", meta["last_modified"])
+
+    def chunks(self, key: str) -> Iterator[bytes]:
+        """See :class:`Place`."""
+        yield bytes(obstore.get(self.store, key).bytes())
+
+    def rows(
+        self, prefix: str, start_after: str | None, flaws: Flaws | None = None
+    ) -> Iterator[Row]:
+        """See :class:`Place`; nothing that cannot be read gets in."""
+        for chunk in obstore.list(self.store, prefix or None, offset=start_after):
+            for meta in chunk:
+                modified = round(meta["last_modified"].timestamp() * 1e6)
+                yield meta["path"], meta["size"], meta["e_tag"] or "", modified
+
+
+def _put(store: AnyStore, key: str, data: bytes | Path) -> bool:
+    try:
+        obstore.put(store, key, data, mode="create")
+    except AlreadyExistsError:
+        return False
+    return True
