@@ -38,8 +38,12 @@ def store_url(settings: Settings) -> str:
 def build_store(settings: Settings) -> ObjectStore:
     """The store in the bucket."""
     require_settings(settings)
-    region = {"region": settings.aws.region} if settings.aws.region else {}
-    return ObjectStore(url=store_url(settings), options=region)
+    return ObjectStore(
+        url=store_url(settings),
+        region=settings.aws.region,
+        profile_name=settings.aws.profile_name,
+        kms_key_arn=settings.aws.kms_key_arn,
+    )
 
 
 def build_compute(settings: Settings, store: ObjectStore) -> SageMakerCompute:

@@ -7,14 +7,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
+from resources.aws.registry import DECISIONS, SageMakerRegistry
+from resources.aws.session import AwsSession
 from resources.mlflow_registry import MlflowRegistry
 from resources.model_registry import (
     DigestMismatch,
     ModelPackage,
+    ModelRegistry,
     PackageMissing,
     RegistryError,
 )
+from resources.object_store import ObjectStore
+from tests.testbed.bed import TestBed
 
 pytestmark = pytest.mark.contract
 
@@ -27,8 +33,8 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "mlflow.db"
 
 
-@pytest.fixture(params=["mlflow-sqlite"])
-def registry(
+@pytest.fixture
+def mlflow(
     empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[MlflowRegistry]:
     working_directory = tmp_path / "cwd"
@@ -39,6 +45,24 @@ def registry(
     shutil.copy(empty_database, home / "mlflow.db")
     yield MlflowRegistry(tracking_uri=f"sqlite:///{home / 'mlflow.db'}", project="shop")
     assert not list(working_directory.iterdir()), "written into the working directory"
+
+
+@pytest.fixture
+def sagemaker(bed: TestBed, aws_environment: None) -> SageMakerRegistry:
+    """SageMaker's registry in the test bed; a group and a bucket of its own."""
+    bucket = bed.bucket()
+    store = ObjectStore(url=f"s3://{bucket}/pre fix")
+    store.ensure()
+    image = "123456789012.dkr.ecr.us-east-1.amazonaws.com/imgclf:1"
+    return SageMakerRegistry(
+        session=AwsSession(), store=store, project="shop", image_uri=image, package_group=bucket
+    )
+
+
+@pytest.fixture(params=["mlflow", "sagemaker"])
+def registry(request: pytest.FixtureRequest) -> ModelRegistry:
+    found: ModelRegistry = request.getfixturevalue(request.param)
+    return found
 
 
 def package(version: str = "train-1", digest: str = "a" * 64, **fields: object) -> ModelPackage:
@@ -57,7 +81,7 @@ def package(version: str = "train-1", digest: str = "a" * 64, **fields: object) 
     )
 
 
-def test_registering_is_idempotent_and_starts_pending(registry: MlflowRegistry) -> None:
+def test_registering_is_idempotent_and_starts_pending(registry: ModelRegistry) -> None:
     wanted = package(approval_status="Approved", approver="sneaky")
     first = registry.register(wanted)
     assert registry.register(wanted) == first == registry.get("train-1")
@@ -68,28 +92,28 @@ def test_registering_is_idempotent_and_starts_pending(registry: MlflowRegistry) 
     assert registry.list() == (first,)
 
 
-def test_a_model_version_never_changes(registry: MlflowRegistry) -> None:
+def test_a_model_version_never_changes(registry: ModelRegistry) -> None:
     registry.register(package())
     with pytest.raises(DigestMismatch, match=r"train-1 is registered with digest aaaa"):
         registry.register(package(digest="b" * 64))
     assert registry.get("train-1").digest == "a" * 64
 
 
-def test_list_is_newest_first_and_empty_at_first(registry: MlflowRegistry) -> None:
+def test_list_is_newest_first_and_empty_at_first(registry: ModelRegistry) -> None:
     assert list(registry.list()) == []
     for number in range(12):  # MLflow sorts its version numbers as text in places
         registry.register(package(f"train-{number}"))
     assert [p.model_version for p in registry.list()] == [f"train-{n}" for n in range(11, -1, -1)]
 
 
-def test_missing_package_is_named(registry: MlflowRegistry) -> None:
+def test_missing_package_is_named(registry: ModelRegistry) -> None:
     with pytest.raises(PackageMissing, match="train-9"):
         registry.get("train-9")
     with pytest.raises(PackageMissing, match="train-9"):
         registry.set_approval("train-9", "Approved", by="me", reason="", digest="a" * 64)
 
 
-def test_approval_says_who_why_and_when(registry: MlflowRegistry) -> None:
+def test_approval_says_who_why_and_when(registry: ModelRegistry) -> None:
     registry.register(package())
     registry.register(package("train-2"))
     decide = {"by": "ann", "reason": "looks right", "digest": "a" * 64}
@@ -104,7 +128,7 @@ def test_approval_says_who_why_and_when(registry: MlflowRegistry) -> None:
     assert (rejected.approval_status, rejected.approver) == ("Rejected", "bob")
 
 
-def test_approval_of_another_digest_or_by_nobody_changes_nothing(registry: MlflowRegistry) -> None:
+def test_approval_of_another_digest_or_by_nobody_changes_nothing(registry: ModelRegistry) -> None:
     registered = registry.register(package())
     with pytest.raises(DigestMismatch):
         registry.set_approval("train-1", "Approved", by="me", reason="", digest="b" * 64)
@@ -115,10 +139,10 @@ def test_approval_of_another_digest_or_by_nobody_changes_nothing(registry: Mlflo
 
 @pytest.mark.parametrize("survives", range(4))
 def test_a_decision_that_is_cut_short_approves_nothing(
-    registry: MlflowRegistry, monkeypatch: pytest.MonkeyPatch, survives: int
+    mlflow: MlflowRegistry, monkeypatch: pytest.MonkeyPatch, survives: int
 ) -> None:
-    registry.register(package())
-    registry.set_approval("train-1", "Approved", by="ann", reason="ok", digest="a" * 64)
+    mlflow.register(package())
+    mlflow.set_approval("train-1", "Approved", by="ann", reason="ok", digest="a" * 64)
     from mlflow.tracking import MlflowClient
 
     write, written = MlflowClient.set_model_version_tag, []
@@ -133,14 +157,14 @@ def test_a_decision_that_is_cut_short_approves_nothing(
     with monkeypatch.context() as cut:
         cut.setattr(MlflowClient, "set_model_version_tag", dying)
         with pytest.raises(KeyboardInterrupt):
-            registry.set_approval("train-1", "Rejected", **decide)
-    assert registry.get("train-1").approval_status == "PendingManualApproval"
-    assert registry.set_approval("train-1", "Rejected", **decide).approval_status == "Rejected"
+            mlflow.set_approval("train-1", "Rejected", **decide)
+    assert mlflow.get("train-1").approval_status == "PendingManualApproval"
+    assert mlflow.set_approval("train-1", "Rejected", **decide).approval_status == "Rejected"
 
 
-def test_racing_registrations_make_one_package(registry: MlflowRegistry) -> None:
+def test_racing_registrations_make_one_package(mlflow: MlflowRegistry) -> None:
     def register() -> None:
-        MlflowRegistry(tracking_uri=registry.tracking_uri, project="shop").register(package())
+        MlflowRegistry(tracking_uri=mlflow.tracking_uri, project="shop").register(package())
 
     threads = [threading.Thread(target=register) for _ in range(6)]
     for thread in threads:
@@ -149,12 +173,12 @@ def test_racing_registrations_make_one_package(registry: MlflowRegistry) -> None
         thread.join()
     from mlflow.tracking import MlflowClient
 
-    client = MlflowClient(registry.tracking_uri, registry.tracking_uri)
+    client = MlflowClient(mlflow.tracking_uri, mlflow.tracking_uri)
     assert len(client.search_model_versions("name = 'shop'")) == 1
 
 
 def test_evaluation_is_logged_once_and_completed_after_a_crash(
-    registry: MlflowRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mlflow: MlflowRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mlflow.tracking import MlflowClient
 
@@ -168,10 +192,10 @@ def test_evaluation_is_logged_once_and_completed_after_a_crash(
     with monkeypatch.context() as cut:
         cut.setattr(MlflowClient, "log_artifact", lambda *_: sys.exit("killed"))
         with pytest.raises(SystemExit):
-            registry.log_evaluation("train-1", **logged)
-    run_id = registry.log_evaluation("train-1", **logged)
-    assert registry.log_evaluation("train-1", **logged) == run_id
-    client = MlflowClient(registry.tracking_uri)
+            mlflow.log_evaluation("train-1", **logged)
+    run_id = mlflow.log_evaluation("train-1", **logged)
+    assert mlflow.log_evaluation("train-1", **logged) == run_id
+    client = MlflowClient(mlflow.tracking_uri)
     experiment = client.get_experiment_by_name("shop")
     [run] = client.search_runs([experiment.experiment_id])
     assert run.info.status == "FINISHED"
@@ -180,17 +204,128 @@ def test_evaluation_is_logged_once_and_completed_after_a_crash(
     assert [f.path for f in client.list_artifacts(run_id, "plots")] == [
         "plots/confusion_matrix.png"
     ]
-    again = registry.log_evaluation("train-1", **{**logged, "metrics": {"accuracy": 0.8}})
+    again = mlflow.log_evaluation("train-1", **{**logged, "metrics": {"accuracy": 0.8}})
     assert again != run_id, "another result is another run"
-    registered = registry.register(package(evaluation_run=run_id))
+    registered = mlflow.register(package(evaluation_run=run_id))
     assert registered.evaluation_run == run_id
 
 
 def test_mlflow_is_told_to_send_no_telemetry(
-    registry: MlflowRegistry, monkeypatch: pytest.MonkeyPatch
+    mlflow: MlflowRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
-    registry.list()
+    mlflow.list()
     from mlflow.environment_variables import MLFLOW_DISABLE_TELEMETRY
 
     assert MLFLOW_DISABLE_TELEMETRY.get()
+
+
+# --- SageMaker only ---------------------------------------------------------------------------
+
+
+def decide(registry: SageMakerRegistry, status: str, by: str, reason: str) -> ModelPackage:
+    return registry.set_approval("train-1", status, by=by, reason=reason, digest="a" * 64)  # type: ignore[arg-type]
+
+
+def in_console(registry: SageMakerRegistry, **changes: str) -> None:
+    """What a person changes in the console, or another tool."""
+    client = registry.session.client("sagemaker")
+    [summary] = client.list_model_packages(ModelPackageGroupName=registry.group)[
+        "ModelPackageSummaryList"
+    ]
+    client.update_model_package(ModelPackageArn=summary["ModelPackageArn"], **changes)
+
+
+def test_metrics_and_lineage_can_be_read_in_the_console(
+    sagemaker: SageMakerRegistry, tmp_path: Path
+) -> None:
+    picture = tmp_path / "confusion_matrix.png"
+    picture.write_bytes(b"picture")
+    given = {"params": {"recipe": "probe"}, "metrics": {"accuracy": 0.9}}
+    run = sagemaker.log_evaluation("train-1", **given, artifacts={"plots/c.png": picture})
+    assert sagemaker.log_evaluation("train-1", **given, artifacts={"plots/c.png": picture}) == run
+    sagemaker.register(package(evaluation_run=run, labels=('a "quoted" (label)', "猫")))
+    assert sagemaker.get("train-1").labels == ('a "quoted" (label)', "猫")
+    client = sagemaker.session.client("sagemaker")
+    [summary] = client.list_model_packages(ModelPackageGroupName=sagemaker.group)[
+        "ModelPackageSummaryList"
+    ]
+    described = client.describe_model_package(ModelPackageName=summary["ModelPackageArn"])
+    metadata = described["CustomerMetadataProperties"]
+    assert metadata["digest"] == "a" * 64
+    assert metadata["dataset_version"] == "d" * 16
+    assert metadata["metric.accuracy"] == "0.9"
+    [container] = described["InferenceSpecification"]["Containers"]
+    assert container["ModelDataUrl"] == sagemaker.store.uri("models/train-1/output/model.tar.gz")
+    statistics = described["ModelMetrics"]["ModelQuality"]["Statistics"]["S3Uri"]
+    assert statistics == sagemaker.store.uri(f"{run}/metrics.json")
+    assert sagemaker.store.get(f"{run}/plots/c.png") == b"picture"
+
+
+def test_a_decision_in_the_console_counts_and_names_who_made_it(
+    sagemaker: SageMakerRegistry,
+) -> None:
+    sagemaker.register(package())
+    in_console(sagemaker, ModelApprovalStatus="Approved", ApprovalDescription="good, says Ann")
+    approved = sagemaker.get("train-1")
+    assert approved.approval_status == "Approved"
+    assert approved.approval_reason == "good, says Ann"
+    assert approved.approver
+    assert approved.approval_changed_at is not None
+    assert sagemaker.list() == [approved]
+    decide(sagemaker, "Approved", "bob", "mine")
+    in_console(sagemaker, ModelApprovalStatus="Rejected")
+    rejected = sagemaker.get("train-1")
+    assert rejected.approval_status == "Rejected"
+    assert (rejected.approver == "bob", rejected.approval_reason) == (False, "")
+
+
+def test_the_listing_follows_every_decision_and_describes_nothing_twice(
+    sagemaker: SageMakerRegistry, bed: TestBed
+) -> None:
+    sagemaker.register(package())
+    for status, by in (("Approved", "ann"), ("Approved", "bob"), ("Rejected", "ann")):
+        decide(sagemaker, status, by, "because")
+        [listed] = sagemaker.list()
+        assert (listed.approval_status, listed.approver) == (status, by)
+    described = len(bed.calls("DescribeModelPackage"))
+    sagemaker.list()
+    assert len(bed.calls("DescribeModelPackage")) == described
+    kept = [info.key for info in sagemaker.store.list(DECISIONS)]
+    assert len(kept) == 3, "SageMaker keeps the last decision only"
+
+
+def test_a_decision_killed_before_it_was_kept_is_kept_by_its_repetition(
+    sagemaker: SageMakerRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sagemaker.register(package())
+    with monkeypatch.context() as cut:
+        cut.setattr(SageMakerRegistry, "_keep", lambda *_: sys.exit("killed"))
+        with pytest.raises(SystemExit):
+            decide(sagemaker, "Approved", "ann", "good")
+    assert sagemaker.get("train-1").approver == "ann", "one call decides"
+    decide(sagemaker, "Approved", "ann", "good")
+    assert len(sagemaker.store.list(DECISIONS)) == 1
+
+
+def test_racing_registrations_in_sagemaker_make_one_package(sagemaker: SageMakerRegistry) -> None:
+    threads = [threading.Thread(target=lambda: sagemaker.register(package())) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    client = sagemaker.session.client("sagemaker")
+    listed = client.list_model_packages(ModelPackageGroupName=sagemaker.group)
+    assert len(listed["ModelPackageSummaryList"]) == 1
+
+
+def test_what_aws_refuses_names_package_and_remedy(
+    sagemaker: SageMakerRegistry, bed: TestBed
+) -> None:
+    sagemaker.register(package())
+    bed.fault("ListModelPackages", "throttle")
+    assert sagemaker.get("train-1").digest == "a" * 64, "a throttled call is tried again"
+    with pytest.raises(RegistryError, match="shorten the reason"):
+        decide(sagemaker, "Approved", "ann", "x" * 2000)
+    with pytest.raises(ClientError):
+        in_console(sagemaker, ModelApprovalStatus="approved")

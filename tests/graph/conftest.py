@@ -4,7 +4,8 @@ import hashlib
 import io
 import os
 import shutil
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -38,6 +39,8 @@ from resources.mlflow_registry import MlflowRegistry
 from resources.model_registry import ModelPackage, ModelRegistry
 from resources.object_store import ObjectStore
 from serving.deployments import DeploymentRecord, record_key
+from tests.testbed.account import aws_section
+from tests.testbed.bed import TestBed
 
 COLOURS = {"red": (200, 60, 60), "green": (60, 200, 60), "blue": (60, 60, 200)}
 MORNING = datetime(2026, 1, 5, 8, tzinfo=UTC)
@@ -308,7 +311,12 @@ class Shop(World):
     def candidate(self, version: str, *, register: bool = True, **artefact: Any) -> ModelPackage:
         """A model with a real artefact that passed all its checks, as far as staging's."""
         assert self.publish is not None
-        digest, key = self.publish(self.settings.store_dir, version, **artefact)
+        with tempfile.TemporaryDirectory() as scratch:
+            local = self.settings.profile == "local"
+            folder = self.settings.store_dir if local else Path(scratch)
+            digest, key = self.publish(folder, version, **artefact)
+            if not local:
+                self.store.put(key, folder / key)
         package = ModelPackage(
             model_version=version,
             digest=digest,
@@ -366,8 +374,9 @@ def make_shop(
 ) -> Shop:
     shop = Shop(home, overrides, publish=publish)
     shop.store.ensure()
-    (home / "mlflow").mkdir()
-    shutil.copy(empty_registry, home / "mlflow" / "mlflow.db")
+    if shop.settings.profile == "local":
+        (home / "mlflow").mkdir()
+        shutil.copy(empty_registry, home / "mlflow" / "mlflow.db")
     record_sources(shop.store, DATASET, {"raw_images": "r1", "annotations": "a1"})
     subjects = {f"{asset}/{asset[0]}1": checks for asset, checks in SOURCE_CHECKS.items()}
     for subject, checks in {**subjects, f"dataset/{DATASET}": DATASET_CHECKS}.items():
@@ -433,6 +442,16 @@ def in_production(shop: Shop, package: ModelPackage) -> DeploymentRecord:
 def deployed() -> Callable[[Shop, ModelPackage], DeploymentRecord]:
     """``deployed(shop, package)``: production serves it, as far as the records go."""
     return in_production
+
+
+@pytest.fixture(scope="module")
+def aws_settings(bed: TestBed) -> Iterator[dict[str, Any]]:
+    """Settings of profile aws, on the test bed; for the module, AWS's variables lead there."""
+    bed.with_cloudformation()
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in bed.environ.items():
+            patched.setenv(name, value)
+        yield {"profile": "aws", "aws": aws_section(bed)}
 
 
 @pytest.fixture(scope="session")

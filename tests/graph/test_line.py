@@ -29,13 +29,18 @@ RECIPE = {
 }
 
 
-@pytest.fixture(scope="module")
-def line(tmp_path_factory: pytest.TempPathFactory, open_shop: Callable[..., Any]) -> Any:
-    """A home in which the line ran from 60 pictures to an evaluated candidate."""
+@pytest.fixture(scope="module", params=["local", "aws"])
+def line(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    open_shop: Callable[..., Any],
+) -> Any:
+    """A home in which the line ran from 60 pictures to an evaluated candidate, on each profile."""
     home = tmp_path_factory.mktemp("line") / "home"
+    profile = request.getfixturevalue("aws_settings") if request.param == "aws" else {}
     gates = {"max_calibration_error": 0.5, "max_staging_latency_ms": 5000.0}
     split = {"train": 0.6, "val": 0.2, "test": 0.2}
-    shop = open_shop(home, training=RECIPE, gates=gates, split=split)
+    shop = open_shop(home, training=RECIPE, gates=gates, split=split, **profile)
     shop.add_classes(20)
     shop.outcome = shop.run(*LINE)
     assert shop.outcome.success, shop.outcome.why
@@ -209,6 +214,7 @@ def test_a_candidate_that_missed_a_gate_gets_no_partition(
     line.check("evaluation_report", "beats_champion")
 
 
+@pytest.mark.parametrize("line", ["local"], indirect=True)  # SageMaker is always there
 def test_without_a_host_it_is_registered_and_staging_says_what_is_missing(line: Any) -> None:
     done = line.run("registered_package", "staging_endpoint", partition=line.version)
     assert done.materialized == ["registered_package"]
@@ -233,10 +239,12 @@ def test_a_candidate_is_registered_and_staged(hosted: Any) -> None:
 
 
 def test_staging_is_checked_though_the_pictures_were_deleted(hosted: Any) -> None:
-    raw = hosted.settings.store_dir / "raw"
-    raw.rename(hosted.home / "raw elsewhere")
+    pictures = {info.key: hosted.store.get(info.key) for info in hosted.store.list("raw")}
+    for key in pictures:
+        hosted.store.delete(key)
     done = hosted.check("staging_endpoint", "staging_serves_digest", partition=hosted.version)
-    (hosted.home / "raw elsewhere").rename(raw)
+    for key, data in pictures.items():
+        hosted.store.put(key, data)
     assert done.checks == {"staging_serves_digest": True}
 
 
