@@ -4,26 +4,13 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
+from imgclf_dagster.doctor_findings import Finding
 from imgclf_dagster.settings import Settings
-
-Health = Literal["ok", "warning", "failed"]
 
 FREE_BYTES = 2 * 10**9
 """Free disk space below which a data set and its models may not fit."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at: how it is and, if it is not well, what to do."""
-
-    what: str
-    health: Health
-    detail: str
-    remedy: str = ""
 
 
 def examine(settings: Settings) -> list[Finding]:
@@ -31,7 +18,7 @@ def examine(settings: Settings) -> list[Finding]:
     looks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
         _python,
         _home,
-        _store,
+        _aws if settings.profile == "aws" else _store,
         _weights,
         _ports,
         _code_location,
@@ -76,6 +63,12 @@ def _home(settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield Finding("home", "ok", f"{home}, {free / 1e9:.0f} GB free")
+
+
+def _aws(settings: Settings) -> Iterator[Finding]:
+    from imgclf_dagster.doctor_aws import examine_aws
+
+    yield from examine_aws(settings)
 
 
 def _store(settings: Settings) -> Iterator[Finding]:

@@ -1,8 +1,7 @@
 """The adapters of profile ``aws``, made from the settings. Imported only under that profile."""
 
-from resources.aws.compute import SageMakerCompute
-
 from imgclf_dagster.settings import Settings, SettingsError, settings_file
+from resources.aws.compute import SageMakerCompute
 from resources.aws.endpoints import SageMakerEndpointHost
 from resources.aws.registry import SageMakerRegistry
 from resources.aws.session import AwsSession
@@ -60,8 +59,8 @@ def build_compute(settings: Settings, store: ObjectStore) -> SageMakerCompute:
         subnets=list(aws.subnets),
         security_group_ids=list(aws.security_group_ids),
         tags=tags(settings),
-        training=aws.training,
-        processing=aws.processing,
+        training=aws.training.model_dump(),
+        processing=aws.processing.model_dump(),
     )
 
 
