@@ -125,16 +125,7 @@ class SageMakerEndpointHost(EndpointHost):
         with self._translated(f"endpoint {name}"):
             endpoint = self._endpoint(name)
             if endpoint is None:
-                missing = (
-                    f"drift: {newest.model_version} is recorded, and there is no endpoint {name}"
-                )
-                return EndpointStatus(
-                    stage=stage,
-                    name=name,
-                    status="Failed" if newest else "NotFound",
-                    failure_reason=missing if newest else None,
-                    record_key=key,
-                )
+                return _absent(stage, name, newest)
             version, digest = self._identity(endpoint["EndpointConfigName"])
         state = _STATES.get(endpoint["EndpointStatus"], "Failed")
         failure = endpoint.get("FailureReason") if state == "Failed" else None
@@ -266,6 +257,18 @@ class SageMakerEndpointHost(EndpointHost):
             yield
         except (ClientError, BotoCoreError) as error:
             raise HostUnavailable(told(error, item)) from error
+
+
+def _absent(stage: Stage, name: str, newest: DeploymentRecord | None) -> EndpointStatus:
+    if newest is None:
+        return EndpointStatus(stage=stage, name=name, status="NotFound")
+    return EndpointStatus(
+        stage=stage,
+        name=name,
+        status="Failed",
+        failure_reason=f"drift: {newest.model_version} is recorded, and there is no endpoint {name}",
+        record_key=record_key(newest),
+    )
 
 
 def _refused(error: ClientError, name: str) -> InvocationFailed:
