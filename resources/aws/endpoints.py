@@ -19,6 +19,7 @@ from pydantic import PrivateAttr
 from resources.aws.errors import error_code, is_missing, told
 from resources.aws.session import AwsSession
 from resources.aws.stack_errors import StackError
+from resources.aws.stack_plan import StackResult
 from resources.aws.stacks import Stacks
 from resources.aws.stage_files import stage_settings
 from resources.endpoint_host import DeploymentFailed, EndpointHost, HostUnavailable
@@ -104,10 +105,12 @@ class SageMakerEndpointHost(EndpointHost):
                 run_id=run_id,
             )
         try:
-            self._deploy_stack(record, deadline, on_event)
+            result = self._deploy_stack(record, deadline, on_event)
         except StackError as error:
             raise DeploymentFailed(self._failed(record, before, str(error))) from error
         status = self.settled(stage, deadline)
+        if status.digest != digest and not result.changed:
+            status = self._return_to_stack(record, result, deadline, on_event)
         if status.digest != digest:
             raise DeploymentFailed(self._failed(record, before, status.failure_reason or ""))
         return status
@@ -137,7 +140,8 @@ class SageMakerEndpointHost(EndpointHost):
             )
             if endpoint.get("FailureReason"):
                 failure += f"; SageMaker says: {endpoint['FailureReason']}"
-        served = next((old for old in self.history(stage) if old.digest == digest), None)
+        served = newest if newest is not None and newest.digest == digest else None
+        served = served or next((old for old in self.history(stage) if old.digest == digest), None)
         return EndpointStatus(
             stage=stage,
             name=name,
@@ -193,11 +197,11 @@ class SageMakerEndpointHost(EndpointHost):
 
     def _deploy_stack(
         self, record: DeploymentRecord, deadline: float, on_event: Callable[[str], object]
-    ) -> None:
+    ) -> StackResult:
         from cloudformation import template
 
         chosen = stage_settings(record.stage, self.stages_dir)
-        Stacks(session=self.session, poll_s=min(5.0, self.poll_s)).deploy(
+        return Stacks(session=self.session, poll_s=min(5.0, self.poll_s)).deploy(
             f"{self.project}-endpoint-{record.stage}",
             template("endpoint.yaml"),
             {
@@ -217,6 +221,23 @@ class SageMakerEndpointHost(EndpointHost):
             on_event=on_event,
             timeout_s=deadline - time.monotonic(),
         )
+
+    def _return_to_stack(
+        self,
+        record: DeploymentRecord,
+        stack: StackResult,
+        deadline: float,
+        on_event: Callable[[str], object],
+    ) -> EndpointStatus:
+        """Undo what was done to the endpoint behind CloudFormation's back, which it does not see."""
+        name, config = (
+            endpoint_name(self.project, record.stage),
+            stack.outputs.get("EndpointConfigName", ""),
+        )
+        on_event(f"endpoint {name} was changed outside its stack: returning to {config}")
+        with self._translated(f"endpoint {name}"):
+            self._sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=config)
+        return self.settled(record.stage, deadline)
 
     def _failed(self, record: DeploymentRecord, before: EndpointStatus, why: str) -> str:
         """What became of a deployment that is not served; the records return to what is."""
