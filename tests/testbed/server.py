@@ -29,10 +29,7 @@ class Handler(MotoRequestHandler):
     wbufsize = 1 << 16
 
     def run_wsgi(self) -> None:
-        """Answer one request; the connection stays usable unless something went wrong.
-
-        ``Expect: 100-continue`` was answered by http.server.
-        """
+        """Answer one request; the connection stays usable unless something went wrong."""
         self.environ = environ = self.make_environ()
         body = _Body(environ)
         answer = _Answer(self, environ)
@@ -56,6 +53,12 @@ class Handler(MotoRequestHandler):
             else:
                 answer.fail()
                 self.close_connection = True
+
+    def handle_expect_100(self) -> bool:
+        """Say 100 Continue at once: boto3 waits a second for it."""
+        answered = super().handle_expect_100()
+        self.wfile.flush()
+        return answered
 
     def _drop(self) -> None:
         self.close_connection = True
