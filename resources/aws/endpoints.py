@@ -16,14 +16,14 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import PrivateAttr
 
-from resources.aws.errors import error_code, is_missing, told
+from resources.aws.endpoint_answers import absent, refused
+from resources.aws.errors import is_missing, told
 from resources.aws.session import AwsSession
 from resources.aws.stack_errors import StackError
 from resources.aws.stack_plan import StackResult
 from resources.aws.stacks import Stacks
 from resources.aws.stage_files import stage_settings
 from resources.endpoint_host import DeploymentFailed, EndpointHost, HostUnavailable
-from serving.client import InvocationFailed
 from serving.deployments import (
     DeploymentRecord,
     EndpointState,
@@ -128,7 +128,7 @@ class SageMakerEndpointHost(EndpointHost):
         with self._translated(f"endpoint {name}"):
             endpoint = self._endpoint(name)
             if endpoint is None:
-                return _absent(stage, name, newest)
+                return absent(stage, name, newest)
             version, digest = self._identity(endpoint["EndpointConfigName"])
         state = _STATES.get(endpoint["EndpointStatus"], "Failed")
         failure = endpoint.get("FailureReason") if state == "Failed" else None
@@ -179,7 +179,7 @@ class SageMakerEndpointHost(EndpointHost):
                 EndpointName=name, Body=body, ContentType=content_type, **options
             )
         except ClientError as error:
-            raise _refused(error, name) from error
+            raise refused(error, name) from error
         except BotoCoreError as error:
             raise HostUnavailable(told(error, f"endpoint {name}")) from error
         parsed: dict[str, Any] = json.loads(answer["Body"].read())
@@ -278,34 +278,3 @@ class SageMakerEndpointHost(EndpointHost):
             yield
         except (ClientError, BotoCoreError) as error:
             raise HostUnavailable(told(error, item)) from error
-
-
-def _absent(stage: Stage, name: str, newest: DeploymentRecord | None) -> EndpointStatus:
-    if newest is None:
-        return EndpointStatus(stage=stage, name=name, status="NotFound")
-    return EndpointStatus(
-        stage=stage,
-        name=name,
-        status="Failed",
-        failure_reason=f"drift: {newest.model_version} is recorded, and there is no endpoint {name}",
-        record_key=record_key(newest),
-    )
-
-
-def _refused(error: ClientError, name: str) -> InvocationFailed:
-    """The container's own refusal, or SageMaker's, as the local host says it."""
-    response: Mapping[str, Any] = error.response
-    code = error_code(error)
-    if code == "ModelError":
-        status = int(response.get("OriginalStatusCode", 500))
-        try:
-            told_by_us = json.loads(response.get("OriginalMessage", ""))["error"]
-            return InvocationFailed(status, told_by_us["code"], told_by_us["message"])
-        except (ValueError, KeyError, TypeError):
-            return InvocationFailed(status, "model_error", str(error))
-    if code == "ValidationError" and "not found" in str(error):
-        return InvocationFailed(
-            503, "no_model", f"{name} serves no model: nothing is deployed there"
-        )
-    status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500))
-    return InvocationFailed(status, code, told(error, f"endpoint {name}"))

@@ -1,0 +1,43 @@
+"""What SageMaker says of an endpoint, as the port says it."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from resources.aws.errors import error_code, told
+from serving.client import InvocationFailed
+from serving.deployments import DeploymentRecord, EndpointStatus, Stage, record_key
+
+
+def absent(stage: Stage, name: str, newest: DeploymentRecord | None) -> EndpointStatus:
+    """The status of an endpoint that is not there: never deployed, or gone."""
+    if newest is None:
+        return EndpointStatus(stage=stage, name=name, status="NotFound")
+    return EndpointStatus(
+        stage=stage,
+        name=name,
+        status="Failed",
+        failure_reason=f"drift: {newest.model_version} is recorded, and there is no endpoint {name}",
+        record_key=record_key(newest),
+    )
+
+
+def refused(error: ClientError, name: str) -> InvocationFailed:
+    """The container's own refusal, or SageMaker's, as the local host says it."""
+    response: Mapping[str, Any] = error.response
+    code = error_code(error)
+    if code == "ModelError":
+        status = int(response.get("OriginalStatusCode", 500))
+        try:
+            told_by_us = json.loads(response.get("OriginalMessage", ""))["error"]
+            return InvocationFailed(status, told_by_us["code"], told_by_us["message"])
+        except (ValueError, KeyError, TypeError):
+            return InvocationFailed(status, "model_error", str(error))
+    if code == "ValidationError" and "not found" in str(error):
+        return InvocationFailed(
+            503, "no_model", f"{name} serves no model: nothing is deployed there"
+        )
+    status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500))
+    return InvocationFailed(status, code, told(error, f"endpoint {name}"))
