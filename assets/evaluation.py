@@ -88,6 +88,7 @@ def evaluation_report(
             "job": spec.name,
             "reused": result.reused,
             "seconds": round(result.seconds, 1),
+            **result.details,
             "test_images": report["n_test"],
             **{name: report[name] for name in HEADLINES},
             "champion": champion.model_version if champion else "none",

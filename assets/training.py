@@ -13,7 +13,7 @@ from assets.dataset import dataset
 from assets.dataset_build import DATASETS, dataset_prefix, read_card
 from assets.line import OWNERS, Line, fingerprint, require_metadata
 from assets.pictures import picture
-from resources.compute import Channel, Compute, JobSpec
+from resources.compute import Channel, Compute, JobSpec, LocalChannel
 from resources.object_store import ObjectStore
 from training.config import CODE_VERSION, Hyperparameters
 
@@ -105,6 +105,7 @@ def train(
             "seconds": round(result.seconds, 1),
             "configuration": dg.MetadataValue.json(hyperparameters.model_dump()),
             **_numbers(metrics),
+            **result.details,
             **_history(outputs, spec.name),
         },
     )
@@ -136,7 +137,7 @@ def training_job(
             "model_version": name,
         },
         channels={"dataset": dataset_channel(card)},
-        local_channels={"weights": str(weights_dir)} if weights_dir and weights else {},
+        local_channels=_weights_channel(hyperparameters, weights_dir) if weights else {},
     )
 
 
@@ -162,6 +163,16 @@ def _weights_identity(hyperparameters: Hyperparameters, weights_dir: Path | None
         return "torchvision"
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _weights_channel(
+    hyperparameters: Hyperparameters, weights_dir: Path | None
+) -> dict[str, LocalChannel]:
+    """The one file of weights that the job needs; empty if torchvision's are downloaded."""
+    file = f"{hyperparameters.architecture}.pth"
+    if weights_dir is None or not (weights_dir / file).is_file():
+        return {}
+    return {"weights": LocalChannel(folder=str(weights_dir), files=(file,))}
 
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:

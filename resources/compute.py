@@ -10,7 +10,7 @@ import json
 import re
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,6 +26,8 @@ from resources.store_errors import KeyMissing
 
 _VALUE_LIMIT = {"training": 512, "processing": 256}
 """Characters of an environment value: botocore's service model, see the AWS page."""
+
+_CHANNELS = {"training": 20, "processing": 10}
 
 
 class Channel(BaseModel):
@@ -48,11 +50,30 @@ class Channel(BaseModel):
         return key[len(self.prefix.rstrip("/")) + 1 :]
 
 
-class JobSpec(BaseModel):
-    """A job, within the limits of SageMaker's API whoever runs it.
+class LocalChannel(BaseModel):
+    """Files of this machine as a job's input, such as weights; the rest of the folder stays out."""
 
-    ``local_channels`` are folders of this machine (name to path), such as a folder of weights.
-    """
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: str
+    files: tuple[str, ...] = Field(min_length=1)
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files."""
+        return [Path(self.folder).absolute() / name for name in self.files]
+
+    @field_validator("files")
+    @classmethod
+    def _names_only(cls, files: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = [name for name in files if Path(name).name != name]
+        if wrong:
+            raise ValueError(f"not names of files: {wrong}")
+        return files
+
+
+class JobSpec(BaseModel):
+    """A job, within the limits of SageMaker's API whoever runs it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -61,7 +82,7 @@ class JobSpec(BaseModel):
     module: str = Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")
     hyperparameters: dict[str, str] = {}
     channels: dict[str, Channel] = {}
-    local_channels: dict[str, str] = {}
+    local_channels: dict[str, LocalChannel] = {}
     environment: dict[str, str] = {}
     max_runtime_s: int = Field(86_400, ge=1, le=2_419_200)
 
@@ -77,8 +98,9 @@ class JobSpec(BaseModel):
         _limit("environment", self.environment, 95, _VALUE_LIMIT[self.kind])
         if self.kind == "processing":  # key and value are two arguments
             _limit("hyperparameters", self.hyperparameters, 50, 256)
-        if len(self.all_channels) > 20:
-            raise ValueError(f"{len(self.all_channels)} channels; SageMaker takes 20 at most")
+        most = _CHANNELS[self.kind]
+        if len(self.all_channels) > most:
+            raise ValueError(f"{len(self.all_channels)} channels; SageMaker takes {most} at most")
         twice = self.channels.keys() & self.local_channels.keys()
         wrong = [
             name for name in self.all_channels if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", name)
@@ -111,6 +133,7 @@ class JobResult:
         seconds: wall time of the job's last launch.
         metadata: what the job reported with ``report_asset_materialization``.
         messages: what it sent with ``report_custom_message``.
+        details: what the adapter knows of the job: links, times, cost. Empty on a laptop.
     """
 
     name: str
@@ -119,6 +142,7 @@ class JobResult:
     seconds: float
     metadata: Metadata
     messages: list[Any]
+    details: Metadata = field(default_factory=dict)
 
 
 class Compute(dg.ConfigurableResource):
@@ -168,8 +192,15 @@ class Compute(dg.ConfigurableResource):
             record = json.loads(self.store.get(record_key(name)))
         except KeyMissing:
             return None
-        metadata = metadata_values(record["metadata"])
-        return JobResult(name, reused, reattached, record["seconds"], metadata, record["messages"])
+        return JobResult(
+            name,
+            reused,
+            reattached,
+            record["seconds"],
+            metadata_values(record["metadata"]),
+            record["messages"],
+            metadata_values(record.get("details", {})),
+        )
 
 
 class LocalCompute(Compute):

@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -121,13 +122,10 @@ class Attempt:
         exception = self._reader.exception
         if not exception and not code and self._reader.closed:
             return
-        failure = self._folder.failure
-        permanent = _is_permanent(exception) or failure.startswith(tuple(_permanent_names()))
-        if exception:
-            name = exception["name"] or "error"
-            reason = f"{name}: {(exception['message'] or '').removeprefix(f'{name}: ').strip()}"
-        elif failure:
-            reason = failure
+        said = script_failure(exception, self._folder.failure)
+        permanent = said is not None and said.permanent
+        if said:
+            reason = said.reason
         elif code is not None and code < 0:
             reason = f"killed by {signal.Signals(-code).name}"
             reason += " (out of memory?)" if -code == signal.SIGKILL else ""
@@ -141,8 +139,7 @@ class Attempt:
         self._folder.forget_launch()
         text = f"job {self._spec.name} failed: {reason}"
         if not permanent:  # whose message says all; a blank line parts a message from its detail
-            stack = "".join(exception["stack"]) if exception else ""
-            text += f"\n\n{stack}\nThe end of its log:\n{self._folder.tail()}"
+            text += f"\n\n{said.stack if said else ''}\nThe end of its log:\n{self._folder.tail()}"
         raise JobFailed(text, metadata=self._links(), allow_retries=not permanent)
 
     def store_outputs(self) -> None:
@@ -172,6 +169,25 @@ class Attempt:
 def _ended_well(store: ObjectStore, name: str, folder: JobFolder, launch: Launch) -> bool:
     """Whether a process that nobody waited for has done the job: then only its outputs are taken."""
     return is_complete(store, name, launch.start_after) and not folder.failure
+
+
+@dataclass(frozen=True)
+class ScriptFailure:
+    """Why a job's script failed, in its own words; ``stack`` is Python's, if Pipes carried it."""
+
+    reason: str
+    stack: str
+    permanent: bool
+
+
+def script_failure(exception: PipesException | None, failure_file: str) -> ScriptFailure | None:
+    """What the script said of its failure, to Pipes or else in its failure file; None if nothing."""
+    permanent = _is_permanent(exception) or failure_file.startswith(tuple(_permanent_names()))
+    if exception:
+        name = exception["name"] or "error"
+        reason = f"{name}: {(exception['message'] or '').removeprefix(f'{name}: ').strip()}"
+        return ScriptFailure(reason, "".join(exception["stack"]), permanent)
+    return ScriptFailure(failure_file, "", permanent) if failure_file else None
 
 
 def _permanent_names() -> set[str]:

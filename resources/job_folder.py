@@ -91,7 +91,7 @@ class JobFolder:
 
         Raises:
             KeyMissing: an input is not in the store.
-            FileNotFoundError: a local channel's folder does not exist.
+            FileNotFoundError: a file of a local channel does not exist.
         """
         for name in ("input", "config", "processing", "model", "output"):
             if (self.root / name).exists():
@@ -117,10 +117,11 @@ class JobFolder:
         for name, channel in spec.channels.items():
             for key in channel.keys:
                 _bring(store, key, inputs / name / channel.relative(key))
-        for name, path in spec.local_channels.items():
-            if not Path(path).is_dir():
-                raise FileNotFoundError(f"channel {name!r}: {path} is not a folder")
-            (inputs / name).symlink_to(Path(path).absolute(), target_is_directory=True)
+        for name, local in spec.local_channels.items():
+            for path in local.paths:
+                if not path.is_file():
+                    raise FileNotFoundError(f"channel {name!r}: {path} is not a file")
+                _link(path, inputs / name / path.name)
 
     # --- the process -----------------------------------------------------------------------
 
@@ -202,6 +203,10 @@ def _bring(store: ObjectStore, key: str, target: Path) -> None:
         return
     if not source.is_file():
         raise KeyMissing(f"{key} is not in the store {store.url}")
+    _link(source, target)
+
+
+def _link(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         target.hardlink_to(source.resolve())

@@ -57,14 +57,19 @@ class StoreContextInjector(dg.PipesContextInjector):
         self._store = store
         self._job = job
         self._write = write
+        self._key = f"pipes/{job}/context/{time.time_ns() // 1_000_000:013d}.json"
+
+    @property
+    def params(self) -> PipesParams:
+        """What the job is told: where the context is."""
+        return {STORE: self._store.url, KEY: self._key}
 
     @contextmanager
     def inject_context(self, context_data: PipesContextData) -> Iterator[PipesParams]:
         """Write the context; the parameters say where it is."""
-        key = f"pipes/{self._job}/context/{time.time_ns() // 1_000_000:013d}.json"
-        if self._write:
-            self._store.put(key, json.dumps(context_data).encode())
-        yield {STORE: self._store.url, KEY: key}
+        while self._write and not self._store.create(self._key, json.dumps(context_data).encode()):
+            self._key = f"pipes/{self._job}/context/{time.time_ns() // 1_000_000:013d}.json"
+        yield self.params
 
     def no_messages_debug_text(self) -> str:
         """Where to look when a job stays silent."""
@@ -83,8 +88,14 @@ class StoreMessageReader(dg.PipesMessageReader):
         messages: the payloads of ``report_custom_message``, in order.
     """
 
-    def __init__(self, store: ObjectStore, job: str, start_after: str | None) -> None:
-        """Read the messages of ``job`` whose keys come after ``start_after``."""
+    def __init__(
+        self, store: ObjectStore, job: str, start_after: str | None, poll_s: float = POLL_S
+    ) -> None:
+        """Read the messages of ``job`` whose keys come after ``start_after``.
+
+        ``poll_s`` is the time between two looks, and between two uploads; in a bucket each costs.
+        """
+        self._poll_s = poll_s
         self._store = store
         self._job = job
         self._cursor = start_after
@@ -123,7 +134,7 @@ class StoreMessageReader(dg.PipesMessageReader):
         thread = Thread(target=self._poll, args=(done,), name="pipes-reader", daemon=True)
         thread.start()
         try:
-            yield {STORE: self._store.url, KEY: messages_prefix(self._job), INTERVAL: POLL_S}
+            yield self.params
         finally:
             done.set()
             thread.join()
@@ -131,12 +142,17 @@ class StoreMessageReader(dg.PipesMessageReader):
         if self._closed is not None:
             handler.handle_message(self._closed)
 
+    @property
+    def params(self) -> PipesParams:
+        """What the job is told: where to put messages, and how often."""
+        return {STORE: self._store.url, KEY: messages_prefix(self._job), INTERVAL: self._poll_s}
+
     def no_messages_debug_text(self) -> str:
         """Where to look when a job stays silent."""
         return f"Its messages would be under {self._store.uri(messages_prefix(self._job))}."
 
     def _poll(self, done: Event) -> None:
-        while not done.wait(POLL_S):
+        while not done.wait(self._poll_s):
             try:
                 self._read()
             except StoreError as error:

@@ -102,9 +102,14 @@ class Container:
         return _made(self.root / "scratch")
 
     def write_failure(self, text: str) -> None:
-        """Leave the reason of the failure where SageMaker looks for it."""
+        """Leave the reason of the failure where SageMaker looks for it.
+
+        FailureReason of a training job is ``failure``, ExitMessage of a processing job is
+        ``message``: https://docs.aws.amazon.com/sagemaker/latest/dg/byoc-metadata.html
+        """
         folder = _made(self.root / "output")
-        (folder / "failure").write_text(text[:MAX_FAILURE_CHARACTERS], encoding="utf-8")
+        for name in ("failure", "message") if self.kind == "processing" else ("failure",):
+            (folder / name).write_text(text[:MAX_FAILURE_CHARACTERS], encoding="utf-8")
 
 
 def _made(path: Path) -> Path:

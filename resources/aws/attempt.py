@@ -1,0 +1,283 @@
+"""One orchestrator's part in a SageMaker job: find or launch it, wait, judge, take the outputs."""
+
+import json
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+from dagster_pipes import encode_param
+
+from resources.aws.errors import is_permanent, told
+from resources.aws.job_environment import check_environment
+from resources.aws.job_inputs import bring_inputs
+from resources.aws.job_reports import failure_of, job_facts, job_metadata
+from resources.aws.job_resources import JobResources
+from resources.aws.launches import (
+    Launch,
+    attempt_name,
+    is_taken,
+    mark_taken,
+    newest_launch,
+    read_launch,
+    write_launch,
+)
+from resources.aws.pipes_sagemaker import EndedJob, PipesSageMakerClient
+from resources.aws.requests import (
+    JobPlaces,
+    JobSettings,
+    NotConfigured,
+    processing_request,
+    training_request,
+)
+from resources.aws.sagemaker_jobs import JobState, SageMakerJobs
+from resources.compute import JobSpec
+from resources.job_attempt import Context, JobFailed, script_failure
+from resources.job_outputs import record_key
+from resources.object_store import ObjectStore
+from resources.pipes import StoreContextInjector, StoreMessageReader, is_complete
+from resources.store_errors import StoreError
+
+_STOPPING_S = 300.0
+"""SageMaker gives a job 120 seconds to save its work, then uploads it."""
+
+
+class SageMakerAttempt:
+    """One orchestrator's part in a job.
+
+    Attributes:
+        reattached: the job was running already.
+        reused: another orchestrator has finished the job since this one looked.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        spec: JobSpec,
+        store: ObjectStore,
+        clients: tuple[Any, Any],
+        settings: JobSettings,
+        resources: JobResources,
+        options: Mapping[str, Any],
+    ) -> None:
+        """Name everything; nothing is called yet.
+
+        Args:
+            context: Dagster's.
+            spec: the job.
+            store: a bucket.
+            clients: boto3's for ``sagemaker`` and ``logs``.
+            settings: what all jobs have in common.
+            resources: what this one runs on.
+            options: of :class:`PipesSageMakerClient`; ``messages_s`` is the reader's.
+        """
+        self._context, self._spec, self._store = context, spec, store
+        self._clients, self._settings, self._resources = clients, settings, resources
+        self._options = dict(options)
+        self._messages_s = float(self._options.pop("messages_s"))
+        self._jobs = SageMakerJobs(clients[0], spec.kind)
+        self.reattached = self.reused = False
+
+    def run(self) -> None:
+        """Bring the job to its end and its outputs to their place; ``job.json`` comes last.
+
+        Raises:
+            JobFailed: it failed, ran too long, was stopped, or is not what AWS lets us do.
+        """
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        doing = f"{self._spec.kind} job {self._spec.name}"
+        try:
+            found = self._find()
+            if found is None:
+                self.reused = True
+                return
+            launch, state = found
+            reader, ended = self._run(launch, state)
+        except (BotoCoreError, ClientError) as error:
+            raise JobFailed(told(error, doing), allow_retries=not is_permanent(error)) from error
+        except (FileNotFoundError, NotConfigured) as error:
+            raise JobFailed(f"{doing}: {error}", allow_retries=False) from error
+        self._check(reader, ended)
+        self._take(launch, reader, ended.state)
+
+    # --- find ------------------------------------------------------------------------------
+
+    def _find(self) -> tuple[Launch, JobState | None] | None:
+        """The attempt that runs or has done the work; or, without a state, the one to launch.
+
+        None if the job is done meanwhile.
+        """
+        newest = newest_launch(self._store, self._spec.name)
+        number = newest.number if newest else 1
+        while True:
+            state = self._jobs.describe(attempt_name(self._spec.name, number))
+            launch = read_launch(self._store, self._spec.name, number)
+            if state is None:
+                return self._prepare(number), None
+            if self._is_ours(state, number):
+                if state.status == "Stopping":
+                    state = self._wait_until_stopped(state)
+                if not state.ended:
+                    self.reattached = True
+                    return launch or Launch(number, None), state
+                if self._store.exists(record_key(self._spec.name)):
+                    return None
+                if state.status == "Completed" and launch and self._has_done_it(launch):
+                    return launch, state
+            number += 1
+
+    def _is_ours(self, state: JobState, number: int) -> bool:
+        """Whether the job writes here: another deployment of the account may have its twin."""
+        return state.output_uri.rstrip("/") == self._outputs_uri(number).rstrip("/")
+
+    def _has_done_it(self, launch: Launch) -> bool:
+        name = self._spec.name
+        return not is_taken(self._store, name, launch.number) and is_complete(
+            self._store, name, launch.start_after
+        )
+
+    def _wait_until_stopped(self, state: JobState) -> JobState:
+        self._context.log.info(f"{state.name} is being stopped: waiting for its end")
+        deadline = time.monotonic() + _STOPPING_S
+        while not state.ended and time.monotonic() < deadline:
+            time.sleep(self._options["poll_s"][0])
+            state = self._jobs.describe(state.name) or state
+        if not state.ended:
+            raise JobFailed(f"{state.name} does not end its stopping: run this again later")
+        return state
+
+    def _prepare(self, number: int) -> Launch:
+        """Clear away what a former attempt left, and write the new one down."""
+        for folder in ("output", "processing"):
+            prefix = f"models/{self._spec.name}/{folder}"
+            self._store.delete_all([info.key for info in self._store.list(prefix)])
+        return write_launch(self._store, self._spec.name, number)
+
+    # --- run -------------------------------------------------------------------------------
+
+    def _run(self, launch: Launch, state: JobState | None) -> tuple[StoreMessageReader, EndedJob]:
+        spec, store = self._spec, self._store
+        injector = StoreContextInjector(store, spec.name, write=state is None)
+        reader = StoreMessageReader(store, spec.name, launch.start_after, self._messages_s)
+        client = PipesSageMakerClient(
+            context_injector=injector,
+            message_reader=reader,
+            client=self._clients[0],
+            logs_client=self._clients[1],
+            hurry=lambda: reader.closed,
+            **self._options,
+        )
+        name = attempt_name(spec.name, launch.number)
+        request: Mapping[str, Any] = {self._jobs.api.name_key: name}
+        if state is None:
+            bootstrap = {"CONTEXT": injector.params, "MESSAGES": reader.params}
+            encoded = {f"DAGSTER_PIPES_{key}": encode_param(v) for key, v in bootstrap.items()}
+            check_environment(spec.kind, name, {**spec.environment, **encoded}, spare=1)
+            request = self._request(name, launch.number)
+        ended = client.run_to_end(
+            context=self._context, request=request, job_kind=spec.kind, attach=state is not None
+        )
+        lost_race = state is None and ended.attached
+        self.reattached = self.reattached or lost_race
+        return reader, ended
+
+    def _request(self, name: str, number: int) -> dict[str, Any]:
+        places = JobPlaces(
+            channels=bring_inputs(self._store, self._spec),
+            outputs=self._outputs_uri(number),
+            checkpoints=self._store.uri(f"checkpoints/{self._spec.name}"),
+        )
+        make = training_request if self._spec.kind == "training" else processing_request
+        return make(self._spec, name, self._resources, self._settings, places)
+
+    def _outputs_uri(self, number: int) -> str:
+        """Where SageMaker writes: in place at first, aside in later attempts."""
+        if self._spec.kind == "training":
+            key = "models" if number == 1 else f"models/{self._spec.name}/attempts"
+        else:
+            key = self._aside(number) if number > 1 else f"models/{self._spec.name}/processing"
+        return self._store.uri(key)
+
+    def _aside(self, number: int) -> str:
+        folder = "" if self._spec.kind == "training" else "/processing"
+        name = attempt_name(self._spec.name, number)
+        return f"models/{self._spec.name}/attempts/{name}{folder}"
+
+    # --- judge -----------------------------------------------------------------------------
+
+    def _check(self, reader: StoreMessageReader, ended: EndedJob) -> None:
+        """Make sure that the job ended well, which only SageMaker and its own word prove.
+
+        Raises:
+            JobFailed: with the script's reason and SageMaker's.
+        """
+        failure = failure_of(ended.state)
+        if failure is None and reader.closed and not reader.exception:
+            return
+        silent = (
+            "Completed, but without a completion message: does "
+            f"{self._spec.module} use training.pipes.open_pipes()?"
+        )
+        theirs, retry = failure or ("Completed" if reader.exception else silent, True)
+        said = script_failure(reader.exception, _failure_file(ended.state))
+        permanent = (said is not None and said.permanent) or not retry
+        reason = f"{said.reason}\nSageMaker: {theirs}" if said else theirs
+        text = f"job {self._spec.name} failed: {reason}"
+        if not (said and said.permanent):
+            tail = "\n".join(ended.log_tail) or "(CloudWatch has nothing of it)"
+            text += f"\n\n{said.stack if said else ''}\nThe end of its log:\n{tail}"
+        metadata = job_metadata(self._jobs, ended.state, self._options.get("prices"))
+        raise JobFailed(text, metadata=metadata, allow_retries=not permanent)
+
+    # --- take ------------------------------------------------------------------------------
+
+    def _take(self, launch: Launch, reader: StoreMessageReader, state: JobState) -> None:
+        """Bring a later attempt's outputs to their place, and write the record."""
+        spec, store, prices = self._spec, self._store, self._options.get("prices")
+        if not store.exists(record_key(spec.name)):
+            self._copy_outputs(launch.number)
+        details = job_metadata(self._jobs, state, prices)
+        record = {
+            "name": spec.name,
+            "kind": spec.kind,
+            "module": spec.module,
+            "seconds": round(state.seconds, 3),
+            "metadata": reader.metadata,
+            "messages": reader.messages,
+            "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "details": {key: _plain(value) for key, value in details.items()},
+            "aws": {"attempt": launch.number, **job_facts(state, prices)},
+        }
+        store.create(record_key(spec.name), json.dumps(record).encode())
+        mark_taken(store, spec.name, launch.number)
+        try:
+            store.delete_all([info.key for info in store.list(f"checkpoints/{spec.name}")])
+        except StoreError as error:  # the bucket's lifecycle does it, too
+            self._context.log.warning(f"checkpoints of {spec.name} were not deleted: {error}")
+
+    def _copy_outputs(self, number: int) -> None:
+        if number == 1:
+            return
+        aside = self._aside(number)
+        for info in self._store.list(aside):
+            relative = info.key.removeprefix(f"{aside}/")
+            folder = "" if self._spec.kind == "training" else "processing/"
+            self._store.copy_object(info.key, f"models/{self._spec.name}/{folder}{relative}")
+
+
+def _failure_file(state: JobState) -> str:
+    """What the script wrote to its failure file, as SageMaker gives it back."""
+    if state.exit_message:
+        return state.exit_message
+    if not state.reason.startswith("AlgorithmError"):
+        return ""
+    text = state.reason.partition(":")[2].strip()
+    return text.rpartition(", exit code")[0].strip().removesuffix(",")
+
+
+def _plain(value: dg.MetadataValue) -> dict[str, Any]:
+    """A metadata value in Pipes' own form."""
+    kinds = {"UrlMetadataValue": "url", "TextMetadataValue": "text"}
+    return {"raw_value": value.value, "type": kinds.get(type(value).__name__, "__infer__")}

@@ -1,0 +1,110 @@
+"""The compute port on SageMaker: training and processing jobs, with Dagster Pipes through S3."""
+
+from typing import Any
+
+from pydantic import BaseModel, field_validator
+
+from resources.aws.attempt import SageMakerAttempt
+from resources.aws.job_resources import JobResources
+from resources.aws.requests import JobSettings
+from resources.aws.session import AwsSession
+from resources.compute import Compute, JobResult, JobSpec
+from resources.job_attempt import Context, JobFailed
+
+_OF_THE_JOB = ("SageMaker job", "SageMaker console", "CloudWatch logs")
+
+
+class SageMakerCompute(Compute):
+    """Runs jobs on SageMaker; the store is a bucket.
+
+    What is said of each is in :class:`imgclf_dagster.settings_aws.AwsSettings`.
+
+    Attributes:
+        session: the account and region.
+        job_role_arn: what the jobs may do.
+        image_uri: container image; ``gpu_image_uri`` is that for instance types with GPUs.
+        training: :class:`JobResources` of training jobs (a dict, which Dagster's config can hold).
+        processing: the same of processing jobs.
+        project: tag of every job; ``tags`` are more.
+        prices: US dollars an hour by instance type, before the list prices of ``costs.py``.
+        poll_min_s: shortest pause between two polls of a job, in seconds.
+        poll_max_s: longest pause.
+        messages_s: seconds between two looks for Pipes messages, and between two uploads: each
+            costs a request of S3.
+        forward_termination: stop the job when Dagster's run is cancelled.
+    """
+
+    session: AwsSession
+    job_role_arn: str
+    image_uri: str
+    gpu_image_uri: str = ""
+    kms_key_arn: str = ""
+    subnets: list[str] = []
+    security_group_ids: list[str] = []
+    training: dict[str, Any] = {}
+    processing: dict[str, Any] = {}
+    project: str = "imgclf"
+    tags: dict[str, str] = {}
+    prices: dict[str, float] = {}
+    poll_min_s: float = 1.0
+    poll_max_s: float = 10.0
+    messages_s: float = 2.0
+    forward_termination: bool = True
+
+    @field_validator("training", "processing", mode="before")
+    @classmethod
+    def _plain(cls, value: Any) -> Any:
+        """JobResources as a dict. Raises ValidationError for what would not be one."""
+        values = value.model_dump() if isinstance(value, BaseModel) else value
+        return JobResources.model_validate(values).model_dump()
+
+    @field_validator("subnets", "security_group_ids", mode="before")
+    @classmethod
+    def _list(cls, value: Any) -> Any:
+        return list(value) if isinstance(value, tuple) else value
+
+    def run(self, context: Context, spec: JobSpec) -> JobResult:
+        """See :meth:`Compute.run`. A cancelled run stops the job; a killed one is taken up again."""
+        if result := self._reused(context, spec):
+            return result
+        session: AwsSession = self.session
+        sagemaker = session.client("sagemaker")
+        attempt = SageMakerAttempt(
+            context,
+            spec,
+            self._objects,
+            (sagemaker, session.client("logs")),
+            self._settings(sagemaker.meta.region_name),
+            JobResources.model_validate(getattr(self, spec.kind)),
+            {
+                "poll_s": (self.poll_min_s, self.poll_max_s),
+                "messages_s": self.messages_s,
+                "forward_termination": self.forward_termination,
+                "prices": self.prices,
+            },
+        )
+        attempt.run()
+        result = self._result(spec.name, reused=attempt.reused, reattached=attempt.reattached)
+        if result is None:
+            raise JobFailed(f"the record of job {spec.name} vanished from {self._objects.url}")
+        return result
+
+    def _result(self, name: str, *, reused: bool, reattached: bool = False) -> JobResult | None:
+        """What was reused cost this run nothing: only the links to the job are shown."""
+        result = super()._result(name, reused=reused, reattached=reattached)
+        if result and reused:
+            for key in result.details.keys() - set(_OF_THE_JOB):
+                del result.details[key]
+        return result
+
+    def _settings(self, region: str) -> JobSettings:
+        return JobSettings(
+            role_arn=self.job_role_arn,
+            image_uri=self.image_uri,
+            gpu_image_uri=self.gpu_image_uri,
+            kms_key_arn=self.kms_key_arn,
+            subnets=tuple(self.subnets),
+            security_group_ids=tuple(self.security_group_ids),
+            region=region,
+            tags={"imgclf:project": self.project, **self.tags},
+        )

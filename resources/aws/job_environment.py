@@ -1,0 +1,81 @@
+"""How Pipes gets into a SageMaker job's request, and whether the request's limits allow it."""
+
+import copy
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from resources.aws.sagemaker_jobs import APIS, JobKind
+
+PIPES_ENTRIES = 2
+"""Environment variables that Pipes needs."""
+
+_TAGS = 50
+_NOT_IN_TAGS = re.compile(r"[^\w .:/=+@-]")
+
+
+def check_environment(
+    kind: JobKind, name: str, environment: Mapping[str, str], spare: int = 0
+) -> None:
+    """Make sure that SageMaker takes the job's name and environment.
+
+    Args:
+        kind: each has its own limits.
+        name: the job's.
+        environment: all variables that are known.
+        spare: how many more there will be.
+
+    Raises:
+        dg.Failure: it would not; retrying is in vain.
+    """
+    api, problems = APIS[kind], []
+    if len(name) > api.name_characters:
+        problems.append(f"its name has {len(name)} characters ({api.name_characters} at most)")
+    if len(environment) + spare > api.entries:
+        count = len(environment) + spare
+        problems.append(f"{count} environment variables ({api.entries} at most)")
+    problems += [
+        f"the value of {key} has {len(value)} characters ({api.characters} at most)"
+        for key, value in environment.items()
+        if len(value) > api.characters
+    ]
+    if problems:
+        raise dg.Failure(
+            f"SageMaker would refuse the {kind} job {name}: {'; '.join(problems)}. Put what is "
+            "long into an object of the store, and shorten the store's prefix",
+            allow_retries=False,
+        )
+
+
+def environments(request: Mapping[str, Any], kind: JobKind) -> list[dict[str, str]]:
+    """The environments of a request: of the job, or of each kind of a tuning job's children."""
+    if kind != "tuning":
+        return [request.get("Environment", {})]
+    single = [request["TrainingJobDefinition"]] if "TrainingJobDefinition" in request else []
+    definitions = [*single, *request.get("TrainingJobDefinitions", [])]
+    return [definition.get("Environment", {}) for definition in definitions]
+
+
+def with_pipes(
+    request: Mapping[str, Any], kind: JobKind, bootstrap: Mapping[str, str], tags: Mapping[str, str]
+) -> dict[str, Any]:
+    """The request with Pipes in its environment, and Dagster's run among its tags."""
+    full: dict[str, Any] = copy.deepcopy(dict(request))
+    if kind != "tuning":
+        full.setdefault("Environment", {}).update(bootstrap)
+    for definition in (
+        full.get("TrainingJobDefinition"),
+        *full.get("TrainingJobDefinitions", ()),
+    ):
+        if definition is not None:
+            definition.setdefault("Environment", {}).update(bootstrap)
+    given = {tag["Key"] for tag in full.get("Tags", ())}
+    added = [
+        {"Key": key, "Value": _NOT_IN_TAGS.sub("_", str(value))[:256]}
+        for key, value in tags.items()
+        if key not in given
+    ]
+    full["Tags"] = [*full.get("Tags", ()), *added][:_TAGS]
+    return full

@@ -1,0 +1,105 @@
+"""What Dagster is told of a SageMaker job: facts as metadata, and why it did not do its work.
+
+Failures, and whether running the job again can help:
+
+====================================  ====================================================
+AlgorithmError (the script failed)     yes, unless the script says otherwise (see its caller)
+ClientError (image, data, permission)  no: somebody must change something
+CapacityError, InternalServerError     yes
+stopped: MaxRuntimeExceeded            yes: it goes on from its checkpoint
+stopped: MaxWaitTimeExceeded (spot)    yes
+stopped from outside (console)         no: a person wanted it so
+====================================  ====================================================
+"""
+
+import re
+import signal
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from resources.aws.costs import PRICES_AS_OF, cost_usd, spot_saving_percent
+from resources.aws.sagemaker_jobs import JobState, SageMakerJobs
+
+_OURS_TO_CHANGE = ("ClientError", "ValidationError", "UserError")
+
+
+def job_facts(state: JobState, prices: Mapping[str, float] | None = None) -> dict[str, Any]:
+    """The numbers of a job that has ended, as JSON holds them; what is not known is None."""
+    kind, count = state.cluster
+    return {
+        "job": state.name,
+        "secondary_status": state.secondary,
+        "instance_type": kind,
+        "instance_count": count,
+        "spot": bool(state.description.get("EnableManagedSpotTraining", False)),
+        "interruptions": state.interruptions,
+        "run_seconds": state.run_seconds,
+        "billable_seconds": state.billable_seconds,
+        "cost_usd": cost_usd(kind, count, state.billable_seconds, prices),
+    }
+
+
+def job_metadata(
+    jobs: SageMakerJobs, state: JobState, prices: Mapping[str, float] | None = None
+) -> dict[str, dg.MetadataValue]:
+    """The same for Dagster's pages, with links into the AWS console."""
+    facts = job_facts(state, prices)
+    cost = facts["cost_usd"]
+    found: dict[str, dg.MetadataValue] = {
+        "SageMaker job": dg.MetadataValue.text(state.name),
+        "SageMaker console": dg.MetadataValue.url(jobs.console_url(state.name)),
+        "CloudWatch logs": dg.MetadataValue.url(jobs.logs_url(state.name)),
+        "secondary status": dg.MetadataValue.text(state.secondary),
+        "instances": dg.MetadataValue.text(f"{facts['instance_count']} x {facts['instance_type']}"),
+        "interruptions": dg.MetadataValue.int(facts["interruptions"]),
+        f"estimated cost (USD, list prices of {PRICES_AS_OF})": (
+            dg.MetadataValue.text("unknown") if cost is None else dg.MetadataValue.float(cost)
+        ),
+    }
+    if facts["run_seconds"] is not None:
+        found["training seconds"] = dg.MetadataValue.float(float(facts["run_seconds"]))
+    if facts["billable_seconds"] is not None:
+        found["billable seconds"] = dg.MetadataValue.float(float(facts["billable_seconds"]))
+    saving = spot_saving_percent(facts["run_seconds"], facts["billable_seconds"])
+    if facts["spot"] and saving is not None:
+        found["spot saving (%)"] = dg.MetadataValue.float(saving)
+    return found
+
+
+def failure_of(state: JobState) -> tuple[str, bool] | None:
+    """Why a job that has ended has not been completed, and whether a retry can help; or None."""
+    if state.status == "Completed":
+        return None
+    if state.status == "Failed":
+        reason = with_signal(state.reason) or "SageMaker gives no reason"
+        if state.exit_message:
+            reason += f"; the container says: {state.exit_message}"
+        return reason, not state.reason.startswith(_OURS_TO_CHANGE)
+    limit = state.description.get("StoppingCondition", {}).get("MaxRuntimeInSeconds")
+    if state.secondary == "MaxWaitTimeExceeded":
+        return (
+            "MaxWaitTimeExceeded: SageMaker found no spot capacity for it in time. Allow a longer "
+            "max_wait_s, another instance type, or spot = false",
+            True,
+        )
+    ran = state.run_seconds or 0
+    if state.secondary == "MaxRuntimeExceeded" or (limit and ran >= limit):
+        return (
+            f"MaxRuntimeExceeded: it was stopped because it ran longer than {limit} s. "
+            "Allow it more time, or make it smaller; its checkpoints are kept",
+            True,
+        )
+    return "it was stopped from outside of this run (AWS console, CLI, or another run)", False
+
+
+def with_signal(reason: str) -> str:
+    """SageMaker's words, with the exit code's meaning: ``exit code 137`` is a SIGKILL."""
+    text = re.sub(r"exit code:\s*", "exit code ", reason)
+    found = re.search(r"exit code (\d+)", text)
+    number = int(found[1]) - 128 if found else 0
+    if number in {item.value for item in signal.Signals}:
+        name = signal.Signals(number).name
+        text += f" (killed by {name}{': out of memory?' if name == 'SIGKILL' else ''})"
+    return text

@@ -1,0 +1,93 @@
+"""Which SageMaker job does a job's work: attempts, kept in the store.
+
+SageMaker never lets a job's name be used again, so the n-th attempt has a name of its own:
+``<job>``, ``<job>-2``, ``<job>-3``, … ``pipes/<job>/launches/<n>.json`` is written, create-only,
+before attempt n is launched. It says from where its Pipes messages are to be read, so that whoever
+comes later reads all of them; of two orchestrators that launch at once, one writes it and both use
+it. ``<n>.taken.json`` says that the outputs were taken, so that an attempt whose outputs somebody
+deleted since is not taken for done.
+"""
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+
+from resources.object_store import ObjectStore
+from resources.pipes import last_message
+from resources.store_errors import KeyMissing
+
+_LONGEST_NAME = 63
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One attempt.
+
+    Attributes:
+        number: counted from 1.
+        start_after: key of the last Pipes message before it, if any.
+    """
+
+    number: int
+    start_after: str | None
+
+
+def attempt_name(job: str, number: int) -> str:
+    """Name of the SageMaker job that is a job's n-th attempt."""
+    suffix = f"-{number}" if number > 1 else ""
+    if len(job) + len(suffix) <= _LONGEST_NAME:
+        return job + suffix
+    digest = hashlib.sha256(job.encode()).hexdigest()[:8]
+    return f"{job[: _LONGEST_NAME - len(suffix) - 9].rstrip('-')}-{digest}{suffix}"
+
+
+def newest_launch(store: ObjectStore, job: str) -> Launch | None:
+    """The last attempt that was written down."""
+    numbers = [int(info.key[-11:-5]) for info in store.list(_prefix(job)) if _is_launch(info.key)]
+    return read_launch(store, job, max(numbers)) if numbers else None
+
+
+def read_launch(store: ObjectStore, job: str, number: int) -> Launch | None:
+    """An attempt, if it was written down."""
+    try:
+        values = json.loads(store.get(_key(job, number)))
+    except KeyMissing:
+        return None
+    return Launch(number, values["start_after"])
+
+
+def write_launch(store: ObjectStore, job: str, number: int) -> Launch:
+    """Write an attempt down, or find it written by another; the messages so far are not its own."""
+    values = {"start_after": last_message(store, job), "launched_at": time.time()}
+    store.create(_key(job, number), json.dumps(values).encode())
+    found = read_launch(store, job, number)
+    if found is None:
+        raise KeyMissing(f"{_key(job, number)} was deleted as soon as it was written")
+    return found
+
+
+def is_taken(store: ObjectStore, job: str, number: int) -> bool:
+    """Whether an attempt's outputs were taken."""
+    return store.exists(_taken_key(job, number))
+
+
+def mark_taken(store: ObjectStore, job: str, number: int) -> None:
+    """Say that an attempt's outputs were taken."""
+    store.create(_taken_key(job, number), b"{}")
+
+
+def _prefix(job: str) -> str:
+    return f"pipes/{job}/launches"
+
+
+def _key(job: str, number: int) -> str:
+    return f"{_prefix(job)}/{number:06d}.json"
+
+
+def _taken_key(job: str, number: int) -> str:
+    return f"{_prefix(job)}/{number:06d}.taken.json"
+
+
+def _is_launch(key: str) -> bool:
+    return not key.endswith(".taken.json")

@@ -1,0 +1,91 @@
+"""A job's output, as CloudWatch gets it: the streams of all its hosts, at one call at a time.
+
+Knows boto3's client and nothing of ours.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+_DRAIN_CALLS = 50
+"""Most calls that reading to the end makes: 50 MB of log; what is more stays in CloudWatch."""
+
+_PAGE = 10_000
+"""Events of one GetLogEvents call: the most it gives."""
+
+
+class JobLogs:
+    """Reads ``<group>``, streams ``<job>/*``, each from its beginning.
+
+    Every :meth:`poll` is one call at most: one that looks for streams or one that reads the next
+    of them, in turn.
+    """
+
+    def __init__(
+        self, client: Any, group: str, job: str, sink: Callable[[str, str], None], tail: int = 40
+    ) -> None:
+        """Prepare; nothing is called yet.
+
+        Args:
+            client: boto3's for ``logs``.
+            group: log group.
+            job: name of the job, with which its streams' names begin.
+            sink: gets (host, text of whole lines) as they come.
+            tail: how many last lines are kept.
+        """
+        self._client, self._group, self._job, self._sink = client, group, job, sink
+        self._tokens: dict[str, str | None] = {}
+        self._turn: deque[str] = deque()
+        self._look = True
+        self.tail: deque[str] = deque(maxlen=tail)
+
+    def expect_streams(self) -> None:
+        """Look for streams again: a host that starts, or starts again, has a new one."""
+        self._look = True
+
+    def poll(self) -> bool:
+        """Make one call; whether it brought anything new."""
+        if self._look or not self._tokens:
+            return self._find_streams()
+        self._turn.rotate(-1)
+        return self._read(self._turn[-1])
+
+    def drain(self) -> None:
+        """Read what is left of every stream, within bounds."""
+        self._look = True
+        idle, calls = 0, 0
+        while calls < _DRAIN_CALLS and idle <= len(self._tokens):
+            idle = 0 if self.poll() else idle + 1
+            calls += 1
+
+    def _find_streams(self) -> bool:
+        """One DescribeLogStreams call: 50 streams, so 50 hosts, or fewer that started again."""
+        try:
+            answer = self._client.describe_log_streams(
+                logGroupName=self._group, logStreamNamePrefix=f"{self._job}/", limit=50
+            )
+        except self._client.exceptions.ResourceNotFoundException:  # no job has logged here yet
+            return False
+        self._look = False
+        names = [stream["logStreamName"] for stream in answer["logStreams"]]
+        new = [name for name in names if name not in self._tokens]
+        self._tokens.update(dict.fromkeys(new))
+        self._turn.extend(new)
+        return bool(new)
+
+    def _read(self, stream: str) -> bool:
+        token = self._tokens[stream]
+        answer = self._client.get_log_events(
+            logGroupName=self._group,
+            logStreamName=stream,
+            startFromHead=True,
+            limit=_PAGE,
+            **({"nextToken": token} if token else {}),
+        )
+        self._tokens[stream] = answer["nextForwardToken"]
+        lines = [event["message"].rstrip("\n") for event in answer["events"]]
+        if lines:
+            host = stream.removeprefix(f"{self._job}/").rpartition("-")[0]
+            self.tail.extend(lines)
+            self._sink(host, "\n".join(lines))
+        return bool(lines)

@@ -1,0 +1,218 @@
+"""What SageMaker is asked: a job of ours as CreateTrainingJob and CreateProcessingJob take it.
+
+Pure functions. Members and limits: botocore's service model; meaning:
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTrainingJob.html and
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateProcessingJob.html
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from resources.aws.job_resources import JobResources
+from resources.compute import JobSpec
+
+LAUNCHER = ("python", "-m", "training.launcher")
+"""The container's command before the job's module: it starts one process per GPU."""
+
+_GPU = re.compile(r"^ml\.[gp]\d")
+_OWN_DISK = re.compile(r"^ml\.(?:[a-z]+\d+[a-z]*d[a-z]*|g[5-9][a-z]*|p[4-9][a-z]*|trn\w+)\.")
+"""Instances with local NVMe disks, which SageMaker encrypts itself: it refuses VolumeKmsKeyId."""
+
+_PROCESSING_LONGEST_S = 777_600
+_RESTARTS = 3
+
+
+class NotConfigured(ValueError):  # noqa: N818 - what is wrong, not that it is
+    """A setting is missing; the message names it."""
+
+
+@dataclass(frozen=True)
+class JobSettings:
+    """What all jobs of a deployment have in common; see ``imgclf_dagster.settings_aws``."""
+
+    role_arn: str
+    image_uri: str
+    gpu_image_uri: str = ""
+    kms_key_arn: str = ""
+    subnets: tuple[str, ...] = ()
+    security_group_ids: tuple[str, ...] = ()
+    region: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def image(self, instance_type: str) -> str:
+        """The container image for an instance type. Raises NotConfigured."""
+        gpu = _GPU.match(instance_type) is not None
+        image = self.gpu_image_uri if gpu else self.image_uri
+        if not image:
+            setting = "aws.gpu_image_uri" if gpu else "aws.image_uri"
+            raise NotConfigured(f"set {setting}: {instance_type} needs a container image")
+        return image
+
+
+@dataclass(frozen=True)
+class JobPlaces:
+    """Where in S3 a job's things are.
+
+    Attributes:
+        channels: manifest by channel.
+        outputs: below it SageMaker writes ``<job>/output/`` (training), or the files (processing).
+        checkpoints: shared by all attempts.
+    """
+
+    channels: Mapping[str, str]
+    outputs: str
+    checkpoints: str
+
+
+def manifest(prefix_uri: str, relative_keys: Sequence[str]) -> bytes:
+    """A ManifestFile: SageMaker brings ``<prefix_uri>/<key>`` to ``<channel>/<key>``."""
+    return json.dumps([{"prefix": f"{prefix_uri.rstrip('/')}/"}, *relative_keys]).encode()
+
+
+def training_request(
+    spec: JobSpec, job_name: str, resources: JobResources, settings: JobSettings, places: JobPlaces
+) -> dict[str, Any]:
+    """The parameters of CreateTrainingJob. Raises NotConfigured."""
+    limit = _longest_s(spec, resources)
+    stopping = {"MaxRuntimeInSeconds": limit}
+    if resources.spot:
+        stopping["MaxWaitTimeInSeconds"] = max(resources.max_wait_s or 2 * limit, limit)
+    cluster = _cluster(resources, settings)
+    if resources.keep_alive_s:
+        cluster["KeepAlivePeriodInSeconds"] = resources.keep_alive_s
+    request: dict[str, Any] = {
+        "TrainingJobName": job_name,
+        "AlgorithmSpecification": {
+            "TrainingImage": settings.image(resources.instance_type),
+            "TrainingInputMode": "File",
+            "ContainerEntrypoint": [*LAUNCHER, spec.module],
+        },
+        "RoleArn": _role(settings),
+        "HyperParameters": dict(spec.hyperparameters),
+        "InputDataConfig": [
+            {
+                "ChannelName": name,
+                "InputMode": "File",
+                "DataSource": {
+                    "S3DataSource": {
+                        "S3DataType": "ManifestFile",
+                        "S3Uri": uri,
+                        "S3DataDistributionType": "FullyReplicated",
+                    }
+                },
+            }
+            for name, uri in places.channels.items()
+        ],
+        "OutputDataConfig": {"S3OutputPath": places.outputs, **_kms(settings)},
+        "ResourceConfig": cluster,
+        "StoppingCondition": stopping,
+        "CheckpointConfig": {"S3Uri": places.checkpoints, "LocalPath": "/opt/ml/checkpoints"},
+        "EnableManagedSpotTraining": resources.spot,
+        "EnableInterContainerTrafficEncryption": resources.instance_count > 1,
+        "Environment": _environment(spec, settings),
+        "RetryStrategy": {"MaximumRetryAttempts": _RESTARTS},
+        "Tags": _tags(settings),
+    }
+    if settings.subnets:
+        request["VpcConfig"] = _vpc(settings)
+    if not places.channels:
+        del request["InputDataConfig"]
+    return request
+
+
+def processing_request(
+    spec: JobSpec, job_name: str, resources: JobResources, settings: JobSettings, places: JobPlaces
+) -> dict[str, Any]:
+    """The parameters of CreateProcessingJob. Raises NotConfigured."""
+    limit = min(_longest_s(spec, resources), _PROCESSING_LONGEST_S)
+    several = resources.instance_count > 1
+    network: dict[str, Any] = {"EnableInterContainerTrafficEncryption": several}
+    if settings.subnets:
+        network["VpcConfig"] = _vpc(settings)
+    return {
+        "ProcessingJobName": job_name,
+        "AppSpecification": {
+            "ImageUri": settings.image(resources.instance_type),
+            "ContainerEntrypoint": [*LAUNCHER, spec.module],
+            **({"ContainerArguments": spec.arguments} if spec.arguments else {}),
+        },
+        "RoleArn": _role(settings),
+        "ProcessingInputs": [
+            {
+                "InputName": name,
+                "S3Input": {
+                    "S3Uri": uri,
+                    "LocalPath": f"/opt/ml/processing/input/{name}",
+                    "S3DataType": "ManifestFile",
+                    "S3InputMode": "File",
+                    "S3DataDistributionType": "FullyReplicated",
+                },
+            }
+            for name, uri in places.channels.items()
+        ],
+        "ProcessingOutputConfig": {
+            "Outputs": [
+                {
+                    "OutputName": "output",
+                    "S3Output": {
+                        "S3Uri": places.outputs,
+                        "LocalPath": "/opt/ml/processing/output",
+                        "S3UploadMode": "EndOfJob",
+                    },
+                }
+            ],
+            **_kms(settings),
+        },
+        "ProcessingResources": {"ClusterConfig": _cluster(resources, settings)},
+        "StoppingCondition": {"MaxRuntimeInSeconds": limit},
+        "NetworkConfig": network,
+        "Environment": _environment(spec, settings),
+        "Tags": _tags(settings),
+    }
+
+
+def _longest_s(spec: JobSpec, resources: JobResources) -> int:
+    """The job's own limit if it has one, else that of the settings."""
+    own = "max_runtime_s" in spec.model_fields_set
+    return spec.max_runtime_s if own else resources.max_runtime_s
+
+
+def _role(settings: JobSettings) -> str:
+    if not settings.role_arn:
+        raise NotConfigured("set aws.job_role_arn: jobs need a role")
+    return settings.role_arn
+
+
+def _cluster(resources: JobResources, settings: JobSettings) -> dict[str, Any]:
+    cluster: dict[str, Any] = {
+        "InstanceType": resources.instance_type,
+        "InstanceCount": resources.instance_count,
+        "VolumeSizeInGB": resources.volume_gb,
+    }
+    if settings.kms_key_arn and not _OWN_DISK.match(resources.instance_type):
+        cluster["VolumeKmsKeyId"] = settings.kms_key_arn
+    return cluster
+
+
+def _kms(settings: JobSettings) -> dict[str, str]:
+    return {"KmsKeyId": settings.kms_key_arn} if settings.kms_key_arn else {}
+
+
+def _vpc(settings: JobSettings) -> dict[str, list[str]]:
+    return {
+        "Subnets": list(settings.subnets),
+        "SecurityGroupIds": list(settings.security_group_ids),
+    }
+
+
+def _environment(spec: JobSpec, settings: JobSettings) -> dict[str, str]:
+    """The job's own variables, and the region: obstore in the container needs it."""
+    region = {"AWS_DEFAULT_REGION": settings.region} if settings.region else {}
+    return {**region, **spec.environment}
+
+
+def _tags(settings: JobSettings) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in settings.tags.items()]

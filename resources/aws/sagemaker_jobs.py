@@ -1,0 +1,237 @@
+"""SageMaker's three kinds of jobs behind one face: create, describe, stop, and what they tell.
+
+API: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeTrainingJob.html and its
+siblings. Knows boto3's client and nothing of ours.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from resources.aws.errors import is_missing
+
+JobKind = Literal["training", "processing", "tuning"]
+_ENDED = {"Completed", "Failed", "Stopped"}
+_INTERRUPTED = {"Interrupted", "Restarting"}
+
+
+@dataclass(frozen=True)
+class JobApi:
+    """How SageMaker calls things for one kind of job, and its limits.
+
+    Attributes:
+        noun: the kind in the names of operations and fields: ``CreateTrainingJob``.
+        log_group: where CloudWatch has the containers' output.
+        entries: how many environment variables a job takes.
+        characters: how long the value of one may be.
+        name_characters: how long the job's name may be.
+        console: path of the job's page in the AWS console.
+    """
+
+    noun: str
+    log_group: str
+    entries: int
+    characters: int
+    name_characters: int
+    console: str
+
+    @property
+    def name_key(self) -> str:
+        """The request's member that names the job."""
+        return f"{self.noun}JobName"
+
+
+APIS: Mapping[JobKind, JobApi] = {
+    "training": JobApi("Training", "/aws/sagemaker/TrainingJobs", 100, 512, 63, "jobs"),
+    "processing": JobApi(
+        "Processing", "/aws/sagemaker/ProcessingJobs", 100, 256, 63, "processing-jobs"
+    ),
+    "tuning": JobApi(
+        "HyperParameterTuning", "/aws/sagemaker/TrainingJobs", 48, 512, 32, "hyper-tuning-jobs"
+    ),
+}
+"""Limits: botocore's service model of SageMaker."""
+
+
+@dataclass(frozen=True)
+class Transition:
+    """A step of a job's way, such as Downloading."""
+
+    status: str
+    message: str
+    started: datetime
+
+
+@dataclass(frozen=True)
+class JobState:
+    """One answer of a Describe call.
+
+    Attributes:
+        status: InProgress, Stopping, Completed, Failed or Stopped.
+        secondary: SageMaker's finer word (training jobs), such as Downloading; else ``status``.
+        reason: SageMaker's FailureReason.
+        exit_message: what a processing job's container left in ``/opt/ml/output/message``.
+        description: the whole answer.
+    """
+
+    kind: JobKind
+    name: str
+    status: str
+    secondary: str
+    reason: str
+    exit_message: str
+    transitions: tuple[Transition, ...]
+    description: Mapping[str, Any]
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will happen any more."""
+        return self.status in _ENDED
+
+    @property
+    def interruptions(self) -> int:
+        """How often the job lost its machines (spot) or was restarted by SageMaker."""
+        return sum(1 for step in self.transitions if step.status in _INTERRUPTED)
+
+    @property
+    def output_uri(self) -> str:
+        """Where SageMaker puts what the job makes; "" for a job without outputs."""
+        if self.kind == "training":
+            return str(self.description.get("OutputDataConfig", {}).get("S3OutputPath", ""))
+        if self.kind == "processing":
+            outputs = self.description.get("ProcessingOutputConfig", {}).get("Outputs", [])
+            return str(outputs[0].get("S3Output", {}).get("S3Uri", "")) if outputs else ""
+        definition = self.description.get("TrainingJobDefinition", {})
+        return str(definition.get("OutputDataConfig", {}).get("S3OutputPath", ""))
+
+    @property
+    def cluster(self) -> tuple[str, int]:
+        """Instance type and count."""
+        config: Mapping[str, Any]
+        if self.kind == "processing":
+            config = self.description.get("ProcessingResources", {}).get("ClusterConfig", {})
+        elif self.kind == "tuning":
+            definition = self.description.get("TrainingJobDefinition", {})
+            config = definition.get("ResourceConfig", {})
+        else:
+            config = self.description.get("ResourceConfig", {})
+        return str(config.get("InstanceType", "")), int(config.get("InstanceCount", 1))
+
+    @property
+    def seconds(self) -> float:
+        """Wall time from creation to end; 0 for a job that has not ended."""
+        end = self._ended_at
+        return (end - self.description["CreationTime"]).total_seconds() if end else 0.0
+
+    @property
+    def run_seconds(self) -> float | None:
+        """Seconds that the job held its machines, of which spot jobs pay a part."""
+        if self.kind == "training":
+            return self.description.get("TrainingTimeInSeconds")
+        if self.kind == "tuning":
+            return self.description.get("ConsumedResources", {}).get("RuntimeInSeconds")
+        start, end = self.description.get("ProcessingStartTime"), self._ended_at
+        return (end - start).total_seconds() if start and end else None
+
+    @property
+    def billable_seconds(self) -> float | None:
+        """Seconds to pay for, of each instance; of a tuning job, of all its children together."""
+        if self.kind == "training":
+            return self.description.get("BillableTimeInSeconds")
+        return self.run_seconds
+
+    @property
+    def _ended_at(self) -> datetime | None:
+        keys = ("TrainingEndTime", "ProcessingEndTime", "HyperParameterTuningEndTime")
+        found = [self.description[key] for key in keys if key in self.description]
+        if not found and self.ended:
+            found = [self.description.get("LastModifiedTime")]
+        return found[0] if found else None
+
+
+class SageMakerJobs:
+    """The jobs of one kind of an account and region."""
+
+    def __init__(self, client: Any, kind: JobKind) -> None:
+        """``client`` is boto3's for ``sagemaker``."""
+        self._client, self.kind, self.api = client, kind, APIS[kind]
+
+    def create(self, request: Mapping[str, Any]) -> None:
+        """Launch a job. Raises botocore's ClientError."""
+        self._call("create")(**request)
+
+    def describe(self, name: str) -> JobState | None:
+        """The job as it is now, in one call; None if there is none of that name."""
+        from botocore.exceptions import ClientError
+
+        try:
+            answer = self._call("describe")(**{self.api.name_key: name})
+        except ClientError as error:
+            if is_missing(error):
+                return None
+            raise
+        return state_of(self.kind, answer)
+
+    def stop(self, name: str) -> None:
+        """Have SageMaker stop the job; one that has ended is left alone."""
+        from botocore.exceptions import ClientError
+
+        try:
+            self._call("stop")(**{self.api.name_key: name})
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ValidationException":
+                raise  # else: it is no longer in a state that can be stopped
+
+    def children(self, name: str) -> list[dict[str, Any]]:
+        """Summaries of a tuning job's training jobs, the best first."""
+        pages = self._client.get_paginator(
+            "list_training_jobs_for_hyper_parameter_tuning_job"
+        ).paginate(
+            HyperParameterTuningJobName=name,
+            SortBy="FinalObjectiveMetricValue",
+            SortOrder="Descending",
+        )
+        return [summary for page in pages for summary in page["TrainingJobSummaries"]]
+
+    def console_url(self, name: str) -> str:
+        """The job's page in the AWS console."""
+        region = self._client.meta.region_name
+        return (
+            f"https://{region}.console.aws.amazon.com/sagemaker/home?region={region}"
+            f"#/{self.api.console}/{name}"
+        )
+
+    def logs_url(self, name: str) -> str:
+        """The job's log streams in the CloudWatch console."""
+        region = self._client.meta.region_name
+        group = self.api.log_group.replace("/", "$252F")
+        return (
+            f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}"
+            f"#logsV2:log-groups/log-group/{group}$3FlogStreamNameFilter$3D{name}"
+        )
+
+    def _call(self, verb: str) -> Any:
+        noun = {"HyperParameterTuning": "hyper_parameter_tuning"}.get(
+            self.api.noun, self.api.noun.lower()
+        )
+        return getattr(self._client, f"{verb}_{noun}_job")
+
+
+def state_of(kind: JobKind, description: Mapping[str, Any]) -> JobState:
+    """A Describe call's answer as a state."""
+    api = APIS[kind]
+    status = str(description[f"{api.noun}JobStatus"])
+    return JobState(
+        kind=kind,
+        name=str(description[api.name_key]),
+        status=status,
+        secondary=str(description.get("SecondaryStatus", status)),
+        reason=str(description.get("FailureReason", "")),
+        exit_message=str(description.get("ExitMessage", "")),
+        transitions=tuple(
+            Transition(step["Status"], step.get("StatusMessage", ""), step["StartTime"])
+            for step in description.get("SecondaryStatusTransitions", ())
+        ),
+        description=description,
+    )
