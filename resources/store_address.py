@@ -38,6 +38,8 @@ class StoreAddress(dg.ConfigurableResource):
             raise ValueError(f"store URL {url!r}: a folder is written file:///absolute/path")
         if parts.scheme not in ("file", "s3", "memory"):
             raise ValueError(f"store URL {url!r}: use file:///absolute/path or s3://bucket/prefix")
+        if parts.scheme == "s3" and (not parts.netloc or any(char in url for char in "?#%")):
+            raise ValueError(f"store URL {url!r}: s3://bucket/prefix, without any of ? # %")
         return url.rstrip("/") if parts.path.strip("/") else url
 
     @property

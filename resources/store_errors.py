@@ -56,6 +56,7 @@ _REMEDIES = {
 """By error code: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html"""
 
 _NO_CONNECTION = re.compile(r"error sending request|connection|dns error|timed out", re.IGNORECASE)
+_WRONG_REGION = re.compile(r"redirect without LOCATION")
 _NO_CREDENTIALS = re.compile(r"credential|imds|169\.254\.", re.IGNORECASE)
 
 
@@ -114,8 +115,8 @@ def told(
     if isinstance(error, AlreadyExistsError):
         return KeyExists(key)
     if code:
-        remedy, unwritable = _s3_remedy(code, str(error), place, act)
-        kind = StoreUnwritable if unwritable and act in ("write", "delete") else StoreError
+        remedy, forbidden = _s3_remedy(code, str(error), act)
+        kind = StoreUnwritable if forbidden and act in ("write", "delete") else StoreError
         return kind(f"{place}: {remedy} (S3 says {words})")
     return _told_by_the_system(error, key, place, act)
 
@@ -152,11 +153,15 @@ def _said(error: Exception) -> tuple[str, str]:
     first = text.partition("\n")[0]
     if "http" not in first and "S3" not in first:
         return "", ""
-    known = ((_NO_CREDENTIALS, "NoCredentials"), (_NO_CONNECTION, "NoConnection"))
+    known = (
+        (_NO_CREDENTIALS, "NoCredentials"),
+        (_WRONG_REGION, "PermanentRedirect"),
+        (_NO_CONNECTION, "NoConnection"),
+    )
     return next(((code, first) for pattern, code in known if pattern.search(first)), ("", ""))
 
 
-def _s3_remedy(code: str, text: str, place: str, act: Act) -> tuple[str, bool]:
+def _s3_remedy(code: str, text: str, act: Act) -> tuple[str, bool]:
     """What to do about it, and whether it is that the caller may not."""
     if code.startswith("KMS."):
         return _KMS, True
@@ -171,7 +176,7 @@ def _s3_remedy(code: str, text: str, place: str, act: Act) -> tuple[str, bool]:
         region = re.search(r"<Region>([^<]+)</Region>|expecting '([^']+)'", text)
         where = f"in {region[1] or region[2]}" if region else "in another region"
         return f"the bucket lies {where}: set aws.region (or AWS_REGION) to that", False
-    return _REMEDIES.get(code, f"{place} could not be {_DONE[act]}"), code in _REMEDIES
+    return _REMEDIES.get(code, f"it could not be {_DONE[act]}"), False
 
 
 _DONE: dict[Act, str] = {

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from obstore.store import ObjectStore as AnyStore
 
@@ -15,23 +15,21 @@ from resources.store_errors import Refusal
 _EXPLICIT = (
     "AWS_ACCESS_KEY_ID",
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
 )
 """Variables that name credentials which obstore reads itself. It reads neither ``~/.aws`` nor
-SSO: boto3 finds those, and the role of an EC2 instance."""
+SSO: boto3 finds those, and the roles of EC2 instances and of EKS pods."""
 
 _CREDENTIALS_TTL = timedelta(minutes=5)
 """botocore renews a role's credentials ten minutes before their end; obstore asks this often."""
 
-_RETRIES: Any = {
-    "max_retries": 8,
-    "backoff": {
-        "init_backoff": timedelta(milliseconds=100),
-        "max_backoff": timedelta(seconds=5),
-        "base": 2,
-    },
-    "retry_timeout": timedelta(seconds=40),  # a sensor's tick has 60 s
+MAX_ATTEMPTS = 8
+"""Tries of a request that S3 or the network fails, with exponential backoff and jitter."""
+
+_BACKOFF: Any = {
+    "init_backoff": timedelta(milliseconds=100),
+    "max_backoff": timedelta(seconds=5),
+    "base": 2,
 }
 _CLIENT: Any = {
     "connect_timeout": timedelta(seconds=5),
@@ -63,7 +61,7 @@ class S3Access:
             options: more options of obstore's S3Store; boto3 is told of an ``endpoint``, too.
         """
         parts = urlsplit(url)
-        self.bucket, self.prefix = parts.netloc, unquote(parts.path).strip("/")
+        self.bucket, self.prefix = parts.netloc, parts.path.strip("/")
         self._region, self._profile = region, profile_name
         self._kms_key, self._options = kms_key_arn, dict(options or {})
         self._lock = threading.RLock()
@@ -103,7 +101,7 @@ class S3Access:
                 from botocore.config import Config
 
                 config = Config(
-                    retries={"mode": "standard", "total_max_attempts": 8},
+                    retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS},
                     connect_timeout=5,
                     read_timeout=60,
                     user_agent_extra="imgclf-dagster",
@@ -128,10 +126,20 @@ class S3Access:
             self.bucket,
             prefix=self.prefix or None,
             config=config,
-            client_options=_CLIENT,
-            retry_config=_RETRIES,
+            client_options={**_CLIENT, "allow_http": self._is_plain_http()},
+            retry_config={
+                "max_retries": MAX_ATTEMPTS - 1,
+                "backoff": _BACKOFF,
+                "retry_timeout": timedelta(seconds=40),  # a sensor's tick has 60 s
+            },
             credential_provider=self._credentials(),
         )
+
+    def _is_plain_http(self) -> bool:
+        """A server of one's own; obstore would not speak to it, whatever the variables say."""
+        names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+        found = [self._options.get("endpoint"), *(os.environ.get(name) for name in names)]
+        return next((url for url in found if url), "").startswith("http://")
 
     def _credentials(self) -> Any:
         """boto3's credentials for obstore; None where it finds the same ones itself."""

@@ -1,4 +1,6 @@
-"""The store's contract, for each adapter; and what only a folder can do wrong."""
+"""The store's contract, for each adapter; and what only a folder can do wrong.
+
+What only a bucket can do wrong is in ``test_object_store_s3.py``."""
 
 import os
 import shutil
@@ -9,6 +11,7 @@ import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -17,13 +20,19 @@ from resources.store_errors import InvalidKey, KeyExists, KeyMissing, StoreError
 
 pytestmark = pytest.mark.contract
 
-ADAPTERS = ["local", "memory"]  # an S3 adapter joins here
+ADAPTERS = ["local", "memory", "s3"]
 
 
 @pytest.fixture(params=ADAPTERS)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
-    folder = tmp_path / "ein Löffel #1"
-    store = ObjectStore(url=folder.as_uri() if request.param == "local" else "memory:///")
+    match request.param:
+        case "local":
+            url = (tmp_path / "ein Löffel #1").as_uri()
+        case "memory":
+            url = "memory:///"
+        case _:
+            url = f"s3://{request.getfixturevalue('aws_environment').bucket()}/ein Löffel/+1"
+    store = ObjectStore(url=url)
     store.ensure()
     return store
 
@@ -132,10 +141,80 @@ def test_nothing_there_is_only_believed_of_a_store_that_is_there(tmp_path: Path)
         store.get("raw/a")
 
 
+@pytest.mark.parametrize("url", ["s3:///prefix", "s3://bucket/a%20b", "s3://bucket/a#1"])
+def test_a_bucket_is_named_plainly(url: str) -> None:
+    with pytest.raises(ValueError, match="s3://bucket/prefix"):
+        ObjectStore(url=url)
+
+
 @pytest.mark.parametrize("url", ["relative/path", "file://host/path", "http://x/y", "/abs"])
 def test_a_wrong_url_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="file:///absolute/path"):
         ObjectStore(url=url)
+
+
+def test_a_copy_is_create_only_and_stands_by_itself(store: ObjectStore) -> None:
+    store.put("a/b", b"1")
+    assert store.copy_object("a/b", "c/d")
+    assert not store.copy_object("a/b", "c/d")
+    store.delete("a/b")
+    assert store.get("c/d") == b"1"
+    with pytest.raises(KeyMissing, match="a/b"):
+        store.copy_object("a/b", "e")
+    with pytest.raises(InvalidKey):
+        store.copy_object("c/d", "e#1")
+    assert [info.key for info in store.list("")] == [MARKER, "c/d"]
+
+
+def test_a_big_file_is_create_only_too_and_never_whole_in_memory(
+    store: ObjectStore, tmp_path: Path
+) -> None:
+    big, other = tmp_path / "big", tmp_path / "other"
+    big.write_bytes(os.urandom(1 << 20) * 35)
+    other.write_bytes(bytes(17 << 20))
+    assert store.create("a/big", big)
+    assert not store.create("a/big", other)
+    store.download("a/big", tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == big.read_bytes()
+    assert [info.key for info in store.list("a")] == ["a/big"]
+    assert store.head("a/big").size == 35 << 20
+    store.put("a/bytes", bytes(17 << 20))
+    assert store.head("a/bytes").size == 17 << 20
+
+
+def test_a_listing_may_be_looked_at_by_windows(store: ObjectStore) -> None:
+    keys = [f"x/{number}" for number in range(7)]
+    for key in keys:
+        store.put(key, b"")
+    seen, after, done = [], None, False
+    while not done:
+        rows, done = store.window("x", after, 3)
+        assert rows.num_rows <= 3
+        seen += rows["key"].to_pylist()
+        after = seen[-1]
+    assert seen == keys
+    assert store.window("x", keys[-1], 3)[1]
+    table, flaws = store.survey("x")
+    assert table["key"].to_pylist() == keys
+    assert flaws == []
+
+
+def test_many_are_deleted_at_once_and_missing_ones_do_not_matter(store: ObjectStore) -> None:
+    keys = [f"x/{number}" for number in range(5)]
+    for key in keys:
+        store.put(key, b"")
+    store.delete_all([*keys[:4], "no/such"])
+    store.delete_all([])
+    assert [info.key for info in store.list("x")] == keys[4:]
+
+
+def test_a_link_opens_in_a_browser(store: ObjectStore) -> None:
+    store.put("a/ü #x.txt", b"1")
+    link = store.sign("a/ü #x.txt", 60)
+    if link.startswith("memory:"):
+        return
+    with urlopen(link) as answer:
+        assert answer.read() == b"1"
 
 
 # --- a folder only --------------------------------------------------------------------------
