@@ -29,6 +29,7 @@ from training.artefact import verify
 from training.container import ROOT_VARIABLE
 from training.errors import ArtefactError
 from training.predictor import OnnxPredictor
+from training.privileges import drop_privileges
 
 PORT_VARIABLE = "SAGEMAKER_BIND_TO_PORT"
 VERSION_VARIABLE = "IMGCLF_MODEL_VERSION"
@@ -109,6 +110,7 @@ def main() -> None:
     _check_command()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     root = Path(os.environ.get(ROOT_VARIABLE, "/opt/ml"))
+    drop_privileges(root, written=())
     container = Container(root / "model", _required(VERSION_VARIABLE), _required(DIGEST_VARIABLE))
     # SageMaker calls the container from outside it; elsewhere nobody else is to reach it.
     host = "127.0.0.1" if ROOT_VARIABLE in os.environ else "0.0.0.0"  # noqa: S104
