@@ -5,33 +5,23 @@ SageMaker Runtime's path.
 """
 
 import base64
-import http.client
 import io
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
 import pytest
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 from botocore.exceptions import ClientError, WaiterError
 from PIL import Image
 
 from cloudformation import packaging
-from cloudformation.edge import handler as edge
 from serving.address import read_address
 from serving.deployments import DeploymentRecord, record_key
 from serving.launch import own_host
+from tests.testbed.edge import Answer, Cloud, call, signature
 from tests.testbed.issuer import Issuer, running_issuer
-from tests.testbed.ministack import KEY_ID, REGION, SECRET, running_ministack
+from tests.testbed.ministack import running_ministack
 
 pytestmark = pytest.mark.contract
 
@@ -47,91 +37,6 @@ def png(colour: str = "blue") -> bytes:
 
 def data_url(colour: str) -> str:
     return f"data:image/png;base64,{base64.b64encode(png(colour)).decode()}"
-
-
-@dataclass
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> dict[str, Any]:
-        return dict(json.loads(self.body))
-
-    @property
-    def error(self) -> tuple[int, str]:
-        """Status and code of an error in the inference contract's form."""
-        return self.status, self.json["error"]["code"]
-
-    @property
-    def labels(self) -> list[list[str]]:
-        """Labels of each prediction, best first."""
-        return [[r["label"] for r in p["labels"]] for p in self.json["predictions"]]
-
-
-def call(
-    url: str, body: bytes = b"", headers: dict[str, str] | None = None, method: str = "POST"
-) -> Answer:
-    """Send a request; the API's own host name is only known to ministack."""
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection("127.0.0.1", parts.port, timeout=60)
-    path = parts.path + (f"?{parts.query}" if parts.query else "")
-    try:
-        connection.request(method, path, body, {"host": parts.netloc, **(headers or {})})
-        answer = connection.getresponse()
-        named = {name.lower(): value for name, value in answer.getheaders()}
-        return Answer(answer.status, named, answer.read())
-    finally:
-        connection.close()
-
-
-def signature(
-    url: str, body: bytes, headers: dict[str, str], service: str = "execute-api"
-) -> dict[str, str]:
-    """The headers, signed (Signature Version 4)."""
-    request = AWSRequest("POST", url, headers, body)
-    SigV4Auth(Credentials(KEY_ID, SECRET), service, REGION).add_auth(request)
-    return dict(request.headers.items())
-
-
-@dataclass
-class Cloud:
-    """CloudFormation and what it made."""
-
-    url: str
-
-    def client(self, service: str) -> Any:
-        keys = {"aws_access_key_id": KEY_ID, "aws_secret_access_key": SECRET}
-        return boto3.client(service, endpoint_url=self.url, region_name=REGION, **keys)
-
-    def deploy(
-        self, stack: str, *, kind: str = "CREATE", template: str = "", **parameters: str
-    ) -> list[str]:
-        """Create or update a stack as ``aws cloudformation deploy`` does: by a change set.
-
-        Returns the resources that changed. Raises WaiterError: it failed, or nothing changes.
-        """
-        cloudformation = self.client("cloudformation")
-        names = {"StackName": stack, "ChangeSetName": f"change-{time.time_ns()}"}
-        cloudformation.create_change_set(
-            **names,
-            ChangeSetType=kind,
-            TemplateBody=template or packaging.render("edge.yaml"),
-            Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()],
-            Capabilities=["CAPABILITY_IAM"],
-        )
-        often = {"Delay": 1, "MaxAttempts": 30}
-        cloudformation.get_waiter("change_set_create_complete").wait(**names, WaiterConfig=often)
-        changes = cloudformation.describe_change_set(**names)["Changes"]
-        cloudformation.execute_change_set(**names)
-        done = cloudformation.get_waiter(f"stack_{kind.lower()}_complete")
-        done.wait(StackName=stack, WaiterConfig=often)
-        return sorted(change["ResourceChange"]["LogicalResourceId"] for change in changes)
-
-    def outputs(self, stack: str) -> dict[str, str]:
-        [made] = self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
-        return {o["OutputKey"]: o["OutputValue"] for o in made["Outputs"]}
 
 
 @pytest.fixture(scope="module")
@@ -261,13 +166,9 @@ def test_refusals_have_the_inference_contracts_form(ask: Callable[..., Answer]) 
 
 def test_there_is_one_route(shop: dict[str, str], cloud: Cloud) -> None:
     origin = shop["ApiUrl"].removesuffix("/invocations")
-    for method, path in (
-        ("POST", "/staging/invocations"),
-        ("GET", "/invocations"),
-        ("POST", "/"),
-        ("POST", "/invocations/x"),
-    ):
-        assert call(origin + path, method=method).status == 404
+    assert call(f"{origin}/invocations", method="GET").status == 404
+    for path in ("/", "/staging/invocations", "/invocations/x"):
+        assert call(origin + path).status == 404
     api_id = urlsplit(origin).netloc.partition(".")[0]
     [route] = cloud.client("apigatewayv2").get_routes(ApiId=api_id)["Items"]
     assert (route["RouteKey"], route["AuthorizationType"]) == ("POST /invocations", "AWS_IAM")
@@ -383,12 +284,8 @@ def test_what_cloudformation_made(cloud: Cloud, shop: dict[str, str]) -> None:
         "metricFilters"
     ]
     [metric] = counted["metricTransformations"]
-    alarms = {
-        alarm["AlarmName"]: alarm
-        for alarm in cloud.client("cloudwatch").describe_alarms(AlarmNamePrefix="shop-edge-")[
-            "MetricAlarms"
-        ]
-    }
+    told = cloud.client("cloudwatch").describe_alarms(AlarmNamePrefix="shop-edge-")
+    alarms = {alarm["AlarmName"]: alarm for alarm in told["MetricAlarms"]}
     assert set(alarms) == {"shop-edge-server-errors", "shop-edge-throttles"}
     throttles = alarms["shop-edge-throttles"]
     assert (throttles["Namespace"], throttles["MetricName"]) == (
@@ -397,83 +294,3 @@ def test_what_cloudformation_made(cloud: Cloud, shop: dict[str, str]) -> None:
     )
     assert alarms["shop-edge-server-errors"]["Dimensions"] == [{"Name": "ApiId", "Value": api_id}]
     assert throttles["AlarmActions"] == []
-
-
-class OddRuntime(ThreadingHTTPServer):
-    """SageMaker Runtime on a bad day: for each request, seconds to wait, or None to hang up."""
-
-    daemon_threads = True
-
-    def __init__(self, *moods: float | None) -> None:
-        super().__init__(("127.0.0.1", 0), _OddAnswer)
-        self.moods = list(moods)
-        self.asked: list[dict[str, str]] = []
-
-    def handle_error(self, *_: object) -> None:
-        """The client has given up waiting, as it should."""
-
-
-class _OddAnswer(BaseHTTPRequestHandler):
-    server: OddRuntime
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
-        self.server.asked.append(dict(self.headers.items()))
-        mood = self.server.moods.pop(0)
-        if mood is None:
-            self.close_connection = True
-            return
-        time.sleep(mood)
-        self.send_response(200)
-        self.send_header("content-length", "2")
-        self.end_headers()
-        self.wfile.write(b"{}")
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@contextmanager
-def odd_day(monkeypatch: pytest.MonkeyPatch, *moods: float | None) -> Iterator[OddRuntime]:
-    """The handler in this process, before a runtime on a bad day."""
-    with OddRuntime(*moods) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}"
-        for name, value in {
-            "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": url,
-            "AWS_ACCESS_KEY_ID": KEY_ID,
-            "AWS_SECRET_ACCESS_KEY": SECRET,
-            "AWS_DEFAULT_REGION": REGION,
-            "ENDPOINT_NAME": "shop-prod",
-        }.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr(edge, "READ_S", 0.5)
-        edge.runtime.cache_clear()
-        try:
-            yield server
-        finally:
-            edge.runtime.cache_clear()
-            server.shutdown()
-
-
-@pytest.mark.parametrize(
-    ("moods", "status", "tries"),
-    [((0,), 200, 1), ((None, 0), 200, 2), ((None, None), 503, 2), ((2,), 504, 1)],
-)
-def test_a_connection_that_dies_or_stalls(
-    monkeypatch: pytest.MonkeyPatch, moods: tuple[float | None, ...], status: int, tries: int
-) -> None:
-    @dataclass
-    class Context:
-        aws_request_id: str = "id-1"
-
-    event = {"headers": PNG_TYPE, "isBase64Encoded": True, "body": base64.b64encode(png()).decode()}
-    with odd_day(monkeypatch, *moods) as server:
-        started = time.monotonic()
-        answer = edge.handler(event, Context())
-        assert answer["statusCode"] == status
-        assert time.monotonic() - started < 2
-        assert [asked["X-Amzn-SageMaker-Inference-Id"] for asked in server.asked] == [
-            "id-1"
-        ] * tries

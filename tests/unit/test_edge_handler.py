@@ -5,8 +5,6 @@ import io
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import boto3
 import pytest
@@ -15,37 +13,11 @@ from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
 from cloudformation.edge import handler as edge
+from tests.testbed.edge_events import PNG, REQUEST_ID, Context, event, refused, url_of
 
 pytestmark = pytest.mark.unit
 
-PNG = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
 ANSWER = b'{"model_version": "train-1", "predictions": []}'
-REQUEST_ID = "8f1c9a1e-0000-4000-8000-000000000001"
-
-
-@dataclass
-class Context:
-    aws_request_id: str = REQUEST_ID
-
-
-def event(body: bytes | str | None, content_type: str | None = None, **query: str) -> dict:
-    """As API Gateway makes it: bytes are base64 (payload format 2.0)."""
-    made: dict = {
-        "version": "2.0",
-        "headers": {"content-type": content_type} if content_type else {},
-        "isBase64Encoded": isinstance(body, bytes),
-    }
-    if body is not None:
-        made["body"] = base64.b64encode(body).decode() if isinstance(body, bytes) else body
-    if query:
-        made["queryStringParameters"] = query
-    return made
-
-
-def url_of(data: bytes, head: str = "data:image/png;base64") -> str:
-    return f"{head},{base64.b64encode(data).decode()}"
 
 
 @pytest.fixture
@@ -72,17 +44,6 @@ def answers(
     endpoint.add_response(
         "invoke_endpoint", {"Body": stream, "ContentType": media_type}, named | asked
     )
-
-
-def refused(made: dict) -> tuple[int, str, str]:
-    """Status, code and message of a refusal in the inference contract's form."""
-    given = edge.handler(made, Context())
-    assert given["headers"]["x-request-id"] == REQUEST_ID
-    assert given["headers"]["content-type"] == "application/json"
-    error = json.loads(given["body"])
-    assert list(error) == ["error"]
-    assert list(error["error"]) == ["code", "message"]
-    return given["statusCode"], error["error"]["code"], error["error"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -320,23 +281,3 @@ def test_one_client_a_container_with_bounds_within_the_functions(
     config = client.meta.config
     assert (config.connect_timeout, config.read_timeout) == (edge.CONNECT_S, edge.READ_S)
     assert config.retries["total_max_attempts"] == 1
-
-
-def test_the_handler_stays_small_and_needs_the_runtime_only() -> None:
-    source = Path(edge.__file__).read_text(encoding="ascii")
-    assert len(source.splitlines()) < 150
-    imported = {
-        line.split()[1].partition(".")[0]
-        for line in source.splitlines()
-        if line.startswith(("import ", "from "))
-    }
-    assert imported - {"boto3", "botocore"} <= {
-        "base64",
-        "contextlib",
-        "functools",
-        "json",
-        "logging",
-        "os",
-        "re",
-        "typing",
-    }
