@@ -4,29 +4,23 @@ import numpy as np
 import torch
 
 from training.artefact import Task
-from training.data import Batches, LabelledImages
-from training.hardware import batch_workers, device
+from training.data import LabelledImages
+from training.distributed import ALONE, Team
+from training.hardware import device
 from training.losses import loss_of
+from training.sweep import sweep
 
 _LOWEST_TEMPERATURE, _HIGHEST_TEMPERATURE = 0.05, 20.0
-_BATCH = 16
 
 
-def predict_logits(net: torch.nn.Module, split: LabelledImages) -> torch.Tensor:
-    """Logits of a whole split, in float32: [n, classes]."""
-    place = device()
-    net = net.eval().to(place, memory_format=torch.channels_last)
-    batches = Batches(split, _BATCH)
-
-    @torch.inference_mode()
-    def logits(number: int) -> torch.Tensor:
-        images, _ = batches.batch(number)
-        return net(images.to(place).contiguous(memory_format=torch.channels_last)).cpu()
-
-    with batch_workers(place) as pool:
-        found = list(pool.map(logits, range(len(batches))))
+def predict_logits(
+    net: torch.nn.Module, split: LabelledImages, classes: int, team: Team = ALONE
+) -> torch.Tensor:
+    """Logits of a whole split, in float32: [n, classes]; whole on the team's first process."""
+    net = net.eval().to(device(), memory_format=torch.channels_last)
+    logits = sweep(net, split, classes, team=team)
     net.cpu()
-    return torch.cat(found)
+    return torch.from_numpy(logits)
 
 
 def fit_temperature(logits: torch.Tensor, targets: torch.Tensor, task: Task) -> float:

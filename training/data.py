@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -203,11 +204,29 @@ class Batches:
     """
 
     def __init__(
-        self, split: LabelledImages, batch_size: int, *, shuffle_seed: int | None = None
+        self,
+        split: LabelledImages,
+        batch_size: int,
+        *,
+        shuffle_seed: int | None = None,
+        share: tuple[int, int] = (0, 1),
+        ahead: int = 0,
     ) -> None:
+        """Divide ``split`` into batches.
+
+        Args:
+            split: the images.
+            batch_size: of whole batches, however many processes share them.
+            shuffle_seed: the order is the split's unless given.
+            share: (rank, size): iterate over the ``rank``-th of ``size`` equal shares of each
+                batch. A share may be empty.
+            ahead: batches that a thread reads while the net computes; pinned, if there is a GPU.
+        """
         self._split = split
         self._count = -(-len(split) // batch_size)
         self._seed = shuffle_seed
+        self._share = share
+        self._ahead = ahead
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -217,9 +236,29 @@ class Batches:
     def __len__(self) -> int:
         return self._count
 
+    def start_of(self, number: int) -> int:
+        """How many images are in the batches before ``number``."""
+        each, longer = divmod(len(self._split), self._count)
+        return number * each + min(number, longer)
+
+    def size_of(self, number: int) -> int:
+        """How many images batch ``number`` has, all shares together."""
+        return self.start_of(number + 1) - self.start_of(number)
+
     def __iter__(self) -> "Iterator[tuple[torch.Tensor, torch.Tensor, int]]":
-        for number, part in enumerate(self._parts()):
-            yield (*self._read(part), number)
+        rank, size = self._share
+        shares = [np.array_split(part, size)[rank] for part in self._parts()]
+        if not self._ahead:
+            for number, part in enumerate(shares):
+                yield (*self._read(part), number)
+            return
+        with ThreadPoolExecutor(1, "batches") as pool:
+            coming = deque(pool.submit(self._read, part) for part in shares[: self._ahead])
+            for number in range(self._count):
+                ready = coming.popleft().result()
+                if number + self._ahead < self._count:
+                    coming.append(pool.submit(self._read, shares[number + self._ahead]))
+                yield (*ready, number)
 
     def batch(self, number: int) -> "tuple[torch.Tensor, torch.Tensor]":
         """Images and targets of batch ``number`` of the epoch; safe to call from many threads."""
@@ -236,5 +275,8 @@ class Batches:
         import torch
 
         ordered = np.sort(part)  # neighbours on disk are read together
-        images = torch.from_numpy(self._split.images[ordered]).permute(0, 3, 1, 2)
-        return images.to(torch.float32), torch.from_numpy(self._split.targets[ordered])
+        pixels = torch.from_numpy(self._split.images[ordered]).permute(0, 3, 1, 2)
+        images, targets = pixels.to(torch.float32), torch.from_numpy(self._split.targets[ordered])
+        if self._ahead and torch.cuda.is_available():  # copied to the GPU while it computes
+            return images.pin_memory(), targets.pin_memory()
+        return images, targets

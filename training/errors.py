@@ -13,5 +13,9 @@ class WeightsUnavailable(PermanentFailure):
     """The pretrained weights of an architecture can be neither found nor downloaded."""
 
 
+class PeerLost(RuntimeError):  # noqa: N818 - told like the others here
+    """Another process of the job has ended, or its machine is gone: its own failure says why."""
+
+
 class ArtefactError(ValueError):
     """A model artefact is not what its manifest says, or not one at all."""

@@ -3,25 +3,62 @@
 import logging
 import signal
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from training.artefact import Task
 from training.config import Hyperparameters
 from training.data import Batches, LabelledImages
-from training.hardware import use_cores_for, uses_bf16
+from training.distributed import ALONE, Team
+from training.errors import PermanentFailure
+from training.hardware import device, use_cores_for, uses_bf16
 from training.module import ClassifierModule
 
 Epoch = dict[str, float]
 """``epoch`` (from 1), ``train_loss``, ``val_loss``, ``val_accuracy``, ``val_macro_f1``."""
 
 CHECKPOINT = "last.ckpt"
+
+_STOPPED = 128 + signal.SIGTERM
+
+_AHEAD = 2
+"""Batches prepared while a GPU computes. A CPU has no core to spare for that."""
+
+
+class _Stop(pl.Callback):
+    """Ends all processes of a team in step when one is told to end (SIGTERM).
+
+    Lightning's own handler starts a collective operation in the middle of whatever the process
+    does, and waits for one of another kind. This one takes note; after each batch all processes
+    ask each other.
+    """
+
+    def __init__(self, team: Team) -> None:
+        self._team = team
+        self._told = False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        signal.signal(signal.SIGTERM, self._note)
+
+    def _note(self, *_: object) -> None:
+        self._told = True
+
+    def on_train_batch_end(self, *_: object) -> None:
+        if self._team.any(self._told):
+            raise SystemExit(_STOPPED)
+
+    def on_validation_batch_end(self, *_: object) -> None:
+        if self._team.any(self._told):
+            raise SystemExit(_STOPPED)
 
 
 class _History(pl.Callback):
@@ -53,7 +90,9 @@ def fit(
     train: LabelledImages,
     val: LabelledImages,
     checkpoints: Path,
+    scratch: Path,
     report: Callable[[Epoch], None],
+    team: Team = ALONE,
 ) -> list[Epoch]:
     """Train ``net`` in place, from the last checkpoint if there is one.
 
@@ -62,45 +101,93 @@ def fit(
     the very weights of undisturbed ones (on a CPU; sums on a GPU depend on scheduling). No
     checkpoint is taken within an epoch: Lightning's loops do not resume there exactly.
 
+    A team does the same steps as one process would: ``batch_size`` is that of all processes
+    together, each takes its share of every batch, and the gradients are those of the whole batch.
+    What differs is chance (augmentation, dropout), rounding and, on CPUs, that each process
+    normalises its share of a batch by itself (PyTorch's SyncBatchNorm needs GPUs).
+
     Args:
         net: images [batch, 3, size, size] in 0…255 → logits; comes back on the CPU.
-        checkpoints: folder of this job's checkpoints.
+        checkpoints: folder of this job's checkpoints; only the first machine's counts.
+        scratch: folder for a copy of the checkpoint on the other machines.
         report: called after each epoch.
 
     Returns:
         Every epoch's numbers, those before a restart included.
+
+    Raises:
+        PermanentFailure: there are more processes than images in a batch.
     """
     _quiet_lightning()
     use_cores_for(parameters)
     history = _History(report)
-    # One process, one device: what surrounds the training (cache, calibration, export) is
-    # written once. Several devices would each need their share of the epoch's batches.
+    on_gpu = device().type == "cuda"
     trainer = pl.Trainer(
         max_epochs=parameters.epochs,
-        accelerator="auto",
-        devices=1,
         precision="bf16-mixed" if uses_bf16(parameters) else "32-true",
-        callbacks=[history, _checkpoint(checkpoints)],
+        callbacks=[history, _checkpoint(checkpoints), *([_Stop(team)] if team.size > 1 else [])],
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         default_root_dir=checkpoints,
+        **_devices(team, on_gpu=on_gpu),
     )
-    resume = checkpoints / CHECKPOINT
     module = ClassifierModule(net.to(memory_format=torch.channels_last), parameters, task, classes)
+    batches = partial(
+        Batches,
+        batch_size=parameters.batch_size,
+        share=(team.rank, team.size),
+        ahead=_AHEAD if on_gpu else 0,
+    )
+    training = batches(train, shuffle_seed=parameters.seed)
+    _require_a_share_for_all(training, team)
     try:
-        trainer.fit(
-            module,
-            Batches(train, parameters.batch_size, shuffle_seed=parameters.seed),
-            Batches(val, parameters.batch_size),
-            ckpt_path=resume if resume.exists() else None,
-            weights_only=True,
-        )
+        with _sigterm_left_to_lightning():
+            trainer.fit(
+                module,
+                training,
+                batches(val),
+                ckpt_path=team.leaders_file(checkpoints / CHECKPOINT, scratch / CHECKPOINT),
+                weights_only=True,
+            )
     except SIGTERMException:  # would leave with exit code 0
-        raise SystemExit(128 + signal.SIGTERM) from None
+        raise SystemExit(_STOPPED) from None
     net.cpu()
     return history.epochs
+
+
+def _devices(team: Team, *, on_gpu: bool) -> dict[str, Any]:
+    """What of the Trainer's arguments hangs on the machines."""
+    if team.size == 1:
+        return {"accelerator": "auto", "devices": 1}
+    return {
+        "accelerator": "gpu" if on_gpu else "cpu",
+        "devices": team.local_size,
+        "num_nodes": team.machines,
+        # Of some architectures a layer is left unused; a static graph allows for that.
+        "strategy": DDPStrategy(static_graph=True, gradient_as_bucket_view=True),
+        "sync_batchnorm": on_gpu,
+    }
+
+
+def _require_a_share_for_all(batches: Batches, team: Team) -> None:
+    smallest = batches.size_of(len(batches) - 1)
+    if team.size > smallest:
+        raise PermanentFailure(
+            f"{team.size} processes cannot share batches of {smallest} images: raise batch_size "
+            "under [training] in imgclf.toml, or take fewer instances or GPUs"
+        )
+
+
+@contextmanager
+def _sigterm_left_to_lightning() -> Iterator[None]:
+    """Lightning, which ends the batch at hand, would also call a handler that was there before."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _checkpoint(folder: Path) -> ModelCheckpoint:

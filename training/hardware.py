@@ -14,10 +14,19 @@ _SMALL_PICTURE = 32
 
 
 def device() -> "torch.device":
-    """The GPU if there is one, else the CPU."""
+    """The GPU of this process if there is one, else the CPU.
+
+    Of several processes on a machine (torchrun's) each has a GPU of its own, or none has.
+    """
     import torch
 
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if torch.cuda.is_available() and _processes_here() <= torch.cuda.device_count():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return torch.device("cpu")
+
+
+def _processes_here() -> int:
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def yield_cores() -> None:
@@ -35,7 +44,7 @@ def batch_workers(place: "torch.device") -> ThreadPoolExecutor:
     import joblib  # type: ignore[import-untyped]
     import torch
 
-    cores = joblib.cpu_count()  # heeds a container's quota
+    cores = max(1, joblib.cpu_count() // _processes_here())  # heeds a container's quota
     if place.type != "cpu":
         return ThreadPoolExecutor(1)
     return ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,))

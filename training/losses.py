@@ -13,6 +13,31 @@ from torchmetrics.classification import (
 from training.artefact import Task
 
 
+class MeanOverImages(Metric):
+    """The mean of a loss over all images, on whichever processes they are.
+
+    Not torchmetrics' MeanMetric, which forgets the weights if told to let NaN pass (1.9), nor
+    Lightning's own, which rounds the number of images when it averages over processes (2.6).
+    """
+
+    total: torch.Tensor
+    images: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("images", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, loss: torch.Tensor, images: int) -> None:
+        """Add the mean ``loss`` of so many images."""
+        self.total = self.total + loss.detach() * images
+        self.images = self.images + images
+
+    def compute(self) -> torch.Tensor:
+        """The mean."""
+        return self.total / self.images
+
+
 def metrics_for(task: Task, classes: int) -> MetricCollection:
     """``accuracy`` (multi_label: all labels right) and ``macro_f1``."""
     found: dict[str, Metric | MetricCollection]

@@ -6,11 +6,12 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from training.artefact import Task
 from training.augmentation import augment
 from training.config import Hyperparameters
-from training.losses import loss_of, metrics_for
+from training.losses import MeanOverImages, loss_of, metrics_for
 
 Batch = tuple[torch.Tensor, torch.Tensor, int]
 """Images float32 [batch, 3, size, size] in 0…255, targets, number of the batch in its epoch."""
@@ -32,6 +33,7 @@ class ClassifierModule(pl.LightningModule):
         self.parameters_of_job = parameters
         self.task: Task = task
         self.val_metrics = metrics_for(task, classes)
+        self.train_loss, self.val_loss = MeanOverImages(), MeanOverImages()
 
     def _step(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits and loss: what training and validation share."""
@@ -45,21 +47,38 @@ class ClassifierModule(pl.LightningModule):
         batches.set_epoch(self.current_epoch)
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
-        """One step, whose chances hang on (seed, epoch, batch) alone: a resumed run draws what
-        an undisturbed one would have drawn."""
+        """One step, whose chances hang on (seed, epoch, batch, process) alone: a resumed run draws
+        what an undisturbed one would have drawn."""
         images, targets, number = batch
-        job = self.parameters_of_job
-        chance = np.random.SeedSequence((job.seed, self.current_epoch, number))
+        job, trainer = self.parameters_of_job, self.trainer
+        process = (trainer.global_rank,) if trainer.global_rank else ()
+        chance = np.random.SeedSequence((job.seed, self.current_epoch, number, *process))
         torch.manual_seed(int(chance.generate_state(1)[0]))
         _, loss = self._step((augment(images, job.augmentation), targets, number))
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(images))
-        return loss
+        self.train_loss.update(loss, len(images))
+        self.log("train_loss", self.train_loss, on_step=False, on_epoch=True)
+        if trainer.world_size == 1:
+            return loss
+        # Processes' gradients are averaged, though their shares of a batch may differ by an image.
+        batches: Any = trainer.train_dataloader
+        return loss * (len(images) * trainer.world_size / batches.size_of(number))
+
+    @torch.no_grad()
+    def on_validation_epoch_start(self) -> None:
+        """Give every process the same net: each one's batch normalisation has seen its own share."""
+        if self.trainer.world_size > 1:
+            for module in self.net.modules():
+                if isinstance(module, _BatchNorm) and module.track_running_stats:
+                    for seen in (module.running_mean, module.running_var):
+                        self.trainer.strategy.reduce(seen, reduce_op="mean")
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Loss and metrics on the validation split."""
-        logits, loss = self._step(batch)
-        self.val_metrics.update(logits, batch[1].int())
-        self.log("val_loss", loss, on_step=False, on_epoch=True, batch_size=len(logits))
+        if len(batch[0]):  # of a few images not every process gets one
+            logits, loss = self._step(batch)
+            self.val_metrics.update(logits, batch[1].int())
+            self.val_loss.update(loss, len(logits))
+        self.log("val_loss", self.val_loss, on_step=False, on_epoch=True)
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics of the whole split."""

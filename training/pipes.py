@@ -45,26 +45,30 @@ class MessagesLostError(RuntimeError):
 
 
 @contextmanager
-def open_pipes() -> Iterator[PipesContext]:
+def open_pipes(*, silent: bool = False) -> Iterator[PipesContext]:
     """The connection to Dagster: ``log``, ``report_asset_materialization``, ``report_custom_message``.
 
     Leaving the block tells Dagster that the job is complete, so all that the job produces must be
     written inside; an exception that leaves it is reported as the job's failure. Without Dagster
     (no Pipes variables in the environment) messages go to stderr.
 
+    Args:
+        silent: say nothing to anybody; for processes that help another, which does the talking.
+
     Raises:
         MessagesLostError: at the end, if the messages cannot be uploaded within
             ``CLOSE_TIMEOUT_S``.
     """
     params: PipesMappingParamsLoader = PipesEnvVarParamsLoader()
-    if params.is_dagster_pipes_process():
+    if params.is_dagster_pipes_process() and not silent:
         context = PipesContext(params, _StoreContextLoader(), _StoreMessageWriter())
     else:
         nothing = encode_param({})
         params = PipesMappingParamsLoader(
             {"DAGSTER_PIPES_CONTEXT": nothing, "DAGSTER_PIPES_MESSAGES": nothing}
         )
-        context = PipesContext(params, _NoContextLoader(), _StderrWriter())
+        writer = _ChannelWriter(_SilentChannel() if silent else _StderrChannel())
+        context = PipesContext(params, _NoContextLoader(), writer)
     with context:
         yield context
 
@@ -190,10 +194,18 @@ class _NoContextLoader(PipesContextLoader):
         )
 
 
-class _StderrWriter(PipesMessageWriter["_StderrChannel"]):
+class _ChannelWriter(PipesMessageWriter[PipesMessageWriterChannel]):
+    def __init__(self, channel: PipesMessageWriterChannel) -> None:
+        self._channel = channel
+
     @contextmanager
-    def open(self, params: PipesParams) -> Iterator["_StderrChannel"]:
-        yield _StderrChannel()
+    def open(self, params: PipesParams) -> Iterator[PipesMessageWriterChannel]:
+        yield self._channel
+
+
+class _SilentChannel(PipesMessageWriterChannel):
+    def write_message(self, message: PipesMessage) -> None:
+        pass
 
 
 class _StderrChannel(PipesMessageWriterChannel):

@@ -6,6 +6,7 @@ choice, the strength of the regularisation, is made on the validation split.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,9 +14,11 @@ import torch
 
 from training.architectures import Classifier
 from training.artefact import Task
-from training.data import Batches, LabelledImages, Progress
-from training.hardware import batch_workers, device
+from training.data import LabelledImages, Progress
+from training.distributed import ALONE, Team
+from training.hardware import device
 from training.losses import scores_of
+from training.sweep import sweep
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
@@ -26,8 +29,6 @@ validation loss rises: it falls, then rises, and the late fits are the slow ones
 
 _MAX_ITERATIONS = 1000
 _TOLERANCE = 1e-4
-_BATCH = 16
-"""Images in one pass. Bigger batches leave the cache: 64 took twice as long an image."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def fit_probe(
     progress: Progress,
     report: Callable[[dict[str, float]], None],
     bf16: bool,
+    team: Team = ALONE,
 ) -> tuple[list[dict[str, float]], torch.Tensor]:
     """Fit ``net``'s head in place; its backbone stays as it is.
 
@@ -60,14 +62,17 @@ def fit_probe(
         report: called with each strength tried: ``c``, ``val_loss``, ``val_accuracy``,
             ``val_macro_f1``.
         bf16: whether the backbone computes in bfloat16.
+        team: shares the images out; then its first process fits the head and the others end.
 
     Returns:
         All that was reported, in order; and the logits of the validation split, float32
         [n, classes].
     """
     total = len(train) + len(val)
-    features = extract(net, train, lambda done: progress(done, total), bf16=bf16)
-    val_features = extract(net, val, lambda done: progress(len(train) + done, total), bf16=bf16)
+    extracted = partial(extract, net, bf16=bf16, team=team)
+    features = extracted(train, lambda done: progress(done, total))
+    val_features = extracted(val, lambda done: progress(len(train) + done, total))
+    team.dismiss()
     mean, std = features.mean(0), features.std(0)
     std[std < 1e-6] = 1.0  # a feature that never changes says nothing; don't blow it up
     features -= mean
@@ -92,32 +97,22 @@ def fit_probe(
 
 
 def extract(
-    net: Classifier, split: LabelledImages, report: Callable[[int], None], *, bf16: bool
+    net: Classifier,
+    split: LabelledImages,
+    report: Callable[[int], None],
+    *,
+    bf16: bool,
+    team: Team = ALONE,
 ) -> np.ndarray:
-    """The backbone's features of every image: float32 [n, features].
-
-    On a CPU every core works on batches of its own. Sharing the cores within each operation, as
-    PyTorch does by itself, makes them wait for each other thousands of times a second, which
-    takes ten times as long as soon as anything else runs on the machine.
-    """
+    """The backbone's features of every image: float32 [n, features]; see ``sweep``."""
     place = device()
     net = net.eval().to(place, memory_format=torch.channels_last)
-    batches = Batches(split, _BATCH)
 
-    @torch.inference_mode()
-    def features(number: int) -> np.ndarray:
-        images, _ = batches.batch(number)
-        images = images.to(place).contiguous(memory_format=torch.channels_last)
+    def features(images: torch.Tensor) -> torch.Tensor:
         with torch.autocast(place.type, torch.bfloat16, enabled=bf16):
-            return net.embed(images).float().cpu().numpy()
+            return net.embed(images)
 
-    found = np.empty((len(split), net.head.in_features), np.float32)
-    done = 0
-    with batch_workers(place) as pool:
-        for part in pool.map(features, range(len(batches))):
-            found[done : done + len(part)] = part
-            done += len(part)
-            report(done)
+    found = sweep(features, split, net.head.in_features, team=team, report=report)
     net.cpu()
     return found
 

@@ -18,6 +18,7 @@ from training.artefact import ONNX_MODEL, TORCH_MODEL, ArtefactManifest, Task, d
 from training.artefact import write_manifest as write_artefact_manifest
 from training.config import CODE_VERSION, Hyperparameters
 from training.container import Container
+from training.distributed import ALONE, Team, joined, note_failure
 from training.errors import PermanentFailure
 from training.evidence import write_evidence
 from training.hardware import yield_cores
@@ -82,22 +83,30 @@ class Job:
 
 
 def main() -> None:
-    """Run the job that the environment describes; a failure is left where SageMaker looks."""
+    """Run the job that the environment describes; a failure is left where SageMaker looks.
+
+    Of several processes (``training.launcher``) only the first lives to the end and talks to
+    Dagster; of their failures the launcher tells the one that came first.
+    """
     yield_cores()
-    with open_pipes() as pipes:
+    with open_pipes(silent=not Team.from_environment().leads) as pipes:
         container = Container.from_environment()
         try:
-            metrics = train(container, pipes)
+            with joined() as team:
+                metrics = train(container, pipes, team)
         except Exception as error:
-            container.write_failure(f"{type(error).__name__}: {error}")
+            if not note_failure(error):
+                container.write_failure(f"{type(error).__name__}: {error}")
             raise
         pipes.report_asset_materialization(metadata=metrics)
     # The job is done: spare the interpreter's last collection of all of PyTorch's objects, 2 s.
     gc.freeze()
 
 
-def train(container: Container, pipes: PipesContext) -> dict[str, str | float]:
+def train(container: Container, pipes: PipesContext, team: Team = ALONE) -> dict[str, str | float]:
     """Train the model of ``container`` and write everything it leaves.
+
+    The processes of a team each take part in the fit; after it all but the first end.
 
     Returns:
         The numbers of ``metrics.json``.
@@ -111,19 +120,21 @@ def train(container: Container, pipes: PipesContext) -> dict[str, str | float]:
 
     from training.data import DataSource, require_learnable
 
-    job = Job.from_container(container)
-    source = DataSource(
-        job.dataset, job.dataset_version, job.task, job.labels, container.scratch_dir
-    )
-    size = job.parameters.image_size
-    phases.begin("data", f"reading data set {job.dataset_version}")
-    train_split = source.split("train", size, lambda *n: phases.count("train images read", *n))
-    val_split = source.split("val", size, lambda *n: phases.count("val images read", *n))
-    require_learnable(train_split.targets, job.labels)
+    def read() -> "tuple[Job, DataSource, LabelledImages, LabelledImages]":
+        job = Job.from_container(container)
+        version, size = job.dataset_version, job.parameters.image_size
+        source = DataSource(job.dataset, version, job.task, job.labels, container.scratch_dir)
+        phases.begin("data", f"reading data set {version}")
+        train = source.split("train", size, lambda *n: phases.count("train images read", *n))
+        val = source.split("val", size, lambda *n: phases.count("val images read", *n))
+        require_learnable(train.targets, job.labels)
+        return job, source, train, val
+
+    job, source, train_split, val_split = team.once_per_machine(read)
     phases.say(f"{len(train_split)} images to train on, {len(val_split)} to validate on")
 
     torch.manual_seed(job.parameters.seed)
-    net, history, logits = _fitted(job, train_split, val_split, container.checkpoint_dir, phases)
+    net, history, logits = _fitted(job, train_split, val_split, container, phases, team)
     phases.begin("calibration", "")
     numbers, temperature, thresholds = _calibrated(logits, val_split, job)
     phases.begin("export", "exporting to ONNX and checking it against PyTorch")
@@ -146,16 +157,23 @@ def _fitted(
     job: Job,
     train_split: "LabelledImages",
     val_split: "LabelledImages",
-    checkpoints: Path,
+    container: Container,
     phases: Phases,
+    team: Team,
 ) -> "tuple[Classifier, list[dict[str, float]], torch.Tensor]":
-    """The trained net, what was seen on the way, and its logits on the validation split."""
+    """The trained net, what was seen on the way, and its logits on the validation split.
+
+    Here the ways of a team part: only its first process returns.
+    """
     from training.architectures import architecture_name, build, load_weights
     from training.hardware import uses_bf16
 
-    parameters = job.parameters
-    phases.begin("fit", f"{parameters.recipe}: {architecture_name(parameters)}")
-    net = build(parameters, len(job.labels), load_weights(parameters, job.weights))
+    parameters, classes = job.parameters, len(job.labels)
+    together = f", {team.size} processes on {team.machines} machines" if team.size > 1 else ""
+    phases.begin("fit", f"{parameters.recipe}: {architecture_name(parameters)}{together}")
+    net = team.once_per_machine(  # which may download the weights
+        lambda: build(parameters, classes, load_weights(parameters, job.weights))
+    )
     if parameters.recipe == "probe":
         from training.probe import fit_probe
 
@@ -167,6 +185,7 @@ def _fitted(
             progress=lambda done, total: phases.count("images through the backbone", done, total),
             report=phases.epoch,
             bf16=uses_bf16(parameters),
+            team=team,
         )
     else:
         from training.calibration import predict_logits
@@ -176,13 +195,16 @@ def _fitted(
             net,
             parameters,
             task=job.task,
-            classes=len(job.labels),
+            classes=classes,
             train=train_split,
             val=val_split,
-            checkpoints=checkpoints,
+            checkpoints=container.checkpoint_dir,
+            scratch=container.scratch_dir,
             report=phases.epoch,
+            team=team,
         )
-        logits = predict_logits(net, val_split)
+        logits = predict_logits(net, val_split, classes, team)
+        team.dismiss()
     return net.eval(), history, logits
 
 

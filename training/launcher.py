@@ -1,0 +1,219 @@
+"""How every job starts in its container: ``python -m training.launcher <module> [arguments…]``.
+
+On one machine with at most one GPU the module runs in this very process. Several GPUs or machines
+train one model together: torchrun starts a process for each GPU (one for a machine without). Every
+other module works on the first machine alone.
+"""
+
+import json
+import os
+import runpy
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, Self
+
+from training.container import ROOT_VARIABLE, Container
+from training.privileges import drop_privileges
+
+if TYPE_CHECKING:
+    from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
+
+TOGETHER = frozenset({"training.train"})
+"""Modules that know how to share their work."""
+
+PROCESSES_VARIABLE = "IMGCLF_PROCESSES_PER_HOST"
+"""So many processes a machine, whatever GPUs it has."""
+
+ADDRESS_VARIABLE = "IMGCLF_MASTER_ADDRESS"
+"""Where the machines meet; the first one's name unless given."""
+
+PORT_VARIABLE = "IMGCLF_MASTER_PORT"
+_PORT = 29500
+"""torchrun's own choice."""
+
+_MEETING_S = 1800
+"""How long the machines wait for the last of them. They may pull the image at different speeds."""
+
+_GRACE_S = 100
+"""From SIGTERM to SIGKILL. SageMaker gives a container that it stops, or takes back (spot), 120 s:
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_StopTrainingJob.html"""
+
+_NEWS_S = 5
+"""How much later than its peers a machine may be told to stop."""
+
+_STOPPED = 128 + signal.SIGTERM
+
+
+@dataclass(frozen=True)
+class Machines:
+    """The machines of a job. ``interface`` is the network interface they see each other by."""
+
+    current: str
+    hosts: tuple[str, ...]
+    interface: str
+
+    @classmethod
+    def read(cls, root: Path) -> Self:
+        """As ``resourceconfig.json`` of the container at ``root`` says; one, if there is none.
+
+        The file: https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo-running-container.html
+        """
+        for folder in ("input/config", "config"):  # a training job's, a processing job's
+            path = root / folder / "resourceconfig.json"
+            if path.is_file():
+                told = json.loads(path.read_text(encoding="utf-8"))
+                hosts = tuple(sorted(told["hosts"]))
+                return cls(told["current_host"], hosts, told.get("network_interface_name", ""))
+        return cls("algo-1", ("algo-1",), "")
+
+    @property
+    def position(self) -> int:
+        """Which machine this is, from 0."""
+        return self.hosts.index(self.current)
+
+
+def main() -> None:
+    """Run the module that the command line names, as this machine's part of the job."""
+    if len(sys.argv) < 2:
+        sys.exit("usage: python -m training.launcher <module> [arguments…]")
+    module, arguments = sys.argv[1], sys.argv[2:]
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _leave)
+    root = Path(os.environ.get(ROOT_VARIABLE, "/opt/ml"))
+    drop_privileges(root)
+    machines = Machines.read(root)
+    if module in TOGETHER:
+        processes = processes_per_host()
+        if processes * len(machines.hosts) > 1:
+            sys.exit(_run_together(module, arguments, machines, processes, root))
+    elif machines.position:
+        print(f"{module} works on {machines.hosts[0]} alone; {machines.current} has nothing to do")
+        return
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _leave(signum: int, _: object) -> NoReturn:
+    """End on SIGTERM, which the kernel does not deliver to a container's first process by default."""
+    raise SystemExit(128 + signum)
+
+
+def processes_per_host() -> int:
+    """How many processes this machine starts: one for each GPU, at least one."""
+    given = os.environ.get(PROCESSES_VARIABLE, "")
+    return int(given) if given else max(1, gpu_count())
+
+
+def gpu_count() -> int:
+    """NVIDIA GPUs that this container may use, found without loading PyTorch (3 s)."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return sum(name.strip() not in ("", "-1") for name in visible.split(","))
+    return sum(path.name[6:].isdigit() for path in Path("/dev").glob("nvidia*"))
+
+
+def _run_together(
+    module: str, arguments: Sequence[str], machines: Machines, processes: int, root: Path
+) -> int:
+    """Have torchrun start this machine's processes; this process watches over them.
+
+    Returns:
+        The exit code: 0, or that of the process which failed first; 143 if the job was stopped.
+    """
+    os.environ.update(_environment(machines, processes))
+    from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    command = [*_meeting(machines, processes), "-m", module, *arguments]
+    try:
+        run.run(run.parse_args(command))
+    except SignalException as stop:  # handed on to the processes, which have ended
+        return 128 + stop.sigval
+    except ChildFailedError as error:
+        failed = Failed.first(error.failures, machines, processes)
+    except Exception as error:  # noqa: BLE001 - the meeting failed; torchrun raises many things
+        failed = Failed(
+            1, f"{type(error).__name__}: {machines.current} did not meet the others: {error}", True
+        )
+    else:
+        return 0
+    signal.signal(signal.SIGTERM, _leave)
+    if failed.code == _STOPPED:
+        return failed.code
+    if failed.follows:
+        time.sleep(_NEWS_S)  # ends here if this machine, too, is told to stop
+    Container(root, "training", {}).write_failure(failed.reason)
+    return failed.code
+
+
+def _environment(machines: Machines, processes: int) -> dict[str, str]:
+    """What the processes find in their environment, unless something else was given."""
+    cores = (os.cpu_count() or 1) // processes
+    wanted = {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(_GRACE_S)}
+    if processes > 1:
+        wanted["OMP_NUM_THREADS"] = str(max(1, cores))
+    if len(machines.hosts) > 1 and machines.interface:
+        wanted["NCCL_SOCKET_IFNAME"] = wanted["GLOO_SOCKET_IFNAME"] = machines.interface
+    return {name: value for name, value in wanted.items() if name not in os.environ}
+
+
+def _meeting(machines: Machines, processes: int) -> list[str]:
+    """torchrun's arguments: how many processes, and where they find each other."""
+    local = [f"--nproc-per-node={processes}", "--max-restarts=0"]
+    if len(machines.hosts) == 1:  # a free port of this machine, whatever its name resolves to
+        return [*local, "--standalone", "--local-addr=127.0.0.1"]
+    return [
+        *local,
+        f"--nnodes={len(machines.hosts)}",
+        f"--node-rank={machines.position}",
+        f"--master-addr={os.environ.get(ADDRESS_VARIABLE) or machines.hosts[0]}",
+        f"--master-port={os.environ.get(PORT_VARIABLE) or _PORT}",
+        f"--rdzv-conf=timeout={_MEETING_S}",
+    ]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """How this machine's part failed. ``follows``: only because another process had."""
+
+    code: int
+    reason: str
+    follows: bool
+
+    @classmethod
+    def first(
+        cls, failures: Mapping[int, "ProcessFailure"], machines: Machines, processes: int
+    ) -> Self:
+        """The failure that brought down the others, which are told to end or lose the connection.
+
+        Args:
+            failures: by the number of the process.
+        """
+        told = {
+            rank: cls._of(rank, failure, machines, processes) for rank, failure in failures.items()
+        }
+        first = min(told, key=lambda rank: (told[rank].follows, failures[rank].timestamp))
+        return told[first]
+
+    @classmethod
+    def _of(cls, rank: int, failure: "ProcessFailure", machines: Machines, processes: int) -> Self:
+        who = f"process {rank + 1} of {processes * len(machines.hosts)} on {machines.current}"
+        code = failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
+        if code == _STOPPED:
+            return cls(code, f"{who} was told to end", True)
+        if failure.exitcode < 0:
+            name = signal.Signals(-failure.exitcode).name
+            memory = " (out of memory?)" if failure.exitcode == -signal.SIGKILL else ""
+            return cls(code, f"{who} was killed by {name}{memory}", False)
+        if "follows" not in failure.error_file_data:  # training.distributed.note_failure's
+            return cls(code, f"{who} ended with exit code {code}; its log says why", False)
+        return cls(code, f"{failure.message} [{who}]", failure.error_file_data["follows"])
+
+
+if __name__ == "__main__":
+    main()
