@@ -1,0 +1,50 @@
+"""What can go wrong with a CloudFormation stack, and the remedy for each state it is left in."""
+
+
+class StackError(RuntimeError):
+    """A stack could not be deployed; the message names the stack and the remedy."""
+
+
+class StackBusy(StackError):  # noqa: N818 - a state, as its callers say it
+    """Another operation on the stack is running."""
+
+
+class StackTimeout(StackError):  # noqa: N818 - what happened, as its callers say it
+    """The operation did not end in time. It goes on; deploying again waits for the same one."""
+
+
+class StackFailed(StackError):  # noqa: N818 - what happened, as its callers say it
+    """An operation on a stack did not succeed. The message has the first reason and the remedy.
+
+    Attributes:
+        stack: its name.
+        status: in which it ended, such as UPDATE_ROLLBACK_COMPLETE.
+        logical_id: the resource that failed first; "" if none is known.
+        reason: why, in CloudFormation's words.
+    """
+
+    def __init__(self, stack: str, status: str, logical_id: str = "", reason: str = "") -> None:
+        self.stack, self.status, self.logical_id, self.reason = stack, status, logical_id, reason
+        what = f"{logical_id}: {reason}" if logical_id else reason or "no reason is given"
+        remedy = remedies(stack).get(status, "mend the cause, then deploy again")
+        super().__init__(f"stack {stack} ended in {status}: {what}. Remedy: {remedy}")
+
+
+def remedies(stack: str) -> dict[str, str]:
+    """What to do with a stack that takes no update, by its status."""
+    cli = "aws cloudformation"
+    return {
+        "UPDATE_ROLLBACK_FAILED": (
+            "mend what kept the rollback from ending, then "
+            f"{cli} continue-update-rollback --stack-name {stack}"
+        ),
+        "ROLLBACK_FAILED": (
+            f"{cli} delete-stack --stack-name {stack}, then deploy again; what cannot be deleted "
+            "is named in its events"
+        ),
+        "CREATE_FAILED": f"{cli} delete-stack --stack-name {stack}, then deploy again",
+        "DELETE_FAILED": (
+            f"{cli} delete-stack --stack-name {stack} --retain-resources <those that its events "
+            "name>, then deploy again"
+        ),
+    }

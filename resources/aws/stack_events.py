@@ -1,0 +1,158 @@
+"""What a CloudFormation stack tells of itself: its events, and what of it went wrong first."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from resources.aws.stack_errors import StackFailed, StackTimeout
+
+OnEvent = Callable[[str], object]
+"""Takes one line of what happens, as it happens: ``context.log.info``, ``print``."""
+
+STACK = "AWS::CloudFormation::Stack"
+
+_BEGINNINGS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
+"""Statuses of the stack itself with which an operation begins."""
+
+_ECHOES = ("cancelled", "canceled")
+"""Reasons of resources that failed only because another one did: "Resource creation cancelled"."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackEvent:
+    """One event of a stack or of a resource in it.
+
+    Attributes:
+        at: when, in UTC.
+        logical_id: the resource's name in the template; the stack's name for the stack.
+        of_stack: whether it is about the stack itself.
+    """
+
+    event_id: str
+    at: datetime
+    logical_id: str
+    resource_type: str
+    status: str
+    reason: str
+    of_stack: bool
+
+    def __str__(self) -> str:
+        reason = f" ({self.reason})" if self.reason else ""
+        return f"{self.at:%H:%M:%S} {self.status} {self.resource_type} {self.logical_id}{reason}"
+
+
+@dataclass
+class StackEvents:
+    """The events of one stack, each told once.
+
+    Attributes:
+        client: of CloudFormation.
+        stack_id: the stack's ARN; a deleted stack answers to it, too.
+    """
+
+    client: Any
+    stack_id: str
+    _seen: set[str] = field(default_factory=set)
+
+    def skip_past(self) -> None:
+        """Forget what has happened until now. One call."""
+        self._seen.update(event.event_id for event in next(self._pages(), []))
+
+    def skip_to_operation(self) -> None:
+        """Forget what happened before the operation that runs now, or ran last."""
+        for page in self._pages():
+            begins = [event.at for event in page if event.of_stack and event.status in _BEGINNINGS]
+            if begins:
+                self._seen.update(event.event_id for event in page if event.at < max(begins))
+                return
+
+    def fresh(self) -> list[StackEvent]:
+        """What has happened since the last call, oldest first. One call, unless it was a lot."""
+        found: list[StackEvent] = []
+        for page in self._pages():
+            unseen = [event for event in page if event.event_id not in self._seen]
+            found.extend(unseen)
+            if len(unseen) < len(page):
+                break
+        self._seen.update(event.event_id for event in found)
+        found.reverse()
+        return sorted(found, key=lambda event: event.at)
+
+    def _pages(self) -> Iterator[list[StackEvent]]:
+        paginator = self.client.get_paginator("describe_stack_events")
+        for page in paginator.paginate(StackName=self.stack_id):
+            yield [self._event(item) for item in page["StackEvents"]]
+
+    def _event(self, item: dict[str, Any]) -> StackEvent:
+        resource_type = item.get("ResourceType", "")
+        return StackEvent(
+            event_id=item["EventId"],
+            at=item["Timestamp"],
+            logical_id=item.get("LogicalResourceId", ""),
+            resource_type=resource_type,
+            status=item.get("ResourceStatus", ""),
+            reason=item.get("ResourceStatusReason", ""),
+            of_stack=resource_type == STACK and item.get("PhysicalResourceId") == self.stack_id,
+        )
+
+
+def watch(
+    name: str, events: StackEvents, on_event: OnEvent, *, deadline: float, poll_s: float
+) -> None:
+    """Tell every event until the stack is at rest. One look, ``poll_s`` apart, is one call.
+
+    Args:
+        deadline: of ``time.monotonic``.
+
+    Raises:
+        StackFailed: at rest, but not as asked.
+        StackTimeout: not at rest in time.
+    """
+    told: list[StackEvent] = []
+    while True:
+        for event in events.fresh():
+            on_event(f"{name}: {event}")
+            told.append(event)
+        status = next((event.status for event in reversed(told) if event.of_stack), "")
+        if status and has_ended(status):
+            break
+        if time.monotonic() > deadline:
+            raise StackTimeout(
+                f"stack {name} is still {status or 'waiting'}; it goes on: deploy again to wait "
+                f"for it, or stop it: aws cloudformation cancel-update-stack --stack-name {name}"
+            )
+        time.sleep(poll_s)
+    if has_failed(status):
+        first = first_failure(told)
+        raise StackFailed(
+            name, status, first.logical_id if first else "", first.reason if first else ""
+        )
+
+
+def has_ended(status: str) -> bool:
+    """Whether a stack of this status is at rest."""
+    return not status.endswith("_IN_PROGRESS")
+
+
+def has_failed(status: str) -> bool:
+    """Whether an operation that ended in ``status`` did not do what was asked of it."""
+    return status.endswith("_FAILED") or "ROLLBACK" in status
+
+
+def first_failure(events: list[StackEvent]) -> StackEvent | None:
+    """The event that everything after it followed from; ``None`` if nothing failed.
+
+    An operation that an alarm or a person stopped has no failed resource: then the stack's own
+    word for it.
+    """
+    failed = [
+        event
+        for event in events
+        if event.status.endswith("_FAILED")
+        and not event.of_stack
+        and not any(echo in event.reason.lower() for echo in _ECHOES)
+    ]
+    stopped = [event for event in events if event.of_stack and has_failed(event.status)]
+    return next(iter(failed or stopped), None)

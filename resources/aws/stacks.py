@@ -1,0 +1,303 @@
+"""CloudFormation stacks: deployed by change sets, watched to their end, explained when they fail."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from resources.aws.change_sets import (
+    create_change_set,
+    describe,
+    discard,
+    status_of,
+    template_argument,
+)
+from resources.aws.stack_errors import StackBusy, StackError, StackFailed, remedies
+from resources.aws.stack_events import OnEvent, StackEvents, has_ended, watch
+from resources.aws.stack_plan import StackChange, StackPlan, StackRequest, StackResult
+
+IAM_CAPABILITY = "CAPABILITY_NAMED_IAM"
+"""Said with a template that makes roles with names of their own."""
+
+
+class Clients(Protocol):
+    """Where clients come from: ``AwsSession``, ``boto3.Session``."""
+
+    def client(self, service: str) -> Any:
+        """The client of an AWS service."""
+        ...
+
+
+@dataclass(kw_only=True)
+class Stacks:
+    """The stacks of one account and region.
+
+    Attributes:
+        session: hands out clients.
+        bucket: takes templates too long for a request; "" if there is none yet.
+        prefix: of keys in the bucket.
+        poll_s: seconds between two looks at a running operation; each costs one call.
+    """
+
+    session: Clients
+    bucket: str = ""
+    prefix: str = ""
+    poll_s: float = 5.0
+    _client: Any = field(default=None, repr=False)
+
+    @property
+    def client(self) -> Any:
+        """The client of CloudFormation."""
+        self._client = self._client or self.session.client("cloudformation")
+        return self._client
+
+    def deploy(
+        self,
+        name: str,
+        template_body: str,
+        parameters: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        *,
+        capabilities: Sequence[str] = (),
+        role_arn: str = "",
+        on_event: OnEvent = lambda _: None,
+        timeout_s: float = 7200,
+    ) -> StackResult:
+        """Make the stack so, and wait until it is. Repeating a call attaches to what it began.
+
+        Args:
+            parameters: those not named keep their values, or take the template's defaults.
+            role_arn: CloudFormation's own role; "" works under the caller's rights.
+            on_event: is told each change beforehand and each event as it happens.
+            timeout_s: seconds to wait at most, an operation already running included.
+
+        Raises:
+            StackFailed: the operation failed or was rolled back.
+            StackTimeout: it has not ended in time, and goes on.
+            StackError: the template, a parameter, or the stack's state does not allow it.
+        """
+        request = self.request(name, template_body, parameters, tags, capabilities, role_arn)
+        deadline = time.monotonic() + timeout_s
+        if attached := self._attach(request, on_event, deadline):
+            return attached
+        plan = self._plan(request, on_event, deadline)
+        return self.execute(plan, on_event=on_event, timeout_s=deadline - time.monotonic())
+
+    @staticmethod
+    def request(
+        name: str,
+        template_body: str,
+        parameters: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        capabilities: Sequence[str] = (),
+        role_arn: str = "",
+    ) -> StackRequest:
+        """What ``plan`` takes; the meaning of the arguments is that of ``deploy``."""
+        return StackRequest(
+            name=name,
+            template=template_body,
+            parameters=parameters or {},
+            tags=tags or {},
+            capabilities=capabilities,
+            role_arn=role_arn,
+        )
+
+    def plan(
+        self,
+        request: StackRequest,
+        *,
+        on_event: OnEvent = lambda _: None,
+        timeout_s: float = 7200,
+    ) -> StackPlan:
+        """Have CloudFormation say what would change. ``execute`` or ``discard`` it afterwards.
+
+        An operation that runs already is waited for. A stack whose creation failed is deleted
+        first: CloudFormation allows nothing else with it.
+
+        Raises:
+            StackError: see ``deploy``.
+        """
+        return self._plan(request, on_event, time.monotonic() + timeout_s)
+
+    def execute(
+        self,
+        plan: StackPlan,
+        *,
+        on_event: OnEvent = lambda _: None,
+        timeout_s: float = 7200,
+    ) -> StackResult:
+        """Do what was planned, and wait until it is done.
+
+        Raises:
+            StackFailed: it failed or was rolled back.
+            StackTimeout: it has not ended in time, and goes on.
+            StackError: the stack has changed since it was planned.
+        """
+        if plan.is_empty:
+            on_event(f"{plan.request.name}: nothing to change")
+            return self._result(plan.request.name, changed=False)
+        events = StackEvents(self.client, plan.stack_id)
+        events.skip_past()
+        self._start(plan)
+        deadline = time.monotonic() + timeout_s
+        self._watch(plan.request.name, events, on_event, deadline)
+        return self._result(plan.request.name, changed=True, changes=plan.changes)
+
+    def discard(self, plan: StackPlan) -> None:
+        """Drop a plan that is not wanted; a stack that exists only for it is deleted."""
+        discard(self.client, plan)
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a stack, in whatever state."""
+        return self.status(name) not in {"", "REVIEW_IN_PROGRESS"}
+
+    def status(self, name: str) -> str:
+        """The stack's status, such as UPDATE_COMPLETE; "" if there is none."""
+        return status_of(self.client, name)
+
+    def outputs(self, name: str) -> dict[str, str]:
+        """The stack's outputs by name.
+
+        Raises:
+            StackError: there is no such stack.
+        """
+        return self._result(name, changed=False).outputs
+
+    def _attach(
+        self, request: StackRequest, on_event: OnEvent, deadline: float
+    ) -> StackResult | None:
+        """Wait for the operation on the stack if it is the very one asked for.
+
+        Deploying after it would repeat what just failed: half an hour of canary, say.
+        """
+        stack = describe(self.client, request.name)
+        if not stack or not self._runs(stack) or not self._is_ours(stack, request):
+            return None
+        on_event(f"{request.name}: {stack['StackStatus']} already; waiting for it")
+        self._wait(stack, on_event, deadline)
+        return self._result(request.name, changed=True)
+
+    def _is_ours(self, stack: dict[str, Any], request: StackRequest) -> bool:
+        pages = self.client.get_paginator("list_change_sets").paginate(StackName=request.name)
+        running = {
+            item["ChangeSetId"]
+            for page in pages
+            for item in page.get("Summaries", [])
+            if item.get("ExecutionStatus") == "EXECUTE_IN_PROGRESS"
+        }
+        running.add(stack.get("ChangeSetId", ""))
+        return any(f"/{request.token}-" in change_set_id for change_set_id in running)
+
+    @staticmethod
+    def _runs(stack: dict[str, Any]) -> bool:
+        status = stack["StackStatus"]
+        return not has_ended(status) and status != "REVIEW_IN_PROGRESS"
+
+    def _wait(self, stack: dict[str, Any], on_event: OnEvent, deadline: float) -> None:
+        events = StackEvents(self.client, stack["StackId"])
+        events.skip_to_operation()
+        self._watch(stack["StackName"], events, on_event, deadline)
+
+    def _plan(self, request: StackRequest, on_event: OnEvent, deadline: float) -> StackPlan:
+        body = template_argument(
+            request, lambda: self.session.client("s3"), self.bucket, self.prefix
+        )
+        while True:
+            stack = self._settled(request, on_event, deadline)
+            creates = stack is None or stack["StackStatus"] == "REVIEW_IN_PROGRESS"
+            try:
+                plan = create_change_set(
+                    self.client,
+                    request,
+                    body=body,
+                    creates=creates,
+                    generation=_generation(stack),
+                )
+            except StackBusy:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(self.poll_s)
+                continue
+            for change in plan.changes:
+                on_event(f"{request.name}: {change}")
+            return plan
+
+    def _settled(
+        self, request: StackRequest, on_event: OnEvent, deadline: float
+    ) -> dict[str, Any] | None:
+        """The stack, at rest and open for a change set; ``None`` if there is none (any more).
+
+        Raises:
+            StackFailed: its state allows no update.
+        """
+        stack = describe(self.client, request.name)
+        if stack and self._runs(stack):
+            on_event(f"{request.name}: another operation runs; waiting for it")
+            try:
+                self._wait(stack, on_event, deadline)
+            except StackFailed as error:
+                on_event(f"{request.name}: the other operation failed: {error.reason}")
+            stack = describe(self.client, request.name)
+        if stack is None:
+            return None
+        status = stack["StackStatus"]
+        if status in remedies(request.name):
+            raise StackFailed(request.name, status, reason=stack.get("StackStatusReason", ""))
+        if status == "ROLLBACK_COMPLETE":
+            on_event(f"{request.name}: deleted, because its creation failed (ROLLBACK_COMPLETE)")
+            self._delete(stack, request.role_arn, on_event, deadline)
+            return None
+        return stack
+
+    def _delete(
+        self, stack: dict[str, Any], role_arn: str, on_event: OnEvent, deadline: float
+    ) -> None:
+        events = StackEvents(self.client, stack["StackId"])
+        events.skip_past()
+        self.client.delete_stack(
+            StackName=stack["StackName"], **({"RoleARN": role_arn} if role_arn else {})
+        )
+        self._watch(stack["StackName"], events, on_event, deadline)
+
+    def _start(self, plan: StackPlan) -> None:
+        """Execute the change set, unless that was done by a call whose answer was lost."""
+        where = {"ChangeSetName": plan.change_set_id, "StackName": plan.stack_id}
+        try:
+            self.client.execute_change_set(**where, ClientRequestToken=plan.request.token)
+        except self.client.exceptions.InvalidChangeSetStatusException as error:
+            status = self.client.describe_change_set(**where)["ExecutionStatus"]
+            if not status.startswith("EXECUTE_"):
+                raise StackError(
+                    f"{plan.request.name}: the plan is {status}: the stack has changed since; "
+                    "deploy again"
+                ) from error
+        except self.client.exceptions.ChangeSetNotFoundException as error:
+            raise StackError(
+                f"{plan.request.name}: the plan is gone: another deployment came first; "
+                "deploy again"
+            ) from error
+
+    def _watch(self, name: str, events: StackEvents, on_event: OnEvent, deadline: float) -> None:
+        watch(name, events, on_event, deadline=deadline, poll_s=self.poll_s)
+
+    def _result(
+        self, name: str, *, changed: bool, changes: tuple[StackChange, ...] = ()
+    ) -> StackResult:
+        stack = describe(self.client, name)
+        if stack is None:
+            raise StackError(f"there is no stack {name} in this account and region; deploy it")
+        return StackResult(
+            name=name,
+            stack_id=stack["StackId"],
+            status=stack["StackStatus"],
+            changed=changed,
+            changes=changes,
+            outputs={item["OutputKey"]: item["OutputValue"] for item in stack.get("Outputs", [])},
+        )
+
+
+def _generation(stack: dict[str, Any] | None) -> str:
+    """Another text whenever the stack has changed."""
+    if stack is None or stack["StackStatus"] == "REVIEW_IN_PROGRESS":
+        return "new"
+    return f"{stack['StackId']} {stack.get('LastUpdatedTime') or stack['CreationTime']}"
