@@ -118,7 +118,7 @@ class SageMakerRegistry(ModelRegistry):
             if key not in _described:
                 _described[key] = self._described(summary["ModelPackageArn"])
             found[version] = _described[key]  # of twins the older one counts, as in _find
-        return sorted(found.values(), key=_age, reverse=True)
+        return tuple(sorted(found.values(), key=_age, reverse=True))
 
     def set_approval(
         self, model_version: str, status: ApprovalStatus, *, by: str, reason: str, digest: str
