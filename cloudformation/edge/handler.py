@@ -22,7 +22,7 @@ MAX_BYTES = 4 * 1024**2
 bytes are base64, a third longer; and a serverless endpoint takes no more than 4 MB."""
 CONNECT_S, READ_S = 2, 25
 """Together less than the function's own timeout, so that the client is told what happened."""
-ONCE = {"total_max_attempts": 1}
+ONCE: Any = {"total_max_attempts": 1}
 
 IMAGE = r"image/[a-z0-9.+-]+"
 FORMS = (

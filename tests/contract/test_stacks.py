@@ -1,5 +1,6 @@
 """CloudFormation stacks as ``resources.aws.stacks`` deploys them, against ministack."""
 
+import contextlib
 import json
 import threading
 import time
@@ -236,10 +237,8 @@ def _started(stacks, name):
 def _in_background(stacks, name, body):
     def run():
         other = Stacks(session=stacks.session, poll_s=0.1)
-        try:
+        with contextlib.suppress(StackFailed):
             other.deploy(name, body)
-        except StackFailed:
-            pass
 
     thread = threading.Thread(target=run)
     thread.start()
