@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from cloudformation.edge import handler as edge
-from tests.testbed.edge_events import PNG, Context, event
+from tests.testbed.edge_events import PNG, REQUEST_ID, Context, event
 from tests.testbed.ministack import KEY_ID, REGION, SECRET
 
 pytestmark = pytest.mark.contract

@@ -47,6 +47,7 @@ def running_ministack(folder: Path, environ: Mapping[str, str] | None = None) ->
         "BIND_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
         "LAMBDA_EXECUTOR": "local",
+        "IOT_MTLS_ENABLED": "0",  # else it takes port 8883, which another one may have
         "MINISTACK_ACCOUNT_ID": ACCOUNT,
         "TMPDIR": str(folder),
         "AWS_ACCESS_KEY_ID": KEY_ID,
