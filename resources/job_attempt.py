@@ -1,6 +1,7 @@
 """One orchestrator's part in a local job: start or attach, wait, judge, store the outputs."""
 
 import json
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -185,7 +186,8 @@ def script_failure(exception: PipesException | None, failure_file: str) -> Scrip
     permanent = _is_permanent(exception) or failure_file.startswith(tuple(_permanent_names()))
     if exception:
         name = exception["name"] or "error"
-        reason = f"{name}: {(exception['message'] or '').removeprefix(f'{name}: ').strip()}"
+        own = re.sub(rf"^([\w.]*\.)?{re.escape(name)}: ", "", exception["message"] or "")
+        reason = f"{name}: {own.strip()}"
         return ScriptFailure(reason, "".join(exception["stack"]), permanent)
     return ScriptFailure(failure_file, "", permanent) if failure_file else None
 
