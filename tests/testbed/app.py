@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 from werkzeug import Request, Response
 
 from tests.testbed import faults, validation
-from tests.testbed.calls import Call, CallLog, identify
+from tests.testbed.calls import Call, CallLog, access_key, identify
 from tests.testbed.server import ConnectionLost
 from tests.testbed.state import ApiError, State
 
@@ -59,6 +59,7 @@ class App:
         if environ["PATH_INFO"].startswith("/_standin/"):
             return self._administer(environ)(environ, start_response)
         call = identify(environ)
+        self.state.request.access_key = access_key(environ)
         entry = self.log.add(call)
         began = time.monotonic()
 

@@ -51,6 +51,11 @@ def identify(environ: dict[str, Any]) -> Call:
     return Call(service, query.get("Action", f"{environ['REQUEST_METHOD']} {path}"), "rest", query)
 
 
+def access_key(environ: dict[str, Any]) -> str:
+    """Of the caller; "" if the request is not signed in its header."""
+    return environ.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2].partition("/")[0]
+
+
 def _service(environ: dict[str, Any], query: dict[str, str]) -> str:
     scope = environ.get("HTTP_AUTHORIZATION", "") or (
         "Credential=" + query.get("X-Amz-Credential", "")

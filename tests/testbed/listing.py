@@ -36,7 +36,7 @@ def page(
         "Name": lambda item: item.get(name, ""),
         "Status": lambda item: item.get(status or "", ""),
     }
-    key = keys.get(by, lambda item: item.get(by) or item["CreationTime"])
+    key = keys.get(by, lambda item: item[by] if item.get(by) is not None else item["CreationTime"])
     order = request.get("SortOrder", sort_default[1])
     chosen.sort(key=key, reverse=order == "Descending")
     start = _position(request.get("NextToken"))

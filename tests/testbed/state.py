@@ -51,6 +51,8 @@ class State:
         self.faults = Faults()
         self.processes = Processes()
         self.stopping = threading.Event()
+        self.request = threading.local()
+        """What a thread's request says beside its members: ``access_key``."""
         self.tags: dict[str, dict[str, str]] = {}
         self.settings: dict[str, Any] = {
             "grace_s": 10.0,

@@ -22,7 +22,7 @@ def create(state: State, request: dict[str, Any], *, tuning_job: str = "") -> Tr
     Raises:
         ApiError: ResourceInUse for a name that was used; ValidationException.
     """
-    _check(request)
+    check(request)
     name = request["TrainingJobName"]
     with state.lock:
         jobs = state.table("training-job")
@@ -45,8 +45,12 @@ def _create(state: State, request: dict[str, Any]) -> dict[str, Any]:
     return {"TrainingJobArn": create(state, request).arn}
 
 
-def _check(request: dict[str, Any]) -> None:
-    """What the shapes do not say."""
+def check(request: dict[str, Any]) -> None:
+    """What the shapes do not say.
+
+    Raises:
+        ApiError: ValidationException.
+    """
     algorithm = request["AlgorithmSpecification"]
     resources = request.get("ResourceConfig", {})
     stopping = request.get("StoppingCondition", {})
@@ -61,6 +65,7 @@ def _check(request: dict[str, Any]) -> None:
         "ResourceConfig must have InstanceType, InstanceCount and VolumeSizeInGB": (
             not {"InstanceType", "InstanceCount", "VolumeSizeInGB"} <= resources.keys()
         ),
+        "InstanceCount must be 1 at least": resources.get("InstanceCount", 1) < 1,
         "StoppingCondition is required": not stopping,
         f"MaxRuntimeInSeconds must not be more than {_MAX_RUNTIME_S}": runtime > _MAX_RUNTIME_S,
         "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to "
