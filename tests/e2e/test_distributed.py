@@ -1,0 +1,296 @@
+"""Training on several processes and machines: on CPUs, with gloo, through the job's launcher."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import torch
+
+from training.predictor import OnnxPredictor
+
+pytestmark = pytest.mark.e2e
+
+REPOSITORY = Path(__file__).parents[2]
+HOSTS = ("algo-1", "algo-2")
+EPOCHS, BATCH, TRAIN = 8, 16, 41
+"""41 images in batches of 16: batches and shares of unequal length."""
+
+
+def _colours() -> list[tuple[np.ndarray, list[str], str]]:
+    draw = np.random.default_rng(0)
+    images = []
+    for index in range(TRAIN + 9 + 30):
+        pixels = draw.integers(0, 120, (16, 16, 3), dtype=np.uint8)
+        pixels[..., index % 3] += 120
+        split = "train" if index < TRAIN else "val" if index < TRAIN + 9 else "test"
+        images.append((pixels, [("red", "green", "blue")[index % 3]], split))
+    return images
+
+
+@dataclass
+class Machine:
+    """One container of a job, and its launcher while it runs."""
+
+    root: Path
+    environment: dict[str, str]
+    process: subprocess.Popen[str] | None = None
+
+    def start(self, *command: str) -> None:
+        with (self.root / "log").open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "training.launcher", *(command or ["training.train"])],
+                env={**os.environ, "PYTHONPATH": str(REPOSITORY), **self.environment},
+                cwd=self.root,
+                stdout=log,
+                stderr=log,
+                text=True,
+            )
+
+    @property
+    def log(self) -> str:
+        return (self.root / "log").read_text()
+
+    @property
+    def failure(self) -> str | None:
+        path = self.root / "output" / "failure"
+        return path.read_text() if path.exists() else None
+
+    def left(self, folder: str) -> list[str]:
+        return sorted(path.name for path in (self.root / folder).rglob("*") if path.is_file())
+
+    def wait(self, patience: float = 120) -> int:
+        assert self.process is not None
+        return self.process.wait(patience)
+
+    def wait_for(self, words: str) -> None:
+        assert self.process is not None
+        deadline = time.monotonic() + 120
+        while words not in self.log:
+            assert self.process.poll() is None, self.log
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.01)
+
+    def clear(self) -> None:
+        """What a new container of the same job does not have: only checkpoints stay."""
+        for name in ("model", "output", "scratch"):
+            shutil.rmtree(self.root / name, ignore_errors=True)
+
+
+@pytest.fixture
+def machines(training_job: Callable[..., Path], tmp_path: Path):
+    """``machines(hosts, processes)``: a job that learns colours, laid out on so many machines."""
+    made: list[Machine] = []
+
+    def lay_out(hosts: int, processes: int, **hyperparameters: object) -> list[Machine]:
+        given = {
+            "recipe": "scratch", "image_size": 16, "epochs": EPOCHS, "batch_size": BATCH,
+            "learning_rate": 0.02, "augmentation": "none", **hyperparameters,
+        }  # fmt: skip
+        training_job(tmp_path / HOSTS[0], _colours(), **given)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        for host in HOSTS[:hosts]:
+            root = tmp_path / host
+            if host != HOSTS[0]:
+                shutil.copytree(tmp_path / HOSTS[0], root)
+            told = {
+                "current_host": host,
+                "hosts": HOSTS[:hosts],
+                "network_interface_name": "lo",
+            }
+            (root / "input/config/resourceconfig.json").write_text(json.dumps(told))
+            environment = {
+                "IMGCLF_ML_ROOT": str(root),
+                "IMGCLF_PROCESSES_PER_HOST": str(processes),
+                "IMGCLF_MASTER_ADDRESS": "127.0.0.1",
+                "IMGCLF_MASTER_PORT": str(port),
+                "OMP_NUM_THREADS": "1",
+            }
+            made.append(Machine(root, environment))
+        return made
+
+    yield lay_out
+    for machine in made:
+        if machine.process and machine.process.poll() is None:
+            machine.process.kill()
+
+
+def _knows_colours(machine: Machine) -> bool:
+    predictor = OnnxPredictor(machine.root / "model")
+    tests = [image for image in _colours() if image[2] == "test"]
+    decided = predictor.decide(predictor.predict_images([pixels for pixels, _, _ in tests]))
+    return (
+        np.mean([list(d) == labels for d, (_, labels, _) in zip(decided, tests, strict=True)])
+        >= 0.9
+    )
+
+
+def _steps(machine: Machine) -> int:
+    checkpoint = machine.root / "checkpoints" / "last.ckpt"
+    return torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"]
+
+
+def _process(machine: Machine, rank: int) -> psutil.Process:
+    assert machine.process is not None
+    children = psutil.Process(machine.process.pid).children()
+    return next(child for child in children if child.environ().get("RANK") == str(rank))
+
+
+def test_a_killed_process_is_named_and_the_job_resumes(machines) -> None:
+    (machine,) = machines(hosts=1, processes=2)
+    machine.start()
+    machine.wait_for("epoch 2,")
+    _process(machine, rank=1).kill()
+    assert machine.wait() == 128 + signal.SIGKILL, machine.log
+    assert machine.failure == "process 2 of 2 on algo-1 was killed by SIGKILL (out of memory?)"
+    assert not machine.left("model")
+
+    machine.clear()
+    machine.start()
+    assert machine.wait() == 0, machine.log
+    assert "epoch 1," not in machine.log
+    assert f"epoch {EPOCHS}," in machine.log
+    assert machine.log.count("report_asset_materialization") == 1
+    assert _steps(machine) == EPOCHS * -(-TRAIN // BATCH)  # as many as one process takes
+    assert _knows_colours(machine)
+    history = json.loads((machine.root / "output/data/history.json").read_text())
+    assert [epoch["epoch"] for epoch in history] == list(range(1, EPOCHS + 1))
+    # Nine validation images, five and four to a process: ninths, none counted twice.
+    for epoch in history:
+        assert epoch["val_accuracy"] * 9 == pytest.approx(round(epoch["val_accuracy"] * 9))
+
+
+def test_machines_that_are_stopped_leave_together_and_resume(machines) -> None:
+    first, second = machines(hosts=2, processes=1)
+    for machine in (first, second):
+        machine.start()
+    first.wait_for("epoch 2,")
+    first.process.terminate()  # the service does not stop them at the same instant
+    time.sleep(0.2)
+    second.process.terminate()
+    assert [machine.wait() for machine in (first, second)] == [128 + signal.SIGTERM] * 2
+    assert first.failure is None
+    assert second.failure is None
+    assert second.left("checkpoints") == []
+
+    for machine in (first, second):
+        machine.clear()
+    (second.root / "checkpoints" / "last.ckpt").write_bytes(b"of another time")
+    for machine in (first, second):
+        machine.start()
+    assert [machine.wait() for machine in (first, second)] == [0, 0], first.log + second.log
+    assert "epoch 1," not in first.log
+    assert _steps(first) == EPOCHS * -(-TRAIN // BATCH)
+    assert _knows_colours(first)
+    assert second.left("model") == second.left("output") == []
+    assert (second.root / "checkpoints" / "last.ckpt").read_bytes() == b"of another time"
+
+
+def test_what_is_wrong_on_one_machine_is_told_by_the_first(machines) -> None:
+    first, second = machines(hosts=2, processes=1)
+    for shard in (second.root / "input/data/dataset/shards").iterdir():
+        shard.unlink()
+    for machine in (first, second):
+        machine.start()
+    assert [machine.wait() for machine in (first, second)] == [1, 1]
+    assert first.failure.startswith("PermanentFailure: process 2 of 2: shard ")
+    assert second.failure.startswith("PermanentFailure: shard ")
+    assert "build the data set again" in first.failure
+    assert second.failure.endswith("[process 2 of 2 on algo-2]")
+
+
+SHARED = """
+import json, sys
+from pathlib import Path
+import numpy as np
+import torch
+from training.config import Hyperparameters
+from training.data import LabelledImages
+from training.distributed import joined
+from training.fit import fit
+from training.sweep import sweep
+
+def split(count):
+    images = np.random.default_rng(count).integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
+    return LabelledImages(images, images[:, 0, 0, :].argmax(1).astype(np.int64), None)
+
+def colours(batch):
+    return batch.mean(dim=(2, 3))
+
+folder = Path(sys.argv[1])
+net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 3))
+torch.nn.init.zeros_(net[1].weight)
+torch.nn.init.zeros_(net[1].bias)
+job = Hyperparameters(
+    recipe="scratch", image_size=8, epochs=3, batch_size=16, optimizer="sgd", learning_rate=1e-5,
+    augmentation="none", precision="32",
+)
+with joined() as team:
+    assert team.any(team.rank == team.size - 1) and not team.any(False)
+    history = fit(
+        net, job, task="single_label", classes=3, train=split(100), val=split(2),
+        checkpoints=folder, scratch=folder, report=lambda epoch: None, team=team,
+    )
+    means = sweep(colours, split(100), 3, team=team)
+    team.dismiss()
+    np.savez(folder / "found.npz", means=means, weight=net[1].weight.detach().numpy())
+    (folder / "history.json").write_text(json.dumps(history))
+"""
+
+
+def test_processes_do_together_what_one_does_alone(tmp_path: Path) -> None:
+    (tmp_path / "shared.py").write_text(SHARED)
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1"]
+    starts = {"alone": [], "three": [*torchrun, "--nproc-per-node=3"]}
+    running = {}
+    for name, start in starts.items():
+        (tmp_path / name).mkdir()
+        running[name] = subprocess.Popen(
+            [sys.executable, *start, "shared.py", name],
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+            cwd=tmp_path,
+        )
+    assert [process.wait(120) for process in running.values()] == [0, 0]
+    alone, three = (np.load(tmp_path / name / "found.npz") for name in starts)
+    assert np.array_equal(alone["means"], three["means"])
+    assert np.abs(alone["weight"]).max() > 1e-5
+    # Batches of 15 and 14 images, shares of 5 and 4: the gradients are those of whole batches.
+    assert three["weight"] == pytest.approx(alone["weight"], rel=1e-4, abs=1e-8)
+    # Two validation images: one process has none.
+    said = [json.loads((tmp_path / name / "history.json").read_text()) for name in starts]
+    assert said[1] == [pytest.approx(epoch, rel=1e-4) for epoch in said[0]]
+
+
+def test_other_modules_work_on_the_first_machine_alone(machines) -> None:
+    first, second = machines(hosts=2, processes=4)
+    for machine in (first, second):
+        (machine.root / "shout.py").write_text(
+            "import os, sys\nprint(sys.argv[1:], __name__, os.getpid())\n"
+        )
+        machine.start("shout", "loud", "--very")
+    assert [machine.wait() for machine in (first, second)] == [0, 0]
+    assert first.log == f"['loud', '--very'] __main__ {first.process.pid}\n"
+    assert second.log == "shout works on algo-1 alone; algo-2 has nothing to do\n"
+
+
+def test_a_single_process_ends_on_sigterm_even_as_the_first_of_a_container(machines) -> None:
+    (machine,) = machines(hosts=1, processes=1)
+    (machine.root / "wait.py").write_text(
+        "import time\nprint('here', flush=True)\ntime.sleep(60)\n"
+    )
+    machine.start("wait")
+    machine.wait_for("here")
+    machine.process.terminate()
+    assert machine.wait(10) == 128 + signal.SIGTERM
