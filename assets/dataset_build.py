@@ -19,7 +19,9 @@ from assets.line import fingerprint
 from assets.policies import SplitPolicy
 from labelling.schema import LabelSchema
 from resources.object_store import ObjectStore
+from resources.store_errors import KeyMissing
 from resources.tables import Table
+from resources.transfer import get_many
 from training.groups import GROUPS_SCHEMA, assign_groups
 from training.manifest import MANIFEST_SCHEMA, build_shards, dataset_version, write_manifest
 
@@ -152,7 +154,7 @@ def write_shards(
     table = Table(store, "shards", SHARDS_SCHEMA)
     placed = {row["sha256"]: row for row in table.read().to_pylist()}
     missing = [row for row in assembly.rows if row["sha256"] not in placed]
-    items = ((row["sha256"], _verified(store, row)) for row in missing)
+    items = _verified(store, missing)
     for shard in build_shards(items):
         store.create(f"{DATASETS}{shard.name}", shard.data)
         rows = [{"shard": shard.name, **asdict(member)} for member in shard.members]
@@ -163,15 +165,19 @@ def write_shards(
     return placed
 
 
-def _verified(store: ObjectStore, row: Mapping[str, Any]) -> bytes:
-    """The bytes of an image; shards are for ever, so what was rewritten meanwhile stays out."""
-    data = store.get(row["raw_key"])
-    if hashlib.sha256(data).hexdigest() != row["sha256"]:
-        raise ImageChanged(
-            f"{row['raw_key']} was rewritten after it was indexed; materialize raw_images again "
-            "(imgclf run does, and imgclf up does it by itself)"
-        )
-    return data
+def _verified(store: ObjectStore, rows: list[dict[str, Any]]) -> Iterator[tuple[str, bytes]]:
+    """Images and their bytes; shards are for ever, so what was rewritten meanwhile stays out."""
+    for row, (key, data) in zip(
+        rows, get_many(store, (row["raw_key"] for row in rows)), strict=True
+    ):
+        if data is None:
+            raise KeyMissing(f"{key} is not in the store {store.url}")
+        if hashlib.sha256(data).hexdigest() != row["sha256"]:
+            raise ImageChanged(
+                f"{key} was rewritten after it was indexed; materialize raw_images again "
+                "(imgclf run does, and imgclf up does it by itself)"
+            )
+        yield row["sha256"], data
 
 
 def sheet_key(version: str, label: str) -> str:

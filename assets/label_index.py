@@ -16,8 +16,8 @@ from labelling.conflicts import find_conflicts
 from labelling.schema import LabelSchema
 from labelling.table import LABELS_SCHEMA, current_labels, label_rows, recheck
 from resources.object_store import ObjectStore
-from resources.store_errors import KeyMissing
 from resources.tables import Table
+from resources.transfer import get_many
 
 ANNOTATIONS = "annotations/"
 CHUNK = 2000
@@ -50,11 +50,9 @@ def index_snapshots(store: ObjectStore, table: Table) -> int:
 
 
 def _read(store: ObjectStore, keys: list[str]) -> Iterator[tuple[str, bytes]]:
-    for key in keys:
-        try:
-            yield key, store.get(key)
-        except KeyMissing:
-            continue  # removed since the listing
+    for key, data in get_many(store, keys):
+        if data is not None:  # else removed since the listing
+            yield key, data
 
 
 def usable_labels(rows: pa.Table, schema: LabelSchema) -> tuple[pa.Table, pa.Table]:

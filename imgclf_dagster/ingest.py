@@ -3,9 +3,7 @@
 import os
 import threading
 import time
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
@@ -24,16 +22,13 @@ from labelling.snapshots import (
     parse_ingested_key,
 )
 from labelling.sources import SourceItem, open_source
+from resources.listing import ObjectInfo
 from resources.object_store import ObjectStore
 from resources.store_errors import InvalidKey
+from resources.transfer import Progress, at_once, holds, workers
 from training.images import ImageRejected, inspect
 
 RAW_PREFIX = "raw/"
-
-MAX_PENDING_BYTES = 256 * 1024 * 1024
-"""Files read and not yet stored, in bytes: what bounds the memory of an ingest."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass
@@ -77,12 +72,13 @@ def ingest(
     begun = time.monotonic()
     opened = open_source(source)
     prefix = f"{RAW_PREFIX}{opened.stem}/"
-    sizes = {item.key: item.size for item in store.list(prefix)}
+    there = {item.key: item for item in store.list(prefix)}
     ledger = _Ledger(store, annotator=annotator, note=f"ingest of {opened.stem}")
-    intake = _Intake(store, policy, schema, prefix, sizes, ledger)
+    intake = _Intake(store, policy, schema, prefix, there, ledger)
     report = IngestReport()
     items = opened.items(max_file_bytes=int(policy.max_file_mb * 1e6))
-    for done, outcome in enumerate(_each(items, intake.take), start=1):
+    outcomes = at_once(intake.take, items, threads=workers(store), weigh=_weight, ahead=16)
+    for done, outcome in enumerate(outcomes, start=1):
         if isinstance(outcome, Rejection):
             report.rejected.append((outcome.name, outcome.reason))
         elif outcome == "new":
@@ -100,34 +96,8 @@ def ingest(
 Outcome = Literal["new", "known"] | Rejection
 
 
-def _each(
-    items: Iterator[SourceItem | Rejection], take: Callable[[SourceItem], Outcome]
-) -> Iterator[Outcome]:
-    """``take`` of every item, in order, several at once, in bounded memory."""
-    workers = min(8, 2 * (os.cpu_count() or 1))
-    pending: deque[tuple[Future[Outcome] | Rejection, int]] = deque()
-    held = 0
-    with ThreadPoolExecutor(workers, thread_name_prefix="ingest") as pool:
-        try:
-            for item in items:
-                if isinstance(item, Rejection):
-                    pending.append((item, 0))
-                else:
-                    pending.append((pool.submit(take, item), len(item.data)))
-                    held += len(item.data)
-                while len(pending) > 16 * workers or held > MAX_PENDING_BYTES:
-                    outcome, size = pending.popleft()
-                    held -= size
-                    yield _outcome(outcome)
-            while pending:
-                yield _outcome(pending.popleft()[0])
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-
-
-def _outcome(outcome: Future[Outcome] | Rejection) -> Outcome:
-    return outcome if isinstance(outcome, Rejection) else outcome.result()
+def _weight(item: SourceItem | Rejection) -> int:
+    return 0 if isinstance(item, Rejection) else len(item.data)
 
 
 class _Intake:
@@ -139,19 +109,24 @@ class _Intake:
         policy: IngestionPolicy,
         schema: LabelSchema,
         prefix: str,
-        sizes: dict[str, int],
+        there: dict[str, ObjectInfo],
         ledger: "_Ledger",
     ) -> None:
         self._store, self._policy, self._schema = store, policy, schema
-        self._prefix, self._sizes, self._ledger = prefix, sizes, ledger
+        self._prefix, self._there, self._ledger = prefix, there, ledger
+        # Many may be sent at once; a decoded image takes 400 MB at worst.
+        self._decoding = threading.Semaphore(2 * (os.cpu_count() or 1))
 
-    def take(self, item: SourceItem) -> Outcome:
+    def take(self, item: SourceItem | Rejection) -> Outcome:
         """Check and store one image, then its labels."""
+        if isinstance(item, Rejection):
+            return item
         problem = self._schema.problem(item.labels) if item.labels is not None else None
         if problem:
             return Rejection(item.name, problem)
         try:
-            sha256 = inspect(item.data, max_pixels=self._policy.max_pixels).sha256
+            with self._decoding:
+                sha256 = inspect(item.data, max_pixels=self._policy.max_pixels).sha256
             key, is_new = self._put(item, sha256)
         except (ImageRejected, InvalidKey) as error:
             return Rejection(item.name, str(error))
@@ -165,11 +140,9 @@ class _Intake:
         path = PurePosixPath(item.name)
         for name in (item.name, str(path.with_name(f"{path.stem}-{sha256[:8]}{path.suffix}"))):
             key = self._prefix + name
-            if self._sizes.get(key, len(item.data)) != len(item.data):
-                continue
-            if key not in self._sizes and self._store.create(key, item.data):
+            if key not in self._there and self._store.create(key, item.data):
                 return key, True
-            if self._store.get(key) == item.data:
+            if holds(self._store, key, item.data, self._there.get(key)):
                 return key, False
         raise InvalidKey(f"{key} is taken by another image")
 

@@ -248,7 +248,7 @@ def refusing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Refusi
         monkeypatch.delenv(variable)
     server = Refusing(("127.0.0.1", 0), _Handler)
     server.seen, server.by_path = [], {}
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     for variable in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
