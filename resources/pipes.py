@@ -161,9 +161,13 @@ class StoreMessageReader(dg.PipesMessageReader):
     def _read(self) -> None:
         """Handle what is new."""
         for info in self._store.list(messages_prefix(self._job), start_after=self._cursor):
-            for line in self._store.get(info.key).splitlines():
-                self._handle(info.key, json.loads(line))
-            self._cursor = info.key
+            self.take(info.key)
+
+    def take(self, key: str) -> None:
+        """Handle the messages of one object."""
+        for line in self._store.get(key).splitlines():
+            self._handle(key, json.loads(line))
+        self._cursor = key
 
     def _handle(self, key: str, message: PipesMessage) -> None:
         """Take one message: logs go to Dagster at once, the end is kept back.

@@ -6,6 +6,7 @@ begins again at ``1.json`` after a restart, over the former attempt's messages. 
 """
 
 import json
+import os
 import sys
 import time
 from collections import deque
@@ -35,6 +36,9 @@ KEY = "key"
 """Parameter: key of the context, or prefix of the messages."""
 INTERVAL = "interval"
 """Parameter: seconds between two uploads of messages."""
+OWN_FOLDER = "own_folder"
+"""Parameter: true for training jobs of a tuning job, which have one environment: each puts its
+messages below ``<key>/<training job>/``."""
 
 CLOSE_TIMEOUT_S = 60.0
 """How long the end of a job waits for its last messages to be uploaded."""
@@ -83,9 +87,10 @@ class _StoreContextLoader(PipesContextLoader):
 class _StoreMessageWriter(PipesMessageWriter["StoreMessageChannel"]):
     @contextmanager
     def open(self, params: PipesParams) -> Iterator["StoreMessageChannel"]:
-        channel = StoreMessageChannel(
-            from_url(str(params[STORE])), str(params[KEY]), float(params[INTERVAL])
-        )
+        prefix = str(params[KEY])
+        if params.get(OWN_FOLDER):
+            prefix = f"{prefix}/{os.environ['TRAINING_JOB_NAME']}"  # given by SageMaker
+        channel = StoreMessageChannel(from_url(str(params[STORE])), prefix, float(params[INTERVAL]))
         try:
             yield channel
         finally:

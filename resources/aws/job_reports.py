@@ -62,9 +62,31 @@ def job_metadata(
         found["training seconds"] = dg.MetadataValue.float(float(facts["run_seconds"]))
     if facts["billable_seconds"] is not None:
         found["billable seconds"] = dg.MetadataValue.float(float(facts["billable_seconds"]))
+    found |= _best_child(state)
     saving = spot_saving_percent(facts["run_seconds"], facts["billable_seconds"])
     if facts["spot"] and saving is not None:
         found["spot saving (%)"] = dg.MetadataValue.float(saving)
+    return found
+
+
+def _best_child(state: JobState) -> dict[str, dg.MetadataValue]:
+    """What a tuning job says of its training jobs."""
+    counts = state.description.get("TrainingJobStatusCounters")
+    if counts is None:
+        return {}
+    found: dict[str, dg.MetadataValue] = {
+        "training jobs completed": dg.MetadataValue.int(counts.get("Completed", 0)),
+        "training jobs failed": dg.MetadataValue.int(
+            counts.get("NonRetryableError", 0) + counts.get("RetryableError", 0)
+        ),
+    }
+    best = state.description.get("BestTrainingJob", {})
+    if best:
+        metric = best.get("FinalHyperParameterTuningJobObjectiveMetric", {})
+        found["best training job"] = dg.MetadataValue.text(best["TrainingJobName"])
+        found["best hyperparameters"] = dg.MetadataValue.json(best["TunedHyperParameters"])
+        if metric:
+            found[f"best {metric['MetricName']}"] = dg.MetadataValue.float(metric["Value"])
     return found
 
 

@@ -183,14 +183,16 @@ class SageMakerJobs:
             if error.response["Error"]["Code"] != "ValidationException":
                 raise  # else: it is no longer in a state that can be stopped
 
-    def children(self, name: str) -> list[dict[str, Any]]:
+    def children(self, tuning: JobState) -> list[dict[str, Any]]:
         """Summaries of a tuning job's training jobs, the best first."""
+        config = tuning.description["HyperParameterTuningJobConfig"]
+        smallest = config.get("HyperParameterTuningJobObjective", {}).get("Type") == "Minimize"
         pages = self._client.get_paginator(
             "list_training_jobs_for_hyper_parameter_tuning_job"
         ).paginate(
-            HyperParameterTuningJobName=name,
+            HyperParameterTuningJobName=tuning.name,
             SortBy="FinalObjectiveMetricValue",
-            SortOrder="Descending",
+            SortOrder="Ascending" if smallest else "Descending",
         )
         return [summary for page in pages for summary in page["TrainingJobSummaries"]]
 

@@ -36,6 +36,7 @@ MORE = {
             pipes.report_custom_message({"epoch": 2 if checkpoint.exists() else 1})
             if not checkpoint.exists():
                 pipes.report_asset_materialization(metadata={"first": 1})
+                time.sleep(1)  # messages are on their way for 0.2 s; the machine goes without notice
                 checkpoint.write_text("1")
                 time.sleep(60)
             time.sleep(2.2)  # long enough for a saving to show in whole seconds
