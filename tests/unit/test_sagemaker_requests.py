@@ -1,0 +1,244 @@
+"""A job as SageMaker is asked for it: checked against botocore's model, without a server."""
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.validate import ParamValidator
+
+from resources.aws.costs import cost_usd, spot_saving_percent
+from resources.aws.job_environment import with_pipes
+from resources.aws.job_inputs import bring_inputs
+from resources.aws.job_reports import failure_of, job_facts, with_signal
+from resources.aws.job_resources import JobResources
+from resources.aws.launches import attempt_name, newest_launch, write_launch
+from resources.aws.requests import (
+    JobPlaces,
+    JobSettings,
+    NotConfigured,
+    processing_request,
+    training_request,
+)
+from resources.aws.sagemaker_jobs import state_of
+from resources.compute import Channel, JobSpec, LocalChannel
+from resources.object_store import ObjectStore
+from resources.store_errors import KeyMissing
+
+pytestmark = pytest.mark.unit
+
+SETTINGS = JobSettings(
+    role_arn="arn:aws:iam::123456789012:role/jobs",
+    image_uri="cpu:1",
+    gpu_image_uri="gpu:1",
+    kms_key_arn="arn:aws:kms:us-east-1:123456789012:key/k",
+    subnets=("subnet-1",),
+    security_group_ids=("sg-1",),
+    region="us-east-1",
+    tags={"imgclf:project": "imgclf"},
+)
+PLACES = JobPlaces({"data": "s3://b/pipes/j/channels/data.json"}, "s3://b/models", "s3://b/c/j")
+
+
+def spec(kind: str = "training", **fields: Any) -> JobSpec:
+    values = {"name": "train-1", "kind": kind, "module": "training.train"}
+    return JobSpec.model_validate({**values, "hyperparameters": {"epochs": "3"}, **fields})
+
+
+def check(operation: str, request: dict[str, Any]) -> None:
+    """Raise for what boto3 would refuse to send."""
+    model = botocore.session.get_session().get_service_model("sagemaker")
+    shape = model.operation_model(operation).input_shape
+    report = ParamValidator().validate(request, shape)
+    assert not report.has_errors(), report.generate_report()
+
+
+@pytest.mark.parametrize(
+    "resources",
+    [
+        JobResources(),
+        JobResources(spot=True),
+        JobResources(keep_alive_s=600),
+        JobResources(instance_type="ml.g5.12xlarge", instance_count=4),
+    ],
+)
+def test_requests_have_the_form_of_the_api(resources: JobResources) -> None:
+    check("CreateTrainingJob", training_request(spec(), "train-1", resources, SETTINGS, PLACES))
+    check(
+        "CreateProcessingJob",
+        processing_request(spec("processing"), "eval-1", resources, SETTINGS, PLACES),
+    )
+
+
+def test_resources_become_what_sagemaker_calls_them() -> None:
+    gpus = JobResources(instance_type="ml.g5.12xlarge", instance_count=4, volume_gb=200)
+    request = training_request(spec(), "train-1-2", gpus, SETTINGS, PLACES)
+    assert request["AlgorithmSpecification"]["TrainingImage"] == "gpu:1"
+    assert request["ResourceConfig"] == {  # no VolumeKmsKeyId: its disk is the instance's own
+        "InstanceType": "ml.g5.12xlarge",
+        "InstanceCount": 4,
+        "VolumeSizeInGB": 200,
+    }
+    assert request["EnableInterContainerTrafficEncryption"]
+    assert request["VpcConfig"] == {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
+    assert request["TrainingJobName"] == "train-1-2"
+    one = training_request(spec(), "train-1", JobResources(keep_alive_s=60), SETTINGS, PLACES)
+    assert one["ResourceConfig"]["KeepAlivePeriodInSeconds"] == 60
+    assert one["ResourceConfig"]["VolumeKmsKeyId"] == SETTINGS.kms_key_arn
+    assert one["AlgorithmSpecification"]["TrainingImage"] == "cpu:1"
+    assert not one["EnableInterContainerTrafficEncryption"]
+
+
+def test_how_long_a_job_may_run_and_wait() -> None:
+    def stopping(job: JobSpec, resources: JobResources) -> dict[str, int]:
+        request = training_request(job, "train-1", resources, SETTINGS, PLACES)
+        return dict(request["StoppingCondition"])
+
+    settings = JobResources(max_runtime_s=172_800, spot=True)
+    assert stopping(spec(), settings) == {
+        "MaxRuntimeInSeconds": 172_800,
+        "MaxWaitTimeInSeconds": 345_600,
+    }
+    assert stopping(spec(max_runtime_s=60), JobResources()) == {"MaxRuntimeInSeconds": 60}
+    long = processing_request(
+        spec("processing", max_runtime_s=2_000_000), "e", JobResources(), SETTINGS, PLACES
+    )
+    assert long["StoppingCondition"] == {"MaxRuntimeInSeconds": 777_600}
+
+
+def test_a_processing_job_gets_its_parameters_as_arguments() -> None:
+    request = processing_request(spec("processing"), "eval-1", JobResources(), SETTINGS, PLACES)
+    assert request["AppSpecification"]["ContainerArguments"] == ["--epochs", "3"]
+    assert request["AppSpecification"]["ContainerEntrypoint"][-1] == "training.train"
+    assert request["ProcessingInputs"][0]["S3Input"]["LocalPath"] == "/opt/ml/processing/input/data"
+
+
+@pytest.mark.parametrize(
+    ("settings", "resources", "says"),
+    [
+        (JobSettings("", "cpu:1"), JobResources(), r"aws\.job_role_arn"),
+        (JobSettings("arn", ""), JobResources(), r"aws\.image_uri"),
+        (JobSettings("arn", "c"), JobResources(instance_type="ml.p4d.24xlarge"), "gpu_image_uri"),
+    ],
+)
+def test_a_missing_setting_is_named(
+    settings: JobSettings, resources: JobResources, says: str
+) -> None:
+    with pytest.raises(NotConfigured, match=says):
+        training_request(spec(), "train-1", resources, settings, PLACES)
+
+
+def test_pipes_and_dagsters_run_get_into_the_request() -> None:
+    given = {"Environment": {"A": "1"}, "Tags": [{"Key": "dagster/job", "Value": "mine"}]}
+    tags = {"dagster/job": "x", "dagster/partition": "a|b{c}" + "é" * 300}
+    full = with_pipes(given, "training", {"P": "2"}, tags)
+    assert full["Environment"] == {"A": "1", "P": "2"}
+    assert given["Environment"] == {"A": "1"}
+    assert full["Tags"][0] == {"Key": "dagster/job", "Value": "mine"}
+    assert full["Tags"][1]["Value"] == ("a_b_c_" + "é" * 300)[:256]
+    child = with_pipes({"TrainingJobDefinition": {}}, "tuning", {"P": "2"}, {})
+    assert child["TrainingJobDefinition"] == {"Environment": {"P": "2"}}
+
+
+def test_inputs_are_manifests_and_files_are_brought_once(tmp_path: Path) -> None:
+    store = ObjectStore(url=(tmp_path / "store").as_uri())
+    store.ensure()
+    store.put("in/x", b"")
+    (tmp_path / "net.pth").write_bytes(b"weights")
+    job = spec(
+        channels={"data": Channel(prefix="in", keys=("in/x",))},
+        local_channels={"weights": LocalChannel(folder=str(tmp_path), files=("net.pth",))},
+    )
+    uris = bring_inputs(store, job)
+    assert bring_inputs(store, job) == uris
+    assert len(store.list("inputs")) == 1
+    key = store.list("inputs")[0].key
+    assert key == f"inputs/{hashlib.sha256(b'weights').hexdigest()}/net.pth"
+    text = store.get(next(i.key for i in store.list("pipes") if "weights" in i.key)).decode()
+    assert text == f'[{{"prefix": "{store.uri(key.rpartition("/")[0])}/"}}, "net.pth"]'
+    with pytest.raises(KeyMissing, match="in/lost"):
+        bring_inputs(store, spec(channels={"data": Channel(prefix="in", keys=("in/lost",))}))
+
+
+def test_attempts_have_names_of_their_own(tmp_path: Path) -> None:
+    assert [attempt_name("train-1", n) for n in (1, 2, 10)] == [
+        "train-1",
+        "train-1-2",
+        "train-1-10",
+    ]
+    long, other = "n" * 63, "n" * 62 + "m"
+    assert attempt_name(long, 1) == long
+    assert len(attempt_name(long, 2)) <= 63
+    assert attempt_name(long, 2) != attempt_name(other, 2)
+    store = ObjectStore(url=(tmp_path / "store").as_uri())
+    store.ensure()
+    assert newest_launch(store, "j") is None
+    store.put("pipes/j/messages/1-1.json", b"{}")
+    first = write_launch(store, "j", 1)
+    assert first.start_after == "pipes/j/messages/1-1.json"
+    store.put("pipes/j/messages/2-1.json", b"{}")
+    assert write_launch(store, "j", 1) == first  # of two orchestrators the first one's counts
+    assert newest_launch(store, "j") == first
+
+
+def described(status: str, **fields: Any) -> dict[str, Any]:
+    now = datetime(2026, 11, 23, tzinfo=UTC)
+    return {
+        "TrainingJobName": "train-1",
+        "TrainingJobStatus": status,
+        "CreationTime": now,
+        "TrainingEndTime": now + timedelta(seconds=90),
+        "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
+        "ResourceConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 2},
+        **fields,
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "says", "retry"),
+    [
+        ({"FailureReason": "AlgorithmError: x, exit code: 137"}, "killed by SIGKILL", True),
+        ({"FailureReason": "ClientError: Data download failed"}, "ClientError", False),
+        ({"FailureReason": "CapacityError: Unable to provision"}, "CapacityError", True),
+        ({"FailureReason": "InternalServerError: We"}, "InternalServerError", True),
+        ({}, "no reason", True),
+        (
+            {"TrainingJobStatus": "Stopped", "SecondaryStatus": "MaxRuntimeExceeded"},
+            "longer than 3600 s",
+            True,
+        ),
+        (
+            {"TrainingJobStatus": "Stopped", "SecondaryStatus": "MaxWaitTimeExceeded"},
+            "no spot capacity",
+            True,
+        ),
+        ({"TrainingJobStatus": "Stopped", "SecondaryStatus": "Stopped"}, "from outside", False),
+    ],
+)
+def test_failures_are_told_apart(fields: dict[str, Any], says: str, retry: bool) -> None:
+    failure = failure_of(state_of("training", described("Failed", **fields)))
+    assert failure is not None
+    assert says in failure[0]
+    assert failure[1] is retry
+
+
+def test_costs_are_those_of_all_instances() -> None:
+    state = state_of(
+        "training",
+        described("Completed", BillableTimeInSeconds=1800, TrainingTimeInSeconds=3600),
+    )
+    assert failure_of(state) is None
+    assert state.seconds == 90
+    assert job_facts(state)["cost_usd"] == pytest.approx(0.23)  # half an hour of two
+    assert job_facts(state, {"ml.m5.xlarge": 1.0})["cost_usd"] == pytest.approx(1.0)
+    assert cost_usd("ml.unknown.xlarge", 1, 60) is None
+    assert cost_usd("ml.m5.xlarge", 1, None) is None
+    assert spot_saving_percent(3600, 1800) == 50
+    assert spot_saving_percent(None, None) is None
+
+
+def test_exit_codes_have_names() -> None:
+    assert with_signal("x, exit code: 3") == "x, exit code 3"
+    assert with_signal("exit code: 143").endswith("(killed by SIGTERM)")
