@@ -110,7 +110,7 @@ def evaluate(container: Container, pipes: PipesContext) -> EvaluationReport:
             would not help.
     """
     with ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=container.root)))
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=container.scratch_dir)))
         try:
             data = _read_data(container)
             candidate = _load(container, "model", scratch)

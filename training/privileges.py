@@ -17,7 +17,7 @@ from pathlib import Path
 USER_VARIABLE = "IMGCLF_RUN_AS"
 """The user to become; the image sets it. Unset, as on a laptop: nothing happens."""
 
-WRITTEN = ("model", "output", "checkpoints", "processing/output")
+WRITTEN = ("model", "output", "checkpoints", "scratch", "processing/output")
 """What a job writes, below the container's root."""
 
 _LOOKED_AT = 1000

@@ -113,3 +113,27 @@ def test_the_order_follows_from_seed_and_epoch_alone() -> None:
 def test_images_stay_with_their_targets() -> None:
     for images, targets, _ in Batches(_numbered(50), 8, shuffle_seed=0):
         assert images[:, 0, 0, 0].tolist() == targets.tolist()
+
+
+@pytest.mark.parametrize(("count", "processes"), [(50, 3), (17, 8), (2, 3)])
+def test_shares_make_up_the_batches(count: int, processes: int) -> None:
+    whole = Batches(_numbered(count), 8, shuffle_seed=1)
+    shares = [
+        Batches(_numbered(count), 8, shuffle_seed=1, share=(rank, processes))
+        for rank in range(processes)
+    ]
+    for together, *apart in zip(whole, *shares, strict=True):
+        found = [targets.tolist() for _, targets, _ in apart]
+        assert sorted(sum(found, [])) == together[1].tolist()
+        assert whole.size_of(together[2]) == len(together[1])
+        assert max(map(len, found)) - min(map(len, found)) <= 1
+    assert whole.start_of(len(whole)) == count
+
+
+@pytest.mark.parametrize("ahead", [1, 2, 50])
+def test_reading_ahead_changes_nothing(ahead: int) -> None:
+    def order(**options: int) -> list[list[int]]:
+        batches = Batches(_numbered(50), 8, shuffle_seed=1, **options)
+        return [[number, *targets.tolist()] for _, targets, number in batches]
+
+    assert order(ahead=ahead) == order()

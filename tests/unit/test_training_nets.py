@@ -1,5 +1,6 @@
 """Nets, weights, the probe's arithmetic, calibration, export."""
 
+import copy
 from pathlib import Path
 from urllib.error import URLError
 
@@ -175,6 +176,21 @@ def test_the_graph_answers_what_the_net_answers(
     assert graph == (tmp_path / "again.onnx").read_bytes()
     assert b"site-packages" not in graph
     assert b"training/" not in graph
+
+
+def test_a_net_that_several_gpus_trained_is_exported_as_any_other(
+    serving: ServingNet, photos: list[np.ndarray], tmp_path: Path
+) -> None:
+    from lightning.pytorch.plugins import TorchSyncBatchNorm
+
+    net, sync = copy.deepcopy(serving), TorchSyncBatchNorm()
+    sync.revert(sync.apply(net))  # as Lightning does before and after; leaves layers of its own
+    net.eval()
+    assert list(net.state_dict()) == list(serving.state_dict())
+    assert np.array_equal(probabilities_of(net, photos), probabilities_of(serving, photos))
+    for name, exported in (("one.onnx", serving), ("several.onnx", net)):
+        export_onnx(exported, tmp_path / name)
+    assert (tmp_path / "one.onnx").read_bytes() == (tmp_path / "several.onnx").read_bytes()
 
 
 def test_evidence_comes_back(photos: list[np.ndarray], tmp_path: Path) -> None:
