@@ -6,9 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.testbed.fixtures import _faults_end_with_the_test, aws_environment, bed
+from tests.testbed.fixtures import (
+    _faults_end_with_the_test,
+    aws_environment,
+    aws_with_stacks,
+    bed,
+)
 
-__all__ = ["_faults_end_with_the_test", "aws_environment", "bed"]
+__all__ = ["_faults_end_with_the_test", "aws_environment", "aws_with_stacks", "bed"]
 
 LABELS = ("red", "green", "blue")
 

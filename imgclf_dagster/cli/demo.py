@@ -56,7 +56,8 @@ def demo_command() -> None:
 
     Writes the digits as PNG files, withholds 20 %, ingests the rest, materializes the graph,
     approves the candidate as the demo user, deploys it, and asks the production endpoint about
-    the withheld ones. Everything lies under demo/ in the home; running it again reuses it.
+    the withheld ones. Everything lies under demo/ in the home; running it again reuses it. Runs
+    on this machine whatever the profile, so it costs nothing.
     """
     from imgclf_dagster.home import prepare_home, write_once
     from imgclf_dagster.progress import ConsoleNarrator
@@ -66,6 +67,7 @@ def demo_command() -> None:
     home = Path(os.environ.get("IMGCLF_HOME", ".imgclf")).absolute() / "demo"
     os.environ["IMGCLF_HOME"] = str(home)
     os.environ["IMGCLF_SETTINGS"] = str(home / "imgclf.toml")
+    os.environ["IMGCLF_PROFILE"] = "local"
     write_once(home / "imgclf.toml", DEMO_SETTINGS)
     settings = load_settings()
     prepare_home(settings)

@@ -7,6 +7,7 @@ mends both, without a second record.
 """
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -104,6 +105,7 @@ class SageMakerEndpointHost(EndpointHost):
                 reason=reason,
                 run_id=run_id,
             )
+        self._still_wanted(record)
         try:
             result = self._deploy_stack(record, deadline, on_event)
         except StackError as error:
@@ -214,7 +216,8 @@ class SageMakerEndpointHost(EndpointHost):
                 "ModelDataUrl": self.objects.uri(record.model_key),
                 "ImageUri": self.image_uri,
                 "ExecutionRoleArn": self.execution_role_arn,
-                "DeployedBy": record.deployed_by,
+                "DeployedBy": _taggable(record.deployed_by),
+                "CaptureUri": self.objects.uri(f"captures/{record.stage}"),
             },
             {**chosen.tags, **self.tags},
             role_arn=self.cloudformation_role_arn,
@@ -241,13 +244,17 @@ class SageMakerEndpointHost(EndpointHost):
 
     def _failed(self, record: DeploymentRecord, before: EndpointStatus, why: str) -> str:
         """What became of a deployment that is not served; the records return to what is."""
+        self._still_wanted(record)
+        return self._roll_back(record, before, why)
+
+    def _still_wanted(self, record: DeploymentRecord) -> None:
+        """Leave the stage to a newer deployment. Raises DeploymentFailed."""
         newest = self.current(record.stage)
         if newest is not None and record_key(newest) > record_key(record):
-            return (
+            raise DeploymentFailed(
                 f"{record.model_version} was overtaken on {record.stage} by "
                 f"{newest.model_version}, deployed by {newest.deployed_by}"
             )
-        return self._roll_back(record, before, why)
 
     def _endpoint(self, name: str) -> Mapping[str, Any] | None:
         try:
@@ -278,3 +285,9 @@ class SageMakerEndpointHost(EndpointHost):
             yield
         except (ClientError, BotoCoreError) as error:
             raise HostUnavailable(told(error, item)) from error
+
+
+def _taggable(name: str) -> str:
+    """A name as a tag may have it (the whole one is in the record):
+    https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html"""
+    return re.sub(r"[^\w .:/=+@-]", "_", name)[:256] or "unknown"

@@ -13,6 +13,10 @@ import psutil
 import pytest
 from PIL import Image
 
+from resources.object_store import ObjectStore
+from tests.testbed.account import aws_section
+from tests.testbed.bed import TestBed
+
 SABOTAGE = Path(__file__).parent / "sabotage"
 
 COLOURS = ("red", "green", "blue")
@@ -97,12 +101,25 @@ class Imgclf:
                 found.append(process)
         return found
 
+    @property
+    def store(self) -> ObjectStore:
+        """The store of the profile."""
+        bucket, prefix = (self.settings.get(f"IMGCLF_AWS__{name}") for name in ("BUCKET", "PREFIX"))
+        if bucket is None:
+            return ObjectStore(url=(self.home / "store").as_uri())
+        return ObjectStore(
+            url=f"s3://{bucket}/{prefix}",
+            options={
+                "endpoint": self.settings["AWS_ENDPOINT_URL"],
+                "access_key_id": self.settings["AWS_ACCESS_KEY_ID"],
+                "secret_access_key": self.settings["AWS_SECRET_ACCESS_KEY"],
+                "region": self.settings["AWS_REGION"],
+            },
+        )
+
     def objects(self) -> dict[str, int]:
         """Every object of the store and its size, as the store lists them."""
-        from resources.object_store import ObjectStore
-
-        store = ObjectStore(url=(self.home / "store").as_uri())
-        return {info.key: info.size for info in store.list("")}
+        return {info.key: info.size for info in self.store.list("")}
 
 
 @pytest.fixture
@@ -136,3 +153,14 @@ def colours() -> Callable[..., Path]:
 def fast() -> dict[str, str]:
     """Settings for a quick training; see ``FAST``."""
     return dict(FAST)
+
+
+@pytest.fixture
+def aws_variables(bed: TestBed) -> dict[str, str]:
+    """What sends ``imgclf`` to the test bed's AWS: a user's environment after the foundation."""
+    bed.with_cloudformation()
+    section = aws_section(bed)
+    training = section.pop("training")
+    settings = {f"IMGCLF_AWS__{name.upper()}": str(value) for name, value in section.items()}
+    settings |= {f"IMGCLF_AWS__TRAINING__{name.upper()}": str(v) for name, v in training.items()}
+    return {**bed.environ, **settings, "IMGCLF_PROFILE": "aws"}

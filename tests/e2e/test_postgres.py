@@ -1,5 +1,6 @@
 """Code server and daemon as ECS runs them, on a real Postgres that is restarted under them."""
 
+import json
 import os
 import shutil
 import signal
@@ -11,10 +12,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
+import httpx
 import pytest
 import yaml
+from cfnlint.decode import decode
 from dagster._core.instance.ref import InstanceRef
 
 from imgclf_dagster.deployment import dagster_yaml
@@ -24,6 +28,14 @@ from tests.testbed.postgres import Postgres, running_postgres
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 PATIENCE_S = 120
+REPOSITORY = Path(__file__).parents[2]
+
+
+def template(name: str) -> dict[str, Any]:
+    """Properties of a template's resources, with CloudFormation's functions as dicts."""
+    parsed = decode(str(REPOSITORY / "cloudformation" / name))[0]
+    resources = json.loads(json.dumps(parsed))["Resources"]
+    return {key: resource["Properties"] for key, resource in resources.items()}
 
 
 def free_port() -> int:
@@ -38,7 +50,7 @@ class Orchestrator:
     def __init__(self, home: Path, environment: dict[str, str]) -> None:
         self.home = home / "dagster"
         self.environment = {**environment, "DAGSTER_HOME": str(self.home)}
-        self.port = free_port()
+        self.port, self.web_port = free_port(), free_port()
         self._processes = ExitStack()
 
     def __enter__(self) -> "Orchestrator":
@@ -49,20 +61,31 @@ class Orchestrator:
         workspace = (files("imgclf_dagster.deployment") / "workspace-aws.yaml").read_text()
         (self.home / "workspace.yaml").write_text(workspace.replace("4000", str(self.port)))
         self.environment["IMGCLF_CODE_HOST"] = "127.0.0.1"
-        self.code = self._start(
-            "dagster", "api", "grpc", "-h", "127.0.0.1", "-p", str(self.port),
-            "-m", "imgclf_dagster.definitions",
-        )  # fmt: skip
-        self.daemon = self._start("dagster._daemon", "run", "-w", str(self.home / "workspace.yaml"))
+        self.code = self._start("CodeTaskDefinition")
+        self.daemon = self._start("DaemonTaskDefinition")
+        self.web = self._start("WebTaskDefinition")
         return self
 
     def __exit__(self, *_: object) -> None:
         self._processes.close()
 
-    def _start(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
-        log = self._processes.enter_context((self.home / f"{module}.log").open("wb"))
+    def command(self, task: str, *, health: bool = False) -> list[str]:
+        """What ECS runs in ``task``, or its health check, with our ports and files."""
+        container = template("orchestrator.yaml")[task]["ContainerDefinitions"][0]
+        command = container["HealthCheck"]["Command"][1:] if health else container["Command"]
+        here = {
+            "0.0.0.0": "127.0.0.1",
+            "4000": str(self.port),
+            "3000": str(self.web_port),
+            "/var/lib/imgclf/dagster/workspace.yaml": str(self.home / "workspace.yaml"),
+        }
+        program, *arguments = [here.get(word, word) for word in command]
+        return [str(Path(sys.executable).with_name(program)), *arguments]
+
+    def _start(self, task: str) -> subprocess.Popen[bytes]:
+        log = self._processes.enter_context((self.home / f"{task}.log").open("wb"))
         process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            self.command(task),
             env=self.environment,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -79,6 +102,13 @@ class Orchestrator:
 
         self._processes.callback(stop)
         return process
+
+    def healthy(self, task: str) -> bool:
+        """What ECS would think of ``task``."""
+        check = subprocess.run(
+            self.command(task, health=True), env=self.environment, capture_output=True, check=False
+        )
+        return check.returncode == 0
 
     def said(self) -> str:
         """The ends of the logs; what a failing assertion should show."""
@@ -124,6 +154,11 @@ def test_the_daemon_goes_on_after_a_restart_of_the_database(
                 time.sleep(1)
 
         wait_for_more_than(0)
+        health = template("orchestrator.yaml")["WebTargets"]["HealthCheckPath"]
+        answer = httpx.get(f"http://127.0.0.1:{programs.web_port}{health}", timeout=60)
+        assert answer.status_code == 200
+        assert programs.healthy("CodeTaskDefinition")
+        assert programs.healthy("DaemonTaskDefinition")
         before = indexed()
         postgres.stop()
         # Long enough for ticks and heartbeats to miss it.
@@ -131,3 +166,4 @@ def test_the_daemon_goes_on_after_a_restart_of_the_database(
         postgres.start()
         shutil.copytree(colours(tmp_path / "second", 3), imgclf.home / "store" / "raw" / "second")
         wait_for_more_than(before)
+        assert programs.healthy("DaemonTaskDefinition")

@@ -40,6 +40,14 @@ def with_weights(imgclf: Any) -> Any:
     return imgclf
 
 
+@pytest.fixture(params=["local", "aws"])
+def on_each_profile(request: pytest.FixtureRequest, with_weights: Any) -> Any:
+    """The same, on this machine and on the test bed's AWS."""
+    if request.param == "aws":
+        with_weights.settings |= request.getfixturevalue("aws_variables")
+    return with_weights
+
+
 @pytest.fixture
 def scenes(tmp_path: Path) -> tuple[Path, dict[Path, str]]:
     """An archive of some photos of each class, the twins among them; and others, withheld."""
@@ -65,9 +73,9 @@ def scenes(tmp_path: Path) -> tuple[Path, dict[Path, str]]:
 
 
 def test_scenes_from_an_archive_to_answers_from_production(
-    with_weights: Any, scenes: tuple[Path, dict[Path, str]]
+    on_each_profile: Any, scenes: tuple[Path, dict[Path, str]]
 ) -> None:
-    imgclf, (archive, withheld) = with_weights, scenes
+    imgclf, (archive, withheld) = on_each_profile, scenes
     ingested = imgclf("ingest", archive, "--json")
     report = json.loads(ingested.out)
     assert (report["new"], report["rejected"]) == (6 * PER_CLASS + 2, []), ingested.said
@@ -87,8 +95,7 @@ def twins_stayed_out(imgclf: Any, status: dict[str, Any]) -> None:
     assert status["images"]["usable"] == 6 * PER_CLASS + 1
     assert status["labels"] == {"labelled": 6 * PER_CLASS, "conflicts": 1, "not_indexed": 0}
     assert "1 images with conflicting labels wait for a person" in status["waiting"]
-    card = imgclf.home / "store/datasets" / status["dataset"]["version"] / "card.json"
-    told = json.loads(card.read_text(encoding="utf-8"))
+    told = json.loads(imgclf.store.get(f"datasets/{status['dataset']['version']}/card.json"))
     assert [row["sha256"] for row in told["conflicts"]] == [TWIN]
     assert {
         sha for reason, shas in told["left_out"].items() if "conflict" in reason for sha in shas

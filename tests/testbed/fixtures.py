@@ -32,3 +32,11 @@ def _faults_end_with_the_test(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "bed" in request.fixturenames:
         request.getfixturevalue("bed").clear_faults()
+
+
+@pytest.fixture
+def aws_with_stacks(bed: TestBed, request: pytest.FixtureRequest) -> TestBed:
+    """Like ``aws_environment``, with CloudFormation."""
+    bed.with_cloudformation()
+    environment: TestBed = request.getfixturevalue("aws_environment")
+    return environment
