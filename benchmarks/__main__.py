@@ -19,7 +19,14 @@ from benchmarks import page
 from benchmarks.processes import BenchmarkFailed, cpu_seconds
 from benchmarks.result import Result
 
-NAMES = ["import_cost", "indexing", "idle_tick", "orchestration", "serving"]
+NAMES = [
+    "import_cost",
+    "indexing",
+    "idle_tick",
+    "orchestration",
+    "serving",
+    "sagemaker_overhead",
+]
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 TIMEOUT_S = 600.0
 
