@@ -3,10 +3,12 @@
 import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field
 
 from assets.image_index import (
     RAW,
     diff_listing,
+    diff_noticed,
     images_table,
     images_version,
     index_objects,
@@ -14,9 +16,20 @@ from assets.image_index import (
     usable_images,
 )
 from assets.line import OWNERS, Line
+from resources.arrivals import pending_notices, read_notices
 from resources.object_store import ObjectStore
 
 REJECTIONS_SHOWN = 50
+
+
+class RawImagesConfig(dg.Config):
+    """How much of ``raw/`` is looked at."""
+
+    noticed_only: bool = Field(
+        False,
+        description="Look only at the objects that the waiting notices (arrivals/) name, as the "
+        "sensor asks for; otherwise at all there are.",
+    )
 
 
 @dg.asset(
@@ -28,12 +41,21 @@ REJECTIONS_SHOWN = 50
     "or the reason why it was rejected. Only what is new is read.",
 )
 def raw_images(
-    context: dg.AssetExecutionContext, store: ObjectStore, line: dg.ResourceParam[Line]
+    context: dg.AssetExecutionContext,
+    config: RawImagesConfig,
+    store: ObjectStore,
+    line: dg.ResourceParam[Line],
 ) -> dg.MaterializeResult:
     """Bring the image table up to date with ``raw/``."""
     store.require()
     table = images_table(store)
-    diff = diff_listing(store.list_table(RAW), table.read(["key", "etag", "status"]))
+    notices = pending_notices(store)  # before the look: what they tell of, it sees
+    indexed = table.read(["key", "etag", "status"])
+    if config.noticed_only:
+        diff, unusable = diff_noticed(store, read_notices(store, notices), indexed)
+    else:
+        listing, unusable = store.survey(RAW)
+        diff = diff_listing(listing, indexed)
     context.log.info(f"{diff.new.num_rows} new or changed objects, {len(diff.gone)} gone")
     index_objects(
         store,
@@ -43,11 +65,11 @@ def raw_images(
         max_bytes=int(line.ingestion.max_file_mb * 1e6),
         on_chunk=lambda done, total: context.log.info(f"indexed {done} of {total} new images"),
     )
+    store.delete_all(notices)
     rows = newest_rows(table.read())
     rejected = rows.filter(pc.equal(rows["status"], "rejected"))
     for row in rejected.slice(0, REJECTIONS_SHOWN).to_pylist():
         context.log.warning(f"{row['key']} is rejected: {row['reason']}")
-    unusable = store.unusable(RAW)
     for name, reason in unusable:
         context.log.warning(f"{name} under raw/ cannot be read: {reason}; rename it")
     usable = usable_images(rows)
@@ -60,6 +82,7 @@ def raw_images(
             "objects": int(pc.sum(pc.not_equal(rows["status"], "deleted")).as_py() or 0),
             "rejected": rejected.num_rows,
             "unusable_names": len(unusable),
+            "looked_at": f"{len(notices)} notices" if config.noticed_only else "everything",
             "new": diff.new.num_rows,
             "gone": len(diff.gone),
             "rejections": dg.MetadataValue.md(_rejection_table(rejected)),

@@ -17,6 +17,16 @@ class IngestionPolicy(BaseModel):
         description="Images with more pixels than this are rejected unread.",
     )
     max_file_mb: float = Field(100.0, gt=0, description="Bigger files are rejected unread (MB).")
+    list_every_s: float = Field(
+        60.0,
+        ge=0,
+        description="A bucket that nobody tells of arrivals is listed this often (s).",
+    )
+    reconcile_every_s: float = Field(
+        21_600.0,
+        ge=0,
+        description="A bucket with a queue of arrivals is listed this often, too (s).",
+    )
     max_unreadable_share: float = Field(
         0.2, ge=0, le=1, description="images_readable fails above this share of rejected images."
     )

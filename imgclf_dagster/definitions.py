@@ -17,6 +17,7 @@ from imgclf_dagster.home import open_store
 from imgclf_dagster.jobs import jobs
 from imgclf_dagster.sensors import sensors
 from imgclf_dagster.settings import Settings, load_settings
+from resources.arrivals import Arrivals, NoArrivals
 from resources.compute import Compute, LocalCompute
 from resources.endpoint_host import EndpointHost
 from resources.local_endpoints import LocalEndpointHost
@@ -75,6 +76,15 @@ def build_compute(settings: Settings) -> Compute:
     return LocalCompute(store=store, jobs_dir=str(settings.home / "jobs"))
 
 
+def build_arrivals(settings: Settings) -> Arrivals:
+    """Who tells of new images in the profile."""
+    if settings.profile == "aws":
+        from imgclf_dagster import profile_aws
+
+        return profile_aws.build_arrivals(settings)
+    return NoArrivals()
+
+
 def build_definitions(settings: Settings) -> dg.Definitions:
     """Everything Dagster loads, for ``settings``."""
     store = open_store(settings)
@@ -107,6 +117,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         executor=dg.in_process_executor,
         resources={
             "store": store,
+            "arrivals": build_arrivals(settings),
             "compute": build_compute(settings),
             "registry": build_registry(settings),
             "endpoints": build_endpoints(settings),

@@ -1,6 +1,8 @@
 """The adapters of profile ``aws``, made from the settings. Imported only under that profile."""
 
 from imgclf_dagster.settings import Settings, SettingsError, settings_file
+from resources.arrivals import Arrivals, NoArrivals
+from resources.aws.arrivals import SqsArrivals
 from resources.aws.compute import SageMakerCompute
 from resources.aws.endpoints import SageMakerEndpointHost
 from resources.aws.registry import SageMakerRegistry
@@ -42,6 +44,19 @@ def build_store(settings: Settings) -> ObjectStore:
         region=settings.aws.region,
         profile_name=settings.aws.profile_name,
         kms_key_arn=settings.aws.kms_key_arn,
+    )
+
+
+def build_arrivals(settings: Settings) -> Arrivals:
+    """The queue of the bucket's notifications, if there is one."""
+    aws = settings.aws
+    if not aws.arrivals_queue_url:
+        return NoArrivals()
+    return SqsArrivals(
+        session=build_session(settings),
+        queue_url=aws.arrivals_queue_url,
+        bucket=aws.bucket,
+        prefix=aws.prefix,
     )
 
 

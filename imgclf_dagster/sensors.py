@@ -5,12 +5,14 @@ from typing import Any
 
 import dagster as dg
 
+from assets.arrival_sweep import Sweep, sweep_step
 from assets.image_index import RAW, diff_listing, images_table
 from assets.label_index import labels_table, new_snapshots, schema_version
 from assets.line import Line, fingerprint, latest_metadata
 from imgclf_dagster.decisions import decided_at, promotion_config, undone_rejection
 from imgclf_dagster.jobs import LINE
 from imgclf_dagster.orphans import reap_orphaned_runs
+from resources.arrivals import Arrivals, ArrivalsError, pending_notices
 from resources.endpoint_host import EndpointHost
 from resources.model_registry import ModelPackage, ModelRegistry
 from resources.object_store import ObjectStore
@@ -30,6 +32,7 @@ UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+UNSUCCESSFUL = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 RETRY_S = 60.0
 RETRY_MAX_S = 3600.0
 
@@ -37,14 +40,22 @@ Tick = dg.SensorResult | dg.SkipReason
 
 
 @dg.sensor(target="raw_images", minimum_interval_seconds=INTERVAL_S, default_status=RUNNING)
-def raw_images_arrival_sensor(context: dg.SensorEvaluationContext, store: ObjectStore) -> Tick:
+def raw_images_arrival_sensor(
+    context: dg.SensorEvaluationContext,
+    store: ObjectStore,
+    line: dg.ResourceParam[Line],
+    arrivals: dg.ResourceParam[Arrivals],
+) -> Tick:
     """Ask for ``raw_images`` when ``raw/`` holds what the image table does not.
 
-    The table is the cursor: what it knows was indexed, so nothing is missed by a restart, an
-    upload within the same second, a rewritten or a deleted object.
+    The table is the ledger: what it knows was indexed, so nothing is missed by a restart, an
+    upload within the same second, a rewritten or a deleted object. A folder is listed whole. Of a
+    bucket, its notifications tell, if it has a queue of them; the listing goes on by windows.
     """
     reap_orphaned_runs(context.instance)  # a killed `imgclf run` would block us, and the conditions
     store.require()
+    if store.is_bucket:
+        return _look_at_notices(context, store, line, arrivals)
     table = images_table(store)
     known = table.read(["key", "etag", "status"])
     diff = diff_listing(store.list_table(RAW), known)
@@ -52,6 +63,28 @@ def raw_images_arrival_sensor(context: dg.SensorEvaluationContext, store: Object
         return dg.SkipReason(f"nothing new among {known.num_rows} known objects")
     # With the table's version: an object that went and came back is the same, and new again.
     return _ask(context.instance, "raw_images", fingerprint([diff.token, table.version()]))
+
+
+def _look_at_notices(
+    context: dg.SensorEvaluationContext, store: ObjectStore, line: Line, arrivals: Arrivals
+) -> Tick:
+    """Gather notices, then ask for a run that looks at what they name."""
+    every_s = line.ingestion.reconcile_every_s if arrivals.tells else line.ingestion.list_every_s
+    trouble = ""
+    try:
+        arrivals.collect(store, context.log.warning)
+    except ArrivalsError as error:  # the listing finds what it would have told
+        every_s, trouble = line.ingestion.list_every_s, f"; {error}"
+        context.log.error(str(error))
+    sweep = Sweep.from_cursor(context.cursor)
+    if sweep.is_due(time.time(), every_s):
+        context.update_cursor(sweep_step(store, sweep, time.time()).to_cursor())
+    notices = pending_notices(store)
+    if not notices:
+        return dg.SkipReason(f"nothing has arrived{trouble}")
+    # The oldest stands for all: as long as it is there, the run that should have read it failed.
+    config = {"ops": {"raw_images": {"config": {"noticed_only": True}}}}
+    return _ask(context.instance, "raw_images", fingerprint(notices[0]), run_config=config)
 
 
 @dg.sensor(target="annotations", minimum_interval_seconds=INTERVAL_S, default_status=RUNNING)
@@ -69,21 +102,31 @@ def annotations_change_sensor(
     return _ask(context.instance, "annotations", fingerprint([fresh, made_under, schema]))
 
 
-def _ask(instance: dg.DagsterInstance, asset: str, token: str) -> Tick:
+def _ask(
+    instance: dg.DagsterInstance,
+    asset: str,
+    token: str,
+    *,
+    run_config: dict[str, Any] | None = None,
+) -> Tick:
     """One run for what ``token`` names: not while one is under way, which may be at it already,
     and after a failure again, ever more seldom. (Dagster takes a run key once, failed or not.)"""
     for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
         if run.job_name == LINE or dg.AssetKey(asset) in (run.asset_selection or ()):
             return dg.SkipReason(f"run {run.run_id} is under way")
     failures = instance.get_run_records(
-        dg.RunsFilter(tags={ARRIVAL_TAG: token}, statuses=[dg.DagsterRunStatus.FAILURE])
+        dg.RunsFilter(tags={ARRIVAL_TAG: token}, statuses=UNSUCCESSFUL)
     )
     if failures:
         pause = min(RETRY_S * 2 ** (len(failures) - 1), RETRY_MAX_S)
         wait = max(record.end_time or 0.0 for record in failures) + pause - time.time()
         if wait > 0:
             return dg.SkipReason(f"failed {len(failures)} times; again in {wait:.0f} s")
-    request = dg.RunRequest(run_key=f"{asset}-{token}-{len(failures)}", tags={ARRIVAL_TAG: token})
+    request = dg.RunRequest(
+        run_key=f"{asset}-{token}-{len(failures)}",
+        run_config=run_config,
+        tags={ARRIVAL_TAG: token},
+    )
     return dg.SensorResult(run_requests=[request])
 
 

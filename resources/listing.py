@@ -113,15 +113,15 @@ def sound(rows: Iterator[Row], flaws: Flaws | None = None) -> Iterator[Row]:
     for row in rows:
         key, size = row[:2]
         plain = "//" not in key and "/." not in key and key[:1] not in "./" and key[-1:] != "/"
-        flaw = None if plain and key.isprintable() else _remote_flaw(key)  # the fast path
+        flaw = None if plain and key.isprintable() else remote_flaw(key)  # the fast path
         if flaw is None:
             yield row
         elif flaws is not None and not (key.endswith("/") and not size):
             flaws.append((key.encode("unicode_escape").decode(), flaw))
 
 
-def _remote_flaw(key: str) -> str | None:
-    """Why obstore cannot read an object of this key, or None."""
+def remote_flaw(key: str) -> str | None:
+    """Why an object of this key in a bucket cannot be read, or None."""
     segments = key.split("/")
     if not all(segments):
         return "an empty segment in its key (a leading, trailing or double slash): rename it"

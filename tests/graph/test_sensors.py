@@ -27,7 +27,7 @@ def look(world: Any, sensor: dg.SensorDefinition, *resources: str) -> list[dg.Ru
 
 
 def arrivals(world: Any) -> list[dg.RunRequest]:
-    return look(world, sensors.raw_images_arrival_sensor, "store")
+    return look(world, sensors.raw_images_arrival_sensor, "store", "line", "arrivals")
 
 
 def changes(world: Any) -> list[dg.RunRequest]:

@@ -1,0 +1,134 @@
+"""S3's event notifications, by way of an SQS queue: what it costs grows with what is new only."""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import dagster as dg
+
+from resources.arrivals import Arrivals, ArrivalsError, Warn, write_notice
+from resources.aws.errors import told
+from resources.aws.s3_events import NoS3EventError, event_keys
+from resources.aws.session import AwsSession
+from resources.object_store import ObjectStore
+
+WATCHED = "raw/"
+MESSAGES_PER_TICK = 10_000
+RECEIVE_S = 20.0
+"""Messages and seconds after which a tick is content: it has 60 s in all."""
+
+VISIBILITY_S = 120
+"""Seconds until a message whose tick was killed comes again: longer than a tick."""
+
+_BATCH = 10
+_AT_ONCE = 8
+
+Message = dict[str, Any]
+Done = TypeVar("Done")
+
+
+class SqsArrivals(Arrivals):
+    """The queue that the bucket tells of its objects.
+
+    At least once: a message is deleted only when the notice of it lies in the store. One that is
+    not understood is left alone, so that SQS moves it to the dead-letter queue.
+
+    Attributes:
+        session: the account.
+        queue_url: of the queue.
+        bucket: of the store.
+        prefix: of the store in the bucket.
+    """
+
+    session: dg.ResourceDependency[AwsSession]
+    queue_url: str
+    bucket: str
+    prefix: str = ""
+
+    @property
+    def tells(self) -> bool:
+        """Yes."""
+        return True
+
+    def collect(self, store: ObjectStore, warn: Warn) -> int:
+        """See :class:`Arrivals`. When nothing has come, one call of ReceiveMessage."""
+        messages = self._receive()
+        keys: set[str] = set()
+        understood = []
+        for message in messages:
+            try:
+                keys |= self._watched(event_keys(message["Body"], self.bucket))
+            except NoS3EventError as error:
+                warn(
+                    f"message {message['MessageId']} of {self.queue_url} is not understood: "
+                    f"{error}. It is left to the dead-letter queue; the next listing of raw/ "
+                    "finds what it may have told of"
+                )
+            else:
+                understood.append(message)
+        if keys:
+            write_notice(store, keys, source=f"{len(understood)} messages of {self.queue_url}")
+        self._delete(understood)
+        return len(keys)
+
+    def _watched(self, keys: set[str]) -> set[str]:
+        """Keys in the store of those objects that concern us."""
+        place = f"{self.prefix}/" if self.prefix else ""
+        return {
+            key.removeprefix(place)
+            for key in keys
+            if key.startswith(f"{place}{WATCHED}") and not key.endswith("/")
+        }
+
+    def _receive(self) -> list[Message]:
+        """What waits, once each; as many at once as it takes."""
+        end = time.monotonic() + RECEIVE_S
+        found = {message["MessageId"]: message for message in self._receive_some(0)}
+        some = len(found)
+        while some and len(found) < MESSAGES_PER_TICK and time.monotonic() < end:
+            more = _each(self._receive_some, range(_AT_ONCE))
+            some = sum(map(len, more))
+            found |= {message["MessageId"]: message for batch in more for message in batch}
+        return list(found.values())
+
+    def _receive_some(self, _: int) -> list[Message]:
+        with self._asked("ReceiveMessage"):
+            answer = self.session.client("sqs").receive_message(
+                QueueUrl=self.queue_url,
+                MaxNumberOfMessages=_BATCH,
+                VisibilityTimeout=VISIBILITY_S,
+                WaitTimeSeconds=0,
+            )
+        return list(answer.get("Messages", []))
+
+    def _delete(self, messages: list[Message]) -> None:
+        """Those that SQS does not delete come again, which does no harm."""
+
+        def delete(start: int) -> None:
+            entries = [
+                {"Id": str(number), "ReceiptHandle": message["ReceiptHandle"]}
+                for number, message in enumerate(messages[start : start + _BATCH])
+            ]
+            with self._asked("DeleteMessageBatch"):
+                self.session.client("sqs").delete_message_batch(
+                    QueueUrl=self.queue_url, Entries=entries
+                )
+
+        _each(delete, range(0, len(messages), _BATCH))
+
+    @contextmanager
+    def _asked(self, operation: str) -> Iterator[None]:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            yield
+        except (BotoCoreError, ClientError) as error:
+            text = told(error, f"{operation} of {self.queue_url} (aws.arrivals_queue_url)")
+            raise ArrivalsError(text) from error
+
+
+def _each(work: Callable[[int], Done], numbers: range) -> list[Done]:
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="arrivals") as pool:
+        return list(pool.map(work, numbers))
