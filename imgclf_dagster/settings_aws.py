@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from resources.aws.job_resources import JobResources
+from resources.aws.job_resources import JobResources, TrainingResources
 
 
 class AwsSettings(BaseModel):
@@ -39,7 +39,9 @@ class AwsSettings(BaseModel):
     poll_s: float = Field(
         10.0, gt=0, le=300, description="Seconds between two looks at a job or a deployment."
     )
-    training: JobResources = Field(JobResources(spot=True), description="What training runs on.")
+    training: TrainingResources = Field(
+        TrainingResources(spot=True), description="What training runs on."
+    )
     processing: JobResources = Field(JobResources(), description="What evaluation runs on.")
 
     @field_validator("stages_dir", mode="before")

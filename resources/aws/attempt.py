@@ -13,7 +13,7 @@ from resources.aws.errors import is_permanent, told
 from resources.aws.job_environment import check_environment
 from resources.aws.job_inputs import bring_inputs
 from resources.aws.job_reports import failure_of, job_facts, job_metadata
-from resources.aws.job_resources import JobResources
+from resources.aws.job_resources import JobResources, TrainingResources
 from resources.aws.launches import (
     Launch,
     attempt_name,
@@ -189,8 +189,10 @@ class SageMakerAttempt:
             outputs=self._outputs_uri(number),
             checkpoints=self._store.uri(f"checkpoints/{self._spec.name}"),
         )
-        make = training_request if self._spec.kind == "training" else processing_request
-        return make(self._spec, name, self._resources, self._settings, places)
+        spec, resources, settings = self._spec, self._resources, self._settings
+        if isinstance(resources, TrainingResources):
+            return training_request(spec, name, resources, settings, places)
+        return processing_request(spec, name, resources, settings, places)
 
     def _outputs_uri(self, number: int) -> str:
         """Where SageMaker writes: in place at first, aside in later attempts."""

@@ -2,15 +2,19 @@
 
 from typing import Any
 
-from pydantic import BaseModel, field_validator
+from pydantic import BaseModel, ValidationInfo, field_validator
 
 from resources.aws.attempt import SageMakerAttempt
-from resources.aws.job_resources import JobResources
+from resources.aws.job_resources import JobResources, TrainingResources
 from resources.aws.requests import JobSettings
 from resources.aws.session import AwsSession
 from resources.compute import Compute, JobResult, JobSpec
 from resources.job_attempt import Context, JobFailed
 
+_RESOURCES: dict[str, type[JobResources]] = {
+    "training": TrainingResources,
+    "processing": JobResources,
+}
 _OF_THE_JOB = ("SageMaker job", "SageMaker console", "CloudWatch logs")
 
 
@@ -23,8 +27,8 @@ class SageMakerCompute(Compute):
         session: the account and region.
         job_role_arn: what the jobs may do.
         image_uri: container image; ``gpu_image_uri`` is that for instance types with GPUs.
-        training: :class:`JobResources` of training jobs (a dict, which Dagster's config can hold).
-        processing: the same of processing jobs.
+        training: :class:`TrainingResources` as a dict, which Dagster's config can hold.
+        processing: :class:`JobResources` of processing jobs, as a dict.
         project: tag of every job; ``tags`` are more.
         prices: US dollars an hour by instance type, before the list prices of ``costs.py``.
         poll_min_s: shortest pause between two polls of a job, in seconds.
@@ -53,10 +57,10 @@ class SageMakerCompute(Compute):
 
     @field_validator("training", "processing", mode="before")
     @classmethod
-    def _plain(cls, value: Any) -> Any:
-        """JobResources as a dict. Raises ValidationError for what would not be one."""
+    def _plain(cls, value: Any, info: ValidationInfo) -> Any:
+        """Resources as a dict. Raises ValidationError for what would not be any."""
         values = value.model_dump() if isinstance(value, BaseModel) else value
-        return JobResources.model_validate(values).model_dump()
+        return _RESOURCES[info.field_name or ""].model_validate(values).model_dump()
 
     @field_validator("subnets", "security_group_ids", mode="before")
     @classmethod
@@ -75,7 +79,7 @@ class SageMakerCompute(Compute):
             self._objects,
             (sagemaker, session.client("logs")),
             self._settings(sagemaker.meta.region_name),
-            JobResources.model_validate(getattr(self, spec.kind)),
+            _RESOURCES[spec.kind].model_validate(getattr(self, spec.kind)),
             {
                 "poll_s": (self.poll_min_s, self.poll_max_s),
                 "messages_s": self.messages_s,

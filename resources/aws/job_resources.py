@@ -20,6 +20,11 @@ class JobResources(BaseModel):
     max_runtime_s: int = Field(
         86_400, ge=1, le=2_419_200, description="A job that runs longer is stopped."
     )
+
+
+class TrainingResources(JobResources):
+    """Instances of training jobs: only these run on spare capacity, or keep their machines warm."""
+
     spot: bool = Field(
         False, description="Train on spare capacity, at a discount; checkpoints survive its loss."
     )

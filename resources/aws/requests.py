@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from resources.aws.job_resources import JobResources
+from resources.aws.job_resources import JobResources, TrainingResources
 from resources.compute import JobSpec
 
 LAUNCHER = ("python", "-m", "training.launcher")
@@ -73,7 +73,11 @@ def manifest(prefix_uri: str, relative_keys: Sequence[str]) -> bytes:
 
 
 def training_request(
-    spec: JobSpec, job_name: str, resources: JobResources, settings: JobSettings, places: JobPlaces
+    spec: JobSpec,
+    job_name: str,
+    resources: TrainingResources,
+    settings: JobSettings,
+    places: JobPlaces,
 ) -> dict[str, Any]:
     """The parameters of CreateTrainingJob. Raises NotConfigured."""
     limit = _longest_s(spec, resources)

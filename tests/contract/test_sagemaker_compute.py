@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 
 from resources.aws.compute import SageMakerCompute
-from resources.aws.job_resources import JobResources
+from resources.aws.job_resources import TrainingResources
 from resources.compute import JobResult, JobSpec
 from resources.job_attempt import Context, JobFailed
 from resources.job_outputs import record_key
@@ -69,7 +69,7 @@ def world(aws_environment: TestBed, tmp_path: Path) -> World:
 
 
 def with_training(world: World, **resources: Any) -> None:
-    world.compute = sagemaker_compute(world.store, training=JobResources(**resources))
+    world.compute = sagemaker_compute(world.store, training=TrainingResources(**resources))
 
 
 def calls(bed: TestBed, operation: str, job: str) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from resources.aws.costs import cost_usd, spot_saving_percent
 from resources.aws.job_environment import with_pipes
 from resources.aws.job_inputs import bring_inputs
 from resources.aws.job_reports import failure_of, job_facts, with_signal
-from resources.aws.job_resources import JobResources
+from resources.aws.job_resources import JobResources, TrainingResources
 from resources.aws.launches import attempt_name, newest_launch, write_launch
 from resources.aws.requests import (
     JobPlaces,
@@ -58,13 +58,13 @@ def check(operation: str, request: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "resources",
     [
-        JobResources(),
-        JobResources(spot=True),
-        JobResources(keep_alive_s=600),
-        JobResources(instance_type="ml.g5.12xlarge", instance_count=4),
+        TrainingResources(),
+        TrainingResources(spot=True),
+        TrainingResources(keep_alive_s=600),
+        TrainingResources(instance_type="ml.g5.12xlarge", instance_count=4),
     ],
 )
-def test_requests_have_the_form_of_the_api(resources: JobResources) -> None:
+def test_requests_have_the_form_of_the_api(resources: TrainingResources) -> None:
     check("CreateTrainingJob", training_request(spec(), "train-1", resources, SETTINGS, PLACES))
     check(
         "CreateProcessingJob",
@@ -73,7 +73,7 @@ def test_requests_have_the_form_of_the_api(resources: JobResources) -> None:
 
 
 def test_resources_become_what_sagemaker_calls_them() -> None:
-    gpus = JobResources(instance_type="ml.g5.12xlarge", instance_count=4, volume_gb=200)
+    gpus = TrainingResources(instance_type="ml.g5.12xlarge", instance_count=4, volume_gb=200)
     request = training_request(spec(), "train-1-2", gpus, SETTINGS, PLACES)
     assert request["AlgorithmSpecification"]["TrainingImage"] == "gpu:1"
     assert request["ResourceConfig"] == {  # no VolumeKmsKeyId: its disk is the instance's own
@@ -84,7 +84,7 @@ def test_resources_become_what_sagemaker_calls_them() -> None:
     assert request["EnableInterContainerTrafficEncryption"]
     assert request["VpcConfig"] == {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
     assert request["TrainingJobName"] == "train-1-2"
-    one = training_request(spec(), "train-1", JobResources(keep_alive_s=60), SETTINGS, PLACES)
+    one = training_request(spec(), "train-1", TrainingResources(keep_alive_s=60), SETTINGS, PLACES)
     assert one["ResourceConfig"]["KeepAlivePeriodInSeconds"] == 60
     assert one["ResourceConfig"]["VolumeKmsKeyId"] == SETTINGS.kms_key_arn
     assert one["AlgorithmSpecification"]["TrainingImage"] == "cpu:1"
@@ -92,16 +92,16 @@ def test_resources_become_what_sagemaker_calls_them() -> None:
 
 
 def test_how_long_a_job_may_run_and_wait() -> None:
-    def stopping(job: JobSpec, resources: JobResources) -> dict[str, int]:
+    def stopping(job: JobSpec, resources: TrainingResources) -> dict[str, int]:
         request = training_request(job, "train-1", resources, SETTINGS, PLACES)
         return dict(request["StoppingCondition"])
 
-    settings = JobResources(max_runtime_s=172_800, spot=True)
+    settings = TrainingResources(max_runtime_s=172_800, spot=True)
     assert stopping(spec(), settings) == {
         "MaxRuntimeInSeconds": 172_800,
         "MaxWaitTimeInSeconds": 345_600,
     }
-    assert stopping(spec(max_runtime_s=60), JobResources()) == {"MaxRuntimeInSeconds": 60}
+    assert stopping(spec(max_runtime_s=60), TrainingResources()) == {"MaxRuntimeInSeconds": 60}
     long = processing_request(
         spec("processing", max_runtime_s=2_000_000), "e", JobResources(), SETTINGS, PLACES
     )
@@ -118,13 +118,17 @@ def test_a_processing_job_gets_its_parameters_as_arguments() -> None:
 @pytest.mark.parametrize(
     ("settings", "resources", "says"),
     [
-        (JobSettings("", "cpu:1"), JobResources(), r"aws\.job_role_arn"),
-        (JobSettings("arn", ""), JobResources(), r"aws\.image_uri"),
-        (JobSettings("arn", "c"), JobResources(instance_type="ml.p4d.24xlarge"), "gpu_image_uri"),
+        (JobSettings("", "cpu:1"), TrainingResources(), r"aws\.job_role_arn"),
+        (JobSettings("arn", ""), TrainingResources(), r"aws\.image_uri"),
+        (
+            JobSettings("arn", "c"),
+            TrainingResources(instance_type="ml.p4d.24xlarge"),
+            "gpu_image_uri",
+        ),
     ],
 )
 def test_a_missing_setting_is_named(
-    settings: JobSettings, resources: JobResources, says: str
+    settings: JobSettings, resources: TrainingResources, says: str
 ) -> None:
     with pytest.raises(NotConfigured, match=says):
         training_request(spec(), "train-1", resources, settings, PLACES)

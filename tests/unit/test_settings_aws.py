@@ -1,0 +1,45 @@
+"""Settings of profile aws: what SageMaker would refuse is refused as they are read."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from imgclf_dagster.settings import SettingsError, load_settings
+from resources.aws.job_resources import JobResources, TrainingResources
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMGCLF_HOME", str(tmp_path))
+
+
+def test_training_is_spot_and_processing_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMGCLF_AWS__TRAINING__INSTANCE_TYPE", "ml.g5.xlarge")
+    aws = load_settings().aws
+    assert aws.training == TrainingResources(instance_type="ml.g5.xlarge", spot=True)
+    assert aws.processing == JobResources()
+
+
+@pytest.mark.parametrize("setting", ["spot", "max_wait_s", "keep_alive_s"])
+def test_processing_has_neither_spot_nor_warm_pools(
+    monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    monkeypatch.setenv(f"IMGCLF_AWS__PROCESSING__{setting.upper()}", "1")
+    with pytest.raises(SettingsError, match=rf"aws\.processing\.{setting}"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"spot": True, "keep_alive_s": 60},
+        {"spot": True, "max_runtime_s": 600, "max_wait_s": 599},
+        {"instance_type": "g5.xlarge"},
+    ],
+)
+def test_what_excludes_each_other_is_refused(values: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        TrainingResources.model_validate(values)
