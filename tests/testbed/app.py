@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 
 from werkzeug import Request, Response
 
-from tests.testbed import faults, validation
+from tests.testbed import faults, proxy, validation
 from tests.testbed.calls import Call, CallLog, access_key, identify
 from tests.testbed.server import ConnectionLost
 from tests.testbed.state import ApiError, State
@@ -23,9 +23,6 @@ logger = logging.getLogger(__name__)
 
 MODULES = ("training", "processing", "tuning", "registry", "tags", "endpoints")
 """Modules of this package that offer OPERATIONS, ADMIN or INVOKE; see the README."""
-
-_ELSEWHERE = ("cloudformation", "lambda", "apigateway", "application-autoscaling")
-"""Services that moto answers without doing anything: only process B has them."""
 
 
 class App:
@@ -99,9 +96,13 @@ class App:
             return self._invocation(call.request["EndpointName"], environ)(environ, start)
         if call.service == "sagemaker":
             return self._sagemaker(call)(environ, start)
-        if call.service in _ELSEWHERE:
-            text = f"{call.service} is in process B: use bed.with_cloudformation() first"
-            return _error("UnrecognizedClientException", text)(environ, start)
+        if call.service in proxy.SERVICES:
+            elsewhere = self.state.settings["cloudwatch_url"]
+            if elsewhere:
+                return proxy.forward(elsewhere, environ)(environ, start)
+            if call.service != "cloudwatch":  # moto has CloudWatch; of the rest it only says so
+                text = f"{call.service} is in process B: use bed.with_cloudformation() first"
+                return _error("UnrecognizedClientException", text)(environ, start)
         return self._moto(environ, start)
 
     def _sagemaker(self, call: Call) -> Response:

@@ -15,13 +15,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
 
-_IN_PROCESS_B = (
-    "cloudformation",
-    "cloudwatch",
-    "lambda",
-    "application-autoscaling",
-    "apigatewayv2",
-)
+_ONLY_IN_B = ("cloudformation", "lambda", "application-autoscaling", "apigatewayv2")
 _START_TIMEOUT_S = 60.0
 
 
@@ -76,9 +70,9 @@ class TestBed:
 
     @property
     def environ(self) -> dict[str, str]:
-        """The variables that lead boto3 and obstore here; process B's once it runs."""
+        """The variables that lead boto3 and obstore here; A passes on what is process B's."""
         nowhere = str(self.folder / "no-such-file")
-        variables = {
+        return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": "testing",
             "AWS_SECRET_ACCESS_KEY": "testing",
@@ -89,11 +83,6 @@ class TestBed:
             "AWS_CONFIG_FILE": nowhere,
             "AWS_SHARED_CREDENTIALS_FILE": nowhere,
         }
-        if self._cloudformation_url:
-            for service in _IN_PROCESS_B:
-                name = service.upper().replace("-", "_")
-                variables[f"AWS_ENDPOINT_URL_{name}"] = self._cloudformation_url
-        return variables
 
     def client(self, service: str, **config: Any) -> Any:
         """A boto3 client that does not retry; ``config`` goes to botocore's Config."""
@@ -101,11 +90,12 @@ class TestBed:
         from botocore.config import Config
 
         config = {"retries": {"total_max_attempts": 1}, "read_timeout": 60, **config}
-        in_b = service in _IN_PROCESS_B and (self._cloudformation_url or service != "cloudwatch")
+        if service in _ONLY_IN_B:
+            self.with_cloudformation()
         return boto3.client(
             service,
             region_name=self.region,
-            endpoint_url=self.cloudformation_url if in_b else self.url,
+            endpoint_url=self.url,
             aws_access_key_id="testing",
             aws_secret_access_key="testing",
             config=Config(**config),

@@ -12,6 +12,8 @@ from urllib.parse import parse_qsl, unquote
 
 _SCOPE = re.compile(r"Credential=[^/]*/\d{8}/[^/]*/([^/]*)/aws4_request")
 _INVOCATION = re.compile(r"^/endpoints/([^/]+)/invocations$")
+_CLIENTS = {"monitoring": "cloudwatch", "apigateway": "apigatewayv2"}
+"""Signing names that are not boto3's."""
 _KEPT = 200_000
 
 
@@ -21,7 +23,7 @@ class Call:
 
     Attributes:
         service: the name of its boto3 client.
-        protocol: ``json``, ``query`` or ``rest``.
+        protocol: ``json``, ``query``, ``cbor`` or ``rest``.
         request: its members; of S3 and of an endpoint's invocation only where it goes.
     """
 
@@ -48,6 +50,8 @@ def identify(environ: dict[str, Any]) -> Call:
     if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
         members = dict(parse_qsl(_body(environ).decode("utf-8", "replace")))
         return Call(service, members.pop("Action", "?"), "query", members)
+    if "/operation/" in path:  # Smithy RPC
+        return Call(service, path.rpartition("/")[2], "cbor", {})
     return Call(service, query.get("Action", f"{environ['REQUEST_METHOD']} {path}"), "rest", query)
 
 
@@ -62,7 +66,8 @@ def _service(environ: dict[str, Any], query: dict[str, str]) -> str:
     )
     found = _SCOPE.search(scope)
     if found:
-        return found[1].lower()
+        name = found[1].lower()
+        return _CLIENTS.get(name, name)
     return "sagemaker" if environ.get("HTTP_X_AMZ_TARGET", "").startswith("SageMaker.") else "s3"
 
 

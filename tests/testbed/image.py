@@ -1,16 +1,16 @@
-"""The container image, of which the stand-in has only the command."""
+"""The container image, of which the stand-in has only the programs that SageMaker calls."""
 
-import json
 import re
+import shlex
 from pathlib import Path
 
-_DEFAULT = ["python", "-m", "serving.container"]
+_PROGRAM = re.compile(
+    r"""printf\s+'\#!/bin/sh\\nexec\s+(?P<command>[^']+?)\\n'\s*>\s*"?\S*?/bin/(?P<name>\w+)"?""",
+    re.VERBOSE,
+)
 
 
-def entrypoint(repository: Path) -> list[str]:
-    """The ENTRYPOINT (exec form) of the repository's Dockerfile."""
-    path = repository / "Dockerfile"
-    if not path.is_file():
-        return _DEFAULT
-    found = re.findall(r"^ENTRYPOINT\s+(\[.*\])\s*$", path.read_text(encoding="utf-8"), re.M)
-    return json.loads(found[-1]) if found else _DEFAULT
+def programs(repository: Path) -> dict[str, list[str]]:
+    """The commands behind ``serve`` and ``train``, as the repository's Dockerfile writes them."""
+    text = (repository / "Dockerfile").read_text(encoding="utf-8")
+    return {found["name"]: shlex.split(found["command"]) for found in _PROGRAM.finditer(text)}

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import socket
 import threading
 import time
@@ -11,7 +12,7 @@ from typing import Any
 
 from tests.testbed.logs import LogStream
 from tests.testbed.processes import Process
-from tests.testbed.state import ACCOUNT, ApiError, State, now, runnable
+from tests.testbed.state import ACCOUNT, REPOSITORY, ApiError, State, now, runnable
 
 POLL_S = 0.02
 REASON_CHARACTERS = 1024
@@ -84,6 +85,7 @@ class Hosts:
                 "IMGCLF_MASTER_PORT": port,
                 **environ,
             }
+            given["PYTHONPATH"] = _path(given["PYTHONPATH"])
             self._processes.append(
                 self._state.processes.start(
                     runnable(list(command)), cwd=root, environ=given, sink=_both(stream, on_line)
@@ -120,7 +122,8 @@ class Hosts:
             process.kill()
 
     def close(self) -> None:
-        """Write the last lines of the logs."""
+        """End what still runs, and write the last lines of the logs."""
+        self.kill()
         for stream in self._streams:
             stream.close()
 
@@ -202,6 +205,12 @@ def find(state: State, kind: str, name: str, message: str) -> Any:
         if name not in state.table(kind):
             raise ApiError("ValidationException", message)
         return state.table(kind)[name]
+
+
+def _path(given: str) -> str:
+    """The image has our packages whatever else the request puts on Python's path."""
+    ours = str(REPOSITORY)
+    return given if ours in given.split(os.pathsep) else os.pathsep.join([ours, given])
 
 
 def _free_port() -> int:

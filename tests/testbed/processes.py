@@ -69,8 +69,9 @@ class Process:
             return self.kill()
 
     def kill(self) -> int:
-        """SIGKILL to all of them at once."""
-        _kill_group(self.pid)
+        """SIGKILL to all of them at once, unless they have ended."""
+        if not self._gone:
+            _kill_group(self.pid)
         return self.wait()
 
     def _read(self, sink: Callable[[str], None] | None) -> None:

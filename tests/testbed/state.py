@@ -1,7 +1,6 @@
 """What the stand-in knows, shared by all its operations."""
 
 import os
-import shlex
 import sys
 import threading
 import time
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.testbed.faults import Faults
-from tests.testbed.image import entrypoint
+from tests.testbed.image import programs
 from tests.testbed.processes import Processes
 
 ACCOUNT = "123456789012"
@@ -102,10 +101,12 @@ class State:
         }
 
     def image_command(self, arguments: list[str]) -> list[str]:
-        """What ``docker run IMAGE arguments`` runs."""
+        """What ``docker run IMAGE arguments`` runs: a program of the image, unless told otherwise."""
         given = self.settings["image_entrypoint"]
-        command = shlex.split(given) if isinstance(given, str) else given
-        return runnable([*(command or entrypoint(REPOSITORY)), *arguments])
+        if given:
+            return runnable([*given, *arguments])
+        program = programs(REPOSITORY).get(arguments[0], arguments[:1])
+        return runnable([*program, *arguments[1:]])
 
     def stop(self) -> None:
         """End every container."""

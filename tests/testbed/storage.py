@@ -64,6 +64,8 @@ def keys(url: str) -> list[str]:
     Raises:
         DownloadFailed: there is no such bucket.
     """
+    from moto.s3.models import FakeDeleteMarker
+
     bucket, prefix = split(url)
     try:
         found = _backend().get_bucket(bucket)
@@ -71,11 +73,16 @@ def keys(url: str) -> list[str]:
         raise DownloadFailed(
             f"NoSuchBucket (404): The specified bucket does not exist: {bucket}"
         ) from error
+    names: list[str] = []
     for _ in range(100):
         try:
-            names = [key for key in found.keys if key.startswith(prefix)]
+            names = [
+                key
+                for key in found.keys
+                if key.startswith(prefix) and not isinstance(found.keys[key], FakeDeleteMarker)
+            ]
             break
-        except RuntimeError:  # written meanwhile
+        except (RuntimeError, KeyError):  # written meanwhile
             continue
     return sorted(names)
 

@@ -12,6 +12,11 @@ from tests.testbed.state import ApiError, State, now
 from tests.testbed.training_run import TrainingJob
 
 _MAX_RUNTIME_S = 28 * 24 * 3600
+_FLAGS = (
+    "EnableNetworkIsolation",
+    "EnableInterContainerTrafficEncryption",
+    "EnableManagedSpotTraining",
+)
 _SPOT_PRICE = 0.3
 """Part of its time that a spot job is billed for."""
 
@@ -111,7 +116,7 @@ def _describe(state: State, request: dict[str, Any]) -> dict[str, Any]:
 
 def description(job: TrainingJob) -> dict[str, Any]:
     """DescribeTrainingJob's answer."""
-    answer = job.describe_request()
+    answer = dict.fromkeys(_FLAGS, False) | job.describe_request()
     answer |= {
         "TrainingJobArn": job.arn,
         "ModelArtifacts": {"S3ModelArtifacts": job.model_url},
