@@ -20,7 +20,7 @@ from tests.testbed.logs import LogStream
 from tests.testbed.processes import Process
 from tests.testbed.state import State, now
 
-HEALTH_CHECK_S = 30.0
+HEALTH_CHECK_S = 90.0
 """How long a container may take to be healthy; SageMaker gives it minutes."""
 
 _PING_EVERY_S = 0.1

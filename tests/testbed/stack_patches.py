@@ -30,6 +30,7 @@ def patch_cloudformation(standin_url: str) -> None:
     actions = handlers._ACTION_HANDLERS
     actions["CreateChangeSet"] = _guarded(actions["CreateChangeSet"])
     actions["ExecuteChangeSet"] = _guarded(actions["ExecuteChangeSet"])
+    actions["DeleteChangeSet"] = _wrapped(actions["DeleteChangeSet"], "DeleteChangeSet")
     actions["DescribeChangeSet"] = _with_details(actions["DescribeChangeSet"])
 
 
@@ -88,6 +89,19 @@ def _guarded(original: Any) -> Any:
             return _error("ValidationError", why)
         answer: Answer = original(params)
         return answer
+
+    return act
+
+
+def _wrapped(original: Any, action: str) -> Any:
+    """ministack leaves out the empty result that botocore looks for."""
+
+    def act(params: Params) -> Answer:
+        status, headers, body = original(params)
+        if status == 200 and f"<{action}Result".encode() not in body:
+            metadata = b"<ResponseMetadata>"
+            body = body.replace(metadata, f"<{action}Result/>".encode() + metadata, 1)
+        return status, headers, body
 
     return act
 

@@ -197,13 +197,15 @@ def _put_alarm(logical_id: str, props: Props, stack: str) -> Made:
     name = props.get("AlarmName") or _physical_name(stack, logical_id, max_len=255)
     _check_alarm(props)
     arn = f"arn:aws:cloudwatch:{get_region()}:{get_account_id()}:alarm:{name}"
-    now = int(time.time())
+    now, before = int(time.time()), cloudwatch._alarms.get(name) or {}
     numbers = {key: int(props[key]) for key in ("Period", "DatapointsToAlarm") if key in props}
+    lists = ("AlarmActions", "OKActions", "InsufficientDataActions", "Dimensions")
     alarm = {
+        **{key: [] for key in lists},
         "StateValue": "INSUFFICIENT_DATA",
         "StateReason": "Unchecked: Initial alarm creation",
         "StateUpdatedTimestamp": now,
-        **(cloudwatch._alarms.get(name) or {}),
+        **{key: value for key, value in before.items() if key.startswith("State")},
         **{key: value for key, value in props.items() if key != "Tags"},
         **numbers,
         "AlarmName": name,
