@@ -59,7 +59,7 @@ print("loss=0.5;"); print("loss=0.25;", file=sys.stderr)
     ]
     began = time.monotonic()
     found = run_training(bed, request)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15  # 0.2 on a quiet machine
     assert found["TrainingJobStatus"] == "Completed", found
     stages = ["Starting", "Downloading", "Training", "Uploading", "Completed"]
     assert _statuses(found) == stages
