@@ -71,4 +71,6 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=120s \
 # every job hand over what they write and become this user before anything else
 # (training/privileges.py); ECS tasks are started as this user to begin with.
 ENV IMGCLF_RUN_AS=imgclf
+# By these the container runtime knows that it is to bring the GPUs and their driver along.
+ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 CMD ["serve"]
