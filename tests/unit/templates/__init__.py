@@ -1,0 +1,1 @@
+"""What a template of ours must hold to, resource by resource and as a whole."""

@@ -1,0 +1,66 @@
+"""Every template of ``cloudformation/``: linted, held to our rules, each resource looked at."""
+
+import importlib
+import json
+
+import pytest
+
+from imgclf_dagster.settings_aws import AwsSettings
+from tests.unit.templates import rules_compute, rules_data, rules_iam
+from tests.unit.templates.rules import RULES
+from tests.unit.templates.template import FOLDER, NAMES, Template
+
+pytestmark = pytest.mark.unit
+
+REGIONS = ["us-east-1", "eu-central-1"]
+MODULES = (rules_compute, rules_data, rules_iam)
+
+
+@pytest.fixture(params=NAMES)
+def template(request):
+    return Template.ours(request.param)
+
+
+def test_cfn_lint_has_nothing_to_say(template):
+    from cfnlint.api import lint_file
+    from cfnlint.config import ManualArgs
+
+    found = lint_file(FOLDER / template.name, config=ManualArgs(regions=REGIONS))
+    assert not found, "\n".join(str(match) for match in found)
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_our_rules_hold(template, name):
+    broken = list(RULES[name](template))
+    assert not broken, f"{template.name}: {RULES[name].__doc__}\n" + "\n".join(broken)
+
+
+def test_every_resource_is_looked_at(template):
+    """``EXPECTED`` of ``expect_<template>.py`` names each resource and says what matters of it."""
+    name = template.name.removesuffix(".yaml").replace("-", "_")
+    expected = importlib.import_module(f"tests.unit.templates.expect_{name}").EXPECTED
+    assert set(template.resources) == set(expected), "resources and expectations differ"
+    for logical_id, look in expected.items():
+        try:
+            look(template.resources[logical_id])
+        except (AssertionError, KeyError) as error:
+            raise AssertionError(f"{template.name}: {logical_id}: {error!r}") from error
+
+
+def test_foundation_outputs_what_the_settings_take():
+    """``imgclf deploy foundation`` writes them to ``aws.toml``."""
+    from imgclf_dagster.deployments import FOUNDATION_SETTINGS
+
+    outputs = Template.ours("foundation.yaml").body["Outputs"]
+    assert set(FOUNDATION_SETTINGS.values()) <= set(outputs)
+    assert set(FOUNDATION_SETTINGS) <= set(AwsSettings.model_fields)
+    arns = {name for name in AwsSettings.model_fields if name.endswith(("_arn", "_url"))}
+    assert arns <= set(FOUNDATION_SETTINGS)
+
+
+@pytest.mark.parametrize("stage", ["staging", "prod"])
+def test_stages_decide_only_what_the_template_takes(stage):
+    chosen = json.loads((FOLDER / "stages" / f"{stage}.json").read_text())
+    assert set(chosen) <= {"Parameters", "Tags"}
+    assert set(chosen["Parameters"]) <= set(Template.ours("endpoint.yaml").parameters)
+    assert all(isinstance(value, str) for value in chosen["Parameters"].values())
