@@ -10,6 +10,9 @@ from typing import Any
 _DRAIN_CALLS = 50
 """Most calls that reading to the end makes: 50 MB of log; what is more stays in CloudWatch."""
 
+_LOOK_EVERY = 10
+"""So often a call looks for streams: hosts start their output at different times."""
+
 _PAGE = 10_000
 """Events of one GetLogEvents call: the most it gives."""
 
@@ -37,6 +40,7 @@ class JobLogs:
         self._tokens: dict[str, str | None] = {}
         self._turn: deque[str] = deque()
         self._look = True
+        self._polls = 0
         self.tail: deque[str] = deque(maxlen=tail)
 
     def expect_streams(self) -> None:
@@ -45,7 +49,8 @@ class JobLogs:
 
     def poll(self) -> bool:
         """Make one call; whether it brought anything new."""
-        if self._look or not self._tokens:
+        self._polls += 1
+        if self._look or not self._tokens or self._polls % _LOOK_EVERY == 0:
             return self._find_streams()
         self._turn.rotate(-1)
         return self._read(self._turn[-1])

@@ -7,7 +7,6 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster_aws.pipes import PipesS3MessageReader
 from dagster_pipes import PipesS3MessageWriter
 from obstore.store import from_url
 
@@ -205,6 +204,8 @@ def message(method: str, **params: Any) -> Any:
 def test_the_stock_reader_loses_a_restarted_attempt_and_a_second_session(
     aws_environment: TestBed,
 ) -> None:
+    from dagster_aws.pipes import PipesS3MessageReader  # takes five seconds
+
     s3, bucket = aws_environment.client("s3"), aws_environment.bucket()
     reader = PipesS3MessageReader(bucket=bucket, client=s3, interval=0.01)
     restarted, second = Heard(), Heard()

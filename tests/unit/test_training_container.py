@@ -63,3 +63,11 @@ def test_a_failure_fits_sagemakers_field(tmp_path: Path) -> None:
     _training(tmp_path, "{}")
     Container.from_environment().write_failure("é" * 5000)
     assert len((tmp_path / "output" / "failure").read_text(encoding="utf-8")) == 1024
+
+
+def test_a_processing_jobs_failure_is_its_exit_message(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "processingjobconfig.json").write_text("{}", encoding="utf-8")
+    Container.from_environment([]).write_failure("why")
+    for name in ("failure", "message"):
+        assert (tmp_path / "output" / name).read_text(encoding="utf-8") == "why"
