@@ -172,7 +172,7 @@ def test_the_line_reads_its_settings_from_them(
     monkeypatch.setenv("IMGCLF_HOME", str(tmp_path))
     values = {"AWS::Region": "eu-central-1", "Project": "shop", "JobsInVpc": in_vpc}
     values |= {"JobSubnetIds": ["subnet-1", "subnet-2"], "JobSecurityGroupIds": ["sg-1"]}
-    values |= {"KmsKeyArn": "", "BucketPrefix": "line", "HasPrefix": True, "BucketName": "lake"}
+    values |= {"KmsKeyArn": "", "KeyPrefix": "line/", "BucketName": "lake"}
     for name, value in environment(task).items():
         monkeypatch.setenv(name, str(resolved(value, values)))
     settings = Settings()
@@ -291,9 +291,8 @@ def test_daemon_and_web_server_have_exactly_what_the_launcher_calls() -> None:
 
 def test_compute_logs_are_read_where_they_are_written() -> None:
     read = next(s for s in statements("ControlRole") if actions(s) == ["s3:GetObject"])
-    for prefix in ("", "line"):
-        values = {"BucketPrefix": prefix, "HasPrefix": bool(prefix), "BucketName": "lake"}
-        values["AWS::Partition"] = "aws"
+    for prefix in ("", "line/"):
+        values = {"KeyPrefix": prefix, "BucketName": "lake", "AWS::Partition": "aws"}
         written = environment("RunTaskDefinition")["IMGCLF_COMPUTE_LOGS_PREFIX"]
         folder = resolved(written, values)
         allowed = resolved(read["Resource"], values).removesuffix("*")
