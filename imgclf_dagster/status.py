@@ -27,7 +27,7 @@ def gather_status(settings: Settings, instance: dg.DagsterInstance) -> Facts:
     store = open_store(settings)
     store.require()
     registry, endpoints = build_registry(settings), build_endpoints(settings)
-    packages = registry.list() if (settings.home / "mlflow" / "mlflow.db").exists() else []
+    packages = registry.list()
     rows = newest_rows(images_table(store).read())
     usable = set(usable_images(rows)["sha256"].to_pylist())
     images, labels = _images(store, rows, usable), _labels(store, settings, usable)

@@ -70,6 +70,9 @@ class MlflowRegistry(ModelRegistry):
 
     def list(self) -> Sequence[ModelPackage]:
         """All packages, newest first."""
+        database = self._database()
+        if database and not database.exists():  # asking makes it, in seconds
+            return ()
         found: dict[str, ModelPackage] = {}
         for version in self._versions(self._client()):
             package = _package(version)
