@@ -70,7 +70,7 @@ class ClassifierModule(pl.LightningModule):
             for module in self.net.modules():
                 if isinstance(module, _BatchNorm) and module.track_running_stats:
                     for seen in (module.running_mean, module.running_var):
-                        self.trainer.strategy.reduce(seen, reduce_op="mean")
+                        seen.copy_(self.trainer.strategy.reduce(seen, reduce_op="mean"))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Loss and metrics on the validation split."""

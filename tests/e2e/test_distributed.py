@@ -23,8 +23,8 @@ pytestmark = pytest.mark.e2e
 
 REPOSITORY = Path(__file__).parents[2]
 HOSTS = ("algo-1", "algo-2")
-EPOCHS, BATCH, TRAIN = 8, 16, 41
-"""41 images in batches of 16: batches and shares of unequal length."""
+EPOCHS, BATCH, TRAIN = 8, 16, 101
+"""101 images in batches of 16: batches and shares of unequal length."""
 
 
 def _colours() -> list[tuple[np.ndarray, list[str], str]]:
@@ -95,7 +95,7 @@ def machines(training_job: Callable[..., Path], tmp_path: Path):
     def lay_out(hosts: int, processes: int, **hyperparameters: object) -> list[Machine]:
         given = {
             "recipe": "scratch", "image_size": 16, "epochs": EPOCHS, "batch_size": BATCH,
-            "learning_rate": 0.02, "augmentation": "none", **hyperparameters,
+            "learning_rate": 0.01, "augmentation": "none", **hyperparameters,
         }  # fmt: skip
         training_job(tmp_path / HOSTS[0], _colours(), **given)
         with socket.socket() as free:
@@ -237,12 +237,19 @@ job = Hyperparameters(
     recipe="scratch", image_size=8, epochs=3, batch_size=16, optimizer="sgd", learning_rate=1e-5,
     augmentation="none", precision="32",
 )
+normalised = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.BatchNorm1d(192), torch.nn.Linear(192, 3))
+
+def fitted(net, checkpoints):
+    return fit(
+        net, job, task="single_label", classes=3, train=split(100), val=split(1),
+        checkpoints=checkpoints, scratch=folder, report=lambda epoch: None, team=team,
+    )
+
 with joined() as team:
     assert team.any(team.rank == team.size - 1) and not team.any(False)
-    history = fit(
-        net, job, task="single_label", classes=3, train=split(100), val=split(2),
-        checkpoints=folder, scratch=folder, report=lambda epoch: None, team=team,
-    )
+    history = fitted(net, folder / "linear")
+    fitted(normalised, folder / "normalised")
+    np.save(folder / f"seen-{team.rank}.npy", normalised[1].running_mean.numpy())
     means = sweep(colours, split(100), 3, team=team)
     team.dismiss()
     np.savez(folder / "found.npz", means=means, weight=net[1].weight.detach().numpy())
@@ -253,7 +260,7 @@ with joined() as team:
 def test_processes_do_together_what_one_does_alone(tmp_path: Path) -> None:
     (tmp_path / "shared.py").write_text(SHARED)
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1"]
-    starts = {"alone": [], "three": [*torchrun, "--nproc-per-node=3"]}
+    starts = {"alone": [], "two": [*torchrun, "--nproc-per-node=2"]}
     running = {}
     for name, start in starts.items():
         (tmp_path / name).mkdir()
@@ -263,12 +270,15 @@ def test_processes_do_together_what_one_does_alone(tmp_path: Path) -> None:
             cwd=tmp_path,
         )
     assert [process.wait(120) for process in running.values()] == [0, 0]
-    alone, three = (np.load(tmp_path / name / "found.npz") for name in starts)
-    assert np.array_equal(alone["means"], three["means"])
+    alone, two = (np.load(tmp_path / name / "found.npz") for name in starts)
+    assert np.array_equal(alone["means"], two["means"])
     assert np.abs(alone["weight"]).max() > 1e-5
-    # Batches of 15 and 14 images, shares of 5 and 4: the gradients are those of whole batches.
-    assert three["weight"] == pytest.approx(alone["weight"], rel=1e-4, abs=1e-8)
-    # Two validation images: one process has none.
+    # Batches of 15 and 14 images, shares of 8 and 7: the gradients are those of whole batches.
+    assert two["weight"] == pytest.approx(alone["weight"], rel=1e-4, abs=1e-8)
+    seen = [np.load(path) for path in (tmp_path / "two").glob("seen-*.npy")]
+    assert len(seen) == 2
+    assert all(np.array_equal(found, seen[0]) for found in seen)
+    # One validation image: the second process has none.
     said = [json.loads((tmp_path / name / "history.json").read_text()) for name in starts]
     assert said[1] == [pytest.approx(epoch, rel=1e-4) for epoch in said[0]]
 
