@@ -9,25 +9,10 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from imgclf_dagster.deployment import dagster_yaml
 from imgclf_dagster.settings import Settings, SettingsError, settings_file
 from resources.object_store import MARKER, ObjectStore
 from resources.store_errors import StoreMissing
-
-DAGSTER_YAML = """\
-# Written by imgclf; yours to change.
-telemetry:
-  enabled: false
-nux:
-  enabled: false
-run_monitoring:
-  enabled: true
-concurrency:
-  runs:
-    max_concurrent_runs: 2
-  pools:
-    granularity: run
-    default_limit: 1
-"""
 
 TELEMETRY_OFF = {
     "DAGSTER_DISABLE_TELEMETRY": "yes",
@@ -45,10 +30,9 @@ tables."""
 def open_store(settings: Settings) -> ObjectStore:
     """The object store of the profile."""
     if settings.profile == "aws":
-        raise SettingsError(
-            "profile aws is not available in this version; set profile = "
-            '"local" in imgclf.toml (or IMGCLF_PROFILE=local)'
-        )
+        from imgclf_dagster.profile_aws import build_store
+
+        return build_store(settings)
     return ObjectStore(url=settings.store_dir.as_uri())
 
 
@@ -58,11 +42,19 @@ def process_environment(settings: Settings) -> dict[str, str]:
     return {
         **TELEMETRY_OFF,
         **weights,
+        **_aws_environment(settings),
         "IMGCLF_HOME": str(settings.home),
         "IMGCLF_SETTINGS": str(settings_file()),
         "DAGSTER_HOME": str(settings.dagster_home),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
     }
+
+
+def _aws_environment(settings: Settings) -> dict[str, str]:
+    """Region and profile for what asks boto3 itself: the predictor, Dagster's own AWS parts."""
+    chosen = {"AWS_REGION": settings.aws.region, "AWS_PROFILE": settings.aws.profile_name}
+    chosen["AWS_DEFAULT_REGION"] = settings.aws.region
+    return {name: value for name, value in chosen.items() if value and settings.profile == "aws"}
 
 
 def prepare_home(settings: Settings) -> ObjectStore:
@@ -81,14 +73,13 @@ def prepare_home(settings: Settings) -> ObjectStore:
             settings.dagster_home,
             settings.logs_dir,
             settings.run_dir,
-            settings.home / "mlflow",
-            settings.home / "jobs",
+            *_local_folders(settings),
         ):
             folder.mkdir(parents=True, exist_ok=True)
         write_once(settings_file(), settings_template())
         if not is_prepared(settings):
             store.ensure()
-        write_once(settings.dagster_home / "dagster.yaml", DAGSTER_YAML)
+        write_once(settings.dagster_home / "dagster.yaml", dagster_yaml("local"))
     except OSError as error:
         raise SettingsError(
             f"the home {settings.home} cannot be written ({error.strerror}); "
@@ -97,6 +88,13 @@ def prepare_home(settings: Settings) -> ObjectStore:
     store.sweep()
     os.environ.update(process_environment(settings))
     return store
+
+
+def _local_folders(settings: Settings) -> list[Path]:
+    """What SageMaker and its registry do without."""
+    if settings.profile == "aws":
+        return []
+    return [settings.home / "mlflow", settings.home / "jobs"]
 
 
 def is_prepared(settings: Settings) -> bool:
@@ -116,8 +114,9 @@ def require_store(settings: Settings) -> ObjectStore:
         store.require()
     except StoreMissing as error:
         raise StoreMissing(
-            f"{settings.store_dir} is not the store of this home any more (no {MARKER} in it): "
-            f"is the disk mounted? Put it back as it was, or delete {settings.home} to begin anew"
+            f"{store.root or store.url} is not the store of this home any more (no {MARKER} in it): "
+            f"{'is the disk mounted' if store.root else 'is aws.bucket right'}? Put it back as it "
+            f"was, or delete {settings.home} to begin anew"
         ) from error
     return store
 
@@ -143,14 +142,22 @@ def settings_template() -> str:
         if name == "home":
             continue
         if isinstance(field.default, BaseModel):
-            rows = [
-                _template_row(key, sub, getattr(field.default, key))
-                for key, sub in type(field.default).model_fields.items()
-            ]
-            sections.append(f"[{name}]\n" + "\n".join(rows))
+            sections += _template_sections(name, field.default)
         else:
             plain.append(_template_row(name, field, field.default))
     return "\n".join([head, *plain, "", "\n\n".join(sections), ""])
+
+
+def _template_sections(name: str, defaults: BaseModel) -> list[str]:
+    """A section and those below it."""
+    rows, below = [], []
+    for key, field in type(defaults).model_fields.items():
+        value = getattr(defaults, key)
+        if isinstance(value, BaseModel):
+            below += _template_sections(f"{name}.{key}", value)
+        else:
+            rows.append(_template_row(key, field, value))
+    return ["\n".join([f"[{name}]", *rows]), *below]
 
 
 def _template_row(name: str, field: FieldInfo, default: Any) -> str:

@@ -1,0 +1,187 @@
+"""The line on AWS as far as the test bed is AWS: digits, from a folder to production, in bad weather."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imgclf_dagster.cli.demo import Withheld, write_digits
+from tests.testbed.bed import TestBed
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+RECIPE = {
+    "IMGCLF_TRAINING__RECIPE": "scratch",
+    "IMGCLF_TRAINING__IMAGE_SIZE": "16",
+    "IMGCLF_TRAINING__EPOCHS": "6",
+    "IMGCLF_TRAINING__LEARNING_RATE": "0.004",
+    "IMGCLF_GATES__MAX_STAGING_LATENCY_MS": "10000",
+}
+
+THROTTLED = (
+    "PutObject",
+    "GetObject",
+    "CreateTrainingJob",
+    "DescribeTrainingJob",
+    "GetLogEvents",
+    "CreateProcessingJob",
+    "CreateModelPackage",
+    "InvokeEndpoint",
+)
+"""One call of each, and so at least one of each service, is turned away once."""
+
+
+@pytest.fixture
+def digits(tmp_path: Path) -> tuple[Path, list[Withheld]]:
+    withheld = write_digits(tmp_path / "digits")
+    return tmp_path / "digits" / "ingest", withheld
+
+
+@pytest.fixture
+def on_aws(imgclf: Any, aws_variables: dict[str, str]) -> Any:
+    imgclf.settings = {**RECIPE, **aws_variables}
+    return imgclf
+
+
+def test_digits_reach_production_through_every_fault(
+    on_aws: Any, bed: TestBed, digits: tuple[Path, list[Withheld]]
+) -> None:
+    folder, withheld = digits
+    for operation in THROTTLED:
+        bed.fault(operation, "throttle")
+    bed.fault("CreateTrainingJob", "spot_interruption", job="train-*")
+    ingested = on_aws("ingest", folder, "--json")
+    assert ingested.code == 0, ingested.said
+
+    kill_while_training(on_aws, bed)
+    ran = on_aws("run")
+    assert ran.code == 0, ran.said
+    first = candidate(on_aws)
+    assert started(bed, first) == 1, "attached to, not paid for twice"
+    job = bed.client("sagemaker").describe_training_job(TrainingJobName=first)
+    phases = [item["Status"] for item in job["SecondaryStatusTransitions"]]
+    assert "Interrupted" in phases
+    assert phases.count("Training") == 2
+    left = [fault for fault in bed.faults() if not fault["taken"]]
+    assert not [fault["operation"] for fault in left if fault["operation"] != "InvokeEndpoint"]
+
+    approved = on_aws("approve", "--reason", "digits", "--by", "ann")
+    assert approved.code == 0, approved.said
+    answered = on_aws("predict", folder.parent / "withheld", "--json")
+    assert answered.code == 0, answered.said
+    right = [
+        item["predicted"] == [Path(item["file"]).parent.name] for item in json.loads(answered.out)
+    ]
+    assert len(right) == len(withheld)
+    assert sum(right) >= 0.95 * len(right)
+
+    again = on_aws("run")
+    assert again.code == 0, again.said
+    assert started(bed, first) == 1
+    a_canary_that_fails_rolls_back(on_aws, bed, first, withheld)
+
+
+def kill_while_training(imgclf: Any, bed: TestBed) -> None:
+    """kill -9 of ``imgclf run`` as soon as its training job computes."""
+    command = [sys.executable, "-m", "imgclf_dagster.cli.main", "run"]
+    orchestrator = subprocess.Popen(
+        command, env=imgclf.environment(), stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    client = bed.client("sagemaker")
+
+    def computes() -> bool:
+        jobs = client.list_training_jobs(NameContains="train-")["TrainingJobSummaries"]
+        newest = [job for job in jobs if job["TrainingJobName"] in mine(bed, imgclf)]
+        return any(
+            client.describe_training_job(TrainingJobName=job["TrainingJobName"])["SecondaryStatus"]
+            == "Training"
+            for job in newest
+        )
+
+    try:
+        wait_for(computes, orchestrator)
+    finally:
+        orchestrator.send_signal(signal.SIGKILL)
+        orchestrator.wait()
+
+
+def mine(bed: TestBed, imgclf: Any) -> set[str]:
+    """Training jobs that write into this test's bucket."""
+    bucket = imgclf.settings["IMGCLF_AWS__BUCKET"]
+    return {
+        call["request"]["TrainingJobName"]
+        for call in bed.calls("CreateTrainingJob")
+        if f"s3://{bucket}/" in call["request"]["OutputDataConfig"]["S3OutputPath"]
+    }
+
+
+def started(bed: TestBed, job: str) -> int:
+    """How many times the job was created: calls that were not refused."""
+    return sum(
+        call["request"]["TrainingJobName"].startswith(job) and call["status"] == 200
+        for call in bed.calls("CreateTrainingJob")
+    )
+
+
+def candidate(imgclf: Any) -> str:
+    status = json.loads(imgclf("status", "--json").out)
+    return str(status["candidate"]["model_version"])
+
+
+def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 180
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        assert process.poll() is None, "the orchestrator ended before its job computed"
+        time.sleep(0.1)
+
+
+def a_canary_that_fails_rolls_back(
+    imgclf: Any, bed: TestBed, first: str, withheld: list[Withheld]
+) -> None:
+    trained = imgclf("run", IMGCLF_TRAINING__SEED="1")
+    assert trained.code == 0, trained.said
+    second = candidate(imgclf)
+    assert second != first
+    with alarm_during_update(bed, "imgclf-prod"):
+        approved = imgclf("approve", second, "--reason", "newer", "--by", "ann")
+    assert approved.code == 1, approved.said
+    assert "rolled back" in approved.words or "ROLLBACK" in approved.words, approved.said
+    status = json.loads(imgclf("status", "--json").out)
+    assert status["prod"]["model_version"] == first
+    assert status["prod"]["reason"].startswith(f"rolled back: {second}")
+    answered = imgclf("predict", withheld[0].path, "--json")
+    assert json.loads(answered.out)[0]["model_version"] == first, answered.said
+
+
+@contextmanager
+def alarm_during_update(bed: TestBed, endpoint: str) -> Iterator[None]:
+    """Sets off the endpoint's alarms once its update has begun."""
+    sagemaker, cloudwatch = bed.client("sagemaker"), bed.client("cloudwatch")
+    over = threading.Event()
+
+    def ring() -> None:
+        while not over.wait(0.05):
+            if sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointStatus"] == "Updating":
+                break
+        for alarm in cloudwatch.describe_alarms()["MetricAlarms"]:
+            if endpoint in alarm["AlarmName"] or endpoint in json.dumps(alarm, default=str):
+                cloudwatch.set_alarm_state(
+                    AlarmName=alarm["AlarmName"], StateValue="ALARM", StateReason="test"
+                )
+
+    thread = threading.Thread(target=ring)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
