@@ -11,6 +11,7 @@ from training import launcher
 from training.distributed import ALONE, Team, note_failure
 from training.errors import PeerLost, PermanentFailure
 from training.launcher import Failed, Machines
+from training.pipes import open_pipes
 
 pytestmark = pytest.mark.unit
 
@@ -96,6 +97,17 @@ def test_the_first_failure_is_told_not_what_follows_from_it(
 def test_no_launcher_no_note(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TORCHELASTIC_ERROR_FILE", raising=False)
     assert not note_failure(ValueError("x"))
+
+
+def test_a_helping_process_neither_reads_nor_tells_dagster_anything(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DAGSTER_PIPES_CONTEXT", "the first process's")
+    monkeypatch.setenv("DAGSTER_PIPES_MESSAGES", "the first process's")
+    with open_pipes(silent=True) as pipes:
+        pipes.log.info("hello")
+        pipes.report_custom_message("hello")
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(("count", "size"), [(10, 3), (2, 4), (0, 2), (7, 1)])
