@@ -12,16 +12,21 @@ from resources.object_store import ObjectStore
 REQUIRED = ("bucket", "job_role_arn", "endpoint_role_arn", "image_uri")
 
 
+def missing_settings(settings: Settings) -> list[str]:
+    """What has no default and is not set, such as ``aws.bucket``."""
+    return [f"aws.{name}" for name in REQUIRED if not getattr(settings.aws, name)]
+
+
 def require_settings(settings: Settings) -> None:
     """Make sure that everything is set that has no default.
 
     Raises:
         SettingsError: naming what is not, and what sets it.
     """
-    missing = [name for name in REQUIRED if not getattr(settings.aws, name)]
+    missing = missing_settings(settings)
     if missing:
         raise SettingsError(
-            f"profile aws needs {', '.join(f'aws.{name}' for name in missing)}: run `imgclf deploy "
+            f"profile aws needs {', '.join(missing)}: run `imgclf deploy "
             f"foundation`, which writes what it makes, or set them under [aws] in {settings_file()}"
         )
 
@@ -52,8 +57,12 @@ def build_arrivals(settings: Settings) -> Arrivals:
     aws = settings.aws
     if not aws.arrivals_queue_url:
         return NoArrivals()
+    # Fewer tries than elsewhere: a tick has 60 s, and the next one asks again.
+    session = AwsSession(
+        region=aws.region, profile_name=aws.profile_name, max_attempts=4, read_timeout_s=15
+    )
     return SqsArrivals(
-        session=build_session(settings),
+        session=session,
         queue_url=aws.arrivals_queue_url,
         bucket=aws.bucket,
         prefix=aws.prefix,
@@ -90,11 +99,13 @@ def build_registry(settings: Settings, store: ObjectStore) -> SageMakerRegistry:
     )
 
 
-def build_endpoints(settings: Settings, store: ObjectStore) -> SageMakerEndpointHost:
+def build_endpoints(
+    settings: Settings, store: ObjectStore, session: AwsSession | None = None
+) -> SageMakerEndpointHost:
     """SageMaker's endpoints, one stack a stage."""
     aws = settings.aws
     return SageMakerEndpointHost(
-        session=build_session(settings),
+        session=session or build_session(settings),
         store=store,
         project=settings.project,
         image_uri=aws.image_uri,

@@ -1,10 +1,9 @@
 """S3's event notifications, by way of an SQS queue: what it costs grows with what is new only."""
 
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import dagster as dg
 
@@ -13,6 +12,7 @@ from resources.aws.errors import told
 from resources.aws.s3_events import NoS3EventError, event_keys
 from resources.aws.session import AwsSession
 from resources.object_store import ObjectStore
+from resources.transfer import at_once
 
 WATCHED = "raw/"
 MESSAGES_PER_TICK = 10_000
@@ -26,7 +26,6 @@ _BATCH = 10
 _AT_ONCE = 8
 
 Message = dict[str, Any]
-Done = TypeVar("Done")
 
 
 class SqsArrivals(Arrivals):
@@ -88,7 +87,7 @@ class SqsArrivals(Arrivals):
         found = {message["MessageId"]: message for message in self._receive_some(0)}
         some = len(found)
         while some and len(found) < MESSAGES_PER_TICK and time.monotonic() < end:
-            more = _each(self._receive_some, range(_AT_ONCE))
+            more = list(at_once(self._receive_some, range(_AT_ONCE), threads=_AT_ONCE))
             some = sum(map(len, more))
             found |= {message["MessageId"]: message for batch in more for message in batch}
         return list(found.values())
@@ -116,7 +115,9 @@ class SqsArrivals(Arrivals):
                     QueueUrl=self.queue_url, Entries=entries
                 )
 
-        _each(delete, range(0, len(messages), _BATCH))
+        starts = range(0, len(messages), _BATCH)
+        for _ in at_once(delete, starts, threads=_AT_ONCE):
+            pass
 
     @contextmanager
     def _asked(self, operation: str) -> Iterator[None]:
@@ -127,8 +128,3 @@ class SqsArrivals(Arrivals):
         except (BotoCoreError, ClientError) as error:
             text = told(error, f"{operation} of {self.queue_url} (aws.arrivals_queue_url)")
             raise ArrivalsError(text) from error
-
-
-def _each(work: Callable[[int], Done], numbers: range) -> list[Done]:
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="arrivals") as pool:
-        return list(pool.map(work, numbers))
