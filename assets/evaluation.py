@@ -58,7 +58,7 @@ def evaluation_report(
     report: dict[str, Any] = json.loads(outputs["report.json"])
     known = newest_evaluation(store, version)
     if known is not None and known["job"] == spec.name:
-        run = known["mlflow_run"]
+        run = known["evaluation_run"]
     else:
         run = _log_to_registry(registry, version, spec, report, outputs)
     record_evaluation(
@@ -74,7 +74,7 @@ def evaluation_report(
             "task": card["task"],
             "labels": card["labels"],
             "metrics": {name: report[name] for name in HEADLINES},
-            "mlflow_run": run,
+            "evaluation_run": run,
         },
     )
     if all(gate.passed for gate in evaluate_gates(report, line.gates)):
@@ -93,7 +93,7 @@ def evaluation_report(
             **{name: report[name] for name in HEADLINES},
             "champion": champion.model_version if champion else "none",
             "scores_by_class": dg.MetadataValue.md(per_class_table(report)),
-            "mlflow_run": run,
+            "evaluation_run": run,
             **{
                 name.removesuffix(".png"): picture(
                     outputs[name], alt=name, link=f"models/{spec.name}/processing/{name}"

@@ -65,7 +65,7 @@ def registered_package(
         task=evaluation["task"],
         labels=tuple(evaluation["labels"]),
         metrics=evaluation["metrics"],
-        evaluation_run=evaluation["mlflow_run"],
+        evaluation_run=evaluation["evaluation_run"],
     )
     _stop_on(version, package_objections(store, package), "registered")
     package = registry.register(package)

@@ -25,6 +25,9 @@ from resources.mlflow_registry import MlflowRegistry
 from resources.model_registry import ModelRegistry
 
 
+_SAGEMAKER_GROUPS = {"training", "evaluation", "release"}
+
+
 @dg.definitions
 def defs() -> dg.Definitions:
     """The code location under the user's settings."""
@@ -99,8 +102,9 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         release_approval,
         prod_endpoint,
     ]
+    described = dg.map_asset_specs(lambda spec: _on_profile(automated(spec), settings), assets)
     return dg.Definitions(
-        assets=dg.map_asset_specs(automated, assets),
+        assets=described,
         asset_checks=[
             dataset_checks.images_readable,
             dataset_checks.labels_known,
@@ -124,3 +128,11 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             "line": build_line(settings),
         },
     )
+
+
+def _on_profile(spec: dg.AssetSpec, settings: Settings) -> dg.AssetSpec:
+    """Kinds say what an asset is made with: on AWS the jobs, registry and endpoints are
+    SageMaker's."""
+    if settings.profile == "local" or spec.group_name not in _SAGEMAKER_GROUPS:
+        return spec
+    return spec.replace_attributes(kinds={*spec.kinds - {"mlflow"}, "sagemaker"})

@@ -338,7 +338,7 @@ class Shop(World):
             }
         )
         record_evaluation(
-            self.store, version, {**described, "job": f"eval-{version[6:]}", "mlflow_run": ""}
+            self.store, version, {**described, "job": f"eval-{version[6:]}", "evaluation_run": ""}
         )
         for check in (*MODEL_CHECKS, *STAGING_CHECKS):
             self.judge(version, check, digest=digest)
