@@ -169,7 +169,7 @@ def _fitted(
     from training.hardware import uses_bf16
 
     parameters, classes = job.parameters, len(job.labels)
-    together = f", {team.size} processes on {team.machines} machines" if team.size > 1 else ""
+    together = f", {team.size} processes together" if team.size > 1 else ""
     phases.begin("fit", f"{parameters.recipe}: {architecture_name(parameters)}{together}")
     net = team.once_per_machine(  # which may download the weights
         lambda: build(parameters, classes, load_weights(parameters, job.weights))
