@@ -132,7 +132,7 @@ class JobFolder:
         _write_json(
             self.path / "launch.json", {"start_after": start_after, "launched_at": time.time()}
         )
-        command = [sys.executable, "-m", spec.module, *spec.arguments]
+        command = [sys.executable, "-m", "training.launcher", spec.module, *spec.arguments]
         environment = {
             **os.environ,
             **spec.environment,
