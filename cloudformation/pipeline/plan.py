@@ -1,0 +1,142 @@
+"""``python -m cloudformation.pipeline.plan``: with which parameters each stack is updated.
+
+CodePipeline's CloudFormation actions give a stack exactly the parameters of a template
+configuration, and set all others back to their defaults; they know no UsePreviousValue. So this
+writes one for each stack: what it has now, what the repository says (``stages/*.json``), the
+commit's image. A stack that does not exist yet gets none, and the pipeline skips it: models are
+released by Dagster, and the first deployment of everything else is a person's (docs/aws-cicd.md).
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+NOT_BUILT = "none"
+"""In the place of an image that was not built: CodePipeline has no empty variables."""
+
+Configuration = dict[str, dict[str, str]]
+"""``{"Parameters": …, "Tags": …}``, as CodePipeline reads it:
+https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/continuous-delivery-codepipeline-cfn-artifacts.html"""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A stack of the pipeline: ``<project>-<suffix>``, from ``template``."""
+
+    suffix: str
+    template: str
+    chosen: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def targets() -> dict[str, Target]:
+    """The pipeline's stacks by the name of their configuration."""
+    stages = files("cloudformation") / "stages"
+    return {
+        "foundation": Target("foundation", "foundation.yaml"),
+        "orchestrator": Target("orchestrator", "orchestrator.yaml"),
+        **{
+            stage: Target(
+                f"endpoint-{stage}",
+                "endpoint.yaml",
+                json.loads((stages / f"{stage}.json").read_text(encoding="utf-8")),
+            )
+            for stage in ("staging", "prod")
+        },
+    }
+
+
+def find_stack(client: Any, name: str) -> dict[str, Any] | None:
+    """The stack ``name``; None if there is none, or only a creation that failed."""
+    from botocore.exceptions import ClientError
+
+    try:
+        stack: dict[str, Any] = client.describe_stacks(StackName=name)["Stacks"][0]
+    except ClientError as error:
+        if "does not exist" in str(error):
+            return None
+        raise
+    return None if stack["StackStatus"] in ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE") else stack
+
+
+def configuration(
+    stack: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    *,
+    chosen: Mapping[str, Mapping[str, str]],
+    images: Mapping[str, str],
+) -> Configuration:
+    """What ``stack`` is updated with.
+
+    Args:
+        summary: of the new template, as GetTemplateSummary answers.
+        chosen: parameters and tags that the repository decides.
+        images: parameters that name this commit's images.
+
+    Raises:
+        SystemExit: the stack is being changed, or a new parameter has no value.
+    """
+    name = stack["StackName"]
+    if stack["StackStatus"].endswith("_IN_PROGRESS"):
+        sys.exit(
+            f"{name} is {stack['StackStatus']}: somebody deploys it. Retry this stage afterwards, "
+            "or what they deploy would be undone"
+        )
+    known = {item["ParameterKey"]: item for item in summary["Parameters"]}
+    now = {item["ParameterKey"]: item["ParameterValue"] for item in stack.get("Parameters", [])}
+    wanted = {**now, **chosen.get("Parameters", {}), **images}
+    parameters = {key: value for key, value in wanted.items() if key in known}
+    missing = [key for key in known if key not in parameters and "DefaultValue" not in known[key]]
+    if missing:
+        sys.exit(
+            f"{name} has no value for the new parameters {', '.join(missing)}: give them a Default, "
+            "or update the stack once by hand (docs/aws-cicd.md)"
+        )
+    tags = {item["Key"]: item["Value"] for item in stack.get("Tags", [])}
+    return {"Parameters": parameters, "Tags": {**tags, **chosen.get("Tags", {})}}
+
+
+def write_plans(client: Any, project: str, images: Mapping[str, str], to: Path) -> dict[str, bool]:
+    """Write ``<name>.json`` for each stack there is; which there are."""
+    to.mkdir(parents=True, exist_ok=True)
+    found = {}
+    for name, target in targets().items():
+        stack = find_stack(client, f"{project}-{target.suffix}")
+        found[name] = stack is not None
+        if stack is None:
+            print(f"{project}-{target.suffix} does not exist yet: left to its first deployment")
+            continue
+        body = (files("cloudformation") / target.template).read_text(encoding="utf-8")
+        summary = client.get_template_summary(TemplateBody=body)
+        plan = configuration(stack, summary, chosen=target.chosen, images=images)
+        (to / f"{name}.json").write_text(json.dumps(plan, indent=2) + "\n", encoding="utf-8")
+        print(f"{project}-{target.suffix}: {len(plan['Parameters'])} parameters")
+    return found
+
+
+def main() -> None:
+    """Write the configurations, and ``variables.sh`` with what the pipeline asks: which exist."""
+    import boto3
+
+    parser = argparse.ArgumentParser("python -m cloudformation.pipeline.plan", description=__doc__)
+    parser.add_argument("--project", required=True, help="as in every template")
+    parser.add_argument("--image", required=True, help="image of this commit (CPU)")
+    parser.add_argument(
+        "--gpu-image", default=NOT_BUILT, help="the same for GPUs; none if it was not built"
+    )
+    parser.add_argument("--to", type=Path, default=Path("configuration"), help="folder to write")
+    given = parser.parse_args()
+    images = {"ImageUri": given.image}
+    if given.gpu_image not in ("", NOT_BUILT):
+        images["GpuImageUri"] = given.gpu_image
+    found = write_plans(boto3.client("cloudformation"), given.project, images, given.to)
+    lines = [f"export {name.upper()}={str(exists).lower()}\n" for name, exists in found.items()]
+    (given.to / "variables.sh").write_text("".join(lines), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
