@@ -117,7 +117,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             staging_checks.staging_latency_within_budget,
         ],
         jobs=jobs(),
-        sensors=sensors(),
+        sensors=sensors(settings.sensor_interval_s),
         executor=dg.in_process_executor,
         resources={
             "store": store,

@@ -1,5 +1,6 @@
 """Sensors: the outside world only. Inside the graph, automation conditions decide."""
 
+import inspect
 import time
 from typing import Any
 
@@ -9,8 +10,9 @@ from assets.arrival_sweep import Sweep, sweep_step
 from assets.image_index import RAW, diff_listing, images_table
 from assets.label_index import labels_table, new_snapshots, schema_version
 from assets.line import Line, fingerprint, latest_metadata
+from imgclf_dagster.asking import Tick, ask
 from imgclf_dagster.decisions import decided_at, promotion_config, undone_rejection
-from imgclf_dagster.jobs import LINE
+from imgclf_dagster.endpoint_health import endpoint_health_sensor
 from imgclf_dagster.orphans import reap_orphaned_runs
 from resources.arrivals import Arrivals, ArrivalsError, pending_notices
 from resources.endpoint_host import EndpointHost
@@ -20,26 +22,10 @@ from serving.deployments import DeploymentRecord, record_key
 
 RUNNING = dg.DefaultSensorStatus.RUNNING
 INTERVAL_S = 5
-"""A laptop's sensors look every few seconds: a look costs one listing."""
-
-ARRIVAL_TAG = "imgclf/arrival"
-"""Names what a run was asked to look at, so that its failures can be counted."""
-
-UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
-UNSUCCESSFUL = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
-RETRY_S = 60.0
-RETRY_MAX_S = 3600.0
-
-Tick = dg.SensorResult | dg.SkipReason
+"""Seconds between two looks, where a look costs one listing of a folder (settings: [sensors])."""
 
 
-@dg.sensor(target="raw_images", minimum_interval_seconds=INTERVAL_S, default_status=RUNNING)
+@dg.sensor(target="raw_images", default_status=RUNNING)
 def raw_images_arrival_sensor(
     context: dg.SensorEvaluationContext,
     store: ObjectStore,
@@ -62,7 +48,7 @@ def raw_images_arrival_sensor(
     if not diff:
         return dg.SkipReason(f"nothing new among {known.num_rows} known objects")
     # With the table's version: an object that went and came back is the same, and new again.
-    return _ask(context.instance, "raw_images", fingerprint([diff.token, table.version()]))
+    return ask(context.instance, "raw_images", fingerprint([diff.token, table.version()]))
 
 
 def _look_at_notices(
@@ -84,10 +70,10 @@ def _look_at_notices(
         return dg.SkipReason(f"nothing has arrived{trouble}")
     # The oldest stands for all: as long as it is there, the run that should have read it failed.
     config = {"ops": {"raw_images": {"config": {"noticed_only": True}}}}
-    return _ask(context.instance, "raw_images", fingerprint(notices[0]), run_config=config)
+    return ask(context.instance, "raw_images", fingerprint(notices[0]), run_config=config)
 
 
-@dg.sensor(target="annotations", minimum_interval_seconds=INTERVAL_S, default_status=RUNNING)
+@dg.sensor(target="annotations", default_status=RUNNING)
 def annotations_change_sensor(
     context: dg.SensorEvaluationContext, store: ObjectStore, line: dg.ResourceParam[Line]
 ) -> Tick:
@@ -99,42 +85,10 @@ def annotations_change_sensor(
     made_under = latest_metadata(context.instance, "annotations").get("schema_version", schema)
     if not fresh and made_under == schema:
         return dg.SkipReason("no new annotation snapshots")
-    return _ask(context.instance, "annotations", fingerprint([fresh, made_under, schema]))
+    return ask(context.instance, "annotations", fingerprint([fresh, made_under, schema]))
 
 
-def _ask(
-    instance: dg.DagsterInstance,
-    asset: str,
-    token: str,
-    *,
-    run_config: dict[str, Any] | None = None,
-) -> Tick:
-    """One run for what ``token`` names: not while one is under way, which may be at it already,
-    and after a failure again, ever more seldom. (Dagster takes a run key once, failed or not.)"""
-    for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
-        if run.job_name == LINE or dg.AssetKey(asset) in (run.asset_selection or ()):
-            return dg.SkipReason(f"run {run.run_id} is under way")
-    failures = instance.get_run_records(
-        dg.RunsFilter(tags={ARRIVAL_TAG: token}, statuses=UNSUCCESSFUL)
-    )
-    if failures:
-        pause = min(RETRY_S * 2 ** (len(failures) - 1), RETRY_MAX_S)
-        wait = max(record.end_time or 0.0 for record in failures) + pause - time.time()
-        if wait > 0:
-            return dg.SkipReason(f"failed {len(failures)} times; again in {wait:.0f} s")
-    request = dg.RunRequest(
-        run_key=f"{asset}-{token}-{len(failures)}",
-        run_config=run_config,
-        tags={ARRIVAL_TAG: token},
-    )
-    return dg.SensorResult(run_requests=[request])
-
-
-@dg.sensor(
-    target=["release_approval", "prod_endpoint"],
-    minimum_interval_seconds=INTERVAL_S,
-    default_status=RUNNING,
-)
+@dg.sensor(target=["release_approval", "prod_endpoint"], default_status=RUNNING)
 def registry_approval_sensor(
     context: dg.SensorEvaluationContext,
     registry: ModelRegistry,
@@ -192,12 +146,17 @@ def _rollback_request(
     )
 
 
-def sensors() -> list[dg.SensorDefinition]:
-    """Every sensor, and the one that evaluates the automation conditions."""
-    return [
+def sensors(interval_s: int = INTERVAL_S) -> list[dg.SensorDefinition]:
+    """Every sensor, looking every ``interval_s`` seconds, and the one that evaluates the automation
+    conditions, which asks nobody outside."""
+    looking = (
         raw_images_arrival_sensor,
         annotations_change_sensor,
         registry_approval_sensor,
+        endpoint_health_sensor,
+    )
+    return [
+        *(_paced(sensor, interval_s) for sensor in looking),
         dg.AutomationConditionSensorDefinition(
             "automation_condition_sensor",
             target=dg.AssetSelection.all(),
@@ -205,3 +164,13 @@ def sensors() -> list[dg.SensorDefinition]:
             minimum_interval_seconds=INTERVAL_S,
         ),
     ]
+
+
+def _paced(sensor: dg.SensorDefinition, interval_s: int) -> dg.SensorDefinition:
+    """``sensor`` with another interval, which Dagster sets only when it makes one."""
+    return dg.sensor(
+        name=sensor.name,
+        job=sensor.job,
+        minimum_interval_seconds=interval_s,
+        default_status=sensor.default_status,
+    )(inspect.unwrap(sensor))

@@ -36,6 +36,20 @@ class Ports(BaseModel):
     mlflow: int = Field(5000, ge=1, le=65535)
 
 
+class SensorSettings(BaseModel):
+    """How often the sensors look."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    interval_s: int = Field(
+        0,
+        ge=0,
+        le=3600,
+        description="Seconds between two looks at the outside world; 0: 5 on a laptop, 30 on AWS, "
+        "where a look costs calls.",
+    )
+
+
 class Settings(BaseSettings):
     """Everything a user decides.
 
@@ -65,6 +79,7 @@ class Settings(BaseSettings):
     split: SplitPolicy = SplitPolicy()
     training: Hyperparameters = Hyperparameters()
     gates: GatePolicy = GatePolicy()
+    sensors: SensorSettings = SensorSettings()
     ports: Ports = Ports()
     aws: AwsSettings = AwsSettings()
 
@@ -120,6 +135,11 @@ class Settings(BaseSettings):
     def run_dir(self) -> Path:
         """Locks and addresses of what is running."""
         return self.home / "run"
+
+    @property
+    def sensor_interval_s(self) -> int:
+        """Seconds between two looks of a sensor."""
+        return self.sensors.interval_s or {"local": 5, "aws": 30}[self.profile]
 
     @property
     def mlflow_uri(self) -> str:

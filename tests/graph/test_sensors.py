@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from imgclf_dagster import sensors
+from imgclf_dagster import asking, sensors
 from imgclf_dagster.jobs import LINE
 from imgclf_dagster.orphans import PROCESS_TAG, process_tag
 from resources.store_errors import StoreMissing
@@ -94,7 +94,7 @@ def test_a_failed_run_is_asked_for_again_ever_more_seldom(
         for seconds, asked in ((0, 0), (pause - 5, 0), (pause + 5, 1)):
             with monkeypatch.context() as patch:
                 patch.setattr(
-                    sensors, "time", SimpleNamespace(time=partial(float, failed + seconds))
+                    asking, "time", SimpleNamespace(time=partial(float, failed + seconds))
                 )
                 found = arrivals(world)
             assert len(found) == asked

@@ -1,0 +1,75 @@
+"""How a sensor asks for a run: once at a time, and ever more seldom after failures."""
+
+import time
+from collections.abc import Collection
+from typing import Any
+
+import dagster as dg
+
+from imgclf_dagster.jobs import LINE
+
+ASKED_TAG = "imgclf/asked-for"
+"""Names what a run was asked to look at, so that its failures can be counted."""
+
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+UNSUCCESSFUL = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+RETRY_S = 60.0
+RETRY_MAX_S = 3600.0
+
+Tick = dg.SensorResult | dg.SkipReason
+
+
+def ask(
+    instance: dg.DagsterInstance,
+    asset: str,
+    token: str,
+    *,
+    jobs: Collection[str] = (LINE,),
+    beside: Collection[str] = (),
+    partition: str | None = None,
+    run_config: dict[str, Any] | None = None,
+) -> Tick:
+    """One run for what ``token`` names: not while one is under way, which may be at it already,
+    and after a failure again, ever more seldom. (Dagster takes a run key once, failed or not.)
+
+    Args:
+        asset: what the run materializes.
+        jobs: do it, too.
+        beside: assets that must not be materialized at the same time.
+        partition: of the asset, if it has some.
+    """
+    if run_id := under_way(instance, {asset, *beside}, jobs):
+        return dg.SkipReason(f"run {run_id} is under way")
+    failures = instance.get_run_records(
+        dg.RunsFilter(tags={ASKED_TAG: token}, statuses=UNSUCCESSFUL)
+    )
+    if failures:
+        pause = min(RETRY_S * 2 ** (len(failures) - 1), RETRY_MAX_S)
+        wait = max(record.end_time or 0.0 for record in failures) + pause - time.time()
+        if wait > 0:
+            return dg.SkipReason(f"failed {len(failures)} times; again in {wait:.0f} s")
+    request = dg.RunRequest(
+        run_key=f"{asset}-{token}-{len(failures)}",
+        run_config=run_config,
+        tags={ASKED_TAG: token},
+        partition_key=partition,
+        asset_selection=[dg.AssetKey(asset)],
+    )
+    return dg.SensorResult(run_requests=[request])
+
+
+def under_way(
+    instance: dg.DagsterInstance, assets: Collection[str], jobs: Collection[str]
+) -> str | None:
+    """Id of an unfinished run of one of ``jobs``, or that materializes one of ``assets``."""
+    keys = {dg.AssetKey(asset) for asset in assets}
+    for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
+        if run.job_name in jobs or keys & (run.asset_selection or set()):
+            return run.run_id
+    return None

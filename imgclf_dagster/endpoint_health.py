@@ -1,0 +1,123 @@
+"""The sensor that compares what is recorded of a stage with what is served there.
+
+A deployment writes its record first. Where the record is not served in the end, its deployer was
+killed, or somebody changed the endpoint behind our back: deploying the record again mends both.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from assets.line import MODEL_VERSIONS
+from imgclf_dagster.asking import Tick, ask, under_way
+from imgclf_dagster.jobs import PROMOTION, RELEASE_CANDIDATE
+from resources.endpoint_host import EndpointHost, HostUnavailable
+from resources.model_registry import ModelRegistry, PackageMissing
+from serving.deployments import DeploymentRecord, EndpointStatus, Stage, record_key
+
+ASSETS = {"prod": "prod_endpoint", "staging": "staging_endpoint"}
+RELEASE = ("registered_package", "staging_endpoint", "release_approval", "prod_endpoint")
+JOBS = (RELEASE_CANDIDATE, PROMOTION)
+STAGES: tuple[Stage, ...] = ("prod", "staging")
+"""Production first: one thing is mended at a time."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What there is to say of a stage, and the record to deploy again, if one must be."""
+
+    text: str
+    record: DeploymentRecord | None = None
+    trouble: bool = False
+
+
+@dg.sensor(
+    target=["staging_endpoint", "prod_endpoint"], default_status=dg.DefaultSensorStatus.RUNNING
+)
+def endpoint_health_sensor(
+    context: dg.SensorEvaluationContext, registry: ModelRegistry, endpoints: EndpointHost
+) -> Tick:
+    """Ask for the endpoint of a stage again when its newest record is not what it serves.
+
+    Not while a host is at it, nor while there is none: the local one converges on the records by
+    itself. Never for a package that may not be there.
+    """
+    told = []
+    if run_id := under_way(context.instance, RELEASE, JOBS):
+        return dg.SkipReason(f"run {run_id} is under way")
+    for stage in STAGES:
+        finding = examine(stage, registry, endpoints, context.instance)
+        if finding.trouble:
+            context.log.warning(finding.text)
+        if finding.record is not None:
+            tick = _deploy_again(context.instance, finding.record)
+            if isinstance(tick, dg.SensorResult):
+                return tick
+            finding = Finding(f"{finding.text}; {tick.skip_message}")
+        told.append(finding.text)
+    return dg.SkipReason("; ".join(told))
+
+
+def examine(
+    stage: Stage, registry: ModelRegistry, endpoints: EndpointHost, instance: dg.DagsterInstance
+) -> Finding:
+    """Compare the newest record of ``stage`` with what is served. One look costs one listing, one
+    object and one description; only trouble costs more."""
+    try:
+        status = endpoints.describe(stage)
+    except HostUnavailable as error:
+        return Finding(f"{stage}: {error}")
+    record = endpoints.current(stage) if _is_unserved(status) else None
+    if record is None or record_key(record) != status.record_key:
+        return Finding(f"{stage}: {status.model_version or 'nothing'} is served ({status.status})")
+    trouble = f"{stage}: {status.failure_reason or f'{status.name} is {status.status}'}"
+    hindrance = _hindrance(record, registry, instance)
+    if hindrance:
+        return Finding(f"{trouble}; not deployed again: {hindrance}", trouble=True)
+    return Finding(trouble, record, trouble=True)
+
+
+def _is_unserved(status: EndpointStatus) -> bool:
+    """Whether the newest record that the host has seen is not what it serves, nor on its way."""
+    return status.record_key is not None and not status.changing and status.status != "InService"
+
+
+def _hindrance(
+    record: DeploymentRecord, registry: ModelRegistry, instance: dg.DagsterInstance
+) -> str:
+    """Why the recorded model must not or cannot be deployed again, or ""."""
+    version = record.model_version
+    try:
+        package = registry.get(version)
+    except PackageMissing as error:
+        return str(error)
+    if package.digest != record.digest:
+        return (
+            f"{version} is registered with digest {package.digest[:12]}, "
+            f"and the record names {record.digest[:12]}"
+        )
+    if package.approval_status == "Rejected":
+        return f"{version} was rejected by {package.approver or 'somebody'}"
+    if record.stage == "prod" and package.approval_status != "Approved":
+        return f"{version} is not approved"
+    if version not in instance.get_dynamic_partitions(str(MODEL_VERSIONS.name)):
+        return (
+            f"Dagster does not know {version} (was its database deleted?): add it to the "
+            f"partitions of {MODEL_VERSIONS.name}, or deploy another version"
+        )
+    return ""
+
+
+def _deploy_again(instance: dg.DagsterInstance, record: DeploymentRecord) -> Tick:
+    asset = ASSETS[record.stage]
+    config: dict[str, Any] = {"deployed_by": record.deployed_by, "reason": record.reason}
+    return ask(
+        instance,
+        asset,
+        record_key(record),
+        jobs=JOBS,
+        beside=RELEASE,
+        partition=record.model_version,
+        run_config={"ops": {asset: {"config": config}}} if record.stage == "prod" else None,
+    )
