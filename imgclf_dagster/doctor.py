@@ -3,7 +3,8 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from imgclf_dagster.doctor_findings import Finding
@@ -15,10 +16,10 @@ FREE_BYTES = 2 * 10**9
 
 def examine(settings: Settings) -> list[Finding]:
     """Look at everything; one finding for each thing, never an exception."""
-    looks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
+    looks: tuple[Callable[[Settings], Iterable[Finding]], ...] = (
         _python,
         _home,
-        _aws if settings.profile == "aws" else _store,
+        _account(settings) if settings.profile == "aws" else _store,
         _weights,
         _ports,
         _code_location,
@@ -65,10 +66,26 @@ def _home(settings: Settings) -> Iterator[Finding]:
         yield Finding("home", "ok", f"{home}, {free / 1e9:.0f} GB free")
 
 
-def _aws(settings: Settings) -> Iterator[Finding]:
+def _account(settings: Settings) -> Callable[[Settings], Iterable[Finding]]:
+    """The look at the AWS account, which goes on beside the others from now on."""
     from imgclf_dagster.doctor_aws import examine_aws
 
-    yield from examine_aws(settings)
+    found: list[Finding] = []
+
+    def look() -> None:
+        try:
+            found.extend(examine_aws(settings))
+        except Exception as error:  # noqa: BLE001 - see examine
+            found.append(Finding("aws", "failed", f"{type(error).__name__}: {error}"))
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+
+    def account(settings: Settings) -> Iterable[Finding]:
+        thread.join()
+        return found
+
+    return account
 
 
 def _store(settings: Settings) -> Iterator[Finding]:
@@ -106,10 +123,7 @@ def _weights(settings: Settings) -> Iterator[Finding]:
     if folder is not None and (folder / file).is_file():
         yield Finding("weights", "ok", str(folder / file))
         return
-    from torch.hub import get_dir
-
-    cache = Path(get_dir()) / "checkpoints"
-    if any(cache.glob(f"{training.architecture}-*.pth")):
+    if any(_torch_cache().glob(f"{training.architecture}-*.pth")):
         yield Finding("weights", "ok", f"{training.architecture} in torchvision's cache")
         return
     yield Finding(
@@ -119,6 +133,14 @@ def _weights(settings: Settings) -> Iterator[Finding]:
         f"without the internet: put {file} into a folder and name it in IMGCLF_WEIGHTS_DIR, or set "
         'weights = "none" or recipe = "scratch" under [training] in imgclf.toml',
     )
+
+
+def _torch_cache() -> Path:
+    """Where torchvision keeps what it downloads, as ``torch.hub.get_dir`` says: importing torch
+    takes seconds."""
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    hub = os.environ.get("TORCH_HOME", f"{cache}/torch")
+    return Path(hub).expanduser() / "hub" / "checkpoints"
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:
@@ -142,6 +164,11 @@ def _code_location(settings: Settings) -> Iterator[Finding]:
 
     from imgclf_dagster.definitions import build_definitions
 
+    if settings.profile == "aws":
+        from imgclf_dagster.profile_aws import missing_settings
+
+        if missing_settings(settings):
+            return  # the look at the account has said so
     definitions = build_definitions(settings)
     dg.Definitions.validate_loadable(definitions)
     assets = len(list(definitions.resolve_all_asset_specs()))

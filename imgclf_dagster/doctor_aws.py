@@ -1,220 +1,183 @@
-"""What ``imgclf doctor`` looks at on profile ``aws``: whatever a run would find out after paying."""
+"""What ``imgclf doctor`` looks at on profile ``aws``: whatever a run would find out after paying.
 
-from collections.abc import Callable, Generator, Iterator
+First what everything else needs (settings, credentials, clock), then all the rest at once. A look
+that the caller may not take is a warning that names the permission.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
-from imgclf_dagster.doctor_findings import Finding, Health
-from imgclf_dagster.profile_aws import REQUIRED, build_session, build_store
+from imgclf_dagster.doctor_account import FOUNDATION, Account, told
+from imgclf_dagster.doctor_findings import Finding, Look, look_at_once
+from imgclf_dagster.doctor_permissions import role_looks
+from imgclf_dagster.doctor_places import look_at_arrivals, look_at_bucket, look_at_key
+from imgclf_dagster.doctor_quotas import look_at_quotas
+from imgclf_dagster.doctor_sagemaker import look_at_images, look_at_sagemaker
+from imgclf_dagster.profile_aws import missing_settings
 from imgclf_dagster.settings import Settings, deployed_file
+from resources.aws.job_resources import JobResources
+from resources.aws.requests import JobSettings, NotConfigured
+from resources.aws.session import AwsSession
+
+LIMIT_S = 18.0
+"""After this many seconds the doctor tells what it knows."""
 
 CLOCK_WARNING_S = 60.0
 CLOCK_LIMIT_S = 300.0
 """AWS refuses a request signed more than five minutes off its own clock
 (https://docs.aws.amazon.com/IAM/latest/UserGuide/signing-elements.html)."""
 
-FOUNDATION = "run `imgclf deploy foundation`"
+_ATTEMPTS = 2
+_READ_TIMEOUT_S = 6.0
+_SHORTEST_SECRET = 16
 
 
-def examine_aws(settings: Settings) -> Iterator[Finding]:
-    """Look at the account; ends early where nothing further can be asked."""
-    missing = [f"aws.{name}" for name in REQUIRED if not getattr(settings.aws, name)]
+def examine_aws(settings: Settings) -> list[Finding]:
+    """Look at the account; ends early where nothing further can be asked. Never raises."""
+    deadline = time.monotonic() + LIMIT_S
+    findings = list(_settings(settings))
+    session = AwsSession(
+        region=settings.aws.region,
+        profile_name=settings.aws.profile_name,
+        max_attempts=_ATTEMPTS,
+        read_timeout_s=_READ_TIMEOUT_S,
+    )
+    callers: list[str] = []
+    findings += look_at_once(
+        {"aws credentials": lambda: _credentials(session, callers)}, deadline, told
+    )
+    if callers:
+        account = Account(settings, session, callers[0])
+        strangers = list(_strangers(account))
+        findings += strangers or look_at_once(_looks(account), deadline, told)
+    return [_discreet(finding) for finding in findings]
+
+
+def _looks(account: Account) -> dict[str, Look]:
+    """The looks for which everything is set."""
+    aws = account.settings.aws
+    looks: dict[str, tuple[object, Callable[[Account], Iterable[Finding]]]] = {
+        "bucket": (aws.bucket, look_at_bucket),
+        "arrivals": (aws.bucket, look_at_arrivals),
+        "encryption": (True, look_at_key),
+        "image": (aws.image_uri or aws.gpu_image_uri, look_at_images),
+        "sagemaker": (True, look_at_sagemaker),
+        "quotas": (True, look_at_quotas),
+    }
+    chosen: dict[str, Look] = {
+        name: partial(look, account) for name, (needed, look) in looks.items() if needed
+    }
+    return chosen | (role_looks(account) if aws.bucket else {})
+
+
+def _settings(settings: Settings) -> Iterator[Finding]:
+    missing = missing_settings(settings)
     if missing:
-        yield Finding("aws settings", "failed", f"not set: {', '.join(missing)}", FOUNDATION)
+        yield Finding(
+            "aws settings",
+            "failed",
+            f"not set: {', '.join(missing)}",
+            f"{FOUNDATION}, which writes what it makes into {deployed_file()}",
+        )
     else:
         yield Finding("aws settings", "ok", f"complete ({deployed_file()} and imgclf.toml)")
-    client = build_session(settings).client
-    identity = yield from _credentials(client)
-    if identity is None or missing:
-        return
-    looks: tuple[Callable[[Any, Settings, str], Iterator[Finding]], ...] = (
-        _bucket,
-        _queue,
-        _key,
-        _package_group,
-        _image,
-        _permissions,
-        _quotas,
-        _endpoints,
-    )
-    for look in looks:
-        name = look.__name__.strip("_").replace("_", " ")
-        try:
-            yield from look(client, settings, identity)
-        except Exception as error:  # noqa: BLE001 - a doctor reports whatever it meets
-            yield Finding(name, "warning", _told(error, name), "see the remedy in the message")
-
-
-def _told(error: Exception, doing: str) -> str:
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    from resources.aws.errors import told
-
-    if isinstance(error, ClientError | BotoCoreError):
-        return told(error, doing)
-    return f"{type(error).__name__}: {error}"
-
-
-def _credentials(client: Callable[[str], Any]) -> Generator[Finding, None, str | None]:
-    """Who asks, where, and whether the clock is right; returns the caller's ARN."""
-    try:
-        sts = client("sts")
-        answer = sts.get_caller_identity()
-    except Exception as error:  # noqa: BLE001 - no region, no credentials, no network …
-        yield Finding("aws credentials", "failed", _told(error, "GetCallerIdentity"))
-        return None
-    arn: str = answer["Arn"]
-    yield Finding("aws credentials", "ok", f"{arn} in {sts.meta.region_name}")
-    date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
-    if date:
-        off = abs((datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds())
-        health: Health = (
-            "ok" if off < CLOCK_WARNING_S else "warning" if off < CLOCK_LIMIT_S else "failed"
-        )
-        remedy = "" if health == "ok" else "set this machine's clock (timedatectl set-ntp true)"
-        yield Finding("clock", health, f"{off:.0f} s off AWS's", remedy)
-    return arn
-
-
-def _bucket(client: Any, settings: Settings, identity: str) -> Iterator[Finding]:
-    from resources.store_errors import StoreError, StoreMissing
-
-    bucket, s3 = settings.aws.bucket, client("s3")
-    region = s3.head_bucket(Bucket=bucket)["ResponseMetadata"]["HTTPHeaders"].get(
-        "x-amz-bucket-region", s3.meta.region_name
-    )
-    if region != s3.meta.region_name:
+    aws = settings.aws
+    if bool(aws.subnets) != bool(aws.security_group_ids):
         yield Finding(
-            "bucket",
+            "aws settings",
             "failed",
-            f"{bucket} is in {region}, and jobs would run in {s3.meta.region_name}",
-            "set aws.region to the bucket's",
+            "aws.subnets and aws.security_group_ids belong together, and only one is set",
+            "set both, or none to run without a VPC",
         )
-    try:
-        build_store(settings).require()
-        yield Finding("store", "ok", build_store(settings).url)
-    except StoreMissing:
-        yield Finding("store", "ok", "not made yet; the first ingest, run or up makes it")
-    except StoreError as error:
-        yield Finding("store", "failed", str(error))
-    try:
-        shut = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
-    except Exception:  # noqa: BLE001 - there is none, or one may not ask
-        shut = {}
-    if not (shut and all(shut.values())):
-        yield Finding(
-            "bucket", "warning", f"{bucket} may not block public access", f"{FOUNDATION} again"
-        )
-    else:
-        yield Finding("bucket", "ok", f"{bucket} blocks public access")
+    kinds: dict[str, JobResources] = {"training": aws.training, "processing": aws.processing}
+    images = JobSettings(role_arn="", image_uri=aws.image_uri, gpu_image_uri=aws.gpu_image_uri)
+    for kind, resources in kinds.items():
+        try:
+            images.image(resources.instance_type)
+        except NotConfigured as error:
+            if aws.image_uri:
+                yield Finding(
+                    "gpu image",
+                    "failed",
+                    f"aws.{kind}.instance_type {resources.instance_type} has GPUs: {error}",
+                    "build it (docker build --build-arg VARIANT=gpu), push it and set "
+                    "aws.gpu_image_uri, or choose an instance type without GPUs",
+                )
 
 
-def _queue(client: Any, settings: Settings, identity: str) -> Iterator[Finding]:
-    url = settings.aws.arrivals_queue_url
-    if not url:
-        yield Finding(
-            "arrivals",
-            "ok",
-            "the bucket is listed at each look (aws.arrivals_queue_url is not set)",
-        )
-        return
-    asked = ["ApproximateNumberOfMessages", "RedrivePolicy"]
-    told = client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=asked)["Attributes"]
-    waiting = f"{told['ApproximateNumberOfMessages']} messages wait in {url.rpartition('/')[2]}"
-    configured = client("s3").get_bucket_notification_configuration(Bucket=settings.aws.bucket)
-    if not configured.get("QueueConfigurations") and "EventBridgeConfiguration" not in configured:
-        remedy = f"{FOUNDATION} again, or empty aws.arrivals_queue_url"
-        yield Finding("arrivals", "failed", "the bucket notifies no queue", remedy)
-    elif "RedrivePolicy" not in told:
-        yield Finding("arrivals", "warning", f"{waiting}; it has no dead-letter queue", FOUNDATION)
-    else:
-        yield Finding("arrivals", "ok", waiting)
-
-
-def _key(client: Any, settings: Settings, identity: str) -> Iterator[Finding]:
-    arn = settings.aws.kms_key_arn
-    if not arn:
-        yield Finding("encryption", "ok", "the bucket's own (aws.kms_key_arn is not set)")
-        return
-    key = client("kms").describe_key(KeyId=arn)["KeyMetadata"]
-    if key["Enabled"]:
-        yield Finding("encryption", "ok", arn)
-    else:
-        remedy = f"aws kms enable-key --key-id {arn}"
-        yield Finding("encryption", "failed", f"{arn} is {key['KeyState']}", remedy)
-
-
-def _package_group(client: Any, settings: Settings, identity: str) -> Iterator[Finding]:
+def _credentials(session: AwsSession, callers: list[str]) -> Iterator[Finding]:
+    """Who asks, where, and whether the clock is right; adds the caller's ARN to ``callers``."""
     from botocore.exceptions import ClientError
 
-    from resources.aws.errors import is_missing
-
-    name = settings.aws.package_group or settings.project
     try:
-        client("sagemaker").describe_model_package_group(ModelPackageGroupName=name)
-        yield Finding("package group", "ok", name)
+        sts = session.client("sts")
+        answer = sts.get_caller_identity()
     except ClientError as error:
-        if not is_missing(error):
-            raise
-        yield Finding("package group", "warning", f"{name} is not there yet", FOUNDATION)
-
-
-def _image(client: Any, settings: Settings, identity: str) -> Iterator[Finding]:
-    from botocore.exceptions import ClientError
-
-    for uri in filter(None, (settings.aws.image_uri, settings.aws.gpu_image_uri)):
-        parts = urlsplit(f"//{uri}")
-        if ".dkr.ecr." not in parts.netloc:
-            yield Finding("image", "warning", f"{uri} is not in ECR", "SageMaker takes ECR images")
-            continue
-        name, _, tag = parts.path.strip("/").partition("@")
-        name, _, label = name.partition(":")
-        wanted = {"imageDigest": tag} if tag else {"imageTag": label or "latest"}
-        try:
-            client("ecr").describe_images(
-                registryId=parts.netloc.partition(".")[0], repositoryName=name, imageIds=[wanted]
-            )
-            yield Finding("image", "ok", uri)
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in {
-                "ImageNotFoundException",
-                "RepositoryNotFoundException",
-            }:
-                raise
-            yield Finding("image", "failed", f"{uri} is not there", "see `imgclf deploy image`")
-
-
-def _permissions(client: Any, settings: Settings, identity: str) -> Iterator[Finding]:
-    from imgclf_dagster.doctor_permissions import denied_permissions
-
-    yield from denied_permissions(client, settings, identity)
-
-
-def _quotas(client: Any, settings: Settings, identity: str) -> Iterator[Finding]:
-    from imgclf_dagster.doctor_quotas import short_quotas
-
-    yield from short_quotas(client, settings)
-
-
-def _endpoints(client: Any, settings: Settings, identity: str) -> Iterator[Finding]:
-    from imgclf_dagster.definitions import build_endpoints
-    from resources.store_errors import StoreMissing
-    from serving.deployments import STAGES
-
-    endpoints = build_endpoints(settings)
-    for stage in STAGES:
-        try:
-            status = endpoints.describe(stage)
-        except StoreMissing:
-            return
-        if status.failure_reason:
-            remedy = (
-                f"materialize {stage}_endpoint for the recorded model again, or imgclf rollback"
-            )
-            yield Finding(status.name, "failed", status.failure_reason, remedy)
+        clock = list(_clock(error.response))
+        if any(finding.health == "failed" for finding in clock):
+            yield from clock  # so its signature cannot be right, either
         else:
+            yield replace(told("aws credentials", error), health="failed")
+        return
+    except Exception as error:  # noqa: BLE001 - no region, no credentials, no network …
+        yield replace(told("aws credentials", error), health="failed")
+        return
+    yield Finding("aws credentials", "ok", f"{answer['Arn']} in {sts.meta.region_name}")
+    yield from _clock(answer)
+    callers.append(answer["Arn"])
+
+
+def _clock(answer: Any) -> Iterator[Finding]:
+    """How far this machine's clock is from AWS's."""
+    date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    if not date:
+        return
+    off = (datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds()
+    detail = f"{abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} AWS's"
+    remedy = "set this machine's clock (timedatectl set-ntp true)"
+    if abs(off) < CLOCK_WARNING_S:
+        yield Finding("clock", "ok", detail)
+    elif abs(off) < CLOCK_LIMIT_S:
+        yield Finding("clock", "warning", detail, remedy)
+    else:
+        yield Finding("clock", "failed", f"{detail}: AWS refuses what it signs", remedy)
+
+
+def _strangers(account: Account) -> Iterator[Finding]:
+    """Roles of another account: nothing would fit together."""
+    names = ("job_role_arn", "endpoint_role_arn", "cloudformation_role_arn")
+    for name in names:
+        arn = getattr(account.settings.aws, name)
+        parts = arn.split(":")
+        if arn and (len(parts) < 6 or parts[2] != "iam"):
             yield Finding(
-                status.name, "ok", f"{status.status} {status.model_version or ''}".strip()
+                "aws settings", "failed", f"aws.{name} is no role's ARN: {arn}", FOUNDATION
             )
+        elif arn and parts[4] != account.id:
+            yield Finding(
+                "aws account",
+                "failed",
+                f"aws.{name} is of account {parts[4]}, the credentials are of {account.id}",
+                "sign in to the other account (aws.profile_name, AWS_PROFILE), or correct the "
+                "settings",
+            )
+            return
+
+
+def _discreet(finding: Finding) -> Finding:
+    """The finding without the secrets in this process's environment, should AWS repeat any."""
+    secrets = [
+        value
+        for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+        if len(value := os.environ.get(name, "")) >= _SHORTEST_SECRET
+    ]
+    detail, remedy = finding.detail, finding.remedy
+    for secret in secrets:
+        detail, remedy = detail.replace(secret, "***"), remedy.replace(secret, "***")
+    return replace(finding, detail=detail, remedy=remedy)

@@ -1,109 +1,147 @@
 """Whether the roles may do what the line will ask of them: by IAM's own simulation.
 
+It knows the policies of roles and users, permission boundaries and those of the organization; it
+does not know the policies of buckets and keys.
 https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
-from imgclf_dagster.doctor_findings import Finding
-from imgclf_dagster.settings import Settings
+from imgclf_dagster.doctor_account import FOUNDATION, Account, told
+from imgclf_dagster.doctor_findings import Finding, Look, side_by_side
+from imgclf_dagster.doctor_needs import (
+    Need,
+    caller_needs,
+    endpoint_needs,
+    job_needs,
+    stack_needs,
+    usual_context,
+)
+from resources.aws.errors import error_code, is_denied
 
-Needs = Mapping[str, tuple[str, ...]]
-"""Actions by the resource they are needed on."""
+_REMEDY = f"{FOUNDATION} again, or compare its policies with cloudformation/foundation.yaml"
 
 
-def orchestrator_needs(settings: Settings, account: str, region: str) -> Needs:
-    """What whoever runs the line needs."""
-    aws, project = settings.aws, settings.project
-    sagemaker = f"arn:aws:sagemaker:{region}:{account}"
-    objects = f"arn:aws:s3:::{aws.bucket}/{aws.prefix}/raw/x".replace("//raw", "/raw")
-    stack = f"arn:aws:cloudformation:{region}:{account}:stack/{project}-endpoint-prod/x"
-    needs: dict[str, tuple[str, ...]] = {
-        objects: ("s3:GetObject", "s3:PutObject", "s3:DeleteObject"),
-        f"arn:aws:s3:::{aws.bucket}": ("s3:ListBucket",),
-        f"{sagemaker}:training-job/train-x": (
-            "sagemaker:CreateTrainingJob",
-            "sagemaker:DescribeTrainingJob",
-            "sagemaker:StopTrainingJob",
-        ),
-        f"{sagemaker}:processing-job/eval-x": (
-            "sagemaker:CreateProcessingJob",
-            "sagemaker:DescribeProcessingJob",
-        ),
-        f"{sagemaker}:endpoint/{project}-prod": (
-            "sagemaker:DescribeEndpoint",
-            "sagemaker:InvokeEndpoint",
-        ),
-        stack: (
-            "cloudformation:CreateChangeSet",
-            "cloudformation:ExecuteChangeSet",
-            "cloudformation:DescribeStackEvents",
-        ),
-        aws.job_role_arn: ("iam:PassRole",),
-    }
-    if aws.arrivals_queue_url:
-        queue = aws.arrivals_queue_url.rpartition("/")[2]
-        needs[f"arn:aws:sqs:{region}:{account}:{queue}"] = (
-            "sqs:ReceiveMessage",
-            "sqs:DeleteMessage",
+def role_looks(account: Account) -> dict[str, Look]:
+    """One look at each role, and at whoever asks."""
+    aws = account.settings.aws
+    roles: tuple[tuple[str, str, str, Callable[[Account], Iterable[Need]]], ...] = (
+        ("jobs", aws.job_role_arn, "sagemaker", job_needs),
+        ("endpoints", aws.endpoint_role_arn, "sagemaker", endpoint_needs),
+        ("stacks", aws.cloudformation_role_arn, "cloudformation", stack_needs),
+    )
+    looks: dict[str, Look] = {"permissions of the caller": partial(_look_at_caller, account)}
+    for name, arn, service, needs in roles:
+        if arn:
+            what = f"role of the {name}"
+            looks[what] = partial(_look_at_role, account, what, arn, service, needs)
+    return looks
+
+
+def _look_at_caller(account: Account) -> Iterator[Finding]:
+    what = "permissions of the caller"
+    arn = _principal(account)
+    if arn is None:
+        yield Finding(
+            what,
+            "warning",
+            f"{account.arn} cannot be simulated: it is neither a role nor a user of IAM",
+            "let the line run under the role of the orchestrator (cloudformation/foundation.yaml)",
         )
-    return needs
+        return
+    yield from _simulated(account, what, arn, caller_needs(account))
 
 
-def job_needs(settings: Settings) -> Needs:
-    """What the role of the jobs needs."""
-    prefix = f"arn:aws:s3:::{settings.aws.bucket}/{settings.aws.prefix}".rstrip("/")
-    return {
-        f"{prefix}/datasets/x": ("s3:GetObject",),
-        f"{prefix}/models/x": ("s3:GetObject", "s3:PutObject"),
-        f"{prefix}/pipes/x": ("s3:GetObject", "s3:PutObject"),
-    }
+def _look_at_role(
+    account: Account,
+    what: str,
+    arn: str,
+    service: str,
+    needs: Callable[[Account], Iterable[Need]],
+) -> Iterator[Finding]:
+    from botocore.exceptions import ClientError
+
+    try:
+        role = account.client("iam").get_role(RoleName=arn.rpartition("/")[2])["Role"]
+    except ClientError as error:
+        if not is_denied(error):
+            if error_code(error) != "NoSuchEntity":
+                raise
+            yield Finding(what, "failed", f"there is no role {arn}", FOUNDATION)
+            return
+        yield told(what, error)  # its permissions can be asked for all the same
+    else:
+        if not _trusts(role["AssumeRolePolicyDocument"], f"{service}.amazonaws.com"):
+            detail = f"{arn} does not let {service}.amazonaws.com take it on"
+            yield Finding(what, "failed", detail, _REMEDY)
+            return
+    yield from _simulated(account, what, arn, needs(account))
 
 
-def endpoint_needs(settings: Settings) -> Needs:
-    """What the role of the endpoints needs."""
-    prefix = f"arn:aws:s3:::{settings.aws.bucket}/{settings.aws.prefix}".rstrip("/")
-    return {f"{prefix}/models/x": ("s3:GetObject",)}
+def _trusts(document: dict[str, Any], service: str) -> bool:
+    """Whether a role's trust policy lets a service take it on."""
+    statements = document.get("Statement", [])
+    for statement in statements if isinstance(statements, list) else [statements]:
+        principal = statement.get("Principal", {})
+        named = principal.get("Service", []) if isinstance(principal, dict) else principal
+        if statement.get("Effect") == "Allow" and service in (
+            [named] if isinstance(named, str) else named
+        ):
+            return True
+    return False
 
 
-def denied_permissions(client: Any, settings: Settings, identity: str) -> Iterator[Finding]:
-    """Simulate each role's part; one finding a role, naming what it may not do."""
-    account, iam = identity.split(":")[4], client("iam")
-    region = client("sts").meta.region_name
-    roles = {
-        "orchestrator": (_principal(iam, identity), orchestrator_needs(settings, account, region)),
-        "jobs": (settings.aws.job_role_arn, job_needs(settings)),
-        "endpoints": (settings.aws.endpoint_role_arn, endpoint_needs(settings)),
-    }
-    for name, (arn, needs) in roles.items():
-        denied = list(_denied(iam, arn, needs))
-        if denied:
-            yield Finding(
-                f"role of the {name}",
-                "failed",
-                f"{arn} may not {'; '.join(denied)}",
-                "run `imgclf deploy foundation` again, or compare its policy with "
-                "cloudformation/foundation.yaml",
-            )
-        else:
-            yield Finding(f"role of the {name}", "ok", arn)
+def _simulated(account: Account, what: str, arn: str, needs: Iterable[Need]) -> Iterator[Finding]:
+    """One finding: all that the principal may not do, or that it may do everything."""
+    denied: list[str] = []
+    unclear: list[str] = []
+    asked = list(needs)
+    answers = side_by_side(partial(_results, account, arn), asked)
+    for need, results in zip(asked, answers, strict=True):
+        for result in results:
+            if result["EvalDecision"] == "allowed":
+                continue
+            text = f"{result['EvalActionName']} on {need.resource}"
+            missing = result.get("MissingContextValues")
+            if missing and result["EvalDecision"] == "implicitDeny":
+                unclear.append(f"{text} (it depends on {', '.join(missing)})")
+            else:
+                forbidden = result["EvalDecision"] == "explicitDeny"
+                denied.append(f"{text} (by an explicit Deny)" if forbidden else text)
+    if denied:
+        yield Finding(what, "failed", f"{arn} may not {'; '.join(denied)}", _REMEDY)
+    if unclear:
+        yield Finding(what, "warning", f"{arn} may perhaps not {'; '.join(unclear)}", _REMEDY)
+    if not denied and not unclear:
+        yield Finding(what, "ok", arn)
 
 
-def _denied(iam: Any, arn: str, needs: Needs) -> Iterator[str]:
-    for resource, actions in needs.items():
-        answer = iam.simulate_principal_policy(
-            PolicySourceArn=arn, ActionNames=list(actions), ResourceArns=[resource]
-        )
-        for result in answer["EvaluationResults"]:
-            if result["EvalDecision"] != "allowed":
-                yield f"{result['EvalActionName']} on {resource}"
+def _results(account: Account, arn: str, need: Need) -> list[Any]:
+    context = [
+        {"ContextKeyName": key, "ContextKeyValues": [value], "ContextKeyType": kind}
+        for key, (kind, value) in {**usual_context(account), **need.context}.items()
+    ]
+    answer = account.client("iam").simulate_principal_policy(
+        PolicySourceArn=arn,
+        ActionNames=list(need.actions),
+        ResourceArns=[need.resource],
+        ContextEntries=context,
+    )
+    results: list[Any] = answer["EvaluationResults"]
+    return results
 
 
-def _principal(iam: Any, identity: str) -> str:
-    """The policy source of a caller: the role behind a session of it, else the user itself."""
-    if ":assumed-role/" not in identity:
-        return identity
-    name = identity.split("/")[1]
-    arn: str = iam.get_role(RoleName=name)["Role"]["Arn"]  # a session's ARN lacks the role's path
+def _principal(account: Account) -> str | None:
+    """What IAM can simulate of a caller: the role behind a session of it, or the user itself."""
+    from botocore.exceptions import ClientError
+
+    if ":assumed-role/" not in account.arn:
+        return account.arn if ":iam:" in account.arn and ":user/" in account.arn else None
+    name = account.arn.split("/")[1]
+    try:  # a session's ARN lacks the role's path
+        arn: str = account.client("iam").get_role(RoleName=name)["Role"]["Arn"]
+    except ClientError:
+        arn = f"arn:{account.partition}:iam::{account.id}:role/{name}"
     return arn

@@ -5,54 +5,94 @@ https://docs.aws.amazon.com/general/latest/gr/sagemaker.html
 """
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
 
+from imgclf_dagster.doctor_account import Account
 from imgclf_dagster.doctor_findings import Finding
 from imgclf_dagster.settings import Settings
 from resources.aws.stage_files import stage_settings
 from serving.deployments import STAGES
 
+_REMEDY = "ask for more in Service Quotas (SageMaker), which may take a day, or choose another"
+_PAGE = 100
+"""The most that Service Quotas gives at once, of the thousands that SageMaker has."""
 
-def wanted_quotas(settings: Settings) -> dict[str, int]:
-    """Instances needed at the same time, by the name of the quota."""
+
+@dataclass
+class Wanted:
+    """How many instances of a quota are in use at the same time.
+
+    Attributes:
+        needed: without them a run fails.
+        most: with everything that autoscaling may add.
+        setting: where the instance type was chosen.
+    """
+
+    needed: int
+    most: int
+    setting: str
+
+
+def wanted_quotas(settings: Settings) -> dict[str, Wanted]:
+    """By the name of the quota."""
     training, processing = settings.aws.training, settings.aws.processing
     use = "spot training job" if training.spot else "training job"
+    count = training.instance_count
     wanted = {
-        f"{training.instance_type} for {use} usage": training.instance_count,
-        f"{processing.instance_type} for processing job usage": processing.instance_count,
+        f"{training.instance_type} for {use} usage": Wanted(count, count, "aws.training"),
+        f"{processing.instance_type} for processing job usage": Wanted(
+            processing.instance_count, processing.instance_count, "aws.processing"
+        ),
     }
     if training.keep_alive_s:
         name = f"{training.instance_type} for training warm pool usage"
-        wanted[name] = training.instance_count
+        wanted[name] = Wanted(count, count, "aws.training.keep_alive_s")
     for stage in STAGES:
         parameters = stage_settings(stage, str(settings.aws.stages_dir or "")).parameters
         if parameters.get("ServerlessMemoryMB", "0") != "0":
             continue
-        name = f"{parameters['InstanceType']} for endpoint usage"
         # A blue/green update runs both fleets for a while.
-        wanted[name] = wanted.get(name, 0) + 2 * int(parameters.get("InstanceCount", "1"))
+        both = 2 * int(parameters.get("InstanceCount", "1"))
+        most = max(both, int(parameters.get("MaxInstanceCount", "1")))
+        name = f"{parameters['InstanceType']} for endpoint usage"
+        old = wanted.get(name, Wanted(0, 0, "InstanceType in the stages' files"))
+        wanted[name] = Wanted(old.needed + both, old.most + most, old.setting)
     return wanted
 
 
-def short_quotas(client: Any, settings: Settings) -> Iterator[Finding]:
+def look_at_quotas(account: Account) -> Iterator[Finding]:
     """Compare each quota with what is wanted."""
-    wanted = wanted_quotas(settings)
-    pages = client("service-quotas").get_paginator("list_service_quotas")
-    granted = {
-        quota["QuotaName"]: quota["Value"]
-        for page in pages.paginate(ServiceCode="sagemaker")
-        for quota in page["Quotas"]
-        if quota["QuotaName"] in wanted
-    }
-    for name, count in wanted.items():
+    wanted = wanted_quotas(account.settings)
+    granted = _granted(account, set(wanted))
+    for name, want in wanted.items():
         if name not in granted:
-            yield Finding("quota", "warning", f"{name}: not listed; is the instance type right?")
-        elif granted[name] < count:
             yield Finding(
                 "quota",
-                "failed",
-                f"{name}: {granted[name]:g}, and {count} are needed",
-                "ask for more in Service Quotas (SageMaker); it may take a day",
+                "warning",
+                f"{name}: not listed",
+                f"see that the instance type is right ({want.setting}), and offered in "
+                f"{account.region}",
             )
+            continue
+        value = granted[name]
+        detail = f"{name}: {value:g}, and {want.needed} are needed"
+        if value < want.needed:
+            yield Finding("quota", "failed", detail, f"{_REMEDY} instance type ({want.setting})")
+        elif value < want.most:
+            detail += f", {want.most} with all that autoscaling may add"
+            yield Finding("quota", "warning", detail, f"{_REMEDY} MaxInstanceCount")
         else:
-            yield Finding("quota", "ok", f"{name}: {granted[name]:g}, {count} needed")
+            yield Finding("quota", "ok", detail)
+
+
+def _granted(account: Account, names: set[str]) -> dict[str, float]:
+    """The quotas' values, as far as the account has them; asks no longer than it must."""
+    pages = account.client("service-quotas").get_paginator("list_service_quotas")
+    found: dict[str, float] = {}
+    for page in pages.paginate(ServiceCode="sagemaker", PaginationConfig={"PageSize": _PAGE}):
+        for quota in page["Quotas"]:
+            if quota["QuotaName"] in names:
+                found[quota["QuotaName"]] = quota["Value"]
+        if names <= found.keys():
+            break
+    return found

@@ -63,6 +63,16 @@ def is_in_use(error: Exception) -> bool:
     return error_code(error) in _IN_USE
 
 
+def is_denied(error: Exception) -> bool:
+    """Whether the caller lacks a permission."""
+    return error_code(error) in _DENIED
+
+
+def is_unreached(error: Exception) -> bool:
+    """Whether there was no answer at all."""
+    return error_code(error) in _UNREACHED
+
+
 def is_missing(error: Exception) -> bool:
     """Whether AWS does not know the thing; SageMaker says so with a ValidationException."""
     code = error_code(error)
@@ -94,9 +104,15 @@ def told(error: Exception, doing: str) -> str:
         error: botocore's ClientError or BotoCoreError.
         doing: operation and item, such as ``CreateTrainingJob train-0a1b2c``.
     """
+    text, remedy = explained(error, doing)
+    return f"{text}. Remedy: {remedy}"
+
+
+def explained(error: Exception, doing: str) -> tuple[str, str]:
+    """The two halves of :func:`told`: what happened, and the remedy."""
     code, words = error_code(error), _words(error)
     text = f"{doing}: {code}: {words}" if code not in words else f"{doing}: {words}"
-    return f"{text.rstrip('. ')}. Remedy: {_remedy(code, words)}"
+    return text.rstrip(". "), _remedy(code, words)
 
 
 def _remedy(code: str, words: str) -> str:
@@ -149,7 +165,8 @@ def _exceeds_quota(words: str) -> bool:
 
 
 def _words(error: Exception) -> str:
-    """What AWS says, without boto3's preamble."""
+    """What AWS says, without boto3's preamble, and without the request that it refuses: IAM and STS
+    repeat it after a wrong signature, session token included."""
     response = getattr(error, "response", None)
     message = response.get("Error", {}).get("Message") if isinstance(response, dict) else None
-    return str(message or error).strip()
+    return str(message or error).partition("The Canonical String")[0].strip()

@@ -19,10 +19,14 @@ class AwsSession(dg.ConfigurableResource):
     Attributes:
         region: such as ``eu-central-1``; "" for what the environment or the profile says.
         profile_name: a profile of ``~/.aws/config``; "" for the default.
+        max_attempts: tries of each call.
+        read_timeout_s: seconds to wait for an answer.
     """
 
     region: str = ""
     profile_name: str = ""
+    max_attempts: int = MAX_ATTEMPTS
+    read_timeout_s: float = 60
 
     _clients: dict[str, Any] = PrivateAttr(default_factory=dict)
     _lock: Any = PrivateAttr(default_factory=threading.Lock)
@@ -42,9 +46,9 @@ class AwsSession(dg.ConfigurableResource):
                     region_name=self.region or None, profile_name=self.profile_name or None
                 )
                 config = Config(
-                    retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS},
+                    retries={"mode": "standard", "total_max_attempts": self.max_attempts},
                     connect_timeout=5,
-                    read_timeout=60,
+                    read_timeout=self.read_timeout_s,
                     user_agent_extra="imgclf-dagster",
                 )
                 self._clients[service] = session.client(service, config=config)  # type: ignore[call-overload]

@@ -1,0 +1,187 @@
+"""The doctor's looks at what keeps the line's data: bucket, arrivals queue, key."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from imgclf_dagster.doctor_account import FOUNDATION, Account, told
+from imgclf_dagster.doctor_findings import Finding
+from imgclf_dagster.home import is_prepared, require_store
+from imgclf_dagster.profile_aws import build_store, missing_settings, store_url
+from resources.aws.errors import error_code, is_denied
+from resources.store_errors import StoreError, StoreMissing
+
+
+def look_at_bucket(account: Account) -> Iterator[Finding]:
+    """Is it there, in this region, ours, and closed to the public?"""
+    from botocore.exceptions import ClientError
+
+    bucket, s3 = account.settings.aws.bucket, account.client("s3")
+    refusal: Finding | None = None
+    try:
+        answer = s3.head_bucket(Bucket=bucket)
+    except ClientError as error:
+        answer, refusal = error.response, _refusal(account, error)
+    region = _region(answer, account.region)
+    if region != account.region:
+        yield Finding(
+            "bucket",
+            "failed",
+            f"{bucket} is in {region}, and jobs would run in {account.region}",
+            f"set aws.region to {region}, or take a bucket in {account.region}",
+        )
+    elif refusal:
+        yield refusal
+    else:
+        yield Finding("bucket", "ok", f"{bucket} in {region}")
+        if not missing_settings(account.settings):
+            yield _store(account)
+        yield _public_access(account)
+
+
+def _refusal(account: Account, error: Any) -> Finding:
+    """What S3's status means: the answer to a HEAD has no words."""
+    bucket = account.settings.aws.bucket
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    if status == 404:
+        remedy = f"check aws.bucket, or {FOUNDATION}"
+        return Finding("bucket", "failed", f"there is no bucket {bucket}", remedy)
+    if status == 403:
+        return Finding(
+            "bucket",
+            "failed",
+            f"{bucket} denies access to {account.caller}",
+            f"allow s3:ListBucket on it to {account.caller}; is it a bucket of account {account.id}?",
+        )
+    return told("bucket", error)
+
+
+def _region(answer: Any, default: str) -> str:
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    region: str = headers.get("x-amz-bucket-region", default)
+    return region
+
+
+def _store(account: Account) -> Finding:
+    """Whether the adapter that jobs and Dagster use reads it: obstore, not boto3."""
+    settings = account.settings
+    try:
+        if is_prepared(settings):
+            require_store(settings)
+        else:
+            build_store(settings).require()
+    except StoreMissing as error:
+        if is_prepared(settings):
+            return Finding("store", "failed", str(error), "see aws.bucket and aws.prefix")
+        return Finding("store", "ok", "not made yet; the first ingest, run or up makes it")
+    except StoreError as error:
+        return Finding("store", "failed", str(error))
+    return Finding("store", "ok", store_url(settings))
+
+
+def _public_access(account: Account) -> Finding:
+    from botocore.exceptions import ClientError
+
+    bucket, what = account.settings.aws.bucket, "public access"
+    try:
+        answer = account.client("s3").get_public_access_block(Bucket=bucket)
+        shut = answer["PublicAccessBlockConfiguration"]
+    except ClientError as error:
+        if error_code(error) != "NoSuchPublicAccessBlockConfiguration":
+            return told(what, error)
+        shut = {}
+    if shut and all(shut.values()):
+        return Finding(what, "ok", f"{bucket} blocks it")
+    return Finding(
+        what,
+        "warning",
+        f"{bucket} does not block all of it: a wrong policy or ACL would show the images to anybody",
+        f"{FOUNDATION} again, or block all public access in the bucket's permissions",
+    )
+
+
+def look_at_arrivals(account: Account) -> Iterator[Finding]:
+    """Does the bucket tell the queue, and does the queue keep what cannot be read?"""
+    from botocore.exceptions import ClientError
+
+    url = account.settings.aws.arrivals_queue_url
+    if not url:
+        detail = "the bucket is listed at each look (aws.arrivals_queue_url is not set)"
+        yield Finding("arrivals", "ok", detail)
+        return
+    asked = ["QueueArn", "ApproximateNumberOfMessages", "RedrivePolicy"]
+    try:
+        queue = account.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=asked)
+    except ClientError as error:
+        if "NonExistentQueue" in error_code(error) or "QueueDoesNotExist" in error_code(error):
+            remedy = f"check aws.arrivals_queue_url (empty: the bucket is listed), or {FOUNDATION}"
+            yield Finding("arrivals", "failed", f"there is no queue {url}", remedy)
+        else:
+            yield told("arrivals", error)
+        return
+    yield _arrivals(account, queue["Attributes"])
+
+
+def _arrivals(account: Account, queue: dict[str, str]) -> Finding:
+    from botocore.exceptions import ClientError
+
+    again = f"{FOUNDATION} again, or empty aws.arrivals_queue_url"
+    name = queue["QueueArn"].rpartition(":")[2]
+    waiting = f"{queue['ApproximateNumberOfMessages']} messages wait in {name}"
+    bucket = account.settings.aws.bucket
+    try:
+        told_by = account.client("s3").get_bucket_notification_configuration(Bucket=bucket)
+    except ClientError as error:
+        if is_denied(error):
+            return told("arrivals", error)
+        return Finding("arrivals", "failed", f"{bucket} cannot be asked: {error}", "see bucket")
+    if "EventBridgeConfiguration" not in told_by and not any(
+        _tells(entry, queue["QueueArn"], account.settings.aws.prefix)
+        for entry in told_by.get("QueueConfigurations", [])
+    ):
+        detail = f"{bucket} does not notify {name} of new objects under raw/: none is ever noticed"
+        return Finding("arrivals", "failed", detail, again)
+    if "RedrivePolicy" not in queue:
+        detail = f"{waiting}; it has no dead-letter queue for what cannot be taken in"
+        return Finding("arrivals", "warning", detail, again)
+    return Finding("arrivals", "ok", waiting)
+
+
+def _tells(entry: dict[str, Any], queue_arn: str, prefix: str) -> bool:
+    """Whether a notification tells the queue of what comes to ``raw/``."""
+    rules = entry.get("Filter", {}).get("Key", {}).get("FilterRules", [])
+    limits = {rule["Name"].lower(): rule["Value"] for rule in rules}
+    raw = f"{prefix}/raw/".lstrip("/")
+    return (
+        entry["QueueArn"] == queue_arn
+        and any(event.startswith("s3:ObjectCreated") for event in entry["Events"])
+        and raw.startswith(limits.get("prefix", ""))
+        and not limits.get("suffix")
+    )
+
+
+def look_at_key(account: Account) -> Iterator[Finding]:
+    """Can it be used?"""
+    from botocore.exceptions import ClientError
+
+    arn = account.settings.aws.kms_key_arn
+    if not arn:
+        yield Finding("encryption", "ok", "the bucket's own (aws.kms_key_arn is not set)")
+        return
+    try:
+        key = account.client("kms").describe_key(KeyId=arn)["KeyMetadata"]
+    except ClientError as error:
+        if error_code(error) == "NotFoundException":
+            remedy = f"check aws.kms_key_arn, or {FOUNDATION}"
+            yield Finding("encryption", "failed", f"there is no key {arn}", remedy)
+        else:
+            yield told("encryption", error)
+        return
+    state = key["KeyState"]
+    if state == "Enabled":
+        yield Finding("encryption", "ok", arn)
+        return
+    enable = f"aws kms enable-key --key-id {arn}"
+    if state == "PendingDeletion":
+        enable = f"aws kms cancel-key-deletion --key-id {arn} && {enable}"
+    detail = f"{arn} is {state}: nothing in the bucket can be read or written"
+    yield Finding("encryption", "failed", detail, enable)

@@ -1,0 +1,107 @@
+"""The doctor's looks at SageMaker (registry, endpoints) and at the images that it runs."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from imgclf_dagster.doctor_account import FOUNDATION, Account, told
+from imgclf_dagster.doctor_findings import Finding
+from imgclf_dagster.profile_aws import build_endpoints, build_store, missing_settings
+from resources.aws.errors import error_code, is_missing
+from resources.store_errors import StoreMissing
+from serving.deployments import STAGES
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image in ECR: ``<account>.dkr.ecr.<region>.amazonaws.com/<repository>:<tag>``."""
+
+    account: str
+    region: str
+    repository: str
+    tag: str = ""
+    digest: str = ""
+
+    @classmethod
+    def parse(cls, uri: str) -> "Image | None":
+        """The image of a URI; None if it is not one in ECR."""
+        parts = urlsplit(f"//{uri}")
+        host = parts.netloc.split(".")
+        if len(host) < 5 or host[1:3] != ["dkr", "ecr"]:
+            return None
+        name, _, digest = parts.path.strip("/").partition("@")
+        repository, _, tag = name.partition(":")
+        return cls(host[0], host[3], repository, tag or ("" if digest else "latest"), digest)
+
+
+def look_at_images(account: Account) -> Iterator[Finding]:
+    """Are they where SageMaker takes them from?"""
+    aws = account.settings.aws
+    for uri in dict.fromkeys(filter(None, (aws.image_uri, aws.gpu_image_uri))):
+        yield _image(account, uri)
+
+
+def _image(account: Account, uri: str) -> Finding:
+    from botocore.exceptions import ClientError
+
+    image = Image.parse(uri)
+    if image is None:
+        remedy = "push it to a repository there (docs/aws.md), and set its address"
+        return Finding("image", "failed", f"{uri} is not in ECR; SageMaker takes no other", remedy)
+    if image.region != account.region:
+        remedy = f"push it to ECR in {account.region}, or set aws.region"
+        detail = f"{uri} is in {image.region}, and jobs would run in {account.region}"
+        return Finding("image", "failed", detail, remedy)
+    wanted = {"imageDigest": image.digest} if image.digest else {"imageTag": image.tag}
+    try:
+        account.client("ecr").describe_images(
+            registryId=image.account, repositoryName=image.repository, imageIds=[wanted]
+        )
+    except ClientError as error:
+        if error_code(error) in {"ImageNotFoundException", "RepositoryNotFoundException"}:
+            remedy = f"build and push it (docs/aws.md); the repository comes first: {FOUNDATION}"
+            return Finding("image", "failed", f"{uri} is not there", remedy)
+        return told("image", error)
+    return Finding("image", "ok", uri)
+
+
+def look_at_sagemaker(account: Account) -> Iterator[Finding]:
+    """Does it answer, is there a registry, and is what is recorded what is served?"""
+    from botocore.exceptions import ClientError
+
+    name = account.settings.aws.package_group or account.settings.project
+    try:
+        account.client("sagemaker").describe_model_package_group(ModelPackageGroupName=name)
+        yield Finding("package group", "ok", name)
+    except ClientError as error:
+        if is_missing(error):
+            remedy = f"{FOUNDATION}, or let the first registration make it"
+            yield Finding("package group", "warning", f"{name} is not there yet", remedy)
+        else:
+            yield told("package group", error)
+    yield from _endpoints(account)
+
+
+def _endpoints(account: Account) -> Iterator[Finding]:
+    settings = account.settings
+    if missing_settings(settings):
+        return
+    endpoints = build_endpoints(settings, build_store(settings), account.session)
+    for stage in STAGES:
+        try:
+            status = endpoints.describe(stage)
+        except StoreMissing:
+            return  # so nothing was ever deployed
+        detail = f"{status.status} {status.model_version or ''}".strip()
+        if status.status == "NotFound":
+            yield Finding(status.name, "ok", "not deployed yet")
+        elif status.failure_reason or status.status == "Failed":
+            yield Finding(
+                status.name,
+                "failed",
+                status.failure_reason or detail,
+                f"materialize {stage}_endpoint for the recorded model again (`imgclf run`), or "
+                "`imgclf rollback`",
+            )
+        else:
+            yield Finding(status.name, "ok", detail)
