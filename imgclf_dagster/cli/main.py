@@ -3,6 +3,7 @@
 import typer
 
 from imgclf_dagster.cli.demo import demo_command
+from imgclf_dagster.cli.deploy import deploy_app
 from imgclf_dagster.cli.doctor import doctor_command
 from imgclf_dagster.cli.ingest import ingest_command
 from imgclf_dagster.cli.predict import predict_command
@@ -29,6 +30,7 @@ app.command("reject")(reject_command)
 app.command("rollback")(rollback_command)
 app.command("doctor")(doctor_command)
 app.command("demo")(demo_command)
+app.add_typer(deploy_app)
 
 if __name__ == "__main__":
     app()

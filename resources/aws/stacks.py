@@ -107,6 +107,7 @@ class Stacks:
         request: StackRequest,
         *,
         on_event: OnEvent = lambda _: None,
+        only_look: bool = False,
         timeout_s: float = 7200,
     ) -> StackPlan:
         """Have CloudFormation say what would change. ``execute`` or ``discard`` it afterwards.
@@ -114,9 +115,16 @@ class Stacks:
         An operation that runs already is waited for. A stack whose creation failed is deleted
         first: CloudFormation allows nothing else with it.
 
+        Args:
+            only_look: don't delete such a stack, raise StackError.
+
         Raises:
             StackError: see ``deploy``.
         """
+        if only_look and self.status(request.name) == "ROLLBACK_COMPLETE":
+            raise StackError(
+                f"{request.name}: its creation failed; deploying deletes it, and begins anew"
+            )
         return self._plan(request, on_event, time.monotonic() + timeout_s)
 
     def execute(

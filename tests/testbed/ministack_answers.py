@@ -5,6 +5,7 @@
 
 import datetime
 import itertools
+import json
 from typing import Any
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -39,3 +40,40 @@ def correct() -> None:
         return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}{next(count):06}Z"
 
     stacks.now_iso = now
+    _readable_resources()
+
+
+def _readable_resources() -> None:
+    """What a template made, in the form in which ministack's own services keep it."""
+    from ministack.services import ecr, iam
+    from ministack.services.cloudformation.provisioners import _RESOURCE_HANDLERS as HANDLERS
+
+    make_role = HANDLERS["AWS::IAM::Role"]["create"]
+    make_policy = HANDLERS["AWS::IAM::ManagedPolicy"]["create"]
+
+    def role(logical_id: str, props: dict, stack_name: str) -> tuple[str, dict]:
+        name, attributes = make_role(logical_id, props, stack_name)
+        made = iam._roles[name]
+        made["AttachedPolicies"] = [policy["PolicyArn"] for policy in made["AttachedPolicies"]]
+        for policy, document in made["InlinePolicies"].items():
+            made["InlinePolicies"][policy] = json.dumps(document)
+        return name, attributes
+
+    def managed(logical_id: str, props: dict, stack_name: str) -> tuple[str, dict]:
+        arn, attributes = make_policy(logical_id, props, stack_name)
+        made = iam._policies[arn]
+        made["Versions"] = {item["VersionId"]: item for item in made.pop("PolicyVersions")}
+        for version in made["Versions"].values():
+            version["CreateDate"] = made["CreateDate"]
+        return arn, attributes
+
+    make_repository = HANDLERS["AWS::ECR::Repository"]["create"]
+
+    def repository(logical_id: str, props: dict, stack_name: str) -> tuple[str, dict]:
+        name, attributes = make_repository(logical_id, props, stack_name)
+        ecr._images.setdefault(name, [])
+        return name, attributes
+
+    HANDLERS["AWS::ECR::Repository"]["create"] = repository
+    HANDLERS["AWS::IAM::Role"]["create"] = role
+    HANDLERS["AWS::IAM::ManagedPolicy"]["create"] = managed

@@ -15,6 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+TAKEN_ON_TRUST = ("AWS::Budgets::Budget", "AWS::SageMaker::ModelPackageGroup")
+"""Types that ministack lacks and foundation.yaml has: accepted, and nothing is made."""
+
 ENVIRON = {
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",
@@ -83,6 +86,10 @@ def _delete(physical_id: str, props: dict) -> None:
         raise RuntimeError(props["FailDelete"])
 
 
+def _accept(logical_id: str, props: dict, stack_name: str) -> tuple[str, dict]:
+    return f"{stack_name}-{logical_id}", {}
+
+
 def main() -> None:
     """Run ministack in this process."""
     from ministack.app import main as serve
@@ -92,6 +99,8 @@ def main() -> None:
 
     handlers = {"create": _create, "update": _update, "delete": _delete}
     _RESOURCE_HANDLERS["Custom::Trial"] = handlers
+    for kind in TAKEN_ON_TRUST:
+        _RESOURCE_HANDLERS[kind] = {"create": _accept, "delete": _delete}
     ministack_answers.correct()
     sys.argv = ["ministack"]
     serve()

@@ -20,9 +20,9 @@ def canary_is_half_at_most(template: Template) -> Iterator[str]:
     for where, policy in _blue_green(template):
         routing = first(policy["TrafficRoutingConfiguration"])
         for size in branches(routing.get("CanarySize")) if "CanarySize" in routing else []:
-            if size.get("Type") == "CAPACITY_PERCENT":
-                if max(_numbers(template, size["Value"])) > 50:
-                    yield f"{where}: a canary of more than half the fleet"
+            percent = size.get("Type") == "CAPACITY_PERCENT"
+            if percent and max(_numbers(template, size["Value"])) > 50:
+                yield f"{where}: a canary of more than half the fleet"
         for step in branches(routing.get("LinearStepSize")) if "LinearStepSize" in routing else []:
             if not all(10 <= number <= 50 for number in _numbers(template, step["Value"])):
                 yield f"{where}: steps must be 10 to 50 % of the fleet"

@@ -19,6 +19,7 @@ ANY_RESOURCE = {
     "ec2:DescribeVpcs": "knows no resources",
     "ecr:GetAuthorizationToken": "knows no resources; it only logs in",
     "ecs:DescribeTaskDefinition": "knows no resources",
+    "sagemaker:ListEndpoints": "knows no resources",
     "sagemaker:ListModelPackages": "knows no resources",
     "servicequotas:ListServiceQuotas": "knows no resources",
     "xray:PutTelemetryRecords": "knows no resources",
@@ -120,9 +121,9 @@ def services_act_for_this_account(template: Template) -> Iterator[str]:
 def roles_are_passed_to_one_service(template: Template) -> Iterator[str]:
     """iam:PassRole says to whom, or a role could be used for something else."""
     for statement in statements(template):
-        if statement.allows and "iam:PassRole" in statement.actions:
-            if "iam:PassedToService" not in statement.condition_keys:
-                yield f"{statement.where} passes roles to any service"
+        passes = statement.allows and "iam:PassRole" in statement.actions
+        if passes and "iam:PassedToService" not in statement.condition_keys:
+            yield f"{statement.where} passes roles to any service"
 
 
 @rule
