@@ -87,6 +87,13 @@ def describe(client: Any, name: str) -> dict[str, Any] | None:
     return stack
 
 
+def generation_of(stack: dict[str, Any] | None) -> str:
+    """Another text whenever the stack has changed."""
+    if stack is None or stack["StackStatus"] == "REVIEW_IN_PROGRESS":
+        return "new"
+    return f"{stack['StackId']} {stack.get('LastUpdatedTime') or stack['CreationTime']}"
+
+
 def template_argument(request: StackRequest, s3: Any, bucket: str, prefix: str) -> dict[str, str]:
     """The template as a request takes it: inline, or by the URL of an object put there.
 

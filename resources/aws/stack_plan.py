@@ -4,6 +4,15 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+class Clients(Protocol):
+    """Where clients come from: ``AwsSession``, ``boto3.Session``."""
+
+    def client(self, service: str) -> Any:
+        """The client of an AWS service."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)

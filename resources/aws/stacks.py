@@ -3,29 +3,22 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from resources.aws.change_sets import (
     create_change_set,
     describe,
     discard,
+    generation_of,
     status_of,
     template_argument,
 )
 from resources.aws.stack_errors import StackBusy, StackError, StackFailed, remedies
 from resources.aws.stack_events import OnEvent, StackEvents, has_ended, watch
-from resources.aws.stack_plan import StackChange, StackPlan, StackRequest, StackResult
+from resources.aws.stack_plan import Clients, StackChange, StackPlan, StackRequest, StackResult
 
 IAM_CAPABILITY = "CAPABILITY_NAMED_IAM"
 """Said with a template that makes roles with names of their own."""
-
-
-class Clients(Protocol):
-    """Where clients come from: ``AwsSession``, ``boto3.Session``."""
-
-    def client(self, service: str) -> Any:
-        """The client of an AWS service."""
-        ...
 
 
 @dataclass(kw_only=True)
@@ -219,7 +212,7 @@ class Stacks:
                     request,
                     body=body,
                     creates=creates,
-                    generation=_generation(stack),
+                    generation=generation_of(stack),
                 )
             except StackBusy:
                 if time.monotonic() > deadline:
@@ -302,10 +295,3 @@ class Stacks:
             changes=changes,
             outputs={item["OutputKey"]: item["OutputValue"] for item in stack.get("Outputs", [])},
         )
-
-
-def _generation(stack: dict[str, Any] | None) -> str:
-    """Another text whenever the stack has changed."""
-    if stack is None or stack["StackStatus"] == "REVIEW_IN_PROGRESS":
-        return "new"
-    return f"{stack['StackId']} {stack.get('LastUpdatedTime') or stack['CreationTime']}"
