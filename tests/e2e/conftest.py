@@ -107,15 +107,7 @@ class Imgclf:
         bucket, prefix = (self.settings.get(f"IMGCLF_AWS__{name}") for name in ("BUCKET", "PREFIX"))
         if bucket is None:
             return ObjectStore(url=(self.home / "store").as_uri())
-        return ObjectStore(
-            url=f"s3://{bucket}/{prefix}",
-            options={
-                "endpoint": self.settings["AWS_ENDPOINT_URL"],
-                "access_key_id": self.settings["AWS_ACCESS_KEY_ID"],
-                "secret_access_key": self.settings["AWS_SECRET_ACCESS_KEY"],
-                "region": self.settings["AWS_REGION"],
-            },
-        )
+        return ObjectStore(url=f"s3://{bucket}/{prefix}")
 
     def objects(self) -> dict[str, int]:
         """Every object of the store and its size, as the store lists them."""
@@ -156,9 +148,9 @@ def fast() -> dict[str, str]:
 
 
 @pytest.fixture
-def aws_variables(bed: TestBed) -> dict[str, str]:
+def aws_variables(aws_with_stacks: TestBed) -> dict[str, str]:
     """What sends ``imgclf`` to the test bed's AWS: a user's environment after the foundation."""
-    bed.with_cloudformation()
+    bed = aws_with_stacks
     section = aws_section(bed)
     training = section.pop("training")
     settings = {f"IMGCLF_AWS__{name.upper()}": str(value) for name, value in section.items()}
