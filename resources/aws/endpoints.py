@@ -233,13 +233,18 @@ class SageMakerEndpointHost(EndpointHost):
         on_event: Callable[[str], object],
     ) -> EndpointStatus:
         """Undo what was done to the endpoint behind CloudFormation's back, which it does not see."""
-        name, config = (
-            endpoint_name(self.project, record.stage),
-            stack.outputs.get("EndpointConfigName", ""),
-        )
+        name = endpoint_name(self.project, record.stage)
+        config = stack.outputs.get("EndpointConfigName", "")
         on_event(f"endpoint {name} was changed outside its stack: returning to {config}")
         with self._translated(f"endpoint {name}"):
-            self._sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=config)
+            if self._endpoint(name) is None:  # deleted, to save money, say
+                self._sagemaker.create_endpoint(
+                    EndpointName=name,
+                    EndpointConfigName=config,
+                    Tags=[{"Key": key, "Value": value} for key, value in self.tags.items()],
+                )
+            else:
+                self._sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=config)
         return self.settled(record.stage, deadline)
 
     def _failed(self, record: DeploymentRecord, before: EndpointStatus, why: str) -> str:
