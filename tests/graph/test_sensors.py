@@ -1,5 +1,7 @@
 """The sensors: the outside world, looked at as it is."""
 
+import os
+import subprocess
 import time
 from collections.abc import Callable
 from functools import partial
@@ -8,10 +10,11 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.events import EngineEventData
 
 from imgclf_dagster import asking, sensors
 from imgclf_dagster.jobs import LINE
-from imgclf_dagster.orphans import PROCESS_TAG, process_tag
+from imgclf_dagster.orphans import PROCESS_TAG, process_tag, reap_orphaned_runs
 from resources.store_errors import StoreMissing
 
 pytestmark = pytest.mark.graph
@@ -115,6 +118,28 @@ def test_nothing_is_asked_for_while_a_run_is_at_it(world: Any, photo: Callable[.
     world.instance.add_run(killed)
     assert len(arrivals(world)) == 1
     assert world.instance.get_run_by_id(killed.run_id).status is dg.DagsterRunStatus.FAILURE
+
+
+def test_a_run_whose_process_was_killed_with_its_code_server_blocks_nothing(world: Any) -> None:
+    """Dagster itself notices only while the code server that started the run goes on."""
+
+    def launched(pid: int) -> dg.DagsterRun:
+        run = dg.DagsterRun(
+            job_name=LINE,
+            status=dg.DagsterRunStatus.STARTED,
+            tags={".dagster/grpc_info": "{}"},
+        )
+        world.instance.add_run(run)
+        world.instance.report_engine_event(
+            f"Started process for run (pid: {pid}).", run, EngineEventData.in_process(pid)
+        )
+        return run
+
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
+    killed, running = launched(ended.pid), launched(os.getpid())
+    assert reap_orphaned_runs(world.instance) == [killed.run_id]
+    assert world.instance.get_run_by_id(running.run_id).status is dg.DagsterRunStatus.STARTED
 
 
 def test_new_snapshots_and_a_new_schema_are_noticed(world: Any) -> None:
