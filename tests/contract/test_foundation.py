@@ -134,8 +134,9 @@ ALLOWED = {
         ("sagemaker:DescribeModelPackage", PACKAGE, {}),
         ("sagemaker:ListModelPackages", "*", {}),
         ("sagemaker:DescribeEndpoint sagemaker:InvokeEndpoint", ENDPOINT, {}),
-        ("sagemaker:UpdateEndpoint", ENDPOINT, {}),
+        ("sagemaker:CreateEndpoint sagemaker:UpdateEndpoint sagemaker:AddTags", ENDPOINT, {}),
         ("sagemaker:DescribeEndpointConfig sagemaker:UpdateEndpoint", CONFIG, OURS),
+        ("sagemaker:CreateEndpoint", CONFIG, OURS),
         ("sagemaker:ListEndpoints", "*", {}),
         ("sagemaker:DescribeModel", MODEL, OURS),
         ("logs:DescribeLogStreams", f"{LOGS}/TrainingJobs:log-stream:", {}),
@@ -255,8 +256,9 @@ DENIED = {
             sagemaker("training-job/theirs"),
             {},
         ),
-        ("sagemaker:CreateEndpoint sagemaker:DeleteEndpoint", ENDPOINT, {}),
-        ("sagemaker:UpdateEndpoint", CONFIG, THEIRS),
+        ("sagemaker:DeleteEndpoint sagemaker:UpdateEndpointWeightsAndCapacities", ENDPOINT, {}),
+        ("sagemaker:CreateEndpoint sagemaker:UpdateEndpoint", CONFIG, THEIRS),
+        ("sagemaker:CreateModel sagemaker:CreateEndpointConfig", MODEL, OURS),
         ("sagemaker:InvokeEndpoint", sagemaker("endpoint/theirs-prod"), {}),
         ("sagemaker:DescribeModel", MODEL, THEIRS),
         ("sagemaker:DeleteModelPackageGroup", GROUP, {}),
@@ -497,6 +499,34 @@ def test_the_image_is_taken_into_use_once_it_is_there(account, outputs, monkeypa
     written = tomllib.loads((account["home"] / "aws.toml").read_text())["aws"]
     assert written["image_uri"] == f"{uri}:1.0"
     assert written["bucket"] == outputs["BucketName"]
+
+
+def test_the_image_is_built_and_pushed_by_docker(account, outputs, monkeypatch, tmp_path):
+    (tmp_path / "Dockerfile").touch()
+    for name, body in {
+        "aws": "echo password",
+        "docker": f'[ "$1" = login ] && cat > /dev/null; echo "$@" >> {tmp_path}/ran; [ "$1" != push ]',
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    uri = outputs["ImageRepositoryUri"]
+    done = CliRunner().invoke(app, ["deploy", "image", "--tag", "2.0", "--gpu"])
+    assert done.exit_code == 1
+    assert f"docker push {uri}:2.0" in done.output, "a push that fails is told"
+    assert "gpu_image_uri" not in (account["home"] / "aws.toml").read_text()
+    script = (tmp_path / "docker").read_text().replace('[ "$1" != push ]', "exit 0")
+    (tmp_path / "docker").write_text(script)
+    assert CliRunner().invoke(app, ["deploy", "image", "--tag", "2.0", "--gpu"]).exit_code == 0
+    ran = (tmp_path / "ran").read_text().splitlines()[-3:]
+    assert ran[0].startswith("login --username AWS --password-stdin 123456789012.dkr.ecr.")
+    assert ran[1].startswith(
+        "build --platform linux/amd64 --provenance=false --build-arg VARIANT=gpu"
+    )
+    assert ran[2] == f"push {uri}:2.0"
+    written = tomllib.loads((account["home"] / "aws.toml").read_text())["aws"]
+    assert written["gpu_image_uri"] == f"{uri}:2.0"
 
 
 def test_without_a_foundation_the_rest_says_so(account, monkeypatch):

@@ -2,11 +2,13 @@
 
 import importlib
 import json
+import re
 
 import pytest
 
 from imgclf_dagster.settings_aws import AwsSettings
 from tests.unit.templates import rules_compute, rules_data, rules_iam
+from tests.unit.templates.policies import statements
 from tests.unit.templates.rules import RULES
 from tests.unit.templates.template import FOLDER, NAMES, Template
 
@@ -64,3 +66,23 @@ def test_stages_decide_only_what_the_template_takes(stage):
     assert set(chosen) <= {"Parameters", "Tags"}
     assert set(chosen["Parameters"]) <= set(Template.ours("endpoint.yaml").parameters)
     assert all(isinstance(value, str) for value in chosen["Parameters"].values())
+
+
+def test_the_documentation_lists_what_is_allowed_on_every_resource():
+    text = (FOLDER.parent / "docs" / "aws.md").read_text(encoding="utf-8")
+    table = text.partition("| action | why |")[2].partition("\n## ")[0]
+    assert set(re.findall(r"`([a-z0-9-]+:[A-Za-z]+)`", table)) == set(rules_iam.ANY_RESOURCE)
+    used = {
+        action
+        for name in NAMES
+        for statement in statements(Template.ours(name))
+        if statement.allows and statement.kind != "key" and "*" in statement.resources
+        for action in statement.actions
+    }
+    assert used == set(rules_iam.ANY_RESOURCE), "an exception that nobody needs is a hole"
+
+
+def test_the_documentation_names_every_parameter_of_the_foundation():
+    text = (FOLDER.parent / "docs" / "aws.md").read_text(encoding="utf-8")
+    parameters = set(Template.ours("foundation.yaml").parameters) - {"Project", "KeyPrefix"}
+    assert parameters <= set(re.findall(r"`([A-Za-z]+)`", text))

@@ -10,7 +10,6 @@ ANY_RESOURCE = {
     "application-autoscaling:DescribeScalableTargets": "knows no resources",
     "application-autoscaling:DescribeScalingPolicies": "knows no resources",
     "cloudformation:GetTemplateSummary": "of a template that no stack has yet",
-    "cloudformation:ValidateTemplate": "of a template that no stack has yet",
     "cloudwatch:PutMetricData": "knows no resources; its namespaces are in a condition",
     "ec2:DescribeDhcpOptions": "knows no resources",
     "ec2:DescribeNetworkInterfaces": "knows no resources",
