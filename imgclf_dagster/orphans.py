@@ -1,5 +1,7 @@
 """Runs whose process is gone: killed, or lost to a power cut."""
 
+import socket
+
 import dagster as dg
 import psutil
 
@@ -23,7 +25,7 @@ def process_tag() -> dict[str, str]:
     """The tags of a run that this very process executes, and whoever started it starts again."""
     process = psutil.Process()
     return {
-        PROCESS_TAG: f"{process.pid}:{process.create_time()}",
+        PROCESS_TAG: f"{socket.gethostname()}:{process.pid}:{process.create_time()}",
         "dagster/max_retries": "0",
     }
 
@@ -52,13 +54,20 @@ def _is_active(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
 def _gone(instance: dg.DagsterInstance, run: dg.DagsterRun) -> int | None:
     """The process of ``run``, if it had one on this machine that is gone."""
     if executor := run.tags.get(PROCESS_TAG):
-        pid, created = executor.split(":")
+        host, pid, created = executor.split(":")
+        if host != socket.gethostname() and _is_shared(instance):
+            return None
         return None if _alive(int(pid), float(created) - 1, float(created) + 1) else int(pid)
     if LAUNCHED_TAG in run.tags:
         launched = _launched(instance, run)
         if launched is not None and not _alive(launched[0], 0.0, launched[1] + CLOCK_SLACK_S):
             return launched[0]
     return None
+
+
+def _is_shared(instance: dg.DagsterInstance) -> bool:
+    """Whether other machines may run things here; else another host name is our own former one."""
+    return type(instance.run_storage).__module__.startswith("dagster_postgres")
 
 
 def _launched(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[int, float] | None:

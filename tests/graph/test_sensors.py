@@ -113,11 +113,27 @@ def test_nothing_is_asked_for_while_a_run_is_at_it(world: Any, photo: Callable[.
     world.instance.report_run_canceled(running)
     assert len(arrivals(world)) == 1
     killed = dg.DagsterRun(
-        job_name=LINE, status=dg.DagsterRunStatus.STARTED, tags={PROCESS_TAG: "1:1.0"}
+        job_name=LINE, status=dg.DagsterRunStatus.STARTED, tags={PROCESS_TAG: "host:1:1.0"}
     )
     world.instance.add_run(killed)
     assert len(arrivals(world)) == 1
     assert world.instance.get_run_by_id(killed.run_id).status is dg.DagsterRunStatus.FAILURE
+
+
+def test_a_run_of_another_machine_is_left_to_it(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several machines share an instance on Postgres; on a laptop a host name merely changes."""
+    elsewhere = dg.DagsterRun(
+        job_name=LINE, status=dg.DagsterRunStatus.STARTED, tags={PROCESS_TAG: "other:1:1.0"}
+    )
+    world.instance.add_run(elsewhere)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            type(world.instance.run_storage), "__module__", "dagster_postgres.run_storage"
+        )
+        assert reap_orphaned_runs(world.instance) == []
+    assert reap_orphaned_runs(world.instance) == [elsewhere.run_id]
 
 
 def test_a_run_whose_process_was_killed_with_its_code_server_blocks_nothing(world: Any) -> None:
