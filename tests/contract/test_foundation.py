@@ -171,6 +171,7 @@ ALLOWED = {
     ],
     "jobs": [
         ("s3:GetObject", f"{BUCKET}/datasets/v1/shard-0.tar", {}),
+        ("s3:GetObject", f"{BUCKET}/inputs/weights/mobilenet_v2.pth", {}),
         ("s3:GetObject s3:PutObject", f"{BUCKET}/pipes/train-0a1b/1-0.json", {}),
         ("s3:GetObject s3:PutObject", f"{BUCKET}/models/train-0a1b/output/model.tar.gz", {}),
         (
