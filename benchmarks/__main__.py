@@ -25,6 +25,8 @@ NAMES = [
     "idle_tick",
     "orchestration",
     "serving",
+    "arrival",
+    "transfer",
     "sagemaker_overhead",
 ]
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"

@@ -17,6 +17,8 @@ from benchmarks.result import Measurement, Result
 if TYPE_CHECKING:
     import dagster as dg
 
+    from resources.object_store import ObjectStore
+
 OBJECTS = int(os.environ.get("IMGCLF_BENCH_OBJECTS", "100000"))
 FOLDERS = 10
 TICKS = 10
@@ -84,9 +86,6 @@ def measure(scratch: Path) -> Result:
 
 def make_objects(root: Path) -> int:
     """Write a store of small objects that are all in its image table; how many."""
-    import pyarrow as pa
-
-    from assets.image_index import IMAGES_SCHEMA, RAW, images_table
     from resources.object_store import ObjectStore
 
     store = ObjectStore(url=root.as_uri())
@@ -96,6 +95,15 @@ def make_objects(root: Path) -> int:
         path.mkdir(parents=True)
         for number in range(OBJECTS // FOLDERS):
             (path / f"photo-{number:06d}.jpg").write_bytes(b"%d" % number)
+    return make_table(store)
+
+
+def make_table(store: "ObjectStore") -> int:
+    """Write the image table that all objects under ``raw/`` would have; how many they are."""
+    import pyarrow as pa
+
+    from assets.image_index import IMAGES_SCHEMA, RAW, images_table
+
     listing = store.list_table(RAW)
     count = listing.num_rows
     shas = [hashlib.sha256(key.encode()).hexdigest() for key in listing["key"].to_pylist()]
@@ -122,13 +130,20 @@ def sensor_tick(root: Path, instance: "dg.DagsterInstance") -> Callable[[], bool
     """One evaluation of the product's sensor; whether it found something."""
     import dagster as dg
 
+    from imgclf_dagster.definitions import build_line
     from imgclf_dagster.sensors import raw_images_arrival_sensor
+    from imgclf_dagster.settings import load_settings
+    from resources.arrivals import NoArrivals
     from resources.object_store import ObjectStore
 
-    store = ObjectStore(url=root.as_uri())
+    resources = {
+        "store": ObjectStore(url=root.as_uri()),
+        "line": build_line(load_settings()),
+        "arrivals": NoArrivals(),
+    }
 
     def tick() -> bool:
-        with dg.build_sensor_context(instance=instance, resources={"store": store}) as context:
+        with dg.build_sensor_context(instance=instance, resources=resources) as context:
             return not isinstance(raw_images_arrival_sensor(context), dg.SkipReason)
 
     return tick

@@ -1,7 +1,7 @@
 """A small, fast S3 in memory, for benchmarks: what a client costs shows only if the server is
 quicker than it. (moto answers some 300 requests a second.)
 
-It knows PUT (with ``If-None-Match: *``), GET, HEAD and ListObjectsV2 of one bucket, checks no
+It knows PUT (with ``If-None-Match: *``), GET, HEAD, DeleteObjects and ListObjectsV2 of one bucket, checks no
 signature, and answers each request ``--latency-ms`` after it came: a real bucket's first byte
 takes 10 to 100 ms.
 """
@@ -10,6 +10,8 @@ import argparse
 import asyncio
 import bisect
 import hashlib
+import html
+import re
 from datetime import UTC, datetime
 from functools import partial
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -29,7 +31,7 @@ class Objects:
             self.by_key[key] = (body, hashlib.md5(key.encode()).hexdigest())
 
     def keys(self) -> list[str]:
-        if len(self._keys) != len(self.by_key):
+        if len(self._keys) != len(self.by_key):  # good enough: nothing is exchanged here
             self._keys = sorted(self.by_key)
         return self._keys
 
@@ -119,6 +121,13 @@ class Connection(asyncio.Protocol):
                 body = _unchunked(body)
             known[key] = (body, hashlib.md5(body).hexdigest())
             return "200 OK", [f'ETag: "{known[key][1]}"'], b"", 0
+        if method == "POST":  # DeleteObjects
+            names = re.findall(r"<Key>([^<]*)</Key>", body.decode())
+            for name in names:
+                known.pop(html.unescape(name), None)
+            rows = "".join(f"<Deleted><Key>{name}</Key></Deleted>" for name in names)
+            told = f"<DeleteResult>{rows}</DeleteResult>".encode()
+            return "200 OK", ["Content-Type: application/xml"], told, len(told)
         if not key:
             page = self._objects.page(parse_qs(parts.query, keep_blank_values=True))
             return "200 OK", ["Content-Type: application/xml"], page, len(page)

@@ -10,7 +10,7 @@ from obstore.exceptions import BaseError
 from pydantic import PrivateAttr, field_validator
 
 from resources.aws.s3 import S3Bucket
-from resources.aws.s3_access import S3Access
+from resources.aws.s3_access import shared_access
 from resources.folder import Folder, Memory, Place
 from resources.store_errors import Act, Refusal, StoreMissing, told
 
@@ -55,7 +55,7 @@ class StoreAddress(dg.ConfigurableResource):
             if self.root is not None:
                 self._place = Folder(self.root)
             elif self.is_bucket:
-                access = S3Access(
+                access = shared_access(
                     self.url,
                     region=self.region,
                     profile_name=self.profile_name,

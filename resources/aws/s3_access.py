@@ -2,14 +2,16 @@
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
 from obstore.store import ObjectStore as AnyStore
 
+from resources.aws.session import aws_variables
 from resources.store_errors import Refusal
 
 _EXPLICIT = (
@@ -22,6 +24,8 @@ SSO: boto3 finds those, and the roles of EC2 instances and of EKS pods."""
 
 _CREDENTIALS_TTL = timedelta(minutes=5)
 """botocore renews a role's credentials ten minutes before their end; obstore asks this often."""
+
+_Pairs = tuple[tuple[str, str], ...]
 
 MAX_ATTEMPTS = 8
 """Tries of a request that S3 or the network fails, with exponential backoff and jitter."""
@@ -64,9 +68,7 @@ class S3Access:
         self.bucket, self.prefix = parts.netloc, parts.path.strip("/")
         self._region, self._profile = region, profile_name
         self._kms_key, self._options = kms_key_arn, dict(options or {})
-        self._lock = threading.RLock()
-        self._session: Any = None
-        self._client: Any = None
+        self._lock = threading.Lock()
         self._store: AnyStore | None = None
 
     def full(self, key: str) -> str:
@@ -94,23 +96,10 @@ class S3Access:
 
     @property
     def client(self) -> Any:
-        """boto3's client, made at first use. Its timestamps are text: reading them doubles the
-        time of a listing."""
-        with self._lock:
-            if self._client is None:
-                from botocore.config import Config
-
-                config = Config(
-                    retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS},
-                    connect_timeout=5,
-                    read_timeout=60,
-                    user_agent_extra="imgclf-dagster",
-                )
-                with spoken():
-                    self._client = self._boto3().client(
-                        "s3", endpoint_url=self._options.get("endpoint"), config=config
-                    )
-            return self._client
+        """boto3's client. Its timestamps are text: reading them doubles the time of a listing."""
+        with spoken():
+            endpoint = self._options.get("endpoint")
+            return _client(self._region, self._profile, endpoint, MAX_ATTEMPTS, aws_variables())
 
     def _open(self) -> AnyStore:
         from obstore.store import S3Store
@@ -148,22 +137,53 @@ class S3Access:
         from obstore.auth.boto3 import Boto3CredentialProvider
 
         with spoken():
-            if self._boto3().get_credentials() is None:
+            session = _session(self._region, self._profile, aws_variables())
+            if session.get_credentials() is None:
                 raise Refusal("NoCredentials", "boto3 found none")
-            return Boto3CredentialProvider(self._boto3(), ttl=_CREDENTIALS_TTL)
+            return Boto3CredentialProvider(session, ttl=_CREDENTIALS_TTL)
 
-    def _boto3(self) -> Any:
-        with self._lock:
-            if self._session is None:
-                import boto3
-                import botocore.session
 
-                core = botocore.session.Session(profile=self._profile or None)
-                session = boto3.Session(botocore_session=core, region_name=self._region or None)
-                parsers = core.get_component("response_parser_factory")
-                parsers.set_parser_defaults(timestamp_parser=lambda text: text)
-                self._session = session
-            return self._session
+def shared_access(url: str, *, options: Mapping[str, str], **fields: str) -> S3Access:
+    """The access with these arguments, made once in a process: Dagster makes a store anew for each
+    tick of a sensor, and making its clients takes longer than most requests."""
+    named = (*sorted(options.items()),), (*sorted(fields.items()),)
+    return _access(url, *named, MAX_ATTEMPTS, aws_variables())
+
+
+@lru_cache(maxsize=16)
+def _access(
+    url: str, options: _Pairs, fields: _Pairs, attempts: int, variables: Hashable
+) -> S3Access:
+    return S3Access(url, options=dict(options), **dict(fields))
+
+
+@lru_cache(maxsize=8)
+def _session(region: str, profile: str, variables: Hashable) -> Any:
+    import boto3
+    import botocore.session
+
+    core = botocore.session.Session(profile=profile or None)
+    session = boto3.Session(botocore_session=core, region_name=region or None)
+    parsers = core.get_component("response_parser_factory")
+    parsers.set_parser_defaults(timestamp_parser=lambda text: text)
+    return session
+
+
+@lru_cache(maxsize=8)
+def _client(
+    region: str, profile: str, endpoint: str | None, attempts: int, variables: Hashable
+) -> Any:
+    from botocore.config import Config
+
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        connect_timeout=5,
+        read_timeout=60,
+        max_pool_connections=16,
+        user_agent_extra="imgclf-dagster",
+    )
+    session = _session(region, profile, variables)
+    return session.client("s3", endpoint_url=endpoint, config=config)
 
 
 @contextmanager

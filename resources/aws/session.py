@@ -1,14 +1,23 @@
 """One way to AWS for every adapter: region, retries and timeouts decided once."""
 
+import os
 import threading
+from collections.abc import Hashable
 from typing import Any
 
 import dagster as dg
-from pydantic import PrivateAttr
 
 MAX_ATTEMPTS = 8
 """Tries of a throttled or failed call, with exponential backoff and jitter: botocore's standard
 mode (https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html)."""
+
+
+_CLIENTS: dict[Hashable, Any] = {}
+_LOCK = threading.Lock()
+
+
+_CONNECTIONS = 20
+"""Of each client: as many threads may call at the same time without opening new ones."""
 
 
 class AwsSession(dg.ConfigurableResource):
@@ -28,17 +37,18 @@ class AwsSession(dg.ConfigurableResource):
     max_attempts: int = MAX_ATTEMPTS
     read_timeout_s: float = 60
 
-    _clients: dict[str, Any] = PrivateAttr(default_factory=dict)
-    _lock: Any = PrivateAttr(default_factory=threading.Lock)
-
     def client(self, service: str) -> Any:
-        """The client of ``service`` (boto3's name of it), made at first use; safe for threads.
+        """The client of ``service`` (boto3's name of it), made once in a process; safe for threads.
+
+        Not once in a session: Dagster makes every resource anew for each tick of a sensor, and
+        making a client takes longer than most calls.
 
         Raises:
             botocore.exceptions.NoRegionError: no region is set anywhere.
         """
-        with self._lock:
-            if service not in self._clients:
+        made_for = (service, *self.model_dump().values(), aws_variables())
+        with _LOCK:
+            if made_for not in _CLIENTS:
                 import boto3
                 from botocore.config import Config
 
@@ -49,7 +59,13 @@ class AwsSession(dg.ConfigurableResource):
                     retries={"mode": "standard", "total_max_attempts": self.max_attempts},
                     connect_timeout=5,
                     read_timeout=self.read_timeout_s,
+                    max_pool_connections=_CONNECTIONS,
                     user_agent_extra="imgclf-dagster",
                 )
-                self._clients[service] = session.client(service, config=config)  # type: ignore[call-overload]
-            return self._clients[service]
+                _CLIENTS[made_for] = session.client(service, config=config)  # type: ignore[call-overload]
+            return _CLIENTS[made_for]
+
+
+def aws_variables() -> Hashable:
+    """What the environment says of AWS now: a client made under other variables is another."""
+    return tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))

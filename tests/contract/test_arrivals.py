@@ -17,7 +17,7 @@ from PIL import Image
 from assets import arrival_sweep
 from assets.image_index import images_table, newest_rows
 from assets.ingestion import raw_images
-from imgclf_dagster import sensors
+from imgclf_dagster import asking, sensors
 from imgclf_dagster.definitions import build_line
 from imgclf_dagster.settings import Settings
 from resources.arrivals import Arrivals, NoArrivals, pending_notices, write_notice
@@ -329,8 +329,10 @@ def test_a_failed_run_is_asked_for_again_while_more_arrives(
         assert "again in" in yard.said
     with monkeypatch.context() as patch:
         later = SimpleNamespace(time=lambda: time.time() + 200)
-        patch.setattr(sensors, "time", later)
-        (again,) = yard.tick()
+        patch.setattr(asking, "time", later)
+        requests = yard.tick()
+    assert requests, yard.said
+    (again,) = requests
     assert again.run_key != request.run_key
     assert yard.run(again).success
     assert len(yard.known()) == 3

@@ -1,0 +1,128 @@
+"""A folder of many small files, up to a bucket and down again."""
+
+import hashlib
+import os
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.processes import BenchmarkFailed
+from benchmarks.result import Measurement, Result
+from benchmarks.servers import aws_variables, fast_s3
+
+OBJECTS = int(os.environ.get("IMGCLF_BENCH_TRANSFER_OBJECTS", "4000"))
+SIZE = 40_000
+LATENCY_MS = 5.0
+TIMES_BETTER = 5.0
+BUCKET = "bench"
+
+
+def measure(scratch: Path) -> Result:
+    """boto3's loop and ours over the same files and server, in turn."""
+    source = scratch / "source"
+    make_files(source)
+    with fast_s3(latency_ms=LATENCY_MS) as url, aws_variables(s3=url):
+        boto_up = OBJECTS / _seconds(lambda: _boto3_up(source))
+        up = OBJECTS / _seconds(lambda: _up(source))
+        boto_down = OBJECTS / _seconds(lambda: _boto3_down(scratch / "boto3"))
+        down = OBJECTS / _seconds(lambda: _down(scratch / "ours"))
+        again = OBJECTS / _seconds(lambda: _up(source))
+    expected = digest(source)
+    for copy in (scratch / "boto3", scratch / "ours"):
+        if digest(copy) != expected:
+            raise BenchmarkFailed(f"{copy.name}: what came down is not what went up")
+    return Result(
+        measurements=[
+            _against("up", up, boto_up),
+            _against("down", down, boto_down),
+            Measurement(
+                what="up again, when all is there", value=again, unit="objects/s", bound="at least"
+            ),
+        ],
+        peer="a loop of boto3's upload_file, then of download_file, with one client",
+        notes=[
+            f"{OBJECTS:,} files of {SIZE / 1000:g} KB ({OBJECTS * SIZE / 1e6:,.0f} MB), a "
+            f"{100_000 // OBJECTS}th of the issue's 100,000 files of 4 GB; nothing in it grows "
+            "with the number but the listing, a request per 1,000.",
+            f"Against benchmarks/s3_server.py, which answers after {LATENCY_MS:g} ms and shares "
+            "these cores with the client; a real bucket answers a small PUT after some 20 to "
+            "60 ms, so that a loop is slower there, and many at once gain more.",
+            "What came down was compared with what went up, by SHA-256.",
+        ],
+    )
+
+
+def make_files(folder: Path) -> None:
+    """Random bytes, in folders of 500."""
+    source = random.Random(3)
+    for number in range(OBJECTS):
+        path = folder / f"part-{number // 500:03d}" / f"photo-{number:06d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(source.randbytes(SIZE))
+
+
+def digest(folder: Path) -> str:
+    """Of all files' names and bytes."""
+    total = hashlib.sha256()
+    for path in sorted(folder.rglob("*.jpg")):
+        total.update(path.relative_to(folder).as_posix().encode())
+        total.update(path.read_bytes())
+    return total.hexdigest()
+
+
+def _boto3_up(source: Path) -> None:
+    import boto3
+
+    client = boto3.client("s3")
+    for path in sorted(source.rglob("*.jpg")):
+        client.upload_file(str(path), BUCKET, f"boto3/{path.relative_to(source).as_posix()}")
+
+
+def _boto3_down(target: Path) -> None:
+    import boto3
+
+    client = boto3.client("s3")
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix="boto3/")
+    for page in pages:
+        for item in page["Contents"]:
+            path = target / item["Key"].removeprefix("boto3/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            client.download_file(BUCKET, item["Key"], str(path))
+
+
+def _up(source: Path) -> None:
+    from resources.object_store import ObjectStore
+    from resources.transfer import upload_folder
+
+    store = ObjectStore(url=f"s3://{BUCKET}/ours")
+    store.ensure()
+    moved = upload_folder(store, source, "raw/set")
+    if moved.new + moved.known != OBJECTS:
+        raise BenchmarkFailed(f"{moved.new} of {OBJECTS} went up")
+
+
+def _down(target: Path) -> None:
+    from resources.object_store import ObjectStore
+    from resources.transfer import download_prefix
+
+    moved = download_prefix(ObjectStore(url=f"s3://{BUCKET}/ours"), "raw/set", target)
+    if moved.new != OBJECTS:
+        raise BenchmarkFailed(f"{moved.new} of {OBJECTS} came down")
+
+
+def _against(what: str, rate: float, peer: float) -> Measurement:
+    return Measurement(
+        what=what,
+        value=rate,
+        unit="objects/s",
+        bound="at least",
+        limit=TIMES_BETTER * peer,
+        peer=peer,
+    )
+
+
+def _seconds(work: Callable[[], None]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
