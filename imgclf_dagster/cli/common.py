@@ -36,6 +36,8 @@ def plainly(command: Callable[P, R]) -> Callable[P, R]:
         from imgclf_dagster.decisions import DecisionError
         from imgclf_dagster.runner import RunInProgress
         from imgclf_dagster.settings import SettingsError
+        from resources.aws.stack_errors import StackError
+        from resources.aws.stage_files import StageFileError
         from resources.endpoint_host import DeploymentFailed, HostUnavailable
         from resources.model_registry import RegistryError
         from resources.store_errors import StoreError
@@ -50,13 +52,15 @@ def plainly(command: Callable[P, R]) -> Callable[P, R]:
             HostUnavailable,
             HostNotStarted,
             DeploymentFailed,
+            StackError,
+            StageFileError,
         )
         try:
             return command(*args, **kwargs)
         except expected as error:
             raise fail(str(error)) from error
         except Exception as error:
-            message = disk_trouble(error)
+            message = disk_trouble(error) or aws_trouble(error)
             if message is None:
                 raise
             raise fail(message) from error
@@ -83,6 +87,17 @@ def disk_trouble(error: BaseException) -> str | None:
         what = f"a database in the home: {error.orig}"
         remedy = next((cure for sign, cure in _SQLITE.items() if sign in str(error.orig)), None)
     return f"{what}; {remedy}. What was complete is kept" if remedy else None
+
+
+def aws_trouble(error: BaseException) -> str | None:
+    """What to tell of a refusal by AWS that reached us as it was; else ``None``."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from resources.aws.errors import told
+
+    if not isinstance(error, BotoCoreError | ClientError):
+        return None
+    return told(error, getattr(error, "operation_name", "AWS"))
 
 
 _SPACE = "free some space, or move the home to another disk (IMGCLF_HOME)"
