@@ -4,9 +4,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
@@ -17,9 +18,21 @@ from resources.object_store import ObjectStore
 from tests.testbed.account import aws_section
 from tests.testbed.bed import TestBed
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 SABOTAGE = Path(__file__).parent / "sabotage"
 
 COLOURS = ("red", "green", "blue")
+
+CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM_ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+]
 
 FAST = {
     "IMGCLF_TRAINING__RECIPE": "scratch",
@@ -156,3 +169,16 @@ def aws_variables(aws_with_stacks: TestBed) -> dict[str, str]:
     settings = {f"IMGCLF_AWS__{name.upper()}": str(value) for name, value in section.items()}
     settings |= {f"IMGCLF_AWS__TRAINING__{name.upper()}": str(v) for name, v in training.items()}
     return {**bed.environ, **settings, "IMGCLF_PROFILE": "aws"}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """Debian's Chromium, driven by playwright."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"{CHROMIUM} is missing; apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_ARGS)
+        yield chromium
+        chromium.close()

@@ -5,20 +5,18 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
 import pytest
 from PIL import Image
 
-pytestmark = pytest.mark.e2e
+from tests.e2e.up_program import REPOSITORY, Up, wait_for
 
-REPOSITORY = Path(__file__).parents[2]
+pytestmark = pytest.mark.e2e
 
 LOCATION_QUERY = """
 { repositoriesOrError { ... on RepositoryConnection { nodes {
@@ -30,61 +28,17 @@ RAW_IMAGES_QUERY = """
 """
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-class Up:
-    """A running ``imgclf up`` and what it printed so far."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.ports = {name: free_port() for name in ("dagster", "endpoint", "predictor", "mlflow")}
-        ports = {f"IMGCLF_PORTS__{name.upper()}": str(port) for name, port in self.ports.items()}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "imgclf_dagster.cli.main", "up"],
-            cwd=REPOSITORY,
-            env={**os.environ, **ports, "IMGCLF_HOME": str(home), "COLUMNS": "200"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.lines: list[str] = []
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def _listen(self) -> None:
-        assert self.process.stdout is not None
-        self.lines.extend(self.process.stdout)
-
-    def url(self, name: str) -> str:
-        return f"http://127.0.0.1:{self.ports[name]}"
-
-    def ask(self, query: str) -> Any:
-        answer = httpx.post(f"{self.url('dagster')}/graphql", json={"query": query}, timeout=30)
-        return answer.json()["data"]
-
-
-def wait_for(condition: Callable[[], object], seconds: float, what: Callable[[], str]) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.2)
-
-
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[Up]:
     program = Up(tmp_path / "home")
     yield program
-    if program.process.poll() is None:
-        program.process.terminate()
-        program.process.wait(15)
+    program.end()
 
 
 @pytest.mark.timeout(360)
 def test_everything_comes_up_works_and_goes(up: Up) -> None:
-    wait_for(lambda: any("All up" in line for line in up.lines), 180, lambda: "".join(up.lines))
-    said = "".join(up.lines)
+    up.wait_until_up()
+    said = up.said
     assert "!" not in said, "something crashed on the way up"
     for name in up.ports:
         assert up.url(name) in said
