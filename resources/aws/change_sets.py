@@ -43,7 +43,6 @@ def create_change_set(
             StackName=request.name,
             ChangeSetName=name,
             ChangeSetType="CREATE" if creates else "UPDATE",
-            ClientToken=name,
             Description="imgclf deploys",
             Parameters=_parameters(client, request, body, creates),
             Capabilities=list(request.capabilities),
@@ -51,7 +50,8 @@ def create_change_set(
             **({"RoleARN": request.role_arn} if request.role_arn else {}),
             **body,
         )
-        where = {"ChangeSetName": answer["Id"]}
+        # With the stack's name: permissions are given on stacks, not on change sets.
+        where = {"ChangeSetName": answer["Id"], "StackName": answer["StackId"]}
     except client.exceptions.AlreadyExistsException:
         where = {"ChangeSetName": name, "StackName": request.name}
     except client.exceptions.ClientError as error:

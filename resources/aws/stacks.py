@@ -139,9 +139,9 @@ class Stacks:
             return self._result(plan.request.name, changed=False)
         events = StackEvents(self.client, plan.stack_id)
         events.skip_past()
-        self._start(plan)
         deadline = time.monotonic() + timeout_s
-        self._watch(plan.request.name, events, on_event, deadline)
+        if self._start(plan):
+            watch(plan.request.name, events, on_event, deadline=deadline, poll_s=self.poll_s)
         return self._result(plan.request.name, changed=True, changes=plan.changes)
 
     def discard(self, plan: StackPlan) -> None:
@@ -197,7 +197,7 @@ class Stacks:
     def _wait(self, stack: dict[str, Any], on_event: OnEvent, deadline: float) -> None:
         events = StackEvents(self.client, stack["StackId"])
         events.skip_to_operation()
-        self._watch(stack["StackName"], events, on_event, deadline)
+        watch(stack["StackName"], events, on_event, deadline=deadline, poll_s=self.poll_s)
 
     def _plan(self, request: StackRequest, on_event: OnEvent, deadline: float) -> StackPlan:
         body = template_argument(
@@ -258,28 +258,31 @@ class Stacks:
         self.client.delete_stack(
             StackName=stack["StackName"], **({"RoleARN": role_arn} if role_arn else {})
         )
-        self._watch(stack["StackName"], events, on_event, deadline)
+        watch(stack["StackName"], events, on_event, deadline=deadline, poll_s=self.poll_s)
 
-    def _start(self, plan: StackPlan) -> None:
-        """Execute the change set, unless that was done by a call whose answer was lost."""
+    def _start(self, plan: StackPlan) -> bool:
+        """Execute the change set, unless a call did whose answer was lost; whether to wait for it.
+
+        Without ClientRequestToken: it is executed once in any case, and a token that the same wish
+        has used before (a retry after a rollback, say) is refused (TokenAlreadyExists).
+        """
         where = {"ChangeSetName": plan.change_set_id, "StackName": plan.stack_id}
         try:
-            self.client.execute_change_set(**where, ClientRequestToken=plan.request.token)
+            self.client.execute_change_set(**where)
         except self.client.exceptions.InvalidChangeSetStatusException as error:
             status = self.client.describe_change_set(**where)["ExecutionStatus"]
-            if not status.startswith("EXECUTE_"):
+            if status not in {"EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE"}:
                 raise StackError(
                     f"{plan.request.name}: the plan is {status}: the stack has changed since; "
                     "deploy again"
                 ) from error
+            return status == "EXECUTE_IN_PROGRESS"
         except self.client.exceptions.ChangeSetNotFoundException as error:
             raise StackError(
                 f"{plan.request.name}: the plan is gone: another deployment came first; "
                 "deploy again"
             ) from error
-
-    def _watch(self, name: str, events: StackEvents, on_event: OnEvent, deadline: float) -> None:
-        watch(name, events, on_event, deadline=deadline, poll_s=self.poll_s)
+        return True
 
     def _result(
         self, name: str, *, changed: bool, changes: tuple[StackChange, ...] = ()

@@ -11,7 +11,8 @@ import pytest
 from resources.aws.session import AwsSession
 from resources.aws.stack_errors import StackError, StackFailed, StackTimeout
 from resources.aws.stacks import Stacks
-from tests.testbed.ministack_trial import ENVIRON, trial_stacks
+from tests.testbed.ministack import ENVIRON
+from tests.testbed.ministack_trial import trial_stacks
 
 pytestmark = pytest.mark.contract
 
@@ -113,6 +114,29 @@ def test_a_failed_update_ends_rolled_back(stacks, name):
     assert stacks.status(name) == "UPDATE_ROLLBACK_COMPLETE"
     assert stacks.outputs(name) == {"One": "1"}
     assert stacks.deploy(name, template(One={"Value": "3"})).outputs == {"One": "3"}
+
+
+def test_what_was_deployed_before_can_be_deployed_again(stacks, name):
+    """Back to an older model, or the same one after its rollback: the very same wish as before."""
+    one, two = template(One={"Value": "1"}), template(One={"Value": "2"})
+    for body, value in ((one, "1"), (two, "2"), (one, "1"), (two, "2")):
+        assert stacks.deploy(name, body).outputs == {"One": value}
+
+
+def test_a_token_is_good_for_one_operation(stacks, name):
+    """As CloudFormation has it, so that nobody comes to rely on tokens that name a wish."""
+    for number, value in enumerate("12"):
+        request = stacks.request(name, template(One={"Value": value}))
+        plan = stacks.plan(request)
+        where = {"ChangeSetName": plan.change_set_id, "StackName": plan.stack_id}
+        with (
+            pytest.raises(stacks.client.exceptions.TokenAlreadyExistsException)
+            if number
+            else contextlib.nullcontext()
+        ):
+            stacks.client.execute_change_set(**where, ClientRequestToken="a-wish")
+            _until(lambda: stacks.status(name) == "CREATE_COMPLETE")
+        assert stacks.execute(plan).outputs == {"One": value}
 
 
 def test_the_same_deployment_attaches_to_the_one_that_runs(stacks, name):

@@ -23,8 +23,10 @@ def correct() -> None:
         empty = b"<DeleteChangeSetResult></DeleteChangeSetResult><ResponseMetadata>"
         return status, headers, body.replace(b"<ResponseMetadata>", empty)
 
+    execute_once = once_a_token(execute)
+
     def executed(params: Any) -> Answer:
-        status, headers, body = execute(params)
+        status, headers, body = execute_once(params)
         return (
             status,
             headers,
@@ -41,6 +43,30 @@ def correct() -> None:
 
     stacks.now_iso = now
     _readable_resources()
+
+
+def once_a_token(execute: Any) -> Any:
+    """A ClientRequestToken is good for one operation of a stack, and refused with a second one:
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_ExecuteChangeSet.html"""
+    used: dict[tuple[str, str], str] = {}
+
+    def executed(params: Any) -> Answer:
+        from ministack.services.cloudformation.changesets import _find_change_set
+        from ministack.services.cloudformation.helpers import _error, _p
+
+        _, found = _find_change_set(_p(params, "ChangeSetName"), _p(params, "StackName"))
+        token = _p(params, "ClientRequestToken")
+        if token and found is not None:
+            key, change_set = (found["StackName"], token), found["ChangeSetId"]
+            if used.setdefault(key, change_set) != change_set:
+                refused: Answer = _error(
+                    "TokenAlreadyExistsException", "A client request token already exists."
+                )
+                return refused
+        answer: Answer = execute(params)
+        return answer
+
+    return executed
 
 
 def _readable_resources() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.testbed import stack_changes, stack_operations, stack_parameters, stack_undo
+from tests.testbed.ministack_answers import once_a_token
 from tests.testbed.stack_resources import TYPES
 
 Params = dict[str, Any]
@@ -29,7 +30,7 @@ def patch_cloudformation(standin_url: str) -> None:
     changesets._resolve_props_for_diff = stack_changes.resolved
     actions = handlers._ACTION_HANDLERS
     actions["CreateChangeSet"] = _guarded(actions["CreateChangeSet"])
-    actions["ExecuteChangeSet"] = _guarded(actions["ExecuteChangeSet"])
+    actions["ExecuteChangeSet"] = _guarded(once_a_token(actions["ExecuteChangeSet"]))
     actions["DeleteChangeSet"] = _wrapped(actions["DeleteChangeSet"], "DeleteChangeSet")
     actions["DescribeChangeSet"] = _with_details(actions["DescribeChangeSet"])
 
