@@ -16,7 +16,12 @@ from resources.arrivals import is_noticed, pending_notices, write_notice
 from resources.object_store import ObjectStore
 
 WINDOW = 19_999
-"""Objects that a step looks at: 20 pages of a listing, some 2 s of a real bucket."""
+"""Objects that a step looks at, at least: 20 pages of a listing, some 2 s of a real bucket."""
+
+STEPS = 50
+MAX_WINDOW = 299_999
+"""A step reads the image table, too: so a sweep of a big one takes not many more steps than this,
+each of at most 300 pages. A sensor's tick has 60 s."""
 
 
 @dataclass(frozen=True)
@@ -58,17 +63,15 @@ def sweep_step(store: ObjectStore, sweep: Sweep, now: float) -> Sweep:
     """
     if sweep.done:
         sweep = Sweep(began=now, done=False)
-    listed, done = store.window(RAW, sweep.after, WINDOW)
+    indexed = images_table(store).read(["key", "etag", "status"])
+    limit = max(WINDOW, min(indexed.num_rows // STEPS, MAX_WINDOW))
+    listed, done = store.window(RAW, sweep.after, limit)
     end = None if done else listed["key"][-1].as_py()
-    diff = diff_listing(listed, _between(_indexed(store), sweep.after, end))
+    diff = diff_listing(listed, _between(indexed, sweep.after, end))
     if diff and not is_noticed(pending_notices(store), diff.token):
         keys = [*diff.new["key"].to_pylist(), *diff.gone.to_pylist()]
         write_notice(store, keys, source="listing", token=diff.token)
     return replace(sweep, after=end, done=done)
-
-
-def _indexed(store: ObjectStore) -> pa.Table:
-    return images_table(store).read(["key", "etag", "status"])
 
 
 def _between(indexed: pa.Table, after: str | None, end: str | None) -> pa.Table:
