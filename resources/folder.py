@@ -40,6 +40,9 @@ class Place(Protocol):
     def head(self, key: str) -> ObjectInfo:
         """Size, etag and time."""
 
+    def sha256(self, key: str) -> str | None:
+        """Of the object's bytes, if that can be known without reading them."""
+
     def chunks(self, key: str) -> Iterator[bytes]:
         """The object's bytes."""
 
@@ -100,6 +103,10 @@ class Folder:
             raise FileNotFoundError(key)
         return ObjectInfo.from_row(local_row(key, path.stat()))
 
+    def sha256(self, key: str) -> str | None:
+        """Not known."""
+        return None
+
     def chunks(self, key: str) -> Iterator[bytes]:
         """The file's bytes."""
         for chunk in obstore.get(self.store, key).stream(min_chunk_size=_CHUNK):
@@ -134,6 +141,10 @@ class Memory:
         """See :class:`Place`."""
         meta = obstore.head(self.store, key)
         return ObjectInfo(key, meta["size"], meta["e_tag"] or "", meta["last_modified"])
+
+    def sha256(self, key: str) -> str | None:
+        """Not known."""
+        return None
 
     def chunks(self, key: str) -> Iterator[bytes]:
         """See :class:`Place`."""

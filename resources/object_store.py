@@ -185,6 +185,12 @@ class ObjectStore(StoreAddress):
         with self._translated(key):
             return self.place.head(key)
 
+    def stated_sha256(self, key: str) -> str | None:
+        """The sum of the object's bytes in hex, where a bucket has it beside them; else None.
+        Raises KeyMissing."""
+        with self._translated(key):
+            return self.place.sha256(key)
+
     def exists(self, key: str) -> bool:
         """Whether an object has the key."""
         try:

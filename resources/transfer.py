@@ -193,7 +193,8 @@ def head_many(store: ObjectStore, keys: Iterable[str]) -> pa.Table:
 def holds(store: ObjectStore, key: str, data: bytes | Path, info: ObjectInfo | None = None) -> bool:
     """Whether the object has exactly these bytes.
 
-    Where the etag is their MD5 sum, as in a bucket without KMS, nothing is read for it.
+    A bucket is asked for nothing where the etag is their MD5 sum, and for no more than metadata
+    where KMS encrypts what we wrote.
 
     Args:
         info: of the object, if it is known.
@@ -208,7 +209,8 @@ def holds(store: ObjectStore, key: str, data: bytes | Path, info: ObjectInfo | N
         data = data.read_bytes()
     elif _is_md5_of(store, info, hashlib.md5(data, usedforsecurity=False).hexdigest()):
         return True
-    return store.get(key) == data
+    stated = store.stated_sha256(key)
+    return store.get(key) == data if stated is None else stated == hashlib.sha256(data).hexdigest()
 
 
 def _is_same(store: ObjectStore, info: ObjectInfo, path: Path) -> bool:

@@ -9,6 +9,7 @@ obstore moves the bytes. What it cannot do goes through boto3, which is loaded f
 - **credentials of a profile** (``resources.aws.s3_access``).
 """
 
+import hashlib
 import uuid
 from collections.abc import Iterator
 from datetime import datetime
@@ -27,6 +28,9 @@ from resources.store_errors import Refusal
 WRITE_MARK = "imgclf-write"
 """Object metadata: which write made it. When a connection is lost after S3 has written, the retry
 is told that the key is taken; the mark tells that it was by us."""
+
+SHA256 = "imgclf-sha256"
+"""Object metadata: of its bytes. An etag is no sum of them where KMS encrypts."""
 
 _CONFLICTS = 3
 
@@ -53,8 +57,9 @@ class S3Bucket:
         if size > PART_BYTES:
             return self._create_in_parts(key, data, size, mark)
         body = data.read_bytes() if isinstance(data, Path) else data
+        metadata = {WRITE_MARK: mark, SHA256: hashlib.sha256(body).hexdigest()}
         try:
-            obstore.put(self.store, key, body, mode="create", attributes={WRITE_MARK: mark})
+            obstore.put(self.store, key, body, mode="create", attributes=metadata)
         except AlreadyExistsError:
             return self._mark(key) == mark
         return True
@@ -101,13 +106,20 @@ class S3Bucket:
             return self._mark(target) == mark
         return True
 
+    def sha256(self, key: str) -> str | None:
+        """As its writer stated it; None for what others wrote, and for big files."""
+        return self._metadata(key).get(SHA256)
+
     def _mark(self, key: str) -> str | None:
         """The mark of the object; "" if it has none, None if there is no object."""
         try:
-            attributes = obstore.get(self.store, key, options={"head": True}).attributes
+            return self._metadata(key).get(WRITE_MARK, "")
         except FileNotFoundError:
             return None
-        return str(attributes.get(WRITE_MARK, ""))
+
+    def _metadata(self, key: str) -> dict[str, str]:
+        attributes = obstore.get(self.store, key, options={"head": True}).attributes
+        return {str(name): str(value) for name, value in attributes.items()}
 
     # --- read ------------------------------------------------------------------------------
 

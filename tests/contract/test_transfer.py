@@ -1,5 +1,6 @@
 """Many objects at once: to and from a folder and a bucket."""
 
+import dataclasses
 import threading
 from pathlib import Path
 
@@ -94,6 +95,20 @@ def test_bytes_are_known_again_without_reading_them(aws_environment: TestBed) ->
     assert transfer.holds(store, "a", b"1234", info)
     assert not transfer.holds(store, "a", b"123", info)
     assert len(aws_environment.calls()) == before
+
+
+def test_encrypted_bytes_are_known_again_by_their_stated_sum(aws_environment: TestBed) -> None:
+    key = "arn:aws:kms:us-east-1:123456789012:key/0"
+    store = ObjectStore(url=f"s3://{aws_environment.bucket()}", kms_key_arn=key)
+    store.put("a", b"1234")
+    info = dataclasses.replace(store.head("a"), etag='"not-an-md5"')  # as KMS makes them
+    before = len(aws_environment.calls("GetObject"))
+    assert transfer.holds(store, "a", b"1234", info)
+    assert not transfer.holds(store, "a", b"1235", info)
+    assert len(aws_environment.calls("GetObject")) == before
+    bucket = store.url.removeprefix("s3://")
+    aws_environment.client("s3").put_object(Bucket=bucket, Key="theirs", Body=b"1234")
+    assert transfer.holds(store, "theirs", b"1234", dataclasses.replace(info, key="theirs"))
 
 
 def test_a_failure_stops_the_rest(aws_environment: TestBed, folder: Path) -> None:
