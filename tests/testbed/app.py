@@ -9,20 +9,31 @@ import json
 import logging
 import time
 from collections.abc import Iterable
+from email.utils import formatdate
 from typing import Any
 from urllib.parse import parse_qsl
 
 from werkzeug import Request, Response
 
-from tests.testbed import faults, proxy, validation
+from tests.testbed import faults, permissions, proxy, validation
+from tests.testbed.authorization import bucket_region
 from tests.testbed.calls import Call, CallLog, access_key, identify
 from tests.testbed.server import ConnectionLost
 from tests.testbed.state import ApiError, State
 
 logger = logging.getLogger(__name__)
 
-MODULES = ("training", "processing", "tuning", "registry", "tags", "endpoints")
-"""Modules of this package that offer OPERATIONS, ADMIN or INVOKE; see the README."""
+MODULES = (
+    "training",
+    "processing",
+    "tuning",
+    "registry",
+    "tags",
+    "endpoints",
+    "permissions",
+    "quotas",
+)
+"""Modules of this package that offer OPERATIONS, SERVICES, ADMIN or INVOKE; see the README."""
 
 
 class App:
@@ -36,6 +47,7 @@ class App:
         self.log = CallLog()
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._operations: dict[str, Any] = {}
+        self._services: dict[tuple[str, str], Any] = {}
         self._invoke: Any = None
         self._admin: dict[str, Any] = {
             "health": lambda state, request: {"ok": True},
@@ -48,6 +60,7 @@ class App:
                 continue
             module = importlib.import_module(f"tests.testbed.{name}")
             self._operations.update(getattr(module, "OPERATIONS", {}))
+            self._services.update(getattr(module, "SERVICES", {}))
             self._admin.update(getattr(module, "ADMIN", {}))
             self._invoke = getattr(module, "INVOKE", self._invoke)
 
@@ -60,12 +73,16 @@ class App:
         entry = self.log.add(call)
         began = time.monotonic()
 
+        fault = self.state.faults.for_call(call.service, call.operation, call.request)
+
         def start(status: str, headers: Any, exc_info: Any = None) -> Any:
             entry["status"] = int(status[:3])
             entry["seconds"] = round(time.monotonic() - began, 4)
+            if fault is not None and fault.kind == "clock":
+                now = time.time() + float(fault.options["seconds"])
+                headers = [*headers, ("Date", formatdate(now, usegmt=True))]
             return start_response(status, headers, exc_info)
 
-        fault = self.state.faults.for_call(call.service, call.operation, call.request)
         if fault is None:
             return self._answer(call, environ, start)
         entry["fault"] = fault.kind
@@ -92,6 +109,16 @@ class App:
         raise ConnectionLost(f"{call.operation} lost on demand")
 
     def _answer(self, call: Call, environ: Any, start: Any) -> Iterable[bytes]:
+        try:
+            permissions.check(self.state, call)
+        except permissions.Denied as error:
+            status, kind, body = faults.denial(str(error), call.service, call.protocol)
+            region = call.service == "s3" and bucket_region(call.request["Bucket"])
+            headers = {"x-amz-bucket-region": region} if region else {}
+            return Response(body, status, headers, content_type=kind)(environ, start)
+        handler = self._services.get((call.service, call.operation))
+        if handler is not None:
+            return handler(self.state, call.request)(environ, start)
         if call.service == "sagemaker-runtime":
             return self._invocation(call.request["EndpointName"], environ)(environ, start)
         if call.service == "sagemaker":

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
+from xml.sax.saxutils import escape
 
-CALL_KINDS = ("throttle", "error500", "slow", "lost", "quota")
+CALL_KINDS = ("throttle", "error500", "slow", "lost", "quota", "refused", "clock")
 """Applied to a call, by app.py."""
 EVENT_KINDS = ("spot_interruption", "capacity", "internal", "unhealthy")
 """Taken by what runs a job or an endpoint."""
+
+CLOCK_LIMIT_S = 300.0
 
 _ERRORS = {
     "throttle": (400, "ThrottlingException", "Rate exceeded"),
@@ -129,22 +132,52 @@ def answer(fault: Fault, service: str, protocol: str) -> tuple[int, str, bytes] 
     """
     if fault.kind == "slow":
         time.sleep(float(fault.options.get("seconds", 1.0)))
-        return None
+    if fault.kind == "clock":
+        return _wrong_clock(float(fault.options["seconds"]), service, protocol)
+    if fault.kind == "refused":
+        given = fault.options
+        return refusal(
+            int(given.get("status", 400)), given["code"], given["message"], service, protocol
+        )
     if fault.kind not in _ERRORS:
         return None
     status, code, message = (_S3_ERRORS if service == "s3" else _ERRORS).get(
         fault.kind, _ERRORS[fault.kind]
     )
+    if protocol == "query" and service != "s3":
+        code = code.removesuffix("Exception")
+    return refusal(status, code, message, service, protocol)
+
+
+def _wrong_clock(seconds: float, service: str, protocol: str) -> tuple[int, str, bytes] | None:
+    """AWS's clock is ``seconds`` ahead of ours: more than five minutes, and it refuses the call."""
+    if abs(seconds) <= CLOCK_LIMIT_S:
+        return None
     if service == "s3":
-        text = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
-        return status, "application/xml", text.encode()
+        text = "The difference between the request time and the current time is too large."
+        return refusal(403, "RequestTimeTooSkewed", text, service, protocol)
+    text = "Signature expired" if seconds > 0 else "Signature not yet current"
+    return refusal(403, "SignatureDoesNotMatch", f"{text} (5 min.)", service, protocol)
+
+
+def refusal(
+    status: int, code: str, message: str, service: str, protocol: str
+) -> tuple[int, str, bytes]:
+    """An error in the protocol of a service."""
+    text = f"<Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"
+    if service == "s3":
+        return status, "application/xml", f"<Error>{text}".encode()
     if protocol == "query":
-        text = (
-            f"<ErrorResponse><Error><Type>Sender</Type><Code>{code.removesuffix('Exception')}"
-            f"</Code><Message>{message}</Message></Error></ErrorResponse>"
-        )
+        text = f"<ErrorResponse><Error><Type>Sender</Type>{text}</ErrorResponse>"
         return status, "text/xml", text.encode()
     return status, "application/x-amz-json-1.1", error_body(code, message)
+
+
+def denial(message: str, service: str, protocol: str) -> tuple[int, str, bytes]:
+    """The answer to a caller without the permission."""
+    if protocol == "json":
+        return refusal(400, "AccessDeniedException", message, service, protocol)
+    return refusal(403, "AccessDenied", message, service, protocol)
 
 
 def error_body(code: str, message: str) -> bytes:

@@ -166,8 +166,10 @@ class _Answer:
             return
         self.sent = True
         code, _, reason = self._status.partition(" ")
-        self._handler.send_response(int(code), reason)
         names = {name.lower() for name, _ in self._headers}
+        self._handler.send_response_only(int(code), reason)
+        if "date" not in names:
+            self._handler.send_header("Date", self._handler.date_time_string())
         for name, value in self._headers:
             self._handler.send_header(name, value)
         bodyless = self._head or int(code) in (204, 304) or int(code) < 200
