@@ -76,6 +76,7 @@ ALLOWED = {
         ("sagemaker:CreateEndpoint", CONFIG, OURS),
         ("sagemaker:ListEndpoints", "*", {}),
         ("sagemaker:DescribeModel", MODEL, OURS),
+        ("sagemaker:DescribeModel", MODEL, THEIRS),
         ("logs:DescribeLogStreams", f"{LOGS}/TrainingJobs:log-stream:", {}),
         ("logs:GetLogEvents", f"{LOGS}/ProcessingJobs:log-stream:eval-2c/algo-1-1", {}),
         (
@@ -198,7 +199,6 @@ DENIED = {
         ("sagemaker:CreateEndpoint sagemaker:UpdateEndpoint", CONFIG, THEIRS),
         ("sagemaker:CreateModel sagemaker:CreateEndpointConfig", MODEL, OURS),
         ("sagemaker:InvokeEndpoint", sagemaker("endpoint/theirs-prod"), {}),
-        ("sagemaker:DescribeModel", MODEL, THEIRS),
         ("sagemaker:DeleteModelPackageGroup", GROUP, {}),
         ("sagemaker:DeleteModelPackage", PACKAGE, {}),
         ("sagemaker:CreateModelPackage", sagemaker("model-package/theirs/1"), {}),

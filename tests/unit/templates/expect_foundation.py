@@ -192,6 +192,7 @@ EXPECTED: dict[str, Look] = {
         "Registry",
         "Endpoints",
         "WhatEndpointsServe",
+        "BackToTheStack",
         "Stacks",
         "PassToJobs",
         "PassToStacks",
