@@ -91,13 +91,15 @@ def _deploying(account: Account) -> Iterator[Need]:
         _arn(account, "cloudformation", f"stack/{project}-endpoint-prod/x"),
     )
     yield Need(("cloudformation:GetTemplateSummary", "sagemaker:ListEndpoints"), "*")
+    mending = ("AddTags", "CreateEndpoint", "UpdateEndpoint")  # of what was changed by hand
     yield Need(
-        ("sagemaker:DescribeEndpoint", "sagemaker:InvokeEndpoint", "sagemaker:UpdateEndpoint"),
+        tuple(f"sagemaker:{do}" for do in ("DescribeEndpoint", "InvokeEndpoint", *mending)),
         _arn(account, "sagemaker", f"endpoint/{project}-prod"),
     )
-    for kind in ("EndpointConfig", "Model"):
-        resource = {"EndpointConfig": "endpoint-config", "Model": "model"}[kind]
-        yield Need((f"sagemaker:Describe{kind}",), _arn(account, "sagemaker", f"{resource}/x"))
+    config = _arn(account, "sagemaker", "endpoint-config/x")
+    described = ("DescribeEndpointConfig", "CreateEndpoint", "UpdateEndpoint")
+    yield Need(tuple(f"sagemaker:{do}" for do in described), config)
+    yield Need(("sagemaker:DescribeModel",), _arn(account, "sagemaker", "model/x"))
     if aws.cloudformation_role_arn:
         yield _pass_role(aws.cloudformation_role_arn, account, "cloudformation")
     else:

@@ -8,8 +8,9 @@ from imgclf_dagster.doctor_account import FOUNDATION, Account, told
 from imgclf_dagster.doctor_findings import Finding
 from imgclf_dagster.profile_aws import build_endpoints, build_store, missing_settings
 from resources.aws.errors import error_code, is_missing
-from resources.store_errors import StoreMissing
-from serving.deployments import STAGES
+from resources.endpoint_host import HostUnavailable
+from resources.store_errors import StoreError
+from serving.deployments import STAGES, endpoint_name
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,11 @@ def _endpoints(account: Account) -> Iterator[Finding]:
     for stage in STAGES:
         try:
             status = endpoints.describe(stage)
-        except StoreMissing:
-            return  # so nothing was ever deployed
+        except HostUnavailable as error:
+            yield told(endpoint_name(settings.project, stage), error)
+            continue
+        except StoreError:
+            return  # nothing was ever deployed, or the look at the bucket tells why it is not known
         detail = f"{status.status} {status.model_version or ''}".strip()
         if status.status == "NotFound":
             yield Finding(status.name, "ok", "not deployed yet")
