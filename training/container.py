@@ -64,8 +64,16 @@ class Container:
         """Whether the job was given the input channel ``name``."""
         return self._channel_path(name).is_dir()
 
-    def channel(self, name: str) -> Path:
-        """Folder of the input channel ``name``.
+    def channel(self, name: str, holding: str = "*") -> Path:
+        """Folder of the input channel ``name`` that its files' paths are relative to.
+
+        AWS does not document whether SageMaker lays out the objects of a ManifestFile by their
+        paths in the manifest or by their whole keys, and users report both
+        (https://github.com/aws/sagemaker-python-sdk/issues/723); so either will do.
+
+        Args:
+            name: of the channel.
+            holding: what lies directly in that folder, as a pattern of ``Path.glob``.
 
         Raises:
             PermanentFailure: the job was not given that channel.
@@ -77,7 +85,14 @@ class Container:
                 f"the {self.kind} job has no input channel {name!r} (folder {path}); "
                 f"channels given: {given}. Add it to the job's channels."
             )
-        return path
+        if any(path.glob(holding)):
+            return path
+        deeper = {found.parents[holding.count("/")] for found in path.rglob(holding)}
+        return deeper.pop() if len(deeper) == 1 else path
+
+    def optional_channel(self, name: str, holding: str = "*") -> Path | None:
+        """The same; None if the job was not given that channel."""
+        return self.channel(name, holding) if self.has_channel(name) else None
 
     @property
     def model_dir(self) -> Path:

@@ -28,6 +28,7 @@ from training.pipes import open_pipes
 from training.predictor import OnnxPredictor
 from training.report import EvaluationReport, ModelScores
 
+MANIFEST = "manifest.parquet"
 REPORT = "report.json"
 PREDICTIONS = "predictions.parquet"
 CONFUSION = "confusion_matrix.png"
@@ -117,17 +118,22 @@ def evaluate(container: Container, pipes: PipesContext) -> EvaluationReport:
             champion = (
                 _load(container, "champion", scratch) if container.has_channel("champion") else None
             )
-            reader = stack.enter_context(ShardReader(container.channel("dataset")))
+            reader = stack.enter_context(ShardReader(_dataset(container, data.version)))
             return _evaluate(data, candidate, champion, reader, container.output_dir, pipes)
         except (ArtefactError, ManifestError) as error:
             raise PermanentFailure(str(error)) from error
+
+
+def _dataset(container: Container, version: str) -> Path:
+    """The folder that the data set's paths are relative to."""
+    return container.channel("dataset", f"{version}/{MANIFEST}")
 
 
 def _read_data(container: Container) -> Data:
     version = container.hyperparameters.get("dataset_version")
     if version is None:
         raise PermanentFailure("the job has no dataset_version; pass --dataset_version <version>")
-    table = read_manifest(container.channel("dataset") / version / "manifest.parquet")
+    table = read_manifest(_dataset(container, version) / version / MANIFEST)
     splits = {
         split: table.filter(pc.field("split") == split).to_pylist()
         for split in ("train", "val", "test")

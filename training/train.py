@@ -60,19 +60,19 @@ class Job:
         Raises:
             PermanentFailure: a hyperparameter is missing or wrong, or the data set is not there.
         """
-        given, dataset = container.hyperparameters, container.channel("dataset")
+        given = container.hyperparameters
         try:
-            version = given["dataset_version"]
+            dataset = container.channel("dataset", f"{given['dataset_version']}/{CARD}")
             # Not hyperparameters: SageMaker allows these 2,500 characters, some 200 labels.
-            card = read_card(dataset / version / CARD)
+            card = read_card(dataset / given["dataset_version"] / CARD)
             return cls(
                 parameters=Hyperparameters.from_strings(given),
                 task=card.task,
                 labels=card.labels,
-                dataset_version=version,
+                dataset_version=given["dataset_version"],
                 model_version=given["model_version"],
                 dataset=dataset,
-                weights=container.channel("weights") if container.has_channel("weights") else None,
+                weights=container.optional_channel("weights", "*.pth"),
             )
         except KeyError as error:
             raise PermanentFailure(f"the job lacks the hyperparameter {error}; add it") from None

@@ -156,6 +156,18 @@ def test_leaves_a_true_report_predictions_and_pictures(
     assert list(job.root.glob("tmp*")) == [], "the unpacked models are gone"
 
 
+def test_a_data_set_laid_out_by_whole_keys_is_found(
+    job: Job, put_model: Callable[..., None]
+) -> None:
+    """As some report of SageMaker's ManifestFile: <channel>/<the store's prefix>/datasets/..."""
+    job.put_data(colour_images({"train": 1, "val": 1, "test": 4}))
+    put_model("model", model_version="train-new")
+    relative = job.channel("dataset").rename(job.root / "aside")
+    (job.channel("dataset") / "line").mkdir(parents=True)
+    relative.rename(job.channel("dataset") / "line" / "datasets")
+    assert job.run()["accuracy"] == 1
+
+
 def test_the_champion_is_measured_on_the_same_images(
     job: Job, put_model: Callable[..., None]
 ) -> None:

@@ -42,6 +42,23 @@ def test_processing_layout(tmp_path: Path) -> None:
     assert container.output_dir == tmp_path / "processing" / "output"
 
 
+@pytest.mark.parametrize("whole_keys", ["", "line/datasets"])
+def test_a_channel_is_found_however_sagemaker_lays_out_a_manifest(
+    tmp_path: Path, whole_keys: str
+) -> None:
+    _training(tmp_path, "{}")
+    channel = tmp_path / "input" / "data" / "dataset"
+    content = channel / whole_keys
+    for file in ("v1/card.json", "v1/manifest.parquet", "shards/0/a.tar"):
+        (content / file).parent.mkdir(parents=True, exist_ok=True)
+        (content / file).touch()
+    container = Container.from_environment()
+    assert container.channel("dataset", "v1/card.json") == content
+    assert container.optional_channel("dataset", "*/manifest.parquet") == content
+    assert container.channel("dataset", "v2/card.json") == channel
+    assert container.optional_channel("weights", "*.pth") is None
+
+
 def test_a_missing_channel_is_named_with_those_given(tmp_path: Path) -> None:
     _training(tmp_path, "{}")
     (tmp_path / "input" / "data" / "datasets").mkdir(parents=True)
