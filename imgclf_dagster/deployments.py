@@ -5,7 +5,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from imgclf_dagster.profile_aws import tags
 from imgclf_dagster.settings import Settings, SettingsError, deployed_file
@@ -14,8 +14,6 @@ from resources.aws.stacks import IAM_CAPABILITY, Stacks
 
 Part = Literal["foundation", "edge", "orchestrator", "cicd"]
 """What is deployed by hand; endpoints are deployed by the line."""
-
-PARTS: tuple[Part, ...] = get_args(Part)
 
 FOUNDATION_SETTINGS = {
     "bucket": "BucketName",

@@ -272,7 +272,7 @@ def test_a_decision_in_the_console_counts_and_names_who_made_it(
     assert approved.approval_reason == "good, says Ann"
     assert approved.approver
     assert approved.approval_changed_at is not None
-    assert sagemaker.list() == [approved]
+    assert list(sagemaker.list()) == [approved]
     decide(sagemaker, "Approved", "bob", "mine")
     in_console(sagemaker, ModelApprovalStatus="Rejected")
     rejected = sagemaker.get("train-1")

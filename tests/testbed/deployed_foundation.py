@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from tests.testbed.ministack_trial import ENVIRON, trial_stacks
+from tests.testbed.ministack import ENVIRON
+from tests.testbed.ministack_trial import trial_stacks
 
 
 @contextmanager

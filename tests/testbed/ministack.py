@@ -1,6 +1,6 @@
 """ministack as a process of its own, with what the edge's tests need and it leaves out.
 
-``running_ministack(folder)`` starts it. Added to what it does: routes with AWS_IAM verify the
+``running_ministack(folder)`` starts it, or a module that serves one with other additions. Added to what it does: routes with AWS_IAM verify the
 caller's signature (Signature Version 4, recomputed); a request over the limits of API Gateway or
 Lambda is refused; CORS, throttling and metric filters of CloudFormation are taken over.
 """
@@ -23,6 +23,13 @@ from urllib.parse import urlencode
 REPOSITORY = Path(__file__).resolve().parents[2]
 ACCOUNT, REGION = "123456789012", "us-east-1"
 KEY_ID = SECRET = "testing"
+ENVIRON = {
+    "AWS_ACCESS_KEY_ID": KEY_ID,
+    "AWS_SECRET_ACCESS_KEY": SECRET,
+    "AWS_REGION": REGION,
+    "AWS_DEFAULT_REGION": REGION,
+}
+"""Variables of its one caller."""
 
 PAYLOAD_LIMIT = 10 * 1024**2
 EVENT_LIMIT = 6 * 1024**2
@@ -31,12 +38,17 @@ _CLOCK_SKEW_S = 300
 
 
 @contextmanager
-def running_ministack(folder: Path, environ: Mapping[str, str] | None = None) -> Iterator[str]:
+def running_ministack(
+    folder: Path,
+    environ: Mapping[str, str] | None = None,
+    module: str = "tests.testbed.ministack",
+) -> Iterator[str]:
     """Have one while the block lasts; its URL. What it says goes to ``folder/ministack.log``.
 
     Args:
         folder: its own; all its files lie there.
         environ: more variables for it and its Lambda functions.
+        module: what serves it; is given the id of this process, with which it is to end.
 
     Raises:
         RuntimeError: it ended, or does not answer; the message has its last words.
@@ -50,12 +62,9 @@ def running_ministack(folder: Path, environ: Mapping[str, str] | None = None) ->
         "IOT_MTLS_ENABLED": "0",  # else it takes port 8883, which another one may have
         "MINISTACK_ACCOUNT_ID": ACCOUNT,
         "TMPDIR": str(folder),
-        "AWS_ACCESS_KEY_ID": KEY_ID,
-        "AWS_SECRET_ACCESS_KEY": SECRET,
-        "AWS_REGION": REGION,
-        "AWS_DEFAULT_REGION": REGION,
+        **ENVIRON,
     }
-    command = [sys.executable, "-m", "tests.testbed.ministack", str(os.getpid())]
+    command = [sys.executable, "-m", module, str(os.getpid())]
     log_file = folder / "ministack.log"
     with log_file.open("wb") as log:
         process = subprocess.Popen(
@@ -202,13 +211,18 @@ def _with_camel(create: Callable[..., Any], setting: str) -> Callable[..., Any]:
 
 def main(parent: int) -> None:
     """Serve until told to end, or until the process ``parent`` is gone."""
+    _guard_http_apis()
+    _complete_cloudformation()
+    serve(parent)
+
+
+def serve(parent: int) -> None:
+    """Have this process be ministack while the process ``parent`` is there."""
     from ministack import app
 
     from tests.testbed.watch import end_with
 
     end_with(parent)
-    _guard_http_apis()
-    _complete_cloudformation()
     sys.argv = sys.argv[:1]  # ministack reads it
     app.main()
 
