@@ -149,6 +149,15 @@ class EndpointHost(dg.ConfigurableResource):
             if self.store.create(record_key(record), record.model_dump_json().encode()):
                 return record
 
+    def _still_wanted(self, record: DeploymentRecord) -> None:
+        """Leave the stage to a newer deployment. Raises DeploymentFailed."""
+        newest = self.current(record.stage)
+        if newest is not None and record_key(newest) > record_key(record):
+            raise DeploymentFailed(
+                f"{record.model_version} was overtaken on {record.stage} by "
+                f"{newest.model_version}, deployed by {newest.deployed_by}"
+            )
+
     def _roll_back(self, record: DeploymentRecord, before: EndpointStatus, why: str) -> str:
         """Return to what was served before, so that a restarted host does too; says what was done."""
         failed = f"{record.model_version} cannot be served on {record.stage}: {why}"

@@ -52,16 +52,7 @@ class LocalEndpointHost(EndpointHost):
         run_id: str = "",
         on_event: Callable[[str], object] = lambda _: None,
     ) -> EndpointStatus:
-        """Make ``stage`` serve the model; returns once requests are answered by it.
-
-        Repeating it (after a crash, say) writes no second record where the first one is served
-        or still on its way.
-
-        Raises:
-            HostUnavailable: no host is up; nothing was written.
-            DeploymentFailed: the model cannot be served, or not in time, or a newer deployment
-                overtook this one.
-        """
+        """See :meth:`EndpointHost.deploy`. The host follows the record by itself."""
         deadline = time.monotonic() + self.deploy_timeout_s
         before = self.settled(stage, deadline)
         newest = self.current(stage)
@@ -79,34 +70,18 @@ class LocalEndpointHost(EndpointHost):
         return self._await(record, before, deadline)
 
     def check(self) -> None:
-        """Make sure that a host is up and serves this store and project.
-
-        Raises:
-            HostUnavailable: it is not, or does not.
-        """
+        """See :meth:`EndpointHost.check`: a host is up, and serves this store and project."""
         self._checked(self._client())
 
     def describe(self, stage: Stage) -> EndpointStatus:
-        """What the host says of ``stage``.
-
-        Raises:
-            HostUnavailable: no host is up, or it serves another store or project.
-        """
+        """See :meth:`EndpointHost.describe`."""
         try:
             return self._client().describe(endpoint_name(self.project, stage))
         except HostSilent as error:
             raise self._unavailable(error) from error
 
     def settled(self, stage: Stage, deadline: float) -> EndpointStatus:
-        """Wait until the host has done with every record there is; what it then says.
-
-        Args:
-            stage: whose records.
-            deadline: on the clock of ``time.monotonic()`` (seconds).
-
-        Raises:
-            HostUnavailable: no host is up, or it is not done by then.
-        """
+        """See :meth:`EndpointHost.settled`."""
         while True:
             status = self.describe(stage)
             newest = self.objects.newest(records_prefix(stage))
@@ -121,8 +96,8 @@ class LocalEndpointHost(EndpointHost):
             time.sleep(_POLL_S)
 
     def runtime_url(self) -> str:
-        """Base URL for ``boto3.client("sagemaker-runtime", endpoint_url=…)``: that of the host
-        that runs, else where ``imgclf up`` would start one.
+        """See :meth:`EndpointHost.runtime_url`: that of the host that runs, else where
+        ``imgclf up`` would start one.
         """
         address = read_address(self.address_path)
         return address.url if address else self.default_url
@@ -130,12 +105,7 @@ class LocalEndpointHost(EndpointHost):
     def invoke(
         self, stage: Stage, body: bytes, content_type: str, top_k: int | None = None
     ) -> dict[str, Any]:
-        """Send one request; the parsed answer.
-
-        Raises:
-            HostUnavailable: no host is up.
-            InvocationFailed: the endpoint refused it.
-        """
+        """See :meth:`EndpointHost.invoke`."""
         try:
             return self._client().invoke(
                 endpoint_name(self.project, stage), body, content_type, top_k
@@ -174,12 +144,7 @@ class LocalEndpointHost(EndpointHost):
                 if status.record_key is not None and status.record_key > key:
                     break
             time.sleep(_POLL_S)
-        newest = self.current(record.stage)
-        if newest is not None and record_key(newest) > key:
-            raise DeploymentFailed(
-                f"{record.model_version} was overtaken on {record.stage} by "
-                f"{newest.model_version}, deployed by {newest.deployed_by}"
-            )
+        self._still_wanted(record)
         raise DeploymentFailed(self._roll_back(record, before, why))
 
     def _client(self) -> HostClient:

@@ -14,7 +14,6 @@ from filelock import FileLock
 from resources.mlflow_writes import create_database, log_run, write_approval
 from resources.model_registry import (
     ApprovalStatus,
-    DigestMismatch,
     ModelPackage,
     ModelRegistry,
     PackageMissing,
@@ -39,16 +38,12 @@ class MlflowRegistry(ModelRegistry):
     tracking_uri: str
 
     def prepare(self) -> None:
-        """Create the database and the experiment now, so that no two programs race to do it."""
+        """See :meth:`ModelRegistry.prepare`: the database and the experiment."""
         with self._locked() as client:
             self._experiment(client)
 
     def register(self, package: ModelPackage) -> ModelPackage:
-        """Register ``package`` as pending; the one that is there already, if it is.
-
-        Raises:
-            DigestMismatch: this model version is registered with another digest.
-        """
+        """See :meth:`ModelRegistry.register`."""
         with self._locked() as client:
             known = self._find(client, package.model_version)
             if known is None:
@@ -56,20 +51,14 @@ class MlflowRegistry(ModelRegistry):
                 known = self._find(client, package.model_version)
         if known is None:
             raise RegistryError(f"{package.model_version} is not listed after registering it")
-        _, registered = known
-        if registered.digest != package.digest:
-            raise DigestMismatch(
-                f"{package.model_version} is registered with digest {registered.digest}, "
-                f"not {package.digest}: a model version never changes; train a new one"
-            )
-        return registered
+        return self._same(known[1], package)
 
     def get(self, model_version: str) -> ModelPackage:
-        """The package of ``model_version``. Raises PackageMissing."""
+        """See :meth:`ModelRegistry.get`."""
         return self._require(self._client(), model_version)[1]
 
     def list(self) -> Sequence[ModelPackage]:
-        """All packages, newest first."""
+        """See :meth:`ModelRegistry.list`."""
         database = self._database()
         if database and not database.exists():  # asking makes it, in seconds
             return ()
@@ -80,33 +69,13 @@ class MlflowRegistry(ModelRegistry):
         return tuple(reversed(found.values()))
 
     def set_approval(
-        self,
-        model_version: str,
-        status: ApprovalStatus,
-        *,
-        by: str,
-        reason: str,
-        digest: str,
+        self, model_version: str, status: ApprovalStatus, *, by: str, reason: str, digest: str
     ) -> ModelPackage:
-        """Record who decided what about exactly this digest. Repeating a decision changes nothing.
-
-        Raises:
-            PackageMissing: not registered.
-            DigestMismatch: the decision was about another digest.
-            RegistryError: nobody is named.
-        """
-        if not by.strip():
-            raise RegistryError(f"the decision about {model_version} needs a name: who decides?")
-        if status not in get_args(ApprovalStatus):
-            raise RegistryError(f"{status!r} is none of {', '.join(get_args(ApprovalStatus))}")
+        """See :meth:`ModelRegistry.set_approval`."""
+        self._require_decision(model_version, status, by)
         with self._locked() as client:
             version, package = self._require(client, model_version)
-            if package.digest != digest:
-                raise DigestMismatch(
-                    f"{model_version} has digest {package.digest}, and the decision names {digest}"
-                )
-            decided = (package.approval_status, package.approver, package.approval_reason)
-            if decided == (status, by, reason):
+            if self._is_decided(package, status, by=by, reason=reason, digest=digest):
                 return package
             write_approval(client, version, status, by=by, reason=reason)
         return self.get(model_version)
@@ -119,11 +88,7 @@ class MlflowRegistry(ModelRegistry):
         metrics: Mapping[str, float],
         artifacts: Mapping[str, Path],
     ) -> str:
-        """Log an evaluation as a run; its id. Logging the same again returns the same run.
-
-        ``artifacts`` maps the path under the run to the local file. A run that a crash left
-        half-written is completed.
-        """
+        """See :meth:`ModelRegistry.log_evaluation`: a run of MLflow."""
         with self._locked() as client:
             return log_run(
                 client,

@@ -6,7 +6,7 @@ Locally MLflow (``mlflow_registry.py``), on AWS SageMaker's Model Registry (``aw
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 import dagster as dg
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -74,7 +74,7 @@ class ModelRegistry(dg.ConfigurableResource):
 
     @abstractmethod
     def prepare(self) -> None:
-        """Create the database and the experiment now, so that no two programs race to do it."""
+        """Make now what packages are kept in, so that no two programs race to do it."""
 
     @abstractmethod
     def register(self, package: ModelPackage) -> ModelPackage:
@@ -124,3 +124,34 @@ class ModelRegistry(dg.ConfigurableResource):
         ``artifacts`` maps the path under the run to the local file. A run that a crash left
         half-written is completed.
         """
+
+    @staticmethod
+    def _same(registered: ModelPackage, package: ModelPackage) -> ModelPackage:
+        """What is registered, if it is ``package``. Raises DigestMismatch."""
+        if registered.digest != package.digest:
+            raise DigestMismatch(
+                f"{package.model_version} is registered with digest {registered.digest}, "
+                f"not {package.digest}: a model version never changes; train a new one"
+            )
+        return registered
+
+    @staticmethod
+    def _require_decision(model_version: str, status: ApprovalStatus, by: str) -> None:
+        """Make sure that a decision is one. Raises RegistryError."""
+        if not by.strip():
+            raise RegistryError(f"the decision about {model_version} needs a name: who decides?")
+        if status not in get_args(ApprovalStatus):
+            raise RegistryError(f"{status!r} is none of {', '.join(get_args(ApprovalStatus))}")
+
+    @staticmethod
+    def _is_decided(
+        package: ModelPackage, status: ApprovalStatus, *, by: str, reason: str, digest: str
+    ) -> bool:
+        """Whether this very decision was taken already. Raises DigestMismatch."""
+        if package.digest != digest:
+            raise DigestMismatch(
+                f"{package.model_version} has digest {package.digest}, and the decision names "
+                f"{digest}"
+            )
+        decided = (package.approval_status, package.approver, package.approval_reason)
+        return decided == (status, by, reason)

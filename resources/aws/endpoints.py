@@ -252,15 +252,6 @@ class SageMakerEndpointHost(EndpointHost):
         self._still_wanted(record)
         return self._roll_back(record, before, why)
 
-    def _still_wanted(self, record: DeploymentRecord) -> None:
-        """Leave the stage to a newer deployment. Raises DeploymentFailed."""
-        newest = self.current(record.stage)
-        if newest is not None and record_key(newest) > record_key(record):
-            raise DeploymentFailed(
-                f"{record.model_version} was overtaken on {record.stage} by "
-                f"{newest.model_version}, deployed by {newest.deployed_by}"
-            )
-
     def _endpoint(self, name: str) -> Mapping[str, Any] | None:
         try:
             found: Mapping[str, Any] = self._sagemaker.describe_endpoint(EndpointName=name)

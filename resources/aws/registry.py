@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -23,7 +23,6 @@ from resources.aws.package_requests import create_request, package_of
 from resources.aws.session import AwsSession
 from resources.model_registry import (
     ApprovalStatus,
-    DigestMismatch,
     ModelPackage,
     ModelRegistry,
     PackageMissing,
@@ -88,13 +87,7 @@ class SageMakerRegistry(ModelRegistry):
                         token=_token(self.group, package.model_version, package.digest),
                     )
                 )
-        registered = self.get(package.model_version)
-        if registered.digest != package.digest:
-            raise DigestMismatch(
-                f"{package.model_version} is registered with digest {registered.digest}, "
-                f"not {package.digest}: a model version never changes; train a new one"
-            )
-        return registered
+        return self._same(self.get(package.model_version), package)
 
     def get(self, model_version: str) -> ModelPackage:
         """See :meth:`ModelRegistry.get`."""
@@ -124,21 +117,10 @@ class SageMakerRegistry(ModelRegistry):
         self, model_version: str, status: ApprovalStatus, *, by: str, reason: str, digest: str
     ) -> ModelPackage:
         """See :meth:`ModelRegistry.set_approval`; status, approver and reason change in one call."""
-        if not by.strip():
-            raise RegistryError(f"the decision about {model_version} needs a name: who decides?")
-        if status not in get_args(ApprovalStatus):
-            raise RegistryError(f"{status!r} is none of {', '.join(get_args(ApprovalStatus))}")
+        self._require_decision(model_version, status, by)
         arn = self._require(model_version)["ModelPackageArn"]
         package = self._described(arn)
-        if package.digest != digest:
-            raise DigestMismatch(
-                f"{model_version} has digest {package.digest}, and the decision names {digest}"
-            )
-        if (package.approval_status, package.approver, package.approval_reason) != (
-            status,
-            by,
-            reason,
-        ):
+        if not self._is_decided(package, status, by=by, reason=reason, digest=digest):
             decision = Decision(status, by, reason, datetime.now(UTC))
             with _translated(f"model package {model_version}"):
                 self._client.update_model_package(
