@@ -47,9 +47,14 @@ def drop_privileges(root: Path, *, written: Iterable[str] = WRITTEN) -> bool:
     for folder in folders:
         _hand_over(folder, user)
     groups = os.getgroups()
-    os.setgroups([user.pw_gid])
-    os.setegid(user.pw_gid)
-    os.seteuid(user.pw_uid)
+    try:
+        os.setgroups([user.pw_gid])
+        os.setegid(user.pw_gid)
+        os.seteuid(user.pw_uid)
+    except PermissionError as error:  # a root without its capabilities
+        os.setegid(0)
+        log.warning("stays root: it may not become %s (%s)", name, error)
+        return False
     blocked = _blocked(root, folders)
     os.seteuid(0)
     os.setegid(0)

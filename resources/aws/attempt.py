@@ -223,7 +223,7 @@ class SageMakerAttempt:
             f"{self._spec.module} use training.pipes.open_pipes()?"
         )
         theirs, retry = failure or ("Completed" if reader.exception else silent, True)
-        said = script_failure(reader.exception, _failure_file(ended.state))
+        said = script_failure(reader.exception, failure_file(ended.state))
         permanent = (said is not None and said.permanent) or not retry
         reason = f"{said.reason}\nSageMaker: {theirs}" if said else theirs
         text = f"job {self._spec.name} failed: {reason}"
@@ -269,14 +269,19 @@ class SageMakerAttempt:
             self._store.copy_object(info.key, f"models/{self._spec.name}/{folder}{relative}")
 
 
-def _failure_file(state: JobState) -> str:
-    """What the script wrote to its failure file, as SageMaker gives it back."""
-    if state.exit_message:
+def failure_file(state: JobState) -> str:
+    """What the script wrote to its failure file, as SageMaker gives it back.
+
+    Of a training job it is in the reason, ``AlgorithmError: <text>, exit code: 1``, which may be
+    cut at 1,024 characters; that of a processing job only says to look elsewhere.
+    """
+    if state.exit_message or state.kind == "processing":
         return state.exit_message
     if not state.reason.startswith("AlgorithmError"):
         return ""
     text = state.reason.partition(":")[2].strip()
-    return text.rpartition(", exit code")[0].strip().removesuffix(",")
+    said, mark, _ = text.rpartition(", exit code")
+    return (said if mark else text).strip().removesuffix(",")
 
 
 def _plain(value: dg.MetadataValue) -> dict[str, Any]:

@@ -27,6 +27,7 @@ _THROTTLED = {
 }
 _QUOTA = "ResourceLimitExceeded"
 _IN_USE = {"ResourceInUse", "ResourceInUseException"}
+_IN_USE_TEXT = re.compile(r"must be unique|already exist", re.IGNORECASE)
 _MISSING = {"ResourceNotFound", "ResourceNotFoundException"}
 _MISSING_TEXT = re.compile(r"resource not found|could not find|does not exist", re.IGNORECASE)
 _UNREACHED = {
@@ -59,8 +60,12 @@ def error_code(error: Exception) -> str:
 
 
 def is_in_use(error: Exception) -> bool:
-    """Whether the name is taken already."""
-    return error_code(error) in _IN_USE
+    """Whether the name is taken already; some of SageMaker's calls say it with a
+    ValidationException, such as "Model Package Group already exists"."""
+    code = error_code(error)
+    return code in _IN_USE or (
+        code == "ValidationException" and _IN_USE_TEXT.search(_words(error)) is not None
+    )
 
 
 def is_denied(error: Exception) -> bool:

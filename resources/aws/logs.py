@@ -79,6 +79,8 @@ class JobLogs:
         return bool(new)
 
     def _read(self, stream: str) -> bool:
+        """One GetLogEvents call. A page may be empty before the end: only the same token is it
+        (https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html)."""
         token = self._tokens[stream]
         answer = self._client.get_log_events(
             logGroupName=self._group,
@@ -93,4 +95,4 @@ class JobLogs:
             host = stream.removeprefix(f"{self._job}/").rpartition("-")[0]
             self.tail.extend(lines)
             self._sink(host, "\n".join(lines))
-        return bool(lines)
+        return bool(lines) or answer["nextForwardToken"] != token

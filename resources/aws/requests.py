@@ -206,6 +206,8 @@ def _kms(settings: JobSettings) -> dict[str, str]:
 
 
 def _vpc(settings: JobSettings) -> dict[str, list[str]]:
+    if not settings.security_group_ids:
+        raise NotConfigured("set aws.security_group_ids: jobs in aws.subnets need one at least")
     return {
         "Subnets": list(settings.subnets),
         "SecurityGroupIds": list(settings.security_group_ids),

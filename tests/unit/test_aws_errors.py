@@ -58,5 +58,10 @@ def test_states_are_told_from_errors() -> None:
     assert is_missing(refusal("ResourceNotFound"))
     assert not is_missing(refusal("ValidationException", "1 validation error"))
     assert is_in_use(refusal("ResourceInUse"))
+    exists = (
+        "Model Package Group already exists: arn:aws:sagemaker:us-east-1:1:model-package-group/x"
+    )
+    assert is_in_use(refusal("ValidationException", exists))
+    assert not is_in_use(refusal("ValidationException", "1 validation error"))
     assert error_code(refusal("ResourceInUse")) == "ResourceInUse"
     assert error_code(NoRegionError()) == "NoRegionError"

@@ -55,13 +55,17 @@ def root() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def probe(root: Path, user: str | None = "nobody") -> tuple[dict[str, object], str]:
+def probe(
+    root: Path, user: str | None = "nobody", *, lacking: str = ""
+) -> tuple[dict[str, object], str]:
+    """Run it as root, which lacks the capability ``lacking``; what it tells, and what it logs."""
     environment = {k: v for k, v in os.environ.items() if k != USER_VARIABLE}
     if user:
         environment[USER_VARIABLE] = user
     # A nobody may not look into our folders: the module is read before root is given up.
     done = subprocess.run(
-        [sys.executable, "-c", PROBE, str(root), str(REPOSITORY)],
+        [*(("setpriv", f"--bounding-set=-{lacking}") if lacking else ()),
+         sys.executable, "-c", PROBE, str(root), str(REPOSITORY)],
         env=environment, capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
     return json.loads(done.stdout), done.stderr
@@ -89,6 +93,12 @@ class TestAsRoot:
         assert told["dropped"] is False
         assert told["uids"] == [0, 0, 0]
         assert f"stays root: nobody may not use {secret}" in said
+
+    @pytest.mark.parametrize("capability", ["setgid", "setuid"])
+    def test_a_root_that_cannot_become_others_stays_it(self, root: Path, capability: str) -> None:
+        told, said = probe(root, lacking=capability)
+        assert (told["dropped"], told["uids"], told["gids"]) == (False, [0] * 3, [0] * 3)
+        assert "stays root: it may not become nobody" in said
 
     def test_a_user_that_the_image_has_not_got_is_named(self, root: Path) -> None:
         with pytest.raises(subprocess.CalledProcessError) as failure:

@@ -9,6 +9,7 @@ import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 
+from resources.aws.attempt import failure_file
 from resources.aws.costs import cost_usd, spot_saving_percent
 from resources.aws.job_environment import with_pipes
 from resources.aws.job_inputs import bring_inputs
@@ -226,6 +227,40 @@ def test_failures_are_told_apart(fields: dict[str, Any], says: str, retry: bool)
     assert failure is not None
     assert says in failure[0]
     assert failure[1] is retry
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        (
+            "AlgorithmError: PermanentFailure: no labels, exit code: 1",
+            "PermanentFailure: no labels",
+        ),
+        ("AlgorithmError: , exit code: 137", ""),
+        (f"AlgorithmError: ValueError: {'x' * 2000}"[:1024], f"ValueError: {'x' * 2000}"[:1008]),
+        ("ClientError: Data download failed", ""),
+    ],
+)
+def test_what_the_script_said_is_found_in_the_reason(reason: str, said: str) -> None:
+    """Also if SageMaker has cut it before the exit code."""
+    assert failure_file(state_of("training", described("Failed", FailureReason=reason))) == said
+
+
+def test_a_processing_jobs_script_speaks_by_its_exit_message() -> None:
+    answer = {
+        "ProcessingJobName": "eval-1",
+        "ProcessingJobStatus": "Failed",
+        "FailureReason": "AlgorithmError: See job logs for more information",
+    }
+    assert failure_file(state_of("processing", answer)) == ""
+    answer["ExitMessage"] = "PermanentFailure: no labels"
+    assert failure_file(state_of("processing", answer)) == "PermanentFailure: no labels"
+
+
+def test_subnets_need_security_groups() -> None:
+    settings = JobSettings("arn:aws:iam::123456789012:role/jobs", "cpu:1", subnets=("subnet-1",))
+    with pytest.raises(NotConfigured, match="security_group_ids"):
+        training_request(spec(), "train-1", TrainingResources(), settings, PLACES)
 
 
 def test_costs_are_those_of_all_instances() -> None:
