@@ -1,144 +1,20 @@
 """``cloudformation/endpoint.yaml``, deployed by change sets to a real (local) CloudFormation."""
 
-import io
-import json
 import threading
-import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from PIL import Image
 
+from tests.contract.endpoint_stack import TEMPLATE, Stack
 from tests.testbed.bed import TestBed
-from training.artefact import digest, pack
 
 pytestmark = pytest.mark.contract
 
-FOLDER = Path(__file__).parents[2] / "cloudformation"
-TEMPLATE = (FOLDER / "endpoint.yaml").read_text(encoding="utf-8")
-SETTLE_S = 60.0
 ALARM = "ServerErrorAlarm"
-
-
-def stage_parameters(stage: str) -> dict[str, str]:
-    """What the stage's file says."""
-    text = (FOLDER / "stages" / f"{stage}.json").read_text(encoding="utf-8")
-    parameters: dict[str, str] = json.loads(text)["Parameters"]
-    return parameters
-
-
-class Stack:
-    """One stack of the template, as a deployment drives it."""
-
-    def __init__(self, bed: TestBed, project: str, stage: str, folder: Path, artefact: Any) -> None:
-        self.bed = bed
-        self.name = f"{project}-endpoint-{stage}"
-        self.endpoint = f"{project}-{stage}"
-        self.cloudformation = bed.client("cloudformation")
-        self.cloudwatch = bed.client("cloudwatch")
-        self.sagemaker = bed.client("sagemaker")
-        self.bucket = bed.bucket()
-        self._folder = folder
-        self._artefact = artefact
-        self._sets = 0
-        self._given = {
-            **stage_parameters(stage),
-            "Project": project,
-            "Stage": stage,
-            "ImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/imgclf:1",
-            "ExecutionRoleArn": "arn:aws:iam::123456789012:role/endpoint",
-            "CaptureUri": f"s3://{self.bucket}/captures/{stage}",
-            "AlertsTopicArn": "arn:aws:sns:us-east-1:123456789012:alerts",
-            "DeployedBy": "Jörg Ann ann@example.org",
-        }
-
-    def model(self, version: str) -> dict[str, str]:
-        """Parameters of a model that is in the bucket."""
-        folder = self._artefact(self._folder / version, model_version=version)
-        pack(folder, archive := self._folder / f"{version}.tar.gz")
-        key = f"models/{version}/output/model.tar.gz"
-        self.bed.client("s3").put_object(Bucket=self.bucket, Key=key, Body=archive.read_bytes())
-        url = f"s3://{self.bucket}/{key}"
-        return {"ModelVersion": version, "ModelDigest": digest(folder), "ModelDataUrl": url}
-
-    def plan(self, **parameters: str) -> dict[str, Any]:
-        """A change set, described."""
-        given = {**self._given, **parameters}
-        self._sets += 1
-        creates = not self.status()
-        made = self.cloudformation.create_change_set(
-            StackName=self.name,
-            ChangeSetName=f"set-{self._sets}",
-            ChangeSetType="CREATE" if creates else "UPDATE",
-            TemplateBody=TEMPLATE,
-            Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in given.items()],
-            Tags=[{"Key": "team", "Value": "vision"}],
-        )
-        return dict(self.cloudformation.describe_change_set(ChangeSetName=made["Id"]))
-
-    def deploy(self, **parameters: str) -> str:
-        """Execute a change set to its end; the stack's status."""
-        plan = self.plan(**parameters)
-        assert plan["Status"] == "CREATE_COMPLETE", plan
-        self.cloudformation.execute_change_set(ChangeSetName=plan["ChangeSetId"])
-        return self.settled()
-
-    def settled(self) -> str:
-        deadline = time.monotonic() + SETTLE_S
-        while (status := self.status()).endswith("_IN_PROGRESS"):
-            assert time.monotonic() < deadline, self.events()
-            time.sleep(0.05)
-        return status
-
-    def status(self) -> str:
-        """ "" if there is no such stack."""
-        try:
-            [stack] = self.cloudformation.describe_stacks(StackName=self.name)["Stacks"]
-        except ClientError:
-            return ""
-        return str(stack["StackStatus"])
-
-    def outputs(self) -> dict[str, str]:
-        [stack] = self.cloudformation.describe_stacks(StackName=self.name)["Stacks"]
-        return {item["OutputKey"]: item["OutputValue"] for item in stack["Outputs"]}
-
-    def events(self) -> list[tuple[str, str, str]]:
-        """(logical id, status, reason), oldest first."""
-        told = self.cloudformation.describe_stack_events(StackName=self.name)["StackEvents"]
-        return [
-            (e["LogicalResourceId"], e["ResourceStatus"], e.get("ResourceStatusReason", ""))
-            for e in reversed(told)
-        ]
-
-    def describe(self) -> dict[str, Any]:
-        return dict(self.sagemaker.describe_endpoint(EndpointName=self.endpoint))
-
-    def version(self) -> str:
-        """The version that answers."""
-        file = io.BytesIO()
-        Image.new("RGB", (8, 8), "lime").save(file, "PNG")
-        answer = self.bed.client("sagemaker-runtime").invoke_endpoint(
-            EndpointName=self.endpoint, Body=file.getvalue(), ContentType="image/png"
-        )
-        return str(json.loads(answer["Body"].read())["model_version"])
-
-    def physical(self, logical_id: str) -> str:
-        told = self.cloudformation.describe_stack_resource(
-            StackName=self.name, LogicalResourceId=logical_id
-        )
-        return str(told["StackResourceDetail"]["PhysicalResourceId"])
-
-    def delete(self) -> None:
-        self.cloudformation.delete_stack(StackName=self.name)
-        deadline = time.monotonic() + SETTLE_S
-        while self.status():
-            assert time.monotonic() < deadline, self.events()
-            time.sleep(0.05)
 
 
 @pytest.fixture
@@ -205,6 +81,16 @@ def test_prod_is_updated_by_canary_and_rolled_back_by_an_alarm(
 ) -> None:
     stack = open_stack("prod")
     assert stack.deploy(**stack.model("train-1")) == "CREATE_COMPLETE"
+    grows_by_itself(stack, to=4)
+    a_canary_takes_over(stack)
+    an_alarm_brings_back_what_was_served(stack)
+    stack.bed.settings(time_scale=1000)
+    assert stack.deploy(**stack.model("train-4")) == "UPDATE_COMPLETE"
+    assert stack.version() == "train-4"
+
+
+def grows_by_itself(stack: Stack, to: int) -> None:
+    """The endpoint is in autoscaling's hands, which give it more instances."""
     scaling = stack.bed.client("application-autoscaling")
     [target] = scaling.describe_scalable_targets(
         ServiceNamespace="sagemaker", ResourceIds=[f"endpoint/{stack.endpoint}/variant/AllTraffic"]
@@ -214,11 +100,13 @@ def test_prod_is_updated_by_canary_and_rolled_back_by_an_alarm(
     assert variant["CurrentInstanceCount"] == 2
     stack.sagemaker.update_endpoint_weights_and_capacities(
         EndpointName=stack.endpoint,
-        DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic", "DesiredInstanceCount": 4}],
+        DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic", "DesiredInstanceCount": to}],
     )
 
-    second = stack.model("train-2")
-    plan = stack.plan(**second)
+
+def a_canary_takes_over(stack: Stack) -> None:
+    """From train-1 to train-2: both answer for a while, and then the second one."""
+    plan = stack.plan(**stack.model("train-2"))
     changes = {
         c["ResourceChange"]["LogicalResourceId"]: c["ResourceChange"] for c in plan["Changes"]
     }
@@ -238,17 +126,16 @@ def test_prod_is_updated_by_canary_and_rolled_back_by_an_alarm(
     assert stack.status() == "UPDATE_COMPLETE", stack.events()
     assert min(seen["train-1"], seen["train-2"]) > 0, "both fleets answer, each its share"
     assert stack.version() == "train-2"
-    told_after = stack.describe()
-    assert (
-        told_after["LastDeploymentConfig"]["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"][
-            "Type"
-        ]
-        == "CANARY"
-    )
-    [variant] = told_after["ProductionVariants"]
+    after = stack.describe()
+    policy = after["LastDeploymentConfig"]["BlueGreenUpdatePolicy"]
+    assert policy["TrafficRoutingConfiguration"]["Type"] == "CANARY"
+    [variant] = after["ProductionVariants"]
     assert variant["CurrentInstanceCount"] == 4, "what autoscaling has grown to survives"
     assert ("EndpointConfig", "DELETE_SKIPPED", "") in stack.events()
 
+
+def an_alarm_brings_back_what_was_served(stack: Stack) -> None:
+    """An alarm during the update to train-3: train-2 goes on, and the stack says why."""
     good = stack.outputs()
     alarm = stack.physical(ALARM)
 
@@ -265,9 +152,9 @@ def test_prod_is_updated_by_canary_and_rolled_back_by_an_alarm(
     assert status == "UPDATE_ROLLBACK_COMPLETE"
     assert stack.version() == "train-2"
     assert stack.outputs() == good
-    told_after = stack.describe()
-    assert told_after["EndpointConfigName"] == good["EndpointConfigName"]
-    assert alarm in told_after["FailureReason"]
+    after = stack.describe()
+    assert after["EndpointConfigName"] == good["EndpointConfigName"]
+    assert alarm in after["FailureReason"]
     events = stack.events()
     [failed] = [e for e in events if e[1] == "UPDATE_FAILED"]
     assert failed[0] == "Endpoint"
@@ -280,9 +167,6 @@ def test_prod_is_updated_by_canary_and_rolled_back_by_an_alarm(
     names = {m["ModelName"] for m in stack.sagemaker.list_models(MaxResults=100)["Models"]}
     assert good["ModelName"] in names
     stack.cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="OK", StateReason="test")
-    stack.bed.settings(time_scale=1000)
-    assert stack.deploy(**stack.model("train-4")) == "UPDATE_COMPLETE"
-    assert stack.version() == "train-4"
 
 
 def test_an_unhealthy_model_is_rolled_back(open_stack: Callable[[str], Stack]) -> None:

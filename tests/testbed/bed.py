@@ -34,7 +34,7 @@ class TestBed:
         self.folder = folder
         self.region = region
         self.url = ""
-        self._cloudformation_url = ""
+        self._has_b = False
         self._processes: list[subprocess.Popen[bytes]] = []
         self._buckets = itertools.count(1)
 
@@ -46,15 +46,10 @@ class TestBed:
 
     def with_cloudformation(self) -> Self:
         """Start process B unless it runs."""
-        if not self._cloudformation_url:
-            command = ["tests.testbed.ministack_sagemaker", "--sagemaker", self.url]
-            self._cloudformation_url = self._launch("b", command)
+        if not self._has_b:
+            self._launch("b", ["tests.testbed.ministack_sagemaker", "--sagemaker", self.url])
+            self._has_b = True
         return self
-
-    @property
-    def cloudformation_url(self) -> str:
-        """URL of process B, which is started by this."""
-        return self.with_cloudformation()._cloudformation_url
 
     def stop(self) -> None:
         """End the processes and all that they started."""

@@ -207,6 +207,19 @@ def find(state: State, kind: str, name: str, message: str) -> Any:
         return state.table(kind)[name]
 
 
+def require_running(status: str, noun: str) -> None:
+    """Only what runs can be stopped.
+
+    Raises:
+        ApiError: as SageMaker says it, of a job of ``noun``, such as ``training``.
+    """
+    if status not in ("InProgress", "Stopping"):
+        raise ApiError(
+            "ValidationException",
+            f"The request was rejected because the {noun} job is in status {status}",
+        )
+
+
 def _path(given: str) -> str:
     """The image has our packages whatever else the request puts on Python's path."""
     ours = str(REPOSITORY)

@@ -21,6 +21,7 @@ from tests.testbed.jobs import (
     find,
     inside,
     reason,
+    require_running,
     resource_config,
     write_json,
 )
@@ -230,11 +231,7 @@ def _describe(state: State, request: dict[str, Any]) -> dict[str, Any]:
 def _stop(state: State, request: dict[str, Any]) -> dict[str, Any]:
     with state.lock:
         job = _job(state, request)
-        if job.status not in ("InProgress", "Stopping"):
-            raise ApiError(
-                "ValidationException",
-                "The request was rejected because the processing job is in status " + job.status,
-            )
+        require_running(job.status, "processing")
         job.stop()
     return {}
 

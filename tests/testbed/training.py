@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.testbed import storage
-from tests.testbed.jobs import check_role, find, inside
+from tests.testbed.jobs import check_role, find, inside, require_running
 from tests.testbed.listing import page
 from tests.testbed.state import ApiError, State, now
 from tests.testbed.training_run import TrainingJob
@@ -144,11 +144,7 @@ def description(job: TrainingJob) -> dict[str, Any]:
 def _stop(state: State, request: dict[str, Any]) -> dict[str, Any]:
     with state.lock:
         job = _job(state, request)
-        if job.status not in ("InProgress", "Stopping"):
-            raise ApiError(
-                "ValidationException",
-                "The request was rejected because the training job is in status " + job.status,
-            )
+        require_running(job.status, "training")
         job.stop()
     return {}
 

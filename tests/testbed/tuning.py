@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from tests.testbed import training
-from tests.testbed.jobs import POLL_S, check_role
+from tests.testbed.jobs import POLL_S, check_role, require_running
 from tests.testbed.listing import page
 from tests.testbed.search_space import choices, problems
 from tests.testbed.state import ApiError, State, now
@@ -245,11 +245,7 @@ def _describe(state: State, request: dict[str, Any]) -> dict[str, Any]:
 def _stop(state: State, request: dict[str, Any]) -> dict[str, Any]:
     with state.lock:
         job = _job(state, request)
-        if job.status not in ("InProgress", "Stopping"):
-            raise ApiError(
-                "ValidationException",
-                f"The request was rejected because the tuning job is in status {job.status}",
-            )
+        require_running(job.status, "tuning")
         job.status = "Stopping"
         job.stop_asked.set()
     return {}
