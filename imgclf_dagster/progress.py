@@ -26,6 +26,8 @@ _WRAPPERS = {"DagsterExecutionStepExecutionError", "DagsterResourceFunctionError
 _NOT_REACHED = "Dependencies for step "
 """How Dagster begins to say, of every step after a failed one, that it is not executed."""
 
+_RETRIED_TAG = "dagster/will_retry"
+
 _OURS = ("assets.", "imgclf_dagster.", "labelling.", "resources.", "serving.", "training.")
 """Errors of these packages are written for the person who reads them."""
 
@@ -172,11 +174,14 @@ def _failure_reason(event: dg.DagsterEvent) -> str:
 def failure_since(
     instance: dg.DagsterInstance, since: datetime, assets: Sequence[str]
 ) -> str | None:
-    """Why the newest run of one of ``assets`` that was asked for after ``since`` failed, if one did."""
+    """Why the newest run of one of ``assets`` that was asked for after ``since`` failed, if one did.
+
+    A run that Dagster starts again, because its process was lost, has not failed yet.
+    """
     keys = {dg.AssetKey(asset) for asset in assets}
     filters = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], created_after=since)
     for run in instance.get_runs(filters, limit=10):
-        if not keys & (run.asset_selection or set()):
+        if run.tags.get(_RETRIED_TAG) == "true" or not keys & (run.asset_selection or set()):
             continue
         page = instance.get_records_for_run(run.run_id, of_type=DagsterEventType.STEP_FAILURE)
         events = [record.event_log_entry.dagster_event for record in page.records]

@@ -20,7 +20,10 @@ Version = Annotated[
 By = Annotated[str | None, typer.Option("--by", help="Who decides. Default: your user name.")]
 Reason = Annotated[str, typer.Option("--reason", "-r", help="Why. Kept with the decision.")]
 
-WAIT_S = 180.0
+WAIT_S = {"local": 180.0, "aws": 7200.0}
+"""How long a decision may take to be carried out: SageMaker starts instances, and watches a canary
+(seconds)."""
+
 POLL_S = 0.5
 
 
@@ -137,7 +140,9 @@ def _wait_for(settings: Settings, digest: str) -> None:
 
     endpoints = build_endpoints(settings)
     since = datetime.now(UTC)
-    deadline = time.monotonic() + WAIT_S
+    wait_s = WAIT_S[settings.profile]
+    poll_s = settings.aws.poll_s if settings.profile == "aws" else POLL_S
+    deadline = time.monotonic() + wait_s
     with dg.DagsterInstance.get() as instance, console.status("imgclf up carries it out …"):
         while time.monotonic() < deadline:
             status = endpoints.describe("prod")
@@ -147,9 +152,9 @@ def _wait_for(settings: Settings, digest: str) -> None:
             failure = failure_since(instance, since, ("release_approval", "prod_endpoint"))
             if failure is not None:
                 raise fail(f"production was not changed; the decision stands:\n{failure}")
-            time.sleep(POLL_S)
+            time.sleep(poll_s)
     raise fail(
-        f"production does not serve the decided version after {WAIT_S:.0f} s; the decision stands: "
+        f"production does not serve the decided version after {wait_s:.0f} s; the decision stands: "
         f"see the runs of release_approval and prod_endpoint at "
         f"http://127.0.0.1:{settings.ports.dagster}/runs"
     )

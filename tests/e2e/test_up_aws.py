@@ -2,6 +2,8 @@
 
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,19 +21,37 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(600)]
 
 LINE_S = 300.0
-"""Seconds that the line may take on a busy machine; on a quiet one it takes 40."""
+"""Seconds that the line may take on a busy machine; on a quiet one it takes 60."""
 
 
 @pytest.fixture
-def on_aws(imgclf: Any, aws_variables: dict[str, str], fast: dict[str, str]) -> Any:
+def on_aws(imgclf: Any, aws_variables: dict[str, str], fast: dict[str, str], bed: TestBed) -> Any:
+    bucket, prefix = aws_variables["IMGCLF_AWS__BUCKET"], aws_variables["IMGCLF_AWS__PREFIX"]
     imgclf.settings = {
         **fast,
         **aws_variables,
-        "IMGCLF_PROJECT": aws_variables["IMGCLF_AWS__BUCKET"],
+        "IMGCLF_PROJECT": bucket,
+        "IMGCLF_AWS__ARRIVALS_QUEUE_URL": told_by_a_queue(bed, bucket, prefix),
         "IMGCLF_SENSORS__INTERVAL_S": "1",
         "IMGCLF_GATES__MAX_STAGING_LATENCY_MS": "10000",
     }
     return imgclf
+
+
+def told_by_a_queue(bed: TestBed, bucket: str, prefix: str) -> str:
+    """The URL of a queue that gets the bucket's notifications, as the foundation has it."""
+    sqs = bed.client("sqs")
+    url = str(sqs.create_queue(QueueName=f"{bucket}-arrivals")["QueueUrl"])
+    names = {"QueueUrl": url, "AttributeNames": ["QueueArn"]}
+    notification = {
+        "QueueArn": sqs.get_queue_attributes(**names)["Attributes"]["QueueArn"],
+        "Events": ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"],
+        "Filter": {"Key": {"FilterRules": [{"Name": "prefix", "Value": f"{prefix}/raw/"}]}},
+    }
+    bed.client("s3").put_bucket_notification_configuration(
+        Bucket=bucket, NotificationConfiguration={"QueueConfigurations": [notification]}
+    )
+    return url
 
 
 @pytest.fixture
@@ -39,15 +59,6 @@ def up(on_aws: Any) -> Iterator[Up]:
     program = Up(on_aws.home, on_aws.environment())
     yield program
     program.end()
-
-
-def staged(imgclf: Any) -> str | None:
-    """The version whose checks on staging were passed."""
-    found = [
-        re.match(rf"checks/trained_model/(train-\w+)/{STAGING_CHECKS[-1]}/", key)
-        for key in imgclf.objects()
-    ]
-    return next((match[1] for match in found if match), None)
 
 
 def test_images_reach_production_by_themselves_but_for_an_approval(
@@ -66,12 +77,10 @@ def test_images_reach_production_by_themselves_but_for_an_approval(
     pictures = colours(tmp_path / "pictures", 12)
     ingested = on_aws("ingest", pictures, "--json")
     assert ingested.code == 0, ingested.said
-    wait_for(lambda: staged(on_aws), LINE_S, lambda: tail(on_aws))
+    wait_for(lambda: staged(on_aws), LINE_S, lambda: last_words(on_aws))
     version = staged(on_aws)
 
-    approved = on_aws("approve", "--reason", "looks right", "--by", "ann")
-    assert approved.code == 0, approved.said
-    assert f"production serves {version}" in approved.words
+    an_approval_outlives_daemon_and_run(up, on_aws, bed, str(version))
 
     page = browser.new_page()
     page.goto(up.url("predictor"))
@@ -92,7 +101,66 @@ def test_images_reach_production_by_themselves_but_for_an_approval(
     assert on_aws.processes() == []
 
 
-def tail(imgclf: Any) -> str:
-    """The last words of each program."""
+def an_approval_outlives_daemon_and_run(up: Up, imgclf: Any, bed: TestBed, version: str) -> None:
+    """kill -9 of both while production is deployed: their successors go on with what was begun."""
+    endpoint = f"{imgclf.settings['IMGCLF_PROJECT']}-prod"
+    bed.fault("CreateEndpoint", "slow", seconds=3, match={"EndpointName": endpoint})
+    command = ["approve", "--reason", "looks right", "--by", "ann"]
+    approval = subprocess.Popen(
+        [sys.executable, "-m", "imgclf_dagster.cli.main", *command],
+        env=imgclf.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+    def executed() -> bool:
+        """The change set is on its way."""
+        stack = f"{imgclf.settings['IMGCLF_PROJECT']}-endpoint-prod"
+        return any(
+            stack in str(call["request"]) and call["status"] == 200
+            for call in bed.calls("ExecuteChangeSet")
+        )
+
+    wait_for(executed, 120, lambda: last_words(imgclf))
+    family = psutil.Process(up.process.pid).children(recursive=True)
+    doomed = [child for child in family if is_one(child, "dagster._daemon", "spawn_main")]
+    assert len(doomed) == 2
+    for child in doomed:
+        child.kill()
+    said, _ = approval.communicate(timeout=300)
+    assert approval.returncode == 0, said + last_words(imgclf)
+    assert f"production serves {version}" in " ".join(said.split())
+    created = [
+        call for call in bed.calls("CreateEndpoint") if call["request"]["EndpointName"] == endpoint
+    ]
+    assert len(created) == 1
+    assert "Dagster daemon" in up.said.partition("All up")[2], "the supervisor started it again"
+    wait_for(lambda: verdict_on_production(up), 120, lambda: last_words(imgclf))
+
+
+def is_one(process: psutil.Process, *words: str) -> bool:
+    try:
+        line = " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
+    return any(word in line for word in words)
+
+
+def verdict_on_production(up: Up) -> bool:
+    """Whether Dagster knows that production was deployed, too."""
+    query = '{ assetOrError(assetKey: {path: ["prod_endpoint"]}) { ... on Asset { assetMaterializations(limit: 1) { runId } } } }'
+    return bool(up.ask(query)["assetOrError"].get("assetMaterializations"))
+
+
+def staged(imgclf: Any) -> str | None:
+    """The version whose checks on staging were made."""
+    pattern = re.compile(rf"checks/trained_model/(train-\w+)/{STAGING_CHECKS[-1]}/")
+    found = [pattern.match(key) for key in imgclf.objects()]
+    return next((match[1] for match in found if match), None)
+
+
+def last_words(imgclf: Any) -> str:
+    """Of each program."""
     logs = sorted((imgclf.home / "logs").glob("*.log"))
     return "\n".join(f"--- {log.name}\n{log.read_text()[-3000:]}" for log in logs)
