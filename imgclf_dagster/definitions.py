@@ -24,7 +24,6 @@ from resources.local_endpoints import LocalEndpointHost
 from resources.mlflow_registry import MlflowRegistry
 from resources.model_registry import ModelRegistry
 
-
 _SAGEMAKER_GROUPS = {"training", "evaluation", "release"}
 
 
