@@ -105,7 +105,7 @@ ALLOWED = {
         ("iam:SimulatePrincipalPolicy iam:GetRole", role_arn("jobs"), {}),
         ("cloudwatch:DescribeAlarms", ALARM, {}),
         ("servicequotas:ListServiceQuotas", "*", {}),
-        ("ecr:DescribeImages", IMAGES, {}),
+        ("ecr:DescribeImages ecr:BatchGetImage", IMAGES, {}),
     ],
     "jobs": [
         ("s3:GetObject", f"{BUCKET}/datasets/v1/shard-0.tar", {}),
@@ -159,6 +159,7 @@ ALLOWED = {
             {"application-autoscaling:service-namespace": "sagemaker"},
         ),
         ("application-autoscaling:DescribeScalableTargets", "*", {}),
+        ("application-autoscaling:DescribeScheduledActions", "*", {}),
         ("kms:CreateGrant", "KEY", GRANT),
     ],
     "ci": [

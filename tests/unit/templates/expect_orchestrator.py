@@ -146,7 +146,7 @@ EXPECTED: dict[str, Look] = {
     "DatabaseLog": log(30),
     "Database": database,
     "ExecutionRole": role(
-        "LogIn", "Pull", "Log", "Secret", "DecryptSecret", "Settings", "FindSettings"
+        "LogIn", "Pull", "Log", "Secret", "DecryptSecretAndSettings", "Settings", "FindSettings"
     ),
     "ControlRole": role(
         "StartRuns",

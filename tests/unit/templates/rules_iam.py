@@ -9,6 +9,7 @@ from tests.unit.templates.template import Template
 ANY_RESOURCE = {
     "application-autoscaling:DescribeScalableTargets": "knows no resources",
     "application-autoscaling:DescribeScalingPolicies": "knows no resources",
+    "application-autoscaling:DescribeScheduledActions": "knows no resources",
     "cloudformation:GetTemplateSummary": "of a template that no stack has yet",
     "cloudwatch:PutMetricData": "knows no resources; its namespaces are in a condition",
     "ec2:DescribeDhcpOptions": "knows no resources",
