@@ -34,6 +34,8 @@ THROTTLED = (
     "GetLogEvents",
     "CreateProcessingJob",
     "CreateModelPackage",
+    "CreateChangeSet",
+    "DescribeStackEvents",
     "InvokeEndpoint",
 )
 """One call of each, and so at least one of each service, is turned away once."""
@@ -70,9 +72,6 @@ def test_digits_reach_production_through_every_fault(
     phases = [item["Status"] for item in job["SecondaryStatusTransitions"]]
     assert "Interrupted" in phases
     assert phases.count("Training") == 2
-    left = [fault for fault in bed.faults() if not fault["taken"]]
-    assert not [fault["operation"] for fault in left if fault["operation"] != "InvokeEndpoint"]
-
     approved = on_aws("approve", "--reason", "digits", "--by", "ann")
     assert approved.code == 0, approved.said
     answered = on_aws("predict", folder.parent / "withheld", "--json")
@@ -82,6 +81,7 @@ def test_digits_reach_production_through_every_fault(
     ]
     assert len(right) == len(withheld)
     assert sum(right) >= 0.95 * len(right)
+    assert not [fault["operation"] for fault in bed.faults() if not fault["taken"]]
 
     again = on_aws("run")
     assert again.code == 0, again.said
