@@ -77,6 +77,7 @@ def told(what: str, error: Exception) -> Finding:
         return Finding(what, "failed", f"{type(error).__name__}: {error}")
     operation = getattr(known, "operation_name", "")
     detail, remedy = explained(known, operation or what)
+    detail = detail.removeprefix(f"{what}: ")
     if is_denied(known):
         needed = _PERMISSIONS.get(operation, operation)
         return Finding(

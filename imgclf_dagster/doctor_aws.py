@@ -25,7 +25,7 @@ from resources.aws.job_resources import JobResources
 from resources.aws.requests import JobSettings, NotConfigured
 from resources.aws.session import AwsSession
 
-LIMIT_S = 18.0
+LIMIT_S = 15.0
 """After this many seconds the doctor tells what it knows."""
 
 CLOCK_WARNING_S = 60.0
@@ -34,7 +34,7 @@ CLOCK_LIMIT_S = 300.0
 (https://docs.aws.amazon.com/IAM/latest/UserGuide/signing-elements.html)."""
 
 _ATTEMPTS = 2
-_READ_TIMEOUT_S = 6.0
+_READ_TIMEOUT_S = 5.0
 _SHORTEST_SECRET = 16
 
 

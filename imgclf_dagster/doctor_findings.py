@@ -90,9 +90,10 @@ def side_by_side(
     def work() -> None:
         while not raised:
             with lock:
-                number, item = next(todo, (None, None))
-            if number is None or item is None:
+                taken = next(todo, None)
+            if taken is None:
                 return
+            number, item = taken
             try:
                 done[number] = function(item)
             except Exception as error:  # noqa: BLE001 - raised below

@@ -7,7 +7,7 @@ from imgclf_dagster.doctor_account import FOUNDATION, Account, told
 from imgclf_dagster.doctor_findings import Finding
 from imgclf_dagster.home import is_prepared, require_store
 from imgclf_dagster.profile_aws import build_store, missing_settings, store_url
-from resources.aws.errors import error_code, is_denied
+from resources.aws.errors import error_code
 from resources.store_errors import StoreError, StoreMissing
 
 
@@ -131,9 +131,9 @@ def _arrivals(account: Account, queue: dict[str, str]) -> Finding:
     try:
         told_by = account.client("s3").get_bucket_notification_configuration(Bucket=bucket)
     except ClientError as error:
-        if is_denied(error):
+        if error_code(error) != "NoSuchBucket":
             return told("arrivals", error)
-        return Finding("arrivals", "failed", f"{bucket} cannot be asked: {error}", "see bucket")
+        return Finding("arrivals", "failed", f"there is no bucket {bucket}", "see above")
     if "EventBridgeConfiguration" not in told_by and not any(
         _tells(entry, queue["QueueArn"], account.settings.aws.prefix)
         for entry in told_by.get("QueueConfigurations", [])

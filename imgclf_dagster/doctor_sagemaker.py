@@ -84,9 +84,15 @@ def look_at_sagemaker(account: Account) -> Iterator[Finding]:
 
 
 def _endpoints(account: Account) -> Iterator[Finding]:
+    from botocore.exceptions import BotoCoreError, ClientError
+
     settings = account.settings
     if missing_settings(settings):
         return
+    try:  # for the store itself is more patient than the doctor
+        account.client("s3").head_bucket(Bucket=settings.aws.bucket)
+    except (BotoCoreError, ClientError):
+        return  # the look at the bucket tells why
     endpoints = build_endpoints(settings, build_store(settings), account.session)
     for stage in STAGES:
         try:

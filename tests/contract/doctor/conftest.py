@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from imgclf_dagster import doctor_aws
 from tests.contract.doctor.world import World
 from tests.testbed.bed import TestBed
 from tests.testbed.foundation import Foundation
@@ -28,6 +29,7 @@ def look(
         for name, value in account.session.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("IMGCLF_HOME", str(tmp_path / "home"))
+        monkeypatch.setattr(doctor_aws, "LIMIT_S", 60.0)  # a busy machine is not what is tested
         return World(aws_environment, monkeypatch, account, account.section())
 
     yield looking

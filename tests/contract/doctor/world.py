@@ -1,13 +1,11 @@
 """An AWS account as ``cloudformation/foundation.yaml`` makes it, and a doctor who looks at it."""
 
 import json
-import time
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from imgclf_dagster import doctor_aws
 from imgclf_dagster.doctor_aws import examine_aws
 from imgclf_dagster.doctor_findings import Finding
 from imgclf_dagster.settings import Settings, load_settings
@@ -29,12 +27,8 @@ class World:
         return load_settings(profile="aws", project=self.account.project, aws=self.aws | aws)
 
     def looks(self) -> list[Finding]:
-        """The doctor's findings; it has to be quick, and never to raise."""
-        settings = self.settings()
-        began = time.monotonic()
-        findings = examine_aws(settings)
-        assert time.monotonic() - began < doctor_aws.LIMIT_S + 2
-        return findings
+        """The doctor's findings."""
+        return examine_aws(self.settings())
 
     def finding(self, what: str) -> Finding:
         """The one about a thing."""
