@@ -101,12 +101,14 @@ def test_a_hiccup_of_a_service_is_ridden_out(
     aws_environment.fault(operation, kind, times=2)
     assert world.run(world.spec("job_good")).metadata == {"accuracy": 0.5}
     assert world.starts == 1
+    assert [fault["taken"] for fault in aws_environment.faults()] == [2]
 
 
 def test_a_lost_answer_does_not_pay_twice(world: World, aws_environment: TestBed) -> None:
     aws_environment.fault("CreateTrainingJob", "lost", when="after")
     assert world.run(world.spec("job_good")).metadata == {"accuracy": 0.5}
     assert world.starts == 1
+    assert [fault["taken"] for fault in aws_environment.faults()] == [1]
 
 
 def test_a_killed_orchestrator_is_not_paid_twice(world: World, aws_environment: TestBed) -> None:
