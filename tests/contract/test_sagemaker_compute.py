@@ -91,6 +91,10 @@ def test_a_spot_interruption_costs_no_message(world: World, aws_environment: Tes
     assert record["cost_usd"] == pytest.approx(0.23 * record["billable_seconds"] / 3600, abs=1e-6)
     assert result.details["spot saving (%)"] > 0
     assert world.job in result.details["SageMaker console"].value
+    assert result.details["secondary status"].value == "Completed"
+    assert result.details["billable seconds"] == record["billable_seconds"]
+    [cost] = [name for name in result.details if name.startswith("estimated cost (USD")]
+    assert result.details[cost] == record["cost_usd"]
 
 
 @pytest.mark.parametrize("kind", ["throttle", "error500"])
