@@ -143,7 +143,8 @@ def test_nothing_ingested_says_what_to_do(imgclf: Any) -> None:
         ("[training]\nepoch = 3\n", ["training.epoch", "not permitted"]),
         ("[split]\ntrain = 0.9\n", ["split", "it must be 1"]),
         ('[labels]\nnames = ["a", "a"]\n', ["labels.names", "more than once"]),
-        ('profile = "aws"\n', ["profile aws", "local", "imgclf.toml"]),
+        ('profile = "aws"\n', ["aws.bucket", "imgclf deploy foundation", "imgclf.toml"]),
+        ('profile = "azure"\n', ["profile", "'local' or 'aws'", "got 'azure'"]),
     ],
 )
 def test_wrong_settings_are_named_with_their_file(imgclf: Any, text: str, said: list[str]) -> None:
