@@ -9,6 +9,7 @@ API: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateModelPa
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -31,6 +32,10 @@ from resources.model_registry import (
 from resources.object_store import ObjectStore
 
 DECISIONS = "registry/decisions"
+
+_LISTED_S, _LOOK_S = 10.0, 0.5
+"""How long a package that was registered may be missing from SageMaker's list, whose answers
+promise no order with writes; and how often is looked (seconds)."""
 
 _described: dict[tuple[str, str, str], ModelPackage] = {}
 """Packages of this process by ARN, status and last decision of ours. What is registered never
@@ -77,7 +82,7 @@ class SageMakerRegistry(ModelRegistry):
                 _document_key(package.model_version), fresh.model_dump_json().encode()
             )
             with _translated(f"model package {package.model_version}"):
-                self._client.create_model_package(
+                summary = self._client.create_model_package(
                     **create_request(
                         fresh,
                         group=self.group,
@@ -87,7 +92,7 @@ class SageMakerRegistry(ModelRegistry):
                         token=_token(self.group, package.model_version, package.digest),
                     )
                 )
-        return self._same(self.get(package.model_version), package)
+        return self._same(self._described(summary["ModelPackageArn"]), package)
 
     def get(self, model_version: str) -> ModelPackage:
         """See :meth:`ModelRegistry.get`."""
@@ -202,12 +207,15 @@ class SageMakerRegistry(ModelRegistry):
         return found[-1] if found else None
 
     def _require(self, model_version: str) -> dict[str, Any]:
-        summary = self._find(model_version)
-        if summary is None:
-            raise PackageMissing(
-                f"no package {model_version!r} in the model package group {self.group}; "
-                "`imgclf status` lists what is registered"
-            )
+        deadline = time.monotonic() + _LISTED_S
+        while (summary := self._find(model_version)) is None:
+            late = time.monotonic() > deadline
+            if late or not self.store.exists(_document_key(model_version)):
+                raise PackageMissing(
+                    f"no package {model_version!r} in the model package group {self.group}; "
+                    "`imgclf status` lists what is registered"
+                )
+            time.sleep(_LOOK_S)
         return summary
 
 

@@ -236,6 +236,19 @@ def in_console(registry: SageMakerRegistry, **changes: str) -> None:
     client.update_model_package(ModelPackageArn=summary["ModelPackageArn"], **changes)
 
 
+def test_a_list_that_lags_behind_hides_nothing(bed: TestBed, sagemaker: SageMakerRegistry) -> None:
+    bed.fault("ListModelPackages", "stale", times=4)
+    try:
+        assert sagemaker.register(package()).registry_version == "1"
+        assert sagemaker.register(package()).registry_version == "1", "the token makes it the same"
+        assert sagemaker.get("train-1").digest == "a" * 64
+    finally:
+        bed.clear_faults()
+    with pytest.raises(PackageMissing):
+        sagemaker.get("train-2")
+    assert [found.registry_version for found in sagemaker.list()] == ["1"]
+
+
 def test_metrics_and_lineage_can_be_read_in_the_console(
     sagemaker: SageMakerRegistry, tmp_path: Path
 ) -> None:

@@ -10,8 +10,9 @@ from xml.sax.saxutils import escape
 
 CALL_KINDS = ("throttle", "error500", "slow", "lost", "quota", "refused", "clock")
 """Applied to a call, by app.py."""
-EVENT_KINDS = ("spot_interruption", "capacity", "internal", "unhealthy")
-"""Taken by what runs a job or an endpoint."""
+EVENT_KINDS = ("spot_interruption", "capacity", "internal", "unhealthy", "stale")
+"""Taken by what runs a job or an endpoint; ``stale`` by ListModelPackages, which then does not
+know the newest package yet."""
 
 CLOCK_LIMIT_S = 300.0
 

@@ -226,6 +226,8 @@ def _list_packages(state: State, request: dict[str, Any]) -> dict[str, Any]:
             and kind in ("Both", "Versioned" if "ModelPackageVersion" in package else "Unversioned")
             and approval in (None, package.get("ModelApprovalStatus"))
         ]
+    if items and state.faults.take("stale"):
+        items.remove(max(items, key=lambda item: item["CreationTime"]))
     return page(
         request,
         items,
