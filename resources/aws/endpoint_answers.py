@@ -8,7 +8,17 @@ from botocore.exceptions import ClientError
 
 from resources.aws.errors import error_code, told
 from serving.client import InvocationFailed
-from serving.deployments import DeploymentRecord, EndpointStatus, Stage, record_key
+from serving.deployments import DeploymentRecord, EndpointState, EndpointStatus, Stage, record_key
+
+STATES: dict[str, EndpointState] = {
+    "Creating": "Creating",
+    "Updating": "Updating",
+    "RollingBack": "Updating",
+    "Deleting": "Updating",
+    "InService": "InService",
+    "SystemUpdating": "InService",  # AWS patches it; it goes on answering
+}
+"""Ours by SageMaker's; all others are Failed."""
 
 
 def absent(stage: Stage, name: str, newest: DeploymentRecord | None) -> EndpointStatus:

@@ -17,7 +17,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import PrivateAttr
 
-from resources.aws.endpoint_answers import absent, refused
+from resources.aws.endpoint_answers import STATES, absent, refused
 from resources.aws.errors import is_missing, told
 from resources.aws.session import AwsSession
 from resources.aws.stack_errors import StackError
@@ -27,22 +27,11 @@ from resources.aws.stage_files import stage_settings
 from resources.endpoint_host import DeploymentFailed, EndpointHost, HostUnavailable
 from serving.deployments import (
     DeploymentRecord,
-    EndpointState,
     EndpointStatus,
     Stage,
     endpoint_name,
     record_key,
 )
-
-_STATES: dict[str, EndpointState] = {
-    "Creating": "Creating",
-    "Updating": "Updating",
-    "RollingBack": "Updating",
-    "Deleting": "Updating",
-    "InService": "InService",
-    "SystemUpdating": "InService",  # AWS patches it; it goes on answering
-}
-"""Ours by SageMaker's; all others are Failed."""
 
 _POLL_S = 10.0
 
@@ -112,7 +101,8 @@ class SageMakerEndpointHost(EndpointHost):
             raise DeploymentFailed(self._failed(record, before, str(error))) from error
         status = self.settled(stage, deadline)
         if status.digest != digest and not result.changed:
-            status = self._return_to_stack(record, result, deadline, on_event)
+            guarded = record is not newest  # what was recorded before has proved itself
+            status = self._return_to_stack(record, result, deadline, on_event, guarded=guarded)
         if status.digest != digest:
             raise DeploymentFailed(self._failed(record, before, status.failure_reason or ""))
         return status
@@ -132,7 +122,7 @@ class SageMakerEndpointHost(EndpointHost):
             if endpoint is None:
                 return absent(stage, name, newest)
             version, digest = self._identity(endpoint["EndpointConfigName"])
-        state = _STATES.get(endpoint["EndpointStatus"], "Failed")
+        state = STATES.get(endpoint["EndpointStatus"], "Failed")
         failure = endpoint.get("FailureReason") if state == "Failed" else None
         if state == "InService" and newest is not None and newest.digest != digest:
             state = "Failed"
@@ -231,20 +221,29 @@ class SageMakerEndpointHost(EndpointHost):
         stack: StackResult,
         deadline: float,
         on_event: Callable[[str], object],
+        *,
+        guarded: bool,
     ) -> EndpointStatus:
-        """Undo what was done to the endpoint behind CloudFormation's back, which it does not see."""
+        """Undo what was done to the endpoint behind CloudFormation's back, which it does not see:
+        by hand, or by SageMaker, which may roll back without a word.
+
+        ``guarded``: by the canary and the alarms of the last deployment.
+        """
         name = endpoint_name(self.project, record.stage)
         config = stack.outputs.get("EndpointConfigName", "")
         on_event(f"endpoint {name} was changed outside its stack: returning to {config}")
         with self._translated(f"endpoint {name}"):
-            if self._endpoint(name) is None:  # deleted, to save money, say
+            found = self._endpoint(name)
+            if found is None:  # deleted, to save money, say
                 self._sagemaker.create_endpoint(
                     EndpointName=name,
                     EndpointConfigName=config,
                     Tags=[{"Key": key, "Value": value} for key, value in self.tags.items()],
                 )
             else:
-                self._sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=config)
+                last = found.get("LastDeploymentConfig") if guarded else None
+                how = {"DeploymentConfig": last} if last else {}
+                self._sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=config, **how)
         return self.settled(record.stage, deadline)
 
     def _failed(self, record: DeploymentRecord, before: EndpointStatus, why: str) -> str:

@@ -231,6 +231,32 @@ def test_what_is_served_and_not_recorded_is_drift_and_deploying_again_mends_it(
     assert len(shop.endpoints.history("staging")) == 2
 
 
+def test_a_rollback_that_nobody_speaks_of_is_a_failed_deployment(
+    on_sagemaker: Shop, bed: TestBed
+) -> None:
+    shop = on_sagemaker
+    shop.model("train-1")
+    shop.deploy("prod", "train-1")
+    digest = shop.model("train-2")
+    name = f"{shop.project}-prod"
+    bed.fault("UpdateEndpoint", "silent_rollback", endpoint=name)
+    with pytest.raises(DeploymentFailed, match=r"(?s)train-2.*train-1 goes on"):
+        shop.deploy("prod", "train-2")
+    assert shop.answering() == "train-1"
+    newest = shop.endpoints.current("prod")
+    assert newest is not None
+    assert newest.model_version == "train-1"
+    # The stack is as wanted already; so the endpoint itself is told, as carefully as the stack does.
+    assert shop.deploy("prod", "train-2").digest == digest
+    assert shop.answering() == "train-2"
+    asked = [
+        call for call in bed.calls("UpdateEndpoint") if call["request"]["EndpointName"] == name
+    ]
+    first, again = (call["request"]["DeploymentConfig"] for call in asked)
+    assert again == first
+    assert len(again["AutoRollbackConfiguration"]["Alarms"]) == 2
+
+
 def test_the_change_set_and_the_events_are_told(on_sagemaker: Shop) -> None:
     on_sagemaker.model("train-1")
     told: list[str] = []

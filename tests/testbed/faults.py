@@ -10,9 +10,15 @@ from xml.sax.saxutils import escape
 
 CALL_KINDS = ("throttle", "error500", "slow", "lost", "quota", "refused", "clock")
 """Applied to a call, by app.py."""
-EVENT_KINDS = ("spot_interruption", "capacity", "internal", "unhealthy", "stale")
-"""Taken by what runs a job or an endpoint; ``stale`` by ListModelPackages, which then does not
-know the newest package yet."""
+EVENT_KINDS = (
+    "spot_interruption",
+    "capacity",
+    "internal",
+    "unhealthy",
+    "silent_rollback",  # of an endpoint's update: InService as before, and no FailureReason
+    "stale",  # ListModelPackages does not know the newest package yet
+)
+"""Taken by what runs a job or an endpoint, or lists packages."""
 
 CLOCK_LIMIT_S = 300.0
 

@@ -4,7 +4,8 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-blue-green
 fleet is made beside the blue one; each step sends it more of the traffic and bakes it for
 WaitIntervalInSeconds; an alarm in that time, or a fleet that does not come up, sends everything
 back to the blue fleet and the endpoint is InService with the old configuration and a
-FailureReason. Waits are divided by the setting ``time_scale``.
+FailureReason, or without one (https://github.com/hashicorp/terraform-provider-aws/issues/48997).
+Waits are divided by the setting ``time_scale``.
 """
 
 import logging
@@ -90,17 +91,19 @@ def update(state: State, endpoint: Endpoint, green: Fleet, policy: dict[str, Any
     """
     try:
         green.start()
+        if state.faults.take("silent_rollback", endpoint=endpoint.name):
+            raise RolledBack
         _shift(state, endpoint, policy)
     except Exception as error:
         _unexpected(error)
         with state.lock:
-            endpoint.turn("RollingBack", str(error))
+            endpoint.turn("RollingBack", str(error) or None)
             endpoint.green_share = 0.0
         green.stop()
         _sleep(state, _POLL_S)
         with state.lock:
             endpoint.green = None
-            endpoint.turn("InService", str(error))
+            endpoint.turn("InService", str(error) or None)
         return
     with state.lock:
         old, endpoint.blue, endpoint.green = endpoint.blue, green, None
