@@ -160,19 +160,28 @@ class StoreMessageChannel(PipesMessageWriterChannel):
         while True:
             key = f"{self._prefix}/{self._attempt:013d}-{self._index:06d}.json"
             try:
-                obstore.put(self._store, key, chunk, mode="create")
-            except AlreadyExistsError:
-                if bytes(obstore.get(self._store, key).bytes()) != chunk:  # another attempt's
-                    self._attempt += 1
-                    continue
+                if self._create(key, chunk):
+                    break
+                self._attempt += 1
             except (BaseError, OSError):
                 if time.monotonic() + pause > self._deadline:
                     raise
                 time.sleep(pause)
                 pause = min(pause * 2, 5.0)
-                continue
-            self._index += 1
-            return
+        self._index += 1
+
+    def _create(self, key: str, chunk: bytes) -> bool:
+        """Whether the object is ours; False if another attempt's is there.
+
+        Raises:
+            FileNotFoundError: S3 was busy with the key (409, which obstore takes for a taken key),
+                and nothing is there yet.
+        """
+        try:
+            obstore.put(self._store, key, chunk, mode="create")
+        except AlreadyExistsError:
+            return bytes(obstore.get(self._store, key).bytes()) == chunk
+        return True
 
 
 def _next_attempt(store: ObjectStore, prefix: str) -> int:

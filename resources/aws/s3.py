@@ -33,6 +33,9 @@ SHA256 = "imgclf-sha256"
 """Object metadata: of its bytes. An etag is no sum of them where KMS encrypts."""
 
 _CONFLICTS = 3
+_CONFLICT = "ConditionalRequestConflict"
+"""S3's 409 to one of two writers at once; neither may have written yet. obstore takes it for a taken
+key. https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html"""
 
 
 class S3Bucket:
@@ -58,11 +61,16 @@ class S3Bucket:
             return self._create_in_parts(key, data, size, mark)
         body = data.read_bytes() if isinstance(data, Path) else data
         metadata = {WRITE_MARK: mark, SHA256: hashlib.sha256(body).hexdigest()}
-        try:
-            obstore.put(self.store, key, body, mode="create", attributes=metadata)
-        except AlreadyExistsError:
-            return self._mark(key) == mark
-        return True
+        for _ in range(_CONFLICTS):
+            try:
+                obstore.put(self.store, key, body, mode="create", attributes=metadata)
+            except AlreadyExistsError:
+                found = self._mark(key)
+                if found is not None:
+                    return found == mark
+            else:
+                return True
+        raise Refusal(_CONFLICT, f"others are writing {key} all the time, and nobody has yet")
 
     def _create_in_parts(self, key: str, data: bytes | Path, size: int, mark: str) -> bool:
         for attempt in range(_CONFLICTS):
@@ -76,7 +84,7 @@ class S3Bucket:
                     return True
                 if refusal.code == "PreconditionFailed":
                     return False
-                if refusal.code != "ConditionalRequestConflict" or attempt == _CONFLICTS - 1:
+                if refusal.code != _CONFLICT or attempt == _CONFLICTS - 1:
                     raise
             else:
                 return True
@@ -88,22 +96,26 @@ class S3Bucket:
         mark = uuid.uuid4().hex
         if self._mark(target) is not None:  # S3-compatible servers may not know the condition
             return False
-        request = {"Bucket": self.access.bucket, "Key": self.access.full(target)}
         place = {"Bucket": self.access.bucket, "Key": self.access.full(source)}
-        try:
-            with spoken():
-                self.access.client.copy_object(
-                    **request,
-                    CopySource=place,
-                    IfNoneMatch="*",
-                    Metadata={WRITE_MARK: mark},
-                    MetadataDirective="REPLACE",
-                    **self.access.encryption,
-                )
-        except Refusal as refusal:
-            if refusal.code != "PreconditionFailed":
-                raise
-            return self._mark(target) == mark
+        for attempt in range(_CONFLICTS):
+            try:
+                with spoken():
+                    self.access.client.copy_object(
+                        Bucket=self.access.bucket,
+                        Key=self.access.full(target),
+                        CopySource=place,
+                        IfNoneMatch="*",
+                        Metadata={WRITE_MARK: mark},
+                        MetadataDirective="REPLACE",
+                        **self.access.encryption,
+                    )
+            except Refusal as refusal:
+                if refusal.code == "PreconditionFailed":
+                    return self._mark(target) == mark
+                if refusal.code != _CONFLICT or attempt == _CONFLICTS - 1:
+                    raise
+            else:
+                break
         return True
 
     def sha256(self, key: str) -> str | None:

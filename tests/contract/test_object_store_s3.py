@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from obstore.store import from_url
 
 from resources.aws import s3_access
 from resources.object_store import MARKER, ObjectStore
 from resources.store_errors import StoreError, StoreMissing
 from tests.testbed.bed import TestBed
+from training.pipes import StoreMessageChannel
 
 pytestmark = pytest.mark.contract
 
@@ -134,6 +136,42 @@ def test_a_write_whose_answer_was_lost_is_known_as_ours(
     data = bytes(17 << 20) if operation == "CompleteMultipartUpload" else b"1"
     assert store.create("a/b", data)
     assert not store.create("a/b", data)
+
+
+CONFLICT = {
+    "status": 409,
+    "code": "ConditionalRequestConflict",
+    "message": "The conditional request cannot succeed due to a conflicting operation.",
+}
+"""https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html"""
+
+
+@pytest.mark.parametrize("operation", ["PutObject", "CompleteMultipartUpload", "CopyObject"])
+def test_a_conflict_of_two_writers_is_not_yet_a_taken_key(
+    store: ObjectStore, aws_environment: TestBed, operation: str
+) -> None:
+    store.put("source", b"1")
+    aws_environment.fault(operation, "refused", times=2, **CONFLICT)
+    if operation == "CopyObject":
+        assert store.copy_object("source", "a/b")
+    else:
+        assert store.create("a/b", bytes(17 << 20) if operation != "PutObject" else b"1")
+    assert [fault["taken"] for fault in aws_environment.faults()] == [2]
+    assert store.exists("a/b")
+
+
+def test_a_jobs_message_outlives_a_conflict(
+    store: ObjectStore, aws_environment: TestBed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S3 may say 409 to a retry while the first try is under way."""
+    for name, value in aws_environment.environ.items():
+        monkeypatch.setenv(name, value)
+    channel = StoreMessageChannel(from_url(store.url), "pipes/job/messages", 0)
+    aws_environment.fault("PutObject", "refused", **CONFLICT)
+    channel.write_message({"__dagster_pipes_version": "0.1", "method": "opened", "params": {}})
+    channel.close()
+    assert [fault["taken"] for fault in aws_environment.faults()] == [1]
+    assert len(store.list("pipes/job/messages")) == 1
 
 
 def test_of_racing_big_writes_one_wins(
