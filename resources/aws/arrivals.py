@@ -22,10 +22,6 @@ RECEIVE_S = 20.0
 VISIBILITY_S = 120
 """Seconds until a message whose tick was killed comes again: longer than a tick."""
 
-_WAIT_S = 1
-"""A call that does not wait asks some of SQS's servers only, and may miss what the others have
-(https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html)."""
-
 _BATCH = 10
 _AT_ONCE = 8
 
@@ -88,21 +84,21 @@ class SqsArrivals(Arrivals):
     def _receive(self) -> list[Message]:
         """What waits, once each; as many at once as it takes."""
         end = time.monotonic() + RECEIVE_S
-        found = {message["MessageId"]: message for message in self._receive_some(_WAIT_S)}
+        found = {message["MessageId"]: message for message in self._receive_some(0)}
         some = len(found)
         while some and len(found) < MESSAGES_PER_TICK and time.monotonic() < end:
-            more = list(at_once(self._receive_some, [0] * _AT_ONCE, threads=_AT_ONCE))
+            more = list(at_once(self._receive_some, range(_AT_ONCE), threads=_AT_ONCE))
             some = sum(map(len, more))
             found |= {message["MessageId"]: message for batch in more for message in batch}
         return list(found.values())
 
-    def _receive_some(self, wait_s: int) -> list[Message]:
+    def _receive_some(self, _: int) -> list[Message]:
         with self._asked("ReceiveMessage"):
             answer = self.session.client("sqs").receive_message(
                 QueueUrl=self.queue_url,
                 MaxNumberOfMessages=_BATCH,
                 VisibilityTimeout=VISIBILITY_S,
-                WaitTimeSeconds=wait_s,
+                WaitTimeSeconds=0,
             )
         return list(answer.get("Messages", []))
 
