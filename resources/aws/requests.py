@@ -18,7 +18,7 @@ LAUNCHER = ("python", "-m", "training.launcher")
 """The container's command before the job's module: it starts one process per GPU."""
 
 _GPU = re.compile(r"^ml\.[gp]\d")
-_OWN_DISK = re.compile(r"^ml\.(?:[a-z]+\d+[a-z]*d[a-z]*|g[5-9][a-z]*|p[4-9][a-z]*|trn\w+)\.")
+_OWN_DISK = re.compile(r"^ml\.(?:[a-z]+\d+[a-z]*d[a-z]*|g[5-9][a-z]*|p[4-9][a-z0-9-]*|trn\w+)\.")
 """Instances with local NVMe disks, which SageMaker encrypts itself: it refuses VolumeKmsKeyId."""
 
 _PROCESSING_LONGEST_S = 777_600

@@ -257,6 +257,26 @@ def test_a_processing_jobs_script_speaks_by_its_exit_message() -> None:
     assert failure_file(state_of("processing", answer)) == "PermanentFailure: no labels"
 
 
+@pytest.mark.parametrize(
+    ("instance_type", "own_disk"),
+    [
+        ("ml.m5.xlarge", False),
+        ("ml.c5n.18xlarge", False),
+        ("ml.p3.2xlarge", False),
+        ("ml.m5d.xlarge", True),
+        ("ml.g4dn.xlarge", True),
+        ("ml.g6e.xlarge", True),
+        ("ml.p3dn.24xlarge", True),
+        ("ml.p5en.48xlarge", True),
+        ("ml.p6-b200.48xlarge", True),
+    ],
+)
+def test_a_disk_of_the_instance_takes_no_key(instance_type: str, own_disk: bool) -> None:
+    resources = TrainingResources(instance_type=instance_type)
+    request = training_request(spec(), "train-1", resources, SETTINGS, PLACES)
+    assert ("VolumeKmsKeyId" not in request["ResourceConfig"]) is own_disk
+
+
 def test_subnets_need_security_groups() -> None:
     settings = JobSettings("arn:aws:iam::123456789012:role/jobs", "cpu:1", subnets=("subnet-1",))
     with pytest.raises(NotConfigured, match="security_group_ids"):
