@@ -221,7 +221,7 @@ def _rollout(
             "model_version": package.model_version,
             "digest": package.digest,
             "endpoint": status.name,
-            "url": dg.MetadataValue.url(f"{endpoints.runtime_url()}/endpoints/{status.name}"),
+            **{what: dg.MetadataValue.url(url) for what, url in endpoints.links(stage).items()},
             "deployed_by": by,
             "reason": reason,
             "since": str(status.since),

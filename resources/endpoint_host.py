@@ -19,6 +19,7 @@ from serving.deployments import (
     DeploymentRecord,
     EndpointStatus,
     Stage,
+    endpoint_name,
     parse_record,
     record_key,
     records_prefix,
@@ -102,6 +103,11 @@ class EndpointHost(dg.ConfigurableResource):
     @abstractmethod
     def runtime_url(self) -> str:
         """Base URL for ``boto3.client("sagemaker-runtime", endpoint_url=…)``."""
+
+    def links(self, stage: Stage) -> dict[str, str]:
+        """Where to look at the endpoint of ``stage`` and how to ask it: addresses by what is there."""
+        url = f"{self.runtime_url()}/endpoints/{endpoint_name(self.project, stage)}"
+        return {"url": url, "invocations": f"{url}/invocations"}
 
     @abstractmethod
     def invoke(

@@ -51,3 +51,18 @@ def refused(error: ClientError, name: str) -> InvocationFailed:
         )
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500))
     return InvocationFailed(status, code, told(error, f"endpoint {name}"))
+
+
+def console_links(name: str, stack: str, region: str) -> dict[str, str]:
+    """Pages of the AWS console about the endpoint ``name`` and the stack that made it."""
+    console = f"https://{region}.console.aws.amazon.com"
+    return {
+        "url": f"{console}/sagemaker/home?region={region}#/endpoints/{name}",
+        "CloudFormation stack": (
+            f"{console}/cloudformation/home?region={region}#/stacks?filteringText={stack}"
+        ),
+        "CloudWatch logs": (
+            f"{console}/cloudwatch/home?region={region}"
+            f"#logsV2:log-groups/log-group/$252Faws$252Fsagemaker$252FEndpoints$252F{name}"
+        ),
+    }

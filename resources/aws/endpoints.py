@@ -17,7 +17,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import PrivateAttr
 
-from resources.aws.endpoint_answers import STATES, absent, refused
+from resources.aws.endpoint_answers import STATES, absent, console_links, refused
 from resources.aws.errors import is_missing, told
 from resources.aws.session import AwsSession
 from resources.aws.stack_errors import StackError
@@ -160,6 +160,11 @@ class SageMakerEndpointHost(EndpointHost):
         url: str = self.session.client("sagemaker-runtime").meta.endpoint_url
         return url
 
+    def links(self, stage: Stage) -> dict[str, str]:
+        """See :meth:`EndpointHost.links`: the pages of the AWS console, too."""
+        name, region = endpoint_name(self.project, stage), self._sagemaker.meta.region_name
+        return {**super().links(stage), **console_links(name, self._stack_name(stage), region)}
+
     def invoke(
         self, stage: Stage, body: bytes, content_type: str, top_k: int | None = None
     ) -> dict[str, Any]:
@@ -183,6 +188,9 @@ class SageMakerEndpointHost(EndpointHost):
         self.check()
         yield self.runtime_url()
 
+    def _stack_name(self, stage: Stage) -> str:
+        return f"{self.project}-endpoint-{stage}"
+
     @property
     def _sagemaker(self) -> Any:
         return self.session.client("sagemaker")
@@ -194,7 +202,7 @@ class SageMakerEndpointHost(EndpointHost):
 
         chosen = stage_settings(record.stage, self.stages_dir)
         return Stacks(session=self.session, poll_s=min(5.0, self.poll_s)).deploy(
-            f"{self.project}-endpoint-{record.stage}",
+            self._stack_name(record.stage),
             template("endpoint.yaml"),
             {
                 **chosen.parameters,
