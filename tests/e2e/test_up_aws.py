@@ -156,7 +156,7 @@ def verdict_on_production(up: Up) -> bool:
 def staged(imgclf: Any) -> str | None:
     """The version whose checks on staging were made."""
     pattern = re.compile(rf"checks/trained_model/(train-\w+)/{STAGING_CHECKS[-1]}/")
-    found = [pattern.match(key) for key in imgclf.objects()]
+    found = [pattern.match(info.key) for info in imgclf.store.list("checks/trained_model/")]
     return next((match[1] for match in found if match), None)
 
 
