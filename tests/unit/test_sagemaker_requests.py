@@ -262,10 +262,7 @@ def test_a_processing_jobs_script_speaks_by_its_exit_message() -> None:
     [
         ("ml.m5.xlarge", False),
         ("ml.c5n.18xlarge", False),
-        ("ml.p3.2xlarge", False),
-        ("ml.m5d.xlarge", True),
         ("ml.g4dn.xlarge", True),
-        ("ml.g6e.xlarge", True),
         ("ml.p3dn.24xlarge", True),
         ("ml.p5en.48xlarge", True),
         ("ml.p6-b200.48xlarge", True),
