@@ -6,6 +6,7 @@ import uvicorn
 from fastapi import FastAPI
 
 _SHUTDOWN_S = 5
+_BACKLOG = 2048
 _KEEP_ALIVE_S = 75
 """Longer than clients keep a connection (httpx 5 s), so that none is closed as it is reused."""
 
@@ -18,6 +19,7 @@ def listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(_BACKLOG)  # who is told of the address may connect at once
     except OSError:
         listener.close()
         raise

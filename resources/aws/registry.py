@@ -114,6 +114,8 @@ class SageMakerRegistry(ModelRegistry):
                 decided.get(version, ""),
             )
             if key not in _described:
+                if not self.store.exists(_document_key(version)):
+                    continue  # registered from another store that shares the group
                 _described[key] = self._described(summary["ModelPackageArn"])
             found[version] = _described[key]  # of twins the older one counts, as in _find
         return tuple(sorted(found.values(), key=_age, reverse=True))

@@ -332,6 +332,23 @@ def test_racing_registrations_in_sagemaker_make_one_package(sagemaker: SageMaker
     assert len(listed["ModelPackageSummaryList"]) == 1
 
 
+def test_a_package_of_another_store_in_the_group_hides_none_of_ours(
+    sagemaker: SageMakerRegistry, bed: TestBed
+) -> None:
+    ours = sagemaker.register(package())
+    store = ObjectStore(url=f"s3://{bed.bucket()}/other")
+    store.ensure()
+    twin = SageMakerRegistry(
+        session=AwsSession(),
+        store=store,
+        project="shop",
+        image_uri=sagemaker.image_uri,
+        package_group=sagemaker.group,
+    )
+    twin.register(package("train-2"))
+    assert sagemaker.list() == (ours,)
+
+
 def test_what_aws_refuses_names_package_and_remedy(
     sagemaker: SageMakerRegistry, bed: TestBed
 ) -> None:

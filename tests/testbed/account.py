@@ -14,9 +14,11 @@ def role(name: str) -> str:
 
 def aws_section(bed: TestBed, **changes: Any) -> dict[str, Any]:
     """The section ``[aws]`` of the settings, with a bucket of its own, looking often."""
+    bucket = bed.bucket()
     return {
         "region": bed.region,
-        "bucket": bed.bucket(),
+        "bucket": bucket,
+        "package_group": bucket,
         "prefix": "line",
         "job_role_arn": role("jobs"),
         "endpoint_role_arn": role("endpoints"),
