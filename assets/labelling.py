@@ -15,6 +15,7 @@ from assets.label_index import (
 from assets.line import OWNERS, Line
 from labelling.conflicts import find_conflicts
 from labelling.table import current_labels
+from resources.arrivals import LABEL_ARRIVALS, pending_notices
 from resources.object_store import ObjectStore
 
 REJECTIONS_SHOWN = 50
@@ -34,7 +35,9 @@ def annotations(
     """Bring the label table up to date with ``annotations/``."""
     store.require()
     table = labels_table(store)
+    notices = pending_notices(store, LABEL_ARRIVALS) if store.is_bucket else []
     new = index_snapshots(store, table)
+    store.delete_all(notices)
     context.log.info(f"{new} new annotation snapshots")
     rows = table.read()
     usable, rejected = usable_labels(rows, line.labels)

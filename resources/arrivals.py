@@ -1,4 +1,4 @@
-"""What has come to ``raw/``: notices in the store, and who else tells of it.
+"""What has come to ``raw/`` and ``annotations/``: notices in the store, and who else tells of it.
 
 A notice ``arrivals/<ms>-<hash>.json`` names objects that may have come, changed or gone. It says
 no more, for whoever reads it looks at each object as it is then: so notices may be repeated,
@@ -19,6 +19,9 @@ from resources.store_errors import StoreError
 from resources.transfer import get_many
 
 ARRIVALS = "arrivals/"
+LABEL_ARRIVALS = "label-arrivals/"
+"""Where the notices of images and of annotation snapshots lie."""
+
 FORMAT = 1
 
 Warn = Callable[[str], None]
@@ -65,27 +68,35 @@ class NoArrivals(Arrivals):
         return 0
 
 
-def write_notice(store: ObjectStore, keys: Iterable[str], *, source: str, token: str = "") -> str:
+def write_notice(
+    store: ObjectStore,
+    keys: Iterable[str],
+    *,
+    source: str,
+    token: str = "",
+    place: str = ARRIVALS,
+) -> str:
     """Write a notice; its key.
 
     Args:
         keys: of the objects, in the store.
         source: who told, for people.
         token: names this very arrival for :func:`is_noticed`; default: the keys.
+        place: where it lies.
     """
     names = sorted(set(keys))
     digest = hashlib.sha256((token or "\0".join(names)).encode()).hexdigest()[:16]
     body = {"format": FORMAT, "source": source, "keys": names}
     data = json.dumps(body, ensure_ascii=False).encode()
     moment = time.time_ns() // 1_000_000
-    while not store.create(f"{ARRIVALS}{moment:013d}-{digest}.json", data):
+    while not store.create(f"{place}{moment:013d}-{digest}.json", data):
         moment += 1  # another process noticed the same in the same millisecond
-    return f"{ARRIVALS}{moment:013d}-{digest}.json"
+    return f"{place}{moment:013d}-{digest}.json"
 
 
-def pending_notices(store: ObjectStore) -> list[str]:
+def pending_notices(store: ObjectStore, place: str = ARRIVALS) -> list[str]:
     """Keys of the notices that wait, oldest first."""
-    return [info.key for info in store.list(ARRIVALS) if info.key.endswith(".json")]
+    return [info.key for info in store.list(place) if info.key.endswith(".json")]
 
 
 def is_noticed(notices: Iterable[str], token: str) -> bool:

@@ -7,14 +7,23 @@ from typing import Any
 
 import dagster as dg
 
-from resources.arrivals import Arrivals, ArrivalsError, Warn, write_notice
+from resources.arrivals import (
+    ARRIVALS,
+    LABEL_ARRIVALS,
+    Arrivals,
+    ArrivalsError,
+    Warn,
+    write_notice,
+)
 from resources.aws.errors import told
 from resources.aws.s3_events import NoS3EventError, event_keys
 from resources.aws.session import AwsSession
 from resources.object_store import ObjectStore
 from resources.transfer import at_once
 
-WATCHED = "raw/"
+WATCHED = {"raw/": ARRIVALS, "annotations/": LABEL_ARRIVALS}
+"""Where the notices of what is told of lie, by where it is."""
+
 MESSAGES_PER_TICK = 10_000
 RECEIVE_S = 20.0
 """Messages and seconds after which a tick is content: it has 60 s in all."""
@@ -62,13 +71,16 @@ class SqsArrivals(Arrivals):
             except NoS3EventError as error:
                 warn(
                     f"message {message['MessageId']} of {self.queue_url} is not understood: "
-                    f"{error}. It is left to the dead-letter queue; the next listing of raw/ "
-                    "finds what it may have told of"
+                    f"{error}. It is left to the dead-letter queue; the next listing finds what it "
+                    "may have told of"
                 )
             else:
                 understood.append(message)
-        if keys:
-            write_notice(store, keys, source=f"{len(understood)} messages of {self.queue_url}")
+        for folder, place in WATCHED.items():
+            told_of = {key for key in keys if key.startswith(folder)}
+            if told_of:
+                source = f"{len(understood)} messages of {self.queue_url}"
+                write_notice(store, told_of, source=source, place=place)
         self._delete(understood)
         return len(keys)
 
@@ -78,7 +90,8 @@ class SqsArrivals(Arrivals):
         return {
             key.removeprefix(place)
             for key in keys
-            if key.startswith(f"{place}{WATCHED}") and not key.endswith("/")
+            if key.startswith(tuple(f"{place}{folder}" for folder in WATCHED))
+            and not key.endswith("/")
         }
 
     def _receive(self) -> list[Message]:

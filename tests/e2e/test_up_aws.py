@@ -43,13 +43,18 @@ def told_by_a_queue(bed: TestBed, bucket: str, prefix: str) -> str:
     sqs = bed.client("sqs")
     url = str(sqs.create_queue(QueueName=f"{bucket}-arrivals")["QueueUrl"])
     names = {"QueueUrl": url, "AttributeNames": ["QueueArn"]}
-    notification = {
-        "QueueArn": sqs.get_queue_attributes(**names)["Attributes"]["QueueArn"],
-        "Events": ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"],
-        "Filter": {"Key": {"FilterRules": [{"Name": "prefix", "Value": f"{prefix}/raw/"}]}},
-    }
+    notifications = [
+        {
+            "QueueArn": sqs.get_queue_attributes(**names)["Attributes"]["QueueArn"],
+            "Events": ["s3:ObjectCreated:*"],
+            "Filter": {
+                "Key": {"FilterRules": [{"Name": "prefix", "Value": f"{prefix}/{folder}/"}]}
+            },
+        }
+        for folder in ("raw", "annotations")
+    ]
     bed.client("s3").put_bucket_notification_configuration(
-        Bucket=bucket, NotificationConfiguration={"QueueConfigurations": [notification]}
+        Bucket=bucket, NotificationConfiguration={"QueueConfigurations": notifications}
     )
     return url
 

@@ -75,8 +75,9 @@ def on_aws(
     tmp_path: Path, open_shop: Callable[..., Any], aws_settings: dict[str, Any], bed: TestBed
 ) -> Any:
     """A shop with SageMaker's endpoints, under a name of its own."""
-    aws = {**aws_settings["aws"], "bucket": bed.bucket()}
-    return open_shop(tmp_path / "home", project=aws["bucket"], **{**aws_settings, "aws": aws})
+    name = bed.bucket()
+    aws = {**aws_settings["aws"], "bucket": name, "package_group": name}
+    return open_shop(tmp_path / "home", project=name, **{**aws_settings, "aws": aws})
 
 
 def test_without_a_host_on_this_machine_nothing_is_asked_for(shop: Any) -> None:
@@ -127,6 +128,10 @@ def test_a_record_that_is_not_served_on_aws_is_deployed_again(on_aws: Any, bed: 
     assert done.success, done.why
     assert served(on_aws) == "train-1"
     assert on_aws.endpoints.history("prod") == [record]
+    project, shown = on_aws.settings.project, done.metadata("prod_endpoint")
+    assert shown["url"].endswith(f"#/endpoints/{project}-prod")
+    assert shown["CloudFormation stack"].endswith(f"filteringText={project}-endpoint-prod")
+    assert shown["invocations"] == f"{bed.url}/endpoints/{project}-prod/invocations"
     assert look(on_aws)[0] == []
 
     staged = recorded(on_aws, second, "staging")

@@ -48,11 +48,12 @@ def store(resource: Resource) -> None:
         "KMSMasterKeyID": att("Key"),
     }
     told = given["NotificationConfiguration"]["QueueConfigurations"]
-    assert {entry["Event"] for entry in told} == {"s3:ObjectCreated:*", "s3:ObjectRemoved:*"}
-    for entry in told:
-        assert entry["Queue"] == att("ArrivalsQueue")
-        (rule,) = entry["Filter"]["S3Key"]["Rules"]
-        assert rule == {"Name": "prefix", "Value": sub("${KeyPrefix}raw/")}
+    assert [(entry["Event"], entry["Filter"]["S3Key"]["Rules"]) for entry in told] == [
+        ("s3:ObjectCreated:*", [{"Name": "prefix", "Value": sub("${KeyPrefix}raw/")}]),
+        ("s3:ObjectRemoved:*", [{"Name": "prefix", "Value": sub("${KeyPrefix}raw/")}]),
+        ("s3:ObjectCreated:*", [{"Name": "prefix", "Value": sub("${KeyPrefix}annotations/")}]),
+    ]
+    assert {str(entry["Queue"]) for entry in told} == {str(att("ArrivalsQueue"))}
     rules = {rule["Id"]: rule for rule in given["LifecycleConfiguration"]["Rules"]}
     assert rules["deleted-objects"]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
     assert rules["deleted-objects"]["NoncurrentVersionExpiration"] == {
