@@ -69,9 +69,9 @@ class Runtime:
     """The endpoints of a project.
 
     Args:
-        endpoint_url: where SageMaker Runtime's API is spoken. Over plain http (a local endpoint
-            host) requests go unsigned and past any proxy; over https the usual AWS credentials
-            and region apply.
+        endpoint_url: where SageMaker Runtime's API is spoken. Over https, as AWS has it, the usual
+            AWS credentials and region apply; over plain http (a local endpoint host) requests go
+            past any proxy and unsigned: a session's token must not be readable on the way.
         project: the endpoints are ``<project>-staging`` and ``<project>-prod``.
     """
 

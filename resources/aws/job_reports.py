@@ -59,7 +59,7 @@ def job_metadata(
         ),
     }
     if facts["run_seconds"] is not None:
-        found["training seconds"] = dg.MetadataValue.float(float(facts["run_seconds"]))
+        found[f"{state.kind} seconds"] = dg.MetadataValue.float(float(facts["run_seconds"]))
     if facts["billable_seconds"] is not None:
         found["billable seconds"] = dg.MetadataValue.float(float(facts["billable_seconds"]))
     found |= _best_child(state)
