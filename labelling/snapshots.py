@@ -11,6 +11,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 INGESTED_PREFIX = "annotations/ingested/"
 """Where the labels that came with ingested images lie."""
 
+LABEL_STUDIO_PREFIX = "annotations/label_studio/"
+"""Where the snapshots of Label Studio's annotations lie."""
+
 Source = Literal["ingest", "label_studio", "predictor"]
 
 
@@ -18,8 +21,24 @@ class SnapshotError(ValueError):
     """An object under ``annotations/`` is not a snapshot; the message names its key."""
 
 
+class PredictionOrigin(BaseModel):
+    """The model's word that an annotator saw before giving their own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    model_version: str
+    labels: tuple[str, ...]
+    confidence: float | None = Field(
+        default=None, description="Probability in [0, 1] that the model gave its labels."
+    )
+
+
 class AnnotationSnapshot(BaseModel):
-    """What one annotator said of one image at one time. Later ones supersede earlier ones."""
+    """What one annotator said of one image at one time. Later ones supersede earlier ones.
+
+    An annotation of Label Studio changes in place, so it has a ``unique_id`` that all its
+    snapshots share: the newest of them is what the annotation says.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -31,11 +50,22 @@ class AnnotationSnapshot(BaseModel):
     annotation_id: str
     cancelled: bool = Field(default=False, description="The annotator took the annotation back.")
     note: str = ""
+    unique_id: str = Field(default="", description="The annotation; empty: it never changes.")
+    created_at: AwareDatetime | None = Field(default=None, description="When it was first saved.")
+    lead_time_s: float | None = Field(default=None, description="Seconds the annotator took.")
+    prediction: PredictionOrigin | None = Field(default=None, description="What it started from.")
+    skipped: bool = Field(
+        default=False, description="The annotator saw the image and said nothing."
+    )
+    project: int | None = Field(default=None, description="Label Studio's project.")
+    task: int | None = Field(
+        default=None, description="Label Studio's task; its number may be another image's later."
+    )
 
-    @field_validator("annotated_at")
+    @field_validator("annotated_at", "created_at")
     @classmethod
-    def _utc(cls, moment: datetime) -> datetime:
-        return moment.astimezone(UTC)
+    def _utc(cls, moment: datetime | None) -> datetime | None:
+        return moment.astimezone(UTC) if moment else None
 
     def to_json(self) -> bytes:
         """The bytes to store."""

@@ -21,10 +21,21 @@ LABELS_SCHEMA = pa.schema(
         ("annotated_at", pa.timestamp("us", tz="UTC")),
         ("annotation_id", pa.string()),
         ("cancelled", pa.bool_()),
+        ("unique_id", pa.string()),
+        ("created_at", pa.timestamp("us", tz="UTC")),
+        ("lead_time_s", pa.float64()),
+        ("skipped", pa.bool_()),
+        ("prelabel_version", pa.string()),
+        ("prelabel", pa.list_(pa.string())),
+        ("prelabel_confidence", pa.float64()),
+        ("project", pa.int64()),
+        ("task", pa.int64()),
     ]
 )
 """``status`` is ``ok`` or ``rejected``, with the ``reason``. A snapshot that cannot be read is
-a rejected row with an empty ``sha256``."""
+a rejected row with an empty ``sha256``. The columns from ``unique_id`` on are of Label Studio's
+annotations (``prelabel``: what the model had said); they are null in rows of other sources and in
+parts of the table that were written before the columns were there."""
 
 _UNREADABLE = {
     "sha256": "",
@@ -34,6 +45,7 @@ _UNREADABLE = {
     "annotated_at": datetime(1970, 1, 1, tzinfo=UTC),
     "annotation_id": "",
     "cancelled": False,
+    "skipped": False,
 }
 
 
@@ -52,9 +64,15 @@ def _row(key: str, data: bytes, schema: LabelSchema) -> dict[str, object]:
         snapshot = parse_snapshot(data, key)
     except SnapshotError as error:
         return {**_UNREADABLE, "snapshot_key": key, "status": "rejected", "reason": str(error)}
-    problem = None if snapshot.cancelled else schema.problem(snapshot.labels)
+    says_nothing = snapshot.cancelled or snapshot.skipped
+    problem = None if says_nothing else schema.problem(snapshot.labels)
+    origin = snapshot.prediction
     return {
-        **snapshot.model_dump(exclude={"note"}),
+        **snapshot.model_dump(exclude={"note", "prediction"}),
+        "unique_id": snapshot.unique_id or None,
+        "prelabel_version": origin.model_version if origin else None,
+        "prelabel": origin.labels if origin else None,
+        "prelabel_confidence": origin.confidence if origin else None,
         "snapshot_key": key,
         "status": "rejected" if problem else "ok",
         "reason": problem or "",
@@ -66,11 +84,11 @@ def recheck(labels: pa.Table, schema: LabelSchema) -> pa.Table:
     rows were written under an earlier schema."""
     problems: dict[tuple[str, ...], str] = {}
     statuses, reasons = [], []
-    for row in labels.select(["sha256", "labels", "reason", "cancelled"]).to_pylist():
+    for row in labels.select(["sha256", "labels", "reason", "cancelled", "skipped"]).to_pylist():
         given = tuple(row["labels"])
         if given not in problems:
             problems[given] = schema.problem(given) or ""
-        reason = "" if row["cancelled"] else problems[given]
+        reason = "" if row["cancelled"] or row["skipped"] else problems[given]
         reason = reason if row["sha256"] else row["reason"]
         reasons.append(reason)
         statuses.append("rejected" if reason else "ok")

@@ -166,7 +166,22 @@ class Table:
         data = pa.BufferReader(self._store.get(key))
         try:
             # Not pq.read_table: it loads a query engine, and threads that keep what they allocate.
-            rows = pq.ParquetFile(data).read(columns=schema.names, use_threads=False)
-            return rows.select(schema.names).cast(schema)
+            file = pq.ParquetFile(data)
+            if not set(file.schema_arrow.names) & set(self.schema.names):
+                raise KeyError(f"it has none of the columns {self.schema.names}")
+            rows = file.read(columns=schema.names, use_threads=False)
+            return _completed(rows, schema, file.metadata.num_rows)
         except (pa.ArrowException, KeyError) as error:
             raise TableDamagedError(f"{self._store.uri(key)} cannot be read: {error}") from error
+
+
+def _completed(rows: pa.Table, schema: pa.Schema, num_rows: int) -> pa.Table:
+    """``rows`` with every column of ``schema``, in its order and types: a part that was written
+    before a column was there has nulls in it."""
+    columns = [
+        rows[field.name].cast(field.type)
+        if field.name in rows.column_names
+        else pa.chunked_array([pa.nulls(num_rows, field.type)])
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)

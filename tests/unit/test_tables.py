@@ -128,3 +128,26 @@ def test_a_broken_part_is_named(table: Table, store: ObjectStore) -> None:
 def test_rows_that_do_not_fit_are_refused(table: Table, wrong: dict[str, list]) -> None:
     with pytest.raises(ValueError, match="things"):
         table.append(pa.table(wrong))
+
+
+def test_parts_from_before_a_column_was_there_have_nulls_in_it(
+    table: Table, store: ObjectStore
+) -> None:
+    table.append(rows("a", 1, 2))
+    wider = Table(store, "things", pa.schema([*SCHEMA, ("why", pa.string()), ("at", pa.int64())]))
+    wider.append(pa.table({"who": ["b"], "n": [3], "why": ["new"], "at": [7]}))
+    assert wider.read(["why", "n"]).to_pylist() == [
+        {"why": None, "n": 1},
+        {"why": None, "n": 2},
+        {"why": "new", "n": 3},
+    ]
+    assert wider.read(["why"])["why"].to_pylist() == [None, None, "new"]
+    wider.compact(min_parts=2)
+    assert wider.read().schema == wider.schema
+    assert table.read(["n"])["n"].to_pylist() == [1, 2, 3]
+
+
+def test_a_part_of_another_table_is_no_part_of_this(table: Table, store: ObjectStore) -> None:
+    Table(store, "things", pa.schema([("x", pa.int64())])).append(pa.table({"x": [1]}))
+    with pytest.raises(TableDamagedError, match="none of the columns"):
+        table.read()
