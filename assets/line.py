@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.policies import GatePolicy, IngestionPolicy, SplitPolicy
+from assets.policies import GatePolicy, IngestionPolicy, LabellingPolicy, SplitPolicy
 from labelling.schema import LabelSchema
 
 OWNERS = ["team:imgclf"]
@@ -27,6 +27,7 @@ class Line:
     ingestion: IngestionPolicy
     split: SplitPolicy
     gates: GatePolicy
+    labelling: LabellingPolicy
     weights_dir: Path | None
 
 

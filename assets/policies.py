@@ -1,4 +1,5 @@
-"""What a user decides about the line: the bounds of the gates, the splits, what may come in."""
+"""What a user decides about the line: the bounds of the gates, the splits, what may come in, what
+people are asked to label."""
 
 from typing import Self
 
@@ -89,3 +90,66 @@ class GatePolicy(BaseModel):
     max_staging_latency_ms: float = Field(
         1000.0, gt=0, description="staging_latency_within_budget: 95th percentile of one image."
     )
+
+
+class ReasonWeights(BaseModel):
+    """How much each reason counts when images are chosen for labelling; 0 turns it off.
+
+    Corrections and label conflicts have no weight, for they always come first; chance has a share
+    of its own (``LabellingPolicy.exploration_share``).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    uncertainty: float = Field(1.0, ge=0, description="The model cannot decide.")
+    diversity: float = Field(0.3, ge=0, description="Its like is not labelled yet.")
+    class_balance: float = Field(0.2, ge=0, description="It may be of a rare label.")
+    novelty: float = Field(0.1, ge=0, description="It is unlike everything labelled.")
+    disagreement: float = Field(0.5, ge=0, description="Staging and production say otherwise.")
+
+
+class LabellingPolicy(BaseModel):
+    """What people are asked to label, and how much of it lies ready for them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    batch_min: int = Field(
+        20, ge=1, le=10_000, description="As many open tasks at least, however slow the pace."
+    )
+    batch_max: int = Field(
+        500,
+        ge=1,
+        le=10_000,
+        description="As many at most: what lies long was chosen by old models.",
+    )
+    days_ahead: float = Field(
+        2.0, gt=0, le=60, description="The queue holds this many days of work at last week's pace."
+    )
+    exploration_share: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="This share is drawn at random, over all splits: what keeps the scores honest.",
+    )
+    pool_limit: int = Field(
+        20_000,
+        ge=100,
+        le=1_000_000,
+        description="Unlabelled images looked at for each choice (a random sample, if there are "
+        "more); each is put through the model once.",
+    )
+    poll_overlap_s: float = Field(
+        120.0, ge=0, description="Label Studio is asked again for what changed this long ago (s)."
+    )
+    reconcile_every_s: float = Field(
+        600.0, ge=0, description="Tasks that were deleted are looked for this often (s)."
+    )
+    weights: ReasonWeights = ReasonWeights()
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> Self:
+        if self.batch_min > self.batch_max:
+            raise ValueError(
+                f"labelling.batch_min is {self.batch_min}, more than batch_max, {self.batch_max}"
+            )
+        return self

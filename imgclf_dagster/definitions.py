@@ -41,6 +41,7 @@ def build_line(settings: Settings) -> Line:
         ingestion=settings.ingestion,
         split=settings.split,
         gates=settings.gates,
+        labelling=settings.labelling,
         weights_dir=settings.weights_dir,
     )
 

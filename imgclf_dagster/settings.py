@@ -13,7 +13,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from assets.policies import GatePolicy, IngestionPolicy, SplitPolicy
+from assets.policies import GatePolicy, IngestionPolicy, LabellingPolicy, SplitPolicy
 from imgclf_dagster.settings_aws import AwsSettings
 from labelling.schema import LabelSchema
 from training.config import Hyperparameters
@@ -79,6 +79,7 @@ class Settings(BaseSettings):
     split: SplitPolicy = SplitPolicy()
     training: Hyperparameters = Hyperparameters()
     gates: GatePolicy = GatePolicy()
+    labelling: LabellingPolicy = LabellingPolicy()
     sensors: SensorSettings = SensorSettings()
     ports: Ports = Ports()
     aws: AwsSettings = AwsSettings()
