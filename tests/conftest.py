@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.label_studio.fixtures import _label_studio, label_studio, label_studio_installation
 from tests.testbed.fixtures import (
     _faults_end_with_the_test,
     aws_environment,
@@ -13,7 +14,15 @@ from tests.testbed.fixtures import (
     bed,
 )
 
-__all__ = ["_faults_end_with_the_test", "aws_environment", "aws_with_stacks", "bed"]
+__all__ = [
+    "_faults_end_with_the_test",
+    "_label_studio",
+    "aws_environment",
+    "aws_with_stacks",
+    "bed",
+    "label_studio",
+    "label_studio_installation",
+]
 
 LABELS = ("red", "green", "blue")
 

@@ -1,0 +1,147 @@
+"""A Label Studio of our own: its folder, its secrets, and how it is started."""
+
+import secrets
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from imgclf_dagster.label_studio_environment import QUIET, Installation
+from imgclf_dagster.ports import HOST
+from imgclf_dagster.secret_files import keep_secret, private_folder, read_secret
+from imgclf_dagster.settings import SettingsError
+
+USERNAME = "imgclf@localhost"
+"""Who logs in; Label Studio wants an e-mail address."""
+
+BLOCKED = (
+    "0.0.0.0/8,10.0.0.0/8,100.64.0.0/10,169.254.0.0/16,172.16.0.0/12,192.0.0.0/24,192.168.0.0/16,"
+    "198.18.0.0/15,224.0.0.0/4,240.0.0.0/4,::/128,fc00::/7,fe80::/10,ff00::/8"
+)
+"""Addresses that Label Studio must not fetch from: its own list of reserved ones, less loopback,
+where our backend listens. Link-local ones hold a cloud machine's credentials."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A Label Studio in a folder; nothing else uses it.
+
+    Attributes:
+        folder: database, uploads and secrets; only the user may enter it.
+        document_root: local files are served from folders below it, if a project's storage
+            names them.
+        port: on loopback.
+    """
+
+    folder: Path
+    document_root: Path
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def data_dir(self) -> Path:
+        """What Label Studio keeps."""
+        return self.folder / "data"
+
+    @property
+    def password_file(self) -> Path:
+        """Holds the password of ``USERNAME``."""
+        return self.folder / "password"
+
+    @property
+    def token_file(self) -> Path:
+        """Holds the token of its API."""
+        return self.folder / "server-token"
+
+    def prepare(self, installation: Installation) -> None:
+        """Make secrets and database unless they are there. Killed at any point, it goes on.
+
+        Raises:
+            SettingsError: the database is there and its secrets are not, or others may read them.
+        """
+        database = self.data_dir / "label_studio.sqlite3"
+        private_folder(self.folder)
+        private_folder(self.data_dir)
+        if database.exists() and not (self.token_file.exists() and self.password_file.exists()):
+            # Label Studio takes them in once, with its first user.
+            raise SettingsError(
+                f"{self.token_file} or {self.password_file} is gone, and Label Studio in "
+                f"{self.data_dir} still has them: put them back, or delete {self.folder} to begin "
+                "anew (labels that are in the store stay)"
+            )
+        keep_secret(self.token_file, lambda: secrets.token_hex(20))
+        keep_secret(self.password_file, lambda: secrets.token_urlsafe(12))
+        keep_secret(self.folder / "secret-key", lambda: secrets.token_urlsafe(50))
+        if not database.exists():
+            part = database.with_name("new.sqlite3")
+            shutil.copyfile(installation.database, part)
+            part.chmod(0o600)
+            part.replace(database)
+
+    def command(self, installation: Installation) -> tuple[str, ...]:
+        """What starts it."""
+        return (
+            *installation.command,
+            *("start", "--no-browser", "--internal-host", HOST, "--port", str(self.port)),
+            # All that this does is to keep it from taking another port if this one is busy.
+            "--debug",
+        )
+
+    def environment(self) -> dict[str, str]:
+        """Its variables. Those with secrets are for this process only."""
+        return {
+            **QUIET,
+            "LABEL_STUDIO_BASE_DATA_DIR": str(self.data_dir),
+            "LABEL_STUDIO_HOST": "",  # links are relative to what the browser was told
+            "LABEL_STUDIO_USERNAME": USERNAME,
+            "LABEL_STUDIO_PASSWORD": self.password(),
+            "LABEL_STUDIO_USER_TOKEN": self.token(),
+            "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
+            "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
+            "LABEL_STUDIO_DEBUG": "false",
+            "LABEL_STUDIO_USE_DEFAULT_BANNED_SUBNETS": "false",
+            "LABEL_STUDIO_USER_ADDITIONAL_BANNED_SUBNETS": BLOCKED,
+            "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
+            "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(self.document_root),
+            "LABEL_STUDIO_S3_TRUSTED_STORAGE_DOMAINS": "amazonaws.com",
+            "SECRET_KEY": self._kept("secret-key"),
+        }
+
+    def token(self) -> str:
+        """The token of its API."""
+        return self._kept(self.token_file.name)
+
+    def password(self) -> str:
+        """The password of ``USERNAME``."""
+        return self._kept(self.password_file.name)
+
+    def healthy(self) -> Callable[[], bool]:
+        """A health check: what answers at its port is this server, and knows us."""
+        token = self.token()
+
+        def check() -> bool:
+            import httpx
+
+            headers = {"Authorization": f"Token {token}"}
+            try:
+                answer = httpx.get(
+                    f"{self.url}/api/current-user/whoami",
+                    headers=headers,
+                    timeout=2.0,
+                    trust_env=False,
+                )
+            except httpx.TransportError:
+                return False
+            return answer.status_code == 200 and answer.json().get("email") == USERNAME
+
+        return check
+
+    def _kept(self, name: str) -> str:
+        secret = read_secret(self.folder / name)
+        if secret is None:
+            raise SettingsError(f"{self.folder / name} is missing: `prepare` makes it")
+        return secret

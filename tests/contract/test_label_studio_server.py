@@ -1,0 +1,58 @@
+"""Label Studio as the product installs and starts it."""
+
+import httpx
+import pytest
+
+from tests.label_studio.server import LabelStudioServer
+
+pytestmark = pytest.mark.contract
+
+
+def test_it_knows_its_token_and_only_that(label_studio: LabelStudioServer) -> None:
+    with label_studio.client() as client:
+        assert client.get("/api/current-user/whoami").json()["email"] == label_studio.username
+        assert client.get("/api/version").json()["release"] == "1.23.2"
+    anybody = httpx.get(f"{label_studio.url}/api/projects", headers={"Authorization": "Token no"})
+    assert anybody.status_code == 401
+
+
+def test_what_it_kept_is_there_after_a_crash(label_studio: LabelStudioServer) -> None:
+    project = label_studio.project("outlives the server")
+    label_studio.stop()
+    assert not label_studio.running
+    label_studio.start()
+    with label_studio.client() as client:
+        assert client.get(f"/api/projects/{project}").json()["title"] == "outlives the server"
+    label_studio.delete_project(project)
+
+
+def test_nobody_may_sign_up(label_studio: LabelStudioServer) -> None:
+    with httpx.Client(base_url=label_studio.url, follow_redirects=True) as client:
+        page = client.get("/user/signup/")
+        form = {
+            "email": "a@example.com",
+            "password": "12345678aA",
+            "csrfmiddlewaretoken": client.cookies.get("csrftoken", ""),
+        }
+        answer = client.post("/user/signup/", data=form)
+    assert page.status_code in {200, 403}
+    assert answer.status_code == 403, answer.text
+    with label_studio.client() as client:
+        assert [user["email"] for user in client.get("/api/users").json()] == [
+            label_studio.username
+        ]
+
+
+def test_it_listens_on_loopback_only(label_studio: LabelStudioServer) -> None:
+    import psutil
+
+    process = label_studio._process
+    assert process is not None
+    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    listening = [
+        connection.laddr
+        for member in family
+        for connection in member.net_connections(kind="tcp")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert {address.ip for address in listening} == {"127.0.0.1"}

@@ -1,0 +1,47 @@
+"""Fixtures with a real Label Studio; tests/conftest.py imports them."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from imgclf_dagster.label_studio_environment import (
+    Installation,
+    LabelStudioNotInstalled,
+    install,
+)
+from tests.label_studio.server import LabelStudioServer
+
+
+@pytest.fixture(scope="session")
+def label_studio_installation() -> Installation:
+    """Label Studio on this machine, installed now if it is not there yet.
+
+    Skips where that fails: without a network, name a folder in IMGCLF_LABEL_STUDIO_ENV in which
+    Label Studio is installed.
+    """
+    try:
+        return install()
+    except LabelStudioNotInstalled as error:
+        pytest.skip(f"no Label Studio: {error}")
+
+
+@pytest.fixture(scope="session")
+def _label_studio(
+    label_studio_installation: Installation, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LabelStudioServer]:
+    server = LabelStudioServer(tmp_path_factory.mktemp("label-studio"), label_studio_installation)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def label_studio(_label_studio: LabelStudioServer) -> LabelStudioServer:
+    """A Label Studio that runs. One for all tests of the session (with xdist, of the worker).
+
+    Give a project a title of your own, and expect others' beside it. A test that stops the server
+    need not start it again: the next one that asks for it has it started.
+    """
+    return _label_studio.start()
