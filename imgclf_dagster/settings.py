@@ -3,7 +3,7 @@
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import (
@@ -15,8 +15,13 @@ from pydantic_settings import (
 
 from assets.policies import GatePolicy, IngestionPolicy, LabellingPolicy, SplitPolicy
 from imgclf_dagster.settings_aws import AwsSettings
+from imgclf_dagster.settings_label_studio import SECTION as LABEL_STUDIO
+from imgclf_dagster.settings_label_studio import LabelStudioSettings
 from labelling.schema import LabelSchema
 from training.config import Hyperparameters
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 Profile = Literal["local", "aws"]
 
@@ -34,6 +39,8 @@ class Ports(BaseModel):
     endpoint: int = Field(8070, ge=1, le=65535)
     predictor: int = Field(7860, ge=1, le=65535)
     mlflow: int = Field(5000, ge=1, le=65535)
+    label_studio: int = Field(8080, ge=1, le=65535)
+    labelling: int = Field(9090, ge=1, le=65535)
 
 
 class SensorSettings(BaseModel):
@@ -80,6 +87,7 @@ class Settings(BaseSettings):
     training: Hyperparameters = Hyperparameters()
     gates: GatePolicy = GatePolicy()
     labelling: LabellingPolicy = LabellingPolicy()
+    label_studio: LabelStudioSettings = LabelStudioSettings()
     sensors: SensorSettings = SensorSettings()
     ports: Ports = Ports()
     aws: AwsSettings = AwsSettings()
@@ -148,6 +156,11 @@ class Settings(BaseSettings):
         return f"sqlite:///{self.home / 'mlflow' / 'mlflow.db'}"
 
 
+def _got(item: "ErrorDetails") -> str:
+    """What was given, unless it may be a token: a misspelt name hides nothing by itself."""
+    return "" if LABEL_STUDIO in item["loc"] else f" (got {item['input']!r})"
+
+
 def settings_file() -> Path:
     """``IMGCLF_SETTINGS`` if set, else ``imgclf.toml`` in the home (``IMGCLF_HOME``)."""
     explicit = os.environ.get("IMGCLF_SETTINGS")
@@ -171,7 +184,7 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         lines = [
-            f"  {'.'.join(map(str, item['loc']))}: {item['msg']} (got {item['input']!r})"
+            f"  {'.'.join(map(str, item['loc']))}: {item['msg']}{_got(item)}"
             for item in error.errors()
         ]
         raise SettingsError(
