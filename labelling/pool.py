@@ -1,0 +1,210 @@
+"""The pool of unlabelled images, and which of them are worth a person's time."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from labelling.schema import Task
+from labelling.selection.class_balance import ClassBalance
+from labelling.selection.correction import Correction
+from labelling.selection.disagreement import Disagreement
+from labelling.selection.diversity import Diversity
+from labelling.selection.exploration import Exploration
+from labelling.selection.geometry import Space, space
+from labelling.selection.label_conflict import LabelConflict
+from labelling.selection.novelty import Novelty
+from labelling.selection.reason import Reason
+from labelling.selection.uncertainty import Uncertainty
+
+TRAIN = "train"
+
+DEFAULT_WEIGHTS: dict[str, float] = {
+    "uncertainty": 1.0,
+    "disagreement": 0.5,
+    "diversity": 0.2,
+    "class_balance": 0.2,
+    "novelty": 0.1,
+}
+"""How much each reason counts in the mix; see benchmarks/label_efficiency.py."""
+
+
+def _every_reason() -> dict[str, Reason]:
+    reasons: list[Reason] = [
+        Correction(),
+        LabelConflict(),
+        Uncertainty(),
+        Disagreement(),
+        Diversity(),
+        ClassBalance(),
+        Novelty(),
+        Exploration(),
+    ]
+    return {reason.name: reason for reason in reasons}
+
+
+REASONS: dict[str, Reason] = _every_reason()
+"""By name. Those in ``DEFAULT_WEIGHTS`` are mixed; corrections and conflicts come first, and
+exploration has a share of its own."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Images that nobody has labelled or is asked to label, and what is known beside them.
+
+    Attributes:
+        sha256: str [n], the images.
+        split: str [n], ``train``, ``val`` or ``test``: dealt already.
+        group: str [n], the near-duplicate group.
+        features: float32 [n, d]. A row that is not finite, or all zero, is not known.
+        probabilities: float32 [n, k] of the production model (the newest, if none is in
+            production), calibrated; ``None`` without a model. A row that is not finite is not
+            known.
+        staging_probabilities: the same of the staging model, if it is another.
+        labels: k, the columns of the probabilities.
+        labelled_features: float32 [m, d], of the labelled images of the training split.
+        labelled_counts: labelled images of the training split by label.
+        conflicts: what contradicts what, by sha256; of any image, labelled or not.
+        corrections: what users of the predictor say, by sha256; of any image.
+        labelled_groups: near-duplicate groups that hold a labelled image.
+        thresholds: from which probability on a label counts (multi_label); 0.5 if not given.
+        splits: of images outside the pool that ``corrections`` names: those of the validation
+            and test splits are left alone.
+    """
+
+    sha256: np.ndarray
+    split: np.ndarray
+    group: np.ndarray
+    features: np.ndarray
+    probabilities: np.ndarray | None
+    staging_probabilities: np.ndarray | None
+    labels: tuple[str, ...]
+    task: Task
+    labelled_features: np.ndarray
+    labelled_counts: Mapping[str, int]
+    conflicts: Mapping[str, str] = field(default_factory=dict)
+    corrections: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    labelled_groups: frozenset[str] = frozenset()
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    splits: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        n, k = len(self.sha256), len(self.labels)
+        expected = {
+            "split": (n,),
+            "group": (n,),
+            "features": (n, self.features.shape[-1]),
+            "labelled_features": (len(self.labelled_features), self.features.shape[-1]),
+            "probabilities": (n, k),
+            "staging_probabilities": (n, k),
+        }
+        for name, shape in expected.items():
+            array = getattr(self, name)
+            if array is not None and array.shape != shape:
+                raise ValueError(
+                    f"{name} has the shape {array.shape}; of {n} images and {k} labels it is {shape}"
+                )
+
+    def __len__(self) -> int:
+        return len(self.sha256)
+
+    @cached_property
+    def space(self) -> Space:
+        """Where the images lie beside each other and beside the labelled ones."""
+        return space(self.features, self.labelled_features)
+
+    @cached_property
+    def predicted(self) -> np.ndarray:
+        """Which images have probabilities: bool [n]."""
+        return _known(self.probabilities, len(self))
+
+    @cached_property
+    def compared(self) -> np.ndarray:
+        """Which images have probabilities of both models: bool [n]."""
+        return self.predicted & _known(self.staging_probabilities, len(self))
+
+    @cached_property
+    def threshold_row(self) -> np.ndarray:
+        """The thresholds in the order of ``labels``: float32 [k]."""
+        return np.array([self.thresholds.get(label, 0.5) for label in self.labels], np.float32)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An image to be labelled.
+
+    Attributes:
+        sha256: the image.
+        reason: the reason that spoke most for it; a name in ``REASONS``.
+        score: of the mix of reasons, 0…1.
+        why: a sentence for the annotator.
+        priority: 0…1; lower is to be labelled first.
+        suggested: the labels a user of the predictor gave it.
+        reasons: the score of each reason that spoke for it.
+    """
+
+    sha256: str
+    reason: str
+    score: float
+    why: str
+    priority: float
+    suggested: tuple[str, ...] = ()
+    reasons: Mapping[str, float] = field(default_factory=dict)
+
+
+def choose(
+    pool: Pool,
+    size: int,
+    *,
+    exploration_share: float,
+    weights: Mapping[str, float],
+    seed: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Choice]:
+    """The ``size`` images most worth labelling, fewer if there are not so many.
+
+    First what is known to be wrong: corrections and label conflicts, up to half of the batch if
+    there is enough else. Then ``exploration_share`` of the batch at random from all splits. The
+    rest from the training split, by the weighted mean of the other reasons, spread so that no
+    two say the same (``labelling.selection.herding``).
+
+    One image of a near-duplicate group, and none of a group that holds a labelled one: a second
+    picture of the same thing teaches next to nothing. Conflicts and corrections are exempt
+    from the latter.
+
+    Args:
+        exploration_share: 0…1; at 0 no image of the validation or test split is chosen.
+        weights: of reasons, instead of those in ``DEFAULT_WEIGHTS``; 0 turns one off.
+        seed: the same pool, size and seed give the same choices.
+        progress: told how many are chosen, of how many.
+
+    Returns:
+        In the order of ``priority``.
+
+    Raises:
+        ValueError: a weight is negative or of no reason, or a share is no share.
+    """
+    from labelling.selection.batch import Batch
+
+    return Batch(pool, size, exploration_share, _checked(weights), seed, progress).fill()
+
+
+def _checked(weights: Mapping[str, float]) -> dict[str, float]:
+    """The default weights with ``weights`` in their places."""
+    unknown = sorted(set(weights) - set(DEFAULT_WEIGHTS))
+    if unknown:
+        raise ValueError(
+            f"no weight is known for {', '.join(unknown)}; there are {', '.join(DEFAULT_WEIGHTS)}"
+        )
+    negative = [f"{name} = {weight:g}" for name, weight in weights.items() if not weight >= 0]
+    if negative:
+        raise ValueError(f"a weight is 0 or more, not {', '.join(negative)}")
+    return DEFAULT_WEIGHTS | dict(weights)
+
+
+def _known(probabilities: np.ndarray | None, count: int) -> np.ndarray:
+    if probabilities is None or not probabilities.shape[1]:
+        return np.zeros(count, bool)
+    inside = (probabilities >= 0) & (probabilities <= 1 + 1e-3)  # NaN is neither
+    return np.asarray(inside.all(1))

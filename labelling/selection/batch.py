@@ -1,0 +1,158 @@
+"""One batch: what is known to be wrong, a share at random, and the best of the rest."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from labelling.pool import REASONS, TRAIN, Choice, Pool
+from labelling.selection.geometry import nearest
+from labelling.selection.herding import likeness, spread
+from labelling.selection.reviews import reviews
+
+_SHORTLIST = 8_000
+"""Images that picks are spread over: their likeness to each other takes 256 MB."""
+
+_PICKS = _SHORTLIST // 4
+"""Picks from one shortlist: what is left of it after more is no choice any more."""
+
+_SPEAKS = 0.05
+"""A reason that scores less is not worth a word."""
+
+
+class Batch:
+    """A batch being filled; ``labelling.pool.choose`` says what goes into it."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        size: int,
+        exploration_share: float,
+        weights: Mapping[str, float],
+        seed: int,
+        progress: Callable[[int, int], None] | None,
+    ) -> None:
+        if not 0 <= exploration_share <= 1:
+            raise ValueError(f"exploration_share is {exploration_share:g}; it is from 0 to 1")
+        self._pool = pool
+        self._size = max(0, size)
+        self._share = exploration_share
+        self._weights = {name: weight for name, weight in weights.items() if weight}
+        self._rng = np.random.default_rng(seed)
+        self._progress = progress
+        groups, self._group = np.unique(pool.group, return_inverse=True)
+        self._closed = np.isin(groups, list(pool.labelled_groups))
+
+    def fill(self) -> list[Choice]:
+        """The choices, in the order of their priority."""
+        wrong = reviews(self._pool)
+        known = np.isin(self._pool.sha256, [choice.sha256 for choice in wrong])
+        self._close(np.flatnonzero(known))
+        # A share of a small batch is rounded by chance: so it holds in the long run.
+        share = int(self._share * self._size + self._rng.random())
+        chance = self._explored(share, everywhere=True)
+        half = (self._size - len(chance) + 1) // 2
+        best = self._best(self._size - len(chance) - len(wrong[:half]))
+        wrong = wrong[: self._size - len(chance) - len(best)]
+        missing = self._size - len(chance) - len(best) - len(wrong)
+        chance += self._explored(missing, everywhere=self._share > 0)
+        ordered = wrong + _interleaved(best, chance)
+        return [replace(choice, priority=i / len(ordered)) for i, choice in enumerate(ordered)]
+
+    def _close(self, rows: np.ndarray) -> None:
+        """Choose nothing more from the groups of ``rows``."""
+        self._closed[self._group[rows]] = True
+
+    def _explored(self, count: int, *, everywhere: bool) -> list[Choice]:
+        """``count`` images at random, every group with the same chance."""
+        free = ~self._closed[self._group]
+        if not everywhere:
+            free &= self._pool.split == TRAIN
+        rows = self._rng.permutation(np.flatnonzero(free))
+        _, first = np.unique(self._group[rows], return_index=True)  # any image of each group
+        picked = rows[self._rng.permutation(first)[:count]]
+        self._close(picked)
+        return [self._choice(row, {"exploration": 1.0}, 0.0) for row in picked.tolist()]
+
+    def _best(self, count: int) -> list[Choice]:
+        """``count`` images of the training split, by the mix of reasons and spread."""
+        pool = self._pool
+        scores = {name: REASONS[name].scores(pool) for name in self._weights}
+        value = np.zeros(len(pool), np.float32)
+        for name, weight in self._weights.items():
+            value += scores[name] * np.float32(weight / sum(self._weights.values()))
+        picked: list[int] = []
+        while len(picked) < count:
+            rows = self._shortlist(value)
+            more = self._spread(rows, value, picked, min(count - len(picked), _PICKS))
+            if not more:
+                break
+            self._close(np.array(more))
+            picked += more
+        return [
+            self._choice(
+                row,
+                {name: float(scores[name][row]) for name in self._weights},
+                float(value[row]),
+            )
+            for row in picked
+        ]
+
+    def _shortlist(self, value: np.ndarray) -> np.ndarray:
+        """The images of the training split that are worth most, one of each group; in any order."""
+        pool = self._pool
+        free = ~self._closed[self._group] & (pool.split == TRAIN) & (value > 0)
+        rows = self._rng.permutation(np.flatnonzero(free))  # so that ties fall by chance
+        rows = rows[np.argsort(-value[rows], kind="stable")]
+        _, first = np.unique(self._group[rows], return_index=True)
+        return rows[np.sort(first)[:_SHORTLIST]]
+
+    def _spread(
+        self, rows: np.ndarray, value: np.ndarray, picked: list[int], count: int
+    ) -> list[int]:
+        space = self._pool.space
+        radius = space.radius
+        already = np.concatenate([space.labelled, space.points[picked]])
+        covered = likeness(nearest(space.points[rows], already)[0], radius)
+        done = len(picked)
+
+        def report(number: int) -> None:
+            if self._progress:
+                self._progress(done + number, self._size)
+
+        places = spread(
+            space.points[rows],
+            value[rows],
+            covered,
+            count,
+            radius=radius,
+            known=space.known[rows],
+            on_pick=report,
+        )
+        return rows[places].tolist()
+
+    def _choice(self, row: int, scores: Mapping[str, float], value: float) -> Choice:
+        weights = self._weights | {"exploration": 1.0}
+        spoke = [name for name in scores if scores[name] >= _SPEAKS]
+        spoke = sorted(spoke or scores, key=lambda name: -scores[name] * weights[name])
+        first, *others = spoke
+        why = [REASONS[first].why(self._pool, row)]
+        if others and scores[others[0]] * weights[others[0]] >= scores[first] * weights[first] / 2:
+            why.append(REASONS[others[0]].why(self._pool, row))
+        return Choice(
+            sha256=str(self._pool.sha256[row]),
+            reason=first,
+            score=value,
+            why="; ".join(why),
+            priority=0.0,
+            reasons={name: round(scores[name], 3) for name in spoke},
+        )
+
+
+def _interleaved(best: list[Choice], chance: list[Choice]) -> list[Choice]:
+    """Both, each in its order and spread evenly: chance is not left for the end, which annotators
+    may never reach."""
+    places = [
+        ((i + 0.5) / len(part), choice) for part in (best, chance) for i, choice in enumerate(part)
+    ]
+    return [choice for _, choice in sorted(places, key=lambda item: item[0])]

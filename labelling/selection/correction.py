@@ -1,0 +1,24 @@
+"""Somebody who used the predictor said what is right."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from labelling.pool import Pool
+
+
+class Correction:
+    """A user of the predictor called the answer wrong: a person looks before it counts."""
+
+    name = "correction"
+
+    def scores(self, pool: "Pool") -> np.ndarray:
+        return np.isin(pool.sha256, list(pool.corrections)).astype(np.float32)
+
+    def why(self, pool: "Pool", index: int) -> str:
+        return self.why_of(pool, str(pool.sha256[index]))
+
+    def why_of(self, pool: "Pool", sha256: str) -> str:
+        """``why`` of an image that need not be in the pool."""
+        return f"a user of the predictor says: {', '.join(pool.corrections[sha256])}"

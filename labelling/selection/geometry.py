@@ -1,0 +1,190 @@
+"""Where images lie beside each other: features brought to few dimensions, distances, clusters."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+DIMENSIONS = 64
+"""Of the space that distances are measured in. Features of nets vary in few directions; the rest
+is noise, and time: a distance in 1,280 dimensions costs twenty times as much."""
+
+IMAGES_A_CLUSTER = 20
+MOST_CLUSTERS = 500
+"""As TypiClust has it: no cluster of less than a few images, and no more than 500 clusters."""
+
+_SAMPLE = 4096
+"""Images that the main directions and the clusters' centres are found from: enough for both, and
+the cost of them then does not grow with the pool."""
+
+_CHUNK_FLOATS = 1 << 23
+"""Floats in the largest array made on the way (32 MB)."""
+
+_SEED = 2_202_027
+"""Of the samples here: where an image lies does not depend on who asks, or when."""
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """Images as points: their features at unit length (what counts is the direction), less their
+    mean, along their main directions.
+
+    Attributes:
+        points: float32 [n, q], q ≤ ``DIMENSIONS``; zeros where features are not known.
+        known: bool [n]: the features are finite and not all zero.
+        labelled: float32 [m, q], the labelled images.
+    """
+
+    points: np.ndarray
+    known: np.ndarray
+    labelled: np.ndarray
+
+    @cached_property
+    def to_labelled(self) -> np.ndarray:
+        """Distance to the nearest labelled image: float32 [n]; infinite if there is none."""
+        return nearest(self.points, self.labelled)[0]
+
+    @cached_property
+    def radius(self) -> float:
+        """How near two images are of which one label says much of the other: the median distance
+        of an image to its nearest labelled one, or of two at random where none is labelled."""
+        distances = self.to_labelled[self.known]
+        if not len(self.labelled):
+            distances = (
+                np.linalg.norm(self.points[self.known] - self.points[self.known][::-1], axis=1) / 2
+            )
+        return max(float(np.median(distances)), 1e-3) if len(distances) else 1.0
+
+    @cached_property
+    def clusters(self) -> "Clusters":
+        """The images in clusters, and how many of each cluster are labelled."""
+        return _clusters(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Clusters:
+    """k-means clusters of the images whose features are known.
+
+    Attributes:
+        member: int64 [n], the cluster of each image; -1 where features are not known.
+        centrality: float32 [n]: 1 for the image nearest to its cluster's centre, evenly down to
+            0 for the farthest; 0 where features are not known.
+        size: int64 [clusters], images in each.
+        labelled: int64 [clusters], labelled images nearest to its centre.
+    """
+
+    member: np.ndarray
+    centrality: np.ndarray
+    size: np.ndarray
+    labelled: np.ndarray
+
+
+def space(features: np.ndarray, labelled: np.ndarray) -> Space:
+    """The space of a pool.
+
+    Args:
+        features: float32 [n, d]; rows that are not finite, or all zero, are not known.
+        labelled: float32 [m, d]; rows that are not known are left out.
+    """
+    known = _known(features)
+    labelled = labelled[_known(labelled)]
+    sample = _sample(known)
+    if not len(sample):
+        nowhere = np.zeros((0, 1), np.float32)
+        return Space(np.zeros((len(features), 1), np.float32), known, nowhere)
+    mean, basis = _main_directions(_unit(features[sample]))
+    points = np.zeros((len(features), basis.shape[1]), np.float32)
+    for part in _parts(len(features), features.shape[1]):
+        rows = known[part]
+        points[part][rows] = _unit(features[part][rows]) @ basis - mean @ basis
+    return Space(points, known, _unit(labelled) @ basis - mean @ basis)
+
+
+def nearest(points: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest of ``others`` to each point.
+
+    Args:
+        points: float32 [n, q].
+        others: float32 [m, q].
+
+    Returns:
+        Its distance, float32 [n] (infinite if there are no others), and its position, int64 [n].
+    """
+    distance = np.full(len(points), np.inf, np.float32)
+    position = np.full(len(points), -1, np.int64)
+    if not len(others):
+        return distance, position
+    half = np.square(others).sum(1) / 2
+    for part in _parts(len(points), len(others)):
+        close = points[part] @ others.T - half  # the nearest has the most of this
+        best = close.argmax(1)
+        squares = np.square(points[part] - others[best]).sum(1)  # exact where it is small
+        position[part], distance[part] = best, np.sqrt(squares)
+    return distance, position
+
+
+def _clusters(space: Space) -> Clusters:
+    from sklearn.cluster import KMeans
+
+    member = np.full(len(space.points), -1, np.int64)
+    centrality = np.zeros(len(space.points), np.float32)
+    rows = np.flatnonzero(space.known)
+    if not len(rows):
+        return Clusters(member, centrality, np.zeros(0, np.int64), np.zeros(0, np.int64))
+    sample = space.points[_sample(space.known)]
+    count = max(1, min(MOST_CLUSTERS, len(sample) // IMAGES_A_CLUSTER))
+    count = min(count, len(np.unique(sample, axis=0)))
+    means = KMeans(count, n_init=1, max_iter=30, random_state=_SEED).fit(sample)
+    centres = means.cluster_centers_.astype(np.float32)
+    distance, member[rows] = nearest(space.points[rows], centres)
+    size = np.bincount(member[rows], minlength=count)
+    centrality[rows] = _from_near_to_far(member[rows], distance, size)
+    labelled = np.bincount(nearest(space.labelled, centres)[1], minlength=count)
+    return Clusters(member, centrality, size, labelled)
+
+
+def _from_near_to_far(member: np.ndarray, distance: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """1 for the nearest of each cluster, evenly down to 0 for the farthest: float32."""
+    order = np.lexsort((distance, member))
+    first = np.concatenate([[0], np.cumsum(size)[:-1]])
+    place = np.empty(len(member))
+    place[order] = np.arange(len(member)) - np.repeat(first, size)
+    return (1 - place / np.maximum(size[member] - 1, 1)).astype(np.float32)
+
+
+def _main_directions(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean, float32 [d], and the main directions, float32 [d, q], of points [s, d]."""
+    mean = sample.mean(0)
+    centred = sample - mean
+    _, vectors = np.linalg.eigh(centred.T @ centred)  # rising eigenvalues
+    return mean, np.ascontiguousarray(vectors[:, : -DIMENSIONS - 1 : -1], np.float32)
+
+
+def _known(features: np.ndarray) -> np.ndarray:
+    """Which rows are finite and not all zero: bool [n]."""
+    known = np.zeros(len(features), bool)
+    for part in _parts(len(features), features.shape[1]):
+        length = np.square(features[part], dtype=np.float64).sum(1)
+        known[part] = np.isfinite(length) & (length > 0)
+    return known
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    """Rows scaled to length 1, float32."""
+    length = np.sqrt(np.square(rows, dtype=np.float64).sum(1, keepdims=True))
+    return (rows / length).astype(np.float32)
+
+
+def _sample(known: np.ndarray) -> np.ndarray:
+    """Positions of up to ``_SAMPLE`` known rows, rising."""
+    rows = np.flatnonzero(known)
+    if len(rows) <= _SAMPLE:
+        return rows
+    return np.sort(np.random.default_rng(_SEED).choice(rows, _SAMPLE, replace=False))
+
+
+def _parts(rows: int, width: int) -> Iterator[slice]:
+    """Slices of up to ``_CHUNK_FLOATS`` floats."""
+    step = max(1, _CHUNK_FLOATS // max(1, width))
+    return (slice(start, start + step) for start in range(0, rows, step))

@@ -1,0 +1,43 @@
+"""It is unlike everything labelled."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from labelling.pool import Pool
+
+_USUAL, _FAR = 0.75, 0.99
+"""Quantiles of the distances: up to the first nothing is new, from the second on all is."""
+
+
+class Novelty:
+    """How far the nearest labelled image is, against what is usual in the pool.
+
+    Finds what the labels do not know of: a new scene, a broken camera. Half of what is far out is
+    rubbish, and labelling rubbish teaches little: a reason for some images of a batch.
+    """
+
+    name = "novelty"
+
+    def scores(self, pool: "Pool") -> np.ndarray:
+        found = np.zeros(len(pool), np.float32)
+        if not len(pool.space.labelled) or not pool.space.known.any():
+            return found
+        usual, far = _quantiles(pool)
+        if far > usual:
+            found = np.clip((pool.space.to_labelled - usual) / (far - usual), 0, 1)
+        return np.where(pool.space.known, found, 0).astype(np.float32)
+
+    def why(self, pool: "Pool", index: int) -> str:
+        times = pool.space.to_labelled[index] / max(_middle(pool), 1e-6)
+        return f"{times:.1f} times as far from the nearest labelled image as is usual"
+
+
+def _quantiles(pool: "Pool") -> tuple[float, float]:
+    usual, far = np.quantile(pool.space.to_labelled[pool.space.known], [_USUAL, _FAR])
+    return float(usual), float(far)
+
+
+def _middle(pool: "Pool") -> float:
+    return float(np.median(pool.space.to_labelled[pool.space.known]))

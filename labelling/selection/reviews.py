@@ -1,0 +1,37 @@
+"""What is known to be wrong, and waits for a person: corrections, then label conflicts."""
+
+from labelling.pool import TRAIN, Choice, Pool
+from labelling.selection.correction import Correction
+from labelling.selection.label_conflict import LabelConflict
+
+
+def reviews(pool: Pool) -> list[Choice]:
+    """A choice for each correction and each conflict, of any image, in the order given; of a
+    near-duplicate group in the pool the first.
+
+    Corrections of validation and test images are left alone: people correct what a model got
+    wrong, so labels gained that way would make those splits harder than the world. A conflict
+    is found without a model, and resolving it puts an image back where it belongs.
+    """
+    position = {sha256: i for i, sha256 in enumerate(pool.sha256.tolist())}
+    correction, conflict = Correction(), LabelConflict()
+    reasons: dict[str, Correction | LabelConflict] = {
+        sha256: correction for sha256 in pool.corrections if _split(pool, position, sha256) == TRAIN
+    }
+    for sha256 in pool.conflicts:
+        reasons.setdefault(sha256, conflict)
+    found, groups = [], set()
+    for sha256, reason in reasons.items():
+        group = str(pool.group[position[sha256]]) if sha256 in position else sha256
+        if group not in groups:
+            groups.add(group)
+            suggested = tuple(pool.corrections.get(sha256, ()))
+            why = reason.why_of(pool, sha256)
+            found.append(Choice(sha256, reason.name, 1.0, why, 0.0, suggested, {reason.name: 1.0}))
+    return found
+
+
+def _split(pool: Pool, position: dict[str, int], sha256: str) -> str:
+    if sha256 in position:
+        return str(pool.split[position[sha256]])
+    return pool.splits.get(sha256, TRAIN)

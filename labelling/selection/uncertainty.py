@@ -1,0 +1,58 @@
+"""The model cannot decide."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from labelling.pool import Pool
+
+
+class Uncertainty:
+    """How close the model's decision was.
+
+    Of one label: how small the margin between the two likeliest is (Scheffer, Decomain and Wrobel,
+    "Active Hidden Markov Models for Information Extraction", IDA 2001). Of several: how near
+    to its threshold a label is, the nearest and the mean over all labels, half each, so that an
+    image that is unclear in many labels comes before one that is in one.
+
+    The probabilities are calibrated (``training.calibration``), else "near" means nothing.
+    """
+
+    name = "uncertainty"
+
+    def scores(self, pool: "Pool") -> np.ndarray:
+        found = np.zeros(len(pool), np.float32)
+        rows = pool.predicted
+        if pool.probabilities is None or len(pool.labels) < 1:
+            return found
+        known = pool.probabilities[rows]
+        if pool.task == "multi_label":
+            near = _nearness(known, pool.threshold_row)
+            found[rows] = (near.max(1) + near.mean(1)) / 2
+        elif len(pool.labels) > 1:
+            top = np.partition(known, -2, axis=1)[:, -2:]
+            found[rows] = 1 - (top[:, 1] - top[:, 0])
+        return found
+
+    def why(self, pool: "Pool", index: int) -> str:
+        assert pool.probabilities is not None
+        row = pool.probabilities[index]
+        if pool.task == "multi_label":
+            near = _nearness(row[None], pool.threshold_row)[0]
+            label = int(near.argmax())
+            return (
+                f"the model is unsure of {pool.labels[label]}: {row[label]:.2f}, "
+                f"and {pool.threshold_row[label]:.2f} is where it says yes"
+            )
+        first, second = np.argsort(-row, kind="stable")[:2]
+        return (
+            f"the model is unsure: {pool.labels[first]} {row[first]:.2f}, "
+            f"{pool.labels[second]} {row[second]:.2f}"
+        )
+
+
+def _nearness(probabilities: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """1 at the threshold, evenly down to 0 at certainty: [n, k] of [n, k] and [k]."""
+    room = np.where(probabilities < thresholds, thresholds, 1 - thresholds)
+    return 1 - np.abs(probabilities - thresholds) / np.maximum(room, 1e-6)
