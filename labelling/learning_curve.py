@@ -1,0 +1,225 @@
+"""Learning curves: what more labels would bring, with how sure one can be of it.
+
+The error of a classifier falls with the number of labels ``n`` about as an inverse power,
+``error(n) = floor + excess * (n / N) ** -rate`` (Figueroa et al., Predicting sample size required
+for classification performance, 2012, https://doi.org/10.1186/1472-6947-12-8; where it holds and
+where not: Viering & Loog, The Shape of Learning Curves, 2022, https://arxiv.org/abs/2103.10948).
+
+The points are scores at nested subsets of the ``N`` labels there are, in several draws, all on the
+same images. Their errors are not independent: subsets overlap, and all of them are part of one
+data set, which may itself be a lucky one. A score that differs from its law by the mean of
+independent influences of its labels has variance ``k / n``, and two nested ones have covariance
+``k / max(n, n')``; ``k`` is found from the differences between the draws. Under that covariance
+the parameters' posterior (flat priors, floor and excess not negative) is sampled, for a grid of
+rates, since for a given rate the law is linear (Golub & Pereyra 1973, variable projection).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, model_validator
+
+LEVEL = 0.8
+"""An estimate's interval holds the truth this often."""
+
+MIN_SIZES = 4
+"""Three parameters need more points than three."""
+
+MIN_LABELS = 20
+"""Of fewer labels every curve is noise."""
+
+FURTHEST = 2.0
+"""How far a curve is followed, as a multiple of the labels there are."""
+
+WIDEST = 0.04
+"""A gain whose 80 % interval reaches further than this to either side tells nothing."""
+
+_RATES = np.linspace(0.1, 2.0, 39)
+_SAMPLES = 4000
+_SMALLEST_VARIANCE = 1e-9
+
+
+class Points(BaseModel):
+    """Scores (0…1) at nested subsets: ``scores[i][j]`` at ``sizes[i]`` labels in draw ``j``.
+
+    Sizes increase; the last is all labels, where the draws are the same and one score will do.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sizes: list[int]
+    scores: list[list[float]]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if len(self.sizes) != len(self.scores) or not all(self.scores):
+            raise ValueError("scores needs one or more scores for each of sizes")
+        if any(a >= b for a, b in zip([0, *self.sizes], self.sizes, strict=False)):
+            raise ValueError("sizes must be positive and increase")
+        return self
+
+
+class Estimate(BaseModel):
+    """An expected value and its 80 % interval. ``math.inf`` is no number of JSON: ``None`` as a
+    bound says that there is none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+    @property
+    def reach(self) -> float:
+        """Half the width of the interval; infinite if it is open."""
+        if self.low is None or self.high is None:
+            return math.inf
+        return (self.high - self.low) / 2
+
+
+class CurveError(ValueError):
+    """These points say nothing of the future; the message says why."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A fitted learning curve.
+
+    Attributes:
+        labels: how many there are now, ``N``.
+        score: what they reach now.
+        noise: ``k``: the variance of a score is ``k / n``.
+        floor, excess, rate: float64 [samples], the parameters' posterior.
+    """
+
+    labels: int
+    score: float
+    noise: float
+    floor: np.ndarray
+    excess: np.ndarray
+    rate: np.ndarray
+
+    def law(self, labels: float) -> np.ndarray:
+        """Scores by the law, without noise, at so many ``labels``: float64 [samples]."""
+        return 1 - self.floor - self.excess * (labels / self.labels) ** -self.rate
+
+    def at(self, labels: float) -> Estimate:
+        """The score that the law gives for so many ``labels``."""
+        return _estimate(np.clip(self.law(labels), 0, 1))
+
+    def gain(self, more: int) -> Estimate:
+        """What ``more`` labels would add to the score as it is now, on the same test images.
+
+        The score now is above or below its law by luck, of which a part stays.
+
+        Raises:
+            CurveError: that is too far ahead, or the interval is too wide to say anything.
+        """
+        now, then = self.labels, self.labels + more
+        if then > FURTHEST * now:
+            raise CurveError(f"{more} more is too far ahead of the {now} there are")
+        luck = self.score - self.law(now)
+        rng = np.random.default_rng(0)
+        fresh = rng.normal(0, math.sqrt(self.noise * more) / then, len(luck))
+        found = _estimate(self.law(then) + luck * now / then + fresh - self.score)
+        if found.reach > WIDEST:
+            raise CurveError(f"the interval is ±{100 * found.reach:.0f} points wide")
+        return found
+
+    def labels_for(self, score: float) -> Estimate:
+        """How many labels the law needs for ``score``: a bound that is ``None`` is further away
+        than ten times the labels there are, or never reached."""
+        error = 1 - score - self.floor
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            needed = self.labels * (self.excess / error) ** (1 / self.rate)
+        needed = np.where(error > 0, np.nan_to_num(needed, nan=np.inf, posinf=np.inf), np.inf)
+        low, middle, high = np.quantile(needed, _BOUNDS, method="nearest")
+        return Estimate(value=_near(middle, self), low=_near(low, self), high=_near(high, self))
+
+
+_BOUNDS = ((1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2)
+
+
+def _near(labels: float, curve: Curve) -> float | None:
+    return float(labels) if labels <= 10 * curve.labels else None
+
+
+def _estimate(samples: np.ndarray) -> Estimate:
+    low, middle, high = (float(value) for value in np.quantile(samples, _BOUNDS))
+    return Estimate(value=middle, low=low, high=high)
+
+
+def fit(points: Points, *, seed: int = 0) -> Curve:
+    """The curve through ``points``; the same for the same points and ``seed``.
+
+    Raises:
+        CurveError: there are too few points or labels.
+    """
+    sizes = np.array(points.sizes, float)
+    if len(sizes) < MIN_SIZES or sizes[-1] < MIN_LABELS:
+        raise CurveError(
+            f"{len(sizes)} sizes up to {points.sizes[-1]} labels; it takes {MIN_SIZES} sizes "
+            f"and {MIN_LABELS} labels"
+        )
+    means = np.array([np.mean(scores) for scores in points.scores])
+    noise = _noise(points)
+    covariance = _covariance(sizes, np.array([len(s) for s in points.scores]), noise)
+    floor, excess, rate = _posterior(sizes, 1 - means, covariance, np.random.default_rng(seed))
+    return Curve(points.sizes[-1], float(means[-1]), noise, floor, excess, rate)
+
+
+def _noise(points: Points) -> float:
+    """``k`` from the scatter of the draws. Of a subset of a finite set only ``1/n - 1/N`` shows.
+
+    Small subsets scatter more than ``1/n`` says, so only those from a quarter up are asked.
+    """
+    last = points.sizes[-1]
+    seen = [
+        (float(np.var(scores, ddof=1)), 1 / size - 1 / last)
+        for size, scores in zip(points.sizes, points.scores, strict=True)
+        if last / 4 <= size < last and len(scores) > 1
+    ]
+    if not seen:
+        raise CurveError("no subset was drawn twice, so nothing tells luck from learning")
+    return max(sum(v for v, _ in seen) / sum(w for _, w in seen), _SMALLEST_VARIANCE * last)
+
+
+def _covariance(sizes: np.ndarray, draws: np.ndarray, noise: float) -> np.ndarray:
+    """Covariance of the mean scores, [sizes, sizes]: what all draws share, and what each has."""
+    whole = 1 / sizes[-1]
+    between = 1 / np.maximum.outer(sizes, sizes) - whole
+    matrix: np.ndarray = noise * (whole + between / np.maximum.outer(draws, draws))
+    return matrix + _SMALLEST_VARIANCE * np.eye(len(sizes))
+
+
+def _posterior(
+    sizes: np.ndarray, errors: np.ndarray, covariance: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Samples of floor, excess and rate: float64 [samples] each."""
+    whitener = np.linalg.inv(np.linalg.cholesky(covariance))
+    seen = whitener @ errors
+    means, roots, misfits, volumes = [], [], [], []
+    for rate in _RATES:
+        basis = whitener @ np.stack([np.ones_like(sizes), (sizes / sizes[-1]) ** -rate], axis=1)
+        precision = basis.T @ basis
+        best = np.linalg.solve(precision, basis.T @ seen)
+        means.append(best)
+        roots.append(np.linalg.inv(np.linalg.cholesky(precision)).T)
+        misfits.append(float(np.sum((seen - basis @ best) ** 2)))
+        volumes.append(-0.5 * float(np.linalg.slogdet(precision)[1]))
+    # Points that no power law fits as well as their noise allows widen everything (Birge 1932).
+    birge = max(1.0, min(misfits) / max(1, len(sizes) - 3))
+    evidence = -0.5 * np.array(misfits) / birge + np.array(volumes)
+    weights = np.exp(evidence - evidence.max())
+    picked = rng.choice(len(_RATES), size=20 * _SAMPLES, p=weights / weights.sum())
+    noise = rng.normal(size=(len(picked), 2)) * math.sqrt(birge)
+    drawn = np.array(means)[picked] + np.einsum("sij,sj->si", np.array(roots)[picked], noise)
+    allowed = np.flatnonzero((drawn >= 0).all(axis=1))[:_SAMPLES]
+    if len(allowed) < 100:
+        # No falling curve fits: what is left is the flat one, at the mean of the points.
+        ones = whitener @ np.ones(len(sizes))
+        flat = rng.normal(ones @ seen / (ones @ ones), math.sqrt(birge / (ones @ ones)), _SAMPLES)
+        return np.clip(flat, 0, 1), np.zeros(_SAMPLES), np.ones(_SAMPLES)
+    return drawn[allowed, 0], drawn[allowed, 1], _RATES[picked[allowed]]
