@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from serving.deployments import (
@@ -69,7 +70,7 @@ class Slot:
 
 
 class EndpointHost:
-    """Serves every stage of ``project`` from the records in ``store``.
+    """Serves the stages of ``project`` from the records in ``store``.
 
     A stage goes on with what it serves until the newer model is loaded and warm; the switch is
     one assignment. A record whose model cannot be served leaves the stage as it is and is
@@ -77,15 +78,23 @@ class EndpointHost:
 
     Args:
         threads: threads of one prediction.
+        stages: the stages to serve.
     """
 
-    def __init__(self, store: DeploymentStore, project: str, *, threads: int = 1) -> None:
+    def __init__(
+        self,
+        store: DeploymentStore,
+        project: str,
+        *,
+        threads: int = 1,
+        stages: Sequence[Stage] = STAGES,
+    ) -> None:
         self.store = store
         self.project = project
         self.store_problem: str | None = None
         self.slots = {
             endpoint_name(project, stage): Slot(stage, endpoint_name(project, stage))
-            for stage in STAGES
+            for stage in stages
         }
         self._threads = threads
         self._stop = threading.Event()

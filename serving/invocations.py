@@ -77,7 +77,7 @@ class Invoker:
         source = self._sources[name]
         echoed = request.headers.get(_CUSTOM_ATTRIBUTES)
         with self._gates[name].enter():
-            body = await _read_body(request)
+            body = await read_body(request)
             loop = asyncio.get_running_loop()
             answer = await loop.run_in_executor(
                 self._pool,
@@ -131,22 +131,25 @@ def _answer(
     }
 
 
-async def _read_body(request: Request) -> bytes:
+async def read_body(request: Request, max_bytes: int = MAX_BODY_BYTES) -> bytes:
     """The body, if it is not too big.
 
     One that is too big is read on and thrown away (up to a bound), because many clients only
     look at the answer when they have sent everything.
+
+    Raises:
+        RequestRefused: 413, it has more than ``max_bytes``; 400, there is none.
     """
     body, size = bytearray(), 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size <= MAX_BODY_BYTES:
+        if size <= max_bytes:
             body += chunk
         elif size > _DRAIN_BYTES:
             break
-    if size > MAX_BODY_BYTES:
+    if size > max_bytes:
         raise RequestRefused(
-            413, "too_large", f"the request has more than {MAX_BODY_BYTES / 1024**2:.0f} MB"
+            413, "too_large", f"the request has more than {max_bytes / 1024**2:.0f} MB"
         )
     if not body:
         raise RequestRefused(400, "empty_body", "the request has no body")

@@ -1,39 +1,119 @@
-"""The store as the host sees it: read only, straight through obstore."""
+"""The store as the servers see it, straight through obstore: read, and added to, never changed."""
 
+import os
+from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import obstore
-from obstore.store import from_url
+from obstore.exceptions import AlreadyExistsError
+from obstore.store import ObjectStore, from_url
 
 from serving.deployments import DeploymentRecord, Stage, parse_record, records_prefix
 
 _CHUNK = 8 * 1024**2
+_KEYS_A_PAGE = 1000
+
+_EXPLICIT = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+)
+"""Variables that name credentials which obstore reads itself; of ``~/.aws`` it knows nothing."""
 
 
-class DeploymentStore:
-    """Deployment records and models in the store at ``url`` (``file:///…`` or ``s3://…``).
+class TooBig(ValueError):  # noqa: N818 - said of an object
+    """An object has more bytes than whoever reads it takes."""
 
-    Credentials and region of S3 come from the usual AWS_* variables. Every method raises what
-    obstore raises when the store does not answer.
+
+class BackingStore:
+    """The store at ``url`` (``file:///…`` or ``s3://…``).
+
+    S3 is reached by the usual AWS_* variables or, without any that name credentials, as boto3
+    finds it. Every method raises what obstore raises when the store does not answer.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
-        self._store = from_url(url)
+        self._store = _bucket(url) if url.startswith("s3://") else from_url(url)
 
-    def keys(self, stage: Stage, after: str | None = None) -> list[str]:
-        """Keys of the stage's records, oldest first; only those behind ``after``, if given."""
-        listing = obstore.list(self._store, records_prefix(stage), offset=after)
-        return sorted(
-            item["path"] for page in listing for item in page if item["path"].endswith(".json")
-        )
+    @property
+    def is_bucket(self) -> bool:
+        """Whether each request takes milliseconds, and costs."""
+        return self.url.startswith("s3://")
 
-    def record(self, key: str) -> DeploymentRecord:
-        """One record. Raises RecordError if it is not one."""
-        return parse_record(bytes(obstore.get(self._store, key).bytes()), key)
+    def keys_after(self, folder: str, after: str | None = None) -> Iterator[str]:
+        """Keys below ``folder`` that sort behind ``after``: of a bucket in order, else in any."""
+        for page in obstore.list(self._store, folder, offset=after, chunk_size=_KEYS_A_PAGE):
+            yield from (item["path"] for item in page)
+
+    def read(self, key: str) -> bytes:
+        """The object's bytes. Raises FileNotFoundError."""
+        return bytes(obstore.get(self._store, key).bytes())
+
+    async def fetch(self, key: str, max_bytes: int) -> bytes:
+        """The object's bytes, without a thread that waits for them.
+
+        Raises:
+            FileNotFoundError: there is no such key.
+            TooBig: it has more than ``max_bytes``; they are not read.
+        """
+        found = await obstore.get_async(self._store, key)
+        if found.meta["size"] > max_bytes:
+            raise TooBig(f"{key} has {found.meta['size'] / 1e6:.0f} MB")
+        return bytes(await found.bytes_async())
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write a new object, which appears whole or not at all.
+
+        Returns:
+            True if this call wrote it, False if the key was taken.
+        """
+        try:
+            obstore.put(self._store, key, data, mode="create")
+        except AlreadyExistsError:
+            return False
+        return True
 
     def download(self, key: str, path: Path) -> None:
         """Write an object to a local file. Raises FileNotFoundError if there is no such key."""
         with path.open("wb") as file:
             for chunk in obstore.get(self._store, key).stream(min_chunk_size=_CHUNK):
                 file.write(chunk)
+
+    def open(self, key: str) -> obstore.ReadableFile:
+        """An object to read pieces of, as a file. Raises FileNotFoundError."""
+        return obstore.open_reader(self._store, key)
+
+
+class DeploymentStore(BackingStore):
+    """Deployment records and models in a store."""
+
+    def keys(self, stage: Stage, after: str | None = None) -> list[str]:
+        """Keys of the stage's records, oldest first; only those behind ``after``, if given."""
+        found = self.keys_after(records_prefix(stage), after)
+        return sorted(key for key in found if key.endswith(".json"))
+
+    def record(self, key: str) -> DeploymentRecord:
+        """One record. Raises RecordError if it is not one."""
+        return parse_record(self.read(key), key)
+
+
+def _bucket(url: str) -> ObjectStore:
+    """A bucket, asked with patience for a server and none for a person: 5 s to connect."""
+    endpoints = [os.environ.get(name, "") for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")]
+    client: Any = {
+        "connect_timeout": timedelta(seconds=5),
+        "allow_http": any(endpoint.startswith("http://") for endpoint in endpoints),
+    }
+    return from_url(url, client_options=client, credential_provider=_credentials())
+
+
+def _credentials() -> Any:
+    """boto3's credentials for obstore; None where it finds the same ones itself."""
+    if any(os.environ.get(name) for name in _EXPLICIT):
+        return None
+    from obstore.auth.boto3 import Boto3CredentialProvider
+
+    return Boto3CredentialProvider(ttl=timedelta(minutes=5))

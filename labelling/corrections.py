@@ -1,0 +1,99 @@
+"""Corrections: what a person who tried the predictor says is really on an image."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from labelling.snapshots import epoch_ms, labels_hash
+
+CORRECTIONS_PREFIX = "corrections/"
+CORRECTED_IMAGES_PREFIX = "raw/corrections/"
+"""Where images lie that came with a correction and that the store did not have."""
+
+MAX_LABELS = 1000
+"""Most labels of one correction, and of what one model said; more is no statement of a person."""
+
+
+class CorrectionError(ValueError):
+    """An object under ``corrections/`` is not a correction; the message names its key."""
+
+
+class Opinion(BaseModel):
+    """What a model had said of the image: all its scores, and the labels that it meant."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    stage: str = Field(default="", max_length=20)
+    model_version: str = Field(max_length=200)
+    digest: str = Field(default="", max_length=64)
+    prediction_id: str = Field(default="", max_length=200)
+    predicted: tuple[str, ...] = Field(default=(), max_length=MAX_LABELS)
+    scores: Mapping[str, float] = Field(default={}, max_length=MAX_LABELS)
+
+
+class Correction(BaseModel):
+    """What a person says is on an image. Written once; the newest one of an image counts.
+
+    It is a reason to look at the image, not yet a label: it goes to the labelling queue.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="The image, by its bytes.")
+    raw_key: str = Field(min_length=1, description="Where the store has the image.")
+    labels: tuple[str, ...] = Field(min_length=1, max_length=MAX_LABELS)
+    by: str = Field(min_length=1, max_length=200, description="Who said so.")
+    corrected_at: AwareDatetime
+    said: tuple[Opinion, ...] = Field(default=(), max_length=10)
+
+    @field_validator("corrected_at")
+    @classmethod
+    def _utc(cls, moment: datetime) -> datetime:
+        return moment.astimezone(UTC)
+
+    def to_json(self) -> bytes:
+        """The bytes to store."""
+        return self.model_dump_json(indent=1).encode("utf-8")
+
+
+def correction_key(correction: Correction) -> str:
+    """Where a correction lies. The key alone tells image, time and labels, so that a listing is
+    enough to know which images were corrected (``parse_correction_key``)."""
+    moment = epoch_ms(correction.corrected_at)
+    named = labels_hash(correction.labels)
+    return f"{CORRECTIONS_PREFIX}{correction.sha256}-{moment:013d}-{named}.json"
+
+
+def parse_correction_key(key: str) -> tuple[str, int, str]:
+    """The sha256 of the image, the time in ms and the hash of the labels that ``key`` names.
+
+    Raises:
+        CorrectionError: ``correction_key`` never makes such a key.
+    """
+    parts = key.removeprefix(CORRECTIONS_PREFIX).removesuffix(".json").split("-")
+    if len(parts) != 3 or len(parts[0]) != 64 or not parts[1].isdigit():
+        raise CorrectionError(
+            f"{key} is not the key of a correction (<sha256>-<milliseconds>-<hash>.json); "
+            "move it out of corrections/"
+        )
+    return parts[0], int(parts[1]), parts[2]
+
+
+def parse_correction(data: bytes, key: str) -> Correction:
+    """The correction in ``data``, the object at ``key``.
+
+    Raises:
+        CorrectionError: it is not one, or it lies under a key that is not its own; the message
+            names the key and each wrong field.
+    """
+    try:
+        correction = Correction.model_validate_json(data)
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, item['loc'])) or 'file'}: {item['msg']}" for item in error.errors()
+        )
+        raise CorrectionError(f"{key} is not a correction: {wrong}") from None
+    if correction_key(correction) != key:
+        raise CorrectionError(f"{key} holds the correction of {correction_key(correction)}")
+    return correction

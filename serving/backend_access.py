@@ -1,0 +1,136 @@
+"""Who may ask the labelling backend: Label Studio by password, the predictor by token."""
+
+import base64
+import binascii
+import hmac
+import ipaddress
+import json
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from serving.errors import RequestRefused
+
+
+class CredentialsUnusable(ValueError):  # noqa: N818 - said of a file
+    """The credentials file is missing, open to others or no such file; the message has a remedy."""
+
+
+class Credentials(BaseModel):
+    """What the backend asks of those who call it. Printing it shows none of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    user: str = Field(min_length=1, pattern=r"^[^:\s]+$", description="Label Studio's name here.")
+    password: SecretStr = Field(min_length=8, description="Label Studio's password here.")
+    feedback_token: SecretStr = Field(min_length=8, description="What the predictor sends.")
+
+
+def read_credentials(path: Path) -> Credentials:
+    """The credentials in ``path``.
+
+    Raises:
+        CredentialsUnusable: others may read the file, or it does not hold credentials.
+    """
+    try:
+        others = stat.S_IMODE(path.stat().st_mode) & 0o077
+        if others:
+            raise CredentialsUnusable(f"others can read {path}; run: chmod 600 {path}")
+        return Credentials.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise CredentialsUnusable(f"{path} cannot be read: {error.strerror}") from None
+    except ValidationError as error:  # its own text would show what was read
+        wrong = sorted({".".join(map(str, item["loc"])) or "file" for item in error.errors()})
+        raise CredentialsUnusable(
+            f"{path} does not hold the backend's credentials (wrong or missing: "
+            f"{', '.join(wrong)}); delete it to have new ones made"
+        ) from None
+
+
+def ensure_credentials(path: Path, user: str = "imgclf") -> Credentials:
+    """The credentials in ``path``, which are made up first (mode 0600) if there is no such file.
+
+    Raises:
+        CredentialsUnusable: see :func:`read_credentials`.
+    """
+    if not path.exists():
+        made = {"user": user, "password": _secret(), "feedback_token": _secret()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+        fresh.touch(mode=0o600)
+        fresh.write_text(json.dumps(made), encoding="utf-8")
+        try:
+            os.link(fresh, path)  # of two that make one, the first wins
+        except FileExistsError:
+            pass
+        finally:
+            fresh.unlink()
+    return read_credentials(path)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a server that listens on ``host``."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class Access:
+    """Decides on each request.
+
+    Args:
+        credentials: what callers have to know.
+        loopback: whether only this machine can call. Then the page of numbers and Label Studio's
+            webhooks (it makes one by itself, without a password) need none.
+    """
+
+    def __init__(self, credentials: Credentials, *, loopback: bool) -> None:
+        self._basic = _basic(credentials.user, credentials.password.get_secret_value())
+        self._bearer = f"Bearer {credentials.feedback_token.get_secret_value()}".encode()
+        self._loopback = loopback
+
+    def label_studio(self, request: Request) -> None:
+        """Let in who knows the password. Raises RequestRefused (401)."""
+        if not self._has(request, self._basic):
+            raise _refused("user and password of the ML backend are wrong or missing")
+
+    def predictor(self, request: Request) -> None:
+        """Let in who knows the token. Raises RequestRefused (401)."""
+        if not self._has(request, self._bearer):
+            raise _refused("the token is wrong or missing (IMGCLF_FEEDBACK_TOKEN of the predictor)")
+
+    def anybody_here(self, request: Request) -> None:
+        """Let in this machine, and who knows password or token. Raises RequestRefused (401)."""
+        if not self._loopback and not self._has(request, self._basic, self._bearer):
+            raise _refused("user and password of the labelling backend are wrong or missing")
+
+    @staticmethod
+    def _has(request: Request, *wanted: bytes) -> bool:
+        scheme, _, said = request.headers.get("authorization", "").partition(" ")
+        given = _decoded(said) if scheme.lower() == "basic" else f"Bearer {said.strip()}".encode()
+        # All are compared, each in constant time: how long it takes tells nothing.
+        return sum(hmac.compare_digest(given, one) for one in wanted) > 0
+
+
+def _basic(user: str, password: str) -> bytes:
+    return f"Basic {user}:{password}".encode()
+
+
+def _decoded(said: str) -> bytes:
+    try:
+        return b"Basic " + base64.b64decode(said.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _refused(why: str) -> RequestRefused:
+    return RequestRefused(401, "unauthorized", why)
+
+
+def _secret() -> str:
+    return secrets.token_urlsafe(24)

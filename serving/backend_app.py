@@ -1,0 +1,210 @@
+"""The labelling backend over HTTP: Label Studio's ML backend, corrections, and the report.
+
+The contract is Label Studio's (https://labelstud.io/guide/ml_create), as 1.23 speaks it:
+``/health`` within 1 s, ``/setup`` within 3 s before every ``/predict``, one result for each task.
+``/setup`` brings the token of the project's owner; no body of it is ever read or logged.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import HTMLResponse, JSONResponse
+from pydantic import ValidationError
+
+from labelling.label_config import LabelConfigError, parse_label_config
+from serving.backend_access import Access
+from serving.backend_model import ServedModel
+from serving.backend_predictions import PredictRequest, Prelabeller, Task
+from serving.backend_report import POLICY, ReportShelf, no_report, unreachable
+from serving.corrections import MAX_CORRECTION_BYTES, CorrectionDesk, LabelsOffered
+from serving.errors import RequestRefused
+from serving.invocations import add_error_handlers, read_body
+from serving.store import BackingStore
+
+_MAX_PREDICT_BYTES = 64 * 1024**2
+_PAGE_HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+log = logging.getLogger("serving")
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What the application works with.
+
+    ``hint_file`` is touched when Label Studio tells of a change; the sensor then looks sooner.
+    """
+
+    store: BackingStore
+    project: str
+    model: ServedModel
+    access: Access
+    hint_file: Path | None = None
+    label_studio_url: str = ""
+
+
+def create_backend_app(backend: Backend, prelabeller: Prelabeller | None = None) -> FastAPI:
+    """The application around ``backend``, whose model it follows while it runs."""
+    prelabeller = prelabeller or Prelabeller(backend.store)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        backend.model.start()
+        yield
+        await asyncio.to_thread(backend.model.stop)
+        prelabeller.close()
+
+    app = FastAPI(title="imgclf labelling", lifespan=lifespan, docs_url=None, redoc_url=None,
+                  openapi_url=None)  # fmt: skip
+    add_error_handlers(app)
+
+    @app.get("/ping")
+    async def ping() -> JSONResponse:
+        """Whether this process is there; tells nothing else, so it asks for nothing."""
+        return JSONResponse({"status": "ok"})
+
+    app.include_router(_contract(backend, prelabeller))
+    app.include_router(_corrections(backend))
+    app.include_router(_report(backend))
+    return app
+
+
+def _contract(backend: Backend, prelabeller: Prelabeller) -> APIRouter:
+    """What Label Studio asks of an ML backend."""
+    router = APIRouter()
+    model, access = backend.model, backend.access
+
+    @router.get("/health")
+    async def health(request: Request) -> JSONResponse:
+        access.label_studio(request)
+        return JSONResponse({"status": "UP", "model_class": "imgclf"})
+
+    @router.post("/setup")
+    async def setup(request: Request) -> JSONResponse:
+        access.label_studio(request)
+        return JSONResponse({"model_version": model.version})
+
+    @router.get("/versions")
+    async def versions(request: Request) -> JSONResponse:
+        access.label_studio(request)
+        return JSONResponse({"versions": [model.version] if model.version else []})
+
+    @router.post("/predict")
+    async def predict(request: Request) -> JSONResponse:
+        access.label_studio(request)
+        asked, context = _asked(await read_body(request, _MAX_PREDICT_BYTES))
+        answers = await _answers(backend, prelabeller, asked)
+        if context:  # an interactive request takes results only, and keeps none of them
+            empty = {"result": [], "score": 0.0, "model_version": model.version}
+            answers = [answer or empty for answer in answers]
+        return JSONResponse({"results": answers})
+
+    @router.post("/webhook")
+    async def webhook(request: Request) -> JSONResponse:
+        access.anybody_here(request)
+        if backend.hint_file is not None:
+            await asyncio.to_thread(_leave_hint, backend.hint_file)
+        async for _ in request.stream():
+            pass  # what it says is asked of Label Studio itself: a webhook may be lost, or doubled
+        return JSONResponse({"ok": True})
+
+    return router
+
+
+def _corrections(backend: Backend) -> APIRouter:
+    """What the predictor's "This is wrong" asks for and sends."""
+    router = APIRouter()
+    desk = CorrectionDesk(backend.store, lambda: backend.model.current)
+
+    @router.get("/corrections/labels")
+    async def labels(request: Request) -> LabelsOffered:
+        backend.access.predictor(request)
+        return desk.offered()
+
+    @router.post("/corrections")
+    async def correct(request: Request) -> JSONResponse:
+        backend.access.predictor(request)
+        body = await read_body(request, MAX_CORRECTION_BYTES)
+        try:
+            taken = await asyncio.to_thread(desk.take, body)
+        except RequestRefused:
+            raise
+        except Exception as error:  # whatever obstore raises when the store does not answer
+            log.exception("a correction is not in the store")
+            why = (str(error).splitlines() or [""])[0]
+            raise RequestRefused(
+                503, "store_silent", f"the store does not take it now: {why}; send it again later"
+            ) from error
+        if taken.fresh:
+            log.info("corrected: %s", taken.key)
+        said = {"sha256": taken.correction.sha256, "key": taken.key, "fresh": taken.fresh}
+        return JSONResponse(said, 201 if taken.fresh else 200)
+
+    return router
+
+
+def _report(backend: Backend) -> APIRouter:
+    """The page that a person opens."""
+    router = APIRouter()
+    shelf = ReportShelf(backend.store)
+
+    @router.get("/")
+    async def report(request: Request) -> HTMLResponse:
+        try:
+            backend.access.anybody_here(request)
+        except RequestRefused as refused:  # so that a browser asks for the password
+            challenge = {"WWW-Authenticate": 'Basic realm="imgclf labelling"'}
+            return HTMLResponse(refused.message, 401, challenge)
+        try:
+            page: str | bytes | None = await asyncio.to_thread(shelf.newest)
+        except Exception as error:  # noqa: BLE001 - whatever obstore raises when nobody answers
+            why = (str(error).splitlines() or [""])[0]
+            return HTMLResponse(unreachable(backend.project, why), 503, _PAGE_HEADERS)
+        page = page or no_report(backend.project, backend.label_studio_url)
+        return HTMLResponse(page, headers=_PAGE_HEADERS)
+
+    return router
+
+
+def _asked(body: bytes) -> tuple[PredictRequest, bool]:
+    """The request, and whether a person waits for it inside the editor (interactive)."""
+    try:
+        asked = PredictRequest.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        place = ".".join(map(str, first["loc"])) or "the body"
+        raise RequestRefused(400, "bad_request", f"{place}: {first['msg']}") from None
+    return asked, asked.params.context is not None
+
+
+async def _answers(backend: Backend, prelabeller: Prelabeller, asked: PredictRequest) -> list[Any]:
+    serving = backend.model.current  # asked once: one model answers the whole request
+    nothing: list[Any] = [[] for _ in asked.tasks]
+    if serving is None:
+        log.warning("%d tasks get no pre-label: %s", len(asked.tasks), backend.model.absence)
+        return nothing
+    try:
+        names = parse_label_config(asked.label_config).names if asked.label_config else None
+    except LabelConfigError as error:
+        log.warning("%d tasks get no pre-label: %s", len(asked.tasks), error)
+        return nothing
+    tasks: tuple[Task, ...] = asked.tasks
+    return await prelabeller.answer(serving, tasks, None if names is None else frozenset(names))
+
+
+def _leave_hint(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as error:  # the sensor looks without a hint, too, only later
+        log.warning("%s cannot be touched: %s", path, error.strerror)

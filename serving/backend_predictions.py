@@ -1,0 +1,226 @@
+"""What Label Studio gets for its tasks: pre-labels by the contract of its ML backends.
+
+A task that cannot be answered gets an empty list. Label Studio takes that for "no prediction";
+an empty *result* it would store, and never ask for that task and version again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from labelling.label_config import CONTROL, OBJECT
+from serving.backend_images import NoImage, task_image
+from serving.host import Serving
+from serving.store import BackingStore
+from training.images import ImageRejected, decode, to_array
+from training.predictor import MAX_BATCH_IMAGES, OnnxPredictor
+
+CHUNK = MAX_BATCH_IMAGES
+"""Images read and decoded at a time."""
+
+log = logging.getLogger("serving")
+
+
+class Task(BaseModel):
+    """What is needed of a task that Label Studio sends; it sends much more."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    id: int
+    data: Mapping[str, Any] = {}
+
+
+class Params(BaseModel):
+    """Of ``POST /predict``; the login and password that may be there are not read."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    context: Any = None
+
+
+class PredictRequest(BaseModel):
+    """The body of ``POST /predict``. With a ``context``, the editor asks as a person works."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    tasks: tuple[Task, ...]
+    label_config: str = ""
+    params: Params = Params()
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How long Label Studio is kept waiting (seconds).
+
+    A person waits for one task while it opens, and Label Studio itself gives up on a whole batch
+    after 100 s (``ML_TIMEOUT_PREDICT``).
+    """
+
+    one_task_s: float = 2.5
+    batch_s: float = 90.0
+
+
+class Prelabeller:
+    """Answers tasks from the images in ``store``.
+
+    Args:
+        workers: chunks that are decoded and predicted at a time.
+        max_requests: requests that may be under way; more get nothing, at once.
+    """
+
+    def __init__(
+        self,
+        store: BackingStore,
+        *,
+        bounds: Bounds | None = None,
+        workers: int = 1,
+        max_requests: int = 16,
+    ) -> None:
+        self._store = store
+        self._bounds = bounds or Bounds()
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="prelabel")
+        self._free = max_requests
+
+    async def answer(
+        self, serving: Serving, tasks: Sequence[Task], allowed: frozenset[str] | None
+    ) -> list[Any]:
+        """One answer for each task, in their order; what is not ready in time is empty.
+
+        Args:
+            serving: what answers all of them.
+            tasks: Label Studio's.
+            allowed: the labels that the project knows; None if that is unknown.
+        """
+        answers: list[Any] = [[] for _ in tasks]
+        if self._free <= 0:
+            log.warning("%d tasks get no pre-label: too many requests are waiting", len(tasks))
+            return answers
+        limit = self._bounds.one_task_s if len(tasks) == 1 else self._bounds.batch_s
+        self._free -= 1
+        try:
+            await asyncio.wait_for(self._fill(answers, serving, tasks, allowed), limit)
+        except TimeoutError:
+            late = sum(not answer for answer in answers)
+            log.warning("%d of %d tasks get no pre-label within %g s", late, len(tasks), limit)
+        finally:
+            self._free += 1
+        return answers
+
+    def close(self) -> None:
+        """Finish what is being predicted."""
+        self._pool.shutdown()
+
+    async def _fill(
+        self,
+        answers: list[Any],
+        serving: Serving,
+        tasks: Sequence[Task],
+        allowed: frozenset[str] | None,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        for start in range(0, len(tasks), CHUNK):
+            chunk = tasks[start : start + CHUNK]
+            images = await asyncio.gather(*(self._image(task) for task in chunk))
+            said = await loop.run_in_executor(
+                self._pool, _prelabels, serving, chunk, images, allowed
+            )
+            answers[start : start + len(chunk)] = said
+
+    async def _image(self, task: Task) -> bytes | None:
+        try:
+            return await task_image(self._store, task.data)
+        except NoImage as error:
+            log.warning("task %d gets no pre-label: %s", task.id, error)
+            return None
+
+
+def _prelabels(
+    serving: Serving,
+    tasks: Sequence[Task],
+    images: Sequence[bytes | None],
+    allowed: frozenset[str] | None,
+) -> list[Any]:
+    """The answers to one chunk; ``images`` are the files, None where there is none."""
+    answers: list[Any] = [[] for _ in tasks]
+    pixels = dict(_decoded(serving.model, tasks, images))
+    if not pixels:
+        return answers
+    try:
+        probabilities = serving.model.predict_images(list(pixels.values()))
+    except Exception:  # a fault of the model must not keep the task from opening
+        log.exception("%s does not predict", serving.record.model_version)
+        return answers
+    meant = serving.model.decide(probabilities)
+    for index, row, labels in zip(pixels, probabilities, meant, strict=True):
+        unknown = set(labels) - allowed if allowed is not None else set()
+        if unknown:
+            # Label Studio refuses the whole request for a label that its project does not know.
+            log.warning("task %d gets no pre-label: the project has no label %s", tasks[index].id,
+                        ", ".join(sorted(unknown)))  # fmt: skip
+            continue
+        answers[index] = prelabel(serving, row, labels, tasks[index])
+    return answers
+
+
+def _decoded(
+    model: OnnxPredictor, tasks: Sequence[Task], images: Sequence[bytes | None]
+) -> Iterator[tuple[int, np.ndarray]]:
+    for index, data in enumerate(images):
+        if data is None:
+            continue
+        try:
+            yield index, to_array(decode(data, fit=model.manifest.input_size))
+        except ImageRejected as error:
+            log.warning("task %d gets no pre-label: %s", tasks[index].id, error.reason)
+
+
+def prelabel(
+    serving: Serving, probabilities: np.ndarray, labels: Sequence[str], task: Task
+) -> dict[str, Any]:
+    """What a model says of one task, in Label Studio's words.
+
+    Args:
+        serving: the model.
+        probabilities: float32 [labels of the model].
+        labels: those the model means; for multi_label perhaps none, an empty result then.
+        task: what it is said of.
+    """
+    probs = {
+        label: round(float(value), 6)
+        for label, value in zip(serving.model.labels, probabilities, strict=True)
+    }
+    sure = confidence(probabilities, serving.model)
+    region = {
+        "id": str(task.data.get("sample_id", ""))[:10],
+        "from_name": CONTROL,
+        "to_name": OBJECT,
+        "type": "choices",
+        "value": {"choices": list(labels)},
+        "meta": {"probs": probs, "confidence": sure},
+    }
+    return {
+        "result": [region] if labels else [],
+        "score": sure,
+        "model_version": serving.record.model_version,
+    }
+
+
+def confidence(probabilities: np.ndarray, model: OnnxPredictor) -> float:
+    """How sure a model is, 0…1. Label Studio's uncertainty sampling serves the lowest first.
+
+    For single_label the highest probability; for multi_label that of the least sure decision:
+    0 at its threshold, 1 as far from it as can be.
+    """
+    thresholds = model.manifest.thresholds
+    if not thresholds:
+        return round(float(probabilities.max()), 6)
+    limits = np.array([thresholds[label] for label in model.labels], dtype=np.float64)
+    distance = probabilities - limits
+    room = np.where(distance >= 0, 1 - limits, limits)
+    return round(float(np.min(np.abs(distance) / np.maximum(room, 1e-9)).clip(0, 1)), 6)

@@ -1,0 +1,168 @@
+"""Takes corrections from the predictor into the store: the image first, then what was said of it."""
+
+import base64
+import binascii
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from labelling.corrections import (
+    CORRECTED_IMAGES_PREFIX,
+    CORRECTIONS_PREFIX,
+    MAX_LABELS,
+    Correction,
+    Opinion,
+    correction_key,
+    parse_correction,
+)
+from labelling.schema import LabelSchema, Task
+from serving.backend_images import known_key
+from serving.errors import RequestRefused
+from serving.host import Serving
+from serving.inference import MAX_BODY_BYTES
+from serving.store import BackingStore
+from training.images import ImageFacts, ImageRejected, inspect
+
+MAX_CORRECTION_BYTES = MAX_BODY_BYTES * 4 // 3 + 1024**2
+"""Largest request: the largest image that an endpoint takes, in base64, and what is said of it."""
+
+_EXTENSIONS = {
+    "JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "AVIF": "avif", "GIF": "gif",
+    "TIFF": "tif", "BMP": "bmp", "DIB": "bmp", "PPM": "ppm", "JPEG2000": "jp2",
+}  # fmt: skip
+
+
+class CorrectionRequest(BaseModel):
+    """What the predictor sends: the image file in base64, its right labels, what models had said."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    image: str = Field(min_length=1)
+    labels: tuple[str, ...] = Field(max_length=MAX_LABELS)
+    by: str = Field(default="predictor", min_length=1, max_length=200)
+    said: tuple[Opinion, ...] = Field(default=(), max_length=10)
+
+
+class LabelsOffered(BaseModel):
+    """What can be said of an image: the labels of the model that is served."""
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    task: Task
+    labels: tuple[str, ...]
+    model_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A correction that is in the store. ``fresh`` is False if it was there already."""
+
+    correction: Correction
+    key: str
+    fresh: bool
+
+
+class CorrectionDesk:
+    """Takes corrections, one at a time.
+
+    Args:
+        store: gets them.
+        serving: gives the model that answers now; its labels are those that count.
+    """
+
+    def __init__(self, store: BackingStore, serving: Callable[[], Serving | None]) -> None:
+        self._store = store
+        self._serving = serving
+        self._lock = threading.Lock()
+
+    def offered(self) -> LabelsOffered:
+        """The labels to choose from. Raises RequestRefused (503) while no model is served."""
+        serving = self._serving()
+        if serving is None:
+            raise RequestRefused(
+                503, "no_model", "no model is served yet, so there are no labels to choose from"
+            )
+        manifest = serving.model.manifest
+        return LabelsOffered(
+            task=manifest.task, labels=manifest.labels, model_version=manifest.model_version
+        )
+
+    def take(self, body: bytes) -> Taken:
+        """Put a correction (JSON of ``CorrectionRequest``) into the store.
+
+        Said twice in a row, the same is there once: people double-click.
+
+        Raises:
+            RequestRefused: 400, naming what is wrong; 503 while no model is served.
+            Exception: whatever obstore raises when the store does not answer.
+        """
+        request = _parsed(body)
+        offered = self.offered()
+        schema = LabelSchema(task=offered.task, names=offered.labels)
+        if problem := schema.problem(request.labels):
+            raise RequestRefused(400, "bad_labels", problem)
+        image, facts = _image(request.image)
+        with self._lock:
+            known = self._newest(facts.sha256)
+            if known and set(known.correction.labels) == set(request.labels):
+                return known
+            raw_key = self._keep(image, facts)
+            correction = Correction(
+                sha256=facts.sha256,
+                raw_key=raw_key,
+                labels=request.labels,
+                by=request.by,
+                corrected_at=datetime.now(UTC),
+                said=request.said,
+            )
+            key = correction_key(correction)
+            fresh = self._store.create(key, correction.to_json())
+        return Taken(correction, key, fresh)
+
+    def _newest(self, sha256: str) -> Taken | None:
+        """What was said last of an image."""
+        begin = f"{CORRECTIONS_PREFIX}{sha256}-"
+        newest = ""
+        for key in self._store.keys_after(CORRECTIONS_PREFIX.rstrip("/"), begin):
+            if key.startswith(begin):
+                newest = max(newest, key)
+            elif self._store.is_bucket:  # in order: the others are of other images
+                break
+        if not newest:
+            return None
+        return Taken(parse_correction(self._store.read(newest), newest), newest, fresh=False)
+
+    def _keep(self, image: bytes, facts: ImageFacts) -> str:
+        """The key under which the store has the image; it is written if it was not there."""
+        key = known_key(self._store, facts.sha256)
+        if key is None:
+            key = f"{CORRECTED_IMAGES_PREFIX}{facts.sha256}.{_EXTENSIONS.get(facts.format, 'img')}"
+            self._store.create(key, image)
+        return key
+
+
+def _parsed(body: bytes) -> CorrectionRequest:
+    try:
+        return CorrectionRequest.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        place = ".".join(map(str, first["loc"])) or "the body"
+        raise RequestRefused(400, "bad_request", f"{place}: {first['msg']}") from None
+
+
+def _image(encoded: str) -> tuple[bytes, ImageFacts]:
+    try:
+        data = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise RequestRefused(400, "bad_request", f"image is not base64: {error}") from None
+    if len(data) > MAX_BODY_BYTES:
+        raise RequestRefused(
+            413, "too_large", f"the image has more than {MAX_BODY_BYTES / 1024**2:.0f} MB"
+        )
+    try:
+        return data, inspect(data)
+    except ImageRejected as error:
+        raise RequestRefused(400, "unreadable_image", error.reason) from None

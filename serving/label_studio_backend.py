@@ -1,0 +1,79 @@
+"""``python -m serving.label_studio_backend``: pre-labels, corrections and the labelling report.
+
+One server, for three callers: Label Studio asks it as an ML backend (basic auth), the predictor
+sends it corrections (token), a person opens its page. On loopback the page needs no password.
+"""
+
+import argparse
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+import uvicorn
+from obstore.exceptions import BaseError
+
+from serving.backend_access import Access, CredentialsUnusable, is_loopback, read_credentials
+from serving.backend_app import Backend, create_backend_app
+from serving.backend_model import ServedModel
+from serving.listening import listen, server_config
+from serving.store import DeploymentStore
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT. Exit code 1: cannot start; it says why."""
+    arguments = _arguments()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        credentials = read_credentials(arguments.credentials_file)
+        store = DeploymentStore(arguments.store_url)
+        store.keys("prod")
+        listener = listen(arguments.host, arguments.port)
+    except CredentialsUnusable as error:
+        sys.exit(str(error))
+    except BaseError as error:
+        sys.exit(f"the store {arguments.store_url} cannot be read: {str(error).splitlines()[0]}")
+    except (OSError, ValueError) as error:
+        sys.exit(
+            f"cannot serve {arguments.store_url} on {arguments.host}:{arguments.port}: {error}; "
+            "choose another port (labelling under [ports] in imgclf.toml)"
+        )
+    backend = Backend(
+        store=store,
+        project=arguments.project,
+        model=ServedModel(store, arguments.project),
+        access=Access(credentials, loopback=is_loopback(arguments.host)),
+        hint_file=arguments.hint_file,
+        label_studio_url=arguments.label_studio_url,
+    )
+    place = "{}:{}".format(*listener.getsockname())
+    logging.getLogger("serving").info("labelling of %s at http://%s", arguments.project, place)
+    server = uvicorn.Server(server_config(create_backend_app(backend)))
+    asyncio.run(server.serve(sockets=[listener]))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m serving.label_studio_backend", description=__doc__)
+    parser.add_argument("--store-url", required=True, help="the store: file:///… or s3://…")
+    parser.add_argument("--project", required=True, help="endpoints are <project>-<stage>")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; on any other than loopback's everything asks for a password",
+    )
+    parser.add_argument("--port", type=int, default=9090, help="0 takes any free port")
+    parser.add_argument(
+        "--credentials-file",
+        type=Path,
+        required=True,
+        help="JSON with user, password and feedback_token, readable by its owner only",
+    )
+    parser.add_argument(
+        "--hint-file", type=Path, help="touched when Label Studio tells of a change"
+    )
+    parser.add_argument("--label-studio-url", default="", help="linked to from the empty page")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
