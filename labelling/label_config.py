@@ -1,0 +1,84 @@
+"""Label Studio's page for a label schema, as its XML (https://labelstud.io/tags/)."""
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from labelling.schema import LabelSchema
+
+CONTROL = "label"
+"""Name of the tag that annotators click on: ``from_name`` of every result."""
+
+OBJECT = "image"
+"""Name of the tag that shows the image: ``to_name`` of every result."""
+
+_HOTKEYS = "1234567890qwertyiop"
+"""In the order of the keyboard; without the editor's own (u: unselect, h: hide)."""
+
+_SINGLE = ("single", "single-radio")
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""https://www.w3.org/TR/xml/#charsets"""
+
+
+class LabelConfigError(ValueError):
+    """This is no page of ours, or none can be made; the message says why."""
+
+
+@dataclass(frozen=True)
+class LabelConfig:
+    """What a page asks for: the classes in order, and ``single`` or ``multiple`` of them."""
+
+    names: tuple[str, ...]
+    choice: str
+
+
+def label_config(schema: LabelSchema, names: Sequence[str]) -> str:
+    """The page for ``names`` (the schema's own, or those in use if it is open), as XML.
+
+    Raises:
+        LabelConfigError: no names, or one that XML cannot hold.
+    """
+    if not names:
+        raise LabelConfigError(
+            "there is no label to choose from yet; set labels.names, or ingest some labelled images"
+        )
+    for name in names:
+        if _NOT_XML.search(name):
+            raise LabelConfigError(f"the label {name!r} holds a control character; rename it")
+    view = ET.Element("View")
+    # A Header, not a Text: it is for reading, and no task needs to have it.
+    ET.SubElement(view, "Header", value="$why", size="5")
+    ET.SubElement(view, "Image", name=OBJECT, value="$image", zoom="true")
+    choice = "single" if schema.task == "single_label" else "multiple"
+    attributes = {"name": CONTROL, "toName": OBJECT, "choice": choice, "showInline": "true"}
+    choices = ET.SubElement(view, "Choices", {**attributes, "required": "true"})
+    for number, name in enumerate(names):
+        hotkey = {"hotkey": _HOTKEYS[number]} if number < len(_HOTKEYS) else {}
+        ET.SubElement(choices, "Choice", {"value": name, **hotkey})
+    ET.indent(view)
+    return ET.tostring(view, encoding="unicode")
+
+
+def parse_label_config(xml: str) -> LabelConfig:
+    """What the page ``xml`` asks for, ours or one that somebody has added to.
+
+    Raises:
+        LabelConfigError: it is no XML, or lacks the tags that our tasks and predictions name.
+    """
+    if "<!DOCTYPE" in xml or "<!ENTITY" in xml:  # a page of a few bytes that becomes gigabytes
+        raise LabelConfigError("the page declares entities, which Label Studio's pages never do")
+    try:
+        root = ET.fromstring(xml)  # noqa: S314 - without entities there is nothing to blow up
+    except ET.ParseError as error:
+        raise LabelConfigError(f"the page is no XML: {error}") from None
+    images = {tag.get("name") for tag in root.iter("Image")}
+    for choices in root.iter("Choices"):
+        if choices.get("name") == CONTROL and choices.get("toName") == OBJECT in images:
+            names = tuple(tag.get("value") or "" for tag in choices.iter("Choice"))
+            single = choices.get("choice", "single") in _SINGLE
+            return LabelConfig(names, "single" if single else "multiple")
+    raise LabelConfigError(
+        f'the page has no <Choices name="{CONTROL}" toName="{OBJECT}"> on an '
+        f'<Image name="{OBJECT}">'
+    )

@@ -1,0 +1,261 @@
+"""Port: Label Studio, where people label images. One adapter: any server, by URL and token.
+
+What it takes, gives and raises is in ``label_studio_types``.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from labelling.schema import LabelSchema
+from resources.label_studio_types import (
+    Backend,
+    ImportResult,
+    LabelStudioDown,
+    LabelStudioError,
+    LabelStudioRefused,
+    NewTask,
+    Prelabel,
+    Project,
+    ProjectMissing,
+    TaskRef,
+    TokenRefused,
+    User,
+    Webhook,
+)
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = [
+    "Backend",
+    "ImportResult",
+    "LabelStudio",
+    "LabelStudioDown",
+    "LabelStudioError",
+    "LabelStudioRefused",
+    "NewTask",
+    "Prelabel",
+    "Project",
+    "ProjectMissing",
+    "TaskRef",
+    "TokenRefused",
+    "User",
+    "Webhook",
+]
+
+Progress = Callable[[int], None]
+"""Is told how many more are done."""
+
+
+class LabelStudio(dg.ConfigurableResource):
+    """A project on a Label Studio server.
+
+    Every method may raise LabelStudioDown (no answer, or a failure of the server's), TokenRefused
+    and LabelStudioRefused; those that need the project, ProjectMissing.
+    """
+
+    url: str = ""
+    """Of the server; empty: there is none."""
+
+    token: dg.ResourceDependency[str]
+    """Legacy or personal. A dependency, since Dagster shows configuration on its pages."""
+
+    project_title: str = ""
+    project_id: int | None = None
+    """Instead of looking the project up by its title."""
+
+    def __repr__(self) -> str:
+        """Without the token."""
+        return f"LabelStudio(url={self.url!r}, project={self.project_id or self.project_title!r})"
+
+    __str__ = __repr__
+
+    @property
+    def configured(self) -> bool:
+        """Whether there is a server to talk to. The other methods are for when there is."""
+        return bool(self.url and self.token)
+
+    @property
+    def token_kind(self) -> str:
+        """``personal`` or ``legacy``."""
+        from resources.label_studio_session import is_personal
+
+        return "personal" if is_personal(self.token) else "legacy"
+
+    def whoami(self) -> User:
+        """Whose token it is. Proves that the server is there and takes the token."""
+        from resources.label_studio_projects import whoami
+
+        return whoami(self._session())
+
+    def version(self) -> str:
+        """The server's, like ``1.23.2``."""
+        from resources.label_studio_projects import server_version
+
+        return server_version(self._session())
+
+    def project(self) -> Project:
+        """The project as it is now."""
+        from resources.label_studio_projects import read_project
+
+        return read_project(self._session(), self._project_id())
+
+    def ensure_project(self, schema: LabelSchema, names: Sequence[str]) -> Project:
+        """The project, made if it is missing, with a page for ``names``.
+
+        A page that asks for these names already is left as it is, so that people may add to it.
+
+        Raises:
+            LabelStudioRefused: labels that annotations or drafts use would go; it names them and
+                how many annotations use each.
+            LabelConfigError: no page can be made of ``names``.
+        """
+        from resources.label_studio_projects import ensure_project
+
+        return ensure_project(
+            self._session(), self.token, self.project_title, self.project_id, schema, names
+        )
+
+    def import_tasks(
+        self, tasks: Iterable[NewTask], *, progress: Progress | None = None
+    ) -> ImportResult:
+        """Import what the project does not have yet, by ``sample_id``; again after any failure.
+
+        Tasks are taken 500 at a time, so ``tasks`` may be as long as one likes. An import that
+        failed or was killed anywhere is completed by doing it again.
+
+        Raises:
+            LabelStudioRefused: a prediction is wrong (it names the image and why), or tasks are
+                not there after the server took them.
+        """
+        from resources.label_studio_import import import_tasks
+
+        return import_tasks(self._session(), self._project_id(), tasks, progress or _quiet)
+
+    def prelabel(
+        self, prelabels: Mapping[str, Prelabel], *, progress: Progress | None = None
+    ) -> int:
+        """Add predictions, by ``sample_id``, to tasks that nobody has labelled.
+
+        A task that has a prediction of the same version already is left as it is.
+
+        Returns:
+            How many were added.
+
+        Raises:
+            LabelStudioRefused: a prediction is wrong, or the server has fewer than it should.
+        """
+        from resources.label_studio_predictions import prelabel
+
+        return prelabel(self._session(), self._project_id(), prelabels, progress or _quiet)
+
+    def show_model_version(self, version: str) -> None:
+        """Let annotators see the predictions of ``version``, and be served by their scores.
+
+        Predictions of older versions on tasks that nobody has labelled are deleted.
+
+        Raises:
+            LabelStudioRefused: the server has no predictions of this version, or shows others.
+        """
+        from resources.label_studio_predictions import show_model_version
+
+        show_model_version(self._session(), self._project_id(), version)
+
+    def changed_since(self, moment: datetime | None, *, limit: int) -> Iterator[dict[str, Any]]:
+        """Tasks that changed at or after ``moment`` (all, if ``None``), the oldest change first.
+
+        Each is what Label Studio's API gives with ``fields=all``: data, meta, annotations,
+        predictions, drafts. Tasks that are deleted are not among them (see ``tasks``). One that
+        changes meanwhile comes again, with the new state; none is left out.
+
+        Args:
+            moment: with a time zone. Take one before the last you saw, since the server's
+                transactions may end in another order than they began.
+            limit: give at most so many.
+        """
+        from resources.label_studio_changes import changed_since
+
+        return changed_since(self._session(), self._project_id(), moment, limit)
+
+    def tasks(self) -> list[TaskRef]:
+        """All tasks of the project, without annotations, in order of id."""
+        from resources.label_studio_changes import all_tasks
+
+        return list(all_tasks(self._session(), self._project_id()))
+
+    def withdraw(self, sample_ids: Iterable[str]) -> int:
+        """Delete the tasks of these images, but those that somebody labels or has labelled.
+
+        Returns:
+            How many were deleted.
+        """
+        from resources.label_studio_withdrawal import withdraw
+
+        return withdraw(self._session(), self._project_id(), sample_ids)
+
+    def connect_backend(self, url: str, user: str, password: str, title: str) -> None:
+        """Connect the ML backend at ``url``, which asks for ``user`` and ``password``.
+
+        ``title`` must be the model version: scores are null otherwise.
+        """
+        from resources.label_studio_connections import connect_backend
+
+        connect_backend(self._session(), self._project_id(), url, user, password, title)
+
+    def retitle_backend(self, title: str) -> None:
+        """Tell Label Studio that our backend serves another model version."""
+        from resources.label_studio_connections import retitle_backend
+
+        retitle_backend(self._session(), self._project_id(), title)
+
+    def backends(self) -> list[Backend]:
+        """The ML backends of the project. Label Studio asks each how it is."""
+        from resources.label_studio_connections import backends
+
+        return backends(self._session(), self._project_id())
+
+    def connect_webhook(self, url: str, secret: str) -> None:
+        """Let changes of the project's annotations be told to ``url``, with ``secret`` in the
+        header ``X-Webhook-Secret``.
+        """
+        from resources.label_studio_connections import connect_webhook
+
+        connect_webhook(self._session(), self._project_id(), url, secret)
+
+    def webhooks(self) -> list[Webhook]:
+        """All webhooks of the organisation."""
+        from resources.label_studio_connections import webhooks
+
+        return webhooks(self._session())
+
+    def orphan_webhooks(self) -> list[Webhook]:
+        """Webhooks of projects that are gone, and of ours at addresses but the newest."""
+        from resources.label_studio_connections import orphan_webhooks
+
+        return orphan_webhooks(self._session(), self._project_id())
+
+    def task_link(self, task_id: int) -> str:
+        """The page on which a person labels the task."""
+        return f"{self.url.rstrip('/')}/projects/{self._project_id()}/data?task={task_id}"
+
+    def _session(self) -> "httpx.Client":
+        from resources.label_studio_session import open_session
+
+        if not self.configured:
+            raise LabelStudioRefused(
+                "no Label Studio is configured; start one (`imgclf up --label-studio`) or set "
+                "label_studio.url and label_studio.token"
+            )
+        return open_session(self.url, self.token)
+
+    def _project_id(self) -> int:
+        from resources.label_studio_projects import find_project
+
+        return find_project(self._session(), self.project_title, self.project_id)
+
+
+def _quiet(_: int) -> None:
+    """Nobody asked for progress."""

@@ -1,0 +1,185 @@
+"""The project on a Label Studio server: found, made, and kept in step with the label schema."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from labelling.label_config import LabelConfigError, label_config, parse_label_config
+from labelling.schema import LabelSchema
+from resources.label_studio_session import open_sdk
+from resources.label_studio_types import (
+    LabelStudioDown,
+    LabelStudioRefused,
+    Project,
+    ProjectMissing,
+    User,
+)
+
+SAMPLING = "Uncertainty sampling"
+"""Serves the lowest score of ``project.model_version`` first."""
+
+TITLE_LENGTHS = range(3, 51)
+"""Characters that Label Studio takes in a title."""
+
+_FIELDS = (
+    "id,title,label_config,model_version,sampling,show_collab_predictions,task_number,"
+    "finished_task_number,total_annotations_number,skipped_annotations_number,"
+    "total_predictions_number"
+)
+
+
+def whoami(session: httpx.Client) -> User:
+    """Whose token it is."""
+    body = session.get("/api/current-user/whoami").json()
+    return User(id=int(body["id"]), email=str(body["email"]))
+
+
+def server_version(session: httpx.Client) -> str:
+    """The server's version."""
+    body = session.get("/api/version").json()
+    return str(body.get("release") or body.get("label-studio-os-package", {}).get("version", ""))
+
+
+def find_project(session: httpx.Client, title: str, project_id: int | None) -> int:
+    """The id of the project, by ``project_id`` if given, else by its exact title.
+
+    Of several with the same title the first that was made: a second can only come from two
+    programs that made it at once.
+
+    Raises:
+        ProjectMissing: there is none.
+    """
+    if project_id is not None:
+        return project_id
+    if not title:
+        raise LabelStudioRefused(
+            "no project of Label Studio is named; set label_studio.project_title"
+        )
+    found = sorted(row["id"] for row in _titled(session, title))
+    if not found:
+        raise ProjectMissing(
+            f"Label Studio at {session.base_url} has no project {title!r} that this token sees; "
+            "`imgclf up --label-studio` makes it, label_studio.project_title names another"
+        )
+    return int(found[0])
+
+
+def read_project(session: httpx.Client, project_id: int) -> Project:
+    """The project as it is now. Raises ProjectMissing."""
+    with project_missing(session, project_id):
+        row = session.get(f"/api/projects/{project_id}/", params={"include": _FIELDS}).json()
+    return _project(row)
+
+
+def ensure_project(
+    session: httpx.Client,
+    token: str,
+    title: str,
+    project_id: int | None,
+    schema: LabelSchema,
+    names: Sequence[str],
+) -> Project:
+    """See :meth:`LabelStudio.ensure_project`."""
+    page = label_config(schema, names)
+    try:
+        found = find_project(session, title, project_id)
+    except ProjectMissing:
+        found = _create(session, token, title, page)
+    project = read_project(session, found)
+    wanted = parse_label_config(page)
+    if (project.labels, project.choice) != (wanted.names, wanted.choice):
+        _change_page(session, project, page)
+    if (project.sampling, project.shows_predictions) != (SAMPLING, True):
+        projects = open_sdk(session, token).projects
+        projects.update(found, sampling=SAMPLING, show_collab_predictions=True)
+    return read_project(session, found)
+
+
+@contextmanager
+def project_missing(session: httpx.Client, project_id: int) -> Iterator[None]:
+    """Turn the server's 404 into ProjectMissing."""
+    try:
+        yield
+    except LabelStudioRefused as error:
+        if error.status not in (403, 404):
+            raise
+        raise ProjectMissing(
+            f"Label Studio at {session.base_url} has no project {project_id} that this token "
+            "sees: was it deleted? `imgclf up --label-studio` makes it anew; labels that are in "
+            "the store stay"
+        ) from None
+
+
+def _titled(session: httpx.Client, title: str) -> Iterator[dict[str, Any]]:
+    # The filter is "contains, in any case".
+    path: str | None = "/api/projects/"
+    params: dict[str, str] = {"title": title, "include": "id,title", "page_size": "1000"}
+    page = 1
+    while path:
+        body = session.get(path, params={**params, "page": str(page)}).json()
+        yield from (row for row in body["results"] if row["title"] == title)
+        path, page = (path if body.get("next") else None), page + 1
+
+
+def _create(session: httpx.Client, token: str, title: str, page: str) -> int:
+    if len(title) not in TITLE_LENGTHS:
+        raise LabelStudioRefused(
+            f"{title!r} cannot be a project's title: Label Studio takes 3 to 50 characters; set "
+            "label_studio.project_title"
+        )
+    projects = open_sdk(session, token).projects
+    try:
+        projects.create(
+            title=title,
+            label_config=page,
+            sampling=SAMPLING,
+            show_collab_predictions=True,
+            description="Kept by imgclf-dagster. Tasks come and go by themselves.",
+        )
+    except LabelStudioDown:
+        # The answer may be lost, and the project made all the same.
+        return find_project(session, title, None)
+    # Two programs at once may have made two: both must go on with the same.
+    return find_project(session, title, None)
+
+
+def _change_page(session: httpx.Client, project: Project, page: str) -> None:
+    """Replace the page, unless labels that are in use would go (which a PATCH alone accepts)."""
+    try:
+        session.post(
+            f"/api/projects/{project.id}/validate/",
+            json={"label_config": page},
+            extensions={"idempotent": True},
+        )
+    except LabelStudioRefused as error:
+        if error.status != 400:
+            raise
+        raise LabelStudioRefused(
+            f"the project {project.title!r} cannot change to the labels of the schema: {error}. "
+            "Put them back into labels.names, or relabel those images in Label Studio first",
+            error.status,
+        ) from None
+    session.patch(f"/api/projects/{project.id}/", json={"label_config": page})
+
+
+def _project(row: dict[str, Any]) -> Project:
+    try:
+        page = parse_label_config(row.get("label_config") or "")
+        labels, choice = page.names, page.choice
+    except LabelConfigError:
+        labels, choice = (), ""
+    return Project(
+        id=int(row["id"]),
+        title=str(row["title"]),
+        labels=labels,
+        choice=choice,
+        model_version=row.get("model_version") or "",
+        sampling=row.get("sampling") or "",
+        shows_predictions=bool(row.get("show_collab_predictions")),
+        tasks=int(row.get("task_number") or 0),
+        labelled=int(row.get("finished_task_number") or 0),
+        annotations=int(row.get("total_annotations_number") or 0),
+        predictions=int(row.get("total_predictions_number") or 0),
+    )

@@ -1,0 +1,239 @@
+"""The connection to a Label Studio server: token, patience, and its errors in our words."""
+
+import json
+import threading
+import time
+from collections.abc import Generator, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from resources.label_studio_types import LabelStudioDown, LabelStudioRefused, TokenRefused
+
+if TYPE_CHECKING:
+    from label_studio_sdk.client import LabelStudio as Sdk
+
+TIMEOUT_S = 30.0
+CONNECT_TIMEOUT_S = 5.0
+WAITS_S = (0.5, 1.0, 2.0)
+"""Between tries. A sensor's tick must end within 60 s, whatever the server does."""
+
+MAX_RETRY_AFTER_S = 10.0
+_OVERLOADED = frozenset({429, 503})
+_SERVER_ERRORS = frozenset({500, 502, 503, 504})
+"""500 among them: a locked SQLite database is one (https://labelstud.io/guide/FAQs.html)."""
+
+_IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "PATCH", "DELETE"})
+_REFRESH_PATH = "/api/token/refresh/"
+_EARLY_S = 30.0
+"""An access token is renewed so long before it ends; the server's clock may be ahead."""
+
+
+@lru_cache(maxsize=8)
+def open_session(url: str, token: str) -> httpx.Client:
+    """The connection to the server at ``url``, kept open and shared by all threads.
+
+    Every answer of the server with an error status is raised by it as one of
+    ``label_studio_types``' errors; so is every failure to reach it. What is safe to repeat is
+    repeated.
+    """
+    base = url.rstrip("/")
+    # No proxies and no certificates from the environment where nothing is encrypted: loading the
+    # certificates takes longer than an idle poll.
+    encrypted = base.startswith("https:")
+    inner = httpx.HTTPTransport(verify=encrypted, trust_env=encrypted)
+    return httpx.Client(
+        base_url=base,
+        auth=TokenAuth(base, token),
+        transport=PatientTransport(inner, base),
+        timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+        event_hooks={"response": [_raise_for_status]},
+        headers={"Accept": "application/json"},
+    )
+
+
+def open_sdk(session: httpx.Client, token: str) -> "Sdk":
+    """Label Studio's own client on the same connection. Takes seconds and 190 MB the first time."""
+    from label_studio_sdk.client import LabelStudio as Sdk
+
+    base = str(session.base_url).rstrip("/")
+    return Sdk(base_url=base, api_key=token, httpx_client=session)
+
+
+def is_personal(token: str) -> bool:
+    """Whether it is a personal access token (a JWT), not a legacy token of 40 hex digits."""
+    return token.count(".") == 2 and token.startswith("ey")
+
+
+def expiry(token: str) -> datetime | None:
+    """When a JWT ends, by its own word; ``None`` if it does not say.
+
+    The signature is the server's business.
+    """
+    import base64
+
+    try:
+        payload = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return datetime.fromtimestamp(float(claims["exp"]), UTC)
+    except (IndexError, KeyError, TypeError, ValueError):
+        return None
+
+
+class TokenAuth(httpx.Auth):
+    """Signs requests with a legacy token, or with access tokens that a personal token is
+    exchanged for (they live for 5 minutes).
+    """
+
+    requires_response_body = True
+
+    def __init__(self, base: str, token: str) -> None:
+        self._base, self._token = base, token
+        self._access, self._ends = "", 0.0
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        """Without the token."""
+        return f"TokenAuth({self._base!r})"
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """See httpx.Auth."""
+        if request.url.path.endswith(_REFRESH_PATH):  # the SDK's own
+            yield request
+        elif not is_personal(self._token):
+            request.headers["Authorization"] = f"Token {self._token}"
+            yield request
+        else:
+            access = self._known()
+            if not access:
+                answer = yield httpx.Request(
+                    "POST",
+                    f"{self._base}{_REFRESH_PATH}",
+                    json={"refresh": self._token},
+                    extensions=request.extensions,  # the timeouts
+                )
+                access = self._keep(answer)
+            request.headers["Authorization"] = f"Bearer {access}"
+            yield request
+
+    def _known(self) -> str:
+        with self._lock:
+            return self._access if time.time() < self._ends - _EARLY_S else ""
+
+    def _keep(self, answer: httpx.Response) -> str:
+        access: str = answer.json()["access"]
+        ends = expiry(access)
+        with self._lock:
+            self._access = access
+            self._ends = ends.timestamp() if ends else time.time() + 2 * _EARLY_S
+        return access
+
+
+class PatientTransport(httpx.BaseTransport):
+    """Repeats what may be repeated, and raises LabelStudioDown for what does not get through."""
+
+    def __init__(self, inner: httpx.BaseTransport, server: str) -> None:
+        self._inner, self._server = inner, server
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """See httpx.BaseTransport."""
+        for wait in (*WAITS_S, None):
+            try:
+                response = self._inner.handle_request(request)
+            except httpx.TransportError as error:
+                if wait is None or not _worth_repeating(request, error):
+                    raise LabelStudioDown(_unreachable(self._server, request, error)) from error
+                pause = wait
+            else:
+                if wait is None or not _is_transient(request, response):
+                    return response
+                response.close()
+                pause = _pause(response, wait)
+            time.sleep(pause)
+        raise AssertionError("the last try returns or raises")
+
+    def close(self) -> None:
+        """See httpx.BaseTransport."""
+        self._inner.close()
+
+
+def _may_repeat(request: httpx.Request) -> bool:
+    return request.method in _IDEMPOTENT or bool(request.extensions.get("idempotent"))
+
+
+def _worth_repeating(request: httpx.Request, error: httpx.TransportError) -> bool:
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        return True  # it never got there
+    # A server that is slow is not made faster by asking twice.
+    return _may_repeat(request) and not isinstance(error, httpx.TimeoutException)
+
+
+def _is_transient(request: httpx.Request, response: httpx.Response) -> bool:
+    if response.status_code in _OVERLOADED:
+        return True
+    return response.status_code in _SERVER_ERRORS and _may_repeat(request)
+
+
+def _pause(response: httpx.Response, wait: float) -> float:
+    asked = response.headers.get("retry-after", "")
+    return min(float(asked), MAX_RETRY_AFTER_S) if asked.isdigit() else wait
+
+
+def _unreachable(server: str, request: httpx.Request, error: httpx.TransportError) -> str:
+    what = f"{request.method} {request.url.path}"
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        return (
+            f"no Label Studio answers at {server} ({error or type(error).__name__}); start it "
+            "(`imgclf up --label-studio`) or correct label_studio.url"
+        )
+    if isinstance(error, httpx.TimeoutException):
+        limit: Mapping[str, float | None] = request.extensions.get("timeout", {})
+        return (
+            f"Label Studio at {server} did not answer {what} within {limit.get('read') or 0:g} s; "
+            "is it overloaded? Look at its log and try again"
+        )
+    return (
+        f"Label Studio at {server} hung up during {what} ({error or type(error).__name__}); "
+        "did it restart? Try again"
+    )
+
+
+def _raise_for_status(response: httpx.Response) -> None:
+    """Raise the error that an answer stands for."""
+    if response.status_code < 400:
+        return
+    response.read()
+    request = response.request
+    parts = urlsplit(str(request.url))
+    server, what = f"{parts.scheme}://{parts.netloc}", f"{request.method} {parts.path}"
+    said = _said(response)
+    if response.status_code == 401:
+        raise TokenRefused(
+            f"Label Studio at {server} refuses the token ({said}); take a new one from its page "
+            "Account & Settings and set label_studio.token. A legacy token must be switched on "
+            "in the organisation's settings"
+        )
+    if response.status_code in _SERVER_ERRORS | _OVERLOADED:
+        raise LabelStudioDown(
+            f"Label Studio at {server} failed at {what} with {response.status_code} ({said}); "
+            "look at its log and try again"
+        )
+    raise LabelStudioRefused(
+        f"Label Studio at {server} refused {what} with {response.status_code}: {said}",
+        response.status_code,
+    )
+
+
+def _said(response: httpx.Response) -> str:
+    """What the server says is wrong, short."""
+    try:
+        body: Any = response.json()
+    except ValueError:
+        return response.reason_phrase or "no reason given"
+    if isinstance(body, dict):
+        body = body.get("validation_errors") or body.get("detail") or body
+    text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+    return text.strip()[:500]
