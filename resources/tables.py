@@ -39,16 +39,19 @@ class _Part:
 class Table:
     """An append-only table. Any number of processes may append, read and compact at once."""
 
-    def __init__(self, store: ObjectStore, name: str, schema: pa.Schema) -> None:
+    def __init__(
+        self, store: ObjectStore, name: str, schema: pa.Schema, *, prefix: str = ""
+    ) -> None:
         """Name the table; nothing is read or written.
 
         Args:
             store: where it lies.
-            name: its folder under ``tables/``.
+            name: its folder under ``tables/``; with a ``prefix``, only what messages call it.
             schema: its columns; what is appended is cast to them.
+            prefix: where its parts lie; ``tables/<name>`` unless given.
         """
         self._store = store
-        self._prefix = f"tables/{name}"
+        self._prefix = prefix.rstrip("/") or f"tables/{name}"
         self.name = name
         self.schema = schema
 

@@ -151,3 +151,15 @@ def test_a_part_of_another_table_is_no_part_of_this(table: Table, store: ObjectS
     Table(store, "things", pa.schema([("x", pa.int64())])).append(pa.table({"x": [1]}))
     with pytest.raises(TableDamagedError, match="none of the columns"):
         table.read()
+
+
+def test_a_table_may_lie_elsewhere(store: ObjectStore) -> None:
+    elsewhere = Table(store, "things", SCHEMA, prefix="embeddings/net-160/")
+    elsewhere.append(rows("a", 1))
+    elsewhere.append(rows("a", 2))
+    elsewhere.compact(min_parts=2)
+    assert [info.key for info in store.list("embeddings")] == [
+        "embeddings/net-160/0000000000-0000000001.parquet"
+    ]
+    assert elsewhere.read(["n"])["n"].to_pylist() == [1, 2]
+    assert Table(store, "things", SCHEMA).read().num_rows == 0

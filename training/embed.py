@@ -1,0 +1,263 @@
+"""The embedding job: ``python -m training.embed``: features and probabilities of raw images.
+
+A processing job. Channels: ``images`` (files of ``raw/``), ``features`` (Parquet in
+``FEATURES_SCHEMA``, computed by earlier jobs with the same backbone), ``model-0``, ``model-1`` …
+(each one ``model.tar.gz``) and ``weights``. With no model, it is the pretrained net of the
+parameters ``architecture`` and ``image_size`` that looks at the images, and nobody predicts.
+Leaves ``features.parquet`` of ``images``, ``probabilities/<model version>.parquet`` of both, and
+``embedding.json``.
+"""
+
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from dagster_pipes import PipesContext
+
+from training.artefact import TORCH_MODEL, ArtefactManifest, digest, unpack
+from training.config import CODE_VERSION, Hyperparameters
+from training.container import Container
+from training.embed_images import RESULT_SCHEMA, embedded_parts
+from training.errors import ArtefactError, PermanentFailure
+from training.features import (
+    FEATURES_SCHEMA,
+    FEATURES_VERSION,
+    PROBABILITIES_SCHEMA,
+    features_of,
+    probabilities_table,
+)
+from training.hardware import yield_cores
+from training.images import DEFAULT_MAX_PIXELS
+from training.pipes import open_pipes
+
+if TYPE_CHECKING:
+    from training.architectures import Classifier
+
+FEATURES = "features.parquet"
+SUMMARY = "embedding.json"
+_ROWS = 4096
+"""Rows that probabilities are computed of at once: bounds memory."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that predicts: its net (backbone and head), and what its manifest says."""
+
+    net: "Classifier"
+    manifest: ArtefactManifest
+
+    def probabilities(self, features: np.ndarray) -> np.ndarray:
+        """Calibrated, float32 [n, labels], of the backbone's features, float32 [n, d]."""
+        import torch
+
+        with torch.inference_mode():
+            logits = self.net.head(torch.from_numpy(features)) / self.manifest.temperature
+            single = self.manifest.task == "single_label"
+            return (logits.softmax(1) if single else logits.sigmoid()).numpy()
+
+
+def probabilities_file(model_version: str) -> str:
+    """The output that holds a model's probabilities."""
+    return f"probabilities/{model_version}.parquet"
+
+
+def main() -> None:
+    """Run the job that the environment describes; a failure is left where SageMaker looks."""
+    yield_cores()
+    with open_pipes() as pipes:
+        container = Container.from_environment()
+        try:
+            summary = embed(container, pipes)
+        except Exception as error:
+            container.write_failure(f"{type(error).__name__}: {error}")
+            raise
+        told = ("backbone", "images", "images_per_second")
+        pipes.report_asset_materialization(metadata={name: summary[name] for name in told})
+
+
+def embed(container: Container, pipes: PipesContext) -> dict[str, Any]:
+    """Embed the images of ``container`` and predict with its models.
+
+    Returns:
+        What ``embedding.json`` holds: ``backbone``, ``dimension``, ``images``, ``rejected``
+        (file and reason), ``images_per_second``, ``models`` (by version: digest, task, labels,
+        thresholds) and ``strangers``: models of another backbone, which were left out, with its
+        name.
+
+    Raises:
+        PermanentFailure: a model or the weights cannot be used; running again would not help.
+    """
+    pipes.log.info("loading PyTorch and the model")
+    with tempfile.TemporaryDirectory(dir=container.scratch_dir) as scratch:
+        models, size = _models(container, Path(scratch))
+    net = models[0].net if models else _pretrained(container)
+    architecture = (
+        models[0].manifest.architecture if models else _parameters(container).architecture
+    )
+    backbone = backbone_name(net, architecture, size)
+    strangers = {
+        model.manifest.model_version: other
+        for model in models
+        if (other := _name_of(model)) != backbone
+    }
+    models = [model for model in models if model.manifest.model_version not in strangers]
+    began = time.monotonic()
+    parts = embedded_parts(
+        net, container, size=size, max_pixels=_max_pixels(container), pipes=pipes
+    )
+    images, rejected = _write_features(parts, container.output_dir / FEATURES)
+    seconds = time.monotonic() - began
+    for model in models:
+        _write_probabilities(model, container, pipes)
+    summary = {
+        "backbone": backbone,
+        "dimension": net.head.in_features,
+        "images": images,
+        "rejected": rejected,
+        "images_per_second": round(images / seconds, 1) if images else 0.0,
+        "models": {model.manifest.model_version: _described(model) for model in models},
+        "strangers": strangers,
+    }
+    text = json.dumps(summary, indent=1, ensure_ascii=False)
+    (container.output_dir / SUMMARY).write_text(text, encoding="utf-8")
+    return summary
+
+
+def backbone_name(net: "Classifier", architecture: str, size: int) -> str:
+    """``<architecture>-<image size>-<12 hex>``: nets of one name give one image the same features.
+
+    The hash is of the backbone's weights, so that every probe on a frozen net shares its features,
+    and a net that was trained has its own.
+    """
+    found = hashlib.sha256(f"{CODE_VERSION} {FEATURES_VERSION}".encode())
+    for name, tensor in net.backbone.state_dict().items():
+        found.update(name.encode())
+        found.update(tensor.cpu().contiguous().numpy().tobytes())
+    return f"{architecture}-{size}-{found.hexdigest()[:12]}"
+
+
+def _name_of(model: Model) -> str:
+    return backbone_name(model.net, model.manifest.architecture, model.manifest.input_size)
+
+
+def _parameters(container: Container) -> Hyperparameters:
+    """Of the pretrained net, which looks at images as long as there is no model."""
+    return Hyperparameters.from_strings(container.hyperparameters)
+
+
+def _max_pixels(container: Container) -> int:
+    return int(container.hyperparameters.get("max_pixels", DEFAULT_MAX_PIXELS))
+
+
+def _models(container: Container, scratch: Path) -> tuple[list[Model], int]:
+    """The models, and the side of the square that the first (or the pretrained net) looks at."""
+    models: list[Model] = []
+    while container.has_channel(name := f"model-{len(models)}"):
+        models.append(_load(container.channel(name), scratch / name))
+    size = models[0].manifest.input_size if models else _parameters(container).image_size
+    return models, size
+
+
+def _load(folder: Path, into: Path) -> Model:
+    import torch
+
+    from training.architectures import build
+
+    found = sorted(folder.rglob("model.tar.gz"))
+    if len(found) != 1:
+        raise PermanentFailure(f"{folder} holds {len(found)} files model.tar.gz; give it one")
+    try:
+        manifest = unpack(found[0], into)
+    except ArtefactError as error:
+        raise PermanentFailure(str(error)) from error
+    try:
+        parameters = Hyperparameters.model_validate(
+            {
+                "recipe": manifest.recipe,
+                "architecture": manifest.architecture,
+                "image_size": manifest.input_size,
+            }
+        )
+        net = build(parameters, len(manifest.labels))
+        state = torch.load(into / TORCH_MODEL, map_location="cpu", weights_only=True)
+        net.load_state_dict(state)
+    except Exception as error:  # torch's readers raise anything on what is no state dict
+        raise PermanentFailure(
+            f"the weights of {manifest.model_version} ({TORCH_MODEL}) are not those of a "
+            f"{manifest.architecture} ({type(error).__name__}: {str(error)[:200]}); train it again"
+        ) from error
+    return Model(net.eval(), manifest)
+
+
+def _pretrained(container: Container) -> "Classifier":
+    from training.architectures import build, load_weights
+
+    parameters = _parameters(container)
+    weights = load_weights(parameters, container.optional_channel("weights", "*.pth"))
+    if weights is None:
+        raise PermanentFailure(
+            f"there is no model yet, and recipe {parameters.recipe!r} with weights "
+            f"{parameters.weights!r} has no pretrained net to look at images with"
+        )
+    return build(parameters, 2, weights).eval()
+
+
+def _described(model: Model) -> dict[str, Any]:
+    manifest = model.manifest
+    return {
+        "digest": digest(manifest),
+        "task": manifest.task,
+        "labels": list(manifest.labels),
+        "thresholds": manifest.thresholds,
+    }
+
+
+def _write_features(parts: Iterator[Path], target: Path) -> tuple[int, list[dict[str, str]]]:
+    """Put the parts together; how many images there are, and the files that cannot be read."""
+    images, rejected = 0, []
+    with pq.ParquetWriter(target, FEATURES_SCHEMA, compression="zstd") as writer:
+        for path in parts:
+            rows = pq.read_table(path, schema=RESULT_SCHEMA)
+            good = rows.filter(rows["features"].is_valid())
+            bad = rows.filter(rows["features"].is_null()).select(["file", "reason"])
+            rejected += bad.to_pylist()
+            images += good.num_rows
+            writer.write_table(good.select(FEATURES_SCHEMA.names).cast(FEATURES_SCHEMA))
+    return images, rejected
+
+
+def _write_probabilities(model: Model, container: Container, pipes: PipesContext) -> None:
+    target = container.output_dir / probabilities_file(model.manifest.model_version)
+    target.parent.mkdir(exist_ok=True)
+    seen: set[str] = set()
+    with pq.ParquetWriter(target, PROBABILITIES_SCHEMA, compression="zstd") as writer:
+        for known in _known_features(container):
+            fresh = [sha not in seen for sha in known["sha256"].to_pylist()]
+            rows = known.filter(pa.array(fresh, pa.bool_()))
+            shas = rows["sha256"].to_pylist()
+            seen.update(shas)
+            if shas:
+                found = model.probabilities(features_of(rows))
+                writer.write_table(probabilities_table(shas, found))
+    pipes.log.info(f"{model.manifest.model_version} looked at {len(seen)} images")
+
+
+def _known_features(container: Container) -> Iterator[pa.Table]:
+    """What was just embedded, and what earlier jobs did, in bounded pieces."""
+    folder = container.optional_channel("features")
+    earlier = sorted(folder.rglob("*.parquet")) if folder else []
+    for path in (container.output_dir / FEATURES, *earlier):
+        for batch in pq.ParquetFile(path).iter_batches(_ROWS, columns=FEATURES_SCHEMA.names):
+            yield pa.Table.from_batches([batch])
+
+
+if __name__ == "__main__":
+    main()

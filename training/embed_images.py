@@ -1,0 +1,136 @@
+"""Images through a backbone, part by part: what is done outlives a restart of the job."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from dagster_pipes import PipesContext
+
+from training.config import Hyperparameters
+from training.container import Container
+from training.data import LabelledImages, squashed
+from training.features import packed_features
+from training.images import ImageRejected, decode, to_array
+from training.phases import Phases
+
+if TYPE_CHECKING:
+    from training.architectures import Classifier
+
+RESULT_SCHEMA = pa.schema(
+    [
+        pa.field("file", pa.string(), nullable=False),
+        pa.field("sha256", pa.string(), nullable=False),
+        pa.field("features", pa.binary()),
+        pa.field("reason", pa.string(), nullable=False),
+    ]
+)
+"""One row a file; of one that cannot be read there are no features, but a ``reason``."""
+
+PART_IMAGES = 512
+PART_BYTES = 64 * 2**20
+"""A part holds so many images at most, and as squares no more bytes: bounds memory, and what a
+kill can cost."""
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A file as the net gets it: uint8 [size, size, 3], or the reason why it does not."""
+
+    file: str
+    sha256: str
+    square: np.ndarray | None
+    reason: str = ""
+
+
+def embedded_parts(
+    net: "Classifier", container: Container, *, size: int, max_pixels: int, pipes: PipesContext
+) -> Iterator[Path]:
+    """Embed every file of channel ``images``; the parts (Parquet in ``RESULT_SCHEMA``), in order.
+
+    Those that an earlier attempt of the job left in the checkpoint folder are taken as they are.
+
+    Args:
+        size: side of the square that the net looks at, in pixels.
+        max_pixels: images with more are refused.
+    """
+    folder = container.optional_channel("images") or container.root / "none"
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    parts = _divided(files, size)
+    paths = [
+        container.checkpoint_dir / f"features-{number:05d}.parquet" for number in range(len(parts))
+    ]
+    open_parts = [number for number, path in enumerate(paths) if not path.exists()]
+    told = Phases(pipes)
+    done = len(files) - sum(len(parts[number]) for number in open_parts)
+    if done:
+        told.say(f"{done} of {len(files)} images were embedded before this attempt")
+    with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode") as pool:
+
+        def submit(number: int) -> list[Future[_Picture]]:
+            return [pool.submit(_prepare, path, folder, size, max_pixels) for path in parts[number]]
+
+        coming = submit(open_parts[0]) if open_parts else []
+        for place, number in enumerate(open_parts, start=1):
+            ready = [future.result() for future in coming]
+            coming = submit(open_parts[place]) if place < len(open_parts) else []
+            _write_part(_embed(net, ready), paths[number])
+            done += len(ready)
+            told.count("images embedded", done, len(files))
+    if files:
+        told.say(f"{len(files)} images embedded")
+    yield from paths
+
+
+def _divided(files: Sequence[Path], size: int) -> list[Sequence[Path]]:
+    each = max(1, min(PART_IMAGES, PART_BYTES // (3 * size * size)))
+    return [files[start : start + each] for start in range(0, len(files), each)]
+
+
+def _prepare(path: Path, folder: Path, size: int, max_pixels: int) -> _Picture:
+    """Read a file as training reads it: the features of an image are those it was trained on."""
+    data = path.read_bytes()
+    file, sha256 = path.relative_to(folder).as_posix(), hashlib.sha256(data).hexdigest()
+    try:
+        pixels = to_array(decode(data, max_pixels=max_pixels, fit=size))
+    except ImageRejected as error:
+        return _Picture(file, sha256, None, error.reason)
+    return _Picture(file, sha256, squashed(pixels, size))
+
+
+def _embed(net: "Classifier", pictures: Sequence[_Picture]) -> pa.Table:
+    from training.hardware import uses_bf16
+    from training.probe import extract
+
+    squares = [picture.square for picture in pictures if picture.square is not None]
+    features = np.empty((0, net.head.in_features), np.float32)
+    if squares:
+        targets = np.zeros(len(squares), np.int64)
+        images = LabelledImages(np.stack(squares), targets, pa.table({}))
+        features = extract(net, images, lambda done: None, bf16=uses_bf16(Hyperparameters()))
+    values = iter(packed_features(features))
+    return pa.Table.from_pylist(
+        [
+            {
+                "file": picture.file,
+                "sha256": picture.sha256,
+                "features": None if picture.square is None else next(values),
+                "reason": picture.reason,
+            }
+            for picture in pictures
+        ],
+        schema=RESULT_SCHEMA,
+    )
+
+
+def _write_part(rows: pa.Table, path: Path) -> None:
+    """The part appears whole or not at all."""
+    partial = path.with_name(f".{path.name}.part")
+    pq.write_table(rows, partial, compression="zstd")
+    partial.replace(path)
