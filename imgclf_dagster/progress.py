@@ -176,12 +176,14 @@ def failure_since(
 ) -> str | None:
     """Why the newest run of one of ``assets`` that was asked for after ``since`` failed, if one did.
 
-    A run that Dagster starts again, because its process was lost, has not failed yet.
+    A run that Dagster starts again, because its process was lost, has not failed yet; nor has one
+    of which Dagster is yet to decide that, which it does a moment after it calls the run failed.
     """
+    undecided = {"true"} | ({None} if instance.run_retries_enabled else set())
     keys = {dg.AssetKey(asset) for asset in assets}
     filters = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], created_after=since)
     for run in instance.get_runs(filters, limit=10):
-        if run.tags.get(_RETRIED_TAG) == "true" or not keys & (run.asset_selection or set()):
+        if run.tags.get(_RETRIED_TAG) in undecided or not keys & (run.asset_selection or set()):
             continue
         page = instance.get_records_for_run(run.run_id, of_type=DagsterEventType.STEP_FAILURE)
         events = [record.event_log_entry.dagster_event for record in page.records]
