@@ -60,6 +60,7 @@ def known_key(store: BackingStore, sha256: str) -> str | None:
     Every part of the table is looked at, also those that a compaction made redundant: what an old
     one says is checked by reading the object.
     """
+    import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
@@ -67,7 +68,7 @@ def known_key(store: BackingStore, sha256: str) -> str | None:
         if not part.endswith(".parquet"):
             continue
         try:
-            file = pq.ParquetFile(store.open(part))
+            file = pq.ParquetFile(pa.BufferReader(store.read(part)))
             rows = file.read(columns=["key", "sha256"], use_threads=False)
         except FileNotFoundError:  # compacted since the listing; the wider part has its rows
             continue

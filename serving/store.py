@@ -4,16 +4,13 @@ import os
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import obstore
 from obstore.exceptions import AlreadyExistsError
 from obstore.store import ObjectStore, from_url
 
 from serving.deployments import DeploymentRecord, Stage, parse_record, records_prefix
-
-if TYPE_CHECKING:
-    from obstore import ReadableFile
 
 _CHUNK = 8 * 1024**2
 _KEYS_A_PAGE = 1000
@@ -84,10 +81,6 @@ class BackingStore:
         with path.open("wb") as file:
             for chunk in obstore.get(self._store, key).stream(min_chunk_size=_CHUNK):
                 file.write(chunk)
-
-    def open(self, key: str) -> "ReadableFile":
-        """An object to read pieces of, as a file. Raises FileNotFoundError."""
-        return obstore.open_reader(self._store, key)
 
 
 class DeploymentStore(BackingStore):
