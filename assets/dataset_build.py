@@ -102,7 +102,7 @@ def assemble(
     """
     # Of two rows, which only two runs at once can write, the first counts: a split is for ever.
     group_of = {row["sha256"]: row for row in reversed(groups.to_pylist())}
-    conflicted = {row["sha256"] for row in view.conflicts}
+    conflicted = {row["sha256"]: row["reason"] for row in view.conflicts}
     left_out: dict[str, list[str]] = defaultdict(list)
     rows: list[dict[str, Any]] = []
     unlabelled = 0
@@ -111,7 +111,7 @@ def assemble(
         labels = view.labels.get(sha)
         group = group_of[sha]
         if sha in conflicted:
-            left_out["labelled differently in the same ingest (label conflict)"].append(sha)
+            left_out[conflicted[sha]].append(sha)
         elif labels is None:
             unlabelled += 1
         elif group["split"] not in SPLITS:

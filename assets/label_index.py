@@ -5,16 +5,17 @@ labels it once refused count again without touching the table.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.line import fingerprint
-from labelling.conflicts import find_conflicts
+from labelling.consensus import Decisions, decide, newest_snapshots
 from labelling.schema import LabelSchema
-from labelling.table import LABELS_SCHEMA, current_labels, label_rows, recheck
+from labelling.table import LABELS_SCHEMA, label_rows, recheck
 from resources.object_store import ObjectStore
 from resources.tables import Table
 from resources.transfer import get_many
@@ -23,6 +24,8 @@ ANNOTATIONS = "annotations/"
 CHUNK = 2000
 ANY_LABEL = LabelSchema(task="multi_label")
 """What a snapshot is parsed under: any labels, any number of them."""
+
+VIEWED = ("sha256", "labels", "source", "annotated_at")
 
 
 def labels_table(store: ObjectStore) -> Table:
@@ -56,12 +59,13 @@ def _read(store: ObjectStore, keys: list[str]) -> Iterator[tuple[str, bytes]]:
 
 
 def usable_labels(rows: pa.Table, schema: LabelSchema) -> tuple[pa.Table, pa.Table]:
-    """Split the label table into rows that can count under ``schema`` and rejected ones.
+    """Split the label table into rows that can count under ``schema`` and rejected ones. What an
+    annotator said and then changed is in neither.
 
     Returns:
         (usable, rejected); ``reason`` of a rejected row says why.
     """
-    judged = recheck(rows, schema)
+    judged = recheck(newest_snapshots(rows), schema)
     bad = pc.equal(judged["status"], "rejected")
     return judged.filter(pc.invert(bad)), judged.filter(bad)
 
@@ -71,13 +75,13 @@ def schema_version(schema: LabelSchema) -> str:
     return fingerprint(schema.model_dump())
 
 
-def labels_version(usable: pa.Table, rejected: pa.Table) -> str:
+def labels_version(decisions: Decisions, rejected: pa.Table) -> str:
     """Changes when a label that counts changes, or when what is rejected does."""
-    current = current_labels(usable)
+    current = decisions.labels
     labels = zip(current["sha256"].to_pylist(), current["labels"].to_pylist(), strict=True)
     content = {
         "labels": sorted([sha, *sorted(names)] for sha, names in labels),
-        "conflicts": sorted(find_conflicts(usable)["sha256"].to_pylist()),
+        "conflicts": sorted(decisions.conflicts["sha256"].to_pylist()),
         "rejected": sorted(rejected["snapshot_key"].to_pylist()),
     }
     return fingerprint(content, 16)
@@ -85,18 +89,36 @@ def labels_version(usable: pa.Table, rejected: pa.Table) -> str:
 
 @dataclass(frozen=True)
 class LabelledView:
-    """The labels that count now: image (sha256) to labels, and the conflicts among them."""
+    """The labels that count now: image (sha256) to labels, and the conflicts among them.
+
+    ``said`` maps an image to who said so last (the source of the snapshot) and when.
+    """
 
     labels: dict[str, list[str]]
     conflicts: list[dict[str, Any]]
     version: str
+    said: dict[str, tuple[str, datetime]] = field(default_factory=dict)
 
 
 def labelled_view(store: ObjectStore, schema: LabelSchema) -> LabelledView:
     """Read the label table under ``schema``."""
-    usable, rejected = usable_labels(labels_table(store).read(), schema)
-    current = current_labels(usable)
-    pairs = zip(current["sha256"].to_pylist(), current["labels"].to_pylist(), strict=True)
+    return view_of(labels_table(store).read(), schema)
+
+
+def view_of(rows: pa.Table, schema: LabelSchema) -> LabelledView:
+    """The labels that count of the label table's ``rows``."""
+    usable, rejected = usable_labels(rows, schema)
+    decisions = decide(usable, schema.task)
+    current = {name: decisions.labels[name].to_pylist() for name in VIEWED}
     return LabelledView(
-        dict(pairs), find_conflicts(usable).to_pylist(), labels_version(usable, rejected)
+        labels=dict(zip(current["sha256"], current["labels"], strict=True)),
+        conflicts=decisions.conflicts.to_pylist(),
+        version=labels_version(decisions, rejected),
+        said=dict(
+            zip(
+                current["sha256"],
+                zip(current["source"], current["annotated_at"], strict=True),
+                strict=True,
+            )
+        ),
     )

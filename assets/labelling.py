@@ -13,8 +13,7 @@ from assets.label_index import (
     usable_labels,
 )
 from assets.line import OWNERS, Line
-from labelling.conflicts import find_conflicts
-from labelling.table import current_labels
+from labelling.consensus import decide
 from resources.arrivals import LABEL_ARRIVALS, pending_notices
 from resources.object_store import ObjectStore
 
@@ -43,8 +42,9 @@ def annotations(
     usable, rejected = usable_labels(rows, line.labels)
     for row in rejected.slice(0, REJECTIONS_SHOWN).to_pylist():
         context.log.warning(f"{row['snapshot_key']} is rejected: {row['reason']}")
-    labels = current_labels(usable)
-    version = labels_version(usable, rejected)
+    decisions = decide(usable, line.labels.task)
+    labels = decisions.labels
+    version = labels_version(decisions, rejected)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(version),
         metadata={
@@ -56,7 +56,7 @@ def annotations(
             "rejected": rejected.num_rows,
             "rejections": dg.MetadataValue.md(_rejection_table(rejected)),
             "labels": dg.MetadataValue.md(_count_table(labels)),
-            "conflicts": find_conflicts(usable).num_rows,
+            "conflicts": decisions.conflicts.num_rows,
             "table": f"tables/{table.name}/",
             "source": ANNOTATIONS,
         },

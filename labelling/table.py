@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from labelling.schema import LabelSchema
+from labelling.consensus import decide
+from labelling.schema import LabelSchema, Task
 from labelling.snapshots import SnapshotError, parse_snapshot
 
 LABELS_SCHEMA = pa.schema(
@@ -98,16 +98,11 @@ def recheck(labels: pa.Table, schema: LabelSchema) -> pa.Table:
     return labels
 
 
-def current_labels(labels: pa.Table) -> pa.Table:
-    """The label that counts for each image: of its usable rows the latest, by time and then by
-    key. An image whose latest row is cancelled has none. Sorted by sha256, in
-    ``LABELS_SCHEMA``.
+def current_labels(labels: pa.Table, task: Task = "single_label") -> pa.Table:
+    """The label that counts for each image, by ``labelling.consensus``: the latest word, the people
+    of Label Studio having one together. An image whose latest word is taken back has none. Sorted by
+    sha256, in ``LABELS_SCHEMA``.
 
-    Two rows of the same time are a conflict (``labelling.conflicts``); this does not look.
+    An image may be in conflict (``labelling.conflicts``); this does not look.
     """
-    usable = labels.filter(pc.equal(labels["status"], "ok"))
-    usable = usable.sort_by([("annotated_at", "ascending"), ("snapshot_key", "ascending")])
-    usable = usable.append_column("position", pa.array(range(usable.num_rows), pa.int64()))
-    latest = usable.group_by("sha256").aggregate([("position", "max")])["position_max"]
-    current = usable.take(latest).drop_columns(["position"])
-    return current.filter(pc.invert(current["cancelled"])).sort_by("sha256")
+    return decide(labels, task).labels

@@ -1,0 +1,193 @@
+"""How well annotators agree: Cohen's kappa of each pair, Krippendorff's alpha of all.
+
+Kappa is scikit-learn's. Alpha is our own, for want of a package: ``krippendorff`` is GPL,
+``simpledorff`` has not been kept up since 2020, and NLTK's needs seconds to import. It is checked
+against the worked examples of its author and against NLTK in ``tests/unit/test_agreement.py``.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pyarrow as pa
+
+from labelling.consensus import Said, voices
+from labelling.schema import Task
+
+Statements = Mapping[str, Mapping[str, Said]]
+"""Image (sha256) to annotator to the set of labels they gave."""
+
+
+@dataclass(frozen=True)
+class PairAgreement:
+    """Two annotators: ``images`` both labelled, the share where they said the same (0…1), and
+    Cohen's kappa (-1…1; 0 is chance), which needs two labels in use."""
+
+    annotator_a: str
+    annotator_b: str
+    images: int
+    same: float
+    kappa: float | None
+
+
+@dataclass(frozen=True)
+class ClassAgreement:
+    """One label, as the question whether an image has it: the images with two annotators or more
+    of whom one says so, the share of them on which all do, and Krippendorff's alpha."""
+
+    label: str
+    images: int
+    same: float
+    alpha: float | None
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """An image of which annotators say different things: annotator to labels."""
+
+    sha256: str
+    labels: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Of the ``images`` that two annotators or more labelled. ``alpha`` is 1 for perfect agreement
+    and 0 for chance; ``None`` where nothing can be said."""
+
+    images: int
+    annotators: tuple[str, ...]
+    same: float | None
+    alpha: float | None
+    pairs: tuple[PairAgreement, ...]
+    classes: tuple[ClassAgreement, ...]
+    disagreements: tuple[Disagreement, ...]
+
+
+def agreement(labels: pa.Table, task: Task = "single_label") -> Agreement:
+    """How well the annotators of Label Studio agree.
+
+    Args:
+        labels: in ``labelling.table.LABELS_SCHEMA``; each annotator's newest standing annotation of
+            an image counts.
+        task: for ``multi_label``, kappa is the mean over labels, and alpha weighs by how much two
+            sets overlap (MASI).
+    """
+    return agreement_of(
+        {
+            image: {who: statement.labels for who, statement in said.items()}
+            for image, said in voices(labels).items()
+        },
+        task,
+    )
+
+
+def agreement_of(statements: Statements, task: Task) -> Agreement:
+    """:func:`agreement` of what was said."""
+    several = {image: said for image, said in sorted(statements.items()) if len(said) > 1}
+    units = [tuple(said.values()) for said in several.values()]
+    same = [len(set(unit)) == 1 for unit in units]
+    disputed = [item for item, agreed in zip(several.items(), same, strict=True) if not agreed]
+    return Agreement(
+        images=len(several),
+        annotators=tuple(sorted({who for said in several.values() for who in said})),
+        same=float(np.mean(same)) if same else None,
+        alpha=krippendorff_alpha(units, masi=task == "multi_label"),
+        pairs=_pairs(several, task),
+        classes=_classes(units),
+        disagreements=tuple(
+            Disagreement(image, {who: tuple(sorted(labels)) for who, labels in said.items()})
+            for image, said in disputed
+        ),
+    )
+
+
+def krippendorff_alpha(units: Sequence[Sequence[Said]], *, masi: bool = False) -> float | None:
+    """Krippendorff's alpha for any number of annotators and missing values.
+
+    K. Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011), section C: one minus the
+    disagreement seen over that expected by chance, from the coincidences within units.
+
+    Args:
+        units: for each image what its annotators said; images with one are left out.
+        masi: sets differ by the MASI distance (R. Passonneau, LREC 2006), else by being different.
+
+    Returns:
+        -1…1, or ``None`` if there is nothing to compare or never more than one value.
+    """
+    pairable = [unit for unit in units if len(unit) > 1]
+    values = sorted({value for unit in pairable for value in unit}, key=sorted)
+    if len(values) < 2:
+        return None
+    index = {value: number for number, value in enumerate(values)}
+    coincidences = np.zeros((len(values), len(values)))
+    for unit in pairable:
+        counts = Counter(index[value] for value in unit)
+        for a, times_a in counts.items():
+            for b, times_b in counts.items():
+                ordered = times_a * (times_b - (a == b))
+                coincidences[a, b] += ordered / (len(unit) - 1)
+    totals = coincidences.sum(axis=0)
+    if masi:
+        distances = np.array([[masi_distance(a, b) for b in values] for a in values])
+    else:
+        distances = 1.0 - np.eye(len(values))
+    expected = (np.outer(totals, totals) * distances).sum() / (totals.sum() - 1)
+    return float(1 - (coincidences * distances).sum() / expected)
+
+
+def masi_distance(a: Said, b: Said) -> float:
+    """0 for the same set, 1 for sets without anything in common, between for others: one minus
+    Jaccard's index, which counts 2/3 if one set holds the other and 1/3 if neither does."""
+    if a == b:
+        return 0.0
+    shared = len(a & b)
+    if not shared:
+        return 1.0
+    weight = 2 / 3 if a <= b or b <= a else 1 / 3
+    return 1 - shared / len(a | b) * weight
+
+
+def _pairs(several: Statements, task: Task) -> tuple[PairAgreement, ...]:
+    both: dict[tuple[str, str], list[tuple[Said, Said]]] = defaultdict(list)
+    for said in several.values():
+        for a, b in combinations(sorted(said), 2):
+            both[a, b].append((said[a], said[b]))
+    return tuple(
+        PairAgreement(
+            a, b, len(said), float(np.mean([x == y for x, y in said])), _cohen_kappa(said, task)
+        )
+        for (a, b), said in sorted(both.items())
+    )
+
+
+def _cohen_kappa(said: Sequence[tuple[Said, Said]], task: Task) -> float | None:
+    """Cohen's kappa; of several labels an image the mean over labels, each a yes or no."""
+    labels = sorted({label for pair in said for one in pair for label in one})
+    if task == "single_label":
+        found = [
+            _kappa(["|".join(sorted(a)) for a, _ in said], ["|".join(sorted(b)) for _, b in said])
+        ]
+    else:
+        found = [
+            _kappa([name in a for a, _ in said], [name in b for _, b in said]) for name in labels
+        ]
+    known = [value for value in found if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _kappa(a: Sequence[object], b: Sequence[object]) -> float | None:
+    from sklearn.metrics import cohen_kappa_score
+
+    return float(cohen_kappa_score(a, b)) if len({*a, *b}) > 1 else None
+
+
+def _classes(units: Sequence[Sequence[Said]]) -> tuple[ClassAgreement, ...]:
+    found = []
+    for label in sorted({label for unit in units for said in unit for label in said}):
+        answers = [tuple(frozenset([str(label in said)]) for said in unit) for unit in units]
+        named = [unit for unit in units if any(label in said for said in unit)]
+        same = float(np.mean([all(label in said for said in unit) for unit in named]))
+        found.append(ClassAgreement(label, len(named), same, krippendorff_alpha(answers)))
+    return tuple(found)

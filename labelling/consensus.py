@@ -1,0 +1,249 @@
+"""What counts of all that was said of an image.
+
+Of an annotation that changes in place (Label Studio's; it has a ``unique_id``) the newest snapshot
+counts. People vote, a voice each; what an ingest says is a statement of its own. Between people
+and ingest the later word wins.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from labelling.schema import Task
+
+CONFLICTS_SCHEMA = pa.schema(
+    [
+        ("sha256", pa.string()),
+        ("labels_a", pa.list_(pa.string())),
+        ("labels_b", pa.list_(pa.string())),
+        ("snapshot_a", pa.string()),
+        ("snapshot_b", pa.string()),
+        ("annotated_at", pa.timestamp("us", tz="UTC")),
+        ("different", pa.int32()),
+        ("reason", pa.string()),
+    ]
+)
+"""One row an image: two of its ``different`` sets of labels, and the snapshots they are from."""
+
+SAME_TIME = "labelled differently in the same ingest (label conflict)"
+DISAGREE = "annotators disagree (label conflict)"
+
+Said = frozenset[str]
+
+_BY_TIME = [("annotated_at", "ascending"), ("snapshot_key", "ascending")]
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """``labels``: the row that counts for each image, with the labels that count, sorted by
+    sha256, in the columns it was decided from. ``conflicts``: in ``CONFLICTS_SCHEMA``, sorted;
+    the images in it have a row in ``labels`` all the same, which is no better than a guess."""
+
+    labels: pa.Table
+    conflicts: pa.Table
+
+
+class Statement(NamedTuple):
+    """One row of the label table: ``at`` in µs since 1970, ``position`` is its place."""
+
+    sha256: str
+    annotator: str
+    labels: Said
+    key: str
+    at: int
+    cancelled: bool
+    position: int
+
+
+@dataclass(slots=True)
+class _Word:
+    """What one side (the people, or the ingests) has to say of an image."""
+
+    position: int
+    at: int
+    labels: Said
+    voices: dict[Said, str] = field(
+        default_factory=dict
+    )  # what was said to a snapshot that says it
+    conflict: str = ""
+    withdrawn: bool = False
+
+
+def decide(labels: pa.Table, task: Task = "single_label") -> Decisions:
+    """Which labels count.
+
+    Args:
+        labels: in ``labelling.table.LABELS_SCHEMA``; rejected rows count for nothing.
+        task: ``single_label``: the labels that most people gave; as many for others is a conflict.
+            ``multi_label``: each label that more than half gave; just half is a conflict, and so is
+            no label at all.
+    """
+    usable = newest_snapshots(labels)
+    usable = usable.filter(pc.equal(usable["status"], "ok")).sort_by(_BY_TIME)
+    people = _people(usable, task)
+    others = _others(usable)
+    positions, voted, conflicts = [], {}, []
+    for sha256 in sorted(people.keys() | others.keys()):
+        word = _later(people.get(sha256), others.get(sha256))
+        if word.withdrawn:
+            continue
+        if sha256 in people and word is people[sha256]:
+            voted[len(positions)] = word.labels
+        positions.append(word.position)
+        if word.conflict:
+            conflicts.append(_conflict_row(usable, sha256, word))
+    rows = usable.take(pa.array(positions, pa.int64()))
+    return Decisions(
+        _with_votes(rows, voted), pa.Table.from_pylist(conflicts, schema=CONFLICTS_SCHEMA)
+    )
+
+
+def newest_snapshots(labels: pa.Table) -> pa.Table:
+    """``labels`` without the snapshots that a later one of the same annotation replaces."""
+    changing = _is_changing(labels)
+    if not pc.any(changing).as_py():
+        return labels
+    snapshots = labels.filter(changing).sort_by(_BY_TIME)
+    newest = _last_of(snapshots, ["sha256", "unique_id"])
+    return pa.concat_tables([labels.filter(pc.invert(changing)), snapshots.take(newest)])
+
+
+def live_annotations(labels: pa.Table) -> pa.Table:
+    """The newest snapshot of each annotation that stands: not deleted, not a skip, not rejected."""
+    rows = newest_snapshots(labels)
+    silent = pc.or_(pc.fill_null(rows["cancelled"], False), pc.fill_null(rows["skipped"], False))
+    usable = pc.and_(pc.equal(rows["status"], "ok"), pc.invert(silent))
+    return rows.filter(pc.and_(_is_changing(rows), usable))
+
+
+def voices(labels: pa.Table) -> dict[str, dict[str, Statement]]:
+    """Image to annotator to their newest standing annotation: somebody who labels an image a second
+    time has changed their mind, and is no second voice. ``position`` is in the standing ones."""
+    found: dict[str, dict[str, Statement]] = defaultdict(dict)
+    for statement in _statements(live_annotations(labels).sort_by(_BY_TIME)):
+        found[statement.sha256][statement.annotator] = statement
+    return dict(found)
+
+
+def vote(statements: Sequence[Said], task: Task) -> tuple[Said, bool]:
+    """What the statements come to, and whether that is contradicted by as many voices."""
+    if len(set(statements)) == 1:
+        return statements[0], False
+    if task == "single_label":
+        ranked = Counter(statements).most_common()
+        most = [labels for labels, count in ranked if count == ranked[0][1]]
+        return min(most, key=sorted), len(most) > 1
+    counts = Counter(label for labels in statements for label in labels)
+    chosen = frozenset(label for label, count in counts.items() if 2 * count > len(statements))
+    return chosen, not chosen or any(2 * count == len(statements) for count in counts.values())
+
+
+def _people(usable: pa.Table, task: Task) -> dict[str, _Word]:
+    place = {key: index for index, key in enumerate(usable["snapshot_key"].to_pylist())}
+    words = {}
+    for sha256, by_annotator in voices(usable).items():
+        said = list(by_annotator.values())
+        labels, contradicted = vote([statement.labels for statement in said], task)
+        newest = max(said, key=lambda statement: (statement.at, statement.key))
+        words[sha256] = _Word(
+            position=place[newest.key],
+            at=newest.at,
+            labels=labels,
+            voices=dict(sorted(((one.labels, one.key) for one in said), key=_key, reverse=True)),
+            conflict=DISAGREE if contradicted else "",
+        )
+    return words
+
+
+def _others(usable: pa.Table) -> dict[str, _Word]:
+    """The latest word of the ingests; several at the very same time contradict each other."""
+    words: dict[str, _Word] = {}
+    numbered = usable.append_column("position", pa.array(range(usable.num_rows), pa.int64()))
+    for row in _statements(numbered.filter(pc.invert(_is_changing(numbered)))):
+        word = words.get(row.sha256)
+        if word is None or word.at != row.at:
+            word = words[row.sha256] = _Word(row.position, row.at, row.labels)
+        word.position, word.labels, word.withdrawn = row.position, row.labels, row.cancelled
+        if not row.cancelled:
+            word.voices.setdefault(row.labels, row.key)
+            word.conflict = SAME_TIME if len(word.voices) > 1 else ""
+    return words
+
+
+def _statements(rows: pa.Table) -> Iterator[Statement]:
+    """The rows one by one. (Arrow makes a million dates and lists of its own slowly.)"""
+    count = rows.num_rows
+    known: dict[tuple[str, ...], Said] = {}
+    labels = (tuple(given) for given in rows["labels"].to_pylist())
+    return map(
+        Statement,
+        rows["sha256"].to_pylist(),
+        rows["annotator"].to_pylist(),
+        (known.setdefault(given, frozenset(given)) for given in labels),
+        rows["snapshot_key"].to_pylist(),
+        rows["annotated_at"].cast(pa.int64()).to_pylist(),
+        pc.fill_null(rows["cancelled"], False).to_pylist(),
+        rows["position"].to_pylist() if "position" in rows.column_names else range(count),
+    )
+
+
+def _is_changing(labels: pa.Table) -> pa.ChunkedArray:
+    """Which rows are of an annotation that can change."""
+    return pc.fill_null(pc.not_equal(labels["unique_id"], ""), False)
+
+
+def _key(item: tuple[Said, str]) -> str:
+    return item[1]
+
+
+def _later(people: _Word | None, others: _Word | None) -> _Word:
+    if people is None or others is None:
+        found = people or others
+        assert found is not None, "the image is of one of the two"
+        return found
+    if people.at != others.at:
+        return people if people.at > others.at else others
+    if others.withdrawn or people.labels == others.labels:
+        return people
+    people.voices = {**others.voices, **people.voices}
+    people.conflict = people.conflict or SAME_TIME
+    return people
+
+
+def _conflict_row(usable: pa.Table, sha256: str, word: _Word) -> Mapping[str, object]:
+    pair = sorted((sorted(labels), key) for labels, key in word.voices.items())[:2]
+    (labels_a, snapshot_a), (labels_b, snapshot_b) = pair
+    return {
+        "sha256": sha256,
+        "labels_a": labels_a,
+        "labels_b": labels_b,
+        "snapshot_a": snapshot_a,
+        "snapshot_b": snapshot_b,
+        "annotated_at": usable["annotated_at"][word.position].as_py(),
+        "different": len(word.voices),
+        "reason": word.conflict,
+    }
+
+
+def _with_votes(rows: pa.Table, voted: Mapping[int, Said]) -> pa.Table:
+    """``rows`` with what was voted (position to labels) in place of what a single voice said."""
+    if not voted:
+        return rows
+    labels = rows["labels"].to_pylist()
+    for position, chosen in voted.items():
+        if chosen != set(labels[position]):
+            labels[position] = sorted(chosen)
+    index = rows.schema.get_field_index("labels")
+    return rows.set_column(index, rows.schema.field(index), pa.array(labels, pa.list_(pa.string())))
+
+
+def _last_of(rows: pa.Table, keys: list[str]) -> pa.Array:
+    """Where the last row of each group is."""
+    numbered = rows.select(keys).append_column(
+        "position", pa.array(range(rows.num_rows), pa.int64())
+    )
+    return numbered.group_by(keys).aggregate([("position", "max")])["position_max"]

@@ -1,0 +1,255 @@
+"""What Label Studio's API says of a task, as annotation snapshots.
+
+Unknown fields are ignored, for a newer server has more of them; what is used is checked. Tried on
+Label Studio 1.23.2 (``GET /api/tasks/?fields=all``; its export and webhooks have the same fields).
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError, field_validator
+
+from labelling.snapshots import AnnotationSnapshot, PredictionOrigin
+
+CONTROL = "label"
+"""The control tag of our label config that holds the labels."""
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_EMAIL = re.compile(r"(\S+@\S+), \d+$")
+
+
+class TaskError(ValueError):
+    """What the server said is not a task of ours; the message names the task and the remedy."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
+
+
+class _Region(_Model):
+    from_name: str = ""
+    type: str = ""
+    value: dict[str, Any] = {}
+    meta: dict[str, Any] = {}
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        return tuple(map(str, self.value.get("choices", ())))
+
+    @property
+    def confidence(self) -> float | None:
+        """How sure the model was, as ``labelling_queue`` writes it beside its pre-label."""
+        stated = self.meta.get("confidence")
+        if isinstance(stated, int | float):
+            return float(stated)
+        probabilities = self.meta.get("probs") or {}
+        chosen = [probabilities[label] for label in self.choices if label in probabilities]
+        return float(min(chosen)) if chosen else None
+
+
+class _Prediction(_Model):
+    id: int
+    model_version: str | None = None
+    result: tuple[_Region, ...] = ()
+    created_at: AwareDatetime | None = None
+
+    def origin(self) -> PredictionOrigin:
+        """This prediction as what an annotation started from."""
+        regions = _ours(self.result)
+        stated = (region.confidence for region in regions)
+        sure = [value for value in stated if value is not None]
+        return PredictionOrigin(
+            model_version=self.model_version or "",
+            labels=_choices(regions),
+            confidence=min(sure, default=None),
+        )
+
+
+class _Annotation(_Model):
+    id: int
+    project: int
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
+    result: tuple[_Region, ...] = ()
+    was_cancelled: bool = False
+    lead_time: float | None = None
+    completed_by: int | None = None
+    created_username: str = ""
+    parent_prediction: int | None = None
+    prediction: _Prediction | None = None
+
+    @field_validator("completed_by", mode="before")
+    @classmethod
+    def _id_of_user(cls, value: Any) -> Any:
+        return value.get("id") if isinstance(value, Mapping) else value
+
+    @field_validator("prediction", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:
+        return value if isinstance(value, Mapping) and "id" in value else None
+
+    @field_validator("result", mode="before")
+    @classmethod
+    def _null_is_empty(cls, value: Any) -> Any:
+        return () if value is None else value
+
+    @property
+    def annotator(self) -> str:
+        """``label_studio:`` and the e-mail address, or the number of a user who shows none."""
+        email = _EMAIL.search(self.created_username)
+        return f"label_studio:{email[1] if email else self.completed_by or 'unknown'}"
+
+    @property
+    def identity(self) -> str:
+        """32 hex digits that name this annotation for ever.
+
+        The server has a ``unique_id``, which its list of tasks withholds, and SQLite gives numbers
+        to others after a deletion: number and microsecond of creation are as good.
+        """
+        named = f"{self.project}:{self.id}:{self.created_at.astimezone(UTC).isoformat()}"
+        return hashlib.sha256(named.encode()).hexdigest()[:32]
+
+
+class _Task(_Model):
+    id: int
+    project: int
+    updated_at: AwareDatetime
+    data: dict[str, Any]
+    annotations: tuple[_Annotation, ...] = ()
+    predictions: tuple[_Prediction, ...] = ()
+
+    @field_validator("predictions", mode="before")
+    @classmethod
+    def _whole_ones(cls, value: Any) -> Any:
+        return [item for item in value or () if isinstance(item, Mapping)]  # the export has ids
+
+
+@dataclass(frozen=True)
+class TaskReading:
+    """A task as it is now: ``sample_id`` is the image's sha256, ``snapshots`` what each of its
+    annotations says, ``problems`` sentences about what is odd."""
+
+    task: int
+    project: int
+    sample_id: str
+    updated_at: datetime
+    snapshots: tuple[AnnotationSnapshot, ...]
+    problems: tuple[str, ...]
+
+
+def read_task(raw: Mapping[str, Any], shown_version: str = "") -> TaskReading:
+    """A task with its annotations.
+
+    Args:
+        raw: as the server gives it, with ``fields=all``.
+        shown_version: the model version whose predictions the project shows.
+
+    Raises:
+        TaskError: it is no task, or none of ours.
+    """
+    try:
+        task = _Task.model_validate(raw)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:3])
+        raise TaskError(
+            f"task {raw.get('id')} of Label Studio cannot be read ({wrong}); is its version one "
+            "that was tried (imgclf doctor)?"
+        ) from None
+    sample_id = str(task.data.get("sample_id", ""))
+    if not _SHA256.fullmatch(sample_id):
+        raise TaskError(
+            f"task {task.id} of project {task.project} has no sample_id (the sha256 of an image), "
+            "so it was not imported by the labelling queue and is left out; bring its image in by "
+            "imgclf ingest and let the queue import it"
+        )
+    snapshots = tuple(_snapshot(item, task, sample_id, shown_version) for item in task.annotations)
+    problems = tuple(filter(None, (_problem(item, task.id) for item in task.annotations)))
+    return TaskReading(task.id, task.project, sample_id, task.updated_at, snapshots, problems)
+
+
+def snapshots_of(raw: Mapping[str, Any], shown_version: str = "") -> list[AnnotationSnapshot]:
+    """What each annotation of a task says; see :func:`read_task`."""
+    return list(read_task(raw, shown_version).snapshots)
+
+
+def _snapshot(
+    annotation: _Annotation, task: _Task, sample_id: str, shown_version: str
+) -> AnnotationSnapshot:
+    labels = () if annotation.was_cancelled else _choices(_ours(annotation.result))
+    origin = _origin(annotation, task.predictions, shown_version)
+    return AnnotationSnapshot(
+        sha256=sample_id,
+        labels=labels,
+        annotator=annotation.annotator,
+        source="label_studio",
+        annotated_at=annotation.updated_at,
+        annotation_id=str(annotation.id),
+        note=_problem(annotation, task.id) or "",
+        unique_id=annotation.identity,
+        created_at=annotation.created_at,
+        lead_time_s=annotation.lead_time,
+        prediction=origin.origin() if origin else None,
+        skipped=annotation.was_cancelled,
+        project=annotation.project,
+        task=task.id,
+    )
+
+
+def _ours(regions: Iterable[_Region]) -> list[_Region]:
+    return [region for region in regions if region.from_name == CONTROL]
+
+
+def _choices(regions: Iterable[_Region]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(label for region in regions for label in region.choices))
+
+
+def _problem(annotation: _Annotation, task: int) -> str | None:
+    """What is odd about an annotation. It becomes a snapshot all the same: the label schema
+    decides whether it can count, and the label table keeps it in sight."""
+    if annotation.was_cancelled:
+        return None
+    named = f"annotation {annotation.id} of task {task}"
+    ours = _ours(annotation.result)
+    if not ours and annotation.result:
+        others = ", ".join(sorted({repr(region.from_name) for region in annotation.result}))
+        return (
+            f"{named} was made with the control tag {others} and has none named {CONTROL!r}; give "
+            "the project our label config again (imgclf label-studio setup)"
+        )
+    if len(ours) > 1:
+        return f"{named} has {len(ours)} regions of {CONTROL!r}; their labels are taken together"
+    if ours and ours[0].type != "choices":
+        return f"{named} holds {ours[0].type!r} where choices are expected"
+    return None
+
+
+def _origin(
+    annotation: _Annotation, predictions: Sequence[_Prediction], shown_version: str
+) -> _Prediction | None:
+    """The prediction an annotation started from: the server's own note of it if it gives one (its
+    export does), else the one that was copied, else what was shown, by the server's own rule: the
+    project's version. After a change of version, the newest that was there."""
+    if annotation.prediction is not None:
+        return annotation.prediction
+    for prediction in predictions:
+        if prediction.id == annotation.parent_prediction:
+            return prediction
+    before = [
+        prediction
+        for prediction in predictions
+        if prediction.created_at is None or prediction.created_at <= annotation.created_at
+    ]
+    shown = [item for item in before if shown_version and item.model_version == shown_version]
+    return max(shown or before, key=lambda item: item.id, default=None)
+
+
+def content_hash(snapshot: AnnotationSnapshot) -> str:
+    """Eight hex digits of what a snapshot says. What it started from is no part of it: that may
+    be known better later, and is no other statement."""
+    said = [sorted(snapshot.labels), snapshot.skipped, snapshot.cancelled]
+    return hashlib.sha256(json.dumps(said).encode("utf-8")).hexdigest()[:8]
