@@ -15,11 +15,13 @@ from imgclf_dagster.checks import model as model_checks
 from imgclf_dagster.checks import staging as staging_checks
 from imgclf_dagster.home import open_store
 from imgclf_dagster.jobs import jobs
+from imgclf_dagster.label_studio_access import find_access, project_title
 from imgclf_dagster.sensors import sensors
 from imgclf_dagster.settings import Settings, load_settings
 from resources.arrivals import Arrivals, NoArrivals
 from resources.compute import Compute, LocalCompute
 from resources.endpoint_host import EndpointHost
+from resources.label_studio import LabelStudio
 from resources.local_endpoints import LocalEndpointHost
 from resources.mlflow_registry import MlflowRegistry
 from resources.model_registry import ModelRegistry
@@ -88,6 +90,21 @@ def build_arrivals(settings: Settings) -> Arrivals:
     return NoArrivals()
 
 
+def build_label_studio(settings: Settings) -> LabelStudio:
+    """The port to Label Studio; not ``configured`` if there is none.
+
+    Raises:
+        SettingsError: see :func:`find_access`.
+    """
+    access = find_access(settings)
+    return LabelStudio(
+        url=access.url if access else "",
+        token=access.token if access else "",
+        project_title=project_title(settings),
+        project_id=settings.label_studio.project_id,
+    )
+
+
 def build_definitions(settings: Settings) -> dg.Definitions:
     """Everything Dagster loads, for ``settings``."""
     store = open_store(settings)
@@ -125,6 +142,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             "compute": build_compute(settings),
             "registry": build_registry(settings),
             "endpoints": build_endpoints(settings),
+            "label_studio": build_label_studio(settings),
             "line": build_line(settings),
         },
     )

@@ -44,6 +44,9 @@ QUIET = {
 """Nothing calls home. Its variables count with this prefix first, so that a HOST or USERNAME that
 the shell has set is nothing to it."""
 
+_INSTALLING = 0.6
+"""Share of the time that the packages take; the database takes the rest."""
+
 _INSTALL_TIMEOUT_S = 1800.0
 _MIGRATION_TIMEOUT_S = 900.0
 _POLL_S = 0.2
@@ -221,7 +224,7 @@ def _run(command: tuple[str, ...], tell: Told) -> None:
         assert process.stderr is not None
         for line in process.stderr:
             said.append(line.strip())
-            tell(line.strip(), _share(line))
+            tell(line.strip(), _INSTALLING * _share(line))
         code = process.wait()
     finally:
         patience.cancel()
@@ -279,7 +282,8 @@ def _follow(process: "subprocess.Popen[bytes]", database: Path, tell: Told) -> i
         try:
             return process.wait(_POLL_S)
         except subprocess.TimeoutExpired:
-            tell("making its database", min(1.0, _migrated(database) / MIGRATIONS))
+            done = min(1.0, _migrated(database) / MIGRATIONS)
+            tell("making its database", _INSTALLING + (1 - _INSTALLING) * done)
     return None
 
 

@@ -37,6 +37,11 @@ class LabelStudioSettings(BaseModel):
         description="Where Label Studio reaches our ML backend; empty: on this machine, "
         "ports.labelling.",
     )
+    backend_host: str = Field(
+        "127.0.0.1",
+        description="Address that our ML backend listens on. On any other than loopback's, which a "
+        "Label Studio elsewhere needs, everybody has to give a password.",
+    )
     storage: Literal["", "local", "s3"] = Field(
         "",
         description="How Label Studio comes by the images: local (it sees the store's folder) or "

@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -172,14 +172,21 @@ class Supervisor:
     Args:
         run_dir: holds the lock and ``up.json`` (who runs here); one supervisor per folder.
         say: told of what happens, in the order in which it does.
+        meanwhile: entered once the home is ours, before anything is started; left at the end.
     """
 
     def __init__(
-        self, specs: Sequence[ProcessSpec], *, run_dir: Path, say: Callable[[Notice], None]
+        self,
+        specs: Sequence[ProcessSpec],
+        *,
+        run_dir: Path,
+        say: Callable[[Notice], None],
+        meanwhile: AbstractContextManager[object] | None = None,
     ) -> None:
         self._specs = tuple(specs)
         self._run_dir = run_dir
         self._say = say
+        self._meanwhile = meanwhile or nullcontext()
         self._stop = threading.Event()
 
     def run(self) -> None:
@@ -192,6 +199,7 @@ class Supervisor:
         with ExitStack() as stack:
             stack.enter_context(single_instance(self._run_dir))
             require_free(_ports(self._specs))
+            stack.enter_context(self._meanwhile)
             stack.enter_context(_signals_call(self.stop))
             watchdog = stack.enter_context(Watchdog())
             children = [_Child(spec, watchdog, self._say) for spec in self._specs]
