@@ -116,7 +116,7 @@ def training_job(
 ) -> JobSpec:
     """The job that trains on the data set of ``card``; its name says all that decides its result."""
     version = card["version"]
-    weights = _weights_identity(hyperparameters, weights_dir)
+    weights = weights_identity(hyperparameters, weights_dir)
     name = "train-" + fingerprint(
         {
             "dataset": version,
@@ -137,7 +137,7 @@ def training_job(
             "model_version": name,
         },
         channels={"dataset": dataset_channel(card)},
-        local_channels=_weights_channel(hyperparameters, weights_dir) if weights else {},
+        local_channels=weights_channel(hyperparameters, weights_dir) if weights else {},
     )
 
 
@@ -154,7 +154,7 @@ def dataset_channel(card: Mapping[str, Any]) -> Channel:
     )
 
 
-def _weights_identity(hyperparameters: Hyperparameters, weights_dir: Path | None) -> str:
+def weights_identity(hyperparameters: Hyperparameters, weights_dir: Path | None) -> str:
     """What tells pretrained weights apart: other weights make another model."""
     if hyperparameters.recipe == "scratch" or hyperparameters.weights == "none":
         return ""
@@ -165,7 +165,7 @@ def _weights_identity(hyperparameters: Hyperparameters, weights_dir: Path | None
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _weights_channel(
+def weights_channel(
     hyperparameters: Hyperparameters, weights_dir: Path | None
 ) -> dict[str, LocalChannel]:
     """The one file of weights that the job needs; empty if torchvision's are downloaded."""

@@ -129,7 +129,8 @@ def stack_needs(account: Account) -> Iterator[Need]:
 
 def job_needs(account: Account) -> Iterator[Need]:
     """What jobs do."""
-    yield Need(("s3:GetObject",), _object(account, "datasets/x"))
+    for key in ("datasets/x", "embeddings/x", "raw/x"):
+        yield Need(("s3:GetObject",), _object(account, key))
     for key in ("models/x", "pipes/x", "checkpoints/x"):
         yield Need(("s3:GetObject", "s3:PutObject"), _object(account, key))
     logs = ("logs:CreateLogStream", "logs:PutLogEvents")

@@ -1,7 +1,7 @@
 """The embedding job: ``python -m training.embed``: features and probabilities of raw images.
 
 A processing job. Channels: ``images`` (files of ``raw/``), ``features`` (Parquet in
-``FEATURES_SCHEMA``, computed by earlier jobs with the same backbone), ``model-0``, ``model-1`` …
+``FEATURES_SCHEMA`` that earlier jobs left, below a folder of the backbone's name), ``model-0``, ``model-1`` …
 (each one ``model.tar.gz``) and ``weights``. With no model, it is the pretrained net of the
 parameters ``architecture`` and ``image_size`` that looks at the images, and nobody predicts.
 Leaves ``features.parquet`` of ``images``, ``probabilities/<model version>.parquet`` of both, and
@@ -89,8 +89,8 @@ def embed(container: Container, pipes: PipesContext) -> dict[str, Any]:
     Returns:
         What ``embedding.json`` holds: ``backbone``, ``dimension``, ``images``, ``rejected``
         (file and reason), ``images_per_second``, ``models`` (by version: digest, task, labels,
-        thresholds) and ``strangers``: models of another backbone, which were left out, with its
-        name.
+        thresholds) and ``strangers``: the same of models that were left out, for their
+        ``backbone`` is another.
 
     Raises:
         PermanentFailure: a model or the weights cannot be used; running again would not help.
@@ -104,7 +104,7 @@ def embed(container: Container, pipes: PipesContext) -> dict[str, Any]:
     )
     backbone = backbone_name(net, architecture, size)
     strangers = {
-        model.manifest.model_version: other
+        model.manifest.model_version: {"backbone": other, **_described(model)}
         for model in models
         if (other := _name_of(model)) != backbone
     }
@@ -116,7 +116,7 @@ def embed(container: Container, pipes: PipesContext) -> dict[str, Any]:
     images, rejected = _write_features(parts, container.output_dir / FEATURES)
     seconds = time.monotonic() - began
     for model in models:
-        _write_probabilities(model, container, pipes)
+        _write_probabilities(model, backbone, container, pipes)
     summary = {
         "backbone": backbone,
         "dimension": net.head.in_features,
@@ -234,12 +234,14 @@ def _write_features(parts: Iterator[Path], target: Path) -> tuple[int, list[dict
     return images, rejected
 
 
-def _write_probabilities(model: Model, container: Container, pipes: PipesContext) -> None:
+def _write_probabilities(
+    model: Model, backbone: str, container: Container, pipes: PipesContext
+) -> None:
     target = container.output_dir / probabilities_file(model.manifest.model_version)
     target.parent.mkdir(exist_ok=True)
     seen: set[str] = set()
     with pq.ParquetWriter(target, PROBABILITIES_SCHEMA, compression="zstd") as writer:
-        for known in _known_features(container):
+        for known in _known_features(container, backbone):
             fresh = [sha not in seen for sha in known["sha256"].to_pylist()]
             rows = known.filter(pa.array(fresh, pa.bool_()))
             shas = rows["sha256"].to_pylist()
@@ -250,10 +252,14 @@ def _write_probabilities(model: Model, container: Container, pipes: PipesContext
     pipes.log.info(f"{model.manifest.model_version} looked at {len(seen)} images")
 
 
-def _known_features(container: Container) -> Iterator[pa.Table]:
-    """What was just embedded, and what earlier jobs did, in bounded pieces."""
+def _known_features(container: Container, backbone: str) -> Iterator[pa.Table]:
+    """What was just embedded, and what earlier jobs did, in bounded pieces.
+
+    Channel ``features`` may hold those of a backbone that was only guessed: a head of ours makes
+    no sense of them.
+    """
     folder = container.optional_channel("features")
-    earlier = sorted(folder.rglob("*.parquet")) if folder else []
+    earlier = sorted(folder.rglob(f"{backbone}/*.parquet")) if folder else []
     for path in (container.output_dir / FEATURES, *earlier):
         for batch in pq.ParquetFile(path).iter_batches(_ROWS, columns=FEATURES_SCHEMA.names):
             yield pa.Table.from_batches([batch])

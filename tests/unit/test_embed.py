@@ -169,7 +169,8 @@ def test_another_head_looks_at_no_pixel(new_job: Any, monkeypatch: pytest.Monkey
     old = job.probabilities("train-a")
 
     later = new_job("second")
-    later.file("0000000000-0000000000.parquet", known, channel="features")
+    later.file(f"{before['backbone']}/0-0.parquet", known, channel="features")
+    later.file("small_convnet-16-000000000000/0-0.parquet", b"never read", channel="features")
     later.model(0, second, "train-b")
     monkeypatch.setattr(embed_images, "decode", lambda *_: pytest.fail("looked at pixels"))
     summary = later.run()
@@ -191,7 +192,8 @@ def test_two_models_of_one_backbone_and_a_stranger(new_job: Any) -> None:
     summary = job.run()
     assert set(summary["models"]) == {"train-a", "train-b"}
     assert set(summary["strangers"]) == {"train-c"}
-    assert summary["strangers"]["train-c"] != summary["backbone"]
+    assert summary["strangers"]["train-c"]["backbone"] != summary["backbone"]
+    assert summary["strangers"]["train-c"]["labels"] == list(LABELS)
     assert not (job.output / embed.probabilities_file("train-c")).exists()
 
 
@@ -246,7 +248,8 @@ def test_before_there_is_a_model_the_pretrained_net_looks(new_job: Any) -> None:
     given = Hyperparameters(architecture="shufflenet_v2_x0_5", image_size=32)
     probe = build(given, len(LABELS), whole.state_dict()).eval()
     later = new_job("later")
-    later.file("features.parquet", (job.output / "features.parquet").read_bytes(), "features")
+    features = (job.output / "features.parquet").read_bytes()
+    later.file(f"{summary['backbone']}/0-0.parquet", features, "features")
     of_it = {"recipe": "probe", "architecture": "shufflenet_v2_x0_5", "input_size": 32}
     later.model(0, copy.deepcopy(probe), "train-p", **of_it)
     assert later.run()["backbone"] == summary["backbone"]

@@ -1,0 +1,265 @@
+"""What the embedding jobs have to do, and taking what they leave.
+
+One job has one backbone and every model in use that shares it: for a new probe on the same frozen
+net no image is looked at again, only its head is applied.
+"""
+
+import io
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+import pyarrow.parquet as pq
+
+from assets.feature_store import (
+    EMBEDDINGS,
+    EmbeddedModel,
+    append_new,
+    embedded_images,
+    embedded_model,
+    features_table,
+    likely_backbone,
+    predictions_table,
+    record_model,
+)
+from assets.image_index import RAW
+from assets.line import fingerprint
+from assets.models_in_use import ModelInUse, read_model_manifest
+from assets.training import weights_channel, weights_identity
+from resources.compute import Channel, Compute, JobSpec
+from resources.job_attempt import Context, JobFailed
+from resources.object_store import ObjectStore
+from resources.store_errors import KeyMissing
+from training.config import CODE_VERSION, Hyperparameters
+from training.features import FEATURES_VERSION
+
+IMAGES_PER_JOB = 10_000
+"""What a job that dies can cost at most on a machine that keeps no checkpoints."""
+
+PRETRAINED = f"{EMBEDDINGS}pretrained/"
+_OF_THE_NET = ("recipe", "architecture", "weights", "image_size")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The next job: ``images`` (sha256) to look at, and ``models`` that predict, if any."""
+
+    backbone: str | None
+    models: tuple[ModelInUse, ...]
+    images: tuple[str, ...]
+    parts: tuple[str, ...]
+
+
+@dataclass
+class Embedded:
+    """What was done.
+
+    Attributes:
+        backbone: of the first model in use, or of the pretrained net; empty: there is none.
+        jobs: names of the jobs that ran.
+        images: how many were looked at now.
+        rejected: images that could not be read (file and reason).
+        note: why there are no features, if so.
+    """
+
+    backbone: str = ""
+    jobs: list[str] = field(default_factory=list)
+    images: int = 0
+    rejected: list[dict[str, str]] = field(default_factory=list)
+    note: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Embedder:
+    """Brings features and probabilities up to date.
+
+    Attributes:
+        defaults: recipe and net of the settings, for as long as there is no model.
+        weights_dir: where its pretrained weights are, if anywhere.
+        max_pixels: images with more are refused.
+    """
+
+    context: Context
+    store: ObjectStore
+    compute: Compute
+    defaults: Hyperparameters
+    weights_dir: Any
+    max_pixels: int
+
+    def update(self, models: Sequence[ModelInUse], wanted: Mapping[str, str]) -> Embedded:
+        """Run jobs until every image of ``wanted`` (sha256 to key) has been looked at, and every
+        model has said what it thinks of it.
+
+        Raises:
+            JobFailed: a job failed; what the jobs before it found is kept.
+        """
+        done = Embedded()
+        if not models and self._no_pretrained_net():
+            done.note = (
+                f'recipe "{self.defaults.recipe}" has no pretrained net to look at images with, '
+                "so before there is a model images are chosen at random"
+            )
+            return done
+        tried: dict[str | None, set[str]] = {}
+        while (plan := self._next(models, wanted, tried)) is not None:
+            try:
+                summary = self._run(plan, wanted, done)
+            except JobFailed as error:
+                if models or "WeightsUnavailable" not in (error.description or ""):
+                    raise
+                done.note = error.description or ""
+                return done
+            tried.setdefault(plan.backbone, set()).update(plan.images)
+            tried.setdefault(summary["backbone"], set()).update(plan.images)
+        done.backbone = self._backbone_of(models[0]) if models else self._pretrained_backbone()
+        return done
+
+    def _no_pretrained_net(self) -> bool:
+        return self.defaults.recipe == "scratch" or self.defaults.weights == "none"
+
+    # --- what is to be done ----------------------------------------------------------------
+
+    def _next(
+        self,
+        models: Sequence[ModelInUse],
+        wanted: Mapping[str, str],
+        tried: Mapping[str | None, Collection[str]],
+    ) -> Plan | None:
+        """The first group of models (by backbone) that lacks something, and what; None if all is
+        there."""
+        if not models:
+            return self._plan(self._pretrained_backbone() or None, (), wanted, tried)
+        groups: dict[str, list[ModelInUse]] = {}
+        for model in models:
+            groups.setdefault(self._backbone_of(model) or model.model_version, []).append(model)
+        for members in groups.values():
+            backbone = self._backbone_of(members[0]) or None
+            plan = self._plan(backbone, tuple(members), wanted, tried)
+            if plan is not None:
+                return plan
+        return None
+
+    def _plan(
+        self,
+        backbone: str | None,
+        models: tuple[ModelInUse, ...],
+        wanted: Mapping[str, str],
+        tried: Mapping[str | None, Collection[str]],
+    ) -> Plan | None:
+        have = embedded_images(features_table(self.store, backbone)) if backbone else set()
+        missing = sorted(wanted.keys() - have - set(tried.get(backbone, ())))[:IMAGES_PER_JOB]
+        behind = [model for model in models if self._lacks(model, have & wanted.keys())]
+        if not missing and not behind:
+            return None
+        parts = self._parts(backbone) if backbone and behind else ()
+        return Plan(backbone, models if missing else tuple(behind), tuple(missing), parts)
+
+    def _lacks(self, model: ModelInUse, images: set[str]) -> bool:
+        """Whether the model has to say something yet about images that have features."""
+        if embedded_model(self.store, model.model_version) is None:
+            return True
+        return bool(images - embedded_images(predictions_table(self.store, model.model_version)))
+
+    def _parts(self, backbone: str) -> tuple[str, ...]:
+        listed = self.store.list(f"{EMBEDDINGS}{backbone}/")
+        return tuple(info.key for info in listed if info.key.endswith(".parquet"))
+
+    def _backbone_of(self, model: ModelInUse) -> str:
+        """Known, or guessed of a probe, which the job then confirms or not; empty: unknown."""
+        known: EmbeddedModel | None = embedded_model(self.store, model.model_version)
+        if known is not None:
+            return known.backbone
+        manifest = read_model_manifest(self.store, model.model_key)
+        if manifest.recipe != "probe":
+            return ""
+        return likely_backbone(self.store, manifest.architecture, manifest.input_size) or ""
+
+    def _pretrained_backbone(self) -> str:
+        """Of the net that looks at images before there is a model; empty: it has not yet."""
+        try:
+            return str(json.loads(self.store.get(self._pretrained_key()))["backbone"])
+        except KeyMissing:
+            return ""
+
+    def _pretrained_key(self) -> str:
+        net = {name: getattr(self.defaults, name) for name in _OF_THE_NET}
+        weights = weights_identity(self.defaults, self.weights_dir)
+        return f"{PRETRAINED}{fingerprint([net, weights, CODE_VERSION, FEATURES_VERSION])}.json"
+
+    # --- doing it --------------------------------------------------------------------------
+
+    def _run(self, plan: Plan, wanted: Mapping[str, str], done: Embedded) -> dict[str, Any]:
+        spec = self._spec(plan, wanted)
+        who = ", ".join(model.model_version for model in plan.models) or "the pretrained net"
+        self.context.log.info(f"{who}: {len(plan.images)} images to look at (job {spec.name})")
+        result = self.compute.run(self.context, spec)
+        summary: dict[str, Any] = json.loads(self._output(spec.name, "embedding.json"))
+        self._take(spec.name, summary, is_pretrained=not plan.models)
+        for item in summary["rejected"]:
+            self.context.log.warning(f"raw/{item['file']} cannot be looked at: {item['reason']}")
+        done.jobs.append(spec.name)
+        done.images += summary["images"]
+        done.rejected += summary["rejected"]
+        done.details |= result.details
+        return summary
+
+    def _spec(self, plan: Plan, wanted: Mapping[str, str]) -> JobSpec:
+        identity: dict[str, Any] = {
+            "models": [model.model_version for model in plan.models],
+            "images": plan.images,
+            "features": plan.parts,
+            "code": [CODE_VERSION, FEATURES_VERSION],
+            "max_pixels": self.max_pixels,
+        }
+        parameters, weights = {"max_pixels": str(self.max_pixels)}, {}
+        if not plan.models:
+            identity["net"] = self._pretrained_key()
+            given = self.defaults.to_strings()
+            parameters |= {name: given[name] for name in _OF_THE_NET}
+            weights = weights_channel(self.defaults, self.weights_dir)
+        channels = {
+            f"model-{number}": Channel(
+                prefix=model.model_key.rpartition("/")[0], keys=(model.model_key,)
+            )
+            for number, model in enumerate(plan.models)
+        }
+        if plan.images:
+            keys = tuple(wanted[image] for image in plan.images)
+            channels["images"] = Channel(prefix=RAW, keys=keys)
+        if plan.parts:
+            channels["features"] = Channel(prefix=EMBEDDINGS, keys=plan.parts)
+        return JobSpec(
+            name=f"embed-{fingerprint(identity)}",
+            kind="processing",
+            module="training.embed",
+            hyperparameters=parameters,
+            channels=channels,
+            local_channels=weights,
+        )
+
+    def _take(self, job: str, summary: Mapping[str, Any], *, is_pretrained: bool) -> None:
+        """Put what the job found into the tables; again, after a kill, adds nothing twice."""
+        backbone = summary["backbone"]
+        features = pq.read_table(io.BytesIO(self._output(job, "features.parquet")))
+        append_new(features_table(self.store, backbone), features)
+        for version, said in summary["models"].items():
+            rows = self._output(job, f"probabilities/{version}.parquet")
+            table = predictions_table(self.store, version)
+            append_new(table, pq.read_table(io.BytesIO(rows)))
+            record_model(self.store, version, {"backbone": backbone, **said})
+        for version, said in summary["strangers"].items():
+            record_model(self.store, version, said)
+        if is_pretrained:
+            text = json.dumps({"backbone": backbone, "dimension": summary["dimension"]})
+            self.store.create(self._pretrained_key(), text.encode())
+
+    def _output(self, job: str, file: str) -> bytes:
+        return self.compute.open_output(job, file, "processing")
+
+
+def run_details(done: Embedded) -> dict[str, Any]:
+    """The jobs' own metadata (links, cost) for Dagster's page."""
+    return {**done.details, "jobs": dg.MetadataValue.json(done.jobs)}

@@ -1,0 +1,157 @@
+"""Embeddings: how every image of the pool looks to the models in use, and what they say of it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pyarrow as pa
+
+from assets.embedding_jobs import Embedded, Embedder, run_details
+from assets.feature_store import (
+    EMBEDDINGS,
+    PREDICTIONS,
+    features_table,
+    predictions_table,
+    read_features,
+)
+from assets.image_index import images_table, newest_rows, usable_images
+from assets.ingestion import raw_images
+from assets.label_index import LabelledView, labelled_view
+from assets.line import OWNERS, Line, fingerprint
+from assets.models_in_use import ModelInUse, models_in_use
+from assets.pictures import picture
+from resources.compute import Compute
+from resources.endpoint_host import EndpointHost
+from resources.object_store import ObjectStore
+from training.config import Hyperparameters
+from training.features import FEATURES_VERSION
+
+REJECTED_SHOWN = 20
+MAP_IMAGES = 4000
+
+
+def build_embeddings(defaults: Hyperparameters) -> dg.AssetsDefinition:
+    """The asset ``embeddings``; ``defaults`` say which pretrained net looks at images as long as
+    there is no model."""
+
+    @dg.asset(
+        group_name="training",
+        kinds={"pytorch", "parquet"},
+        owners=OWNERS,
+        code_version=FEATURES_VERSION,
+        deps=[raw_images, "evaluation_report", "staging_endpoint", "prod_endpoint"],
+        pool="training",
+        description="Features of the images that may be labelled next, and what the models of "
+        "staging and production say of them. An image goes through a backbone once: a new head on "
+        "a frozen net looks at no pixel.",
+    )
+    def embeddings(
+        context: dg.AssetExecutionContext,
+        store: ObjectStore,
+        compute: Compute,
+        endpoints: EndpointHost,
+        line: dg.ResourceParam[Line],
+    ) -> dg.MaterializeResult:
+        store.require()
+        images = usable_images(newest_rows(images_table(store).read()))
+        view = labelled_view(store, line.labels)
+        wanted = wanted_images(images, view, line.labelling.pool_limit)
+        models = models_in_use(context.instance, endpoints, compute)
+        embedder = Embedder(
+            context, store, compute, defaults, line.weights_dir, line.ingestion.max_pixels
+        )
+        done = embedder.update(models, wanted)
+        if done.note:
+            context.log.warning(done.note)
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(_version(store, done, models)),
+            metadata={
+                **_metadata(store, done, models, wanted),
+                **_map(store, done.backbone, sorted(wanted), view),
+            },
+        )
+
+    return embeddings
+
+
+def wanted_images(images: pa.Table, view: LabelledView, limit: int) -> dict[str, str]:
+    """The images (sha256 to key) that the models look at: ``limit`` of those without a label, and
+    as many of those with one, which tell what is known already.
+
+    Of more, those of the lowest sha256, which is a random sample, and the same one every time.
+
+    Args:
+        images: usable images, sorted by sha256.
+        view: the labels that count.
+    """
+    pairs = list(zip(images["sha256"].to_pylist(), images["key"].to_pylist(), strict=True))
+    unlabelled = [pair for pair in pairs if pair[0] not in view.labels]
+    labelled = [pair for pair in pairs if pair[0] in view.labels]
+    return dict([*unlabelled[:limit], *labelled[:limit]])
+
+
+def _version(store: ObjectStore, done: Embedded, models: Sequence[ModelInUse]) -> str:
+    """Changes with the images that were looked at, and with the models in use."""
+    said = [
+        [model.role, model.model_version, predictions_table(store, model.model_version).version()]
+        for model in models
+    ]
+    features = features_table(store, done.backbone).version() if done.backbone else ""
+    return fingerprint([done.backbone, features, said], 16)
+
+
+def _metadata(
+    store: ObjectStore, done: Embedded, models: Sequence[ModelInUse], wanted: Mapping[str, str]
+) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "backbone": done.backbone or "none",
+        "images": len(wanted),
+        "looked_at_now": done.images,
+        "unreadable": len(done.rejected),
+        "models": dg.MetadataValue.md(_model_table(models)),
+        **run_details(done),
+    }
+    if done.note:
+        found["note"] = done.note
+    if done.backbone:
+        found["features"] = f"{EMBEDDINGS}{done.backbone}/"
+    if done.rejected:
+        found["unreadable images"] = dg.MetadataValue.md(_rejected_table(done.rejected))
+    return found
+
+
+def _model_table(models: Sequence[ModelInUse]) -> str:
+    if not models:
+        return "none yet: the pretrained net looks at the images, and nobody predicts"
+    lines = ["| model | is | probabilities |", "|---|---|---|"]
+    lines += [
+        f"| {model.model_version} | {model.role} | `{PREDICTIONS}{model.model_version}/` |"
+        for model in models
+    ]
+    return "\n".join(lines)
+
+
+def _rejected_table(rejected: Sequence[Mapping[str, str]]) -> str:
+    lines = ["| image | reason |", "|---|---|"]
+    lines += [f"| `{item['file']}` | {item['reason']} |" for item in rejected[:REJECTED_SHOWN]]
+    return "\n".join(lines)
+
+
+def _map(
+    store: ObjectStore, backbone: str, images: Sequence[str], view: LabelledView
+) -> dict[str, dg.MetadataValue]:
+    """A picture of the images, near each other where the net finds them alike."""
+    if not backbone:
+        return {}
+    shown = images[:MAP_IMAGES]
+    features = read_features(store, backbone, shown)
+    known = np.flatnonzero(features.any(axis=1)) if features.size else np.empty(0, int)
+    if len(known) < 2:
+        return {}
+    from training.pool_map import draw_pool_map
+
+    labels = [next(iter(view.labels.get(shown[row], ())), None) for row in known.tolist()]
+    title = f"{len(known):,} images as {backbone} sees them"
+    drawn = draw_pool_map(features[known], labels, np.zeros(len(known), bool), title)
+    return {"map": picture(drawn, alt="map of the pool", link=f"{EMBEDDINGS}{backbone}/")}

@@ -1,0 +1,79 @@
+"""Which models have a say in what is labelled next."""
+
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import dagster as dg
+
+from assets.line import latest_metadata
+from resources.compute import Compute
+from resources.endpoint_host import EndpointHost
+from resources.object_store import ObjectStore
+from serving.deployments import STAGES
+from training.artefact import MANIFEST, ArtefactManifest
+
+Role = str
+"""``prod``, ``staging`` or ``newest``."""
+
+
+@dataclass(frozen=True)
+class ModelInUse:
+    """A model, where its artefact lies, and what it is: ``prod``, ``staging`` or ``newest``."""
+
+    model_version: str
+    model_key: str
+    role: Role
+
+
+def models_in_use(
+    instance: dg.DagsterInstance, endpoints: EndpointHost, compute: Compute
+) -> list[ModelInUse]:
+    """The models, the one whose word annotators see first; empty before there is any.
+
+    Production's first, as it is the one that a person approved and that the labelling backend
+    answers with; then staging's, if it is another. With neither, the newest that was trained,
+    though it may have missed its gates: the first labels seldom make a model that passes.
+    """
+    found: list[ModelInUse] = []
+    for stage in reversed(STAGES):
+        record = endpoints.current(stage)
+        if record is not None and record.model_version not in {m.model_version for m in found}:
+            found.append(ModelInUse(record.model_version, record.model_key, stage))
+    version = latest_metadata(instance, "trained_model").get("model_version")
+    if not found and version:
+        found.append(ModelInUse(str(version), compute.model_key(str(version)), "newest"))
+    return found
+
+
+def read_model_manifest(store: ObjectStore, model_key: str) -> ArtefactManifest:
+    """What an artefact says of itself, without unpacking it: its manifest comes first.
+
+    Raises:
+        KeyMissing: there is no such artefact.
+        ValueError: it is none.
+    """
+    with _opened(store, model_key) as raw:
+        try:
+            with tarfile.open(fileobj=raw, mode="r|gz") as tar:
+                for member in tar:
+                    file = tar.extractfile(member) if Path(member.name).name == MANIFEST else None
+                    if file is not None:
+                        return ArtefactManifest.model_validate_json(file.read())
+        except (tarfile.TarError, EOFError, OSError) as error:
+            raise ValueError(f"{store.uri(model_key)} is no model artefact: {error}") from error
+    raise ValueError(f"{store.uri(model_key)} is no model artefact: it has no {MANIFEST}")
+
+
+@contextmanager
+def _opened(store: ObjectStore, key: str) -> Iterator[IO[bytes]]:
+    with tempfile.TemporaryDirectory(prefix="imgclf-") as scratch:
+        path = store.local_path(key) or Path(scratch) / "model.tar.gz"
+        if not path.exists():
+            store.download(key, path)
+        with path.open("rb") as file:
+            yield file
