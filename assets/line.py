@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.policies import GatePolicy, IngestionPolicy, LabellingPolicy, SplitPolicy
+from assets.policies import GatePolicy, IngestionPolicy, LabellingPolicy, RetrainPolicy, SplitPolicy
 from labelling.schema import LabelSchema
 
 OWNERS = ["team:imgclf"]
@@ -28,6 +28,7 @@ class Line:
     split: SplitPolicy
     gates: GatePolicy
     labelling: LabellingPolicy
+    retraining: RetrainPolicy
     weights_dir: Path | None
 
 

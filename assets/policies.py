@@ -144,6 +144,13 @@ class LabellingPolicy(BaseModel):
     reconcile_every_s: float = Field(
         600.0, ge=0, description="Tasks that were deleted are looked for this often (s)."
     )
+    max_vanished_share: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="If more of the labelled tasks than this share (and than 20) are gone at once, "
+        "their labels stay: something happened to the server.",
+    )
     weights: ReasonWeights = ReasonWeights()
 
     @model_validator(mode="after")
@@ -153,3 +160,24 @@ class LabellingPolicy(BaseModel):
                 f"labelling.batch_min is {self.batch_min}, more than batch_max, {self.batch_max}"
             )
         return self
+
+
+class RetrainPolicy(BaseModel):
+    """When enough labels came from annotators to train anew; whichever is first.
+
+    What an ingest brings is trained on at once: it comes in one piece.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    new_labels: int = Field(
+        50, ge=1, description="So many images are labelled anew, or differently."
+    )
+    share_of_class: float = Field(
+        0.1,
+        gt=0,
+        description="Or so large a share of what a class had, and at least 5 images of it.",
+    )
+    max_age_h: float = Field(
+        24.0, gt=0, description="Or there is any, and the oldest has waited this long (hours)."
+    )

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from assets.dataset import dataset
+from assets.embeddings import build_embeddings
 from assets.evaluation import evaluation_report
 from assets.ingestion import raw_images
 from assets.labelling import annotations
@@ -44,6 +45,7 @@ def build_line(settings: Settings) -> Line:
         split=settings.split,
         gates=settings.gates,
         labelling=settings.labelling,
+        retraining=settings.retraining,
         weights_dir=settings.weights_dir,
     )
 
@@ -113,6 +115,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         annotations,
         dataset,
         build_trained_model(settings.training),
+        build_embeddings(settings.training),
         evaluation_report,
         registered_package,
         staging_endpoint,

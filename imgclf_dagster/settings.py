@@ -13,7 +13,13 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from assets.policies import GatePolicy, IngestionPolicy, LabellingPolicy, SplitPolicy
+from assets.policies import (
+    GatePolicy,
+    IngestionPolicy,
+    LabellingPolicy,
+    RetrainPolicy,
+    SplitPolicy,
+)
 from imgclf_dagster.settings_aws import AwsSettings
 from imgclf_dagster.settings_label_studio import SECTION as LABEL_STUDIO
 from imgclf_dagster.settings_label_studio import LabelStudioSettings
@@ -87,6 +93,7 @@ class Settings(BaseSettings):
     training: Hyperparameters = Hyperparameters()
     gates: GatePolicy = GatePolicy()
     labelling: LabellingPolicy = LabellingPolicy()
+    retraining: RetrainPolicy = RetrainPolicy()
     label_studio: LabelStudioSettings = LabelStudioSettings()
     sensors: SensorSettings = SensorSettings()
     ports: Ports = Ports()
