@@ -89,19 +89,19 @@ class LabelStudio(dg.ConfigurableResource):
         """Whose token it is. Proves that the server is there and takes the token."""
         from resources.label_studio_projects import whoami
 
-        return whoami(self._session())
+        return whoami(self.session())
 
     def version(self) -> str:
         """The server's, like ``1.23.2``."""
         from resources.label_studio_projects import server_version
 
-        return server_version(self._session())
+        return server_version(self.session())
 
     def project(self) -> Project:
         """The project as it is now."""
         from resources.label_studio_projects import read_project
 
-        return read_project(self._session(), self._project_id())
+        return read_project(self.session(), self.found_id())
 
     def ensure_project(self, schema: LabelSchema, names: Sequence[str]) -> Project:
         """The project, made if it is missing, with a page for ``names``.
@@ -115,9 +115,7 @@ class LabelStudio(dg.ConfigurableResource):
         """
         from resources.label_studio_projects import ensure_project
 
-        return ensure_project(
-            self._session(), self.token, self.project_title, self.project_id, schema, names
-        )
+        return ensure_project(self.session(), self.project_title, self.project_id, schema, names)
 
     def import_tasks(
         self, tasks: Iterable[NewTask], *, progress: Progress | None = None
@@ -133,7 +131,7 @@ class LabelStudio(dg.ConfigurableResource):
         """
         from resources.label_studio_import import import_tasks
 
-        return import_tasks(self._session(), self._project_id(), tasks, progress or _quiet)
+        return import_tasks(self.session(), self.found_id(), tasks, progress or _quiet)
 
     def prelabel(
         self, prelabels: Mapping[str, Prelabel], *, progress: Progress | None = None
@@ -150,7 +148,7 @@ class LabelStudio(dg.ConfigurableResource):
         """
         from resources.label_studio_predictions import prelabel
 
-        return prelabel(self._session(), self._project_id(), prelabels, progress or _quiet)
+        return prelabel(self.session(), self.found_id(), prelabels, progress or _quiet)
 
     def show_model_version(self, version: str) -> None:
         """Let annotators see the predictions of ``version``, and be served by their scores.
@@ -162,7 +160,7 @@ class LabelStudio(dg.ConfigurableResource):
         """
         from resources.label_studio_predictions import show_model_version
 
-        show_model_version(self._session(), self._project_id(), version)
+        show_model_version(self.session(), self.found_id(), version)
 
     def changed_since(self, moment: datetime | None, *, limit: int) -> Iterator[dict[str, Any]]:
         """Tasks that changed at or after ``moment`` (all, if ``None``), the oldest change first.
@@ -178,23 +176,38 @@ class LabelStudio(dg.ConfigurableResource):
         """
         from resources.label_studio_changes import changed_since
 
-        return changed_since(self._session(), self._project_id(), moment, limit)
+        return changed_since(self.session(), self.found_id(), moment, limit)
 
     def tasks(self) -> list[TaskRef]:
         """All tasks of the project, without annotations, in order of id."""
         from resources.label_studio_changes import all_tasks
 
-        return list(all_tasks(self._session(), self._project_id()))
+        return list(all_tasks(self.session(), self.found_id()))
 
     def withdraw(self, sample_ids: Iterable[str]) -> int:
-        """Delete the tasks of these images, but those that somebody labels or has labelled.
+        """Take away the tasks of these images, but those that somebody labels or has labelled.
+
+        They go to a project of their own for an hour, so that nothing is lost that somebody saves
+        meanwhile (``label_studio_withdrawal``).
 
         Returns:
-            How many were deleted.
+            How many were taken away.
         """
         from resources.label_studio_withdrawal import withdraw
 
-        return withdraw(self._session(), self._project_id(), sample_ids)
+        return withdraw(self.session(), self.found_id(), sample_ids)
+
+    def tend_withdrawn(self) -> int:
+        """Bring withdrawn tasks back that somebody saved something on all the same, delete the old.
+
+        For each look that reconciles.
+
+        Returns:
+            How many came back.
+        """
+        from resources.label_studio_withdrawal import tend_withdrawn
+
+        return len(tend_withdrawn(self.session(), self.found_id()))
 
     def connect_backend(self, url: str, user: str, password: str, title: str) -> None:
         """Connect the ML backend at ``url``, which asks for ``user`` and ``password``.
@@ -203,19 +216,19 @@ class LabelStudio(dg.ConfigurableResource):
         """
         from resources.label_studio_connections import connect_backend
 
-        connect_backend(self._session(), self._project_id(), url, user, password, title)
+        connect_backend(self.session(), self.found_id(), url, user, password, title)
 
     def retitle_backend(self, title: str) -> None:
         """Tell Label Studio that our backend serves another model version."""
         from resources.label_studio_connections import retitle_backend
 
-        retitle_backend(self._session(), self._project_id(), title)
+        retitle_backend(self.session(), self.found_id(), title)
 
     def backends(self) -> list[Backend]:
         """The ML backends of the project. Label Studio asks each how it is."""
         from resources.label_studio_connections import backends
 
-        return backends(self._session(), self._project_id())
+        return backends(self.session(), self.found_id())
 
     def connect_webhook(self, url: str, secret: str) -> None:
         """Let changes of the project's annotations be told to ``url``, with ``secret`` in the
@@ -223,25 +236,26 @@ class LabelStudio(dg.ConfigurableResource):
         """
         from resources.label_studio_connections import connect_webhook
 
-        connect_webhook(self._session(), self._project_id(), url, secret)
+        connect_webhook(self.session(), self.found_id(), url, secret)
 
     def webhooks(self) -> list[Webhook]:
         """All webhooks of the organisation."""
         from resources.label_studio_connections import webhooks
 
-        return webhooks(self._session())
+        return webhooks(self.session())
 
     def orphan_webhooks(self) -> list[Webhook]:
         """Webhooks of projects that are gone, and of ours at addresses but the newest."""
         from resources.label_studio_connections import orphan_webhooks
 
-        return orphan_webhooks(self._session(), self._project_id())
+        return orphan_webhooks(self.session(), self.found_id())
 
     def task_link(self, task_id: int) -> str:
         """The page on which a person labels the task."""
-        return f"{self.url.rstrip('/')}/projects/{self._project_id()}/data?task={task_id}"
+        return f"{self.url.rstrip('/')}/projects/{self.found_id()}/data?task={task_id}"
 
-    def _session(self) -> "httpx.Client":
+    def session(self) -> "httpx.Client":
+        """The connection, for what has no method here."""
         from resources.label_studio_session import open_session
 
         if not self.configured:
@@ -251,10 +265,11 @@ class LabelStudio(dg.ConfigurableResource):
             )
         return open_session(self.url, self.token)
 
-    def _project_id(self) -> int:
+    def found_id(self) -> int:
+        """The project's id."""
         from resources.label_studio_projects import find_project
 
-        return find_project(self._session(), self.project_title, self.project_id)
+        return find_project(self.session(), self.project_title, self.project_id)
 
 
 def _quiet(_: int) -> None:

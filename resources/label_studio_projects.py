@@ -57,13 +57,25 @@ def find_project(session: httpx.Client, title: str, project_id: int | None) -> i
         raise LabelStudioRefused(
             "no project of Label Studio is named; set label_studio.project_title"
         )
-    found = sorted(row["id"] for row in _titled(session, title))
+    found = find_by_title(session, title)
     if not found:
         raise ProjectMissing(
             f"Label Studio at {session.base_url} has no project {title!r} that this token sees; "
             "`imgclf up --label-studio` makes it, label_studio.project_title names another"
         )
-    return int(found[0])
+    return min(found)
+
+
+def find_by_title(session: httpx.Client, title: str) -> list[int]:
+    """The ids of the projects with exactly this title."""
+    found, page, more = [], 1, True
+    while more:
+        # The server's filter is "contains, in any case".
+        params = {"title": title, "include": "id,title", "page_size": "1000", "page": str(page)}
+        body = session.get("/api/projects/", params=params).json()
+        found += [int(row["id"]) for row in body["results"] if row["title"] == title]
+        page, more = page + 1, bool(body.get("next"))
+    return found
 
 
 def read_project(session: httpx.Client, project_id: int) -> Project:
@@ -75,7 +87,6 @@ def read_project(session: httpx.Client, project_id: int) -> Project:
 
 def ensure_project(
     session: httpx.Client,
-    token: str,
     title: str,
     project_id: int | None,
     schema: LabelSchema,
@@ -86,13 +97,13 @@ def ensure_project(
     try:
         found = find_project(session, title, project_id)
     except ProjectMissing:
-        found = _create(session, token, title, page)
+        found = _create(session, title, page)
     project = read_project(session, found)
     wanted = parse_label_config(page)
     if (project.labels, project.choice) != (wanted.names, wanted.choice):
         _change_page(session, project, page)
     if (project.sampling, project.shows_predictions) != (SAMPLING, True):
-        projects = open_sdk(session, token).projects
+        projects = open_sdk(session).projects
         projects.update(found, sampling=SAMPLING, show_collab_predictions=True)
     return read_project(session, found)
 
@@ -112,24 +123,13 @@ def project_missing(session: httpx.Client, project_id: int) -> Iterator[None]:
         ) from None
 
 
-def _titled(session: httpx.Client, title: str) -> Iterator[dict[str, Any]]:
-    # The filter is "contains, in any case".
-    path: str | None = "/api/projects/"
-    params: dict[str, str] = {"title": title, "include": "id,title", "page_size": "1000"}
-    page = 1
-    while path:
-        body = session.get(path, params={**params, "page": str(page)}).json()
-        yield from (row for row in body["results"] if row["title"] == title)
-        path, page = (path if body.get("next") else None), page + 1
-
-
-def _create(session: httpx.Client, token: str, title: str, page: str) -> int:
+def _create(session: httpx.Client, title: str, page: str) -> int:
     if len(title) not in TITLE_LENGTHS:
         raise LabelStudioRefused(
             f"{title!r} cannot be a project's title: Label Studio takes 3 to 50 characters; set "
             "label_studio.project_title"
         )
-    projects = open_sdk(session, token).projects
+    projects = open_sdk(session).projects
     try:
         projects.create(
             title=title,

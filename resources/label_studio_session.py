@@ -1,6 +1,7 @@
 """The connection to a Label Studio server: token, patience, and its errors in our words."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Generator, Mapping
@@ -27,6 +28,9 @@ _SERVER_ERRORS = frozenset({500, 502, 503, 504})
 """500 among them: a locked SQLite database is one (https://labelstud.io/guide/FAQs.html)."""
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "PATCH", "DELETE"})
+_TAG = re.compile(r"<[^<>]*>")
+"""Some of its messages have links in HTML."""
+
 _REFRESH_PATH = "/api/token/refresh/"
 _EARLY_S = 30.0
 """An access token is renewed so long before it ends; the server's clock may be ahead."""
@@ -55,12 +59,15 @@ def open_session(url: str, token: str) -> httpx.Client:
     )
 
 
-def open_sdk(session: httpx.Client, token: str) -> "Sdk":
-    """Label Studio's own client on the same connection. Takes seconds and 190 MB the first time."""
+def open_sdk(session: httpx.Client) -> "Sdk":
+    """Label Studio's own client on the same connection, with its patience and errors.
+
+    For setting things up. It takes seconds and 190 MB to import, too much for a sensor.
+    """
     from label_studio_sdk.client import LabelStudio as Sdk
 
     base = str(session.base_url).rstrip("/")
-    return Sdk(base_url=base, api_key=token, httpx_client=session)
+    return Sdk(base_url=base, api_key="the session signs", httpx_client=session)
 
 
 def is_personal(token: str) -> bool:
@@ -101,9 +108,7 @@ class TokenAuth(httpx.Auth):
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """See httpx.Auth."""
-        if request.url.path.endswith(_REFRESH_PATH):  # the SDK's own
-            yield request
-        elif not is_personal(self._token):
+        if not is_personal(self._token):
             request.headers["Authorization"] = f"Token {self._token}"
             yield request
         else:
@@ -236,4 +241,4 @@ def _said(response: httpx.Response) -> str:
     if isinstance(body, dict):
         body = body.get("validation_errors") or body.get("detail") or body
     text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
-    return text.strip()[:500]
+    return _TAG.sub("", text).strip()[:500]

@@ -1,0 +1,242 @@
+"""Reading the tasks of a Label Studio project: what changed, what is there, which are which.
+
+Pages are cut by value (all after the last one seen), never by number: a numbered page shifts when
+tasks change while one reads, and the one past the last is a 404. Only the first key of an ordering
+is heeded by the server, so tasks of the same microsecond are read apart, by id.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, TypeVar
+
+import httpx
+
+from resources.label_studio_projects import project_missing
+from resources.label_studio_types import LabelStudioRefused, TaskRef
+
+CHANGES_PAGE = 100
+"""Tasks with all their fields: some kB each."""
+
+TASKS_PAGE = 1_000
+LOOKUP_PAGE = 100
+"""Hashes in one question: its URL stays below 8 kB, which proxies take (nginx's default)."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_REF_FIELDS = "id,data,is_labeled,updated_at"
+_WORK_FIELDS = "id,data,is_labeled,updated_at,total_annotations,cancelled_annotations,draft_exists"
+
+Task = dict[str, Any]
+T = TypeVar("T")
+
+
+def changed_since(
+    session: httpx.Client, project: int, moment: datetime | None, limit: int
+) -> Iterator[Task]:
+    """See :meth:`LabelStudio.changed_since`."""
+
+    def ask(last: str | None, size: int) -> list[Task]:
+        since = last or _stamp(moment or _EPOCH)
+        operator = "greater" if last else "greater_or_equal"
+        return _page(session, project, [_updated(operator, since)], "tasks:updated_at", size)
+
+    def ask_same(stamp: str, last_id: int, size: int) -> list[Task]:
+        filters = [_updated("equal", stamp), _number("id", "greater", last_id)]
+        return _page(session, project, filters, "tasks:id", size)
+
+    for page in _runs(ask, ask_same):
+        wanted = page[:limit]
+        _add_origins(session, project, wanted)
+        yield from wanted
+        limit -= len(wanted)
+        if limit <= 0:
+            return
+
+
+def all_tasks(session: httpx.Client, project: int) -> Iterator[TaskRef]:
+    """All tasks of the project that are ours, in order of id."""
+    for task in _by_id(session, project, [], _REF_FIELDS, whole=False):
+        if task["data"].get("sample_id"):
+            yield task_ref(task)
+
+
+def open_tasks(session: httpx.Client, project: int) -> Iterator[Task]:
+    """All tasks, ours or not, as ``find_tasks`` gives them."""
+    return _by_id(session, project, [], _WORK_FIELDS)
+
+
+def whole_task(session: httpx.Client, project: int, task: int) -> Task:
+    """One task with all it has; empty if it is not there.
+
+    Not by ``GET /api/tasks/{id}``, which has the ML backend predict.
+    """
+    page = _page(session, project, [_number("id", "equal", task)], "tasks:id", 1)
+    return page[0] if page else {}
+
+
+def find_tasks(
+    session: httpx.Client, project: int, sample_ids: Iterable[str], *, predictions: bool = False
+) -> Iterator[Task]:
+    """The tasks of these images: data, state, how many annotations, whether there are drafts.
+
+    An image may have several (somebody imported it by hand). In order of id within 100 hashes.
+
+    Args:
+        session: of the server.
+        project: its id.
+        sample_ids: of the images.
+        predictions: give those, too.
+    """
+    fields = f"{_WORK_FIELDS},predictions" if predictions else _WORK_FIELDS
+    for chunk in batched(sample_ids, LOOKUP_PAGE):
+        known = {
+            "filter": "filter:tasks:data.sample_id",
+            "operator": "in_list",
+            "type": "String",
+            "value": list(chunk),
+        }
+        yield from _by_id(session, project, [known], fields)
+
+
+def task_ref(task: Mapping[str, Any]) -> TaskRef:
+    """The task, short."""
+    return TaskRef(
+        id=int(task["id"]),
+        sample_id=str(task["data"]["sample_id"]),
+        is_labeled=bool(task["is_labeled"]),
+        updated_at=datetime.fromisoformat(task["updated_at"]),
+    )
+
+
+def is_labelled(task: Mapping[str, Any]) -> bool:
+    """Whether somebody labelled or skipped the task (of ``find_tasks``)."""
+    return bool(task["is_labeled"] or task["total_annotations"] or task["cancelled_annotations"])
+
+
+def is_touched(task: Mapping[str, Any]) -> bool:
+    """Whether somebody labels, labelled or skipped the task (of ``find_tasks``)."""
+    return is_labelled(task) or bool(task["draft_exists"])
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of at most ``size`` items (itertools has it from Python 3.12)."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+def _runs(
+    ask: Callable[[str | None, int], list[Task]],
+    ask_same: Callable[[str, int, int], list[Task]],
+) -> Iterator[list[Task]]:
+    """Pages in order of change, such that no page ends amid tasks of the same moment."""
+    last: str | None = None
+    while True:
+        page = ask(last, CHANGES_PAGE)
+        if len(page) < CHANGES_PAGE:
+            yield page
+            return
+        stamp = page[-1]["updated_at"]
+        whole = [task for task in page if task["updated_at"] != stamp]
+        if whole:
+            yield whole
+            last = _normal(whole[-1]["updated_at"])
+            continue
+        last, last_id = _normal(stamp), 0
+        while same := ask_same(last, last_id, CHANGES_PAGE):
+            yield same
+            last_id = int(same[-1]["id"])
+
+
+def _by_id(
+    session: httpx.Client,
+    project: int,
+    filters: Sequence[Mapping[str, Any]],
+    include: str,
+    *,
+    whole: bool = True,
+) -> Iterator[Task]:
+    last = 0
+    while True:
+        after = [*filters, _number("id", "greater", last)]
+        page = _page(session, project, after, "tasks:id", TASKS_PAGE, include=include, whole=whole)
+        yield from page
+        if len(page) < TASKS_PAGE:
+            return
+        last = int(page[-1]["id"])
+
+
+def _page(
+    session: httpx.Client,
+    project: int,
+    filters: Sequence[Mapping[str, Any]],
+    ordering: str,
+    size: int,
+    *,
+    include: str = "",
+    whole: bool = True,
+) -> list[Task]:
+    """The first ``size`` tasks that pass all ``filters``."""
+    query = {"filters": {"conjunction": "and", "items": list(filters)}, "ordering": [ordering]}
+    params = {
+        "project": str(project),
+        "page_size": str(size),
+        "fields": "all" if whole else "task_only",
+        "resolve_uri": "false",
+        "query": json.dumps(query, separators=(",", ":")),
+    }
+    with project_missing(session, project):
+        answer = session.get(
+            "/api/tasks/", params=params | ({"include": include} if include else {})
+        )
+    tasks: list[Task] = answer.json()["tasks"]
+    return tasks
+
+
+def _add_origins(session: httpx.Client, project: int, tasks: Sequence[Task]) -> None:
+    """Give annotations their ``unique_id`` and the ``prediction`` that was shown when they were
+    made: the server keeps both, but only its export tells them.
+    """
+    ids = [str(task["id"]) for task in tasks if task["annotations"]]
+    if not ids:
+        return
+    params = {"exportType": "JSON", "download_all_tasks": "true", "ids[]": ids}
+    try:
+        exported = session.get(f"/api/projects/{project}/export", params=params).json()
+    except LabelStudioRefused:  # the Enterprise edition has no such export
+        return
+    known = {one["id"]: one for task in exported for one in task["annotations"]}
+    for task in tasks:
+        for annotation in task["annotations"]:
+            more = known.get(annotation["id"], {})
+            annotation.update(
+                {name: more[name] for name in ("unique_id", "prediction") if name in more}
+            )
+
+
+def _number(column: str, operator: str, value: int) -> dict[str, Any]:
+    return {
+        "filter": f"filter:tasks:{column}",
+        "operator": operator,
+        "type": "Number",
+        "value": value,
+    }
+
+
+def _updated(operator: str, stamp: str) -> dict[str, Any]:
+    return {
+        "filter": "filter:tasks:updated_at",
+        "operator": operator,
+        "type": "Datetime",
+        "value": stamp,
+    }
+
+
+def _normal(stamp: str) -> str:
+    """The server leaves microseconds out when they are 0, but wants them."""
+    return _stamp(datetime.fromisoformat(stamp))
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,155 @@
+"""Who Label Studio talks to: our ML backend, for predictions, and our webhook, to wake us up."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from resources.label_studio_projects import project_missing
+from resources.label_studio_session import open_sdk
+from resources.label_studio_types import Backend, LabelStudioRefused, Webhook
+
+if TYPE_CHECKING:
+    from label_studio_sdk.types import ActionsEnum
+
+OURS = "imgclf-dagster"
+"""Description of our backends, by which they are found at whatever address."""
+
+SECRET_HEADER = "X-Webhook-Secret"  # noqa: S105 - its name
+ACTIONS: "tuple[ActionsEnum, ...]" = (
+    "ANNOTATION_CREATED",
+    "ANNOTATIONS_CREATED",
+    "ANNOTATION_UPDATED",
+    "ANNOTATIONS_DELETED",
+    "TASKS_DELETED",
+)
+_CONNECTED = "CO"
+
+
+def connect_backend(
+    session: httpx.Client, project: int, url: str, user: str, password: str, title: str
+) -> None:
+    """See :meth:`LabelStudio.connect_backend`."""
+    ml = open_sdk(session).ml
+    wanted: dict[str, Any] = {
+        "project": project,
+        "url": url,
+        "title": title,
+        "description": OURS,
+        "auth_method": "BASIC_AUTH",
+        "basic_auth_user": user,
+        "basic_auth_pass": password,
+    }
+    ours = [row for row in _backends(session, project) if _is_ours(row) or row["url"] == url]
+    if ours:
+        ml.update(ours[0]["id"], **wanted)
+    else:
+        ml.create(**wanted)
+    for surplus in ours[1:]:
+        ml.delete(surplus["id"])
+    for backend in backends(session, project):
+        if backend.url == url and not backend.connected:
+            raise LabelStudioRefused(
+                f"Label Studio at {session.base_url} does not reach our ML backend at {url}: "
+                f"{backend.error or 'no reason given'}. Is it running, and may the server reach it?"
+            )
+
+
+def retitle_backend(session: httpx.Client, project: int, title: str) -> None:
+    """See :meth:`LabelStudio.retitle_backend`."""
+    for row in _backends(session, project):
+        if _is_ours(row) and row["title"] != title:
+            # The server checks the whole connection with what is sent, and takes an empty
+            # password for the one it has.
+            open_sdk(session).ml.update(
+                row["id"],
+                project=project,
+                url=row["url"],
+                title=title,
+                auth_method="BASIC_AUTH",
+                basic_auth_user=row["basic_auth_user"],
+                basic_auth_pass="",
+            )
+
+
+def backends(session: httpx.Client, project: int) -> list[Backend]:
+    """See :meth:`LabelStudio.backends`."""
+    return [
+        Backend(
+            id=int(row["id"]),
+            url=row["url"],
+            title=row.get("title") or "",
+            model_version=row.get("model_version") or "",
+            connected=row.get("state") == _CONNECTED,
+            error=row.get("error_message") or "",
+        )
+        for row in _backends(session, project)
+    ]
+
+
+def connect_webhook(session: httpx.Client, project: int, url: str, secret: str) -> None:
+    """See :meth:`LabelStudio.connect_webhook`."""
+    hooks = open_sdk(session).webhooks
+    ours = [row for row in _webhooks(session) if row["project"] == project and _is_marked(row)]
+    wanted: dict[str, Any] = {
+        "url": url,
+        "headers": {SECRET_HEADER: secret},
+        "actions": ACTIONS,
+        "is_active": True,
+        # The payload would be sent inline, while the annotator waits; we ask for it anyway.
+        "send_payload": False,
+        "send_for_all_actions": False,
+    }
+    if ours:
+        hooks.update(ours[-1]["id"], **wanted)
+    else:
+        hooks.create(project=project, **wanted)
+    for surplus in ours[:-1]:
+        hooks.delete(surplus["id"])
+
+
+def webhooks(session: httpx.Client) -> list[Webhook]:
+    """See :meth:`LabelStudio.webhooks`."""
+    return [_webhook(row) for row in _webhooks(session)]
+
+
+def orphan_webhooks(session: httpx.Client, project: int) -> list[Webhook]:
+    """See :meth:`LabelStudio.orphan_webhooks`."""
+    marked = [row for row in _webhooks(session) if _is_marked(row)]
+    ours = [row for row in marked if row["project"] == project]
+    addresses = {row["url"] for row in ours[-1:]}
+    # Another line on the same server has its own address; one that tells ours is a leftover.
+    strays = [row for row in marked if row["project"] != project and row["url"] in addresses]
+    return [_webhook(row) for row in (*ours[:-1], *strays)]
+
+
+def _backends(session: httpx.Client, project: int) -> list[dict[str, Any]]:
+    # The SDK's model of it lacks fields that the server gives.
+    with project_missing(session, project):
+        rows: list[dict[str, Any]] = session.get(
+            "/api/ml/", params={"project": str(project)}
+        ).json()
+    return sorted(rows, key=lambda row: int(row["id"]))
+
+
+def _webhooks(session: httpx.Client) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = session.get("/api/webhooks/").json()
+    return sorted(rows, key=lambda row: int(row["id"]))
+
+
+def _is_ours(row: Mapping[str, Any]) -> bool:
+    return row.get("description") == OURS and row.get("auth_method") == "BASIC_AUTH"
+
+
+def _is_marked(row: Mapping[str, Any]) -> bool:
+    return SECRET_HEADER in (row.get("headers") or {})
+
+
+def _webhook(row: Mapping[str, Any]) -> Webhook:
+    """Without its headers, which hold the secret."""
+    return Webhook(
+        id=int(row["id"]),
+        url=row["url"],
+        project=row["project"],
+        is_active=bool(row["is_active"]),
+    )

@@ -1,0 +1,129 @@
+"""Bringing new tasks into a Label Studio project, each image once.
+
+The server takes the same task as often as it is sent, so what is there is asked before and after
+each request, by hash. An answer that was lost is no failure: the next look tells what was done. A
+request that was repeated while its first try was still at work leaves twins; these are taken away.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import httpx
+
+from resources.label_studio_changes import batched, find_tasks, is_touched
+from resources.label_studio_predictions import WRITE_TIMEOUT_S, PredictionCheck
+from resources.label_studio_projects import project_missing
+from resources.label_studio_types import (
+    ImportResult,
+    LabelStudioDown,
+    LabelStudioRefused,
+    NewTask,
+)
+from resources.label_studio_withdrawal import set_aside
+
+CHUNK = 500
+WAITS_S = (1.0, 2.0, 4.0)
+"""Before the next look after a failure: a slow server may still be at it."""
+
+ASYNC_POLL_S = 2.0
+
+Found = Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+def import_tasks(
+    session: httpx.Client, project: int, tasks: Iterable[NewTask], progress: Callable[[int], None]
+) -> ImportResult:
+    """See :meth:`LabelStudio.import_tasks`."""
+    check = PredictionCheck(session, project)
+    new = known = 0
+    for chunk in batched(tasks, CHUNK):
+        named = {task.sample_id: task for task in chunk}
+        made = _import_chunk(session, project, check, named)
+        new, known = new + made, known + len(chunk) - made
+        progress(len(chunk))
+    return ImportResult(new=new, known=known)
+
+
+def _import_chunk(
+    session: httpx.Client, project: int, check: PredictionCheck, named: Mapping[str, NewTask]
+) -> int:
+    """How many tasks were made; afterwards each image has one."""
+    found = _find(session, project, named)
+    missing = [sample_id for sample_id in named if sample_id not in found]
+    made = len(missing)
+    for wait in (*WAITS_S, None):
+        if not missing:
+            break
+        body = [_task(named[sample_id], check) for sample_id in missing]
+        try:
+            _send(session, project, body)
+        except LabelStudioDown:
+            if wait is None:
+                raise
+            time.sleep(wait)
+        found = _find(session, project, named)
+        missing = [sample_id for sample_id in named if sample_id not in found]
+    if missing:
+        raise LabelStudioRefused(
+            f"Label Studio took {made} tasks for project {project}, but {len(missing)} are not "
+            f"there, of {', '.join(missing[:3])}; does somebody delete them? Import again"
+        )
+    _take_twins_away(session, project, found)
+    return made
+
+
+def _send(session: httpx.Client, project: int, body: Sequence[Mapping[str, Any]]) -> None:
+    with project_missing(session, project):
+        answer = session.post(
+            f"/api/projects/{project}/import",
+            params={"return_task_ids": "true"},
+            json=body,
+            timeout=WRITE_TIMEOUT_S,
+        ).json()
+    if "import" not in answer:
+        return
+    # The Enterprise edition only says that it will: wait, or the next look would send all again.
+    deadline = time.monotonic() + WRITE_TIMEOUT_S
+    sample_ids = [task["data"]["sample_id"] for task in body]
+    while len(_find(session, project, sample_ids)) < len(body) and time.monotonic() < deadline:
+        time.sleep(ASYNC_POLL_S)
+
+
+def _find(session: httpx.Client, project: int, sample_ids: Iterable[str]) -> Found:
+    found = defaultdict(list)
+    for task in find_tasks(session, project, sample_ids):
+        found[str(task["data"]["sample_id"])].append(task)
+    return found
+
+
+def _take_twins_away(session: httpx.Client, project: int, found: Found) -> None:
+    """Of several tasks of an image keep those that somebody has touched, else the first."""
+    surplus = []
+    for tasks in found.values():
+        if len(tasks) > 1:
+            untouched = [task for task in tasks if not is_touched(task)]
+            none_touched = len(untouched) == len(tasks)
+            surplus += untouched[1:] if none_touched else untouched
+    if surplus:
+        set_aside(session, project, surplus)
+
+
+def _task(task: NewTask, check: PredictionCheck) -> dict[str, Any]:
+    """``task`` as Label Studio wants it; the contract is in docs/labelling.md."""
+    meta: dict[str, Any] = {"batch": task.batch, "reasons": dict(task.reasons)}
+    if task.suggested:
+        meta["suggested"] = list(task.suggested)
+    made: dict[str, Any] = {
+        "data": {
+            "image": task.image,
+            "sample_id": task.sample_id,
+            "uri": task.uri,
+            "why": task.why,
+        },
+        "meta": meta,
+    }
+    if task.prediction is not None:
+        made["predictions"] = [check.prediction(task.sample_id, task.prediction)]
+    return made

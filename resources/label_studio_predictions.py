@@ -1,0 +1,183 @@
+"""Static predictions (pre-labels) of a Label Studio project: checked, versioned, read back."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from labelling.label_config import CONTROL, OBJECT, parse_label_config
+from resources.label_studio_changes import batched, find_tasks, is_labelled
+from resources.label_studio_projects import project_missing
+from resources.label_studio_session import WAITS_S
+from resources.label_studio_types import LabelStudioDown, LabelStudioRefused, Prelabel
+
+if TYPE_CHECKING:
+    from label_studio_sdk.label_interface.interface import LabelInterface
+
+PREDICTIONS_CHUNK = 2_000
+"""With each request the server counts all tasks of the project anew: few large ones are faster."""
+
+WRITE_TIMEOUT_S = 120.0
+
+
+class PredictionCheck:
+    """Whether predictions fit the page of a project. The server takes anything."""
+
+    def __init__(self, session: httpx.Client, project: int) -> None:
+        with project_missing(session, project):
+            row = session.get(
+                f"/api/projects/{project}/", params={"include": "label_config"}
+            ).json()
+        self._page = row["label_config"]
+        self._choice = parse_label_config(self._page).choice
+        self._known: LabelInterface | None = None
+
+    def prediction(self, sample_id: str, prelabel: Prelabel) -> dict[str, Any]:
+        """``prelabel`` as Label Studio wants it.
+
+        Raises:
+            LabelStudioRefused: it does not fit the page; names the image and what is wrong.
+        """
+        made = _prediction(prelabel, self._choice)
+        problems = self._interface().validate_prediction(made, return_errors=True)
+        if len(set(prelabel.labels)) != (1 if self._choice == "single" else len(prelabel.labels)):
+            problems = [*problems, f"{len(prelabel.labels)} labels for a {self._choice} choice"]
+        if not prelabel.labels or not prelabel.model_version:
+            problems = [*problems, "no label or no model version"]
+        if problems:
+            raise LabelStudioRefused(
+                f"the prediction of {prelabel.model_version or 'no model'} for the image "
+                f"{sample_id} does not fit the project's page: {'; '.join(map(str, problems))}. "
+                "Bring the page up to date with the label schema (`imgclf up --label-studio`)"
+            )
+        return made
+
+    def _interface(self) -> "LabelInterface":
+        if self._known is None:
+            from label_studio_sdk.label_interface.interface import LabelInterface
+
+            self._known = LabelInterface(self._page)
+        return self._known
+
+
+def prelabel(
+    session: httpx.Client,
+    project: int,
+    prelabels: Mapping[str, Prelabel],
+    progress: Callable[[int], None],
+) -> int:
+    """See :meth:`LabelStudio.prelabel`."""
+    if not prelabels:
+        return 0
+    check, added = PredictionCheck(session, project), 0
+    for sample_ids in batched(prelabels, PREDICTIONS_CHUNK):
+        chunk = {sample_id: prelabels[sample_id] for sample_id in sample_ids}
+        added += _add(session, project, check, chunk)
+        progress(len(chunk))
+    return added
+
+
+def show_model_version(session: httpx.Client, project: int, version: str) -> None:
+    """See :meth:`LabelStudio.show_model_version`."""
+    counts = model_versions(session, project)
+    path = f"/api/projects/{project}/"
+    if not counts.get(version):
+        raise LabelStudioRefused(
+            f"Label Studio has no predictions of {version!r} in project {project} (it has "
+            f"{', '.join(counts) or 'none'}); add them first"
+        )
+    session.patch(path, json={"model_version": version, "show_collab_predictions": True})
+    shown = session.get(path, params={"include": "model_version"}).json()["model_version"]
+    if shown != version:
+        raise LabelStudioRefused(
+            f"project {project} of Label Studio shows predictions of {shown!r} after it was told "
+            f"to show {version!r}; does somebody else choose it? Try again"
+        )
+    for older in counts:
+        if older != version and counts[older]:
+            session.request(
+                "DELETE",
+                f"{path}model-versions/",
+                json={"model_version": older},
+                timeout=WRITE_TIMEOUT_S,
+            )
+
+
+def model_versions(session: httpx.Client, project: int) -> dict[str, int]:
+    """How many predictions there are of each version."""
+    with project_missing(session, project):
+        counts = session.get(f"/api/projects/{project}/model-versions/").json()
+    return {str(version): int(count) for version, count in counts.items()}
+
+
+def _prediction(prelabel: Prelabel, choice: str) -> dict[str, Any]:
+    probabilities = {name: round(float(p), 6) for name, p in prelabel.probabilities.items()}
+    return {
+        "model_version": prelabel.model_version,
+        "score": prelabel.priority,
+        "result": [
+            {
+                "from_name": CONTROL,
+                "to_name": OBJECT,
+                "type": "choices",
+                "value": {"choices": list(prelabel.labels)},
+                "meta": {
+                    "probs": probabilities,
+                    "confidence": _confidence(probabilities.values(), choice),
+                },
+            }
+        ],
+    }
+
+
+def _confidence(probabilities: Iterable[float], choice: str) -> float:
+    """The highest probability; of multiple choices, how sure the least sure one is."""
+    if choice == "single":
+        return max(probabilities, default=0.0)
+    return round(min((abs(2 * p - 1) for p in probabilities), default=0.0), 6)
+
+
+def _add(
+    session: httpx.Client, project: int, check: PredictionCheck, chunk: Mapping[str, Prelabel]
+) -> int:
+    """Add what is missing; look again after each failure, since its work may be done."""
+    missing = _missing(session, project, chunk)
+    wanted = len(missing)
+    for wait in (*WAITS_S, None):
+        if not missing:
+            break
+        body = [
+            {"task": task, **check.prediction(sample_id, chunk[sample_id])}
+            for task, sample_id in missing.items()
+        ]
+        try:
+            session.post(
+                f"/api/projects/{project}/import/predictions", json=body, timeout=WRITE_TIMEOUT_S
+            )
+        except LabelStudioDown:
+            if wait is None:
+                raise
+            time.sleep(wait)
+        missing = _missing(session, project, chunk)
+    if missing:
+        raise LabelStudioRefused(
+            f"Label Studio took the predictions for {wanted} tasks of project {project}, but "
+            f"{len(missing)} are not there, of {', '.join(list(missing.values())[:3])}; does "
+            "somebody delete them? Try again"
+        )
+    return wanted
+
+
+def _missing(session: httpx.Client, project: int, chunk: Mapping[str, Prelabel]) -> dict[int, str]:
+    """Images by the id of their task, of tasks without annotation and without this version."""
+    missing: dict[int, str] = {}
+    for task in find_tasks(session, project, chunk, predictions=True):
+        sample_id = task["data"]["sample_id"]
+        version = chunk[sample_id].model_version
+        same = [one for one in task["predictions"] if one["model_version"] == version]
+        if not same and not is_labelled(task):
+            missing[int(task["id"])] = sample_id
+        for twin in same[1:]:  # of a request that was repeated while its first try still ran
+            session.delete(f"/api/predictions/{twin['id']}/")
+    return missing

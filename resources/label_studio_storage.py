@@ -1,0 +1,117 @@
+"""How Label Studio comes by the images: its storages, and the URL of an image in a task.
+
+Nothing here is ever synchronised: a sync would make tasks of whatever it finds. A storage only
+gives Label Studio the right to show what our tasks name.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from resources.label_studio_projects import project_missing
+from resources.label_studio_session import open_sdk
+
+if TYPE_CHECKING:
+    from resources.label_studio import LabelStudio
+
+SOURCE_TITLE = "imgclf-dagster: images (never sync)"
+BACKUP_TITLE = "imgclf-dagster: backup of annotations"
+
+
+def image_url(store_url: str, key: str) -> str:
+    """The URL of the image at ``key`` of a store, as a task's ``image``.
+
+    Args:
+        store_url: ``s3://bucket/prefix``, or ``file://`` of a folder, which must be the server's
+            LOCAL_FILES_DOCUMENT_ROOT.
+        key: of the image, like ``raw/lake/1.jpg``.
+
+    Raises:
+        ValueError: Label Studio cannot show an object with such a name from S3.
+    """
+    if not store_url.startswith("s3://"):
+        return f"/data/local-files/?d={quote(key, safe='/')}"
+    if "?" in key or key != key.strip():
+        # resolve_s3_url (io_storages/s3/utils.py) parses the URI, unquoted, as a URL.
+        raise ValueError(
+            f"Label Studio cannot show {key!r} from S3: it takes what follows a question mark for "
+            "a query, and strips spaces; ingest the image again under another name"
+        )
+    return f"{store_url.rstrip('/')}/{key}"
+
+
+def ensure_local_storage(label_studio: "LabelStudio", path: Path) -> None:
+    """Let the project show the files below ``path`` on the server's machine.
+
+    Raises:
+        LabelStudioRefused: ``path`` is not below the server's LOCAL_FILES_DOCUMENT_ROOT, or it
+            serves no local files.
+    """
+    session, project = label_studio.session(), label_studio.found_id()
+    path.mkdir(parents=True, exist_ok=True)  # the server refuses what is not there yet
+    storages = open_sdk(session).import_storage.local
+    with project_missing(session, project):
+        known = storages.list(project=project)
+    if any(storage.path and Path(storage.path) == path for storage in known):
+        return
+    storages.create(project=project, path=str(path), title=SOURCE_TITLE, use_blob_urls=True)
+
+
+def ensure_s3_source(
+    label_studio: "LabelStudio", bucket: str, prefix: str, *, region: str = "", endpoint: str = ""
+) -> None:
+    """Let the project show ``s3://bucket/prefix/…``; by the server's own credentials.
+
+    Args:
+        label_studio: the port.
+        bucket: its name.
+        prefix: of the keys; empty: all.
+        region: of the bucket.
+        endpoint: URL of an S3 server that is not AWS.
+
+    Raises:
+        LabelStudioRefused: the server cannot reach the bucket.
+    """
+    session, project = label_studio.session(), label_studio.found_id()
+    storages = open_sdk(session).import_storage.s3
+    with project_missing(session, project):
+        known = storages.list(project=project)
+    wanted = _s3(bucket, prefix, region, endpoint)
+    if any(_is_same(storage, wanted) for storage in known):
+        return
+    # Through Label Studio, not by presigned URLs: these need CORS on the bucket, and an endpoint
+    # that the browser reaches.
+    storages.create(
+        project=project, title=SOURCE_TITLE, presign=False, use_blob_urls=True, **wanted
+    )
+
+
+def ensure_s3_backup(
+    label_studio: "LabelStudio", bucket: str, prefix: str, *, region: str = "", endpoint: str = ""
+) -> None:
+    """Have each saved annotation written to ``s3://bucket/prefix/<id>``, too: a copy for people.
+
+    The bucket should keep versions; nothing of ours reads it, and nothing is deleted there.
+
+    Raises:
+        LabelStudioRefused: the server cannot reach the bucket.
+    """
+    session, project = label_studio.session(), label_studio.found_id()
+    storages = open_sdk(session).export_storage.s3
+    with project_missing(session, project):
+        known = storages.list(project=project)
+    wanted = _s3(bucket, prefix, region, endpoint)
+    if any(_is_same(storage, wanted) for storage in known):
+        return
+    storages.create(project=project, title=BACKUP_TITLE, can_delete_objects=False, **wanted)
+
+
+def _s3(bucket: str, prefix: str, region: str, endpoint: str) -> dict[str, Any]:
+    wanted = {"bucket": bucket, "prefix": prefix.strip("/")}
+    optional = {"region_name": region, "s3endpoint": endpoint}
+    return wanted | {name: value for name, value in optional.items() if value}
+
+
+def _is_same(storage: Any, wanted: dict[str, Any]) -> bool:
+    there = (storage.bucket, (storage.prefix or "").strip("/"), storage.s3endpoint or "")
+    return there == (wanted["bucket"], wanted["prefix"], wanted.get("s3endpoint", ""))
