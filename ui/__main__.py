@@ -2,10 +2,17 @@
 
 import argparse
 import os
+import sys
 
+from ui.correction_dialog import DIALOG_CSS, DIALOG_JS
+from ui.corrections import CorrectionCounter, add_routes
+from ui.feedback import Feedback
 from ui.look import CSS, PASTE
 from ui.page import build_page
 from ui.runtime import Runtime
+
+TOKEN_VARIABLE = "IMGCLF_FEEDBACK_TOKEN"  # noqa: S105 - its name
+"""What the labelling backend asks for; in the environment, where other users cannot see it."""
 
 MAX_UPLOAD = "100mb"
 _SHUTDOWN_S = 3
@@ -27,9 +34,12 @@ def main() -> None:
     def ping() -> dict[str, str]:
         return {"status": "ok"}
 
+    counter = _counter(arguments.feedback_url)
+    if counter is not None:
+        add_routes(app, counter)
     gr.mount_gradio_app(
         app,
-        build_page(Runtime(arguments.endpoint_url, arguments.project)),
+        build_page(Runtime(arguments.endpoint_url, arguments.project), counter),
         path="/",
         footer_links=[],
         max_file_size=MAX_UPLOAD,
@@ -40,8 +50,8 @@ def main() -> None:
             font=["ui-sans-serif", "system-ui", "sans-serif"],
             font_mono=["ui-monospace", "Consolas", "monospace"],
         ),
-        css=CSS,
-        js=PASTE,
+        css=CSS + DIALOG_CSS,
+        js=f"() => {{ ({PASTE})(); ({DIALOG_JS})(); }}" if counter else PASTE,
     )
     uvicorn.run(
         app,
@@ -52,6 +62,18 @@ def main() -> None:
     )
 
 
+def _counter(feedback_url: str) -> CorrectionCounter | None:
+    """Takes corrections to the labelling backend; None if there is none."""
+    if not feedback_url:
+        return None
+    token = os.environ.get(TOKEN_VARIABLE, "")
+    if not token:
+        sys.exit(
+            f"--feedback-url needs {TOKEN_VARIABLE}: the feedback_token of the backend's credentials"
+        )
+    return CorrectionCounter(Feedback(feedback_url, token))
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m ui", description=__doc__)
     parser.add_argument(
@@ -60,6 +82,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--project", required=True, help="endpoints are <project>-<stage>")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=7860, help="port to listen on")
+    parser.add_argument(
+        "--feedback-url",
+        default="",
+        help=f"the labelling backend, which takes corrections; its token is in {TOKEN_VARIABLE}. "
+        "Without it cards have no button for them",
+    )
     return parser.parse_args()
 
 

@@ -16,17 +16,27 @@ TOP = 5
 
 THUMBNAIL_PX = 320
 _MAX_THUMBNAIL_PIXELS = 100_000_000
-_STAGE_NAMES: Mapping[Stage, str] = {"staging": "Staging", "prod": "Production"}
+STAGE_NAMES: Mapping[Stage, str] = {"staging": "Staging", "prod": "Production"}
 
 
 @dataclass(slots=True)
 class Card:
-    """One image on the page and what has been said of it so far."""
+    """One image on the page and what has been said of it so far.
+
+    ``id`` names a card that can be corrected (""; it cannot), ``corrected`` is what a person said.
+    """
 
     name: str
     size: int
     picture: str | None
     answers: dict[Stage, Prediction | Problem] = field(default_factory=dict)
+    id: str = ""
+    corrected: tuple[str, ...] = ()
+
+    @property
+    def thanks(self) -> str:
+        """What a person is told who has corrected it."""
+        return f"Thank you: it goes to the labelling queue as {', '.join(self.corrected)}."
 
 
 def thumbnail(data: bytes) -> str | None:
@@ -86,11 +96,12 @@ def _said(card: Card) -> str:
     problems = {said for said in answers if isinstance(said, Problem)}
     if len(answers) == len(STAGES) and len(problems) == 1 and answers[0] == answers[1]:
         return _problem(problems.pop())
-    return "".join(_column(stage, card.answers.get(stage)) for stage in STAGES) + _verdict(card)
+    columns = "".join(_column(stage, card.answers.get(stage)) for stage in STAGES)
+    return columns + _verdict(card) + _persons_verdict(card)
 
 
 def _column(stage: Stage, said: Prediction | Problem | None) -> str:
-    head = f"<h3>{_STAGE_NAMES[stage]}</h3>"
+    head = f"<h3>{STAGE_NAMES[stage]}</h3>"
     match said:
         case None:
             body = '<p class="waiting">asking …</p>'
@@ -127,6 +138,19 @@ def _verdict(card: Card) -> str:
     if len(said) == len(STAGES) and set(said[0].predicted) != set(said[1].predicted):
         return '<p class="verdict">Staging and production disagree on this image.</p>'
     return ""
+
+
+def _persons_verdict(card: Card) -> str:
+    """The button that says a model is wrong, once all has been said that there is to say."""
+    predicted = any(isinstance(answer, Prediction) for answer in card.answers.values())
+    if not card.id or not predicted or len(card.answers) < len(STAGES):
+        return ""
+    thanks = f'<p class="thanks" role="status">{escape(card.thanks)}</p>' if card.corrected else ""
+    return (
+        f'<div class="verdict-of-person" data-card="{card.id}">{thanks}'
+        f'<button type="button" class="wrong" data-card="{card.id}" aria-haspopup="dialog">'
+        f"{'Change' if card.corrected else 'This is wrong'}</button></div>"
+    )
 
 
 def _percent(score: float) -> str:

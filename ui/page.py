@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ui.cards import Card, render, thumbnail
+from ui.correction_dialog import DIALOG
+from ui.corrections import CorrectionCounter
 from ui.runtime import PARALLEL, STAGES, Prediction, Problem, Runtime, Stage
 
 if TYPE_CHECKING:
@@ -21,8 +23,12 @@ _UPLOADS_KEPT_S = 600
 """Not deleted at once: Gradio names a file by its content, so another visitor may need it."""
 
 
-def build_page(runtime: Runtime) -> "gr.Blocks":
-    """The page, asking the endpoints behind ``runtime``."""
+def build_page(runtime: Runtime, counter: CorrectionCounter | None = None) -> "gr.Blocks":
+    """The page, asking the endpoints behind ``runtime``.
+
+    Args:
+        counter: takes corrections; without one the page has no button for them.
+    """
     import gradio as gr
 
     with gr.Blocks(
@@ -38,9 +44,11 @@ def build_page(runtime: Runtime) -> "gr.Blocks":
         files = gr.File(file_count="multiple", show_label=False, height=132, elem_id="files")
         note = gr.Markdown(elem_id="note")
         results = gr.HTML(elem_id="results")
+        if counter is not None:
+            gr.HTML(DIALOG, elem_id="correction")
 
         def asked(paths: list[str] | None) -> Iterator[tuple[None, str, str]]:
-            for text, html in answer(runtime, [Path(path) for path in paths or []]):
+            for text, html in answer(runtime, [Path(path) for path in paths or []], counter):
                 yield None, text, html
 
         files.upload(
@@ -49,7 +57,9 @@ def build_page(runtime: Runtime) -> "gr.Blocks":
     return page
 
 
-def answer(runtime: Runtime, paths: list[Path]) -> Iterator[tuple[str, str]]:
+def answer(
+    runtime: Runtime, paths: list[Path], counter: CorrectionCounter | None = None
+) -> Iterator[tuple[str, str]]:
     """Ask both stages about each image; yields (note, result cards) as the answers come in."""
     left_out = len(paths) - MAX_IMAGES
     note = f"{left_out} more were left out: {MAX_IMAGES} at a time." if left_out > 0 else ""
@@ -58,6 +68,9 @@ def answer(runtime: Runtime, paths: list[Path]) -> Iterator[tuple[str, str]]:
         Card(path.name, len(data), thumbnail(data))
         for path, data in zip(paths, images, strict=False)
     ]
+    if counter is not None:
+        for card, path in zip(cards, paths, strict=False):
+            counter.register(card, path)
     yield note, render(cards)
     shown = time.monotonic()
     with ThreadPoolExecutor(PARALLEL) as pool:

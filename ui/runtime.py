@@ -35,6 +35,7 @@ class RankedLabel(BaseModel):
 
 
 class _Prediction(BaseModel):
+    prediction_id: str = ""
     labels: tuple[RankedLabel, ...]
     predicted: tuple[str, ...] | None = None
 
@@ -55,6 +56,7 @@ class Prediction:
     digest: str
     labels: tuple[RankedLabel, ...]
     predicted: tuple[str, ...]
+    prediction_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,9 @@ def _prediction(body: bytes) -> Prediction | Problem:
     predicted = said.predicted
     if predicted is None:
         predicted = tuple(ranked.label for ranked in said.labels[:1])
-    return Prediction(answer.model_version, answer.digest, said.labels, predicted)
+    return Prediction(
+        answer.model_version, answer.digest, said.labels, predicted, said.prediction_id
+    )
 
 
 def _refusal(error: ClientError) -> Problem:

@@ -1,56 +1,30 @@
 """The predictor in a real browser, before a fake runtime and before the real endpoint host."""
 
-import io
-import json
-import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from PIL import Image
 
 from serving.deployments import DeploymentRecord, record_key
+from tests.e2e.predictor_page import (
+    FakeRuntime,
+    drop,
+    free_port,
+    nothing_deployed,
+    picture,
+    running,
+    says,
+    wait_for_cards,
+)
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser]
-
-REPOSITORY = Path(__file__).parents[2]
-
-
-@contextmanager
-def running(*arguments: str, url: str) -> Iterator[None]:
-    """A program of ours, from when ``url`` answers until the block ends."""
-    process = subprocess.Popen([sys.executable, "-m", *arguments], cwd=REPOSITORY)
-    try:
-        deadline = time.monotonic() + 90
-        while True:
-            try:
-                if httpx.get(url, timeout=1, trust_env=False).status_code == 200:
-                    break
-            except httpx.TransportError:
-                assert process.poll() is None, f"{arguments[0]} ended by itself"
-                assert time.monotonic() < deadline, f"{arguments[0]} does not answer"
-                time.sleep(0.1)
-        yield
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(20)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -80,36 +54,6 @@ def page(browser: "Browser", predictor_url: str) -> Iterator["Page"]:
     assert [url for url in asked if not url.startswith((predictor_url, "data:", "blob:"))] == []
 
 
-class FakeRuntime(ThreadingHTTPServer):
-    """SageMaker Runtime's invocation path; ``answers`` maps an endpoint to what it does."""
-
-    daemon_threads = True
-
-    def __init__(self, port: int) -> None:
-        super().__init__(("127.0.0.1", port), _Invocations)
-        self.answers: dict[str, Callable[[bytes], tuple[int, str, dict[str, Any]]]] = {}
-
-
-class _Invocations(BaseHTTPRequestHandler):
-    server: FakeRuntime
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        _, _, name, what = self.path.split("/")
-        assert what == "invocations"
-        status, error_type, answer = self.server.answers[name](body)
-        data = json.dumps(answer).encode()
-        self.send_response(status)
-        if error_type:
-            self.send_header("x-amzn-errortype", error_type)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
-
 @pytest.fixture
 def fake(endpoint_port: int) -> Iterator[FakeRuntime]:
     server = FakeRuntime(endpoint_port)
@@ -117,48 +61,6 @@ def fake(endpoint_port: int) -> Iterator[FakeRuntime]:
     yield server
     server.shutdown()
     server.server_close()
-
-
-def says(version: str, **scores: float) -> Callable[[bytes], tuple[int, str, dict[str, Any]]]:
-    """A model that is of one opinion on every image, and cannot read what is none."""
-
-    def answer(body: bytes) -> tuple[int, str, dict[str, Any]]:
-        try:
-            Image.open(io.BytesIO(body)).load()
-        except OSError:
-            error = {"error": {"code": "unreadable_image", "message": "the image cannot be read"}}
-            wrapped = {"OriginalStatusCode": 400, "OriginalMessage": json.dumps(error)}
-            return 400, "ModelError", {"Message": "…", **wrapped}
-        labels = [{"label": label, "score": score} for label, score in scores.items()]
-        said = {"prediction_id": "1", "labels": labels, "predicted": [labels[0]["label"]]}
-        return 200, "", {"model_version": version, "digest": "d" * 64, "predictions": [said]}
-
-    return answer
-
-
-def nothing_deployed(body: bytes) -> tuple[int, str, dict[str, Any]]:
-    return 503, "ServiceUnavailable", {"Message": "imgclf-staging serves no model: none yet"}
-
-
-def picture(name: str = "photo.png", colour: str = "red") -> dict[str, Any]:
-    out = io.BytesIO()
-    Image.new("RGB", (60, 40), colour).save(out, "PNG")
-    return {"name": name, "mimeType": "image/png", "buffer": out.getvalue()}
-
-
-def drop(page: "Page", *files: dict[str, Any]) -> None:
-    """Give the page files and wait until it has said something of each."""
-    page.set_input_files("#files input[type=file]", list(files))
-    wait_for_cards(page, len(files))
-
-
-def wait_for_cards(page: "Page", count: int) -> None:
-    page.wait_for_function(
-        "count => document.querySelectorAll('.card').length === count"
-        " && !document.querySelector('.waiting')",
-        arg=count,
-        timeout=30_000,
-    )
 
 
 def column(page: "Page", stage: str) -> str:

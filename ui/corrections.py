@@ -1,0 +1,130 @@
+"""What the page's "This is wrong" asks for: labels to choose from, and where to send them.
+
+The page speaks to this server alone, which has the image and knows the backend's token. A card is
+named by an id that cannot be guessed, so nobody corrects what others are looking at.
+"""
+
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ui.cards import STAGE_NAMES, Card
+from ui.feedback import Feedback, FeedbackFailed, Said
+from ui.runtime import Prediction
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+MAX_CARDS = 2000
+"""Cards kept that can be corrected; the oldest are forgotten first."""
+
+_GONE = "This picture is not here any more; drop it once more and say so again."
+
+
+class Chosen(BaseModel):
+    """The labels that a person chose."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    labels: list[str] = Field(min_length=1, max_length=1000)
+
+
+class CorrectionCounter:
+    """Knows the cards on people's pages and takes corrections of them.
+
+    Args:
+        feedback: gets the corrections.
+    """
+
+    def __init__(self, feedback: Feedback) -> None:
+        self._feedback = feedback
+        self._cards: OrderedDict[str, tuple[Card, Path]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def register(self, card: Card, path: Path) -> None:
+        """Let ``card`` be corrected; ``path`` is the file of its image."""
+        card.id = uuid4().hex
+        with self._lock:
+            self._cards[card.id] = card, path
+            while len(self._cards) > MAX_CARDS:
+                self._cards.popitem(last=False)
+
+    def choices(self, card_id: str) -> dict[str, Any]:
+        """What the dialog shows: the task, what was said, the labels, most probable first.
+
+        Raises:
+            FeedbackFailed: the card or the backend is gone.
+        """
+        card, _ = self._find(card_id)
+        offered = self._feedback.offered()
+        scores: dict[str, float] = {}
+        for said in _said(card):
+            for ranked in said.prediction.labels:
+                scores[ranked.label] = max(ranked.score, scores.get(ranked.label, 0.0))
+        ranked_labels = sorted(offered.labels, key=lambda label: -scores.get(label, 0.0))
+        return {
+            "several": offered.task == "multi_label",
+            "labels": ranked_labels,
+            "chosen": list(card.corrected),
+            "said": [
+                f"{STAGE_NAMES[said.stage]} said {_named(said.prediction.predicted)}"
+                for said in _said(card)
+            ],
+        }
+
+    def correct(self, card_id: str, labels: list[str]) -> str:
+        """Send what a person says of a card; what to tell them then. Raises FeedbackFailed."""
+        card, path = self._find(card_id)
+        try:
+            image = path.read_bytes()
+        except OSError:
+            raise FeedbackFailed(_GONE) from None
+        self._feedback.send(image, labels, _said(card))
+        card.corrected = tuple(labels)
+        return card.thanks
+
+    def _find(self, card_id: str) -> tuple[Card, Path]:
+        with self._lock:
+            found = self._cards.get(card_id)
+        if found is None:
+            raise FeedbackFailed(_GONE)
+        return found
+
+
+def add_routes(app: "FastAPI", counter: CorrectionCounter) -> None:
+    """Have ``app`` answer the page's dialog."""
+    from fastapi import Request
+    from fastapi.responses import JSONResponse
+
+    @app.get("/corrections/{card_id}")
+    def choices(card_id: str) -> JSONResponse:
+        try:
+            return JSONResponse(counter.choices(card_id))
+        except FeedbackFailed as error:
+            return JSONResponse({"error": str(error)}, 503)
+
+    @app.post("/corrections/{card_id}")
+    def correct(card_id: str, chosen: Chosen, request: Request) -> JSONResponse:
+        # Another site's page can send a form here, but neither JSON nor this header.
+        if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
+            return JSONResponse({"error": "Corrections come from this page only."}, 403)
+        try:
+            return JSONResponse({"thanks": counter.correct(card_id, chosen.labels)})
+        except FeedbackFailed as error:
+            return JSONResponse({"error": str(error)}, 503)
+
+
+def _said(card: Card) -> list[Said]:
+    return [
+        Said(stage, answer)
+        for stage, answer in card.answers.items()
+        if isinstance(answer, Prediction)
+    ]
+
+
+def _named(labels: tuple[str, ...]) -> str:
+    return ", ".join(labels) or "nothing"

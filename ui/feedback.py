@@ -1,0 +1,109 @@
+"""Tells the labelling backend what a person says is really on an image."""
+
+import base64
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import httpx
+from pydantic import BaseModel, ConfigDict
+
+from ui.runtime import Prediction, Stage
+
+SCORES_SENT = 20
+"""Scores sent of each model, highest first; a model may know thousands of labels."""
+
+_TIMEOUT = httpx.Timeout(30, connect=3)
+
+
+class FeedbackFailed(RuntimeError):  # noqa: N818 - a state, as its callers say it
+    """A correction was not taken; the message is for the person who sent it."""
+
+
+class LabelsOffered(BaseModel):
+    """The labels that can be said of an image, one of them or several."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    task: Literal["single_label", "multi_label"]
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a stage had said of the image."""
+
+    stage: Stage
+    prediction: Prediction
+
+    def to_json(self) -> dict[str, Any]:
+        """As the backend takes it."""
+        said = self.prediction
+        return {
+            "stage": self.stage,
+            "model_version": said.model_version,
+            "digest": said.digest,
+            "prediction_id": said.prediction_id,
+            "predicted": list(said.predicted),
+            "scores": {ranked.label: ranked.score for ranked in said.labels[:SCORES_SENT]},
+        }
+
+
+class Feedback:
+    """The labelling backend. Safe to share between threads.
+
+    Args:
+        url: where it is (``--feedback-url``).
+        token: what it asks of the predictor (``IMGCLF_FEEDBACK_TOKEN``).
+    """
+
+    def __init__(self, url: str, token: str) -> None:
+        self.url = url.rstrip("/")
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=_TIMEOUT,
+            trust_env=not self.url.startswith("http://"),  # loopback goes past any proxy
+        )
+
+    def offered(self) -> LabelsOffered:
+        """The labels to choose from. Raises FeedbackFailed."""
+        answer = self._ask("GET", "/corrections/labels")
+        try:
+            return LabelsOffered.model_validate_json(answer.content)
+        except ValueError:
+            raise FeedbackFailed(
+                f"{self.url} is no labelling backend; see --feedback-url"
+            ) from None
+
+    def send(self, image: bytes, labels: list[str], said: list[Said]) -> None:
+        """Hand over a correction; said twice, it counts once. Raises FeedbackFailed."""
+        body = {
+            "image": base64.b64encode(image).decode("ascii"),
+            "labels": labels,
+            "said": [one.to_json() for one in said],
+        }
+        self._ask("POST", "/corrections", body)
+
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
+        try:
+            answer = self._http.request(method, path, json=body)
+        except httpx.HTTPError:
+            raise FeedbackFailed(
+                f"No answer from the labelling backend at {self.url}. "
+                "Is imgclf up --label-studio running?"
+            ) from None
+        if answer.status_code == 401:
+            raise FeedbackFailed(
+                "The labelling backend does not know this predictor: IMGCLF_FEEDBACK_TOKEN must be "
+                "the feedback_token of its credentials file."
+            )
+        if not answer.is_success:
+            raise FeedbackFailed(_message(answer))
+        return answer
+
+
+def _message(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json()["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"The labelling backend answered HTTP {answer.status_code}."
