@@ -4,7 +4,7 @@ DIALOG = """
 <dialog id="wrong" aria-labelledby="wrong-title"><form>
   <header><img alt=""><div><h2 id="wrong-title"></h2><p class="before"></p></div></header>
   <input type="search" placeholder="Find a label" aria-label="Find a label" autocomplete="off">
-  <fieldset aria-labelledby="wrong-title"></fieldset>
+  <div class="labels" role="group" aria-labelledby="wrong-title"></div>
   <p class="problem" role="alert"></p>
   <footer><button type="button" class="cancel">Cancel</button><button type="submit">Send</button></footer>
 </form></dialog>
@@ -21,7 +21,7 @@ DIALOG_CSS = """
 .card .thanks::before { content: "✓"; color: #16a34a; font-weight: 700; margin-right: 8px; }
 #correction { min-height: 0 !important; height: 0; overflow: visible; }
 
-#wrong { width: min(480px, calc(100vw - 32px)); max-height: min(680px, calc(100dvh - 32px)); padding: 0; margin: auto;
+#wrong { width: min(480px, calc(100vw - 32px)); max-height: min(680px, calc(100dvh - 32px)); padding: 0; margin: auto !important;
   border: 1px solid var(--border-color-primary); border-radius: 16px; color: var(--body-text-color);
   background: var(--background-fill-primary); box-shadow: 0 24px 64px rgb(0 0 0 / .28); overflow: hidden; }
 #wrong::backdrop { background: rgb(9 9 11 / .45); backdrop-filter: blur(2px); }
@@ -33,26 +33,27 @@ DIALOG_CSS = """
 #wrong .before { font-size: 13px; line-height: 1.45; color: var(--muted); margin: 4px 0 0; overflow-wrap: anywhere; }
 #wrong input[type=search] { font: inherit; font-size: 14px; padding: 9px 12px; border-radius: 9px; color: inherit;
   border: 1px solid var(--border-color-primary); background: var(--background-fill-secondary); }
-#wrong fieldset { border: 0; margin: 0 -4px; padding: 4px; display: flex; flex-wrap: wrap; align-content: flex-start; gap: 8px;
+#wrong .labels { flex: 0 1 auto; margin: 0 -4px; padding: 4px; display: flex; flex-wrap: wrap; align-content: flex-start; gap: 8px;
   overflow-y: auto; min-height: 44px; min-width: 0; }
-#wrong fieldset label { position: relative; display: inline-flex; align-items: center; max-width: 100%; padding: 8px 15px;
+#wrong .labels label { position: relative; display: inline-flex; align-items: center; max-width: 100%; padding: 8px 15px;
   min-height: 40px; box-sizing: border-box; border-radius: 20px; border: 1px solid var(--border-color-primary); font-size: 14px;
   line-height: 20px; cursor: pointer; overflow-wrap: anywhere; transition: background .12s, border-color .12s; }
-#wrong fieldset label:hover { border-color: var(--muted); }
-#wrong fieldset label:has(:checked) { background: var(--meant); border-color: var(--color-accent); font-weight: 600; }
-#wrong fieldset label:has(:focus-visible) { outline: 2px solid var(--color-accent); outline-offset: 2px; }
-#wrong fieldset input { position: absolute; inset: 0; opacity: 0; margin: 0; cursor: pointer; width: 100%; height: 100%; }
-#wrong fieldset p { margin: 8px 4px; font-size: 14px; color: var(--muted); }
+#wrong .labels label:hover { border-color: var(--muted); }
+#wrong .labels label:has(:checked) { background: var(--meant); border-color: var(--color-accent); font-weight: 600; }
+#wrong .labels label:has(:focus-visible) { outline: 2px solid var(--color-accent); outline-offset: 2px; }
+#wrong .labels input { position: absolute; inset: 0; opacity: 0; margin: 0; cursor: pointer; width: 100%; height: 100%; }
+#wrong .labels p { margin: 8px 4px; font-size: 14px; color: var(--muted); }
 #wrong .problem { margin: 0; padding: 9px 14px; border-radius: 8px; font-size: 14px; line-height: 1.5; overflow-wrap: anywhere;
   background: color-mix(in srgb, #dc2626 10%, transparent); }
-#wrong .problem:empty, #wrong [hidden] { display: none; }
-#wrong footer { display: flex; justify-content: flex-end; gap: 10px; }
-#wrong footer button { font: inherit; font-size: 14px; font-weight: 600; padding: 9px 18px; border-radius: 9px; cursor: pointer;
+#wrong .problem:empty, #wrong [hidden] { display: none !important; }
+#wrong header, #wrong footer { flex: none; margin: 0; }
+#wrong footer { display: flex; align-items: stretch; justify-content: flex-end; gap: 10px; }
+#wrong footer button { font: inherit; margin: 0; line-height: 20px; font-size: 14px; font-weight: 600; padding: 9px 18px; border-radius: 9px; cursor: pointer;
   border: 1px solid var(--border-color-primary); background: none; color: inherit; }
 #wrong footer button[type=submit] { background: var(--color-accent); border-color: transparent; color: #fff; }
 #wrong footer button:disabled { opacity: .45; cursor: default; }
 @media (max-width: 560px) {
-  #wrong { width: 100vw; max-width: 100vw; margin: auto 0 0; border-radius: 18px 18px 0 0; border-width: 1px 0 0; }
+  #wrong { width: 100vw; max-width: 100vw; margin: auto 0 0 !important; border-radius: 18px 18px 0 0; border-width: 1px 0 0; }
   #wrong footer button { flex: 1; padding: 12px 18px; }
 }
 """
@@ -71,13 +72,13 @@ DIALOG_JS = """
     if (!answer.ok) throw new Error(said.error || `The predictor answered HTTP ${answer.status}.`);
     return said;
   };
-  const chosen = () => [...dialog().querySelectorAll('fieldset input:checked')].map((input) => input.value);
+  const chosen = () => [...dialog().querySelectorAll('.labels input:checked')].map((input) => input.value);
   const refresh = () => { part('[type=submit]').disabled = !chosen().length; };
   const fill = (said) => {
     part('h2').textContent = said.several ? 'What is really on this image?' : 'What is this really?';
     part('.before').textContent = said.said.length ? said.said.join(' · ') + '.' : '';
     part('[type=search]').hidden = said.labels.length < FIND_FROM;
-    part('fieldset').replaceChildren(...said.labels.map((label) => {
+    part('.labels').replaceChildren(...said.labels.map((label) => {
       const box = document.createElement('label'), input = document.createElement('input');
       Object.assign(input, { type: said.several ? 'checkbox' : 'radio', name: 'label', value: label,
                              checked: said.chosen.includes(label) });
@@ -85,7 +86,7 @@ DIALOG_JS = """
       return box;
     }));
     refresh();
-    const first = part('fieldset input:checked') || part(said.labels.length < FIND_FROM ? 'fieldset input' : '[type=search]');
+    const first = part('.labels input:checked') || part(said.labels.length < FIND_FROM ? '.labels input' : '[type=search]');
     if (first) first.focus({ focusVisible: true });
   };
   const open = async (button) => {
@@ -96,7 +97,7 @@ DIALOG_JS = """
     for (const selector of ['.before', '.problem']) part(selector).textContent = '';
     part('[type=search]').value = '';
     part('[type=search]').hidden = true;
-    part('fieldset').innerHTML = '<p>asking …</p>';
+    part('.labels').innerHTML = '<p>asking …</p>';
     part('[type=submit]').textContent = 'Send';
     refresh();
     dialog().showModal();
@@ -105,7 +106,7 @@ DIALOG_JS = """
       if (card === mine) fill(said);
     } catch (error) {
       if (card !== mine) return;
-      part('fieldset').replaceChildren();
+      part('.labels').replaceChildren();
       part('.problem').textContent = error.message;
     }
   };
@@ -143,11 +144,11 @@ DIALOG_JS = """
   document.addEventListener('submit', (event) => {
     if (event.target.closest('#wrong')) { event.preventDefault(); send(); }
   });
-  document.addEventListener('change', (event) => { if (event.target.closest('#wrong fieldset')) refresh(); });
+  document.addEventListener('change', (event) => { if (event.target.closest('#wrong .labels')) refresh(); });
   document.addEventListener('input', (event) => {
     if (!event.target.matches('#wrong [type=search]')) return;
     const wanted = event.target.value.trim().toLowerCase();
-    for (const box of dialog().querySelectorAll('fieldset label'))
+    for (const box of dialog().querySelectorAll('.labels label'))
       box.hidden = !box.textContent.toLowerCase().includes(wanted) && !box.querySelector(':checked');
   });
 }

@@ -112,17 +112,25 @@ def shoot(page: "Page", name: str) -> None:
         page.screenshot(path=Path(folder) / f"{name}.png")
 
 
+def boxes_apart(page: "Page", one: str, other: str) -> bool:
+    """Whether two parts of the page do not overlap."""
+    first, second = page.locator(one).bounding_box(), page.locator(other).bounding_box()
+    assert first is not None
+    assert second is not None
+    return first["y"] + first["height"] <= second["y"]
+
+
 def offered(page: "Page") -> list[str]:
-    page.wait_for_selector("#wrong fieldset label:visible")
-    return page.locator("#wrong fieldset label:visible").all_inner_texts()
+    page.wait_for_selector("#wrong .labels label:visible")
+    return page.locator("#wrong .labels label:visible").all_inner_texts()
 
 
 def open_dialog(page: "Page", line: Line, expected: int) -> None:
     """Open the dialog of the first card; once the backend serves the model of the test."""
     for _ in range(100):
         page.click("button.wrong >> nth=0")
-        page.wait_for_selector("#wrong fieldset label, #wrong .problem:not(:empty)")
-        if page.locator("#wrong fieldset label").count() == expected:
+        page.wait_for_selector("#wrong .labels label, #wrong .problem:not(:empty)")
+        if page.locator("#wrong .labels label").count() == expected:
             return
         page.keyboard.press("Escape")
         page.wait_for_timeout(200)
@@ -150,6 +158,9 @@ def test_a_correction_reaches_the_store(page: "Page", line: Line) -> None:
     assert page.is_disabled("#wrong [type=submit]")
     page.click("#wrong label:has-text('green')")
     shoot(page, "dialog")
+    box = page.locator("#wrong").bounding_box()
+    assert box is not None
+    assert abs(box["y"] + box["height"] / 2 - 450) < 2, "in the middle of the window"
     page.click("#wrong [type=submit]")
     page.wait_for_selector(".card .thanks")
     assert not page.is_visible("#wrong")
@@ -211,6 +222,7 @@ def test_several_labels_of_many_on_a_phone(page: "Page", line: Line) -> None:
     drop(page, picture("phone.png", "#777"))
     open_dialog(page, line, len(MANY))
     shoot(page, "phone")
+    assert boxes_apart(page, "#wrong .labels", "#wrong footer"), "the labels scroll above it"
     page.click("#wrong label:has-text('red 3')")
     page.fill("#wrong [type=search]", "BLUE 7")
     assert sorted(offered(page)) == ["blue 7", "red 3"], "what is chosen stays in sight"
