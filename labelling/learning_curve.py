@@ -7,11 +7,14 @@ where not: Viering & Loog, The Shape of Learning Curves, 2022, https://arxiv.org
 
 The points are scores at nested subsets of the ``N`` labels there are, in several draws, all on the
 same images. Their errors are not independent: subsets overlap, and all of them are part of one
-data set, which may itself be a lucky one. A score that differs from its law by the mean of
-independent influences of its labels has variance ``k / n``, and two nested ones have covariance
-``k / max(n, n')``; ``k`` is found from the differences between the draws. Under that covariance
-the parameters' posterior (flat priors, floor and excess not negative) is sampled, for a grid of
-rates, since for a given rate the law is linear (Golub & Pereyra 1973, variable projection).
+data set, which may itself be a lucky one. Fits on two sets ``S`` and ``T`` differ the more, the
+less the sets share: ``d = |S|^-1 + |T|^-1 - 2 |S & T| / (|S| |T|)``, the squared distance of their
+means. An answer flips with a probability that grows with the root of ``d``, and a flip may be for
+the better or the worse, so the scores differ with variance ``k * d ** 0.5``; on the scenes the
+exponent held from 20 to 95 % of the labels, where the ``1`` of averages was off by a factor of
+eight. ``k`` is found from the differences between the draws. Under that covariance the
+parameters' posterior (flat priors, floor and excess not negative) is sampled, for a grid of rates,
+since for a given rate the law is linear (Golub & Pereyra 1973, variable projection).
 """
 
 import math
@@ -35,6 +38,9 @@ FURTHEST = 2.0
 
 WIDEST = 0.04
 """A gain whose 80 % interval reaches further than this to either side tells nothing."""
+
+CHURN = 0.5
+"""The exponent of ``d``."""
 
 _RATES = np.linspace(0.1, 2.0, 39)
 _SAMPLES = 4000
@@ -90,13 +96,18 @@ class Curve:
     Attributes:
         labels: how many there are now, ``N``.
         score: what they reach now.
-        noise: ``k``: the variance of a score is ``k / n``.
+        noise: ``k``.
+        sizes, means: float64 [m], the points, averaged over the draws.
+        draws: int64 [m], how many there were.
         floor, excess, rate: float64 [samples], the parameters' posterior.
     """
 
     labels: int
     score: float
     noise: float
+    sizes: np.ndarray
+    means: np.ndarray
+    draws: np.ndarray
     floor: np.ndarray
     excess: np.ndarray
     rate: np.ndarray
@@ -117,21 +128,40 @@ class Curve:
         Raises:
             CurveError: that is too far ahead, or the interval is too wide to say anything.
         """
-        now, then = self.labels, self.labels + more
-        if then > FURTHEST * now:
-            raise CurveError(f"{more} more is too far ahead of the {now} there are")
-        luck = self.score - self.law(now)
-        rng = np.random.default_rng(0)
-        fresh = rng.normal(0, math.sqrt(self.noise * more) / then, len(luck))
-        found = _estimate(self.law(then) + luck * now / then + fresh - self.score)
+        then = self.labels + more
+        if then > FURTHEST * self.labels:
+            raise CurveError(f"{more} more is too far ahead of the {self.labels} there are")
+        weights, variance = self._outlook(then)
+        laws = np.stack([self.law(size) for size in self.sizes], axis=1)
+        luck = (self.means - laws) @ weights
+        fresh = np.random.default_rng(0).normal(0, math.sqrt(variance), len(luck))
+        found = _estimate(self.law(then) + luck + fresh - self.score)
         if found.reach > WIDEST:
             raise CurveError(f"the interval is ±{100 * found.reach:.0f} points wide")
         return found
 
-    def labels_for(self, score: float) -> Estimate:
-        """How many labels the law needs for ``score``: a bound that is ``None`` is further away
-        than ten times the labels there are, or never reached."""
-        error = 1 - score - self.floor
+    def _outlook(self, then: int) -> tuple[np.ndarray, float]:
+        """How the luck of a future score follows from that of the points (weights, float64 [m]),
+        and the variance of what does not follow."""
+        known = _covariance(self.sizes, self.draws, self.noise)
+        apart = 1 / self.sizes - 1 / then
+        common = _common(1 / self.sizes, np.array(1 / then), apart, self.noise)
+        weights = np.linalg.solve(known, common)
+        rest = self.noise * (1 / then) ** CHURN - common @ weights
+        return weights, max(0.0, float(rest))
+
+    def labels_for(self, score: float, *, of: int) -> Estimate:
+        """How many labels the law needs for ``score``, which was seen once with ``of`` labels, by
+        luck as it may be.
+
+        Returns:
+            A bound that is ``None`` is further away than ten times the labels there are, or never
+            reached.
+        """
+        luck = np.random.default_rng(0).normal(
+            0, math.sqrt(self.noise * of**-CHURN), len(self.floor)
+        )
+        error = 1 - score + luck - self.floor
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             needed = self.labels * (self.excess / error) ** (1 / self.rate)
         needed = np.where(error > 0, np.nan_to_num(needed, nan=np.inf, posinf=np.inf), np.inf)
@@ -165,32 +195,42 @@ def fit(points: Points, *, seed: int = 0) -> Curve:
         )
     means = np.array([np.mean(scores) for scores in points.scores])
     noise = _noise(points)
-    covariance = _covariance(sizes, np.array([len(s) for s in points.scores]), noise)
+    draws = np.array([len(scores) for scores in points.scores])
+    covariance = _covariance(sizes, draws, noise)
     floor, excess, rate = _posterior(sizes, 1 - means, covariance, np.random.default_rng(seed))
-    return Curve(points.sizes[-1], float(means[-1]), noise, floor, excess, rate)
+    return Curve(
+        points.sizes[-1], float(means[-1]), noise, sizes, means, draws, floor, excess, rate
+    )
 
 
 def _noise(points: Points) -> float:
-    """``k`` from the scatter of the draws. Of a subset of a finite set only ``1/n - 1/N`` shows.
-
-    Small subsets scatter more than ``1/n`` says, so only those from a quarter up are asked.
-    """
+    """``k`` from the scatter of the draws. The smallest subsets follow another law: the answers of
+    fits on so little are not even similar."""
     last = points.sizes[-1]
     seen = [
-        (float(np.var(scores, ddof=1)), 1 / size - 1 / last)
+        (float(np.var(scores, ddof=1)), (2 / size - 2 / last) ** CHURN / 2)
         for size, scores in zip(points.sizes, points.scores, strict=True)
         if last / 4 <= size < last and len(scores) > 1
     ]
     if not seen:
         raise CurveError("no subset was drawn twice, so nothing tells luck from learning")
-    return max(sum(v for v, _ in seen) / sum(w for _, w in seen), _SMALLEST_VARIANCE * last)
+    return max(sum(v for v, _ in seen) / sum(w for _, w in seen), _SMALLEST_VARIANCE)
+
+
+def _common(a: np.ndarray, b: np.ndarray, apart: np.ndarray, noise: float) -> np.ndarray:
+    """Covariance of scores on sets of sizes ``1/a`` and ``1/b`` that are ``apart``."""
+    found: np.ndarray = noise * (a**CHURN + b**CHURN - np.maximum(apart, 0) ** CHURN) / 2
+    return found
 
 
 def _covariance(sizes: np.ndarray, draws: np.ndarray, noise: float) -> np.ndarray:
-    """Covariance of the mean scores, [sizes, sizes]: what all draws share, and what each has."""
-    whole = 1 / sizes[-1]
-    between = 1 / np.maximum.outer(sizes, sizes) - whole
-    matrix: np.ndarray = noise * (whole + between / np.maximum.outer(draws, draws))
+    """Covariance of the mean scores, [sizes, sizes]. Two sets of the same draw are nested; two of
+    different draws share what chance gives them."""
+    a, b = (1 / sizes)[:, None], (1 / sizes)[None, :]
+    same = _common(a, b, np.abs(a - b), noise)
+    other = _common(a, b, a + b - 2 / sizes[-1], noise)
+    share = 1 / np.maximum.outer(draws, draws)
+    matrix: np.ndarray = share * same + (1 - share) * other
     return matrix + _SMALLEST_VARIANCE * np.eye(len(sizes))
 
 

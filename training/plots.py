@@ -44,7 +44,7 @@ def draw_confusion(path: Path, report: EvaluationReport) -> None:
         return
     counts, labels = _most_confused(np.array(report.confusion_matrix), report.labels)
     side = 1.5 + max(2.5, 0.38 * len(labels))
-    with _picture(path, side + 1.2, side + 1.0) as figure:
+    with picture_file(path, side + 1.2, side + 1.0) as figure:
         axes = figure.add_subplot()
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         axes.imshow(_right_blue_wrong_orange(shares))
@@ -55,7 +55,7 @@ def draw_confusion(path: Path, report: EvaluationReport) -> None:
                 axes.text(
                     column, row, str(count), ha="center", va="center", color=colour, fontsize=size
                 )
-        names = [_short(label) for label in labels]
+        names = [short(label) for label in labels]
         places = range(len(labels))
         axes.set_xticks(places, names, rotation=45, ha="right", rotation_mode="anchor")
         axes.set_yticks(places, names)
@@ -78,7 +78,7 @@ def draw_per_class(path: Path, report: EvaluationReport) -> None:
     shown = order[:MOST_CLASSES]
     places = np.arange(len(shown))
     scores = [report.per_class[label] for label in shown]
-    with _picture(path, 7.5, 1.4 + 0.42 * len(shown)) as figure:
+    with picture_file(path, 7.5, 1.4 + 0.42 * len(shown)) as figure:
         axes = figure.add_subplot()
         axes.barh(places - 0.2, [s.recall for s in scores], 0.36, color=_RIGHT, label="recall")
         axes.barh(
@@ -90,7 +90,7 @@ def draw_per_class(path: Path, report: EvaluationReport) -> None:
                 before, places - 0.2, "|", color="black", ms=11, mew=2, label="champion's recall"
             )
         axes.set_yticks(
-            places, [f"{_short(label)} ({report.per_class[label].support})" for label in shown]
+            places, [f"{short(label)} ({report.per_class[label].support})" for label in shown]
         )
         axes.set_ylim(len(shown) - 0.5, -0.5)
         axes.set_xlim(0, 1.01)
@@ -109,7 +109,7 @@ def draw_reliability(path: Path, bins: Sequence[Bin], error: float) -> None:
     sure = [item.confidence for item in bins]
     right = [item.accuracy for item in bins]
     errors = np.array([_wilson(item) for item in bins]).T
-    with _picture(path, 5, 5) as figure:
+    with picture_file(path, 5, 5) as figure:
         axes = figure.add_subplot()
         axes.plot([0, 1], [0, 1], "--", color=_GREY, linewidth=1, label="perfectly calibrated")
         axes.errorbar(
@@ -162,7 +162,7 @@ def draw_mistakes(
     """
     rows = -(-len(mistakes) // _COLUMNS)
     columns = max(4, min(_COLUMNS, len(mistakes)))
-    with _picture(path, 1.9 * columns, 0.7 + 2.4 * rows) as figure:
+    with picture_file(path, 1.9 * columns, 0.7 + 2.4 * rows) as figure:
         figure.suptitle(
             f"{len(mistakes)} surest of {wrong:,} mistakes among {total:,} test images\n"
             "✗ wrongly given   ✓ missed   (and the model's probability)"
@@ -176,7 +176,7 @@ def draw_mistakes(
             lines = [
                 (_said("✗", mistake.given), _WRONG),
                 (_said("✓", mistake.missed), _RIGHT),
-                (_short(name), _GREY),
+                (short(name), _GREY),
             ]
             for line, (text, colour) in enumerate(said for said in lines if said[0]):
                 axes.annotate(
@@ -223,12 +223,12 @@ def _draw_found_and_missed(path: Path, report: EvaluationReport) -> None:
     order = np.argsort(-(counts[:, 1] + counts[:, 2]), kind="stable")[:MOST_CLASSES]
     places = np.arange(len(order))
     _, added, missed, found = counts[order].T
-    with _picture(path, 7.5, 1.4 + 0.34 * len(order)) as figure:
+    with picture_file(path, 7.5, 1.4 + 0.34 * len(order)) as figure:
         axes = figure.add_subplot()
         axes.barh(places, found, color=_RIGHT, label="rightly given")
         axes.barh(places, missed, left=found, color=_MISSED, label="missed")
         axes.barh(places, added, left=found + missed, color=_WRONG, label="wrongly given")
-        axes.set_yticks(places, [_short(report.labels[index]) for index in order])
+        axes.set_yticks(places, [short(report.labels[index]) for index in order])
         axes.set_ylim(len(order) - 0.5, -0.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(axis="x", color="#dddddd")
@@ -259,10 +259,10 @@ def _said(mark: str, pairs: Sequence[tuple[str, float]]) -> str:
         return ""
     label, probability = pairs[0]
     more = f" +{len(pairs) - 1}" if len(pairs) > 1 else ""
-    return f"{mark} {_short(label, 18)} {probability:.0%}{more}"
+    return f"{mark} {short(label, 18)} {probability:.0%}{more}"
 
 
-def _short(text: str, longest: int = _LONGEST) -> str:
+def short(text: str, longest: int = _LONGEST) -> str:
     """At most ``longest`` characters; the middle goes, since names differ at both ends."""
     if len(text) <= longest:
         return text
@@ -276,7 +276,7 @@ def _legend_below(figure: "Figure", axes: "Axes") -> None:
 
 
 @contextmanager
-def _picture(path: Path, width: float, height: float) -> Iterator["Figure"]:
+def picture_file(path: Path, width: float, height: float) -> Iterator["Figure"]:
     """A figure of ``width`` × ``height`` inches that is written to ``path`` at the end."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -71,7 +71,7 @@ def test_a_curve_without_noise_is_found() -> None:
     curve = fit(points)
     assert curve.gain(500).value == pytest.approx(gain, abs=0.002)
     assert curve.at(1000).value == pytest.approx(0.85, abs=0.002)
-    needed = curve.labels_for(law(1500, 1000, 0.05, 0.1, 0.5))
+    needed = curve.labels_for(law(1500, 1000, 0.05, 0.1, 0.5), of=1500)
     assert needed.value == pytest.approx(1500, rel=0.1)
     assert needed.low is not None
     assert needed.low <= 1500 <= (needed.high or np.inf)
@@ -84,7 +84,7 @@ def test_the_same_points_give_the_same_curve() -> None:
 
 def test_a_score_out_of_reach_takes_no_number_of_labels() -> None:
     points, _ = measured(np.random.default_rng(2), 1000, (0.2, 0.1, 0.5), 1e-3)
-    assert fit(points).labels_for(0.95).value is None
+    assert fit(points).labels_for(0.95, of=1000).value is None
 
 
 def test_a_flat_curve_promises_nothing() -> None:

@@ -1,0 +1,104 @@
+"""Scores of the refitted probe at nested subsets of the labelled images."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from labelling.learning_curve import Points
+from training.refit import Marks, Refit
+
+FRACTIONS = (0.06, 0.12, 0.2, 0.35, 0.5, 0.7)
+"""Of all images; all of them come last."""
+
+CLASS_FRACTIONS = (0.25, 0.4, 0.55, 0.75)
+"""Of the images of one class, all the others being there."""
+
+DRAWS, FEW_DRAWS = 6, 3
+_CHEAP = 60_000
+"""Images times classes up to which a fit takes about a tenth of a second."""
+
+
+@dataclass(frozen=True)
+class Subsets:
+    """Measures learning curves.
+
+    Attributes:
+        refit: fits and marks.
+        truth: bool [n, classes], of the training images.
+        done: told after each fit.
+    """
+
+    refit: Refit
+    truth: np.ndarray
+    done: Callable[[], None] = lambda: None
+
+    @property
+    def draws(self) -> int:
+        """How often each subset is drawn: less often where a fit takes long."""
+        return DRAWS if self.truth.size <= _CHEAP else FEW_DRAWS
+
+    def fits(self, classes: int) -> int:
+        """How many fits a report with so many classes takes at most."""
+        shared = 1 + 3 * (self.draws * len(FRACTIONS) + 1)
+        return shared + classes * (self.draws * len(CLASS_FRACTIONS) + 1)
+
+    def marks(self, chosen: np.ndarray) -> Marks:
+        """Scores of the probe on the images at positions ``chosen``, in whatever order."""
+        found = self.refit.marks(np.sort(chosen))
+        self.done()
+        return found
+
+    def curve(self, among: np.ndarray, *, seed: int) -> Points:
+        """Scores at growing shares of the images at positions ``among``, in the mixture of
+        classes that they have."""
+        return self._points(
+            lambda rng: _mixed(self.truth, among, rng),
+            FRACTIONS,
+            len(among),
+            np.arange(0),
+            lambda marks: marks.score,
+            seed,
+        )
+
+    def class_curve(self, label: int, *, seed: int) -> Points:
+        """F1 of class ``label`` at growing shares of its images, all the others being there."""
+        those, others = np.flatnonzero(self.truth[:, label]), np.flatnonzero(~self.truth[:, label])
+        return self._points(
+            lambda rng: rng.permutation(those),
+            CLASS_FRACTIONS,
+            len(those),
+            others,
+            lambda marks: float(marks.f1[label]),
+            seed,
+        )
+
+    def _points(
+        self,
+        ordered: Callable[[np.random.Generator], np.ndarray],
+        fractions: Sequence[float],
+        total: int,
+        always: np.ndarray,
+        read: Callable[[Marks], float],
+        seed: int,
+    ) -> Points:
+        sizes = sorted({n for f in fractions if 0 < (n := round(f * total)) < total})
+        scores: list[list[float]] = [[] for _ in sizes]
+        for draw in range(self.draws):
+            order = ordered(np.random.default_rng([seed, draw]))
+            for place, size in enumerate(sizes):
+                scores[place].append(read(self.marks(np.r_[always, order[:size]])))
+        order = ordered(np.random.default_rng([seed, 0]))
+        whole = read(self.marks(np.r_[always, order]))
+        return Points(sizes=[*sizes, total], scores=[*scores, [whole]])
+
+
+def _mixed(truth: np.ndarray, among: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """``among`` in a random order of which every beginning has the classes in about the same
+    shares. Images with several labels are taken by the first of them."""
+    first = truth[among].argmax(1)
+    place = np.empty(len(among))
+    for label in np.unique(first):
+        those = np.flatnonzero(first == label)
+        place[those] = (rng.permutation(len(those)) + rng.random()) / len(those)
+    return among[np.argsort(place, kind="stable")]
