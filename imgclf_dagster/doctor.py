@@ -22,6 +22,7 @@ def examine(settings: Settings) -> list[Finding]:
         _account(settings) if settings.profile == "aws" else _store,
         _weights,
         _ports,
+        _label_studio,
         _code_location,
     )
     findings: list[Finding] = []
@@ -154,9 +155,19 @@ def _ports(settings: Settings) -> Iterator[Finding]:
         try:
             require_free([Port(number, name, f"ports.{name} in imgclf.toml")])
         except PortTaken as taken:
-            yield Finding(f"port {number}", "warning", str(taken), "imgclf up needs it")
+            yield Finding(f"port {number}", "warning", str(taken), f"{_who_needs(name)} needs it")
         else:
             yield Finding(f"port {number}", "ok", f"free for {name}")
+
+
+def _who_needs(port: str) -> str:
+    return f"imgclf up{' --label-studio' if port in ('label_studio', 'labelling') else ''}"
+
+
+def _label_studio(settings: Settings) -> Iterator[Finding]:
+    from imgclf_dagster.doctor_label_studio import examine_label_studio
+
+    return examine_label_studio(settings)
 
 
 def _code_location(settings: Settings) -> Iterator[Finding]:

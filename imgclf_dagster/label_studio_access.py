@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Storage = Literal["local", "s3"]
 
+_ANY = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -108,9 +109,15 @@ def backend_url(settings: Settings) -> str:
     return settings.label_studio.backend_url or f"http://{HOST}:{settings.ports.labelling}"
 
 
+def local_backend_url(settings: Settings) -> str:
+    """Where our ML backend is reached from this machine."""
+    host = settings.label_studio.backend_host
+    return f"http://{HOST if host in _ANY else host}:{settings.ports.labelling}"
+
+
 def backend_within_reach(settings: Settings, access: Access) -> bool:
     """Whether Label Studio can reach the backend at all: not our loopback from another machine."""
-    return _is_loopback(access.url) or not _is_loopback(backend_url(settings))
+    return is_loopback(access.url) or not is_loopback(backend_url(settings))
 
 
 def credentials_file(settings: Settings) -> Path:
@@ -133,5 +140,6 @@ def credentials(settings: Settings) -> "Credentials":
         raise SettingsError(str(error)) from None
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
+    """Whether ``url`` leads to the machine of whoever follows it."""
     return urlsplit(url).hostname in _LOOPBACK

@@ -34,6 +34,7 @@ def plainly(command: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         from imgclf_dagster.decisions import DecisionError
+        from imgclf_dagster.label_studio_environment import LabelStudioNotInstalled
         from imgclf_dagster.runner import RunInProgress
         from imgclf_dagster.settings import SettingsError
         from resources.aws.stack_errors import StackError
@@ -54,6 +55,7 @@ def plainly(command: Callable[P, R]) -> Callable[P, R]:
             DeploymentFailed,
             StackError,
             StageFileError,
+            LabelStudioNotInstalled,
         )
         try:
             return command(*args, **kwargs)

@@ -6,6 +6,7 @@ from imgclf_dagster.cli.demo import demo_command
 from imgclf_dagster.cli.deploy import deploy_app
 from imgclf_dagster.cli.doctor import doctor_command
 from imgclf_dagster.cli.ingest import ingest_command
+from imgclf_dagster.cli.label_studio import label_studio_app
 from imgclf_dagster.cli.predict import predict_command
 from imgclf_dagster.cli.release import approve_command, reject_command, rollback_command
 from imgclf_dagster.cli.run import run_command
@@ -31,6 +32,7 @@ app.command("rollback")(rollback_command)
 app.command("doctor")(doctor_command)
 app.command("demo")(demo_command)
 app.add_typer(deploy_app)
+app.add_typer(label_studio_app)
 
 if __name__ == "__main__":
     app()

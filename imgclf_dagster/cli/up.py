@@ -5,16 +5,22 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
+from imgclf_dagster.cli.label_studio import install_shown
+from imgclf_dagster.cli.up_teller import Teller
 from imgclf_dagster.home import prepare_home
+from imgclf_dagster.label_studio_environment import LabelStudioNotInstalled
+from imgclf_dagster.label_studio_keeper import LabelStudioKeeper
+from imgclf_dagster.labelling_programs import LabellingPrograms, labelling_programs
 from imgclf_dagster.ports import HOST, Port, PortTaken
 from imgclf_dagster.settings import Settings, SettingsError, load_settings
 from imgclf_dagster.supervisor import (
     AlreadyRunning,
-    Notice,
     ProcessSpec,
     Supervisor,
     http_healthy,
@@ -32,26 +38,60 @@ _DAEMONS_QUERY = (
 )
 
 
-def up_command() -> None:
+def up_command(
+    label_studio: Annotated[
+        bool,
+        typer.Option(
+            "--label-studio",
+            help="Label Studio too, where people label images: our own, installed the first time, "
+            "or the one that label_studio.url names.",
+        ),
+    ] = False,
+) -> None:
     """Run Dagster, the endpoints, the predictor and MLflow until Ctrl-C.
 
     Images copied into the store's raw folder meanwhile are processed without being asked for.
+    With --label-studio, or label_studio.url set, people label in Label Studio what the line asks
+    them for, with pre-labels, and their labels come back by themselves.
     """
     console = Console(highlight=False)
     try:
         settings = load_settings()
         prepare_home(settings)
-        specs = programs(settings)
+        labelling = _labelling(settings, console) if _is_labelled(settings, label_studio) else None
+        specs = programs(settings, labelling)
         console.print(f"imgclf up on {settings.home}; logs are in {settings.logs_dir}")
-        Supervisor(specs, run_dir=settings.run_dir, say=_Teller(console, specs)).run()
-    except (SettingsError, PortTaken, AlreadyRunning) as error:
-        console.print(f"[red]imgclf up:[/] {error}", soft_wrap=True)
+        teller = Teller(console, specs)
+        keeper = _keeper(settings, labelling, teller) if labelling else None
+        say = keeper.passing_on(teller) if keeper else teller
+        Supervisor(specs, run_dir=settings.run_dir, say=say, meanwhile=keeper).run()
+    except (SettingsError, PortTaken, AlreadyRunning, LabelStudioNotInstalled) as error:
+        console.print(f"[red]imgclf up:[/] {escape(str(error))}", soft_wrap=True)
         raise typer.Exit(1) from None
     console.print("All stopped.")
 
 
-def programs(settings: Settings) -> list[ProcessSpec]:
-    """What ``imgclf up`` runs, in the order in which it is started."""
+def _is_labelled(settings: Settings, asked: bool) -> bool:
+    return asked or bool(settings.label_studio.url)
+
+
+def _labelling(settings: Settings, console: Console) -> LabellingPrograms:
+    own = not settings.label_studio.url
+    return labelling_programs(settings, install_shown(console) if own else None)
+
+
+def _keeper(settings: Settings, labelling: LabellingPrograms, teller: Teller) -> LabelStudioKeeper:
+    names = [spec.name for spec in labelling.specs]
+    own = not settings.label_studio.url
+    return LabelStudioKeeper(settings, own=own, after=names, say=teller.say)
+
+
+def programs(settings: Settings, labelling: LabellingPrograms | None = None) -> list[ProcessSpec]:
+    """What ``imgclf up`` runs, in the order in which it is started.
+
+    Args:
+        labelling: what is run for people who label, if anything is.
+    """
     definitions = _definitions(settings)
     workspace = _write_workspace(settings)
     local = settings.profile == "local"  # on AWS, SageMaker serves and registers
@@ -62,6 +102,7 @@ def programs(settings: Settings) -> list[ProcessSpec]:
         _daemon(settings, workspace, after=definitions),
         _predictor(settings),
         *([_mlflow(settings)] if local else []),
+        *(labelling.specs if labelling else ()),
     ]
 
 
@@ -214,29 +255,3 @@ def _daemon_healthy(graphql_url: str) -> Callable[[], bool]:
         return bool(beats) and min(beats) > since
 
     return check
-
-
-class _Teller:
-    """Prints what happens; once everything is up for the first time, says so."""
-
-    def __init__(self, console: Console, specs: list[ProcessSpec]) -> None:
-        self._console = console
-        self._width = max(len(spec.name) for spec in specs)
-        self._url_width = max(len(spec.url or "") for spec in specs)
-        self._missing = {spec.name for spec in specs}
-        self._started = time.monotonic()
-
-    def __call__(self, notice: Notice) -> None:
-        name = notice.spec.name.ljust(self._width)
-        if notice.kind == "trouble":
-            self._console.print(f"[yellow]! {name}[/]  {notice.text}", soft_wrap=True)
-            return
-        url = (notice.spec.url or "").ljust(self._url_width)
-        self._console.print(
-            f"[green]✓[/] {name}  [bold]{url}[/]  [dim]{notice.spec.about}[/]", soft_wrap=True
-        )
-        all_up_before = not self._missing
-        self._missing.discard(notice.spec.name)
-        if not self._missing and not all_up_before:
-            seconds = time.monotonic() - self._started
-            self._console.print(f"All up after {seconds:.0f} s. Ctrl-C stops everything.")

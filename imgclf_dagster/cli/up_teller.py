@@ -1,0 +1,44 @@
+"""What ``imgclf up`` prints while it runs."""
+
+import time
+from collections.abc import Sequence
+from typing import Literal
+
+from rich.console import Console
+from rich.markup import escape
+
+from imgclf_dagster.supervisor import Notice, ProcessSpec
+
+
+class Teller:
+    """Prints what happens; once everything is up for the first time, says so."""
+
+    def __init__(self, console: Console, specs: Sequence[ProcessSpec]) -> None:
+        self._console = console
+        self._width = max(len(spec.name) for spec in specs)
+        self._url_width = max(len(spec.url or "") for spec in specs)
+        self._missing = {spec.name for spec in specs}
+        self._started = time.monotonic()
+
+    def __call__(self, notice: Notice) -> None:
+        """Tell what a program does."""
+        if notice.kind == "trouble":
+            self.say("trouble", notice.spec.name, notice.text)
+            return
+        self.say("done", notice.spec.name, notice.spec.about, url=notice.spec.url or "")
+        all_up_before = not self._missing
+        self._missing.discard(notice.spec.name)
+        if not self._missing and not all_up_before:
+            seconds = time.monotonic() - self._started
+            self._console.print(f"All up after {seconds:.0f} s. Ctrl-C stops everything.")
+
+    def say(self, kind: Literal["done", "trouble"], name: str, text: str, *, url: str = "") -> None:
+        """Tell of a thing: what is there now, or what is wrong. May be called from any thread."""
+        name = name.ljust(self._width)
+        if kind == "trouble":
+            line = f"[yellow]! {name}[/]  {escape(text)}"
+        else:
+            line = (
+                f"[green]✓[/] {name}  [bold]{url.ljust(self._url_width)}[/]  [dim]{escape(text)}[/]"
+            )
+        self._console.print(line, soft_wrap=True)

@@ -1,0 +1,248 @@
+"""The doctor's look at Label Studio: the server, the token, the project, and the way both go."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+
+from imgclf_dagster.definitions import build_label_studio
+from imgclf_dagster.doctor_findings import Finding
+from imgclf_dagster.label_studio_access import (
+    Access,
+    backend_url,
+    backend_within_reach,
+    credentials,
+    find_access,
+    is_loopback,
+    local_backend_url,
+)
+from imgclf_dagster.label_studio_environment import VERSION, find_installation
+from imgclf_dagster.label_studio_setup import NO_MODEL, REACHABLE, explained, wanted
+from imgclf_dagster.settings import Settings, SettingsError
+from resources.label_studio import (
+    Backend,
+    LabelStudio,
+    LabelStudioDown,
+    LabelStudioError,
+    Project,
+    ProjectMissing,
+    TokenRefused,
+)
+from resources.label_studio_session import expiry
+
+SERVER = "label studio"
+TOKEN = "label studio token"  # noqa: S105 - what is looked at, not one
+PROJECT = "label studio project"
+BACKEND = "labelling backend"
+REACH = "label studio to backend"
+VERSION_SHOWN = "label studio model version"
+WEBHOOK = "label studio webhook"
+
+SETUP = "run `imgclf label-studio setup`"
+SOON = timedelta(days=14)
+"""A personal token that ends within this is worth a warning."""
+
+
+def examine_label_studio(settings: Settings) -> Iterator[Finding]:
+    """Look at everything between the line and the people who label."""
+    try:
+        access = find_access(settings)
+    except SettingsError as error:
+        yield Finding(TOKEN, "failed", str(error))
+        return
+    if access is None:
+        yield _nothing_runs()
+        return
+    visit = _Visit(settings, access, build_label_studio(settings))
+    for look in (visit.server, visit.token, visit.project, visit.backend, visit.connections):
+        findings = list(look())
+        yield from findings
+        if any(
+            finding.health == "failed" and finding.what in (SERVER, TOKEN) for finding in findings
+        ):
+            return  # the rest would only say it again
+
+
+def _nothing_runs() -> Finding:
+    installation = find_installation()
+    has = f"{installation.version} is installed" if installation else "not installed yet"
+    detail = f"none is running ({has}); `imgclf up --label-studio` runs one"
+    return Finding(SERVER, "ok", detail)
+
+
+@dataclass
+class _Visit:
+    """One server, looked at."""
+
+    settings: Settings
+    access: Access
+    label_studio: LabelStudio
+
+    def server(self) -> Iterator[Finding]:
+        """Is it there, and is it the version that we are tested with?"""
+        url = self.access.url
+        try:
+            version = self.label_studio.version()
+        except TokenRefused:
+            return  # so it is there; the look at the token says the rest
+        except LabelStudioError as error:
+            yield Finding(SERVER, "failed", str(error))
+            return
+        if version == VERSION:
+            yield Finding(SERVER, "ok", f"{version} at {url}")
+        else:
+            yield Finding(
+                SERVER,
+                "warning",
+                f"{version} at {url}; imgclf is tested with {VERSION}",
+                f"install label-studio=={VERSION} there, or see whether labels come back",
+            )
+        if url.startswith("http:") and not is_loopback(url):
+            yield Finding(
+                SERVER,
+                "warning",
+                f"{url} is not encrypted: whoever is on the way reads the token",
+                "put it behind https, and set label_studio.url to that",
+            )
+
+    def token(self) -> Iterator[Finding]:
+        """Does the server take it, of which kind is it, and how long is it good?"""
+        kind = self.label_studio.token_kind
+        try:
+            user = self.label_studio.whoami()
+        except TokenRefused as error:
+            yield Finding(TOKEN, "failed", f"{kind}: {error}")
+            return
+        except LabelStudioDown as error:
+            yield Finding(SERVER, "failed", str(error))
+            return
+        ends = expiry(self.access.token) if kind == "personal" else None
+        if ends is not None and ends - datetime.now(UTC) < SOON:
+            yield Finding(
+                TOKEN,
+                "warning",
+                f"{kind}, of {user.email}; it ends on {ends:%Y-%m-%d}",
+                "make a new one in Label Studio (Account & Settings) and set label_studio.token",
+            )
+        else:
+            yield Finding(TOKEN, "ok", f"{kind}, of {user.email}")
+
+    def project(self) -> Iterator[Finding]:
+        """Is it there, and does it ask for the labels of the schema?"""
+        try:
+            project = self.label_studio.project()
+        except ProjectMissing as error:
+            yield Finding(PROJECT, "warning", str(error), SETUP)
+            return
+        now = wanted(self.settings)
+        missing = [name for name in now.labels if name not in project.labels]
+        if missing:
+            lacks = f"{project.title} does not offer {', '.join(missing)}"
+            yield Finding(PROJECT, "warning", lacks, SETUP)
+        elif not project.shows_predictions:
+            hides = f"{project.title} shows no pre-labels (show_collab_predictions is off)"
+            yield Finding(PROJECT, "warning", hides, SETUP)
+        else:
+            counts = f"{project.tasks} tasks, {project.labelled} done"
+            yield Finding(PROJECT, "ok", f"{project.title} (number {project.id}): {counts}")
+        yield self._version_shown(project, now.model_version)
+
+    def _version_shown(self, project: Project, served: str) -> Finding:
+        """Predictions are shown only of ``project.model_version``."""
+        shown = project.model_version
+        if project.predictions and not shown:
+            return Finding(
+                VERSION_SHOWN,
+                "warning",
+                f"{project.predictions} predictions are there, and the project shows none of them",
+                "materialize labelling_queue, which shows those of the newest model",
+            )
+        if served and shown and shown not in (served, NO_MODEL):
+            return Finding(
+                VERSION_SHOWN,
+                "warning",
+                f"annotators see predictions of {shown}, and {served} is served",
+                "materialize labelling_queue, which brings those of the newest model",
+            )
+        return Finding(VERSION_SHOWN, "ok", shown or "no predictions yet")
+
+    def backend(self) -> Iterator[Finding]:
+        """Does our own backend answer us, and take our password?"""
+        import httpx
+
+        url = local_backend_url(self.settings)
+        known = credentials(self.settings)
+        try:
+            answer = httpx.get(
+                f"{url}/health",
+                auth=(known.user, known.password.get_secret_value()),
+                timeout=5.0,
+                trust_env=False,
+            )
+        except httpx.TransportError as error:
+            detail = f"nothing answers at {url} ({type(error).__name__})"
+            yield Finding(BACKEND, "warning", detail, "`imgclf up --label-studio` runs it")
+            return
+        if answer.status_code == 200:
+            yield Finding(BACKEND, "ok", f"answers at {url}")
+        else:
+            yield Finding(
+                BACKEND,
+                "failed",
+                f"{url} answers {answer.status_code}: another program, or started with another home",
+                "end it, or set ports.labelling to another port",
+            )
+
+    def connections(self) -> Iterator[Finding]:
+        """Does Label Studio reach our backend, and do its webhooks lead somewhere?"""
+        if not backend_within_reach(self.settings, self.access):
+            detail = f"{self.access.url} cannot reach {backend_url(self.settings)}, our loopback"
+            yield Finding(REACH, "warning", detail, REACHABLE)
+        try:
+            if backend_within_reach(self.settings, self.access):
+                yield self._reach(self.label_studio.backends())
+            yield from self._webhooks()
+        except ProjectMissing:
+            return  # said already
+
+    def _reach(self, backends: Iterable[Backend]) -> Finding:
+        url = backend_url(self.settings)
+        ours = next((item for item in backends if _same(item.url, url)), None)
+        if ours is None:
+            return Finding(REACH, "warning", f"{url} is not connected: no live pre-labels", SETUP)
+        if not ours.connected:
+            said = explained(ours.error or "it does not say why")
+            return Finding(REACH, "failed", f"Label Studio cannot reach {url}: {said}", SETUP)
+        if ours.model_version and ours.title != ours.model_version:
+            return Finding(
+                REACH,
+                "warning",
+                f"{url} is connected as {ours.title!r} and serves {ours.model_version}: "
+                "its scores count for nothing in the order of tasks",
+                SETUP,
+            )
+        return Finding(REACH, "ok", f"{url} as {ours.title!r}")
+
+    def _webhooks(self) -> Iterator[Finding]:
+        orphans = self.label_studio.orphan_webhooks()
+        if orphans:
+            numbers = ", ".join(str(item.id) for item in orphans)
+            yield Finding(
+                WEBHOOK,
+                "warning",
+                f"webhooks that lead nowhere, and hold up every save for a second: {numbers} "
+                f"(such as {orphans[0].url})",
+                "delete them in Label Studio, under the project's settings, Webhooks",
+            )
+            return
+        url = f"{backend_url(self.settings)}/webhook"
+        ours = [item for item in self.label_studio.webhooks() if _same(item.url, url)]
+        if any(item.is_active for item in ours):
+            yield Finding(WEBHOOK, "ok", f"a save is told to {url}")
+        else:
+            later = f"none leads to {url}: labels come with the next look of the sensor"
+            yield Finding(WEBHOOK, "warning", later, SETUP)
+
+
+def _same(one: str, other: str) -> bool:
+    return urlsplit(one.rstrip("/")) == urlsplit(other.rstrip("/"))

@@ -1,0 +1,235 @@
+"""What has to be there in Label Studio: project, images, backend, webhook. Done again, it changes
+nothing; what was undone by hand is done anew.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from assets.image_index import RAW
+from imgclf_dagster.definitions import build_endpoints, build_label_studio
+from imgclf_dagster.home import is_prepared, open_store
+from imgclf_dagster.label_studio_access import (
+    Access,
+    backend_url,
+    backend_within_reach,
+    credentials,
+    find_access,
+    storage,
+)
+from imgclf_dagster.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from resources.label_studio import LabelStudio, Project
+
+UNBLOCK = (
+    "Label Studio blocks addresses of private networks; start it with "
+    "USE_DEFAULT_BANNED_SUBNETS=false and "
+    "USER_ADDITIONAL_BANNED_SUBNETS=169.254.0.0/16,fe80::/10, which opens them and keeps cloud "
+    "metadata closed"
+)
+_BLOCKED = ("reserved network address", "resolves to a reserved", "ssrf")
+
+REACHABLE = (
+    "set label_studio.backend_url to where it can, and label_studio.backend_host to what the "
+    "backend is to listen on"
+)
+
+KEYS_OF_THE_LINE = frozenset(
+    "raw arrivals annotations tables datasets embeddings predictions models pipes endpoints "
+    "captures checks evaluations corrections queue reports".split()
+)
+"""What the store's keys begin with."""
+
+NO_MODEL = "no model yet"
+"""Title of the backend until a model is served; then it is the model's version."""
+
+
+class NoLabelsYet(RuntimeError):  # noqa: N818 - a state, as its callers say it
+    """Neither the settings nor a data set say which labels there are."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What Label Studio should show; set up again when it changes."""
+
+    labels: tuple[str, ...]
+    model_version: str
+
+
+@dataclass(frozen=True)
+class SetUp:
+    """What is there now.
+
+    Attributes:
+        link: the project's page.
+        problems: what could not be done, each with its remedy.
+    """
+
+    project_id: int
+    title: str
+    link: str
+    labels: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+def wanted(settings: Settings) -> Wanted:
+    """What Label Studio should show, by the settings, the newest data set and what is served."""
+    return Wanted(labels_of(settings), _served(settings))
+
+
+def labels_of(settings: Settings) -> tuple[str, ...]:
+    """The labels of the schema; if it is open, those of the newest data set; else none."""
+    import dagster as dg
+
+    from assets.dataset_build import read_card
+    from assets.line import latest_metadata
+
+    if settings.labels.names:
+        return settings.labels.names
+    if not is_prepared(settings):
+        return ()
+    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+        version = latest_metadata(instance, "dataset").get("dataset_version")
+    if version is None:
+        return ()
+    return tuple(read_card(open_store(settings), str(version))["labels"])
+
+
+def set_up(settings: Settings) -> SetUp:
+    """Make the project and all that belongs to it, or bring it up to date.
+
+    Raises:
+        NoLabelsYet: a project without labels cannot be made.
+        SettingsError: no server is known, or no token.
+        LabelStudioError: the server is down, refuses the token, or the labels (a class that is in
+            use is never dropped).
+    """
+    access = find_access(settings)
+    if access is None:
+        raise SettingsError(
+            "there is no Label Studio: start one (`imgclf up --label-studio`), or name one in "
+            "label_studio.url"
+        )
+    now = wanted(settings)
+    if not now.labels:
+        raise NoLabelsYet(
+            "Label Studio needs labels, and none are known yet: name them (names under [labels] in "
+            "imgclf.toml), or ingest some labelled images"
+        )
+    label_studio = build_label_studio(settings)
+    project = _project(settings, label_studio, now.labels)
+    problems = [
+        *_tried("the images", lambda: _storage(settings, label_studio)),
+        *_connections(settings, access, label_studio, now.model_version),
+    ]
+    return SetUp(
+        project_id=project.id,
+        title=project.title,
+        link=f"{access.url}/projects/{project.id}/data",
+        labels=project.labels,
+        problems=tuple(problems),
+    )
+
+
+def _project(settings: Settings, label_studio: "LabelStudio", labels: Sequence[str]) -> "Project":
+    from resources.label_studio import ProjectMissing
+
+    names = list(labels)
+    if not settings.labels.names:
+        # An open schema: what people added in Label Studio stays, and no hotkey moves.
+        try:
+            there = label_studio.project().labels
+        except ProjectMissing:
+            there = ()
+        names = [*there, *(name for name in names if name not in there)]
+    return label_studio.ensure_project(settings.labels, names)
+
+
+def _storage(settings: Settings, label_studio: "LabelStudio") -> None:
+    """Let Label Studio show the store's images."""
+    from resources.label_studio_storage import (
+        ensure_local_storage,
+        ensure_s3_backup,
+        ensure_s3_source,
+    )
+
+    if storage(settings) == "local":
+        # The server's document root is the store; only what lies in a folder below is shown.
+        ensure_local_storage(label_studio, settings.store_dir / RAW.rstrip("/"))
+        return
+    bucket, backup = settings.aws.bucket, settings.label_studio.backup_prefix
+    if not bucket:
+        raise SettingsError("label_studio.storage is s3, and aws.bucket is not set")
+    place = {"region": settings.aws.region, "endpoint": _s3_endpoint()}
+    prefix = f"{settings.aws.prefix}/{RAW}".lstrip("/")
+    ensure_s3_source(label_studio, bucket, prefix, **place)
+    if backup:
+        _require_apart(settings, backup)
+        ensure_s3_backup(label_studio, bucket, backup, **place)
+
+
+def _require_apart(settings: Settings, backup: str) -> None:
+    """What Label Studio writes by itself must not lie among the keys of the line."""
+    prefix = settings.aws.prefix
+    below = f"{backup}/".removeprefix(f"{prefix}/" if prefix else "")
+    if not below or below.partition("/")[0] in KEYS_OF_THE_LINE:
+        raise SettingsError(
+            f"label_studio.backup_prefix {backup} lies among the line's own keys; take another, "
+            "such as label-studio-backup"
+        )
+
+
+def _s3_endpoint() -> str:
+    """Of an S3 server of one's own, as boto3 is told of it; empty: AWS."""
+    import os
+
+    names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    return next((os.environ[name] for name in names if os.environ.get(name)), "")
+
+
+def _connections(
+    settings: Settings, access: Access, label_studio: "LabelStudio", model_version: str
+) -> list[str]:
+    url = backend_url(settings)
+    if not backend_within_reach(settings, access):
+        return [
+            f"Label Studio at {access.url} cannot reach our ML backend at {url}: {REACHABLE} "
+            "(without it there are no live pre-labels; all else goes on)"
+        ]
+    known = credentials(settings)
+    password = known.password.get_secret_value()
+    secret = known.feedback_token.get_secret_value()
+    return [
+        *_tried(
+            f"the ML backend at {url}",
+            lambda: label_studio.connect_backend(
+                url, known.user, password, model_version or NO_MODEL
+            ),
+        ),
+        *_tried("the webhook", lambda: label_studio.connect_webhook(f"{url}/webhook", secret)),
+    ]
+
+
+def _tried(what: str, step: Callable[[], None]) -> list[str]:
+    """What is wrong after ``step``: the others are tried all the same."""
+    from resources.label_studio import LabelStudioRefused
+
+    try:
+        step()
+    except (LabelStudioRefused, SettingsError) as error:
+        return [f"{what}: {explained(str(error))}"]
+    return []
+
+
+def explained(said: str) -> str:
+    """What Label Studio said; with the remedy, where it blocks an address."""
+    blocked = any(sign in said.lower() for sign in _BLOCKED)
+    return f"{said}. {UNBLOCK}" if blocked else said
+
+
+def _served(settings: Settings) -> str:
+    """Version of the model that the backend answers with: production's, else staging's."""
+    endpoints = build_endpoints(settings)
+    record = endpoints.current("prod") or endpoints.current("staging")
+    return record.model_version if record else ""

@@ -1,0 +1,113 @@
+"""The programs that ``imgclf up`` runs for people who label: Label Studio and its backend."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from imgclf_dagster.home import open_store
+from imgclf_dagster.label_studio_access import (
+    credentials,
+    credentials_file,
+    find_access,
+    local_backend_url,
+    own_server,
+)
+from imgclf_dagster.label_studio_environment import Installation
+from imgclf_dagster.label_studio_server import USERNAME
+from imgclf_dagster.ports import Port
+from imgclf_dagster.settings import Settings
+from imgclf_dagster.supervisor import ProcessSpec
+
+if TYPE_CHECKING:
+    from serving.backend_access import Credentials
+
+LABEL_STUDIO = "Label Studio"
+LABELLING = "Labelling"
+
+HINT = "label-studio.hint"
+"""Under the run folder: the backend touches it when Label Studio tells of a change, and the
+sensor looks sooner."""
+
+
+@dataclass(frozen=True)
+class LabellingPrograms:
+    """What is run besides the rest, and what the predictor needs to know of it."""
+
+    specs: tuple[ProcessSpec, ...]
+    feedback_url: str
+    feedback_token: str
+
+
+def labelling_programs(settings: Settings, installation: Installation | None) -> LabellingPrograms:
+    """Label Studio, if it is our own, and the backend that serves it.
+
+    Args:
+        installation: of our own server, which is prepared; ``None``: that of the settings is used.
+
+    Raises:
+        SettingsError: secrets are gone, open to others, or not given.
+    """
+    known = credentials(settings)
+    specs = [_backend(settings, known)]
+    if installation is not None:
+        specs.insert(0, _label_studio(settings, installation))
+    else:
+        find_access(settings)  # no token, no start
+    return LabellingPrograms(
+        tuple(specs),
+        specs[-1].url or "",
+        known.feedback_token.get_secret_value(),
+    )
+
+
+def _label_studio(settings: Settings, installation: Installation) -> ProcessSpec:
+    server = own_server(settings)
+    server.prepare(installation)
+    return ProcessSpec(
+        name=LABEL_STUDIO,
+        argv=server.command(installation),
+        log_file=settings.logs_dir / "label-studio.log",
+        env=server.environment(),
+        port=Port(server.port, LABEL_STUDIO, "ports.label_studio (IMGCLF_PORTS__LABEL_STUDIO)"),
+        healthy=server.healthy(),
+        url=server.url,
+        about=f"people label here: log in as {USERNAME}, password in {server.password_file}",
+    )
+
+
+def _backend(settings: Settings, known: "Credentials") -> ProcessSpec:
+    host, port = settings.label_studio.backend_host, settings.ports.labelling
+    url = local_backend_url(settings)
+    label_studio = settings.label_studio.url or own_server(settings).url
+    return ProcessSpec(
+        name=LABELLING,
+        argv=(
+            *(sys.executable, "-m", "serving.label_studio_backend"),
+            *("--store-url", open_store(settings).url, "--project", settings.project),
+            *("--host", host, "--port", str(port)),
+            *("--credentials-file", str(credentials_file(settings))),
+            *("--hint-file", str(settings.run_dir / HINT)),
+            *("--label-studio-url", label_studio),
+        ),
+        log_file=settings.logs_dir / "labelling.log",
+        port=Port(port, LABELLING, "ports.labelling (IMGCLF_PORTS__LABELLING)"),
+        healthy=_backend_healthy(f"{url}/health", known),
+        url=url,
+        about="pre-labels, corrections, and the labelling report",
+    )
+
+
+def _backend_healthy(url: str, known: "Credentials") -> Callable[[], bool]:
+    """A health check: it answers, and takes the password that Label Studio is given."""
+    auth = (known.user, known.password.get_secret_value())
+
+    def check() -> bool:
+        import httpx
+
+        try:
+            return httpx.get(url, auth=auth, timeout=1.0, trust_env=False).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    return check
