@@ -161,12 +161,17 @@ def _models(container: Container, scratch: Path) -> tuple[list[Model], int]:
     """The models, and the side of the square that the first (or the pretrained net) looks at."""
     models: list[Model] = []
     while container.has_channel(name := f"model-{len(models)}"):
-        models.append(_load(container.channel(name), scratch / name))
+        models.append(load_model(container.channel(name), scratch / name))
     size = models[0].manifest.input_size if models else _parameters(container).image_size
     return models, size
 
 
-def _load(folder: Path, into: Path) -> Model:
+def load_model(folder: Path, into: Path) -> Model:
+    """The model of a channel, unpacked to ``into``.
+
+    Raises:
+        PermanentFailure: there is not one ``model.tar.gz`` below ``folder``, or it is none.
+    """
     import torch
 
     from training.architectures import build

@@ -1,8 +1,9 @@
 """The learning-curve job: ``python -m training.learning_curve --dataset_version <version>``.
 
 A processing job. Channels: ``dataset`` (``<version>/manifest.parquet``, card and shards), ``model``
-(one ``model.tar.gz``: its backbone makes the features) and, if the queue has chosen images,
-``chosen`` (one JSON list of their sha256). Leaves ``learning_curve.json``
+(one ``model.tar.gz``: its backbone makes the features), and if there are any ``features`` (Parquet
+in ``FEATURES_SCHEMA``, of that backbone) and ``chosen`` (a JSON list: sha256 of the images that the
+queue chose). Leaves ``learning_curve.json``
 (``labelling.curve_report``) and a picture.
 """
 
@@ -10,26 +11,23 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
-
 import numpy as np
-import pyarrow as pa
+import pyarrow.parquet as pq
 from dagster_pipes import PipesContext
 
 from labelling.curve_report import CurveReport
-from training.artefact import TORCH_MODEL, ArtefactManifest, unpack
 from training.config import Hyperparameters
 from training.container import Container
 from training.curve_study import Split, curve_report
 from training.data import DataSource
-from training.errors import ArtefactError, PermanentFailure
+from training.embed import Model, load_model
+from training.errors import PermanentFailure
+from training.features import FEATURES_SCHEMA, features_of
 from training.hardware import uses_bf16, yield_cores
 from training.manifest import CARD, ManifestError, read_card
+from training.metrics import indicator
 from training.phases import Phases
 from training.pipes import open_pipes
-
-if TYPE_CHECKING:
-    from training.architectures import Classifier
 
 REPORT = "learning_curve.json"
 PICTURE = "learning_curve.png"
@@ -74,13 +72,13 @@ def measure(container: Container, pipes: PipesContext) -> CurveReport:
         raise PermanentFailure("the job has no dataset_version; pass --dataset_version <version>")
     root = container.channel("dataset", f"{version}/{CARD}")
     with tempfile.TemporaryDirectory(dir=container.scratch_dir) as scratch:
-        try:
-            card = read_card(root / version / CARD)
-            manifest, net = _model(container, Path(scratch) / "model")
-        except (ArtefactError, ManifestError) as error:
-            raise PermanentFailure(str(error)) from error
+        model = load_model(container.channel("model"), Path(scratch) / "model")
+    try:
+        card = read_card(root / version / CARD)
+    except ManifestError as error:
+        raise PermanentFailure(str(error)) from error
     source = DataSource(root, version, card.task, card.labels, container.scratch_dir)
-    train, held = _splits(source, manifest, net, phases)
+    train, held = _splits(source, model, _known_features(container), phases)
     used = _sampled(train)
     phases.begin("fits", f"refitting on subsets of {len(used.truth)} images")
     report = curve_report(
@@ -89,7 +87,7 @@ def measure(container: Container, pipes: PipesContext) -> CurveReport:
         card=card,
         dataset_version=version,
         train_images=len(train.truth),
-        manifest=manifest,
+        manifest=model.manifest,
         chosen=_chosen(container),
         tell=lambda done, total: phases.count("fits", done, total),
     )
@@ -100,44 +98,21 @@ def measure(container: Container, pipes: PipesContext) -> CurveReport:
     return report
 
 
-def _model(container: Container, into: Path) -> tuple[ArtefactManifest, "Classifier"]:
-    import torch
-
-    from training.architectures import build
-
-    found = sorted(container.channel("model").rglob("model.tar.gz"))
-    if len(found) != 1:
-        raise PermanentFailure(
-            f"channel 'model' holds {len(found)} files model.tar.gz; give it one"
-        )
-    manifest = unpack(found[0], into)
-    parameters = Hyperparameters.model_validate(
-        {
-            "recipe": manifest.recipe,
-            "architecture": manifest.architecture,
-            "image_size": manifest.input_size,
-        }
-    )
-    net = build(parameters, len(manifest.labels))
-    net.load_state_dict(torch.load(into / TORCH_MODEL, map_location="cpu", weights_only=True))
-    return manifest, net.eval()
-
-
 def _splits(
-    source: DataSource, manifest: ArtefactManifest, net: "Classifier", phases: Phases
+    source: DataSource, model: Model, known: dict[str, np.ndarray], phases: Phases
 ) -> tuple[Split, Split]:
     """The training images, and those of validation and test together."""
-    from training.probe import extract
-
-    size, bf16 = manifest.input_size, uses_bf16(Hyperparameters())
     found = {}
     for name in ("train", "val", "test"):
-        images = source.split(name, size, lambda *n: phases.count("images read", *n))
-        features = extract(net, images, lambda done: None, bf16=bf16)
-        truth = images.targets > 0
-        if images.targets.ndim == 1:
-            truth = np.eye(len(source.labels), dtype=bool)[images.targets]
-        found[name] = Split(features, truth, _names(images.rows))
+        rows = source.rows(name)
+        shas = rows["sha256"].to_pylist()
+        if all(sha in known for sha in shas):
+            features = np.stack([known[sha] for sha in shas])
+        else:
+            phases.say(f"{len(shas)} images of {name} go through the backbone")
+            features = _extracted(source, name, model, phases)
+        truth = indicator(rows["labels"].to_pylist(), source.labels)
+        found[name] = Split(features, truth, np.array(shas))
     held = [found["val"], found["test"]]
     return found["train"], Split(
         np.concatenate([split.features for split in held]),
@@ -146,8 +121,23 @@ def _splits(
     )
 
 
-def _names(rows: pa.Table) -> np.ndarray:
-    return np.array(rows["sha256"].to_pylist())
+def _extracted(source: DataSource, name: str, model: Model, phases: Phases) -> np.ndarray:
+    """Features of every image of a split: float32 [n, d]."""
+    from training.probe import extract
+
+    size, bf16 = model.manifest.input_size, uses_bf16(Hyperparameters())
+    images = source.split(name, size, lambda *n: phases.count("images read", *n))
+    return extract(model.net, images, lambda done: None, bf16=bf16)
+
+
+def _known_features(container: Container) -> dict[str, np.ndarray]:
+    """Features by image, float32 [d] each, that were computed before."""
+    folder = container.optional_channel("features", "*.parquet")
+    known: dict[str, np.ndarray] = {}
+    for path in sorted(folder.rglob("*.parquet")) if folder else []:
+        rows = pq.ParquetFile(path).read(columns=FEATURES_SCHEMA.names)
+        known |= dict(zip(rows["sha256"].to_pylist(), features_of(rows), strict=True))
+    return known
 
 
 def _sampled(split: Split) -> Split:
