@@ -15,6 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from serving.errors import RequestRefused
 
+WEBHOOK_HEADER = "X-Webhook-Secret"
+"""Label Studio's webhooks send headers of one's own, but no password."""
+
 
 class CredentialsUnusable(ValueError):  # noqa: N818 - said of a file
     """The credentials file is missing, open to others or no such file; the message has a remedy."""
@@ -27,7 +30,9 @@ class Credentials(BaseModel):
 
     user: str = Field(min_length=1, pattern=r"^[^:\s]+$", description="Label Studio's name here.")
     password: SecretStr = Field(min_length=8, description="Label Studio's password here.")
-    feedback_token: SecretStr = Field(min_length=8, description="What the predictor sends.")
+    feedback_token: SecretStr = Field(
+        min_length=8, description="What the predictor and webhooks send."
+    )
 
 
 def read_credentials(path: Path) -> Credentials:
@@ -104,10 +109,17 @@ class Access:
         if not self._has(request, self._bearer):
             raise _refused("the token is wrong or missing (IMGCLF_FEEDBACK_TOKEN of the predictor)")
 
-    def anybody_here(self, request: Request) -> None:
-        """Let in this machine, and who knows password or token. Raises RequestRefused (401)."""
-        if not self._loopback and not self._has(request, self._basic, self._bearer):
+    def reader(self, request: Request) -> None:
+        """Let in this machine, and who knows the password. Raises RequestRefused (401)."""
+        if not self._loopback and not self._has(request, self._basic):
             raise _refused("user and password of the labelling backend are wrong or missing")
+
+    def webhook(self, request: Request) -> None:
+        """Let in this machine, and who knows a secret. Raises RequestRefused (401)."""
+        secret = f"Bearer {request.headers.get(WEBHOOK_HEADER, '')}".encode()
+        told = hmac.compare_digest(secret, self._bearer)
+        if not (self._loopback or told or self._has(request, self._basic, self._bearer)):
+            raise _refused(f"the token in {WEBHOOK_HEADER} is wrong or missing")
 
     @staticmethod
     def _has(request: Request, *wanted: bytes) -> bool:

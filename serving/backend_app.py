@@ -111,7 +111,7 @@ def _contract(backend: Backend, prelabeller: Prelabeller) -> APIRouter:
 
     @router.post("/webhook")
     async def webhook(request: Request) -> JSONResponse:
-        access.anybody_here(request)
+        access.webhook(request)
         if backend.hint_file is not None:
             await asyncio.to_thread(_leave_hint, backend.hint_file)
         async for _ in request.stream():
@@ -141,9 +141,11 @@ def _corrections(backend: Backend) -> APIRouter:
             raise
         except Exception as error:  # whatever obstore raises when the store does not answer
             log.exception("a correction is not in the store")
-            why = (str(error).splitlines() or [""])[0]
             raise RequestRefused(
-                503, "store_silent", f"the store does not take it now: {why}; send it again later"
+                503,
+                "store_silent",
+                "the store does not take it now; send it again later (the log of the labelling "
+                "backend says why)",
             ) from error
         if taken.fresh:
             log.info("corrected: %s", taken.key)
@@ -161,7 +163,7 @@ def _report(backend: Backend) -> APIRouter:
     @router.get("/")
     async def report(request: Request) -> HTMLResponse:
         try:
-            backend.access.anybody_here(request)
+            backend.access.reader(request)
         except RequestRefused as refused:  # so that a browser asks for the password
             challenge = {"WWW-Authenticate": 'Basic realm="imgclf labelling"'}
             return HTMLResponse(refused.message, 401, challenge)

@@ -45,6 +45,7 @@ DIALOG_CSS = """
 #wrong .labels p { margin: 8px 4px; font-size: 14px; color: var(--muted); }
 #wrong .problem { margin: 0; padding: 9px 14px; border-radius: 8px; font-size: 14px; line-height: 1.5; overflow-wrap: anywhere;
   background: color-mix(in srgb, #dc2626 10%, transparent); }
+#wrong .problem::first-letter { text-transform: uppercase; }
 #wrong .problem:empty, #wrong [hidden] { display: none !important; }
 #wrong header, #wrong footer { flex: none; margin: 0; }
 #wrong footer { display: flex; align-items: stretch; justify-content: flex-end; gap: 10px; }

@@ -83,7 +83,11 @@ def test_off_loopback_everything_asks_for_a_password(
     assert page.headers["WWW-Authenticate"].startswith("Basic")
     assert client.post("/webhook", json={}).status_code == 401
     assert client.get("/", headers=BASIC).status_code == 200
-    assert client.post("/webhook", json={}, headers=BASIC).status_code == 200
+    assert client.get("/", headers=BEARER).status_code == 401
+    for headers in (BASIC, BEARER, {"X-Webhook-Secret": "feedback-token"}):
+        assert client.post("/webhook", json={}, headers=headers).status_code == 200
+    wrong = {"X-Webhook-Secret": "password-1"}
+    assert client.post("/webhook", json={}, headers=wrong).status_code == 401
 
 
 def test_the_newest_report_is_the_page(room: Room) -> None:
