@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,19 @@ def free_port() -> int:
 class Up:
     """A running ``imgclf up`` and what it printed so far."""
 
-    def __init__(self, home: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        environment: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
+        more_ports: Sequence[str] = (),
+    ) -> None:
         self.home = home
-        self.ports = {name: free_port() for name in PORTS}
+        self.ports = {name: free_port() for name in (*PORTS, *more_ports)}
         ports = {f"IMGCLF_PORTS__{name.upper()}": str(port) for name, port in self.ports.items()}
         given = os.environ if environment is None else environment
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "imgclf_dagster.cli.main", "up"],
+            [sys.executable, "-m", "imgclf_dagster.cli.main", "up", *options],
             cwd=REPOSITORY,
             env={**given, **ports, "IMGCLF_HOME": str(home), "COLUMNS": "200"},
             stdout=subprocess.PIPE,

@@ -1,0 +1,173 @@
+"""The loop of labels, as a person sees it: a pre-label on Label Studio's own page is corrected by
+clicking, and the correction is in the next data set and makes the next model."""
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from imgclf_dagster.label_studio_server import USERNAME
+from tests.e2e.up_program import Up, wait_for
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(900)]
+
+LINE_S = 300.0
+"""Seconds that a stretch of the line may take on a busy machine."""
+
+UNLABELLED = 24
+
+PRE_LABEL = ".lsf-choice__checkbox.ant-checkbox-wrapper-checked"
+TASK = ".lsf-current-task__task-id"
+
+
+@pytest.fixture
+def up(imgclf: Any, fast: dict[str, str], label_studio_installation: Any) -> Iterator[Up]:
+    imgclf.settings = {
+        **fast,
+        "IMGCLF_LABEL_STUDIO_ENV": str(label_studio_installation.python.parents[1]),
+        "IMGCLF_SENSORS__INTERVAL_S": "1",
+        "IMGCLF_RETRAINING__NEW_LABELS": "2",
+        "IMGCLF_GATES__MAX_STAGING_LATENCY_MS": "10000",
+    }
+    program = Up(
+        imgclf.home,
+        imgclf.environment(),
+        options=["--label-studio"],
+        more_ports=["label_studio", "labelling"],
+    )
+    yield program
+    program.end()
+
+
+def unlabelled(folder: Path) -> None:
+    """Images of two colours mixed, so that a model is unsure of them."""
+    rng = np.random.default_rng(1)
+    folder.mkdir(parents=True)
+    for index in range(UNLABELLED):
+        pixels = rng.integers(0, 90, (24, 24, 3), dtype=np.uint8)
+        pixels[:, :12, index % 3] += 120
+        pixels[:, 12:, (index + 1) % 3] += 110
+        Image.fromarray(pixels).save(folder / f"{index:03d}.png")
+
+
+def test_a_pre_label_is_corrected_by_clicking_and_the_next_model_knows(
+    up: Up, imgclf: Any, colours: Callable[..., Path], tmp_path: Path, browser: "Browser"
+) -> None:
+    up.wait_until_up(300)
+    said = imgclf("ingest", colours(tmp_path / "pictures", 12), "--json")
+    assert said.code == 0, said.said
+    wait_for(lambda: models(imgclf), LINE_S, lambda: up.said)
+    unlabelled(up.home / "store" / "raw" / "stream")
+
+    server = Studio(up)
+    wait_for(server.tasks, LINE_S, lambda: up.said)
+    page = server.opened(browser)
+    before = newest_dataset(imgclf)
+    corrected: dict[str, str] = {}
+    for _ in range(3):
+        sample, label = correct_one(page, server)
+        corrected[sample] = label
+    page.close()
+
+    def known() -> bool:
+        labels = newest_dataset(imgclf)
+        return all(labels.get(sample) == [label] for sample, label in corrected.items())
+
+    wait_for(known, LINE_S, lambda: f"{up.said}\n{corrected}")
+    assert not set(corrected) & set(before)
+    wait_for(lambda: len(models(imgclf)) > 1, LINE_S, lambda: up.said)
+    report = httpx.get(up.url("labelling"), timeout=30)
+    assert report.status_code == 200
+
+
+def correct_one(page: "Page", server: "Studio") -> tuple[str, str]:
+    """Correct the pre-label of the task that the page shows, and wait for the next task."""
+    page.wait_for_selector(PRE_LABEL, timeout=120_000)
+    shown = page.inner_text(PRE_LABEL).split("[")[0].strip()
+    wanted = next(label for label in ("red", "green", "blue") if label != shown)
+    number = page.inner_text(TASK)
+    page.click(f".lsf-choice__checkbox:has-text('{wanted}')")
+    with page.expect_response(
+        lambda answer: "/annotations" in answer.url and answer.request.method == "POST"
+    ) as posted:
+        page.click("button[aria-label='Submit current annotation']")
+    page.wait_for_function(
+        f"before => document.querySelector('{TASK}')?.innerText !== before", arg=number
+    )
+    return server.sample_of(json.loads(posted.value.text())["task"]), wanted
+
+
+class Studio:
+    """The Label Studio that ``imgclf up`` runs."""
+
+    def __init__(self, up: Up) -> None:
+        self.up, self.url = up, up.url("label_studio")
+        folder = up.home / "label-studio"
+        token = (folder / "server-token").read_text().strip()
+        self.password = (folder / "password").read_text().strip()
+        self.http = httpx.Client(
+            base_url=self.url, headers={"Authorization": f"Token {token}"}, timeout=60
+        )
+
+    def project(self) -> dict[str, Any] | None:
+        found = self.http.get("/api/projects/").json()["results"]
+        return found[0] if found else None
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """Every task with a pre-label that is shown."""
+        project = self.project()
+        if project is None:
+            return []
+        query = {"project": project["id"], "fields": "all", "page_size": 100}
+        answer = self.http.get("/api/tasks/", params=query)
+        found = answer.json()["tasks"] if answer.status_code == 200 else []
+        version = self.http.get(f"/api/projects/{project['id']}/").json()["model_version"]
+        return [
+            task
+            for task in found
+            if any(said["model_version"] == version for said in task["predictions"])
+        ]
+
+    def sample_of(self, task: int) -> str:
+        return str(self.http.get(f"/api/tasks/{task}/").json()["data"]["sample_id"])
+
+    def opened(self, browser: "Browser") -> "Page":
+        """The label stream of the project, after a person has logged in."""
+        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        page.goto(f"{self.url}/user/login/")
+        page.fill("input[name=email]", USERNAME)
+        page.fill("input[name=password]", self.password)
+        page.click("button[type=submit]")
+        page.wait_for_load_state()
+        project = self.project()
+        assert project is not None
+        page.goto(f"{self.url}/projects/{project['id']}/data")
+        page.click("button:has-text('Label All Tasks')", timeout=120_000)
+        return page
+
+
+def models(imgclf: Any) -> list[str]:
+    """Training jobs that are done."""
+    keys = [info.key for info in imgclf.store.list("models/train-")]
+    return sorted({key.split("/")[1] for key in keys if key.endswith("job.json")})
+
+
+def newest_dataset(imgclf: Any) -> dict[str, list[str]]:
+    """Image to labels, in the data set that was written last."""
+    cards = [info for info in imgclf.store.list("datasets/") if info.key.endswith("card.json")]
+    if not cards:
+        return {}
+    newest = max(cards, key=lambda info: info.last_modified)
+    manifest = imgclf.store.get(newest.key.replace("card.json", "manifest.parquet"))
+    rows = pq.read_table(io.BytesIO(manifest), columns=["sha256", "labels"]).to_pylist()
+    return {row["sha256"]: row["labels"] for row in rows}
