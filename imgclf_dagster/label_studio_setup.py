@@ -36,8 +36,11 @@ REACHABLE = (
 )
 
 KEYS_OF_THE_LINE = frozenset(
-    "raw arrivals annotations tables datasets embeddings predictions models pipes endpoints "
-    "captures checks evaluations corrections queue reports".split()
+    [
+        *("raw", "arrivals", "annotations", "corrections", "queue", "tables", "datasets"),
+        *("embeddings", "predictions", "models", "pipes", "evaluations", "checks"),
+        *("endpoints", "captures", "reports"),
+    ]
 )
 """What the store's keys begin with."""
 

@@ -100,7 +100,7 @@ def programs(settings: Settings, labelling: LabellingPrograms | None = None) -> 
         *([_endpoints(settings)] if local else []),
         _webserver(settings, workspace, after=definitions),
         _daemon(settings, workspace, after=definitions),
-        _predictor(settings),
+        _predictor(settings, labelling),
         *([_mlflow(settings)] if local else []),
         *(labelling.specs if labelling else ()),
     ]
@@ -167,16 +167,22 @@ def _endpoints(settings: Settings) -> ProcessSpec:
     )
 
 
-def _predictor(settings: Settings) -> ProcessSpec:
+def _predictor(settings: Settings, labelling: LabellingPrograms | None) -> ProcessSpec:
     port = settings.ports.predictor
+    variables = {"GRADIO_TEMP_DIR": str(settings.home / "uploads")}
+    corrections: tuple[str, ...] = ()
+    if labelling:
+        corrections = ("--feedback-url", labelling.feedback_url)
+        variables["IMGCLF_FEEDBACK_TOKEN"] = labelling.feedback_token
     return ProcessSpec(
         name="Predictor",
         argv=_python(
             *("ui", "--endpoint-url", _runtime_url(settings)),
             *("--project", settings.project, "--host", HOST, "--port", str(port)),
+            *corrections,
         ),
         log_file=settings.logs_dir / "predictor.log",
-        env={"GRADIO_TEMP_DIR": str(settings.home / "uploads")},
+        env=variables,
         port=_port(port, "the predictor", "predictor"),
         healthy=http_healthy(f"http://{HOST}:{port}/ping"),
         url=f"http://{HOST}:{port}",
