@@ -11,6 +11,7 @@ import json
 import os
 import tempfile
 from pathlib import Path
+
 import numpy as np
 import pyarrow.parquet as pq
 from dagster_pipes import PipesContext
