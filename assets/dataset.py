@@ -20,6 +20,7 @@ from assets.label_index import labelled_view
 from assets.labelling import annotations
 from assets.line import OWNERS, Line
 from assets.pictures import picture
+from assets.retraining import Retraining, retraining
 from resources.object_store import ObjectStore
 
 SHEETS_SHOWN = 24
@@ -60,9 +61,20 @@ def dataset(
         write_dataset(store, assembly, placed, line.split)
     sources = {"raw_images": images_version(indexed), "annotations": view.version}
     record_sources(store, assembly.version, sources)
+    found = retraining(context.instance, store, assembly.version, view, line.retraining)
+    context.log.info(f"retraining: {found.reason}")
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(assembly.version), metadata=_metadata(store, assembly)
+        data_version=dg.DataVersion(assembly.version),
+        metadata={**_metadata(store, assembly), **_retraining_metadata(found)},
     )
+
+
+def _retraining_metadata(found: Retraining) -> dict[str, dg.MetadataValue]:
+    """What the automation goes by, and a person can read."""
+    shown: dict[str, dg.MetadataValue] = {"retraining": dg.MetadataValue.text(found.reason)}
+    if found.due_at is not None:
+        shown["retrain_at"] = dg.MetadataValue.timestamp(found.due_at)
+    return shown
 
 
 def _metadata(store: ObjectStore, assembly: Assembly) -> dict[str, dg.MetadataValue | int | str]:

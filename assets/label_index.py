@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.line import fingerprint
-from labelling.consensus import Decisions, decide, newest_snapshots
+from labelling.consensus import Decisions, annotations_only, decide, newest_snapshots
 from labelling.schema import LabelSchema
 from labelling.table import LABELS_SCHEMA, label_rows, recheck
 from resources.object_store import ObjectStore
@@ -24,8 +24,6 @@ ANNOTATIONS = "annotations/"
 CHUNK = 2000
 ANY_LABEL = LabelSchema(task="multi_label")
 """What a snapshot is parsed under: any labels, any number of them."""
-
-VIEWED = ("sha256", "labels", "source", "annotated_at")
 
 
 def labels_table(store: ObjectStore) -> Table:
@@ -45,11 +43,16 @@ def index_snapshots(store: ObjectStore, table: Table) -> int:
     """Parse the new snapshots into ``table``; return how many there were."""
     keys = new_snapshots(store, table)
     for start in range(0, len(keys), CHUNK):
-        rows = label_rows(_read(store, keys[start : start + CHUNK]), ANY_LABEL)
+        rows = snapshot_rows(store, keys[start : start + CHUNK])
         if rows.num_rows:
             table.append(rows)
     table.compact()
     return len(keys)
+
+
+def snapshot_rows(store: ObjectStore, keys: list[str]) -> pa.Table:
+    """The snapshots at ``keys`` as rows of the label table; those that are gone are left out."""
+    return label_rows(_read(store, keys), ANY_LABEL)
 
 
 def _read(store: ObjectStore, keys: list[str]) -> Iterator[tuple[str, bytes]]:
@@ -91,7 +94,8 @@ def labels_version(decisions: Decisions, rejected: pa.Table) -> str:
 class LabelledView:
     """The labels that count now: image (sha256) to labels, and the conflicts among them.
 
-    ``said`` maps an image to who said so last (the source of the snapshot) and when.
+    ``said`` maps an image to who said so last (the source of the snapshot) and when; one that has
+    no label any more, to who had the last word.
     """
 
     labels: dict[str, list[str]]
@@ -109,16 +113,16 @@ def view_of(rows: pa.Table, schema: LabelSchema) -> LabelledView:
     """The labels that count of the label table's ``rows``."""
     usable, rejected = usable_labels(rows, schema)
     decisions = decide(usable, schema.task)
-    current = {name: decisions.labels[name].to_pylist() for name in VIEWED}
+    labels = decisions.labels
     return LabelledView(
-        labels=dict(zip(current["sha256"], current["labels"], strict=True)),
+        labels=dict(zip(labels["sha256"].to_pylist(), labels["labels"].to_pylist(), strict=True)),
         conflicts=decisions.conflicts.to_pylist(),
         version=labels_version(decisions, rejected),
-        said=dict(
-            zip(
-                current["sha256"],
-                zip(current["source"], current["annotated_at"], strict=True),
-                strict=True,
-            )
-        ),
+        said=_last_words(annotations_only(rows)) | _last_words(labels),
     )
+
+
+def _last_words(rows: pa.Table) -> dict[str, tuple[str, datetime]]:
+    rows = rows.select(["sha256", "source", "annotated_at"]).sort_by("annotated_at")
+    said = zip(rows["source"].to_pylist(), rows["annotated_at"].to_pylist(), strict=True)
+    return dict(zip(rows["sha256"].to_pylist(), said, strict=True))

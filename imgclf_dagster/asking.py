@@ -31,6 +31,7 @@ def ask(
     token: str,
     *,
     jobs: Collection[str] = (LINE,),
+    also: Collection[str] = (),
     beside: Collection[str] = (),
     partition: str | None = None,
     run_config: dict[str, Any] | None = None,
@@ -41,6 +42,7 @@ def ask(
     Args:
         asset: what the run materializes.
         jobs: do it, too.
+        also: what follows on it and goes with it in the same run.
         beside: assets that must not be materialized at the same time.
         partition: of the asset, if it has some.
     """
@@ -59,7 +61,7 @@ def ask(
         run_config=run_config,
         tags={ASKED_TAG: token},
         partition_key=partition,
-        asset_selection=[dg.AssetKey(asset)],
+        asset_selection=[dg.AssetKey(name) for name in (asset, *also)],
     )
     return dg.SensorResult(run_requests=[request])
 
@@ -67,9 +69,23 @@ def ask(
 def under_way(
     instance: dg.DagsterInstance, assets: Collection[str], jobs: Collection[str]
 ) -> str | None:
-    """Id of an unfinished run of one of ``jobs``, or that materializes one of ``assets``."""
+    """Id of an unfinished run of one of ``jobs``, or that materializes one of ``assets``.
+
+    A run that has done its part of them, and is at something else since, is none.
+    """
     keys = {dg.AssetKey(asset) for asset in assets}
     for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
-        if run.job_name in jobs or keys & (run.asset_selection or set()):
+        selected = run.asset_selection or set()
+        if run.job_name in jobs or (keys & selected and not _is_past(instance, run, keys)):
             return run.run_id
     return None
+
+
+def _is_past(
+    instance: dg.DagsterInstance, run: dg.DagsterRun, keys: Collection[dg.AssetKey]
+) -> bool:
+    selected = run.asset_selection or set()
+    if selected <= set(keys):
+        return False
+    events = [instance.get_latest_materialization_event(key) for key in selected & set(keys)]
+    return all(event is not None and event.run_id == run.run_id for event in events)

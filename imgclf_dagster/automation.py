@@ -3,6 +3,48 @@
 import dagster as dg
 from dagster import AutomationCondition
 
+from assets.line import latest_metadata
+
+
+class DataSetIsNewer(AutomationCondition):
+    """The newest data set is another than the newest model was trained on."""
+
+    @property
+    def description(self) -> str:
+        """For Dagster's page of the condition."""
+        return "the newest data set is another than the newest model was trained on"
+
+    def evaluate(self, context: dg.AutomationContext) -> dg.AutomationResult:
+        """True or false of everything that is asked about."""
+        instance = context.asset_graph_view.instance
+        newest = latest_metadata(instance, "dataset").get("dataset_version")
+        trained = latest_metadata(instance, "trained_model").get("dataset_version")
+        return _answer(context, newest is not None and newest != trained)
+
+
+class RetrainingIsDue(AutomationCondition):
+    """``dataset`` said when it is time to train on it (``assets.retraining``), and it is."""
+
+    @property
+    def description(self) -> str:
+        """For Dagster's page of the condition."""
+        return "enough labels are new, or the oldest has waited long enough ([retraining])"
+
+    def evaluate(self, context: dg.AutomationContext) -> dg.AutomationResult:
+        """True or false of everything that is asked about."""
+        found = latest_metadata(context.asset_graph_view.instance, "dataset")
+        # A data set of before the policy, or one that was reported by hand, says nothing: train.
+        if "retraining" not in found:
+            return _answer(context, True)
+        due_at = found.get("retrain_at")
+        now = context.evaluation_time.timestamp()
+        return _answer(context, due_at is not None and float(due_at) <= now)
+
+
+def _answer(context: dg.AutomationContext, is_true: bool) -> dg.AutomationResult:
+    subset = context.candidate_subset if is_true else context.get_empty_subset()
+    return dg.AutomationResult(context, subset)
+
 
 def when_inputs_changed() -> AutomationCondition:
     """An input holds something else than at the last time, and its checks let it through.
@@ -23,6 +65,29 @@ def when_inputs_changed() -> AutomationCondition:
         & ~AutomationCondition.in_progress()
         & AutomationCondition.all_deps_blocking_checks_passed()
     ).with_label("when_inputs_changed")
+
+
+def when_retraining_is_due() -> AutomationCondition:
+    """The data set changed, and that is worth a training: a label by a person at a time is not.
+
+    A training that ends while a newer data set has come up does not count as having used it.
+    """
+    return (
+        (
+            AutomationCondition.newly_missing()
+            | AutomationCondition.any_deps_match(AutomationCondition.data_version_changed())
+        )
+        .since(
+            AutomationCondition.newly_requested()
+            | (AutomationCondition.newly_updated() & ~DataSetIsNewer())
+        )
+        .with_label("the data set changed")
+        & RetrainingIsDue()
+        & ~AutomationCondition.any_deps_missing()
+        & ~AutomationCondition.any_deps_in_progress()
+        & ~AutomationCondition.in_progress()
+        & AutomationCondition.all_deps_blocking_checks_passed()
+    ).with_label("when_retraining_is_due")
 
 
 def when_version_is_new() -> AutomationCondition:
@@ -61,7 +126,7 @@ def conditions() -> dict[str, AutomationCondition]:
     ``release_approval`` have none: sensors ask for them, for they look at the outside world."""
     return {
         "dataset": when_inputs_changed(),
-        "trained_model": when_inputs_changed(),
+        "trained_model": when_retraining_is_due(),
         "evaluation_report": when_inputs_changed(),
         "registered_package": when_version_is_new(),
         "staging_endpoint": when_version_is_new(),

@@ -2,20 +2,19 @@
 
 import inspect
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 
 from assets.arrival_sweep import Sweep, sweep_step
 from assets.image_index import RAW, diff_listing, images_table
-from assets.label_index import ANNOTATIONS, labels_table, new_snapshots, schema_version
 from assets.line import Line, fingerprint, latest_metadata
 from imgclf_dagster.asking import Tick, ask
 from imgclf_dagster.decisions import decided_at, promotion_config, undone_rejection
 from imgclf_dagster.endpoint_health import endpoint_health_sensor
 from imgclf_dagster.orphans import reap_orphaned_runs
-from resources.arrivals import LABEL_ARRIVALS, Arrivals, ArrivalsError, pending_notices
+from imgclf_dagster.sensors_labels import annotations_change_sensor
+from resources.arrivals import Arrivals, ArrivalsError, pending_notices
 from resources.endpoint_host import EndpointHost
 from resources.model_registry import ModelPackage, ModelRegistry
 from resources.object_store import ObjectStore
@@ -24,14 +23,6 @@ from serving.deployments import DeploymentRecord, record_key
 RUNNING = dg.DefaultSensorStatus.RUNNING
 INTERVAL_S = 5
 """Seconds between two looks, where a look costs one listing of a folder (settings: [sensors])."""
-
-LABEL_PAGE_S = 30.0
-"""A bucket's annotations are listed so seldom that a page of a thousand comes to this (seconds)."""
-
-LABELS_LISTED = 100_000
-"""Snapshots that a tick can list: some 10 s of a real bucket."""
-
-NO_LABELS = "no new annotation snapshots"
 
 
 @dg.sensor(target="raw_images", default_status=RUNNING)
@@ -80,48 +71,6 @@ def _look_at_notices(
     # The oldest stands for all: as long as it is there, the run that should have read it failed.
     config = {"ops": {"raw_images": {"config": {"noticed_only": True}}}}
     return ask(context.instance, "raw_images", fingerprint(notices[0]), run_config=config)
-
-
-@dg.sensor(target="annotations", default_status=RUNNING)
-def annotations_change_sensor(
-    context: dg.SensorEvaluationContext, store: ObjectStore, line: dg.ResourceParam[Line]
-) -> Tick:
-    """Ask for ``annotations`` when there are snapshots that the label table has not got, or when
-    the label schema is another than it was made under."""
-    store.require()
-    schema = schema_version(line.labels)
-    made = latest_metadata(context.instance, "annotations")
-    made_under = made.get("schema_version", schema)
-    if store.is_bucket and made_under == schema:
-        return _look_for_labels(context, store, line, made)
-    fresh = new_snapshots(store, labels_table(store))
-    if not fresh and made_under == schema:
-        return dg.SkipReason(NO_LABELS)
-    return ask(context.instance, "annotations", fingerprint([fresh, made_under, schema]))
-
-
-def _look_for_labels(
-    context: dg.SensorEvaluationContext, store: ObjectStore, line: Line, made: Mapping[str, Any]
-) -> Tick:
-    """Notices first; all snapshots are listed the more seldom the more there are. What is too long
-    to be listed within a tick, or was never listed, the run lists."""
-    notices = pending_notices(store, LABEL_ARRIVALS)
-    if notices:
-        return ask(context.instance, "annotations", fingerprint(notices[0]))
-    snapshots, now = int(made.get("snapshots", 0)), time.time()
-    pause = min(snapshots // 1000 * LABEL_PAGE_S, line.ingestion.reconcile_every_s)
-    if 0 <= now - float(context.cursor or 0) < pause:
-        return dg.SkipReason(f"{NO_LABELS} are told of; all are listed every {pause:.0f} s")
-    if snapshots > LABELS_LISTED or not made:
-        some = snapshots or store.window(ANNOTATIONS, None, 1)[0].num_rows
-        token = str(int(now)) if made else "first"
-        tick = ask(context.instance, "annotations", token) if some else None
-    else:
-        fresh = new_snapshots(store, labels_table(store))
-        tick = ask(context.instance, "annotations", fingerprint(fresh)) if fresh else None
-    if tick is None or isinstance(tick, dg.SensorResult):
-        context.update_cursor(str(int(now)))
-    return tick or dg.SkipReason(NO_LABELS)
 
 
 @dg.sensor(target=["release_approval", "prod_endpoint"], default_status=RUNNING)
@@ -198,6 +147,7 @@ def sensors(interval_s: int = INTERVAL_S) -> list[dg.SensorDefinition]:
             target=dg.AssetSelection.all(),
             default_status=RUNNING,
             minimum_interval_seconds=INTERVAL_S,
+            use_user_code_server=True,  # the daemon itself knows no condition of our own
         ),
     ]
 

@@ -86,7 +86,9 @@ def decide(labels: pa.Table, task: Task = "single_label") -> Decisions:
     usable = usable.filter(pc.equal(usable["status"], "ok")).sort_by(_BY_TIME)
     people = _people(usable, task)
     others = _others(usable)
-    positions, voted, conflicts = [], {}, []
+    positions: list[int] = []
+    voted: dict[int, Said] = {}
+    conflicts = []
     for sha256 in sorted(people.keys() | others.keys()):
         word = _later(people.get(sha256), others.get(sha256))
         if word.withdrawn:
@@ -112,12 +114,17 @@ def newest_snapshots(labels: pa.Table) -> pa.Table:
     return pa.concat_tables([labels.filter(pc.invert(changing)), snapshots.take(newest)])
 
 
+def annotations_only(labels: pa.Table) -> pa.Table:
+    """The newest snapshot of each annotation that can change, whatever it says."""
+    rows = newest_snapshots(labels)
+    return rows.filter(_is_changing(rows))
+
+
 def live_annotations(labels: pa.Table) -> pa.Table:
     """The newest snapshot of each annotation that stands: not deleted, not a skip, not rejected."""
-    rows = newest_snapshots(labels)
+    rows = annotations_only(labels)
     silent = pc.or_(pc.fill_null(rows["cancelled"], False), pc.fill_null(rows["skipped"], False))
-    usable = pc.and_(pc.equal(rows["status"], "ok"), pc.invert(silent))
-    return rows.filter(pc.and_(_is_changing(rows), usable))
+    return rows.filter(pc.and_(pc.equal(rows["status"], "ok"), pc.invert(silent)))
 
 
 def voices(labels: pa.Table) -> dict[str, dict[str, Statement]]:

@@ -108,8 +108,9 @@ class _Annotation(_Model):
     def identity(self) -> str:
         """32 hex digits that name this annotation for ever.
 
-        The server has a ``unique_id``, which its list of tasks withholds, and SQLite gives numbers
-        to others after a deletion: number and microsecond of creation are as good.
+        SQLite gives a number to another after a deletion, but not at the same microsecond. The
+        server's own ``unique_id`` would do, but its list of tasks withholds it, and what is told
+        sometimes is no identity.
         """
         named = f"{self.project}:{self.id}:{self.created_at.astimezone(UTC).isoformat()}"
         return hashlib.sha256(named.encode()).hexdigest()[:32]
@@ -251,5 +252,12 @@ def _origin(
 def content_hash(snapshot: AnnotationSnapshot) -> str:
     """Eight hex digits of what a snapshot says. What it started from is no part of it: that may
     be known better later, and is no other statement."""
-    said = [sorted(snapshot.labels), snapshot.skipped, snapshot.cancelled]
+    return _hash([sorted(snapshot.labels), snapshot.skipped, snapshot.cancelled])
+
+
+def _hash(said: object) -> str:
     return hashlib.sha256(json.dumps(said).encode("utf-8")).hexdigest()[:8]
+
+
+TAKEN_BACK = _hash([[], False, True])
+"""``content_hash`` of every snapshot that takes an annotation back."""

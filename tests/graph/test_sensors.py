@@ -34,7 +34,7 @@ def arrivals(world: Any) -> list[dg.RunRequest]:
 
 
 def changes(world: Any) -> list[dg.RunRequest]:
-    return look(world, sensors.annotations_change_sensor, "store", "line")
+    return look(world, sensors.annotations_change_sensor, "store", "line", "label_studio")
 
 
 def decisions(world: Any) -> list[dg.RunRequest]:

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from imgclf_dagster import sensors
+from imgclf_dagster import sensors, sensors_labels
 from imgclf_dagster.settings import Settings
 from labelling.snapshots import parse_ingested_key
 from tests.testbed.bed import TestBed
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.graph
 
 RESOURCES = {
     "raw_images_arrival_sensor": ("store", "line", "arrivals"),
-    "annotations_change_sensor": ("store", "line"),
+    "annotations_change_sensor": ("store", "line", "label_studio"),
     "registry_approval_sensor": ("registry", "endpoints"),
     "endpoint_health_sensor": ("registry", "endpoints"),
 }
@@ -96,18 +96,18 @@ def test_labels_that_nobody_told_of_are_found_by_listings_ever_more_seldom(
     (first,) = look(bucket, "annotations_change_sensor")  # never listed: the run does it
     assert bucket.run("annotations").success
     made = {"snapshots": 50_000}
-    monkeypatch.setattr(sensors, "latest_metadata", lambda *_, **__: made)
+    monkeypatch.setattr(sensors_labels, "latest_metadata", lambda *_, **__: made)
     assert look(bucket, "annotations_change_sensor") == []
     before = listings(bed, bucket, "annotations/")
     bucket.label("b" * 64, "red")
     assert look(bucket, "annotations_change_sensor") == []
     assert listings(bed, bucket, "annotations/") == before
-    later = partial(float, time.time() + 50 * sensors.LABEL_PAGE_S + 1)
-    monkeypatch.setattr(sensors, "time", SimpleNamespace(time=later))
+    later = partial(float, time.time() + 50 * sensors_labels.LABEL_PAGE_S + 1)
+    monkeypatch.setattr(sensors_labels, "time", SimpleNamespace(time=later))
     (found,) = look(bucket, "annotations_change_sensor")
     assert found.run_key != first.run_key
 
-    made["snapshots"] = sensors.LABELS_LISTED + 1  # more than a tick can list: the run does
+    made["snapshots"] = sensors_labels.LABELS_LISTED + 1  # more than a tick can list: the run does
     bucket.cursors.clear()
     before = listings(bed, bucket, "annotations/")
     assert len(look(bucket, "annotations_change_sensor")) == 1

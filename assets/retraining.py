@@ -1,0 +1,130 @@
+"""When to train anew: what the newest data set has that the model was not trained on."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import dagster as dg
+
+from assets.dataset_build import dataset_prefix, read_dataset_manifest
+from assets.label_index import LabelledView
+from assets.line import latest_metadata
+from assets.policies import RetrainPolicy
+from resources.object_store import ObjectStore
+
+SHARE_FLOOR = 5
+"""Images of a class that must be new before their share of the class counts: of a class of ten,
+every single label would be a tenth."""
+
+Labels = Mapping[str, Sequence[str]]
+"""Image (sha256) to its labels."""
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """Whether it is time. ``due_at``: seconds since 1970 from which on it is, ``None`` if there is
+    nothing to train for; ``reason`` says why, or how far it is."""
+
+    due_at: float | None
+    reason: str
+
+    def is_due(self, now: float) -> bool:
+        """Whether it is time at ``now``, in seconds since 1970."""
+        return self.due_at is not None and self.due_at <= now
+
+
+def decide_retraining(
+    trained: Labels | None,
+    newest: Labels,
+    said: Mapping[str, tuple[str, datetime]],
+    policy: RetrainPolicy,
+    now: float,
+) -> Retraining:
+    """Whether to train on ``newest``; pure.
+
+    Args:
+        trained: what the model was trained on; ``None``: nothing ever was.
+        newest: the newest data set.
+        said: image to the source of its label, or of what took it away, and when.
+        policy: how many labels of annotators are enough.
+        now: seconds since 1970.
+    """
+    if trained is None:
+        return Retraining(now, "due: nothing was trained yet")
+    changed = [
+        image
+        for image in trained.keys() | newest.keys()
+        if set(trained.get(image, ())) != set(newest.get(image, ()))
+    ]
+    if not changed:
+        return Retraining(None, "no new labels since the last training")
+    waiting = [image for image in changed if said.get(image, ("", None))[0] == "label_studio"]
+    if others := len(changed) - len(waiting):
+        return Retraining(now, f"due: {others} images came, went or were labelled by ingests")
+    label, new, share = _most_changed(waiting, trained, newest)
+    so_far = f"{len(waiting)} of {policy.new_labels} new labels, {new} of {label} ({share:.0%} of "
+    so_far += f"what it had; {policy.share_of_class:.0%} is enough)"
+    if len(waiting) >= policy.new_labels or (new >= SHARE_FLOOR and share >= policy.share_of_class):
+        return Retraining(now, f"due: {so_far}")
+    oldest = min(said[image][1] for image in waiting).timestamp()
+    due_at, hours = oldest + policy.max_age_h * 3600, max(now - oldest, 0) / 3600
+    due = "due: " if due_at <= now else ""
+    age = f"the oldest has waited {hours:.1f} of {policy.max_age_h:g} h"
+    return Retraining(due_at, f"{due}{so_far}; {age}")
+
+
+def _most_changed(
+    waiting: Iterable[str], trained: Labels, newest: Labels
+) -> tuple[str, int, float]:
+    """The class that changed most for its size: its name, images and share of what it had.
+
+    One with too few new images is behind all others, however small it was.
+    """
+    had = Counter(label for labels in trained.values() for label in labels)
+    new = Counter(
+        label for image in waiting for label in {*trained.get(image, ())} ^ {*newest.get(image, ())}
+    )
+    shares = {label: count / max(had[label], 1) for label, count in new.items()}
+    top = max(sorted(new), key=lambda label: (new[label] >= SHARE_FLOOR, shares[label]))
+    return top, new[top], shares[top]
+
+
+def dataset_labels(store: ObjectStore, version: str) -> dict[str, list[str]] | None:
+    """Image to labels of a data set version, or ``None`` if the store has it no more."""
+    if not store.exists(f"{dataset_prefix(version)}manifest.parquet"):
+        return None
+    manifest = read_dataset_manifest(store, version)
+    return dict(zip(manifest["sha256"].to_pylist(), manifest["labels"].to_pylist(), strict=True))
+
+
+def retraining(
+    instance: dg.DagsterInstance,
+    store: ObjectStore,
+    newest_version: str,
+    view: LabelledView,
+    policy: RetrainPolicy,
+    *,
+    fresh: Iterable[str] = (),
+) -> Retraining:
+    """Whether to train on data set ``newest_version``.
+
+    Args:
+        view: the labels that count now.
+        fresh: images that were labelled since that data set was made: as if they were in it.
+    """
+    now = time.time()
+    trained_version = latest_metadata(instance, "trained_model").get("dataset_version")
+    trained = dataset_labels(store, str(trained_version)) if trained_version else None
+    newest = dataset_labels(store, newest_version) or {}
+    disputed = {row["sha256"] for row in view.conflicts}
+    for image in fresh:
+        if image in view.labels and image not in disputed:
+            newest[image] = view.labels[image]
+        else:
+            newest.pop(image, None)
+    found = decide_retraining(trained, newest, view.said, policy, now)
+    if found.due_at is None and trained_version != newest_version:
+        return Retraining(now, "due: splits, task or the order of the labels changed")
+    return found

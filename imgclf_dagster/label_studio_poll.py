@@ -1,0 +1,212 @@
+"""Looking at Label Studio: what changed since the last look becomes snapshots in the store.
+
+Every change is read twice: at once, and again a while later, for what was being saved meanwhile.
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from assets.label_index import labels_table
+from assets.policies import LabellingPolicy
+from labelling.consensus import newest_snapshots
+from labelling.label_studio_ledger import (
+    Interval,
+    Standing,
+    label_studio_key,
+    news,
+    read_ledger,
+    taken_back,
+    vanished,
+)
+from labelling.label_studio_tasks import TaskError, TaskReading, read_task
+from labelling.snapshots import LABEL_STUDIO_PREFIX, AnnotationSnapshot, parse_snapshot
+from resources.label_studio import LabelStudio
+from resources.object_store import ObjectStore
+from resources.transfer import at_once, workers
+
+TICK_TASKS = 500
+TICK_S = 10.0
+"""No further tasks are asked for after these seconds of a tick, of which Dagster allows 60."""
+
+FEW_IMAGES = 20
+"""Of so many images a bucket is asked one by one what it has, and else listed."""
+
+_EVERYTHING = 1_000_000_000
+_NEXT = timedelta(microseconds=1)
+_COLUMNS = ("snapshot_key", "sha256", "annotated_at", "cancelled", "unique_id", "project", "task")
+
+Warn = Callable[[str], object]
+
+
+class PollCursor(BaseModel):
+    """How far the changes of a project were read, in its server's time. ``read_to``: all up to
+    here once. ``settled_to``: twice; ``settle_to`` is next, at ``settle_at`` (our clock, s).
+    ``note``: what a person should know. ``unindexed``: snapshots were written, and ``annotations``
+    was not asked for yet."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    project: int | None = None
+    read_to: AwareDatetime | None = None
+    settled_to: AwareDatetime | None = None
+    settle_to: AwareDatetime | None = None
+    settle_at: float = 0.0
+    reconciled_at: float = 0.0
+    kept_after: AwareDatetime | None = None
+    kept_until: AwareDatetime | None = None
+    note: str = ""
+    unindexed: bool = False
+
+    def restart(self, project: int) -> None:
+        """Begin with another project. Snapshots of the one before stay what they are."""
+        for name, value in PollCursor(project=project, reconciled_at=time.time()):
+            setattr(self, name, value)
+
+    @property
+    def kept(self) -> Interval | None:
+        """What was said then is not taken back: the server has forgotten it."""
+        if self.kept_after is None or self.kept_until is None:
+            return None
+        return Interval(self.kept_after, self.kept_until)
+
+
+@dataclass
+class Poll:
+    """One look. Made by :func:`poll`."""
+
+    label_studio: LabelStudio
+    store: ObjectStore
+    cursor: PollCursor
+    policy: LabellingPolicy
+    warn: Warn
+    shown_version: str = ""
+
+    def read_changes(self) -> None:
+        """Read what is new, then again what has settled."""
+        cursor, begun, more = self.cursor, time.monotonic(), True
+        while more and time.monotonic() - begun < TICK_S:
+            cursor.read_to, more = self._read(cursor.read_to, None)
+        if cursor.settle_to is None:
+            if cursor.read_to != cursor.settled_to:
+                cursor.settle_to = cursor.read_to
+                cursor.settle_at = time.time() + self.policy.poll_overlap_s
+        elif not more and time.time() >= cursor.settle_at:
+            reached, more = self._read(cursor.settled_to, cursor.settle_to)
+            cursor.settled_to = reached if more else cursor.settle_to
+            cursor.settle_to = cursor.settle_to if more else None
+
+    def _read(self, after: datetime | None, until: datetime | None) -> tuple[datetime | None, bool]:
+        """The last change that was read, and whether there is more to read."""
+        tasks: list[dict[str, Any]] = []
+        reached, more = after, False
+        since = after + _NEXT if after else None
+        for raw in self.label_studio.changed_since(since, limit=_EVERYTHING):
+            moved = datetime.fromisoformat(raw["updated_at"])
+            if until is not None and moved > until:
+                break
+            if len(tasks) >= TICK_TASKS and moved != reached:  # never amid those of one moment
+                more = True
+                break
+            tasks.append(raw)
+            reached = moved
+        self._keep(list(self._readings(tasks)))
+        return reached, more
+
+    def _keep(self, readings: Sequence[TaskReading]) -> None:
+        if not readings:
+            return
+        images = {reading.sample_id for reading in readings}
+        ledger = read_ledger(_known_keys(self.store, images), images)
+        fresh: list[AnnotationSnapshot] = []
+        for reading in readings:
+            known = ledger.get(reading.sample_id, {})
+            fresh += news(reading, known, self._load, self.cursor.kept)
+        self._write(fresh)
+
+    def _readings(self, tasks: Iterable[dict[str, Any]]) -> Iterator[TaskReading]:
+        for raw in tasks:
+            try:
+                reading = read_task(raw, self.shown_version)
+            except TaskError as error:
+                self.warn(str(error))
+                continue
+            for problem in reading.problems:
+                self.warn(problem)
+            yield reading
+
+    def reconcile(self) -> None:
+        """Take back the labels of tasks that were deleted."""
+        cursor = self.cursor
+        standing = _standing(self.store, cursor.project)
+        if not standing:
+            return
+        tasks = {(task.id, task.sample_id): task.updated_at for task in self.label_studio.tasks()}
+        found = vanished(standing, tasks, self.policy.max_vanished_share, cursor.kept)
+        cursor.note = found.refusal
+        if found.forgotten is not None:
+            starts = [found.forgotten.start, cursor.kept_after or found.forgotten.start]
+            cursor.kept_after, cursor.kept_until = min(starts), found.forgotten.end
+        gone = (self._load(one.key) for one in found.gone)
+        self._write([taken_back(snapshot, snapshot.annotated_at) for snapshot in gone])
+
+    def _load(self, key: str) -> AnnotationSnapshot:
+        return parse_snapshot(self.store.get(key), key)
+
+    def _write(self, snapshots: Sequence[AnnotationSnapshot]) -> None:
+        def write(snapshot: AnnotationSnapshot) -> bool:
+            return self.store.create(label_studio_key(snapshot), snapshot.to_json())
+
+        written = sum(at_once(write, snapshots, threads=workers(self.store)))
+        self.cursor.unindexed |= written > 0
+
+
+def poll(
+    label_studio: LabelStudio,
+    store: ObjectStore,
+    cursor: PollCursor,
+    policy: LabellingPolicy,
+    warn: Warn,
+) -> None:
+    """Bring the store up to date with the project, as far as a tick allows, and ``cursor`` with it.
+
+    Doing it again, from any older cursor or none, writes nothing twice.
+
+    Raises:
+        LabelStudioError: the server is down, refuses the token or has no such project. What was
+            read before is kept, and nothing is taken for deleted.
+    """
+    project = label_studio.project()
+    if cursor.project != project.id:
+        cursor.restart(project.id)
+    look = Poll(label_studio, store, cursor, policy, warn, project.model_version)
+    if not 0 <= time.time() - cursor.reconciled_at < policy.reconcile_every_s:
+        look.reconcile()
+        cursor.reconciled_at = time.time()
+    look.read_changes()
+
+
+def _known_keys(store: ObjectStore, images: Collection[str]) -> list[str]:
+    """Keys of the snapshots there are of ``images``, and maybe of others."""
+    if not store.is_bucket or len(images) > FEW_IMAGES:
+        keys: list[str] = store.list_table(LABEL_STUDIO_PREFIX)["key"].to_pylist()
+        return keys
+    found = []
+    for image in images:
+        listed, _ = store.window(LABEL_STUDIO_PREFIX, f"{LABEL_STUDIO_PREFIX}{image}", 1000)
+        found += listed["key"].to_pylist()
+    return found
+
+
+def _standing(store: ObjectStore, project: int | None) -> list[Standing]:
+    """The annotations of the project that the label table has and nobody has taken back."""
+    rows = newest_snapshots(labels_table(store).read(list(_COLUMNS))).to_pylist()
+    return [
+        Standing(row["snapshot_key"], row["sha256"], row["task"], row["annotated_at"])
+        for row in rows
+        if row["project"] == project and project is not None and not row["cancelled"]
+    ]

@@ -1,0 +1,175 @@
+"""The sensor that looks for labels: in Label Studio, and in the store."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from assets.label_index import (
+    ANNOTATIONS,
+    labels_table,
+    new_snapshots,
+    schema_version,
+    snapshot_rows,
+    view_of,
+)
+from assets.line import Line, fingerprint, latest_metadata
+from assets.retraining import retraining
+from imgclf_dagster.asking import Tick, ask, under_way
+from imgclf_dagster.jobs import LINE
+from imgclf_dagster.label_studio_poll import PollCursor, poll
+from labelling.snapshots import LABEL_STUDIO_PREFIX
+from resources.arrivals import LABEL_ARRIVALS, pending_notices
+from resources.label_studio import LabelStudio, LabelStudioError
+from resources.object_store import ObjectStore
+
+LABEL_PAGE_S = 30.0
+"""A bucket's annotations are listed so seldom that a page of a thousand comes to this (seconds)."""
+
+LABELS_LISTED = 100_000
+"""Snapshots that a tick can list: some 10 s of a real bucket."""
+
+TO_THE_MODEL = ("dataset", "trained_model", "evaluation_report")
+"""What follows on ``annotations``; each run of its own would cost the start of a process."""
+
+NO_LABELS = "no new annotation snapshots"
+
+
+class LabelsCursor(BaseModel):
+    """What the sensor remembers: when it listed the bucket's snapshots, and of Label Studio."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    listed_at: float = 0.0
+    label_studio: PollCursor = PollCursor()
+
+    @classmethod
+    def parse(cls, text: str | None) -> "LabelsCursor":
+        """Also what former versions wrote: the time of the listing alone. What cannot be read is
+        forgotten: everything is looked at again, and nothing is written twice."""
+        try:
+            return cls.model_validate_json(text or "{}")
+        except ValidationError:
+            return cls()
+
+
+@dg.sensor(
+    target=["annotations", *TO_THE_MODEL],
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def annotations_change_sensor(
+    context: dg.SensorEvaluationContext,
+    store: ObjectStore,
+    line: dg.ResourceParam[Line],
+    label_studio: LabelStudio,
+) -> Tick:
+    """Bring what people said in Label Studio into the store, and ask for ``annotations`` when there
+    are snapshots that the label table has not got, or when the label schema is another than it was
+    made under. Once enough labels have come (``[retraining]``), the same run trains."""
+    store.require()
+    cursor = LabelsCursor.parse(context.cursor)
+    trouble = _poll(context, store, line, label_studio, cursor.label_studio)
+    schema = schema_version(line.labels)
+    made = latest_metadata(context.instance, "annotations")
+    made_under = made.get("schema_version", schema)
+    if store.is_bucket and made_under == schema:
+        tick = _look_for_labels(context, store, line, made, cursor)
+    else:
+        fresh = new_snapshots(store, labels_table(store))
+        changed = fresh or made_under != schema
+        token = fingerprint([fresh, made_under, schema])
+        tick = _ask(context, store, line, token, fresh) if changed else dg.SkipReason(NO_LABELS)
+        if not changed or isinstance(tick, dg.SensorResult):
+            cursor.label_studio.unindexed = False
+    context.update_cursor(cursor.model_dump_json(exclude_defaults=True))
+    if trouble and isinstance(tick, dg.SkipReason):
+        return dg.SkipReason(f"{tick.skip_message}; {trouble}")
+    return tick
+
+
+def _poll(
+    context: dg.SensorEvaluationContext,
+    store: ObjectStore,
+    line: Line,
+    label_studio: LabelStudio,
+    cursor: PollCursor,
+) -> str:
+    """Look at Label Studio, if there is one; what a person should know of it, or nothing."""
+    if not label_studio.configured:
+        return ""
+    try:
+        poll(label_studio, store, cursor, line.labelling, context.log.warning)
+    except LabelStudioError as error:
+        cursor.reconciled_at = 0.0  # once it is back, it may be a restored one
+        context.log.error(str(error))
+        return str(error)
+    if cursor.note:
+        context.log.warning(cursor.note)
+    return cursor.note
+
+
+def _look_for_labels(
+    context: dg.SensorEvaluationContext,
+    store: ObjectStore,
+    line: Line,
+    made: Mapping[str, Any],
+    cursor: LabelsCursor,
+) -> Tick:
+    """Notices first; all snapshots are listed the more seldom the more there are. What is too long
+    to be listed within a tick, or was never listed, the run lists."""
+    notices = pending_notices(store, LABEL_ARRIVALS)
+    snapshots, now = int(made.get("snapshots", 0)), time.time()
+    if notices and not cursor.label_studio.unindexed:
+        return ask(context.instance, "annotations", fingerprint(notices[0]))
+    pause = min(snapshots // 1000 * LABEL_PAGE_S, line.ingestion.reconcile_every_s)
+    if 0 <= now - cursor.listed_at < pause and not cursor.label_studio.unindexed:
+        return dg.SkipReason(f"{NO_LABELS} are told of; all are listed every {pause:.0f} s")
+    if snapshots > LABELS_LISTED or not made:
+        some = snapshots or store.window(ANNOTATIONS, None, 1)[0].num_rows
+        token = str(int(now)) if made else "first"
+        tick = ask(context.instance, "annotations", token) if some else None
+    else:
+        fresh = new_snapshots(store, labels_table(store))
+        tick = _ask(context, store, line, fingerprint(fresh), fresh) if fresh else None
+    if tick is None or isinstance(tick, dg.SensorResult):
+        cursor.listed_at = float(int(now))
+        cursor.label_studio.unindexed = False
+    return tick or dg.SkipReason(NO_LABELS)
+
+
+def _ask(
+    context: dg.SensorEvaluationContext,
+    store: ObjectStore,
+    line: Line,
+    token: str,
+    fresh: Sequence[str],
+) -> Tick:
+    """A run for ``fresh`` snapshots: as far as the model, if that is due by annotators' labels."""
+    also: tuple[str, ...] = ()
+    ours = [key for key in fresh if key.startswith(LABEL_STUDIO_PREFIX)]
+    if ours and not under_way(context.instance, TO_THE_MODEL, (LINE,)):
+        also = TO_THE_MODEL if _is_due(context.instance, store, line, ours) else ()
+    return ask(context.instance, "annotations", token, also=also)
+
+
+def _is_due(
+    instance: dg.DagsterInstance, store: ObjectStore, line: Line, fresh: Sequence[str]
+) -> bool:
+    """Whether to train, once the snapshots at ``fresh`` are in the label table."""
+    newest = latest_metadata(instance, "dataset").get("dataset_version")
+    if newest is None or not latest_metadata(instance, "trained_model"):
+        return False  # the first model comes by itself, when its data do
+    added = snapshot_rows(store, list(fresh))
+    rows = pa.concat_tables([labels_table(store).read(), added])
+    found = retraining(
+        instance,
+        store,
+        str(newest),
+        view_of(rows, line.labels),
+        line.retraining,
+        fresh=set(added["sha256"].to_pylist()),
+    )
+    return found.is_due(time.time())
