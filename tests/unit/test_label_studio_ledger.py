@@ -1,0 +1,186 @@
+"""What is new in a task, what was taken back, and what only looks as if."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labelling.label_studio_ledger import (
+    Interval,
+    Standing,
+    label_studio_key,
+    news,
+    read_ledger,
+    vanished,
+)
+from labelling.label_studio_tasks import TaskReading
+from labelling.snapshots import AnnotationSnapshot
+
+pytestmark = pytest.mark.unit
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+IMAGE = "a" * 64
+A, B = "1" * 32, "2" * 32
+
+
+def at(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def said(
+    *labels: str, of: str = A, when: float = 0, task: int = 1, **more: Any
+) -> AnnotationSnapshot:
+    return AnnotationSnapshot(
+        sha256=IMAGE, labels=labels, annotator="label_studio:ann", source="label_studio",
+        annotated_at=at(when), annotation_id="1", unique_id=of,
+        **{"project": 1, "task": task, **more},
+    )  # fmt: skip
+
+
+class Shelf:
+    """The store's part."""
+
+    def __init__(self) -> None:
+        self.snapshots: dict[str, AnnotationSnapshot] = {}
+
+    def look(
+        self, *there: AnnotationSnapshot, when: float, kept: Interval | None = None, **of: int
+    ) -> list[AnnotationSnapshot]:
+        """Read the task as it is now; what was new."""
+        reading = TaskReading(of.get("task", 1), of.get("project", 1), IMAGE, at(when), there, ())
+        known = read_ledger(self.snapshots, {IMAGE}).get(IMAGE, {})
+        fresh = news(reading, known, self.snapshots.__getitem__, kept)
+        for snapshot in fresh:
+            assert self.snapshots.setdefault(label_studio_key(snapshot), snapshot) is snapshot
+        return fresh
+
+
+def test_each_change_is_kept_once():
+    shelf = Shelf()
+    assert shelf.look(said("cat"), when=0) == [said("cat")]
+    assert shelf.look(said("cat"), when=0) == []
+    changed = said("dog", when=5)
+    assert shelf.look(changed, said("fox", of=B, when=6), when=6) == [
+        changed,
+        said("fox", of=B, when=6),
+    ]
+    assert shelf.look(changed, said("fox", of=B, when=6), when=6) == []
+    assert len(shelf.snapshots) == 3
+
+
+def test_a_deletion_is_kept_once_and_undone_if_it_comes_back():
+    shelf = Shelf()
+    shelf.look(said("cat"), when=0)
+    (gone,) = shelf.look(when=9)
+    assert (gone.cancelled, gone.labels, gone.annotated_at) == (True, (), at(9))
+    assert shelf.look(when=9) == shelf.look(when=30) == []
+    (back,) = shelf.look(said("cat"), when=40)
+    assert back.labels == ("cat",)
+    assert back.annotated_at > gone.annotated_at
+    assert shelf.look(said("cat"), when=41) == []
+
+
+def test_another_task_of_the_image_takes_nothing_back():
+    shelf = Shelf()
+    shelf.look(said("cat"), when=0)
+    assert shelf.look(when=9, task=2) == []  # imported by hand, a second time
+    assert shelf.look(when=9, project=2) == []  # a new project in the place of a deleted one
+    assert len(shelf.look(when=9)) == 1
+
+
+def test_two_saves_in_one_millisecond_are_two():
+    shelf = Shelf()
+    shelf.look(said("cat"), when=0)
+    (second,) = shelf.look(said("dog"), when=0)
+    assert second.annotated_at > at(0)
+    assert shelf.look(said("dog"), when=0) == []
+
+
+def test_a_server_that_was_set_back_takes_nothing_back():
+    shelf = Shelf()
+    shelf.look(said("cat"), when=0)
+    shelf.look(said("dog", when=100), when=100)
+    assert shelf.look(said("cat"), when=0) == []  # it has the older version again
+    forgotten = Interval(at(50), at(100))
+    assert shelf.look(said("fox", of=B, when=200), when=200, kept=forgotten) == [
+        said("fox", of=B, when=200)
+    ]
+
+
+def test_keys_of_another_kind_are_passed_over():
+    keys = ["annotations/label_studio/readme.json", f"annotations/label_studio/{IMAGE}-1-2.json"]
+    assert read_ledger(keys, {IMAGE}) == {}
+    assert read_ledger([label_studio_key(said("cat"))], {"b" * 64}) == {}
+
+
+steps = st.lists(
+    st.dictionaries(st.sampled_from([A, B]), st.sampled_from(["cat", "dog", "skip"])), max_size=8
+)
+
+
+@given(steps)
+def test_the_newest_snapshots_are_what_the_server_has(history):
+    """Whatever happens to the annotations of a task: the last look tells them all."""
+    shelf, saved = Shelf(), {}
+    for moment, state in enumerate(history):
+        saved = {of: saved.get(of, ("", 0)) for of in state}
+        saved = {
+            of: saved[of] if saved[of][0] == what else (what, moment) for of, what in state.items()
+        }
+        now = [
+            said(*([] if what == "skip" else [what]), of=of, when=when, skipped=what == "skip")
+            for of, (what, when) in saved.items()
+        ]
+        shelf.look(*now, when=moment)
+        assert shelf.look(*now, when=moment) == []
+    newest: dict[str, AnnotationSnapshot] = {}
+    for snapshot in sorted(shelf.snapshots.values(), key=lambda one: one.annotated_at):
+        newest[snapshot.unique_id] = snapshot
+    left = {
+        of: "skip" if one.skipped else one.labels[0]
+        for of, one in newest.items()
+        if not one.cancelled
+    }
+    assert left == (history[-1] if history else {})
+
+
+def standing(count: int, *, when: float = 0) -> list[Standing]:
+    return [Standing(f"key{n}", f"{n:064x}", n, at(when)) for n in range(count)]
+
+
+def tasks(*numbers: int, when: float = 1) -> dict[tuple[int, str], datetime]:
+    return {(n, f"{n:064x}"): at(when) for n in numbers}
+
+
+def test_deleted_tasks_are_found_also_if_their_number_is_used_again():
+    known = standing(3)
+    assert vanished(known, tasks(0, 1, 2), 0.2).gone == ()
+    assert [one.task for one in vanished(known, tasks(0, 2), 0.2).gone] == [1]
+    reused = tasks(0, 2) | {(1, "f" * 64): at(1)}
+    assert [one.task for one in vanished(known, reused, 0.2).gone] == [1]
+
+
+def test_a_mass_disappearance_takes_nothing_back():
+    known = standing(100)
+    assert len(vanished(known, tasks(*range(80)), 0.2).gone) == 20
+    found = vanished(known, tasks(*range(79)), 0.2)
+    assert found.gone == ()
+    assert "21 of 100 labelled images" in found.refusal
+    assert "max_vanished_share" in found.refusal
+    assert len(vanished(known, {}, 1.0).gone) == 100
+    assert len(vanished(standing(20), {}, 0.2).gone) == 20  # so few may be meant
+    assert vanished(standing(21), {}, 0.2).gone == ()
+
+
+def test_a_restored_server_takes_nothing_back():
+    known = [*standing(5, when=5000), Standing("late", "e" * 64, 9, at(6000))]
+    found = vanished(known, tasks(*range(5), when=100), 0.2)
+    assert found.gone == ()
+    assert "restored from a backup" in found.refusal
+    assert found.forgotten == Interval(at(100), at(6000))
+    # Later, when people have gone on with what the server has:
+    newer = tasks(*range(5), when=9000)
+    assert vanished(known, newer, 0.2, found.forgotten).gone == ()
+    assert [one.key for one in vanished(known, newer, 0.2).gone] == ["late"]
