@@ -24,8 +24,8 @@ LOOKUP_PAGE = 100
 """Hashes in one question: its URL stays below 8 kB, which proxies take (nginx's default)."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_REF_FIELDS = "id,data,is_labeled,updated_at"
-_WORK_FIELDS = "id,data,is_labeled,updated_at,total_annotations,cancelled_annotations,draft_exists"
+_FIELDS = "id,data,is_labeled,updated_at,total_annotations,cancelled_annotations"
+_ALL_FIELDS = f"{_FIELDS},draft_exists,predictions"
 
 Task = dict[str, Any]
 T = TypeVar("T")
@@ -56,14 +56,20 @@ def changed_since(
 
 def all_tasks(session: httpx.Client, project: int) -> Iterator[TaskRef]:
     """All tasks of the project that are ours, in order of id."""
-    for task in _by_id(session, project, [], _REF_FIELDS, whole=False):
+    for task in _by_id(session, project, []):
         if task["data"].get("sample_id"):
             yield task_ref(task)
 
 
 def open_tasks(session: httpx.Client, project: int) -> Iterator[Task]:
-    """All tasks, ours or not, as ``find_tasks`` gives them."""
-    return _by_id(session, project, [], _WORK_FIELDS)
+    """All tasks that nobody has labelled, ours or not, with drafts and predictions."""
+    nothing_said = _number("total_annotations", "equal", 0)
+    return _by_id(session, project, [nothing_said], whole=True)
+
+
+def all_tasks_whole(session: httpx.Client, project: int) -> Iterator[Task]:
+    """All tasks, ours or not, with drafts and predictions."""
+    return _by_id(session, project, [], whole=True)
 
 
 def whole_task(session: httpx.Client, project: int, task: int) -> Task:
@@ -76,9 +82,9 @@ def whole_task(session: httpx.Client, project: int, task: int) -> Task:
 
 
 def find_tasks(
-    session: httpx.Client, project: int, sample_ids: Iterable[str], *, predictions: bool = False
+    session: httpx.Client, project: int, sample_ids: Iterable[str], *, whole: bool = False
 ) -> Iterator[Task]:
-    """The tasks of these images: data, state, how many annotations, whether there are drafts.
+    """The tasks of these images: data, state, how many annotations.
 
     An image may have several (somebody imported it by hand). In order of id within 100 hashes.
 
@@ -86,9 +92,8 @@ def find_tasks(
         session: of the server.
         project: its id.
         sample_ids: of the images.
-        predictions: give those, too.
+        whole: whether there are drafts and which predictions, too; takes twice as long.
     """
-    fields = f"{_WORK_FIELDS},predictions" if predictions else _WORK_FIELDS
     for chunk in batched(sample_ids, LOOKUP_PAGE):
         known = {
             "filter": "filter:tasks:data.sample_id",
@@ -96,7 +101,7 @@ def find_tasks(
             "type": "String",
             "value": list(chunk),
         }
-        yield from _by_id(session, project, [known], fields)
+        yield from _by_id(session, project, [known], whole=whole)
 
 
 def task_ref(task: Mapping[str, Any]) -> TaskRef:
@@ -115,7 +120,7 @@ def is_labelled(task: Mapping[str, Any]) -> bool:
 
 
 def is_touched(task: Mapping[str, Any]) -> bool:
-    """Whether somebody labels, labelled or skipped the task (of ``find_tasks``)."""
+    """Whether somebody labels, labelled or skipped the task (a whole one)."""
     return is_labelled(task) or bool(task["draft_exists"])
 
 
@@ -153,11 +158,10 @@ def _by_id(
     session: httpx.Client,
     project: int,
     filters: Sequence[Mapping[str, Any]],
-    include: str,
     *,
-    whole: bool = True,
+    whole: bool = False,
 ) -> Iterator[Task]:
-    last = 0
+    last, include = 0, _ALL_FIELDS if whole else _FIELDS
     while True:
         after = [*filters, _number("id", "greater", last)]
         page = _page(session, project, after, "tasks:id", TASKS_PAGE, include=include, whole=whole)

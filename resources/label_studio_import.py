@@ -91,23 +91,23 @@ def _send(session: httpx.Client, project: int, body: Sequence[Mapping[str, Any]]
         time.sleep(ASYNC_POLL_S)
 
 
-def _find(session: httpx.Client, project: int, sample_ids: Iterable[str]) -> Found:
+def _find(
+    session: httpx.Client, project: int, sample_ids: Iterable[str], *, whole: bool = False
+) -> Found:
     found = defaultdict(list)
-    for task in find_tasks(session, project, sample_ids):
+    for task in find_tasks(session, project, sample_ids, whole=whole):
         found[str(task["data"]["sample_id"])].append(task)
     return found
 
 
 def _take_twins_away(session: httpx.Client, project: int, found: Found) -> None:
     """Of several tasks of an image keep those that somebody has touched, else the first."""
+    several = [sample_id for sample_id, tasks in found.items() if len(tasks) > 1]
     surplus = []
-    for tasks in found.values():
-        if len(tasks) > 1:
-            untouched = [task for task in tasks if not is_touched(task)]
-            none_touched = len(untouched) == len(tasks)
-            surplus += untouched[1:] if none_touched else untouched
-    if surplus:
-        set_aside(session, project, surplus)
+    for tasks in _find(session, project, several, whole=True).values():
+        untouched = [task for task in tasks if not is_touched(task)]
+        surplus += untouched[1:] if len(untouched) == len(tasks) else untouched
+    set_aside(session, project, surplus)
 
 
 def _task(task: NewTask, check: PredictionCheck) -> dict[str, Any]:

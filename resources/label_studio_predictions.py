@@ -1,13 +1,15 @@
 """Static predictions (pre-labels) of a Label Studio project: checked, versioned, read back."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from labelling.label_config import CONTROL, OBJECT, parse_label_config
-from resources.label_studio_changes import batched, find_tasks, is_labelled
+from resources.label_studio_changes import batched, find_tasks, is_labelled, open_tasks
 from resources.label_studio_projects import project_missing
 from resources.label_studio_session import WAITS_S
 from resources.label_studio_types import LabelStudioDown, LabelStudioRefused, Prelabel
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
 PREDICTIONS_CHUNK = 2_000
 """With each request the server counts all tasks of the project anew: few large ones are faster."""
+
+DROPPED_AT_ONCE = 500
+"""Some 50 ms each; as many as a batch has tasks (``labelling.batch_max``)."""
 
 WRITE_TIMEOUT_S = 120.0
 
@@ -94,14 +99,8 @@ def show_model_version(session: httpx.Client, project: int, version: str) -> Non
             f"project {project} of Label Studio shows predictions of {shown!r} after it was told "
             f"to show {version!r}; does somebody else choose it? Try again"
         )
-    for older in counts:
-        if older != version and counts[older]:
-            session.request(
-                "DELETE",
-                f"{path}model-versions/",
-                json={"model_version": older},
-                timeout=WRITE_TIMEOUT_S,
-            )
+    if any(count for older, count in counts.items() if older != version):
+        _drop_others(session, project, version)
 
 
 def model_versions(session: httpx.Client, project: int) -> dict[str, int]:
@@ -109,6 +108,24 @@ def model_versions(session: httpx.Client, project: int) -> dict[str, int]:
     with project_missing(session, project):
         counts = session.get(f"/api/projects/{project}/model-versions/").json()
     return {str(version): int(count) for version, count in counts.items()}
+
+
+def _drop_others(session: httpx.Client, project: int, version: str) -> None:
+    """Delete predictions of other versions that nobody has started from, some at a time.
+
+    One by one: deleting a version as a whole is one transaction, in which the server counts anew
+    for each task; for 10,000 it would block the annotators' saves for longer than SQLite waits.
+    """
+    left = DROPPED_AT_ONCE
+    for task in open_tasks(session, project):
+        for prediction in task["predictions"]:
+            if prediction["model_version"] == version:
+                continue
+            with suppress(LabelStudioRefused):  # gone already
+                session.delete(f"/api/predictions/{prediction['id']}/")
+            left -= 1
+            if not left:
+                return  # the next version's turn
 
 
 def _prediction(prelabel: Prelabel, choice: str) -> dict[str, Any]:
@@ -142,11 +159,14 @@ def _add(
     session: httpx.Client, project: int, check: PredictionCheck, chunk: Mapping[str, Prelabel]
 ) -> int:
     """Add what is missing; look again after each failure, since its work may be done."""
-    missing = _missing(session, project, chunk)
+    counts = model_versions(session, project)
+    # Looking at the predictions of each task takes long, and a new version has none.
+    whole = any(counts.get(one.model_version) for one in chunk.values())
+    missing = _missing(session, project, chunk, whole=whole)
     wanted = len(missing)
     for wait in (*WAITS_S, None):
         if not missing:
-            break
+            return wanted
         body = [
             {"task": task, **check.prediction(sample_id, chunk[sample_id])}
             for task, sample_id in missing.items()
@@ -159,7 +179,9 @@ def _add(
             if wait is None:
                 raise
             time.sleep(wait)
-        missing = _missing(session, project, chunk)
+        if _grown(counts, model_versions(session, project), missing, chunk):
+            return wanted
+        missing = _missing(session, project, chunk, whole=True)
     if missing:
         raise LabelStudioRefused(
             f"Label Studio took the predictions for {wanted} tasks of project {project}, but "
@@ -169,13 +191,28 @@ def _add(
     return wanted
 
 
-def _missing(session: httpx.Client, project: int, chunk: Mapping[str, Prelabel]) -> dict[int, str]:
+def _grown(
+    before: Mapping[str, int],
+    after: Mapping[str, int],
+    added: Mapping[int, str],
+    chunk: Mapping[str, Prelabel],
+) -> bool:
+    """Whether there are exactly as many more predictions of each version as were added."""
+    grown = Counter(chunk[sample_id].model_version for sample_id in added.values())
+    return all(
+        after.get(version, 0) - before.get(version, 0) == count for version, count in grown.items()
+    )
+
+
+def _missing(
+    session: httpx.Client, project: int, chunk: Mapping[str, Prelabel], *, whole: bool
+) -> dict[int, str]:
     """Images by the id of their task, of tasks without annotation and without this version."""
     missing: dict[int, str] = {}
-    for task in find_tasks(session, project, chunk, predictions=True):
+    for task in find_tasks(session, project, chunk, whole=whole):
         sample_id = task["data"]["sample_id"]
         version = chunk[sample_id].model_version
-        same = [one for one in task["predictions"] if one["model_version"] == version]
+        same = [one for one in task.get("predictions", ()) if one["model_version"] == version]
         if not same and not is_labelled(task):
             missing[int(task["id"])] = sample_id
         for twin in same[1:]:  # of a request that was repeated while its first try still ran

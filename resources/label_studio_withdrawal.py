@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from resources.label_studio_changes import find_tasks, is_touched, open_tasks, whole_task
+from resources.label_studio_changes import all_tasks_whole, find_tasks, is_touched, whole_task
 from resources.label_studio_projects import TITLE_LENGTHS, find_by_title, project_missing
 from resources.label_studio_types import LabelStudioDown, LabelStudioRefused
 
@@ -57,7 +57,7 @@ def tend_withdrawn(session: httpx.Client, project: int, now: datetime | None = N
         return set()
     old = (now or datetime.now(UTC)) - KEPT
     back, deleted = set(), 0
-    for task in list(open_tasks(session, aside)):
+    for task in list(all_tasks_whole(session, aside)):
         number = int(task["id"])
         if is_touched(task):
             _bring_back(session, number, aside, project)
