@@ -82,8 +82,9 @@ def make_room(
     *,
     loopback: bool = True,
     bounds: Bounds | None = None,
+    store: DeploymentStore | None = None,
 ) -> Room:
-    store = DeploymentStore(folder.as_uri())
+    store = store or DeploymentStore(folder.as_uri())
     credentials = Credentials(user="ls", password="password-1", feedback_token="feedback-token")
     backend = Backend(
         store=store,
@@ -96,3 +97,9 @@ def make_room(
     # Not entered: without its lifespan the model changes only when a test says so.
     app = create_backend_app(backend, Prelabeller(store, bounds=bounds))
     return Room(folder, backend, TestClient(app, raise_server_exceptions=False), publish)
+
+
+def choices(answer: dict[str, Any]) -> list[str]:
+    """The labels of a pre-label."""
+    (region,) = answer["result"]
+    return list(region["value"]["choices"])

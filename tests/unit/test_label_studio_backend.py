@@ -7,13 +7,12 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from serving.backend_predictions import Bounds
 from serving.deployments import DeploymentRecord, record_key
-from tests.unit.backend_room import BASIC, PAGE, Room, captured, make_room
+from tests.unit.backend_room import BASIC, PAGE, Room, captured, choices, make_room
 
 pytestmark = pytest.mark.unit
 
@@ -21,11 +20,6 @@ pytestmark = pytest.mark.unit
 @pytest.fixture
 def room(tmp_path: Path, publish_model: Callable[..., tuple[str, str]]) -> Room:
     return make_room(tmp_path, publish_model)
-
-
-def choices(answer: dict[str, Any]) -> list[str]:
-    (region,) = answer["result"]
-    return list(region["value"]["choices"])
 
 
 def test_health_setup_and_versions_answer_as_captured(room: Room) -> None:
