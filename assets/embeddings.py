@@ -41,7 +41,7 @@ def build_embeddings(defaults: Hyperparameters) -> dg.AssetsDefinition:
         owners=OWNERS,
         code_version=FEATURES_VERSION,
         deps=[raw_images, "evaluation_report", "staging_endpoint", "prod_endpoint"],
-        pool="training",
+        pool="embeddings",  # not training's, which it would hold up
         description="Features of the images that may be labelled next, and what the models of "
         "staging and production say of them. An image goes through a backbone once: a new head on "
         "a frozen net looks at no pixel.",
@@ -56,7 +56,8 @@ def build_embeddings(defaults: Hyperparameters) -> dg.AssetsDefinition:
         store.require()
         images = usable_images(newest_rows(images_table(store).read()))
         view = labelled_view(store, line.labels)
-        wanted = wanted_images(images, view, line.labelling.pool_limit)
+        policy = line.labelling  # what is in the queue is still without a label
+        wanted = wanted_images(images, view, policy.pool_limit + policy.batch_max)
         models = models_in_use(context.instance, endpoints, compute)
         embedder = Embedder(
             context, store, compute, defaults, line.weights_dir, line.ingestion.max_pixels

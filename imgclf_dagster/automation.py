@@ -121,6 +121,69 @@ def when_approved() -> AutomationCondition:
     ).with_label("when_approved")
 
 
+EMBED_EVERY = "*/2 * * * *"
+"""Cron schedule. A model comes in steps (evaluated, staged, in production), each of which changes who
+is in use; and what is asked for a little later is out of the way of the line's own runs."""
+
+LABELS_HEEDED_EVERY = "*/10 * * * *"
+"""Cron schedule. While people label, labels change every few seconds; each look at the queue costs
+the start of a process. That the queue runs low, ``labelling_queue_sensor`` sees at once."""
+
+
+def _named(*assets: str) -> dg.AssetSelection:
+    return dg.AssetSelection.assets(*assets)
+
+
+def when_the_pool_changed() -> AutomationCondition:
+    """There are other images, or another model is in use; looked at every other minute.
+
+    Needs no model: before there is one, a pretrained net looks at the images. So of what it comes
+    after only the images must be there.
+    """
+    images = _named("raw_images")
+    return (
+        (
+            AutomationCondition.newly_missing()
+            | AutomationCondition.any_deps_match(AutomationCondition.data_version_changed())
+        )
+        .since(AutomationCondition.newly_requested() | AutomationCondition.newly_updated())
+        .with_label("images or models changed")
+        & AutomationCondition.cron_tick_passed(EMBED_EVERY)
+        & ~AutomationCondition.any_deps_missing().allow(images)
+        & ~AutomationCondition.any_deps_in_progress()
+        & ~AutomationCondition.in_progress()
+        & AutomationCondition.all_deps_blocking_checks_passed().allow(images)
+    ).with_label("when_the_pool_changed")
+
+
+def when_the_queue_is_stale() -> AutomationCondition:
+    """The models see the images with other eyes, at once; or labels changed, every ten minutes."""
+    requested = AutomationCondition.newly_requested() | AutomationCondition.newly_updated()
+    changed = AutomationCondition.any_deps_match(AutomationCondition.data_version_changed())
+    seen = (AutomationCondition.newly_missing() | changed.allow(_named("embeddings"))).since(
+        requested
+    )
+    labelled = changed.allow(_named("annotations")).since(requested)
+    return (
+        (
+            seen.with_label("the models changed their minds")
+            | (labelled & AutomationCondition.cron_tick_passed(LABELS_HEEDED_EVERY))
+        )
+        & ~AutomationCondition.any_deps_missing()
+        & ~AutomationCondition.any_deps_in_progress()
+        & ~AutomationCondition.in_progress()
+        & AutomationCondition.all_deps_blocking_checks_passed()
+    ).with_label("when_the_queue_is_stale")
+
+
+def labelling_conditions() -> dict[str, AutomationCondition]:
+    """Of what serves labelling in Label Studio; without one, nobody needs it to be current."""
+    return {
+        "embeddings": when_the_pool_changed(),
+        "labelling_queue": when_the_queue_is_stale(),
+    }
+
+
 def conditions() -> dict[str, AutomationCondition]:
     """Which asset goes by which condition. ``raw_images``, ``annotations`` and
     ``release_approval`` have none: sensors ask for them, for they look at the outside world."""
@@ -134,7 +197,12 @@ def conditions() -> dict[str, AutomationCondition]:
     }
 
 
-def automated(spec: dg.AssetSpec) -> dg.AssetSpec:
-    """``spec`` with its automation condition, if it has one."""
-    condition = conditions().get(spec.key.to_user_string())
+def automated(spec: dg.AssetSpec, *, labelling: bool = False) -> dg.AssetSpec:
+    """``spec`` with its automation condition, if it has one.
+
+    Args:
+        labelling: there is a Label Studio to label in.
+    """
+    known = conditions() | (labelling_conditions() if labelling else {})
+    condition = known.get(spec.key.to_user_string())
     return spec.replace_attributes(automation_condition=condition) if condition else spec

@@ -7,6 +7,7 @@ from assets.embeddings import build_embeddings
 from assets.evaluation import evaluation_report
 from assets.ingestion import raw_images
 from assets.labelling import annotations
+from assets.labelling_queue import labelling_queue
 from assets.line import Line
 from assets.release import prod_endpoint, registered_package, release_approval, staging_endpoint
 from assets.training import build_trained_model
@@ -116,13 +117,18 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         dataset,
         build_trained_model(settings.training),
         build_embeddings(settings.training),
+        labelling_queue,
         evaluation_report,
         registered_package,
         staging_endpoint,
         release_approval,
         prod_endpoint,
     ]
-    described = dg.map_asset_specs(lambda spec: _on_profile(automated(spec), settings), assets)
+    label_studio = build_label_studio(settings)
+    described = dg.map_asset_specs(
+        lambda spec: _on_profile(automated(spec, labelling=label_studio.configured), settings),
+        assets,
+    )
     return dg.Definitions(
         assets=described,
         asset_checks=[
@@ -145,7 +151,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             "compute": build_compute(settings),
             "registry": build_registry(settings),
             "endpoints": build_endpoints(settings),
-            "label_studio": build_label_studio(settings),
+            "label_studio": label_studio,
             "line": build_line(settings),
         },
     )

@@ -1,4 +1,4 @@
-"""Jobs: the three stretches of the line, as the command line and the launchpad run them."""
+"""Jobs: the stretches of the line, as the command line and the launchpad run them."""
 
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 LINE = "line"
 RELEASE_CANDIDATE = "release_candidate"
 PROMOTION = "promotion"
+LABELLING = "labelling"
 
 LINE_ASSETS = ("raw_images", "annotations", "dataset", "trained_model", "evaluation_report")
 
@@ -33,5 +34,10 @@ def jobs() -> "list[UnresolvedAssetJobDefinition]":
             PROMOTION,
             selection=dg.AssetSelection.assets("release_approval", "prod_endpoint"),
             description="Record a person's approval and roll the package out to production.",
+        ),
+        dg.define_asset_job(
+            LABELLING,
+            selection=dg.AssetSelection.assets("embeddings", "labelling_queue"),
+            description="Look at what came, and ask people for the labels that are worth most.",
         ),
     ]

@@ -14,6 +14,7 @@ from imgclf_dagster.decisions import decided_at, promotion_config, undone_reject
 from imgclf_dagster.endpoint_health import endpoint_health_sensor
 from imgclf_dagster.orphans import reap_orphaned_runs
 from imgclf_dagster.sensors_labels import annotations_change_sensor
+from imgclf_dagster.sensors_queue import labelling_queue_sensor
 from resources.arrivals import Arrivals, ArrivalsError, pending_notices
 from resources.endpoint_host import EndpointHost
 from resources.model_registry import ModelPackage, ModelRegistry
@@ -139,6 +140,7 @@ def sensors(interval_s: int = INTERVAL_S) -> list[dg.SensorDefinition]:
         annotations_change_sensor,
         registry_approval_sensor,
         endpoint_health_sensor,
+        labelling_queue_sensor,
     )
     return [
         *(_paced(sensor, interval_s) for sensor in looking),

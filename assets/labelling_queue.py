@@ -1,0 +1,259 @@
+"""The labelling queue: which images are worth a person's time, and why; brought to Label Studio."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+import numpy as np
+
+from assets.dataset_build import update_groups
+from assets.embeddings import MAP_IMAGES
+from assets.feature_store import read_features
+from assets.image_index import images_table, newest_rows, usable_images
+from assets.label_index import labels_table, view_of
+from assets.labelling import annotations
+from assets.line import OWNERS, Line, fingerprint, latest_metadata
+from assets.models_in_use import models_in_use
+from assets.pictures import picture
+from assets.pool_build import (
+    Images,
+    Opinions,
+    find_doubts,
+    labels_per_day,
+    now_utc,
+    queue_length,
+    skipped_images,
+)
+from assets.queue_build import Situation, choose_batch
+from assets.queue_ledger import Batch, QueuedImage
+from assets.queue_sync import QueueSync, Synced
+from labelling.corrections import CORRECTIONS_PREFIX
+from resources.compute import Compute
+from resources.endpoint_host import EndpointHost
+from resources.label_studio import LabelStudio, LabelStudioDown, LabelStudioError
+from resources.object_store import ObjectStore
+from resources.transfer import get_many
+
+CHOICES_SHOWN = 20
+LEFT = "left to label"
+"""Metadata: images that nobody labelled, skipped or is asked about."""
+
+NOT_CONNECTED = (
+    "no Label Studio is connected, so this is what would be asked next: start one "
+    "(`imgclf up --label-studio`), or name one in label_studio.url"
+)
+
+
+@dg.asset(
+    group_name="labelling",
+    kinds={"labelstudio"},
+    owners=OWNERS,
+    code_version="1",
+    deps=[annotations, "embeddings"],
+    description="The images that are most worth a person's time, as tasks in Label Studio: those "
+    "the model is unsure of, rare or new ones, some by chance, and first what is in doubt. Each "
+    "task says why. As many as the annotators' pace asks for.",
+)
+def labelling_queue(
+    context: dg.AssetExecutionContext,
+    store: ObjectStore,
+    compute: Compute,
+    endpoints: EndpointHost,
+    label_studio: LabelStudio,
+    line: dg.ResourceParam[Line],
+) -> dg.MaterializeResult:
+    """Fill the queue up, and let open tasks show what the model in use says."""
+    store.require()
+    corrections = len(store.list(CORRECTIONS_PREFIX))
+    situation = _situation(context, store, compute, endpoints, line)
+    if not label_studio.configured:
+        batch = choose_batch(store, situation, line.labelling, line.labels)
+        context.log.warning(NOT_CONNECTED)
+        done = Synced(batch=batch, problems=[NOT_CONNECTED])
+    else:
+        done = _synced(context, store, label_studio, line, situation)
+    for problem in done.problems:
+        context.log.warning(problem)
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(fingerprint(_version(done), 16)),
+        metadata={
+            **_numbers(done.situation or situation, done),
+            **_chosen(store, situation, done.batch, line.ingestion.max_pixels),
+            **_links(label_studio, done),
+            "corrections": corrections,
+        },
+    )
+
+
+def _situation(
+    context: dg.AssetExecutionContext,
+    store: ObjectStore,
+    compute: Compute,
+    endpoints: EndpointHost,
+    line: Line,
+) -> Situation:
+    """What the store knows; Label Studio's tasks come in addition."""
+    usable = usable_images(newest_rows(images_table(store).read()))
+    images = Images.of(usable, update_groups(store, usable, line.split))
+    rows = labels_table(store).read()
+    view = view_of(rows, line.labels)
+    models = models_in_use(context.instance, endpoints, compute)
+    seen = latest_metadata(context.instance, "embeddings").get("backbone", "none")
+    now = now_utc()
+    pace = labels_per_day(rows, now)
+    return Situation(
+        images=images,
+        view=view,
+        opinions=Opinions.of(store, models, "" if seen == "none" else str(seen)),
+        doubts=find_doubts(store, view, images, context.log.warning),
+        pace=pace,
+        wanted=queue_length(line.labelling, pace),
+        now=now,
+        skipped=frozenset(skipped_images(rows)),
+    )
+
+
+def _synced(
+    context: dg.AssetExecutionContext,
+    store: ObjectStore,
+    label_studio: LabelStudio,
+    line: Line,
+    situation: Situation,
+) -> Synced:
+    sync = QueueSync(store, label_studio, line.labelling, line.labels, context.log.info)
+    try:
+        return sync.run(situation)
+    except LabelStudioError as error:
+        raise dg.Failure(
+            f"{error}. What was chosen is kept, and goes on with the next run",
+            allow_retries=isinstance(error, LabelStudioDown),
+        ) from error
+
+
+def _version(done: Synced) -> list[Any]:
+    """Changes with what annotators find in Label Studio."""
+    batch = done.batch.batch if done.batch else ""
+    return [batch, done.shown, done.open, sorted(done.reviews)]
+
+
+# --- metadata ------------------------------------------------------------------------------
+
+
+def _numbers(situation: Situation, done: Synced) -> dict[str, Any]:
+    left = situation.left - (len(done.batch.images) if done.batch else 0)
+    found: dict[str, Any] = {
+        "open": done.open,
+        LEFT: max(0, left),
+        "wanted": situation.wanted,
+        "labels_per_day": round(situation.pace, 1),
+        "added": done.new,
+        "withdrawn": done.withdrawn,
+        "prelabelled": done.prelabelled,
+        "model_version": done.shown or "none",
+        "in doubt": len(situation.doubts.conflicts) + len(situation.doubts.corrections),
+        "to review": len(done.reviews),
+    }
+    if done.finished:
+        found["batches cut short before"] = ", ".join(done.finished)
+    if done.problems:
+        found["problems"] = dg.MetadataValue.md("\n".join(f"- {text}" for text in done.problems))
+    return found
+
+
+def _links(label_studio: LabelStudio, done: Synced) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if done.review_link:
+        found["labels in doubt"] = dg.MetadataValue.url(done.review_link)
+        found["why in doubt"] = dg.MetadataValue.md(_reviews_table(done.reviews))
+    if done.project is not None:
+        address = f"{label_studio.url.rstrip('/')}/projects/{done.project}/data"
+        found["project"] = dg.MetadataValue.url(address)
+    return found
+
+
+def _chosen(
+    store: ObjectStore, situation: Situation, batch: Batch | None, max_pixels: int
+) -> dict[str, Any]:
+    if batch is None:
+        return {"reasons": "nothing was chosen: the queue is long enough, or nothing is left"}
+    found: dict[str, Any] = {
+        "batch": batch.batch,
+        "reasons": dg.MetadataValue.md(reasons_table(batch.images)),
+        "first": dg.MetadataValue.md(choices_table(batch.images)),
+    }
+    sheet = _sheet(store, batch, max_pixels)
+    if sheet is not None:
+        found["images"] = picture(sheet, alt="chosen images", link=batch.key)
+    drawn = _map(store, situation, batch)
+    if drawn is not None:
+        found["map"] = picture(drawn, alt="chosen images among all", link=batch.key)
+    return found
+
+
+def reasons_table(images: Sequence[QueuedImage]) -> str:
+    """How many images were chosen for which reason, as a Markdown table."""
+    counts = Counter(image.reason for image in images).most_common()
+    lines = ["| reason | images |", "|---|---|"]
+    return "\n".join([*lines, *(f"| {reason.replace('_', ' ')} | {n} |" for reason, n in counts)])
+
+
+def choices_table(images: Sequence[QueuedImage]) -> str:
+    """The first images and why they were chosen, as a Markdown table."""
+    lines = ["| image | why | score |", "|---|---|---|"]
+    lines += [
+        f"| `{_cell(image.key)}` | {_cell(image.why)} | {image.score:.2f} |"
+        for image in images[:CHOICES_SHOWN]
+    ]
+    if len(images) > CHOICES_SHOWN:
+        lines.append(f"| … and {len(images) - CHOICES_SHOWN} more | | |")
+    return "\n".join(lines)
+
+
+def _reviews_table(reviews: dict[str, str]) -> str:
+    lines = ["| image | why |", "|---|---|"]
+    shown = list(reviews.items())[:CHOICES_SHOWN]
+    return "\n".join([*lines, *(f"| `{sha[:12]}` | {_cell(why)} |" for sha, why in shown)])
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _sheet(store: ObjectStore, batch: Batch, max_pixels: int) -> bytes | None:
+    from training.contact_sheet import MOST, contact_sheet
+
+    keys = [image.key for image in batch.images[:MOST]]
+    pictures = list(_readable(get_many(store, keys), max_pixels))
+    return contact_sheet(pictures, max_pixels=max_pixels) if pictures else None
+
+
+def _readable(found: Iterable[tuple[str, bytes | None]], max_pixels: int) -> Iterator[bytes]:
+    """Pictures that can be shown; one that was spoilt since it was indexed stops nothing."""
+    from training.contact_sheet import TILE
+    from training.images import ImageRejected, decode
+
+    for _, data in found:
+        try:
+            if data is not None:
+                decode(data, max_pixels=max_pixels, fit=TILE)
+                yield data
+        except ImageRejected:
+            continue
+
+
+def _map(store: ObjectStore, situation: Situation, batch: Batch) -> bytes | None:
+    """The chosen images among the others, near each other where the net finds them alike."""
+    if not batch.backbone:
+        return None
+    from training.pool_map import draw_pool_map
+
+    chosen = [image.sha256 for image in batch.images]
+    among = list(dict.fromkeys([*chosen, *situation.images.keys]))[:MAP_IMAGES]
+    features = read_features(store, batch.backbone, among)
+    known = np.flatnonzero(features.any(axis=1)) if features.size else np.empty(0, int)
+    if len(known) < 2:
+        return None
+    labels = [next(iter(situation.view.labels.get(among[row], ())), None) for row in known.tolist()]
+    title = f"{len(batch.images)} chosen of {len(situation.images.keys):,} images"
+    return draw_pool_map(features[known], labels, known < len(chosen), title)

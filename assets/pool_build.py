@@ -1,0 +1,274 @@
+"""From the store's tables to the pool that labelling chooses from."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from math import ceil
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assets.dataset_build import SPLITS
+from assets.feature_store import (
+    EmbeddedModel,
+    embedded_model,
+    read_features,
+    read_probabilities,
+)
+from assets.label_index import LabelledView
+from assets.models_in_use import ModelInUse
+from assets.policies import LabellingPolicy
+from labelling.consensus import newest_snapshots
+from labelling.corrections import (
+    CORRECTIONS_PREFIX,
+    Correction,
+    CorrectionError,
+    parse_correction,
+    parse_correction_key,
+)
+from labelling.pool import Pool
+from labelling.schema import LabelSchema
+from resources.object_store import ObjectStore
+from resources.transfer import get_many
+
+PACE_DAYS = 7
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images that may be labelled, as the tables have them.
+
+    Attributes:
+        keys: where each readable image (sha256) lies, in order of sha256.
+        splits: of each, ``train``, ``val``, ``test`` or ``excluded``.
+        groups: its near-duplicate group.
+    """
+
+    keys: dict[str, str]
+    splits: dict[str, str]
+    groups: dict[str, str]
+
+    @classmethod
+    def of(cls, images: pa.Table, groups: pa.Table) -> "Images":
+        """From the usable images (sorted) and the table of groups."""
+        # Of two rows, which only two runs at once can write, the first counts.
+        rows = {row["sha256"]: row for row in reversed(groups.to_pylist())}
+        keys = dict(zip(images["sha256"].to_pylist(), images["key"].to_pylist(), strict=True))
+        return cls(
+            keys=keys,
+            splits={sha: rows[sha]["split"] for sha in keys},
+            groups={sha: rows[sha]["group_id"] for sha in keys},
+        )
+
+
+@dataclass(frozen=True)
+class Doubts:
+    """What is known to be wrong, or said to be: by image (sha256)."""
+
+    conflicts: dict[str, str]
+    corrections: dict[str, tuple[str, ...]]
+
+    def without(self, images: Collection[str]) -> "Doubts":
+        """The same, but of ``images``."""
+        return Doubts(
+            {sha: why for sha, why in self.conflicts.items() if sha not in images},
+            {sha: labels for sha, labels in self.corrections.items() if sha not in images},
+        )
+
+    def of(self, images: Collection[str]) -> dict[str, str]:
+        """A sentence about each of ``images`` that is in doubt."""
+        said = {
+            sha: f"a user of the predictor says: {', '.join(labels)}"
+            for sha, labels in self.corrections.items()
+        }
+        contradicted = {
+            sha: f"its labels contradict each other: {why}" for sha, why in self.conflicts.items()
+        }
+        return {sha: why for sha, why in sorted((said | contradicted).items()) if sha in images}
+
+
+def skipped_images(rows: pa.Table) -> set[str]:
+    """Images that somebody skipped and nobody labelled: to ask again would be a nuisance."""
+    rows = newest_snapshots(rows)
+    standing = rows.filter(pc.invert(pc.fill_null(rows["cancelled"], False)))
+    skips = pc.fill_null(standing["skipped"], False)
+    skipped = set(standing.filter(skips)["sha256"].to_pylist())
+    return skipped - set(standing.filter(pc.invert(skips))["sha256"].to_pylist())
+
+
+def labels_per_day(rows: pa.Table, now: datetime) -> float:
+    """How many images people labelled in Label Studio on a day of the last week.
+
+    A line that is labelled for less than a week is judged by the days since it began.
+    """
+    rows = newest_snapshots(rows)
+    begin = now - timedelta(days=PACE_DAYS)
+    theirs = pc.and_(
+        pc.equal(rows["source"], "label_studio"), pc.invert(pc.fill_null(rows["cancelled"], False))
+    )
+    recent = pc.and_(theirs, pc.greater(rows["annotated_at"], pa.scalar(begin)))
+    rows = rows.filter(recent)
+    if not rows.num_rows:
+        return 0.0
+    days = (now - pc.min(rows["annotated_at"]).as_py()) / timedelta(days=1)
+    return pc.count_distinct(rows["sha256"]).as_py() / min(max(days, 1.0), PACE_DAYS)
+
+
+def queue_length(policy: LabellingPolicy, pace: float) -> int:
+    """Open tasks that annotators of ``pace`` (labels per day) need before them."""
+    return min(max(ceil(pace * policy.days_ahead), policy.batch_min), policy.batch_max)
+
+
+def find_doubts(
+    store: ObjectStore, view: LabelledView, images: Images, warn: Any = lambda text: None
+) -> Doubts:
+    """Label conflicts, and corrections that nobody has answered since.
+
+    Args:
+        warn: told of what lies under ``corrections/`` and is no correction.
+    """
+    conflicts = {
+        row["sha256"]: f"{', '.join(row['labels_a'])} and {', '.join(row['labels_b'])}"
+        for row in view.conflicts
+        if row["sha256"] in images.keys
+    }
+    corrections = {}
+    for correction in _newest_corrections(store, images, warn):
+        answered = view.said.get(correction.sha256)
+        if answered is None or answered[1] < correction.corrected_at:
+            corrections[correction.sha256] = correction.labels
+    return Doubts(conflicts, corrections)
+
+
+def _newest_corrections(store: ObjectStore, images: Images, warn: Any) -> list[Correction]:
+    newest: dict[str, tuple[int, str]] = {}
+    for info in store.list(CORRECTIONS_PREFIX):
+        try:
+            sha, moment, _ = parse_correction_key(info.key)
+        except CorrectionError as error:
+            warn(str(error))
+            continue
+        if sha in images.keys:  # else the image is not indexed yet: next time
+            newest[sha] = max(newest.get(sha, (0, "")), (moment, info.key))
+    found = []
+    for key, data in get_many(store, sorted(key for _, key in newest.values())):
+        try:
+            if data is not None:
+                found.append(parse_correction(data, key))
+        except CorrectionError as error:
+            warn(str(error))
+    return found
+
+
+@dataclass(frozen=True)
+class Opinions:
+    """Who says what of the images: ``first`` is whose word annotators see.
+
+    Attributes:
+        backbone: whose features are used; empty: there are none.
+        first, second: models that have looked at images, production's before staging's.
+    """
+
+    backbone: str
+    first: EmbeddedModel | None = None
+    second: EmbeddedModel | None = None
+
+    @classmethod
+    def of(cls, store: ObjectStore, models: Sequence[ModelInUse], pretrained: str) -> "Opinions":
+        """Of the models in use that have been embedded with; ``pretrained`` is the backbone that
+        looked at the images if none has."""
+        known = [embedded_model(store, model.model_version) for model in models]
+        said = [model for model in known if model is not None]
+        if not said:
+            return cls(pretrained)
+        other = said[1] if len(said) > 1 and said[1].task == said[0].task else None
+        return cls(said[0].backbone, said[0], other)
+
+
+def build_pool(
+    store: ObjectStore,
+    images: Images,
+    view: LabelledView,
+    opinions: Opinions,
+    doubts: Doubts,
+    schema: LabelSchema,
+    *,
+    leave_out: Collection[str],
+    limit: int,
+    only: Collection[str] | None = None,
+) -> Pool:
+    """The pool: images without a label, in a split, not in ``leave_out``.
+
+    Args:
+        leave_out: images that are in the queue already, or that people skipped.
+        limit: most images; of more those of the lowest sha256, which the models looked at.
+        only: no others than these.
+    """
+    free = [
+        sha
+        for sha in images.keys
+        if sha not in view.labels and images.splits[sha] in SPLITS and sha not in leave_out
+    ]
+    shas = [sha for sha in free if only is None or sha in only][:limit]
+    known = [sha for sha in view.labels if images.splits.get(sha) == "train"]
+    features, labelled = _features(store, opinions.backbone, shas, sorted(known)[:limit])
+    first, second = opinions.first, opinions.second
+    counts = Counter(label for sha in known for label in view.labels[sha])
+    labels = first.labels if first else schema.names or tuple(sorted(counts))
+    return Pool(
+        sha256=np.array(shas, dtype=np.str_),
+        split=np.array([images.splits[sha] for sha in shas], dtype=np.str_),
+        group=np.array([images.groups[sha] for sha in shas], dtype=np.str_),
+        features=features,
+        probabilities=read_probabilities(store, first, shas) if first else None,
+        staging_probabilities=_as_labelled(read_probabilities(store, second, shas), second, labels)
+        if first and second
+        else None,
+        labels=labels,
+        task=first.task if first else schema.task,
+        labelled_features=labelled,
+        labelled_counts=dict(counts),
+        conflicts=doubts.conflicts,
+        corrections=doubts.corrections,
+        labelled_groups=frozenset(
+            images.groups[sha] for sha in view.labels if sha in images.groups
+        ),
+        thresholds=first.thresholds if first else {},
+        splits={sha: images.splits[sha] for sha in doubts.corrections},
+    )
+
+
+def _features(
+    store: ObjectStore, backbone: str, shas: Sequence[str], labelled: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of the pool and of the labelled images; columns of zeros where no net has looked."""
+    if not backbone:
+        return np.zeros((len(shas), 1), np.float32), np.zeros((0, 1), np.float32)
+    both = read_features(store, backbone, [*shas, *labelled])
+    width = max(1, both.shape[1])
+    both = both if both.shape[1] else np.zeros((len(both), width), np.float32)
+    return both[: len(shas)], both[len(shas) :]
+
+
+def _as_labelled(
+    probabilities: np.ndarray, model: EmbeddedModel, labels: Sequence[str]
+) -> np.ndarray:
+    """Probabilities in the columns of another model's ``labels``; 0 for those it does not know."""
+    places: Mapping[str, int] = {label: index for index, label in enumerate(model.labels)}
+    found = np.zeros((len(probabilities), len(labels)), np.float32)
+    for column, label in enumerate(labels):
+        if label in places:
+            found[:, column] = probabilities[:, places[label]]
+    found[~np.isfinite(probabilities).all(axis=1)] = np.nan
+    if model.task == "single_label":
+        total = found.sum(axis=1, keepdims=True)
+        found = np.divide(found, total, out=found, where=total > 0)
+    return found
+
+
+def now_utc() -> datetime:
+    """The clock of the queue."""
+    return datetime.now(UTC)

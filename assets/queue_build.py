@@ -1,0 +1,199 @@
+"""Choosing a batch for the annotators, and what the model says of it beforehand."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from assets.dataset_build import SPLITS
+from assets.feature_store import EmbeddedModel, read_probabilities
+from assets.label_index import LabelledView
+from assets.policies import LabellingPolicy
+from assets.pool_build import Doubts, Images, Opinions, build_pool
+from assets.queue_ledger import Batch, QueuedImage, batch_id
+from labelling.pool import Choice, choose
+from labelling.schema import LabelSchema
+from resources.object_store import ObjectStore
+from training.predictor import decide
+
+TOP_UP_SHARE = 0.2
+"""The queue is filled up when this much of it is missing: few at a time would be chosen worse, for
+a choice spreads over the kinds of images, and each costs a look at the whole pool."""
+
+PROBABILITIES_KEPT = 20
+"""Of each image, the highest; a task with a thousand would be heavy, and nobody reads them."""
+
+EXPLORATION = "exploration"
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What the queue is decided from.
+
+    Attributes:
+        pace: labels per day; ``wanted``: open tasks that it asks for.
+        skipped: images that people skipped.
+        open: images with a task that waits; ``done``: with one that was labelled or skipped.
+    """
+
+    images: Images
+    view: LabelledView
+    opinions: Opinions
+    doubts: Doubts
+    pace: float
+    wanted: int
+    now: datetime
+    skipped: Collection[str] = ()
+    open: Collection[str] = ()
+    done: Collection[str] = ()
+
+    @property
+    def with_task(self) -> set[str]:
+        """Images that Label Studio knows."""
+        return {*self.open, *self.done}
+
+    @property
+    def fresh_doubts(self) -> Doubts:
+        """Doubts about images that nobody is asked about yet."""
+        return self.doubts.without({*self.with_task, *self.skipped})
+
+    @property
+    def left(self) -> int:
+        """How many images nobody has labelled, skipped or is asked about."""
+        known = {*self.with_task, *self.skipped, *self.view.labels}
+        splits = self.images.splits
+        return sum(1 for sha in self.images.keys if sha not in known and splits[sha] in SPLITS)
+
+    @property
+    def missing(self) -> int:
+        """Tasks to add now: what is missing, if it is worth it, and every new doubt."""
+        lacking = max(0, self.wanted - len(self.open))
+        new = self.fresh_doubts
+        doubts = len(new.conflicts.keys() | new.corrections.keys())
+        worth_it = lacking >= max(1, TOP_UP_SHARE * self.wanted)
+        return max(lacking if worth_it else 0, doubts)
+
+
+def choose_batch(
+    store: ObjectStore, situation: Situation, policy: LabellingPolicy, schema: LabelSchema
+) -> Batch | None:
+    """The next batch, or ``None`` if the queue is long enough or nothing is left to label."""
+    size = min(situation.missing, policy.batch_max)
+    if not size:
+        return None
+    opinions = situation.opinions
+    pool = build_pool(
+        store,
+        situation.images,
+        situation.view,
+        opinions,
+        situation.fresh_doubts,
+        schema,
+        leave_out={*situation.with_task, *situation.skipped},
+        limit=policy.pool_limit,
+    )
+    # With nothing to tell images apart by, every choice but chance would be a pretence.
+    blind = not opinions.backbone
+    choices = choose(
+        pool,
+        size,
+        exploration_share=1.0 if blind else policy.exploration_share,
+        weights=policy.weights.model_dump(),
+        seed=len(situation.with_task),
+    )
+    if not choices:
+        return None
+    said = predictions(store, opinions.first, [choice.sha256 for choice in choices])
+    version = opinions.first.model_version if opinions.first else ""
+    return Batch(
+        batch=batch_id([choice.sha256 for choice in choices], version),
+        created_at=situation.now,
+        model_version=version,
+        backbone=opinions.backbone,
+        pace=round(situation.pace, 1),
+        wanted=situation.wanted,
+        open=len(situation.open),
+        images=tuple(_queued(choice, situation.images, said) for choice in choices),
+    )
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of an image: ``probabilities`` are its highest, by label."""
+
+    labels: tuple[str, ...]
+    probabilities: dict[str, float]
+
+
+def predictions(
+    store: ObjectStore, model: EmbeddedModel | None, images: Sequence[str]
+) -> dict[str, Prediction]:
+    """What ``model`` says of ``images`` (sha256), as far as it has looked at them.
+
+    An image of which a multi_label model says nothing gets the likeliest label: Label Studio
+    takes no prediction without one, and serves tasks by their predictions.
+    """
+    if model is None or not images:
+        return {}
+    rows = read_probabilities(store, model, images)
+    known = np.flatnonzero(np.isfinite(rows).all(axis=1))
+    decided = decide(rows[known], model.labels, model.thresholds)
+    found = {}
+    for place, labels in zip(known.tolist(), decided, strict=True):
+        best = np.argsort(-rows[place], kind="stable")[:PROBABILITIES_KEPT]
+        shown = {model.labels[index]: round(float(rows[place, index]), 4) for index in best}
+        found[images[place]] = Prediction(labels or (next(iter(shown)),), shown)
+    return found
+
+
+def ranked_anew(
+    store: ObjectStore,
+    situation: Situation,
+    queued: Mapping[str, QueuedImage],
+    policy: LabellingPolicy,
+    schema: LabelSchema,
+) -> dict[str, float]:
+    """The priority of each open image under the model of now: chosen among themselves.
+
+    What came by chance keeps its place, else it would come last; so does what is in doubt, which
+    comes first.
+    """
+    kept = {sha: image.priority for sha, image in queued.items()}
+    chosen = {
+        sha
+        for sha, image in queued.items()
+        if image.reason != EXPLORATION and sha not in situation.view.labels
+    }
+    pool = build_pool(
+        store,
+        situation.images,
+        situation.view,
+        situation.opinions,
+        Doubts({}, {}),
+        schema,
+        leave_out=(),
+        limit=policy.pool_limit,
+        only=chosen,
+    )
+    weights = policy.weights.model_dump()
+    choices = choose(pool, len(pool), exploration_share=0.0, weights=weights, seed=0)
+    places = sorted(kept[choice.sha256] for choice in choices)
+    order = sorted(choices, key=lambda choice: choice.priority)
+    return kept | {choice.sha256: place for choice, place in zip(order, places, strict=True)}
+
+
+def _queued(choice: Choice, images: Images, said: Mapping[str, Prediction]) -> QueuedImage:
+    model = said.get(choice.sha256)
+    return QueuedImage(
+        sha256=choice.sha256,
+        key=images.keys[choice.sha256],
+        reason=choice.reason,
+        reasons={name: round(float(score), 4) for name, score in choice.reasons.items()},
+        score=round(float(choice.score), 4),
+        why=choice.why,
+        priority=round(float(choice.priority), 6),
+        suggested=choice.suggested,
+        labels=model.labels if model else (),
+        probabilities=model.probabilities if model else {},
+    )

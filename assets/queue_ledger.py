@@ -1,0 +1,140 @@
+"""The ledger of the labelling queue: which images were chosen when, why, and with which model.
+
+``queue/<ms>-<batch>.json`` is written before anything is imported, ``queue/<ms>-<batch>.done``
+afterwards. A batch without the second was cut short: it is imported again, which adds what is
+missing.
+"""
+
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from assets.line import fingerprint
+from labelling.snapshots import epoch_ms
+from resources.object_store import ObjectStore
+from resources.store_errors import StoreError
+
+QUEUE = "queue/"
+_RECORD, _DONE = ".json", ".done"
+
+
+class LedgerError(StoreError):
+    """An object under ``queue/`` is not the record of a batch; the message names its key."""
+
+
+class QueuedImage(BaseModel):
+    """An image of a batch.
+
+    Attributes:
+        key: where the store has it.
+        reason: what spoke most for it; ``reasons`` has the scores of all that did.
+        priority: 0…1; the lower, the sooner it is labelled.
+        suggested: what a user of the predictor says.
+        labels: what the model says; empty without one. ``probabilities`` are its highest.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sha256: str
+    key: str
+    reason: str
+    reasons: dict[str, float] = {}
+    score: float
+    why: str
+    priority: float
+    suggested: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    probabilities: dict[str, float] = {}
+
+
+class Batch(BaseModel):
+    """What was chosen at once.
+
+    Attributes:
+        batch: its id, a hash of the images and the model.
+        model_version: who predicted; empty: nobody.
+        pace: labels per day of the week before.
+        wanted: open tasks that this pace asks for; ``open``: those there were.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    batch: str
+    created_at: AwareDatetime
+    model_version: str = ""
+    backbone: str = ""
+    pace: float
+    wanted: int
+    open: int
+    images: tuple[QueuedImage, ...]
+
+    @property
+    def key(self) -> str:
+        """Where the record lies; keys sort by time."""
+        return f"{QUEUE}{epoch_ms(self.created_at):013d}-{self.batch}{_RECORD}"
+
+
+def batch_id(images: Collection[str], model_version: str) -> str:
+    """Twelve hex digits: the same images (sha256) and model, the same batch."""
+    return fingerprint([sorted(images), model_version])
+
+
+def write_batch(store: ObjectStore, batch: Batch) -> None:
+    """Keep the record. Raises KeyExists: another run chose the same in the same millisecond."""
+    store.put(batch.key, batch.model_dump_json(indent=1).encode())
+
+
+def confirm(store: ObjectStore, batch: Batch) -> None:
+    """Note that all of the batch is in Label Studio."""
+    store.create(_done_key(batch.key), datetime.now(UTC).isoformat().encode())
+
+
+def unfinished(store: ObjectStore) -> list[Batch]:
+    """The batches that were not imported to the end, the oldest first."""
+    keys = {info.key for info in store.list(QUEUE)}
+    records = sorted(key for key in keys if key.endswith(_RECORD))
+    return [read_batch(store, key) for key in records if _done_key(key) not in keys]
+
+
+def newest_batches(store: ObjectStore) -> Iterator[Batch]:
+    """All batches, the newest first; read as they are asked for."""
+    keys = sorted((info.key for info in store.list(QUEUE)), reverse=True)
+    return (read_batch(store, key) for key in keys if key.endswith(_RECORD))
+
+
+def queued_images(store: ObjectStore, images: Collection[str]) -> dict[str, QueuedImage]:
+    """What the ledger says of ``images`` (sha256): of each the newest entry, if there is one."""
+    missing, found = set(images), dict[str, QueuedImage]()
+    for batch in newest_batches(store):
+        if not missing:
+            break
+        for image in batch.images:
+            if image.sha256 in missing:
+                found[image.sha256] = image
+        missing -= found.keys()
+    return found
+
+
+def read_batch(store: ObjectStore, key: str) -> Batch:
+    """The record at ``key``.
+
+    Raises:
+        LedgerError: it is none.
+    """
+    try:
+        batch = Batch.model_validate_json(store.get(key))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the whole"
+        raise LedgerError(
+            f"{key} is no batch of the labelling queue ({place}: {first['msg']}); move it out of "
+            f"{QUEUE}"
+        ) from None
+    if batch.key != key:
+        raise LedgerError(f"{key} holds the batch of {batch.key}; move it out of {QUEUE}")
+    return batch
+
+
+def _done_key(record_key: str) -> str:
+    return record_key.removesuffix(_RECORD) + _DONE

@@ -1,0 +1,229 @@
+"""Bringing the ledger's batches to Label Studio, and what is there up to date."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from assets.policies import LabellingPolicy
+from assets.queue_build import Situation, choose_batch, predictions, ranked_anew
+from assets.queue_ledger import (
+    Batch,
+    QueuedImage,
+    confirm,
+    queued_images,
+    unfinished,
+    write_batch,
+)
+from labelling.schema import LabelSchema
+from resources.label_studio import (
+    LabelStudio,
+    LabelStudioError,
+    NewTask,
+    Prelabel,
+    Project,
+    TaskRef,
+)
+from resources.label_studio_storage import image_url
+from resources.object_store import ObjectStore
+
+
+@dataclass
+class Synced:
+    """What was done.
+
+    Attributes:
+        batch: the new batch; ``None`` if nothing was added.
+        situation: with Label Studio's tasks in it, before the batch was added.
+        project: Label Studio's number of it; ``None`` without Label Studio.
+        finished: batches of earlier runs that were completed.
+        new, known: tasks that were made, and that were there.
+        withdrawn: tasks taken back, for their images need no label any more.
+        prelabelled: predictions that were added to open tasks.
+        shown: whose predictions annotators see.
+        open: tasks that wait now.
+        reviews: images in doubt that were labelled before; ``review_link`` is their page.
+        problems: what did not work and stops nothing.
+    """
+
+    batch: Batch | None = None
+    situation: Situation | None = None
+    project: int | None = None
+    finished: list[str] = field(default_factory=list)
+    new: int = 0
+    known: int = 0
+    withdrawn: int = 0
+    prelabelled: int = 0
+    shown: str = ""
+    open: int = 0
+    reviews: dict[str, str] = field(default_factory=dict)
+    review_link: str = ""
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class QueueSync:
+    """One pass: complete what was cut short, take back, add, predict, review.
+
+    Each step may be repeated at any time: what is there already is left as it is.
+    """
+
+    store: ObjectStore
+    label_studio: LabelStudio
+    policy: LabellingPolicy
+    schema: LabelSchema
+    say: Callable[[str], object]
+
+    def run(self, situation: Situation) -> Synced:
+        """Bring Label Studio's queue up to date with ``situation``.
+
+        Raises:
+            LabelStudioError: the server or the project cannot be used; what was chosen is in the
+                ledger, and the next run goes on with it.
+        """
+        done = Synced()
+        project = self.label_studio.project()
+        done.project = project.id
+        for batch in unfinished(self.store):
+            self.say(f"batch {batch.batch} of {batch.created_at:%Y-%m-%d %H:%M} was cut short")
+            self._import(batch, project, done)
+            done.finished.append(batch.batch)
+        tasks = self.label_studio.tasks()
+        done.withdrawn = self._withdraw(situation, tasks)
+        situation = with_tasks(situation, self._tasks_left(tasks, done.withdrawn))
+        done.situation = situation
+        done.batch = choose_batch(self.store, situation, self.policy, self.schema)
+        if done.batch is not None:
+            write_batch(self.store, done.batch)
+            self._import(done.batch, project, done)
+        done.open = len(situation.open) + (len(done.batch.images) if done.batch else 0)
+        self._predict(situation, done, project)
+        self._review(situation, done)
+        return done
+
+    # --- tasks -----------------------------------------------------------------------------
+
+    def _import(self, batch: Batch, project: Project, done: Synced) -> None:
+        total, told = len(batch.images), 0
+
+        def progress(more: int) -> None:
+            nonlocal told
+            told += more
+            self.say(f"batch {batch.batch}: {told} of {total} tasks")
+
+        tasks = self._new_tasks(batch, project, done)
+        result = self.label_studio.import_tasks(tasks, progress=progress)
+        done.new, done.known = done.new + result.new, done.known + result.known
+        confirm(self.store, batch)
+
+    def _new_tasks(self, batch: Batch, project: Project, done: Synced) -> Iterator[NewTask]:
+        for image in batch.images:
+            try:
+                url = image_url(self.store.url, image.key)
+            except ValueError as error:
+                done.problems.append(str(error))
+                continue
+            yield NewTask(
+                sample_id=image.sha256,
+                image=url,
+                uri=self.store.uri(image.key) if self.store.is_bucket else image.key,
+                why=image.why,
+                batch=batch.batch,
+                reasons=image.reasons,
+                suggested=image.suggested,
+                prediction=fitting(_prelabel(image, batch.model_version), project),
+            )
+
+    def _withdraw(self, situation: Situation, tasks: Sequence[TaskRef]) -> int:
+        """Take back the untouched tasks of images that got their label elsewhere, or are gone."""
+        doubts = situation.doubts
+        settled = [
+            task.sample_id
+            for task in tasks
+            if not task.is_labeled
+            and (
+                task.sample_id in situation.view.labels
+                or task.sample_id not in situation.images.keys
+            )
+            and task.sample_id not in doubts.conflicts
+            and task.sample_id not in doubts.corrections
+        ]
+        return self.label_studio.withdraw(settled) if settled else 0
+
+    def _tasks_left(self, tasks: list[TaskRef], withdrawn: int) -> list[TaskRef]:
+        return self.label_studio.tasks() if withdrawn else tasks
+
+    # --- predictions -----------------------------------------------------------------------
+
+    def _predict(self, situation: Situation, done: Synced, project: Project) -> None:
+        """Have every open task show what the model in use says of it, and be served in its order."""
+        model, done.shown = situation.opinions.first, project.model_version
+        images = sorted(situation.open)
+        if model is None:
+            return
+        fresh = bool(done.batch and done.batch.model_version == model.model_version)
+        if images and (project.model_version != model.model_version or done.finished):
+            prelabels = self._prelabels(situation, images, project)
+            done.prelabelled = self.label_studio.prelabel(prelabels)
+            fresh = fresh or bool(prelabels)
+        if fresh and project.model_version != model.model_version:
+            self.label_studio.show_model_version(model.model_version)
+            done.shown = model.model_version
+            self._retitle(model.model_version, done)
+
+    def _prelabels(
+        self, situation: Situation, images: Sequence[str], project: Project
+    ) -> dict[str, Prelabel]:
+        model = situation.opinions.first
+        assert model is not None
+        said = predictions(self.store, model, images)
+        queued = queued_images(self.store, images)
+        places = ranked_anew(self.store, situation, queued, self.policy, self.schema)
+        found = {}
+        for sha, prediction in said.items():
+            prelabel = Prelabel(
+                model_version=model.model_version,
+                labels=prediction.labels,
+                probabilities=prediction.probabilities,
+                priority=places.get(sha, 0.5),
+            )
+            fits = fitting(prelabel, project)
+            if fits is not None:
+                found[sha] = fits
+        return found
+
+    def _retitle(self, version: str, done: Synced) -> None:
+        try:
+            self.label_studio.retitle_backend(version)
+        except LabelStudioError as error:  # a backend that is down is the doctor's business
+            done.problems.append(f"the ML backend keeps its former title: {error}")
+
+    # --- doubts ----------------------------------------------------------------------------
+
+    def _review(self, situation: Situation, done: Synced) -> None:
+        from resources.label_studio_reviews import show_reviews
+
+        done.reviews = situation.doubts.of(situation.done)
+        done.review_link = show_reviews(self.label_studio, done.reviews)
+
+
+def with_tasks(situation: Situation, tasks: Sequence[TaskRef]) -> Situation:
+    """``situation`` with what Label Studio says of its tasks. A skipped one is as good as done."""
+    done = {task.sample_id for task in tasks if task.is_labeled}
+    waiting = {task.sample_id for task in tasks} - done
+    skipped = waiting & set(situation.skipped)
+    return replace(situation, open=frozenset(waiting - skipped), done=frozenset(done | skipped))
+
+
+def fitting(prelabel: Prelabel | None, project: Project) -> Prelabel | None:
+    """``prelabel``, if the project's page has its labels; probabilities of others are left out."""
+    if prelabel is None or not set(prelabel.labels) <= set(project.labels):
+        return None
+    known: Mapping[str, float] = {
+        label: p for label, p in prelabel.probabilities.items() if label in project.labels
+    }
+    return replace(prelabel, probabilities=dict(known))
+
+
+def _prelabel(image: QueuedImage, model_version: str) -> Prelabel | None:
+    if not image.labels or not model_version:
+        return None
+    return Prelabel(model_version, image.labels, image.probabilities, image.priority)

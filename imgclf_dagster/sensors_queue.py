@@ -1,0 +1,71 @@
+"""The sensor that looks whether annotators have enough before them, and the right things."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from assets.labelling_queue import LEFT
+from assets.line import Line, fingerprint, latest_metadata
+from assets.queue_ledger import unfinished
+from imgclf_dagster.asking import Tick, ask
+from imgclf_dagster.jobs import LABELLING
+from labelling.corrections import CORRECTIONS_PREFIX
+from resources.label_studio import LabelStudio, LabelStudioError
+from resources.object_store import ObjectStore
+
+QUEUE = "labelling_queue"
+LOW_SHARE = 0.5
+"""Of the open tasks that are wanted: below this the queue is filled up. Filling takes a minute, in
+which nobody should run out of work."""
+
+
+@dg.sensor(target=QUEUE, default_status=dg.DefaultSensorStatus.RUNNING)
+def labelling_queue_sensor(
+    context: dg.SensorEvaluationContext,
+    store: ObjectStore,
+    line: dg.ResourceParam[Line],
+    label_studio: LabelStudio,
+) -> Tick:
+    """Ask for ``labelling_queue`` when the queue in Label Studio runs low, when users of the
+    predictor have corrected something, or when a batch was not imported to its end.
+
+    What changes inside the graph (models, labels) its automation condition heeds.
+    """
+    if not label_studio.configured:
+        return dg.SkipReason("no Label Studio is connected")
+    store.require()
+    made = latest_metadata(context.instance, QUEUE)
+    cut_short = unfinished(store)
+    if cut_short:
+        return _ask(context, "cut short", *[batch.batch for batch in cut_short])
+    corrections = len(store.list(CORRECTIONS_PREFIX))
+    if made and corrections != int(made.get("corrections", 0)):
+        return _ask(context, "corrections", corrections)
+    return _look_how_long_it_is(context, line, label_studio, made)
+
+
+def _look_how_long_it_is(
+    context: dg.SensorEvaluationContext,
+    line: Line,
+    label_studio: LabelStudio,
+    made: Mapping[str, Any],
+) -> Tick:
+    if not latest_metadata(context.instance, "embeddings"):
+        return dg.SkipReason("nobody has looked at the images yet; embeddings come first")
+    if made and not int(made.get(LEFT, 1)):
+        return dg.SkipReason("no image is left to label")
+    try:
+        project = label_studio.project()
+    except LabelStudioError as error:
+        return dg.SkipReason(str(error))
+    waiting = project.tasks - project.labelled
+    wanted = int(made.get("wanted", line.labelling.batch_min))
+    if waiting > LOW_SHARE * wanted:
+        return dg.SkipReason(f"{waiting} tasks wait for annotators, {wanted} are wanted")
+    return _ask(context, "low", project.id, project.tasks, project.labelled)
+
+
+def _ask(context: dg.SensorEvaluationContext, why: str, *state: object) -> Tick:
+    """Once for the same state: if nothing is left to choose from, asking again changes nothing."""
+    return ask(context.instance, QUEUE, fingerprint([why, *state]), jobs=(LABELLING,))

@@ -1,0 +1,77 @@
+"""Labels in doubt: tasks that are done already, shown to people again.
+
+Label Studio has no way to put a task that was labelled back into its stream: who labelled it is
+never served it again. A second task of the same image would be a second word of the same person.
+So the tasks in doubt are listed in a tab of the project's Data Manager, and each says why; a person
+opens them there, corrects the annotation or keeps it, and the change comes back as any other.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from resources.label_studio_changes import batched, find_tasks
+from resources.label_studio_projects import project_missing
+
+if TYPE_CHECKING:
+    import httpx
+
+    from resources.label_studio import LabelStudio
+
+TAB = "Labels in doubt"
+MOST_SHOWN = 100
+"""Images in the tab: its filter is part of every request that the page makes, in the URL."""
+
+
+def show_reviews(label_studio: "LabelStudio", reviews: Mapping[str, str]) -> str:
+    """List the tasks of these images in the tab; take the tab away if there are none.
+
+    Args:
+        label_studio: the project.
+        reviews: a sentence for the annotator by image (sha256); of more than ``MOST_SHOWN`` the
+            first are shown, and the others once those are settled.
+
+    Returns:
+        The tab's page; empty if there is none.
+    """
+    session, project = label_studio.session(), label_studio.found_id()
+    shown: list[str] = []
+    for chunk in batched(list(reviews)[:MOST_SHOWN], MOST_SHOWN):
+        for task in find_tasks(session, project, chunk):
+            _say_why(session, task, reviews[task["data"]["sample_id"]])
+            shown.append(task["data"]["sample_id"])
+    view = _bring_tab(session, project, sorted(set(shown)))
+    return f"{label_studio.url.rstrip('/')}/projects/{project}/data?tab={view}" if view else ""
+
+
+def _say_why(session: "httpx.Client", task: Mapping[str, Any], why: str) -> None:
+    if task["data"].get("why") != why:
+        session.patch(f"/api/tasks/{task['id']}/", json={"data": {**task["data"], "why": why}})
+
+
+def _bring_tab(session: "httpx.Client", project: int, sample_ids: list[str]) -> int | None:
+    """Id of the tab; ``None`` if it is not needed."""
+    with project_missing(session, project):
+        views = session.get("/api/dm/views/", params={"project": str(project)}).json()
+    known = [view for view in views if (view.get("data") or {}).get("title") == TAB]
+    if not sample_ids:
+        for view in known:
+            session.delete(f"/api/dm/views/{view['id']}/")
+        return None
+    data = {"title": TAB, "type": "list", "filters": _filters(sample_ids)}
+    if not known:
+        made = session.post("/api/dm/views/", json={"project": project, "data": data}).json()
+        return int(made["id"])
+    if known[0]["data"].get("filters") != data["filters"]:
+        path = f"/api/dm/views/{known[0]['id']}/"
+        session.patch(path, json={"project": project, "data": {**known[0]["data"], **data}})
+    return int(known[0]["id"])
+
+
+def _filters(sample_ids: list[str]) -> dict[str, Any]:
+    item = {
+        "filter": "filter:tasks:data.sample_id",
+        "operator": "in_list",
+        "type": "String",
+        "value": sample_ids,
+    }
+    return {"conjunction": "and", "items": [item]}
