@@ -62,17 +62,8 @@ def curve_report(
         chosen: sha256 of the images that the queue chose with a reason.
         tell: told how many fits are done, of how many at most.
     """
-    refit = Refit(train.features, train.truth, held.features, held.truth, card.task)
-    done = 0
-
-    def count() -> None:
-        nonlocal done
-        done += 1
-        tell(done, total)
-
-    subsets = Subsets(refit, train.truth, count)
+    subsets = _subsets(train, held, card, tell)
     every = np.arange(len(train.truth))
-    total = subsets.fits(min(MOST_CLASSES, len(card.labels)))
     now = subsets.marks(every)
     points = subsets.curve(every, seed=0)
     curve, why_not = _fitted(points)
@@ -98,6 +89,23 @@ def curve_report(
         saved=_saved(subsets, train.sha256, chosen, now.score),
         notes=_notes(manifest.recipe, card.task, len(every), train_images),
     )
+
+
+def _subsets(
+    train: Split, held: Split, card: DatasetCard, tell: Callable[[int, int], None]
+) -> Subsets:
+    """What measures; it counts its fits."""
+    done = 0
+
+    def count() -> None:
+        nonlocal done
+        done += 1
+        tell(done, total)
+
+    refit = Refit(train.features, train.truth, held.features, held.truth, card.task)
+    subsets = Subsets(refit, train.truth, count)
+    total = subsets.fits(min(MOST_CLASSES, len(card.labels)))
+    return subsets
 
 
 def _fitted(points: Points) -> tuple[Curve | None, str]:

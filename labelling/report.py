@@ -1,0 +1,149 @@
+"""The labelling report: all that its page shows, as it lies beside it in JSON."""
+
+from datetime import datetime
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from labelling.agreement import Agreement
+from labelling.curve_report import CurveReport
+from labelling.learning_curve import Estimate
+from labelling.schema import Task
+from labelling.statistics import Statistics
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class PairSummary(_Frozen):
+    """Two annotators: see ``labelling.agreement.PairAgreement``."""
+
+    annotator_a: str
+    annotator_b: str
+    images: int
+    same: float
+    kappa: float | None
+
+
+class ClassSummary(_Frozen):
+    """One label: see ``labelling.agreement.ClassAgreement``."""
+
+    label: str
+    images: int
+    same: float
+    alpha: float | None
+
+
+class AgreementSummary(_Frozen):
+    """How well people agree: see ``labelling.agreement.Agreement``."""
+
+    images: int
+    same: float | None
+    alpha: float | None
+    disagreements: int
+    pairs: list[PairSummary]
+    classes: list[ClassSummary]
+
+    @classmethod
+    def of(cls, found: Agreement) -> "AgreementSummary":
+        """The numbers of ``found``, without the images."""
+        return cls(
+            images=found.images,
+            same=found.same,
+            alpha=found.alpha,
+            disagreements=len(found.disagreements),
+            pairs=[
+                PairSummary(
+                    annotator_a=pair.annotator_a,
+                    annotator_b=pair.annotator_b,
+                    images=pair.images,
+                    same=pair.same,
+                    kappa=pair.kappa,
+                )
+                for pair in found.pairs
+            ],
+            classes=[
+                ClassSummary(label=one.label, images=one.images, same=one.same, alpha=one.alpha)
+                for one in found.classes
+            ],
+        )
+
+
+class LabellingReport(_Frozen):
+    """The report.
+
+    Attributes:
+        at: when it was made.
+        labelled: images that have a label now, from whatever source.
+        conflicts: images whose labels contradict each other.
+        open_tasks: tasks that wait for a person; ``None`` where nobody knows.
+        curve: ``None`` as long as there is no model; ``why_no_curve`` says so.
+        label_studio_url: where people label; empty: not told.
+    """
+
+    project: str
+    task: Task
+    at: AwareDatetime
+    labelled: int
+    conflicts: int
+    open_tasks: int | None
+    statistics: Statistics
+    agreement: AgreementSummary
+    curve: CurveReport | None
+    why_no_curve: str
+    label_studio_url: str
+
+    @property
+    def saved(self) -> Estimate | None:
+        """Labels saved against random order; ``None`` if that cannot be told."""
+        return saved_labels(self.curve)
+
+    def same_as(self, other: "LabellingReport") -> bool:
+        """Whether both say the same, whenever they were made."""
+        moment = datetime.fromtimestamp(0, tz=self.at.tzinfo)
+        return self.model_copy(update={"at": moment}) == other.model_copy(update={"at": moment})
+
+
+def saved_labels(curve: CurveReport | None) -> Estimate | None:
+    """How many labels fewer than in random order it took to come where we are.
+
+    The random images alone (ingested with a label, or drawn by chance) tell how many of their kind
+    the score of today would need; what there really is, is taken off. The assumption: images that
+    came with a label are as good as random ones of the same kind. ``None`` if that cannot be told.
+    """
+    if curve is None or curve.saved.needed is None or curve.saved.needed.low is None:
+        return None
+    there = curve.saved.chosen + curve.saved.random
+    needed = curve.saved.needed
+    return Estimate(
+        value=None if needed.value is None else needed.value - there,
+        low=(needed.low or 0.0) - there,
+        high=None if needed.high is None else needed.high - there,
+    )
+
+
+def advice(curve: CurveReport | None) -> list[str]:
+    """What more labels are expected to bring, the most useful first, as sentences."""
+    if curve is None:
+        return []
+    told = [
+        (
+            one.gain.value or 0.0,
+            f"{one.more:,} more of {one.label}: {gain_text(one.gain)} points of F1",
+        )
+        for one in curve.classes
+        if one.gain is not None
+    ]
+    found = [text for _, text in sorted(told, reverse=True)]
+    if curve.gain is not None:
+        found.append(
+            f"{curve.more:,} more of all kinds: {gain_text(curve.gain)} points of {curve.score_name}"
+        )
+    return found
+
+
+def gain_text(gain: Estimate) -> str:
+    """Like ``expected +1.4 ± 0.6``, in points (hundredths), with the 80 % interval."""
+    value, reach = 100 * (gain.value or 0.0), 100 * gain.reach
+    sign = "+" if value > 0 else "−" if value < 0 else ""
+    return f"expected {sign}{abs(value):.1f} ± {reach:.1f}"

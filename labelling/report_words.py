@@ -1,0 +1,44 @@
+"""How the labelling report says its numbers."""
+
+from html import escape
+
+
+def count(n: int | None, one: str, many: str = "") -> str:
+    """``3 images``, ``1 image``."""
+    return f"{n or 0:,} {one if n == 1 else many or one + 's'}"
+
+
+def number(value: float | None) -> str:
+    """A whole number; a dash for ``None``."""
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def signed(value: float) -> str:
+    """A whole number with a minus that is one."""
+    return f"{value:,.0f}".replace("-", "−")
+
+
+def seconds(value: float | None) -> str:
+    """``3.2 s``, or minutes; a dash for ``None``."""
+    return "–" if value is None else f"{value:.1f} s" if value < 60 else f"{value / 60:.1f} min"
+
+
+def hours(hours: float) -> str:
+    """``1.4 hours``, or minutes."""
+    return f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.0f} minutes"
+
+
+def coefficient(value: float | None) -> str:
+    """Two digits; a dash for ``None``."""
+    return "–" if value is None else f"{value:.2f}".replace("-", "−")
+
+
+def person(name: str) -> str:
+    """An annotator as people know them."""
+    return name.removeprefix("label_studio:")
+
+
+def emphasised(sentence: str) -> str:
+    """``sentence`` escaped, what comes after its colon in colour."""
+    what, _, gain = sentence.rpartition(": ")
+    return f"{escape(what)}: <em>{escape(gain)}</em>"
