@@ -1,0 +1,103 @@
+"""The labelling backend as a process: what it refuses to start with, and how it ends."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from serving.backend_access import ensure_credentials, read_credentials
+from serving.deployments import DeploymentRecord, record_key
+
+pytestmark = pytest.mark.contract
+
+START_S = 60
+
+
+def command(folder: Path, port: int, **options: str) -> list[str]:
+    """Its command line on a store in ``folder``."""
+    given = {
+        "store-url": (folder / "store").as_uri(),
+        "project": "imgclf",
+        "port": str(port),
+        "credentials-file": str(folder / "backend.json"),
+        **options,
+    }
+    parts = [part for name, value in given.items() for part in (f"--{name}", value)]
+    return [sys.executable, "-m", "serving.label_studio_backend", *parts]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "store").mkdir()
+    ensure_credentials(tmp_path / "backend.json")
+    return tmp_path
+
+
+def refusal(arguments: list[str]) -> str:
+    ended = subprocess.run(arguments, check=False, capture_output=True, text=True, timeout=START_S)
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    return ended.stderr
+
+
+def test_what_it_cannot_start_with_is_said_with_a_remedy(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = refusal(command(folder, port))
+    assert f"127.0.0.1:{port}" in said
+    assert "labelling under [ports]" in said
+    gone = (folder / "gone").as_uri()
+    said = refusal(command(folder, 0, **{"store-url": gone}))
+    assert f"the store {gone} cannot be read" in said
+    (folder / "backend.json").chmod(0o644)
+    assert f"chmod 600 {folder / 'backend.json'}" in refusal(command(folder, 0))
+
+
+def test_it_ends_when_told_to_even_while_the_store_hangs(
+    folder: Path, publish_model: Callable[..., tuple[str, str]]
+) -> None:
+    digest, key = publish_model(folder / "store", "train-1")
+    record = DeploymentRecord.at(
+        1, stage="prod", model_version="train-1", digest=digest, model_key=key,
+        deployed_by="tests", reason="",
+    )  # fmt: skip
+    path = folder / "store" / record_key(record)
+    path.parent.mkdir(parents=True)
+    path.write_text(record.model_dump_json())
+    (folder / "store/raw").mkdir()
+    os.mkfifo(folder / "store/raw/hung.png")  # opening it waits for a writer that never comes
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    known = read_credentials(folder / "backend.json")
+    auth = (known.user, known.password.get_secret_value())
+    client = httpx.Client(base_url=f"http://127.0.0.1:{port}", auth=auth, trust_env=False)
+    with subprocess.Popen(command(folder, port), stderr=subprocess.PIPE, text=True) as process:
+        wait_for_model(client)
+        task = {"id": 1, "data": {"sample_id": "0" * 64, "uri": "raw/hung.png"}}
+        assert client.post("/predict", json={"tasks": [task]}).json() == {"results": [[]]}
+        process.send_signal(signal.SIGTERM)
+        started = time.monotonic()
+        _, said = process.communicate(timeout=20)
+        assert time.monotonic() - started < 10
+    assert "labelling of imgclf at http://127.0.0.1" in said
+    assert "1 of 1 tasks get no pre-label within 2.5 s" in said
+    assert "Traceback" not in said
+
+
+def wait_for_model(client: httpx.Client) -> None:
+    deadline = time.monotonic() + START_S
+    while True:
+        try:
+            if client.get("/versions").json()["versions"]:
+                return
+        except httpx.TransportError:
+            pass
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
