@@ -1,0 +1,114 @@
+"""A project of one's own on the real Label Studio, and what annotators do in it."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from labelling.schema import LabelSchema
+from resources.label_studio import LabelStudio, NewTask, Prelabel
+from tests.label_studio.server import LabelStudioServer
+
+LABELS = ("cat", "dog", "bird")
+
+
+def sha(number: int | str) -> str:
+    """Some image."""
+    return hashlib.sha256(f"image {number}".encode()).hexdigest()
+
+
+def new_task(number: int, **changes: Any) -> NewTask:
+    """A task for image ``number``."""
+    known: dict[str, Any] = {
+        "sample_id": sha(number),
+        "image": f"/data/local-files/?d=raw/{number}.png",
+        "uri": f"raw/{number}.png",
+        "why": "The model is unsure: cat 0.4, dog 0.35.",
+        "batch": "batch-1",
+        "reasons": {"uncertainty": 0.6},
+    }
+    return NewTask(**known | changes)
+
+
+def prelabel(version: str = "train-1", label: str = "cat", priority: float = 0.5) -> Prelabel:
+    """A prediction for one of LABELS."""
+    rest = (1 - 0.6) / (len(LABELS) - 1)
+    return Prelabel(
+        version, (label,), {name: 0.6 if name == label else rest for name in LABELS}, priority
+    )
+
+
+@dataclass
+class Yard:
+    """A project of Label Studio: ``port`` is what is tested, ``client`` plain HTTP beside it."""
+
+    server: LabelStudioServer
+    title: str
+    port: LabelStudio
+    client: httpx.Client
+
+    @property
+    def id(self) -> int:
+        """Of the project."""
+        return self.port.found_id()
+
+    def port_at(self, url: str, **changes: Any) -> LabelStudio:
+        """The same project through another address."""
+        known: dict[str, Any] = {"token": self.server.token, "project_title": self.title}
+        return LabelStudio(url=url, **known | changes)
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """All tasks with all their fields, in order of id."""
+        params = {"project": str(self.id), "fields": "all", "page_size": "1000"}
+        tasks: list[dict[str, Any]] = self.get("/api/tasks/", **params)["tasks"]
+        return tasks
+
+    def by_image(self) -> dict[str, dict[str, Any]]:
+        """The same by hash; fails if an image has several."""
+        tasks = self.tasks()
+        found = {task["data"]["sample_id"]: task for task in tasks}
+        assert len(found) == len(tasks), "an image has several tasks"
+        return found
+
+    def task_id(self, number: int) -> int:
+        """The task of image ``number``."""
+        return int(self.by_image()[sha(number)]["id"])
+
+    def annotate(self, task: int, label: str = "dog", **fields: Any) -> dict[str, Any]:
+        """Save an annotation, as the page does."""
+        return self.post(f"/api/tasks/{task}/annotations/", result=result(label), **fields)
+
+    def draft(self, task: int, label: str = "dog") -> None:
+        """What the page saves by itself while somebody works on a task."""
+        self.post(f"/api/tasks/{task}/drafts", result=result(label), lead_time=1.0)
+
+    def get(self, path: str, **params: str) -> Any:
+        """An answer that must be good."""
+        return _good(self.client.get(path, params=params))
+
+    def post(self, path: str, **body: Any) -> Any:
+        """The same."""
+        return _good(self.client.post(path, json=body))
+
+    def patch(self, path: str, **body: Any) -> Any:
+        """The same."""
+        return _good(self.client.patch(path, json=body))
+
+
+def result(label: str) -> list[dict[str, Any]]:
+    """An annotation's regions."""
+    value = {"choices": [label]}
+    return [{"from_name": "label", "to_name": "image", "type": "choices", "value": value}]
+
+
+def make_yard(server: LabelStudioServer, title: str) -> Yard:
+    """A project for LABELS."""
+    port = LabelStudio(url=server.url, token=server.token, project_title=title)
+    port.ensure_project(LabelSchema(), LABELS)
+    return Yard(server, title, port, server.client())
+
+
+def _good(answer: httpx.Response) -> Any:
+    assert answer.is_success, f"{answer.request.url}: {answer.status_code} {answer.text}"
+    return answer.json() if answer.content else None
