@@ -176,11 +176,39 @@ def when_the_queue_is_stale() -> AutomationCondition:
     ).with_label("when_the_queue_is_stale")
 
 
+REPORTED_EVERY = "5-55/10 * * * *"
+"""Cron schedule, between two looks at the queue. People read a report once in a while; and a training
+that has just ended goes on to staging, which the report's job must not slow down."""
+
+
+def when_the_report_is_old() -> AutomationCondition:
+    """Labels or the model changed since the last report; looked at every ten minutes.
+
+    Needs no model, nor a queue: without them the report says less.
+    """
+    told_of = _named("annotations", "trained_model")
+    return (
+        (
+            AutomationCondition.newly_missing()
+            | AutomationCondition.any_deps_match(AutomationCondition.data_version_changed()).allow(
+                told_of
+            )
+        )
+        .since(AutomationCondition.newly_requested() | AutomationCondition.newly_updated())
+        .with_label("labels or the model changed")
+        & AutomationCondition.cron_tick_passed(REPORTED_EVERY)
+        & ~AutomationCondition.any_deps_missing().allow(_named("annotations"))
+        & ~AutomationCondition.any_deps_in_progress()
+        & ~AutomationCondition.in_progress()
+    ).with_label("when_the_report_is_old")
+
+
 def labelling_conditions() -> dict[str, AutomationCondition]:
     """Of what serves labelling in Label Studio; without one, nobody needs it to be current."""
     return {
         "embeddings": when_the_pool_changed(),
         "labelling_queue": when_the_queue_is_stale(),
+        "labelling_report": when_the_report_is_old(),
     }
 
 

@@ -8,6 +8,7 @@ from assets.evaluation import evaluation_report
 from assets.ingestion import raw_images
 from assets.labelling import annotations
 from assets.labelling_queue import labelling_queue
+from assets.labelling_report import labelling_report
 from assets.line import Line
 from assets.release import prod_endpoint, registered_package, release_approval, staging_endpoint
 from assets.training import build_trained_model
@@ -118,6 +119,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         build_trained_model(settings.training),
         build_embeddings(settings.training),
         labelling_queue,
+        labelling_report,
         evaluation_report,
         registered_package,
         staging_endpoint,

@@ -5,6 +5,12 @@ from pydantic import BaseModel, ConfigDict
 from labelling.learning_curve import Estimate, Points
 from labelling.schema import Task
 
+REPORT_FILE = "learning_curve.json"
+PICTURE_FILE = "learning_curve.png"
+
+CURVE_VERSION = "1"
+"""Part of the job's name: raise it when the same data and model would give another report."""
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())

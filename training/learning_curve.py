@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from dagster_pipes import PipesContext
 
-from labelling.curve_report import CurveReport
+from labelling.curve_report import PICTURE_FILE, REPORT_FILE, CurveReport
 from training.config import Hyperparameters
 from training.container import Container
 from training.curve_study import Split, curve_report
@@ -29,12 +29,6 @@ from training.manifest import CARD, ManifestError, read_card
 from training.metrics import indicator
 from training.phases import Phases
 from training.pipes import open_pipes
-
-REPORT = "learning_curve.json"
-PICTURE = "learning_curve.png"
-
-CURVE_VERSION = "1"
-"""Part of the job's name: raise it when the same data and model would give another report."""
 
 MOST_IMAGES = 10_000
 """More training images than this are sampled: fits take longer in proportion."""
@@ -93,8 +87,8 @@ def measure(container: Container, pipes: PipesContext) -> CurveReport:
         tell=lambda done, total: phases.count("fits", done, total),
     )
     text = report.model_dump_json(indent=1)
-    (container.output_dir / REPORT).write_text(text, encoding="utf-8")
-    draw_curves(container.output_dir / PICTURE, report)
+    (container.output_dir / REPORT_FILE).write_text(text, encoding="utf-8")
+    draw_curves(container.output_dir / PICTURE_FILE, report)
     phases.begin("", "")
     return report
 

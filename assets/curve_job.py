@@ -1,0 +1,87 @@
+"""The job that measures learning curves: when there can be one, and what it is given."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from assets.dataset_build import dataset_prefix, read_card, read_dataset_manifest
+from assets.feature_store import EMBEDDINGS, embedded_model
+from assets.line import fingerprint
+from assets.queue_ledger import queued_images
+from assets.training import dataset_channel
+from labelling.curve_report import CURVE_VERSION
+from labelling.selection.exploration import Exploration
+from resources.compute import Channel, Compute, JobSpec
+from resources.object_store import ObjectStore
+from training.config import CODE_VERSION
+
+CHOSEN = "reports/learning_curve/"
+"""Lists of the training images that the queue chose for a reason, named by their content."""
+
+
+def why_no_curve(store: ObjectStore, model: Mapping[str, Any]) -> str:
+    """Why no learning curve can be measured, or nothing.
+
+    Args:
+        model: metadata of the newest ``trained_model``.
+    """
+    if not model.get("model_version"):
+        return "no model was trained yet"
+    if not store.exists(f"{dataset_prefix(str(model['dataset_version']))}card.json"):
+        return f"data set {model['dataset_version']} is not in the store any more"
+    counts = read_card(store, str(model["dataset_version"]))["counts"].values()
+    empty = [split for split in ("val", "test") if not any(row[split] for row in counts)]
+    if empty:
+        return f"no labelled image is in the split {' or '.join(empty)}"
+    return ""
+
+
+def curve_job(store: ObjectStore, compute: Compute, model: Mapping[str, Any]) -> JobSpec:
+    """The job for the newest ``trained_model``, of whose metadata ``model`` is.
+
+    Its name holds the data, the model and which images the queue chose, so that nothing is measured
+    twice.
+    """
+    version, key = str(model["dataset_version"]), compute.model_key(str(model["model_version"]))
+    card = read_card(store, version)
+    chosen = _chosen(store, version)
+    identity = {
+        "dataset": version,
+        "model": str(model["digest"]),
+        "chosen": chosen,
+        "curve": CURVE_VERSION,
+        "code": CODE_VERSION,
+    }
+    channels = {
+        "dataset": dataset_channel(card),
+        "model": Channel(prefix=f"{key.rpartition('/')[0]}/", keys=(key,)),
+    }
+    if chosen:
+        list_key = f"{CHOSEN}{fingerprint(chosen, 16)}.json"
+        store.create(list_key, json.dumps(chosen).encode())
+        channels["chosen"] = Channel(prefix=CHOSEN, keys=(list_key,))
+    if parts := _features(store, str(model["model_version"])):
+        channels["features"] = Channel(prefix=EMBEDDINGS, keys=parts)
+    return JobSpec(
+        name="curve-" + fingerprint(identity),
+        kind="processing",
+        module="training.learning_curve",
+        hyperparameters={"dataset_version": version},
+        channels=channels,
+    )
+
+
+def _chosen(store: ObjectStore, version: str) -> list[str]:
+    """The training images (sha256) that the queue chose for a reason, not by chance; sorted."""
+    rows = read_dataset_manifest(store, version).select(["sha256", "split"]).to_pylist()
+    train = {row["sha256"] for row in rows if row["split"] == "train"}
+    found = queued_images(store, train)
+    return sorted(sha for sha, image in found.items() if image.reason != Exploration.name)
+
+
+def _features(store: ObjectStore, model_version: str) -> tuple[str, ...]:
+    """Keys of the features that the model's backbone has given before, if any."""
+    known = embedded_model(store, model_version)
+    if known is None:
+        return ()
+    return tuple(sorted(info.key for info in store.list(f"{EMBEDDINGS}{known.backbone}/")))

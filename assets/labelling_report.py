@@ -1,0 +1,200 @@
+"""The labelling report: what annotators did, and what more labels would bring."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import ValidationError
+
+from assets.curve_job import curve_job, why_no_curve
+from assets.label_index import labels_table, usable_labels, view_of
+from assets.labelling import annotations
+from assets.line import OWNERS, Line, fingerprint, latest_metadata
+from assets.pictures import picture
+from assets.queue_ledger import queued_images
+from labelling.agreement import agreement
+from labelling.curve_report import PICTURE_FILE, REPORT_FILE, CurveReport
+from labelling.report import AgreementSummary, LabellingReport, advice
+from labelling.report_charts import percent
+from labelling.report_page import page
+from labelling.snapshots import epoch_ms
+from labelling.statistics import Share, statistics
+from resources.compute import Compute
+from resources.label_studio import LabelStudio
+from resources.object_store import ObjectStore
+
+REPORTS = "reports/labelling/"
+
+
+@dg.asset(
+    group_name="labelling",
+    kinds={"html", "scikitlearn"},
+    owners=OWNERS,
+    code_version="1",
+    deps=[annotations, "trained_model", "labelling_queue"],
+    description="Numbers for who leads the labelling: labels an hour, how often pre-labels are "
+    "kept, agreement, time per task, what more labels of each class would bring, labels saved "
+    "against random order. As metadata, and as a page in the store.",
+)
+def labelling_report(
+    context: dg.AssetExecutionContext,
+    store: ObjectStore,
+    compute: Compute,
+    label_studio: LabelStudio,
+    line: dg.ResourceParam[Line],
+) -> dg.MaterializeResult:
+    """Count, measure, and write the page if it says something new."""
+    store.require()
+    rows = labels_table(store).read()
+    curve, drawn, job = _curve(context, store, compute)
+    report = _report(context, store, line, label_studio, rows, curve)
+    key = _keep(store, report)
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(_version(report)),
+        metadata={
+            **_numbers(report),
+            **_curve_metadata(report, drawn, job),
+            "page": f"{key}.html",
+            "numbers": f"{key}.json",
+        },
+    )
+
+
+def _curve(
+    context: dg.AssetExecutionContext, store: ObjectStore, compute: Compute
+) -> tuple[CurveReport | str, bytes, str]:
+    """The learning curve of the newest model's data set, its picture and the job's name; or why
+    there is none."""
+    model = latest_metadata(context.instance, "trained_model")
+    if why := why_no_curve(store, model):
+        return why, b"", ""
+    spec = curve_job(store, compute, model)
+    result = compute.run(context, spec)
+    context.log.info(f"learning curve: job {spec.name}, {result.seconds:.0f} s")
+    outputs = compute.outputs(spec.name, spec.kind)
+    return CurveReport.model_validate_json(outputs[REPORT_FILE]), outputs[PICTURE_FILE], spec.name
+
+
+def _report(
+    context: dg.AssetExecutionContext,
+    store: ObjectStore,
+    line: Line,
+    label_studio: LabelStudio,
+    rows: pa.Table,
+    curve: CurveReport | str,
+) -> LabellingReport:
+    usable, rejected = usable_labels(rows, line.labels)
+    view = view_of(rows, line.labels)
+    work = _work(rows, rejected)
+    reasons = {
+        sha: image.reason.replace("_", " ")
+        for sha, image in queued_images(store, set(work["sha256"].to_pylist())).items()
+    }
+    queue = latest_metadata(context.instance, "labelling_queue")
+    open_tasks = queue.get("open") if label_studio.configured else None
+    return LabellingReport(
+        project=line.project,
+        task=line.labels.task,
+        at=datetime.now(UTC),
+        labelled=len(view.labels),
+        conflicts=len(view.conflicts),
+        open_tasks=int(open_tasks) if isinstance(open_tasks, int | float) else None,
+        statistics=statistics(work, reasons),
+        agreement=AgreementSummary.of(agreement(usable, line.labels.task)),
+        curve=curve if isinstance(curve, CurveReport) else None,
+        why_no_curve=curve if isinstance(curve, str) else "",
+        label_studio_url=str(queue.get("project") or label_studio.url),
+    )
+
+
+def _work(rows: pa.Table, rejected: pa.Table) -> pa.Table:
+    """All snapshots of Label Studio's annotations, but of those whose newest word cannot count."""
+    rows = rows.filter(pc.equal(rows["source"], "label_studio"))
+    wrong = pc.is_in(rows["unique_id"], value_set=rejected["unique_id"].drop_null())
+    return rows.filter(pc.invert(wrong))
+
+
+def _keep(store: ObjectStore, report: LabellingReport) -> str:
+    """Write the report unless the newest one says the same; its key without the ending.
+
+    The numbers are written last: a page without them is not taken for a whole report, so a killed
+    run leaves nothing that the next one would not make good.
+    """
+    known = sorted(info.key for info in store.list(REPORTS) if info.key.endswith(".json"))
+    if known and _says(store.get(known[-1]), report):
+        return known[-1].removesuffix(".json")
+    stamp = epoch_ms(report.at)
+    while not store.create(f"{REPORTS}{stamp:013d}.html", page(report).encode()):
+        stamp += 1
+    store.put(f"{REPORTS}{stamp:013d}.json", report.model_dump_json(indent=1).encode())
+    return f"{REPORTS}{stamp:013d}"
+
+
+def _says(data: bytes, report: LabellingReport) -> bool:
+    """Whether ``data`` is a report that says what ``report`` does; one of an older format does not."""
+    try:
+        return LabellingReport.model_validate_json(data).same_as(report)
+    except ValidationError:
+        return False
+
+
+def _version(report: LabellingReport) -> str:
+    content = json.loads(report.model_dump_json(exclude={"at"}))
+    return fingerprint(content, 16)
+
+
+# --- metadata ------------------------------------------------------------------------------
+
+
+def _numbers(report: LabellingReport) -> dict[str, Any]:
+    work = report.statistics
+    found: dict[str, Any] = {
+        "labelled_images": report.labelled,
+        "annotations": work.annotations,
+        "skipped": work.skipped.count,
+        "hours": round(work.speed.hours, 2),
+    }
+    told: dict[str, float | None] = {
+        "labels_per_hour": work.speed.per_hour,
+        "prelabels_kept": work.accepted.value,
+        "seconds_per_task": work.times.median_s,
+        "krippendorff_alpha": report.agreement.alpha,
+    }
+    found |= {name: round(value, 3) for name, value in told.items() if value is not None}
+    if work.accepted_by_class:
+        found["prelabels kept by class"] = _shares("class", work.accepted_by_class)
+        versions = {one.model_version: one.accepted for one in work.accepted_by_version}
+        found["prelabels kept by model version"] = _shares("model version", versions)
+        found["prelabels kept by reason"] = _shares("reason", work.accepted_by_reason)
+    return found
+
+
+def _shares(name: str, shares: Mapping[str, Share]) -> dg.MetadataValue:
+    lines = [f"| {name} | kept | 95% interval | of |", "|---|---|---|---|"]
+    lines += [
+        f"| {label} | {percent(one.value)} | {percent(one.low)} to {percent(one.high)} | {one.of} |"
+        for label, one in shares.items()
+    ]
+    return dg.MetadataValue.md("\n".join(lines))
+
+
+def _curve_metadata(report: LabellingReport, drawn: bytes, job: str) -> dict[str, Any]:
+    if report.curve is None:
+        return {"learning curve": f"none: {report.why_no_curve}"}
+    link = f"models/{job}/processing/{PICTURE_FILE}"
+    found: dict[str, Any] = {
+        "learning curve": picture(drawn, alt="learning curve", link=link),
+        "job": job,
+        "what more labels would bring": dg.MetadataValue.md(
+            "\n".join(f"- {text}" for text in advice(report.curve)) or "cannot tell yet"
+        ),
+    }
+    saved = report.saved
+    if saved is not None and saved.value is not None and saved.high is not None:
+        found["labels_saved"] = round(saved.value)
+        found["labels saved, 80% interval"] = f"{saved.low or 0:.0f} to {saved.high:.0f}"
+    return found
