@@ -2,6 +2,7 @@
 
 import base64
 import configparser
+import io
 import os
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from PIL import Image
 
 from assets.image_index import IMAGES_SCHEMA
 from labelling.corrections import parse_correction
@@ -75,6 +77,16 @@ def test_corrections_come_into_the_bucket_once(room: Room, store: ObjectStore) -
     assert store.get(parse_correction(store.get(other), other).raw_key) == fresh
     assert correct(room, known, "blue") == (200, key)
     assert sorted(info.key for info in store.list("corrections/")) == sorted([key, other])
+
+
+def test_a_big_image_comes_into_the_bucket_whole(room: Room, store: ObjectStore) -> None:
+    out = io.BytesIO()
+    Image.effect_noise((3600, 3600), 80).save(out, "PNG", compress_level=1)
+    image = out.getvalue()
+    assert len(image) > 10 * 2**20, "bigger than a part of a multipart upload"
+    status, key = correct(room, image, "red")
+    assert status == 201
+    assert store.get(parse_correction(store.get(key), key).raw_key) == image
 
 
 def test_the_newest_report_of_the_bucket_is_the_page(room: Room, store: ObjectStore) -> None:
