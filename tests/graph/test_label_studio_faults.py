@@ -1,0 +1,91 @@
+"""Label Studio goes down, is emptied, replaced or refuses us: no label is lost, and none is doubled."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from tests.graph.label_studio_room import IMAGES, Room, open_room, world_of
+from tests.label_studio.server import LabelStudioServer
+
+pytestmark = [pytest.mark.graph, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def room(
+    label_studio: LabelStudioServer,
+    tmp_path: Path,
+    empty_world: Callable[..., Any],
+    request: pytest.FixtureRequest,
+) -> Iterator[Room]:
+    settings = getattr(request, "param", {})
+    with open_room(
+        label_studio, request.node.name, tmp_path / "home", empty_world, **settings
+    ) as opened:
+        yield opened
+
+
+def test_a_server_that_is_down_or_gone_loses_nothing(room: Room) -> None:
+    room.say(IMAGES[0], "cat")
+    assert room.follow() == {IMAGES[0]: ["cat"]}
+    room.say(IMAGES[1], "dog")
+    room.server.stop()
+    room.world.label(IMAGES[4], "fox")
+    begun = time.monotonic()
+    (request,) = room.tick()  # what an ingest said is found all the same
+    assert time.monotonic() - begun < 30
+    assert request.asset_selection == [dg.AssetKey("annotations")]
+    assert room.world.run("annotations").success
+    assert room.tick() == []
+    assert "imgclf up --label-studio" in room.skipped
+    assert room.labels == {IMAGES[0]: ["cat"], IMAGES[4]: ["fox"]}
+    room.server.start()
+    assert room.follow() == {IMAGES[0]: ["cat"], IMAGES[1]: ["dog"], IMAGES[4]: ["fox"]}
+
+
+def test_a_deleted_project_and_the_next_one_take_no_label_away(
+    room: Room, tmp_path: Path, empty_world: Callable[..., Any]
+) -> None:
+    room.say(IMAGES[0], "cat")
+    room.say(IMAGES[1], "dog")
+    before = room.follow()
+    room.server.delete_project(room.project)
+    assert room.tick() == []
+    assert str(room.project) in room.skipped
+    assert room.labels == before
+    room.project = room.server.project("the next one", labels=("cat", "dog", "fox"))
+    room.world = world_of(room.server, room.project, tmp_path / "home", empty_world)
+    room.add(IMAGES[0])
+    assert room.follow() == before
+    room.say(IMAGES[0], "fox")
+    found = room.follow()
+    assert found.keys() == before.keys()  # two words of one person: the later counts
+    assert found[IMAGES[0]] == ["fox"]
+
+
+def test_a_refused_token_is_named_with_the_remedy(
+    room: Room, tmp_path: Path, empty_world: Callable[..., Any]
+) -> None:
+    room.say(IMAGES[0], "cat")
+    wrong = {"url": room.server.url, "token": "f" * 40, "project_id": room.project}
+    right, room.world = room.world, empty_world(tmp_path / "home", label_studio=wrong)
+    assert room.tick() == []
+    assert "label_studio.token" in room.skipped
+    assert "f" * 40 not in room.skipped
+    room.world = right
+    assert room.follow() == {IMAGES[0]: ["cat"]}
+
+
+def test_an_idle_look_is_quick(room: Room) -> None:
+    room.say(IMAGES[0], "cat")
+    room.follow()
+    room.tick()
+    times = []
+    for _ in range(5):
+        begun = time.monotonic()
+        assert room.tick() == []
+        times.append(time.monotonic() - begun)
+    assert min(times) < 0.5
