@@ -88,7 +88,8 @@ class Poll:
 
     def read_changes(self) -> None:
         """Read what is new, then again what has settled."""
-        cursor, begun, more = self.cursor, time.monotonic(), True
+        cursor, begun = self.cursor, time.monotonic()
+        cursor.read_to, more = self._read(cursor.read_to, None)
         while more and time.monotonic() - begun < TICK_S:
             cursor.read_to, more = self._read(cursor.read_to, None)
         if cursor.settle_to is None:
