@@ -28,7 +28,8 @@ _SUFFIX = " (withdrawn)"
 
 def withdraw(session: httpx.Client, project: int, sample_ids: Iterable[str]) -> int:
     """See :meth:`LabelStudio.withdraw`."""
-    untouched = [task for task in find_tasks(session, project, sample_ids) if not is_touched(task)]
+    found = find_tasks(session, project, sample_ids, whole=True)
+    untouched = [task for task in found if not is_touched(task)]
     return set_aside(session, project, untouched)
 
 
