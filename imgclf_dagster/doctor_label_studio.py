@@ -17,7 +17,13 @@ from imgclf_dagster.label_studio_access import (
     local_backend_url,
 )
 from imgclf_dagster.label_studio_environment import VERSION, find_installation
-from imgclf_dagster.label_studio_setup import NO_MODEL, REACHABLE, explained, wanted
+from imgclf_dagster.label_studio_setup import (
+    NO_MODEL,
+    REACHABLE,
+    UNBLOCK,
+    explained,
+    wanted,
+)
 from imgclf_dagster.settings import Settings, SettingsError
 from resources.label_studio import (
     Backend,
@@ -28,6 +34,7 @@ from resources.label_studio import (
     ProjectMissing,
     TokenRefused,
 )
+from resources.label_studio_network import blocks
 from resources.label_studio_session import expiry
 
 SERVER = "label studio"
@@ -37,6 +44,11 @@ BACKEND = "labelling backend"
 REACH = "label studio to backend"
 VERSION_SHOWN = "label studio model version"
 WEBHOOK = "label studio webhook"
+NETWORK = "label studio network"
+
+METADATA = "http://169.254.169.254/"
+"""Where cloud machines find their own credentials; whoever may give Label Studio an address could
+have it look there."""
 
 SETUP = "run `imgclf label-studio setup`"
 SOON = timedelta(days=14)
@@ -194,16 +206,29 @@ class _Visit:
             )
 
     def connections(self) -> Iterator[Finding]:
-        """Does Label Studio reach our backend, and do its webhooks lead somewhere?"""
+        """May Label Studio reach our backend, does it, and do its webhooks lead there?"""
+        url = backend_url(self.settings)
         if not backend_within_reach(self.settings, self.access):
-            detail = f"{self.access.url} cannot reach {backend_url(self.settings)}, our loopback"
+            detail = f"{self.access.url} cannot reach {url}, our loopback"
             yield Finding(REACH, "warning", detail, REACHABLE)
+            return
+        if blocks(self.label_studio, url):
+            detail = f"Label Studio blocks {url}: no live pre-labels, no word of a save"
+            yield Finding(NETWORK, "failed", detail, UNBLOCK)
+            return
+        yield self._network()
         try:
-            if backend_within_reach(self.settings, self.access):
-                yield self._reach(self.label_studio.backends())
+            yield self._reach(self.label_studio.backends())
             yield from self._webhooks()
         except ProjectMissing:
             return  # said already
+
+    def _network(self) -> Finding:
+        """Open to our backend must not mean open to all."""
+        if not blocks(self.label_studio, METADATA):
+            detail = f"Label Studio may be led to {METADATA}, where cloud machines keep credentials"
+            return Finding(NETWORK, "warning", detail, UNBLOCK)
+        return Finding(NETWORK, "ok", "our backend is open to it, cloud metadata is not")
 
     def _reach(self, backends: Iterable[Backend]) -> Finding:
         url = backend_url(self.settings)

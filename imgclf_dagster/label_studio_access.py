@@ -40,7 +40,8 @@ def own_server(settings: Settings) -> Server:
     """The server that ``imgclf up --label-studio`` runs."""
     return Server(
         folder=label_studio_dir(settings),
-        document_root=settings.store_dir,
+        # As Label Studio resolves the paths of storages, which must lie below it.
+        document_root=settings.store_dir.resolve(),
         port=settings.ports.label_studio,
     )
 

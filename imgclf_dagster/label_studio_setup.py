@@ -23,12 +23,11 @@ if TYPE_CHECKING:
     from resources.label_studio import LabelStudio, Project
 
 UNBLOCK = (
-    "Label Studio blocks addresses of private networks; start it with "
+    "Label Studio keeps off private networks; start it with "
     "USE_DEFAULT_BANNED_SUBNETS=false and "
     "USER_ADDITIONAL_BANNED_SUBNETS=169.254.0.0/16,fe80::/10, which opens them and keeps cloud "
     "metadata closed"
 )
-_BLOCKED = ("reserved network address", "resolves to a reserved", "ssrf")
 
 REACHABLE = (
     "set label_studio.backend_url to where it can, and label_studio.backend_host to what the "
@@ -159,7 +158,8 @@ def _storage(settings: Settings, label_studio: "LabelStudio") -> None:
 
     if storage(settings) == "local":
         # The server's document root is the store; only what lies in a folder below is shown.
-        ensure_local_storage(label_studio, settings.store_dir / RAW.rstrip("/"))
+        raw = settings.store_dir / RAW.rstrip("/")
+        ensure_local_storage(label_studio, raw.resolve())  # so does Label Studio
         return
     bucket, backup = settings.aws.bucket, settings.label_studio.backup_prefix
     if not bucket:
@@ -227,8 +227,9 @@ def _tried(what: str, step: Callable[[], None]) -> list[str]:
 
 def explained(said: str) -> str:
     """What Label Studio said; with the remedy, where it blocks an address."""
-    blocked = any(sign in said.lower() for sign in _BLOCKED)
-    return f"{said}. {UNBLOCK}" if blocked else said
+    from resources.label_studio_network import is_block
+
+    return f"{said}. {UNBLOCK}" if is_block(said) else said
 
 
 def _served(settings: Settings) -> str:

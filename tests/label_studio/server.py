@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,8 +34,11 @@ class LabelStudioServer:
         log_file: what it says.
     """
 
-    def __init__(self, folder: Path, installation: Installation) -> None:
-        """Nothing runs until ``start``."""
+    def __init__(
+        self, folder: Path, installation: Installation, variables: Mapping[str, str] | None = None
+    ) -> None:
+        """Nothing runs until ``start``. ``variables`` are set besides the product's own."""
+        self._variables = dict(variables or {})
         self.document_root = folder / "files"
         self.document_root.mkdir(parents=True)
         self.log_file = folder / "label-studio.log"
@@ -71,7 +75,7 @@ class LabelStudioServer:
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 self.server.command(self._installation),
-                env=clean_environ() | self.server.environment(),
+                env=clean_environ() | self.server.environment() | self._variables,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
