@@ -86,6 +86,7 @@ class QueueSync:
             self.say(f"batch {batch.batch} of {batch.created_at:%Y-%m-%d %H:%M} was cut short")
             self._import(batch, project, done)
             done.finished.append(batch.batch)
+        self.label_studio.tend_withdrawn()  # somebody may have worked on what was taken back
         tasks = self.label_studio.tasks()
         done.withdrawn = self._withdraw(situation, tasks)
         situation = with_tasks(situation, self._tasks_left(tasks, done.withdrawn))

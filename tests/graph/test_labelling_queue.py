@@ -1,0 +1,264 @@
+"""The labelling queue on a real Label Studio: what is asked, why, once, and what the model says."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assets.queue_ledger import newest_batches, unfinished
+from labelling.pool import REASONS
+from tests.graph.queue_room import LABELS, Room
+from tests.label_studio.server import LabelStudioServer
+
+pytestmark = [pytest.mark.graph, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def room(
+    label_studio: LabelStudioServer,
+    tmp_path: Path,
+    empty_world: Callable[..., Any],
+    photo: Callable[..., bytes],
+    request: pytest.FixtureRequest,
+) -> Room:
+    """24 labelled and 40 other pictures, and a project whose page has their labels."""
+    title = f"queue {tmp_path.name}"
+    access = {"url": label_studio.url, "token": label_studio.token, "project_title": title}
+    task = getattr(request, "param", "single_label")
+    schema = {"names": LABELS, "task": task}
+    world = empty_world(tmp_path / "home", label_studio=access, labels=schema)
+    opened = Room(world, label_studio)
+    opened.project = opened.studio.ensure_project(world.line.labels, LABELS).id
+    opened.fill(photo)
+    return opened
+
+
+def shown(room: Room) -> str:
+    """Whose predictions annotators see."""
+    version: str = room.call("GET", f"/api/projects/{room.project}/")["model_version"]
+    return version
+
+
+def test_what_is_worth_a_persons_time_is_asked_with_the_reason_and_the_models_word(
+    room: Room,
+) -> None:
+    room.embed("train-a")
+    found = room.build()
+    tasks = room.tasks()
+    assert len(tasks) == found["open"] == found["added"] == 20
+    assert found["left to label"] == 20
+    (batch,) = newest_batches(room.world.store)
+    assert {image.sha256 for image in batch.images} == set(tasks)
+    assert room.ledger() == ["done", "json"]
+    for image in batch.images:
+        task = tasks[image.sha256]
+        assert task["data"]["why"] == image.why
+        assert task["data"]["uri"] == image.key
+        assert task["data"]["image"] == f"/data/local-files/?d={image.key}"
+        assert task["meta"]["batch"] == batch.batch
+        assert set(task["meta"]["reasons"]) <= set(REASONS)
+        (prediction,) = task["predictions"]
+        assert prediction["model_version"] == "train-a"
+        assert prediction["score"] == pytest.approx(image.priority)
+        region = prediction["result"][0]
+        assert region["value"]["choices"] == list(image.labels)
+        assert sum(region["meta"]["probs"].values()) == pytest.approx(1, abs=1e-3)
+    assert shown(room) == found["model_version"] == "train-a"
+    for picture in ("images", "map"):
+        assert "(data:image/" in found[picture]
+    assert "| uncertainty |" in found["reasons"]
+    assert "the model is unsure" in found["first"]
+    assert str(room.project) in found["project"]
+
+
+def test_the_same_again_asks_nothing_twice(room: Room) -> None:
+    room.embed("train-a")
+    before = room.world.run("labelling_queue")
+    again = room.world.run("labelling_queue")
+    assert again.metadata("labelling_queue")["added"] == 0
+    assert len(room.tasks()) == 20
+    assert room.ledger() == ["done", "json"]
+    assert again.metadata("labelling_queue")["open"] == 20
+    assert before.metadata("labelling_queue")["open"] == 20
+
+
+def test_a_few_labels_later_it_is_filled_up_with_others(room: Room) -> None:
+    room.embed("train-a")
+    room.build()
+    first = set(room.tasks())
+    for image in sorted(first)[:3]:
+        room.answer(image, room.photos[image])
+    assert room.build()["added"] == 0  # not worth a choice yet
+    for image in sorted(first)[3:5]:
+        room.answer(image, room.photos[image])
+    found = room.build()
+    assert found["added"] == 5
+    assert found["open"] == 20
+    assert len(room.tasks()) == 25
+    assert found["labels_per_day"] == 5
+
+
+def test_another_model_speaks_on_open_tasks_and_they_are_ranked_anew(room: Room) -> None:
+    room.embed("train-a")
+    room.build()
+    answered = min(room.tasks())
+    room.answer(answered, room.photos[answered])
+    before = scores(room)
+    room.embed("train-bb", sure=4.0)
+    found = room.build()
+    assert found["prelabelled"] == 19
+    assert shown(room) == found["model_version"] == "train-bb"
+    after = scores(room)
+    assert {version for version, _ in after.values()} == {"train-bb"}
+    assert set(after) == set(before) - {answered}
+    assert sorted(score for _, score in after.values()) == pytest.approx(
+        sorted(score for sha, (_, score) in before.items() if sha in after)
+    )
+    assert [after[sha][1] for sha in after] != [before[sha][1] for sha in after]
+    assert room.build()["prelabelled"] == 0
+
+
+def scores(room: Room) -> dict[str, tuple[str, float]]:
+    """Version and score of the prediction on each open task."""
+    return {
+        sha: (task["predictions"][0]["model_version"], task["predictions"][0]["score"])
+        for sha, task in room.tasks().items()
+        if not task["is_labeled"] and task["predictions"]
+    }
+
+
+def test_an_image_that_got_its_label_elsewhere_is_taken_back(room: Room) -> None:
+    room.embed("train-a")
+    room.build()
+    image, worked_on = sorted(room.tasks())[:2]
+    draft = {"result": [], "lead_time": 1.0, "project": room.project}
+    path = f"/api/tasks/{room.tasks()[worked_on]['id']}/drafts"
+    room.call("POST", path, **draft)
+    for labelled in (image, worked_on):
+        room.world.label(labelled, room.photos[labelled], at=room.world.later())
+    room.index()
+    found = room.build()
+    assert found["withdrawn"] == 1
+    assert image not in room.tasks()
+    assert worked_on in room.tasks()
+
+
+def test_what_somebody_skipped_is_not_asked_again(room: Room) -> None:
+    room.embed("train-a")
+    room.build()
+    image = min(room.tasks())
+    room.answer(image, skip=True)
+    room.call("DELETE", f"/api/tasks/{room.tasks()[image]['id']}/")
+    for number in range(3):
+        asked = min(
+            set(room.tasks()) - {image}, key=lambda sha: (room.tasks()[sha]["is_labeled"], sha)
+        )
+        room.answer(asked, room.photos[asked])
+        assert number < 3
+    room.build()
+    assert image not in room.tasks()
+
+
+def test_a_correction_comes_first_and_says_what_was_said(room: Room) -> None:
+    room.embed("train-a")
+    image = room.world.add("late.png", room.world.store.get("raw/new/0.png") + b"\0", at=None)
+    room.photos[image] = "blue"
+    room.index()
+    labelled = next(
+        sha for sha, row in splits(room).items() if row == "train" and is_labelled(room, sha)
+    )
+    room.correct(labelled, "green")
+    found = room.build()
+    assert found["in doubt"] == 1
+    task = room.tasks()[labelled]
+    assert task["meta"]["suggested"] == ["green"]
+    assert "a user of the predictor says: green" in task["data"]["why"]
+    assert task["predictions"][0]["score"] == 0
+    room.answer(labelled, "green")
+    assert room.build()["in doubt"] == 0
+
+
+def splits(room: Room) -> dict[str, str]:
+    from assets.dataset_build import groups_table
+
+    rows = groups_table(room.world.store).read()
+    if not rows.num_rows:
+        room.world.run("dataset")
+        rows = groups_table(room.world.store).read()
+    return dict(zip(rows["sha256"].to_pylist(), rows["split"].to_pylist(), strict=True))
+
+
+def is_labelled(room: Room, image: str) -> bool:
+    from assets.label_index import labelled_view
+
+    return image in labelled_view(room.world.store, room.world.line.labels).labels
+
+
+def test_a_correction_of_what_was_labelled_here_is_reviewed_in_a_tab(room: Room) -> None:
+    room.embed("train-a")
+    room.build()
+    image = next(sha for sha in sorted(room.tasks()) if splits(room)[sha] == "train")
+    room.answer(image, "red")
+    room.correct(image, "green")
+    found = room.build()
+    assert found["to review"] == 1
+    (view,) = room.call("GET", f"/api/dm/views/?project={room.project}")
+    assert view["data"]["title"] == "Labels in doubt"
+    assert found["labels in doubt"].endswith(f"tab={view['id']}")
+    listed = room.call("GET", f"/api/tasks/?view={view['id']}&fields=all&resolve_uri=false")[
+        "tasks"
+    ]
+    assert [task["data"]["sample_id"] for task in listed] == [image]
+    assert listed[0]["data"]["why"] == "a user of the predictor says: green"
+    assert len(listed[0]["annotations"]) == 1
+
+    room.build()
+    assert len(room.call("GET", f"/api/dm/views/?project={room.project}")) == 1
+    room.hear(image, "green", unique_id="feed")
+    assert room.build()["to review"] == 0
+    assert room.call("GET", f"/api/dm/views/?project={room.project}") == []
+
+
+def test_before_there_is_a_model_images_are_asked_all_the_same(room: Room) -> None:
+    found = room.build()
+    assert found["added"] == 20
+    assert all(task["predictions"] == [] for task in room.tasks().values())
+    assert "| exploration | 20 |" in found["reasons"]
+    room.embed("train-a")
+    found = room.build()
+    assert found["prelabelled"] == 20
+    assert shown(room) == "train-a"
+
+
+@pytest.mark.parametrize("room", ["multi_label"], indirect=True)
+def test_several_labels_an_image(room: Room) -> None:
+    room.embed("train-a", task="multi_label", thresholds=dict.fromkeys(LABELS, 0.6))
+    found = room.build()
+    assert found["added"] == 20
+    chosen = [
+        task["predictions"][0]["result"][0]["value"]["choices"] for task in room.tasks().values()
+    ]
+    assert all(chosen)
+    assert {len(labels) for labels in chosen} >= {1, 2}
+
+
+def test_a_label_that_the_page_has_not_got_is_not_predicted(room: Room) -> None:
+    room.embed("train-a", labels=("blue", "green", "violet"))
+    found = room.build()
+    assert found["added"] == 20
+    said = [task["predictions"] for task in room.tasks().values()]
+    assert any(not predictions for predictions in said)
+    for predictions in filter(None, said):
+        assert "violet" not in predictions[0]["result"][0]["meta"]["probs"]
+
+
+def test_when_nothing_is_left_it_says_so(room: Room) -> None:
+    room.embed("train-a")
+    everything = room.world.with_settings(labelling={"batch_min": 100})
+    found = Room(everything, room.server, room.project, room.photos).build()
+    assert found["added"] == 40
+    assert found["left to label"] == 0
+    assert unfinished(room.world.store) == []
+    again = Room(everything, room.server, room.project, room.photos).build()
+    assert "nothing is left" in again["reasons"]
