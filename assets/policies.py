@@ -102,7 +102,7 @@ class ReasonWeights(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     uncertainty: float = Field(1.0, ge=0, description="The model cannot decide.")
-    diversity: float = Field(0.3, ge=0, description="Its like is not labelled yet.")
+    diversity: float = Field(0.2, ge=0, description="Its like is not labelled yet.")
     class_balance: float = Field(0.2, ge=0, description="It may be of a rare label.")
     novelty: float = Field(0.1, ge=0, description="It is unlike everything labelled.")
     disagreement: float = Field(0.5, ge=0, description="Staging and production say otherwise.")

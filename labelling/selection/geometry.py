@@ -18,8 +18,8 @@ _SAMPLE = 4096
 """Images that the main directions and the clusters' centres are found from: enough for both, and
 the cost of them then does not grow with the pool."""
 
-_CHUNK_FLOATS = 1 << 23
-"""Floats in the largest array made on the way (32 MB)."""
+_CHUNK_FLOATS = 1 << 21
+"""Floats in the largest array made on the way (8 MB: it stays in the cache)."""
 
 _SEED = 2_202_027
 """Of the samples here: where an image lies does not depend on who asks, or when."""
@@ -47,14 +47,20 @@ class Space:
 
     @cached_property
     def radius(self) -> float:
-        """How near two images are of which one label says much of the other: the median distance
-        of an image to its nearest labelled one, or of two at random where none is labelled."""
-        distances = self.to_labelled[self.known]
-        if not len(self.labelled):
-            distances = (
-                np.linalg.norm(self.points[self.known] - self.points[self.known][::-1], axis=1) / 2
-            )
-        return max(float(np.median(distances)), 1e-3) if len(distances) else 1.0
+        """How near two images are of which one label says much of the other (median).
+
+        Half of the way from an image to the nearest labelled one; so it falls as labels come in,
+        and picks may lie closer together. Before there is a label, the distance of any two images:
+        the first batch covers the pool.
+        """
+        points = self.points[self.known]
+        if not len(points):
+            return 1.0
+        if len(self.labelled):
+            radius = np.median(self.to_labelled[self.known]) / 2
+        else:
+            radius = np.median(np.linalg.norm(points - points[::-1], axis=1))
+        return max(float(radius), 1e-3)
 
     @cached_property
     def clusters(self) -> "Clusters":
@@ -87,18 +93,19 @@ def space(features: np.ndarray, labelled: np.ndarray) -> Space:
         features: float32 [n, d]; rows that are not finite, or all zero, are not known.
         labelled: float32 [m, d]; rows that are not known are left out.
     """
-    known = _known(features)
-    labelled = labelled[_known(labelled)]
+    length, labelled_length = _lengths(features), _lengths(labelled)
+    known = np.isfinite(length) & (length > 0)
     sample = _sample(known)
     if not len(sample):
-        nowhere = np.zeros((0, 1), np.float32)
-        return Space(np.zeros((len(features), 1), np.float32), known, nowhere)
-    mean, basis = _main_directions(_unit(features[sample]))
-    points = np.zeros((len(features), basis.shape[1]), np.float32)
-    for part in _parts(len(features), features.shape[1]):
-        rows = known[part]
-        points[part][rows] = _unit(features[part][rows]) @ basis - mean @ basis
-    return Space(points, known, _unit(labelled) @ basis - mean @ basis)
+        nowhere = np.zeros((len(features), 1), np.float32)
+        return Space(nowhere, known, nowhere[:0])
+    mean, basis = _main_directions(features[sample] / length[sample, None])
+    there = np.isfinite(labelled_length) & (labelled_length > 0)
+    return Space(
+        _placed(features, length, known, mean, basis),
+        known,
+        _placed(labelled, labelled_length, there, mean, basis)[there],
+    )
 
 
 def nearest(points: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -155,25 +162,34 @@ def _from_near_to_far(member: np.ndarray, distance: np.ndarray, size: np.ndarray
 
 def _main_directions(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The mean, float32 [d], and the main directions, float32 [d, q], of points [s, d]."""
+    from sklearn.utils.extmath import randomized_svd
+
     mean = sample.mean(0)
-    centred = sample - mean
-    _, vectors = np.linalg.eigh(centred.T @ centred)  # rising eigenvalues
-    return mean, np.ascontiguousarray(vectors[:, : -DIMENSIONS - 1 : -1], np.float32)
+    count = min(DIMENSIONS, *sample.shape)
+    _, _, directions = randomized_svd(sample - mean, count, random_state=_SEED)
+    return mean, np.ascontiguousarray(directions.T, np.float32)
 
 
-def _known(features: np.ndarray) -> np.ndarray:
-    """Which rows are finite and not all zero: bool [n]."""
-    known = np.zeros(len(features), bool)
+def _placed(
+    features: np.ndarray,
+    length: np.ndarray,
+    known: np.ndarray,
+    mean: np.ndarray,
+    basis: np.ndarray,
+) -> np.ndarray:
+    """``features`` as points: float32 [n, q]; zeros where they are not known."""
+    points = np.zeros((len(features), basis.shape[1]), np.float32)
     for part in _parts(len(features), features.shape[1]):
-        length = np.square(features[part], dtype=np.float64).sum(1)
-        known[part] = np.isfinite(length) & (length > 0)
-    return known
+        rows = known[part]
+        scale = length[part][rows, None]
+        points[part][rows] = features[part][rows] @ basis / scale - mean @ basis
+    return points
 
 
-def _unit(rows: np.ndarray) -> np.ndarray:
-    """Rows scaled to length 1, float32."""
-    length = np.sqrt(np.square(rows, dtype=np.float64).sum(1, keepdims=True))
-    return (rows / length).astype(np.float32)
+def _lengths(features: np.ndarray) -> np.ndarray:
+    """Length of each row: float32 [n]."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.sqrt(np.einsum("ij,ij->i", features, features))
 
 
 def _sample(known: np.ndarray) -> np.ndarray:

@@ -43,7 +43,7 @@ class Uncertainty:
             label = int(near.argmax())
             return (
                 f"the model is unsure of {pool.labels[label]}: {row[label]:.2f}, "
-                f"and {pool.threshold_row[label]:.2f} is where it says yes"
+                f"and from {pool.threshold_row[label]:.2f} on it says yes"
             )
         first, second = np.argsort(-row, kind="stable")[:2]
         return (
