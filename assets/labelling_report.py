@@ -50,14 +50,15 @@ def labelling_report(
     """Count, measure, and write the page if it says something new."""
     store.require()
     rows = labels_table(store).read()
-    curve, drawn, job = _curve(context, store, compute)
+    curve, about = _curve(context, store, compute)
     report = _report(context, store, line, label_studio, rows, curve)
     key = _keep(store, report)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(_version(report)),
         metadata={
             **_numbers(report),
-            **_curve_metadata(report, drawn, job),
+            **_curve_metadata(report),
+            **about,
             "page": f"{key}.html",
             "numbers": f"{key}.json",
         },
@@ -66,17 +67,24 @@ def labelling_report(
 
 def _curve(
     context: dg.AssetExecutionContext, store: ObjectStore, compute: Compute
-) -> tuple[CurveReport | str, bytes, str]:
-    """The learning curve of the newest model's data set, its picture and the job's name; or why
-    there is none."""
+) -> tuple[CurveReport | str, dict[str, Any]]:
+    """The learning curve of the newest model's data set, or why there is none; and metadata of the
+    job that measured it."""
     model = latest_metadata(context.instance, "trained_model")
     if why := why_no_curve(store, model):
-        return why, b"", ""
+        return why, {}
     spec = curve_job(store, compute, model)
     result = compute.run(context, spec)
-    context.log.info(f"learning curve: job {spec.name}, {result.seconds:.0f} s")
     outputs = compute.outputs(spec.name, spec.kind)
-    return CurveReport.model_validate_json(outputs[REPORT_FILE]), outputs[PICTURE_FILE], spec.name
+    link = f"models/{spec.name}/processing/{PICTURE_FILE}"
+    about = {
+        "job": spec.name,
+        "reused": result.reused,
+        "seconds": round(result.seconds, 1),
+        **result.details,
+        "learning curve": picture(outputs[PICTURE_FILE], alt="learning curve", link=link),
+    }
+    return CurveReport.model_validate_json(outputs[REPORT_FILE]), about
 
 
 def _report(
@@ -182,17 +190,11 @@ def _shares(name: str, shares: Mapping[str, Share]) -> dg.MetadataValue:
     return dg.MetadataValue.md("\n".join(lines))
 
 
-def _curve_metadata(report: LabellingReport, drawn: bytes, job: str) -> dict[str, Any]:
+def _curve_metadata(report: LabellingReport) -> dict[str, Any]:
     if report.curve is None:
         return {"learning curve": f"none: {report.why_no_curve}"}
-    link = f"models/{job}/processing/{PICTURE_FILE}"
-    found: dict[str, Any] = {
-        "learning curve": picture(drawn, alt="learning curve", link=link),
-        "job": job,
-        "what more labels would bring": dg.MetadataValue.md(
-            "\n".join(f"- {text}" for text in advice(report.curve)) or "cannot tell yet"
-        ),
-    }
+    told = "\n".join(f"- {text}" for text in advice(report.curve)) or "cannot tell yet"
+    found: dict[str, Any] = {"what more labels would bring": dg.MetadataValue.md(told)}
     saved = report.saved
     if saved is not None and saved.value is not None and saved.high is not None:
         found["labels_saved"] = round(saved.value)
