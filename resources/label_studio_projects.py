@@ -53,7 +53,7 @@ def find_project(session: httpx.Client, title: str, project_id: int | None) -> i
     """
     if project_id is not None:
         return project_id
-    if not title:
+    if not title.strip():
         raise LabelStudioRefused(
             "no project of Label Studio is named; set label_studio.project_title"
         )
@@ -67,8 +67,8 @@ def find_project(session: httpx.Client, title: str, project_id: int | None) -> i
 
 
 def find_by_title(session: httpx.Client, title: str) -> list[int]:
-    """The ids of the projects with exactly this title."""
-    found, page, more = [], 1, True
+    """The ids of the projects with exactly this title; spaces around it the server drops."""
+    title, found, page, more = title.strip(), [], 1, True
     while more:
         # The server's filter is "contains, in any case".
         params = {"title": title, "include": "id,title", "page_size": "1000", "page": str(page)}
@@ -124,7 +124,7 @@ def project_missing(session: httpx.Client, project_id: int) -> Iterator[None]:
 
 
 def _create(session: httpx.Client, title: str, page: str) -> int:
-    if len(title) not in TITLE_LENGTHS:
+    if len(title.strip()) not in TITLE_LENGTHS:
         raise LabelStudioRefused(
             f"{title!r} cannot be a project's title: Label Studio takes 3 to 50 characters; set "
             "label_studio.project_title"

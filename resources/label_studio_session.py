@@ -219,12 +219,14 @@ def _raise_for_status(response: httpx.Response) -> None:
         raise TokenRefused(
             f"Label Studio at {server} refuses the token ({said}); take a new one from its page "
             "Account & Settings and set label_studio.token. A legacy token must be switched on "
-            "in the organisation's settings"
+            "in the organisation's settings",
+            response.status_code,
         )
     if response.status_code in _SERVER_ERRORS | _OVERLOADED:
         raise LabelStudioDown(
             f"Label Studio at {server} failed at {what} with {response.status_code} ({said}); "
-            "look at its log and try again"
+            "look at its log and try again",
+            response.status_code,
         )
     raise LabelStudioRefused(
         f"Label Studio at {server} refused {what} with {response.status_code}: {said}",

@@ -4,12 +4,15 @@ Nothing here is ever synchronised: a sync would make tasks of whatever it finds.
 gives Label Studio the right to show what our tasks name.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from resources.label_studio_projects import project_missing
 from resources.label_studio_session import open_sdk
+from resources.label_studio_types import LabelStudioDown, LabelStudioRefused
 
 if TYPE_CHECKING:
     from resources.label_studio import LabelStudio
@@ -81,9 +84,10 @@ def ensure_s3_source(
         return
     # Through Label Studio, not by presigned URLs: these need CORS on the bucket, and an endpoint
     # that the browser reaches.
-    storages.create(
-        project=project, title=SOURCE_TITLE, presign=False, use_blob_urls=True, **wanted
-    )
+    with _bucket_named(bucket):
+        storages.create(
+            project=project, title=SOURCE_TITLE, presign=False, use_blob_urls=True, **wanted
+        )
 
 
 def ensure_s3_backup(
@@ -103,7 +107,23 @@ def ensure_s3_backup(
     wanted = _s3(bucket, prefix, region, endpoint)
     if any(_is_same(storage, wanted) for storage in known):
         return
-    storages.create(project=project, title=BACKUP_TITLE, can_delete_objects=False, **wanted)
+    with _bucket_named(bucket):
+        storages.create(project=project, title=BACKUP_TITLE, can_delete_objects=False, **wanted)
+
+
+@contextmanager
+def _bucket_named(bucket: str) -> Iterator[None]:
+    """Say which bucket it is about: the server fails (500) where S3 refuses something."""
+    try:
+        yield
+    except (LabelStudioDown, LabelStudioRefused) as error:
+        if not error.status:
+            raise
+        raise LabelStudioRefused(
+            f"Label Studio cannot use the bucket {bucket!r}: {error}. See that it exists, and that "
+            "the server has credentials for it (AWS_ACCESS_KEY_ID and so on, where it runs)",
+            error.status,
+        ) from None
 
 
 def _s3(bucket: str, prefix: str, region: str, endpoint: str) -> dict[str, Any]:

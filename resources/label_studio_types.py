@@ -5,7 +5,14 @@ from datetime import datetime
 
 
 class LabelStudioError(RuntimeError):
-    """Label Studio did not do what was asked; the message names the server and the remedy."""
+    """Label Studio did not do what was asked; the message names the server and the remedy.
+
+    ``status`` is HTTP's; 0 if there was no answer, or nothing was sent.
+    """
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class LabelStudioDown(LabelStudioError):  # noqa: N818 - a state, as its callers say it
@@ -21,14 +28,7 @@ class ProjectMissing(LabelStudioError):  # noqa: N818 - a state, as its callers 
 
 
 class LabelStudioRefused(LabelStudioError):  # noqa: N818 - a state, as its callers say it
-    """The server takes the request for wrong. Repeating it does not help.
-
-    ``status`` is HTTP's (0: refused before it was sent).
-    """
-
-    def __init__(self, message: str, status: int = 0) -> None:
-        super().__init__(message)
-        self.status = status
+    """The server takes the request for wrong. Repeating it does not help."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import httpx
 
@@ -66,7 +67,7 @@ class Yard:
 
     def by_image(self) -> dict[str, dict[str, Any]]:
         """The same by hash; fails if an image has several."""
-        tasks = self.tasks()
+        tasks = [task for task in self.tasks() if "sample_id" in task["data"]]
         found = {task["data"]["sample_id"]: task for task in tasks}
         assert len(found) == len(tasks), "an image has several tasks"
         return found
@@ -103,7 +104,8 @@ def result(label: str) -> list[dict[str, Any]]:
 
 
 def make_yard(server: LabelStudioServer, title: str) -> Yard:
-    """A project for LABELS."""
+    """A project for LABELS; the title gets something that no other test has."""
+    title = f"{title[:40].strip()} {uuid4().hex[:8]}"
     port = LabelStudio(url=server.url, token=server.token, project_title=title)
     port.ensure_project(LabelSchema(), LABELS)
     return Yard(server, title, port, server.client())

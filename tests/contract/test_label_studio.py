@@ -27,7 +27,7 @@ ODD = ["a & b", '"q"', "<c>", "$d", "e,f"]
 
 @pytest.fixture
 def yard(label_studio: LabelStudioServer, request: pytest.FixtureRequest) -> Yard:
-    return make_yard(label_studio, request.node.name[:45])
+    return make_yard(label_studio, request.node.name)
 
 
 @pytest.fixture
@@ -158,6 +158,11 @@ def test_deleted_project(yard: Yard):
         with pytest.raises(ProjectMissing):
             port.import_tasks([new_task(1)])
     assert yard.port.ensure_project(LabelSchema(), LABELS).id != gone
+
+
+def test_spaces_around_a_title(yard: Yard):
+    port = yard.port_at(yard.server.url, project_title=f" {yard.title} ")
+    assert port.ensure_project(LabelSchema(), LABELS).id == yard.id
 
 
 def test_title_that_the_server_would_not_take(label_studio: LabelStudioServer):
