@@ -59,16 +59,15 @@ def build_trained_model(defaults: Hyperparameters) -> dg.AssetsDefinition:
         line: dg.ResourceParam[Line],
     ) -> dg.MaterializeResult:
         chosen: dict[str, Any] = config.model_dump()  # type: ignore[attr-defined]
-        version = chosen.pop("dataset_version") or require_metadata(
-            context.instance, "dataset", "dataset_version"
-        )
+        named = chosen.pop("dataset_version")
+        version = named or require_metadata(context.instance, "dataset", "dataset_version")
         try:
             hyperparameters = Hyperparameters.model_validate(chosen)
         except ValidationError as error:
             raise dg.Failure(
                 f"the training configuration is wrong: {error}", allow_retries=False
             ) from None
-        return train(context, store, compute, line, hyperparameters, version)
+        return train(context, store, compute, line, hyperparameters, version, is_named=bool(named))
 
     return trained_model
 
@@ -80,8 +79,13 @@ def train(
     line: Line,
     hyperparameters: Hyperparameters,
     version: str,
+    *,
+    is_named: bool,
 ) -> dg.MaterializeResult:
-    """Run the training job for data set ``version``, or take what it made before."""
+    """Run the training job for data set ``version``, or take what it made before.
+
+    ``is_named``: a person named the data set, so that no newer one is to be trained on instead.
+    """
     if not store.exists(f"{dataset_prefix(version)}card.json"):
         raise dg.Failure(
             f"there is no data set version {version!r} in {store.url}; leave dataset_version "
@@ -98,6 +102,7 @@ def train(
         metadata={
             "model_version": spec.name,
             "dataset_version": version,
+            "dataset_named": is_named,
             "digest": metrics["digest"],
             "model": compute.model_key(spec.name),
             "reused": result.reused,

@@ -7,19 +7,21 @@ from assets.line import latest_metadata
 
 
 class DataSetIsNewer(AutomationCondition):
-    """The newest data set is another than the newest model was trained on."""
+    """The newest data set is another than the newest model was trained on, and not because a person
+    named an older one."""
 
     @property
     def description(self) -> str:
         """For Dagster's page of the condition."""
-        return "the newest data set is another than the newest model was trained on"
+        return "a newer data set came up while the newest model was trained"
 
     def evaluate(self, context: dg.AutomationContext) -> dg.AutomationResult:
         """True or false of everything that is asked about."""
         instance = context.asset_graph_view.instance
         newest = latest_metadata(instance, "dataset").get("dataset_version")
-        trained = latest_metadata(instance, "trained_model").get("dataset_version")
-        return _answer(context, newest is not None and newest != trained)
+        trained = latest_metadata(instance, "trained_model")
+        is_newer = newest is not None and newest != trained.get("dataset_version")
+        return _answer(context, is_newer and not trained.get("dataset_named"))
 
 
 class RetrainingIsDue(AutomationCondition):
@@ -70,12 +72,15 @@ def when_inputs_changed() -> AutomationCondition:
 def when_retraining_is_due() -> AutomationCondition:
     """The data set changed, and that is worth a training: a label by a person at a time is not.
 
-    A training that ends while a newer data set has come up does not count as having used it.
+    A training that ends when a newer data set has come up meanwhile does not count as having used
+    it, which ``when_inputs_changed`` would take it for.
     """
+    overtaken = AutomationCondition.newly_updated() & DataSetIsNewer()
     return (
         (
             AutomationCondition.newly_missing()
             | AutomationCondition.any_deps_match(AutomationCondition.data_version_changed())
+            | overtaken
         )
         .since(
             AutomationCondition.newly_requested()
