@@ -158,8 +158,9 @@ class Studio:
 
 def models(imgclf: Any) -> list[str]:
     """Training jobs that are done."""
-    keys = [info.key for info in imgclf.store.list("models/train-")]
-    return sorted({key.split("/")[1] for key in keys if key.endswith("job.json")})
+    keys = [info.key for info in imgclf.store.list("models/")]
+    done = {key.split("/")[1] for key in keys if key.endswith("job.json")}
+    return sorted(name for name in done if name.startswith("train-"))
 
 
 def newest_dataset(imgclf: Any) -> dict[str, list[str]]:
