@@ -28,7 +28,7 @@ from training.config import Hyperparameters
 from training.features import FEATURES_VERSION
 
 REJECTED_SHOWN = 20
-MAP_IMAGES = 4000
+MAP_IMAGES = 2000
 
 
 def build_embeddings(defaults: Hyperparameters) -> dg.AssetsDefinition:

@@ -5,7 +5,7 @@ no windows, no state of the process.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
@@ -276,7 +276,7 @@ def _legend_below(figure: "Figure", axes: "Axes") -> None:
 
 
 @contextmanager
-def picture_file(path: Path, width: float, height: float) -> Iterator["Figure"]:
+def picture_file(path: Path | IO[bytes], width: float, height: float) -> Iterator["Figure"]:
     """A figure of ``width`` × ``height`` inches that is written to ``path`` at the end."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -291,4 +291,6 @@ def picture_file(path: Path, width: float, height: float) -> Iterator["Figure"]:
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
-        figure.savefig(path, bbox_inches="tight", pad_inches=0.08, metadata={"Software": None})
+        figure.savefig(
+            path, bbox_inches="tight", pad_inches=0.08, metadata={"Software": None}, format="png"
+        )
