@@ -28,9 +28,14 @@ NAMES = [
     "arrival",
     "transfer",
     "sagemaker_overhead",
+    "label_efficiency",
+    "selection_speed",
+    "label_studio_import",
 ]
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 TIMEOUT_S = 600.0
+KEPT = ("_PHOTOS", "_WEIGHTS", "_OBJECTS")
+"""How variables end that tell benchmarks where things are."""
 
 
 def main() -> None:
@@ -90,7 +95,7 @@ def _environment(home: Path) -> dict[str, str]:
     kept = {
         key: value
         for key, value in os.environ.items()
-        if not key.startswith(("IMGCLF_", "DAGSTER_")) or key.endswith(("_PHOTOS", "_OBJECTS"))
+        if not key.startswith(("IMGCLF_", "DAGSTER_")) or key.endswith(KEPT)
     }
     return kept | {"IMGCLF_HOME": str(home), "DAGSTER_DISABLE_TELEMETRY": "yes"}
 

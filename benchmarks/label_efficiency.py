@@ -1,0 +1,240 @@
+"""Labels until a model is nearly as good as with all of them: ours, margin sampling, at random."""
+
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.labelling_probe import Probe, Split, fit
+from benchmarks.photos import MISSING, NAME
+from benchmarks.processes import BenchmarkFailed
+from benchmarks.result import Measurement, Result
+from benchmarks.scenes import Scenes, missing, scenes
+from labelling.pool import Pool, choose
+
+SEEDS = range(5)
+POOL, VAL, START = 2600, 400, 12
+BATCHES = (*repeat(25, 8), *repeat(50, 100))
+ENOUGH, LIMIT, EARLY = 0.98, 0.45, 62
+ALL, RANDOM, MARGIN = "all labels", "random order", "margin sampling"
+OURS, EXPLORING = "choose", "choose, a fifth of it at random"
+MOST = {RANDOM: 1400, MARGIN: 700, OURS: 700, EXPLORING: 850}
+"""Labels at which a curve ends: well after it is good enough."""
+
+PICTURE = Path(__file__).parents[1] / "docs" / "images" / "label_efficiency.png"
+
+Curve = list[tuple[int, float]]
+"""Labels, and the accuracy with them."""
+
+
+def measure(scratch: Path) -> Result:
+    """A simulated annotator gives the true labels; for a seed, all strategies start alike."""
+    if missing():
+        return Result(skipped=missing())
+    found = scenes(scratch)
+    if found is None:
+        return Result(skipped=MISSING)
+    file = scratch / "scenes.npz"
+    np.savez(file, **vars(found))
+    best = float(np.mean([curve[0][1] for curve in _curves(file, ALL)]))
+    curves = {name: np.array(_curves(file, name)) for name in MOST}
+    labels = {name: labels_needed(name, curve, ENOUGH * best) for name, curve in curves.items()}
+    draw(PICTURE, curves, best, labels)
+    return _result(labels, best, curves)
+
+
+def _curves(scenes_file: Path, name: str) -> list[Curve]:
+    """The curve of a strategy under each seed."""
+    spawn = multiprocessing.get_context("spawn")  # BLAS's threads do not survive a fork
+    with ProcessPoolExecutor(os.cpu_count(), spawn) as workers:
+        return list(workers.map(_simulated, [(str(scenes_file), name, seed) for seed in SEEDS]))
+
+
+def labels_needed(name: str, curves: np.ndarray, accuracy: float) -> float:
+    """Labels at which the mean of ``curves`` [seeds, points, 2] reaches ``accuracy``.
+
+    The mean is smoothed to one that never falls (isotonic regression): more labels do not make a
+    model worse, and the first lucky point of a jagged curve is not where it is good enough.
+
+    Raises:
+        BenchmarkFailed: the curve of strategy ``name`` ends before.
+    """
+    from sklearn.isotonic import IsotonicRegression
+
+    labels = curves[0, :, 0]
+    smooth = IsotonicRegression().fit_transform(labels, curves[:, :, 1].mean(0))
+    if smooth[-1] < accuracy:
+        raise BenchmarkFailed(
+            f"{name}: {smooth[-1]:.1%} right with {labels[-1]:.0f} labels, not {accuracy:.1%}; "
+            "raise MOST"
+        )
+    place = int((smooth >= accuracy).argmax())
+    around = slice(max(0, place - 1), place + 1)
+    return float(np.interp(accuracy, smooth[around], labels[around]))
+
+
+def _result(labels: dict[str, float], best: float, curves: dict[str, np.ndarray]) -> Result:
+    chance = labels[RANDOM]
+    early = {
+        name: float(curve[:, curve[0, :, 0] == EARLY, 1].mean()) for name, curve in curves.items()
+    }
+    return Result(
+        measurements=[
+            Measurement(
+                what="choose: labels needed, as a share of those in random order",
+                value=labels[OURS] / chance,
+                unit="",
+                limit=LIMIT,
+                peer=labels[MARGIN] / chance,
+            ),
+            Measurement(
+                what="choose: labels needed (at most as many as margin sampling)",
+                value=labels[OURS],
+                unit="labels",
+                limit=labels[MARGIN],
+                peer=chance,
+            ),
+            *(
+                Measurement(
+                    what=f"{name}: labels needed", value=labels[name], unit="labels", peer=chance
+                )
+                for name in (MARGIN, EXPLORING)
+            ),
+            *(
+                Measurement(
+                    what=f"{name}: error after {EARLY} labels",
+                    value=100 * (1 - early[name]),
+                    unit="%",
+                    peer=100 * (1 - early[RANDOM]),
+                )
+                for name in (MARGIN, OURS)
+            ),
+        ],
+        peer=f"{RANDOM}; of the first line {MARGIN}",
+        notes=_notes(best),
+    )
+
+
+def _notes(best: float) -> list[str]:
+    return [
+        f"Enough is {ENOUGH:.0%} of {best:.1%}, the accuracy with all {POOL:,} labels. Frozen "
+        f"MobileNetV2 features of {NAME}; a probe as training/probe.py fits it, its strength "
+        f"chosen on {VAL} validation images; the rest is for testing.",
+        f"{len(SEEDS)} seeds: other splits, and {START} first labels at random each; then batches "
+        "of 25, from 212 labels on of 50. The mean of the seeds counts, smoothed so that it "
+        "never falls.",
+        f"{MARGIN} and choose see the same probabilities; choose has its default weights. With a "
+        "fifth at random is what the queue does by default: that fifth is counted; what it "
+        "labels of the validation and test splits comes on top.",
+        f"![Accuracy over labels](images/{PICTURE.name})",
+    ]
+
+
+def draw(path: Path, curves: dict[str, np.ndarray], best: float, labels: dict[str, float]) -> None:
+    """Accuracy over labels: the mean of the seeds, and where they lie."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for colour, (name, curve) in zip(
+        ("#888888", "#3b6fb6", "#2a7f62", "#e0a100"), curves.items(), strict=True
+    ):
+        counts, seeds = curve[0, :, 0], curve[:, :, 1]
+        axes.fill_between(counts, seeds.min(0), seeds.max(0), color=colour, alpha=0.12, linewidth=0)
+        axes.plot(counts, seeds.mean(0), color=colour, label=f"{name}: {labels[name]:.0f} labels")
+        axes.plot([labels[name]], [ENOUGH * best], "o", color=colour, ms=5)
+    axes.axhline(ENOUGH * best, color="black", linewidth=0.8, linestyle="--")
+    axes.text(
+        axes.get_xlim()[1],
+        ENOUGH * best,
+        f"{ENOUGH:.0%} of {best:.1%}, reached with all {POOL:,} ",
+        ha="right",
+        va="bottom",
+        fontsize=8,
+    )
+    axes.set(xlabel="labelled images", ylabel="accuracy on test images", ylim=(0.6, None))
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+
+
+def _simulated(job: tuple[str, str, int]) -> Curve:
+    """The curve of a strategy under one seed: split, first labels, and every choice."""
+    from threadpoolctl import threadpool_limits
+
+    file, name, seed = job
+    with np.load(file) as arrays, threadpool_limits(1):  # the processes share the cores
+        found = Scenes(
+            arrays["sha256"],
+            arrays["features"],
+            arrays["targets"],
+            tuple(arrays["labels"].tolist()),
+        )
+        return _Simulation(found, seed).curve(name)
+
+
+class _Simulation:
+    def __init__(self, scenes: Scenes, seed: int) -> None:
+        order = np.random.default_rng(seed).permutation(len(scenes.targets))
+        self._pool, self._seed, self._scenes = order[:POOL], seed, scenes
+        everything = Split(scenes.features, scenes.targets)
+        self._all = everything
+        self._val, self._test = (
+            everything.take(order[POOL : POOL + VAL]),
+            everything.take(order[POOL + VAL :]),
+        )
+
+    def curve(self, name: str) -> Curve:
+        """Label, fit, choose, until there are as many labels as ``MOST`` says."""
+        classes = len(self._scenes.labels)
+        if name == ALL:
+            return [
+                (POOL, fit(self._all.take(self._pool), self._val, classes, 4).accuracy(self._test))
+            ]
+        labelled, strength, curve = self._pool[:START], 6, []
+        for size in BATCHES:
+            probe = fit(self._all.take(labelled), self._val, classes, strength)
+            strength = probe.strength
+            curve.append((len(labelled), probe.accuracy(self._test)))
+            if len(labelled) >= MOST[name]:
+                break
+            labelled = np.concatenate([labelled, self._next(name, labelled, probe, size)])
+        return curve
+
+    def _next(self, name: str, labelled: np.ndarray, probe: Probe, size: int) -> np.ndarray:
+        free = self._pool[~np.isin(self._pool, labelled)]
+        if name == RANDOM:  # the pool lies in random order already
+            return free[:size]
+        probabilities = probe.probabilities(self._scenes.features[free])
+        if name == MARGIN:
+            top = np.sort(probabilities, axis=1)
+            return free[np.argsort(top[:, -1] - top[:, -2], kind="stable")[:size]]
+        share = 0.2 if name == EXPLORING else 0.0
+        pool = self._as_pool(free, labelled, probabilities)
+        chosen = choose(pool, size, exploration_share=share, weights={}, seed=self._seed)
+        position = {
+            sha256: row for row, sha256 in zip(free.tolist(), pool.sha256.tolist(), strict=True)
+        }
+        return np.array([position[choice.sha256] for choice in chosen])
+
+    def _as_pool(self, free: np.ndarray, labelled: np.ndarray, probabilities: np.ndarray) -> Pool:
+        scenes = self._scenes
+        counts = np.bincount(scenes.targets[labelled], minlength=len(scenes.labels)).tolist()
+        return Pool(
+            sha256=scenes.sha256[free],
+            split=np.full(len(free), "train"),
+            group=scenes.sha256[free],
+            features=scenes.features[free],
+            probabilities=probabilities,
+            staging_probabilities=None,
+            labels=scenes.labels,
+            task="single_label",
+            labelled_features=scenes.features[labelled],
+            labelled_counts=dict(zip(scenes.labels, counts, strict=True)),
+        )

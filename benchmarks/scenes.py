@@ -1,0 +1,82 @@
+"""The test photos as a frozen net sees them, and the probe on them: for benchmarks of labelling."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from benchmarks.photos import copy_photos
+
+WEIGHTS = ("IMGCLF_BENCH_WEIGHTS", "IMGCLF_TEST_WEIGHTS")
+NO_WEIGHTS = (
+    f"none of {', '.join(WEIGHTS)} points to a folder that holds mobilenet_v2.pth: set one of them"
+)
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """Photos, as features.
+
+    Attributes:
+        sha256: str [n], sorted, each once.
+        features: float32 [n, 1280], of frozen MobileNetV2.
+        targets: int64 [n], positions in ``labels``.
+        labels: the folders' names.
+    """
+
+    sha256: np.ndarray
+    features: np.ndarray
+    targets: np.ndarray
+    labels: tuple[str, ...]
+
+
+def missing() -> str:
+    """What there must be for ``scenes``, or nothing if all is there."""
+    return "" if _weights() else NO_WEIGHTS
+
+
+def scenes(scratch: Path) -> Scenes | None:
+    """The photos' features; ``None`` if there are no photos (``photos.MISSING``)."""
+    from training.architectures import build, load_weights
+    from training.config import Hyperparameters
+    from training.data import LabelledImages
+    from training.probe import extract
+
+    if not copy_photos(scratch / "photos"):
+        return None
+    parameters = Hyperparameters()
+    files = {
+        hashlib.sha256(path.read_bytes()).hexdigest(): path
+        for path in sorted((scratch / "photos").rglob("*.jpg"))
+    }
+    sha256 = sorted(files)
+    names = [files[key].parent.name for key in sha256]
+    labels = tuple(sorted(set(names)))
+    images = _squares([files[key] for key in sha256], parameters.image_size)
+    targets = np.array([labels.index(name) for name in names])
+    net = build(parameters, len(labels), load_weights(parameters, _weights()))
+    split = LabelledImages(images, targets, pa.table({}))
+    features = extract(net, split, lambda done: None, bf16=False)
+    return Scenes(np.array(sha256), features, targets, labels)
+
+
+def _squares(files: list[Path], size: int) -> np.ndarray:
+    """uint8 [n, size, size, 3], as a training job prepares them."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from training.data import squashed
+    from training.images import decode
+
+    def square(path: Path) -> np.ndarray:
+        return squashed(np.asarray(decode(path.read_bytes(), fit=size)), size)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return np.stack(list(pool.map(square, files)))
+
+
+def _weights() -> Path | None:
+    folders = (Path(os.environ[name]) for name in WEIGHTS if os.environ.get(name))
+    return next((folder for folder in folders if (folder / "mobilenet_v2.pth").is_file()), None)
