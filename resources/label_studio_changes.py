@@ -95,13 +95,14 @@ def find_tasks(
         whole: whether there are drafts and which predictions, too; takes twice as long.
     """
     for chunk in batched(sample_ids, LOOKUP_PAGE):
-        known = {
-            "filter": "filter:tasks:data.sample_id",
-            "operator": "in_list",
-            "type": "String",
-            "value": list(chunk),
-        }
+        known = _one_of("data.sample_id", "String", chunk)
         yield from _by_id(session, project, [known], whole=whole)
+
+
+def tasks_with_ids(session: httpx.Client, project: int, ids: Iterable[int]) -> Iterator[Task]:
+    """The tasks with these numbers, like ``find_tasks``; faster, since the numbers are indexed."""
+    for chunk in batched(ids, TASKS_PAGE // 2):
+        yield from _by_id(session, project, [_one_of("id", "Number", chunk)])
 
 
 def task_ref(task: Mapping[str, Any]) -> TaskRef:
@@ -217,6 +218,15 @@ def _add_origins(session: httpx.Client, project: int, tasks: Sequence[Task]) -> 
             annotation.update(
                 {name: more[name] for name in ("unique_id", "prediction") if name in more}
             )
+
+
+def _one_of(column: str, kind: str, values: Sequence[str] | Sequence[int]) -> dict[str, Any]:
+    return {
+        "filter": f"filter:tasks:{column}",
+        "operator": "in_list",
+        "type": kind,
+        "value": list(values),
+    }
 
 
 def _number(column: str, operator: str, value: int) -> dict[str, Any]:

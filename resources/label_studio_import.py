@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from resources.label_studio_changes import batched, find_tasks, is_touched
+from resources.label_studio_changes import batched, find_tasks, is_touched, tasks_with_ids
 from resources.label_studio_predictions import WRITE_TIMEOUT_S, PredictionCheck
 from resources.label_studio_projects import project_missing
 from resources.label_studio_types import (
@@ -53,28 +53,35 @@ def _import_chunk(
     found = _find(session, project, named)
     missing = [sample_id for sample_id in named if sample_id not in found]
     made = len(missing)
+    failed = False
     for wait in (*WAITS_S, None):
         if not missing:
             break
         body = [_task(named[sample_id], check) for sample_id in missing]
         try:
-            _send(session, project, body)
+            ids = _send(session, project, body)
+            new = {task["data"]["sample_id"] for task in tasks_with_ids(session, project, ids)}
+            if new.issuperset(missing) and not failed:
+                break
         except LabelStudioDown:
             if wait is None:
                 raise
+            failed = True
             time.sleep(wait)
         found = _find(session, project, named)
         missing = [sample_id for sample_id in named if sample_id not in found]
-    if missing:
-        raise LabelStudioRefused(
-            f"Label Studio took {made} tasks for project {project}, but {len(missing)} are not "
-            f"there, of {', '.join(missing[:3])}; does somebody delete them? Import again"
-        )
+    else:
+        if missing:
+            raise LabelStudioRefused(
+                f"Label Studio took {made} tasks for project {project}, but {len(missing)} are "
+                f"not there, of {', '.join(missing[:3])}; does somebody delete them? Import again"
+            )
     _take_twins_away(session, project, found)
     return made
 
 
-def _send(session: httpx.Client, project: int, body: Sequence[Mapping[str, Any]]) -> None:
+def _send(session: httpx.Client, project: int, body: Sequence[Mapping[str, Any]]) -> list[int]:
+    """The numbers of the new tasks, where the server says them."""
     with project_missing(session, project):
         answer = session.post(
             f"/api/projects/{project}/import",
@@ -82,13 +89,13 @@ def _send(session: httpx.Client, project: int, body: Sequence[Mapping[str, Any]]
             json=body,
             timeout=WRITE_TIMEOUT_S,
         ).json()
-    if "import" not in answer:
-        return
-    # The Enterprise edition only says that it will: wait, or the next look would send all again.
-    deadline = time.monotonic() + WRITE_TIMEOUT_S
-    sample_ids = [task["data"]["sample_id"] for task in body]
-    while len(_find(session, project, sample_ids)) < len(body) and time.monotonic() < deadline:
-        time.sleep(ASYNC_POLL_S)
+    if "import" in answer:
+        # The Enterprise edition only says that it will: wait, or all would be sent again.
+        deadline = time.monotonic() + WRITE_TIMEOUT_S
+        sample_ids = [task["data"]["sample_id"] for task in body]
+        while len(_find(session, project, sample_ids)) < len(body) and time.monotonic() < deadline:
+            time.sleep(ASYNC_POLL_S)
+    return list(answer.get("task_ids", ()))
 
 
 def _find(
@@ -111,7 +118,7 @@ def _take_twins_away(session: httpx.Client, project: int, found: Found) -> None:
 
 
 def _task(task: NewTask, check: PredictionCheck) -> dict[str, Any]:
-    """``task`` as Label Studio wants it; the contract is in docs/labelling.md."""
+    """``task`` as Label Studio wants it."""
     meta: dict[str, Any] = {"batch": task.batch, "reasons": dict(task.reasons)}
     if task.suggested:
         meta["suggested"] = list(task.suggested)

@@ -85,7 +85,6 @@ def test_two_projects_have_each_their_own(label_studio: LabelStudioServer, yard:
     other.port.import_tasks([new_task(0)])
     for one in (yard, other):
         one.port.withdraw([sha(0)])
-        one.annotate(one.tasks()[0]["id"]) if one.tasks() else None
     assert later(other) == set()
     assert there(other) == set()
     assert yard.port.tend_withdrawn() == 0
