@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from imgclf_dagster.label_studio_server import Server
@@ -15,8 +15,6 @@ from serving.address import read_address, write_address
 
 if TYPE_CHECKING:
     from serving.backend_access import Credentials
-
-Storage = Literal["local", "s3"]
 
 _ANY = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -97,12 +95,6 @@ def project_title(settings: Settings) -> str:
     """Title of the project in Label Studio, which takes no title of two letters."""
     title = settings.label_studio.project_title or settings.project
     return title if len(title) > 2 else f"{title} images"
-
-
-def storage(settings: Settings) -> Storage:
-    """How Label Studio comes by the images."""
-    by_profile: Storage = "s3" if settings.profile == "aws" else "local"
-    return settings.label_studio.storage or by_profile
 
 
 def backend_url(settings: Settings) -> str:

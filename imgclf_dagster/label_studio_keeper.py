@@ -100,10 +100,11 @@ class LabelStudioKeeper(AbstractContextManager["LabelStudioKeeper"]):
         from imgclf_dagster.label_studio_setup import wanted  # and all of the graph with it
 
         done: Wanted | None = None
+        now: Wanted | None = None
         pause = CHECK_S
         while not self._stop.is_set():
             try:
-                now = wanted(self._settings)
+                now = wanted(self._settings, now)
                 if not now.labels:
                     self._tell("trouble", _NO_LABELS)
                 elif now != done:

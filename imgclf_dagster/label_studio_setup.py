@@ -15,7 +15,6 @@ from imgclf_dagster.label_studio_access import (
     backend_within_reach,
     credentials,
     find_access,
-    storage,
 )
 from imgclf_dagster.settings import Settings, SettingsError
 
@@ -57,6 +56,7 @@ class Wanted:
 
     labels: tuple[str, ...]
     model_version: str
+    has_images: bool = True
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,14 @@ class SetUp:
     problems: tuple[str, ...]
 
 
-def wanted(settings: Settings) -> Wanted:
-    """What Label Studio should show, by the settings, the newest data set and what is served."""
-    return Wanted(labels_of(settings), _served(settings))
+def wanted(settings: Settings, before: Wanted | None = None) -> Wanted:
+    """What Label Studio should show, by the settings, the newest data set and what is served.
+
+    Args:
+        before: the last answer; whether there are images need not be asked again then.
+    """
+    has_images = bool(before and before.has_images) or _has_images(settings)
+    return Wanted(labels_of(settings), _served(settings), has_images)
 
 
 def labels_of(settings: Settings) -> tuple[str, ...]:
@@ -122,7 +127,7 @@ def set_up(settings: Settings) -> SetUp:
     label_studio = build_label_studio(settings)
     project = _project(settings, label_studio, now.labels)
     problems = [
-        *_tried("the images", lambda: _storage(settings, label_studio)),
+        *_tried("the images", lambda: _storage(settings, label_studio, now.has_images)),
         *_connections(settings, access, label_studio, now.model_version),
     ]
     return SetUp(
@@ -148,7 +153,7 @@ def _project(settings: Settings, label_studio: "LabelStudio", labels: Sequence[s
     return label_studio.ensure_project(settings.labels, names)
 
 
-def _storage(settings: Settings, label_studio: "LabelStudio") -> None:
+def _storage(settings: Settings, label_studio: "LabelStudio", has_images: bool) -> None:
     """Let Label Studio show the store's images."""
     from resources.label_studio_storage import (
         ensure_local_storage,
@@ -156,19 +161,19 @@ def _storage(settings: Settings, label_studio: "LabelStudio") -> None:
         ensure_s3_source,
     )
 
-    if storage(settings) == "local":
+    if settings.profile == "local":
         # The server's document root is the store; only what lies in a folder below is shown.
         raw = settings.store_dir / RAW.rstrip("/")
         ensure_local_storage(label_studio, raw.resolve())  # so does Label Studio
         return
     bucket, backup = settings.aws.bucket, settings.label_studio.backup_prefix
-    if not bucket:
-        raise SettingsError("label_studio.storage is s3, and aws.bucket is not set")
     place = {"region": settings.aws.region, "endpoint": _s3_endpoint()}
     prefix = f"{settings.aws.prefix}/{RAW}".lstrip("/")
-    ensure_s3_source(label_studio, bucket, prefix, **place)
     if backup:
         _require_apart(settings, backup)
+    if has_images:  # else it takes the prefix for a wrong one; it is done when the first arrives
+        ensure_s3_source(label_studio, bucket, prefix, **place)
+    if backup:
         ensure_s3_backup(label_studio, bucket, backup, **place)
 
 
@@ -230,6 +235,12 @@ def explained(said: str) -> str:
     from resources.label_studio_network import is_block
 
     return f"{said}. {UNBLOCK}" if is_block(said) else said
+
+
+def _has_images(settings: Settings) -> bool:
+    if settings.profile == "local":
+        return True  # a folder may be empty
+    return next(iter(open_store(settings).list(RAW)), None) is not None
 
 
 def _served(settings: Settings) -> str:

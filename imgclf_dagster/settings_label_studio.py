@@ -2,7 +2,7 @@
 ``IMGCLF_LABEL_STUDIO__*``.
 """
 
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
@@ -42,15 +42,10 @@ class LabelStudioSettings(BaseModel):
         description="Address that our ML backend listens on. On any other than loopback's, which a "
         "Label Studio elsewhere needs, everybody has to give a password.",
     )
-    storage: Literal["", "local", "s3"] = Field(
-        "",
-        description="How Label Studio comes by the images: local (it sees the store's folder) or "
-        "s3; empty: as the profile has it.",
-    )
     backup_prefix: str = Field(
         "",
-        description="With s3: Label Studio writes every annotation there too, in the line's "
-        "bucket; empty: it does not.",
+        description="On AWS: Label Studio writes every annotation there too, in the line's bucket; "
+        "empty: it does not.",
     )
 
     @field_validator("url", "backend_url")

@@ -14,8 +14,8 @@ MARKS = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "failed": "[red]✗[/
 
 @plainly
 def doctor_command(as_json: AsJson = False) -> None:
-    """Check settings, disk, store, weights, ports and the code location, and on AWS credentials,
-    clock, bucket, queue, key, image, roles, quotas and endpoints; name each remedy.
+    """Check settings, disk, store, weights, ports, Label Studio and the code location, and on AWS
+    credentials, clock, bucket, queue, key, image, roles, quotas and endpoints; name each remedy.
 
     Exit code 1 if something would make a run fail.
     """

@@ -40,7 +40,7 @@ class Yard:
         self._monkeypatch = monkeypatch
         self.settings.logs_dir.mkdir(parents=True)
         self.settings.run_dir.mkdir(parents=True)
-        monkeypatch.setattr(label_studio_setup, "wanted", lambda _: self.wanted)
+        monkeypatch.setattr(label_studio_setup, "wanted", lambda *_: self.wanted)
         monkeypatch.setattr(label_studio_keeper, "CHECK_S", 0.05)
         self.answers(DONE)
 

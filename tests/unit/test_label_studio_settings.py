@@ -17,7 +17,6 @@ from imgclf_dagster.label_studio_access import (
     find_access,
     own_server,
     project_title,
-    storage,
 )
 from imgclf_dagster.secret_files import keep_secret, read_secret
 from imgclf_dagster.settings import Settings, SettingsError, load_settings
@@ -63,7 +62,6 @@ class TestSettings:
             ({"project_title": "ab"}, "label_studio.project_title: .*3 to 50"),
             ({"project_title": "x" * 51}, "label_studio.project_title"),
             ({"project_id": -1}, "label_studio.project_id"),
-            ({"storage": "gcs"}, "label_studio.storage"),
         ],
     )
     def test_what_is_wrong_is_named(self, wrong: dict[str, object], says: str) -> None:
@@ -98,11 +96,6 @@ class TestSettings:
         assert project_title(load_settings(project="ab")) == "ab images"
         assert project_title(load_settings(project="birds")) == "birds"
         assert project_title(settings_with(project_title="Bird watch")) == "Bird watch"
-
-    def test_images_come_as_the_profile_has_them(self) -> None:
-        assert storage(load_settings()) == "local"
-        assert storage(load_settings(profile="aws")) == "s3"
-        assert storage(settings_with(storage="s3")) == "s3"
 
 
 class TestAccess:

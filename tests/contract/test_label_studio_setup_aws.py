@@ -1,0 +1,89 @@
+"""What `imgclf label-studio setup` makes on profile aws: images and backup in the bucket."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imgclf_dagster.home import open_store, prepare_home
+from imgclf_dagster.label_studio_environment import Installation
+from imgclf_dagster.label_studio_setup import set_up
+from imgclf_dagster.settings import Settings, load_settings
+from tests.label_studio.server import LabelStudioServer, free_port
+from tests.testbed.account import aws_section
+from tests.testbed.bed import TestBed
+
+pytestmark = [pytest.mark.contract, pytest.mark.timeout(300)]
+
+
+class Line:
+    """A line on AWS with a Label Studio beside it that has the rights to read the bucket."""
+
+    def __init__(self, server: LabelStudioServer, section: dict[str, Any]) -> None:
+        self.server, self.section = server, section
+
+    def settings(self, **label_studio: Any) -> Settings:
+        access = {"url": self.server.url, "token": self.server.token}
+        settings = load_settings(
+            profile="aws",
+            aws=self.section,
+            label_studio=access | label_studio,
+            labels={"names": ["cat", "dog"]},
+            ports={"labelling": free_port()},
+        )
+        prepare_home(settings)
+        return settings
+
+    def storages(self, kind: str, project: int) -> list[dict[str, Any]]:
+        with self.server.client() as client:
+            found: list[dict[str, Any]] = client.get(
+                f"/api/storages/{kind}", params={"project": project}
+            ).json()
+        return found
+
+
+@pytest.fixture
+def line(
+    aws_environment: TestBed,
+    label_studio_installation: Installation,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Line]:
+    for name in ("DAGSTER_HOME", "IMGCLF_SETTINGS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("IMGCLF_HOME", str(tmp_path / "home"))
+    server = LabelStudioServer(tmp_path / "ls", label_studio_installation)
+    try:
+        yield Line(server.start(), {**aws_section(aws_environment), "prefix": "line"})
+    finally:
+        server.close()
+
+
+def test_images_come_from_the_bucket_and_annotations_are_backed_up(line: Line) -> None:
+    settings = line.settings(backup_prefix="label-studio-backup/")
+    done = set_up(settings)
+    assert line.storages("s3", done.project_id) == []  # it takes no prefix that is empty
+    open_store(settings).create("raw/lake/1.png", b"an image")
+    for _ in range(2):
+        done = set_up(settings)
+        assert [problem for problem in done.problems if "ML backend" not in problem] == []
+        (source,) = line.storages("s3", done.project_id)
+        assert (source["bucket"], source["prefix"]) == (line.section["bucket"], "line/raw")
+        assert (source["presign"], source["last_sync"]) == (False, None)
+        # Label Studio finds the keys of its own environment or role; none are sent to it.
+        assert not source.get("aws_access_key_id")
+        (target,) = line.storages("export/s3", done.project_id)
+        assert (target["bucket"], target["prefix"]) == (
+            line.section["bucket"],
+            "label-studio-backup",
+        )
+    assert line.storages("localfiles", done.project_id) == []
+
+
+@pytest.mark.parametrize("prefix", ["line/annotations/backup", "line/raw", "line"])
+def test_the_backup_must_not_lie_among_the_lines_own_keys(line: Line, prefix: str) -> None:
+    done = set_up(line.settings(backup_prefix=prefix))
+    problem = next(problem for problem in done.problems if problem.startswith("the images"))
+    assert "label-studio-backup" in problem
+    assert line.storages("export/s3", done.project_id) == []
