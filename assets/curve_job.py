@@ -15,9 +15,6 @@ from resources.compute import Channel, Compute, JobSpec
 from resources.object_store import ObjectStore
 from training.config import CODE_VERSION
 
-CHOSEN = "reports/learning_curve/"
-"""Lists of the training images that the queue chose for a reason, named by their content."""
-
 
 def why_no_curve(store: ObjectStore, model: Mapping[str, Any]) -> str:
     """Why no learning curve can be measured, or nothing.
@@ -52,18 +49,19 @@ def curve_job(store: ObjectStore, compute: Compute, model: Mapping[str, Any]) ->
         "curve": CURVE_VERSION,
         "code": CODE_VERSION,
     }
+    name = "curve-" + fingerprint(identity)
     channels = {
         "dataset": dataset_channel(card),
         "model": Channel(prefix=f"{key.rpartition('/')[0]}/", keys=(key,)),
     }
     if chosen:
-        list_key = f"{CHOSEN}{fingerprint(chosen, 16)}.json"
-        store.create(list_key, json.dumps(chosen).encode())
-        channels["chosen"] = Channel(prefix=CHOSEN, keys=(list_key,))
+        inputs = f"models/{name}/inputs/"  # where a job's role may read
+        store.create(f"{inputs}chosen.json", json.dumps(chosen).encode())
+        channels["chosen"] = Channel(prefix=inputs, keys=(f"{inputs}chosen.json",))
     if parts := _features(store, str(model["model_version"])):
         channels["features"] = Channel(prefix=EMBEDDINGS, keys=parts)
     return JobSpec(
-        name="curve-" + fingerprint(identity),
+        name=name,
         kind="processing",
         module="training.learning_curve",
         hyperparameters={"dataset_version": version},
