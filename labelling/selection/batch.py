@@ -42,6 +42,8 @@ class Batch:
         self._progress = progress
         groups, self._group = np.unique(pool.group, return_inverse=True)
         self._closed = np.isin(groups, list(pool.labelled_groups))
+        self._rows: list[int] = []
+        """Of the choices so far, as far as they are in the pool."""
 
     def fill(self) -> list[Choice]:
         """The choices, in the order of their priority."""
@@ -62,6 +64,7 @@ class Batch:
     def _close(self, rows: np.ndarray) -> None:
         """Choose nothing more from the groups of ``rows``."""
         self._closed[self._group[rows]] = True
+        self._rows += rows.tolist()
 
     def _explored(self, count: int, *, everywhere: bool) -> list[Choice]:
         """``count`` images at random, every group with the same chance."""
@@ -76,6 +79,8 @@ class Batch:
 
     def _best(self, count: int) -> list[Choice]:
         """``count`` images of the training split, by the mix of reasons and spread."""
+        if count <= 0:
+            return []
         pool = self._pool
         scores = {name: REASONS[name].scores(pool) for name in self._weights}
         value = np.zeros(len(pool), np.float32)
@@ -84,7 +89,7 @@ class Batch:
         picked: list[int] = []
         while len(picked) < count:
             rows = self._shortlist(value)
-            more = self._spread(rows, value, picked, min(count - len(picked), _PICKS))
+            more = self._spread(rows, value, len(picked), min(count - len(picked), _PICKS))
             if not more:
                 break
             self._close(np.array(more))
@@ -107,14 +112,13 @@ class Batch:
         _, first = np.unique(self._group[rows], return_index=True)
         return rows[np.sort(first)[:_SHORTLIST]]
 
-    def _spread(
-        self, rows: np.ndarray, value: np.ndarray, picked: list[int], count: int
-    ) -> list[int]:
+    def _spread(self, rows: np.ndarray, value: np.ndarray, done: int, count: int) -> list[int]:
+        """``count`` of ``rows``, after ``done``; away from what is labelled or chosen."""
         space = self._pool.space
         radius = space.radius
-        already = np.concatenate([space.labelled, space.points[picked]])
+        chosen = [row for row in self._rows if space.known[row]]
+        already = np.concatenate([space.labelled, space.points[chosen]])
         covered = likeness(nearest(space.points[rows], already)[0], radius)
-        done = len(picked)
 
         def report(number: int) -> None:
             if self._progress:

@@ -235,3 +235,14 @@ def test_a_pool_whose_parts_do_not_fit_is_refused() -> None:
         pool_of(probabilities=np.zeros((60, 2), np.float32))
     with pytest.raises(ValueError, match="labelled_features has the shape"):
         pool_of(labelled_features=np.zeros((4, 5), np.float32))
+
+
+def test_the_best_are_looked_for_away_from_what_chance_has_drawn() -> None:
+    kind = np.repeat([0, 1], 30)
+    noise = np.random.default_rng(0).normal(scale=0.05, size=(60, 8))
+    features = (np.eye(2, 8)[kind] + noise).astype(np.float32)
+    pool = pool_of(features=features, probabilities=np.full((60, 3), 1 / 3, np.float32))
+    for seed in range(6):
+        choices = chosen(pool, 2, exploration_share=0.5, seed=seed)
+        assert reasons_of(choices)["exploration"] == 1
+        assert sorted(kind[int(choice.sha256, 16)] for choice in choices) == [0, 1]
