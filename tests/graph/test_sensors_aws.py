@@ -14,6 +14,7 @@ import pytest
 from imgclf_dagster import sensors, sensors_labels
 from imgclf_dagster.settings import Settings
 from labelling.snapshots import parse_ingested_key
+from tests.label_studio.played import PlayedLabelStudio
 from tests.testbed.bed import TestBed
 
 pytestmark = pytest.mark.graph
@@ -59,6 +60,7 @@ def bucket(
 def look(shop: Any, name: str) -> list[dg.RunRequest]:
     """One tick of a sensor as the daemon has it: its cursor is kept."""
     given = {resource: shop.resource(resource) for resource in RESOURCES[name]}
+    given |= getattr(shop, "instead", {})
     with dg.build_sensor_context(
         instance=shop.instance, resources=given, cursor=shop.cursors.get(name)
     ) as context:
@@ -113,6 +115,27 @@ def test_labels_that_nobody_told_of_are_found_by_listings_ever_more_seldom(
     assert len(look(bucket, "annotations_change_sensor")) == 1
     assert look(bucket, "annotations_change_sensor") == []
     assert listings(bed, bucket, "annotations/") == before
+
+
+def test_labels_of_label_studio_are_asked_for_at_once(bucket: Any, bed: TestBed) -> None:
+    """Also where nobody tells of them, and between two listings: the sensor wrote them itself."""
+    played = PlayedLabelStudio()
+    bucket.instead = {"label_studio": played}
+    played.add(1, "red", at=1)
+    assert len(look(bucket, "annotations_change_sensor")) == 1
+    assert bucket.run("annotations").success
+    assert look(bucket, "annotations_change_sensor") == []
+    played.add(1, "green", at=2)
+    played.add(2, "red", at=3)
+    (found,) = look(bucket, "annotations_change_sensor")
+    assert found.asset_selection == [dg.AssetKey("annotations")]
+    done = bucket.run("annotations")
+    assert done.metadata("annotations")["new"] == 3  # the first image: taken back, said anew
+    before = listings(bed, bucket, "annotations/")
+    assert look(bucket, "annotations_change_sensor") == []
+    idle = listings(bed, bucket, "annotations/") - before
+    assert look(bucket, "annotations_change_sensor") == []
+    assert listings(bed, bucket, "annotations/") - before - idle <= 1  # no look-up by image
 
 
 def test_what_an_idle_line_costs(bucket: Any, bed: TestBed, photo: Callable[..., bytes]) -> None:

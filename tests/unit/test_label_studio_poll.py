@@ -4,9 +4,6 @@ The server is played here, for what a real one does once in a thousand days: tra
 late, a connection that breaks amid the pages, a backup put back, another project under our name.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,64 +14,21 @@ from assets.policies import LabellingPolicy
 from imgclf_dagster import label_studio_poll
 from imgclf_dagster.label_studio_poll import PollCursor, poll
 from labelling.schema import LabelSchema
-from resources.label_studio_types import LabelStudioDown, Project, TaskRef
+from resources.label_studio_types import LabelStudioDown
 from resources.object_store import ObjectStore
+from tests.label_studio.played import START, PlayedLabelStudio
 
 pytestmark = pytest.mark.unit
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = START.timestamp()
 OVERLAP_S = 120.0
-
-
-@dataclass
-class Server:
-    """Plays the port: tasks by number, and faults."""
-
-    project_id: int = 1
-    tasks_by_id: dict[int, dict[str, Any]] = field(default_factory=dict)
-    hidden: set[int] = field(default_factory=set)
-    breaks_after: int | None = None
-    given: int = 0
-
-    def add(self, number: int, *labels: str, at: float, task: int | None = None) -> None:
-        """Image ``number`` has a task that changed at ``at``; with labels, an annotation."""
-        moment = (START + timedelta(seconds=at)).isoformat()
-        region = {"from_name": "label", "type": "choices", "value": {"choices": [*labels]}}
-        annotation = {"id": number, "project": self.project_id, "result": [region],
-                      "created_at": moment, "updated_at": moment, "completed_by": 1}  # fmt: skip
-        self.tasks_by_id[task or number] = {
-            "id": task or number, "project": self.project_id, "updated_at": moment,
-            "data": {"sample_id": f"{number:064x}"}, "annotations": [annotation] if labels else [],
-        }  # fmt: skip
-
-    def project(self) -> Project:
-        return Project(self.project_id, "p", (), "single", "", "", True, 0, 0, 0, 0)
-
-    def changed_since(self, moment: datetime | None, *, limit: int) -> Iterator[dict[str, Any]]:
-        rows = sorted(self.tasks_by_id.values(), key=lambda row: (row["updated_at"], row["id"]))
-        for row in rows:
-            if row["id"] in self.hidden:
-                continue
-            if moment is None or datetime.fromisoformat(row["updated_at"]) >= moment:
-                if self.breaks_after is not None and self.given >= self.breaks_after:
-                    raise LabelStudioDown("hung up")
-                self.given += 1
-                yield row
-
-    def tasks(self) -> list[TaskRef]:
-        return [
-            TaskRef(row["id"], row["data"]["sample_id"], bool(row["annotations"]),
-                    datetime.fromisoformat(row["updated_at"]))
-            for row in self.tasks_by_id.values()
-        ]  # fmt: skip
 
 
 class Line:
     """The store, a cursor that goes through JSON, and a clock."""
 
     def __init__(self, store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.store, self.server, self.cursor = store, Server(), "{}"
+        self.store, self.server, self.cursor = store, PlayedLabelStudio(), "{}"
         self.clock = NOW
         self.said: list[str] = []
         monkeypatch.setattr(label_studio_poll.time, "time", lambda: self.clock)
@@ -182,7 +136,7 @@ def test_another_project_is_read_from_its_beginning_and_takes_nothing_back(line:
     line.server.add(1, "cat", at=100)
     line.look(every_s=0)
     assert line.labels == {1: ["cat"]}
-    line.server = Server(project_id=2)
+    line.server = PlayedLabelStudio(project_id=2)
     line.server.add(1, at=5)
     line.server.add(2, "dog", at=6)
     for _ in range(3):

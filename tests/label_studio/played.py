@@ -1,0 +1,55 @@
+"""Plays the port to Label Studio where a fault is to be placed that a real server will not have."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from resources.label_studio_types import LabelStudioDown, Project, TaskRef
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass
+class PlayedLabelStudio:
+    """Tasks by number. ``hidden``: their transactions have not ended; ``breaks_after`` so many tasks
+    the connection does."""
+
+    project_id: int = 1
+    tasks_by_id: dict[int, dict[str, Any]] = field(default_factory=dict)
+    hidden: set[int] = field(default_factory=set)
+    breaks_after: int | None = None
+    given: int = 0
+    configured: bool = True
+
+    def add(self, number: int, *labels: str, at: float, task: int | None = None) -> None:
+        """Image ``number`` has a task that changed at ``at``; with labels, an annotation."""
+        moment = (START + timedelta(seconds=at)).isoformat()
+        region = {"from_name": "label", "type": "choices", "value": {"choices": [*labels]}}
+        annotation = {"id": number, "project": self.project_id, "result": [region],
+                      "created_at": moment, "updated_at": moment, "completed_by": 1}  # fmt: skip
+        self.tasks_by_id[task or number] = {
+            "id": task or number, "project": self.project_id, "updated_at": moment,
+            "data": {"sample_id": f"{number:064x}"}, "annotations": [annotation] if labels else [],
+        }  # fmt: skip
+
+    def project(self) -> Project:
+        return Project(self.project_id, "p", (), "single", "", "", True, 0, 0, 0, 0)
+
+    def changed_since(self, moment: datetime | None, *, limit: int) -> Iterator[dict[str, Any]]:
+        rows = sorted(self.tasks_by_id.values(), key=lambda row: (row["updated_at"], row["id"]))
+        for row in rows:
+            if row["id"] in self.hidden:
+                continue
+            if moment is None or datetime.fromisoformat(row["updated_at"]) >= moment:
+                if self.breaks_after is not None and self.given >= self.breaks_after:
+                    raise LabelStudioDown("hung up")
+                self.given += 1
+                yield row
+
+    def tasks(self) -> list[TaskRef]:
+        return [
+            TaskRef(row["id"], row["data"]["sample_id"], bool(row["annotations"]),
+                    datetime.fromisoformat(row["updated_at"]))
+            for row in self.tasks_by_id.values()
+        ]  # fmt: skip
