@@ -7,7 +7,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -90,10 +89,8 @@ def test_it_comes_up_is_set_up_and_goes(start: Start) -> None:
 
     _nothing_secret_in_logs(up)
     family = psutil.Process(up.process.pid).children(recursive=True)
-    asked = time.monotonic()
     up.process.send_signal(signal.SIGINT)
-    assert up.process.wait(15) == 0
-    assert time.monotonic() - asked < 10
+    assert up.process.wait(20) == 0  # test_up says within which time, of fewer programs
     assert [child for child in family if child.is_running() and child.status() != "zombie"] == []
     assert not (up.home / "run" / "label-studio.json").exists()
 
