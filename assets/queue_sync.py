@@ -17,6 +17,7 @@ from labelling.schema import LabelSchema
 from resources.label_studio import (
     LabelStudio,
     LabelStudioError,
+    LabelStudioRefused,
     NewTask,
     Prelabel,
     Project,
@@ -166,9 +167,16 @@ class QueueSync:
             done.prelabelled = self.label_studio.prelabel(prelabels)
             fresh = fresh or bool(prelabels)
         if fresh and project.model_version != model.model_version:
-            self.label_studio.show_model_version(model.model_version)
-            done.shown = model.model_version
-            self._retitle(model.model_version, done)
+            self._show(model.model_version, done)
+
+    def _show(self, version: str, done: Synced) -> None:
+        try:
+            self.label_studio.show_model_version(version)
+        except LabelStudioRefused as error:  # all were labelled meanwhile: the next batch shows it
+            done.problems.append(str(error))
+            return
+        done.shown = version
+        self._retitle(version, done)
 
     def _prelabels(
         self, situation: Situation, images: Sequence[str], project: Project
