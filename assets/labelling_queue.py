@@ -69,8 +69,8 @@ def labelling_queue(
     situation = _situation(context, store, compute, endpoints, line)
     if not label_studio.configured:
         batch = choose_batch(store, situation, line.labelling, line.labels)
-        context.log.warning(NOT_CONNECTED)
-        done = Synced(batch=batch, problems=[NOT_CONNECTED])
+        version = batch.model_version if batch else ""
+        done = Synced(batch=batch, shown=version, problems=[NOT_CONNECTED])
     else:
         done = _synced(context, store, label_studio, line, situation)
     for problem in done.problems:

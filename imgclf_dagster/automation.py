@@ -126,7 +126,7 @@ def when_approved() -> AutomationCondition:
     ).with_label("when_approved")
 
 
-EMBED_EVERY = "*/2 * * * *"
+EMBED_EVERY = "* * * * *"
 """Cron schedule. A model comes in steps (evaluated, staged, in production), each of which changes who
 is in use; and what is asked for a little later is out of the way of the line's own runs."""
 
@@ -140,7 +140,7 @@ def _named(*assets: str) -> dg.AssetSelection:
 
 
 def when_the_pool_changed() -> AutomationCondition:
-    """There are other images, or another model is in use; looked at every other minute.
+    """There are other images, or another model is in use; looked at every minute.
 
     Needs no model: before there is one, a pretrained net looks at the images. So of what it comes
     after only the images must be there.

@@ -127,8 +127,15 @@ class LineRunner:
 
 
 @contextmanager
-def line_runner(settings: Settings, narrator: Narrator) -> Iterator[LineRunner]:
+def line_runner(
+    settings: Settings, narrator: Narrator, *, hosted: bool = True
+) -> Iterator[LineRunner]:
     """A runner with the home prepared, the lock held and an endpoint host, starting meanwhile.
+
+    Args:
+        settings: the user's.
+        narrator: told what happens.
+        hosted: False for what releases nothing, and needs no host.
 
     Raises:
         RunInProgress: another process holds the lock.
@@ -145,11 +152,14 @@ def line_runner(settings: Settings, narrator: Narrator) -> Iterator[LineRunner]:
         instance = stack.enter_context(dg.DagsterInstance.get())
         reap_orphaned_runs(instance)
         definitions = build_definitions(settings)
+        if not hosted:
+            yield LineRunner(definitions, instance, narrator, lambda: None)
+            return
         host = build_endpoints(settings).hosting(log_file=settings.logs_dir / "endpoint-host.log")
         # A host takes seconds to start, and is needed only when something is released.
         pool = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="endpoint-host"))
-        with ExitStack() as hosted:
-            started = pool.submit(hosted.enter_context, host)
+        with ExitStack() as running:
+            started = pool.submit(running.enter_context, host)
             try:
                 yield LineRunner(definitions, instance, narrator, started.result)
             finally:

@@ -8,6 +8,7 @@ from imgclf_dagster.cli.doctor import doctor_command
 from imgclf_dagster.cli.ingest import ingest_command
 from imgclf_dagster.cli.label_studio import label_studio_app
 from imgclf_dagster.cli.predict import predict_command
+from imgclf_dagster.cli.queue import queue_command
 from imgclf_dagster.cli.release import approve_command, reject_command, rollback_command
 from imgclf_dagster.cli.run import run_command
 from imgclf_dagster.cli.status import status_command
@@ -25,6 +26,7 @@ app.command("up")(up_command)
 app.command("ingest")(ingest_command)
 app.command("run")(run_command)
 app.command("status")(status_command)
+app.command("queue")(queue_command)
 app.command("predict")(predict_command)
 app.command("approve")(approve_command)
 app.command("reject")(reject_command)

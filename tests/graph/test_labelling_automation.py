@@ -67,7 +67,7 @@ def test_without_a_label_studio_nothing_is_asked_for(
 def test_images_are_looked_at_before_there_is_a_model(daemon: Daemon) -> None:
     daemon.later(0)
     daemon.happened("raw_images", "1")
-    assert daemon.later(5) == set()  # at the next even minute
+    assert daemon.later(5) == set()  # at the next full minute
     assert daemon.later(120) == {"embeddings"}
     assert daemon.later(120) == set()
 

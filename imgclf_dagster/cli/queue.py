@@ -1,0 +1,63 @@
+"""``imgclf queue``: ask people for the labels that are worth most, now."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from imgclf_dagster.cli.common import AsJson, console, errors, fail, plainly
+from imgclf_dagster.settings import load_settings
+
+NUMBERS = ("open", "wanted", "added", "withdrawn", "left to label", "in doubt", "labels_per_day")
+TEXTS = ("batch", "model_version", "project", "labels in doubt", "problems")
+
+
+@plainly
+def queue_command(as_json: AsJson = False) -> None:
+    """Fill the labelling queue up: look at new images, choose, and bring them to Label Studio.
+
+    `imgclf up` does it by itself. Without a Label Studio it shows which images it would ask about.
+    """
+    import dagster as dg
+
+    from assets.line import latest_metadata
+    from imgclf_dagster.jobs import LABELLING, LINE
+    from imgclf_dagster.progress import ConsoleNarrator
+    from imgclf_dagster.runner import line_runner
+
+    came = [dg.AssetKey("raw_images"), dg.AssetKey("annotations")]
+    narrator = ConsoleNarrator(errors if as_json else console)
+    with line_runner(load_settings(), narrator, hosted=False) as runner:
+        for job, assets in ((LINE, came), (LABELLING, None)):
+            outcome = runner.execute(job, assets=assets)
+            if not outcome.success:
+                told = (f"{name}: {reason}" for name, reason in outcome.failures.items())
+                raise fail("\n".join(told) or "the run failed")
+        found = latest_metadata(runner.instance, "labelling_queue")
+    if as_json:
+        shown = {name: found[name] for name in (*NUMBERS, *TEXTS) if name in found}
+        print(json.dumps(shown, indent=1, ensure_ascii=False))
+        return
+    console.print(_table(found))
+    console.print(_choices(found["first"]) if "first" in found else escape(found["reasons"]))
+
+
+def _table(found: Mapping[str, Any]) -> Table:
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="bold")
+    table.add_column()
+    for name in (*NUMBERS, *TEXTS):
+        if name in found:
+            table.add_row(name.replace("_", " "), escape(str(found[name])))
+    return table
+
+
+def _choices(markdown: str) -> Table:
+    """The table of the first images, as the asset made it for Dagster's page."""
+    rows = [line.strip("|").replace("\\|", "\0").split("|") for line in markdown.splitlines()]
+    table = Table(*(cell.strip() for cell in rows[0]), show_edge=False, pad_edge=False)
+    for row in rows[2:]:
+        table.add_row(*(escape(cell.strip().strip("`").replace("\0", "|")) for cell in row))
+    return table
