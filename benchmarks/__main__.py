@@ -29,6 +29,7 @@ NAMES = [
     "transfer",
     "sagemaker_overhead",
     "label_efficiency",
+    "annotator_hour",
     "selection_speed",
     "label_studio_import",
 ]
