@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import httpx
 
 from resources.label_studio_projects import project_missing
-from resources.label_studio_types import LabelStudioRefused, TaskRef
+from resources.label_studio_types import TaskRef
 
 CHANGES_PAGE = 100
 """Tasks with all their fields: some kB each."""
@@ -47,7 +47,6 @@ def changed_since(
 
     for page in _runs(ask, ask_same):
         wanted = page[:limit]
-        _add_origins(session, project, wanted)
         yield from wanted
         limit -= len(wanted)
         if limit <= 0:
@@ -197,27 +196,6 @@ def _page(
         )
     tasks: list[Task] = answer.json()["tasks"]
     return tasks
-
-
-def _add_origins(session: httpx.Client, project: int, tasks: Sequence[Task]) -> None:
-    """Give annotations their ``unique_id`` and the ``prediction`` that was shown when they were
-    made: the server keeps both, but only its export tells them.
-    """
-    ids = [str(task["id"]) for task in tasks if task["annotations"]]
-    if not ids:
-        return
-    params = {"exportType": "JSON", "download_all_tasks": "true", "ids[]": ids}
-    try:
-        exported = session.get(f"/api/projects/{project}/export", params=params).json()
-    except LabelStudioRefused:  # the Enterprise edition has no such export
-        return
-    known = {one["id"]: one for task in exported for one in task["annotations"]}
-    for task in tasks:
-        for annotation in task["annotations"]:
-            more = known.get(annotation["id"], {})
-            annotation.update(
-                {name: more[name] for name in ("unique_id", "prediction") if name in more}
-            )
 
 
 def _one_of(column: str, kind: str, values: Sequence[str] | Sequence[int]) -> dict[str, Any]:

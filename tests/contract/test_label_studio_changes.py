@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from labelling.label_studio_tasks import snapshots_of
 from resources import label_studio_changes
 from resources.label_studio import TaskRef
 from tests.contract.label_studio_yard import Yard, make_yard, new_task, prelabel, result, sha
@@ -101,12 +102,14 @@ def test_where_an_annotation_came_from(yard: Yard):
     yard.port.import_tasks([new_task(1, prediction=prelabel("train-7", "bird")), new_task(2)])
     yard.annotate(yard.task_id(1))
     yard.annotate(yard.task_id(2))
-    one, two = (changed(yard)[i]["annotations"][0] for i in (0, 1))
-    assert len({one["unique_id"], two["unique_id"]}) == 2
-    assert one["prediction"]["model_version"] == "train-7"
-    assert one["prediction"]["result"][0]["value"] == {"choices": ["bird"]}
-    assert one["prediction"]["result"][0]["meta"]["probs"]["bird"] == 0.6
-    assert two["prediction"] == {}
+    (one,), (two,) = (snapshots_of(task) for task in changed(yard))
+    assert one.unique_id != two.unique_id
+    assert one.prediction is not None
+    assert (one.prediction.model_version, one.prediction.labels) == ("train-7", ("bird",))
+    assert one.prediction.confidence == 0.6
+    assert two.prediction is None
+    # An export would tell as much, and leave two files on the server's disk each time.
+    assert list((yard.server.data_dir / "export").iterdir()) == []
 
 
 def test_all_tasks_in_short(yard: Yard, small_pages):
