@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from imgclf_dagster.label_studio_server import USERNAME
+from resources.object_store import ObjectStore
 from tests.e2e.up_program import Up, wait_for
 
 if TYPE_CHECKING:
@@ -30,15 +31,27 @@ PRE_LABEL = ".lsf-choice__checkbox.ant-checkbox-wrapper-checked"
 TASK = ".lsf-current-task__task-id"
 
 
-@pytest.fixture
-def up(imgclf: Any, fast: dict[str, str], label_studio_installation: Any) -> Iterator[Up]:
+@pytest.fixture(params=["local", "aws"])
+def up(
+    imgclf: Any,
+    fast: dict[str, str],
+    label_studio_installation: Any,
+    request: pytest.FixtureRequest,
+) -> Iterator[Up]:
+    """``imgclf up --label-studio``: on a laptop with one label an image, on AWS with several."""
+    account = request.getfixturevalue("aws_variables") if request.param == "aws" else {}
     imgclf.settings = {
         **fast,
+        **account,
         "IMGCLF_LABEL_STUDIO_ENV": str(label_studio_installation.python.parents[1]),
         "IMGCLF_SENSORS__INTERVAL_S": "1",
+        "IMGCLF_INGESTION__LIST_EVERY_S": "2",
         "IMGCLF_RETRAINING__NEW_LABELS": "2",
         "IMGCLF_GATES__MAX_STAGING_LATENCY_MS": "10000",
     }
+    if account:
+        imgclf.settings["IMGCLF_PROJECT"] = account["IMGCLF_AWS__BUCKET"]
+        imgclf.settings["IMGCLF_LABELS__TASK"] = "multi_label"
     program = Up(
         imgclf.home,
         imgclf.environment(),
@@ -49,15 +62,16 @@ def up(imgclf: Any, fast: dict[str, str], label_studio_installation: Any) -> Ite
     program.end()
 
 
-def unlabelled(folder: Path) -> None:
-    """Images of two colours mixed, so that a model is unsure of them."""
+def bring_unlabelled(store: ObjectStore) -> None:
+    """Images of two colours each, so that a model is unsure of them."""
     rng = np.random.default_rng(1)
-    folder.mkdir(parents=True)
     for index in range(UNLABELLED):
         pixels = rng.integers(0, 90, (24, 24, 3), dtype=np.uint8)
         pixels[:, :12, index % 3] += 120
         pixels[:, 12:, (index + 1) % 3] += 110
-        Image.fromarray(pixels).save(folder / f"{index:03d}.png")
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "png")
+        store.create(f"raw/stream/{index:03d}.png", file.getvalue())
 
 
 def test_a_pre_label_is_corrected_by_clicking_and_the_next_model_knows(
@@ -67,21 +81,18 @@ def test_a_pre_label_is_corrected_by_clicking_and_the_next_model_knows(
     said = imgclf("ingest", colours(tmp_path / "pictures", 12), "--json")
     assert said.code == 0, said.said
     wait_for(lambda: models(imgclf), LINE_S, lambda: up.said)
-    unlabelled(up.home / "store" / "raw" / "stream")
+    bring_unlabelled(imgclf.store)
 
     server = Studio(up)
     wait_for(server.tasks, LINE_S, lambda: up.said)
     page = server.opened(browser)
     before = newest_dataset(imgclf)
-    corrected: dict[str, str] = {}
-    for _ in range(3):
-        sample, label = correct_one(page, server)
-        corrected[sample] = label
+    corrected = dict(correct_one(page, server) for _ in range(3))
     page.close()
 
     def known() -> bool:
         labels = newest_dataset(imgclf)
-        return all(labels.get(sample) == [label] for sample, label in corrected.items())
+        return all(labels.get(sample) == given for sample, given in corrected.items())
 
     wait_for(known, LINE_S, lambda: f"{up.said}\n{corrected}")
     assert not set(corrected) & set(before)
@@ -90,11 +101,16 @@ def test_a_pre_label_is_corrected_by_clicking_and_the_next_model_knows(
     assert report.status_code == 200
 
 
-def correct_one(page: "Page", server: "Studio") -> tuple[str, str]:
-    """Correct the pre-label of the task that the page shows, and wait for the next task."""
+def correct_one(page: "Page", server: "Studio") -> tuple[str, list[str]]:
+    """Correct the pre-label of the task that the page shows, and wait for the next task.
+
+    Returns:
+        The image and its labels, in order, as Label Studio took them.
+    """
     page.wait_for_selector(PRE_LABEL, timeout=120_000)
-    shown = page.inner_text(PRE_LABEL).split("[")[0].strip()
-    wanted = next(label for label in ("red", "green", "blue") if label != shown)
+    page.wait_for_function("[...document.images].some(image => image.naturalWidth === 24)")
+    shown = [text.split("[")[0].strip() for text in page.locator(PRE_LABEL).all_inner_texts()]
+    wanted = next(label for label in ("red", "green", "blue") if label not in shown)
     number = page.inner_text(TASK)
     page.click(f".lsf-choice__checkbox:has-text('{wanted}')")
     with page.expect_response(
@@ -104,7 +120,12 @@ def correct_one(page: "Page", server: "Studio") -> tuple[str, str]:
     page.wait_for_function(
         f"before => document.querySelector('{TASK}')?.innerText !== before", arg=number
     )
-    return server.sample_of(json.loads(posted.value.text())["task"]), wanted
+    saved = json.loads(posted.value.text())
+    (choice,) = saved["result"]
+    labels = sorted(choice["value"]["choices"])
+    assert wanted in labels
+    assert labels != sorted(shown)
+    return server.sample_of(saved["task"]), labels
 
 
 class Studio:
