@@ -4,7 +4,7 @@ Every change is read twice: at once, and again a while later, for what was being
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -33,6 +33,9 @@ TICK_TASKS = 500
 TICK_S = 10.0
 """No further tasks are asked for after these seconds of a tick, of which Dagster allows 60."""
 
+RECONCILE_TASKS = 10_000
+"""So many are looked for in a tick: a few seconds; the next tick goes on."""
+
 FEW_IMAGES = 20
 """Of so many images a bucket is asked one by one what it has, and else listed."""
 
@@ -46,7 +49,7 @@ Warn = Callable[[str], object]
 class PollCursor(BaseModel):
     """How far the changes of a project were read, in its server's time. ``read_to``: all up to
     here once. ``settled_to``: twice; ``settle_to`` is next, at ``settle_at`` (our clock, s).
-    ``note``: what a person should know. ``unindexed``: snapshots were written, and ``annotations``
+    ``reconciled_to``: tasks up to this number were looked for. ``note``: what a person should know. ``unindexed``: snapshots were written, and ``annotations``
     was not asked for yet."""
 
     model_config = ConfigDict(extra="ignore")
@@ -57,6 +60,7 @@ class PollCursor(BaseModel):
     settle_to: AwareDatetime | None = None
     settle_at: float = 0.0
     reconciled_at: float = 0.0
+    reconciled_to: int = 0
     kept_after: AwareDatetime | None = None
     kept_until: AwareDatetime | None = None
     note: str = ""
@@ -141,14 +145,26 @@ class Poll:
             yield reading
 
     def reconcile(self) -> None:
-        """Take back the labels of tasks that were deleted."""
+        """Take back the labels of tasks that were deleted; of the next ``RECONCILE_TASKS``."""
         cursor = self.cursor
-        standing = _standing(self.store, cursor.project)
-        if not standing:
-            return
-        tasks = {(task.id, task.sample_id): task.updated_at for task in self.label_studio.tasks()}
+        first, last = cursor.reconciled_to, 0
+        cursor.note = cursor.note if first else ""
+        standing = [one for one in _standing(self.store, cursor.project) if one.task > first]
+        if standing:
+            found = self.label_studio.tasks(after=first, limit=RECONCILE_TASKS)
+            last = found[-1].id if len(found) == RECONCILE_TASKS else 0
+            tasks = {(task.id, task.sample_id): task.updated_at for task in found}
+            self._take_back([one for one in standing if not last or one.task <= last], tasks)
+        cursor.reconciled_to = last
+        if not last:
+            cursor.reconciled_at = time.time()
+
+    def _take_back(
+        self, standing: Sequence[Standing], tasks: Mapping[tuple[int, str], datetime]
+    ) -> None:
+        cursor = self.cursor
         found = vanished(standing, tasks, self.policy.max_vanished_share, cursor.kept)
-        cursor.note = found.refusal
+        cursor.note = cursor.note or found.refusal
         if found.forgotten is not None:
             starts = [found.forgotten.start, cursor.kept_after or found.forgotten.start]
             cursor.kept_after, cursor.kept_until = min(starts), found.forgotten.end
@@ -187,7 +203,6 @@ def poll(
     look = Poll(label_studio, store, cursor, policy, warn, project.model_version)
     if not 0 <= time.time() - cursor.reconciled_at < policy.reconcile_every_s:
         look.reconcile()
-        cursor.reconciled_at = time.time()
     look.read_changes()
 
 

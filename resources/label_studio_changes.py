@@ -53,9 +53,9 @@ def changed_since(
             return
 
 
-def all_tasks(session: httpx.Client, project: int) -> Iterator[TaskRef]:
-    """All tasks of the project that are ours, in order of id."""
-    for task in _by_id(session, project, []):
+def all_tasks(session: httpx.Client, project: int, after: int = 0) -> Iterator[TaskRef]:
+    """All tasks of the project that are ours and have a greater id than ``after``, in its order."""
+    for task in _by_id(session, project, [], last=after):
         if task["data"].get("sample_id"):
             yield task_ref(task)
 
@@ -160,8 +160,9 @@ def _by_id(
     filters: Sequence[Mapping[str, Any]],
     *,
     whole: bool = False,
+    last: int = 0,
 ) -> Iterator[Task]:
-    last, include = 0, _ALL_FIELDS if whole else _FIELDS
+    include = _ALL_FIELDS if whole else _FIELDS
     while True:
         after = [*filters, _number("id", "greater", last)]
         page = _page(session, project, after, "tasks:id", TASKS_PAGE, include=include, whole=whole)

@@ -47,9 +47,11 @@ class PlayedLabelStudio:
                 self.given += 1
                 yield row
 
-    def tasks(self) -> list[TaskRef]:
-        return [
+    def tasks(self, after: int = 0, limit: int | None = None) -> list[TaskRef]:
+        found = [
             TaskRef(row["id"], row["data"]["sample_id"], bool(row["annotations"]),
                     datetime.fromisoformat(row["updated_at"]))
-            for row in self.tasks_by_id.values()
+            for number, row in sorted(self.tasks_by_id.items())
+            if number > after
         ]  # fmt: skip
+        return found[:limit]

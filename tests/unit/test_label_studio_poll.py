@@ -158,6 +158,25 @@ def test_deleted_tasks_are_looked_for_now_and_then(line: Line) -> None:
     assert line.snapshots == 3
 
 
+def test_many_tasks_are_looked_for_over_several_ticks(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(label_studio_poll, "RECONCILE_TASKS", 10)
+    for number in range(1, 36):
+        line.server.add(number, "cat", at=number)
+    line.look()
+    assert len(line.labels) == 35
+    for number in (3, 17, 35):
+        del line.server.tasks_by_id[number]
+    assert line.look(seconds=700, every_s=600).reconciled_to == 11
+    assert line.labels.keys() == {*range(1, 36)} - {3}
+    for _ in range(3):
+        line.look(every_s=600)
+    assert line.labels.keys() == {*range(1, 36)} - {3, 17, 35}
+    assert line.look(every_s=600).reconciled_to == 0
+    assert line.snapshots == 38
+
+
 def test_a_mass_disappearance_is_told_and_takes_nothing_back_until_it_is_meant(line: Line) -> None:
     for number in range(1, 41):
         line.server.add(number, "cat", at=number)
