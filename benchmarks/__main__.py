@@ -32,6 +32,7 @@ NAMES = [
     "annotator_hour",
     "selection_speed",
     "label_studio_import",
+    "label_to_model",
 ]
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 TIMEOUT_S = 600.0

@@ -35,7 +35,7 @@ class Scenes:
 
 def missing() -> str:
     """What there must be for ``scenes``, or nothing if all is there."""
-    return "" if _weights() else NO_WEIGHTS
+    return "" if weights_dir() else NO_WEIGHTS
 
 
 def scenes(scratch: Path) -> Scenes | None:
@@ -57,7 +57,7 @@ def scenes(scratch: Path) -> Scenes | None:
     labels = tuple(sorted(set(names)))
     images = _squares([files[key] for key in sha256], parameters.image_size)
     targets = np.array([labels.index(name) for name in names])
-    net = build(parameters, len(labels), load_weights(parameters, _weights()))
+    net = build(parameters, len(labels), load_weights(parameters, weights_dir()))
     split = LabelledImages(images, targets, pa.table({}))
     features = extract(net, split, lambda done: None, bf16=False)
     return Scenes(np.array(sha256), features, targets, labels)
@@ -77,6 +77,7 @@ def _squares(files: list[Path], size: int) -> np.ndarray:
         return np.stack(list(pool.map(square, files)))
 
 
-def _weights() -> Path | None:
+def weights_dir() -> Path | None:
+    """The folder of MobileNetV2's weights, if a variable names it."""
     folders = (Path(os.environ[name]) for name in WEIGHTS if os.environ.get(name))
     return next((folder for folder in folders if (folder / "mobilenet_v2.pth").is_file()), None)

@@ -139,6 +139,20 @@ def _named(*assets: str) -> dg.AssetSelection:
     return dg.AssetSelection.assets(*assets)
 
 
+def line_is_asked_for() -> AutomationCondition:
+    """Something on the way from labels to staging is requested in this very tick.
+
+    What a tick requests becomes one run, whose steps come one after the other in any order: data
+    set and training once waited for a minute of embeddings. So what serves labelling goes into a
+    run of its own, a tick later.
+    """
+    asked = AutomationCondition.will_be_requested()
+    found, *others = (AutomationCondition.asset_matches(name, asked) for name in conditions())
+    for other in others:
+        found = found | other
+    return found.with_label("the line is asked for")
+
+
 def when_the_pool_changed() -> AutomationCondition:
     """There are other images, or another model is in use; looked at every minute.
 
@@ -158,6 +172,7 @@ def when_the_pool_changed() -> AutomationCondition:
         & ~AutomationCondition.any_deps_in_progress()
         & ~AutomationCondition.in_progress()
         & AutomationCondition.all_deps_blocking_checks_passed().allow(images)
+        & ~line_is_asked_for()
     ).with_label("when_the_pool_changed")
 
 
@@ -178,6 +193,7 @@ def when_the_queue_is_stale() -> AutomationCondition:
         & ~AutomationCondition.any_deps_in_progress()
         & ~AutomationCondition.in_progress()
         & AutomationCondition.all_deps_blocking_checks_passed()
+        & ~line_is_asked_for()
     ).with_label("when_the_queue_is_stale")
 
 
@@ -205,6 +221,7 @@ def when_the_report_is_old() -> AutomationCondition:
         & ~AutomationCondition.any_deps_missing().allow(_named("annotations"))
         & ~AutomationCondition.any_deps_in_progress()
         & ~AutomationCondition.in_progress()
+        & ~line_is_asked_for()
     ).with_label("when_the_report_is_old")
 
 

@@ -20,8 +20,8 @@ class Daemon:
         self.definitions, self.instance = world.definitions, world.instance
         self.now, self.cursor = START, None
 
-    def later(self, seconds: float) -> set[str]:
-        """What of the labelling is asked for, so many seconds later."""
+    def later(self, seconds: float, *, beside: tuple[str, ...] = ()) -> set[str]:
+        """What of the labelling is asked for, so many seconds later, and of ``beside``."""
         self.now += timedelta(seconds=seconds)
         found = dg.evaluate_automation_conditions(
             defs=self.definitions,
@@ -30,7 +30,7 @@ class Daemon:
             evaluation_time=self.now,
         )
         self.cursor = found.cursor
-        keys = ("embeddings", "labelling_queue")
+        keys = ("embeddings", "labelling_queue", *beside)
         return {key for key in keys if found.get_num_requested(dg.AssetKey(key))}
 
     def happened(self, asset: str, version: str, partition: str | None = None) -> None:
@@ -109,3 +109,12 @@ def test_labels_are_heeded_every_ten_minutes(daemon: Daemon) -> None:
     assert daemon.later(600) == {"labelling_queue"}
     daemon.happened("labelling_queue", "2")
     assert daemon.later(600) == set()
+
+
+def test_what_the_line_waits_for_is_in_no_run_with_it(daemon: Daemon) -> None:
+    daemon.later(0)
+    daemon.happened("raw_images", "1")
+    daemon.happened("annotations", "1")
+    # Not the embeddings, though it is their minute.
+    assert daemon.later(60, beside=("dataset",)) == {"dataset"}
+    assert daemon.later(60, beside=("dataset",)) == {"embeddings", "labelling_queue"}
