@@ -23,7 +23,7 @@ from imgclf_dagster.jobs import LINE
 from imgclf_dagster.label_studio_poll import PollCursor, poll
 from labelling.snapshots import LABEL_STUDIO_PREFIX
 from resources.arrivals import LABEL_ARRIVALS, pending_notices
-from resources.label_studio import LabelStudio, LabelStudioError
+from resources.label_studio import LabelStudio, LabelStudioError, ProjectMissing
 from resources.object_store import ObjectStore
 
 LABEL_PAGE_S = 30.0
@@ -36,6 +36,7 @@ TO_THE_MODEL = ("dataset", "trained_model", "evaluation_report")
 """What follows on ``annotations``; each run of its own would cost the start of a process."""
 
 NO_LABELS = "no new annotation snapshots"
+NO_PROJECT = "Label Studio has no project of ours yet"
 
 
 class LabelsCursor(BaseModel):
@@ -104,6 +105,8 @@ def _poll(
         poll(label_studio, store, cursor, line.labelling, context.log.warning)
     except LabelStudioError as error:
         cursor.reconciled_at = 0.0  # once it is back, it may be a restored one
+        if isinstance(error, ProjectMissing) and cursor.project is None:
+            return NO_PROJECT  # as long as there are no labels to make one with
         context.log.error(str(error))
         return str(error)
     if cursor.note:
