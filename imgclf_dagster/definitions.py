@@ -18,7 +18,7 @@ from imgclf_dagster.checks import model as model_checks
 from imgclf_dagster.checks import staging as staging_checks
 from imgclf_dagster.home import open_store
 from imgclf_dagster.jobs import jobs
-from imgclf_dagster.label_studio_access import find_access, project_title
+from imgclf_dagster.label_studio_access import find_access, hint_file, project_title
 from imgclf_dagster.sensors import sensors
 from imgclf_dagster.settings import Settings, load_settings
 from resources.arrivals import Arrivals, NoArrivals
@@ -145,7 +145,10 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             staging_checks.staging_latency_within_budget,
         ],
         jobs=jobs(),
-        sensors=sensors(settings.sensor_interval_s),
+        sensors=sensors(
+            settings.sensor_interval_s,
+            hint_file(settings) if label_studio.configured else None,
+        ),
         executor=dg.in_process_executor,
         resources={
             "store": store,

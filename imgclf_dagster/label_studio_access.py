@@ -49,6 +49,11 @@ def address_file(settings: Settings) -> Path:
     return settings.run_dir / "label-studio.json"
 
 
+def hint_file(settings: Settings) -> Path:
+    """Our ML backend touches it when Label Studio's webhook tells of a change."""
+    return settings.run_dir / "label-studio.hint"
+
+
 @contextmanager
 def announced(settings: Settings) -> Iterator[None]:
     """Say, while the block lasts, that this process runs our own server.

@@ -10,6 +10,7 @@ from imgclf_dagster.label_studio_access import (
     credentials,
     credentials_file,
     find_access,
+    hint_file,
     local_backend_url,
     own_server,
 )
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
 
 LABEL_STUDIO = "Label Studio"
 LABELLING = "Labelling"
-
-HINT = "label-studio.hint"
-"""Under the run folder: the backend touches it when Label Studio tells of a change, and the
-sensor looks sooner."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,7 @@ def _backend(settings: Settings, known: "Credentials") -> ProcessSpec:
             *("--store-url", open_store(settings).url, "--project", settings.project),
             *("--host", host, "--port", str(port)),
             *("--credentials-file", str(credentials_file(settings))),
-            *("--hint-file", str(settings.run_dir / HINT)),
+            *("--hint-file", str(hint_file(settings))),
             *("--label-studio-url", label_studio),
         ),
         log_file=settings.logs_dir / "labelling.log",

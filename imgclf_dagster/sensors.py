@@ -2,6 +2,8 @@
 
 import inspect
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -13,7 +15,7 @@ from imgclf_dagster.asking import Tick, ask
 from imgclf_dagster.decisions import decided_at, promotion_config, undone_rejection
 from imgclf_dagster.endpoint_health import endpoint_health_sensor
 from imgclf_dagster.orphans import reap_orphaned_runs
-from imgclf_dagster.sensors_labels import annotations_change_sensor
+from imgclf_dagster.sensors_labels import annotations_change_sensor, when_hinted
 from imgclf_dagster.sensors_queue import labelling_queue_sensor
 from resources.arrivals import Arrivals, ArrivalsError, pending_notices
 from resources.endpoint_host import EndpointHost
@@ -132,18 +134,24 @@ def _rollback_request(
     )
 
 
-def sensors(interval_s: int = INTERVAL_S) -> list[dg.SensorDefinition]:
+def sensors(
+    interval_s: int = INTERVAL_S, hint_file: Path | None = None
+) -> list[dg.SensorDefinition]:
     """Every sensor, looking every ``interval_s`` seconds, and the one that evaluates the automation
-    conditions, which asks nobody outside."""
+    conditions, which asks nobody outside.
+
+    Args:
+        hint_file: is touched when Label Studio tells of a change; labels are looked for then, too.
+    """
     looking = (
         raw_images_arrival_sensor,
-        annotations_change_sensor,
         registry_approval_sensor,
         endpoint_health_sensor,
         labelling_queue_sensor,
     )
     return [
         *(_paced(sensor, interval_s) for sensor in looking),
+        _hinted(annotations_change_sensor, interval_s, hint_file),
         dg.AutomationConditionSensorDefinition(
             "automation_condition_sensor",
             target=dg.AssetSelection.all(),
@@ -154,11 +162,23 @@ def sensors(interval_s: int = INTERVAL_S) -> list[dg.SensorDefinition]:
     ]
 
 
-def _paced(sensor: dg.SensorDefinition, interval_s: int) -> dg.SensorDefinition:
+def _hinted(
+    sensor: dg.SensorDefinition, interval_s: int, hint_file: Path | None
+) -> dg.SensorDefinition:
+    """``sensor``, which also looks when it is hinted, if that is any sooner."""
+    if hint_file is None or interval_s <= INTERVAL_S:
+        return _paced(sensor, interval_s)
+    look = when_hinted(inspect.unwrap(sensor), interval_s, hint_file)
+    return _paced(sensor, INTERVAL_S, look)
+
+
+def _paced(
+    sensor: dg.SensorDefinition, interval_s: int, look: Callable[..., Any] | None = None
+) -> dg.SensorDefinition:
     """``sensor`` with another interval, which Dagster sets only when it makes one."""
     return dg.sensor(
         name=sensor.name,
         job=sensor.job,
         minimum_interval_seconds=interval_s,
         default_status=sensor.default_status,
-    )(inspect.unwrap(sensor))
+    )(look or inspect.unwrap(sensor))

@@ -1,7 +1,9 @@
 """The sensor that looks for labels: in Label Studio, and in the store."""
 
+import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -40,10 +42,12 @@ NO_PROJECT = "Label Studio has no project of ours yet"
 
 
 class LabelsCursor(BaseModel):
-    """What the sensor remembers: when it listed the bucket's snapshots, and of Label Studio."""
+    """What the sensor remembers: when it looked, when it listed the bucket's snapshots (seconds
+    since 1970), and of Label Studio."""
 
     model_config = ConfigDict(extra="ignore")
 
+    looked_at: float = 0.0
     listed_at: float = 0.0
     label_studio: PollCursor = PollCursor()
 
@@ -72,6 +76,7 @@ def annotations_change_sensor(
     made under. Once enough labels have come (``[retraining]``), the same run trains."""
     store.require()
     cursor = LabelsCursor.parse(context.cursor)
+    cursor.looked_at = time.time()
     trouble = _poll(context, store, line, label_studio, cursor.label_studio)
     schema = schema_version(line.labels)
     made = latest_metadata(context.instance, "annotations")
@@ -89,6 +94,24 @@ def annotations_change_sensor(
     if trouble and isinstance(tick, dg.SkipReason):
         return dg.SkipReason(f"{tick.skip_message}; {trouble}")
     return tick
+
+
+def when_hinted(
+    look: Callable[..., Tick], interval_s: float, hint_file: Path
+) -> Callable[..., Tick]:
+    """The sensor's function ``look``, to be called often: it looks every ``interval_s`` seconds, and
+    at once when Label Studio's webhook has touched ``hint_file``. A webhook is sent once and may be
+    lost, so it is no more than that."""
+
+    @functools.wraps(look)
+    def look_if_due(context: dg.SensorEvaluationContext, **resources: Any) -> Tick:
+        looked_at = LabelsCursor.parse(context.cursor).looked_at
+        hinted_at = hint_file.stat().st_mtime if hint_file.exists() else 0.0
+        if hinted_at < looked_at <= time.time() < looked_at + interval_s:
+            return dg.SkipReason(f"looked {time.time() - looked_at:.0f} s ago")
+        return look(context, **resources)
+
+    return look_if_due
 
 
 def _poll(

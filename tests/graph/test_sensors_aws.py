@@ -178,3 +178,32 @@ def test_sensors_look_less_often_where_it_costs(tmp_path: Path) -> None:
     assert {paced[name].minimum_interval_seconds for name in RESOURCES} == {7}
     assert paced["automation_condition_sensor"].minimum_interval_seconds == 5
     assert {sensor.default_status for sensor in paced.values()} == {dg.DefaultSensorStatus.RUNNING}
+
+
+def test_a_hint_of_the_webhook_makes_for_a_sooner_look(bucket: Any, tmp_path: Path) -> None:
+    hint = tmp_path / "label-studio.hint"
+    paced = {sensor.name: sensor for sensor in sensors.sensors(30, hint)}
+    hinted = paced["annotations_change_sensor"]
+    assert hinted.minimum_interval_seconds == 5
+    assert sensors.sensors(30)[-2].minimum_interval_seconds == 30
+    played = PlayedLabelStudio()
+    resources = {name: bucket.resource(name) for name in RESOURCES["annotations_change_sensor"]}
+    cursor = None
+
+    def tick() -> Any:
+        nonlocal cursor
+        with dg.build_sensor_context(
+            instance=bucket.instance,
+            resources=resources | {"label_studio": played},
+            cursor=cursor,
+        ) as context:
+            found = hinted(context)
+            cursor = context.cursor
+        return found
+
+    assert isinstance(tick(), dg.SkipReason)
+    played.add(1, "red", at=1)
+    assert "looked 0 s ago" in tick().skip_message
+    hint.touch()
+    assert len(tick().run_requests) == 1
+    assert "looked 0 s ago" in tick().skip_message
