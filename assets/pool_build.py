@@ -29,7 +29,7 @@ from labelling.corrections import (
     parse_correction,
     parse_correction_key,
 )
-from labelling.pool import Pool
+from labelling.pool import TRAIN, Pool
 from labelling.schema import LabelSchema
 from resources.object_store import ObjectStore
 from resources.transfer import get_many
@@ -127,6 +127,9 @@ def find_doubts(
 ) -> Doubts:
     """Label conflicts, and corrections that nobody has answered since.
 
+    Corrections of validation and test images are left alone: people correct what a model got wrong,
+    so those splits would become harder than the world (see ``labelling.selection.reviews``).
+
     Args:
         warn: told of what lies under ``corrections/`` and is no correction.
     """
@@ -151,7 +154,7 @@ def _newest_corrections(store: ObjectStore, images: Images, warn: Any) -> list[C
         except CorrectionError as error:
             warn(str(error))
             continue
-        if sha in images.keys:  # else the image is not indexed yet: next time
+        if images.splits.get(sha) == TRAIN:  # one that is not indexed yet: next time
             newest[sha] = max(newest.get(sha, (0, "")), (moment, info.key))
     found = []
     for key, data in get_many(store, sorted(key for _, key in newest.values())):
@@ -207,15 +210,12 @@ def build_pool(
         limit: most images; of more those of the lowest sha256, which the models looked at.
         only: no others than these.
     """
-    free = [
-        sha
-        for sha in images.keys
-        if sha not in view.labels and images.splits[sha] in SPLITS and sha not in leave_out
-    ]
-    shas = [sha for sha in free if only is None or sha in only][:limit]
-    known = [sha for sha in view.labels if images.splits.get(sha) == "train"]
+    left = (sha for sha in images.keys if sha not in view.labels and sha not in leave_out)
+    free = [sha for sha in left if images.splits[sha] in SPLITS and (only is None or sha in only)]
+    shas = free[:limit]
+    known = [sha for sha in view.labels if images.splits.get(sha) == TRAIN]
     features, labelled = _features(store, opinions.backbone, shas, sorted(known)[:limit])
-    first, second = opinions.first, opinions.second
+    first = opinions.first
     counts = Counter(label for sha in known for label in view.labels[sha])
     labels = first.labels if first else schema.names or tuple(sorted(counts))
     return Pool(
@@ -224,9 +224,7 @@ def build_pool(
         group=np.array([images.groups[sha] for sha in shas], dtype=np.str_),
         features=features,
         probabilities=read_probabilities(store, first, shas) if first else None,
-        staging_probabilities=_as_labelled(read_probabilities(store, second, shas), second, labels)
-        if first and second
-        else None,
+        staging_probabilities=_second_word(store, opinions, shas, labels),
         labels=labels,
         task=first.task if first else schema.task,
         labelled_features=labelled,
@@ -251,6 +249,16 @@ def _features(
     width = max(1, both.shape[1])
     both = both if both.shape[1] else np.zeros((len(both), width), np.float32)
     return both[: len(shas)], both[len(shas) :]
+
+
+def _second_word(
+    store: ObjectStore, opinions: Opinions, shas: Sequence[str], labels: Sequence[str]
+) -> np.ndarray | None:
+    """What the second model says, in the columns of the first one's labels."""
+    if opinions.second is None:
+        return None
+    said = read_probabilities(store, opinions.second, shas)
+    return _as_labelled(said, opinions.second, labels)
 
 
 def _as_labelled(

@@ -109,10 +109,8 @@ def embed(container: Container, pipes: PipesContext) -> dict[str, Any]:
         if (other := _name_of(model)) != backbone
     }
     models = [model for model in models if model.manifest.model_version not in strangers]
-    began = time.monotonic()
-    parts = embedded_parts(
-        net, container, size=size, max_pixels=_max_pixels(container), pipes=pipes
-    )
+    began, most = time.monotonic(), _max_pixels(container)
+    parts = embedded_parts(net, container, size=size, max_pixels=most, pipes=pipes)
     images, rejected = _write_features(parts, container.output_dir / FEATURES)
     seconds = time.monotonic() - began
     for model in models:

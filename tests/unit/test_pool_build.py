@@ -154,17 +154,18 @@ def test_a_correction_stands_until_somebody_answers_it(store: ObjectStore) -> No
     corrected(store, SHAS[0], "dog", NOW - timedelta(hours=1))
     corrected(store, SHAS[1], "dog", NOW - timedelta(hours=3))
     corrected(store, "f" * 64, "dog", NOW)  # not indexed yet
+    corrected(store, SHAS[4], "dog", NOW)  # of the validation split
     said = {SHAS[1]: ("label_studio", NOW - timedelta(hours=1))}
     conflict = {"sha256": SHAS[2], "labels_a": ["cat"], "labels_b": ["dog"]}
     view = LabelledView({SHAS[1]: ["cat"]}, [conflict], "1", said)
     told: list[str] = []
     store.put("corrections/nonsense.json", b"{}")
-    store.put(f"corrections/{SHAS[3]}-{1:013d}-00000000.json", b"{}")
+    store.put(f"corrections/{SHAS[6]}-{1:013d}-00000000.json", b"{}")
     doubts = find_doubts(store, view, images(), told.append)
     assert doubts.corrections == {SHAS[0]: ("dog",)}
     assert doubts.conflicts == {SHAS[2]: "cat and dog"}
     assert any("nonsense" in text for text in told)
-    assert any(SHAS[3] in text for text in told)
+    assert any(SHAS[6] in text for text in told)
     assert doubts.without({SHAS[0]}).corrections == {}
     assert doubts.of({SHAS[2]}) == {SHAS[2]: "its labels contradict each other: cat and dog"}
 
