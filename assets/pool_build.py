@@ -206,9 +206,8 @@ def build_pool(
     """The pool: images without a label, in a split, not in ``leave_out``.
 
     Args:
-        leave_out: images that are in the queue already, or that people skipped.
+        leave_out: images in the queue, or that people skipped; ``only``: no others than these.
         limit: most images; of more those of the lowest sha256, which the models looked at.
-        only: no others than these.
     """
     left = (sha for sha in images.keys if sha not in view.labels and sha not in leave_out)
     free = [sha for sha in left if images.splits[sha] in SPLITS and (only is None or sha in only)]
