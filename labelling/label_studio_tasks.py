@@ -72,7 +72,6 @@ class _Prediction(_Model):
 
 class _Annotation(_Model):
     id: int
-    project: int
     created_at: AwareDatetime
     updated_at: AwareDatetime
     result: tuple[_Region, ...] = ()
@@ -110,9 +109,9 @@ class _Annotation(_Model):
 
         SQLite gives a number to another after a deletion, but not at the same microsecond. The
         server's own ``unique_id`` would do, but its list of tasks withholds it, and what is told
-        sometimes is no identity.
+        sometimes is no identity. The project is no part of it: tasks are moved (``withdraw``).
         """
-        named = f"{self.project}:{self.id}:{self.created_at.astimezone(UTC).isoformat()}"
+        named = f"{self.id}:{self.created_at.astimezone(UTC).isoformat()}"
         return hashlib.sha256(named.encode()).hexdigest()[:32]
 
 
@@ -196,7 +195,7 @@ def _snapshot(
         lead_time_s=annotation.lead_time,
         prediction=origin.origin() if origin else None,
         skipped=annotation.was_cancelled,
-        project=annotation.project,
+        project=task.project,
         task=task.id,
     )
 

@@ -62,6 +62,8 @@ def test_the_identity_outlives_changes_and_no_number_given_twice():
     first = snapshots_of(task())[0].unique_id
     changed = task(annotations=[annotation(updated_at=SOON, result=[region("cat")])])
     assert snapshots_of(changed)[0].unique_id == first
+    moved = task(annotations=[annotation(project=77)])  # saved while the task was withdrawn
+    assert (snapshots_of(moved)[0].unique_id, snapshots_of(moved)[0].project) == (first, 5)
     again = task(annotations=[annotation(created_at=SOON)])  # SQLite gave the number to another
     assert snapshots_of(again)[0].unique_id != first
     with_id = task(annotations=[annotation(unique_id="c33f58f2-b985-4ad7-8973-82741b008e31")])
