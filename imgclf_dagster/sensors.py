@@ -2,6 +2,7 @@
 
 import inspect
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -152,14 +153,21 @@ def sensors(
     return [
         *(_paced(sensor, interval_s) for sensor in looking),
         _hinted(annotations_change_sensor, interval_s, hint_file),
-        dg.AutomationConditionSensorDefinition(
+        _automation_sensor(),
+    ]
+
+
+def _automation_sensor() -> dg.SensorDefinition:
+    with warnings.catch_warnings():
+        # Nobody who runs the line can do anything about it; constraints.txt pins Dagster.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return dg.AutomationConditionSensorDefinition(
             "automation_condition_sensor",
             target=dg.AssetSelection.all(),
             default_status=RUNNING,
             minimum_interval_seconds=INTERVAL_S,
             use_user_code_server=True,  # the daemon itself knows no condition of our own
-        ),
-    ]
+        )
 
 
 def _hinted(
