@@ -49,13 +49,14 @@ def label_config(schema: LabelSchema, names: Sequence[str]) -> str:
     view = ET.Element("View")
     # A Header, not a Text: it is for reading, and no task needs to have it.
     ET.SubElement(view, "Header", value="$why", size="5")
-    ET.SubElement(view, "Image", name=OBJECT, value="$image", zoom="true")
     choice = "single" if schema.task == "single_label" else "multiple"
     attributes = {"name": CONTROL, "toName": OBJECT, "choice": choice, "showInline": "true"}
     choices = ET.SubElement(view, "Choices", {**attributes, "required": "true"})
     for number, name in enumerate(names):
         hotkey = {"hotkey": _HOTKEYS[number]} if number < len(_HOTKEYS) else {}
         ET.SubElement(choices, "Choice", {"value": name, **hotkey})
+    # Below what is clicked on: the editor makes it as tall as it likes.
+    ET.SubElement(view, "Image", name=OBJECT, value="$image", zoom="true")
     ET.indent(view)
     return ET.tostring(view, encoding="unicode")
 
