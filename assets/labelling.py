@@ -32,7 +32,8 @@ DISPUTES_SHOWN = 50
     owners=OWNERS,
     code_version="1",
     description="The label table: every annotation snapshot with who said what, when and where; "
-    "the newest one of an image counts, unknown labels are rejected by name.",
+    "of each annotator the newest word on an image counts, and several vote; unknown labels are "
+    "rejected by name.",
 )
 def annotations(
     context: dg.AssetExecutionContext, store: ObjectStore, line: dg.ResourceParam[Line]
