@@ -162,10 +162,10 @@ class QueueSync:
         if model is None:
             return
         fresh = bool(done.batch and done.batch.model_version == model.model_version)
-        if images and (project.model_version != model.model_version or done.finished):
-            prelabels = self._prelabels(situation, images, project)
+        # Whatever the project shows already: tasks may be older than the model that it names.
+        if images and (prelabels := self._prelabels(situation, images, project)):
             done.prelabelled = self.label_studio.prelabel(prelabels)
-            fresh = fresh or bool(prelabels)
+            fresh = True
         if fresh and project.model_version != model.model_version:
             self._show(model.model_version, done)
 

@@ -141,7 +141,7 @@ def test_without_a_model_the_dialog_says_why_it_has_no_labels(page: "Page", line
     drop(page, picture())
     page.click("button.wrong")
     page.wait_for_selector("#wrong .problem:not(:empty)")
-    assert "no model is served yet" in page.inner_text("#wrong .problem")
+    assert "No model is served yet" in page.inner_text("#wrong .problem")
     assert page.is_disabled("#wrong [type=submit]")
     page.click("#wrong .cancel")
     assert not page.is_visible("#wrong")
