@@ -119,6 +119,25 @@ def test_another_model_speaks_on_open_tasks_and_they_are_ranked_anew(room: Room)
     assert room.build()["prelabelled"] == 0
 
 
+def test_tasks_older_than_the_model_that_is_shown_get_its_word(room: Room) -> None:
+    """The set-up shows the model that is served as soon as there is one."""
+    room.build()
+    assert not scores(room)
+    project, first = f"/api/projects/{room.project}", min(room.tasks().items())[1]["id"]
+    chosen = {"from_name": "label", "to_name": "image", "type": "choices"}
+    result = [{**chosen, "value": {"choices": [LABELS[0]]}}]
+    said = {"task": first, "model_version": "train-a", "score": 0.5, "result": result}
+    room.call("POST", "/api/predictions/", **said)
+    room.call("PATCH", f"{project}/", model_version="train-a")
+    room.embed("train-a")
+
+    found = room.build()
+
+    assert found["prelabelled"] == 19
+    assert {version for version, _ in scores(room).values()} == {"train-a"}
+    assert len(scores(room)) == 20
+
+
 def scores(room: Room) -> dict[str, tuple[str, float]]:
     """Version and score of the prediction on each open task."""
     return {
