@@ -26,7 +26,7 @@ up: $(READY)  ## Start Dagster, the endpoints, the predictor and MLflow on this 
 	@$(BIN)/imgclf up
 
 test: $(READY)  ## Run every test
-	$(BIN)/pytest -n 3 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile
 
 test-unit: $(READY)  ## Run the fast tests
 	$(BIN)/pytest tests/unit

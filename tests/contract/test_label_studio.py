@@ -75,8 +75,7 @@ def test_refused_token_names_the_remedy(yard: Yard):
 
 
 def test_personal_token(yard: Yard, proxy: Proxy):
-    yard.post("/api/jwt/settings", api_tokens_enabled=True, legacy_api_tokens_enabled=True)
-    token = yard.post("/api/token/")["token"]
+    token = yard.server.personal_token()
     port = yard.port_at(proxy.url, token=token)
     assert port.token_kind == "personal"
     assert port.whoami().email == yard.server.username

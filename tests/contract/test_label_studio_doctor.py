@@ -58,12 +58,7 @@ def test_there_is_no_token(line: Line) -> None:
 def test_a_personal_token_is_told_of_before_it_ends(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with line.server.client() as client:
-        settings = {"api_tokens_enabled": True, "legacy_api_tokens_enabled": True}
-        assert client.post("/api/jwt/settings", json=settings).status_code in {200, 201}
-        answer = client.post("/api/token/")
-        assert answer.status_code == 201, answer.text
-    line.section["token"] = answer.json()["token"]
+    line.section["token"] = line.server.personal_token()
     found = line.findings()["label studio token"]
     assert (found.health, found.detail.partition(",")[0]) == ("ok", "personal")
     monkeypatch.setattr(doctor_label_studio, "SOON", timedelta.max)

@@ -50,6 +50,7 @@ class LabelStudioServer:
         self.data_dir = self.server.data_dir
         self._process: subprocess.Popen[bytes] | None = None
         self._watchdog: Watchdog | None = None
+        self._personal_token = ""
 
     @property
     def username(self) -> str:
@@ -112,6 +113,16 @@ class LabelStudioServer:
         """Plain HTTP with the token, to look past the port at what is really there."""
         headers = {"Authorization": f"Token {self.token}"}
         return httpx.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False)
+
+    def personal_token(self) -> str:
+        """The personal access token of its user, who may have one at a time."""
+        if not self._personal_token:
+            with self.client() as client:
+                settings = {"api_tokens_enabled": True, "legacy_api_tokens_enabled": True}
+                client.post("/api/jwt/settings", json=settings).raise_for_status()
+                made = client.post("/api/token/").raise_for_status()
+            self._personal_token = made.json()["token"]
+        return self._personal_token
 
     def project(
         self,

@@ -27,6 +27,7 @@ def deployed_foundation(folder: Path) -> Iterator[dict[str, Any]]:
         "IMGCLF_AWS__POLL_S": "0.1",
     }
     with trial_stacks(folder) as url, pytest.MonkeyPatch.context() as patch:
+        patch.delenv("IMGCLF_SETTINGS", raising=False)  # of a home that another test prepared
         for key, value in {**environ, "AWS_ENDPOINT_URL": url}.items():
             patch.setenv(key, value)
         done = CliRunner().invoke(
