@@ -40,9 +40,10 @@ class Probe:
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """float32 [n, classes] of features [n, d]; 0 for a class it was not shown."""
         found = np.zeros((len(features), self.classes), np.float32)
-        found[:, self.model.classes_] = self.model.predict_proba(
-            features @ self.basis - self.mean @ self.basis
-        )
+        if len(features):
+            found[:, self.model.classes_] = self.model.predict_proba(
+                features @ self.basis - self.mean @ self.basis
+            )
         return found
 
     def accuracy(self, split: Split) -> float:
@@ -56,7 +57,8 @@ def fit(train: Split, val: Split, classes: int, start: int) -> Probe:
 
     Two short cuts change nothing but the time: the solution lies in the span of the training
     images, so with fewer of them than features it is looked for there; and the loss falls and
-    then rises with the strength, so from ``start`` one walks downhill.
+    then rises with the strength, so from ``start`` one walks downhill. Without validation images
+    it is the strength ``start``.
     """
     mean, std = train.features.mean(0), train.features.std(0)
     std[std < 1e-6] = 1
@@ -71,7 +73,7 @@ def fit(train: Split, val: Split, classes: int, start: int) -> Probe:
             model = _fitted((train.features - mean) @ basis, train.targets, strength)
             probe = Probe(strength, mean, basis, model, classes)
             right = probe.probabilities(val.features)[np.arange(len(val.targets)), val.targets]
-            tried[strength] = float(-np.log(np.maximum(right, 1e-9)).mean()), probe
+            tried[strength] = float(-np.log(np.maximum(right, 1e-9)).sum()), probe
         return tried[strength][0]
 
     best = start
