@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from imgclf_dagster.deployment import dagster_yaml
+from imgclf_dagster.run_databases import create_run_databases
 from imgclf_dagster.settings import Settings, SettingsError, settings_file
 from resources.object_store import MARKER, ObjectStore
 from resources.store_errors import StoreMissing
@@ -79,6 +80,7 @@ def prepare_home(settings: Settings) -> ObjectStore:
         write_once(settings_file(), settings_template())
         if not is_prepared(settings):
             store.ensure()
+            create_run_databases(settings.dagster_home)
         write_once(settings.dagster_home / "dagster.yaml", dagster_yaml("local"))
     except OSError as error:
         raise SettingsError(

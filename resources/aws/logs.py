@@ -57,10 +57,12 @@ class JobLogs:
 
     def drain(self) -> None:
         """Read what is left of every stream, within bounds."""
-        self._look = True
-        idle, calls = 0, 0
-        while calls < _DRAIN_CALLS and idle <= len(self._tokens):
-            idle = 0 if self.poll() else idle + 1
+        self._find_streams()
+        unread, calls = deque(self._tokens), 1
+        while unread and calls < _DRAIN_CALLS:
+            if not self._read(unread[0]):
+                unread.popleft()
+            unread.rotate(-1)
             calls += 1
 
     def _find_streams(self) -> bool:
