@@ -25,6 +25,7 @@ def create_run_databases(dagster_home: Path) -> None:
 
     Raises:
         OSError: the home cannot be written.
+        sqlalchemy.exc.OperationalError: the same, as SQLite says it.
     """
     if not _missing(dagster_home):
         return
@@ -37,11 +38,13 @@ def create_run_databases(dagster_home: Path) -> None:
         made = dagster_home / "databases.part"
         shutil.rmtree(made, ignore_errors=True)  # of a process that was killed here
         made.mkdir()
-        with dg.DagsterInstance.from_config(str(made)) as instance:
-            _ = instance.run_storage, instance.event_log_storage, instance.schedule_storage
-        for name in missing:
-            (made / name).rename(dagster_home / name)
-        shutil.rmtree(made, ignore_errors=True)
+        try:
+            with dg.DagsterInstance.from_config(str(made)) as instance:
+                _ = instance.run_storage, instance.event_log_storage, instance.schedule_storage
+            for name in missing:
+                (made / name).rename(dagster_home / name)
+        finally:
+            shutil.rmtree(made, ignore_errors=True)  # a disk that is full must not stay so by it
 
 
 def _missing(dagster_home: Path) -> list[str]:

@@ -37,6 +37,7 @@ def plainly(command: Callable[P, R]) -> Callable[P, R]:
         from imgclf_dagster.label_studio_environment import LabelStudioNotInstalled
         from imgclf_dagster.runner import RunInProgress
         from imgclf_dagster.settings import SettingsError
+        from labelling.containers import SourceError
         from resources.aws.stack_errors import StackError
         from resources.aws.stage_files import StageFileError
         from resources.endpoint_host import DeploymentFailed, HostUnavailable
@@ -46,6 +47,7 @@ def plainly(command: Callable[P, R]) -> Callable[P, R]:
 
         expected = (
             SettingsError,
+            SourceError,
             StoreError,
             RunInProgress,
             DecisionError,

@@ -1,6 +1,5 @@
 """``imgclf ingest``: bring images and their labels into the store."""
 
-import getpass
 import json
 import warnings
 from pathlib import Path
@@ -12,12 +11,15 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from imgclf_dagster.cli.common import current_user, errors, fail, plainly
+
 if TYPE_CHECKING:
     from imgclf_dagster.ingest import IngestReport
 
 SHOWN_REJECTIONS = 20
 
 
+@plainly
 def ingest_command(
     source: Annotated[
         Path,
@@ -37,38 +39,30 @@ def ingest_command(
     """
     from imgclf_dagster.home import prepare_home
     from imgclf_dagster.ingest import ingest
-    from imgclf_dagster.settings import SettingsError, load_settings
-    from labelling.containers import SourceError
-    from resources.store_errors import StoreError
+    from imgclf_dagster.settings import load_settings
 
-    errors = Console(stderr=True, soft_wrap=True)
     # Pillow warns about EXIF blocks; what matters about an image is in the report.
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    try:
-        settings = load_settings()
-        store = prepare_home(settings)
-        with _progress(errors) as progress:
-            task = progress.add_task("reading the list of files", total=None)
-            report = ingest(
-                source,
-                store=store,
-                policy=settings.ingestion,
-                schema=settings.labels,
-                annotator=_user(),
-                on_progress=lambda done, total: progress.update(
-                    task, description="ingesting", completed=done, total=total
-                ),
-            )
-    except (SettingsError, SourceError, StoreError) as error:
-        errors.print(str(error), style="red", markup=False, highlight=False)
-        raise typer.Exit(1) from None
+    settings = load_settings()
+    store = prepare_home(settings)
+    with _progress(errors) as progress:
+        task = progress.add_task("reading the list of files", total=None)
+        report = ingest(
+            source,
+            store=store,
+            policy=settings.ingestion,
+            schema=settings.labels,
+            annotator=current_user(),
+            on_progress=lambda done, total: progress.update(
+                task, description="ingesting", completed=done, total=total
+            ),
+        )
     if as_json:
         typer.echo(_json(report))
     else:
         _show(Console(), report)
     if report.new + report.known == 0:
-        errors.print(f"nothing in {source} could be used", style="red", markup=False)
-        raise typer.Exit(1)
+        raise fail(f"nothing in {source} could be used")
 
 
 def _progress(console: Console) -> Progress:
@@ -80,13 +74,6 @@ def _progress(console: Console) -> Progress:
         console=console,
         transient=True,
     )
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return "unknown"
 
 
 def _json(report: "IngestReport") -> str:

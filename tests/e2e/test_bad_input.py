@@ -244,11 +244,24 @@ def disk(tmp_path: Path) -> Iterator[Callable[..., Disk]]:
         holder.communicate()
 
 
+def test_a_disk_too_small_for_the_home_is_named_and_the_home_is_made_later(
+    imgclf: Any, colours: Callable[..., Path], tmp_path: Path, disk: Callable[..., Disk]
+) -> None:
+    small = disk(imgclf.home, "200k")  # Dagster's databases alone are bigger
+    imgclf.prefix = small.prefix
+    for command in (("ingest", colours(tmp_path / "set", 2)), ("status",)):
+        refused(imgclf(*command), "a database in the home", "disk is full", "free some space")
+    small.remount("size=30m")
+    answer = imgclf("ingest", tmp_path / "set")
+    assert answer.code == 0, answer.said
+    assert sum(key.startswith("store/annotations/") for key in small.files()) == 6
+
+
 def test_a_full_disk_stops_an_ingest_and_nothing_of_it_is_lost(
     imgclf: Any, colours: Callable[..., Path], tmp_path: Path, disk: Callable[..., Disk]
 ) -> None:
     source = colours(tmp_path / "set", 40)
-    small = disk(imgclf.home, "300k")
+    small = disk(imgclf.home, "800k")
     imgclf.prefix = small.prefix
     refused(imgclf("ingest", source), "cannot be written", "the disk is full", "free some space")
     raw = {key: size for key, size in small.files().items() if key.startswith("store/raw/")}
