@@ -9,15 +9,14 @@ ARG BASE_IMAGE=python:3.11-slim-bookworm
 
 FROM ${BASE_IMAGE} AS build
 ARG VARIANT=cpu
-# PyTorch publishes the wheels without CUDA (0.2 instead of 3 GB) on an index of its own.
-ARG TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
 WORKDIR /src
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_NO_CACHE=1 UV_BUILD_CONSTRAINT=/src/constraints.txt VIRTUAL_ENV=/opt/imgclf
 COPY constraints.txt pyproject.toml ./
 RUN python -m pip install --no-cache-dir --disable-pip-version-check uv -c constraints.txt \
  && uv venv "$VIRTUAL_ENV"
+# PyTorch publishes the wheels without CUDA (0.2 instead of 3 GB) on an index of its own; uv knows it.
 RUN case "$VARIANT" in \
-      cpu) uv pip install --no-deps --default-index "$TORCH_CPU_INDEX" -c constraints.txt torch torchvision ;; \
+      cpu) uv pip install --no-deps --torch-backend cpu -c constraints.txt torch torchvision ;; \
       gpu) ;; \
       *) echo "VARIANT is $VARIANT; it must be cpu or gpu" >&2; exit 1 ;; \
     esac

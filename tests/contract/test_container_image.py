@@ -159,12 +159,12 @@ def test_cpu_and_gpu_differ_by_a_build_argument_only() -> None:
     assert "VARIANT=cpu" in of("ARG", stage="build")
     (case,) = (rest for rest in of("RUN", stage="build") if rest.startswith("case"))
     for variant, code, installs in (("cpu", 0, True), ("gpu", 0, False), ("tpu", 1, False)):
-        script = f'uv() {{ echo uv "$@"; }}; TORCH_CPU_INDEX=index; VARIANT={variant}; {case}'
+        script = f'uv() {{ echo uv "$@"; }}; VARIANT={variant}; {case}'
         done = subprocess.run(
             ["sh", "-c", script], capture_output=True, text=True, check=False, timeout=10
         )
         assert done.returncode == code
-        assert ("--default-index index" in done.stdout) is installs
+        assert ("--torch-backend cpu" in done.stdout) is installs
     assert "it must be cpu or gpu" in done.stderr
 
 
