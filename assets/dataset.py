@@ -20,7 +20,7 @@ from assets.label_index import labelled_view
 from assets.labelling import annotations
 from assets.line import OWNERS, Line
 from assets.pictures import picture
-from assets.retraining import Retraining, retraining
+from assets.retraining import LABEL_ROWS, Retraining, retraining
 from resources.object_store import ObjectStore
 
 SHEETS_SHOWN = 24
@@ -65,7 +65,11 @@ def dataset(
     context.log.info(f"retraining: {found.reason}")
     return dg.MaterializeResult(
         data_version=dg.DataVersion(assembly.version),
-        metadata={**_metadata(store, assembly), **_retraining_metadata(found)},
+        metadata={
+            **_metadata(store, assembly),
+            **_retraining_metadata(found),
+            LABEL_ROWS: view.rows,
+        },
     )
 
 

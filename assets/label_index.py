@@ -95,13 +95,15 @@ class LabelledView:
     """The labels that count now: image (sha256) to labels, and the conflicts among them.
 
     ``said`` maps an image to who said so last (the source of the snapshot) and when; one that has
-    no label any more, to who had the last word.
+    no label any more, to who had the last word. ``rows``: of the label table, that it was read
+    from; what is indexed later comes after them.
     """
 
     labels: dict[str, list[str]]
     conflicts: list[dict[str, Any]]
     version: str
     said: dict[str, tuple[str, datetime]] = field(default_factory=dict)
+    rows: int = 0
 
 
 def labelled_view(store: ObjectStore, schema: LabelSchema) -> LabelledView:
@@ -119,6 +121,7 @@ def view_of(rows: pa.Table, schema: LabelSchema) -> LabelledView:
         conflicts=decisions.conflicts.to_pylist(),
         version=labels_version(decisions, rejected),
         said=_last_words(annotations_only(rows)) | _last_words(labels),
+        rows=rows.num_rows,
     )
 
 

@@ -18,6 +18,10 @@ SHARE_FLOOR = 5
 """Images of a class that must be new before their share of the class counts: of a class of ten,
 every single label would be a tenth."""
 
+LABEL_ROWS = "label_rows"
+"""Metadata of ``dataset``: how many rows of the label table it was made from. Labels that were
+indexed since are in the rows after these, whether or not they change the data set."""
+
 Labels = Mapping[str, Sequence[str]]
 """Image (sha256) to its labels."""
 

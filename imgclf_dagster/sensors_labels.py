@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from assets.label_index import (
@@ -19,7 +20,7 @@ from assets.label_index import (
     view_of,
 )
 from assets.line import Line, fingerprint, latest_metadata
-from assets.retraining import retraining
+from assets.retraining import LABEL_ROWS, retraining
 from imgclf_dagster.asking import Tick, ask, under_way
 from imgclf_dagster.jobs import LINE
 from imgclf_dagster.label_studio_poll import PollCursor, poll
@@ -176,7 +177,7 @@ def _ask(
     """A run for ``fresh`` snapshots: as far as the model, if that is due by annotators' labels."""
     also: tuple[str, ...] = ()
     ours = [key for key in fresh if key.startswith(LABEL_STUDIO_PREFIX)]
-    if ours and not under_way(context.instance, TO_THE_MODEL, (LINE,)):
+    if ours and not under_way(context.instance, ("annotations", *TO_THE_MODEL), (LINE,)):
         also = TO_THE_MODEL if _is_due(context.instance, store, line, ours) else ()
     return ask(context.instance, "annotations", token, also=also)
 
@@ -184,18 +185,25 @@ def _ask(
 def _is_due(
     instance: dg.DagsterInstance, store: ObjectStore, line: Line, fresh: Sequence[str]
 ) -> bool:
-    """Whether to train, once the snapshots at ``fresh`` are in the label table."""
-    newest = latest_metadata(instance, "dataset").get("dataset_version")
+    """Whether to train, once the snapshots at ``fresh`` are in the label table.
+
+    Labels count that the newest data set was made without: these, and those of a run of
+    ``annotations`` that no data set has followed yet.
+    """
+    made = latest_metadata(instance, "dataset")
+    newest = made.get("dataset_version")
     if newest is None or not latest_metadata(instance, "trained_model"):
         return False  # the first model comes by itself, when its data do
-    added = snapshot_rows(store, list(fresh))
-    rows = pa.concat_tables([labels_table(store).read(), added])
+    indexed = labels_table(store).read()
+    rows = pa.concat_tables([indexed, snapshot_rows(store, list(fresh))])
+    since = rows.slice(min(int(made.get(LABEL_ROWS, indexed.num_rows)), indexed.num_rows))
+    since = since.filter(pc.equal(since["source"], "label_studio"))
     found = retraining(
         instance,
         store,
         str(newest),
         view_of(rows, line.labels),
         line.retraining,
-        fresh=set(added["sha256"].to_pylist()),
+        fresh=set(since["sha256"].to_pylist()),
     )
     return found.is_due(time.time())

@@ -62,6 +62,11 @@ class Line:
         (request,) = found.run_requests or []
         return {key.to_user_string() for key in request.asset_selection or []}
 
+    def index(self) -> None:
+        """The run that takes up the labels, and no data set after it."""
+        done = self.world.run("annotations")
+        assert done.success, done.why
+
     def data_set(self) -> dict[str, Any]:
         done = self.world.run("annotations", "dataset")
         assert done.success, done.why
@@ -95,6 +100,41 @@ def test_the_label_that_makes_it_enough_trains_in_the_same_run(line: Line) -> No
     line.trained(shown["dataset_version"])
     line.annotate(10)
     assert line.asked() == {"annotations"}  # counted from the new model on
+
+
+def test_labels_that_no_data_set_has_followed_yet_count(line: Line) -> None:
+    line.annotate(*range(6))
+    assert line.asked() == {"annotations"}
+    line.index()
+    line.annotate(*range(6, 12))
+    assert line.asked() == TO_THE_MODEL
+    shown = line.data_set()
+    assert shown["retraining"].startswith("due: 12 of 10 new labels")
+    line.trained(shown["dataset_version"])
+    line.annotate(0, label="green")
+    assert line.asked() == {"annotations"}  # what was trained on counts once
+
+
+def test_a_change_of_mind_before_the_data_set_counts_once(line: Line) -> None:
+    line.annotate(*range(6))
+    line.index()
+    line.annotate(*range(6), label="green")
+    assert line.asked() == {"annotations"}
+    line.index()
+    line.annotate(6, 7, 8)
+    assert line.asked() == {"annotations"}
+    line.annotate(9)
+    assert line.asked() == TO_THE_MODEL
+
+
+def test_labels_of_images_that_the_data_set_leaves_out_are_not_counted_again(line: Line) -> None:
+    here = line.images
+    line.images = [f"{number:064x}" for number in range(12)]  # of images that are gone
+    line.annotate(*range(9))
+    line.data_set()
+    line.images = here
+    line.annotate(10)
+    assert line.asked() == {"annotations"}
 
 
 def test_an_old_label_trains_by_its_age(line: Line) -> None:
