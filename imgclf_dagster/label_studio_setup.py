@@ -36,8 +36,8 @@ REACHABLE = (
 KEYS_OF_THE_LINE = frozenset(
     [
         *("raw", "arrivals", "annotations", "corrections", "queue", "tables", "datasets"),
-        *("embeddings", "predictions", "models", "pipes", "evaluations", "checks"),
-        *("endpoints", "captures", "reports"),
+        *("embeddings", "predictions", "inputs", "pipes", "checkpoints", "models", "checks"),
+        *("registry", "deployments", "endpoints", "captures", "reports"),
     ]
 )
 """What the store's keys begin with."""
