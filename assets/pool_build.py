@@ -71,6 +71,11 @@ class Doubts:
     conflicts: dict[str, str]
     corrections: dict[str, tuple[str, ...]]
 
+    @property
+    def images(self) -> set[str]:
+        """Which they are about."""
+        return {*self.conflicts, *self.corrections}
+
     def without(self, images: Collection[str]) -> "Doubts":
         """The same, but of ``images``."""
         return Doubts(

@@ -14,6 +14,7 @@ from assets.pool_build import Doubts, Images, Opinions, build_pool
 from assets.queue_ledger import Batch, QueuedImage, batch_id
 from labelling.pool import Choice, choose
 from labelling.schema import LabelSchema
+from labelling.selection.reviews import REVIEWED
 from resources.object_store import ObjectStore
 from training.predictor import decide
 
@@ -24,7 +25,9 @@ a choice spreads over the kinds of images, and each costs a look at the whole po
 PROBABILITIES_KEPT = 20
 """Of each image, the highest; a task with a thousand would be heavy, and nobody reads them."""
 
-EXPLORATION = "exploration"
+KEEP_THEIR_PLACE = {"exploration", *REVIEWED}
+"""Reasons of open tasks that no other model ranks anew: what came by chance would come last, and what
+is in doubt comes first."""
 
 
 @dataclass(frozen=True)
@@ -67,31 +70,35 @@ class Situation:
 
     @property
     def missing(self) -> int:
-        """Tasks to add now: what is missing, if it is worth it, and every new doubt."""
+        """Tasks to add now, if they are worth a choice."""
         lacking = max(0, self.wanted - len(self.open))
-        new = self.fresh_doubts
-        doubts = len(new.conflicts.keys() | new.corrections.keys())
-        worth_it = lacking >= max(1, TOP_UP_SHARE * self.wanted)
-        return max(lacking if worth_it else 0, doubts)
+        return lacking if lacking >= max(1, TOP_UP_SHARE * self.wanted) else 0
+
+    def urgent(self, limit: int) -> int:
+        """New doubts to add now, however long the queue is: all, as long as no more than ``limit``
+        wait for an answer."""
+        waiting = len(self.doubts.images & set(self.open))
+        return min(len(self.fresh_doubts.images), max(0, limit - waiting))
 
 
 def choose_batch(
     store: ObjectStore, situation: Situation, policy: LabellingPolicy, schema: LabelSchema
 ) -> Batch | None:
     """The next batch, or ``None`` if the queue is long enough or nothing is left to label."""
-    size = min(situation.missing, policy.batch_max)
-    if not size:
+    size, urgent = situation.missing, situation.urgent(policy.batch_max)
+    if not size + urgent:
         return None
-    opinions = situation.opinions
+    opinions, doubts = situation.opinions, situation.fresh_doubts
     pool = build_pool(
         store,
         situation.images,
         situation.view,
         opinions,
-        situation.fresh_doubts,
+        doubts,
         schema,
         leave_out={*situation.with_task, *situation.skipped},
         limit=policy.pool_limit,
+        only=None if size else doubts.images,  # which need no look at all the others
     )
     # With nothing to tell images apart by, every choice but chance would be a pretence.
     blind = not opinions.backbone
@@ -101,6 +108,7 @@ def choose_batch(
         exploration_share=1.0 if blind else policy.exploration_share,
         weights=policy.weights.model_dump(),
         seed=len(situation.with_task),
+        doubts=urgent,
     )
     if not choices:
         return None
@@ -154,16 +162,13 @@ def ranked_anew(
     policy: LabellingPolicy,
     schema: LabelSchema,
 ) -> dict[str, float]:
-    """The priority of each open image under the model of now: chosen among themselves.
-
-    What came by chance keeps its place, else it would come last; so does what is in doubt, which
-    comes first.
-    """
+    """The priority of each open image under the model of now: chosen among themselves, but for
+    what keeps its place."""
     kept = {sha: image.priority for sha, image in queued.items()}
     chosen = {
         sha
         for sha, image in queued.items()
-        if image.reason != EXPLORATION and sha not in situation.view.labels
+        if image.reason not in KEEP_THEIR_PLACE and sha not in situation.view.labels
     }
     pool = build_pool(
         store,

@@ -160,12 +160,14 @@ def choose(
     exploration_share: float,
     weights: Mapping[str, float],
     seed: int,
+    doubts: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Choice]:
     """The ``size`` images most worth labelling, fewer if there are not so many.
 
     First what is known to be wrong: corrections and label conflicts, up to half of the batch if
-    there is enough else. Then ``exploration_share`` of the batch at random from all splits. The
+    there is enough else; of ``doubts`` of them the rest comes on top of ``size``, so that they
+    take nobody's place. Then ``exploration_share`` of the batch at random from all splits. The
     rest from the training split, by the weighted mean of the other reasons, spread so that no
     two say the same (``labelling.selection.herding``).
 
@@ -177,6 +179,8 @@ def choose(
         exploration_share: 0…1; at 0 no image of the validation or test split is chosen.
         weights: of reasons, instead of those in ``DEFAULT_WEIGHTS``; 0 turns one off.
         seed: the same pool, size and seed give the same choices.
+        doubts: of what is known to be wrong so many are chosen, if there are, however small
+            ``size`` is.
         progress: told how many are chosen, of how many.
 
     Returns:
@@ -187,7 +191,7 @@ def choose(
     """
     from labelling.selection.batch import Batch
 
-    return Batch(pool, size, exploration_share, _checked(weights), seed, progress).fill()
+    return Batch(pool, size, exploration_share, _checked(weights), seed, doubts, progress).fill()
 
 
 def _checked(weights: Mapping[str, float]) -> dict[str, float]:

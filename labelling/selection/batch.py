@@ -16,6 +16,10 @@ _SHORTLIST = 8_000
 _PICKS = _SHORTLIST // 4
 """Picks from one shortlist: what is left of it after more is no choice any more."""
 
+_HEAD = 0.001
+"""Priorities below it are those of corrections and conflicts: what waits in Label Studio already has
+priorities of its own batch, and only the first of each is lower."""
+
 _SPEAKS = 0.05
 """A reason that scores less is not worth a word."""
 
@@ -30,12 +34,14 @@ class Batch:
         exploration_share: float,
         weights: Mapping[str, float],
         seed: int,
+        doubts: int,
         progress: Callable[[int, int], None] | None,
     ) -> None:
         if not 0 <= exploration_share <= 1:
             raise ValueError(f"exploration_share is {exploration_share:g}; it is from 0 to 1")
         self._pool = pool
         self._size = max(0, size)
+        self._doubts = doubts
         self._share = exploration_share
         self._weights = {name: weight for name, weight in weights.items() if weight}
         self._rng = np.random.default_rng(seed)
@@ -55,11 +61,10 @@ class Batch:
         chance = self._explored(share, everywhere=True)
         half = (self._size - len(chance) + 1) // 2
         best = self._best(self._size - len(chance) - len(wrong[:half]))
-        wrong = wrong[: self._size - len(chance) - len(best)]
-        missing = self._size - len(chance) - len(best) - len(wrong)
-        chance += self._explored(missing, everywhere=self._share > 0)
-        ordered = wrong + _interleaved(best, chance)
-        return [replace(choice, priority=i / len(ordered)) for i, choice in enumerate(ordered)]
+        room = self._size - len(chance) - len(best)
+        wrong = wrong[: max(room, self._doubts)]
+        chance += self._explored(max(0, room - len(wrong)), everywhere=self._share > 0)
+        return _in_order(wrong, _interleaved(best, chance))
 
     def _close(self, rows: np.ndarray) -> None:
         """Choose nothing more from the groups of ``rows``."""
@@ -152,6 +157,16 @@ class Batch:
             priority=0.0,
             reasons={name: round(scores[name], 3) for name in spoke},
         )
+
+
+def _in_order(wrong: list[Choice], rest: list[Choice]) -> list[Choice]:
+    """All with their priorities: those of ``wrong`` are below all others, here and elsewhere."""
+    count = len(wrong) + len(rest)
+    step = min(_HEAD / max(1, len(wrong)), 1 / max(1, count))
+    return [
+        *(replace(choice, priority=step * i) for i, choice in enumerate(wrong)),
+        *(replace(choice, priority=i / count) for i, choice in enumerate(rest, start=len(wrong))),
+    ]
 
 
 def _interleaved(best: list[Choice], chance: list[Choice]) -> list[Choice]:

@@ -4,6 +4,9 @@ from labelling.pool import TRAIN, Choice, Pool
 from labelling.selection.correction import Correction
 from labelling.selection.label_conflict import LabelConflict
 
+REVIEWED = (Correction.name, LabelConflict.name)
+"""The reasons of what is known to be wrong."""
+
 
 def reviews(pool: Pool) -> list[Choice]:
     """A choice for each correction and each conflict, of any image, in the order given; of a

@@ -93,6 +93,28 @@ def test_a_flood_of_corrections_leaves_half_of_the_batch_to_the_rest() -> None:
     assert reasons_of(chosen(alone, 20)) == {"correction": 20}
 
 
+@pytest.mark.parametrize("count", [1, 5, 8, 15, 40])
+def test_every_doubt_may_be_asked_for_at_nobodys_cost(count: int) -> None:
+    """Nor is less drawn at random, whatever is in doubt."""
+    pool = pool_of(corrections={sha(1000 + number): ("cat",) for number in range(count)})
+    drawn = 0
+    for seed in range(100):
+        found = reasons_of(chosen(pool, 18, exploration_share=0.2, seed=seed, doubts=count))
+        assert found["correction"] == count
+        rest = sum(found.values()) - count
+        assert rest == 18 - count if count < 7 else rest in (10, 11)
+        drawn += found["exploration"]
+    assert drawn / 100 == pytest.approx(3.6, abs=0.15)
+
+
+def test_a_batch_of_doubts_alone_has_nothing_else() -> None:
+    pool = pool_of(corrections={sha(3): ("cat",), "f" * 64: ("cat",)})
+    for seed in range(100):
+        options = {"exploration_share": 0.2, "seed": seed}
+        assert reasons_of(chosen(pool, 0, doubts=2, **options)) == {"correction": 2}
+        assert chosen(pool, 0, **options) == []
+
+
 def test_validation_and_test_images_come_by_chance_or_to_settle_a_conflict() -> None:
     split = np.array(["train", "val", "test"] * 20)
     pool = pool_of(

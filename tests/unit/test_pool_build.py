@@ -272,5 +272,6 @@ def test_the_queue_is_filled_when_a_fifth_is_missing_or_something_is_in_doubt() 
         return Situation(images(), view, Opinions(""), doubts, 0.0, 20, NOW, open=names)
 
     assert [situation(waiting).missing for waiting in (20, 17, 16, 0)] == [0, 0, 4, 20]
-    assert situation(20, corrections=2).missing == 2
-    assert situation(0, corrections=2).missing == 20
+    assert [situation(waiting, 2).missing for waiting in (20, 0)] == [0, 20]
+    assert [situation(waiting, 2).urgent(500) for waiting in (20, 0)] == [2, 2]
+    assert situation(20, 2).urgent(1) == 1

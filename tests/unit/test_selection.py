@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelling.pool import DEFAULT_WEIGHTS, REASONS, Pool, choose
+from labelling.selection.reviews import REVIEWED
 from tests.pools import pool_of, sha
 
 pytestmark = pytest.mark.unit
@@ -52,16 +53,18 @@ def pools(draw: st.DrawFn) -> Pool:
     size=st.integers(0, 45),
     share=st.sampled_from([0.0, 0.2, 1.0]),
     seed=st.integers(0, 99),
+    doubts=st.integers(0, 8),
     weights=st.dictionaries(st.sampled_from(list(DEFAULT_WEIGHTS)), st.sampled_from([0.0, 2.0])),
 )
 def test_what_holds_of_every_batch(
-    pool: Pool, size: int, share: float, seed: int, weights: dict[str, float]
+    pool: Pool, size: int, share: float, seed: int, doubts: int, weights: dict[str, float]
 ) -> None:
     options: dict[str, Any] = {"exploration_share": share, "weights": weights, "seed": seed}
+    options["doubts"] = doubts
     choices = choose(pool, size, **options)
     assert choices == choose(pool, size, **options)
     position = {sha256: i for i, sha256 in enumerate(pool.sha256.tolist())}
-    assert len({choice.sha256 for choice in choices}) == len(choices) <= size
+    assert len({choice.sha256 for choice in choices}) == len(choices) <= size + doubts
 
     inside = [(choice, position[choice.sha256]) for choice in choices if choice.sha256 in position]
     groups = [pool.group[row] for _, row in inside]
@@ -79,7 +82,12 @@ def test_what_holds_of_every_batch(
         assert choice.why
         assert "nan" not in choice.why
         assert 0 <= choice.score <= 1.0001
-        assert choice.priority == place / len(choices)
+        if choice.reason in REVIEWED:
+            assert choice.priority < 1e-3
+        else:
+            assert choice.priority == place / len(choices)
+    places = [choice.priority for choice in choices]
+    assert places == sorted(set(places))
 
     free = {pool.group[row] for row in range(len(pool))} - pool.labelled_groups
     if share:  # nobody waits for work while there is some
