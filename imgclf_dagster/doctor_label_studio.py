@@ -22,6 +22,7 @@ from imgclf_dagster.label_studio_setup import (
     REACHABLE,
     UNBLOCK,
     explained,
+    overlap_of,
     wanted,
 )
 from imgclf_dagster.settings import Settings, SettingsError
@@ -42,6 +43,7 @@ TOKEN = "label studio token"  # noqa: S105 - what is looked at, not one
 PROJECT = "label studio project"
 BACKEND = "labelling backend"
 REACH = "label studio to backend"
+OVERLAP = "annotators per task"
 VERSION_SHOWN = "label studio model version"
 WEBHOOK = "label studio webhook"
 NETWORK = "label studio network"
@@ -158,6 +160,24 @@ class _Visit:
             counts = f"{project.tasks} tasks, {project.labelled} done"
             yield Finding(PROJECT, "ok", f"{project.title} (number {project.id}): {counts}")
         yield self._version_shown(project, now.model_version)
+        yield from self._overlap(project)
+
+    def _overlap(self, project: Project) -> Iterator[Finding]:
+        """Does a task get as many annotators as it should, and are there so many?"""
+        from resources.label_studio_overlap import count_users, read_overlap
+
+        want, has = overlap_of(self.settings), read_overlap(self.label_studio)
+        if not has.same_as(want):
+            detail = f"{project.title}: {has}; the settings want {want}"
+            yield Finding(OVERLAP, "warning", detail, SETUP)
+        elif want.annotators > (people := count_users(self.label_studio)):
+            detail = f"{want}, and Label Studio has {people} user{'s' * (people > 1)}"
+            invite = (
+                "invite others (Label Studio, Organization, Invite Members), or set it to fewer"
+            )
+            yield Finding(OVERLAP, "warning", detail, invite)
+        elif want.annotators > 1:
+            yield Finding(OVERLAP, "ok", str(want))
 
     def _version_shown(self, project: Project, served: str) -> Finding:
         """Predictions are shown only of ``project.model_version``."""
@@ -255,9 +275,10 @@ class _Visit:
             yield Finding(
                 WEBHOOK,
                 "warning",
-                f"webhooks that lead nowhere, and hold up every save for a second: {numbers} "
-                f"(such as {orphans[0].url})",
-                "delete them in Label Studio, under the project's settings, Webhooks",
+                f"webhooks too many: {numbers} (such as {orphans[0].url}); every save waits for "
+                "each, a second if nothing answers",
+                f"{SETUP}; delete those that it leaves in Label Studio, under the project's "
+                "settings, Webhooks",
             )
             return
         url = f"{backend_url(self.settings)}/webhook"

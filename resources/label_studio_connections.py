@@ -1,6 +1,6 @@
 """Who Label Studio talks to: our ML backend, for predictions, and our webhook, to wake us up."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -47,6 +47,7 @@ def connect_backend(
         ml.create(**wanted)
     for surplus in ours[1:]:
         ml.delete(surplus["id"])
+    _drop_made_webhooks(session, project, [url, *(row["url"] for row in ours)])
     for backend in backends(session, project):
         if backend.url == url and not backend.connected:
             raise LabelStudioRefused(
@@ -115,12 +116,37 @@ def webhooks(session: httpx.Client) -> list[Webhook]:
 
 def orphan_webhooks(session: httpx.Client, project: int) -> list[Webhook]:
     """See :meth:`LabelStudio.orphan_webhooks`."""
-    marked = [row for row in _webhooks(session) if _is_marked(row)]
+    rows = _webhooks(session)
+    marked = [row for row in rows if _is_marked(row)]
     ours = [row for row in marked if row["project"] == project]
     addresses = {row["url"] for row in ours[-1:]}
     # Another line on the same server has its own address; one that tells ours is a leftover.
     strays = [row for row in marked if row["project"] != project and row["url"] in addresses]
-    return [_webhook(row) for row in (*ours[:-1], *strays)]
+    # Somebody else's backend has a good one.
+    theirs = {_made_for(row["url"]) for row in _backends(session, project) if not _is_ours(row)}
+    made = [row for row in rows if row["project"] == project and _is_made(row)]
+    left = [row for row in made if row["url"] not in theirs]
+    return [_webhook(row) for row in (*ours[:-1], *strays, *left)]
+
+
+def _drop_made_webhooks(session: httpx.Client, project: int, backends: Iterable[str]) -> None:
+    """Delete the webhooks that Label Studio made by itself for our backend.
+
+    With each new backend it makes one, for all actions, with all of the payload and without our
+    secret, and never moves or deletes it. Every save would wait for it besides ours.
+
+    Args:
+        session: of the server.
+        project: its id.
+        backends: where our backend is, and where it was.
+    """
+    rows = [row for row in _webhooks(session) if row["project"] == project]
+    addresses = {_made_for(url) for url in backends}
+    # If we were cut short after the backend moved, only our own webhook tells where it was.
+    addresses |= {row["url"] for row in rows if _is_marked(row)}
+    for row in rows:
+        if not _is_marked(row) and row["url"] in addresses:
+            open_sdk(session).webhooks.delete(row["id"])
 
 
 def _backends(session: httpx.Client, project: int) -> list[dict[str, Any]]:
@@ -143,6 +169,17 @@ def _is_ours(row: Mapping[str, Any]) -> bool:
 
 def _is_marked(row: Mapping[str, Any]) -> bool:
     return SECRET_HEADER in (row.get("headers") or {})
+
+
+def _made_for(backend: str) -> str:
+    """Where the webhook leads that Label Studio makes for a backend."""
+    return f"{backend.rstrip('/')}/webhook"
+
+
+def _is_made(row: Mapping[str, Any]) -> bool:
+    """Whether it looks like one that Label Studio made for a backend."""
+    everything = row["send_for_all_actions"] and row["send_payload"] and not row["headers"]
+    return bool(everything) and str(row["url"]).endswith("/webhook")
 
 
 def _webhook(row: Mapping[str, Any]) -> Webhook:

@@ -20,6 +20,9 @@ PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
 
+GONE = "http://127.0.0.1:9/webhook"
+"""Where nobody listens."""
+
 
 class Listener:
     """Answers as the ML backend's contract says, to those who know the password."""
@@ -84,6 +87,7 @@ def test_a_backend_moves_and_changes_its_password(yard: Yard, listener: Listener
         yard.port.connect_backend(moved.url, "label-studio", "two", "train-2")
         (backend,) = yard.port.backends()
         assert (backend.url, backend.title, backend.connected) == (moved.url, "train-2", True)
+        assert hooks_of(yard) == []  # Label Studio's own ones, at neither address
     finally:
         moved.server.shutdown()
 
@@ -112,9 +116,25 @@ def test_a_backend_that_is_not_reached(yard: Yard, listener: Listener, wrong):
     assert yard.port.backends() == []
 
 
+def hooks_of(yard: Yard) -> list[str]:
+    return [hook.url for hook in yard.port.webhooks() if hook.project == yard.id]
+
+
+def test_a_move_that_was_cut_short_leaves_no_webhook(yard: Yard, listener: Listener):
+    yard.port.connect_webhook(GONE, "s")
+    yard.post("/api/webhooks/", url=GONE, project=yard.id)
+    theirs = yard.post("/api/webhooks/", url=f"{listener.url}/theirs", project=yard.id)
+    yard.port.connect_backend(listener.url, "label-studio", "one", "train-1")
+    assert hooks_of(yard) == [GONE, theirs["url"]]
+    yard.port.connect_webhook(f"{listener.url}/webhook", "s")
+    assert hooks_of(yard) == [f"{listener.url}/webhook", theirs["url"]]
+    assert yard.port.orphan_webhooks() == []
+
+
 def test_the_webhook_wakes_us(yard: Yard, listener: Listener):
     yard.port.import_tasks([new_task(1)])
     url = f"{listener.url}/webhook"
+    yard.port.connect_backend(listener.url, "label-studio", "one", "train-1")
     for secret in ("old", "new"):
         yard.port.connect_webhook(url, secret)
     (hook,) = [hook for hook in yard.port.webhooks() if hook.project == yard.id]
@@ -126,10 +146,9 @@ def test_the_webhook_wakes_us(yard: Yard, listener: Listener):
 
 
 def test_the_webhook_moves(yard: Yard, listener: Listener):
-    yard.port.connect_webhook("http://127.0.0.1:9/webhook", "s")
+    yard.port.connect_webhook(GONE, "s")
     yard.port.connect_webhook(f"{listener.url}/webhook", "s")
-    hooks = [hook.url for hook in yard.port.webhooks() if hook.project == yard.id]
-    assert hooks == [f"{listener.url}/webhook"]
+    assert hooks_of(yard) == [f"{listener.url}/webhook"]
 
 
 def test_orphans_are_named(label_studio: LabelStudioServer, yard: Yard, listener: Listener):
@@ -141,8 +160,18 @@ def test_orphans_are_named(label_studio: LabelStudioServer, yard: Yard, listener
     stray = yard.post("/api/webhooks/", url=url, project=other.id, headers=headers)
     theirs = yard.post("/api/webhooks/", url=f"{url}/theirs", project=other.id, headers=headers)
     unmarked = yard.post("/api/webhooks/", url=url, project=other.id)
-    orphans = {hook.id for hook in yard.port.orphan_webhooks()}
-    assert orphans == {old["id"], stray["id"]}
+    # As Label Studio makes them: of ours, of a backend that is gone, of one that somebody has.
+    made = [yard.post("/api/webhooks/", url=at, project=yard.id) for at in (url, GONE)]
+    mine = Listener()
+    try:
+        auth = {"auth_method": "BASIC_AUTH", "basic_auth_user": "label-studio"}
+        auth["basic_auth_pass"] = mine.password
+        yard.post("/api/ml/", url=mine.url, project=yard.id, title="mine", **auth)
+        assert f"{mine.url}/webhook" in hooks_of(yard)
+        orphans = {hook.id for hook in yard.port.orphan_webhooks()}
+    finally:
+        mine.server.shutdown()
+    assert orphans == {old["id"], stray["id"], *(hook["id"] for hook in made)}
     assert not orphans & {theirs["id"], unmarked["id"]}
 
 

@@ -1,11 +1,13 @@
 """What the doctor sees of a real Label Studio, whole and broken."""
 
+import re
 import socket
 from datetime import timedelta
 
 import pytest
 
 from imgclf_dagster import doctor_label_studio
+from imgclf_dagster.doctor_findings import Finding
 from imgclf_dagster.doctor_label_studio import examine_label_studio
 from imgclf_dagster.label_studio_access import Access, backend_within_reach
 from imgclf_dagster.settings import load_settings
@@ -139,16 +141,38 @@ def test_webhooks_that_lead_nowhere(line: Line) -> None:
             for row in line.get("/api/webhooks/")
             if row["project"] == project and "X-Webhook-Secret" in row["headers"]
         ]
+        dead = "http://127.0.0.1:9/webhook"
         with line.server.client() as client:
-            copy = {name: hook[name] for name in ("url", "headers", "project", "is_active")}
-            copy["url"] = "http://127.0.0.1:9/webhook"
-            stray = {**copy, "send_for_all_actions": True}
-            client.post("/api/webhooks/", json={**stray, "url": copy["url"]})
+            copy = {name: hook[name] for name in ("headers", "project", "is_active")}
+            client.post("/api/webhooks/", json={**copy, "url": dead, "send_for_all_actions": True})
         found = line.findings()["label studio webhook"]
         assert found.health == "warning"
         assert str(hook["id"]) in found.detail
         line.set_up()
         assert line.findings()["label studio webhook"].health == "ok"
+
+
+def test_a_webhook_of_a_backend_that_is_gone(line: Line) -> None:
+    """Label Studio makes one with each backend, and leaves it when the backend goes."""
+    with line.backend() as url, line.server.client() as client:
+        project = line.set_up().project_id
+        made = [
+            client.post("/api/webhooks/", json={"url": at, "project": project}).json()["id"]
+            for at in ("http://127.0.0.1:9/webhook", f"{url}/webhook")
+        ]
+        found = line.findings()["label studio webhook"]
+        assert found.health == "warning"
+        assert _numbers(found) == made
+        line.set_up()  # knows of the second one
+        assert _numbers(line.findings()["label studio webhook"]) == made[:1]
+        client.delete(f"/api/webhooks/{made[0]}/")
+        assert line.findings()["label studio webhook"].health == "ok"
+
+
+def _numbers(found: Finding) -> list[int]:
+    named = re.search(r"too many: ([\d, ]+) \(", found.detail)
+    assert named, found.detail
+    return [int(number) for number in named[1].split(", ")]
 
 
 def _predict(line: Line, project: int, version: str) -> None:
