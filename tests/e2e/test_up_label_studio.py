@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -150,8 +151,9 @@ def _nothing_secret_in_logs(up: Up) -> None:
         text = log.read_text(encoding="utf-8", errors="replace")
         assert [secret for secret in secrets if secret in text] == [], log
     for process in psutil.Process(up.process.pid).children(recursive=True):
-        command = " ".join(process.cmdline())
-        assert [secret for secret in secrets if secret in command] == [], command
+        with suppress(psutil.NoSuchProcess):  # it has just ended
+            command = " ".join(process.cmdline())
+            assert [secret for secret in secrets if secret in command] == [], command
     assert stat.S_IMODE((up.home / "label-studio").stat().st_mode) == 0o700
 
 
