@@ -12,6 +12,7 @@ from assets.training import dataset_channel
 from labelling.curve_report import CURVE_VERSION
 from labelling.selection.exploration import Exploration
 from resources.compute import Channel, Compute, JobSpec
+from resources.job_names import job_name
 from resources.object_store import ObjectStore
 from training.config import CODE_VERSION
 
@@ -49,7 +50,7 @@ def curve_job(store: ObjectStore, compute: Compute, model: Mapping[str, Any]) ->
         "curve": CURVE_VERSION,
         "code": CODE_VERSION,
     }
-    name = "curve-" + fingerprint(identity)
+    name = job_name("curve", fingerprint(identity))
     channels = {
         "dataset": dataset_channel(card),
         "model": Channel(prefix=f"{key.rpartition('/')[0]}/", keys=(key,)),

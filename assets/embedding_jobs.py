@@ -30,6 +30,7 @@ from assets.models_in_use import ModelInUse, read_model_manifest
 from assets.training import weights_channel, weights_identity
 from resources.compute import Channel, Compute, JobSpec
 from resources.job_attempt import Context, JobFailed
+from resources.job_names import job_name
 from resources.object_store import ObjectStore
 from resources.store_errors import KeyMissing
 from training.config import CODE_VERSION, Hyperparameters
@@ -232,7 +233,7 @@ class Embedder:
         if plan.parts:
             channels["features"] = Channel(prefix=EMBEDDINGS, keys=plan.parts)
         return JobSpec(
-            name=f"embed-{fingerprint(identity)}",
+            name=job_name("embed", fingerprint(identity)),
             kind="processing",
             module="training.embed",
             hyperparameters=parameters,

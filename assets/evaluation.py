@@ -16,6 +16,7 @@ from assets.pictures import picture
 from assets.training import dataset_channel
 from resources.compute import Channel, Compute, JobSpec
 from resources.endpoint_host import EndpointHost
+from resources.job_names import job_name
 from resources.model_registry import ModelRegistry
 from resources.object_store import ObjectStore
 from training.config import CODE_VERSION
@@ -116,7 +117,7 @@ def evaluation_job(
         "code": CODE_VERSION,
     }
     return JobSpec(
-        name="eval-" + fingerprint(identity),
+        name=job_name("eval", fingerprint(identity)),
         kind="processing",
         module="training.evaluate",
         hyperparameters={"dataset_version": card["version"]},

@@ -14,6 +14,7 @@ from assets.dataset_build import DATASETS, dataset_prefix, read_card
 from assets.line import OWNERS, Line, fingerprint, require_metadata
 from assets.pictures import picture
 from resources.compute import Channel, Compute, JobSpec, LocalChannel
+from resources.job_names import job_name
 from resources.object_store import ObjectStore
 from training.config import CODE_VERSION, Hyperparameters
 
@@ -122,16 +123,15 @@ def training_job(
     """The job that trains on the data set of ``card``; its name says all that decides its result."""
     version = card["version"]
     weights = weights_identity(hyperparameters, weights_dir)
-    name = "train-" + fingerprint(
-        {
-            "dataset": version,
-            "labels": card["labels"],
-            "task": card["task"],
-            "code": CODE_VERSION,
-            "hyperparameters": hyperparameters.model_dump(),
-            "weights": weights,
-        }
-    )
+    identity = {
+        "dataset": version,
+        "labels": card["labels"],
+        "task": card["task"],
+        "code": CODE_VERSION,
+        "hyperparameters": hyperparameters.model_dump(),
+        "weights": weights,
+    }
+    name = job_name("train", fingerprint(identity))
     return JobSpec(
         name=name,
         kind="training",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from imgclf_dagster.doctor_account import Account
 from imgclf_dagster.doctor_sagemaker import Image
+from resources.job_names import STAGES, job_name
 
 Context = Mapping[str, tuple[str, str]]
 """Type and value by condition key: what a request would say of itself."""
@@ -47,16 +48,7 @@ def caller_needs(account: Account) -> Iterator[Need]:
     objects = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
     yield Need(objects, _object(account, "raw/x"))
     yield Need(("s3:ListBucket",), _bucket(account))
-    for kind, name in (
-        ("training", "training-job/train-x"),
-        ("processing", "processing-job/eval-x"),
-    ):
-        verbs = ("Create", "Describe", "Stop")
-        jobs = tuple(f"sagemaker:{verb}{kind.title()}Job" for verb in verbs)
-        yield Need((*jobs, "sagemaker:AddTags"), _arn(account, "sagemaker", name))
-        log = f"/aws/sagemaker/{kind.title()}Jobs:log-stream:x"
-        logs = ("logs:DescribeLogStreams", "logs:GetLogEvents")
-        yield Need(logs, _arn(account, "logs", f"log-group:{log}"))
+    yield from _starting_jobs(account)
     group = aws.package_group or project
     group_actions = ("sagemaker:CreateModelPackageGroup", "sagemaker:DescribeModelPackageGroup")
     yield Need(group_actions, _arn(account, "sagemaker", f"model-package-group/{group}"))
@@ -73,6 +65,19 @@ def caller_needs(account: Account) -> Iterator[Need]:
         queue = aws.arrivals_queue_url.rpartition("/")[2]
         yield Need(("sqs:ReceiveMessage", "sqs:DeleteMessage"), _arn(account, "sqs", queue))
     yield from _encryption(account)
+
+
+def _starting_jobs(account: Account) -> Iterator[Need]:
+    """Jobs of every name that the line gives, and their logs."""
+    for stage, kind in STAGES.items():
+        verbs = ("Create", "Describe", "Stop")
+        jobs = tuple(f"sagemaker:{verb}{kind.title()}Job" for verb in verbs)
+        name = f"{kind}-job/{job_name(stage, 'x')}"
+        yield Need((*jobs, "sagemaker:AddTags"), _arn(account, "sagemaker", name))
+    for kind in sorted(set(STAGES.values())):
+        log = f"/aws/sagemaker/{kind.title()}Jobs:log-stream:x"
+        logs = ("logs:DescribeLogStreams", "logs:GetLogEvents")
+        yield Need(logs, _arn(account, "logs", f"log-group:{log}"))
 
 
 def _deploying(account: Account) -> Iterator[Need]:
@@ -129,7 +134,7 @@ def stack_needs(account: Account) -> Iterator[Need]:
 
 def job_needs(account: Account) -> Iterator[Need]:
     """What jobs do."""
-    for key in ("datasets/x", "embeddings/x", "raw/x"):
+    for key in ("datasets/x", "embeddings/x", "inputs/x", "raw/x"):
         yield Need(("s3:GetObject",), _object(account, key))
     for key in ("models/x", "pipes/x", "checkpoints/x"):
         yield Need(("s3:GetObject", "s3:PutObject"), _object(account, key))

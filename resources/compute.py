@@ -5,7 +5,6 @@ to, and one that died is started again with its checkpoints; none is paid for tw
 means: ``models/<job>/job.json`` exists, which is written after all outputs.
 """
 
-import hashlib
 import json
 import re
 from abc import abstractmethod
@@ -20,7 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from resources.job_attempt import Attempt, Context, JobFailed
 from resources.job_folder import JobFolder
-from resources.job_outputs import JobOutputs, Kind, Metadata, metadata_values, model_key, record_key
+from resources.job_names import Kind
+from resources.job_outputs import JobOutputs, Metadata, metadata_values, model_key, record_key
 from resources.object_store import ObjectStore
 from resources.store_errors import KeyMissing
 
@@ -242,12 +242,6 @@ class LocalCompute(Compute):
         if result is None:
             raise JobFailed(f"the record of job {spec.name} vanished from {self._objects.url}")
         return result
-
-
-def job_name(stage: str, *inputs: str) -> str:
-    """``<stage>-<12 hex>``: the same for the same inputs (data version, code version, settings)."""
-    digest = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
-    return f"{stage}-{digest[:12]}"
 
 
 def _limit(what: str, values: Mapping[str, str], entries: int, characters: int) -> None:

@@ -10,15 +10,15 @@ import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from dagster._core.definitions.metadata import metadata_map_from_external
 
 from resources.job_folder import JobFolder
+from resources.job_names import Kind
 from resources.object_store import ObjectStore
 from resources.store_errors import KeyMissing
 
-Kind = Literal["training", "processing"]
 Metadata = dict[str, Any]
 """Metadata values as ``dg.MaterializeResult`` takes them."""
 

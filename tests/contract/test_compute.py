@@ -13,7 +13,7 @@ import psutil
 import pytest
 from pydantic import ValidationError
 
-from resources.compute import Channel, Compute, JobSpec, LocalChannel, LocalCompute, job_name
+from resources.compute import Channel, Compute, JobSpec, LocalChannel, LocalCompute
 from resources.job_outputs import record_key
 from resources.object_store import ObjectStore
 from resources.store_errors import KeyMissing
@@ -53,7 +53,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
 
 @pytest.mark.parametrize("kind", ["training", "processing"])
 def test_a_job_runs_once_and_is_reused(world: World, kind: str) -> None:
-    name = job_name("train", world.job, kind)
+    name = f"{world.job}-{kind}"
     spec = world.spec("job_good", kind=kind, name=name)
     first, log = run_in_dagster(world.compute, spec)
     assert (first.reused, first.reattached) == (False, False)

@@ -26,6 +26,7 @@ from tests.testbed.jobs import (
     write_json,
 )
 from tests.testbed.listing import page
+from tests.testbed.role_sessions import session_keys
 from tests.testbed.state import ApiError, State, now
 
 logger = logging.getLogger(__name__)
@@ -57,7 +58,8 @@ class ProcessingJob(Job):
         self.stop_asked.set()
 
     def run(self) -> None:
-        """Inputs, containers, outputs."""
+        """Inputs, containers, outputs; in the role's name."""
+        storage.acting.set(self.request["RoleArn"])
         hosts = Hosts(self.state, self.folder, self._cluster["InstanceCount"])
         try:
             if self.state.faults.take("capacity", job=self.name):
@@ -107,7 +109,11 @@ class ProcessingJob(Job):
         arguments = application.get("ContainerArguments", [])
         entrypoint = application.get("ContainerEntrypoint")
         command = [*entrypoint, *arguments] if entrypoint else self.state.image_command(arguments)
-        environ = {"PROCESSING_JOB_ARN": self.arn, **self.request.get("Environment", {})}
+        environ = {
+            "PROCESSING_JOB_ARN": self.arn,
+            **session_keys(self.request["RoleArn"], self.state.region),
+            **self.request.get("Environment", {}),
+        }
         try:
             hosts.start(command, environ, LOG_GROUP, self.name, lambda line: None)
             return self._watch(hosts)

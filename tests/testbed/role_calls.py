@@ -4,6 +4,8 @@ A row is actions, a resource (``KEY``: the foundation's key) and what the call s
 first table follows the calls in ``resources/aws``, and what AWS does in a role's name.
 """
 
+from resources.job_names import STAGES, job_name
+
 REGION, ACCOUNT = "us-east-1", "123456789012"
 BUCKET = f"arn:aws:s3:::imgclf-{ACCOUNT}-{REGION}"
 
@@ -32,20 +34,52 @@ TRAINING, TUNING = (
     sagemaker("training-job/train-0a1b"),
     sagemaker("hyper-parameter-tuning-job/tune-1"),
 )
-PROCESSING, GROUP = sagemaker("processing-job/eval-2c"), sagemaker("model-package-group/imgclf")
+GROUP = sagemaker("model-package-group/imgclf")
 PACKAGE, ENDPOINT = sagemaker("model-package/imgclf/7"), sagemaker("endpoint/imgclf-prod")
 CONFIG, MODEL = sagemaker("endpoint-config/endpointconfig-x"), sagemaker("model/model-x")
 ALARM = f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:imgclf-endpoint-prod-ServerErrorAlarm-X"
 IMAGES = f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/imgclf"
 TARGET = f"arn:aws:application-autoscaling:{REGION}:{ACCOUNT}:scalable-target/0ab"
 
+
+def job_calls():
+    """Rows for jobs of every name that the line gives."""
+    for stage, kind in STAGES.items():
+        job = sagemaker(f"{kind}-job/{job_name(stage, '0a1b2c3d4e5f')}")
+        verbs = ("Create", "Describe", "Stop")
+        calls = " ".join(f"sagemaker:{verb}{kind.title()}Job" for verb in verbs)
+        yield f"{calls} sagemaker:AddTags", job, {}
+
+
+OF_THE_LINE = (
+    "raw/a.jpg",
+    "raw/corrections/0a1b.jpg",
+    "annotations/label_studio/0a1b.json",
+    "label-arrivals/1.json",
+    "tables/images/part.parquet",
+    "datasets/shards/0a1b.tar",
+    "embeddings/tiny-16-0a/part.parquet",
+    "inputs/0a1b/mobilenet_v2.pth",
+    "models/train-0a1b/output/model.tar.gz",
+    "pipes/train-0a1b/context.json",
+    "checks/dataset/v1/no_split_leakage/1.json",
+    "endpoints/prod/1.json",
+    "queue/0a1b.json",
+    "reports/labelling/1.html",
+)
+"""A key of each place of the store."""
+
+
 ALLOWED = {
     "orchestrator": [
         (
             "s3:GetObject s3:PutObject s3:DeleteObject s3:AbortMultipartUpload",
-            f"{BUCKET}/raw/a.jpg",
+            f"{BUCKET}/{key}",
             {},
-        ),
+        )
+        for key in OF_THE_LINE
+    ]
+    + [
         ("s3:ListBucket", BUCKET, {}),
         ("s3:ListBucket", BUCKET, {"s3:prefix": "raw/"}),
         ("s3:GetBucketNotification s3:GetBucketPublicAccessBlock", BUCKET, {}),
@@ -54,11 +88,8 @@ ALLOWED = {
         ("kms:Decrypt kms:GenerateDataKey", "KEY", VIA_S3),
         ("kms:CreateGrant", "KEY", GRANT),
         ("kms:DescribeKey", "KEY", {}),
-        ("sagemaker:CreateTrainingJob sagemaker:DescribeTrainingJob", TRAINING, {}),
-        ("sagemaker:StopTrainingJob sagemaker:AddTags", TRAINING, {}),
+        *job_calls(),
         ("sagemaker:DescribeTrainingJob", sagemaker("training-job/tune-1-001-ab"), {}),
-        ("sagemaker:CreateProcessingJob sagemaker:DescribeProcessingJob", PROCESSING, {}),
-        ("sagemaker:StopProcessingJob sagemaker:AddTags", PROCESSING, {}),
         (
             "sagemaker:CreateHyperParameterTuningJob sagemaker:StopHyperParameterTuningJob",
             TUNING,
@@ -109,6 +140,9 @@ ALLOWED = {
     ],
     "jobs": [
         ("s3:GetObject", f"{BUCKET}/datasets/v1/shard-0.tar", {}),
+        ("s3:GetObject", f"{BUCKET}/raw/a.jpg", {}),
+        ("s3:GetObject", f"{BUCKET}/embeddings/tiny-16-0a/part.parquet", {}),
+        ("s3:GetObject s3:PutObject", f"{BUCKET}/models/embed-0a1b/processing/x", {}),
         ("s3:GetObject", f"{BUCKET}/inputs/weights/mobilenet_v2.pth", {}),
         ("s3:GetObject s3:PutObject", f"{BUCKET}/pipes/train-0a1b/1-0.json", {}),
         ("s3:GetObject s3:PutObject", f"{BUCKET}/models/train-0a1b/output/model.tar.gz", {}),
@@ -194,6 +228,11 @@ DENIED = {
         (
             "sagemaker:CreateTrainingJob sagemaker:StopTrainingJob",
             sagemaker("training-job/theirs"),
+            {},
+        ),
+        (
+            "sagemaker:CreateProcessingJob sagemaker:StopProcessingJob",
+            sagemaker("processing-job/theirs"),
             {},
         ),
         ("sagemaker:DeleteEndpoint sagemaker:UpdateEndpointWeightsAndCapacities", ENDPOINT, {}),

@@ -4,11 +4,16 @@ import io
 import json
 import tarfile
 from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.testbed.role_sessions import denial
 from tests.testbed.state import ACCOUNT
+
+acting: ContextVar[str] = ContextVar("acting", default="")
+"""ARN of the role in whose name this thread reads and writes; "" may do everything."""
 
 
 class DownloadFailed(Exception):
@@ -31,9 +36,10 @@ def get(url: str) -> bytes:
     """An object.
 
     Raises:
-        DownloadFailed: there is no such bucket or object.
+        DownloadFailed: there is no such bucket or object, or the role may not read it.
     """
     bucket, key = split(url)
+    _require("s3:GetObject", bucket, key)
     try:
         found = _backend().get_object(bucket, key)
     except Exception as error:
@@ -49,13 +55,19 @@ def put(url: str, data: bytes) -> None:
     """Write an object; its notifications are sent.
 
     Raises:
-        DownloadFailed: there is no such bucket.
+        DownloadFailed: there is no such bucket, or the role may not write there.
     """
     bucket, key = split(url)
+    _require("s3:PutObject", bucket, key)
     try:
         _backend().put_object(bucket, key, data)
     except Exception as error:
         raise DownloadFailed(f"{type(error).__name__} writing {url}: {error}") from error
+
+
+def _require(action: str, bucket: str, key: str) -> None:
+    if denied := denial(acting.get(), action, f"arn:aws:s3:::{bucket}/{key}"):
+        raise DownloadFailed(f"AccessDenied (403): {denied}")
 
 
 def keys(url: str) -> list[str]:

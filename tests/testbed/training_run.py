@@ -23,6 +23,7 @@ from tests.testbed.jobs import (
     write_json,
 )
 from tests.testbed.metrics import Metrics
+from tests.testbed.role_sessions import session_keys
 from tests.testbed.state import State, now
 
 logger = logging.getLogger(__name__)
@@ -64,7 +65,8 @@ class TrainingJob(Job):
             self.stop_asked.set()
 
     def run(self) -> None:
-        """Attempt after attempt, until one of them is final."""
+        """Attempt after attempt, until one of them is final; in the role's name."""
+        storage.acting.set(self.request["RoleArn"])
         try:
             attempt = 1
             while not self._attempt(attempt):
@@ -113,6 +115,7 @@ class TrainingJob(Job):
         return {
             "TRAINING_JOB_NAME": self.name,
             "TRAINING_JOB_ARN": self.arn,
+            **session_keys(self.request["RoleArn"], self.state.region),
             **self.request.get("Environment", {}),
         }
 
