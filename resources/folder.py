@@ -47,10 +47,11 @@ class Place(Protocol):
         """The object's bytes."""
 
     def rows(
-        self, prefix: str, start_after: str | None, flaws: Flaws | None = None
+        self, prefix: str, start_after: str | None, flaws: Flaws | None = None, stem: str = ""
     ) -> Iterator[Row]:
         """Every object under ``prefix`` (whole segments, no slash at its end) that can be read;
-        names and reasons of the others are added to ``flaws``."""
+        names and reasons of the others are added to ``flaws``. A bucket leaves those out whose
+        names below it do not begin with ``stem``."""
 
 
 class Folder:
@@ -113,7 +114,7 @@ class Folder:
             yield bytes(chunk)
 
     def rows(
-        self, prefix: str, start_after: str | None, flaws: Flaws | None = None
+        self, prefix: str, start_after: str | None, flaws: Flaws | None = None, stem: str = ""
     ) -> Iterator[Row]:
         """With ``os.scandir``; see ``resources.listing``."""
         if self.store and flaws is not None:
@@ -151,7 +152,7 @@ class Memory:
         yield bytes(obstore.get(self.store, key).bytes())
 
     def rows(
-        self, prefix: str, start_after: str | None, flaws: Flaws | None = None
+        self, prefix: str, start_after: str | None, flaws: Flaws | None = None, stem: str = ""
     ) -> Iterator[Row]:
         """See :class:`Place`; nothing that cannot be read gets in."""
         for chunk in obstore.list(self.store, prefix or None, offset=start_after):

@@ -240,6 +240,16 @@ class ObjectStore(StoreAddress):
         listed = self._listed(prefix, start_after, first)
         return listed.slice(0, limit), listed.num_rows <= limit
 
+    def named(self, prefix: str, stem: str) -> Infos:
+        """The objects under the prefix whose names go on with ``stem``, sorted by key. Of a bucket
+        only they are asked for; a folder is listed whole."""
+        begin = f"{prefix.strip('/')}/{stem}".lstrip("/")
+
+        def those(rows: Iterator[Row]) -> Sequence[Row]:
+            return sorted(row for row in rows if row[0].startswith(begin))
+
+        return [ObjectInfo.from_row(row) for row in self._listed(prefix, None, those, stem=stem)]
+
     def newest(self, prefix: str) -> ObjectInfo | None:
         """The object with the last key under the prefix."""
         rows = self._listed(prefix, None, sorted)
@@ -257,13 +267,15 @@ class ObjectStore(StoreAddress):
         start_after: str | None,
         collect: Callable[[Iterator[Row]], Listed],
         flaws: Flaws | None = None,
+        *,
+        stem: str = "",
     ) -> Listed:
-        """What ``collect`` makes of the rows under the prefix."""
+        """What ``collect`` makes of the rows under the prefix; of a bucket, of those with ``stem``."""
         prefix = prefix.strip("/")
         if prefix and (flaw := key_flaw(prefix)):
             raise InvalidKey(f"prefix {prefix!r} cannot be used: {flaw}")
         with self._translated(prefix, "list"):
-            listed = collect(self.place.rows(prefix, start_after, flaws))
-        if not len(listed) and start_after is None:
+            listed = collect(self.place.rows(prefix, start_after, flaws, stem))
+        if not (len(listed) or stem) and start_after is None:
             self.require()  # nothing there is only believed of a store that is there
         return listed

@@ -153,14 +153,15 @@ class S3Bucket:
             yield bytes(obstore.get(self.store, key, options=options).bytes())
 
     def rows(
-        self, prefix: str, start_after: str | None, flaws: Flaws | None = None
+        self, prefix: str, start_after: str | None, flaws: Flaws | None = None, stem: str = ""
     ) -> Iterator[Row]:
         """A page of 1,000 at a time."""
-        return sound(self._every_row(prefix, start_after), flaws)
+        begin = f"{prefix}/{stem}" if prefix else stem
+        return sound(self._every_row(begin, start_after), flaws)
 
-    def _every_row(self, prefix: str, start_after: str | None) -> Iterator[Row]:
+    def _every_row(self, begin: str, start_after: str | None) -> Iterator[Row]:
         full, client = self.access.full, self.access.client
-        request = {"Bucket": self.access.bucket, "Prefix": full(f"{prefix}/" if prefix else "")}
+        request = {"Bucket": self.access.bucket, "Prefix": full(begin)}
         if start_after is not None:
             request["StartAfter"] = full(start_after)
         cut = len(full(""))

@@ -73,6 +73,16 @@ def test_listing_is_sorted_and_of_whole_segments(store: ObjectStore) -> None:
     assert [store.head(key) for key in expected] == store.list("x")
 
 
+def test_names_that_begin_alike_are_found(store: ObjectStore) -> None:
+    for key in ("a/bc-1", "a/bc-2", "a/bd-1", "a/b", "a/bc-", "ab/bc-3", "a/bc-dir/x", "bc-4"):
+        store.put(key, key.encode())
+    for prefix in ("a", "a/"):
+        found = [info.key for info in store.named(prefix, "bc-")]
+        assert found == ["a/bc-", "a/bc-1", "a/bc-2", "a/bc-dir/x"]
+    assert [info.key for info in store.named("", "bc")] == ["bc-4"]
+    assert store.named("a", "x") == []
+
+
 def test_reading(store: ObjectStore, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(b"0123456789")
