@@ -13,10 +13,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from assets.label_index import labels_table
 from assets.policies import LabellingPolicy
+from imgclf_dagster.label_studio_refusals import Refusals
 from labelling.consensus import newest_snapshots
 from labelling.label_studio_ledger import (
     Interval,
     Standing,
+    TaskTimes,
     label_studio_key,
     news,
     read_ledger,
@@ -25,7 +27,7 @@ from labelling.label_studio_ledger import (
 )
 from labelling.label_studio_tasks import TaskError, TaskReading, read_task
 from labelling.snapshots import LABEL_STUDIO_PREFIX, AnnotationSnapshot, parse_snapshot
-from resources.label_studio import LabelStudio
+from resources.label_studio import LabelStudio, LabelStudioRefused, Project
 from resources.object_store import ObjectStore
 from resources.transfer import at_once, workers
 
@@ -36,25 +38,32 @@ TICK_S = 10.0
 RECONCILE_TASKS = 10_000
 """So many are looked for in a tick: a few seconds; the next tick goes on."""
 
-FEW_IMAGES = 20
-"""Of so many images a bucket is asked one by one what it has, and else listed."""
+LOOKUPS = 16
+"""Images that a bucket is asked of at once: as many connections as are kept open to it."""
+
+TICK_DELETIONS = 20
+"""Withdrawn tasks that a look deletes, at some 0.1 s each; the queue's own run deletes more."""
 
 _EVERYTHING = 1_000_000_000
 _NEXT = timedelta(microseconds=1)
-_COLUMNS = ("snapshot_key", "sha256", "annotated_at", "cancelled", "unique_id", "project", "task")
+_COLUMNS = (
+    "snapshot_key", "sha256", "annotated_at", "created_at", "cancelled", "unique_id", "project", "task",
+)  # fmt: skip
 
 Warn = Callable[[str], object]
 
 
 class PollCursor(BaseModel):
-    """How far the changes of a project were read, in its server's time. ``read_to``: all up to
-    here once. ``settled_to``: twice; ``settle_to`` is next, at ``settle_at`` (our clock, s).
-    ``reconciled_to``: tasks up to this number were looked for. ``note``: what a person should know. ``unindexed``: snapshots were written, and ``annotations``
-    was not asked for yet."""
+    """How far the changes of a project were read, in its server's time. A project is its number and
+    ``created_at``: a server that was wiped begins again with number 1. ``read_to``: all up to here
+    once. ``settled_to``: twice; ``settle_to`` is next, at ``settle_at`` (our clock, s).
+    ``reconciled_to``: tasks up to this number were looked for. ``note``: what a person should know.
+    ``unindexed``: snapshots were written, and ``annotations`` was not asked for yet."""
 
     model_config = ConfigDict(extra="ignore")
 
     project: int | None = None
+    created_at: AwareDatetime | None = None
     read_to: AwareDatetime | None = None
     settled_to: AwareDatetime | None = None
     settle_to: AwareDatetime | None = None
@@ -66,10 +75,28 @@ class PollCursor(BaseModel):
     note: str = ""
     unindexed: bool = False
 
-    def restart(self, project: int) -> None:
-        """Begin with another project. Snapshots of the one before stay what they are."""
-        for name, value in PollCursor(project=project, reconciled_at=time.time()):
+    def begin(self, project: Project) -> str:
+        """Go on with ``project``, or begin anew if it is another one: snapshots of the one before
+        stay what they are. What a person should know of that, or nothing."""
+        same_time = self.created_at in (None, project.created_at)  # a former version knew of none
+        before, self.created_at = self.project, project.created_at
+        if before == project.id and same_time:
+            return ""
+        begun = PollCursor(
+            project=project.id,
+            created_at=project.created_at,
+            reconciled_at=time.time(),
+            unindexed=self.unindexed,
+        )
+        for name, value in begun:
             setattr(self, name, value)
+        if before is None:
+            return ""
+        return (
+            f"project {project.id} of Label Studio, made at {project.created_at:%Y-%m-%d %H:%M} UTC, "
+            f"is another one than project {before} that was read until now: the labels that came "
+            "of that one stay"
+        )
 
     @property
     def kept(self) -> Interval | None:
@@ -148,22 +175,37 @@ class Poll:
         """Take back the labels of tasks that were deleted; of the next ``RECONCILE_TASKS``."""
         cursor = self.cursor
         first, last = cursor.reconciled_to, 0
-        cursor.note = cursor.note if first else ""
-        standing = [one for one in _standing(self.store, cursor.project) if one.task > first]
+        if not first:
+            cursor.note = ""
+            self._tend_withdrawn()
+        standing = [one for one in _standing(self.store, cursor) if one.task > first]
         if standing:
             found = self.label_studio.tasks(after=first, limit=RECONCILE_TASKS)
             last = found[-1].id if len(found) == RECONCILE_TASKS else 0
-            tasks = {(task.id, task.sample_id): task.updated_at for task in found}
+            tasks = {
+                (task.id, task.sample_id): TaskTimes(task.created_at, task.updated_at)
+                for task in found
+            }
             self._take_back([one for one in standing if not last or one.task <= last], tasks)
         cursor.reconciled_to = last
         if not last:
             cursor.reconciled_at = time.time()
 
+    def _tend_withdrawn(self) -> None:
+        """What somebody saved on a withdrawn page comes back, to be read with what is new."""
+        try:
+            self.label_studio.tend_withdrawn(deletions=TICK_DELETIONS)
+        except LabelStudioRefused as error:  # labels come in without it, too
+            self.warn(str(error))
+
     def _take_back(
-        self, standing: Sequence[Standing], tasks: Mapping[tuple[int, str], datetime]
+        self, standing: Sequence[Standing], tasks: Mapping[tuple[int, str], TaskTimes]
     ) -> None:
-        cursor = self.cursor
-        found = vanished(standing, tasks, self.policy.max_vanished_share, cursor.kept)
+        cursor, refusals = self.cursor, Refusals(self.store)
+        found = vanished(
+            standing, tasks, self.policy.max_vanished_share, cursor.kept, refusals.read()
+        )
+        refusals.add(found.refused)
         cursor.note = cursor.note or found.refusal
         if found.forgotten is not None:
             starts = [found.forgotten.start, cursor.kept_after or found.forgotten.start]
@@ -198,8 +240,8 @@ def poll(
             read before is kept, and nothing is taken for deleted.
     """
     project = label_studio.project()
-    if cursor.project != project.id:
-        cursor.restart(project.id)
+    if another := cursor.begin(project):
+        warn(another)
     look = Poll(label_studio, store, cursor, policy, warn, project.model_version)
     if not 0 <= time.time() - cursor.reconciled_at < policy.reconcile_every_s:
         look.reconcile()
@@ -207,22 +249,31 @@ def poll(
 
 
 def _known_keys(store: ObjectStore, images: Collection[str]) -> list[str]:
-    """Keys of the snapshots there are of ``images``, and maybe of others."""
-    if not store.is_bucket or len(images) > FEW_IMAGES:
+    """Keys of the snapshots there are of ``images``, and maybe of others. A bucket is asked for
+    each image: of some 300,000 snapshots, a listing of all would take longer than a tick may."""
+    if not store.is_bucket:
         keys: list[str] = store.list_table(LABEL_STUDIO_PREFIX)["key"].to_pylist()
         return keys
-    found = []
-    for image in images:
-        listed, _ = store.window(LABEL_STUDIO_PREFIX, f"{LABEL_STUDIO_PREFIX}{image}", 1000)
-        found += listed["key"].to_pylist()
-    return found
+
+    def look(image: str) -> list[str]:
+        return [info.key for info in store.named(LABEL_STUDIO_PREFIX, f"{image}-")]
+
+    return [key for found in at_once(look, images, threads=LOOKUPS) for key in found]
 
 
-def _standing(store: ObjectStore, project: int | None) -> list[Standing]:
-    """The annotations of the project that the label table has and nobody has taken back."""
+def _standing(store: ObjectStore, cursor: PollCursor) -> list[Standing]:
+    """The annotations of the project that the label table has and nobody has taken back; not those
+    of an earlier project of the same number."""
     rows = newest_snapshots(labels_table(store).read(list(_COLUMNS))).to_pylist()
-    return [
-        Standing(row["snapshot_key"], row["sha256"], row["task"], row["annotated_at"])
+    found = [
+        Standing(
+            row["snapshot_key"],
+            row["sha256"],
+            row["task"],
+            row["created_at"] or row["annotated_at"],
+            row["annotated_at"],
+        )
         for row in rows
-        if row["project"] == project and project is not None and not row["cancelled"]
+        if row["project"] == cursor.project and cursor.project is not None and not row["cancelled"]
     ]
+    return [one for one in found if not cursor.created_at or one.created_at >= cursor.created_at]

@@ -6,7 +6,7 @@ A key alone tells image, time, annotation and content, so a listing is enough to
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -80,11 +80,18 @@ def news(
         if annotation in there or last.says == TAKEN_BACK:
             continue
         gone = load(last.key)
-        # The image may have another task, here or in a project from before: it is that one's.
-        is_of_task = (gone.project, gone.task) == (reading.project, reading.task)
-        if is_of_task and not (kept and gone.annotated_at in kept):
+        if _is_of(gone, reading) and not (kept and gone.annotated_at in kept):
             fresh.append(taken_back(gone, reading.updated_at))
     return fresh
+
+
+def _is_of(snapshot: AnnotationSnapshot, reading: TaskReading) -> bool:
+    """Whether it was said on this task. The image may have another one, here or in a project from
+    before; or had one of the same numbers, on a server that was wiped, or before it was deleted."""
+    if (snapshot.project, snapshot.task) != (reading.project, reading.task):
+        return False
+    made = snapshot.created_at or snapshot.annotated_at
+    return reading.created_at is None or made >= reading.created_at
 
 
 def _fresh(snapshot: AnnotationSnapshot, last: Known | None) -> AnnotationSnapshot | None:
@@ -130,55 +137,99 @@ class Standing(NamedTuple):
     key: str
     sha256: str
     task: int
+    created_at: datetime
     annotated_at: datetime
+
+
+class TaskTimes(NamedTuple):
+    """When a task was made, and when it changed last; by the server's clock."""
+
+    created_at: datetime
+    updated_at: datetime
 
 
 @dataclass(frozen=True)
 class Vanished:
     """What a comparison with the server's tasks came to.
 
-    ``gone``: their tasks were deleted. ``refusal``: why nothing is taken back though tasks are
+    ``gone``: their tasks were deleted. ``refusal``: why not all are taken back whose tasks are
     missing. ``forgotten``: the server was set back to ``start``, and had known until ``end``.
+    ``refused``: keys of those that stay, to the share of labelled images that was missing with
+    them, where that is to be remembered; 0: the task is there again, and that is to be.
     """
 
     gone: tuple[Standing, ...] = ()
     refusal: str = ""
     forgotten: Interval | None = None
+    refused: Mapping[str, float] = field(default_factory=dict)
 
 
 def vanished(
     standing: Iterable[Standing],
-    tasks: Mapping[tuple[int, str], datetime],
+    tasks: Mapping[tuple[int, str], TaskTimes],
     max_share: float,
     kept: Interval | None = None,
+    refused: Mapping[str, float] | None = None,
 ) -> Vanished:
     """Which standing annotations have lost their task.
 
     Args:
         standing: those of the project.
-        tasks: (task, image) to when it changed last, of all tasks of the project.
+        tasks: by task and image, all tasks of the project.
         max_share: if more of the labelled images than this are gone, that is no deletion.
-        kept: see :func:`news`.
+        kept: what was said then is not taken back: the server has forgotten it.
+        refused: what former comparisons came to (:attr:`Vanished.refused`). It stays until
+            ``max_share`` is as much as was missing then: the share alone shrinks as people label.
     """
-    ours = list(standing)
-    known = [(one, tasks.get((one.task, one.sha256))) for one in ours]
+    ours, refused = list(standing), refused or {}
+    known = [(one, _changed(one, tasks)) for one in ours]
     older = [one for one, changed in known if changed and changed < one.annotated_at - SET_BACK]
     if older:
         return Vanished(
             refusal=f"{len(older)} tasks are older in Label Studio than the labels that came of "
             "them, so it was restored from a backup: the labels in the store stay",
-            forgotten=Interval(max(tasks.values()), max(one.annotated_at for one in ours)),
+            forgotten=Interval(
+                max(task.updated_at for task in tasks.values()),
+                max(one.annotated_at for one in ours),
+            ),
         )
     missing = [one for one, changed in known if changed is None]
     missing = [one for one in missing if not (kept and one.annotated_at in kept)]
-    images, of = {one.sha256 for one in missing}, {one.sha256 for one in ours}
-    if len(images) > MASS_TASKS and len(images) > max_share * len(of):
-        return Vanished(
-            refusal=f"{len(images)} of {len(of)} labelled images have no task in Label Studio any "
-            "more. That looks like an accident, so their labels stay; if it was meant, set "
-            "labelling.max_vanished_share to 1 for once"
-        )
-    return Vanished(gone=tuple(missing))
+    stay = {one.key for one in missing if refused.get(one.key, 0.0) > max_share}
+    # Of what has its task again nothing is remembered: should that go, it is another matter.
+    remember = {one.key: 0.0 for one, changed in known if changed and one.key in refused}
+    share = _share(missing, ours)
+    if len({one.sha256 for one in missing}) > MASS_TASKS and share > max_share:
+        remember |= {one.key: share for one in missing if one.key not in stay}
+        stay = {one.key for one in missing}
+    return Vanished(
+        gone=tuple(one for one in missing if one.key not in stay),
+        refusal=_refusal([one for one in missing if one.key in stay], ours),
+        refused=remember,
+    )
+
+
+def _changed(one: Standing, tasks: Mapping[tuple[int, str], TaskTimes]) -> datetime | None:
+    """When its task changed last; ``None`` if that is gone, even if its number is used again."""
+    task = tasks.get((one.task, one.sha256))
+    return task.updated_at if task and task.created_at <= one.created_at else None
+
+
+def _share(missing: Iterable[Standing], ours: Iterable[Standing]) -> float:
+    """Of images, in [0, 1]."""
+    images = {one.sha256 for one in ours}
+    return len({one.sha256 for one in missing}) / len(images) if images else 0.0
+
+
+def _refusal(stay: Iterable[Standing], ours: Iterable[Standing]) -> str:
+    images, of = {one.sha256 for one in stay}, {one.sha256 for one in ours}
+    if not images:
+        return ""
+    return (
+        f"{len(images)} of {len(of)} labelled images have no task in Label Studio any more. That "
+        "looks like an accident, so their labels stay; if it was meant, set "
+        "labelling.max_vanished_share to 1 for once"
+    )
 
 
 def _moment(ms: int) -> datetime:

@@ -119,6 +119,7 @@ class _Task(_Model):
     id: int
     project: int
     updated_at: AwareDatetime
+    created_at: AwareDatetime | None = None
     data: dict[str, Any]
     annotations: tuple[_Annotation, ...] = ()
     predictions: tuple[_Prediction, ...] = ()
@@ -132,7 +133,8 @@ class _Task(_Model):
 @dataclass(frozen=True)
 class TaskReading:
     """A task as it is now: ``sample_id`` is the image's sha256, ``snapshots`` what each of its
-    annotations says, ``problems`` sentences about what is odd."""
+    annotations says, ``problems`` sentences about what is odd. ``created_at`` tells it from an
+    earlier task of its number."""
 
     task: int
     project: int
@@ -140,6 +142,7 @@ class TaskReading:
     updated_at: datetime
     snapshots: tuple[AnnotationSnapshot, ...]
     problems: tuple[str, ...]
+    created_at: datetime | None = None
 
 
 def read_task(raw: Mapping[str, Any], shown_version: str = "") -> TaskReading:
@@ -169,7 +172,9 @@ def read_task(raw: Mapping[str, Any], shown_version: str = "") -> TaskReading:
         )
     snapshots = tuple(_snapshot(item, task, sample_id, shown_version) for item in task.annotations)
     problems = tuple(filter(None, (_problem(item, task.id) for item in task.annotations)))
-    return TaskReading(task.id, task.project, sample_id, task.updated_at, snapshots, problems)
+    return TaskReading(
+        task.id, task.project, sample_id, task.updated_at, snapshots, problems, task.created_at
+    )
 
 
 def snapshots_of(raw: Mapping[str, Any], shown_version: str = "") -> list[AnnotationSnapshot]:

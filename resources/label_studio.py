@@ -203,17 +203,20 @@ class LabelStudio(dg.ConfigurableResource):
 
         return withdraw(self.session(), self.found_id(), sample_ids)
 
-    def tend_withdrawn(self) -> int:
+    def tend_withdrawn(self, deletions: int = 100) -> int:
         """Bring withdrawn tasks back that somebody saved something on all the same, delete the old.
 
-        For each look that reconciles.
+        For each run of the queue and each look that reconciles.
+
+        Args:
+            deletions: delete at most so many; each takes the server some 0.1 s.
 
         Returns:
             How many came back.
         """
         from resources.label_studio_withdrawal import tend_withdrawn
 
-        return len(tend_withdrawn(self.session(), self.found_id()))
+        return len(tend_withdrawn(self.session(), self.found_id(), deletions=deletions))
 
     def connect_backend(self, url: str, user: str, password: str, title: str) -> None:
         """Connect the ML backend at ``url``, which asks for ``user`` and ``password``.

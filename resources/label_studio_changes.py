@@ -24,7 +24,7 @@ LOOKUP_PAGE = 100
 """Hashes in one question: its URL stays below 8 kB, which proxies take (nginx's default)."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIELDS = "id,data,is_labeled,updated_at,total_annotations,cancelled_annotations"
+_FIELDS = "id,data,is_labeled,created_at,updated_at,total_annotations,cancelled_annotations"
 _ALL_FIELDS = f"{_FIELDS},draft_exists,predictions"
 
 Task = dict[str, Any]
@@ -111,6 +111,7 @@ def task_ref(task: Mapping[str, Any]) -> TaskRef:
         sample_id=str(task["data"]["sample_id"]),
         is_labeled=bool(task["is_labeled"]),
         updated_at=datetime.fromisoformat(task["updated_at"]),
+        created_at=datetime.fromisoformat(task["created_at"]),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -26,7 +27,7 @@ TITLE_LENGTHS = range(3, 51)
 _FIELDS = (
     "id,title,label_config,model_version,sampling,show_collab_predictions,task_number,"
     "finished_task_number,total_annotations_number,skipped_annotations_number,"
-    "total_predictions_number"
+    "total_predictions_number,created_at"
 )
 
 
@@ -182,4 +183,5 @@ def _project(row: dict[str, Any]) -> Project:
         labelled=int(row.get("finished_task_number") or 0),
         annotations=int(row.get("total_annotations_number") or 0),
         predictions=int(row.get("total_predictions_number") or 0),
+        created_at=datetime.fromisoformat(row["created_at"]).astimezone(UTC),
     )

@@ -51,6 +51,8 @@ class Project:
         labelled: tasks that are done (labelled or skipped).
         annotations: of all annotators, skips included.
         predictions: of all versions.
+        created_at: by the server's clock. A server that was wiped gives the same ``id`` again, but
+            not at the same moment.
     """
 
     id: int
@@ -64,6 +66,7 @@ class Project:
     labelled: int
     annotations: int
     predictions: int
+    created_at: datetime
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,7 @@ class TaskRef:
     sample_id: str
     is_labeled: bool
     updated_at: datetime
+    created_at: datetime
 
 
 @dataclass(frozen=True)

@@ -42,13 +42,20 @@ def set_aside(session: httpx.Client, project: int, tasks: Sequence[Mapping[str, 
     return len(moved) - len(moved & tend_withdrawn(session, project))
 
 
-def tend_withdrawn(session: httpx.Client, project: int, now: datetime | None = None) -> set[int]:
+def tend_withdrawn(
+    session: httpx.Client,
+    project: int,
+    now: datetime | None = None,
+    *,
+    deletions: int = DELETED_AT_ONCE,
+) -> set[int]:
     """Bring back what somebody has worked on, delete what has lain there for an hour.
 
     Args:
         session: of the server.
         project: the one that tasks were withdrawn from.
         now: for tests.
+        deletions: at most so many.
 
     Returns:
         The ids of the tasks that came back.
@@ -63,7 +70,7 @@ def tend_withdrawn(session: httpx.Client, project: int, now: datetime | None = N
         if is_touched(task):
             _bring_back(session, number, aside, project)
             back.add(number)
-        elif datetime.fromisoformat(task["updated_at"]) < old and deleted < DELETED_AT_ONCE:
+        elif datetime.fromisoformat(task["updated_at"]) < old and deleted < deletions:
             _delete(session, number)
             deleted += 1
     return back

@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from labelling.label_config import label_config, parse_label_config
+from labelling.label_studio_tasks import read_task
 from labelling.schema import LabelSchema
 from resources.label_studio import (
     LabelStudio,
@@ -157,6 +159,22 @@ def test_deleted_project(yard: Yard):
         with pytest.raises(ProjectMissing):
             port.import_tasks([new_task(1)])
     assert yard.port.ensure_project(LabelSchema(), LABELS).id != gone
+
+
+def test_a_project_and_its_tasks_tell_when_they_were_made(yard: Yard):
+    before = datetime.now(UTC)
+    made = yard.port.project().created_at
+    assert abs(before - made) < timedelta(minutes=5)
+    yard.port.import_tasks([new_task(1)])
+    yard.annotate(yard.task_id(1))
+    (ref,) = yard.port.tasks()
+    (raw,) = yard.port.changed_since(None, limit=5)
+    reading = read_task(raw)
+    (said,) = reading.snapshots
+    assert said.created_at is not None
+    assert made < ref.created_at < said.created_at
+    assert reading.created_at == ref.created_at
+    assert yard.port.project().created_at == made
 
 
 def test_spaces_around_a_title(yard: Yard):

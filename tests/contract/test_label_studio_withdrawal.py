@@ -26,10 +26,10 @@ def there(yard: Yard) -> set[str]:
     return {ref.sample_id for ref in yard.port.tasks()}
 
 
-def later(yard: Yard) -> set[int]:
+def later(yard: Yard, deletions: int = 100) -> set[int]:
     """What is done more than an hour later."""
     now = datetime.now(UTC) + withdrawal.KEPT + timedelta(minutes=1)
-    return withdrawal.tend_withdrawn(yard.port.session(), yard.id, now)
+    return withdrawal.tend_withdrawn(yard.port.session(), yard.id, now, deletions=deletions)
 
 
 def test_only_what_nobody_touched(yard: Yard):
@@ -52,6 +52,9 @@ def test_withdrawn_is_deleted_after_an_hour(yard: Yard):
     yard.port.withdraw(map(sha, range(3)))
     assert yard.port.tend_withdrawn() == 0
     assert [yard.client.get(f"/api/tasks/{task}/").status_code for task in ids] == [200] * 3
+    assert later(yard, deletions=2) == set()
+    left = [yard.client.get(f"/api/tasks/{task}/").status_code for task in ids]
+    assert sorted(left) == [200, 404, 404]
     assert later(yard) == set()
     assert [yard.client.get(f"/api/tasks/{task}/").status_code for task in ids] == [404] * 3
     assert there(yard) == {sha(number) for number in (3, 4, 5)}

@@ -1,5 +1,6 @@
 """Label Studio goes down, is emptied, replaced or refuses us: no label is lost, and none is doubled."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -79,6 +80,27 @@ def test_a_refused_token_is_named_with_the_remedy(
     assert room.follow() == {IMAGES[0]: ["cat"]}
 
 
+SELDOM = {"labelling": {"reconcile_every_s": 600, "poll_overlap_s": 0}}
+"""Deleted tasks are looked for every ten minutes, as with the settings of a new home."""
+
+
+@pytest.mark.parametrize("room", [SELDOM], indirect=True)
+def test_what_is_saved_on_a_withdrawn_page_comes_back_without_a_run_of_the_queue(
+    room: Room,
+) -> None:
+    room.follow()
+    assert room.world.resource("label_studio").withdraw([IMAGES[0]]) == 1
+    path = f"/api/tasks/{room.tasks[IMAGES[0]]}/annotations/"  # as an open page saves it
+    assert room.http.post(path, json={"result": room.result("cat")}).status_code == 201
+    room.say(IMAGES[1], "dog")  # is read before the other is found
+    assert room.follow() == {IMAGES[1]: ["dog"]}
+    cursor = json.loads(room.cursor or "")
+    cursor["label_studio"]["reconciled_at"] = 0  # ten minutes later
+    room.cursor = json.dumps(cursor)
+    assert room.follow() == {IMAGES[0]: ["cat"], IMAGES[1]: ["dog"]}
+
+
+@pytest.mark.parametrize("room", [SELDOM], indirect=True)
 def test_an_idle_look_is_quick(room: Room) -> None:
     room.say(IMAGES[0], "cat")
     room.follow()

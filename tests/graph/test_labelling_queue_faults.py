@@ -1,6 +1,7 @@
 """The labelling queue when something goes wrong: nothing lost, nothing doubled, a clear word."""
 
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,7 @@ def test_the_sensor_asks_when_the_queue_runs_low(
     assert tick(room) == "20 tasks wait for annotators, 20 are wanted"
     of = {"labels": LABELS, "choice": "single", "model_version": "train-a", "sampling": ""}
     of |= {"shows_predictions": True, "annotations": 0, "predictions": 0, "title": "x", "id": 1}
+    of["created_at"] = datetime(2026, 1, 1, tzinfo=UTC)
     low = Project(**of, tasks=40, labelled=31)  # type: ignore[arg-type]
     monkeypatch.setattr(LabelStudio, "project", lambda _: low)
     first, second = tick(room), tick(room)

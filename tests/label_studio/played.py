@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from resources.label_studio_types import LabelStudioDown, Project, TaskRef
+from resources.label_studio_types import LabelStudioDown, LabelStudioRefused, Project, TaskRef
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -13,14 +13,17 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 @dataclass
 class PlayedLabelStudio:
     """Tasks by number. ``hidden``: their transactions have not ended; ``breaks_after`` so many tasks
-    the connection does."""
+    the connection does. ``made_at``: the project, in seconds like ``at``; ``tended`` so often."""
 
     project_id: int = 1
+    made_at: float = -86_400
     tasks_by_id: dict[int, dict[str, Any]] = field(default_factory=dict)
     hidden: set[int] = field(default_factory=set)
     breaks_after: int | None = None
     given: int = 0
     configured: bool = True
+    tended: int = 0
+    refuses_to_tend: bool = False
 
     def add(self, number: int, *labels: str, at: float, task: int | None = None) -> None:
         """Image ``number`` has a task that changed at ``at``; with labels, an annotation."""
@@ -28,13 +31,15 @@ class PlayedLabelStudio:
         region = {"from_name": "label", "type": "choices", "value": {"choices": [*labels]}}
         annotation = {"id": number, "project": self.project_id, "result": [region],
                       "created_at": moment, "updated_at": moment, "completed_by": 1}  # fmt: skip
+        known = self.tasks_by_id.get(task or number, {"created_at": moment})
         self.tasks_by_id[task or number] = {
-            "id": task or number, "project": self.project_id, "updated_at": moment,
+            "id": task or number, "created_at": known["created_at"], "project": self.project_id, "updated_at": moment,
             "data": {"sample_id": f"{number:064x}"}, "annotations": [annotation] if labels else [],
         }  # fmt: skip
 
     def project(self) -> Project:
-        return Project(self.project_id, "p", (), "single", "", "", True, 0, 0, 0, 0)
+        made = START + timedelta(seconds=self.made_at)
+        return Project(self.project_id, "p", (), "single", "", "", True, 0, 0, 0, 0, made)
 
     def changed_since(self, moment: datetime | None, *, limit: int) -> Iterator[dict[str, Any]]:
         rows = sorted(self.tasks_by_id.values(), key=lambda row: (row["updated_at"], row["id"]))
@@ -50,8 +55,15 @@ class PlayedLabelStudio:
     def tasks(self, after: int = 0, limit: int | None = None) -> list[TaskRef]:
         found = [
             TaskRef(row["id"], row["data"]["sample_id"], bool(row["annotations"]),
-                    datetime.fromisoformat(row["updated_at"]))
+                    datetime.fromisoformat(row["updated_at"]),
+                    datetime.fromisoformat(row["created_at"]))
             for number, row in sorted(self.tasks_by_id.items())
             if number > after
         ]  # fmt: skip
         return found[:limit]
+
+    def tend_withdrawn(self, deletions: int = 100) -> int:
+        if self.refuses_to_tend:
+            raise LabelStudioRefused("no task may be moved", 403)
+        self.tended += 1
+        return 0

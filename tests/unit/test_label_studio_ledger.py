@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from labelling.label_studio_ledger import (
     Interval,
     Standing,
+    TaskTimes,
     label_studio_key,
     news,
     read_ledger,
@@ -46,10 +47,16 @@ class Shelf:
         self.snapshots: dict[str, AnnotationSnapshot] = {}
 
     def look(
-        self, *there: AnnotationSnapshot, when: float, kept: Interval | None = None, **of: int
+        self,
+        *there: AnnotationSnapshot,
+        when: float,
+        kept: Interval | None = None,
+        made: float = -9,
+        **of: int,
     ) -> list[AnnotationSnapshot]:
         """Read the task as it is now; what was new."""
-        reading = TaskReading(of.get("task", 1), of.get("project", 1), IMAGE, at(when), there, ())
+        place = of.get("task", 1), of.get("project", 1)
+        reading = TaskReading(*place, IMAGE, at(when), there, (), at(made))
         known = read_ledger(self.snapshots, {IMAGE}).get(IMAGE, {})
         fresh = news(reading, known, self.snapshots.__getitem__, kept)
         for snapshot in fresh:
@@ -87,6 +94,7 @@ def test_another_task_of_the_image_takes_nothing_back():
     shelf.look(said("cat"), when=0)
     assert shelf.look(when=9, task=2) == []  # imported by hand, a second time
     assert shelf.look(when=9, project=2) == []  # a new project in the place of a deleted one
+    assert shelf.look(when=9, made=8) == []  # the same numbers, of a server that was wiped
     assert len(shelf.look(when=9)) == 1
 
 
@@ -147,19 +155,21 @@ def test_the_newest_snapshots_are_what_the_server_has(history):
 
 
 def standing(count: int, *, when: float = 0) -> list[Standing]:
-    return [Standing(f"key{n}", f"{n:064x}", n, at(when)) for n in range(count)]
+    return [Standing(f"key{n}", f"{n:064x}", n, at(when), at(when)) for n in range(count)]
 
 
-def tasks(*numbers: int, when: float = 1) -> dict[tuple[int, str], datetime]:
-    return {(n, f"{n:064x}"): at(when) for n in numbers}
+def tasks(*numbers: int, when: float = 1, made: float = -9) -> dict[tuple[int, str], TaskTimes]:
+    return {(n, f"{n:064x}"): TaskTimes(at(made), at(when)) for n in numbers}
 
 
 def test_deleted_tasks_are_found_also_if_their_number_is_used_again():
     known = standing(3)
     assert vanished(known, tasks(0, 1, 2), 0.2).gone == ()
     assert [one.task for one in vanished(known, tasks(0, 2), 0.2).gone] == [1]
-    reused = tasks(0, 2) | {(1, "f" * 64): at(1)}
+    reused = tasks(0, 2) | {(1, "f" * 64): TaskTimes(at(1), at(1))}
     assert [one.task for one in vanished(known, reused, 0.2).gone] == [1]
+    same_image = tasks(0, 2) | tasks(1, made=1)
+    assert [one.task for one in vanished(known, same_image, 0.2).gone] == [1]
 
 
 def test_a_mass_disappearance_takes_nothing_back():
@@ -174,8 +184,24 @@ def test_a_mass_disappearance_takes_nothing_back():
     assert vanished(standing(21), {}, 0.2).gone == ()
 
 
+def test_what_was_refused_is_remembered_until_the_bound_is_as_high_as_it_was():
+    known = standing(40)
+    first = vanished(known, tasks(*range(10)), 0.2)
+    assert first.refused == {f"key{n}": 0.75 for n in range(10, 40)}
+    more = standing(200)
+    there = tasks(*range(10), *range(40, 200))
+    again = vanished(more, there, 0.2, refused=first.refused)
+    assert (again.gone, again.refused) == ((), {})
+    assert "30 of 200" in again.refusal
+    assert vanished(more, there, 0.74, refused=first.refused).gone == ()
+    assert len(vanished(more, there, 0.75, refused=first.refused).gone) == 30
+    assert vanished(more, there, 0.75, refused=first.refused).refusal == ""
+    found = vanished(more, tasks(*range(200)), 0.2, refused=first.refused)
+    assert found.refused == dict.fromkeys(first.refused, 0.0)  # there again
+
+
 def test_a_restored_server_takes_nothing_back():
-    known = [*standing(5, when=5000), Standing("late", "e" * 64, 9, at(6000))]
+    known = [*standing(5, when=5000), Standing("late", "e" * 64, 9, at(6000), at(6000))]
     found = vanished(known, tasks(*range(5), when=100), 0.2)
     assert found.gone == ()
     assert "restored from a backup" in found.refusal

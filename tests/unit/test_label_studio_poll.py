@@ -4,62 +4,15 @@ The server is played here, for what a real one does once in a thousand days: tra
 late, a connection that breaks amid the pages, a backup put back, another project under our name.
 """
 
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-from assets.label_index import index_snapshots, labelled_view, labels_table
-from assets.policies import LabellingPolicy
 from imgclf_dagster import label_studio_poll
-from imgclf_dagster.label_studio_poll import PollCursor, poll
-from labelling.schema import LabelSchema
 from resources.label_studio_types import LabelStudioDown
-from resources.object_store import ObjectStore
-from tests.label_studio.played import START, PlayedLabelStudio
+from tests.unit.label_studio_polled import OVERLAP_S, Line, line
 
 pytestmark = pytest.mark.unit
 
-NOW = START.timestamp()
-OVERLAP_S = 120.0
-
-
-class Line:
-    """The store, a cursor that goes through JSON, and a clock."""
-
-    def __init__(self, store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.store, self.server, self.cursor = store, PlayedLabelStudio(), "{}"
-        self.clock = NOW
-        self.said: list[str] = []
-        monkeypatch.setattr(label_studio_poll.time, "time", lambda: self.clock)
-
-    def look(self, *, seconds: float = 5, every_s: float = 1e9, **policy: Any) -> PollCursor:
-        """A tick, ``seconds`` after the last."""
-        self.clock += seconds
-        cursor = PollCursor.model_validate_json(self.cursor)
-        chosen = LabellingPolicy(poll_overlap_s=OVERLAP_S, reconcile_every_s=every_s, **policy)
-        try:
-            poll(self.server, self.store, cursor, chosen, self.said.append)  # type: ignore[arg-type]
-        finally:
-            self.cursor = cursor.model_dump_json()
-        return cursor
-
-    @property
-    def labels(self) -> dict[int, list[str]]:
-        index_snapshots(self.store, labels_table(self.store))
-        view = labelled_view(self.store, LabelSchema())
-        return {int(image, 16): names for image, names in view.labels.items()}
-
-    @property
-    def snapshots(self) -> int:
-        return len(self.store.list("annotations/"))
-
-
-@pytest.fixture
-def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Line:
-    store = ObjectStore(url=tmp_path.as_uri())
-    store.ensure()
-    return Line(store, monkeypatch)
+__all__ = ["line"]
 
 
 def test_an_idle_project_gives_nothing_to_read_again(line: Line) -> None:
@@ -132,18 +85,6 @@ def test_what_was_read_before_the_connection_broke_stays_read(
     assert line.snapshots == 35
 
 
-def test_another_project_is_read_from_its_beginning_and_takes_nothing_back(line: Line) -> None:
-    line.server.add(1, "cat", at=100)
-    line.look(every_s=0)
-    assert line.labels == {1: ["cat"]}
-    line.server = PlayedLabelStudio(project_id=2)
-    line.server.add(1, at=5)
-    line.server.add(2, "dog", at=6)
-    for _ in range(3):
-        line.look(every_s=0)
-    assert line.labels == {1: ["cat"], 2: ["dog"]}
-
-
 def test_deleted_tasks_are_looked_for_now_and_then(line: Line) -> None:
     for number in (1, 2):
         line.server.add(number, "cat", at=number)
@@ -177,34 +118,39 @@ def test_many_tasks_are_looked_for_over_several_ticks(
     assert line.snapshots == 38
 
 
-def test_a_mass_disappearance_is_told_and_takes_nothing_back_until_it_is_meant(line: Line) -> None:
-    for number in range(1, 41):
+def test_a_cursor_of_a_former_version_goes_on(line: Line) -> None:
+    for number in range(1, 6):
         line.server.add(number, "cat", at=number)
-    line.look()
-    assert len(line.labels) == 40
-    line.server.tasks_by_id.clear()
-    assert "max_vanished_share" in line.look(every_s=0).note
-    assert len(line.labels) == 40
-    assert line.look(every_s=0, max_vanished_share=1.0).note == ""
-    assert line.labels == {}
+    cursor = line.look()
+    assert cursor.created_at is not None
+    line.cursor = cursor.model_dump_json(exclude={"created_at"})
+    assert line.look().created_at == cursor.created_at
+    assert line.server.given == 5
+    assert line.said == []
 
 
-def test_a_server_put_back_from_a_backup_takes_nothing_back(line: Line) -> None:
-    for number in range(1, 6):
-        line.server.add(number, at=number)  # as the backup has them
-    backup = dict(line.server.tasks_by_id)
-    for number in range(1, 6):
-        line.server.add(number, "cat", at=5000 + number)
-    line.server.add(6, "cat", at=6000)  # its task is newer than the backup
+def test_the_withdrawn_are_tended_when_deleted_tasks_are_looked_for(line: Line) -> None:
+    line.server.add(1, "cat", at=1)
+    line.look(seconds=700, every_s=600)
+    tended = line.server.tended
+    for _ in range(5):
+        line.look(every_s=600)
+    assert line.server.tended == tended
+    line.look(seconds=700, every_s=600)
+    assert line.server.tended == tended + 1
+
+
+def test_a_refusal_to_tend_the_withdrawn_holds_nothing_up(line: Line) -> None:
+    line.server.refuses_to_tend = True
     line.look()
-    assert len(line.labels) == 6
-    line.server.tasks_by_id = backup
-    assert "restored from a backup" in line.look(every_s=0).note
-    line.server.add(1, "dog", at=9000)  # and people go on
-    for _ in range(3):
-        line.look(every_s=0)
-    assert line.labels.keys() == {1, 2, 3, 4, 5, 6}
-    assert line.labels[1] == ["dog"]
+    line.server.add(1, "cat", at=1)
+    line.server.add(2, "cat", at=2)
+    line.look(every_s=0)
+    assert len(line.labels) == 2
+    assert "no task may be moved" in line.said[-1]
+    del line.server.tasks_by_id[1]
+    line.look(every_s=0)
+    assert line.labels == {2: ["cat"]}
 
 
 def test_a_task_of_somebody_else_is_named(line: Line) -> None:
