@@ -8,7 +8,7 @@ from labelling.schema import Task
 REPORT_FILE = "learning_curve.json"
 PICTURE_FILE = "learning_curve.png"
 
-CURVE_VERSION = "1"
+CURVE_VERSION = "2"
 """Part of the job's name: raise it when the same data and model would give another report."""
 
 
@@ -43,7 +43,7 @@ class ClassCurve(_Frozen):
 
 
 class Backtest(_Frozen):
-    """A forecast that can be checked: from half of the labels, the score at all of them."""
+    """A forecast that can be checked: from half of the measured labels, the score at all of them."""
 
     labels: int
     foretold: Estimate
@@ -74,8 +74,10 @@ class CurveReport(_Frozen):
     Attributes:
         score_name: what ``score`` and ``points`` are: ``accuracy`` (single_label) or ``macro-F1``.
         labels: images in the training split.
+        measured: the images among them that were used: all, or a random sample of very many.
+            ``score``, ``points``, ``backtest`` and the classes' ``f1`` are of these.
         held: images of the validation and test splits, on which scores are taken.
-        score: of the refitted probe on all training images, 0…1.
+        score: of the refitted probe on all ``measured`` images, 0…1.
         more, gain, why_not: as in ``ClassCurve``, of images of any class in the present mixture.
         forecast: the curve for a picture, from the fewest labels to the most.
         classes: the worst first; ``not_shown`` names the others.
@@ -87,6 +89,7 @@ class CurveReport(_Frozen):
     task: Task
     score_name: str
     labels: int
+    measured: int
     held: int
     score: float
     points: Points

@@ -36,6 +36,11 @@ MIN_LABELS = 20
 FURTHEST = 2.0
 """How far a curve is followed, as a multiple of the labels there are."""
 
+LEAST_SAMPLE = 0.1
+"""Measured on a smaller share of the labels, a curve says nothing of all of them: a law followed from
+a tenth is rough already (Mahmood et al., How Much More Data Do I Need?, CVPR 2022,
+https://arxiv.org/abs/2207.01725)."""
+
 WIDEST = 0.04
 """A gain whose 80 % interval reaches further than this to either side tells nothing."""
 
@@ -120,35 +125,46 @@ class Curve:
         """The score that the law gives for so many ``labels``."""
         return _estimate(np.clip(self.law(labels), 0, 1))
 
-    def gain(self, more: int) -> Estimate:
+    def gain(self, more: int, *, there: int | None = None) -> Estimate:
         """What ``more`` labels would add to the score as it is now, on the same test images.
 
         The score now is above or below its law by luck, of which a part stays.
 
+        Args:
+            there: how many labels there are, if the points were measured on a random sample of
+                them; the law is then followed up to there first. As a rule it is all of them.
+
         Raises:
             CurveError: that is too far ahead, or the interval is too wide to say anything.
         """
-        then = self.labels + more
-        if then > FURTHEST * self.labels:
-            raise CurveError(f"{more} more is too far ahead of the {self.labels} there are")
-        weights, variance = self._outlook(then)
+        there = there or self.labels
+        then = there + more
+        if self.labels < LEAST_SAMPLE * there:
+            raise CurveError(f"measured on {self.labels:,} of {there:,}, which is too few")
+        if then > FURTHEST * there:
+            raise CurveError(f"{more} more is too far ahead of the {there} there are")
+        weights, variance = self._outlook(there, then)
         laws = np.stack([self.law(size) for size in self.sizes], axis=1)
         luck = (self.means - laws) @ weights
         fresh = np.random.default_rng(0).normal(0, math.sqrt(variance), len(luck))
-        found = _estimate(self.law(then) + luck + fresh - self.score)
+        found = _estimate(self.law(then) - self.law(there) + luck + fresh)
         if found.reach > WIDEST:
             raise CurveError(f"the interval is ±{100 * found.reach:.0f} points wide")
         return found
 
-    def _outlook(self, then: int) -> tuple[np.ndarray, float]:
-        """How the luck of a future score follows from that of the points (weights, float64 [m]),
-        and the variance of what does not follow."""
+    def _outlook(self, there: int, then: int) -> tuple[np.ndarray, float]:
+        """How the luck of a score changes from ``there`` to ``then`` labels, given that of the
+        points (weights, float64 [m]), and the variance of what does not follow."""
         known = _covariance(self.sizes, self.draws, self.noise)
-        apart = 1 / self.sizes - 1 / then
-        common = _common(1 / self.sizes, np.array(1 / then), apart, self.noise)
+        common = self._shared(then) - self._shared(there)
         weights = np.linalg.solve(known, common)
-        rest = self.noise * (1 / then) ** CHURN - common @ weights
+        rest = self.noise * (1 / there - 1 / then) ** CHURN - common @ weights
         return weights, max(0.0, float(rest))
+
+    def _shared(self, labels: int) -> np.ndarray:
+        """Covariance of the points with a score at ``labels``, all of theirs among them: [m]."""
+        apart = 1 / self.sizes - 1 / labels
+        return _common(1 / self.sizes, np.array(1 / labels), apart, self.noise)
 
     def labels_for(self, score: float, *, of: int) -> Estimate:
         """How many labels the law needs for ``score``, which was seen once with ``of`` labels, by

@@ -77,7 +77,8 @@ def points(gain: Estimate) -> str:
 
 
 def curve_chart(curve: CurveReport) -> str:
-    """The score over the number of labels: what was measured, the law with its interval, and today."""
+    """The score over the number of labels: what was measured, the law with its interval, and today
+    (or the sample of today's labels that was measured)."""
     seen = [s for scores in curve.points.scores for s in scores]
     bands = [
         (f.labels, f.score.low or 0, f.score.value or 0, f.score.high or 1) for f in curve.forecast
@@ -99,8 +100,8 @@ def curve_chart(curve: CurveReport) -> str:
         for tick in ticks
     ]
     parts += [_below(x(tick), f"{tick:,.0f}") for tick in _ticks(0, most)]
-    past = [band for band in bands if band[0] <= curve.labels]
-    ahead = [band for band in bands if band[0] >= curve.labels]
+    past = [band for band in bands if band[0] <= curve.measured]
+    ahead = [band for band in bands if band[0] >= curve.measured]
     if bands:
         edge = [(x(b[0]), y(b[3])) for b in bands] + [(x(b[0]), y(b[1])) for b in reversed(bands)]
         parts.append(f'<polygon class="band" points="{_path(edge)}"/>')
@@ -112,13 +113,13 @@ def curve_chart(curve: CurveReport) -> str:
         parts += [
             f'<circle class="seen" cx="{x(size):.1f}" cy="{y(s):.1f}" r="2.2"/>' for s in scores
         ]
-    now = (x(curve.labels), y(curve.score))
+    now = (x(curve.measured), y(curve.score))
     parts.append(f'<circle class="now" cx="{now[0]:.1f}" cy="{now[1]:.1f}" r="5"/>')
     parts.append(
         f'<text class="axis" x="{(_LEFT + _WIDTH) / 2}" y="{_HEIGHT - 4}" text-anchor="middle">'
         f"labelled training images</text>"
     )
-    said = f"{curve.score_name} over labels: {percent(curve.score, 1)} with {curve.labels:,}"
+    said = f"{curve.score_name} over labels: {percent(curve.score, 1)} with {curve.measured:,}"
     return _svg(parts, said)
 
 

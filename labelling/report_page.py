@@ -149,14 +149,15 @@ def _curve_section(curve: CurveReport) -> str:
     if curve.backtest is not None:
         told = curve.backtest.foretold
         check = (
-            f"<p>Check: half of the labels ({curve.backtest.labels:,}) foretold "
+            f"<p>Check: half of the measured labels ({curve.backtest.labels:,}) foretold "
             f"{percent(told.value, 1)} ± {100 * told.reach:.1f} points for all of them; it is "
             f"{percent(curve.backtest.score, 1)}.</p>"
         )
+    part = "" if curve.measured == curve.labels else f" ({curve.measured:,} of them measured)"
     notes = "".join(f"<li>{escape(note)}</li>" for note in curve.notes)
     return (
         f"<section><h2>How {curve.score_name} grows with the labels</h2><p>{curve.labels:,} labels "
-        f"to learn from, {curve.held:,} to test on.</p><p class='headline'>{headline}</p>"
+        f"to learn from{part}, {curve.held:,} to test on.</p><p class='headline'>{headline}</p>"
         f"{curve_chart(curve)}{check}<details><summary>How this is measured</summary>"
         f"<ul>{notes}<li>Data set <code>{escape(curve.dataset_version)}</code>, model "
         f"<code>{escape(curve.model_version)}</code>.</li></ul></details></section>"

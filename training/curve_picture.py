@@ -41,7 +41,7 @@ def _draw_score(axes: "Axes", report: CurveReport) -> None:
         axes.legend(loc="lower right", frameon=False, fontsize=8)
     axes.axvline(report.labels, color=_GREY, linewidth=0.8, linestyle=":")
     axes.set(xlabel="labelled training images", ylabel=report.score_name)
-    axes.set_title(f"{report.score:.1%} with {report.labels:,} labels", fontsize=10)
+    axes.set_title(f"{report.score:.1%} with {report.measured:,} labels", fontsize=10)
     axes.grid(color="#dddddd")
 
 

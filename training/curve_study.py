@@ -8,6 +8,7 @@ import numpy as np
 from labelling.curve_report import Backtest, ClassCurve, CurveReport, Forecast, Saved
 from labelling.learning_curve import (
     FURTHEST,
+    LEAST_SAMPLE,
     MIN_LABELS,
     Curve,
     CurveError,
@@ -19,6 +20,9 @@ from training.artefact import ArtefactManifest, Task
 from training.curve_points import Subsets
 from training.manifest import DatasetCard
 from training.refit import Refit
+
+MOST_IMAGES = 10_000
+"""More training images than this are sampled: fits take longer in proportion."""
 
 MOST_CLASSES = 12
 """Classes that get a curve of their own, the worst first: each takes dozens of fits."""
@@ -46,49 +50,61 @@ def curve_report(
     *,
     card: DatasetCard,
     dataset_version: str,
-    train_images: int,
     manifest: ArtefactManifest,
     chosen: frozenset[str],
     tell: Callable[[int, int], None],
+    most: int = MOST_IMAGES,
 ) -> CurveReport:
     """Measure everything the report tells.
+
+    Of more than ``most`` training images a random sample is measured; what is foretold is for all
+    of them, or is not told.
 
     Args:
         train: the labelled images to learn from.
         held: those that scores are taken on.
         card: of the data set; its labels are the columns of ``truth``.
-        train_images: how many there are; ``train`` may be a sample of them.
         manifest: of the model whose features these are.
         chosen: sha256 of the images that the queue chose with a reason.
         tell: told how many fits are done, of how many at most.
     """
-    subsets = _subsets(train, held, card, tell)
-    every = np.arange(len(train.truth))
+    used, there = _sampled(train, most), len(train.truth)
+    subsets = _subsets(used, held, card, tell)
+    every = np.arange(len(used.truth))
     now = subsets.marks(every)
     points = subsets.curve(every, seed=0)
     curve, why_not = _fitted(points)
-    more = _round_number(len(every) / 4)
-    gain, no_gain = _gain(curve, more, why_not)
+    more = _round_number(there / 4)
+    gain, no_gain = _gain(curve, more, why_not, there)
     shown, left_out = _worst_classes(now.f1, card.labels)
     return CurveReport(
         dataset_version=dataset_version,
         model_version=manifest.model_version,
         task=card.task,
         score_name="accuracy" if card.task == "single_label" else "macro-F1",
-        labels=len(every),
+        labels=there,
+        measured=len(every),
         held=len(held.truth),
         score=now.score,
         points=points,
         more=more,
         gain=gain,
         why_not=no_gain,
-        forecast=_forecast(curve, points) if curve else [],
-        backtest=_backtest(subsets, every, now.score),
-        classes=_classes(subsets, shown, card.labels, now.f1),
+        forecast=_forecast(curve, points, there) if curve else [],
+        backtest=backtest(subsets, every, now.score),
+        classes=_classes(subsets, shown, card.labels, now.f1, train.truth.sum(0)),
         not_shown=[card.labels[index] for index in left_out],
         saved=_saved(subsets, train.sha256, chosen, now.score),
-        notes=_notes(manifest.recipe, card.task, len(every), train_images),
+        notes=_notes(manifest.recipe, card.task, len(every), there),
     )
+
+
+def _sampled(split: Split, most: int) -> Split:
+    """``most`` of the images at random, or all if there are no more."""
+    if len(split.truth) <= most:
+        return split
+    few = np.sort(np.random.default_rng(0).permutation(len(split.truth))[:most])
+    return Split(split.features[few], split.truth[few], split.sha256[few])
 
 
 def _subsets(
@@ -115,11 +131,11 @@ def _fitted(points: Points) -> tuple[Curve | None, str]:
         return None, str(error)
 
 
-def _gain(curve: Curve | None, more: int, why_not: str) -> tuple[Estimate | None, str]:
+def _gain(curve: Curve | None, more: int, why_not: str, there: int) -> tuple[Estimate | None, str]:
     if curve is None:
         return None, why_not
     try:
-        return curve.gain(more), ""
+        return curve.gain(more, there=there), ""
     except CurveError as error:
         return None, str(error)
 
@@ -129,20 +145,23 @@ def _round_number(most: float) -> int:
     return max((n for n in _ROUND if n <= most), default=_ROUND[0])
 
 
-def _forecast(curve: Curve, points: Points) -> list[Forecast]:
-    steps = np.geomspace(points.sizes[0], FURTHEST * points.sizes[-1], _FORECAST_STEPS)
-    sizes = sorted({round(step) for step in steps} | {points.sizes[-1]})
+def _forecast(curve: Curve, points: Points, there: int) -> list[Forecast]:
+    measured = points.sizes[-1]
+    last = there if measured >= LEAST_SAMPLE * there else measured
+    steps = np.geomspace(points.sizes[0], FURTHEST * last, _FORECAST_STEPS)
+    sizes = sorted({round(step) for step in steps} | {measured, last})
     return [Forecast(labels=size, score=curve.at(size)) for size in sizes]
 
 
-def _backtest(subsets: Subsets, every: np.ndarray, score: float) -> Backtest | None:
-    """What half of the labels would have foretold of all of them."""
+def backtest(subsets: Subsets, every: np.ndarray, score: float) -> Backtest | None:
+    """What half of the images at positions ``every``, drawn at random, foretells of all of them,
+    which reach ``score``; ``None`` if nobody can tell."""
     half = np.random.default_rng(1).permutation(every)[: len(every) // 2]
     if len(half) < MIN_LABELS:
         return None
     points = subsets.curve(half, seed=1)
     curve, _ = _fitted(points)
-    gain, _ = _gain(curve, len(half), "")
+    gain, _ = _gain(curve, len(half), "", len(half))
     if curve is None or gain is None:
         return None
     foretold = Estimate(
@@ -164,21 +183,23 @@ def _worst_classes(f1: np.ndarray, labels: tuple[str, ...]) -> tuple[list[int], 
 
 
 def _classes(
-    subsets: Subsets, shown: list[int], labels: tuple[str, ...], f1: np.ndarray
+    subsets: Subsets, shown: list[int], labels: tuple[str, ...], f1: np.ndarray, counts: np.ndarray
 ) -> list[ClassCurve]:
-    counts = subsets.truth.sum(0)
+    """By class; ``counts`` are of all training images, int64 [classes], measured or not."""
     usual = _round_number(float(np.median(counts)) / 2)
     found = []
     for index in shown:
-        count, points = int(counts[index]), None
+        count, used, points = int(counts[index]), int(subsets.truth[:, index].sum()), None
         more = min(usual, max(count, 1))
         if np.isnan(f1[index]):
             gain, why_not = None, "no image of it is in the validation or test split"
-        elif count < MIN_LABELS:
-            gain, why_not = None, f"{count} images; it takes {MIN_LABELS}"
+        elif used < MIN_LABELS:
+            of = "" if used == count else f" of {count}"
+            gain, why_not = None, f"{used}{of} images; it takes {MIN_LABELS}"
         else:
             points = subsets.class_curve(index, seed=100 + index)
-            gain, why_not = _gain(*_for_gain(points, more))
+            curve, why_not = _fitted(points)
+            gain, why_not = _gain(curve, more, why_not, count)
         found.append(
             ClassCurve(
                 label=labels[index],
@@ -193,12 +214,8 @@ def _classes(
     return found
 
 
-def _for_gain(points: Points, more: int) -> tuple[Curve | None, int, str]:
-    curve, why_not = _fitted(points)
-    return curve, more, why_not
-
-
 def _saved(subsets: Subsets, shas: np.ndarray, chosen: frozenset[str], score: float) -> Saved:
+    """``shas`` are of all training images; ``score`` is of those that were measured."""
     picked = np.array([sha in chosen for sha in shas], bool)
     random = np.flatnonzero(~picked)
     counts = {"chosen": int(picked.sum()), "random": len(random)}
@@ -211,6 +228,14 @@ def _saved(subsets: Subsets, shas: np.ndarray, chosen: frozenset[str], score: fl
             needed=None,
             why_not=f"only {len(random)} labelled images are in random order; it takes "
             f"{LEAST_RANDOM}",
+        )
+    if len(subsets.truth) < len(shas):
+        return Saved(
+            **counts,
+            points=None,
+            needed=None,
+            why_not=f"{len(subsets.truth):,} of {len(shas):,} labelled images were measured, so "
+            "what all of them reach is not known",
         )
     points = subsets.curve(random, seed=2)
     curve, why_not = _fitted(points)
@@ -233,5 +258,9 @@ def _notes(recipe: str, task: Task, used: int, images: int) -> list[str]:
     if task == "multi_label":
         notes.append("A label counts as given above a probability of one half.")
     if used < images:
-        notes.append(f"{used:,} of {images:,} training images were used, drawn at random.")
+        notes.append(
+            f"{used:,} of {images:,} training images were measured, drawn at random: scores are of "
+            f"these. Gains are for all {images:,}: the law is followed to there. Of a class's gain "
+            "it is assumed that it does not depend on how many images the others have."
+        )
     return notes

@@ -19,7 +19,7 @@ from dagster_pipes import PipesContext
 from labelling.curve_report import PICTURE_FILE, REPORT_FILE, CurveReport
 from training.config import Hyperparameters
 from training.container import Container
-from training.curve_study import Split, curve_report
+from training.curve_study import MOST_IMAGES, Split, curve_report
 from training.data import DataSource
 from training.embed import Model, load_model
 from training.errors import PermanentFailure
@@ -29,9 +29,6 @@ from training.manifest import CARD, ManifestError, read_card
 from training.metrics import indicator
 from training.phases import Phases
 from training.pipes import open_pipes
-
-MOST_IMAGES = 10_000
-"""More training images than this are sampled: fits take longer in proportion."""
 
 POLITENESS = 10
 """A report can wait: whatever else the machine does goes first (see nice(1))."""
@@ -48,7 +45,7 @@ def main() -> None:
         except Exception as error:
             container.write_failure(f"{type(error).__name__}: {error}")
             raise
-        told = report.model_dump(include={"labels", "held", "score"})
+        told = report.model_dump(include={"labels", "measured", "held", "score"})
         pipes.report_asset_materialization(metadata=told)
 
 
@@ -74,14 +71,12 @@ def measure(container: Container, pipes: PipesContext) -> CurveReport:
         raise PermanentFailure(str(error)) from error
     source = DataSource(root, version, card.task, card.labels, container.scratch_dir)
     train, held = _splits(source, model, _known_features(container), phases)
-    used = _sampled(train)
-    phases.begin("fits", f"refitting on subsets of {len(used.truth)} images")
+    phases.begin("fits", f"refitting on subsets of {min(len(train.truth), MOST_IMAGES)} images")
     report = curve_report(
-        used,
+        train,
         held,
         card=card,
         dataset_version=version,
-        train_images=len(train.truth),
         manifest=model.manifest,
         chosen=_chosen(container),
         tell=lambda done, total: phases.count("fits", done, total),
@@ -133,13 +128,6 @@ def _known_features(container: Container) -> dict[str, np.ndarray]:
         rows = pq.ParquetFile(path).read(columns=FEATURES_SCHEMA.names)
         known |= dict(zip(rows["sha256"].to_pylist(), features_of(rows), strict=True))
     return known
-
-
-def _sampled(split: Split) -> Split:
-    if len(split.truth) <= MOST_IMAGES:
-        return split
-    few = np.sort(np.random.default_rng(0).permutation(len(split.truth))[:MOST_IMAGES])
-    return Split(split.features[few], split.truth[few], split.sha256[few])
 
 
 def _chosen(container: Container) -> frozenset[str]:

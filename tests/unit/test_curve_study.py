@@ -10,9 +10,9 @@ from labelling.curve_report import CurveReport
 from training.artefact import ArtefactManifest, Task
 from training.curve_picture import draw_curves
 from training.curve_points import FRACTIONS, Subsets
-from training.curve_study import LEAST_RANDOM, Split, curve_report
+from training.curve_study import LEAST_RANDOM, MOST_IMAGES, Split, curve_report
 from training.manifest import DatasetCard
-from training.refit import Refit, marks_of
+from training.refit import Marks, Refit, marks_of
 
 pytestmark = pytest.mark.unit
 
@@ -63,6 +63,7 @@ def studied(
     task: Task = "single_label",
     chosen: frozenset[str] = frozenset(),
     recipe: str = "probe",
+    most: int = MOST_IMAGES,
 ) -> CurveReport:
     about = manifest(recipe, task, train.truth.shape[1])
     return curve_report(
@@ -70,10 +71,10 @@ def studied(
         held,
         card=DatasetCard(task=task, labels=about.labels),
         dataset_version="d1",
-        train_images=len(train.truth),
         manifest=about,
         chosen=chosen,
         tell=lambda done, total: None,
+        most=most,
     )
 
 
@@ -140,6 +141,50 @@ def test_images_of_the_queue_are_compared_with_random_order() -> None:
     assert (half.chosen, half.random) == (200, 200)
     assert half.points is not None
     assert half.points.sizes[-1] == 200
+
+
+def error(labels: float) -> float:
+    """A power law: 0.15 with 10,000 labels, 0.10 with 40,000."""
+    return float(0.05 + 0.1 * (labels / 10_000) ** -0.5)
+
+
+class LawAbiding:
+    """In the place of ``Refit``: scores follow a law of how many images there are, F1 of how many
+    of the class."""
+
+    def __init__(self, features: np.ndarray, truth: np.ndarray, *rest: object) -> None:
+        self._truth = truth
+
+    def marks(self, chosen: np.ndarray) -> Marks:
+        wiggle = 1e-5 * np.sin(float(chosen.sum()))  # draws that are all the same are no draws
+        f1 = [1 - error(4 * n) + wiggle for n in self._truth[chosen].sum(0)]
+        return Marks(1 - error(len(chosen)) + wiggle, np.array(f1))
+
+
+def test_of_a_sample_everything_is_said_of_all_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.curve_study.Refit", LawAbiding)
+    train = clouds([10_000] * 4, spread=0.6)
+    chosen = frozenset(train.sha256[::2].tolist())
+    found = studied(train, clouds([9] * 4, spread=0.6), chosen=chosen)
+    assert (found.labels, found.measured, found.more) == (40_000, 10_000, 5000)
+    assert found.gain is not None
+    assert found.gain.value == pytest.approx(error(40_000) - error(45_000), abs=2e-4)
+    assert found.forecast[-1].labels == 80_000
+    for one in found.classes:
+        assert (one.labels, one.more) == (10_000, 5000)
+        assert one.gain is not None
+        assert one.gain.value == pytest.approx(error(40_000) - error(60_000), abs=2e-3)
+    assert (found.saved.chosen, found.saved.random) == (20_000, 20_000)
+    assert "10,000 of 40,000" in found.saved.why_not
+    assert any("10,000 of 40,000" in note for note in found.notes)
+
+
+def test_of_far_too_many_images_nothing_is_foretold() -> None:
+    found = studied(clouds([300, 300], spread=0.6), clouds([50, 50], spread=0.6, seed=1), most=50)
+    assert (found.labels, found.measured) == (600, 50)
+    assert found.gain is None
+    assert "50 of 600" in found.why_not
+    assert found.forecast[-1].labels == 100
 
 
 def test_rare_classes_are_named_with_what_they_lack() -> None:

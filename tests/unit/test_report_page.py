@@ -93,6 +93,7 @@ def curve(**fields: Any) -> CurveReport:
             "task": "single_label",
             "score_name": "accuracy",
             "labels": 80,
+            "measured": 80,
             "held": 40,
             "score": 0.8,
             "points": points,
@@ -156,13 +157,19 @@ def test_a_whole_page_shows_what_a_lead_asks_for() -> None:
         "120labels saved",
         "80% interval: 70 to 220",
         "expected +1.4 ± 0.6 points of F1",
-        "Check: half of the labels (40) foretold 79.0% ± 2.0 points",
+        "Check: half of the measured labels (40) foretold 79.0% ± 2.0 points",
         "Cannot tell for 1 class",
         "2 images with labels that contradict",
         "12tasks in the queue",
     ):
         assert said in found.text, said
     assert found.links == ["http://127.0.0.1:8080/projects/1"]
+
+
+def test_a_sample_is_called_one() -> None:
+    shown = read(report(table(), curve=curve(labels=800, measured=80))).text
+    assert "800 labels to learn from (80 of them measured), 40 to test on" in shown
+    assert "accuracy over labels: 80.0% with 80" in curve_chart(curve(labels=800, measured=80))
 
 
 def test_what_comes_from_outside_is_text() -> None:
