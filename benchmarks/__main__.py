@@ -30,6 +30,7 @@ NAMES = [
     "sagemaker_overhead",
     "label_efficiency",
     "annotator_hour",
+    "learning_curve_forecast",
     "selection_speed",
     "label_studio_import",
     "label_to_model",

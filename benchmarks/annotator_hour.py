@@ -12,8 +12,8 @@ import numpy as np
 from benchmarks.annotator_probe import Probe, Split, fitted, on_axes
 from benchmarks.photos import MISSING
 from benchmarks.result import Measurement, Result
-from benchmarks.scenes import Scenes, missing, scenes
-from labelling.pool import Pool, choose
+from benchmarks.scenes import Scenes, load, missing, saved, scenes
+from benchmarks.simulated_queue import EXPLORATION, queued
 from training.refit import STRENGTHS
 
 QUEUE, RANDOM, PLAIN = "our queue", "random order, pre-labels", "random order, no pre-labels"
@@ -35,9 +35,6 @@ before the batch before them was labelled: the annotator waits for nobody."""
 
 RETRAIN_AT = 50
 """New labels that a new model is trained at (``retraining.new_labels``); it is there a batch later."""
-
-EXPLORATION = 0.2
-"""Share of a batch that is drawn at random, as the policy has it."""
 
 POOL, VAL = 2600, 400
 GOOD = 0.98
@@ -61,8 +58,7 @@ def measure(scratch: Path) -> Result:
     found = scenes(scratch)
     if found is None:
         return Result(skipped=MISSING)
-    file = scratch / "scenes.npz"
-    np.savez(file, **vars(found))
+    file = saved(found, scratch)
     jobs = [(str(file), arm, seed) for arm in ARMS for seed in SEEDS]
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # a process a core
     spawn = multiprocessing.get_context("spawn")
@@ -172,11 +168,7 @@ def draw(path: Path, hours: dict[str, list[Hour]]) -> None:
 
 def _hour(job: tuple[str, str, int]) -> Hour:
     file, arm, seed = job
-    with np.load(file) as data:
-        found = Scenes(
-            data["sha256"], data["features"], data["targets"], tuple(map(str, data["labels"]))
-        )
-    return Annotator(found, arm, seed).hour()
+    return Annotator(load(file), arm, seed).hour()
 
 
 class Annotator:
@@ -226,10 +218,16 @@ class Annotator:
         free = self._pool[~np.isin(self._pool, taken)]
         if self._arm != QUEUE or len(free) <= BATCH:  # the pool lies in random order
             return free[:BATCH]
-        pool = self._as_pool(free)
-        chosen = choose(pool, BATCH, exploration_share=EXPLORATION, weights={}, seed=self._seed)
-        position = dict(zip(pool.sha256.tolist(), free.tolist(), strict=True))
-        return np.array([position[choice.sha256] for choice in chosen])
+        said = self._probe.probabilities(self._all.x[free], self._all.classes)
+        return queued(
+            self._scenes,
+            free,
+            self._labelled,
+            said,
+            BATCH,
+            exploration=EXPLORATION,
+            seed=self._seed,
+        )
 
     def _label(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Seconds for each task, and whether its pre-label was right: float64 and bool [n]."""
@@ -247,19 +245,3 @@ class Annotator:
     def _accuracy(self, probe: Probe) -> float:
         said = probe.probabilities(self._test.x, self._test.classes).argmax(1)
         return float((said == self._test.targets).mean())
-
-    def _as_pool(self, free: np.ndarray) -> Pool:
-        found, labelled = self._scenes, self._labelled
-        counts = np.bincount(found.targets[labelled], minlength=len(found.labels)).tolist()
-        return Pool(
-            sha256=found.sha256[free],
-            split=np.full(len(free), "train"),
-            group=found.sha256[free],
-            features=found.features[free],
-            probabilities=self._probe.probabilities(self._all.x[free], self._all.classes),
-            staging_probabilities=None,
-            labels=found.labels,
-            task="single_label",
-            labelled_features=found.features[labelled],
-            labelled_counts=dict(zip(found.labels, counts, strict=True)),
-        )

@@ -11,8 +11,8 @@ from benchmarks.labelling_probe import Probe, Split, fit
 from benchmarks.photos import MISSING, NAME
 from benchmarks.processes import BenchmarkFailed
 from benchmarks.result import Measurement, Result
-from benchmarks.scenes import Scenes, missing, scenes
-from labelling.pool import Pool, choose
+from benchmarks.scenes import Scenes, load, missing, saved, scenes
+from benchmarks.simulated_queue import EXPLORATION, queued
 
 FOLDS, REPEATS = 5, 4
 VAL, START = 390, 12
@@ -36,8 +36,7 @@ def measure(scratch: Path) -> Result:
     found = scenes(scratch)
     if found is None:
         return Result(skipped=MISSING)
-    file = scratch / "scenes.npz"
-    np.savez(file, **vars(found))
+    file = saved(found, scratch)
     best = float(np.mean([curve[0][1] for curve in _curves(file, ALL)]))
     curves = {name: np.array(_curves(file, name)) for name in MOST}
     labels = {name: labels_needed(name, curve, ENOUGH * best) for name, curve in curves.items()}
@@ -173,14 +172,8 @@ def _simulated(job: tuple[str, str, int]) -> Curve:
     from threadpoolctl import threadpool_limits
 
     file, name, seed = job
-    with np.load(file) as arrays, threadpool_limits(1):  # the processes share the cores
-        found = Scenes(
-            arrays["sha256"],
-            arrays["features"],
-            arrays["targets"],
-            tuple(arrays["labels"].tolist()),
-        )
-        return _Simulation(found, seed).curve(name)
+    with threadpool_limits(1):  # the processes share the cores
+        return _Simulation(load(file), seed).curve(name)
 
 
 class _Simulation:
@@ -219,26 +212,12 @@ class _Simulation:
         if name == MARGIN:
             top = np.sort(probabilities, axis=1)
             return free[np.argsort(top[:, -1] - top[:, -2], kind="stable")[:size]]
-        share = 0.2 if name == EXPLORING else 0.0
-        pool = self._as_pool(free, labelled, probabilities)
-        chosen = choose(pool, size, exploration_share=share, weights={}, seed=self._seed)
-        position = {
-            sha256: row for row, sha256 in zip(free.tolist(), pool.sha256.tolist(), strict=True)
-        }
-        return np.array([position[choice.sha256] for choice in chosen])
-
-    def _as_pool(self, free: np.ndarray, labelled: np.ndarray, probabilities: np.ndarray) -> Pool:
-        scenes = self._scenes
-        counts = np.bincount(scenes.targets[labelled], minlength=len(scenes.labels)).tolist()
-        return Pool(
-            sha256=scenes.sha256[free],
-            split=np.full(len(free), "train"),
-            group=scenes.sha256[free],
-            features=scenes.features[free],
-            probabilities=probabilities,
-            staging_probabilities=None,
-            labels=scenes.labels,
-            task="single_label",
-            labelled_features=scenes.features[labelled],
-            labelled_counts=dict(zip(scenes.labels, counts, strict=True)),
+        return queued(
+            self._scenes,
+            free,
+            labelled,
+            probabilities,
+            size,
+            exploration=EXPLORATION if name == EXPLORING else 0.0,
+            seed=self._seed,
         )

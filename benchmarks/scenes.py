@@ -63,6 +63,20 @@ def scenes(scratch: Path) -> Scenes | None:
     return Scenes(np.array(sha256), features, targets, labels)
 
 
+def saved(found: Scenes, scratch: Path) -> Path:
+    """``found`` in a file, for processes of their own."""
+    file = scratch / "scenes.npz"
+    np.savez(file, **vars(found))
+    return file
+
+
+def load(file: str | Path) -> Scenes:
+    """What ``saved`` has written."""
+    with np.load(file) as data:
+        labels = tuple(data["labels"].tolist())
+        return Scenes(data["sha256"], data["features"], data["targets"], labels)
+
+
 def _squares(files: list[Path], size: int) -> np.ndarray:
     """uint8 [n, size, size, 3], as a training job prepares them."""
     from concurrent.futures import ThreadPoolExecutor

@@ -1,0 +1,135 @@
+"""A tick of the sensor that looks for labels in Label Studio, when nobody has saved any."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.processes import BenchmarkFailed
+
+if TYPE_CHECKING:
+    from resources.label_studio import LabelStudio
+
+ANNOTATED = 200
+"""Tasks that have a label already: the store and the label table are not empty."""
+
+CATCHING_UP = 100
+"""Ticks in which everything must have been read."""
+
+
+class IdleTicks:
+    """``annotations_change_sensor`` of a line that has read everything: each call is a tick.
+
+    Its resources and its cursor are those of a laptop's line, in the store in ``folder``.
+
+    Raises:
+        BenchmarkFailed: it does not come to rest, or finds something where nothing is.
+    """
+
+    def __init__(self, port: "LabelStudio", labels: tuple[str, ...], folder: Path) -> None:
+        import dagster as dg
+
+        from imgclf_dagster.definitions import build_line
+        from imgclf_dagster.settings import load_settings
+        from resources.object_store import ObjectStore
+
+        # No change is read a second time two minutes later: the benchmark would wait for that.
+        settings = load_settings(labels={"names": labels}, labelling={"poll_overlap_s": 0})
+        store = ObjectStore(url=(folder / "store").as_uri())
+        store.ensure()
+        (folder / "dagster").mkdir(parents=True)
+        self._instance = dg.DagsterInstance.local_temp(str(folder / "dagster"))
+        self._resources: dict[str, Any] = {
+            "store": store,
+            "line": build_line(settings),
+            "label_studio": port,
+        }
+        self._cursor: str | None = None
+        self._catch_up()
+
+    def __call__(self) -> None:
+        """A tick that finds nothing."""
+        from imgclf_dagster.sensors_labels import NO_LABELS
+
+        said = self._tick()
+        if said != NO_LABELS:  # trouble with Label Studio is added to it
+            raise BenchmarkFailed(f"the tick says: {said}")
+
+    def reconciling(self) -> None:
+        """The same, of those that look for deleted tasks, too."""
+        cursor = self._parsed()
+        cursor.label_studio.reconciled_at = 0.0
+        self._cursor = cursor.model_dump_json()
+        self()
+        if not self._parsed().label_studio.reconciled_at:
+            raise BenchmarkFailed("the tick did not look for deleted tasks")
+
+    def close(self) -> None:
+        """Let go of Dagster's databases."""
+        self._instance.dispose()
+
+    def _catch_up(self) -> None:
+        """Tick, and make the label table when asked to, until there is nothing more."""
+        from imgclf_dagster.sensors_labels import NO_LABELS
+
+        for _ in range(CATCHING_UP):
+            if self._tick() != NO_LABELS:
+                self._make_annotations()
+                continue
+            poll = self._parsed().label_studio
+            if poll.read_to and poll.settled_to == poll.read_to and self._read() == ANNOTATED:
+                return
+        raise BenchmarkFailed(
+            f"after {CATCHING_UP} ticks: {self._cursor}, {self._read()} labels read"
+        )
+
+    def _tick(self) -> str:
+        """What the tick says when it asks for nothing; empty if it asks for a run."""
+        import dagster as dg
+
+        from imgclf_dagster.sensors_labels import annotations_change_sensor
+
+        with dg.build_sensor_context(
+            instance=self._instance, cursor=self._cursor, resources=self._resources
+        ) as context:
+            found = annotations_change_sensor(context)
+            self._cursor = context.cursor
+        return str(found.skip_message) if isinstance(found, dg.SkipReason) else ""
+
+    def _parsed(self) -> Any:
+        from imgclf_dagster.sensors_labels import LabelsCursor
+
+        return LabelsCursor.parse(self._cursor)
+
+    def _make_annotations(self) -> None:
+        import dagster as dg
+
+        from assets.labelling import annotations
+
+        resources = {name: self._resources[name] for name in ("store", "line")}
+        dg.materialize([annotations], instance=self._instance, resources=resources)
+
+    def _read(self) -> int:
+        """Labels in the label table."""
+        from assets.label_index import labels_table
+
+        return int(labels_table(self._resources["store"]).read().num_rows)
+
+
+@contextmanager
+def idle_ticks(port: "LabelStudio", labels: tuple[str, ...], folder: Path) -> Iterator[IdleTicks]:
+    """Label ``ANNOTATED`` tasks of the project, and let a line read them."""
+    for number, task in enumerate(port.tasks(limit=ANNOTATED)):
+        region = {
+            "from_name": "label",
+            "to_name": "image",
+            "type": "choices",
+            "value": {"choices": [labels[number % len(labels)]]},
+        }
+        body = {"result": [region], "lead_time": 2.0}
+        port.session().post(f"/api/tasks/{task.id}/annotations/", json=body).raise_for_status()
+    ticks = IdleTicks(port, labels, folder)
+    try:
+        yield ticks
+    finally:
+        ticks.close()

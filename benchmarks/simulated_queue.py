@@ -1,0 +1,48 @@
+"""What the labelling queue asks a simulated annotator for next."""
+
+import numpy as np
+
+from benchmarks.scenes import Scenes
+from labelling.pool import Pool, choose
+
+EXPLORATION = 0.2
+"""Share of a batch that is drawn at random, as the policy has it."""
+
+
+def queued(
+    scenes: Scenes,
+    free: np.ndarray,
+    labelled: np.ndarray,
+    probabilities: np.ndarray,
+    size: int,
+    *,
+    exploration: float,
+    seed: int,
+) -> np.ndarray:
+    """The rows that ``labelling.pool.choose`` takes, with its default weights: int64 [size].
+
+    Args:
+        scenes: the photos; rows are positions in them.
+        free: rows to choose from, int64 [n]; all of the training split.
+        labelled: rows that have a label, int64 [m].
+        probabilities: of the ``free`` rows, float32 [n, classes].
+        size: how many to take.
+        exploration: the share of them that is drawn at random.
+        seed: of that draw.
+    """
+    counts = np.bincount(scenes.targets[labelled], minlength=len(scenes.labels)).tolist()
+    pool = Pool(
+        sha256=scenes.sha256[free],
+        split=np.full(len(free), "train"),
+        group=scenes.sha256[free],
+        features=scenes.features[free],
+        probabilities=probabilities,
+        staging_probabilities=None,
+        labels=scenes.labels,
+        task="single_label",
+        labelled_features=scenes.features[labelled],
+        labelled_counts=dict(zip(scenes.labels, counts, strict=True)),
+    )
+    row = dict(zip(pool.sha256.tolist(), free.tolist(), strict=True))
+    chosen = choose(pool, size, exploration_share=exploration, weights={}, seed=seed)
+    return np.array([row[choice.sha256] for choice in chosen])
