@@ -21,6 +21,7 @@ from assets.labelling import annotations
 from assets.line import OWNERS, Line
 from assets.pictures import picture
 from assets.retraining import LABEL_ROWS, Retraining, retraining
+from assets.retries import retried
 from resources.object_store import ObjectStore
 
 SHEETS_SHOWN = 24
@@ -35,6 +36,7 @@ SHEETS_SHOWN = 24
     description="Labelled, readable images in permanent splits: near-duplicates share a split, "
     "conflicting labels stay out. The version is a hash of what is in it.",
 )
+@retried
 def dataset(
     context: dg.AssetExecutionContext, store: ObjectStore, line: dg.ResourceParam[Line]
 ) -> dg.MaterializeResult:

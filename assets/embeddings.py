@@ -21,6 +21,7 @@ from assets.label_index import LabelledView, labelled_view
 from assets.line import OWNERS, Line, fingerprint
 from assets.models_in_use import ModelInUse, models_in_use
 from assets.pictures import picture
+from assets.retries import retried
 from resources.compute import Compute
 from resources.endpoint_host import EndpointHost
 from resources.object_store import ObjectStore
@@ -46,6 +47,7 @@ def build_embeddings(defaults: Hyperparameters) -> dg.AssetsDefinition:
         "staging and production say of them. An image goes through a backbone once: a new head on "
         "a frozen net looks at no pixel.",
     )
+    @retried
     def embeddings(
         context: dg.AssetExecutionContext,
         store: ObjectStore,

@@ -13,6 +13,7 @@ from assets.evaluation_records import newest_evaluation, record_evaluation
 from assets.gates import evaluate_gates
 from assets.line import MODEL_VERSIONS, OWNERS, Line, fingerprint, require_metadata
 from assets.pictures import picture
+from assets.retries import retried
 from assets.training import dataset_channel
 from resources.compute import Channel, Compute, JobSpec
 from resources.endpoint_host import EndpointHost
@@ -34,6 +35,7 @@ HEADLINES = ("accuracy", "macro_f1", "log_loss", "calibration_error")
     description="How good the candidate is on the test split, class by class, and how it compares "
     "with the model in production; the worst mistakes as pictures.",
 )
+@retried
 def evaluation_report(
     context: dg.AssetExecutionContext,
     store: ObjectStore,

@@ -16,6 +16,7 @@ from assets.image_index import (
     usable_images,
 )
 from assets.line import OWNERS, Line
+from assets.retries import retried
 from resources.arrivals import pending_notices, read_notices
 from resources.object_store import ObjectStore
 
@@ -40,6 +41,7 @@ class RawImagesConfig(dg.Config):
     description="The image table: every object under raw/ with its hashes, size and format, "
     "or the reason why it was rejected. Only what is new is read.",
 )
+@retried
 def raw_images(
     context: dg.AssetExecutionContext,
     config: RawImagesConfig,

@@ -16,6 +16,7 @@ from assets.label_index import (
     usable_labels,
 )
 from assets.line import OWNERS, Line
+from assets.retries import retried
 from labelling.agreement import Agreement, agreement
 from labelling.consensus import annotations_only, decide
 from labelling.schema import Task
@@ -35,6 +36,7 @@ DISPUTES_SHOWN = 50
     "of each annotator the newest word on an image counts, and several vote; unknown labels are "
     "rejected by name.",
 )
+@retried
 def annotations(
     context: dg.AssetExecutionContext, store: ObjectStore, line: dg.ResourceParam[Line]
 ) -> dg.MaterializeResult:

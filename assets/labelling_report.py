@@ -16,6 +16,7 @@ from assets.labelling import annotations
 from assets.line import OWNERS, Line, fingerprint, latest_metadata
 from assets.pictures import picture
 from assets.queue_ledger import queued_images
+from assets.retries import retried
 from labelling.agreement import agreement
 from labelling.curve_report import PICTURE_FILE, REPORT_FILE, CurveReport
 from labelling.report import AgreementSummary, LabellingReport, advice
@@ -40,6 +41,7 @@ REPORTS = "reports/labelling/"
     "kept, agreement, time per task, what more labels of each class would bring, labels saved "
     "against random order. As metadata, and as a page in the store.",
 )
+@retried
 def labelling_report(
     context: dg.AssetExecutionContext,
     store: ObjectStore,

@@ -11,9 +11,11 @@ from assets.evaluation import evaluation_report
 from assets.evaluation_records import newest_evaluation
 from assets.line import MODEL_VERSIONS, OWNERS
 from assets.release_verification import actual_digest, approval_objections, package_objections
+from assets.retries import retried
 from resources.endpoint_host import DeploymentFailed, EndpointHost, HostUnavailable
 from resources.model_registry import ModelPackage, ModelRegistry, RegistryError
 from resources.object_store import ObjectStore
+from resources.transience import is_transient
 from serving.deployments import EndpointStatus, Stage
 
 
@@ -44,6 +46,7 @@ class RolloutConfig(dg.Config):
     description="The model in the registry, with digest, data set version, code version, metrics "
     "and an approval status, which is the source of truth for its release.",
 )
+@retried
 def registered_package(
     context: dg.AssetExecutionContext, store: ObjectStore, registry: ModelRegistry
 ) -> dg.MaterializeResult:
@@ -92,6 +95,7 @@ def registered_package(
     deps=[registered_package],
     description="The staging endpoint, serving this package.",
 )
+@retried
 def staging_endpoint(
     context: dg.AssetExecutionContext,
     store: ObjectStore,
@@ -115,6 +119,7 @@ def staging_endpoint(
     description="A person's approval of this very package. Launch it with approved_by, reason "
     "and digest, or use `imgclf approve`, or approve in the registry: all lead here.",
 )
+@retried
 def release_approval(
     context: dg.AssetExecutionContext,
     config: ApprovalConfig,
@@ -159,6 +164,7 @@ def release_approval(
     description="The production endpoint, serving this package. Verifies approval, digest and "
     "every blocking check of this very version again before it deploys.",
 )
+@retried
 def prod_endpoint(
     context: dg.AssetExecutionContext,
     config: RolloutConfig,
@@ -184,7 +190,7 @@ def _package(registry: ModelRegistry, version: str) -> ModelPackage:
     try:
         return registry.get(version)
     except RegistryError as error:
-        raise dg.Failure(str(error), allow_retries=False) from error
+        raise dg.Failure(str(error), allow_retries=is_transient(error)) from error
 
 
 def _stop_on(version: str, objections: list[str], what: str) -> None:
@@ -214,7 +220,10 @@ def _rollout(
             on_event=context.log.info,
         )
     except (DeploymentFailed, HostUnavailable) as error:
-        raise dg.Failure(f"{package.model_version} is not on {stage}: {error}") from error
+        raise dg.Failure(
+            f"{package.model_version} is not on {stage}: {error}",
+            allow_retries=is_transient(error),
+        ) from error
     return dg.MaterializeResult(
         data_version=dg.DataVersion(package.digest),
         metadata={

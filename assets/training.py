@@ -13,6 +13,7 @@ from assets.dataset import dataset
 from assets.dataset_build import DATASETS, dataset_prefix, read_card
 from assets.line import OWNERS, Line, fingerprint, require_metadata
 from assets.pictures import picture
+from assets.retries import retried
 from resources.compute import Channel, Compute, JobSpec, LocalChannel
 from resources.job_names import job_name
 from resources.object_store import ObjectStore
@@ -52,6 +53,7 @@ def build_trained_model(defaults: Hyperparameters) -> dg.AssetsDefinition:
         description="A model artefact (ONNX, weights, manifest), trained by a job whose name is a "
         "hash of data, code and configuration: the same three are never trained twice.",
     )
+    @retried
     def trained_model(
         context: dg.AssetExecutionContext,
         config: config_type,  # type: ignore[valid-type] # a class made for these settings

@@ -131,7 +131,7 @@ def _tell(entry: dg.EventLogEntry, outcome: "RunOutcome", narrator: Narrator) ->
             narrator.said(step, entry.user_message, level=level)
         return
     match event.event_type:
-        case DagsterEventType.STEP_START:
+        case DagsterEventType.STEP_START | DagsterEventType.STEP_RESTARTED:
             narrator.started(step)
         case DagsterEventType.STEP_SUCCESS:
             seconds = (event.step_success_data.duration_ms or 0) / 1000

@@ -34,7 +34,8 @@ _WAIT_S = 0.5
 
 
 class JobFailed(dg.Failure):
-    """A job failed. Retries are allowed unless the job raised a ``PermanentFailure``."""
+    """A job failed. Retries are allowed if the machine room is to blame, and not if the script is:
+    it would fail again, and its time would be paid again."""
 
 
 class Attempt:
@@ -110,6 +111,7 @@ class Attempt:
             f"job {self._spec.name} was ended: it ran longer than {self._spec.max_runtime_s} s. "
             "Allow it more time, or make it smaller; its checkpoints are kept",
             metadata=self._links(),
+            allow_retries=False,
         )
 
     def check(self, code: int | None) -> None:
@@ -141,7 +143,9 @@ class Attempt:
         text = f"job {self._spec.name} failed: {reason}"
         if not permanent:  # whose message says all; a blank line parts a message from its detail
             text += f"\n\n{said.stack if said else ''}\nThe end of its log:\n{self._folder.tail()}"
-        raise JobFailed(text, metadata=self._links(), allow_retries=not permanent)
+        # Of a process that was not our child nobody knows how it ended; it goes on from its checkpoint.
+        retry = said is None and code is None
+        raise JobFailed(text, metadata=self._links(), allow_retries=retry)
 
     def store_outputs(self) -> None:
         """Put the outputs into the store and, last, the record that says the job is done."""

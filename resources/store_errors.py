@@ -31,6 +31,10 @@ _WRONG = (
     "the credentials are wrong: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile"
 )
 _BUSY = "S3 did not get over it in all retries: try again later, with fewer programs at once"
+_ARCHIVED = (
+    "it is archived (Glacier, or a deep tier of Intelligent-Tiering), and cannot be read: restore it "
+    "(aws s3api restore-object), or move it away from here"
+)
 _KMS = "see that the KMS key is enabled and its policy lets this role use it (kms:GenerateDataKey, kms:Decrypt)"
 _REGION_CODES = (
     "PermanentRedirect",
@@ -55,6 +59,24 @@ _REMEDIES = {
 }
 """By error code: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html"""
 
+_TRANSIENT = {
+    "InternalError",
+    "NoConnection",
+    "RequestTimeout",
+    "ServiceUnavailable",
+    "SlowDown",
+    "502",
+    "504",
+}
+_REFUSALS = {"AccessDenied", "AllAccessDisabled", "InvalidObjectState"}
+_UNREADABLE = {
+    "13": "permission denied: give this user read access",
+    "1": "the operation is not permitted: give this user read access",
+    "5": "the disk cannot read it: copy it from a backup, and check the disk",
+    "40": "it is a link that leads to itself: mend or delete it",
+}
+"""Remedies by errno, for one file that cannot be read."""
+
 _NO_CONNECTION = re.compile(r"error sending request|connection|dns error|timed out", re.IGNORECASE)
 _WRONG_REGION = re.compile(r"redirect without LOCATION")
 _NO_CREDENTIALS = re.compile(r"credential|imds|169\.254\.", re.IGNORECASE)
@@ -62,6 +84,17 @@ _NO_CREDENTIALS = re.compile(r"credential|imds|169\.254\.", re.IGNORECASE)
 
 class StoreError(Exception):
     """The store could not do what was asked; the message names the place and the reason."""
+
+
+class StoreUnavailable(StoreError):  # noqa: N818 - a state, as its callers say it
+    """The store does not answer, or is too busy, in all retries: it may pass by itself."""
+
+
+class ObjectRefused(StoreError):  # noqa: N818 - a state, as its callers say it
+    """This object is there and cannot be read: permission, archive, key of encryption, bad disk.
+
+    Others may be readable. If none is, it is the reader who lacks the permission.
+    """
 
 
 class StoreMissing(StoreError):  # noqa: N818 - a state, as its callers say it
@@ -115,9 +148,7 @@ def told(
     if isinstance(error, AlreadyExistsError):
         return KeyExists(key)
     if code:
-        remedy, forbidden = _s3_remedy(code, str(error), act)
-        kind = StoreUnwritable if forbidden and act in ("write", "delete") else StoreError
-        return kind(f"{place}: {remedy} (S3 says {words})")
+        return _kind(code, act)(f"{place}: {_s3_remedy(code, str(error), act)} (S3 says {words})")
     return _told_by_the_system(error, key, place, act)
 
 
@@ -129,6 +160,8 @@ def _told_by_the_system(error: Exception, key: str, place: str, act: Act) -> Sto
         return InvalidKey(f"key {key!r} cannot be used: {_BAD_NAME[errno]}")
     if act in ("write", "delete") and errno in _UNWRITABLE:
         return StoreUnwritable(f"{place} cannot be written, {_UNWRITABLE[errno]} ({text})")
+    if act == "read" and errno in _UNREADABLE:
+        return ObjectRefused(f"{place} cannot be read, {_UNREADABLE[errno]} ({text})")
     return StoreError(f"{place}: {text}")
 
 
@@ -161,22 +194,40 @@ def _said(error: Exception) -> tuple[str, str]:
     return next(((code, first) for pattern, code in known if pattern.search(first)), ("", ""))
 
 
-def _s3_remedy(code: str, text: str, act: Act) -> tuple[str, bool]:
-    """What to do about it, and whether it is that the caller may not."""
+def _kind(code: str, act: Act) -> type[StoreError]:
+    """What an error code of S3 means to whoever asked."""
+    if code in _TRANSIENT or "Throttling" in code:  # KMS.ThrottlingException, too
+        return StoreUnavailable
+    if code in _REFUSALS or code.startswith("KMS."):
+        return {
+            "write": StoreUnwritable,
+            "delete": StoreUnwritable,
+            "read": ObjectRefused,
+            "list": StoreError,
+        }[act]
+    return StoreError
+
+
+def _s3_remedy(code: str, text: str, act: Act) -> str:
+    """What to do about it."""
+    if "Throttling" in code:
+        return _BUSY
     if code.startswith("KMS."):
-        return _KMS, True
-    if code in ("AccessDenied", "AllAccessDisabled", "InvalidObjectState"):
+        return _KMS
+    if code == "InvalidObjectState" and act == "read":
+        return _ARCHIVED
+    if code in _REFUSALS:
         hint = ""
         if act == "read":
             hint = "; without s3:ListBucket, S3 says the same of a key that is missing"
         if "kms:" in text:
             hint = f"; {_KMS}"
-        return f"access denied: the role in use needs {_PERMISSIONS[act]} on it{hint}", True
+        return f"access denied: the role in use needs {_PERMISSIONS[act]} on it{hint}"
     if code in _REGION_CODES:
         region = re.search(r"<Region>([^<]+)</Region>|expecting '([^']+)'", text)
         where = f"in {region[1] or region[2]}" if region else "in another region"
-        return f"the bucket lies {where}: set aws.region (or AWS_REGION) to that", False
-    return _REMEDIES.get(code, f"it could not be {_DONE[act]}"), False
+        return f"the bucket lies {where}: set aws.region (or AWS_REGION) to that"
+    return _REMEDIES.get(code, f"it could not be {_DONE[act]}")
 
 
 _DONE: dict[Act, str] = {

@@ -222,16 +222,16 @@ class SageMakerAttempt:
             "Completed, but without a completion message: does "
             f"{self._spec.module} use training.pipes.open_pipes()?"
         )
-        theirs, retry = failure or ("Completed" if reader.exception else silent, True)
+        # Of a job that says it has done its work, the next one would say the same, and cost as much.
+        theirs, retry = failure or ("Completed" if reader.exception else silent, False)
         said = script_failure(reader.exception, failure_file(ended.state))
-        permanent = (said is not None and said.permanent) or not retry
         reason = f"{said.reason}\nSageMaker: {theirs}" if said else theirs
         text = f"job {self._spec.name} failed: {reason}"
         if not (said and said.permanent):
             tail = "\n".join(ended.log_tail) or "(CloudWatch has nothing of it)"
             text += f"\n\n{said.stack if said else ''}\nThe end of its log:\n{tail}"
         metadata = job_metadata(self._jobs, ended.state, self._options.get("prices"))
-        raise JobFailed(text, metadata=metadata, allow_retries=not permanent)
+        raise JobFailed(text, metadata=metadata, allow_retries=retry)
 
     # --- take ------------------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ class SageMakerCompute(Compute):
         poll_max_s: longest pause.
         messages_s: seconds between two looks for Pipes messages, and between two uploads: each
             costs a request of S3.
-        forward_termination: stop the job when Dagster's run is cancelled.
+        forward_termination: stop the job when Dagster's run is cancelled, or ended for good.
     """
 
     session: AwsSession
@@ -68,7 +68,8 @@ class SageMakerCompute(Compute):
         return list(value) if isinstance(value, tuple) else value
 
     def run(self, context: Context, spec: JobSpec) -> JobResult:
-        """See :meth:`Compute.run`. A cancelled run stops the job; a killed one is taken up again."""
+        """See :meth:`Compute.run`. A cancelled run stops the job; the job of one whose process was
+        killed or stopped unasked is taken up again."""
         if result := self._reused(context, spec):
             return result
         session: AwsSession = self.session

@@ -1,13 +1,13 @@
 """What Dagster is told of a SageMaker job: facts as metadata, and why it did not do its work.
 
-Failures, and whether running the job again can help:
+Failures, and whether the job is run again by itself:
 
 ====================================  ====================================================
-AlgorithmError (the script failed)     yes, unless the script says otherwise (see its caller)
+AlgorithmError (the script failed)     no: it would fail again, and its time be paid again
 ClientError (image, data, permission)  no: somebody must change something
 CapacityError, InternalServerError     yes
-stopped: MaxRuntimeExceeded            yes: it goes on from its checkpoint
-stopped: MaxWaitTimeExceeded (spot)    yes
+stopped: MaxRuntimeExceeded            no: the limit is the user's
+stopped: MaxWaitTimeExceeded (spot)    yes: it goes on from its checkpoint
 stopped from outside (console)         no: a person wanted it so
 ====================================  ====================================================
 """
@@ -22,7 +22,7 @@ import dagster as dg
 from resources.aws.costs import PRICES_AS_OF, cost_usd, spot_saving_percent
 from resources.aws.sagemaker_jobs import JobState, SageMakerJobs
 
-_OURS_TO_CHANGE = ("ClientError", "ValidationError", "UserError")
+_OURS_TO_CHANGE = ("AlgorithmError", "ClientError", "ValidationError", "UserError")
 
 
 def job_facts(state: JobState, prices: Mapping[str, float] | None = None) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def _best_child(state: JobState) -> dict[str, dg.MetadataValue]:
 
 
 def failure_of(state: JobState) -> tuple[str, bool] | None:
-    """Why a job that has ended has not been completed, and whether a retry can help; or None."""
+    """Why a job that has ended has not been completed, and whether it is run again; or None."""
     if state.status == "Completed":
         return None
     if state.status == "Failed":
@@ -111,7 +111,7 @@ def failure_of(state: JobState) -> tuple[str, bool] | None:
         return (
             f"MaxRuntimeExceeded: it was stopped because it ran longer than {limit} s. "
             "Allow it more time, or make it smaller; its checkpoints are kept",
-            True,
+            False,
         )
     return "it was stopped from outside of this run (AWS console, CLI, or another run)", False
 

@@ -18,25 +18,28 @@ _PAGE = 10_000
 
 
 class JobLogs:
-    """Reads ``<group>``, streams ``<job>/*``, each from its beginning.
+    """Reads ``<group>``, streams ``<prefix>*``, each from its beginning.
 
     Every :meth:`poll` is one call at most: one that looks for streams or one that reads the next
     of them, in turn.
     """
 
     def __init__(
-        self, client: Any, group: str, job: str, sink: Callable[[str, str], None], tail: int = 40
+        self, client: Any, group: str, prefix: str, sink: Callable[[str, str], None], tail: int = 40
     ) -> None:
         """Prepare; nothing is called yet.
 
         Args:
             client: boto3's for ``logs``.
             group: log group.
-            job: name of the job, with which its streams' names begin.
-            sink: gets (host, text of whole lines) as they come.
+            prefix: with which the streams' names begin: ``<job>/``, which is followed by
+                ``<host>-<number>``; of a tuning job ``<job>-``, followed by
+                ``<number>-<hash>/<host>-<number>``, for its training jobs write them.
+            sink: gets (host, text of whole lines) as they come; of a tuning job, the host is
+                ``<number>-<hash>/<host>``.
             tail: how many last lines are kept.
         """
-        self._client, self._group, self._job, self._sink = client, group, job, sink
+        self._client, self._group, self._prefix, self._sink = client, group, prefix, sink
         self._tokens: dict[str, str | None] = {}
         self._turn: deque[str] = deque()
         self._look = True
@@ -69,7 +72,7 @@ class JobLogs:
         """One DescribeLogStreams call: 50 streams, so 50 hosts, or fewer that started again."""
         try:
             answer = self._client.describe_log_streams(
-                logGroupName=self._group, logStreamNamePrefix=f"{self._job}/", limit=50
+                logGroupName=self._group, logStreamNamePrefix=self._prefix, limit=50
             )
         except self._client.exceptions.ResourceNotFoundException:  # no job has logged here yet
             return False
@@ -94,7 +97,7 @@ class JobLogs:
         self._tokens[stream] = answer["nextForwardToken"]
         lines = [event["message"].rstrip("\n") for event in answer["events"]]
         if lines:
-            host = stream.removeprefix(f"{self._job}/").rpartition("-")[0]
+            host = stream.removeprefix(self._prefix).rpartition("-")[0]
             self.tail.extend(lines)
             self._sink(host, "\n".join(lines))
         return bool(lines) or answer["nextForwardToken"] != token

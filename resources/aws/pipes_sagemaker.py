@@ -18,6 +18,7 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.pipes.client import PipesClientCompletedInvocation
 
 from resources.aws.errors import is_in_use, is_permanent
+from resources.aws.interrupts import Context, forward_interrupt
 from resources.aws.job_environment import (
     PIPES_ENTRIES,
     check_environment,
@@ -28,14 +29,11 @@ from resources.aws.job_reports import failure_of, job_metadata
 from resources.aws.logs import JobLogs
 from resources.aws.sagemaker_jobs import JobKind, JobState, SageMakerJobs
 
-Context = dg.AssetExecutionContext | dg.OpExecutionContext
-
 _SILENT = {"Starting", "LaunchingMLInstances", "PreparingTrainingStack", "Pending"}
 """Secondary statuses in which no container runs, so that there is nothing in CloudWatch."""
 _SOON_OVER = {"Uploading", "Stopping"}
 _SLICE_S = 0.1
 _GROWTH = 0.05
-_STOP_WAIT_S = 30.0
 
 
 class SageMakerJobFailed(dg.Failure):
@@ -98,7 +96,9 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
             message_reader: brings the job's messages back.
             client: boto3's for ``sagemaker``; made from the environment if not given.
             logs_client: boto3's for ``logs``; likewise.
-            forward_termination: stop the job when Dagster's run is cancelled.
+            forward_termination: stop the job when Dagster's run is cancelled, or interrupted for
+                good. A run whose process was stopped unasked (its machine is retired), and which
+                Dagster's run retries start again, leaves the job to the next process.
             poll_s: shortest and longest pause between two polls, in seconds; it grows with the
                 job's age (5 % of it).
             patience_s: how long SageMaker may fail to answer before the run gives up; the job
@@ -172,7 +172,8 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
         name = request[jobs.api.name_key]
         for environment in environments(request, job_kind):
             check_environment(job_kind, name, environment, spare=PIPES_ENTRIES)
-        logs = JobLogs(self._logs_client, jobs.api.log_group, name, self._log_sink)
+        streams = f"{name}-" if job_kind == "tuning" else f"{name}/"
+        logs = JobLogs(self._logs_client, jobs.api.log_group, streams, self._log_sink)
         with dg.open_pipes_session(context, self._injector, self._reader, extras) as session:
             bootstrap = dict(session.get_bootstrap_env_vars())
             check_environment(job_kind, name, bootstrap)
@@ -185,9 +186,9 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
                     f"{name}: {jobs.console_url(name)}"
                 )
                 state = self._watch(context, jobs, name, logs)
-            except (DagsterExecutionInterruptedError, KeyboardInterrupt):
+            except (DagsterExecutionInterruptedError, KeyboardInterrupt) as interrupt:
                 if self.forward_termination:
-                    _stop(context, jobs, name)
+                    forward_interrupt(context, jobs, name, interrupt)
                 raise
             self._finish_logs(context, logs, failed=state.status != "Completed")
         return EndedJob(session, state, list(logs.tail), attach)
@@ -266,23 +267,6 @@ def _launch(jobs: SageMakerJobs, request: Mapping[str, Any]) -> bool:
             return False
         raise
     return True
-
-
-def _stop(context: Context, jobs: SageMakerJobs, name: str) -> None:
-    """Stop the job and wait until SageMaker has begun to; whoever waits longer gains nothing."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    context.log.warning(f"[pipes] Dagster's run was interrupted: stopping {name}")
-    try:
-        jobs.stop(name)
-        deadline = time.monotonic() + _STOP_WAIT_S
-        while time.monotonic() < deadline:
-            state = jobs.describe(name)
-            if state is None or state.status != "InProgress":
-                return
-            time.sleep(0.5)
-    except (BotoCoreError, ClientError) as error:
-        context.log.warning(f"[pipes] {name} could not be stopped and may go on: {error}")
 
 
 def _client(service: str) -> Any:

@@ -1,6 +1,6 @@
 """What tests of the compute port share: jobs as tiny modules, and a Dagster to run them from.
 
-``python compute_world.py ADAPTER COMPUTE SPEC`` is another orchestrator.
+``python compute_world.py ADAPTER COMPUTE SPEC [DAGSTER_HOME]`` is another orchestrator.
 """
 
 import inspect
@@ -147,9 +147,13 @@ class World:
         with tarfile.open(fileobj=io.BytesIO(data)) as archive:
             return [member.name for member in archive if member.isfile()]
 
-    def orchestrator(self, spec: JobSpec) -> "subprocess.Popen[bytes]":
-        """Another Dagster process that runs the job, started and waited for until the job waits."""
-        arguments = (self.adapter, self.compute.model_dump_json(), spec.model_dump_json())
+    def orchestrator(self, spec: JobSpec, home: Path | None = None) -> "subprocess.Popen[bytes]":
+        """Another Dagster process that runs the job, started and waited for until the job waits.
+
+        ``home`` has its instance, if others are to know of the run.
+        """
+        arguments = [self.adapter, self.compute.model_dump_json(), spec.model_dump_json()]
+        arguments += [str(home)] if home else []
         process = subprocess.Popen(
             [sys.executable, __file__, *arguments],
             env={**os.environ, "PYTHONPATH": f"{Path.cwd()}{os.pathsep}{self.folder}"},
@@ -159,11 +163,15 @@ class World:
 
 
 def run_in_dagster(
-    compute: Compute, spec: JobSpec, once_attached: Callable[[], object] | None = None
+    compute: Compute,
+    spec: JobSpec,
+    once_attached: Callable[[], object] | None = None,
+    home: Path | None = None,
 ) -> tuple[JobResult, str]:
     """Run a job inside an asset, as ours do; the result and Dagster's log.
 
-    ``once_attached`` is called when the run has attached to the job.
+    ``once_attached`` is called when the run has attached to the job; ``home`` is that of Dagster's
+    instance, which is in memory otherwise.
     """
     results: list[JobResult] = []
 
@@ -172,7 +180,7 @@ def run_in_dagster(
         results.append(compute.run(context, spec))
         return dg.MaterializeResult(metadata={**results[0].metadata, **results[0].details})
 
-    with dg.DagsterInstance.ephemeral() as instance, ThreadPoolExecutor(1) as pool:
+    with open_instance(home) as instance, ThreadPoolExecutor(1) as pool:
         over = threading.Event()
         if once_attached:
             pool.submit(_when_attached, instance, over, once_attached)
@@ -182,6 +190,10 @@ def run_in_dagster(
             over.set()
         log = "\n".join(entry.user_message for entry in instance.all_logs(done.run_id))
     return results[0], log
+
+
+def open_instance(home: Path | None) -> dg.DagsterInstance:
+    return dg.DagsterInstance.from_config(str(home)) if home else dg.DagsterInstance.ephemeral()
 
 
 def _when_attached(
@@ -228,4 +240,5 @@ if __name__ == "__main__":  # the other orchestrator
     run_in_dagster(
         ADAPTERS[sys.argv[1]].model_validate_json(sys.argv[2]),
         JobSpec.model_validate_json(sys.argv[3]),
+        home=Path(sys.argv[4]) if sys.argv[4:] else None,
     )

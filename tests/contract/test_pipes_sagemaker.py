@@ -70,7 +70,10 @@ def materialize(
 
 
 def test_a_tuning_jobs_children_are_told_apart(
-    aws_environment: TestBed, store: ObjectStore, tmp_path: Path
+    aws_environment: TestBed,
+    store: ObjectStore,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     name = f"tune-{uuid.uuid4().hex[:12]}"
     aws_environment.settings(image_entrypoint=["python", "-m", "job_tuned"])
@@ -93,6 +96,9 @@ def test_a_tuning_jobs_children_are_told_apart(
     best = jobs.children(state)[0]["TrainingJobName"]
     assert reader.children[best].messages == [{"depth": 3}]
     assert f"{best}: depth 3" in log
+    lines = capfd.readouterr().out.splitlines()
+    assert f"{best.removeprefix(f'{name}-')}/algo-1: score=0.3;" in lines
+    assert sum(line.endswith("score=0.2;") for line in lines) == 1
     assert made.metadata["best training job"].value == best
     assert made.metadata["best score"].value == pytest.approx(0.3)
     assert made.metadata["training jobs completed"].value == 2
@@ -151,7 +157,7 @@ def test_a_failure_of_any_script_is_told_with_its_last_lines(
     ) as failed:
         materialize(client, request=request)
     assert failed.value.state.status == "Failed"
-    assert failed.value.allow_retries
+    assert not failed.value.allow_retries
     tags = aws_environment.client("sagemaker").list_tags(
         ResourceArn=failed.value.state.description["TrainingJobArn"]
     )["Tags"]

@@ -20,6 +20,7 @@ from resources.object_store import ObjectStore
 from tests.contract.compute_world import (
     JOBS,
     World,
+    open_instance,
     run_in_dagster,
     sagemaker_compute,
     wait_for,
@@ -189,14 +190,48 @@ def test_a_job_stopped_in_the_console_is_a_failure_that_says_so(
     assert world.run(world.spec("job_waits")).metadata == {"accuracy": 0.75}
 
 
-def test_a_cancelled_run_stops_the_job(world: World, aws_environment: TestBed) -> None:
-    orchestrator = world.orchestrator(world.spec("job_waits"))
-    orchestrator.send_signal(signal.SIGTERM)
-    assert orchestrator.wait(timeout=60) != 0
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A Dagster that starts lost runs again, as ours does."""
+    home = tmp_path / "dagster"
+    home.mkdir()
+    retries = {"enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": False}
+    settings = {"run_retries": retries, "telemetry": {"enabled": False}}
+    (home / "dagster.yaml").write_text(json.dumps(settings))
+    with open_instance(home) as instance:
+        assert instance.get_runs_count() == 0
+    return home
+
+
+def test_a_cancelled_run_stops_the_job(world: World, aws_environment: TestBed, home: Path) -> None:
+    orchestrator = world.orchestrator(world.spec("job_waits"), home)
+    with open_instance(home) as instance:
+        [run] = instance.get_runs()
+        instance.report_run_canceling(run)  # as every launcher does before it ends the process
+        orchestrator.send_signal(signal.SIGTERM)
+        assert orchestrator.wait(timeout=60) != 0
+        assert instance.get_runs()[0].status is dg.DagsterRunStatus.CANCELED
     assert len(calls(aws_environment, "StopTrainingJob", world.job)) == 1
     sagemaker = aws_environment.client("sagemaker")
     job = sagemaker.describe_training_job(TrainingJobName=world.job)
     assert job["TrainingJobStatus"] in ("Stopping", "Stopped")
+
+
+def test_a_run_that_is_stopped_unasked_leaves_the_job_to_its_next_process(
+    world: World, aws_environment: TestBed, home: Path
+) -> None:
+    """ECS retires a task: SIGTERM, and nobody has cancelled the run."""
+    spec = world.spec("job_waits")
+    orchestrator = world.orchestrator(spec, home)
+    orchestrator.send_signal(signal.SIGTERM)
+    assert orchestrator.wait(timeout=60) != 0
+    assert calls(aws_environment, "StopTrainingJob", world.job) == []
+    with open_instance(home) as instance:
+        [run] = instance.get_runs()
+        assert run.tags["dagster/will_retry"] == "true"
+    result, _ = run_in_dagster(world.compute, spec, (world.folder / "go").touch)
+    assert result.reattached
+    assert len(calls(aws_environment, "CreateTrainingJob", world.job)) == 1
 
 
 def test_the_output_of_every_host_is_shown(

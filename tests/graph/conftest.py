@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from assets import retries
 from assets.dataset_build import read_card, read_dataset_manifest, record_sources
 from assets.evaluation_records import record_evaluation
 from assets.line import MODEL_VERSIONS, Line
@@ -265,6 +266,12 @@ class World:
 @pytest.fixture(scope="session", autouse=True)
 def _no_telemetry() -> None:
     os.environ.update(TELEMETRY_OFF)
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What failed for a while is tried again at once."""
+    monkeypatch.setattr(retries, "TRANSIENT", retries.TRANSIENT._replace(delay=0))
 
 
 def make_world(home: Path, **overrides: Any) -> World:

@@ -37,7 +37,7 @@ def test_an_empty_page_is_not_the_end() -> None:
     """GetLogEvents may return nothing before the end; the end is a token that stays the same."""
     client = cloudwatch()
     got: list[tuple[str, str]] = []
-    logs = JobLogs(client, GROUP, "train-1", lambda host, text: got.append((host, text)))
+    logs = JobLogs(client, GROUP, "train-1/", lambda host, text: got.append((host, text)))
     streams = {"logStreams": [{"logStreamName": STREAM}]}
     asked = {"logGroupName": GROUP, "logStreamNamePrefix": "train-1/", "limit": 50}
     with Stubber(client) as stub:
@@ -61,7 +61,7 @@ def test_the_last_line_is_read_however_often_it_was_polled(polls: int) -> None:
     """Looking for streams now and then does not take the place of reading them."""
     client = cloudwatch()
     got: list[str] = []
-    logs = JobLogs(client, GROUP, "train-1", lambda host, text: got.append(text))
+    logs = JobLogs(client, GROUP, "train-1/", lambda host, text: got.append(text))
     streams = {"logStreams": [{"logStreamName": STREAM}]}
     with Stubber(client) as stub:
         stub.add_response("describe_log_streams", streams)

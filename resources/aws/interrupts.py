@@ -1,0 +1,69 @@
+"""What becomes of a SageMaker job when Dagster's run is interrupted. Knows nothing of ours."""
+
+import time
+
+import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
+from dagster._core.events import RunFailureReason
+from dagster._core.execution.retries import auto_reexecution_should_retry_run
+
+from resources.aws.sagemaker_jobs import SageMakerJobs
+
+Context = dg.AssetExecutionContext | dg.OpExecutionContext
+
+_CANCELLED = {dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED}
+_STOP_WAIT_S = 30.0
+
+
+def forward_interrupt(
+    context: Context, jobs: SageMakerJobs, name: str, interrupt: BaseException
+) -> None:
+    """Stop the job, unless the run is going to be started again and will attach to it.
+
+    Args:
+        context: of the run that is interrupted.
+        jobs: of the job's kind.
+        name: the job's.
+        interrupt: what was raised.
+    """
+    if isinstance(interrupt, DagsterExecutionInterruptedError) and starts_again(context):
+        context.log.warning(
+            f"[pipes] the run's process was stopped, and nobody cancelled the run: {name} goes on, "
+            "and the run attaches to it when Dagster starts it again"
+        )
+    else:
+        stop_job(context, jobs, name)
+
+
+def starts_again(context: Context) -> bool:
+    """Whether Dagster starts the interrupted run again: nobody cancelled it, and its run retries
+    are on and not used up. So not if a person executes it in a process of their own (Ctrl-C)."""
+    instance = context.instance
+    try:
+        run = instance.get_run_by_id(context.run.run_id)
+        if run is None or run.status in _CANCELLED or not instance.run_retries_enabled:
+            return False
+        failed = run.with_status(dg.DagsterRunStatus.FAILURE)  # as it will be in a moment
+        return auto_reexecution_should_retry_run(
+            instance, failed, RunFailureReason.UNEXPECTED_TERMINATION
+        )
+    except Exception as error:  # noqa: BLE001 - of any database; no job is stopped on a guess
+        context.log.warning(f"[pipes] Dagster does not say whether the run was cancelled: {error}")
+        return True
+
+
+def stop_job(context: Context, jobs: SageMakerJobs, name: str) -> None:
+    """Stop the job and wait until SageMaker has begun to; whoever waits longer gains nothing."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    context.log.warning(f"[pipes] Dagster's run was interrupted: stopping {name}")
+    try:
+        jobs.stop(name)
+        deadline = time.monotonic() + _STOP_WAIT_S
+        while time.monotonic() < deadline:
+            state = jobs.describe(name)
+            if state is None or state.status != "InProgress":
+                return
+            time.sleep(0.5)
+    except (BotoCoreError, ClientError) as error:
+        context.log.warning(f"[pipes] {name} could not be stopped and may go on: {error}")
