@@ -131,6 +131,19 @@ class LabellingPolicy(BaseModel):
         le=1,
         description="This share is drawn at random, over all splits: what keeps the scores honest.",
     )
+    annotators_per_task: int = Field(
+        1,
+        ge=1,
+        le=10,
+        description="So many people label a task. With one, nobody can tell how well they agree.",
+    )
+    overlap_share: float = Field(
+        0.2,
+        ge=0.01,
+        le=1,
+        description="With several annotators per task: they get this share of the tasks, which Label "
+        "Studio chooses, and one person each of the others.",
+    )
     pool_limit: int = Field(
         20_000,
         ge=100,

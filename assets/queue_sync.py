@@ -141,6 +141,7 @@ class QueueSync:
             task.sample_id
             for task in tasks
             if not task.is_labeled
+            and not task.annotations
             and (
                 task.sample_id in situation.view.labels
                 or task.sample_id not in situation.images.keys
@@ -215,8 +216,9 @@ class QueueSync:
 
 
 def with_tasks(situation: Situation, tasks: Sequence[TaskRef]) -> Situation:
-    """``situation`` with what Label Studio says of its tasks. A skipped one is as good as done."""
-    done = {task.sample_id for task in tasks if task.is_labeled}
+    """``situation`` with what Label Studio says of its tasks. A skipped one is as good as done, and so
+    is one that waits for further annotators: it has a label, and those who gave it wait for others."""
+    done = {task.sample_id for task in tasks if task.is_labeled or task.annotations}
     waiting = {task.sample_id for task in tasks} - done
     skipped = waiting & set(situation.skipped)
     return replace(situation, open=frozenset(waiting - skipped), done=frozenset(done | skipped))

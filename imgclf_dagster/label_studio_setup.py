@@ -20,6 +20,7 @@ from imgclf_dagster.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from resources.label_studio import LabelStudio, Project
+    from resources.label_studio_overlap import Overlap
 
 UNBLOCK = (
     "Label Studio keeps off private networks; start it with "
@@ -141,6 +142,7 @@ def set_up(settings: Settings) -> SetUp:
 
 def _project(settings: Settings, label_studio: "LabelStudio", labels: Sequence[str]) -> "Project":
     from resources.label_studio import ProjectMissing
+    from resources.label_studio_overlap import ensure_overlap
 
     names = list(labels)
     if not settings.labels.names:
@@ -150,7 +152,17 @@ def _project(settings: Settings, label_studio: "LabelStudio", labels: Sequence[s
         except ProjectMissing:
             there = ()
         names = [*there, *(name for name in names if name not in there)]
-    return label_studio.ensure_project(settings.labels, names)
+    project = label_studio.ensure_project(settings.labels, names)
+    ensure_overlap(label_studio, overlap_of(settings))
+    return project
+
+
+def overlap_of(settings: Settings) -> "Overlap":
+    """How many annotators the settings want for a task."""
+    from resources.label_studio_overlap import Overlap
+
+    policy = settings.labelling
+    return Overlap(policy.annotators_per_task, round(100 * policy.overlap_share))
 
 
 def _storage(settings: Settings, label_studio: "LabelStudio", has_images: bool) -> None:

@@ -55,15 +55,17 @@ def _look_how_long_it_is(
         return dg.SkipReason("nobody has looked at the images yet; embeddings come first")
     if made and not int(made.get(LEFT, 1)):
         return dg.SkipReason("no image is left to label")
+    from resources.label_studio_overlap import untouched_tasks
+
     try:
         project = label_studio.project()
+        waiting = untouched_tasks(label_studio)
     except LabelStudioError as error:
         return dg.SkipReason(str(error))
-    waiting = project.tasks - project.labelled
     wanted = int(made.get("wanted", line.labelling.batch_min))
     if waiting > LOW_SHARE * wanted:
         return dg.SkipReason(f"{waiting} tasks wait for annotators, {wanted} are wanted")
-    return _ask(context, "low", project.id, project.tasks, project.labelled)
+    return _ask(context, "low", project.id, project.tasks, waiting)
 
 
 def _ask(context: dg.SensorEvaluationContext, why: str, *state: object) -> Tick:

@@ -112,6 +112,7 @@ def task_ref(task: Mapping[str, Any]) -> TaskRef:
         is_labeled=bool(task["is_labeled"]),
         updated_at=datetime.fromisoformat(task["updated_at"]),
         created_at=datetime.fromisoformat(task["created_at"]),
+        annotations=int(task["total_annotations"]),
     )
 
 

@@ -113,13 +113,18 @@ class NewTask:
 
 @dataclass(frozen=True)
 class TaskRef:
-    """A task that Label Studio has. ``id`` may be given to another task after a deletion."""
+    """A task that Label Studio has. ``id`` may be given to another task after a deletion.
+
+    ``annotations`` stand on it, skips not counted: of a task of several annotators there may be
+    some before it is labelled.
+    """
 
     id: int
     sample_id: str
     is_labeled: bool
     updated_at: datetime
     created_at: datetime
+    annotations: int = 0
 
 
 @dataclass(frozen=True)

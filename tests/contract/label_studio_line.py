@@ -35,11 +35,16 @@ class Line:
             "project_title": self.title,
         }
         self.labels: dict[str, Any] = {"names": ["cat", "dog"]}
+        self.labelling: dict[str, Any] = {}
         self.ports = {"labelling": free_port()}
 
     def settings(self) -> Settings:
         settings = load_settings(
-            label_studio=self.section, labels=self.labels, ports=self.ports, project="line"
+            label_studio=self.section,
+            labels=self.labels,
+            labelling=self.labelling,
+            ports=self.ports,
+            project="line",
         )
         prepare_home(settings)
         return settings

@@ -12,6 +12,7 @@ import numpy as np
 from assets.feature_store import append_new, features_table, predictions_table, record_model
 from assets.image_index import images_table, newest_rows, usable_images
 from assets.queue_ledger import QUEUE
+from imgclf_dagster.label_studio_poll import PollCursor, poll
 from labelling.consensus import newest_snapshots
 from labelling.corrections import Correction, correction_key
 from labelling.snapshots import AnnotationSnapshot
@@ -172,4 +173,9 @@ class Room:
         )
         key = f"annotations/label_studio/{image}-{time.time_ns()}.json"
         self.world.store.put(key, snapshot.to_json())
+        self.index()
+
+    def look(self) -> None:
+        """The line reads in Label Studio what people said."""
+        poll(self.studio, self.world.store, PollCursor(), self.world.line.labelling, print)
         self.index()
