@@ -27,6 +27,12 @@ from tests.testbed.postgres import running_postgres
 pytestmark = pytest.mark.contract
 
 FAMILY = "imgclf-run"
+TOKEN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:imgclf/label-studio-AbCdEf"
+SECRETS = {
+    FAMILY: [{"name": "IMGCLF_LABEL_STUDIO__TOKEN", "valueFrom": TOKEN}],
+    "imgclf-daemon": [],
+}
+"""Of the containers, as ``orchestrator.yaml`` has them: the daemon gets no token."""
 
 
 @dg.job
@@ -82,7 +88,13 @@ def cluster(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
             memory="4096",
             # moto fails without a container's own memory; Fargate takes the task's.
             containerDefinitions=[
-                {"name": container, "image": "imgclf:1", "essential": True, "memory": 4096}
+                {
+                    "name": container,
+                    "image": "imgclf:1",
+                    "essential": True,
+                    "memory": 4096,
+                    "secrets": SECRETS[family],
+                }
             ],
         )
     subnet = boto3.client("ec2").describe_subnets()["Subnets"][0]["SubnetId"]
@@ -170,6 +182,19 @@ def test_a_run_is_a_task_beside_the_daemon(instance: dg.DagsterInstance, cluster
     assert cluster.ecs.list_task_definitions()["taskDefinitionArns"] == definitions
     health = instance.run_launcher.check_run_worker_health(instance.get_run_by_id(run_id))
     assert health.status is WorkerStatus.RUNNING
+
+
+def test_a_run_gets_label_studios_token_from_its_definition_and_nothing_else_does(
+    instance: dg.DagsterInstance, cluster: Cluster
+) -> None:
+    launch(instance)
+    (task,) = cluster.runs()
+    definition = cluster.ecs.describe_task_definition(taskDefinition=task["taskDefinitionArn"])
+    (container,) = definition["taskDefinition"]["containerDefinitions"]
+    assert container["secrets"] == SECRETS[FAMILY], "the launcher leaves the stack's secrets alone"
+    (override,) = task["overrides"]["containerOverrides"]
+    assert override["name"] == container["name"]
+    assert "LABEL_STUDIO" not in json.dumps(task["overrides"])
 
 
 def test_a_run_is_stopped_with_its_task(instance: dg.DagsterInstance, cluster: Cluster) -> None:

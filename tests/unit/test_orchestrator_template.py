@@ -13,6 +13,7 @@ from cfnlint.api import lint_file
 from cfnlint.decode import decode
 
 from imgclf_dagster.deployment import dagster_yaml
+from imgclf_dagster.label_studio_access import find_access
 from imgclf_dagster.settings import Settings
 
 pytestmark = pytest.mark.unit
@@ -41,8 +42,22 @@ def container(task: str) -> dict[str, Any]:
     return only
 
 
-def environment(task: str) -> dict[str, Any]:
-    return {item["Name"]: item["Value"] for item in container(task)["Environment"]}
+def items(task: str, member: str, *, labels: bool = False) -> dict[str, Any]:
+    """Environment or Secrets by name, with what comes with Label Studio or without."""
+    key = {"Environment": "Value", "Secrets": "ValueFrom"}[member]
+    found = []
+    for item in container(task)[member]:
+        if "Fn::If" in item:
+            condition, given, otherwise = item["Fn::If"]
+            assert (condition, otherwise) == ("HasLabelStudio", {"Ref": "AWS::NoValue"})
+            found += [given] if labels else []
+        else:
+            found.append(item)
+    return {item["Name"]: item[key] for item in found}
+
+
+def environment(task: str, *, labels: bool = False) -> dict[str, Any]:
+    return items(task, "Environment", labels=labels)
 
 
 def of_type(kind: str) -> dict[str, dict[str, Any]]:
@@ -138,7 +153,7 @@ def test_the_password_stays_a_secret_and_does_not_change_behind_the_tasks() -> N
     assert not of_type("AWS::SecretsManager::RotationSchedule")
     assert "resolve:secretsmanager" in json.dumps(properties("Database")["MasterUserPassword"])
     for task in TASKS:
-        secrets = {item["Name"]: item["ValueFrom"] for item in container(task)["Secrets"]}
+        secrets = items(task, "Secrets")
         assert secrets["DAGSTER_POSTGRES_PASSWORD"] == {"Fn::Sub": "${DatabaseSecret}:password::"}
         assert not [name for name in environment(task) if "PASSWORD" in name]
 
@@ -153,7 +168,7 @@ def test_dagster_finds_every_variable_that_its_files_name(task: str) -> None:
     if task in ("WebTaskDefinition", "DaemonTaskDefinition"):
         servers = yaml.safe_load(workspace)["load_from"]
         needed |= {name for server in servers for name in env_names(server)}
-    given = set(environment(task)) | {item["Name"] for item in container(task)["Secrets"]}
+    given = set(environment(task)) | set(items(task, "Secrets"))
     assert needed <= given
     assert given - needed <= {"AWS_DEFAULT_REGION", *settings_variables(task)}
 
@@ -187,6 +202,81 @@ def test_the_line_reads_its_settings_from_them(
     assert settings.aws.arrivals_queue_url == "ArrivalsQueueUrl"
     assert settings.aws.subnets == (("subnet-1", "subnet-2") if in_vpc else ())
     assert settings.aws.security_group_ids == (("sg-1",) if in_vpc else ())
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_only_the_line_gets_label_studios_token_and_it_stays_a_secret(
+    task: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Code location and runs talk to Label Studio; daemon and web server never do."""
+    plain, secrets = environment(task, labels=True), items(task, "Secrets", labels=True)
+    mine = {"IMGCLF_LABEL_STUDIO__URL", "IMGCLF_LABEL_STUDIO__TOKEN"}
+    assert not mine & {*environment(task), *items(task, "Secrets")}, "empty hides a file's setting"
+    if task not in OF_THE_LINE:
+        assert not mine & {*plain, *secrets}
+        return
+    assert plain["IMGCLF_LABEL_STUDIO__URL"] == {"Ref": "LabelStudioUrl"}
+    assert secrets["IMGCLF_LABEL_STUDIO__TOKEN"] == {"Ref": "LabelStudioTokenSecretArn"}
+    monkeypatch.setenv("IMGCLF_HOME", str(tmp_path))
+    monkeypatch.setenv("IMGCLF_LABEL_STUDIO__URL", "https://labels.example.org")
+    monkeypatch.setenv("IMGCLF_LABEL_STUDIO__TOKEN", "t0ken")
+    access = find_access(Settings())
+    assert access is not None
+    assert (access.url, access.token) == ("https://labels.example.org", "t0ken")
+
+
+def test_tasks_are_started_with_that_secret_and_no_other() -> None:
+    (token,) = (s for s in statements("ExecutionRole") if s["Sid"] == "LabelStudioToken")
+    assert actions(token) == ["secretsmanager:GetSecretValue"]
+    assert token["Resource"] == {"Ref": "LabelStudioTokenSecretArn"}
+    (decrypt,) = (s for s in statements("ExecutionRole") if "kms:Decrypt" in actions(s))
+    assert "secretsmanager" in json.dumps(decrypt["Condition"])
+    pattern = TEMPLATE["Parameters"]["LabelStudioTokenSecretArn"]["AllowedPattern"]
+    arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:imgclf/label-studio-AbCdEf"
+    assert re.fullmatch(pattern, arn)
+    assert not re.fullmatch(pattern, f"{arn}:token::"), "no policy would allow that"
+    assert not re.fullmatch(pattern, arn.replace("imgclf/label-studio-AbCdEf", "*"))
+
+
+@pytest.mark.parametrize(
+    ("url", "fits"),
+    [
+        ("", True),
+        ("https://labels.example.org", True),
+        ("https://example.org/labels", True),
+        ("http://labels.example.org", False),
+        ("https://labels.example.org:8080", False),
+        ("https://ann:pw@labels.example.org", False),
+    ],
+)
+def test_label_studio_is_reached_where_tasks_may_go(url: str, fits: bool) -> None:
+    parameter = TEMPLATE["Parameters"]["LabelStudioUrl"]
+    assert bool(re.fullmatch(parameter["AllowedPattern"], url)) is fits
+    ways = properties("TaskSecurityGroup")["SecurityGroupEgress"]
+    assert {rule["ToPort"] for rule in ways if "CidrIp" in rule} == {443}
+
+
+@pytest.mark.parametrize(
+    ("url", "arn", "names"),
+    [("", "", None), ("u", "a", ""), ("u", "", "LabelStudioUrl needs"), ("", "a", "Arn needs")],
+)
+def test_address_and_token_come_together(url: str, arn: str, names: str | None) -> None:
+    rule = TEMPLATE["Rules"]["LabelStudioIsWhole"]
+    values = {"LabelStudioUrl": url, "LabelStudioTokenSecretArn": arn}
+
+    def holds(node: Any) -> bool:
+        if "Fn::Not" in node:
+            return not holds(node["Fn::Not"][0])
+        one, other = (resolved(item, values) for item in node["Fn::Equals"])
+        return bool(one == other)
+
+    if names is None:
+        assert not holds(rule["RuleCondition"])
+        return
+    assert holds(rule["RuleCondition"])
+    failed = [a["AssertDescription"] for a in rule["Assertions"] if not holds(a["Assert"])]
+    assert len(failed) == bool(names)
+    assert names in "".join(failed)
 
 
 def resolved(node: Any, values: dict[str, Any]) -> Any:

@@ -146,7 +146,14 @@ EXPECTED: dict[str, Look] = {
     "DatabaseLog": log(30),
     "Database": database,
     "ExecutionRole": role(
-        "LogIn", "Pull", "Log", "Secret", "DecryptSecretAndSettings", "Settings", "FindSettings"
+        "LogIn",
+        "Pull",
+        "Log",
+        "Secret",
+        "LabelStudioToken",
+        "DecryptSecretAndSettings",
+        "Settings",
+        "FindSettings",
     ),
     "ControlRole": role(
         "StartRuns",
