@@ -1,5 +1,7 @@
 """The container image of jobs, endpoints and orchestrator: built here, pushed to ECR."""
 
+import hashlib
+import os
 import shutil
 import subprocess
 from importlib.metadata import version
@@ -12,19 +14,48 @@ class ImageNotPushed(RuntimeError):  # noqa: N818 - a state, as its callers say 
 
 
 def default_tag() -> str:
-    """The product's version, and the commit if this is a clean checkout of it."""
+    """The product's version and the commit, and a hash of what was changed since in this checkout.
+
+    Tags never move, so other code has to have another one: else the image that was pushed before
+    would be taken into use for it.
+
+    Raises:
+        ImageNotPushed: there is a Dockerfile here, and no git to tell its code by.
+    """
+    release = version("imgclf-dagster")
     if not Path("Dockerfile").exists():
-        return version("imgclf-dagster")
+        return release
     try:
-        changed = _git("status", "--porcelain", "--untracked-files=no")
-        return version("imgclf-dagster") + ("" if changed else f"-{_git('rev-parse', 'HEAD')[:12]}")
-    except (OSError, subprocess.CalledProcessError):
-        return version("imgclf-dagster")
+        commit = _git("rev-parse", "HEAD").decode().strip()[:12]
+        changes = _changes()
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ImageNotPushed(
+            "this folder is no git checkout, so nothing tells its code from that of another image: "
+            "name a tag of your own, --tag …, and a new one after each change"
+        ) from error
+    return f"{release}-{commit}" + (f"-{changes}" if changes else "")
 
 
-def _git(*arguments: str) -> str:
+def _changes() -> str:
+    """A hash of the difference to the commit, files that git does not know yet included; or "".
+
+    What git ignores does not count: ``.dockerignore`` lets none of it into the image, either.
+    """
+    difference = _git("diff", "--binary", "--no-ext-diff", "--no-textconv", "HEAD", "--", ".")
+    unknown = _git("ls-files", "-z", "--others", "--exclude-standard").split(b"\0")[:-1]
+    if not difference and not unknown:
+        return ""
+    digest = hashlib.sha256(difference)
+    for name in sorted(unknown):
+        path = Path(os.fsdecode(name))
+        content = b"" if path.is_symlink() or path.is_dir() else path.read_bytes()
+        digest.update(name + b"\0" + hashlib.sha256(content).digest())
+    return digest.hexdigest()[:12]
+
+
+def _git(*arguments: str) -> bytes:
     command = ["git", *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(command, check=True, capture_output=True).stdout
 
 
 def is_pushed(ecr: Any, repository_uri: str, tag: str) -> bool:

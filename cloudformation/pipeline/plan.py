@@ -1,10 +1,11 @@
-"""``python -m cloudformation.pipeline.plan``: with which parameters each stack is updated.
+"""``python -m cloudformation.pipeline.plan``: with which parameters a stack is updated.
 
 CodePipeline's CloudFormation actions give a stack exactly the parameters of a template
 configuration, and set all others back to their defaults; they know no UsePreviousValue. So this
-writes one for each stack: what it has now, what the repository says (``stages/*.json``), the
-commit's image. A stack that does not exist yet gets none, and the pipeline skips it: models are
+writes one for the stack of a stage: what it has now, what the repository says (``stages/*.json``),
+the commit's image. A stack that does not exist yet gets none, and the pipeline skips it: models are
 released by Dagster, and the first deployment of everything else is a person's (docs/aws-cicd.md).
+What becomes of the other stacks meanwhile, such as a canary in production, is none of its business.
 """
 
 import argparse
@@ -15,6 +16,9 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+
+NO_STACK = "none"
+"""Only look which stacks there are."""
 
 NOT_BUILT = "none"
 """In the place of an image that was not built: CodePipeline has no empty variables."""
@@ -100,30 +104,52 @@ def configuration(
     return {"Parameters": parameters, "Tags": {**tags, **chosen.get("Tags", {})}}
 
 
-def write_plans(client: Any, project: str, images: Mapping[str, str], to: Path) -> dict[str, bool]:
-    """Write ``<name>.json`` for each stack there is; which there are."""
-    to.mkdir(parents=True, exist_ok=True)
-    found = {}
-    for name, target in targets().items():
-        stack = find_stack(client, f"{project}-{target.suffix}")
-        found[name] = stack is not None
-        if stack is None:
-            print(f"{project}-{target.suffix} does not exist yet: left to its first deployment")
-            continue
-        body = (files("cloudformation") / target.template).read_text(encoding="utf-8")
-        summary = client.get_template_summary(TemplateBody=body)
-        plan = configuration(stack, summary, chosen=target.chosen, images=images)
-        (to / f"{name}.json").write_text(json.dumps(plan, indent=2) + "\n", encoding="utf-8")
-        print(f"{project}-{target.suffix}: {len(plan['Parameters'])} parameters")
+def look(client: Any, project: str) -> dict[str, bool]:
+    """Which stacks there are, by the name of their configuration."""
+    found = {
+        name: find_stack(client, f"{project}-{target.suffix}") is not None
+        for name, target in targets().items()
+    }
+    for name, exists in found.items():
+        if not exists:
+            suffix = targets()[name].suffix
+            print(f"{project}-{suffix} does not exist yet: left to its first deployment")
     return found
 
 
+def write_plan(
+    client: Any, project: str, name: str, images: Mapping[str, str], to: Path
+) -> Path | None:
+    """Write ``<name>.json`` for one stack; None if there is no such stack.
+
+    Raises:
+        SystemExit: the stack is being changed, or a new parameter has no value.
+    """
+    target = targets()[name]
+    stack = find_stack(client, f"{project}-{target.suffix}")
+    if stack is None:
+        return None
+    body = (files("cloudformation") / target.template).read_text(encoding="utf-8")
+    summary = client.get_template_summary(TemplateBody=body)
+    plan = configuration(stack, summary, chosen=target.chosen, images=images)
+    path = to / f"{name}.json"
+    path.write_text(json.dumps(plan, indent=2) + "\n", encoding="utf-8")
+    print(f"{stack['StackName']}: {len(plan['Parameters'])} parameters")
+    return path
+
+
 def main() -> None:
-    """Write the configurations, and ``variables.sh`` with what the pipeline asks: which exist."""
+    """Write a stack's configuration, and which stacks there are: ``variables.sh``, ``stacks.json``."""
     import boto3
 
     parser = argparse.ArgumentParser("python -m cloudformation.pipeline.plan", description=__doc__)
     parser.add_argument("--project", required=True, help="as in every template")
+    parser.add_argument(
+        "--stack",
+        required=True,
+        choices=[*targets(), NO_STACK],
+        help="the one that is updated next",
+    )
     parser.add_argument("--image", required=True, help="image of this commit (CPU)")
     parser.add_argument(
         "--gpu-image", default=NOT_BUILT, help="the same for GPUs; none if it was not built"
@@ -133,9 +159,15 @@ def main() -> None:
     images = {"ImageUri": given.image}
     if given.gpu_image not in ("", NOT_BUILT):
         images["GpuImageUri"] = given.gpu_image
-    found = write_plans(boto3.client("cloudformation"), given.project, images, given.to)
+    client = boto3.client("cloudformation")
+    given.to.mkdir(parents=True, exist_ok=True)
+    found = look(client, given.project)
+    if given.stack != NO_STACK:
+        write_plan(client, given.project, given.stack, images, given.to)
     lines = [f"export {name.upper()}={str(exists).lower()}\n" for name, exists in found.items()]
     (given.to / "variables.sh").write_text("".join(lines), encoding="utf-8")
+    # An artifact without a file would fail the build.
+    (given.to / "stacks.json").write_text(json.dumps(found) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,13 +50,13 @@ def test_a_plan_keeps_what_dagster_released_and_brings_the_commits_image(
             "Parameters"
         ]
     }
-    plans = tmp_path / "plans"
-    found = plan.write_plans(
-        boto3.client("cloudformation"), project_of(staging), {"ImageUri": IMAGE}, plans
-    )
+    client = boto3.client("cloudformation")
+    found = plan.look(client, project_of(staging))
     assert found == {"foundation": False, "orchestrator": False, "staging": True, "prod": False}
-    assert [path.name for path in plans.iterdir()] == ["staging.json"]
-    written = json.loads((plans / "staging.json").read_text())
+    path = plan.write_plan(client, project_of(staging), "staging", {"ImageUri": IMAGE}, tmp_path)
+    assert path == tmp_path / "staging.json"
+    assert plan.write_plan(client, project_of(staging), "prod", {}, tmp_path) is None
+    written = json.loads(path.read_text())
     assert set(written) == {"Parameters", "Tags"}
     assert written["Parameters"] == {**now, "ImageUri": IMAGE}
     # The repository's own tag, and the one that the deployment gave.
@@ -89,6 +90,37 @@ def test_a_stack_that_somebody_deploys_is_left_alone() -> None:
     stack = {"StackName": "shop-endpoint-prod", "StackStatus": "UPDATE_IN_PROGRESS"}
     with pytest.raises(SystemExit, match="Retry this stage afterwards"):
         plan.configuration(stack, {"Parameters": []}, chosen={}, images={})
+
+
+class Stacks:
+    """CloudFormation, as far as a plan asks it; a canary is under way in production."""
+
+    def describe_stacks(self, *, StackName: str) -> dict[str, Any]:  # noqa: N803 - boto3's
+        busy = StackName == "shop-endpoint-prod"
+        status = "UPDATE_IN_PROGRESS" if busy else "UPDATE_COMPLETE"
+        return {"Stacks": [{"StackName": StackName, "StackStatus": status}]}
+
+    def get_template_summary(self, **_: Any) -> dict[str, Any]:
+        return {"Parameters": [{"ParameterKey": "ImageUri"}]}
+
+
+def planned(stack: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Files that the build of a stage leaves."""
+    monkeypatch.setattr(boto3, "client", lambda _: Stacks())
+    words = ["plan", "--project", "shop", "--stack", stack, "--image", IMAGE, "--to", str(folder)]
+    monkeypatch.setattr(sys, "argv", words)
+    plan.main()
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_stage_is_planned_while_another_stack_is_deployed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert planned("none", tmp_path, monkeypatch) == {"variables.sh", "stacks.json"}
+    assert "export PROD=true" in (tmp_path / "variables.sh").read_text()
+    assert "staging.json" in planned("staging", tmp_path, monkeypatch)
+    with pytest.raises(SystemExit, match="shop-endpoint-prod is UPDATE_IN_PROGRESS"):
+        planned("prod", tmp_path, monkeypatch)
 
 
 def test_an_endpoint_that_answers_about_real_images_is_fit(

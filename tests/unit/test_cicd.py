@@ -158,6 +158,7 @@ def test_a_stack_is_changed_by_a_change_set_planned_right_before(
     found = next(item for item in stages() if item["Name"] == stage)
     plan, change, execute, *tests = sorted(found["Actions"], key=lambda item: item["RunOrder"])
     assert plan["Configuration"]["ProjectName"] == {"Ref": "PlanProject"}
+    assert action_variables(plan)["STACK"] == name, "another stack's deployment is not its business"
     (artifact,) = plan["OutputArtifacts"]
     assert change["Configuration"]["ActionMode"] == "CHANGE_SET_REPLACE"
     assert execute["Configuration"]["ActionMode"] == "CHANGE_SET_EXECUTE"
