@@ -13,6 +13,7 @@ from assets.queue_ledger import (
     unfinished,
     write_batch,
 )
+from assets.shown_version import shown_since
 from labelling.schema import LabelSchema
 from resources.label_studio import (
     LabelStudio,
@@ -169,6 +170,8 @@ class QueueSync:
             fresh = True
         if fresh and project.model_version != model.model_version:
             self._show(model.model_version, done)
+        if done.shown == model.model_version:
+            self._follow_up(model.model_version, done, project)
 
     def _show(self, version: str, done: Synced) -> None:
         try:
@@ -177,7 +180,14 @@ class QueueSync:
             done.problems.append(str(error))
             return
         done.shown = version
+
+    def _follow_up(self, version: str, done: Synced, project: Project) -> None:
+        """What is done whoever let ``version`` be shown: the set-up may have been first."""
         self._retitle(version, done)
+        since = shown_since(self.store, project.id, version)
+        dropped = self.label_studio.drop_superseded(version, since)
+        if dropped:
+            self.say(f"{dropped} pre-labels of former models were deleted")
 
     def _prelabels(
         self, situation: Situation, images: Sequence[str], project: Project

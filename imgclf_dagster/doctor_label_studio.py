@@ -182,14 +182,14 @@ class _Visit:
     def _version_shown(self, project: Project, served: str) -> Finding:
         """Predictions are shown only of ``project.model_version``."""
         shown = project.model_version
-        if project.predictions and not shown:
+        if project.predictions and shown in ("", NO_MODEL):
             return Finding(
                 VERSION_SHOWN,
                 "warning",
                 f"{project.predictions} predictions are there, and the project shows none of them",
                 "materialize labelling_queue, which shows those of the newest model",
             )
-        if served and shown and shown not in (served, NO_MODEL):
+        if served and shown not in ("", NO_MODEL, served):
             return Finding(
                 VERSION_SHOWN,
                 "warning",
@@ -266,6 +266,9 @@ class _Visit:
                 "its scores count for nothing in the order of tasks",
                 SETUP,
             )
+        if not ours.model_version and ours.title != NO_MODEL:
+            hides = f"{url} is connected as {ours.title!r} and serves no model: its pre-labels hide"
+            return Finding(REACH, "warning", hides, f"{SETUP}, or see why in labelling.log")
         return Finding(REACH, "ok", f"{url} as {ours.title!r}")
 
     def _webhooks(self) -> Iterator[Finding]:

@@ -3,6 +3,7 @@ nothing; what was undone by hand is done anew.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,10 @@ KEYS_OF_THE_LINE = frozenset(
 """What the store's keys begin with."""
 
 NO_MODEL = "no model yet"
-"""Title of the backend until a model is served; then it is the model's version."""
+"""Title of the backend until a model is served; then it is the model's version.
+
+Never that of a model which the backend does not serve: Label Studio asks the backend for the
+pre-labels of its title, and would show none."""
 
 
 class NoLabelsYet(RuntimeError):  # noqa: N818 - a state, as its callers say it
@@ -223,12 +227,24 @@ def _connections(
     return [
         *_tried(
             f"the ML backend at {url}",
-            lambda: label_studio.connect_backend(
-                url, known.user, password, model_version or NO_MODEL
-            ),
+            lambda: _connect(label_studio, url, known.user, password, model_version),
         ),
         *_tried("the webhook", lambda: label_studio.connect_webhook(f"{url}/webhook", secret)),
     ]
+
+
+def _connect(label_studio: "LabelStudio", url: str, user: str, password: str, served: str) -> None:
+    from resources.label_studio import LabelStudioRefused
+
+    shown = label_studio.project().model_version
+    try:
+        label_studio.connect_backend(url, user, password, served or NO_MODEL)
+    finally:
+        # A title that changes takes the project's version with it if that was the same. A backend
+        # that serves nothing must not hide the pre-labels of a model that is not deployed yet.
+        if shown and not served and label_studio.project().model_version != shown:
+            with suppress(LabelStudioRefused):  # it has none of them, so nothing is hidden
+                label_studio.show_model_version(shown)
 
 
 def _tried(what: str, step: Callable[[], None]) -> list[str]:

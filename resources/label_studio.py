@@ -154,14 +154,25 @@ class LabelStudio(dg.ConfigurableResource):
     def show_model_version(self, version: str) -> None:
         """Let annotators see the predictions of ``version``, and be served by their scores.
 
-        Predictions of older versions on tasks that nobody has labelled are deleted.
-
         Raises:
             LabelStudioRefused: the server has no predictions of this version, or shows others.
         """
         from resources.label_studio_predictions import show_model_version
 
         show_model_version(self.session(), self.found_id(), version)
+
+    def drop_superseded(self, version: str, shown_since: datetime) -> int:
+        """Delete predictions of other versions on tasks that nobody has touched, 500 at a time.
+
+        None in the hour after ``shown_since``: a page that was opened before names the prediction
+        that it started from, and could not be saved without it.
+
+        Returns:
+            How many were deleted.
+        """
+        from resources.label_studio_predictions import drop_superseded
+
+        return drop_superseded(self.session(), self.found_id(), version, shown_since)
 
     def changed_since(self, moment: datetime | None, *, limit: int) -> Iterator[dict[str, Any]]:
         """Tasks that changed at or after ``moment`` (all, if ``None``), the oldest change first.
@@ -228,7 +239,9 @@ class LabelStudio(dg.ConfigurableResource):
         connect_backend(self.session(), self.found_id(), url, user, password, title)
 
     def retitle_backend(self, title: str) -> None:
-        """Tell Label Studio that our backend serves another model version."""
+        """Tell Label Studio that our backend serves another model version, if it does already: under
+        the title of one that it does not serve, annotators would see no pre-labels.
+        """
         from resources.label_studio_connections import retitle_backend
 
         retitle_backend(self.session(), self.found_id(), title)
@@ -254,7 +267,8 @@ class LabelStudio(dg.ConfigurableResource):
         return webhooks(self.session())
 
     def orphan_webhooks(self) -> list[Webhook]:
-        """Webhooks of projects that are gone, and of ours at addresses but the newest."""
+        """Webhooks that only cost: ours at addresses but the newest, of other projects at our
+        address, and those that Label Studio made for a backend that is ours or gone."""
         from resources.label_studio_connections import orphan_webhooks
 
         return orphan_webhooks(self.session(), self.found_id())

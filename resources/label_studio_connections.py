@@ -59,7 +59,7 @@ def connect_backend(
 def retitle_backend(session: httpx.Client, project: int, title: str) -> None:
     """See :meth:`LabelStudio.retitle_backend`."""
     for row in _backends(session, project):
-        if _is_ours(row) and row["title"] != title:
+        if _is_ours(row) and row["title"] != title == row["model_version"]:
             # The server checks the whole connection with what is sent, and takes an empty
             # password for the one it has.
             open_sdk(session).ml.update(

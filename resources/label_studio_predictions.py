@@ -4,15 +4,24 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from labelling.label_config import CONTROL, OBJECT, parse_label_config
-from resources.label_studio_changes import batched, find_tasks, is_labelled, open_tasks
+from resources.label_studio_changes import (
+    batched,
+    find_tasks,
+    is_labelled,
+    is_touched,
+    open_tasks,
+)
 from resources.label_studio_projects import project_missing
 from resources.label_studio_session import WAITS_S
 from resources.label_studio_types import LabelStudioDown, LabelStudioRefused, Prelabel
+from resources.label_studio_withdrawal import KEPT
 
 if TYPE_CHECKING:
     from label_studio_sdk.label_interface.interface import LabelInterface
@@ -99,8 +108,6 @@ def show_model_version(session: httpx.Client, project: int, version: str) -> Non
             f"project {project} of Label Studio shows predictions of {shown!r} after it was told "
             f"to show {version!r}; does somebody else choose it? Try again"
         )
-    if any(count for older, count in counts.items() if older != version):
-        _drop_others(session, project, version)
 
 
 def model_versions(session: httpx.Client, project: int) -> dict[str, int]:
@@ -110,22 +117,32 @@ def model_versions(session: httpx.Client, project: int) -> dict[str, int]:
     return {str(version): int(count) for version, count in counts.items()}
 
 
-def _drop_others(session: httpx.Client, project: int, version: str) -> None:
-    """Delete predictions of other versions that nobody has started from, some at a time.
+def drop_superseded(
+    session: httpx.Client, project: int, version: str, shown_since: datetime
+) -> int:
+    """See :meth:`LabelStudio.drop_superseded`.
 
     One by one: deleting a version as a whole is one transaction, in which the server counts anew
     for each task; for 10,000 it would block the annotators' saves for longer than SQLite waits.
     """
-    left = DROPPED_AT_ONCE
-    for task in open_tasks(session, project):
-        for prediction in task["predictions"]:
-            if prediction["model_version"] == version:
-                continue
-            with suppress(LabelStudioRefused):  # gone already
-                session.delete(f"/api/predictions/{prediction['id']}/")
-            left -= 1
-            if not left:
-                return  # the next version's turn
+    if datetime.now(UTC) - shown_since < KEPT:
+        return 0
+    counts = model_versions(session, project)
+    if not any(count for older, count in counts.items() if older != version):
+        return 0
+    old = (
+        prediction["id"]
+        for task in open_tasks(session, project)
+        if not is_touched(task)
+        for prediction in task["predictions"]
+        if prediction["model_version"] != version
+    )
+    dropped = 0
+    for number in islice(old, DROPPED_AT_ONCE):
+        with suppress(LabelStudioRefused):  # gone already
+            session.delete(f"/api/predictions/{number}/")
+        dropped += 1
+    return dropped
 
 
 def _prediction(prelabel: Prelabel, choice: str) -> dict[str, Any]:

@@ -61,6 +61,27 @@ class Line:
             assert answer.status_code == 200, answer.text
             return answer.json()
 
+    def predict(self, project: int, version: str) -> None:
+        """A task with a pre-label of ``version``."""
+        with self.server.client() as client:
+            data = {"image": "/x.png", "sample_id": "1" * 64, "why": ""}
+            task = client.post("/api/tasks/", json={"project": project, "data": data}).json()
+            value = {"choices": ["cat"]}
+            result = [{"from_name": "label", "to_name": "image", "type": "choices", "value": value}]
+            body = [{"task": task["id"], "model_version": version, "score": 0.5, "result": result}]
+            answer = client.post(f"/api/projects/{project}/import/predictions", json=body)
+            assert answer.status_code == 201, answer.text
+
+    def retitle(self, project: int, title: str) -> None:
+        """Give the connected backend another title, whatever it serves."""
+        known = credentials(self.settings())
+        (row,) = self.get("/api/ml/", project=project)
+        body = {name: row[name] for name in ("project", "url", "auth_method", "basic_auth_user")}
+        secret = {"basic_auth_pass": known.password.get_secret_value()}
+        with self.server.client() as client:
+            answer = client.patch(f"/api/ml/{row['id']}", json={**body, **secret, "title": title})
+            assert answer.status_code == 200, answer.text
+
     @contextmanager
     def backend(self, model_version: str = "", status: int = 200) -> Iterator[str]:
         """Something that answers as an ML backend does, at our port, with our password."""

@@ -101,6 +101,13 @@ def test_a_new_model_changes_the_title_and_keeps_the_password(yard: Yard, listen
     assert yard.port.project().model_version == "train-2"
 
 
+def test_a_model_that_the_backend_does_not_serve_is_no_title_for_it(yard: Yard, listener: Listener):
+    listener.version = ""
+    yard.port.connect_backend(listener.url, "label-studio", "one", "no model yet")
+    yard.port.retitle_backend("train-2")
+    assert [backend.title for backend in yard.port.backends()] == ["no model yet"]
+
+
 def test_no_backend_to_retitle(yard: Yard):
     yard.port.retitle_backend("train-2")
     assert yard.port.backends() == []

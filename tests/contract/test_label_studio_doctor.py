@@ -119,10 +119,24 @@ def test_the_backend_serves_another_model_than_its_title_says(line: Line) -> Non
 
 def test_predictions_that_nobody_sees(line: Line) -> None:
     project = line.set_up().project_id
-    _predict(line, project, "train-7")
+    line.predict(project, "train-7")
     found = line.findings()["label studio model version"]
     assert found.health == "warning"
     assert "shows none of them" in found.detail
+
+
+def test_predictions_hidden_behind_a_backend_that_serves_nothing(line: Line) -> None:
+    with line.backend() as url:
+        project = line.set_up().project_id
+        line.predict(project, "train-7")
+        found = line.findings()["label studio model version"]
+        assert (found.health, "shows none of them" in found.detail) == ("warning", True)
+        line.retitle(project, "train-7")
+        found = line.findings()["label studio to backend"]
+        assert (found.health, "serves no model" in found.detail) == ("warning", True)
+        line.set_up()
+        found = line.findings()["label studio to backend"]
+        assert found.detail == f"{url} as 'no model yet'"
 
 
 def test_our_loopback_is_another_machines(line: Line) -> None:
@@ -173,14 +187,3 @@ def _numbers(found: Finding) -> list[int]:
     named = re.search(r"too many: ([\d, ]+) \(", found.detail)
     assert named, found.detail
     return [int(number) for number in named[1].split(", ")]
-
-
-def _predict(line: Line, project: int, version: str) -> None:
-    with line.server.client() as client:
-        data = {"image": "/x.png", "sample_id": "1" * 64, "why": ""}
-        task = client.post("/api/tasks/", json={"project": project, "data": data}).json()
-        value = {"choices": ["cat"]}
-        result = [{"from_name": "label", "to_name": "image", "type": "choices", "value": value}]
-        body = [{"task": task["id"], "model_version": version, "score": 0.5, "result": result}]
-        answer = client.post(f"/api/projects/{project}/import/predictions", json=body)
-        assert answer.status_code == 201, answer.text

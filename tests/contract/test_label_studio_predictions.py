@@ -1,6 +1,7 @@
 """Pre-labels in a real Label Studio: which are there, which are shown, and in which order."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -91,22 +92,37 @@ def test_shown_and_served_by_priority(yard: Yard):
     assert served == [sha(n) for n in (2, 3, 1, 4, 0, 5)]
 
 
-def test_older_ones_go_but_where_somebody_started_from_them(yard: Yard):
-    yard.annotate(yard.task_id(0))
+def promote(yard: Yard) -> datetime:
+    """Let train-2 be shown; a moment that is more than an hour ago."""
     yard.port.prelabel({sha(number): prelabel("train-2") for number in range(6)})
     yard.port.show_model_version("train-2")
-    two = ["train-2"]
-    assert versions(yard) == {0: ["train-1"], 1: two, 2: two, 3: two, 4: two, 5: two}
-    yard.port.show_model_version("train-2")  # again
+    return datetime.now(UTC) - timedelta(hours=1, minutes=1)
+
+
+def test_a_page_that_was_opened_before_a_promotion_can_be_saved(yard: Yard):
+    (old,) = yard.by_image()[sha(3)]["predictions"]
+    promote(yard)
+    half = datetime.now(UTC) - timedelta(minutes=30)
+    assert yard.port.drop_superseded("train-2", half) == 0
+    saved = yard.annotate(yard.task_id(3), parent_prediction=old["id"])
+    assert saved["parent_prediction"] == old["id"]
+
+
+def test_older_ones_go_after_an_hour_but_where_somebody_started_from_them(yard: Yard):
+    yard.annotate(yard.task_id(0))
+    yard.draft(yard.task_id(1))
+    since = promote(yard)
+    assert yard.port.drop_superseded("train-2", since) == 4
+    both, new = ["train-1", "train-2"], ["train-2"]
+    assert versions(yard) == {0: ["train-1"], 1: both, 2: new, 3: new, 4: new, 5: new}
+    assert yard.port.drop_superseded("train-2", since) == 0
 
 
 def test_some_at_a_time(yard: Yard, monkeypatch):
     monkeypatch.setattr(label_studio_predictions, "DROPPED_AT_ONCE", 4)
-    yard.port.prelabel({sha(number): prelabel("train-2") for number in range(6)})
-    yard.port.show_model_version("train-2")
-    assert sum("train-1" in known for known in versions(yard).values()) == 2
-    yard.port.show_model_version("train-2")
-    assert not any("train-1" in known for known in versions(yard).values())
+    since = promote(yard)
+    assert [yard.port.drop_superseded("train-2", since) for _ in range(3)] == [4, 2, 0]
+    assert set(map(tuple, versions(yard).values())) == {("train-2",)}
 
 
 def test_a_version_without_predictions_is_not_shown(yard: Yard):

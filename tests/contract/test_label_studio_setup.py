@@ -55,6 +55,22 @@ def test_what_was_undone_by_hand_is_done_anew(line: Line) -> None:
     assert line.get(f"/api/projects/{project}/")["show_collab_predictions"]
 
 
+@pytest.mark.parametrize("title", ["no model yet", "train-7"])
+def test_pre_labels_of_a_model_that_is_not_deployed_stay(line: Line, title: str) -> None:
+    """The queue shows those of the newest model until one is on staging."""
+    with line.backend():
+        project = line.set_up().project_id
+        line.predict(project, "train-7")
+        with line.server.client() as client:
+            shown = {"model_version": "train-7"}
+            assert client.patch(f"/api/projects/{project}/", json=shown).status_code == 200
+        line.retitle(project, title)  # as the queue once did
+        assert line.set_up().problems == ()
+        assert line.get(f"/api/projects/{project}/")["model_version"] == "train-7"
+        (prediction,) = line.get(f"/api/projects/{project}/next")["predictions"]
+        assert prediction["model_version"] == "train-7"
+
+
 def test_a_backend_that_is_not_there_holds_up_nothing_else(line: Line) -> None:
     done = line.set_up()
     assert len(done.problems) == 1, done.problems

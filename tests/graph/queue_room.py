@@ -12,6 +12,7 @@ import numpy as np
 from assets.feature_store import append_new, features_table, predictions_table, record_model
 from assets.image_index import images_table, newest_rows, usable_images
 from assets.queue_ledger import QUEUE
+from assets.shown_version import SHOWN
 from imgclf_dagster.label_studio_poll import PollCursor, poll
 from labelling.consensus import newest_snapshots
 from labelling.corrections import Correction, correction_key
@@ -120,8 +121,9 @@ class Room:
         return str(done.why)
 
     def ledger(self) -> list[str]:
-        """What lies under ``queue/``, by suffix."""
-        return [info.key.rpartition(".")[2] for info in self.world.store.list(QUEUE)]
+        """What lies under ``queue/`` of batches, by suffix."""
+        keys = [info.key for info in self.world.store.list(QUEUE)]
+        return [key.rpartition(".")[2] for key in keys if not key.startswith(SHOWN)]
 
     # --- Label Studio ------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """The labelling queue on a real Label Studio: what is asked, why, once, and what the model says."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import pytest
 
 from assets.queue_ledger import newest_batches, unfinished
 from labelling.pool import REASONS
+from resources import label_studio_predictions
+from resources.label_studio import Prelabel
 from tests.graph.queue_room import LABELS, Room
 from tests.label_studio.server import LabelStudioServer
 
@@ -139,12 +142,60 @@ def test_tasks_older_than_the_model_that_is_shown_get_its_word(room: Room) -> No
 
 
 def scores(room: Room) -> dict[str, tuple[str, float]]:
-    """Version and score of the prediction on each open task."""
+    """Version and score of the prediction that annotators see on each open task."""
+    seen = shown(room)
     return {
-        sha: (task["predictions"][0]["model_version"], task["predictions"][0]["score"])
+        sha: (one["model_version"], one["score"])
         for sha, task in room.tasks().items()
-        if not task["is_labeled"] and task["predictions"]
+        if not task["is_labeled"]
+        for one in task["predictions"]
+        if one["model_version"] == seen
     }
+
+
+def versions(room: Room) -> list[str]:
+    """Whose predictions there are on tasks that nobody labelled, seen or not."""
+    tasks = [task for task in room.tasks().values() if not task["is_labeled"]]
+    return sorted({one["model_version"] for task in tasks for one in task["predictions"]})
+
+
+def test_a_page_that_was_open_when_another_model_came_can_be_saved(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room.embed("train-a")
+    room.build()
+    task = min(room.tasks().items())[1]  # on somebody's screen
+    room.embed("train-bb", sure=4.0)
+    room.build()
+    result = [{"from_name": "label", "to_name": "image", "type": "choices"}]
+    result[0] |= {"value": {"choices": [LABELS[0]]}}
+    body = {"result": result, "parent_prediction": task["predictions"][0]["id"]}
+    room.call("POST", f"/api/tasks/{task['id']}/annotations/", **body)
+    assert versions(room) == ["train-a", "train-bb"]
+
+    monkeypatch.setattr(label_studio_predictions, "KEPT", timedelta(0))  # an hour later
+    room.build()
+
+    assert versions(room) == ["train-bb"]
+    seen = room.tasks()[task["data"]["sample_id"]]["predictions"]
+    assert "train-a" in {one["model_version"] for one in seen}
+
+
+def test_former_words_go_bit_by_bit_also_when_the_setup_showed_the_new_model_first(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(label_studio_predictions, "DROPPED_AT_ONCE", 12)
+    room.embed("train-a")
+    room.build()
+    room.embed("train-bb", sure=4.0)
+    room.studio.prelabel({min(room.tasks()): Prelabel("train-bb", ("red",), {"red": 1.0}, 0.5)})
+    room.call("PATCH", f"/api/projects/{room.project}/", model_version="train-bb")
+    room.build()
+    assert versions(room) == ["train-a", "train-bb"]
+    monkeypatch.setattr(label_studio_predictions, "KEPT", timedelta(0))
+    for left in (["train-a", "train-bb"], ["train-bb"]):
+        room.build()
+        assert versions(room) == left
 
 
 def test_an_image_that_got_its_label_elsewhere_is_taken_back(room: Room) -> None:
