@@ -1,7 +1,8 @@
 """How a sensor asks for a run: once at a time, and ever more seldom after failures."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from itertools import takewhile
 from typing import Any
 
 import dagster as dg
@@ -18,6 +19,7 @@ UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+SUCCESS = dg.DagsterRunStatus.SUCCESS
 UNSUCCESSFUL = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 RETRY_S = 60.0
 RETRY_MAX_S = 3600.0
@@ -35,9 +37,11 @@ def ask(
     beside: Collection[str] = (),
     partition: str | None = None,
     run_config: dict[str, Any] | None = None,
+    recurs: bool = False,
 ) -> Tick:
     """One run for what ``token`` names: not while one is under way, which may be at it already,
-    and after a failure again, ever more seldom. (Dagster takes a run key once, failed or not.)
+    and after a failure again, ever more seldom. (Dagster takes a run key once, failed or not, so
+    the key names the run after which it is asked again.)
 
     Args:
         asset: what the run materializes.
@@ -45,25 +49,35 @@ def ask(
         also: what follows on it and goes with it in the same run.
         beside: assets that must not be materialized at the same time.
         partition: of the asset, if it has some.
+        recurs: whether the same may be needed again after a run that succeeded. Else what a run
+            that succeeded left as it is stays so: asking again would change nothing.
     """
     if run_id := under_way(instance, {asset, *beside}, jobs):
         return dg.SkipReason(f"run {run_id} is under way")
-    failures = instance.get_run_records(
-        dg.RunsFilter(tags={ASKED_TAG: token}, statuses=UNSUCCESSFUL)
-    )
-    if failures:
-        pause = min(RETRY_S * 2 ** (len(failures) - 1), RETRY_MAX_S)
-        wait = max(record.end_time or 0.0 for record in failures) + pause - time.time()
+    asked = instance.get_run_records(dg.RunsFilter(tags={ASKED_TAG: token}))  # newest first
+    failures = _failures(asked, since_success=recurs)
+    if last := failures or (asked[:1] if recurs else []):
+        pause = min(RETRY_S * 2 ** max(len(failures) - 1, 0), RETRY_MAX_S)
+        wait = max(record.end_time or 0.0 for record in last) + pause - time.time()
         if wait > 0:
-            return dg.SkipReason(f"failed {len(failures)} times; again in {wait:.0f} s")
+            done = f"failed {len(failures)} times" if failures else "was done just now"
+            return dg.SkipReason(f"{done}; again in {wait:.0f} s")
+    after = next(iter(asked if recurs else failures), None)
     request = dg.RunRequest(
-        run_key=f"{asset}-{token}-{len(failures)}",
+        run_key=f"{asset}-{token}" + (f"-{after.dagster_run.run_id}" if after else ""),
         run_config=run_config,
         tags={ASKED_TAG: token},
         partition_key=partition,
         asset_selection=[dg.AssetKey(name) for name in (asset, *also)],
     )
     return dg.SensorResult(run_requests=[request])
+
+
+def _failures(asked: Sequence[dg.RunRecord], *, since_success: bool) -> list[dg.RunRecord]:
+    """Those of the runs, newest first, that did not succeed; of those before a success none."""
+    if since_success:
+        asked = list(takewhile(lambda run: run.dagster_run.status != SUCCESS, asked))
+    return [run for run in asked if run.dagster_run.status in UNSUCCESSFUL]
 
 
 def under_way(

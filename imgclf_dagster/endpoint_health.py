@@ -120,4 +120,5 @@ def _deploy_again(instance: dg.DagsterInstance, record: DeploymentRecord) -> Tic
         beside=RELEASE,
         partition=record.model_version,
         run_config={"ops": {asset: {"config": config}}} if record.stage == "prod" else None,
+        recurs=True,  # mending writes no record, so that the next drift is of the same one
     )

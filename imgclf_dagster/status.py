@@ -115,8 +115,16 @@ def _stage(endpoints: EndpointHost, stage: Any, packages: Sequence[ModelPackage]
         "deployed_by": record.deployed_by,
         "reason": record.reason,
         "endpoint": answering,
+        "differing_settings": _differing(endpoints, stage),
         "metrics": package.metrics if package else {},
     }
+
+
+def _differing(endpoints: EndpointHost, stage: Any) -> list[str]:
+    try:
+        return endpoints.differing_settings(stage)
+    except HostUnavailable:  # of which "endpoint" tells
+        return []
 
 
 def _waiting(
@@ -148,4 +156,10 @@ def _waiting(
             f"{staged['model_version']} waits for a person's approval "
             f"(imgclf approve {staged['model_version']} --reason …)"
         )
+    for stage, facts in stages.items():
+        if facts and facts["differing_settings"]:
+            waiting.append(
+                f"{stage} does not have today's {', '.join(facts['differing_settings'])} "
+                f"(imgclf deploy endpoint {stage}, or the next model)"
+            )
     return waiting

@@ -40,10 +40,12 @@ class EndpointHost(dg.ConfigurableResource):
     Attributes:
         store: holds records and models.
         project: endpoints are named ``<project>-<stage>``.
+        deploy_timeout_s: how long a deployment may take, a canary included (seconds).
     """
 
     store: dg.ResourceDependency[ObjectStore]
     project: str
+    deploy_timeout_s: float
 
     @property
     def objects(self) -> ObjectStore:
@@ -71,9 +73,10 @@ class EndpointHost(dg.ConfigurableResource):
         or still on its way.
 
         Raises:
-            HostUnavailable: no host is up; nothing was written.
-            DeploymentFailed: the model cannot be served, or not in time, or a newer deployment
-                overtook this one.
+            HostUnavailable: no host is up, and nothing was written; or what was begun has not
+                ended, and goes on: nothing was undone, and repeating the call waits for it.
+            DeploymentFailed: the model cannot be served (on this machine: or not in time), or a
+                newer deployment overtook this one.
         """
 
     @abstractmethod
@@ -134,6 +137,11 @@ class EndpointHost(dg.ConfigurableResource):
             HostNotStarted: it does not start.
             HostUnavailable: there is none, or the one that runs serves another store.
         """
+
+    def differing_settings(self, stage: Stage) -> list[str]:
+        """Names of settings that the endpoint of ``stage`` does not have as they are today; none
+        where endpoints have no settings. Raises HostUnavailable."""
+        return []
 
     def history(self, stage: Stage) -> list[DeploymentRecord]:
         """All records of ``stage``, newest first. Needs no running host."""

@@ -31,7 +31,6 @@ class LocalEndpointHost(EndpointHost):
     Attributes:
         address_file: where a running host says how it is reached.
         default_url: where a host is looked for when there is no address file.
-        deploy_timeout_s: how long a deployment may take to be answered by (seconds).
     """
 
     address_file: str

@@ -1,65 +1,34 @@
 """``imgclf deploy``: what the line needs in an AWS account, part by part."""
 
-import functools
 import json
-import sys
-from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
-from imgclf_dagster.cli.common import AsJson, console, errors, fail, plainly
+from imgclf_dagster.cli.common import AsJson, console, fail
+from imgclf_dagster.cli.stack_plans import PlanOnly, Set, Yes, deploy_stack, pairs, speaking, teller
 from imgclf_dagster.settings import Settings, load_settings
+from serving.deployments import Stage
 
 if TYPE_CHECKING:
     from imgclf_dagster.deployments import Part
-    from resources.aws.stack_plan import StackPlan, StackResult
+    from resources.aws.stack_plan import StackResult
     from resources.aws.stacks import Stacks
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 deploy_app = typer.Typer(
     name="deploy",
     help="Put into an AWS account what the line needs. In order: foundation, image; then, if "
-    "wanted, edge, orchestrator, cicd. Endpoints are deployed by the line itself.",
+    "wanted, edge, orchestrator, cicd. Endpoints are deployed by the line itself, and brought to "
+    "other settings by endpoint.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="A parameter of the template, as Name=Value; may be repeated."),
-]
-PlanOnly = Annotated[bool, typer.Option("--plan", help="Show what would change, and stop.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
-
-
-def _speaking(command: Callable[P, R]) -> Callable[P, R]:
-    """``plainly``, and AWS's refusals in words that say what to do."""
-
-    @functools.wraps(command)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        from imgclf_dagster.container_image import ImageNotPushed
-        from resources.aws.errors import told
-        from resources.aws.stack_errors import StackError
-
-        try:
-            return command(*args, **kwargs)
-        except (StackError, ImageNotPushed) as error:
-            raise fail(str(error)) from error
-        except (ClientError, BotoCoreError) as error:
-            raise fail(told(error, "deploying")) from error
-
-    return plainly(wrapped)
-
 
 @deploy_app.command("foundation")
-@_speaking
+@speaking
 def foundation_command(
     email: Annotated[str, typer.Option(help="Where alarms and the budget write to.")] = "",
     budget: Annotated[
@@ -76,7 +45,7 @@ def foundation_command(
     """
     from imgclf_dagster.deployments import settings_of, write_deployed
 
-    parameters = _pairs(chosen)
+    parameters = pairs(chosen)
     if email:
         parameters["AlertsEmail"] = email
     if budget is not None:
@@ -97,7 +66,7 @@ def foundation_command(
 
 
 @deploy_app.command("image")
-@_speaking
+@speaking
 def image_command(
     tag: Annotated[str, typer.Option(help="Its tag; the version and commit if left out.")] = "",
     gpu: Annotated[bool, typer.Option("--gpu", help="The one for instances with GPUs.")] = False,
@@ -140,8 +109,54 @@ def image_command(
         console.print("Next: imgclf doctor")
 
 
+@deploy_app.command("endpoint")
+@speaking
+def endpoint_command(
+    stage: Annotated[Stage, typer.Argument(help="Whose endpoint.")],
+    plan_only: PlanOnly = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring an endpoint that serves to today's settings and image; its model stays.
+
+    After its stages' file, a setting of AWS or the image has changed: without it, what is new comes
+    with the next model.
+    """
+    from imgclf_dagster.profile_aws import build_endpoints, build_store
+
+    settings = load_settings()
+    if settings.profile != "aws":
+        raise fail("endpoints have settings under profile aws only (IMGCLF_PROFILE=aws)", 2)
+    endpoints = build_endpoints(settings, build_store(settings))
+    record, status = endpoints.current(stage), endpoints.describe(stage)
+    if record is None:
+        raise fail(f"nothing was deployed to {stage} yet; the line does it, with today's settings")
+    if status.status != "InService":
+        raise fail(
+            f"{status.name} does not serve what is recorded, so the line comes first: materialize "
+            f"{stage}_endpoint (`imgclf up` does it by itself), which takes today's settings, too "
+            f"({status.failure_reason or status.status})"
+        )
+    stack = endpoints.stack(stage)
+    result = deploy_stack(
+        stack.request(record),
+        stack.stacks,
+        plan_only=plan_only,
+        yes=yes,
+        as_json=as_json,
+        timeout_s=endpoints.deploy_timeout_s,
+    )
+    if result is None:
+        return
+    status = endpoints.take_on(stage, result, teller(as_json))
+    if as_json:
+        print(json.dumps({**asdict(result), "model_version": status.model_version}, indent=1))
+    else:
+        console.print(f"[green]✓[/] {status.name} serves {escape(str(status.model_version))}")
+
+
 @deploy_app.command("edge")
-@_speaking
+@speaking
 def edge_command(
     chosen: Set = None, plan_only: PlanOnly = False, yes: Yes = False, as_json: AsJson = False
 ) -> None:
@@ -150,7 +165,7 @@ def edge_command(
 
 
 @deploy_app.command("orchestrator")
-@_speaking
+@speaking
 def orchestrator_command(
     chosen: Set = None, plan_only: PlanOnly = False, yes: Yes = False, as_json: AsJson = False
 ) -> None:
@@ -163,7 +178,7 @@ def orchestrator_command(
 
 
 @deploy_app.command("cicd")
-@_speaking
+@speaking
 def cicd_command(
     chosen: Set = None, plan_only: PlanOnly = False, yes: Yes = False, as_json: AsJson = False
 ) -> None:
@@ -176,7 +191,7 @@ def _deploy_part(
 ) -> None:
     settings = load_settings()
     stacks = _stacks(settings)
-    result = _deploy(part, settings, stacks, _pairs(chosen), plan_only, yes, as_json)
+    result = _deploy(part, settings, stacks, pairs(chosen), plan_only, yes, as_json)
     if result is not None and as_json:
         print(json.dumps(asdict(result), indent=1))
 
@@ -190,61 +205,10 @@ def _deploy(
     yes: bool,
     as_json: bool,
 ) -> "StackResult | None":
-    """Plan, ask, execute, tell. ``None`` if it was only planned."""
     from imgclf_dagster.deployments import request_for
 
-    speaker = errors if as_json else console
-
-    def tell(line: str) -> None:
-        speaker.print(escape(line))
-
     request = request_for(part, settings, stacks, chosen)
-    plan = stacks.plan(request, on_event=tell, only_look=plan_only)
-    if plan_only:
-        _show(plan, as_json)
-        stacks.discard(plan)
-        return None
-    if not plan.is_empty and not yes:
-        _ask(plan, stacks, as_json)
-    try:
-        result = stacks.execute(plan, on_event=tell)
-    except KeyboardInterrupt:
-        raise fail(
-            f"interrupted; the deployment of {plan.request.name} goes on in AWS, run this again "
-            "to wait for it",
-            130,
-        ) from None
-    if not as_json:
-        console.print(f"[green]✓[/] {result.name} {result.status}")
-        for name, value in sorted(result.outputs.items()):
-            console.print(f"  {name}: {escape(value)}")
-    return result
-
-
-def _show(plan: "StackPlan", as_json: bool) -> None:
-    if as_json:
-        print(json.dumps([asdict(change) for change in plan.changes], indent=1))
-    elif plan.is_empty:
-        console.print(f"{plan.request.name}: nothing to change")
-    else:
-        console.print(f"{len(plan.changes)} changes; nothing was done")
-
-
-def _ask(plan: "StackPlan", stacks: "Stacks", as_json: bool) -> None:
-    """Have the user agree, or drop the plan and leave."""
-
-    def leave(message: str) -> NoReturn:
-        stacks.discard(plan)
-        raise fail(message)
-
-    if as_json or not sys.stdin.isatty():
-        leave("nobody can be asked here: add --yes to do it, or --plan to only look")
-    try:
-        agreed = typer.confirm(f"{len(plan.changes)} changes to {plan.request.name}: do it?")
-    except (typer.Abort, KeyboardInterrupt):
-        agreed = False
-    if not agreed:
-        leave("nothing was changed")
+    return deploy_stack(request, stacks, plan_only=plan_only, yes=yes, as_json=as_json)
 
 
 def _stacks(settings: Settings) -> "Stacks":
@@ -257,14 +221,3 @@ def _stacks(settings: Settings) -> "Stacks":
         prefix=settings.aws.prefix,
         poll_s=min(5.0, settings.aws.poll_s),
     )
-
-
-def _pairs(chosen: list[str] | None) -> dict[str, str]:
-    """``Name=Value`` as a mapping."""
-    pairs: dict[str, Any] = {}
-    for text in chosen or []:
-        name, equals, value = text.partition("=")
-        if not equals or not name.isalnum():
-            raise fail(f"--set {text}: write it as Name=Value", 2)
-        pairs[name] = value
-    return pairs

@@ -20,9 +20,8 @@ Version = Annotated[
 By = Annotated[str | None, typer.Option("--by", help="Who decides. Default: your user name.")]
 Reason = Annotated[str, typer.Option("--reason", "-r", help="Why. Kept with the decision.")]
 
-WAIT_S = {"local": 180.0, "aws": 7200.0}
-"""How long a decision may take to be carried out: SageMaker starts instances, and watches a canary
-(seconds)."""
+START_S = 60.0
+"""How long the sensor and Dagster may take to begin with a decision (seconds)."""
 
 POLL_S = 0.5
 
@@ -140,7 +139,7 @@ def _wait_for(settings: Settings, digest: str) -> None:
 
     endpoints = build_endpoints(settings)
     since = datetime.now(UTC)
-    wait_s = WAIT_S[settings.profile]
+    wait_s = START_S + endpoints.deploy_timeout_s
     poll_s = settings.aws.poll_s if settings.profile == "aws" else POLL_S
     deadline = time.monotonic() + wait_s
     with dg.DagsterInstance.get() as instance, console.status("imgclf up carries it out …"):

@@ -1,12 +1,14 @@
 """What SageMaker says of an endpoint, as the port says it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
+from resources.aws.endpoint_state import UNKNOWN, Identity
 from resources.aws.errors import error_code, told
+from resources.endpoint_host import HostUnavailable
 from serving.client import InvocationFailed
 from serving.deployments import DeploymentRecord, EndpointState, EndpointStatus, Stage, record_key
 
@@ -34,7 +36,79 @@ def absent(stage: Stage, name: str, newest: DeploymentRecord | None) -> Endpoint
     )
 
 
-def refused(error: ClientError, name: str) -> InvocationFailed:
+def described(
+    stage: Stage,
+    endpoint: Mapping[str, Any],
+    identity: Identity,
+    newest: DeploymentRecord | None,
+    history: Callable[[], Sequence[DeploymentRecord]],
+) -> EndpointStatus:
+    """The status of an endpoint that is there, compared with what was recorded.
+
+    Args:
+        endpoint: as DescribeEndpoint has it.
+        identity: of what it serves.
+        newest: the stage's newest record, read before the endpoint was.
+        history: reads all of them, newest first; called only where the newest is not served.
+    """
+    version, digest = identity
+    state = STATES.get(endpoint["EndpointStatus"], "Failed")
+    failure = endpoint.get("FailureReason") if state == "Failed" else None
+    if state == "InService" and newest is not None and newest.digest != digest:
+        state, failure = "Failed", _drift(newest, identity)
+        if endpoint.get("FailureReason"):
+            failure += f"; SageMaker says: {endpoint['FailureReason']}"
+    served = newest if newest is not None and newest.digest == digest else None
+    served = served or next((record for record in history() if record.digest == digest), None)
+    return EndpointStatus(
+        stage=stage,
+        name=endpoint["EndpointName"],
+        status=state,
+        model_version=version or None,
+        digest=digest or None,
+        since=served.created_at if served else endpoint["LastModifiedTime"],
+        failure_reason=failure,
+        record_key=record_key(newest) if newest else None,
+    )
+
+
+def _drift(newest: DeploymentRecord, identity: Identity) -> str:
+    recorded = f"drift: {newest.model_version} ({newest.digest[:12]}) is recorded"
+    if identity == UNKNOWN:
+        return (
+            f"{recorded}, and what is served cannot be told: its endpoint configuration or its "
+            "SageMaker model was deleted"
+        )
+    version, digest = identity
+    return f"{recorded}, {version} ({digest[:12]}) is served"
+
+
+def invoked(
+    client: Any, name: str, body: bytes, content_type: str, top_k: int | None
+) -> dict[str, Any]:
+    """The endpoint's parsed answer to one request.
+
+    Args:
+        client: of SageMaker Runtime.
+
+    Raises:
+        HostUnavailable: SageMaker does not answer.
+        InvocationFailed: SageMaker or the container refuses.
+    """
+    options = {"CustomAttributes": f"top_k={top_k}"} if top_k else {}
+    try:
+        answer = client.invoke_endpoint(
+            EndpointName=name, Body=body, ContentType=content_type, **options
+        )
+    except ClientError as error:
+        raise _refused(error, name) from error
+    except BotoCoreError as error:
+        raise HostUnavailable(told(error, f"endpoint {name}")) from error
+    parsed: dict[str, Any] = json.loads(answer["Body"].read())
+    return parsed
+
+
+def _refused(error: ClientError, name: str) -> InvocationFailed:
     """The container's own refusal, or SageMaker's, as the local host says it."""
     response: Mapping[str, Any] = error.response
     code = error_code(error)

@@ -6,10 +6,8 @@ that was killed, or somebody who changed the endpoint by hand. Deploying the rec
 mends both, without a second record.
 """
 
-import json
-import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,23 +15,16 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import PrivateAttr
 
-from resources.aws.endpoint_answers import STATES, absent, console_links, refused
-from resources.aws.errors import is_missing, told
+from resources.aws.endpoint_answers import absent, console_links, described, invoked
+from resources.aws.endpoint_stack import CONFIG, DEPLOY_TIMEOUT_S, EndpointStack
+from resources.aws.endpoint_state import UNKNOWN, Identity, find_endpoint, identity_of, put_under
+from resources.aws.errors import told
 from resources.aws.session import AwsSession
 from resources.aws.stack_errors import StackError
 from resources.aws.stack_plan import StackResult
 from resources.aws.stacks import Stacks
-from resources.aws.stage_files import stage_settings
 from resources.endpoint_host import DeploymentFailed, EndpointHost, HostUnavailable
-from serving.deployments import (
-    DeploymentRecord,
-    EndpointStatus,
-    Stage,
-    endpoint_name,
-    record_key,
-)
-
-_POLL_S = 10.0
+from serving.deployments import DeploymentRecord, EndpointStatus, Stage, endpoint_name
 
 
 class SageMakerEndpointHost(EndpointHost):
@@ -47,7 +38,6 @@ class SageMakerEndpointHost(EndpointHost):
         stages_dir: folder of ``staging.json`` and ``prod.json``; "" for those that come with imgclf.
         parameters: of every stage's stack, over those of the stage's file.
         tags: of the stacks and all in them.
-        deploy_timeout_s: how long a deployment may take, its canary included (seconds).
         poll_s: seconds between two looks.
     """
 
@@ -58,10 +48,10 @@ class SageMakerEndpointHost(EndpointHost):
     stages_dir: str = ""
     parameters: dict[str, str] = {}
     tags: dict[str, str] = {}
-    deploy_timeout_s: float = 7200.0
-    poll_s: float = _POLL_S
+    deploy_timeout_s: float = DEPLOY_TIMEOUT_S
+    poll_s: float = 10.0
 
-    _seen: dict[str, tuple[str, str]] = PrivateAttr(default_factory=dict)
+    _seen: dict[str, Identity] = PrivateAttr(default_factory=dict)
 
     def deploy(
         self,
@@ -80,31 +70,33 @@ class SageMakerEndpointHost(EndpointHost):
         deadline = time.monotonic() + self.deploy_timeout_s
         before = self.settled(stage, deadline)
         newest = self.current(stage)
+        if not before.digest:
+            before = self._made_out(before, newest, deadline, on_event)
         if newest is not None and newest.digest == digest:
             if before.status == "InService":
                 return before
             record = newest  # its deployer died, or somebody changed the endpoint by hand
         else:
-            record = self._write(
-                stage,
-                model_version=model_version,
-                digest=digest,
-                model_key=model_key,
-                deployed_by=deployed_by,
-                reason=reason,
-                run_id=run_id,
-            )
+            fields = {
+                "model_version": model_version,
+                "digest": digest,
+                "model_key": model_key,
+                "deployed_by": deployed_by,
+                "reason": reason,
+                "run_id": run_id,
+            }
+            self._rehearse(DeploymentRecord.at(0, stage=stage, **fields), deadline)
+            record = self._write(stage, **fields)
         self._still_wanted(record)
         try:
-            result = self._deploy_stack(record, deadline, on_event)
+            status = self._carry_out(
+                record, before, deadline, on_event, guarded=record is not newest
+            )
         except StackError as error:
             raise DeploymentFailed(self._failed(record, before, str(error))) from error
-        status = self.settled(stage, deadline)
-        if status.digest != digest and not result.changed:
-            guarded = record is not newest  # what was recorded before has proved itself
-            status = self._return_to_stack(record, result, deadline, on_event, guarded=guarded)
-        if status.digest != digest:
-            raise DeploymentFailed(self._failed(record, before, status.failure_reason or ""))
+        if status.status != "InService" or status.digest != digest:
+            why = status.failure_reason or f"{status.name} is {status.status}"
+            raise DeploymentFailed(self._failed(record, before, why))
         return status
 
     def check(self) -> None:
@@ -116,34 +108,12 @@ class SageMakerEndpointHost(EndpointHost):
         """See :meth:`EndpointHost.describe`."""
         name = endpoint_name(self.project, stage)
         newest = self.current(stage)
-        key = record_key(newest) if newest else None
         with self._translated(f"endpoint {name}"):
-            endpoint = self._endpoint(name)
+            endpoint = find_endpoint(self._sagemaker, name)
             if endpoint is None:
                 return absent(stage, name, newest)
-            version, digest = self._identity(endpoint["EndpointConfigName"])
-        state = STATES.get(endpoint["EndpointStatus"], "Failed")
-        failure = endpoint.get("FailureReason") if state == "Failed" else None
-        if state == "InService" and newest is not None and newest.digest != digest:
-            state = "Failed"
-            failure = (
-                f"drift: {newest.model_version} ({newest.digest[:12]}) is recorded, "
-                f"{version} ({digest[:12]}) is served"
-            )
-            if endpoint.get("FailureReason"):
-                failure += f"; SageMaker says: {endpoint['FailureReason']}"
-        served = newest if newest is not None and newest.digest == digest else None
-        served = served or next((old for old in self.history(stage) if old.digest == digest), None)
-        return EndpointStatus(
-            stage=stage,
-            name=name,
-            status=state,
-            model_version=version or None,
-            digest=digest or None,
-            since=served.created_at if served else endpoint["LastModifiedTime"],
-            failure_reason=failure,
-            record_key=key,
-        )
+            identity = self._identity(endpoint["EndpointConfigName"])
+        return described(stage, endpoint, identity, newest, lambda: self.history(stage))
 
     def settled(self, stage: Stage, deadline: float) -> EndpointStatus:
         """See :meth:`EndpointHost.settled`."""
@@ -163,24 +133,14 @@ class SageMakerEndpointHost(EndpointHost):
     def links(self, stage: Stage) -> dict[str, str]:
         """See :meth:`EndpointHost.links`: the pages of the AWS console, too."""
         name, region = endpoint_name(self.project, stage), self._sagemaker.meta.region_name
-        return {**super().links(stage), **console_links(name, self._stack_name(stage), region)}
+        return {**super().links(stage), **console_links(name, self.stack(stage).name, region)}
 
     def invoke(
         self, stage: Stage, body: bytes, content_type: str, top_k: int | None = None
     ) -> dict[str, Any]:
         """See :meth:`EndpointHost.invoke`."""
-        name = endpoint_name(self.project, stage)
-        options = {"CustomAttributes": f"top_k={top_k}"} if top_k else {}
-        try:
-            answer = self.session.client("sagemaker-runtime").invoke_endpoint(
-                EndpointName=name, Body=body, ContentType=content_type, **options
-            )
-        except ClientError as error:
-            raise refused(error, name) from error
-        except BotoCoreError as error:
-            raise HostUnavailable(told(error, f"endpoint {name}")) from error
-        parsed: dict[str, Any] = json.loads(answer["Body"].read())
-        return parsed
+        client = self.session.client("sagemaker-runtime")
+        return invoked(client, endpoint_name(self.project, stage), body, content_type, top_k)
 
     @contextmanager
     def hosting(self, *, log_file: Path, start_timeout_s: float = 60.0) -> Iterator[str]:
@@ -188,99 +148,148 @@ class SageMakerEndpointHost(EndpointHost):
         self.check()
         yield self.runtime_url()
 
-    def _stack_name(self, stage: Stage) -> str:
-        return f"{self.project}-endpoint-{stage}"
+    def differing_settings(self, stage: Stage) -> list[str]:
+        """See :meth:`EndpointHost.differing_settings`: parameters of the stage's stack."""
+        return self.stack(stage).differing()
 
-    @property
-    def _sagemaker(self) -> Any:
-        return self.session.client("sagemaker")
-
-    def _deploy_stack(
-        self, record: DeploymentRecord, deadline: float, on_event: Callable[[str], object]
-    ) -> StackResult:
-        from cloudformation import template
-
-        chosen = stage_settings(record.stage, self.stages_dir)
-        return Stacks(session=self.session, poll_s=min(5.0, self.poll_s)).deploy(
-            self._stack_name(record.stage),
-            template("endpoint.yaml"),
-            {
-                **chosen.parameters,
+    def stack(self, stage: Stage) -> EndpointStack:
+        """The stage's stack, as today's settings have it."""
+        return EndpointStack(
+            stage=stage,
+            name=f"{self.project}-endpoint-{stage}",
+            stacks=Stacks(session=self.session, poll_s=min(5.0, self.poll_s)),
+            stages_dir=self.stages_dir,
+            parameters={
                 **self.parameters,
                 "Project": self.project,
-                "Stage": record.stage,
-                "ModelVersion": record.model_version,
-                "ModelDigest": record.digest,
-                "ModelDataUrl": self.objects.uri(record.model_key),
                 "ImageUri": self.image_uri,
                 "ExecutionRoleArn": self.execution_role_arn,
-                "DeployedBy": _taggable(record.deployed_by),
-                "CaptureUri": self.objects.uri(f"captures/{record.stage}"),
+                "CaptureUri": self.objects.uri(f"captures/{stage}"),
             },
-            {**chosen.tags, **self.tags},
+            tags=self.tags,
             role_arn=self.cloudformation_role_arn,
-            on_event=on_event,
-            timeout_s=deadline - time.monotonic(),
+            uri_of=self.objects.uri,
         )
 
-    def _return_to_stack(
+    def take_on(
+        self, stage: Stage, result: StackResult, on_event: Callable[[str], object]
+    ) -> EndpointStatus:
+        """See that the endpoint has the configuration that its stack has given it.
+
+        Raises:
+            DeploymentFailed: SageMaker went back to the one before.
+            HostUnavailable: it does not answer, or has not ended in time.
+        """
+        deadline = time.monotonic() + self.deploy_timeout_s
+        config, name = result.outputs[CONFIG], endpoint_name(self.project, stage)
+        status = self.settled(stage, deadline)
+        if not result.changed and self._config_of(name) != config:
+            status = self._put_back(stage, config, deadline, on_event, guarded=True)
+        if status.status != "InService" or self._config_of(name) != config:
+            raise DeploymentFailed(
+                f"{name} is {status.status}, and not on {config} as its stack says: "
+                f"{status.failure_reason or 'SageMaker went back to what it had'}; look at its "
+                "alarms and logs, then deploy again"
+            )
+        return status
+
+    def _made_out(
+        self,
+        before: EndpointStatus,
+        newest: DeploymentRecord | None,
+        deadline: float,
+        on_event: Callable[[str], object],
+    ) -> EndpointStatus:
+        """What is served, where nothing is, or where it cannot be told."""
+        if self._config_of(before.name):  # its model was deleted: it is taken for the recorded one
+            served = newest.digest if newest else None
+            return before.model_copy(update={"digest": served})
+        config = self.stack(before.stage).config()
+        if not config:
+            return before
+        # It was deleted, to save money, say. CloudFormation would try to update it, and fail.
+        return self._put_back(before.stage, config, deadline, on_event, guarded=False)
+
+    def _rehearse(self, record: DeploymentRecord, deadline: float) -> None:
+        """Ask CloudFormation before anybody is told that the model is wanted."""
+        try:
+            self.stack(record.stage).rehearse(record, deadline - time.monotonic())
+        except StackError as error:
+            raise DeploymentFailed(
+                f"{record.model_version} cannot be deployed to {record.stage}, and nothing was "
+                f"changed: {error}"
+            ) from error
+
+    def _carry_out(
         self,
         record: DeploymentRecord,
-        stack: StackResult,
+        before: EndpointStatus,
         deadline: float,
         on_event: Callable[[str], object],
         *,
         guarded: bool,
     ) -> EndpointStatus:
-        """Undo what was done to the endpoint behind CloudFormation's back, which it does not see:
-        by hand, or by SageMaker, which may roll back without a word.
+        """Deploy the stack, and undo what was done to the endpoint behind CloudFormation's back,
+        which it does not see: by hand, or by SageMaker, which may roll back without a word.
 
-        ``guarded``: by the canary and the alarms of the last deployment.
+        Raises:
+            StackError: the stack was not deployed, and nothing goes on.
         """
-        name = endpoint_name(self.project, record.stage)
-        config = stack.outputs.get("EndpointConfigName", "")
+        stage, stack = record.stage, self.stack(record.stage)
+        result = stack.deploy(record, on_event, deadline - time.monotonic())
+        status = self.settled(stage, deadline)
+        if result.changed or (status.status == "InService" and status.digest == record.digest):
+            return status
+        config = result.outputs.get(CONFIG, "")
+        with self._translated(f"endpoint configuration {config}"):
+            gone = identity_of(self._sagemaker, config) == UNKNOWN
+        if gone:
+            on_event(
+                f"endpoint configuration {config} or its model was deleted: both are made anew"
+            )
+            stack.deploy(record, on_event, deadline - time.monotonic(), renewal=config)
+            return self.settled(stage, deadline)
+        return self._put_back(stage, config, deadline, on_event, guarded=guarded)
+
+    def _put_back(
+        self,
+        stage: Stage,
+        config: str,
+        deadline: float,
+        on_event: Callable[[str], object],
+        *,
+        guarded: bool,
+    ) -> EndpointStatus:
+        """Bring the endpoint to the configuration that its stack has given it; ``guarded`` by the
+        canary and the alarms of the last deployment."""
+        name = endpoint_name(self.project, stage)
         on_event(f"endpoint {name} was changed outside its stack: returning to {config}")
         with self._translated(f"endpoint {name}"):
-            found = self._endpoint(name)
-            if found is None:  # deleted, to save money, say
-                self._sagemaker.create_endpoint(
-                    EndpointName=name,
-                    EndpointConfigName=config,
-                    Tags=[{"Key": key, "Value": value} for key, value in self.tags.items()],
-                )
-            else:
-                last = found.get("LastDeploymentConfig") if guarded else None
-                how = {"DeploymentConfig": last} if last else {}
-                self._sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=config, **how)
-        return self.settled(record.stage, deadline)
+            put_under(self._sagemaker, name, config, tags=self.tags, guarded=guarded)
+        return self.settled(stage, deadline)
 
     def _failed(self, record: DeploymentRecord, before: EndpointStatus, why: str) -> str:
         """What became of a deployment that is not served; the records return to what is."""
         self._still_wanted(record)
+        if before.digest == record.digest:  # it is there, and does not answer
+            return f"{record.model_version} does not serve {record.stage}: {why}"
         return self._roll_back(record, before, why)
 
-    def _endpoint(self, name: str) -> Mapping[str, Any] | None:
-        try:
-            found: Mapping[str, Any] = self._sagemaker.describe_endpoint(EndpointName=name)
-        except ClientError as error:
-            if is_missing(error):
-                return None
-            raise
-        return found
+    def _config_of(self, name: str) -> str:
+        """The endpoint's configuration; "" if there is no endpoint."""
+        with self._translated(f"endpoint {name}"):
+            found = find_endpoint(self._sagemaker, name)
+        return str(found["EndpointConfigName"]) if found else ""
 
-    def _identity(self, config_name: str) -> tuple[str, str]:
-        """Model version and digest behind an endpoint's configuration, which never changes."""
-        if config_name not in self._seen:
-            config = self._sagemaker.describe_endpoint_config(EndpointConfigName=config_name)
-            model = self._sagemaker.describe_model(
-                ModelName=config["ProductionVariants"][0]["ModelName"]
-            )
-            environment = model["PrimaryContainer"].get("Environment", {})
-            self._seen[config_name] = (
-                environment.get("IMGCLF_MODEL_VERSION", ""),
-                environment.get("IMGCLF_DIGEST", ""),
-            )
-        return self._seen[config_name]
+    def _identity(self, config: str) -> Identity:
+        """What a configuration serves; it never changes."""
+        if self._seen.get(config, UNKNOWN) == UNKNOWN:
+            self._seen[config] = identity_of(self._sagemaker, config)
+        return self._seen[config]
+
+    @property
+    def _sagemaker(self) -> Any:
+        return self.session.client("sagemaker")
 
     @contextmanager
     def _translated(self, item: str) -> Iterator[None]:
@@ -288,9 +297,3 @@ class SageMakerEndpointHost(EndpointHost):
             yield
         except (ClientError, BotoCoreError) as error:
             raise HostUnavailable(told(error, item)) from error
-
-
-def _taggable(name: str) -> str:
-    """A name as a tag may have it (the whole one is in the record):
-    https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html"""
-    return re.sub(r"[^\w .:/=+@-]", "_", name)[:256] or "unknown"

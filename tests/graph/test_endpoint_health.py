@@ -185,3 +185,18 @@ def test_one_run_at_a_time_and_ever_more_seldom(
     monkeypatch.setattr(asking, "time", SimpleNamespace(time=later))
     (again,), _ = look(on_aws)
     assert again.run_key != request.run_key
+
+
+def test_a_second_drift_of_the_same_record_is_asked_for_again(
+    on_aws: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mending writes no record; Dagster takes a run key once."""
+    recorded(on_aws, on_aws.approve(on_aws.candidate("train-1")))
+    (request,), _ = look(on_aws)
+    on_aws.instance.add_run(
+        dg.DagsterRun(job_name="__ASSET_JOB", tags=request.tags, status=dg.DagsterRunStatus.SUCCESS)
+    )
+    later = partial(float, time.time() + asking.RETRY_S + 1)
+    monkeypatch.setattr(asking, "time", SimpleNamespace(time=later))
+    (again,), _ = look(on_aws)
+    assert again.run_key != request.run_key

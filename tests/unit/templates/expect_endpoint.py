@@ -1,5 +1,6 @@
 """What matters of each resource of ``endpoint.yaml``; that it works is tested on the test bed."""
 
+from resources.aws.endpoint_stack import DEPLOY_TIMEOUT_S
 from tests.unit.templates.looks import Look, Resource, att, both, has, ref, sub, under
 
 NOTHING = ref("AWS::NoValue")
@@ -12,6 +13,7 @@ def model(resource: Resource) -> None:
         "IMGCLF_STAGE": ref("Stage"),
         "IMGCLF_MODEL_VERSION": ref("ModelVersion"),
         "IMGCLF_DIGEST": ref("ModelDigest"),
+        "IMGCLF_RENEWAL": {"Fn::If": ["Renewed", ref("Renewal"), NOTHING]},
     }
     assert given["EnableNetworkIsolation"] == {"Fn::If": ["RealTime", True, NOTHING]}
     assert given["VpcConfig"]["Fn::If"][0] == "InVpc"
@@ -44,6 +46,8 @@ def endpoint(resource: Resource) -> None:
     routing = deployment["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"]
     assert routing["Type"] == {"Fn::If": ["Canary", "CANARY", "ALL_AT_ONCE"]}
     assert routing["CanarySize"]["Fn::If"][0] == "Canary"
+    limit_s = deployment["BlueGreenUpdatePolicy"]["MaximumExecutionTimeoutInSeconds"]
+    assert limit_s + 3600 <= DEPLOY_TIMEOUT_S, "who deploys waits longer than SageMaker may take"
     condition, rollback, _ = deployment["AutoRollbackConfiguration"]["Fn::If"]
     assert condition == "Guarded"
     named = [alarm["AlarmName"] for alarm in rollback["Alarms"]]

@@ -1,0 +1,124 @@
+"""What the parts of ``imgclf deploy`` share: show a stack's changes, ask, do it, tell."""
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, TypeVar
+
+import typer
+from rich.markup import escape
+
+from imgclf_dagster.cli.common import console, errors, fail, plainly
+
+if TYPE_CHECKING:
+    from resources.aws.stack_plan import StackPlan, StackRequest, StackResult
+    from resources.aws.stacks import Stacks
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A parameter of the template, as Name=Value; may be repeated."),
+]
+PlanOnly = Annotated[bool, typer.Option("--plan", help="Show what would change, and stop.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
+
+
+def speaking(command: Callable[P, R]) -> Callable[P, R]:
+    """``plainly``, and AWS's refusals in words that say what to do."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        from imgclf_dagster.container_image import ImageNotPushed
+        from resources.aws.errors import told
+        from resources.aws.stack_errors import StackError
+
+        try:
+            return command(*args, **kwargs)
+        except (StackError, ImageNotPushed) as error:
+            raise fail(str(error)) from error
+        except (ClientError, BotoCoreError) as error:
+            raise fail(told(error, "deploying")) from error
+
+    return plainly(wrapped)
+
+
+def deploy_stack(
+    request: "StackRequest",
+    stacks: "Stacks",
+    *,
+    plan_only: bool,
+    yes: bool,
+    as_json: bool,
+    timeout_s: float = 7200,
+) -> "StackResult | None":
+    """Plan, ask, execute, tell. ``None`` if it was only planned."""
+    tell = teller(as_json)
+    plan = stacks.plan(request, on_event=tell, only_look=plan_only)
+    if plan_only:
+        _show(plan, as_json)
+        stacks.discard(plan)
+        return None
+    if not plan.is_empty and not yes:
+        _ask(plan, stacks, as_json)
+    try:
+        result = stacks.execute(plan, on_event=tell, timeout_s=timeout_s)
+    except KeyboardInterrupt:
+        raise fail(
+            f"interrupted; the deployment of {plan.request.name} goes on in AWS, run this again "
+            "to wait for it",
+            130,
+        ) from None
+    if not as_json:
+        console.print(f"[green]✓[/] {result.name} {result.status}")
+        for name, value in sorted(result.outputs.items()):
+            console.print(f"  {name}: {escape(value)}")
+    return result
+
+
+def teller(as_json: bool) -> Callable[[str], None]:
+    """Says a line of what happens: on stderr where stdout is a script's."""
+    speaker = errors if as_json else console
+    return lambda line: speaker.print(escape(line))
+
+
+def _show(plan: "StackPlan", as_json: bool) -> None:
+    if as_json:
+        print(json.dumps([asdict(change) for change in plan.changes], indent=1))
+    elif plan.is_empty:
+        console.print(f"{plan.request.name}: nothing to change")
+    else:
+        console.print(f"{len(plan.changes)} changes; nothing was done")
+
+
+def _ask(plan: "StackPlan", stacks: "Stacks", as_json: bool) -> None:
+    """Have the user agree, or drop the plan and leave."""
+
+    def leave(message: str) -> NoReturn:
+        stacks.discard(plan)
+        raise fail(message)
+
+    if as_json or not sys.stdin.isatty():
+        leave("nobody can be asked here: add --yes to do it, or --plan to only look")
+    try:
+        agreed = typer.confirm(f"{len(plan.changes)} changes to {plan.request.name}: do it?")
+    except (typer.Abort, KeyboardInterrupt):
+        agreed = False
+    if not agreed:
+        leave("nothing was changed")
+
+
+def pairs(chosen: list[str] | None) -> dict[str, str]:
+    """``Name=Value`` as a mapping."""
+    found: dict[str, Any] = {}
+    for text in chosen or []:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isalnum():
+            raise fail(f"--set {text}: write it as Name=Value", 2)
+        found[name] = value
+    return found

@@ -1,0 +1,174 @@
+"""The CloudFormation stack of one stage's endpoint: what it is to be, and having it be so."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from resources.aws.change_sets import describe
+from resources.aws.errors import is_permanent, told
+from resources.aws.stack_errors import StackBusy, StackError, StackTimeout
+from resources.aws.stack_events import OnEvent, has_ended
+from resources.aws.stack_plan import StackRequest, StackResult
+from resources.aws.stacks import Stacks
+from resources.aws.stage_files import StageFileError, stage_settings
+from resources.endpoint_host import HostUnavailable
+from serving.deployments import DeploymentRecord, Stage
+
+CONFIG = "EndpointConfigName"
+"""The stack's output that names the endpoint's configuration."""
+
+DEPLOY_TIMEOUT_S = 18_000.0
+"""How long a deployment may take: MaximumExecutionTimeoutInSeconds of ``endpoint.yaml`` (four
+hours), after which SageMaker itself rolls back, and an hour for that, the alarms and the scaling."""
+
+_BEGINNINGS = {"CreateChangeSet", "ExecuteChangeSet"}
+"""Calls without which nothing is under way."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndpointStack:
+    """The stack of one stage.
+
+    Attributes:
+        name: of the stack.
+        stages_dir: folder of the stages' files; "" for those that come with imgclf.
+        parameters: over those of the stage's file.
+        tags: over those of the stage's file.
+        role_arn: CloudFormation's own role; "" for the caller's rights.
+        uri_of: the address of a key in the store.
+    """
+
+    stage: Stage
+    name: str
+    stacks: Stacks
+    stages_dir: str
+    parameters: Mapping[str, str]
+    tags: Mapping[str, str]
+    role_arn: str
+    uri_of: Callable[[str], str]
+
+    def request(self, record: DeploymentRecord, renewal: str = "") -> StackRequest:
+        """The stack that serves the recorded model under today's settings.
+
+        Args:
+            renewal: a text other than the last one has model and configuration made anew.
+
+        Raises:
+            StackError: the stage's file is missing or wrong.
+        """
+        from cloudformation import template
+
+        settings, tags = self._settings()
+        return self.stacks.request(
+            self.name,
+            template("endpoint.yaml"),
+            {
+                **settings,
+                "Stage": self.stage,
+                "ModelVersion": record.model_version,
+                "ModelDigest": record.digest,
+                "ModelDataUrl": self.uri_of(record.model_key),
+                "DeployedBy": _taggable(record.deployed_by),
+                **({"Renewal": renewal} if renewal else {}),
+            },
+            tags,
+            role_arn=self.role_arn,
+        )
+
+    def rehearse(self, record: DeploymentRecord, timeout_s: float) -> None:
+        """Have CloudFormation say whether it would take the change; the change set is found again.
+
+        Raises:
+            StackError: it refuses, or the stage's file is wrong.
+            HostUnavailable: it does not answer, or something else goes on for longer.
+        """
+        with self._told():
+            self.stacks.plan(self.request(record), timeout_s=timeout_s)
+
+    def deploy(
+        self, record: DeploymentRecord, on_event: OnEvent, timeout_s: float, renewal: str = ""
+    ) -> StackResult:
+        """Make the stack so, and wait until it is.
+
+        Raises:
+            StackError: it was refused, or did not succeed, and nothing goes on.
+            HostUnavailable: CloudFormation does not answer any more, or it has not ended in time;
+                it goes on, and the same call attaches to it.
+        """
+        wanted = self.request(record, renewal)
+        with self._told():
+            return self.stacks.deploy(
+                wanted.name,
+                wanted.template,
+                wanted.parameters,
+                wanted.tags,
+                role_arn=wanted.role_arn,
+                on_event=on_event,
+                timeout_s=timeout_s,
+            )
+
+    def config(self) -> str:
+        """Name of the configuration that it has given the endpoint; "" while it is being changed,
+        or if there is none. One call.
+
+        Raises:
+            HostUnavailable: CloudFormation does not answer.
+        """
+        stack = self._described()
+        if stack is None or not has_ended(stack["StackStatus"]):
+            return ""
+        return {
+            item["OutputKey"]: str(item["OutputValue"]) for item in stack.get("Outputs", [])
+        }.get(CONFIG, "")
+
+    def differing(self) -> list[str]:
+        """Names of the parameters that have other values than today's settings say. One call.
+
+        Raises:
+            HostUnavailable: CloudFormation does not answer, or the stage's file is wrong.
+        """
+        stack = self._described()
+        if stack is None:
+            return []
+        try:
+            wanted, _ = self._settings()
+        except StackError as error:
+            raise HostUnavailable(str(error)) from error
+        has = {item["ParameterKey"]: item["ParameterValue"] for item in stack.get("Parameters", [])}
+        return sorted(name for name, value in wanted.items() if has.get(name) != value)
+
+    def _settings(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Parameters that no model decides, and tags."""
+        try:
+            chosen = stage_settings(self.stage, self.stages_dir)
+        except StageFileError as error:
+            raise StackError(str(error)) from error
+        return {**chosen.parameters, **self.parameters}, {**chosen.tags, **self.tags}
+
+    def _described(self) -> dict[str, Any] | None:
+        with self._told():
+            return describe(self.stacks.client, self.name)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What CloudFormation says, as one of two: it will not be, or it may still be."""
+        try:
+            yield
+        except (StackBusy, StackTimeout) as error:
+            raise HostUnavailable(str(error)) from error
+        except (ClientError, BotoCoreError) as error:
+            operation = getattr(error, "operation_name", "")
+            text = told(error, f"{operation} stack {self.name}".strip())
+            if operation in _BEGINNINGS and is_permanent(error):
+                raise StackError(text) from error
+            raise HostUnavailable(text) from error
+
+
+def _taggable(name: str) -> str:
+    """A name as a tag may have it (the whole one is in the record):
+    https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html"""
+    return re.sub(r"[^\w .:/=+@-]", "_", name)[:256] or "unknown"

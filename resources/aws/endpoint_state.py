@@ -1,0 +1,97 @@
+"""An endpoint in SageMaker itself, beside its stack: which model is behind it, and putting it back."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from resources.aws.errors import is_missing
+from resources.endpoint_host import HostUnavailable
+
+Identity = tuple[str, str]
+"""Model version and digest."""
+
+UNKNOWN: Identity = ("", "")
+"""Of a configuration that was deleted, or whose model was."""
+
+
+def find_endpoint(client: Any, name: str) -> Mapping[str, Any] | None:
+    """The endpoint as DescribeEndpoint has it; ``None`` if there is none.
+
+    Args:
+        client: of SageMaker.
+
+    Raises:
+        ClientError, BotoCoreError: SageMaker does not say.
+    """
+    found: Mapping[str, Any] | None = _unless_missing(client.describe_endpoint, EndpointName=name)
+    return found
+
+
+def identity_of(client: Any, config_name: str) -> Identity:
+    """What an endpoint's configuration serves, as the model's environment names it.
+
+    ``UNKNOWN`` where configuration or model were deleted: an endpoint goes on without them, but it
+    cannot scale, be updated to them, or be told from another any more.
+
+    Raises:
+        ClientError, BotoCoreError: SageMaker does not say.
+    """
+    config = _unless_missing(client.describe_endpoint_config, EndpointConfigName=config_name)
+    if config is None:
+        return UNKNOWN
+    name = config["ProductionVariants"][0]["ModelName"]
+    model = _unless_missing(client.describe_model, ModelName=name)
+    if model is None:
+        return UNKNOWN
+    environment = model["PrimaryContainer"].get("Environment", {})
+    return environment.get("IMGCLF_MODEL_VERSION", ""), environment.get("IMGCLF_DIGEST", "")
+
+
+def put_under(
+    client: Any, name: str, config: str, *, tags: Mapping[str, str], guarded: bool
+) -> None:
+    """Have SageMaker bring the endpoint to ``config``: make it if it is gone, update it else.
+
+    Args:
+        client: of SageMaker.
+        tags: of an endpoint that is made.
+        guarded: by the canary and the alarms of the last deployment.
+
+    Raises:
+        HostUnavailable: the endpoint is one that can only be deleted.
+        ClientError, BotoCoreError: SageMaker refuses.
+    """
+    found = find_endpoint(client, name)
+    if found is None:
+        if identity_of(client, config) == UNKNOWN:
+            raise HostUnavailable(
+                f"endpoint {name} was deleted, and its configuration {config} or its model, too: "
+                f"delete the stack (aws cloudformation delete-stack --stack-name …-endpoint-…), "
+                "then deploy again"
+            )
+        client.create_endpoint(
+            EndpointName=name,
+            EndpointConfigName=config,
+            Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+        )
+        return
+    if found["EndpointStatus"] == "Failed":
+        # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeEndpoint.html
+        raise HostUnavailable(
+            f"endpoint {name} is Failed ({found.get('FailureReason', 'no reason is given')}), and "
+            "SageMaker allows nothing but to delete it: aws sagemaker delete-endpoint "
+            f"--endpoint-name {name}; deploying again makes it anew"
+        )
+    last = found.get("LastDeploymentConfig") if guarded else None
+    how = {"DeploymentConfig": last} if last else {}
+    client.update_endpoint(EndpointName=name, EndpointConfigName=config, **how)
+
+
+def _unless_missing(describe: Any, **name: str) -> Any:
+    try:
+        return describe(**name)
+    except ClientError as error:
+        if is_missing(error):
+            return None
+        raise
