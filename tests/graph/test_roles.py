@@ -7,8 +7,10 @@ held to the jobs' role.
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import dagster as dg
 import pytest
 
+from imgclf_dagster.sensors import raw_images_arrival_sensor
 from resources.job_names import STAGES
 from tests.testbed.bed import TestBed
 from tests.testbed.foundation import Foundation
@@ -64,7 +66,7 @@ def refused(bed: TestBed, account: Foundation) -> list[str]:
 
 
 def test_every_job_of_the_line_starts_under_the_orchestrators_role(
-    line: Any, account: Foundation, bed: TestBed, photo: Callable[..., bytes]
+    line: Any, account: Foundation, bed: TestBed
 ) -> None:
     began = len(bed.calls())
     done = line.run(*LABELLED)
@@ -94,4 +96,16 @@ def test_a_model_is_released_under_the_orchestrators_role(
     released = line.run("prod_endpoint", partition=package.model_version)
     assert released.success, released.why
     assert line.endpoints.describe("prod").model_version == package.model_version
+    assert refused(bed, account) == []
+
+
+def test_arrivals_are_taken_from_the_queue_under_the_orchestrators_role(
+    line: Any, account: Foundation, bed: TestBed, photo: Callable[..., bytes]
+) -> None:
+    line.add("new/901.png", photo(901, "red"), "red")
+    given = {name: line.resource(name) for name in ("store", "line", "arrivals")}
+    with dg.build_sensor_context(instance=line.instance, resources=given) as context:
+        raw_images_arrival_sensor(context)
+    assert line.store.list("arrivals/")
+    assert line.store.list("label-arrivals/")
     assert refused(bed, account) == []
