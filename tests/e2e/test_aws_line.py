@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from imgclf_dagster.cli.demo import Withheld, write_digits
+from tests.testbed.account import told_by_a_queue
 from tests.testbed.bed import TestBed
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -37,8 +38,23 @@ THROTTLED = (
     "CreateChangeSet",
     "DescribeStackEvents",
     "InvokeEndpoint",
+    "ReceiveMessage",
+    "DeleteMessageBatch",
 )
-"""One call of each, and so at least one of each service, is turned away once."""
+"""One call of each is turned away once: of each service that the line itself calls."""
+
+TICK = """
+import dagster as dg
+from imgclf_dagster.definitions import build_definitions
+from imgclf_dagster.sensors import raw_images_arrival_sensor
+from imgclf_dagster.settings import load_settings
+given = build_definitions(load_settings()).resources
+given = {name: given[name] for name in ("store", "line", "arrivals")}
+with dg.DagsterInstance.ephemeral() as instance:
+    with dg.build_sensor_context(instance=instance, resources=given) as context:
+        raw_images_arrival_sensor(context)
+"""
+"""One tick of the sensor that empties the queue, as the daemon has it: `imgclf run` has none."""
 
 
 @pytest.fixture
@@ -48,8 +64,10 @@ def digits(tmp_path: Path) -> tuple[Path, list[Withheld]]:
 
 
 @pytest.fixture
-def on_aws(imgclf: Any, aws_variables: dict[str, str]) -> Any:
-    imgclf.settings = {**RECIPE, **aws_variables}
+def on_aws(imgclf: Any, aws_variables: dict[str, str], bed: TestBed) -> Any:
+    bucket, prefix = aws_variables["IMGCLF_AWS__BUCKET"], aws_variables["IMGCLF_AWS__PREFIX"]
+    queue = told_by_a_queue(bed, bucket, prefix)
+    imgclf.settings = {**RECIPE, **aws_variables, "IMGCLF_AWS__ARRIVALS_QUEUE_URL": queue}
     return imgclf
 
 
@@ -57,11 +75,21 @@ def test_digits_reach_production_through_every_fault(
     on_aws: Any, bed: TestBed, digits: tuple[Path, list[Withheld]]
 ) -> None:
     folder, withheld = digits
+    began = len(bed.calls())
     for operation in THROTTLED:
         bed.fault(operation, "throttle")
     bed.fault("CreateTrainingJob", "spot_interruption", job="train-*")
     ingested = on_aws("ingest", folder, "--json")
     assert ingested.code == 0, ingested.said
+    ticked = subprocess.run(
+        [sys.executable, "-c", TICK],
+        env=on_aws.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ticked.returncode == 0, ticked.stderr
+    assert on_aws.store.list("arrivals/"), "the queue has told of images"
 
     kill_while_training(on_aws, bed)
     ran = on_aws("run")
@@ -82,6 +110,10 @@ def test_digits_reach_production_through_every_fault(
     assert len(right) == len(withheld)
     assert sum(right) >= 0.95 * len(right)
     assert not [fault["operation"] for fault in bed.faults() if not fault["taken"]]
+    called = {call["service"] for call in bed.calls()[began:]}
+    assert called <= {call["service"] for call in bed.calls()[began:] if call["fault"]}, (
+        "a service that the line calls and that never turns it away"
+    )
 
     again = on_aws("run")
     assert again.code == 0, again.said

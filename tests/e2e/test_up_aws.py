@@ -13,6 +13,7 @@ import pytest
 
 from assets.verdicts import STAGING_CHECKS
 from tests.e2e.up_program import Up, wait_for
+from tests.testbed.account import told_by_a_queue
 from tests.testbed.bed import TestBed
 
 if TYPE_CHECKING:
@@ -36,27 +37,6 @@ def on_aws(imgclf: Any, aws_variables: dict[str, str], fast: dict[str, str], bed
         "IMGCLF_GATES__MAX_STAGING_LATENCY_MS": "10000",
     }
     return imgclf
-
-
-def told_by_a_queue(bed: TestBed, bucket: str, prefix: str) -> str:
-    """The URL of a queue that gets the bucket's notifications, as the foundation has it."""
-    sqs = bed.client("sqs")
-    url = str(sqs.create_queue(QueueName=f"{bucket}-arrivals")["QueueUrl"])
-    names = {"QueueUrl": url, "AttributeNames": ["QueueArn"]}
-    notifications = [
-        {
-            "QueueArn": sqs.get_queue_attributes(**names)["Attributes"]["QueueArn"],
-            "Events": ["s3:ObjectCreated:*"],
-            "Filter": {
-                "Key": {"FilterRules": [{"Name": "prefix", "Value": f"{prefix}/{folder}/"}]}
-            },
-        }
-        for folder in ("raw", "annotations")
-    ]
-    bed.client("s3").put_bucket_notification_configuration(
-        Bucket=bucket, NotificationConfiguration={"QueueConfigurations": notifications}
-    )
-    return url
 
 
 @pytest.fixture

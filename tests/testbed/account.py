@@ -27,3 +27,24 @@ def aws_section(bed: TestBed, **changes: Any) -> dict[str, Any]:
         "training": {"instance_type": "ml.m5.xlarge", "spot": True},
         **changes,
     }
+
+
+def told_by_a_queue(bed: TestBed, bucket: str, prefix: str) -> str:
+    """The URL of a queue that gets the bucket's notifications, as the foundation has it."""
+    sqs = bed.client("sqs")
+    url = str(sqs.create_queue(QueueName=f"{bucket}-arrivals")["QueueUrl"])
+    names = {"QueueUrl": url, "AttributeNames": ["QueueArn"]}
+    notifications = [
+        {
+            "QueueArn": sqs.get_queue_attributes(**names)["Attributes"]["QueueArn"],
+            "Events": ["s3:ObjectCreated:*"],
+            "Filter": {
+                "Key": {"FilterRules": [{"Name": "prefix", "Value": f"{prefix}/{folder}/"}]}
+            },
+        }
+        for folder in ("raw", "annotations")
+    ]
+    bed.client("s3").put_bucket_notification_configuration(
+        Bucket=bucket, NotificationConfiguration={"QueueConfigurations": notifications}
+    )
+    return url
