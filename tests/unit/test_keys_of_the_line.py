@@ -15,13 +15,8 @@ NO_KEYS = frozenset(
         *("application", "image"),  # media types
         *("dagster", "imgclf"),  # tags of runs
         *("dataset", "raw_images", "trained_model"),  # subjects of verdicts, below checks/
-        *(
-            "contact_sheets",
-            "pretrained",
-            "probabilities",
-            "shards",
-            "sources",
-        ),  # below another key
+        *("contact_sheets", "sources"),  # below datasets/<version>/
+        *("pretrained", "probabilities", "shards", "shown"),  # below another key
         *("config", "input", "output", "processing"),  # below a job's folder
         *("cloudformation", "lib", "stages"),  # files of ours, and of an environment
         *("endpoint", "model", "stack"),  # resources in a policy
