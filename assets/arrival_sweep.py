@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.image_index import RAW, diff_listing, images_table
+from assets.image_index import LEDGER, RAW, diff_listing, images_table, newest_rows
+from assets.image_refusals import readable_again, refused_keys
 from resources.arrivals import is_noticed, pending_notices, write_notice
 from resources.object_store import ObjectStore
 
@@ -56,21 +57,24 @@ class Sweep:
 
 
 def sweep_step(store: ObjectStore, sweep: Sweep, now: float) -> Sweep:
-    """Look at one window and write a notice of what differs there.
+    """Look at one window and write a notice of what differs there, and of what can be read again.
 
     Raises:
         StoreError: see ``ObjectStore``; what was found so far is noticed.
     """
     if sweep.done:
         sweep = Sweep(began=now, done=False)
-    indexed = images_table(store).read(["key", "etag", "status"])
+    indexed = images_table(store).read(LEDGER)
     limit = max(WINDOW, min(indexed.num_rows // STEPS, MAX_WINDOW))
     listed, done = store.window(RAW, sweep.after, limit)
     end = None if done else listed["key"][-1].as_py()
-    diff = diff_listing(listed, _between(indexed, sweep.after, end))
-    if diff and not is_noticed(pending_notices(store), diff.token):
-        keys = [*diff.new["key"].to_pylist(), *diff.gone.to_pylist()]
-        write_notice(store, keys, source="listing", token=diff.token)
+    known = newest_rows(_between(indexed, sweep.after, end))
+    diff = diff_listing(listed, known)
+    again = readable_again(store, refused_keys(known))
+    token = "\0".join([diff.token, *again])
+    if (diff or again) and not is_noticed(pending_notices(store), token):
+        keys = [*diff.new["key"].to_pylist(), *diff.gone.to_pylist(), *again]
+        write_notice(store, keys, source="listing", token=token)
     return replace(sweep, after=end, done=done)
 
 

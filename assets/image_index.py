@@ -3,7 +3,7 @@
 import hashlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from os import cpu_count
 from threading import Semaphore
@@ -13,15 +13,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from assets.image_refusals import blame
 from resources.listing import remote_flaw
 from resources.object_store import ObjectStore
-from resources.store_errors import KeyMissing
+from resources.store_errors import KeyMissing, ObjectRefused
 from resources.tables import Table
 from resources.transfer import at_once, head_many, workers
 
 RAW = "raw/"
+_LINES = 10_000
 CHUNK = 2000
 """Images per appended part: what a kill can cost at most is indexing one chunk again."""
+
+LEDGER = ["key", "etag", "status", "refused"]
+"""The columns by which a listing is compared."""
 
 IMAGES_SCHEMA = pa.schema(
     [
@@ -38,6 +43,7 @@ IMAGES_SCHEMA = pa.schema(
         ("status", pa.string()),
         ("reason", pa.string()),
         ("indexed_at", pa.timestamp("us", tz="UTC")),
+        ("refused", pa.bool_()),  # rejected because it cannot be read, which may change
     ]
 )
 
@@ -49,21 +55,49 @@ def images_table(store: ObjectStore) -> Table:
 
 def images_version(rows: pa.Table) -> str:
     """Changes when an image comes, goes or becomes readable; not when one is merely copied."""
-    rows = rows.filter(pc.not_equal(rows["status"], "deleted")).select(["sha256", "status", "key"])
-    ok = sorted(set(rows.filter(pc.equal(rows["status"], "ok"))["sha256"].to_pylist()))
-    bad = sorted(rows.filter(pc.equal(rows["status"], "rejected"))["key"].to_pylist())
-    return hashlib.sha256("\n".join([*ok, "", *bad]).encode()).hexdigest()[:16]
+    digest = hashlib.sha256()
+    ok = _sorted(rows["sha256"].filter(pc.equal(rows["status"], "ok")))
+    bad = _sorted(rows["key"].filter(pc.equal(rows["status"], "rejected")))
+    # As one text, "\n".join([*ok, "", *bad]), which would take ten times the table's memory.
+    separator = ""
+    for part in _texts(ok.filter(_is_first(ok)), pa.array([""]), bad):
+        digest.update(f"{separator}{part}".encode())
+        separator = "\n"
+    return digest.hexdigest()[:16]
+
+
+def _sorted(column: pa.ChunkedArray) -> pa.Array:
+    """In the order of bytes, which is that of code points, too."""
+    flat = column.combine_chunks()
+    return flat.take(pc.array_sort_indices(flat))
+
+
+def _is_first(ordered: pa.Array) -> pa.Array:
+    """Which values differ from the one before."""
+    if not len(ordered):
+        return pa.array([], pa.bool_())
+    differ = pc.not_equal(ordered.slice(1), ordered.slice(0, len(ordered) - 1))
+    return pa.concat_arrays([pa.array([True]), differ])
+
+
+def _texts(*columns: pa.Array) -> Iterator[str]:
+    """The values, a line each, some thousands a text."""
+    for column in columns:
+        for start in range(0, len(column), _LINES):
+            yield "\n".join(column.slice(start, _LINES).to_pylist())
 
 
 @dataclass(frozen=True)
 class ListingDiff:
     """What a listing of ``raw/`` holds that the image table does not, and the reverse.
 
-    ``new`` has the listing's columns (new or rewritten objects); ``gone`` are keys.
+    ``new`` has the listing's columns (new or rewritten objects); ``gone`` are keys; ``again`` are
+    those of ``new`` that are as they were when they could not be read.
     """
 
     new: pa.Table
     gone: pa.Array
+    again: frozenset[str] = field(default_factory=frozenset)
 
     @property
     def token(self) -> str:
@@ -80,27 +114,32 @@ class ListingDiff:
         return bool(self.new.num_rows or len(self.gone))
 
 
-def diff_listing(listing: pa.Table, indexed: pa.Table) -> ListingDiff:
+def diff_listing(listing: pa.Table, indexed: pa.Table, *, again: bool = False) -> ListingDiff:
     """Compare a listing with the image table; pure.
 
     Args:
         listing: at least ``key`` and ``etag``, every object there is.
-        indexed: at least ``key``, ``etag`` and ``status`` of the image table, in append order;
-            the last row of a key counts.
+        indexed: at least ``LEDGER`` of the image table, in append order; the last row of a key
+            counts.
+        again: whether what could not be read is new, though nothing of it has changed.
     """
-    known = newest_rows(indexed)
+    known = newest_rows(indexed.select(LEDGER))
     known = known.filter(pc.not_equal(known["status"], "deleted"))
     position = pc.index_in(listing["key"], value_set=known["key"].combine_chunks())
     etags = pc.take(known["etag"], position)
     changed = pc.fill_null(pc.not_equal(etags, listing["etag"]), True)
     gone = known["key"].filter(pc.invert(pc.is_in(known["key"], value_set=listing["key"])))
-    return ListingDiff(listing.filter(changed), gone.combine_chunks())
+    retried = pc.and_(pc.fill_null(pc.take(known["refused"], position), False), pc.invert(changed))
+    if not again or not pc.any(retried).as_py():
+        return ListingDiff(listing.filter(changed), gone.combine_chunks())
+    keys = frozenset(listing["key"].filter(retried).to_pylist())
+    return ListingDiff(listing.filter(pc.or_(changed, retried)), gone.combine_chunks(), keys)
 
 
 def diff_noticed(
     store: ObjectStore, keys: Iterable[str], indexed: pa.Table
 ) -> tuple[ListingDiff, list[tuple[str, str]]]:
-    """What is new, changed or gone of some objects, each looked at as it is now.
+    """What is new, changed, gone or to be read again of some objects, as they are now.
 
     Args:
         keys: of objects that may have come, changed or gone.
@@ -113,7 +152,8 @@ def diff_noticed(
     flaws = [(key, remote_flaw(key)) for key in names]
     sound = [key for key, flaw in flaws if flaw is None]
     of_them = indexed.filter(pc.is_in(indexed["key"], value_set=pa.array(sound, pa.string())))
-    return diff_listing(head_many(store, sound), of_them), [(k, flaw) for k, flaw in flaws if flaw]
+    diff = diff_listing(head_many(store, sound), of_them, again=True)
+    return diff, [(key, flaw) for key, flaw in flaws if flaw]
 
 
 def newest_rows(indexed: pa.Table) -> pa.Table:
@@ -130,12 +170,10 @@ def newest_rows(indexed: pa.Table) -> pa.Table:
 def usable_images(indexed: pa.Table) -> pa.Table:
     """One row per readable image (by sha256): the first key in order that holds it."""
     rows = newest_rows(indexed)
-    rows = rows.filter(pc.equal(rows["status"], "ok")).sort_by(
-        [("sha256", "ascending"), ("key", "ascending")]
-    )
-    shas = rows["sha256"].to_pylist()
-    first = [row for row, sha in enumerate(shas) if row == 0 or shas[row - 1] != sha]
-    return rows.take(pa.array(first, pa.int64()))
+    rows = rows.filter(pc.equal(rows["status"], "ok"))
+    order = pc.sort_indices(rows, [("sha256", "ascending"), ("key", "ascending")])
+    first = _is_first(rows["sha256"].combine_chunks().take(order))
+    return rows.take(order.filter(first))
 
 
 def index_objects(
@@ -145,20 +183,29 @@ def index_objects(
     *,
     max_pixels: int,
     max_bytes: int,
+    readable: Callable[[], Iterable[str]] = tuple,
     on_chunk: Callable[[int, int], None] = lambda done, total: None,
-) -> None:
+) -> pa.Table:
     """Read what is new, append it to ``table`` chunk by chunk; record what is gone.
 
     A bucket is asked for many at once; as many are decoded at once as there are processors.
 
     Args:
+        readable: gives keys of some images that were read before; they tell, where nothing that is
+            new can be read, whether anything can.
         on_chunk: told (objects done, objects in all) after each part is written.
+
+    Returns:
+        The rows that were appended.
+
+    Raises:
+        ObjectRefused: nothing can be read.
     """
     # Pillow warns about EXIF blocks; what matters about an image is in its row.
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    gone = _tombstones(diff.gone)
-    if gone:
-        table.append(pa.Table.from_pylist(gone, schema=IMAGES_SCHEMA))
+    gone = pa.Table.from_pylist(_tombstones(diff.gone), schema=IMAGES_SCHEMA)
+    table.append(gone)
+    appended = [gone]
     decoders = cpu_count() or 1
     limits = _Limits(max_pixels, max_bytes, Semaphore(decoders))
     threads = workers(store) if store.is_bucket else decoders
@@ -171,11 +218,15 @@ def index_objects(
             weigh=lambda item: min(item["size"], max_bytes),
         )
         found = [row for row in rows if row is not None]
-        if found:
-            table.append(pa.Table.from_pylist(found, schema=IMAGES_SCHEMA))
+        if all(row["refused"] or row["size"] > max_bytes for row in found):  # none was read
+            blame(store, found, diff.again, readable)
+        found = [row for row in found if not (row["refused"] and row["key"] in diff.again)]
+        appended.append(pa.Table.from_pylist(found, schema=IMAGES_SCHEMA))
+        table.append(appended[-1])
         done += len(chunk)
         on_chunk(done, diff.new.num_rows)
     table.compact()
+    return pa.concat_tables(appended)
 
 
 @dataclass(frozen=True)
@@ -209,6 +260,7 @@ def _index_one(store: ObjectStore, item: dict[str, Any], limits: _Limits) -> dic
         "status": "ok",
         "reason": "",
         "indexed_at": datetime.now(UTC),
+        "refused": False,
     }
     try:
         if item["size"] > limits.max_bytes:
@@ -222,6 +274,8 @@ def _index_one(store: ObjectStore, item: dict[str, Any], limits: _Limits) -> dic
         return None  # deleted since the listing: the next one will not name it
     except ImageRejected as error:
         return row | {"status": "rejected", "reason": error.reason}
+    except ObjectRefused as error:
+        return row | {"status": "rejected", "reason": str(error), "refused": True}
     return row | {
         "sha256": facts.sha256,
         "phash": facts.phash,

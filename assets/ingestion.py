@@ -7,6 +7,7 @@ from pydantic import Field
 
 from assets.image_index import (
     RAW,
+    ListingDiff,
     diff_listing,
     diff_noticed,
     images_table,
@@ -52,29 +53,30 @@ def raw_images(
     store.require()
     table = images_table(store)
     notices = pending_notices(store)  # before the look: what they tell of, it sees
-    indexed = table.read(["key", "etag", "status"])
+    indexed = table.read()
     if config.noticed_only:
         diff, unusable = diff_noticed(store, read_notices(store, notices), indexed)
     else:
         listing, unusable = store.survey(RAW)
-        diff = diff_listing(listing, indexed)
+        diff = diff_listing(listing, indexed, again=True)
     context.log.info(f"{diff.new.num_rows} new or changed objects, {len(diff.gone)} gone")
-    index_objects(
+    appended = index_objects(
         store,
         table,
         diff,
         max_pixels=line.ingestion.max_pixels,
         max_bytes=int(line.ingestion.max_file_mb * 1e6),
+        readable=lambda: _some_readable(indexed, diff),
         on_chunk=lambda done, total: context.log.info(f"indexed {done} of {total} new images"),
     )
     store.delete_all(notices)
-    rows = newest_rows(table.read())
+    rows = newest_rows(pa.concat_tables([indexed, appended]))
     rejected = rows.filter(pc.equal(rows["status"], "rejected"))
     for row in rejected.slice(0, REJECTIONS_SHOWN).to_pylist():
         context.log.warning(f"{row['key']} is rejected: {row['reason']}")
     for name, reason in unusable:
         context.log.warning(f"{name} under raw/ cannot be read: {reason}; rename it")
-    usable = usable_images(rows)
+    usable = usable_images(rows.select(["key", "sha256", "status", "format", "mode"]))
     version = images_version(rows)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(version),
@@ -92,6 +94,16 @@ def raw_images(
             "table": f"tables/{table.name}/",
         },
     )
+
+
+def _some_readable(indexed: pa.Table, diff: ListingDiff) -> list[str]:
+    """Keys of three images that were read before, and are as they were."""
+    newest = newest_rows(indexed.select(["key", "status"]))
+    touched = pa.concat_arrays([diff.new["key"].combine_chunks(), diff.gone])
+    same = pc.invert(pc.is_in(newest["key"], value_set=touched))
+    keys = newest["key"].filter(pc.and_(pc.equal(newest["status"], "ok"), same))
+    found: list[str] = keys.slice(0, 3).to_pylist()
+    return found
 
 
 def _rejection_table(rejected: pa.Table) -> str:

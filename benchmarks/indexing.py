@@ -72,7 +72,7 @@ def index(store: "ObjectStore", table_name: str) -> None:
 
     policy = IngestionPolicy()
     table = Table(store, table_name, IMAGES_SCHEMA)
-    diff = diff_listing(store.list_table(RAW), table.read(["key", "etag", "status"]))
+    diff = diff_listing(store.list_table(RAW), table.read())
     index_objects(
         store,
         table,

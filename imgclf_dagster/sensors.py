@@ -10,7 +10,8 @@ from typing import Any
 import dagster as dg
 
 from assets.arrival_sweep import Sweep, sweep_step
-from assets.image_index import RAW, diff_listing, images_table
+from assets.image_index import LEDGER, RAW, diff_listing, images_table, newest_rows
+from assets.image_refusals import readable_again, refused_keys
 from assets.line import Line, fingerprint, latest_metadata
 from imgclf_dagster.asking import Tick, ask
 from imgclf_dagster.decisions import decided_at, promotion_config, undone_rejection
@@ -47,12 +48,13 @@ def raw_images_arrival_sensor(
     if store.is_bucket:
         return _look_at_notices(context, store, line, arrivals)
     table = images_table(store)
-    known = table.read(["key", "etag", "status"])
+    known = newest_rows(table.read(LEDGER))
     diff = diff_listing(store.list_table(RAW), known)
-    if not diff:
+    again = readable_again(store, refused_keys(known))
+    if not diff and not again:
         return dg.SkipReason(f"nothing new among {known.num_rows} known objects")
     # With the table's version: an object that went and came back is the same, and new again.
-    return ask(context.instance, "raw_images", fingerprint([diff.token, table.version()]))
+    return ask(context.instance, "raw_images", fingerprint([diff.token, table.version(), *again]))
 
 
 def _look_at_notices(

@@ -12,14 +12,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
 import pyarrow as pa
 
+from resources.aws.multipart import PART_BYTES
 from resources.listing import LISTING_SCHEMA, ObjectInfo
 from resources.object_store import ObjectStore
-from resources.store_errors import KeyExists, KeyMissing, StoreError
+from resources.store_errors import KeyExists, KeyMissing, ObjectRefused, StoreError
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
@@ -150,13 +152,18 @@ def download_prefix(
             raise StoreError(f"{info.key} cannot be written to {path}: {error}") from error
         return info.size
 
-    sizes = at_once(bring, infos, threads=workers(store), weigh=lambda info: min(info.size, _CHUNK))
+    sizes = at_once(bring, infos, threads=workers(store), weigh=_held)
     for count, size in enumerate(sizes, start=1):
         moved.add(size)
         if on_progress is not None:
             on_progress(count, len(infos))
     moved.seconds = time.monotonic() - began
     return moved
+
+
+def _held(info: ObjectInfo) -> int:
+    """Bytes in memory while an object is downloaded: itself, or one range of it."""
+    return min(info.size, PART_BYTES)
 
 
 def get_many(store: ObjectStore, keys: Iterable[str]) -> Iterator[tuple[str, bytes | None]]:
@@ -169,13 +176,16 @@ def get_many(store: ObjectStore, keys: Iterable[str]) -> Iterator[tuple[str, byt
 
 
 def head_many(store: ObjectStore, keys: Iterable[str]) -> pa.Table:
-    """The objects that there are of ``keys``, as a table of ``LISTING_SCHEMA``."""
+    """The objects that there are of ``keys``, as a table of ``LISTING_SCHEMA``. Of one that may not
+    even be looked at only the key is known: it has no etag and is of 1970."""
 
     def look(key: str) -> ObjectInfo | None:
         try:
             return store.head(key)
         except KeyMissing:
             return None
+        except ObjectRefused:
+            return ObjectInfo(key, 0, "", datetime.fromtimestamp(0, UTC))
 
     found = [info for info in at_once(look, keys, threads=workers(store)) if info is not None]
     columns = [

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import dagster as dg
 import pytest
 
-from assets import arrival_sweep
+from assets import arrival_sweep, retries
 from assets.image_index import images_table, newest_rows
 from imgclf_dagster import asking
 from resources.arrivals import NoArrivals, pending_notices, write_notice
@@ -203,8 +203,9 @@ def test_a_killed_tick_and_a_killed_run_lose_nothing(
 
 
 def impatient(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> Yard:
-    """With clients that try once, for what fails for ever here."""
+    """With clients that try once, for what fails for ever here, and runs that do not pause."""
     monkeypatch.setattr(s3_access, "MAX_ATTEMPTS", 1)
+    monkeypatch.setattr(retries, "TRANSIENT", retries.TRANSIENT._replace(delay=0))
     return replace(yard, store=ObjectStore(url=yard.store.url), arrivals=queue_of(yard))
 
 

@@ -1,16 +1,19 @@
 """The comparison of a listing with the image table."""
 
+import hashlib
+
 import pyarrow as pa
 import pytest
 
-from assets.image_index import diff_listing, newest_rows, usable_images
+from assets.image_index import diff_listing, images_version, newest_rows, usable_images
 
 pytestmark = pytest.mark.unit
 
 
 def indexed(*rows: tuple[str, str, str]) -> pa.Table:
     columns = ("key", "etag", "status")
-    return pa.table({name: [row[at] for row in rows] for at, name in enumerate(columns)})
+    table = {name: [row[at] for row in rows] for at, name in enumerate(columns)}
+    return pa.table({**table, "refused": pa.nulls(len(rows), pa.bool_())})
 
 
 def listed(**objects: str) -> pa.Table:
@@ -54,3 +57,21 @@ def test_an_image_under_two_keys_is_one_image() -> None:
         }
     )
     assert usable_images(rows)["key"].to_pylist() == ["x"]
+
+
+@pytest.mark.parametrize("images", [0, 1, 30_001])
+@pytest.mark.parametrize("bad", [0, 2, 10_001])
+def test_the_version_is_a_hash_of_what_can_be_used_and_of_what_cannot(
+    images: int, bad: int
+) -> None:
+    """The same as ever, whatever it is made with: it is the version of every data set's source."""
+    good = [hashlib.sha256(str(number // 2).encode()).hexdigest() for number in range(images)]
+    keys = [f"ü{number}" for number in range(images + bad)] + ["gone"]
+    rows = {
+        "key": keys,
+        "sha256": [*good, *[None] * bad, None],
+        "status": [*["ok"] * images, *["rejected"] * bad, "deleted"],
+    }
+    text = "\n".join([*sorted(set(good)), "", *sorted(keys[images : images + bad])])
+    table = pa.table({name: pa.array(column, pa.string()) for name, column in rows.items()})
+    assert images_version(table) == hashlib.sha256(text.encode()).hexdigest()[:16]
