@@ -13,6 +13,10 @@ class WeightsUnavailable(PermanentFailure):
     """The pretrained weights of an architecture can be neither found nor downloaded."""
 
 
+class PermissionDenied(PermanentFailure):
+    """The job's role may not do what the job has to; the message names the permission."""
+
+
 class PeerLost(RuntimeError):  # noqa: N818 - told like the others here
     """Another process of the job has ended, or its machine is gone: its own failure says why."""
 

@@ -25,10 +25,19 @@ from dagster_pipes import (
     PipesMessageWriter,
     PipesMessageWriterChannel,
     PipesParams,
+    PipesParamsLoader,
     encode_param,
 )
-from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+)
 from obstore.store import ObjectStore, from_url
+
+from training.container import Container
+from training.errors import PermissionDenied
 
 STORE = "store"
 """Parameter: URL of the store. Credentials and region come from the container, as AWS gives them."""
@@ -60,12 +69,13 @@ def open_pipes(*, silent: bool = False) -> Iterator[PipesContext]:
         silent: say nothing to anybody; for processes that help another, which does the talking.
 
     Raises:
+        PermissionDenied: at the beginning, if the job may not write its messages.
         MessagesLostError: at the end, if the messages cannot be uploaded within
             ``CLOSE_TIMEOUT_S``.
     """
     params: PipesMappingParamsLoader = PipesEnvVarParamsLoader()
     if params.is_dagster_pipes_process() and not silent:
-        context = PipesContext(params, _StoreContextLoader(), _StoreMessageWriter())
+        context = _connected(params)
     else:
         nothing = encode_param({})
         params = PipesMappingParamsLoader(
@@ -75,6 +85,16 @@ def open_pipes(*, silent: bool = False) -> Iterator[PipesContext]:
         context = PipesContext(params, _NoContextLoader(), writer)
     with context:
         yield context
+
+
+def _connected(params: PipesParamsLoader) -> PipesContext:
+    """The connection; a job that may not speak leaves the reason where SageMaker looks for it."""
+    try:
+        return PipesContext(params, _StoreContextLoader(), _StoreMessageWriter())
+    except PermissionDenied as error:
+        container = Container.from_environment()
+        container.write_failure(f"{type(error).__name__}: {error}")
+        raise
 
 
 class _StoreContextLoader(PipesContextLoader):
@@ -98,14 +118,22 @@ class _StoreMessageWriter(PipesMessageWriter["StoreMessageChannel"]):
 
 
 class StoreMessageChannel(PipesMessageWriterChannel):
-    """Uploads messages from a thread: the first at once, later ones every ``interval`` seconds."""
+    """Uploads messages from a thread, every ``interval`` seconds; the first one before it is said.
+
+    So a job that may not write learns it before it computes, and not after hours of it.
+    """
 
     def __init__(self, store: ObjectStore, prefix: str, interval: float) -> None:
-        """Begin a new attempt, after all former ones, and start the thread."""
+        """Begin a new attempt, after all former ones, and start the thread.
+
+        Raises:
+            PermissionDenied: messages may not be listed.
+        """
         self._store = store
         self._prefix = prefix
         self._interval = interval
-        self._attempt = _next_attempt(store, prefix)
+        with _permitted(prefix, "list", "s3:ListBucket"):
+            self._attempt = _next_attempt(store, prefix)
         self._index = 0
         self._pending: deque[str] = deque()
         self._changed = Condition()
@@ -116,8 +144,14 @@ class StoreMessageChannel(PipesMessageWriterChannel):
         self._thread.start()
 
     def write_message(self, message: PipesMessage) -> None:
-        """Queue a message; what JSON cannot hold raises here, in the caller."""
+        """Queue a message; what JSON cannot hold raises here, in the caller.
+
+        Raises:
+            PermissionDenied: it is the first one, and messages may not be written.
+        """
         line = json.dumps(message)
+        if message["method"] == "opened" and self._index == 0 and self._is_uploaded(line.encode()):
+            return
         with self._changed:
             self._pending.append(line)
             self._changed.notify()
@@ -155,12 +189,24 @@ class StoreMessageChannel(PipesMessageWriterChannel):
         except BaseException as error:  # noqa: BLE001 - raised again by close(), in the caller
             self._error = error
 
+    def _is_uploaded(self, chunk: bytes) -> bool:
+        """One try, while the thread has nothing to do; if it fails for a while, the thread goes on."""
+        try:
+            with _permitted(self._prefix, "write", "s3:PutObject"):
+                uploaded = self._create(self._key(), chunk)
+        except (BaseError, OSError):
+            return False
+        self._index += uploaded
+        return uploaded
+
+    def _key(self) -> str:
+        return f"{self._prefix}/{self._attempt:013d}-{self._index:06d}.json"
+
     def _upload(self, chunk: bytes) -> None:
         pause = 0.1
         while True:
-            key = f"{self._prefix}/{self._attempt:013d}-{self._index:06d}.json"
             try:
-                if self._create(key, chunk):
+                if self._create(self._key(), chunk):
                     break
                 self._attempt += 1
             except (BaseError, OSError):
@@ -182,6 +228,22 @@ class StoreMessageChannel(PipesMessageWriterChannel):
         except AlreadyExistsError:
             return bytes(obstore.get(self._store, key).bytes()) == chunk
         return True
+
+
+@contextmanager
+def _permitted(prefix: str, act: str, permission: str) -> Iterator[None]:
+    """Raises PermissionDenied for what no retry gets over."""
+    try:
+        yield
+    except (BaseError, OSError) as error:
+        denied = isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError)
+        if not denied and "os error 13" not in str(error):
+            raise
+        raise PermissionDenied(
+            f"the job may not {act} its messages under {prefix}: the role that it runs as (or, on a "
+            f"laptop, the user) needs {permission} there, and with an encrypted bucket "
+            f"kms:GenerateDataKey and kms:Decrypt on its key ({str(error).partition(chr(10))[0]})"
+        ) from error
 
 
 def _next_attempt(store: ObjectStore, prefix: str) -> int:

@@ -7,10 +7,11 @@ from typing import Any
 import obstore
 import pytest
 from dagster_pipes import encode_param
-from obstore.exceptions import GenericError
+from obstore.exceptions import GenericError, PermissionDeniedError
 from obstore.store import LocalStore
 
 import training.pipes
+from resources.job_attempt import ScriptFailure, script_failure
 from resources.object_store import ObjectStore
 from resources.pipes import (
     StoreContextInjector,
@@ -19,6 +20,8 @@ from resources.pipes import (
     last_message,
     messages_prefix,
 )
+from training.container import ROOT_VARIABLE
+from training.errors import PermanentFailure, PermissionDenied
 from training.pipes import MessagesLostError, StoreMessageChannel, open_pipes
 
 pytestmark = pytest.mark.unit
@@ -142,6 +145,37 @@ def test_lost_messages_fail_the_job(raw: LocalStore, monkeypatch: pytest.MonkeyP
     say(channel, "opened")
     with pytest.raises(MessagesLostError, match="403"):
         channel.close()
+
+
+@pytest.mark.parametrize(
+    ("call", "needs"), [("put", "write.*s3:PutObject"), ("list", "list.*s3:ListBucket")]
+)
+def test_a_job_that_may_not_speak_ends_before_it_computes(
+    store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, needs: str
+) -> None:
+    def denied(*_: Any, **__: Any) -> None:
+        raise PermissionDeniedError("<Code>AccessDenied</Code>\nDebug source: …")
+
+    with (
+        StoreContextInjector(store, "job").inject_context(
+            {"asset_keys": ["a"], "extras": {}}  # type: ignore[typeddict-item]
+        ) as context,
+        StoreMessageReader(store, "job", None).read_messages(Handler()) as messages,  # type: ignore[arg-type]
+    ):
+        monkeypatch.setenv("DAGSTER_PIPES_CONTEXT", encode_param(context))
+        monkeypatch.setenv("DAGSTER_PIPES_MESSAGES", encode_param(messages))
+        monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path / "ml"))
+        (tmp_path / "ml" / "input" / "config").mkdir(parents=True)
+        (tmp_path / "ml" / "input" / "config" / "hyperparameters.json").write_text("{}")
+        monkeypatch.setattr(training.pipes.obstore, call, denied)
+        computed = False
+        with pytest.raises(PermissionDenied, match=needs) as told, open_pipes():
+            computed = True
+    assert not computed
+    assert isinstance(told.value, PermanentFailure)
+    assert "Debug" not in str(told.value)
+    left = (tmp_path / "ml" / "output" / "failure").read_text()
+    assert script_failure(None, left) == ScriptFailure(left, "", permanent=True)
 
 
 def test_what_json_cannot_hold_raises_in_the_caller(raw: LocalStore) -> None:
