@@ -43,8 +43,8 @@ class Place(Protocol):
     def sha256(self, key: str) -> str | None:
         """Of the object's bytes, if that can be known without reading them."""
 
-    def chunks(self, key: str) -> Iterator[bytes]:
-        """The object's bytes."""
+    def chunks(self, key: str) -> Iterator[bytes | obstore.Bytes]:
+        """The object's bytes, at most ``PART_BYTES`` of ``resources.aws.multipart`` at once."""
 
     def rows(
         self, prefix: str, start_after: str | None, flaws: Flaws | None = None, stem: str = ""
@@ -108,10 +108,9 @@ class Folder:
         """Not known."""
         return None
 
-    def chunks(self, key: str) -> Iterator[bytes]:
+    def chunks(self, key: str) -> Iterator[bytes | obstore.Bytes]:
         """The file's bytes."""
-        for chunk in obstore.get(self.store, key).stream(min_chunk_size=_CHUNK):
-            yield bytes(chunk)
+        yield from obstore.get(self.store, key).stream(min_chunk_size=_CHUNK)
 
     def rows(
         self, prefix: str, start_after: str | None, flaws: Flaws | None = None, stem: str = ""
@@ -147,7 +146,7 @@ class Memory:
         """Not known."""
         return None
 
-    def chunks(self, key: str) -> Iterator[bytes]:
+    def chunks(self, key: str) -> Iterator[bytes | obstore.Bytes]:
         """See :class:`Place`."""
         yield bytes(obstore.get(self.store, key).bytes())
 

@@ -26,7 +26,11 @@ _OURS_TO_CHANGE = ("AlgorithmError", "ClientError", "ValidationError", "UserErro
 
 
 def job_facts(state: JobState, prices: Mapping[str, float] | None = None) -> dict[str, Any]:
-    """The numbers of a job that has ended, as JSON holds them; what is not known is None."""
+    """The numbers of a job that has ended, as JSON holds them; what is not known is None.
+
+    ``cost_usd`` is the job's own. A warm pool is billed after it until the next job comes, for
+    ``keep_alive_seconds`` at most, which would be ``keep_alive_cost_usd``.
+    """
     kind, count = state.cluster
     return {
         "job": state.name,
@@ -38,6 +42,8 @@ def job_facts(state: JobState, prices: Mapping[str, float] | None = None) -> dic
         "run_seconds": state.run_seconds,
         "billable_seconds": state.billable_seconds,
         "cost_usd": cost_usd(kind, count, state.billable_seconds, prices),
+        "keep_alive_seconds": state.keep_alive_seconds,
+        "keep_alive_cost_usd": cost_usd(kind, count, state.keep_alive_seconds, prices),
     }
 
 
@@ -58,6 +64,11 @@ def job_metadata(
             dg.MetadataValue.text("unknown") if cost is None else dg.MetadataValue.float(cost)
         ),
     }
+    if facts["keep_alive_seconds"]:
+        most = facts["keep_alive_cost_usd"]
+        found["warm pool afterwards (USD, at most)"] = (
+            dg.MetadataValue.text("unknown") if most is None else dg.MetadataValue.float(most)
+        )
     if facts["run_seconds"] is not None:
         found[f"{state.kind} seconds"] = dg.MetadataValue.float(float(facts["run_seconds"]))
     if facts["billable_seconds"] is not None:

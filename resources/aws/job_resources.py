@@ -32,7 +32,10 @@ class TrainingResources(JobResources):
         0, ge=0, le=2_419_200, description="Spot: longest wait and run together; 0: twice the run."
     )
     keep_alive_s: int = Field(
-        0, ge=0, le=3600, description="Warm pool: keep the instances for the next job."
+        0,
+        ge=0,
+        le=3600,
+        description="Warm pool: keep the instances for the next job; they are billed till then.",
     )
 
     @model_validator(mode="after")

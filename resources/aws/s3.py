@@ -144,13 +144,13 @@ class S3Bucket:
             raise
         return ObjectInfo(key, meta["size"], meta["e_tag"] or "", meta["last_modified"])
 
-    def chunks(self, key: str) -> Iterator[bytes]:
+    def chunks(self, key: str) -> Iterator[bytes | obstore.Bytes]:
         """In ranges, all of one version: a connection that breaks costs one range."""
         meta = obstore.head(self.store, key)
         for start in range(0, meta["size"], PART_BYTES):
             end = min(start + PART_BYTES, meta["size"])
             options: Any = {"range": (start, end), "if_match": meta["e_tag"]}
-            yield bytes(obstore.get(self.store, key, options=options).bytes())
+            yield obstore.get(self.store, key, options=options).bytes()
 
     def rows(
         self, prefix: str, start_after: str | None, flaws: Flaws | None = None, stem: str = ""

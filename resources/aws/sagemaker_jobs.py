@@ -119,6 +119,13 @@ class JobState:
         return str(config.get("InstanceType", "")), int(config.get("InstanceCount", 1))
 
     @property
+    def keep_alive_seconds(self) -> int:
+        """How long its machines wait for another job, at most; they are billed meanwhile
+        (https://docs.aws.amazon.com/sagemaker/latest/dg/train-warm-pools.html)."""
+        resources = self.description.get("ResourceConfig", {})
+        return int(resources.get("KeepAlivePeriodInSeconds") or 0)
+
+    @property
     def seconds(self) -> float:
         """Wall time from creation to end; 0 for a job that has not ended."""
         end = self._ended_at

@@ -98,6 +98,16 @@ def test_a_spot_interruption_costs_no_message(world: World, aws_environment: Tes
     assert result.details[cost] == record["cost_usd"]
 
 
+def test_what_a_warm_pool_may_cost_is_told(world: World) -> None:
+    with_training(world, keep_alive_s=600)
+    result = world.run(world.spec("job_good"))
+    most = 0.23 * 600 / 3600
+    assert result.details["warm pool afterwards (USD, at most)"] == pytest.approx(most, abs=1e-6)
+    record = json.loads(world.store.get(record_key(world.job)))["aws"]
+    assert (record["keep_alive_seconds"], record["keep_alive_cost_usd"]) == (600, round(most, 6))
+    assert record["cost_usd"] < most
+
+
 @pytest.mark.parametrize("kind", ["throttle", "error500"])
 @pytest.mark.parametrize("operation", ["CreateTrainingJob", "DescribeTrainingJob", "logs", "s3"])
 def test_a_hiccup_of_a_service_is_ridden_out(

@@ -2,7 +2,10 @@
 
 import dataclasses
 import threading
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,6 +57,30 @@ def test_a_folder_goes_up_and_comes_back(store: ObjectStore, folder: Path, tmp_p
     down = transfer.download_prefix(store, "raw/set", tmp_path / "out")
     assert (down.new, down.size) == (62, up.size)
     assert contents(tmp_path / "out") == contents(folder)
+
+
+def test_no_object_takes_more_memory_than_is_reckoned_with(
+    store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "big").write_bytes(bytes(40 << 20))
+    store.create("x/big", tmp_path / "big")
+    weights: list[int] = []
+    at_once = transfer.at_once
+
+    def weighed(*args: Any, weigh: Callable[[Any], int], **options: Any) -> Any:
+        return at_once(
+            *args, weigh=lambda item: weights.append(weigh(item)) or weights[-1], **options
+        )
+
+    monkeypatch.setattr(transfer, "at_once", weighed)
+    largest = max(len(chunk) for chunk in store.place.chunks("x/big"))
+    tracemalloc.start()
+    transfer.download_prefix(store, "x", tmp_path / "out")
+    copied = tracemalloc.get_traced_memory()[1]  # what obstore has of a bucket is not Python's
+    tracemalloc.stop()
+    assert (tmp_path / "out" / "big").read_bytes() == bytes(40 << 20)
+    assert largest <= weights[0] <= 16 << 20
+    assert copied < (4 if store.is_bucket else 12) << 20
 
 
 def test_doing_it_again_does_what_is_left(store: ObjectStore, folder: Path, tmp_path: Path) -> None:
