@@ -1,7 +1,7 @@
 """Choosing a batch for the annotators, and what the model says of it beforehand."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
@@ -38,6 +38,7 @@ class Situation:
         pace: labels per day; ``wanted``: open tasks that it asks for.
         skipped: images that people skipped.
         open: images with a task that waits; ``done``: with one that was labelled or skipped.
+        hidden: keys of images that Label Studio cannot show, by sha256.
     """
 
     images: Images
@@ -50,6 +51,7 @@ class Situation:
     skipped: Collection[str] = ()
     open: Collection[str] = ()
     done: Collection[str] = ()
+    hidden: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def with_task(self) -> set[str]:
@@ -57,16 +59,21 @@ class Situation:
         return {*self.open, *self.done}
 
     @property
-    def fresh_doubts(self) -> Doubts:
-        """Doubts about images that nobody is asked about yet."""
-        return self.doubts.without({*self.with_task, *self.skipped})
+    def closed(self) -> set[str]:
+        """Images that nobody is to be asked about any more, or can be."""
+        return {*self.with_task, *self.skipped, *self.hidden}
 
     @property
-    def left(self) -> int:
-        """How many images nobody has labelled, skipped or is asked about."""
-        known = {*self.with_task, *self.skipped, *self.view.labels}
+    def fresh_doubts(self) -> Doubts:
+        """Doubts about images that nobody is asked about yet."""
+        return self.doubts.without(self.closed)
+
+    @property
+    def left(self) -> set[str]:
+        """Images that nobody has labelled, skipped or is asked about, though somebody could be."""
+        known = {*self.closed, *self.view.labels}
         splits = self.images.splits
-        return sum(1 for sha in self.images.keys if sha not in known and splits[sha] in SPLITS)
+        return {sha for sha in self.images.keys if sha not in known and splits[sha] in SPLITS}
 
     @property
     def missing(self) -> int:
@@ -96,7 +103,7 @@ def choose_batch(
         opinions,
         doubts,
         schema,
-        leave_out={*situation.with_task, *situation.skipped},
+        leave_out=situation.closed,
         limit=policy.pool_limit,
         only=None if size else doubts.images,  # which need no look at all the others
     )

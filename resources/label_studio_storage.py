@@ -21,6 +21,12 @@ SOURCE_TITLE = "imgclf-dagster: images (never sync)"
 BACKUP_TITLE = "imgclf-dagster: backup of annotations"
 
 
+def can_show(store_url: str, key: str) -> bool:
+    """Whether Label Studio can show the image at ``key`` of a store; see :func:`image_url`."""
+    # resolve_s3_url (io_storages/s3/utils.py) parses the URI, unquoted, as a URL.
+    return not store_url.startswith("s3://") or ("?" not in key and key == key.strip())
+
+
 def image_url(store_url: str, key: str) -> str:
     """The URL of the image at ``key`` of a store, as a task's ``image``.
 
@@ -34,8 +40,7 @@ def image_url(store_url: str, key: str) -> str:
     """
     if not store_url.startswith("s3://"):
         return f"/data/local-files/?d={quote(key, safe='/')}"
-    if "?" in key or key != key.strip():
-        # resolve_s3_url (io_storages/s3/utils.py) parses the URI, unquoted, as a URL.
+    if not can_show(store_url, key):
         raise ValueError(
             f"Label Studio cannot show {key!r} from S3: it takes what follows a question mark for "
             "a query, and strips spaces; ingest the image again under another name"

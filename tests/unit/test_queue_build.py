@@ -4,12 +4,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from assets.label_index import LabelledView
 from assets.policies import LabellingPolicy
 from assets.pool_build import Doubts, Images, Opinions
 from assets.queue_build import Situation, choose_batch
+from assets.queue_images import hidden_problem, shown_images
 from assets.queue_ledger import Batch
 from labelling.schema import LabelSchema
 from resources.object_store import ObjectStore
@@ -102,6 +104,34 @@ def test_a_flood_of_doubts_is_let_in_as_it_is_answered(store: ObjectStore) -> No
     assert choose_batch(store, waits, LabellingPolicy(batch_max=30), SCHEMA) is None
     answered = replace(waits, open=frozenset(sorted(asked)[5:]), done=frozenset(sorted(asked)[:5]))
     assert len(in_doubt(chosen(store, answered, batch_max=30))) == 5
+
+
+def test_what_cannot_be_shown_is_neither_asked_nor_left(store: ObjectStore) -> None:
+    hidden = {sha(number): f"raw/{number}?.png" for number in range(150)}
+    found = replace(situation(doubts=corrected(10), waiting=0, wanted=100), hidden=hidden)
+    assert len(found.left) == 50
+    assert found.urgent(500) == 0
+    asked = {image.sha256 for image in chosen(store, found).images}
+    assert asked == found.left
+    waits = replace(found, open=frozenset(asked))
+    assert choose_batch(store, waits, LabellingPolicy(), SCHEMA) is None
+
+
+def test_an_image_is_shown_by_the_name_that_can_be() -> None:
+    names = {0: "raw/0?.png", 1: "raw/1 ", 2: "raw/2.png"}
+    keys = {sha(number): key for number, key in names.items()}
+    images = Images(keys, dict.fromkeys(keys, "train"), {image: image for image in keys})
+    rows = [*keys.items(), (sha(0), "raw/z.png")]
+    columns = {"sha256": [row[0] for row in rows], "key": [row[1] for row in rows]}
+    indexed = pa.table(columns | {"status": ["ok"] * len(rows)})
+    found, hidden = shown_images("s3://lake", images, indexed)
+    assert [*found.keys.values()] == ["raw/z.png", "raw/1 ", "raw/2.png"]
+    assert hidden == {sha(1): "raw/1 "}
+    assert shown_images("file:///lake", images, indexed) == (images, {})
+    (said,) = hidden_problem(hidden)
+    assert "'raw/1 '" in said
+    assert "under other names" in said
+    assert hidden_problem({}) == []
 
 
 def test_few_labels_do_not_make_a_choice_worth_it(store: ObjectStore) -> None:

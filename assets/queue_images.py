@@ -1,0 +1,48 @@
+"""Images that Label Studio cannot show, because of their names: nobody can be asked about them."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pyarrow as pa
+
+from assets.image_index import usable_images
+from assets.pool_build import Images
+from resources.label_studio_storage import can_show
+
+NAMED = 3
+
+
+def shown_images(
+    store_url: str, images: Images, indexed: pa.Table
+) -> tuple[Images, dict[str, str]]:
+    """``images``, each under a key that Label Studio can show, if it lies under one.
+
+    Args:
+        store_url: of the store that has them.
+        images: as the tables have them.
+        indexed: the image table, the last row of each key.
+
+    Returns:
+        The images, and the keys of those that cannot be shown, by sha256.
+    """
+    hidden = {sha: key for sha, key in images.keys.items() if not can_show(store_url, key)}
+    if not hidden:
+        return images, hidden
+    showable = pa.array([can_show(store_url, key) for key in indexed["key"].to_pylist()])
+    copies = usable_images(indexed.filter(showable)).select(["sha256", "key"]).to_pylist()
+    found = {row["sha256"]: row["key"] for row in copies if row["sha256"] in hidden}
+    left = {sha: key for sha, key in hidden.items() if sha not in found}
+    return replace(images, keys=images.keys | found), left
+
+
+def hidden_problem(hidden: Mapping[str, str]) -> list[str]:
+    """What to say of images that cannot be shown (their keys by sha256): at most one sentence."""
+    if not hidden:
+        return []
+    names = ", ".join(map(repr, sorted(hidden.values())[:NAMED]))
+    more = f" and {len(hidden) - NAMED} more" if len(hidden) > NAMED else ""
+    return [
+        f"nobody is asked about {len(hidden)} images, which Label Studio cannot show from S3 for the "
+        f"question mark or the space at an end of their names: {names}{more}. Ingest them again "
+        "under other names"
+    ]
