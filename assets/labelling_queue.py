@@ -26,18 +26,24 @@ from assets.pool_build import (
     skipped_images,
 )
 from assets.queue_build import Situation, choose_batch
+from assets.queue_images import hidden_problem, shown_images
 from assets.queue_ledger import Batch, QueuedImage
 from assets.queue_sync import QueueSync, Synced
+from assets.retries import retried
 from labelling.corrections import CORRECTIONS_PREFIX
 from resources.compute import Compute
 from resources.endpoint_host import EndpointHost
-from resources.label_studio import LabelStudio, LabelStudioDown, LabelStudioError
+from resources.label_studio import LabelStudio, LabelStudioDown, LabelStudioError, Project
 from resources.object_store import ObjectStore
 from resources.transfer import get_many
 
 CHOICES_SHOWN = 20
+RETRIES_TAG = "dagster/max_retries"
+"""Dagster's own; 0 on what the command line runs."""
+
 LEFT = "left to label"
-"""Metadata: images that nobody labelled, skipped or is asked about."""
+"""Metadata: images that nobody labelled, skipped or is asked about. True of the project in the state
+that is there, too: images whose tasks somebody deletes are left again."""
 
 NOT_CONNECTED = (
     "no Label Studio is connected, so this is what would be asked next: start one "
@@ -51,10 +57,12 @@ NOT_CONNECTED = (
     owners=OWNERS,
     code_version="1",
     deps=[annotations, "embeddings"],
+    pool="labelling_queue",  # two at once would choose the same images
     description="The images that are most worth a person's time, as tasks in Label Studio: those "
     "the model is unsure of, rare or new ones, some by chance, and first what is in doubt. Each "
     "task says why. As many as the annotators' pace asks for.",
 )
+@retried
 def labelling_queue(
     context: dg.AssetExecutionContext,
     store: ObjectStore,
@@ -73,6 +81,7 @@ def labelling_queue(
         done = Synced(batch=batch, shown=version, problems=[NOT_CONNECTED])
     else:
         done = _synced(context, store, label_studio, line, situation)
+    done.problems += hidden_problem(situation.hidden)
     for problem in done.problems:
         context.log.warning(problem)
     return dg.MaterializeResult(
@@ -94,10 +103,13 @@ def _situation(
     line: Line,
 ) -> Situation:
     """What the store knows; Label Studio's tasks come in addition."""
-    usable = usable_images(newest_rows(images_table(store).read()))
+    indexed = newest_rows(images_table(store).read())
+    usable = usable_images(indexed)
     images = Images.of(usable, update_groups(store, usable, line.split))
+    images, hidden = shown_images(store.url, images, indexed)
     rows = labels_table(store).read()
     view = view_of(rows, line.labels)
+    doubts = find_doubts(store, view, images, context.log.warning)
     models = models_in_use(context.instance, endpoints, compute)
     seen = latest_metadata(context.instance, "embeddings").get("backbone", "none")
     now = now_utc()
@@ -106,11 +118,16 @@ def _situation(
         images=images,
         view=view,
         opinions=Opinions.of(store, models, "" if seen == "none" else str(seen)),
-        doubts=find_doubts(store, view, images, context.log.warning),
+        doubts=doubts,
         pace=pace,
         wanted=queue_length(line.labelling, pace),
         now=now,
         skipped=frozenset(skipped_images(rows)),
+        hidden={
+            sha: key
+            for sha, key in hidden.items()
+            if sha not in view.labels or sha in doubts.images
+        },
     )
 
 
@@ -125,9 +142,10 @@ def _synced(
     try:
         return sync.run(situation)
     except LabelStudioError as error:
+        awaited = context.run.tags.get(RETRIES_TAG) == "0"  # by a person, who is told at once
         raise dg.Failure(
             f"{error}. What was chosen is kept, and goes on with the next run",
-            allow_retries=isinstance(error, LabelStudioDown),
+            allow_retries=isinstance(error, LabelStudioDown) and not awaited,
         ) from error
 
 
@@ -141,10 +159,11 @@ def _version(done: Synced) -> list[Any]:
 
 
 def _numbers(situation: Situation, done: Synced) -> dict[str, Any]:
-    left = situation.left - (len(done.batch.images) if done.batch else 0)
+    # Not all that is chosen was left: what is in doubt may have a label.
+    chosen = {image.sha256 for image in done.batch.images} if done.batch else set()
     found: dict[str, Any] = {
         "open": done.open,
-        LEFT: max(0, left),
+        LEFT: len(situation.left - chosen),
         "wanted": situation.wanted,
         "labels_per_day": round(situation.pace, 1),
         "added": done.new,
@@ -167,9 +186,17 @@ def _links(label_studio: LabelStudio, done: Synced) -> dict[str, Any]:
         found["labels in doubt"] = dg.MetadataValue.url(done.review_link)
         found["why in doubt"] = dg.MetadataValue.md(_reviews_table(done.reviews))
     if done.project is not None:
-        address = f"{label_studio.url.rstrip('/')}/projects/{done.project}/data"
+        address, *state = state_of(label_studio, done.project)
         found["project"] = dg.MetadataValue.url(address)
+        found["project made"], found["tasks"] = state
     return found
+
+
+def state_of(label_studio: LabelStudio, project: Project) -> tuple[str, str, int]:
+    """The project's page, when it was made, and how many tasks it has: metadata ``project``,
+    ``project made`` and ``tasks``."""
+    address = f"{label_studio.url.rstrip('/')}/projects/{project.id}/data"
+    return address, project.created_at.isoformat(), project.tasks
 
 
 def _chosen(

@@ -81,8 +81,8 @@ def batch_id(images: Collection[str], model_version: str) -> str:
 
 
 def write_batch(store: ObjectStore, batch: Batch) -> None:
-    """Keep the record. Raises KeyExists: another run chose the same in the same millisecond."""
-    store.put(batch.key, batch.model_dump_json(indent=1).encode())
+    """Keep the record; if it is there, another run chose the same in the same millisecond."""
+    store.create(batch.key, batch.model_dump_json(indent=1).encode())
 
 
 def confirm(store: ObjectStore, batch: Batch) -> None:
@@ -95,6 +95,12 @@ def unfinished(store: ObjectStore) -> list[Batch]:
     keys = {info.key for info in store.list(QUEUE)}
     records = sorted(key for key in keys if key.endswith(_RECORD))
     return [read_batch(store, key) for key in records if _done_key(key) not in keys]
+
+
+def newest_key(store: ObjectStore) -> str:
+    """Where the newest batch lies; empty if there is none."""
+    keys = (info.key for info in store.list(QUEUE) if info.key.endswith(_RECORD))
+    return max(keys, default="")
 
 
 def newest_batches(store: ObjectStore) -> Iterator[Batch]:

@@ -1,5 +1,6 @@
 """Bringing the ledger's batches to Label Studio, and what is there up to date."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -35,7 +36,7 @@ class Synced:
     Attributes:
         batch: the new batch; ``None`` if nothing was added.
         situation: with Label Studio's tasks in it, before the batch was added.
-        project: Label Studio's number of it; ``None`` without Label Studio.
+        project: as it is afterwards; ``None`` without Label Studio.
         finished: batches of earlier runs that were completed.
         new, known: tasks that were made, and that were there.
         withdrawn: tasks taken back, for their images need no label any more.
@@ -48,7 +49,7 @@ class Synced:
 
     batch: Batch | None = None
     situation: Situation | None = None
-    project: int | None = None
+    project: Project | None = None
     finished: list[str] = field(default_factory=list)
     new: int = 0
     known: int = 0
@@ -83,13 +84,12 @@ class QueueSync:
         """
         done = Synced()
         project = self.label_studio.project()
-        done.project = project.id
         for batch in unfinished(self.store):
             self.say(f"batch {batch.batch} of {batch.created_at:%Y-%m-%d %H:%M} was cut short")
             self._import(batch, project, done)
             done.finished.append(batch.batch)
         self.label_studio.tend_withdrawn()  # somebody may have worked on what was taken back
-        tasks = self.label_studio.tasks()
+        tasks = self._tasks()
         done.withdrawn = self._withdraw(situation, tasks)
         situation = with_tasks(situation, self._tasks_left(tasks, done.withdrawn))
         done.situation = situation
@@ -100,9 +100,23 @@ class QueueSync:
         done.open = len(situation.open) + (len(done.batch.images) if done.batch else 0)
         self._predict(situation, done, project)
         self._review(situation, done)
+        done.project = self.label_studio.project()
         return done
 
     # --- tasks -----------------------------------------------------------------------------
+
+    def _tasks(self) -> list[TaskRef]:
+        """All tasks, each image's once: runs at the same time may have sent the same images."""
+        from resources.label_studio_import import take_twins_away
+
+        studio = self.label_studio
+        tasks = studio.tasks()
+        counts = Counter(task.sample_id for task in tasks)
+        several = [image for image, count in counts.items() if count > 1]
+        if not several or not take_twins_away(studio.session(), studio.found_id(), several):
+            return tasks
+        self.say(f"{len(several)} images had several tasks; one of each is left, or those in work")
+        return studio.tasks()
 
     def _import(self, batch: Batch, project: Project, done: Synced) -> None:
         total, told = len(batch.images), 0

@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from assets.evaluation_records import newest_evaluation
 from assets.line import MODEL_VERSIONS, latest_metadata
 from assets.verdicts import STAGING_CHECKS, objections
+from imgclf_dagster.asking import under_way
 from imgclf_dagster.decisions import promotion_config, undeployed_approvals, undone_rejection
 from imgclf_dagster.definitions import build_definitions, build_endpoints
 from imgclf_dagster.home import prepare_home
@@ -100,6 +101,19 @@ class LineRunner:
                 self.execute(PROMOTION, version, config, [dg.AssetKey("prod_endpoint")])
             )
         return outcomes
+
+    def stay_out_of_the_way(self, asset: str, job_name: str) -> None:
+        """Look that no run of the daemon's or the web UI's, which heed no lock of ours, makes
+        ``asset``, alone or in ``job_name``.
+
+        Raises:
+            RunInProgress: one does.
+        """
+        if run_id := under_way(self.instance, {asset}, (job_name,)):
+            raise RunInProgress(
+                f"run {run_id} makes {asset} already; wait for it to end (or cancel it in Dagster, "
+                "which `imgclf up` starts)"
+            )
 
     def execute(
         self,

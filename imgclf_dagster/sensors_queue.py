@@ -5,9 +5,9 @@ from typing import Any
 
 import dagster as dg
 
-from assets.labelling_queue import LEFT
+from assets.labelling_queue import LEFT, state_of
 from assets.line import Line, fingerprint, latest_metadata
-from assets.queue_ledger import unfinished
+from assets.queue_ledger import newest_key, unfinished
 from imgclf_dagster.asking import Tick, ask
 from imgclf_dagster.jobs import LABELLING
 from labelling.corrections import CORRECTIONS_PREFIX
@@ -42,30 +42,33 @@ def labelling_queue_sensor(
     corrections = len(store.list(CORRECTIONS_PREFIX))
     if made and corrections != int(made.get("corrections", 0)):
         return _ask(context, "corrections", corrections)
-    return _look_how_long_it_is(context, line, label_studio, made)
+    return _look_how_long_it_is(context, store, line, label_studio, made)
 
 
 def _look_how_long_it_is(
     context: dg.SensorEvaluationContext,
+    store: ObjectStore,
     line: Line,
     label_studio: LabelStudio,
     made: Mapping[str, Any],
 ) -> Tick:
     if not latest_metadata(context.instance, "embeddings"):
         return dg.SkipReason("nobody has looked at the images yet; embeddings come first")
-    if made and not int(made.get(LEFT, 1)):
-        return dg.SkipReason("no image is left to label")
     from resources.label_studio_overlap import untouched_tasks
 
     try:
-        project = label_studio.project()
+        state = state_of(label_studio, label_studio.project())
+        as_left = state == tuple(made.get(name) for name in ("project", "project made", "tasks"))
+        if as_left and not int(made.get(LEFT, 1)):
+            return dg.SkipReason("no image is left to label")
         waiting = untouched_tasks(label_studio)
     except LabelStudioError as error:
         return dg.SkipReason(str(error))
     wanted = int(made.get("wanted", line.labelling.batch_min))
     if waiting > LOW_SHARE * wanted:
         return dg.SkipReason(f"{waiting} tasks wait for annotators, {wanted} are wanted")
-    return _ask(context, "low", project.id, project.tasks, waiting)
+    # The state alone may come again, when tasks are deleted; what was chosen in between does not.
+    return _ask(context, "low", *state, waiting, newest_key(store))
 
 
 def _ask(context: dg.SensorEvaluationContext, why: str, *state: object) -> Tick:

@@ -76,7 +76,7 @@ def _import_chunk(
                 f"Label Studio took {made} tasks for project {project}, but {len(missing)} are "
                 f"not there, of {', '.join(missing[:3])}; does somebody delete them? Import again"
             )
-    _take_twins_away(session, project, found)
+    take_twins_away(session, project, (image for image, tasks in found.items() if len(tasks) > 1))
     return made
 
 
@@ -107,14 +107,17 @@ def _find(
     return found
 
 
-def _take_twins_away(session: httpx.Client, project: int, found: Found) -> None:
-    """Of several tasks of an image keep those that somebody has touched, else the first."""
-    several = [sample_id for sample_id, tasks in found.items() if len(tasks) > 1]
+def take_twins_away(session: httpx.Client, project: int, sample_ids: Iterable[str]) -> int:
+    """Of several tasks of an image keep those that somebody has touched, else the first.
+
+    Returns:
+        How many were taken away, as ``LabelStudio.withdraw`` does it.
+    """
     surplus = []
-    for tasks in _find(session, project, several, whole=True).values():
+    for tasks in _find(session, project, sample_ids, whole=True).values():
         untouched = [task for task in tasks if not is_touched(task)]
         surplus += untouched[1:] if len(untouched) == len(tasks) else untouched
-    set_aside(session, project, surplus)
+    return set_aside(session, project, surplus)
 
 
 def _task(task: NewTask, check: PredictionCheck) -> dict[str, Any]:

@@ -30,6 +30,7 @@ def queue_command(as_json: AsJson = False) -> None:
     came = [dg.AssetKey("raw_images"), dg.AssetKey("annotations")]
     narrator = ConsoleNarrator(errors if as_json else console)
     with line_runner(load_settings(), narrator, hosted=False) as runner:
+        runner.stay_out_of_the_way("labelling_queue", LABELLING)
         for job, assets in ((LINE, came), (LABELLING, None)):
             outcome = runner.execute(job, assets=assets)
             if not outcome.success:

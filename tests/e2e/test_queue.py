@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import numpy as np
 import pytest
 from PIL import Image
@@ -71,6 +72,25 @@ def test_from_nothing_to_a_queue_that_asks_nothing_twice(
     assert label_studio.token not in "".join(
         path.read_text(errors="replace") for path in imgclf.home.rglob("*.json")
     )
+
+
+def test_it_is_not_filled_beside_a_run_that_fills_it(
+    imgclf: Any, fast: dict[str, str], tmp_path: Path
+) -> None:
+    imgclf.settings = fast
+    assert imgclf("ingest", unlabelled(tmp_path / "new")).code == 0
+    run = dg.DagsterRun(
+        job_name="__ASSET_JOB",
+        asset_selection=frozenset({dg.AssetKey("labelling_queue")}),
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    with dg.DagsterInstance.from_config(str(imgclf.home / "dagster")) as instance:
+        instance.add_run(run)
+        refused = imgclf("queue")
+        assert refused.code == 1
+        assert f"run {run.run_id} makes labelling_queue already" in refused.words
+        instance.report_run_canceled(run)
+    assert imgclf("queue").code == 0
 
 
 def test_a_server_that_is_not_there_is_named_and_what_was_chosen_is_kept(

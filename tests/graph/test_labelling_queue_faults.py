@@ -1,6 +1,9 @@
 """The labelling queue when something goes wrong: nothing lost, nothing doubled, a clear word."""
 
+import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -8,8 +11,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from assets import queue_images
+from assets.labelling_queue import RETRIES_TAG
 from assets.queue_ledger import newest_batches, unfinished
-from imgclf_dagster import sensors_queue
+from resources import label_studio_import
 from resources.label_studio import LabelStudio, LabelStudioDown, NewTask
 from tests.graph.queue_room import LABELS, Room
 from tests.label_studio.server import LabelStudioServer
@@ -86,7 +91,38 @@ def test_a_kill_before_predictions_are_shown_is_made_up_for(
 
 
 def gone(*_: Any, **__: Any) -> Any:
-    raise ConnectionError("killed here")
+    raise RuntimeError("killed here")
+
+
+def test_two_runs_at_once_leave_one_task_of_each_image(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both find nothing in the project, choose the same and send it."""
+    both, send = threading.Barrier(2), label_studio_import._send
+
+    def send_together(*given: Any) -> Any:
+        both.wait(60)
+        return send(*given)
+
+    def build(instance: dg.DagsterInstance) -> bool:
+        found: bool = replace(room.world, instance=instance).run("labelling_queue").success
+        return found
+
+    with monkeypatch.context() as patched, ThreadPoolExecutor(2) as threads:
+        patched.setattr(label_studio_import, "_send", send_together)
+        instances = [dg.DagsterInstance.ephemeral() for _ in range(2)]
+        assert list(threads.map(build, instances)) == [True, True]
+    path = f"/api/tasks/?project={room.project}&page_size=100"
+    tasks = room.call("GET", path)["tasks"]
+    assert len(tasks) == 40
+    assert unfinished(room.world.store) == []
+    answered = max(task["id"] for task in tasks)
+    body = {"result": [], "was_cancelled": True, "project": room.project}
+    room.call("POST", f"/api/tasks/{answered}/annotations/", **body)
+    found = room.build()
+    kept = room.tasks()  # which looks that each image is there once
+    assert len(kept) == 20 + found["added"]
+    assert answered in {task["id"] for task in kept.values()}
 
 
 def test_a_server_that_is_down_or_a_project_that_is_gone_is_said(room: Room) -> None:
@@ -99,6 +135,28 @@ def test_a_server_that_is_down_or_a_project_that_is_gone_is_said(room: Room) -> 
     assert "imgclf" in room.refused()
     room.project = room.studio.ensure_project(room.world.line.labels, LABELS).id
     assert room.build()["added"] == 20
+
+
+@pytest.mark.parametrize("tags", [{}, {RETRIES_TAG: "0"}])
+def test_a_server_that_starts_anew_is_tried_again_unless_somebody_waits(
+    room: Room, monkeypatch: pytest.MonkeyPatch, tags: dict[str, str]
+) -> None:
+    project = LabelStudio.project
+
+    def down(_: LabelStudio) -> Any:
+        monkeypatch.setattr(LabelStudio, "project", project)
+        raise LabelStudioDown("http://nowhere does not answer; is it running?")
+
+    monkeypatch.setattr(LabelStudio, "project", down)
+    job = room.world.definitions.get_repository_def().get_implicit_global_asset_job_def()
+    done = job.execute_in_process(
+        instance=room.world.instance,
+        asset_selection=[dg.AssetKey("labelling_queue")],
+        tags=tags,
+        raise_on_error=False,
+    )
+    assert done.success == (not tags)
+    assert len(room.tasks()) == (0 if tags else 20)
 
 
 def test_a_picture_that_was_spoilt_stops_nothing(room: Room) -> None:
@@ -122,64 +180,17 @@ def test_without_label_studio_it_shows_what_it_would_ask(alone: Room) -> None:
     assert found["open"] == 0
     assert "the model is unsure" in found["first"]
     assert alone.ledger() == []
-    assert tick(alone) == "no Label Studio is connected"
 
 
-# --- the sensor ------------------------------------------------------------------------------
-
-
-def tick(room: Room) -> str | dg.RunRequest:
-    """What the sensor says or asks for."""
-    given = {name: room.world.resource(name) for name in ("store", "line", "label_studio")}
-    with dg.build_sensor_context(instance=room.world.instance, resources=given) as context:
-        found = sensors_queue.labelling_queue_sensor(context)
-    if isinstance(found, dg.SkipReason):
-        return str(found.skip_message)
-    assert isinstance(found, dg.SensorResult)
-    (request,) = found.run_requests or []
-    assert request.asset_selection == [dg.AssetKey("labelling_queue")]
-    return request
-
-
-def seen(room: Room) -> None:
-    """``embeddings`` was materialized."""
-    event = dg.AssetMaterialization("embeddings", metadata={"backbone": "none"})
-    room.world.instance.report_runless_asset_event(event)
-
-
-def test_the_sensor_asks_when_the_queue_runs_low(room: Room) -> None:
-    assert "embeddings come first" in str(tick(room))
-    seen(room)
-    assert isinstance(tick(room), dg.RunRequest)
-    room.build()
-    assert tick(room) == "20 tasks wait for annotators, 20 are wanted"
-    skip = {"result": [], "was_cancelled": True, "project": room.project}
-    for task in list(room.tasks().values())[:10]:
-        room.call("POST", f"/api/tasks/{task['id']}/annotations/", **skip)
-    first, second = tick(room), tick(room)
-    assert isinstance(first, dg.RunRequest)
-    assert isinstance(second, dg.RunRequest)
-    assert first.run_key == second.run_key
-
-
-def test_the_sensor_asks_for_corrections_and_for_what_was_cut_short(
-    room: Room, monkeypatch: pytest.MonkeyPatch
+def test_what_label_studio_cannot_show_is_named_and_never_chosen(
+    alone: Room, photo: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen(room)
-    with monkeypatch.context() as patched:
-        patched.setattr(LabelStudio, "import_tasks", gone)
-        room.refused()
-    assert isinstance(tick(room), dg.RunRequest)
-    room.build()
-    assert isinstance(tick(room), str)
-    room.correct(next(iter(room.photos)), "green")
-    assert isinstance(tick(room), dg.RunRequest)
-    room.build()
-    assert isinstance(tick(room), str)
-
-
-def test_the_sensor_says_that_the_server_is_down(room: Room) -> None:
-    assert room.server is not None
-    seen(room)
-    room.server.stop()
-    assert room.server.url in str(tick(room))
+    monkeypatch.setattr(queue_images, "can_show", lambda _, key: "?" not in key)  # as from S3
+    for number in range(40):
+        alone.add(f"odd/{number}?.png", photo(2000 + number, "red"), "red")
+    alone.index()
+    found = Room(alone.world.with_settings(labelling={"batch_min": 100})).build()
+    assert found["left to label"] == 0
+    assert "| exploration | 30 |" in found["reasons"]
+    assert "40 images, which Label Studio cannot show from S3" in found["problems"]
+    assert "'raw/odd/0?.png'" in found["problems"]
