@@ -204,7 +204,8 @@ def index_objects(
     # Pillow warns about EXIF blocks; what matters about an image is in its row.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     gone = pa.Table.from_pylist(_tombstones(diff.gone), schema=IMAGES_SCHEMA)
-    table.append(gone)
+    if gone.num_rows:
+        table.append(gone)
     appended = [gone]
     decoders = cpu_count() or 1
     limits = _Limits(max_pixels, max_bytes, Semaphore(decoders))

@@ -39,6 +39,7 @@ def create_run_databases(dagster_home: Path) -> None:
         shutil.rmtree(made, ignore_errors=True)  # of a process that was killed here
         made.mkdir()
         try:
+            (made / "dagster.yaml").touch()  # Dagster warns of a home without one
             with dg.DagsterInstance.from_config(str(made)) as instance:
                 _ = instance.run_storage, instance.event_log_storage, instance.schedule_storage
             for name in missing:

@@ -147,6 +147,8 @@ def test_a_role_that_sagemaker_may_not_assume(bed: TestBed) -> None:
     for name, service in (("lambda", "lambda"), ("jobs-trusted", "sagemaker")):
         document = trust % f"{service}.amazonaws.com"
         iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)
+    rights = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}'
+    iam.put_role_policy(RoleName="jobs-trusted", PolicyName="store", PolicyDocument=rights)
     request = training_request(bed, "role", RoleArn="arn:aws:iam::123456789012:role/lambda")
     assert (
         "Could not assume role" in _refusal(bed.client("sagemaker").create_training_job, request)[1]

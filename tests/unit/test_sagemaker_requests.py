@@ -204,7 +204,7 @@ def described(status: str, **fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("fields", "says", "retry"),
     [
-        ({"FailureReason": "AlgorithmError: x, exit code: 137"}, "killed by SIGKILL", True),
+        ({"FailureReason": "AlgorithmError: x, exit code: 137"}, "killed by SIGKILL", False),
         ({"FailureReason": "ClientError: Data download failed"}, "ClientError", False),
         ({"FailureReason": "CapacityError: Unable to provision"}, "CapacityError", True),
         ({"FailureReason": "InternalServerError: We"}, "InternalServerError", True),
@@ -212,7 +212,7 @@ def described(status: str, **fields: Any) -> dict[str, Any]:
         (
             {"TrainingJobStatus": "Stopped", "SecondaryStatus": "MaxRuntimeExceeded"},
             "longer than 3600 s",
-            True,
+            False,
         ),
         (
             {"TrainingJobStatus": "Stopped", "SecondaryStatus": "MaxWaitTimeExceeded"},
