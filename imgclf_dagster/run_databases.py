@@ -3,8 +3,6 @@
 import shutil
 from pathlib import Path
 
-from filelock import FileLock
-
 _FOLDERS = ("history", "schedules")
 """Where Dagster keeps its SQLite files in its home: runs and events, schedules and sensors."""
 
@@ -30,6 +28,7 @@ def create_run_databases(dagster_home: Path) -> None:
     if not _missing(dagster_home):
         return
     import dagster as dg
+    from filelock import FileLock
 
     with FileLock(dagster_home / "databases.lock"):
         missing = _missing(dagster_home)
