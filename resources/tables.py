@@ -8,6 +8,7 @@ not read. The numbers leave no gap, so a part that is lost is noticed and never 
 import hashlib
 import io
 import re
+import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ from resources.store_errors import KeyMissing, StoreError
 _PART = re.compile(r"(\d{10})-(\d{10})\.parquet$")
 _READ_ATTEMPTS = 20
 _READ_PAUSE_S = 0.05
+_APPENDS = b"imgclf.appends"
+"""Key of a part's Parquet metadata: a word of each of the last appends in it, by which a writer
+knows its own."""
+_APPENDS_KEPT = 64
 
 
 class TableDamagedError(StoreError):
@@ -62,13 +67,14 @@ class Table:
             ValueError: columns are missing, too many, or not of the schema's types.
             StoreUnwritable: the store cannot be written.
         """
-        data = self._encode(self._conformed(rows))
+        word = secrets.token_hex(4)
+        data = self._encode(self._conformed(rows), [word])
         if not rows.num_rows:
             return
         number = self._next_number()
         while True:
             part = _Part(number, number)
-            if self._store.create(self._key(part), data) and not self._is_covered(part):
+            if self._store.create(self._key(part), data) and self._is_read(part, word):
                 return
             number = max(number + 1, self._next_number())
 
@@ -98,10 +104,12 @@ class Table:
         if len(whole) >= max(min_parts, 2):
             wide = _Part(whole[0].start, whole[-1].end)
             try:
-                rows = pa.concat_tables([self._decode(part, self.schema) for part in whole])
+                files = [(part, self._opened(part)) for part in whole]
             except KeyMissing:  # another process is compacting the same parts
                 return
-            self._store.create(self._key(wide), self._encode(rows))
+            rows = pa.concat_tables([self._rows(*file, self.schema) for file in files])
+            words = [word for _, file in files for word in _words(file)]
+            self._store.create(self._key(wide), self._encode(rows, words[-_APPENDS_KEPT:]))
         parts = self._parts()
         for part in parts:
             if any(other.covers(part) for other in parts):
@@ -125,13 +133,19 @@ class Table:
     def _next_number(self) -> int:
         return max((part.end for part in self._parts()), default=-1) + 1
 
-    def _is_covered(self, part: _Part) -> bool:
-        """Whether a compaction took the number before we wrote it, so that nobody reads our part.
+    def _is_read(self, part: _Part, word: str) -> bool:
+        """Whether the part that we wrote is read: itself, or in a compaction that has it.
 
-        It can happen when another's part of this number was compacted away between our listing
-        and our write. A compaction that begins after the write has our rows in it.
+        A compaction that covers our number and does not have our rows took it before we wrote:
+        another's part of this number was compacted away between our listing and our write.
         """
-        return any(other.covers(part) for other in self._parts())
+        while wider := [other for other in self._parts() if other.covers(part)]:
+            try:
+                widest = max(wider, key=lambda other: other.end - other.start)
+                return word in _words(self._opened(widest))
+            except KeyMissing:  # a still wider one has taken its place
+                continue
+        return True
 
     def _whole(self) -> list[_Part]:
         """The parts to read, in order, without a gap."""
@@ -159,23 +173,39 @@ class Table:
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise ValueError(f"rows do not fit table {self.name}: {error}") from error
 
-    def _encode(self, rows: pa.Table) -> bytes:
+    def _encode(self, rows: pa.Table, words: Sequence[str]) -> bytes:
         buffer = io.BytesIO()
-        pq.write_table(rows, buffer, compression="zstd")
+        marked = rows.replace_schema_metadata({_APPENDS: " ".join(words).encode()})
+        pq.write_table(marked, buffer, compression="zstd")
         return buffer.getvalue()
 
     def _decode(self, part: _Part, schema: pa.Schema) -> pa.Table:
-        key = self._key(part)
-        data = pa.BufferReader(self._store.get(key))
+        return self._rows(part, self._opened(part), schema)
+
+    def _opened(self, part: _Part) -> pq.ParquetFile:
+        data = pa.BufferReader(self._store.get(self._key(part)))
         try:
             # Not pq.read_table: it loads a query engine, and threads that keep what they allocate.
-            file = pq.ParquetFile(data)
+            return pq.ParquetFile(data)
+        except pa.ArrowException as error:
+            raise self._damaged(part, error) from error
+
+    def _rows(self, part: _Part, file: pq.ParquetFile, schema: pa.Schema) -> pa.Table:
+        try:
             if not set(file.schema_arrow.names) & set(self.schema.names):
                 raise KeyError(f"it has none of the columns {self.schema.names}")
             rows = file.read(columns=schema.names, use_threads=False)
             return _completed(rows, schema, file.metadata.num_rows)
         except (pa.ArrowException, KeyError) as error:
-            raise TableDamagedError(f"{self._store.uri(key)} cannot be read: {error}") from error
+            raise self._damaged(part, error) from error
+
+    def _damaged(self, part: _Part, error: Exception) -> TableDamagedError:
+        return TableDamagedError(f"{self._store.uri(self._key(part))} cannot be read: {error}")
+
+
+def _words(file: pq.ParquetFile) -> list[str]:
+    """Of the last appends in a part."""
+    return ((file.metadata.metadata or {}).get(_APPENDS) or b"").decode().split()
 
 
 def _completed(rows: pa.Table, schema: pa.Schema, num_rows: int) -> pa.Table:

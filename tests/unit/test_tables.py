@@ -107,6 +107,37 @@ def test_many_writers_readers_and_compactors_at_once(store: ObjectStore) -> None
     assert Table(store, "things", SCHEMA).read().num_rows == 60
 
 
+def test_rows_that_are_compacted_at_once_are_not_appended_again(
+    table: Table, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table.append(rows("a", 0))
+    create, other = store.create, Table(store, "things", SCHEMA)
+
+    def compacted(key: str, data: bytes) -> bool:
+        made = create(key, data)
+        if key.endswith("1-0000000001.parquet"):
+            other.compact(min_parts=2)
+        return made
+
+    monkeypatch.setattr(type(store), "create", lambda _, key, data: compacted(key, data))
+    table.append(rows("a", 1))
+    assert [row["n"] for row in table.read().to_pylist()] == [0, 1]
+
+
+def test_rows_under_a_number_that_was_compacted_away_are_appended_again(
+    table: Table, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table.append(rows("a", 0))
+    late = Table(store, "things", SCHEMA)
+    numbers = iter([1])  # as a listing told before the next two lines
+    table.append(rows("a", 1))
+    table.compact(min_parts=2)
+    honest = late._next_number
+    monkeypatch.setattr(late, "_next_number", lambda: next(numbers, None) or honest())
+    late.append(rows("b", 7))
+    assert [row["n"] for row in table.read().to_pylist()] == [0, 1, 7]
+
+
 def test_a_lost_part_is_noticed(
     table: Table, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
