@@ -218,8 +218,10 @@ def build_pool(
     free = [sha for sha in left if images.splits[sha] in SPLITS and (only is None or sha in only)]
     shas = free[:limit]
     known = [sha for sha in view.labels if images.splits.get(sha) == TRAIN]
-    features, labelled = _features(store, opinions.backbone, shas, sorted(known)[:limit])
+    learnt = sorted(known)[:limit]
+    features, labelled = _features(store, opinions.backbone, shas, learnt)
     first = opinions.first
+    said = read_probabilities(store, first, [*shas, *learnt]) if first else None
     counts = Counter(label for sha in known for label in view.labels[sha])
     labels = first.labels if first else schema.names or tuple(sorted(counts))
     return Pool(
@@ -227,12 +229,13 @@ def build_pool(
         split=np.array([images.splits[sha] for sha in shas], dtype=np.str_),
         group=np.array([images.groups[sha] for sha in shas], dtype=np.str_),
         features=features,
-        probabilities=read_probabilities(store, first, shas) if first else None,
+        probabilities=None if said is None else said[: len(shas)],
         staging_probabilities=_second_word(store, opinions, shas, labels),
         labels=labels,
         task=first.task if first else schema.task,
         labelled_features=labelled,
         labelled_counts=dict(counts),
+        labelled_probabilities=None if said is None else said[len(shas) :],
         conflicts=doubts.conflicts,
         corrections=doubts.corrections,
         labelled_groups=frozenset(

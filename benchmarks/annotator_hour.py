@@ -224,6 +224,7 @@ class Annotator:
             free,
             self._labelled,
             said,
+            self._probe.probabilities(self._all.x[self._labelled], self._all.classes),
             BATCH,
             exploration=EXPLORATION,
             seed=self._seed,

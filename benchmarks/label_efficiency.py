@@ -226,6 +226,7 @@ class _Simulation:
             free,
             labelled,
             probabilities,
+            probe.probabilities(self._scenes.features[labelled]),
             size,
             exploration=EXPLORATION if name == EXPLORING else 0.0,
             seed=self._seed,

@@ -14,6 +14,7 @@ def queued(
     free: np.ndarray,
     labelled: np.ndarray,
     probabilities: np.ndarray,
+    labelled_probabilities: np.ndarray,
     size: int,
     *,
     exploration: float,
@@ -26,6 +27,7 @@ def queued(
         free: rows to choose from, int64 [n]; all of the training split.
         labelled: rows that have a label, int64 [m].
         probabilities: of the ``free`` rows, float32 [n, classes].
+        labelled_probabilities: of the ``labelled`` rows, float32 [m, classes].
         size: how many to take.
         exploration: the share of them that is drawn at random.
         seed: of that draw.
@@ -42,6 +44,7 @@ def queued(
         task="single_label",
         labelled_features=scenes.features[labelled],
         labelled_counts=dict(zip(scenes.labels, counts, strict=True)),
+        labelled_probabilities=labelled_probabilities,
     )
     row = dict(zip(pool.sha256.tolist(), free.tolist(), strict=True))
     chosen = choose(pool, size, exploration_share=exploration, weights={}, seed=seed)

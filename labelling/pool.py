@@ -65,6 +65,8 @@ class Pool:
         labels: k, the columns of the probabilities.
         labelled_features: float32 [m, d], of the labelled images of the training split.
         labelled_counts: labelled images of the training split by label.
+        labelled_probabilities: float32 [m, k], of the same model as ``probabilities`` and of the
+            same images as ``labelled_features``; ``None`` if nobody asked it.
         conflicts: what contradicts what, by sha256; of any image, labelled or not.
         corrections: what users of the predictor say, by sha256; of any image.
         labelled_groups: near-duplicate groups that hold a labelled image.
@@ -83,6 +85,7 @@ class Pool:
     task: Task
     labelled_features: np.ndarray
     labelled_counts: Mapping[str, int]
+    labelled_probabilities: np.ndarray | None = None
     conflicts: Mapping[str, str] = field(default_factory=dict)
     corrections: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     labelled_groups: frozenset[str] = frozenset()
@@ -98,6 +101,7 @@ class Pool:
             "labelled_features": (len(self.labelled_features), self.features.shape[-1]),
             "probabilities": (n, k),
             "staging_probabilities": (n, k),
+            "labelled_probabilities": (len(self.labelled_features), k),
         }
         for name, shape in expected.items():
             array = getattr(self, name)
@@ -118,6 +122,11 @@ class Pool:
     def predicted(self) -> np.ndarray:
         """Which images have probabilities: bool [n]."""
         return _known(self.probabilities, len(self))
+
+    @cached_property
+    def labelled_predicted(self) -> np.ndarray:
+        """Which labelled images have probabilities: bool [m]."""
+        return _known(self.labelled_probabilities, len(self.labelled_features))
 
     @cached_property
     def compared(self) -> np.ndarray:
@@ -169,7 +178,8 @@ def choose(
     there is enough else; of ``doubts`` of them the rest comes on top of ``size``, so that they
     take nobody's place. Then ``exploration_share`` of the batch at random from all splits. The
     rest from the training split, by the weighted mean of the other reasons, spread so that no
-    two say the same (``labelling.selection.herding``).
+    two say the same (``labelling.selection.design``; before there is a model,
+    ``labelling.selection.herding``).
 
     One image of a near-duplicate group, and none of a group that holds a labelled one: a second
     picture of the same thing teaches next to nothing. Conflicts and corrections are exempt

@@ -6,9 +6,17 @@ from dataclasses import replace
 import numpy as np
 
 from labelling.pool import REASONS, TRAIN, Choice, Pool
+from labelling.selection.design import (
+    Design,
+    design,
+    information,
+    logit_variance,
+    reduce_variance,
+)
 from labelling.selection.geometry import nearest
 from labelling.selection.herding import likeness, spread
 from labelling.selection.reviews import reviews
+from labelling.selection.uncertainty import closeness
 
 _SHORTLIST = 8_000
 """Images that picks are spread over: their likeness to each other takes 256 MB."""
@@ -91,10 +99,12 @@ class Batch:
         value = np.zeros(len(pool), np.float32)
         for name, weight in self._weights.items():
             value += scores[name] * np.float32(weight / sum(self._weights.values()))
+        spread_out = self._designed if pool.predicted.any() else self._herded
         picked: list[int] = []
         while len(picked) < count:
             rows = self._shortlist(value)
-            more = self._spread(rows, value, len(picked), min(count - len(picked), _PICKS))
+            size = min(count - len(picked), _PICKS)
+            more = spread_out(rows, scores, value, size, len(picked)) if len(rows) else []
             if not more:
                 break
             self._close(np.array(more))
@@ -117,29 +127,66 @@ class Batch:
         _, first = np.unique(self._group[rows], return_index=True)
         return rows[np.sort(first)[:_SHORTLIST]]
 
-    def _spread(self, rows: np.ndarray, value: np.ndarray, done: int, count: int) -> list[int]:
-        """``count`` of ``rows``, after ``done``; away from what is labelled or chosen."""
+    def _designed(
+        self,
+        rows: np.ndarray,
+        scores: Mapping[str, np.ndarray],
+        value: np.ndarray,
+        count: int,
+        done: int,
+    ) -> list[int]:
+        """``count`` of ``rows``, after ``done``: those that make the open decisions surest."""
         space = self._pool.space
-        radius = space.radius
-        chosen = [row for row in self._rows if space.known[row]]
-        already = np.concatenate([space.labelled, space.points[chosen]])
-        covered = likeness(nearest(space.points[rows], already)[0], radius)
+        told, close = _information(self._pool)
+        # How open a decision is counts already; the other reasons make it count for more.
+        weight = value * np.float32(sum(self._weights.values()))
+        if "uncertainty" in scores:
+            weight += np.float32(self._weights["uncertainty"]) * (1 - scores["uncertainty"])
+        places = reduce_variance(
+            _design(self._pool, told, self._already()),
+            space.points[rows],
+            close[rows] * weight[rows],
+            told[rows],
+            count,
+            known=space.known[rows],
+            on_pick=self._reporter(done),
+        )
+        return rows[places].tolist()
 
-        def report(number: int) -> None:
-            if self._progress:
-                self._progress(done + number, self._size)
-
+    def _herded(
+        self,
+        rows: np.ndarray,
+        scores: Mapping[str, np.ndarray],
+        value: np.ndarray,
+        count: int,
+        done: int,
+    ) -> list[int]:
+        """``count`` of ``rows``, after ``done``: away from what is labelled or chosen."""
+        space = self._pool.space
+        already = np.concatenate([space.labelled, space.points[self._already()]])
+        covered = likeness(nearest(space.points[rows], already)[0], space.radius)
         places = spread(
             space.points[rows],
             # Squared: else many images that are half worth it, in a heap, beat one that is.
             np.square(value[rows]),
             covered,
             count,
-            radius=radius,
+            radius=space.radius,
             known=space.known[rows],
-            on_pick=report,
+            on_pick=self._reporter(done),
         )
         return rows[places].tolist()
+
+    def _reporter(self, done: int) -> Callable[[int], None]:
+        def report(number: int) -> None:
+            if self._progress:
+                self._progress(done + number, self._size)
+
+        return report
+
+    def _already(self) -> list[int]:
+        """The choices so far that have a place in the space."""
+        return [row for row in self._rows if self._pool.space.known[row]]
 
     def _choice(self, row: int, scores: Mapping[str, float], value: float) -> Choice:
         weights = self._weights | {"exploration": 1.0}
@@ -157,6 +204,43 @@ class Batch:
             priority=0.0,
             reasons={name: round(scores[name], 3) for name in spoke},
         )
+
+
+def _information(pool: Pool) -> tuple[np.ndarray, np.ndarray]:
+    """What the label of each image tells, and how close the decision on it is: float32 [n] both.
+
+    Where two models have looked, by the mean of what they say; where none has, as for the mean
+    image.
+    """
+    assert pool.probabilities is not None
+    said = pool.probabilities
+    if pool.staging_probabilities is not None:
+        said = said.copy()
+        both = pool.compared
+        said[both] = (said[both] + pool.staging_probabilities[both]) / 2
+    said = said[pool.predicted]
+    found = np.empty((2, len(pool)), np.float32)
+    for row, known in zip(found, (information(said), closeness(said, pool)), strict=True):
+        row[:] = known.mean()
+        row[pool.predicted] = known
+    return found[0], found[1]
+
+
+def _design(pool: Pool, told: np.ndarray, chosen: list[int]) -> Design:
+    """What the labels there are, and those of ``chosen``, tell of the model's logits. A labelled
+    image that it has not looked at tells as much as the mean image of the pool."""
+    assert pool.probabilities is not None
+    seen = np.full(len(pool.labelled_features), told.mean(), np.float32)
+    if pool.labelled_probabilities is not None:
+        known = pool.labelled_predicted
+        seen[known] = information(pool.labelled_probabilities[known])
+    space = pool.space
+    return design(
+        space.points[space.known],
+        np.concatenate([space.labelled, space.points[chosen]]),
+        np.concatenate([seen[space.labelled_known], told[chosen]]),
+        logit_variance(pool.probabilities[pool.predicted]),
+    )
 
 
 def _in_order(wrong: list[Choice], rest: list[Choice]) -> list[Choice]:

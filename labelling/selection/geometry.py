@@ -33,12 +33,14 @@ class Space:
     Attributes:
         points: float32 [n, q], q ≤ ``DIMENSIONS``; zeros where features are not known.
         known: bool [n]: the features are finite and not all zero.
-        labelled: float32 [m, q], the labelled images.
+        labelled: float32 [m, q], the labelled images whose features are known.
+        labelled_known: bool [all labelled images]: which these are.
     """
 
     points: np.ndarray
     known: np.ndarray
     labelled: np.ndarray
+    labelled_known: np.ndarray
 
     @cached_property
     def to_labelled(self) -> np.ndarray:
@@ -98,13 +100,14 @@ def space(features: np.ndarray, labelled: np.ndarray) -> Space:
     sample = _sample(known)
     if not len(sample):
         nowhere = np.zeros((len(features), 1), np.float32)
-        return Space(nowhere, known, nowhere[:0])
+        return Space(nowhere, known, nowhere[:0], np.zeros(len(labelled), bool))
     mean, basis = _main_directions(features[sample] / length[sample, None])
     there = np.isfinite(labelled_length) & (labelled_length > 0)
     return Space(
         _placed(features, length, known, mean, basis),
         known,
         _placed(labelled, labelled_length, there, mean, basis)[there],
+        there,
     )
 
 

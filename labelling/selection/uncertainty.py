@@ -26,13 +26,7 @@ class Uncertainty:
         rows = pool.predicted
         if pool.probabilities is None or len(pool.labels) < 1:
             return found
-        known = pool.probabilities[rows]
-        if pool.task == "multi_label":
-            near = _nearness(known, pool.threshold_row)
-            found[rows] = (near.max(1) + near.mean(1)) / 2
-        elif len(pool.labels) > 1:
-            top = np.partition(known, -2, axis=1)[:, -2:]
-            found[rows] = 1 - (top[:, 1] - top[:, 0])
+        found[rows] = closeness(pool.probabilities[rows], pool)
         return found
 
     def why(self, pool: "Pool", index: int) -> str:
@@ -50,6 +44,21 @@ class Uncertainty:
             f"the model is unsure: {pool.labels[first]} {row[first]:.2f}, "
             f"{pool.labels[second]} {row[second]:.2f}"
         )
+
+
+def closeness(probabilities: np.ndarray, pool: "Pool") -> np.ndarray:
+    """How close the decision is, as ``Uncertainty`` has it: float32 [n] in 0…1.
+
+    Args:
+        probabilities: float32 [n, k], all known, of the labels of ``pool``.
+    """
+    if pool.task == "multi_label":
+        near = _nearness(probabilities, pool.threshold_row)
+        return np.asarray((near.max(1) + near.mean(1)) / 2)
+    if len(pool.labels) < 2:
+        return np.zeros(len(probabilities), np.float32)
+    top = np.partition(probabilities, -2, axis=1)[:, -2:]
+    return np.asarray(1 - (top[:, 1] - top[:, 0]))
 
 
 def _nearness(probabilities: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
