@@ -99,12 +99,15 @@ class Batch:
         value = np.zeros(len(pool), np.float32)
         for name, weight in self._weights.items():
             value += scores[name] * np.float32(weight / sum(self._weights.values()))
-        spread_out = self._designed if pool.predicted.any() else self._herded
+        if pool.predicted.any():
+            spread_out, worth = self._designed, self._raised(scores, value)
+        else:  # squared: else many images that are half worth it, in a heap, beat one that is
+            spread_out, worth = self._herded, np.square(value)
         picked: list[int] = []
         while len(picked) < count:
             rows = self._shortlist(value)
             size = min(count - len(picked), _PICKS)
-            more = spread_out(rows, scores, value, size, len(picked)) if len(rows) else []
+            more = spread_out(rows, worth, size, len(picked)) if len(rows) else []
             if not more:
                 break
             self._close(np.array(more))
@@ -127,21 +130,18 @@ class Batch:
         _, first = np.unique(self._group[rows], return_index=True)
         return rows[np.sort(first)[:_SHORTLIST]]
 
-    def _designed(
-        self,
-        rows: np.ndarray,
-        scores: Mapping[str, np.ndarray],
-        value: np.ndarray,
-        count: int,
-        done: int,
-    ) -> list[int]:
-        """``count`` of ``rows``, after ``done``: those that make the open decisions surest."""
-        space = self._pool.space
-        told, close = _information(self._pool)
-        # How open a decision is counts already; the other reasons make it count for more.
+    def _raised(self, scores: Mapping[str, np.ndarray], value: np.ndarray) -> np.ndarray:
+        """By how much an open decision counts: float32 [n]. How open it is counts apart; the other
+        reasons raise it."""
         weight = value * np.float32(sum(self._weights.values()))
         if "uncertainty" in scores:
             weight += np.float32(self._weights["uncertainty"]) * (1 - scores["uncertainty"])
+        return weight
+
+    def _designed(self, rows: np.ndarray, weight: np.ndarray, count: int, done: int) -> list[int]:
+        """``count`` of ``rows``, after ``done``: those that make the open decisions surest."""
+        space = self._pool.space
+        told, close = _information(self._pool)
         places = reduce_variance(
             _design(self._pool, told, self._already()),
             space.points[rows],
@@ -153,22 +153,14 @@ class Batch:
         )
         return rows[places].tolist()
 
-    def _herded(
-        self,
-        rows: np.ndarray,
-        scores: Mapping[str, np.ndarray],
-        value: np.ndarray,
-        count: int,
-        done: int,
-    ) -> list[int]:
+    def _herded(self, rows: np.ndarray, weight: np.ndarray, count: int, done: int) -> list[int]:
         """``count`` of ``rows``, after ``done``: away from what is labelled or chosen."""
         space = self._pool.space
         already = np.concatenate([space.labelled, space.points[self._already()]])
         covered = likeness(nearest(space.points[rows], already)[0], space.radius)
         places = spread(
             space.points[rows],
-            # Squared: else many images that are half worth it, in a heap, beat one that is.
-            np.square(value[rows]),
+            weight[rows],
             covered,
             count,
             radius=space.radius,

@@ -63,6 +63,24 @@ def test_before_there_is_a_model_or_a_label_a_batch_covers_every_kind() -> None:
     assert reasons_of(choices) == {"diversity": 4}
 
 
+def test_a_label_of_what_the_model_was_unsure_of_makes_its_like_surer() -> None:
+    kinds = np.repeat(np.float32([[5, 0, 0, 0], [0, 5, 0, 0]]), 20, axis=0)
+    open_decision, sure = np.float32([0.5, 0.4, 0.1]), np.float32([1, 0, 0])
+    for told, untold in ((0, 1), (1, 0)):
+        pool = pool_of(
+            40,
+            width=4,
+            features=kinds,
+            probabilities=np.tile(open_decision, (40, 1)),
+            labelled_features=kinds[[0, 20]],
+            labelled_probabilities=np.stack(
+                [sure, open_decision] if told else [open_decision, sure]
+            ),
+        )
+        (first,) = chosen(pool, 1, weights=NO_WEIGHTS | {"uncertainty": 1.0})
+        assert int(first.sha256, 16) // 20 == untold
+
+
 def test_what_is_known_to_be_wrong_comes_first_with_what_was_said() -> None:
     pool = pool_of(
         corrections={sha(5): ("owl",), "f" * 64: ("cat",)},

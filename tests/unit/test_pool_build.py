@@ -222,6 +222,7 @@ def test_the_pool_has_what_nobody_is_asked_about(store: ObjectStore) -> None:
     assert pool.split.tolist() == ["train", "val", "train", "train"]
     assert pool.labelled_counts == {"cat": 1}  # of the training split
     assert pool.labelled_features.tolist() == [[1, 2, 3]]
+    assert pool.labelled_probabilities == pytest.approx(np.array([[0.7, 0.3]]))
     assert pool.labelled_groups == {SHAS[0], SHAS[3]}
     assert pool.probabilities is not None
     assert np.isnan(pool.probabilities[3]).all()
@@ -246,6 +247,7 @@ def test_nobody_has_looked_yet(store: ObjectStore) -> None:
     )
     assert len(pool) == 3
     assert pool.probabilities is None
+    assert pool.labelled_probabilities is None
     assert not pool.features.any()
     assert pool.labels == LABELS
 

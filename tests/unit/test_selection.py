@@ -42,6 +42,10 @@ def pools(draw: st.DrawFn) -> Pool:
     changes["conflicts"] = dict.fromkeys(named[1::2], "a or b")
     changes["labelled_groups"] = frozenset(changes["group"][: draw(st.integers(0, 3))].tolist())
     if draw(st.booleans()):
+        said = rng.random((len(pool.labelled_features), len(labels)), np.float32)
+        said[::2] = np.nan
+        changes["labelled_probabilities"] = said
+    elif draw(st.booleans()):
         changes["labelled_features"] = np.zeros((0, 8), np.float32)
         changes["labelled_counts"] = {}
     return pool_of(n, labels=labels, seed=int(rng.integers(1000)), **changes)
