@@ -162,10 +162,10 @@ def draw(path: Path, curves: dict[str, np.ndarray], best: float, labels: dict[st
         axes.plot([labels[name]], [ENOUGH * best], "o", color=colour, ms=5)
     axes.axhline(ENOUGH * best, color="black", linewidth=0.8, linestyle="--")
     axes.text(
-        axes.get_xlim()[1],
+        axes.get_xlim()[0],
         ENOUGH * best,
-        f"{ENOUGH:.0%} of {best:.1%}, the accuracy with all labels ",
-        ha="right",
+        f" {ENOUGH:.0%} of {best:.1%}, the accuracy with all labels",
+        ha="left",
         va="bottom",
         fontsize=8,
     )

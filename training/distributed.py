@@ -7,6 +7,7 @@ checkpoints, and makes the artefact.
 
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -25,6 +26,9 @@ T = TypeVar("T")
 _TIMEOUT = timedelta(hours=1)
 """How long a process waits for the others. One machine may be slow to decode its images; a process
 that died is noticed at once, by its connection."""
+
+ERROR_FILE_VARIABLE = "TORCHELASTIC_ERROR_FILE"
+"""torchrun's: where a process leaves its failure."""
 
 _CHUNK = 64 * 1024 * 1024
 """Bytes of a file handed on at a time."""
@@ -227,13 +231,31 @@ def joined() -> Iterator[Team]:
         raise
 
 
+@contextmanager
+def ends_at_its_failure() -> Iterator[None]:
+    """A process that ``training.launcher`` started ends here if it fails, with exit code 1.
+
+    Gloo's threads still run, for peers may be waiting; the interpreter's own end would now and
+    then destroy their objects under them, and abort.
+    """
+    try:
+        yield
+    except Exception:
+        if ERROR_FILE_VARIABLE not in os.environ:
+            raise
+        sys.excepthook(*sys.exc_info())
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
+
+
 def note_failure(error: Exception) -> bool:
     """Leave the failure of this process where ``training.launcher`` finds it, if that started it.
 
     Returns:
         Whether it did, and now sees to the job's failure file.
     """
-    path = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    path = os.environ.get(ERROR_FILE_VARIABLE)
     if path is None:
         return False
     told = {
@@ -263,7 +285,6 @@ def _die_with_parent() -> None:
     of its own, so that no signal to the job's would reach it."""
     import ctypes
     import signal
-    import sys
 
     if sys.platform == "linux":
         set_parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)

@@ -206,13 +206,14 @@ class Failed:
         code = failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
         if code == _STOPPED:
             return cls(code, f"{who} was told to end", True)
+        if "follows" in failure.error_file_data:  # training.distributed.note_failure's
+            follows = failure.error_file_data["follows"]
+            return cls(max(1, failure.exitcode), f"{failure.message} [{who}]", follows)
         if failure.exitcode < 0:
             name = signal.Signals(-failure.exitcode).name
             memory = " (out of memory?)" if failure.exitcode == -signal.SIGKILL else ""
             return cls(code, f"{who} was killed by {name}{memory}", False)
-        if "follows" not in failure.error_file_data:  # training.distributed.note_failure's
-            return cls(code, f"{who} ended with exit code {code}; its log says why", False)
-        return cls(code, f"{failure.message} [{who}]", failure.error_file_data["follows"])
+        return cls(code, f"{who} ended with exit code {code}; its log says why", False)
 
 
 if __name__ == "__main__":

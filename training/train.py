@@ -18,7 +18,7 @@ from training.artefact import ONNX_MODEL, TORCH_MODEL, ArtefactManifest, Task, d
 from training.artefact import write_manifest as write_artefact_manifest
 from training.config import CODE_VERSION, Hyperparameters
 from training.container import Container
-from training.distributed import ALONE, Team, joined, note_failure
+from training.distributed import ALONE, Team, ends_at_its_failure, joined, note_failure
 from training.errors import PermanentFailure
 from training.evidence import write_evidence
 from training.hardware import yield_cores
@@ -89,7 +89,8 @@ def main() -> None:
     Dagster; of their failures the launcher tells the one that came first.
     """
     yield_cores()
-    with open_pipes(silent=not Team.from_environment().leads) as pipes:
+    silent = not Team.from_environment().leads
+    with ends_at_its_failure(), open_pipes(silent=silent) as pipes:
         container = Container.from_environment()
         try:
             with joined() as team:

@@ -89,6 +89,12 @@ def test_the_first_failure_is_told_not_what_follows_from_it(
         "process 2 of 4 on algo-2 was killed by SIGKILL (out of memory?)",
         False,
     )
+    aborted = _failure(tmp_path, monkeypatch, -6, PermanentFailure("one class; ingest more"))
+    assert told(aborted) == (
+        1,
+        "PermanentFailure: one class; ingest more [process 1 of 4 on algo-2]",
+        False,
+    )
     assert told(silent)[1] == "process 1 of 4 on algo-2 ended with exit code 3; its log says why"
     assert told(ended, ended)[0] == 143
     assert told(lost)[2]
