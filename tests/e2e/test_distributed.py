@@ -297,8 +297,9 @@ def test_other_modules_work_on_the_first_machine_alone(machines) -> None:
 
 def test_a_single_process_ends_on_sigterm_even_as_the_first_of_a_container(machines) -> None:
     (machine,) = machines(hosts=1, processes=1)
+    # In steps: a signal between Python's last look for one and its sleep waits until that is over.
     (machine.root / "wait.py").write_text(
-        "import time\nprint('here', flush=True)\ntime.sleep(60)\n"
+        "import time\nprint('here', flush=True)\nfor _ in range(600): time.sleep(0.1)\n"
     )
     machine.start("wait")
     machine.wait_for("here")
