@@ -25,9 +25,8 @@ demo: $(READY)  ## Run the whole line on real handwritten digits, to a productio
 up: $(READY)  ## Start Dagster, the endpoints, the predictor and MLflow on this machine
 	@$(BIN)/imgclf up
 
-# In order of folders, the short unit tests last: both processes end at the same time.
 test: $(READY)  ## Run every test
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 2 --dist loadfile
 
 test-unit: $(READY)  ## Run the fast tests
 	$(BIN)/pytest tests/unit

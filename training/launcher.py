@@ -81,7 +81,7 @@ def main() -> None:
     if len(sys.argv) < 2:
         sys.exit("usage: python -m training.launcher <module> [arguments…]")
     module, arguments = sys.argv[1], sys.argv[2:]
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    if signal.getsignal(signal.SIGTERM) in (signal.SIG_DFL, signal.SIG_IGN):
         signal.signal(signal.SIGTERM, _leave)
     root = Path(os.environ.get(ROOT_VARIABLE, "/opt/ml"))
     drop_privileges(root)
@@ -98,7 +98,11 @@ def main() -> None:
 
 
 def _leave(signum: int, _: object) -> NoReturn:
-    """End on SIGTERM, which the kernel does not deliver to a container's first process by default."""
+    """End on SIGTERM, which the kernel does not deliver to a container's first process by default.
+
+    A run of Dagster ignores SIGTERM where SIGINT is ignored, as in the background of a shell
+    script, and what it starts inherits that.
+    """
     raise SystemExit(128 + signum)
 
 

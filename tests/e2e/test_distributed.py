@@ -45,11 +45,16 @@ class Machine:
     root: Path
     environment: dict[str, str]
     process: subprocess.Popen[str] | None = None
+    shell: tuple[str, ...] = ()
 
     def start(self, *command: str) -> None:
         with (self.root / "log").open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "training.launcher", *(command or ["training.train"])],
+                [
+                    *self.shell,
+                    *(sys.executable, "-m", "training.launcher"),
+                    *(command or ["training.train"]),
+                ],
                 env={**os.environ, "PYTHONPATH": str(REPOSITORY), **self.environment},
                 cwd=self.root,
                 stdout=log,
@@ -295,11 +300,12 @@ def test_other_modules_work_on_the_first_machine_alone(machines) -> None:
     assert second.log == "shout works on algo-1 alone; algo-2 has nothing to do\n"
 
 
-def test_a_single_process_ends_on_sigterm_even_as_the_first_of_a_container(machines) -> None:
+@pytest.mark.parametrize("trap", ["-", "''"], ids=["by default", "ignored by its parent"])
+def test_a_single_process_ends_on_sigterm_even_as_the_first_of_a_container(machines, trap) -> None:
     (machine,) = machines(hosts=1, processes=1)
-    # In steps: a signal between Python's last look for one and its sleep waits until that is over.
+    machine.shell = ("sh", "-c", f'trap {trap} TERM; exec "$@"', "sh")
     (machine.root / "wait.py").write_text(
-        "import time\nprint('here', flush=True)\nfor _ in range(600): time.sleep(0.1)\n"
+        "import time\nprint('here', flush=True)\ntime.sleep(60)\n"
     )
     machine.start("wait")
     machine.wait_for("here")
