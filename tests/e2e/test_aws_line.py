@@ -196,19 +196,22 @@ def a_canary_that_fails_rolls_back(
 
 @contextmanager
 def alarm_during_update(bed: TestBed, endpoint: str) -> Iterator[None]:
-    """Sets off the endpoint's alarms once its update has begun."""
+    """Sets off the endpoint's alarms once its update has begun, until the block is left."""
     sagemaker, cloudwatch = bed.client("sagemaker"), bed.client("cloudwatch")
     over = threading.Event()
+
+    def turn(state: str) -> None:
+        for alarm in cloudwatch.describe_alarms()["MetricAlarms"]:
+            if endpoint in alarm["AlarmName"] or endpoint in json.dumps(alarm, default=str):
+                cloudwatch.set_alarm_state(
+                    AlarmName=alarm["AlarmName"], StateValue=state, StateReason="test"
+                )
 
     def ring() -> None:
         while not over.wait(0.05):
             if sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointStatus"] == "Updating":
                 break
-        for alarm in cloudwatch.describe_alarms()["MetricAlarms"]:
-            if endpoint in alarm["AlarmName"] or endpoint in json.dumps(alarm, default=str):
-                cloudwatch.set_alarm_state(
-                    AlarmName=alarm["AlarmName"], StateValue="ALARM", StateReason="test"
-                )
+        turn("ALARM")
 
     thread = threading.Thread(target=ring)
     thread.start()
@@ -217,3 +220,4 @@ def alarm_during_update(bed: TestBed, endpoint: str) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+        turn("OK")
