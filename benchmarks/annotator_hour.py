@@ -18,7 +18,7 @@ from training.refit import STRENGTHS
 
 QUEUE, RANDOM, PLAIN = "our queue", "random order, pre-labels", "random order, no pre-labels"
 ARMS = (QUEUE, RANDOM, PLAIN)
-SEEDS = range(6)
+SEEDS = range(20)
 HOUR = 3600.0
 
 ACCEPT_S, CORRECT_S, TURN_S = 1.5, 4.0, 0.5
