@@ -162,11 +162,11 @@ def draw(path: Path, curves: dict[str, np.ndarray], best: float, labels: dict[st
         axes.plot([labels[name]], [ENOUGH * best], "o", color=colour, ms=5)
     axes.axhline(ENOUGH * best, color="black", linewidth=0.8, linestyle="--")
     axes.text(
-        axes.get_xlim()[0],
+        axes.get_xlim()[1],
         ENOUGH * best,
-        f" {ENOUGH:.0%} of {best:.1%}, the accuracy with all labels",
-        ha="left",
-        va="bottom",
+        f"{ENOUGH:.0%} of {best:.1%}, the accuracy with all labels ",
+        ha="right",
+        va="top",
         fontsize=8,
     )
     axes.set(xlabel="labelled images", ylabel="accuracy on test images", ylim=(0.6, None))
