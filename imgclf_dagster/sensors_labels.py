@@ -175,11 +175,15 @@ def _ask(
     fresh: Sequence[str],
 ) -> Tick:
     """A run for ``fresh`` snapshots: as far as the model, if that is due by annotators' labels."""
+    instance = context.instance
     also: tuple[str, ...] = ()
     ours = [key for key in fresh if key.startswith(LABEL_STUDIO_PREFIX)]
-    if ours and not under_way(context.instance, ("annotations", *TO_THE_MODEL), (LINE,)):
-        also = TO_THE_MODEL if _is_due(context.instance, store, line, ours) else ()
-    return ask(context.instance, "annotations", token, also=also)
+    if ours and not under_way(instance, ("annotations", *TO_THE_MODEL[1:]), (LINE,)):
+        also = TO_THE_MODEL if _is_due(instance, store, line, ours) else ()
+    # A data set without these labels is being made: one with them has to wait for it anyway.
+    if also and (run_id := under_way(instance, ("dataset",), ())):
+        return dg.SkipReason(f"run {run_id} makes a data set; afterwards one run makes the model")
+    return ask(instance, "annotations", token, also=also)
 
 
 def _is_due(

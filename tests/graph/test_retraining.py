@@ -167,6 +167,19 @@ def test_a_training_under_way_keeps_no_label_waiting(line: Line) -> None:
     assert line.asked() == {"annotations"}  # without a second training
 
 
+def test_a_data_set_under_way_without_them_is_awaited_and_one_run_trains(line: Line) -> None:
+    keys = {dg.AssetKey("dataset")}
+    status = dg.DagsterRunStatus.STARTED
+    running = dg.DagsterRun(job_name="__ASSET_JOB", status=status, asset_selection=keys)
+    line.world.instance.add_run(running)
+    line.annotate(0)
+    assert line.asked() == {"annotations"}  # nothing is due that would wait for it
+    line.annotate(*range(1, 10))
+    assert line.asked() == set()
+    line.world.instance.report_run_canceled(running)
+    assert line.asked() == TO_THE_MODEL
+
+
 class Daemon:
     """Evaluates the automation conditions, tick by tick."""
 
