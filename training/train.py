@@ -89,8 +89,7 @@ def main() -> None:
     Dagster; of their failures the launcher tells the one that came first.
     """
     yield_cores()
-    silent = not Team.from_environment().leads
-    with ends_at_its_failure(), open_pipes(silent=silent) as pipes:
+    with ends_at_its_failure(), open_pipes(silent=not Team.from_environment().leads) as pipes:
         container = Container.from_environment()
         try:
             with joined() as team:
