@@ -3,9 +3,24 @@
 #   docker build -t imgclf .                                      CPU
 #   docker build -t imgclf:gpu --build-arg VARIANT=gpu .          CUDA, from PyTorch's own wheels
 #
+# For SageMaker build it by `imgclf deploy image`, or with the options in docs/aws.md: its endpoints
+# take Docker's manifests only, and Docker's default may be OCI.
+#
 # SageMaker runs it with `serve`, or with the entry point of a job; ECS with Dagster's commands.
 # There is no ENTRYPOINT on purpose: Dagster's EcsRunLauncher cannot take one off.
 ARG BASE_IMAGE=python:3.11-slim-bookworm
+# NVIDIA's own image of the CUDA that PyTorch's wheels in constraints.txt are built for.
+ARG CUDA_IMAGE=nvcr.io/nvidia/cuda:13.2.1-base-ubuntu24.04
+ARG VARIANT=cpu
+
+# cuda-compat, for hosts whose driver is older than that CUDA: training/gpus.py takes it where it is
+# needed. Only the stage of the chosen variant is built.
+FROM ${CUDA_IMAGE} AS compat-gpu
+RUN mkdir -p /opt/cuda-compat && cp -a /usr/local/cuda-13.2/compat/. /opt/cuda-compat/ \
+ && test -e /opt/cuda-compat/libcuda.so.1
+FROM ${BASE_IMAGE} AS compat-cpu
+RUN mkdir -p /opt/cuda-compat
+FROM compat-${VARIANT} AS compat
 
 FROM ${BASE_IMAGE} AS build
 ARG VARIANT=cpu
@@ -23,6 +38,7 @@ RUN case "$VARIANT" in \
 # What changes seldom in a layer of its own, without our code.
 RUN uv pip install -r pyproject.toml --extra aws -c constraints.txt
 COPY LICENSE README.md ./
+COPY guard guard
 COPY imgclf_dagster imgclf_dagster
 COPY assets assets
 COPY resources resources
@@ -45,6 +61,7 @@ LABEL org.opencontainers.image.title="imgclf-dagster" \
 RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin imgclf \
  && install --directory --owner=imgclf --group=imgclf /var/lib/imgclf /var/lib/imgclf/dagster /opt/ml
 COPY --from=build /opt/imgclf /opt/imgclf
+COPY --from=compat /opt/cuda-compat /opt/cuda-compat
 COPY imgclf_dagster/deployment/dagster-aws.yaml /var/lib/imgclf/dagster/dagster.yaml
 COPY imgclf_dagster/deployment/workspace-aws.yaml /var/lib/imgclf/dagster/workspace.yaml
 ENV PATH=/opt/imgclf/bin:$PATH \

@@ -1,30 +1,41 @@
 """The data set: what a model is trained and tested on, versioned by content."""
 
-import json
+from collections.abc import Mapping
+from functools import partial
+from itertools import islice
 
 import dagster as dg
 
+from assets import markdown
 from assets.dataset_build import (
     Assembly,
     assemble,
     dataset_prefix,
+    read_card,
     record_sources,
-    update_groups,
+    without,
     write_contact_sheets,
     write_dataset,
     write_shards,
 )
+from assets.dataset_repair import is_whole, mend_places
+from assets.given_splits import given_splits
 from assets.image_index import images_table, images_version, newest_rows, usable_images
 from assets.ingestion import raw_images
 from assets.label_index import labelled_view
 from assets.labelling import annotations
 from assets.line import OWNERS, Line
-from assets.pictures import picture
+from assets.pictures import ornament, picture
 from assets.retraining import LABEL_ROWS, Retraining, retraining
 from assets.retries import retried
+from assets.split_generations import generation_number
+from assets.splitting import deal_groups, given_too_late, update_groups
+from labelling.foreign_text import visible
 from resources.object_store import ObjectStore
 
 SHEETS_SHOWN = 24
+LOST_SHOWN = 50
+LATE_SHOWN = 5
 
 
 @dg.asset(
@@ -44,23 +55,16 @@ def dataset(
     indexed = newest_rows(images_table(store).read())
     images = usable_images(indexed)
     view = labelled_view(store, line.labels)
-    groups = update_groups(store, images, line.split)
-    assembly = assemble(images, view, groups, line.labels)
+    groups = update_groups(store, images, line.split, context.log.info)
+    groups = deal_groups(store, groups, view, line.split)
+    late = given_too_late(groups, given_splits(store))
+    if late:
+        context.log.warning(_told_late(late))
+    assembly = assemble(images, view, groups, view.schema)
     for reason, shas in assembly.left_out.items():
         context.log.info(f"{len(shas)} images left out: {reason}")
-    if not assembly.rows:
-        raise dg.Failure(
-            "no image is both readable and labelled, so there is no data set; label some "
-            "(imgclf ingest SRC with class folders or a CSV)",
-            allow_retries=False,
-        )
-    prefix = dataset_prefix(assembly.version)
-    if store.exists(f"{prefix}card.json"):
-        context.log.info(f"data set {assembly.version} is already there")
-    else:
-        placed = write_shards(store, assembly, progress=context.log.info)
-        write_contact_sheets(store, assembly, max_pixels=line.ingestion.max_pixels)
-        write_dataset(store, assembly, placed, line.split)
+    mend_places(store, context.log.warning)
+    assembly, lost = _written(context, store, line, assembly)
     sources = {"raw_images": images_version(indexed), "annotations": view.version}
     record_sources(store, assembly.version, sources)
     found = retraining(context.instance, store, assembly.version, view, line.retraining)
@@ -69,9 +73,72 @@ def dataset(
         data_version=dg.DataVersion(assembly.version),
         metadata={
             **_metadata(store, assembly),
+            **_lost_metadata(lost),
             **_retraining_metadata(found),
+            **({"given too late": _told_late(late)} if late else {}),
             LABEL_ROWS: view.rows,
         },
+    )
+
+
+def _written(
+    context: dg.AssetExecutionContext, store: ObjectStore, line: Line, assembly: Assembly
+) -> tuple[Assembly, dict[str, str]]:
+    """Write the data set, unless it is there.
+
+    Returns:
+        What was written, and by ``raw/`` key why an image had to stay out.
+    """
+    _require_rows(assembly)
+    if is_whole(store, assembly.version, context.log.warning):
+        context.log.info(f"data set {assembly.version} is already there")
+        return assembly, {}
+    lost: dict[str, str] = {}
+    placed = write_shards(store, assembly, progress=context.log.info, lost=lost)
+    reasons = {
+        row["raw_key"]: lost[row["sha256"]] for row in assembly.rows if row["sha256"] in lost
+    }
+    for key, reason in list(reasons.items())[:LOST_SHOWN]:
+        context.log.warning(visible(f"{key} stays out of the data set: {reason}"))
+    if lost:
+        assembly = without(assembly, lost)
+        _require_rows(assembly, next(iter(reasons.values())))
+        if is_whole(store, assembly.version, context.log.warning):
+            context.log.info(f"data set {assembly.version} is already there")
+            return assembly, reasons
+    sheets = write_contact_sheets(
+        store, assembly, max_pixels=line.ingestion.max_pixels, warn=context.log.warning
+    )
+    generation = generation_number(store)
+    write_dataset(store, assembly, placed, line.split, sheets, generation=generation)
+    return assembly, reasons
+
+
+def _require_rows(assembly: Assembly, lost: str = "") -> None:
+    """Raise a Failure if nothing is left; ``lost`` says why an image is not."""
+    if not assembly.rows:
+        raise dg.Failure(
+            "no image is both readable and labelled, so there is no data set; "
+            + (lost or "label some (imgclf ingest SRC with class folders or a CSV)"),
+            allow_retries=False,
+        )
+
+
+def _lost_metadata(lost: dict[str, str]) -> dict[str, dg.MetadataValue]:
+    if not lost:
+        return {}
+    shown = list(lost.items())[:LOST_SHOWN]
+    rows = ([markdown.code(key), reason] for key, reason in shown)
+    return {"images set aside": dg.MetadataValue.md(markdown.table(["image", "reason"], rows))}
+
+
+def _told_late(late: Mapping[str, tuple[str, str]]) -> str:
+    """Given splits that came when the images had been dealt."""
+    shown = (f"{sha[:12]} (given {said}, in {dealt})" for sha, (said, dealt) in late.items())
+    return (
+        f"{len(late)} images stay in the split that they were dealt to before their source said "
+        f"another: {', '.join(islice(shown, LATE_SHOWN))}; `imgclf splits deal-anew` honours what "
+        "was given"
     )
 
 
@@ -85,7 +152,7 @@ def _retraining_metadata(found: Retraining) -> dict[str, dg.MetadataValue]:
 
 def _metadata(store: ObjectStore, assembly: Assembly) -> dict[str, dg.MetadataValue | int | str]:
     prefix = dataset_prefix(assembly.version)
-    card = json.loads(store.get(f"{prefix}card.json"))
+    card = read_card(store, assembly.version)
     metadata: dict[str, dg.MetadataValue | int | str] = {
         "dataset_version": assembly.version,
         "images": len(assembly.rows),
@@ -97,21 +164,29 @@ def _metadata(store: ObjectStore, assembly: Assembly) -> dict[str, dg.MetadataVa
         "manifest": f"{prefix}manifest.parquet",
         "card": f"{prefix}card.json",
     }
+    if negatives := sum(not row["labels"] for row in assembly.rows):
+        metadata["negatives"] = negatives
     for label, key in list(card["contact_sheets"].items())[:SHEETS_SHOWN]:
-        metadata[f"images of {label}"] = picture(store.get(key), alt=label, link=key)
+        metadata |= ornament(f"images of {label}", partial(_sheet, store, key, label))
     return metadata
+
+
+def _sheet(store: ObjectStore, key: str, label: str) -> dg.MetadataValue:
+    return picture(store.get(key), alt=label, link=key)
 
 
 def count_table(counts: dict[str, dict[str, int]]) -> str:
     """Images per label and split as a Markdown table."""
-    lines = ["| label | train | val | test |", "|---|---|---|---|"]
-    lines += [f"| {name} | {n['train']} | {n['val']} | {n['test']} |" for name, n in counts.items()]
-    return "\n".join(lines)
+    splits = ("train", "val", "test")
+    return markdown.table(
+        ["label", *splits], ([name, *(n[split] for split in splits)] for name, n in counts.items())
+    )
 
 
 def _left_out_table(left_out: dict[str, list[str]]) -> str:
     if not left_out:
         return "none"
-    lines = ["| reason | images | for example |", "|---|---|---|"]
-    lines += [f"| {reason} | {len(shas)} | `{shas[0][:12]}` |" for reason, shas in left_out.items()]
-    return "\n".join(lines)
+    return markdown.table(
+        ["reason", "images", "for example"],
+        ([reason, len(shas), markdown.code(shas[0][:12])] for reason, shas in left_out.items()),
+    )

@@ -4,14 +4,14 @@ One job has one backbone and every model in use that shares it: for a new probe 
 net no image is looked at again, only its head is applied.
 """
 
-import io
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
-import pyarrow.parquet as pq
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
 
 from assets.feature_store import (
     EMBEDDINGS,
@@ -29,12 +29,14 @@ from assets.line import fingerprint
 from assets.models_in_use import ModelInUse, read_model_manifest
 from assets.training import weights_channel, weights_identity
 from resources.compute import Channel, Compute, JobSpec
+from resources.damage import DamagedObject
 from resources.job_attempt import Context, JobFailed
 from resources.job_names import job_name
 from resources.object_store import ObjectStore
+from resources.reading import parse_object, parse_rows, read_record
 from resources.store_errors import KeyMissing
 from training.config import CODE_VERSION, Hyperparameters
-from training.features import FEATURES_VERSION
+from training.features import FEATURES_SCHEMA, FEATURES_VERSION, PROBABILITIES_SCHEMA
 
 IMAGES_PER_JOB = 10_000
 """What a job that dies can cost at most on a machine that keeps no checkpoints."""
@@ -98,6 +100,7 @@ class Embedder:
             JobFailed: a job failed; what the jobs before it found is kept.
         """
         done = Embedded()
+        self._mend(models)
         if not models and self._no_pretrained_net():
             done.note = (
                 f'recipe "{self.defaults.recipe}" has no pretrained net to look at images with, '
@@ -117,6 +120,19 @@ class Embedder:
             tried.setdefault(summary["backbone"], set()).update(plan.images)
         done.backbone = self._backbone_of(models[0]) if models else self._pretrained_backbone()
         return done
+
+    def _mend(self, models: Sequence[ModelInUse]) -> None:
+        """Put aside what is damaged, so that it is found out again."""
+        warn = self.context.log.warning
+        for model in models:
+            try:
+                embedded_model(self.store, model.model_version)
+            except DamagedObject as damage:
+                warn(f"{damage.key} is moved to {self.store.set_aside(damage.key)}: {damage.flaw}")
+            predictions_table(self.store, model.model_version, warn).mend()
+        names = {info.key.split("/")[1] for info in self.store.list(EMBEDDINGS)}
+        for backbone in sorted(names - {PRETRAINED.split("/")[1]}):
+            features_table(self.store, backbone, warn).mend()
 
     def _no_pretrained_net(self) -> bool:
         return self.defaults.recipe == "scratch" or self.defaults.weights == "none"
@@ -181,8 +197,12 @@ class Embedder:
     def _pretrained_backbone(self) -> str:
         """Of the net that looks at images before there is a model; empty: it has not yet."""
         try:
-            return str(json.loads(self.store.get(self._pretrained_key()))["backbone"])
+            return read_record(self.store, self._pretrained_key(), _Pretrained).backbone
         except KeyMissing:
+            return ""
+        except DamagedObject as damage:
+            aside = self.store.set_aside(damage.key)
+            self.context.log.warning(f"{damage.key} is moved to {aside}: {damage.flaw}")
             return ""
 
     def _pretrained_key(self) -> str:
@@ -197,7 +217,7 @@ class Embedder:
         who = ", ".join(model.model_version for model in plan.models) or "the pretrained net"
         self.context.log.info(f"{who}: {len(plan.images)} images to look at (job {spec.name})")
         result = self.compute.run(self.context, spec)
-        summary: dict[str, Any] = json.loads(self._output(spec.name, "embedding.json"))
+        summary = self._summary(spec.name)
         self._take(spec.name, summary, is_pretrained=not plan.models)
         for item in summary["rejected"]:
             self.context.log.warning(f"raw/{item['file']} cannot be looked at: {item['reason']}")
@@ -244,12 +264,11 @@ class Embedder:
     def _take(self, job: str, summary: Mapping[str, Any], *, is_pretrained: bool) -> None:
         """Put what the job found into the tables; again, after a kill, adds nothing twice."""
         backbone = summary["backbone"]
-        features = pq.read_table(io.BytesIO(self._output(job, "features.parquet")))
+        features = self._rows(job, "features.parquet", FEATURES_SCHEMA)
         append_new(features_table(self.store, backbone), features)
         for version, said in summary["models"].items():
-            rows = self._output(job, f"probabilities/{version}.parquet")
-            table = predictions_table(self.store, version)
-            append_new(table, pq.read_table(io.BytesIO(rows)))
+            rows = self._rows(job, f"probabilities/{version}.parquet", PROBABILITIES_SCHEMA)
+            append_new(predictions_table(self.store, version), rows)
             record_model(self.store, version, {"backbone": backbone, **said})
         for version, said in summary["strangers"].items():
             record_model(self.store, version, said)
@@ -257,8 +276,33 @@ class Embedder:
             text = json.dumps({"backbone": backbone, "dimension": summary["dimension"]})
             self.store.create(self._pretrained_key(), text.encode())
 
-    def _output(self, job: str, file: str) -> bytes:
-        return self.compute.open_output(job, file, "processing")
+    def _rows(self, job: str, file: str, schema: pa.Schema) -> pa.Table:
+        data = self.compute.open_output(job, file, "processing")
+        return parse_rows(self.store, f"models/{job}/processing/{file}", data, schema)
+
+    def _summary(self, job: str) -> dict[str, Any]:
+        data = self.compute.open_output(job, "embedding.json", "processing")
+        key = f"models/{job}/processing/embedding.json"
+        return parse_object(self.store, key, data, _Summary)
+
+
+class _Pretrained(BaseModel):
+    """Which features the net of the settings gives."""
+
+    model_config = ConfigDict(extra="allow")
+
+    backbone: str
+
+
+class _Summary(BaseModel):
+    """What ``embedding.json`` must have."""
+
+    backbone: str
+    dimension: int
+    images: int
+    rejected: list[dict[str, str]]
+    models: dict[str, dict[str, Any]]
+    strangers: dict[str, dict[str, Any]]
 
 
 def run_details(done: Embedded) -> dict[str, Any]:

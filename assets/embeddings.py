@@ -7,6 +7,7 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 
+from assets import markdown
 from assets.embedding_jobs import Embedded, Embedder, run_details
 from assets.feature_store import (
     EMBEDDINGS,
@@ -20,7 +21,7 @@ from assets.ingestion import raw_images
 from assets.label_index import LabelledView, labelled_view
 from assets.line import OWNERS, Line, fingerprint
 from assets.models_in_use import ModelInUse, models_in_use
-from assets.pictures import picture
+from assets.pictures import ornament, picture
 from assets.retries import retried
 from resources.compute import Compute
 from resources.endpoint_host import EndpointHost
@@ -71,7 +72,7 @@ def build_embeddings(defaults: Hyperparameters) -> dg.AssetsDefinition:
             data_version=dg.DataVersion(_version(store, done, models)),
             metadata={
                 **_metadata(store, done, models, wanted),
-                **_map(store, done.backbone, sorted(wanted), view),
+                **ornament("map", lambda: _map(store, done.backbone, sorted(wanted), view)),
             },
         )
 
@@ -127,34 +128,32 @@ def _metadata(
 def _model_table(models: Sequence[ModelInUse]) -> str:
     if not models:
         return "none yet: the pretrained net looks at the images, and nobody predicts"
-    lines = ["| model | is | probabilities |", "|---|---|---|"]
-    lines += [
-        f"| {model.model_version} | {model.role} | `{PREDICTIONS}{model.model_version}/` |"
+    rows = (
+        [model.model_version, model.role, markdown.code(f"{PREDICTIONS}{model.model_version}/")]
         for model in models
-    ]
-    return "\n".join(lines)
+    )
+    return markdown.table(["model", "is", "probabilities"], rows)
 
 
 def _rejected_table(rejected: Sequence[Mapping[str, str]]) -> str:
-    lines = ["| image | reason |", "|---|---|"]
-    lines += [f"| `{item['file']}` | {item['reason']} |" for item in rejected[:REJECTED_SHOWN]]
-    return "\n".join(lines)
+    rows = ([markdown.code(item["file"]), item["reason"]] for item in rejected[:REJECTED_SHOWN])
+    return markdown.table(["image", "reason"], rows)
 
 
 def _map(
     store: ObjectStore, backbone: str, images: Sequence[str], view: LabelledView
-) -> dict[str, dg.MetadataValue]:
+) -> dg.MetadataValue | None:
     """A picture of the images, near each other where the net finds them alike."""
     if not backbone:
-        return {}
+        return None
     shown = images[:MAP_IMAGES]
     features = read_features(store, backbone, shown)
     known = np.flatnonzero(features.any(axis=1)) if features.size else np.empty(0, int)
     if len(known) < 2:
-        return {}
+        return None
     from training.pool_map import draw_pool_map
 
-    labels = [next(iter(view.labels.get(shown[row], ())), None) for row in known.tolist()]
+    labels = [view.kind(shown[row]) for row in known.tolist()]
     title = f"{len(known):,} images as {backbone} sees them"
     drawn = draw_pool_map(features[known], labels, np.zeros(len(known), bool), title)
-    return {"map": picture(drawn, alt="map of the pool", link=f"{EMBEDDINGS}{backbone}/")}
+    return picture(drawn, alt="map of the pool", link=f"{EMBEDDINGS}{backbone}/")

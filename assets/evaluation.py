@@ -2,28 +2,40 @@
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
+from assets import markdown
+from assets.champion import ITSELF, NONE_YET, Champion, find_champion, unless_seen
 from assets.dataset_build import read_card
 from assets.evaluation_records import newest_evaluation, record_evaluation
 from assets.gates import evaluate_gates
+from assets.label_names import label_names
 from assets.line import MODEL_VERSIONS, OWNERS, Line, fingerprint, require_metadata
-from assets.pictures import picture
+from assets.pictures import ornament, picture
 from assets.retries import retried
 from assets.training import dataset_channel
+from labelling.schema import LabelSchema
 from resources.compute import Channel, Compute, JobSpec
+from resources.damage import DamagedObject
 from resources.endpoint_host import EndpointHost
 from resources.job_names import job_name
 from resources.model_registry import ModelRegistry
 from resources.object_store import ObjectStore
+from resources.reading import parse_object
+from resources.store_errors import KeyMissing
+from serving.deployments import DeploymentRecord
 from training.config import CODE_VERSION
+from training.report import EvaluationReport
 
 PICTURES = ("confusion_matrix.png", "mistakes.png", "per_class.png", "reliability.png")
 HEADLINES = ("accuracy", "macro_f1", "log_loss", "calibration_error")
+SET_ASIDE_SHOWN = 50
 
 
 @dg.asset(
@@ -49,37 +61,48 @@ def evaluation_report(
     digest = require_metadata(context.instance, "trained_model", "digest")
     dataset_version = require_metadata(context.instance, "trained_model", "dataset_version")
     card = read_card(store, dataset_version)
-    champion = endpoints.current("prod")
-    if champion is not None and champion.digest == digest:
-        champion = None  # a model is not its own rival
+    found = unless_seen(store, find_champion(store, endpoints, digest), dataset_version)
+    champion = found.record
+    if champion is None and found.why_none != NONE_YET:
+        context.log.warning(found.why_none)
     models = {"model": compute.model_key(version)}
     if champion is not None:
         models["champion"] = champion.model_key
-    spec = evaluation_job(card, digest, champion.digest if champion else "", models)
+    renamed = renamed_since(store, line.labels, champion, card["labels"])
+    spec = evaluation_job(
+        card, digest, champion.digest if champion else "", models, renamed=renamed
+    )
     result = compute.run(context, spec)
     outputs = compute.outputs(spec.name, spec.kind)
-    report: dict[str, Any] = json.loads(outputs["report.json"])
-    known = newest_evaluation(store, version)
+    key = f"models/{spec.name}/processing/report.json"
+    report = parse_object(store, key, outputs["report.json"], EvaluationReport)
+    try:
+        known = newest_evaluation(store, version)
+    except DamagedObject as damage:
+        context.log.warning(f"{damage.key} is damaged ({damage.flaw}): a new record is written")
+        known = None
     if known is not None and known["job"] == spec.name:
         run = known["evaluation_run"]
+        if found.why_none == ITSELF:
+            # As it was told then: that the model was released since makes no new evaluation of it.
+            found = Champion(None, str(known.get("no_champion", NONE_YET)))
     else:
         run = _log_to_registry(registry, version, spec, report, outputs)
-    record_evaluation(
-        store,
-        version,
-        {
-            "job": spec.name,
-            "model_version": version,
-            "digest": digest,
-            "model_key": compute.model_key(version),
-            "dataset_version": dataset_version,
-            "code_version": CODE_VERSION,
-            "task": card["task"],
-            "labels": card["labels"],
-            "metrics": {name: report[name] for name in HEADLINES},
-            "evaluation_run": run,
-        },
-    )
+    record = {
+        "job": spec.name,
+        "model_version": version,
+        "digest": digest,
+        "model_key": compute.model_key(version),
+        "dataset_version": dataset_version,
+        "code_version": CODE_VERSION,
+        "task": card["task"],
+        "labels": card["labels"],
+        "metrics": scores(report),
+        "evaluation_run": run,
+        "champion": champion.model_version if champion else "",
+        "no_champion": found.why_none,
+    }
+    record_evaluation(store, version, record)
     if all(gate.passed for gate in evaluate_gates(report, line.gates)):
         context.instance.add_dynamic_partitions(str(MODEL_VERSIONS.name), [version])
     return dg.MaterializeResult(
@@ -95,24 +118,96 @@ def evaluation_report(
             "test_images": report["n_test"],
             **{name: report[name] for name in HEADLINES},
             "champion": champion.model_version if champion else "none",
+            **_of_champion(report, found),
             "scores_by_class": dg.MetadataValue.md(per_class_table(report)),
             "evaluation_run": run,
-            **{
-                name.removesuffix(".png"): picture(
-                    outputs[name], alt=name, link=f"models/{spec.name}/processing/{name}"
-                )
-                for name in PICTURES
-                if name in outputs
-            },
+            **_set_aside(report),
+            **_pictures(outputs, spec.name),
         },
     )
 
 
+def _of_champion(report: Mapping[str, Any], found: Champion) -> dict[str, Any]:
+    """The champion's scores on the same test images, or why there is no champion."""
+    if found.record is None:
+        return {"no_champion": found.why_none}
+    return _champion_scores(report)
+
+
+def scores(report: Mapping[str, Any]) -> dict[str, float]:
+    """The headline scores, and on how many test images: without that they say nothing beside those
+    of another model."""
+    return {
+        **{name: float(report[name]) for name in HEADLINES},
+        "test_images": float(report["n_test"]),
+    }
+
+
+def _champion_scores(report: Mapping[str, Any]) -> dict[str, float]:
+    """Those of the champion on the same test images; empty if there is none."""
+    champion = report["champion"] or {}
+    return {f"champion_{name}": float(champion[name]) for name in HEADLINES if champion}
+
+
+def _pictures(outputs: Mapping[str, bytes], job: str) -> dict[str, dg.MetadataValue]:
+    shown: dict[str, dg.MetadataValue] = {}
+    for name in PICTURES:
+        if name in outputs:
+            link = f"models/{job}/processing/{name}"
+            draw = partial(picture, outputs[name], alt=name, link=link)
+            shown |= ornament(name.removesuffix(".png"), draw)
+    return shown
+
+
+def _set_aside(report: Mapping[str, Any]) -> dict[str, dg.MetadataValue]:
+    """The images that could not be read, if there are any."""
+    aside = list(report.get("set_aside", {}).items())[:SET_ASIDE_SHOWN]
+    if not aside:
+        return {}
+    rows = ([markdown.code(key), reason] for key, reason in aside)
+    return {"images set aside": dg.MetadataValue.md(markdown.table(["image", "reason"], rows))}
+
+
+def renamed_since(
+    store: ObjectStore,
+    schema: LabelSchema,
+    champion: DeploymentRecord | None,
+    labels: Collection[str],
+) -> dict[str, str]:
+    """What classes of the champion are called among the data set's ``labels``: a class that was
+    renamed since it was trained is no class that it gets wrong."""
+    if champion is None:
+        return {}
+    aliases = label_names(store, schema).aliases
+    try:
+        known = newest_evaluation(store, champion.model_version) if aliases else None
+    except DamagedObject:
+        known = None
+    theirs = known["labels"] if known else aliases
+    found = {old: aliases[old] for old in theirs if old in aliases and old not in labels}
+    return {old: new for old, new in sorted(found.items()) if new in labels}
+
+
 def evaluation_job(
-    card: Mapping[str, Any], digest: str, champion_digest: str, models: Mapping[str, str]
+    card: Mapping[str, Any],
+    digest: str,
+    champion_digest: str,
+    models: Mapping[str, str],
+    *,
+    renamed: Mapping[str, str] | None = None,
 ) -> JobSpec:
-    """The job that evaluates ``models`` (channel to key of model.tar.gz) on the data set of ``card``."""
+    """The job that evaluates ``models`` on a data set.
+
+    Args:
+        card: of the data set.
+        digest: of the candidate.
+        champion_digest: of the champion; empty if there is none.
+        models: channel to key of model.tar.gz.
+        renamed: what classes of the champion are called now.
+    """
+    called = {"renamed": json.dumps(dict(renamed))} if renamed else {}
     identity = {
+        **called,
         "dataset": card["version"],
         "model": digest,
         "champion": champion_digest,
@@ -122,7 +217,7 @@ def evaluation_job(
         name=job_name("eval", fingerprint(identity)),
         kind="processing",
         module="training.evaluate",
-        hyperparameters={"dataset_version": card["version"]},
+        hyperparameters={"dataset_version": card["version"], **called},
         channels={
             "dataset": dataset_channel(card),
             **{
@@ -143,23 +238,25 @@ def _log_to_registry(
     with tempfile.TemporaryDirectory(prefix="imgclf-") as scratch:
         files = {}
         for name in ("report.json", *PICTURES):
-            if name in outputs:
+            with suppress(DamagedObject, KeyMissing):  # the report was read before
+                data = outputs[name]
                 files[name] = Path(scratch) / name
-                files[name].write_bytes(outputs[name])
+                files[name].write_bytes(data)
         return registry.log_evaluation(
             version,
             params={"job": spec.name, "dataset_version": str(report["dataset_version"])},
-            metrics={name: float(report[name]) for name in HEADLINES},
+            metrics={**scores(report), **_champion_scores(report)},
             artifacts=files,
         )
 
 
 def per_class_table(report: Mapping[str, Any]) -> str:
     """Precision, recall and F1 per class as a Markdown table."""
-    lines = ["| class | precision | recall | F1 | test images |", "|---|---|---|---|---|"]
-    lines += [
-        f"| {label} | {row['precision']:.3f} | {row['recall']:.3f} | {row['f1']:.3f} "
-        f"| {row['support']} |"
-        for label, row in report["per_class"].items()
-    ]
-    return "\n".join(lines)
+    scores = ("precision", "recall", "f1")
+    return markdown.table(
+        ["class", "precision", "recall", "F1", "test images"],
+        (
+            [label, *(f"{row[score]:.3f}" for score in scores), row["support"]]
+            for label, row in report["per_class"].items()
+        ),
+    )

@@ -4,7 +4,29 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
+from resources.damage import DamagedObject
+from resources.numbered import add_record, newest_key
 from resources.object_store import ObjectStore
+from resources.reading import read_object
+
+
+class EvaluationRecord(BaseModel):
+    """What a record must have; see :func:`assets.evaluation.evaluation_report`."""
+
+    model_config = ConfigDict(extra="allow", protected_namespaces=())
+
+    job: str
+    model_version: str
+    digest: str
+    model_key: str
+    dataset_version: str
+    code_version: str
+    task: str
+    labels: list[str]
+    metrics: dict[str, float]
+    evaluation_run: str
 
 
 def evaluations_prefix(model_version: str) -> str:
@@ -13,21 +35,32 @@ def evaluations_prefix(model_version: str) -> str:
 
 
 def newest_evaluation(store: ObjectStore, model_version: str) -> dict[str, Any] | None:
-    """The newest evaluation record of a model, or ``None``."""
-    newest = store.newest(evaluations_prefix(model_version))
-    if newest is None:
-        return None
-    record: dict[str, Any] = json.loads(store.get(newest.key))
+    """The newest evaluation record of a model, or ``None``.
+
+    Raises:
+        DamagedObject: it cannot be read. An older one never counts in its place.
+    """
+    newest = newest_key(store, evaluations_prefix(model_version))
+    return None if newest is None else read_evaluation(store, newest)
+
+
+def read_evaluation(store: ObjectStore, key: str) -> dict[str, Any]:
+    """The record at ``key``. Raises KeyMissing, DamagedObject (also if it is another's)."""
+    record = read_object(store, key, EvaluationRecord)
+    if not key.startswith(evaluations_prefix(record["model_version"])):
+        flaw = f"it holds the evaluation of {record['model_version']}"
+        raise DamagedObject(key, flaw, store.url)
     return record
 
 
 def record_evaluation(store: ObjectStore, model_version: str, record: dict[str, Any]) -> None:
     """Keep ``record`` as the newest evaluation of a model, unless it is the newest already."""
-    known = newest_evaluation(store, model_version)
+    try:
+        known = newest_evaluation(store, model_version)
+    except DamagedObject:  # this one comes after it, and counts
+        known = None
     if known is not None and {**known, "at": ""} == {**record, "at": ""}:
         return
-    now = datetime.now(UTC)
-    body = json.dumps({**record, "at": now.isoformat()}, indent=1, ensure_ascii=False).encode()
-    stamp = int(now.timestamp() * 1000)
-    while not store.create(f"{evaluations_prefix(model_version)}{stamp:013d}.json", body):
-        stamp += 1
+    dated = {**record, "at": datetime.now(UTC).isoformat()}
+    body = json.dumps(dated, indent=1, ensure_ascii=False).encode()
+    add_record(store, evaluations_prefix(model_version), body)

@@ -4,7 +4,7 @@
 create-only parts. Beside the probabilities a record says what their columns are.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from labelling.schema import Task
 from resources.object_store import ObjectStore
+from resources.reading import read_record
 from resources.store_errors import KeyMissing
 from resources.tables import Table
 from training.config import CODE_VERSION
@@ -44,15 +45,20 @@ class EmbeddedModel(BaseModel):
     thresholds: dict[str, float] = {}
 
 
-def features_table(store: ObjectStore, backbone: str) -> Table:
-    """Features by image, of one backbone."""
-    return Table(store, backbone, FEATURES_SCHEMA, prefix=f"{EMBEDDINGS}{backbone}")
+def features_table(
+    store: ObjectStore, backbone: str, on_damage: Callable[[str], object] | None = None
+) -> Table:
+    """Features by image, of one backbone; ``on_damage``: see :class:`resources.tables.Table`."""
+    prefix = f"{EMBEDDINGS}{backbone}"
+    return Table(store, backbone, FEATURES_SCHEMA, prefix=prefix, on_damage=on_damage)
 
 
-def predictions_table(store: ObjectStore, model_version: str) -> Table:
-    """Probabilities by image, of one model."""
+def predictions_table(
+    store: ObjectStore, model_version: str, on_damage: Callable[[str], object] | None = None
+) -> Table:
+    """Probabilities by image, of one model; ``on_damage``: see :class:`resources.tables.Table`."""
     prefix = f"{PREDICTIONS}{model_version}"
-    return Table(store, model_version, PROBABILITIES_SCHEMA, prefix=prefix)
+    return Table(store, model_version, PROBABILITIES_SCHEMA, prefix=prefix, on_damage=on_damage)
 
 
 def embedded_images(table: Table) -> set[str]:
@@ -100,9 +106,10 @@ def _selected(table: Table, images: Sequence[str]) -> tuple[pa.Table, np.ndarray
 
 
 def embedded_model(store: ObjectStore, model_version: str) -> EmbeddedModel | None:
-    """What is known of a model, or ``None`` if it has not looked at any image."""
+    """What is known of a model, or ``None`` if it has not looked at any image. Raises
+    DamagedObject."""
     try:
-        return EmbeddedModel.model_validate_json(store.get(_model_key(model_version)))
+        return read_record(store, _model_key(model_version), EmbeddedModel)
     except KeyMissing:
         return None
 

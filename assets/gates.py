@@ -32,25 +32,30 @@ class GateResult:
     metadata: dict[str, float | str] = field(default_factory=dict)
 
 
-def evaluate_gates(report: Mapping[str, object], policy: GatePolicy) -> list[GateResult]:
+def evaluate_gates(
+    report: Mapping[str, object], policy: GatePolicy, no_champion: str = "no champion yet"
+) -> list[GateResult]:
     """The verdicts of ``beats_champion``, ``no_slice_regression``, ``calibration_within_bound``.
 
     Args:
         report: the content of ``report.json`` (``training.report.EvaluationReport``).
         policy: the user's bounds.
+        no_champion: why the report has no champion, if it has none.
 
     Raises:
         pydantic.ValidationError: ``report`` is no evaluation report.
     """
     checked = EvaluationReport.model_validate(report)
     return [
-        beats_champion(checked, policy),
-        no_slice_regression(checked, policy),
+        beats_champion(checked, policy, no_champion),
+        no_slice_regression(checked, policy, no_champion),
         calibration_within_bound(checked, policy),
     ]
 
 
-def beats_champion(report: EvaluationReport, policy: GatePolicy) -> GateResult:
+def beats_champion(
+    report: EvaluationReport, policy: GatePolicy, no_champion: str = "no champion yet"
+) -> GateResult:
     """The macro-F1 is not below the champion's by more than ``policy.champion_tolerance``;
     without a champion, the accuracy is above that of always answering the commonest labels.
     """
@@ -61,7 +66,7 @@ def beats_champion(report: EvaluationReport, policy: GatePolicy) -> GateResult:
         return GateResult(
             "beats_champion",
             passed,
-            f"no champion yet; accuracy {report.accuracy:.4f} is "
+            f"{no_champion}; accuracy {report.accuracy:.4f} is "
             f"{'above' if passed else 'not above'} the {baseline:.4f} of always answering the "
             "commonest labels",
             {"accuracy": report.accuracy, "majority_baseline_accuracy": baseline},
@@ -84,7 +89,9 @@ def beats_champion(report: EvaluationReport, policy: GatePolicy) -> GateResult:
     )
 
 
-def no_slice_regression(report: EvaluationReport, policy: GatePolicy) -> GateResult:
+def no_slice_regression(
+    report: EvaluationReport, policy: GatePolicy, no_champion: str = "no champion yet"
+) -> GateResult:
     """No class lost more than ``policy.slice_tolerance`` of recall against the champion with a
     p-value of at most ``SIGNIFICANCE``.
 
@@ -93,7 +100,7 @@ def no_slice_regression(report: EvaluationReport, policy: GatePolicy) -> GateRes
     """
     name = "no_slice_regression"
     if report.champion is None:
-        return GateResult(name, True, "no champion yet, so no class can have lost recall")
+        return GateResult(name, True, f"{no_champion}; no class can have lost recall")
     drops = {
         label: report.champion.per_class[label].recall - report.per_class[label].recall
         for label in report.labels

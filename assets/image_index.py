@@ -2,7 +2,7 @@
 
 import hashlib
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from os import cpu_count
@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.image_refusals import blame
-from resources.listing import remote_flaw
+from labelling.sources.litter import litter_of_key
+from resources.listing import remote_flaw, unread
 from resources.object_store import ObjectStore
 from resources.store_errors import KeyMissing, ObjectRefused
 from resources.tables import Table
@@ -48,9 +49,9 @@ IMAGES_SCHEMA = pa.schema(
 )
 
 
-def images_table(store: ObjectStore) -> Table:
-    """The image table of ``store``."""
-    return Table(store, "images", IMAGES_SCHEMA)
+def images_table(store: ObjectStore, on_damage: Callable[[str], object] | None = None) -> Table:
+    """The image table of ``store``; ``on_damage``: see :class:`resources.tables.Table`."""
+    return Table(store, "images", IMAGES_SCHEMA, on_damage=on_damage)
 
 
 def images_version(rows: pa.Table) -> str:
@@ -92,12 +93,14 @@ class ListingDiff:
     """What a listing of ``raw/`` holds that the image table does not, and the reverse.
 
     ``new`` has the listing's columns (new or rewritten objects); ``gone`` are keys; ``again`` are
-    those of ``new`` that are as they were when they could not be read.
+    those of ``new`` that are as they were when they could not be read; ``passed`` are keys that
+    are no data (``labelling.sources.litter``), with the reasons.
     """
 
     new: pa.Table
     gone: pa.Array
     again: frozenset[str] = field(default_factory=frozenset)
+    passed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def token(self) -> str:
@@ -117,6 +120,9 @@ class ListingDiff:
 def diff_listing(listing: pa.Table, indexed: pa.Table, *, again: bool = False) -> ListingDiff:
     """Compare a listing with the image table; pure.
 
+    What is no data is not new, unless an earlier version took it in. Nothing is gone that lies in
+    a folder that cannot be read.
+
     Args:
         listing: at least ``key`` and ``etag``, every object there is.
         indexed: at least ``LEDGER`` of the image table, in append order; the last row of a key
@@ -128,12 +134,26 @@ def diff_listing(listing: pa.Table, indexed: pa.Table, *, again: bool = False) -
     position = pc.index_in(listing["key"], value_set=known["key"].combine_chunks())
     etags = pc.take(known["etag"], position)
     changed = pc.fill_null(pc.not_equal(etags, listing["etag"]), True)
+    passed = _litter(listing["key"].filter(pc.is_null(position)))
+    if passed:
+        keys = pa.array(list(passed), pa.string())
+        changed = pc.and_(changed, pc.invert(pc.is_in(listing["key"], value_set=keys)))
     gone = known["key"].filter(pc.invert(pc.is_in(known["key"], value_set=listing["key"])))
+    for prefix in unread(listing):
+        gone = gone.filter(pc.invert(pc.starts_with(gone, prefix)))
     retried = pc.and_(pc.fill_null(pc.take(known["refused"], position), False), pc.invert(changed))
     if not again or not pc.any(retried).as_py():
-        return ListingDiff(listing.filter(changed), gone.combine_chunks())
-    keys = frozenset(listing["key"].filter(retried).to_pylist())
-    return ListingDiff(listing.filter(pc.or_(changed, retried)), gone.combine_chunks(), keys)
+        return ListingDiff(listing.filter(changed), gone.combine_chunks(), passed=passed)
+    asked = frozenset(listing["key"].filter(retried).to_pylist())
+    new = listing.filter(pc.or_(changed, retried))
+    return ListingDiff(new, gone.combine_chunks(), asked, passed)
+
+
+def _litter(keys: pa.ChunkedArray) -> dict[str, str]:
+    """Those that are no data by their names, with the reasons."""
+    folders: dict[str, str | None] = {}
+    found = ((key, litter_of_key(key, folders)) for key in keys.to_pylist())
+    return {key: reason for key, reason in found if reason}
 
 
 def diff_noticed(
@@ -174,6 +194,33 @@ def usable_images(indexed: pa.Table) -> pa.Table:
     order = pc.sort_indices(rows, [("sha256", "ascending"), ("key", "ascending")])
     first = _is_first(rows["sha256"].combine_chunks().take(order))
     return rows.take(order.filter(first))
+
+
+def reject_unusable(table: Table, indexed: pa.Table) -> pa.Table:
+    """Reject what an earlier version let in and no stage can use: sides beyond ``MAX_SIDE``.
+
+    Args:
+        table: gets the rows.
+        indexed: all of it, in append order.
+
+    Returns:
+        The rows that were appended.
+    """
+    from training.images import MAX_SIDE, side_too_long
+
+    rows = newest_rows(indexed)
+    longest = pc.max_element_wise(rows["width"], rows["height"])
+    found = rows.filter(
+        pc.and_(pc.equal(rows["status"], "ok"), pc.fill_null(pc.greater(longest, MAX_SIDE), False))
+    )
+    rejected = [
+        row | {"status": "rejected", "reason": side_too_long(row["width"], row["height"])}
+        for row in found.to_pylist()
+    ]
+    appended = pa.Table.from_pylist(rejected, schema=IMAGES_SCHEMA)
+    if appended.num_rows:
+        table.append(appended)
+    return appended
 
 
 def index_objects(

@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
+from assets import markdown
 from assets.image_index import (
     RAW,
     ListingDiff,
@@ -14,14 +15,21 @@ from assets.image_index import (
     images_version,
     index_objects,
     newest_rows,
+    reject_unusable,
     usable_images,
 )
 from assets.line import OWNERS, Line
 from assets.retries import retried
+from labelling.foreign_text import visible
+from labelling.sources.listing import Groups
 from resources.arrivals import pending_notices, read_notices
+from resources.damage import DamagedObject
 from resources.object_store import ObjectStore
 
 REJECTIONS_SHOWN = 50
+
+TABLE_VERSION = "table_version"
+"""Metadata: of the image table, so that the sensor can tell rows that no materialization told of."""
 
 
 class RawImagesConfig(dg.Config):
@@ -51,11 +59,13 @@ def raw_images(
 ) -> dg.MaterializeResult:
     """Bring the image table up to date with ``raw/``."""
     store.require()
-    table = images_table(store)
+    table = images_table(store, on_damage=context.log.warning)
     notices = pending_notices(store)  # before the look: what they tell of, it sees
     indexed = table.read()
-    if config.noticed_only:
-        diff, unusable = diff_noticed(store, read_notices(store, notices), indexed)
+    noticed_only = config.noticed_only and not table.damaged  # then only the listing tells all
+    told = _told(context, store, notices) if noticed_only else None
+    if told is not None:
+        diff, unusable = diff_noticed(store, told, indexed)
     else:
         listing, unusable = store.survey(RAW)
         diff = diff_listing(listing, indexed, again=True)
@@ -70,23 +80,31 @@ def raw_images(
         on_chunk=lambda done, total: context.log.info(f"indexed {done} of {total} new images"),
     )
     store.delete_all(notices)
-    rows = newest_rows(pa.concat_tables([indexed, appended]))
+    known = pa.concat_tables([indexed, appended])
+    rows = newest_rows(pa.concat_tables([known, reject_unusable(table, known)]))
     rejected = rows.filter(pc.equal(rows["status"], "rejected"))
     for row in rejected.slice(0, REJECTIONS_SHOWN).to_pylist():
-        context.log.warning(f"{row['key']} is rejected: {row['reason']}")
+        context.log.warning(visible(f"{row['key']} is rejected: {row['reason']}"))
     for name, reason in unusable:
-        context.log.warning(f"{name} under raw/ cannot be read: {reason}; rename it")
+        context.log.warning(visible(f"{name} under raw/ is left out: {reason}"))
+    passed = Groups()
+    for key, reason in diff.passed.items():
+        passed.add(reason, key)
+    for group in passed.ignored():
+        context.log.info(visible(f"passed over {group.told()}"))
     usable = usable_images(rows.select(["key", "sha256", "status", "format", "mode"]))
     version = images_version(rows)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(version),
         metadata={
             "content_version": version,
+            TABLE_VERSION: table.version(),
             "images": usable.num_rows,
             "objects": int(pc.sum(pc.not_equal(rows["status"], "deleted")).as_py() or 0),
             "rejected": rejected.num_rows,
             "unusable_names": len(unusable),
-            "looked_at": f"{len(notices)} notices" if config.noticed_only else "everything",
+            "passed_over": len(diff.passed),
+            "looked_at": f"{len(notices)} notices" if told is not None else "everything",
             "new": diff.new.num_rows,
             "gone": len(diff.gone),
             "rejections": dg.MetadataValue.md(_rejection_table(rejected)),
@@ -94,6 +112,17 @@ def raw_images(
             "table": f"tables/{table.name}/",
         },
     )
+
+
+def _told(
+    context: dg.AssetExecutionContext, store: ObjectStore, notices: list[str]
+) -> set[str] | None:
+    """The keys that the notices name; None if one is damaged, for then only a listing tells all."""
+    try:
+        return read_notices(store, notices)
+    except DamagedObject as damage:
+        context.log.warning(f"{damage.key} is damaged ({damage.flaw}): all of raw/ is listed")
+        return None
 
 
 def _some_readable(indexed: pa.Table, diff: ListingDiff) -> list[str]:
@@ -109,19 +138,19 @@ def _some_readable(indexed: pa.Table, diff: ListingDiff) -> list[str]:
 def _rejection_table(rejected: pa.Table) -> str:
     if not rejected.num_rows:
         return "none"
-    lines = ["| object | reason |", "|---|---|"]
-    for row in rejected.slice(0, REJECTIONS_SHOWN).to_pylist():
-        reason = row["reason"].replace("|", "\\|")
-        lines.append(f"| `{row['key']}` | {reason} |")
+    rows = [
+        [markdown.code(row["key"]), row["reason"]]
+        for row in rejected.slice(0, REJECTIONS_SHOWN).to_pylist()
+    ]
     if rejected.num_rows > REJECTIONS_SHOWN:
-        lines.append(f"| … and {rejected.num_rows - REJECTIONS_SHOWN} more | |")
-    return "\n".join(lines)
+        rows.append([f"… and {rejected.num_rows - REJECTIONS_SHOWN} more", ""])
+    return markdown.table(["object", "reason"], rows)
 
 
 def _format_table(usable: pa.Table) -> str:
     counts = usable.group_by(["format", "mode"]).aggregate([("sha256", "count")])
     rows = sorted(counts.to_pylist(), key=lambda row: -row["sha256_count"])
-    lines = ["| format | mode | images |", "|---|---|---|"]
-    return "\n".join(
-        lines + [f"| {row['format']} | {row['mode']} | {row['sha256_count']} |" for row in rows]
+    return markdown.table(
+        ["format", "mode", "images"],
+        ([row["format"], row["mode"], row["sha256_count"]] for row in rows),
     )

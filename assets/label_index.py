@@ -4,7 +4,7 @@ A snapshot's row does not depend on the label schema, so that a schema that grow
 labels it once refused count again without touching the table.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -13,8 +13,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.line import fingerprint
-from labelling.consensus import Decisions, annotations_only, decide, newest_snapshots
-from labelling.schema import LabelSchema
+from labelling.consensus import (
+    Decisions,
+    annotations_only,
+    decide,
+    newest_snapshots,
+    not_superseded,
+)
+from labelling.counted import Counted, counted
+from labelling.schema import NONE_OF_THEM, LabelSchema
 from labelling.table import LABELS_SCHEMA, label_rows, recheck
 from resources.object_store import ObjectStore
 from resources.tables import Table
@@ -26,9 +33,9 @@ ANY_LABEL = LabelSchema(task="multi_label")
 """What a snapshot is parsed under: any labels, any number of them."""
 
 
-def labels_table(store: ObjectStore) -> Table:
-    """The label table of ``store``."""
-    return Table(store, "labels", LABELS_SCHEMA)
+def labels_table(store: ObjectStore, on_damage: Callable[[str], object] | None = None) -> Table:
+    """The label table of ``store``; ``on_damage``: see :class:`resources.tables.Table`."""
+    return Table(store, "labels", LABELS_SCHEMA, on_damage=on_damage)
 
 
 def new_snapshots(store: ObjectStore, table: Table) -> list[str]:
@@ -41,6 +48,7 @@ def new_snapshots(store: ObjectStore, table: Table) -> list[str]:
 
 def index_snapshots(store: ObjectStore, table: Table) -> int:
     """Parse the new snapshots into ``table``; return how many there were."""
+    table.read()  # all columns: a part that is damaged in any is to be made again
     keys = new_snapshots(store, table)
     for start in range(0, len(keys), CHUNK):
         rows = snapshot_rows(store, keys[start : start + CHUNK])
@@ -61,16 +69,37 @@ def _read(store: ObjectStore, keys: list[str]) -> Iterator[tuple[str, bytes]]:
             yield key, data
 
 
-def usable_labels(rows: pa.Table, schema: LabelSchema) -> tuple[pa.Table, pa.Table]:
-    """Split the label table into rows that can count under ``schema`` and rejected ones. What an
-    annotator said and then changed is in neither.
+@dataclass(frozen=True)
+class Judged:
+    """The label table as it counts now, judged by the label schema.
 
-    Returns:
-        (usable, rejected); ``reason`` of a rejected row says why.
+    Attributes:
+        counted: the statements by their present names, without what was taken back.
+        usable: rows that can count.
+        rejected: rows that cannot; ``reason`` says why.
+        decisions: which labels count, of the usable ones.
     """
-    judged = recheck(newest_snapshots(rows), schema)
+
+    counted: Counted
+    usable: pa.Table
+    rejected: pa.Table
+    decisions: Decisions
+
+    @property
+    def standing(self) -> pa.Table:
+        """The rejected rows that would count if nothing were wrong with them: what was said before
+        a newer word is of no consequence."""
+        return not_superseded(self.counted.rows, self.rejected)
+
+
+def judge_labels(rows: pa.Table, schema: LabelSchema) -> Judged:
+    """Judge the label table's ``rows`` by ``schema``. What an annotator said and then changed is
+    neither usable nor rejected."""
+    found = counted(rows, schema)
+    judged = recheck(newest_snapshots(found.rows), found.schema)
     bad = pc.equal(judged["status"], "rejected")
-    return judged.filter(pc.invert(bad)), judged.filter(bad)
+    usable = judged.filter(pc.invert(bad))
+    return Judged(found, usable, judged.filter(bad), decide(usable, schema.task))
 
 
 def schema_version(schema: LabelSchema) -> str:
@@ -96,7 +125,8 @@ class LabelledView:
 
     ``said`` maps an image to who said so last (the source of the snapshot) and when; one that has
     no label any more, to who had the last word. ``rows``: of the label table, that it was read
-    from; what is indexed later comes after them.
+    from; what is indexed later comes after them. ``schema``: the label schema, whose names follow
+    the renames; ``aliases``: former name of a class to its present one.
     """
 
     labels: dict[str, list[str]]
@@ -104,6 +134,14 @@ class LabelledView:
     version: str
     said: dict[str, tuple[str, datetime]] = field(default_factory=dict)
     rows: int = 0
+    schema: LabelSchema = field(default_factory=LabelSchema)
+    aliases: dict[str, str] = field(default_factory=dict)
+
+    def kind(self, image: str) -> str | None:
+        """What ``image`` (sha256) is shown as among others: its first label, or that it has none of
+        them; ``None`` if nobody has labelled it."""
+        labels = self.labels.get(image)
+        return None if labels is None else next(iter(labels), NONE_OF_THEM)
 
 
 def labelled_view(store: ObjectStore, schema: LabelSchema) -> LabelledView:
@@ -113,15 +151,16 @@ def labelled_view(store: ObjectStore, schema: LabelSchema) -> LabelledView:
 
 def view_of(rows: pa.Table, schema: LabelSchema) -> LabelledView:
     """The labels that count of the label table's ``rows``."""
-    usable, rejected = usable_labels(rows, schema)
-    decisions = decide(usable, schema.task)
-    labels = decisions.labels
+    judged = judge_labels(rows, schema)
+    labels = judged.decisions.labels
     return LabelledView(
         labels=dict(zip(labels["sha256"].to_pylist(), labels["labels"].to_pylist(), strict=True)),
-        conflicts=decisions.conflicts.to_pylist(),
-        version=labels_version(decisions, rejected),
-        said=_last_words(annotations_only(rows)) | _last_words(labels),
+        conflicts=judged.decisions.conflicts.to_pylist(),
+        version=labels_version(judged.decisions, judged.rejected),
+        said=_last_words(annotations_only(judged.counted.rows)) | _last_words(labels),
         rows=rows.num_rows,
+        schema=judged.counted.schema,
+        aliases=judged.counted.history.aliases(),
     )
 
 

@@ -7,19 +7,22 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from assets import markdown
 from assets.label_index import (
     ANNOTATIONS,
     index_snapshots,
+    judge_labels,
     labels_table,
     labels_version,
     schema_version,
-    usable_labels,
 )
 from assets.line import OWNERS, Line
 from assets.retries import retried
-from labelling.agreement import Agreement, agreement
-from labelling.consensus import annotations_only, decide
-from labelling.schema import Task
+from labelling.agreement import Agreement, Disagreement, agreement
+from labelling.consensus import annotations_only
+from labelling.counted import Counted
+from labelling.foreign_text import visible
+from labelling.schema import NONE_OF_THEM, Task, in_words
 from resources.arrivals import LABEL_ARRIVALS, pending_notices
 from resources.object_store import ObjectStore
 
@@ -42,18 +45,18 @@ def annotations(
 ) -> dg.MaterializeResult:
     """Bring the label table up to date with ``annotations/``."""
     store.require()
-    table = labels_table(store)
+    table = labels_table(store, on_damage=context.log.warning)
     notices = pending_notices(store, LABEL_ARRIVALS) if store.is_bucket else []
     new = index_snapshots(store, table)
     store.delete_all(notices)
     context.log.info(f"{new} new annotation snapshots")
     rows = table.read()
-    usable, rejected = usable_labels(rows, line.labels)
+    judged = judge_labels(rows, line.labels)
+    usable, rejected, decisions = judged.usable, judged.standing, judged.decisions
     for row in rejected.slice(0, REJECTIONS_SHOWN).to_pylist():
-        context.log.warning(f"{row['snapshot_key']} is rejected: {row['reason']}")
-    decisions = decide(usable, line.labels.task)
+        context.log.warning(visible(f"{row['snapshot_key']} is rejected: {row['reason']}"))
     labels = decisions.labels
-    version = labels_version(decisions, rejected)
+    version = labels_version(decisions, judged.rejected)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(version),
         metadata={
@@ -67,10 +70,22 @@ def annotations(
             "labels": dg.MetadataValue.md(_count_table(labels)),
             "conflicts": decisions.conflicts.num_rows,
             **_people_metadata(usable, line.labels.task),
+            **_decided_metadata(judged.counted),
             "table": f"tables/{table.name}/",
             "source": ANNOTATIONS,
         },
     )
+
+
+def _decided_metadata(found: Counted) -> dict[str, Any]:
+    """What was renamed and taken back (``imgclf labels``); nothing where nothing was."""
+    if not found.history.events:
+        return {}
+    names = sorted(found.history.aliases().items())
+    return {
+        "former_names": dg.MetadataValue.md(markdown.table(["label", "counts as"], names)),
+        "taken_back": found.withdrawn.num_rows,
+    }
 
 
 def _people_metadata(usable: pa.Table, task: Task) -> dict[str, Any]:
@@ -96,39 +111,48 @@ def _annotator_table(rows: pa.Table) -> str:
     for row in rows.select(["annotator", "cancelled", "skipped"]).to_pylist():
         what = "deleted" if row["cancelled"] else "skipped" if row["skipped"] else "labelled"
         did[row["annotator"]][what] += 1
-    lines = ["| annotator | labelled | skipped | deleted |", "|---|---|---|---|"]
-    lines += [
-        f"| {_cell(who)} | {n['labelled']} | {n['skipped']} | {n['deleted']} |"
-        for who, n in sorted(did.items())
-    ]
-    return "\n".join(lines)
+    done = ("labelled", "skipped", "deleted")
+    return markdown.table(
+        ["annotator", *done], ([who, *(n[what] for what in done)] for who, n in sorted(did.items()))
+    )
 
 
 def agreement_tables(found: Agreement) -> str:
     """Agreement by pair of annotators and by label, and the images in dispute, as Markdown."""
     if not found.images:
         return "no image was labelled by two people yet"
-    lines = [
+    parts = [
         f"{found.images} images were labelled by two people or more; on {_share(found.same)} they "
         f"say the same. Krippendorff's alpha: {_number(found.alpha)} (1: perfect, 0: chance).",
-        "\n| annotators | images | same | Cohen's kappa |\n|---|---|---|---|",
-        *(
-            f"| {_cell(pair.annotator_a)}, {_cell(pair.annotator_b)} | {pair.images} "
-            f"| {_share(pair.same)} | {_number(pair.kappa)} |"
-            for pair in found.pairs
+        markdown.table(
+            ["annotators", "images", "same", "Cohen's kappa"],
+            (
+                [
+                    f"{pair.annotator_a}, {pair.annotator_b}",
+                    pair.images,
+                    _share(pair.same),
+                    _number(pair.kappa),
+                ]
+                for pair in found.pairs
+            ),
         ),
-        "\n| label | images | same | alpha |\n|---|---|---|---|",
-        *(
-            f"| {_cell(item.label)} | {item.images} | {_share(item.same)} | {_number(item.alpha)} |"
-            for item in found.classes
+        markdown.table(
+            ["label", "images", "same", "alpha"],
+            (
+                [item.label, item.images, _share(item.same), _number(item.alpha)]
+                for item in found.classes
+            ),
         ),
     ]
     if found.disagreements:
-        lines.append("\n| in dispute | who says what |\n|---|---|")
-    for item in found.disagreements[:DISPUTES_SHOWN]:
-        said = "; ".join(f"{who}: {', '.join(labels)}" for who, labels in item.labels.items())
-        lines.append(f"| `{item.sha256[:12]}` | {_cell(said)} |")
-    return "\n".join(lines)
+        shown = found.disagreements[:DISPUTES_SHOWN]
+        rows = ([markdown.code(item.sha256[:12]), _who_says_what(item)] for item in shown)
+        parts.append(markdown.table(["in dispute", "who says what"], rows))
+    return "\n\n".join(parts)
+
+
+def _who_says_what(item: Disagreement) -> str:
+    return "; ".join(f"{who}: {in_words(labels)}" for who, labels in item.labels.items())
 
 
 def _number(value: float | None) -> str:
@@ -139,25 +163,21 @@ def _share(value: float | None) -> str:
     return "–" if value is None else f"{value:.0%}"
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
-
-
 def _rejection_table(rejected: pa.Table) -> str:
     if not rejected.num_rows:
         return "none"
-    lines = ["| snapshot | by | reason |", "|---|---|---|"]
-    for row in rejected.slice(0, REJECTIONS_SHOWN).to_pylist():
-        cells = f"{_cell(row['annotator'])} | {_cell(row['reason'])}"
-        lines.append(f"| `{row['snapshot_key']}` | {cells} |")
+    rows = [
+        [markdown.code(row["snapshot_key"]), row["annotator"], row["reason"]]
+        for row in rejected.slice(0, REJECTIONS_SHOWN).to_pylist()
+    ]
     if rejected.num_rows > REJECTIONS_SHOWN:
-        lines.append(f"| … and {rejected.num_rows - REJECTIONS_SHOWN} more | | |")
-    return "\n".join(lines)
+        rows.append([f"… and {rejected.num_rows - REJECTIONS_SHOWN} more", "", ""])
+    return markdown.table(["snapshot", "by", "reason"], rows)
 
 
 def _count_table(labels: pa.Table) -> str:
     counts = pc.value_counts(pc.list_flatten(labels["labels"])).to_pylist()
     rows = sorted((item["values"], item["counts"]) for item in counts)
-    return "\n".join(
-        ["| label | images |", "|---|---|", *[f"| {name} | {n} |" for name, n in rows]]
-    )
+    if negatives := pc.sum(pc.equal(pc.list_value_length(labels["labels"]), 0)).as_py():
+        rows.append((NONE_OF_THEM, negatives))
+    return markdown.table(["label", "images"], rows)

@@ -1,13 +1,13 @@
 """The labelling queue: which images are worth a person's time, and why; brought to Label Studio."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
 import numpy as np
 
-from assets.dataset_build import update_groups
+from assets import markdown
 from assets.embeddings import MAP_IMAGES
 from assets.feature_store import read_features
 from assets.image_index import images_table, newest_rows, usable_images
@@ -15,7 +15,7 @@ from assets.label_index import labels_table, view_of
 from assets.labelling import annotations
 from assets.line import OWNERS, Line, fingerprint, latest_metadata
 from assets.models_in_use import models_in_use
-from assets.pictures import picture
+from assets.pictures import ornament, picture
 from assets.pool_build import (
     Images,
     Opinions,
@@ -30,7 +30,10 @@ from assets.queue_images import hidden_problem, shown_images
 from assets.queue_ledger import Batch, QueuedImage
 from assets.queue_sync import QueueSync, Synced
 from assets.retries import retried
+from assets.splitting import update_groups, with_lots
 from labelling.corrections import CORRECTIONS_PREFIX
+from labelling.counted import counted
+from labelling.foreign_text import visible
 from resources.compute import Compute
 from resources.endpoint_host import EndpointHost
 from resources.label_studio import LabelStudio, LabelStudioDown, LabelStudioError, Project
@@ -76,7 +79,7 @@ def labelling_queue(
     corrections = len(store.list(CORRECTIONS_PREFIX))
     situation = _situation(context, store, compute, endpoints, line)
     if not label_studio.configured:
-        batch = choose_batch(store, situation, line.labelling, line.labels)
+        batch = choose_batch(store, situation, line.labelling, situation.view.schema)
         version = batch.model_version if batch else ""
         done = Synced(batch=batch, shown=version, problems=[NOT_CONNECTED])
     else:
@@ -105,7 +108,8 @@ def _situation(
     """What the store knows; Label Studio's tasks come in addition."""
     indexed = newest_rows(images_table(store).read())
     usable = usable_images(indexed)
-    images = Images.of(usable, update_groups(store, usable, line.split))
+    groups = update_groups(store, usable, line.split, context.log.info)
+    images = Images.of(usable, with_lots(groups, line.split))
     images, hidden = shown_images(store.url, images, indexed)
     rows = labels_table(store).read()
     view = view_of(rows, line.labels)
@@ -122,7 +126,7 @@ def _situation(
         pace=pace,
         wanted=queue_length(line.labelling, pace),
         now=now,
-        skipped=frozenset(skipped_images(rows)),
+        skipped=frozenset(skipped_images(counted(rows, line.labels).rows)),
         hidden={
             sha: key
             for sha, key in hidden.items()
@@ -138,7 +142,7 @@ def _synced(
     line: Line,
     situation: Situation,
 ) -> Synced:
-    sync = QueueSync(store, label_studio, line.labelling, line.labels, context.log.info)
+    sync = QueueSync(store, label_studio, line.labelling, situation.view.schema, context.log.info)
     try:
         return sync.run(situation)
     except LabelStudioError as error:
@@ -176,7 +180,7 @@ def _numbers(situation: Situation, done: Synced) -> dict[str, Any]:
     if done.finished:
         found["batches cut short before"] = ", ".join(done.finished)
     if done.problems:
-        found["problems"] = dg.MetadataValue.md("\n".join(f"- {text}" for text in done.problems))
+        found["problems"] = "\n".join(f"- {visible(text)}" for text in done.problems)
     return found
 
 
@@ -209,67 +213,39 @@ def _chosen(
         "reasons": dg.MetadataValue.md(reasons_table(batch.images)),
         "first": dg.MetadataValue.md(choices_table(batch.images)),
     }
-    sheet = _sheet(store, batch, max_pixels)
-    if sheet is not None:
-        found["images"] = picture(sheet, alt="chosen images", link=batch.key)
-    drawn = _map(store, situation, batch)
-    if drawn is not None:
-        found["map"] = picture(drawn, alt="chosen images among all", link=batch.key)
+    found |= ornament("images", lambda: _sheet(store, batch, max_pixels))
+    found |= ornament("map", lambda: _map(store, situation, batch))
     return found
 
 
 def reasons_table(images: Sequence[QueuedImage]) -> str:
     """How many images were chosen for which reason, as a Markdown table."""
     counts = Counter(image.reason for image in images).most_common()
-    lines = ["| reason | images |", "|---|---|"]
-    return "\n".join([*lines, *(f"| {reason.replace('_', ' ')} | {n} |" for reason, n in counts)])
+    return markdown.table(["reason", "images"], ([name.replace("_", " "), n] for name, n in counts))
 
 
 def choices_table(images: Sequence[QueuedImage]) -> str:
     """The first images and why they were chosen, as a Markdown table."""
-    lines = ["| image | why | score |", "|---|---|---|"]
-    lines += [
-        f"| `{_cell(image.key)}` | {_cell(image.why)} | {image.score:.2f} |"
-        for image in images[:CHOICES_SHOWN]
-    ]
+    rows = [[markdown.code(one.key), one.why, f"{one.score:.2f}"] for one in images[:CHOICES_SHOWN]]
     if len(images) > CHOICES_SHOWN:
-        lines.append(f"| … and {len(images) - CHOICES_SHOWN} more | | |")
-    return "\n".join(lines)
+        rows.append([f"… and {len(images) - CHOICES_SHOWN} more", "", ""])
+    return markdown.table(["image", "why", "score"], rows)
 
 
 def _reviews_table(reviews: dict[str, str]) -> str:
-    lines = ["| image | why |", "|---|---|"]
     shown = list(reviews.items())[:CHOICES_SHOWN]
-    return "\n".join([*lines, *(f"| `{sha[:12]}` | {_cell(why)} |" for sha, why in shown)])
+    return markdown.table(["image", "why"], ([markdown.code(sha[:12]), why] for sha, why in shown))
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
-
-
-def _sheet(store: ObjectStore, batch: Batch, max_pixels: int) -> bytes | None:
+def _sheet(store: ObjectStore, batch: Batch, max_pixels: int) -> dg.MetadataValue | None:
     from training.contact_sheet import MOST, contact_sheet
 
     keys = [image.key for image in batch.images[:MOST]]
-    pictures = list(_readable(get_many(store, keys), max_pixels))
-    return contact_sheet(pictures, max_pixels=max_pixels) if pictures else None
+    sheet, _ = contact_sheet(get_many(store, keys), max_pixels=max_pixels)
+    return None if sheet is None else picture(sheet, alt="chosen images", link=batch.key)
 
 
-def _readable(found: Iterable[tuple[str, bytes | None]], max_pixels: int) -> Iterator[bytes]:
-    """Pictures that can be shown; one that was spoilt since it was indexed stops nothing."""
-    from training.contact_sheet import TILE
-    from training.images import ImageRejected, decode
-
-    for _, data in found:
-        try:
-            if data is not None:
-                decode(data, max_pixels=max_pixels, fit=TILE)
-                yield data
-        except ImageRejected:
-            continue
-
-
-def _map(store: ObjectStore, situation: Situation, batch: Batch) -> bytes | None:
+def _map(store: ObjectStore, situation: Situation, batch: Batch) -> dg.MetadataValue | None:
     """The chosen images among the others, near each other where the net finds them alike."""
     if not batch.backbone:
         return None
@@ -281,6 +257,7 @@ def _map(store: ObjectStore, situation: Situation, batch: Batch) -> bytes | None
     known = np.flatnonzero(features.any(axis=1)) if features.size else np.empty(0, int)
     if len(known) < 2:
         return None
-    labels = [next(iter(situation.view.labels.get(among[row], ())), None) for row in known.tolist()]
+    labels = [situation.view.kind(among[row]) for row in known.tolist()]
     title = f"{len(batch.images)} chosen of {len(situation.images.keys):,} images"
-    return draw_pool_map(features[known], labels, known < len(chosen), title)
+    drawn = draw_pool_map(features[known], labels, known < len(chosen), title)
+    return picture(drawn, alt="chosen images among all", link=batch.key)

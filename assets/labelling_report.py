@@ -10,15 +10,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
+from assets import markdown
 from assets.curve_job import curve_job, why_no_curve
-from assets.label_index import labels_table, usable_labels, view_of
+from assets.label_index import judge_labels, labels_table
 from assets.labelling import annotations
 from assets.line import OWNERS, Line, fingerprint, latest_metadata
-from assets.pictures import picture
+from assets.pictures import ornament, picture
 from assets.queue_ledger import queued_images
 from assets.retries import retried
 from labelling.agreement import agreement
 from labelling.curve_report import PICTURE_FILE, REPORT_FILE, CurveReport
+from labelling.foreign_text import visible
 from labelling.report import AgreementSummary, LabellingReport, advice
 from labelling.report_charts import percent
 from labelling.report_page import page
@@ -26,7 +28,9 @@ from labelling.snapshots import epoch_ms
 from labelling.statistics import Share, statistics
 from resources.compute import Compute
 from resources.label_studio import LabelStudio
+from resources.label_studio_types import LabelStudioError
 from resources.object_store import ObjectStore
+from resources.reading import parse_record
 
 REPORTS = "reports/labelling/"
 
@@ -84,9 +88,17 @@ def _curve(
         "reused": result.reused,
         "seconds": round(result.seconds, 1),
         **result.details,
-        "learning curve": picture(outputs[PICTURE_FILE], alt="learning curve", link=link),
+        **ornament(
+            "learning curve",
+            lambda: (
+                picture(outputs[PICTURE_FILE], alt="learning curve", link=link)
+                if PICTURE_FILE in outputs
+                else None
+            ),
+        ),
     }
-    return CurveReport.model_validate_json(outputs[REPORT_FILE]), about
+    key = f"models/{spec.name}/processing/{REPORT_FILE}"
+    return parse_record(store, key, outputs[REPORT_FILE], CurveReport), about
 
 
 def _report(
@@ -97,28 +109,38 @@ def _report(
     rows: pa.Table,
     curve: CurveReport | str,
 ) -> LabellingReport:
-    usable, rejected = usable_labels(rows, line.labels)
-    view = view_of(rows, line.labels)
-    work = _work(rows, rejected)
+    judged = judge_labels(rows, line.labels)
+    work = _work(judged.counted.rows, judged.rejected)
     reasons = {
         sha: image.reason.replace("_", " ")
         for sha, image in queued_images(store, set(work["sha256"].to_pylist())).items()
     }
     queue = latest_metadata(context.instance, "labelling_queue")
-    open_tasks = queue.get("open") if label_studio.configured else None
     return LabellingReport(
         project=line.project,
         task=line.labels.task,
         at=datetime.now(UTC),
-        labelled=len(view.labels),
-        conflicts=len(view.conflicts),
-        open_tasks=int(open_tasks) if isinstance(open_tasks, int | float) else None,
+        labelled=judged.decisions.labels.num_rows,
+        conflicts=judged.decisions.conflicts.num_rows,
+        open_tasks=_open_tasks(context.log, label_studio),
         statistics=statistics(work, reasons),
-        agreement=AgreementSummary.of(agreement(usable, line.labels.task)),
+        agreement=AgreementSummary.of(agreement(judged.usable, line.labels.task)),
         curve=curve if isinstance(curve, CurveReport) else None,
         why_no_curve=curve if isinstance(curve, str) else "",
         label_studio_url=str(queue.get("project") or label_studio.url),
     )
+
+
+def _open_tasks(log: dg.DagsterLogManager, label_studio: LabelStudio) -> int | None:
+    """Ask Label Studio how many tasks wait for a person; ``None`` if it does not say."""
+    if not label_studio.configured:
+        return None
+    try:
+        project = label_studio.project()
+    except LabelStudioError as error:
+        log.warning(visible(f"the report does not tell the length of the queue: {error}"))
+        return None
+    return max(0, project.tasks - project.labelled)
 
 
 def _work(rows: pa.Table, rejected: pa.Table) -> pa.Table:
@@ -184,18 +206,17 @@ def _numbers(report: LabellingReport) -> dict[str, Any]:
 
 
 def _shares(name: str, shares: Mapping[str, Share]) -> dg.MetadataValue:
-    lines = [f"| {name} | kept | 95% interval | of |", "|---|---|---|---|"]
-    lines += [
-        f"| {label} | {percent(one.value)} | {percent(one.low)} to {percent(one.high)} | {one.of} |"
+    rows = (
+        [label, percent(one.value), f"{percent(one.low)} to {percent(one.high)}", one.of]
         for label, one in shares.items()
-    ]
-    return dg.MetadataValue.md("\n".join(lines))
+    )
+    return dg.MetadataValue.md(markdown.table([name, "kept", "95% interval", "of"], rows))
 
 
 def _curve_metadata(report: LabellingReport) -> dict[str, Any]:
     if report.curve is None:
         return {"learning curve": f"none: {report.why_no_curve}"}
-    told = "\n".join(f"- {text}" for text in advice(report.curve)) or "cannot tell yet"
+    told = markdown.bullets(advice(report.curve)) or "cannot tell yet"
     found: dict[str, Any] = {"what more labels would bring": dg.MetadataValue.md(told)}
     saved = report.saved
     if saved is not None and saved.value is not None and saved.high is not None:

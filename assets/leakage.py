@@ -1,41 +1,95 @@
 """Looking for near-duplicates that cross a split, without trusting the groups that should prevent it."""
 
 from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 
 BITS = 64
+_ROWS = 256
+"""Images compared with all of their bucket at once."""
+
+Fingerprints = Callable[[Sequence[str]], Mapping[str, bytes]]
+"""Fingerprints of images (sha256), as far as they can be had."""
 
 
-def crossing_pairs(images: pa.Table, max_distance: int) -> list[tuple[str, str]]:
-    """Pairs of images in different splits whose hashes differ in at most ``max_distance`` bits.
+def crossing_pairs(
+    images: pa.Table, max_distance: int, fingerprints: Fingerprints | None = None
+) -> list[tuple[str, str]]:
+    """Pairs of the same picture in different splits: whose hashes differ in at most
+    ``max_distance`` bits, and whose fingerprints do not say that they are two pictures.
 
     By pigeonhole, two such hashes agree in at least one of ``max_distance + 1`` bands.
 
     Args:
         images: ``sha256``, ``split`` and ``phash`` (uint64), a row an image.
+        max_distance: bits in which hashes of the same picture may differ.
+        fingerprints: asked once; without it the hash alone decides.
 
     Returns:
         (sha256, sha256) pairs, each once, sorted.
     """
-    hashes = images["phash"].to_numpy()
-    splits = np.array(images["split"].to_pylist())
     shas = images["sha256"].to_pylist()
+    told = _print_test(images, max_distance, fingerprints) if fingerprints else None
+    found = []
+    for one, others in _near(images, max_distance):
+        same = others if told is None else told(one, others)
+        found += [(min(pair), max(pair)) for pair in ((shas[one], shas[two]) for two in same)]
+    return sorted(found)
+
+
+def _print_test(
+    images: pa.Table, max_distance: int, fingerprints: Fingerprints
+) -> Callable[[int, np.ndarray], np.ndarray]:
+    """Which of the others (positions) the fingerprints do not tell from one."""
+    from training.fingerprint import Prints
+
+    asked = np.zeros(images.num_rows, bool)
+    for one, others in _near(images, max_distance):
+        asked[one] = True
+        asked[others] = True
+    positions = np.flatnonzero(asked)
+    shas = images["sha256"].take(pa.array(positions)).to_pylist()
+    known = fingerprints(shas) if shas else {}
+    numbers = np.full(images.num_rows, -1)
+    having = np.array([sha in known for sha in shas], bool)
+    numbers[positions[having]] = np.arange(int(having.sum()))
+    prints = Prints([known[sha] for sha in shas if sha in known])
+
+    def test(one: int, others: np.ndarray) -> np.ndarray:
+        same = np.ones(len(others), bool)
+        if numbers[one] >= 0:
+            told = numbers[others] >= 0
+            same[told] = prints.same(int(numbers[one]), numbers[others[told]])
+        return others[same]
+
+    return test
+
+
+def _near(images: pa.Table, max_distance: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Each image with others behind it of other splits and near hashes (positions)."""
+    hashes = images["phash"].to_numpy()
+    _, splits = np.unique(np.array(images["split"].to_pylist(), str), return_inverse=True)
     edges = np.linspace(0, BITS, max_distance + 2).astype(int)
-    found: set[tuple[str, str]] = set()
-    for low, high in pairwise(edges):
-        band = (hashes >> np.uint64(low)) & np.uint64((1 << int(high - low)) - 1)
+    bands = [
+        (hashes >> np.uint64(low)) & np.uint64((1 << int(high - low)) - 1)
+        for low, high in pairwise(edges)
+    ]
+    for number, band in enumerate(bands):
         for members in _buckets(band):
             if len(set(splits[members])) < 2:
                 continue
-            near = np.bitwise_count(hashes[members, None] ^ hashes[None, members]) <= max_distance
-            crossing = near & (splits[members, None] != splits[None, members])
-            for one, other in np.argwhere(np.triu(crossing)):
-                pair = sorted((shas[members[one]], shas[members[other]]))
-                found.add((pair[0], pair[1]))
-    return sorted(found)
+            for start in range(0, len(members), _ROWS):
+                ones = members[start : start + _ROWS, None]
+                near = np.bitwise_count(hashes[ones] ^ hashes[members]) <= max_distance
+                near &= splits[ones] != splits[members]
+                near &= ones < members
+                for earlier in bands[:number]:  # found there already
+                    near &= earlier[ones] != earlier[members]
+                for row in np.flatnonzero(near.any(axis=1)).tolist():
+                    yield int(ones[row, 0]), members[near[row]]
 
 
 def _buckets(values: np.ndarray) -> list[np.ndarray]:

@@ -2,6 +2,7 @@
 
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,11 +10,14 @@ from pathlib import Path
 from typing import IO
 
 import dagster as dg
+from pydantic import ValidationError
 
 from assets.line import latest_metadata
 from resources.compute import Compute
+from resources.damage import DamagedObject
 from resources.endpoint_host import EndpointHost
 from resources.object_store import ObjectStore
+from resources.reading import first_flaw
 from serving.deployments import STAGES
 from training.artefact import MANIFEST, ArtefactManifest
 
@@ -41,7 +45,7 @@ def models_in_use(
     """
     found: list[ModelInUse] = []
     for stage in reversed(STAGES):
-        record = endpoints.current(stage)
+        record = endpoints.readable(stage)
         if record is not None and record.model_version not in {m.model_version for m in found}:
             found.append(ModelInUse(record.model_version, record.model_key, stage))
     version = latest_metadata(instance, "trained_model").get("model_version")
@@ -55,7 +59,7 @@ def read_model_manifest(store: ObjectStore, model_key: str) -> ArtefactManifest:
 
     Raises:
         KeyMissing: there is no such artefact.
-        ValueError: it is none.
+        DamagedObject: it is none.
     """
     with _opened(store, model_key) as raw:
         try:
@@ -64,9 +68,10 @@ def read_model_manifest(store: ObjectStore, model_key: str) -> ArtefactManifest:
                     file = tar.extractfile(member) if Path(member.name).name == MANIFEST else None
                     if file is not None:
                         return ArtefactManifest.model_validate_json(file.read())
-        except (tarfile.TarError, EOFError, OSError) as error:
-            raise ValueError(f"{store.uri(model_key)} is no model artefact: {error}") from error
-    raise ValueError(f"{store.uri(model_key)} is no model artefact: it has no {MANIFEST}")
+        except (tarfile.TarError, EOFError, OSError, zlib.error, ValueError) as error:
+            flaw = first_flaw(error) if isinstance(error, ValidationError) else str(error)
+            raise DamagedObject(model_key, f"no model artefact: {flaw}", store.url) from None
+    raise DamagedObject(model_key, f"no model artefact: it has no {MANIFEST}", store.url)
 
 
 @contextmanager

@@ -2,8 +2,11 @@
 
 import base64
 import io
+from collections.abc import Callable
 
 import dagster as dg
+
+from assets import markdown
 
 INLINE_LIMIT = 48_000
 """Bytes of an inline picture: base64 makes 64 kB of it, beyond which Dagster's pages grow slow."""
@@ -17,7 +20,24 @@ def picture(data: bytes, *, alt: str, link: str) -> dg.MetadataValue:
     shown = data if len(data) <= INLINE_LIMIT else _shrunk(data)
     kind = "png" if shown.startswith(b"\x89PNG") else "jpeg"
     encoded = base64.b64encode(shown).decode()
-    return dg.MetadataValue.md(f"![{alt}](data:image/{kind};base64,{encoded})\n\n`{link}`")
+    inline = f"![{markdown.prose(alt)}](data:image/{kind};base64,{encoded})"
+    return dg.MetadataValue.md(f"{inline}\n\n{markdown.code(link)}")
+
+
+def ornament(name: str, draw: Callable[[], dg.MetadataValue | None]) -> dict[str, dg.MetadataValue]:
+    """A picture for people as metadata ``name``; none if ``draw`` gives None.
+
+    That it cannot be drawn costs the asset nothing: the log says which and why.
+    """
+    try:
+        shown = draw()
+    except Exception as error:  # noqa: BLE001 - nothing that decides depends on it
+        why = (
+            f"{name} cannot be shown, and nothing else is missing: {type(error).__name__}: {error}"
+        )
+        dg.get_dagster_logger().warning(why)
+        return {name: dg.MetadataValue.text(why)}
+    return {} if shown is None else {name: shown}
 
 
 def _shrunk(data: bytes) -> bytes:

@@ -34,7 +34,8 @@ class IngestionPolicy(BaseModel):
 
 
 class SplitPolicy(BaseModel):
-    """How images are dealt to the splits. Changing it re-deals nothing that is already dealt."""
+    """How images are dealt to the splits. A change deals all anew until a model is released;
+    afterwards it counts for new images, and ``imgclf splits deal-anew`` deals all anew."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,8 +46,8 @@ class SplitPolicy(BaseModel):
         4,
         ge=0,
         le=15,
-        description="Images whose 64-bit perceptual hashes differ in at most this many bits "
-        "are near-duplicates and share a split.",
+        description="Images whose 64-bit perceptual hashes differ in at most this many bits are "
+        "near-duplicates and share a split, if a finer fingerprint confirms it; 0: none are.",
     )
 
     @model_validator(mode="after")
@@ -62,8 +63,14 @@ class GatePolicy(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    min_train_images_per_class: int = Field(5, ge=1)
+    min_train_images_per_class: int = Field(2, ge=1)
     min_test_images_per_class: int = Field(1, ge=1)
+    max_group_share: float = Field(
+        0.1,
+        gt=0,
+        le=1,
+        description="near_duplicate_groups warns of a group with a larger share of the images.",
+    )
     max_unknown_label_share: float = Field(
         0.05, ge=0, le=1, description="labels_known fails above this share of unusable labels."
     )
@@ -88,7 +95,9 @@ class GatePolicy(BaseModel):
         description="export_matches_training: largest difference of a probability, ONNX against torch.",
     )
     max_staging_latency_ms: float = Field(
-        1000.0, gt=0, description="staging_latency_within_budget: 95th percentile of one image."
+        1000.0,
+        gt=0,
+        description="staging_latency_within_budget: 95th percentile of one image; a busy machine warns.",
     )
 
 

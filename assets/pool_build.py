@@ -30,7 +30,7 @@ from labelling.corrections import (
     parse_correction_key,
 )
 from labelling.pool import TRAIN, Pool
-from labelling.schema import LabelSchema
+from labelling.schema import LabelSchema, in_words
 from resources.object_store import ObjectStore
 from resources.transfer import get_many
 
@@ -53,9 +53,8 @@ class Images:
 
     @classmethod
     def of(cls, images: pa.Table, groups: pa.Table) -> "Images":
-        """From the usable images (sorted) and the table of groups."""
-        # Of two rows, which only two runs at once can write, the first counts.
-        rows = {row["sha256"]: row for row in reversed(groups.to_pylist())}
+        """From the usable images (sorted) and the rows of groups, each with a split."""
+        rows = {row["sha256"]: row for row in groups.to_pylist()}
         keys = dict(zip(images["sha256"].to_pylist(), images["key"].to_pylist(), strict=True))
         return cls(
             keys=keys,
@@ -86,7 +85,7 @@ class Doubts:
     def of(self, images: Collection[str]) -> dict[str, str]:
         """A sentence about each of ``images`` that is in doubt."""
         said = {
-            sha: f"a user of the predictor says: {', '.join(labels)}"
+            sha: f"a user of the predictor says: {in_words(labels)}"
             for sha, labels in self.corrections.items()
         }
         contradicted = {
@@ -119,7 +118,7 @@ def labels_per_day(rows: pa.Table, now: datetime) -> float:
     if not rows.num_rows:
         return 0.0
     days = (now - pc.min(rows["annotated_at"]).as_py()) / timedelta(days=1)
-    return pc.count_distinct(rows["sha256"]).as_py() / min(max(days, 1.0), PACE_DAYS)
+    return pc.count_distinct(rows["sha256"]).as_py() / max(days, 1.0)
 
 
 def queue_length(policy: LabellingPolicy, pace: float) -> int:
@@ -139,7 +138,7 @@ def find_doubts(
         warn: told of what lies under ``corrections/`` and is no correction.
     """
     conflicts = {
-        row["sha256"]: f"{', '.join(row['labels_a'])} and {', '.join(row['labels_b'])}"
+        row["sha256"]: f"{in_words(row['labels_a'])} and {in_words(row['labels_b'])}"
         for row in view.conflicts
         if row["sha256"] in images.keys
     }
@@ -147,7 +146,8 @@ def find_doubts(
     for correction in _newest_corrections(store, images, warn):
         answered = view.said.get(correction.sha256)
         if answered is None or answered[1] < correction.corrected_at:
-            corrections[correction.sha256] = correction.labels
+            named = (view.aliases.get(label, label) for label in correction.labels)
+            corrections[correction.sha256] = tuple(dict.fromkeys(named))
     return Doubts(conflicts, corrections)
 
 
@@ -223,7 +223,9 @@ def build_pool(
     first = opinions.first
     said = read_probabilities(store, first, [*shas, *learnt]) if first else None
     counts = Counter(label for sha in known for label in view.labels[sha])
-    labels = first.labels if first else schema.names or tuple(sorted(counts))
+    for former, present in view.aliases.items():  # as a model from before the rename calls it
+        counts.setdefault(former, counts[present])
+    labels = first.labels if first else schema.names or tuple(sorted(set(counts) - {*view.aliases}))
     return Pool(
         sha256=np.array(shas, dtype=np.str_),
         split=np.array([images.splits[sha] for sha in shas], dtype=np.str_),

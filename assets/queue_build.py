@@ -119,7 +119,8 @@ def choose_batch(
     )
     if not choices:
         return None
-    said = predictions(store, opinions.first, [choice.sha256 for choice in choices])
+    images = [choice.sha256 for choice in choices]
+    said = predictions(store, opinions.first, images, situation.view.aliases)
     version = opinions.first.model_version if opinions.first else ""
     return Batch(
         batch=batch_id([choice.sha256 for choice in choices], version),
@@ -142,9 +143,13 @@ class Prediction:
 
 
 def predictions(
-    store: ObjectStore, model: EmbeddedModel | None, images: Sequence[str]
+    store: ObjectStore,
+    model: EmbeddedModel | None,
+    images: Sequence[str],
+    aliases: Mapping[str, str] | None = None,
 ) -> dict[str, Prediction]:
-    """What ``model`` says of ``images`` (sha256), as far as it has looked at them.
+    """What ``model`` says of ``images`` (sha256), as far as it has looked at them; by the present
+    names of classes that were renamed since it was trained (``aliases``).
 
     An image of which a multi_label model says nothing gets the likeliest label: Label Studio
     takes no prediction without one, and serves tasks by their predictions.
@@ -154,11 +159,19 @@ def predictions(
     rows = read_probabilities(store, model, images)
     known = np.flatnonzero(np.isfinite(rows).all(axis=1))
     decided = decide(rows[known], model.labels, model.thresholds)
+    called = aliases or {}
     found = {}
     for place, labels in zip(known.tolist(), decided, strict=True):
         best = np.argsort(-rows[place], kind="stable")[:PROBABILITIES_KEPT]
-        shown = {model.labels[index]: round(float(rows[place, index]), 4) for index in best}
-        found[images[place]] = Prediction(labels or (next(iter(shown)),), shown)
+        shown: dict[str, float] = {}
+        for index in best:
+            label = called.get(model.labels[index], model.labels[index])
+            # Of several labels each has a probability of its own; else merged classes share one.
+            merged = 0.0 if model.thresholds else shown.get(label, 0.0)
+            shown.setdefault(label, 0.0)
+            shown[label] = max(shown[label], round(float(rows[place, index]) + merged, 4))
+        means = tuple(dict.fromkeys(called.get(label, label) for label in labels))
+        found[images[place]] = Prediction(means or (next(iter(shown)),), shown)
     return found
 
 

@@ -5,22 +5,26 @@ afterwards. A batch without the second was cut short: it is imported again, whic
 missing.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import UTC, datetime
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from assets.line import fingerprint
 from labelling.snapshots import epoch_ms
+from resources.damage import DamagedObject
 from resources.object_store import ObjectStore
-from resources.store_errors import StoreError
+from resources.reading import read_record
 
 QUEUE = "queue/"
 _RECORD, _DONE = ".json", ".done"
 
 
-class LedgerError(StoreError):
-    """An object under ``queue/`` is not the record of a batch; the message names its key."""
+Warn = Callable[[str], object]
+
+
+def _silently(_: str) -> None:
+    """For who reads the ledger beside the asset that tells."""
 
 
 class QueuedImage(BaseModel):
@@ -90,11 +94,12 @@ def confirm(store: ObjectStore, batch: Batch) -> None:
     store.create(_done_key(batch.key), datetime.now(UTC).isoformat().encode())
 
 
-def unfinished(store: ObjectStore) -> list[Batch]:
-    """The batches that were not imported to the end, the oldest first."""
+def unfinished(store: ObjectStore, warn: Warn = _silently) -> list[Batch]:
+    """The batches that were not imported to the end, the oldest first; ``warn`` is told of those
+    that cannot be read, whose images are chosen again."""
     keys = {info.key for info in store.list(QUEUE)}
     records = sorted(key for key in keys if key.endswith(_RECORD))
-    return [read_batch(store, key) for key in records if _done_key(key) not in keys]
+    return list(_sound(store, [key for key in records if _done_key(key) not in keys], warn))
 
 
 def newest_key(store: ObjectStore) -> str:
@@ -103,10 +108,21 @@ def newest_key(store: ObjectStore) -> str:
     return max(keys, default="")
 
 
-def newest_batches(store: ObjectStore) -> Iterator[Batch]:
-    """All batches, the newest first; read as they are asked for."""
+def newest_batches(store: ObjectStore, warn: Warn = _silently) -> Iterator[Batch]:
+    """All batches, the newest first; read as they are asked for. ``warn`` is told of those that
+    cannot be read."""
     keys = sorted((info.key for info in store.list(QUEUE)), reverse=True)
-    return (read_batch(store, key) for key in keys if key.endswith(_RECORD))
+    return _sound(store, [key for key in keys if key.endswith(_RECORD)], warn)
+
+
+def _sound(store: ObjectStore, keys: Iterable[str], warn: Warn) -> Iterator[Batch]:
+    """The batches at ``keys`` that can be read: a record tells why an image was chosen, and an
+    image in a lost one is merely chosen again."""
+    for key in keys:
+        try:
+            yield read_batch(store, key)
+        except DamagedObject as damage:
+            warn(str(damage))
 
 
 def queued_images(store: ObjectStore, images: Collection[str]) -> dict[str, QueuedImage]:
@@ -126,19 +142,11 @@ def read_batch(store: ObjectStore, key: str) -> Batch:
     """The record at ``key``.
 
     Raises:
-        LedgerError: it is none.
+        DamagedObject: it is none, or that of another key.
     """
-    try:
-        batch = Batch.model_validate_json(store.get(key))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the whole"
-        raise LedgerError(
-            f"{key} is no batch of the labelling queue ({place}: {first['msg']}); move it out of "
-            f"{QUEUE}"
-        ) from None
+    batch = read_record(store, key, Batch)
     if batch.key != key:
-        raise LedgerError(f"{key} holds the batch of {batch.key}; move it out of {QUEUE}")
+        raise DamagedObject(key, f"it holds the batch of {batch.key}", store.url)
     return batch
 
 

@@ -84,7 +84,7 @@ class QueueSync:
         """
         done = Synced()
         project = self.label_studio.project()
-        for batch in unfinished(self.store):
+        for batch in unfinished(self.store, self.say):
             self.say(f"batch {batch.batch} of {batch.created_at:%Y-%m-%d %H:%M} was cut short")
             self._import(batch, project, done)
             done.finished.append(batch.batch)
@@ -208,7 +208,7 @@ class QueueSync:
     ) -> dict[str, Prelabel]:
         model = situation.opinions.first
         assert model is not None
-        said = predictions(self.store, model, images)
+        said = predictions(self.store, model, images, situation.view.aliases)
         queued = queued_images(self.store, images)
         places = ranked_anew(self.store, situation, queued, self.policy, self.schema)
         found = {}

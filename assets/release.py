@@ -4,28 +4,41 @@ Partitioned by model version. Whoever launches these assets, and in whatever ord
 verifies in its own code what it needs to be true.
 """
 
+import re
+
 import dagster as dg
 from pydantic import Field
 
 from assets.evaluation import evaluation_report
 from assets.evaluation_records import newest_evaluation
 from assets.line import MODEL_VERSIONS, OWNERS
-from assets.release_verification import actual_digest, approval_objections, package_objections
+from assets.release_verification import (
+    actual_digest,
+    approval_objections,
+    overtaken_objections,
+    package_objections,
+)
 from assets.retries import retried
 from resources.endpoint_host import DeploymentFailed, EndpointHost, HostUnavailable
 from resources.model_registry import ModelPackage, ModelRegistry, RegistryError
 from resources.object_store import ObjectStore
 from resources.transience import is_transient
-from serving.deployments import EndpointStatus, Stage
+from serving.deployments import EndpointStatus, Stage, version_in
+
+DECISION_TAG = "imgclf/decision"
+"""Tag of a run that carries an approval into the graph which the registry holds already. Without
+it, whoever launches ``release_approval`` decides, anew."""
 
 
 class ApprovalConfig(dg.Config):
     """An approval: required, so that nothing is approved by a click alone."""
 
-    approved_by: str = Field(min_length=1, description="Who approves: a name or an address.")
-    reason: str = Field(min_length=1, description="Why this model may go to production.")
+    # Not bounded here: Dagster tells of a bound that is missed by a traceback of Pydantic's.
+    approved_by: str = Field(description="Who approves: a name or an address.")
+    reason: str = Field(description="Why this model may go to production.")
     digest: str = Field(
-        pattern=r"^[0-9a-f]{64}$", description="Digest of the very package that is approved."
+        description="Digest of the very package that is approved: 64 hex digits, in the metadata "
+        "of registered_package."
     )
 
 
@@ -126,9 +139,10 @@ def release_approval(
     store: ObjectStore,
     registry: ModelRegistry,
 ) -> dg.MaterializeResult:
-    """Record the approval in the registry, unless it is there or the package was rejected."""
+    """Record the approval in the registry, unless it was made there or the package was rejected."""
     package = _package(registry, context.partition_key)
     version = package.model_version
+    _stop_on(version, _gaps(config), "approved")
     if config.digest != package.digest:
         raise dg.Failure(
             f"{version} has digest {package.digest}, and the approval names {config.digest}: "
@@ -138,18 +152,19 @@ def release_approval(
     _stop_on(version, package_objections(store, package, after_staging=True), "approved")
     if package.approval_status == "Rejected":
         _stop_on(version, approval_objections(package), "approved")
-    if package.approval_status != "Approved" or not package.approver:
+    made_there = DECISION_TAG in context.run.tags
+    if package.approval_status != "Approved" or not package.approver or not made_there:
         package = registry.set_approval(
             version, "Approved", by=config.approved_by, reason=config.reason, digest=config.digest
         )
-    changed_at = package.approval_changed_at
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(f"{package.digest}:{changed_at}"),
+        data_version=dg.DataVersion(f"{package.digest}:{package.decision}"),
         metadata={
             "approved_by": package.approver,
             "reason": package.approval_reason,
             "digest": package.digest,
-            "approved_at": str(changed_at),
+            "approved_at": str(package.approval_changed_at),
+            "decision": package.decision,
         },
     )
 
@@ -175,6 +190,8 @@ def prod_endpoint(
     """Deploy the approved package to production and wait until it answers with its digest."""
     package = _package(registry, context.partition_key)
     found = approval_objections(package) + package_objections(store, package, after_staging=True)
+    if not config.deployed_by:  # a rollback names who rolls back
+        found += overtaken_objections(package, endpoints.readable("prod"), registry.list())
     _stop_on(package.model_version, found, "deployed to production")
     return _rollout(
         context,
@@ -183,7 +200,33 @@ def prod_endpoint(
         "prod",
         by=config.deployed_by or package.approver,
         reason=config.reason or package.approval_reason,
+        decision=_decision(package, registry, endpoints),
     )
+
+
+def _decision(package: ModelPackage, registry: ModelRegistry, endpoints: EndpointHost) -> int:
+    """Number of the decision that a rollout carries out: the newest about the package, or about
+    the one that it replaces, as a rejection is."""
+    involved = {package.model_version, version_in(endpoints.newest_key("prod") or "")}
+    return max(known.decision for known in registry.list() if known.model_version in involved)
+
+
+def _gaps(config: ApprovalConfig) -> list[str]:
+    """What is missing for an approval to be one."""
+    gaps = [
+        f"{name} is empty: {remedy}"
+        for name, given, remedy in (
+            ("approved_by", config.approved_by, "name who approves"),
+            ("reason", config.reason, "say why this model may go to production"),
+        )
+        if not given.strip()
+    ]
+    if not re.fullmatch(r"[0-9a-f]{64}", config.digest):
+        gaps.append(
+            f"digest {config.digest!r} is not one of 64 hex digits: copy it from the metadata of "
+            "registered_package"
+        )
+    return gaps
 
 
 def _package(registry: ModelRegistry, version: str) -> ModelPackage:
@@ -207,6 +250,7 @@ def _rollout(
     *,
     by: str,
     reason: str,
+    decision: int = 0,
 ) -> dg.MaterializeResult:
     try:
         status: EndpointStatus = endpoints.deploy(
@@ -217,6 +261,7 @@ def _rollout(
             deployed_by=by,
             reason=reason,
             run_id=context.run.run_id,
+            decision=decision,
             on_event=context.log.info,
         )
     except (DeploymentFailed, HostUnavailable) as error:

@@ -1,5 +1,7 @@
 """What must be true of a package before it may be deployed; asked again by everything that deploys."""
 
+from collections.abc import Sequence
+
 from assets.dataset_build import newest_sources
 from assets.evaluation_records import newest_evaluation
 from assets.verdicts import (
@@ -9,28 +11,35 @@ from assets.verdicts import (
     STAGING_CHECKS,
     objections,
 )
+from resources.damage import DamagedObject
 from resources.model_registry import ModelPackage
 from resources.object_store import ObjectStore
 from resources.store_errors import KeyMissing
+from serving.deployments import DeploymentRecord
 
 
 def actual_digest(store: ObjectStore, model_key: str) -> str:
     """The digest of the artefact as it lies in the store, every member verified.
 
     Raises:
-        training.errors.ArtefactError: the artefact is damaged.
+        resources.damage.DamagedObject: the artefact is damaged.
         resources.store_errors.KeyMissing: it is not there.
     """
     import tempfile
     from pathlib import Path
 
     from training.artefact import digest, unpack
+    from training.errors import ArtefactError
 
     with tempfile.TemporaryDirectory(prefix="imgclf-") as scratch:
         archive = store.local_path(model_key) or Path(scratch) / "model.tar.gz"
         if not archive.exists():
             store.download(model_key, archive)
-        return digest(unpack(archive, Path(scratch) / "model"))
+        try:
+            return digest(unpack(archive, Path(scratch) / "model"))
+        except ArtefactError as error:
+            flaw = str(error).removeprefix(f"{archive}: ").removeprefix(f"{archive} ")
+            raise DamagedObject(model_key, flaw, store.url) from None
 
 
 def package_objections(
@@ -41,8 +50,6 @@ def package_objections(
     Args:
         after_staging: also demand what is checked on the staging endpoint.
     """
-    from training.errors import ArtefactError
-
     found: list[str] = []
     try:
         digest = actual_digest(store, package.model_key)
@@ -50,11 +57,13 @@ def package_objections(
             found.append(
                 f"the artefact has digest {digest[:12]}, registered is {package.digest[:12]}"
             )
-    except (ArtefactError, KeyMissing) as error:
+    except (DamagedObject, KeyMissing) as error:
         found.append(f"the artefact cannot be used: {error}")
-    evaluation = newest_evaluation(store, package.model_version)
-    if evaluation is None:
-        found.append(f"{package.model_version} was never evaluated")
+    try:
+        if newest_evaluation(store, package.model_version) is None:
+            found.append(f"{package.model_version} was never evaluated")
+    except DamagedObject as damage:
+        found.append(f"its evaluation cannot be known: {damage}")
     found += dataset_objections(store, package.dataset_version)
     subject = f"trained_model/{package.model_version}"
     found += objections(store, subject, MODEL_CHECKS, package.digest)
@@ -65,7 +74,10 @@ def package_objections(
 
 def dataset_objections(store: ObjectStore, version: str) -> list[str]:
     """Why the data set ``version``, or what it was made from, must not make a served model."""
-    sources = newest_sources(store, version)
+    try:
+        sources = newest_sources(store, version)
+    except DamagedObject as damage:
+        return [f"what the data set {version} was made from cannot be known: {damage}"]
     if sources is None:
         return [f"the data set {version} is not in the store {store.url}"]
     found = objections(store, f"dataset/{version}", DATASET_CHECKS)
@@ -87,3 +99,40 @@ def approval_objections(package: ModelPackage) -> list[str]:
             return [
                 f"{package.model_version} waits for approval (imgclf approve {package.model_version})"
             ]
+
+
+def is_overtaken(
+    package: ModelPackage, serving: DeploymentRecord, packages: Sequence[ModelPackage]
+) -> bool:
+    """Whether production follows a later decision than that about ``package``.
+
+    Numbered decisions are compared by their numbers. One without a number, of an older home or by
+    hand in the registry, has nothing but its time.
+    """
+    numbers = (known.decision for known in packages if known.digest == serving.digest)
+    followed = max([serving.decision, *numbers])
+    if package.decision:
+        return package.decision <= followed  # none is followed by an older home's deployment
+    return package.decision_order <= max(followed, serving.created_ms)
+
+
+def overtaken_objections(
+    package: ModelPackage, serving: DeploymentRecord | None, packages: Sequence[ModelPackage]
+) -> list[str]:
+    """Why the approval of ``package`` is not carried out any more: production follows a later one.
+
+    Args:
+        serving: the newest deployment to production.
+        packages: all that the registry has.
+    """
+    if serving is None or serving.digest == package.digest:
+        return []
+    live = next((known for known in packages if known.digest == serving.digest), None)
+    if live is None or live.approval_status != "Approved":  # a rejected one gives way to any
+        return []
+    if not is_overtaken(package, serving, packages):
+        return []
+    return [
+        f"its approval was overtaken by that of {live.model_version} by {live.approver}, which is in "
+        f"production: approve {package.model_version} again to have it there instead"
+    ]

@@ -12,6 +12,7 @@ from assets.dataset_build import dataset_prefix, read_dataset_manifest
 from assets.label_index import LabelledView
 from assets.line import latest_metadata
 from assets.policies import RetrainPolicy
+from labelling.schema import NONE_OF_THEM
 from resources.object_store import ObjectStore
 
 SHARE_FLOOR = 5
@@ -60,13 +61,16 @@ def decide_retraining(
     changed = [
         image
         for image in trained.keys() | newest.keys()
-        if set(trained.get(image, ())) != set(newest.get(image, ()))
+        if _kinds(trained, image) != _kinds(newest, image)
     ]
     if not changed:
         return Retraining(None, "no new labels since the last training")
     waiting = [image for image in changed if said.get(image, ("", None))[0] == "label_studio"]
     if others := len(changed) - len(waiting):
-        return Retraining(now, f"due: {others} images came, went or were labelled by ingests")
+        return Retraining(
+            now,
+            f"due: {others} images came, went or have another label, by an ingest or imgclf labels",
+        )
     label, new, share = _most_changed(waiting, trained, newest)
     so_far = f"{len(waiting)} of {policy.new_labels} new labels, {new} of {label} ({share:.0%} of "
     so_far += f"what it had; {policy.share_of_class:.0%} is enough)"
@@ -79,6 +83,13 @@ def decide_retraining(
     return Retraining(due_at, f"{due}{so_far}; {age}")
 
 
+def _kinds(labels: Labels, image: str) -> frozenset[str]:
+    """What an image counts among: its labels, or the images that have none of them; nothing if it is
+    not among ``labels``."""
+    given = labels.get(image)
+    return frozenset() if given is None else frozenset(given or (NONE_OF_THEM,))
+
+
 def _most_changed(
     waiting: Iterable[str], trained: Labels, newest: Labels
 ) -> tuple[str, int, float]:
@@ -86,9 +97,9 @@ def _most_changed(
 
     One with too few new images is behind all others, however small it was.
     """
-    had = Counter(label for labels in trained.values() for label in labels)
+    had = Counter(label for image in trained for label in _kinds(trained, image))
     new = Counter(
-        label for image in waiting for label in {*trained.get(image, ())} ^ {*newest.get(image, ())}
+        label for image in waiting for label in _kinds(trained, image) ^ _kinds(newest, image)
     )
     shares = {label: count / max(had[label], 1) for label, count in new.items()}
     top = max(sorted(new), key=lambda label: (new[label] >= SHARE_FLOOR, shares[label]))

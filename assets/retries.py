@@ -7,6 +7,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 import dagster as dg
 
+from resources.damage import DamagedObject
 from resources.transience import is_transient
 
 Params = ParamSpec("Params")
@@ -43,6 +44,9 @@ def retried(
     ) -> Result:
         try:
             return compute(context, *args, **kwargs)
+        except DamagedObject as damage:  # said plainly, in one sentence
+            named = {"key": damage.key, "remedy": damage.remedy}
+            raise dg.Failure(str(damage), metadata=named, allow_retries=False) from damage
         except Exception as error:
             number = context.retry_number + 1
             if number > TRANSIENT.max_retries or not is_transient(error):

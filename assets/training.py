@@ -1,23 +1,30 @@
 """Training: one job per (data set version, code version, configuration)."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from pydantic import Field, ValidationError, create_model
+from pydantic import BaseModel, Field, ValidationError, create_model
 
 from assets.dataset import dataset
 from assets.dataset_build import DATASETS, dataset_prefix, read_card
 from assets.line import OWNERS, Line, fingerprint, require_metadata
-from assets.pictures import picture
+from assets.pictures import ornament, picture
 from assets.retries import retried
 from resources.compute import Channel, Compute, JobSpec, LocalChannel
 from resources.job_names import job_name
 from resources.object_store import ObjectStore
+from resources.reading import parse_object
 from training.config import CODE_VERSION, Hyperparameters
+
+
+class _Metrics(BaseModel):
+    """What ``metrics.json`` must have."""
+
+    digest: str
+
 
 HISTORY_PICTURE = "history.png"
 
@@ -99,7 +106,8 @@ def train(
     context.log.info(f"training job {spec.name}: {hyperparameters.recipe} on data set {version}")
     result = compute.run(context, spec)
     outputs = compute.outputs(spec.name, spec.kind)
-    metrics: dict[str, Any] = json.loads(outputs["metrics.json"])
+    key = f"models/{spec.name}/output/output.tar.gz"
+    metrics = parse_object(store, key, outputs["metrics.json"], _Metrics)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(metrics["digest"]),
         metadata={
@@ -194,4 +202,7 @@ def _history(outputs: Mapping[str, bytes], job: str) -> dict[str, dg.MetadataVal
     if HISTORY_PICTURE not in outputs:
         return {}
     link = f"models/{job}/output/output.tar.gz:{HISTORY_PICTURE}"
-    return {"learning curve": picture(outputs[HISTORY_PICTURE], alt="learning curve", link=link)}
+    return ornament(
+        "learning curve",
+        lambda: picture(outputs[HISTORY_PICTURE], alt="learning curve", link=link),
+    )

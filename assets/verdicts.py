@@ -5,14 +5,16 @@ unpartitioned check that fails for one model and passes for the next would let b
 What may go to production is therefore decided on these records, which name their subject.
 """
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from resources.damage import DamagedObject
+from resources.numbered import add_record, newest_key
 from resources.object_store import ObjectStore
+from resources.reading import read_record
 
 Severity = Literal["ERROR", "WARN"]
 
@@ -25,6 +27,8 @@ MODEL_CHECKS = (
     "calibration_within_bound",
 )
 STAGING_CHECKS = ("staging_serves_digest", "staging_latency_within_budget")
+ADVISORY_CHECKS = ("near_duplicate_groups",)
+"""They warn and block nothing."""
 
 
 def every_check() -> tuple[str, ...]:
@@ -80,22 +84,33 @@ def record_verdict(
         at=datetime.now(UTC),
         numbers=numbers or {},
     )
-    last = newest_verdict(store, subject, check)
+    try:
+        last = newest_verdict(store, subject, check)
+    except DamagedObject:  # this one comes after it, and counts
+        last = None
     if last is not None and last.model_copy(update={"at": verdict.at}) == verdict:
         return last
-    stamp = int(verdict.at.timestamp() * 1000)
-    while not store.create(
-        f"{verdicts_prefix(subject, check)}{stamp:013d}.json",
-        verdict.model_dump_json(indent=1).encode(),
-    ):
-        stamp += 1
+    add_record(store, verdicts_prefix(subject, check), verdict.model_dump_json(indent=1).encode())
     return verdict
 
 
 def newest_verdict(store: ObjectStore, subject: str, check: str) -> Verdict | None:
-    """The newest verdict of ``check`` about ``subject``, or ``None``."""
-    newest = store.newest(verdicts_prefix(subject, check))
-    return Verdict.model_validate(json.loads(store.get(newest.key))) if newest else None
+    """The newest verdict of ``check`` about ``subject``, or ``None``.
+
+    Raises:
+        DamagedObject: it cannot be read. An older one never counts in its place.
+    """
+    newest = newest_key(store, verdicts_prefix(subject, check))
+    return read_verdict(store, newest) if newest else None
+
+
+def read_verdict(store: ObjectStore, key: str) -> Verdict:
+    """The verdict at ``key``. Raises KeyMissing, DamagedObject (also if it is another's)."""
+    verdict = read_record(store, key, Verdict)
+    if not key.startswith(verdicts_prefix(verdict.subject, verdict.check)):
+        flaw = f"it holds the verdict of {verdict.check} about {verdict.subject}"
+        raise DamagedObject(key, flaw, store.url)
+    return verdict
 
 
 def objections(
@@ -104,7 +119,11 @@ def objections(
     """Why ``subject`` may not go on: every check that failed, or was never made about ``digest``."""
     found = []
     for check in checks:
-        verdict = newest_verdict(store, subject, check)
+        try:
+            verdict = newest_verdict(store, subject, check)
+        except DamagedObject as damage:
+            found.append(f"{check} cannot be known: {damage}")
+            continue
         if verdict is None:
             found.append(f"{check} was never evaluated for {subject}")
         elif digest and verdict.digest != digest:
@@ -114,3 +133,11 @@ def objections(
         elif verdict.blocks:
             found.append(f"{check} failed: {verdict.reason}")
     return found
+
+
+def failed_checks(store: ObjectStore, subject: str, checks: tuple[str, ...]) -> dict[str, str]:
+    """The reasons of those checks whose newest verdict keeps ``subject`` out, by the check's name."""
+    newest = ((check, newest_verdict(store, subject, check)) for check in checks)
+    return {
+        check: verdict.reason for check, verdict in newest if verdict is not None and verdict.blocks
+    }

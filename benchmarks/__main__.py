@@ -21,6 +21,7 @@ from benchmarks.result import Result
 
 NAMES = [
     "import_cost",
+    "reading",
     "indexing",
     "idle_tick",
     "orchestration",
@@ -32,6 +33,10 @@ NAMES = [
     "annotator_hour",
     "learning_curve_forecast",
     "selection_speed",
+    "dealing",
+    "alike_frames",
+    "near_copies",
+    "export_speed",
     "label_studio_import",
     "label_to_model",
 ]
@@ -106,7 +111,9 @@ def _environment(home: Path) -> dict[str, str]:
 def _busy_seconds() -> float:
     """CPU seconds that the machine has spent on anything, or that were stolen from it."""
     times = psutil.cpu_times()
-    return float(sum(times) - times.idle - times.iowait - times.guest - times.guest_nice)
+    # Only Linux tells the last three; guest time is part of user time.
+    idle = sum(getattr(times, name, 0.0) for name in ("idle", "iowait", "guest", "guest_nice"))
+    return float(sum(times) - idle)
 
 
 def _own_seconds() -> float:

@@ -1,6 +1,5 @@
 """``docs/benchmarks.md``: a section for each benchmark; a run replaces the sections it measured."""
 
-import os
 import platform
 import re
 from datetime import UTC, datetime
@@ -9,6 +8,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.result import Measurement, Result
+from training.hardware import usable_cores
 
 HEAD = """\
 # Benchmarks
@@ -22,7 +22,7 @@ fail. A peer is measured in the same run, so that their ratio does not depend on
 def machine() -> str:
     """What the numbers depend on, and nothing that names the machine."""
     memory = psutil.virtual_memory().total / 2**30
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     return (
         f"{cores} cores of {_cpu_model()}, {memory:.0f} GiB, "
         f"{platform.system()} {platform.release().partition('-')[0]}, "
@@ -31,7 +31,10 @@ def machine() -> str:
 
 
 def _cpu_model() -> str:
-    text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.exists():  # macOS
+        return platform.processor() or platform.machine()
+    text = cpuinfo.read_text(encoding="utf-8")
     found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
     return found[1] if found else platform.machine()
 

@@ -4,24 +4,8 @@ import dagster as dg
 from dagster import AutomationCondition
 
 from assets.line import latest_metadata
-
-
-class DataSetIsNewer(AutomationCondition):
-    """The newest data set is another than the newest model was trained on, and not because a person
-    named an older one."""
-
-    @property
-    def description(self) -> str:
-        """For Dagster's page of the condition."""
-        return "a newer data set came up while the newest model was trained"
-
-    def evaluate(self, context: dg.AutomationContext) -> dg.AutomationResult:
-        """True or false of everything that is asked about."""
-        instance = context.asset_graph_view.instance
-        newest = latest_metadata(instance, "dataset").get("dataset_version")
-        trained = latest_metadata(instance, "trained_model")
-        is_newer = newest is not None and newest != trained.get("dataset_version")
-        return _answer(context, is_newer and not trained.get("dataset_named"))
+from imgclf_dagster.newer_inputs import ApprovalIsNewer, DataSetIsNewer, InputsAreNewer
+from imgclf_dagster.passed_checks import blocking_checks_passed
 
 
 class RetrainingIsDue(AutomationCondition):
@@ -49,49 +33,31 @@ def _answer(context: dg.AutomationContext, is_true: bool) -> dg.AutomationResult
 
 
 def when_inputs_changed() -> AutomationCondition:
-    """An input holds something else than at the last time, and its checks let it through.
+    """An input holds something else than the asset was made from, and its checks let it through.
 
     Not ``eager()``: that fires whenever an input *ran*, so every look at the raw folder would
-    ripple through to training. Here a dependency counts as changed when its data version did,
-    which the first look ever cannot tell: what is missing then is asked for, too.
+    ripple through to training. Here a dependency counts as changed when its data version did.
     """
     return (
-        (
-            AutomationCondition.newly_missing()
-            | AutomationCondition.any_deps_match(AutomationCondition.data_version_changed())
-        )
-        .since(AutomationCondition.newly_requested() | AutomationCondition.newly_updated())
-        .with_label("an input changed")
+        InputsAreNewer()
+        & ~AutomationCondition.newly_requested()  # its run may not have begun
         & ~AutomationCondition.any_deps_missing()
         & ~AutomationCondition.any_deps_in_progress()
         & ~AutomationCondition.in_progress()
-        & AutomationCondition.all_deps_blocking_checks_passed()
+        & blocking_checks_passed()
     ).with_label("when_inputs_changed")
 
 
 def when_retraining_is_due() -> AutomationCondition:
-    """The data set changed, and that is worth a training: a label by a person at a time is not.
-
-    A training that ends when a newer data set has come up meanwhile does not count as having used
-    it, which ``when_inputs_changed`` would take it for.
-    """
-    overtaken = AutomationCondition.newly_updated() & DataSetIsNewer()
+    """The data set changed, and that is worth a training: a label by a person at a time is not."""
     return (
-        (
-            AutomationCondition.newly_missing()
-            | AutomationCondition.any_deps_match(AutomationCondition.data_version_changed())
-            | overtaken
-        )
-        .since(
-            AutomationCondition.newly_requested()
-            | (AutomationCondition.newly_updated() & ~DataSetIsNewer())
-        )
-        .with_label("the data set changed")
+        DataSetIsNewer()
         & RetrainingIsDue()
+        & ~AutomationCondition.newly_requested()
         & ~AutomationCondition.any_deps_missing()
         & ~AutomationCondition.any_deps_in_progress()
         & ~AutomationCondition.in_progress()
-        & AutomationCondition.all_deps_blocking_checks_passed()
+        & blocking_checks_passed()
     ).with_label("when_retraining_is_due")
 
 
@@ -108,7 +74,7 @@ def when_version_is_new() -> AutomationCondition:
         & ~AutomationCondition.any_deps_missing()
         & ~AutomationCondition.any_deps_in_progress()
         & ~AutomationCondition.in_progress()
-        & AutomationCondition.all_deps_blocking_checks_passed()
+        & blocking_checks_passed()
     ).with_label("when_version_is_new")
 
 
@@ -116,13 +82,12 @@ def when_approved() -> AutomationCondition:
     """This very version was approved (again). The asset verifies the approval in its own code:
     a condition sees that ``release_approval`` was materialized, not what stands in it."""
     return (
-        AutomationCondition.any_deps_match(AutomationCondition.newly_updated())
-        .since(AutomationCondition.newly_requested() | AutomationCondition.newly_updated())
-        .with_label("newly approved")
+        ApprovalIsNewer()
+        & ~AutomationCondition.newly_requested()
         & ~AutomationCondition.any_deps_missing()
         & ~AutomationCondition.any_deps_in_progress()
         & ~AutomationCondition.in_progress()
-        & AutomationCondition.all_deps_blocking_checks_passed()
+        & blocking_checks_passed()
     ).with_label("when_approved")
 
 
@@ -161,38 +126,32 @@ def when_the_pool_changed() -> AutomationCondition:
     """
     images = _named("raw_images")
     return (
-        (
-            AutomationCondition.newly_missing()
-            | AutomationCondition.any_deps_match(AutomationCondition.data_version_changed())
-        )
-        .since(AutomationCondition.newly_requested() | AutomationCondition.newly_updated())
-        .with_label("images or models changed")
+        InputsAreNewer()
+        & ~AutomationCondition.newly_requested()
         & AutomationCondition.cron_tick_passed(EMBED_EVERY)
         & ~AutomationCondition.any_deps_missing().allow(images)
         & ~AutomationCondition.any_deps_in_progress()
         & ~AutomationCondition.in_progress()
-        & AutomationCondition.all_deps_blocking_checks_passed().allow(images)
+        & blocking_checks_passed("raw_images")
         & ~line_is_asked_for()
     ).with_label("when_the_pool_changed")
 
 
 def when_the_queue_is_stale() -> AutomationCondition:
     """The models see the images with other eyes, at once; or labels changed, every ten minutes."""
-    requested = AutomationCondition.newly_requested() | AutomationCondition.newly_updated()
-    changed = AutomationCondition.any_deps_match(AutomationCondition.data_version_changed())
-    seen = (AutomationCondition.newly_missing() | changed.allow(_named("embeddings"))).since(
-        requested
-    )
-    labelled = changed.allow(_named("annotations")).since(requested)
     return (
         (
-            seen.with_label("the models changed their minds")
-            | (labelled & AutomationCondition.cron_tick_passed(LABELS_HEEDED_EVERY))
+            InputsAreNewer("embeddings")
+            | (
+                InputsAreNewer("annotations")
+                & AutomationCondition.cron_tick_passed(LABELS_HEEDED_EVERY)
+            )
         )
+        & ~AutomationCondition.newly_requested()
         & ~AutomationCondition.any_deps_missing()
         & ~AutomationCondition.any_deps_in_progress()
         & ~AutomationCondition.in_progress()
-        & AutomationCondition.all_deps_blocking_checks_passed()
+        & blocking_checks_passed()
         & ~line_is_asked_for()
     ).with_label("when_the_queue_is_stale")
 
@@ -207,16 +166,9 @@ def when_the_report_is_old() -> AutomationCondition:
 
     Needs no model, nor a queue: without them the report says less.
     """
-    told_of = _named("annotations", "trained_model")
     return (
-        (
-            AutomationCondition.newly_missing()
-            | AutomationCondition.any_deps_match(AutomationCondition.data_version_changed()).allow(
-                told_of
-            )
-        )
-        .since(AutomationCondition.newly_requested() | AutomationCondition.newly_updated())
-        .with_label("labels or the model changed")
+        InputsAreNewer("annotations", "trained_model")
+        & ~AutomationCondition.newly_requested()
         & AutomationCondition.cron_tick_passed(REPORTED_EVERY)
         & ~AutomationCondition.any_deps_missing().allow(_named("annotations"))
         & ~AutomationCondition.any_deps_in_progress()

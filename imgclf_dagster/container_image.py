@@ -4,13 +4,22 @@ import hashlib
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
+"""The only format of an image that SageMaker hosting takes: CreateModel refuses OCI manifests and
+every kind of image index (https://github.com/aws/amazon-sagemaker-feedback/issues/180)."""
+
 
 class ImageNotPushed(RuntimeError):  # noqa: N818 - a state, as its callers say it
     """There is no such image in the repository; the message says how to get it there."""
+
+
+class ImageFormatError(ImageNotPushed):
+    """There is one, in a format that SageMaker refuses; the message says how to replace it."""
 
 
 def default_tag() -> str:
@@ -62,6 +71,7 @@ def is_pushed(ecr: Any, repository_uri: str, tag: str) -> bool:
     """Whether the repository has an image of that tag. One call.
 
     Raises:
+        ImageFormatError: it has one that SageMaker refuses.
         botocore.exceptions.ClientError: there is no such repository, or one may not look.
     """
     try:
@@ -72,7 +82,40 @@ def is_pushed(ecr: Any, repository_uri: str, tag: str) -> bool:
         )
     except ecr.exceptions.ImageNotFoundException:
         return False
+    kind = refused_format(answer)
+    if kind:
+        uri = f"{repository_uri}:{tag}"
+        raise ImageFormatError(
+            f"{uri} is there as {kind}, which SageMaker refuses: {format_remedy(uri)}"
+        )
     return bool(answer["imageDetails"])
+
+
+def refused_format(answer: Mapping[str, Any]) -> str:
+    """The media type of the image in an answer of DescribeImages; "" if SageMaker takes it."""
+    for details in answer["imageDetails"]:
+        kind = str(details.get("imageManifestMediaType") or "an image of unknown media type")
+        if kind != MANIFEST_TYPE:
+            return kind
+    return ""
+
+
+def format_remedy(uri: str) -> str:
+    """What to do about an image that is in ECR in a wrong format.
+
+    Tags of the repository are immutable: a push over one that is there is refused.
+    """
+    host, _, path = uri.partition("/")
+    account, region = host.split(".")[0], host.split(".")[3]
+    name, digest = path.partition("@")[::2]
+    repository, tag = name.partition(":")[::2]
+    which = f"imageDigest={digest}" if digest else f"imageTag={tag}"
+    return (
+        "build it again by `imgclf deploy image` (which asks Docker for the format that SageMaker "
+        "takes), under another tag (--tag …); or delete this one first, as its tag cannot be pushed "
+        f"over: `aws ecr batch-delete-image --region {region} --registry-id {account} "
+        f"--repository-name {repository} --image-ids {which}`, then `imgclf deploy image` again"
+    )
 
 
 def push_commands(repository_uri: str, tag: str, region: str, *, gpu: bool) -> list[str]:
@@ -82,9 +125,9 @@ def push_commands(repository_uri: str, tag: str, region: str, *, gpu: bool) -> l
     return [
         f"aws ecr get-login-password --region {region}"
         f" | docker login --username AWS --password-stdin {registry}",
-        # Provenance would make it an image index, which SageMaker does not take.
-        f"docker build --platform linux/amd64 --provenance=false{variant}"
-        f" -t {repository_uri}:{tag} .",
+        # Provenance or an SBOM would make it an image index, and the default of Docker 29 is OCI.
+        f"docker buildx build --platform linux/amd64 --provenance=false --sbom=false{variant}"
+        f" --output type=docker,name={repository_uri}:{tag},oci-mediatypes=false .",
         f"docker push {repository_uri}:{tag}",
     ]
 

@@ -1,12 +1,17 @@
 """A person's decisions about a package: approve, reject, roll back. They begin in the registry,
 which is the source of truth, and reach the graph by its assets, whoever decided and wherever."""
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from typing import Any
 
+from assets.release import DECISION_TAG
+from assets.release_verification import is_overtaken
+from assets.verdicts import MODEL_CHECKS, STAGING_CHECKS, failed_checks
 from resources.endpoint_host import EndpointHost
 from resources.model_registry import ModelPackage, ModelRegistry
-from serving.deployments import DeploymentRecord
+from resources.numbered import number_of
+from resources.object_store import ObjectStore
+from serving.deployments import DeploymentRecord, version_in
 
 
 class DecisionError(RuntimeError):
@@ -25,7 +30,11 @@ def choose_package(
     """
     packages = registry.list()
     if not packages:
-        raise DecisionError("nothing is registered yet; `imgclf run` registers a candidate")
+        _explain(endpoints.objects, [model_version, f"train-{model_version}"])
+        raise DecisionError(
+            "nothing is registered yet; `imgclf run` registers a candidate that passes its checks, "
+            "and `imgclf status` says where the line stands"
+        )
     if model_version is None:
         staged = endpoints.current("staging")
         if staged is None:
@@ -36,55 +45,101 @@ def choose_package(
     found = exact or [
         package for package in packages if package.model_version.startswith(tuple(names))
     ]
+    if not found:
+        _explain(endpoints.objects, names)
     if len(found) != 1:
         known = ", ".join(package.model_version for package in packages[:5])
         raise DecisionError(
-            f"{len(found)} packages begin with {model_version!r}; the newest are {known}"
+            f"{len(found) or 'no'} packages begin with {model_version!r}; the newest are {known}"
         )
     return found[0]
+
+
+def _explain(store: ObjectStore, names: Sequence[str | None]) -> None:
+    """Say why a model of one of ``names``, or of names that begin so, is not registered.
+
+    Raises:
+        DecisionError: there is such a model.
+    """
+    versions = {
+        info.key.split("/")[2]
+        for name in names
+        if name
+        for info in store.named("checks/trained_model", name)
+    }
+    if not versions:
+        return
+    told = []
+    for version in sorted(versions):
+        subject = f"trained_model/{version}"
+        failed = failed_checks(store, subject, (*MODEL_CHECKS, *STAGING_CHECKS))
+        if failed:
+            told.append(f"{version} was held back, so it was never registered:")
+            told += [f"- {check} failed: {reason}" for check, reason in failed.items()]
+        else:
+            told.append(f"{version} is not registered yet: `imgclf run` goes on with it")
+    raise DecisionError("\n".join(told))
 
 
 def previous_deployment(
     endpoints: EndpointHost, registry: ModelRegistry
 ) -> DeploymentRecord | None:
     """The newest production deployment of another model that is still approved, or ``None``."""
-    history = endpoints.history("prod")
-    if not history:
+    live = live_deployment(endpoints, registry)
+    if live is None:
         return None
     approved = {
         package.digest for package in registry.list() if package.approval_status == "Approved"
     }
-    current = history[0].digest
     return next(
-        (record for record in history if record.digest != current and record.digest in approved),
+        (
+            record
+            for record in endpoints.history("prod")
+            if record.digest != live.digest and record.digest in approved
+        ),
         None,
+    )
+
+
+def live_deployment(endpoints: EndpointHost, registry: ModelRegistry) -> DeploymentRecord | None:
+    """The newest deployment to production. Of a record that is damaged, its key tells the model
+    version and the registry the rest, so that what it deployed can be rejected and replaced."""
+    key, record = endpoints.newest_key("prod"), endpoints.readable("prod")
+    if record is not None or key is None:
+        return record
+    version = version_in(key)
+    package = next((p for p in registry.list() if p.model_version == version), None)
+    if package is None:
+        return None
+    return DeploymentRecord.at(
+        number_of(key) or 0,
+        stage="prod",
+        model_version=version,
+        digest=package.digest,
+        model_key=package.model_key,
+        deployed_by="unknown",
+        reason=f"{key} cannot be read",
     )
 
 
 def undeployed_approvals(endpoints: EndpointHost, registry: ModelRegistry) -> list[ModelPackage]:
     """The approved packages that production has not followed yet, the latest decision first.
 
-    An approval from before the present deployment was overtaken by it: rolling it out would put
-    an older decision in the place of a newer one.
+    An approval from before the decision that production carries out was overtaken by it: rolling
+    it out would put an older decision in the place of a newer one.
     """
-    serving = endpoints.current("prod")
+    serving = live_deployment(endpoints, registry)
+    packages = registry.list()
     waiting = [
         package
-        for package in registry.list()
+        for package in packages
         if package.approval_status == "Approved"
         and (
             serving is None
-            or (serving.digest != package.digest and decided_at(package) > serving.created_at)
+            or not (package.digest == serving.digest or is_overtaken(package, serving, packages))
         )
     ]
-    return sorted(waiting, key=decided_at, reverse=True)
-
-
-def decided_at(package: ModelPackage) -> datetime:
-    """When the registry's status was decided; a status that was set by hand in MLflow carries no
-    time, and counts from the registration."""
-    moment = package.approval_changed_at or package.created_at
-    return moment or datetime.min.replace(tzinfo=UTC)
+    return sorted(waiting, key=lambda package: package.decision_order, reverse=True)
 
 
 def promotion_config(package: ModelPackage) -> dict[str, Any]:
@@ -100,11 +155,16 @@ def promotion_config(package: ModelPackage) -> dict[str, Any]:
     return {"ops": {"release_approval": {"config": approval}}}
 
 
+def promotion_tags(package: ModelPackage) -> dict[str, str]:
+    """Tags of the run that has ``promotion_config``: the decision is made already."""
+    return {DECISION_TAG: str(package.decision)} if package.decision else {}
+
+
 def undone_rejection(
     endpoints: EndpointHost, registry: ModelRegistry
 ) -> tuple[str, dict[str, Any]] | None:
     """If production serves a rejected package: the version to return to, and its run config."""
-    serving = endpoints.current("prod")
+    serving = live_deployment(endpoints, registry)
     if serving is None:
         return None
     rejected = next(

@@ -15,6 +15,7 @@ from assets.training import build_trained_model
 from imgclf_dagster.automation import automated
 from imgclf_dagster.checks import dataset as dataset_checks
 from imgclf_dagster.checks import model as model_checks
+from imgclf_dagster.checks import splits as split_checks
 from imgclf_dagster.checks import staging as staging_checks
 from imgclf_dagster.home import open_store
 from imgclf_dagster.jobs import jobs
@@ -72,6 +73,7 @@ def build_endpoints(settings: Settings) -> EndpointHost:
         project=settings.project,
         address_file=str(settings.run_dir / "endpoint-host.json"),
         default_url=f"http://127.0.0.1:{settings.ports.endpoint}",
+        environment=settings.serving.to_environment(),
     )
 
 
@@ -139,6 +141,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             dataset_checks.no_label_conflicts,
             dataset_checks.no_split_leakage,
             dataset_checks.class_floor_met,
+            split_checks.near_duplicate_groups,
             model_checks.export_matches_training,
             *model_checks.gate_checks(),
             staging_checks.staging_serves_digest,

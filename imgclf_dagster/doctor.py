@@ -108,7 +108,8 @@ def _store(settings: Settings) -> Iterator[Finding]:
             "store",
             "warning",
             f"{len(unusable)} files under raw/ cannot be read, for example {name}: {reason}",
-            "rename them",
+            "do what is said of each (`imgclf run` names them all); what a killed ingest of an older version left (…#1) is moved aside by "
+            "imgclf doctor --store --repair",
         )
     else:
         yield Finding("store", "ok", store.url)

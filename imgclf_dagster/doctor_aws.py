@@ -106,8 +106,9 @@ def _settings(settings: Settings) -> Iterator[Finding]:
                     "gpu image",
                     "failed",
                     f"aws.{kind}.instance_type {resources.instance_type} has GPUs: {error}",
-                    "build it (docker build --build-arg VARIANT=gpu), push it and set "
-                    "aws.gpu_image_uri, or choose an instance type without GPUs",
+                    "build and push it (`imgclf deploy image --gpu`, or VARIANT=gpu by hand, see "
+                    "docs/aws.md) and set aws.gpu_image_uri, or choose an instance type without "
+                    "GPUs",
                 )
 
 

@@ -24,13 +24,14 @@ class Wanted:
 
     Attributes:
         needed: without them a run fails.
-        most: with everything that autoscaling may add.
+        most: with everything that may come to it, ``more`` says what.
         setting: where the instance type was chosen.
     """
 
     needed: int
     most: int
     setting: str
+    more: str = "with all that autoscaling may add"
 
 
 def wanted_quotas(settings: Settings) -> dict[str, Wanted]:
@@ -44,6 +45,10 @@ def wanted_quotas(settings: Settings) -> dict[str, Wanted]:
             processing.instance_count, processing.instance_count, "aws.processing"
         ),
     }
+    if training.spot and training.spot_fallback:
+        wanted[f"{training.instance_type} for training job usage"] = Wanted(
+            0, count, "aws.training", "on demand, where no spot capacity comes in time"
+        )
     if training.keep_alive_s:
         name = f"{training.instance_type} for training warm pool usage"
         wanted[name] = Wanted(count, count, "aws.training.keep_alive_s")
@@ -79,8 +84,9 @@ def look_at_quotas(account: Account) -> Iterator[Finding]:
         if value < want.needed:
             yield Finding("quota", "failed", detail, f"{_REMEDY} instance type ({want.setting})")
         elif value < want.most:
-            detail += f", {want.most} with all that autoscaling may add"
-            yield Finding("quota", "warning", detail, f"{_REMEDY} MaxInstanceCount")
+            detail += f", {want.most} {want.more}"
+            chosen = "MaxInstanceCount" if want.needed else f"instance type ({want.setting})"
+            yield Finding("quota", "warning", detail, f"{_REMEDY} {chosen}")
         else:
             yield Finding("quota", "ok", detail)
 

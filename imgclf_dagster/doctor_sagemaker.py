@@ -45,6 +45,8 @@ def look_at_images(account: Account) -> Iterator[Finding]:
 def _image(account: Account, uri: str) -> Finding:
     from botocore.exceptions import ClientError
 
+    from imgclf_dagster.container_image import MANIFEST_TYPE, format_remedy, refused_format
+
     image = Image.parse(uri)
     if image is None:
         remedy = "push it to a repository there (docs/aws.md), and set its address"
@@ -55,7 +57,7 @@ def _image(account: Account, uri: str) -> Finding:
         return Finding("image", "failed", detail, remedy)
     wanted = {"imageDigest": image.digest} if image.digest else {"imageTag": image.tag}
     try:
-        account.client("ecr").describe_images(
+        answer = account.client("ecr").describe_images(
             registryId=image.account, repositoryName=image.repository, imageIds=[wanted]
         )
     except ClientError as error:
@@ -63,6 +65,9 @@ def _image(account: Account, uri: str) -> Finding:
             remedy = f"build and push it (docs/aws.md); the repository comes first: {FOUNDATION}"
             return Finding("image", "failed", f"{uri} is not there", remedy)
         return told("image", error)
+    if kind := refused_format(answer):
+        detail = f"{uri} is {kind}; SageMaker's endpoints take {MANIFEST_TYPE} only"
+        return Finding("image", "failed", detail, format_remedy(uri))
     return Finding("image", "ok", uri)
 
 

@@ -68,7 +68,10 @@ def examine(
         status = endpoints.describe(stage)
     except HostUnavailable as error:
         return Finding(f"{stage}: {error}")
-    record = endpoints.current(stage) if _is_unserved(status) else None
+    record = endpoints.readable(stage) if _is_unserved(status) else None
+    if record is None and _is_unserved(status):  # the record is damaged
+        why = f"{stage}: {status.failure_reason or status.status}"
+        return Finding(f"{why}; approve a model (imgclf approve) or imgclf rollback", trouble=True)
     if record is None or record_key(record) != status.record_key:
         return Finding(f"{stage}: {status.model_version or 'nothing'} is served ({status.status})")
     trouble = f"{stage}: {status.failure_reason or f'{status.name} is {status.status}'}"

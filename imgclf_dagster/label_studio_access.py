@@ -41,6 +41,7 @@ def own_server(settings: Settings) -> Server:
         # As Label Studio resolves the paths of storages, which must lie below it.
         document_root=settings.store_dir.resolve(),
         port=settings.ports.label_studio,
+        allowed_hosts=settings.web.allowed_hosts,
     )
 
 

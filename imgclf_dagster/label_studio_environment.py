@@ -81,6 +81,10 @@ class Installation:
         """
         return (str(self.python), "-I", "-m", "label_studio.server")
 
+    def starting(self, script: Path) -> tuple[str, ...]:
+        """What runs ``script`` there, isolated as well: its folder does not count."""
+        return (str(self.python), "-I", str(script))
+
 
 def cache_dir() -> Path:
     """Where what is shared by all homes of a user lies."""

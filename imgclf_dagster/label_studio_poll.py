@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import pyarrow.compute as pc
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from assets.label_index import labels_table
@@ -26,7 +27,14 @@ from labelling.label_studio_ledger import (
     vanished,
 )
 from labelling.label_studio_tasks import TaskError, TaskReading, read_task
-from labelling.snapshots import LABEL_STUDIO_PREFIX, AnnotationSnapshot, parse_snapshot
+from labelling.snapshots import (
+    LABEL_STUDIO_PREFIX,
+    AnnotationSnapshot,
+    SnapshotError,
+    parse_snapshot,
+)
+from labelling.table import snapshot_of
+from resources.damage import DamagedObject
 from resources.label_studio import LabelStudio, LabelStudioRefused, Project
 from resources.object_store import ObjectStore
 from resources.transfer import at_once, workers
@@ -214,7 +222,16 @@ class Poll:
         self._write([taken_back(snapshot, snapshot.annotated_at) for snapshot in gone])
 
     def _load(self, key: str) -> AnnotationSnapshot:
-        return parse_snapshot(self.store.get(key), key)
+        """The snapshot at ``key``; of one that is damaged, what the label table keeps of it."""
+        try:
+            return parse_snapshot(self.store.get(key), key)
+        except SnapshotError as error:
+            self.warn(f"{error}; what the label table keeps of it counts")
+            rows = labels_table(self.store).read()
+            found = rows.filter(pc.equal(rows["snapshot_key"], key)).to_pylist()
+            if not found or found[-1]["status"] == "rejected":
+                raise DamagedObject(key, "no annotation snapshot", self.store.url) from None
+            return snapshot_of(found[-1])
 
     def _write(self, snapshots: Sequence[AnnotationSnapshot]) -> None:
         def write(snapshot: AnnotationSnapshot) -> bool:

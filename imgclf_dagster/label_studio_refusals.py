@@ -24,12 +24,17 @@ REFUSALS_SCHEMA = pa.schema(
 0: its task was there again afterwards."""
 
 
+def refusals_table(store: ObjectStore) -> Table:
+    """The table ``refusals`` of a store."""
+    return Table(store, "refusals", REFUSALS_SCHEMA)
+
+
 class Refusals:
     """The table ``refusals`` of a store."""
 
     def __init__(self, store: ObjectStore) -> None:
         """Nothing is read or written."""
-        self._table = Table(store, "refusals", REFUSALS_SCHEMA)
+        self._table = refusals_table(store)
 
     def read(self) -> dict[str, float]:
         """The snapshots that stay, by key: as long as ``labelling.max_vanished_share`` is below

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from guard import label_studio as guarded
+from guard.hosts import LOOPBACK, in_header
 from imgclf_dagster.label_studio_environment import QUIET, Installation
 from imgclf_dagster.ports import HOST
 from imgclf_dagster.secret_files import keep_secret, private_folder, read_secret
@@ -31,11 +33,13 @@ class Server:
         document_root: local files are served from folders below it, if a project's storage
             names them.
         port: on loopback.
+        allowed_hosts: names under which people reach it besides loopback's, by a proxy.
     """
 
     folder: Path
     document_root: Path
     port: int
+    allowed_hosts: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -85,7 +89,7 @@ class Server:
     def command(self, installation: Installation) -> tuple[str, ...]:
         """What starts it."""
         return (
-            *installation.command,
+            *installation.starting(Path(guarded.__file__)),
             *("start", "--no-browser", "--internal-host", HOST, "--port", str(self.port)),
             # All that this does is to keep it from taking another port if this one is busy.
             "--debug",
@@ -97,6 +101,9 @@ class Server:
             **QUIET,
             "LABEL_STUDIO_BASE_DATA_DIR": str(self.data_dir),
             "LABEL_STUDIO_HOST": "",  # links are relative to what the browser was told
+            # By itself it takes any name for its own, and lets pages of any origin read.
+            guarded.HOSTS_VARIABLE: ",".join(self._hosts()),
+            "LABEL_STUDIO_CORS_ALLOW_ALL_ORIGINS": "false",
             "LABEL_STUDIO_USERNAME": USERNAME,
             "LABEL_STUDIO_PASSWORD": self.password(),
             "LABEL_STUDIO_USER_TOKEN": self.token(),
@@ -110,6 +117,10 @@ class Server:
             "LABEL_STUDIO_S3_TRUSTED_STORAGE_DOMAINS": "amazonaws.com",
             "SECRET_KEY": self._kept("secret-key"),
         }
+
+    def _hosts(self) -> tuple[str, ...]:
+        """As Django wants them: without port, IPv6 addresses in brackets."""
+        return tuple(map(in_header, (*LOOPBACK, *self.allowed_hosts)))
 
     def token(self) -> str:
         """The token of its API."""

@@ -39,7 +39,8 @@ KEYS_OF_THE_LINE = frozenset(
     [
         *("raw", "arrivals", "annotations", "corrections", "queue", "tables", "datasets"),
         *("embeddings", "predictions", "inputs", "pipes", "checkpoints", "models", "checks"),
-        *("registry", "deployments", "endpoints", "captures", "reports"),
+        *("registry", "deployments", "endpoints", "captures", "reports", "damaged"),
+        "splits",
     ]
 )
 """What the store's keys begin with."""
@@ -91,21 +92,24 @@ def wanted(settings: Settings, before: Wanted | None = None) -> Wanted:
 
 
 def labels_of(settings: Settings) -> tuple[str, ...]:
-    """The labels of the schema; if it is open, those of the newest data set; else none."""
+    """The labels of the schema; if it is open, those of the newest data set; else none. All by the
+    names that they have now."""
     import dagster as dg
 
     from assets.dataset_build import read_card
+    from assets.label_names import label_names
     from assets.line import latest_metadata
 
-    if settings.labels.names:
-        return settings.labels.names
     if not is_prepared(settings):
-        return ()
+        return settings.labels.names
+    names = label_names(open_store(settings), settings.labels)
+    if names.present.names:
+        return names.present.names
     with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
         version = latest_metadata(instance, "dataset").get("dataset_version")
     if version is None:
         return ()
-    return tuple(read_card(open_store(settings), str(version))["labels"])
+    return names.page(read_card(open_store(settings), str(version))["labels"])
 
 
 def set_up(settings: Settings) -> SetUp:
@@ -145,18 +149,20 @@ def set_up(settings: Settings) -> SetUp:
 
 
 def _project(settings: Settings, label_studio: "LabelStudio", labels: Sequence[str]) -> "Project":
+    from assets.label_names import label_names
     from resources.label_studio import ProjectMissing
     from resources.label_studio_overlap import ensure_overlap
 
+    known = label_names(open_store(settings), settings.labels)
     names = list(labels)
     if not settings.labels.names:
         # An open schema: what people added in Label Studio stays, and no hotkey moves.
         try:
-            there = label_studio.project().labels
+            there = known.page(label_studio.project().labels)
         except ProjectMissing:
             there = ()
         names = [*there, *(name for name in names if name not in there)]
-    project = label_studio.ensure_project(settings.labels, names)
+    project = label_studio.ensure_project(settings.labels, names, renamed=known.aliases)
     ensure_overlap(label_studio, overlap_of(settings))
     return project
 
@@ -274,5 +280,5 @@ def _has_images(settings: Settings) -> bool:
 def _served(settings: Settings) -> str:
     """Version of the model that the backend answers with: production's, else staging's."""
     endpoints = build_endpoints(settings)
-    record = endpoints.current("prod") or endpoints.current("staging")
+    record = endpoints.readable("prod") or endpoints.readable("staging")
     return record.model_version if record else ""

@@ -4,7 +4,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
+from guard.arguments import allow_host_options
 from imgclf_dagster.home import open_store
 from imgclf_dagster.label_studio_access import (
     credentials,
@@ -86,13 +88,21 @@ def _backend(settings: Settings, known: "Credentials") -> ProcessSpec:
             *("--credentials-file", str(credentials_file(settings))),
             *("--hint-file", str(hint_file(settings))),
             *("--label-studio-url", label_studio),
+            *allow_host_options(_backend_hosts(settings)),
         ),
         log_file=settings.logs_dir / "labelling.log",
+        env=settings.serving.to_environment(),
         port=Port(port, LABELLING, "ports.labelling (IMGCLF_PORTS__LABELLING)"),
         healthy=_backend_healthy(f"{url}/health", known),
         url=url,
         about="pre-labels, corrections, and the labelling report",
     )
+
+
+def _backend_hosts(settings: Settings) -> list[str]:
+    """Names under which people and Label Studio reach the backend, besides loopback's."""
+    told = (settings.label_studio.backend_url, local_backend_url(settings))
+    return [*settings.web.allowed_hosts, *(filter(None, (urlsplit(url).hostname for url in told)))]
 
 
 def _backend_healthy(url: str, known: "Credentials") -> Callable[[], bool]:

@@ -38,7 +38,7 @@ def reap_orphaned_runs(instance: dg.DagsterInstance) -> list[str]:
     """
     reaped = []
     for run in instance.get_runs(dg.RunsFilter(statuses=list(ACTIVE))):
-        gone = _gone(instance, run)
+        gone = gone_process(instance, run)
         # Looked at again: it may have ended well between the two looks.
         if gone is not None and _is_active(instance, run):
             instance.report_run_failed(run, f"its process {gone} is gone")
@@ -51,7 +51,7 @@ def _is_active(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     return now is not None and now.status in ACTIVE
 
 
-def _gone(instance: dg.DagsterInstance, run: dg.DagsterRun) -> int | None:
+def gone_process(instance: dg.DagsterInstance, run: dg.DagsterRun) -> int | None:
     """The process of ``run``, if it had one on this machine that is gone."""
     if executor := run.tags.get(PROCESS_TAG):
         host, pid, created = executor.split(":")

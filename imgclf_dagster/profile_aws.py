@@ -117,10 +117,17 @@ def build_endpoints(
             "AlertsTopicArn": aws.alerts_topic_arn,
             "SubnetIds": ",".join(aws.subnets),
             "SecurityGroupIds": ",".join(aws.security_group_ids),
+            **_serving_limits(settings),
         },
         tags=tags(settings),
         poll_s=aws.poll_s,
     )
+
+
+def _serving_limits(settings: Settings) -> dict[str, str]:
+    """The parameter that tells the container what a request may cost, if that is no default."""
+    limits = settings.serving.model_dump_json(exclude_defaults=True)
+    return {"ServingLimits": limits} if limits != "{}" else {}
 
 
 def tags(settings: Settings) -> dict[str, str]:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import dagster as dg
 from dagster import DagsterEventType
+from dagster_shared.error import SerializableErrorInfo
 from rich.console import Console
-from rich.markup import escape
 
-from assets.verdicts import every_check
+from assets.verdicts import ADVISORY_CHECKS, every_check
+from imgclf_dagster.checks.result import WARNING
+from imgclf_dagster.console import escape
 
 if TYPE_CHECKING:
     from imgclf_dagster.runner import RunOutcome
@@ -22,6 +24,9 @@ INFO = 20
 
 _WRAPPERS = {"DagsterExecutionStepExecutionError", "DagsterResourceFunctionError"}
 """What Dagster puts around the error of an asset or resource."""
+
+_INTERRUPTS = {"DagsterExecutionInterruptedError", "KeyboardInterrupt"}
+"""What Dagster makes of Ctrl-C."""
 
 _NOT_REACHED = "Dependencies for step "
 """How Dagster begins to say, of every step after a failed one, that it is not executed."""
@@ -59,7 +64,7 @@ class ConsoleNarrator:
 
     def started(self, step: str) -> None:
         """A step began; checks speak only of their result."""
-        if not _is_check(step):
+        if not is_check_step(step):
             self._console.print(f"[cyan]▸[/] {escape(step)}")
 
     def said(self, step: str, message: str, *, level: int) -> None:
@@ -69,7 +74,7 @@ class ConsoleNarrator:
 
     def finished(self, step: str, seconds: float) -> None:
         """A step succeeded."""
-        if not _is_check(step):
+        if not is_check_step(step):
             self._console.print(f"[green]✓[/] {escape(step)}  [dim]{seconds:.1f} s[/]")
 
     def checked(self, check: str, *, passed: bool, blocking: bool, reason: str) -> None:
@@ -79,13 +84,13 @@ class ConsoleNarrator:
 
     def failed(self, step: str, reason: str) -> None:
         """A step failed."""
-        if not _is_check(step):
+        if not is_check_step(step):
             self._console.print(f"[red]✗ {escape(step)}[/]\n  {escape(reason)}", highlight=False)
 
 
-def _is_check(step: str) -> bool:
+def is_check_step(step: str) -> bool:
     """Dagster names a check's step ``<asset>_<check>``; no asset of ours is named so."""
-    return step.endswith(every_check())
+    return step.endswith((*every_check(), *ADVISORY_CHECKS))
 
 
 @contextmanager
@@ -139,21 +144,33 @@ def _tell(entry: dg.EventLogEntry, outcome: "RunOutcome", narrator: Narrator) ->
             narrator.finished(step, seconds)
         case DagsterEventType.ASSET_CHECK_EVALUATION:
             check = event.asset_check_evaluation_data
+            why = _check_reason(check)
             narrator.checked(
                 check.check_name,
-                passed=check.passed,
-                blocking=check.severity is dg.AssetCheckSeverity.ERROR,
-                reason=check.description or "",
+                passed=check.passed and WARNING not in check.metadata,
+                blocking=not check.passed and check.severity is dg.AssetCheckSeverity.ERROR,
+                reason=why,
             )
             if not check.passed and check.severity is dg.AssetCheckSeverity.ERROR:
-                outcome.failures[check.check_name] = check.description or ""
+                outcome.failures[check.check_name] = why
         case DagsterEventType.STEP_FAILURE:
             reason = _failure_reason(event)
-            if not _is_check(step) or not outcome.failures:
+            outcome.interrupted |= _interrupted(event.step_failure_data.error)
+            if not is_check_step(step) or not outcome.failures:
                 outcome.failures[step] = reason.partition("\n\n")[0]  # what follows is detail
             narrator.failed(step, reason)
+        case DagsterEventType.RUN_FAILURE:
+            outcome.interrupted |= _interrupted(event.job_failure_data.error)
+        case DagsterEventType.RUN_CANCELED:
+            outcome.interrupted = True
         case _:
             pass
+
+
+def _check_reason(check: dg.AssetCheckEvaluation) -> str:
+    """The reason as text; the description is Markdown."""
+    told = check.metadata.get("reason")
+    return str(told.value) if told is not None else check.description or ""
 
 
 def _failure_reason(event: dg.DagsterEvent) -> str:
@@ -161,6 +178,8 @@ def _failure_reason(event: dg.DagsterEvent) -> str:
     if data.user_failure_data is not None and data.user_failure_data.description:
         return str(data.user_failure_data.description)
     error = data.error
+    if _interrupted(error):
+        return "interrupted"
     while error is not None and error.cause is not None and error.cls_name in _WRAPPERS:
         error = error.cause
     if error is None:
@@ -169,6 +188,22 @@ def _failure_reason(event: dg.DagsterEvent) -> str:
     if message.startswith(_OURS):  # says by itself what is wrong and what to do
         message = message.partition(": ")[2]
     return message
+
+
+def failed_steps(instance: dg.DagsterInstance, run_id: str) -> dict[str, str]:
+    """The reasons of the failed steps of a run, by the step, in the order of their failing."""
+    page = instance.get_records_for_run(run_id, of_type=DagsterEventType.STEP_FAILURE)
+    events = [record.event_log_entry.dagster_event for record in page.records]
+    return {event.step_key or "": _failure_reason(event) for event in events if event is not None}
+
+
+def _interrupted(error: SerializableErrorInfo | None) -> bool:
+    """Whether Ctrl-C is what an error comes of."""
+    while error is not None:
+        if error.cls_name in _INTERRUPTS:
+            return True
+        error = error.cause
+    return False
 
 
 def failure_since(
@@ -185,8 +220,6 @@ def failure_since(
     for run in instance.get_runs(filters, limit=10):
         if run.tags.get(_RETRIED_TAG) in undecided or not keys & (run.asset_selection or set()):
             continue
-        page = instance.get_records_for_run(run.run_id, of_type=DagsterEventType.STEP_FAILURE)
-        events = [record.event_log_entry.dagster_event for record in page.records]
-        reasons = [_failure_reason(event) for event in events if event is not None]
+        reasons = failed_steps(instance, run.run_id).values()
         return "\n".join(reasons) or f"run {run.run_id} failed before its first step"
     return None

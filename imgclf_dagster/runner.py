@@ -8,13 +8,19 @@ from typing import Any
 from uuid import uuid4
 
 import dagster as dg
+from dagster._core.instance.ref import InstanceRef
 from filelock import FileLock, Timeout
 
 from assets.evaluation_records import newest_evaluation
 from assets.line import MODEL_VERSIONS, latest_metadata
 from assets.verdicts import STAGING_CHECKS, objections
 from imgclf_dagster.asking import under_way
-from imgclf_dagster.decisions import promotion_config, undeployed_approvals, undone_rejection
+from imgclf_dagster.decisions import (
+    promotion_config,
+    promotion_tags,
+    undeployed_approvals,
+    undone_rejection,
+)
 from imgclf_dagster.definitions import build_definitions, build_endpoints
 from imgclf_dagster.home import prepare_home
 from imgclf_dagster.jobs import LINE, PROMOTION, RELEASE_CANDIDATE
@@ -34,12 +40,14 @@ class RunInProgress(RuntimeError):  # noqa: N818 - a state, as its callers say i
 
 @dataclass
 class RunOutcome:
-    """What became of one Dagster run: seconds by step, and what failed with its reason."""
+    """What became of one Dagster run: seconds by step, what failed with its reason, and whether it
+    was Ctrl-C that ended it."""
 
     run_id: str
     success: bool
     seconds: dict[str, float] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    interrupted: bool = False
 
 
 class LineRunner:
@@ -79,7 +87,7 @@ class LineRunner:
     def is_staged(self, version: str) -> bool:
         """Whether staging serves ``version`` and its checks there were passed."""
         evaluation = newest_evaluation(self.store, version)
-        current = self.endpoints.current("staging")
+        current = self.endpoints.readable("staging")
         if evaluation is None or current is None or current.digest != evaluation["digest"]:
             return False
         subject, digest = f"trained_model/{version}", evaluation["digest"]
@@ -90,8 +98,14 @@ class LineRunner:
         """Carry out what the registry decided and no run has: promotions, then rollbacks."""
         outcomes = []
         for package in undeployed_approvals(self.endpoints, self.registry):
-            config = promotion_config(package)
-            outcomes.append(self.execute(PROMOTION, package.model_version, config))
+            outcomes.append(
+                self.execute(
+                    PROMOTION,
+                    package.model_version,
+                    promotion_config(package),
+                    tags=promotion_tags(package),
+                )
+            )
             if outcomes[-1].success:
                 break  # it overtakes the approvals before it
         rollback = undone_rejection(self.endpoints, self.registry)
@@ -121,6 +135,7 @@ class LineRunner:
         partition: str | None = None,
         config: Mapping[str, Any] | None = None,
         assets: list[dg.AssetKey] | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> RunOutcome:
         """Execute one job, telling the narrator as it goes; one of a model version needs a host."""
         if partition is not None:
@@ -133,11 +148,27 @@ class LineRunner:
                 run_config={**(config or {}), **QUIET},
                 asset_selection=assets,
                 run_id=outcome.run_id,
-                tags=process_tag(),
+                tags={**process_tag(), **(tags or {})},
                 raise_on_error=False,
             )
+        if outcome.interrupted:  # Dagster catches Ctrl-C, and ends the run as failed
+            raise KeyboardInterrupt
         outcome.success = result.success
         return outcome
+
+
+def _instance(settings: Settings) -> dg.DagsterInstance:
+    """The home's instance, which leaves the output of steps in the terminal."""
+    # Dagster copies that output by processes of its own, two for each stream of a step: Ctrl-C in
+    # a terminal ends them, too, and each leaves a traceback.
+    in_terminal = {
+        "module": "dagster._core.storage.noop_compute_log_manager",
+        "class": "NoOpComputeLogManager",
+    }
+    home = str(settings.dagster_home)
+    return dg.DagsterInstance.from_ref(
+        InstanceRef.from_dir(home, overrides={"compute_logs": in_terminal})
+    )
 
 
 @contextmanager
@@ -163,7 +194,7 @@ def line_runner(
             raise RunInProgress(
                 f"another imgclf run is in progress in {settings.home}; wait for it to end"
             ) from None
-        instance = stack.enter_context(dg.DagsterInstance.get())
+        instance = stack.enter_context(_instance(settings))
         reap_orphaned_runs(instance)
         definitions = build_definitions(settings)
         if not hosted:

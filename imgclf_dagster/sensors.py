@@ -12,14 +12,21 @@ import dagster as dg
 from assets.arrival_sweep import Sweep, sweep_step
 from assets.image_index import LEDGER, RAW, diff_listing, images_table, newest_rows
 from assets.image_refusals import readable_again, refused_keys
+from assets.ingestion import TABLE_VERSION
 from assets.line import Line, fingerprint, latest_metadata
 from imgclf_dagster.asking import Tick, ask
-from imgclf_dagster.decisions import decided_at, promotion_config, undone_rejection
+from imgclf_dagster.decisions import (
+    live_deployment,
+    promotion_config,
+    promotion_tags,
+    undone_rejection,
+)
 from imgclf_dagster.endpoint_health import endpoint_health_sensor
 from imgclf_dagster.orphans import reap_orphaned_runs
 from imgclf_dagster.sensors_labels import annotations_change_sensor, when_hinted
 from imgclf_dagster.sensors_queue import labelling_queue_sensor
 from resources.arrivals import Arrivals, ArrivalsError, pending_notices
+from resources.damage import DamagedObject
 from resources.endpoint_host import EndpointHost
 from resources.model_registry import ModelPackage, ModelRegistry
 from resources.object_store import ObjectStore
@@ -45,16 +52,31 @@ def raw_images_arrival_sensor(
     """
     reap_orphaned_runs(context.instance)  # a killed `imgclf run` would block us, and the conditions
     store.require()
-    if store.is_bucket:
-        return _look_at_notices(context, store, line, arrivals)
+    try:
+        if store.is_bucket:
+            return _look_at_notices(context, store, line, arrivals)
+        return _look_at_the_folder(context, store)
+    except DamagedObject as damage:  # the asset puts it aside, and makes good what it said
+        context.log.warning(str(damage))
+        return ask(context.instance, "raw_images", fingerprint([damage.key, damage.flaw]))
+
+
+def _look_at_the_folder(context: dg.SensorEvaluationContext, store: ObjectStore) -> Tick:
     table = images_table(store)
     known = newest_rows(table.read(LEDGER))
     diff = diff_listing(store.list_table(RAW), known)
     again = readable_again(store, refused_keys(known))
-    if not diff and not again:
+    # A run that was killed may have indexed what its asset never told of.
+    told = latest_metadata(context.instance, "raw_images").get(TABLE_VERSION)
+    is_told = told in (None, table.version()) if _is_made(context) else not known.num_rows
+    if not diff and not again and is_told:
         return dg.SkipReason(f"nothing new among {known.num_rows} known objects")
     # With the table's version: an object that went and came back is the same, and new again.
     return ask(context.instance, "raw_images", fingerprint([diff.token, table.version(), *again]))
+
+
+def _is_made(context: dg.SensorEvaluationContext) -> bool:
+    return context.instance.get_latest_materialization_event(dg.AssetKey("raw_images")) is not None
 
 
 def _look_at_notices(
@@ -91,7 +113,8 @@ def registry_approval_sensor(
     in production: the version before it is rolled out again.
     """
     requests = []
-    for package in sorted(registry.list(), key=decided_at):
+    packages = registry.list()
+    for package in sorted(packages, key=lambda known: known.decision_order):
         if package.approval_status != "Approved" or _is_recorded(context.instance, package):
             continue
         if package.approver:
@@ -103,34 +126,41 @@ def registry_approval_sensor(
             )
     rollback = undone_rejection(endpoints, registry)
     if rollback is not None:
-        requests.append(_rollback_request(*rollback, deployment=endpoints.current("prod")))
+        live = live_deployment(endpoints, registry)
+        numbers = [p.decision for p in packages if live is not None and p.digest == live.digest]
+        requests.append(
+            _rollback_request(*rollback, deployment=live, decision=max(numbers, default=0))
+        )
     return dg.SensorResult(run_requests=requests)
 
 
 def _is_recorded(instance: dg.DagsterInstance, package: ModelPackage) -> bool:
     """Whether ``release_approval`` knows this very approval."""
     known = latest_metadata(instance, "release_approval", partition=package.model_version)
-    return (known.get("approved_at"), known.get("digest")) == (
+    return (known.get("approved_at"), known.get("decision", 0), known.get("digest")) == (
         str(package.approval_changed_at),
+        package.decision,
         package.digest,
     )
 
 
 def _approval_request(package: ModelPackage) -> dg.RunRequest:
     return dg.RunRequest(
-        run_key=f"approved-{package.model_version}-{package.approval_changed_at}",
+        run_key=f"approved-{package.model_version}-"
+        f"{package.decision or package.approval_changed_at}",
         partition_key=package.model_version,
         asset_selection=[dg.AssetKey("release_approval")],
         run_config=promotion_config(package),
+        tags=promotion_tags(package),
     )
 
 
 def _rollback_request(
-    version: str, config: dict[str, Any], *, deployment: DeploymentRecord | None
+    version: str, config: dict[str, Any], *, deployment: DeploymentRecord | None, decision: int
 ) -> dg.RunRequest:
     replaced = record_key(deployment) if deployment else ""
     return dg.RunRequest(
-        run_key=f"rollback-{replaced}-{version}",
+        run_key=f"rollback-{replaced}-{version}-{decision}",
         partition_key=version,
         asset_selection=[dg.AssetKey("prod_endpoint")],
         run_config=config,

@@ -26,6 +26,7 @@ from imgclf_dagster.jobs import LINE
 from imgclf_dagster.label_studio_poll import PollCursor, poll
 from labelling.snapshots import LABEL_STUDIO_PREFIX
 from resources.arrivals import LABEL_ARRIVALS, pending_notices
+from resources.damage import DamagedObject
 from resources.label_studio import LabelStudio, LabelStudioError, ProjectMissing
 from resources.object_store import ObjectStore
 
@@ -82,15 +83,21 @@ def annotations_change_sensor(
     schema = schema_version(line.labels)
     made = latest_metadata(context.instance, "annotations")
     made_under = made.get("schema_version", schema)
-    if store.is_bucket and made_under == schema:
-        tick = _look_for_labels(context, store, line, made, cursor)
-    else:
-        fresh = new_snapshots(store, labels_table(store))
-        changed = fresh or made_under != schema
-        token = fingerprint([fresh, made_under, schema])
-        tick = _ask(context, store, line, token, fresh) if changed else dg.SkipReason(NO_LABELS)
-        if not changed or isinstance(tick, dg.SensorResult):
-            cursor.label_studio.unindexed = False
+    try:
+        if store.is_bucket and made_under == schema:
+            tick = _look_for_labels(context, store, line, made, cursor)
+        else:
+            table = labels_table(store)
+            fresh, rows = new_snapshots(store, table), table.read(["snapshot_key"]).num_rows
+            # A run that was killed may have indexed what its asset never told of.
+            changed = fresh or made_under != schema or rows != int(made.get("snapshots", 0))
+            token = fingerprint([fresh, made_under, schema, rows])
+            tick = _ask(context, store, line, token, fresh) if changed else dg.SkipReason(NO_LABELS)
+            if not changed or isinstance(tick, dg.SensorResult):
+                cursor.label_studio.unindexed = False
+    except DamagedObject as damage:  # the asset puts it aside, and makes good what it said
+        context.log.warning(str(damage))
+        tick = ask(context.instance, "annotations", fingerprint([damage.key, damage.flaw]))
     context.update_cursor(cursor.model_dump_json(exclude_defaults=True))
     if trouble and isinstance(tick, dg.SkipReason):
         return dg.SkipReason(f"{tick.skip_message}; {trouble}")
@@ -127,6 +134,9 @@ def _poll(
         return ""
     try:
         poll(label_studio, store, cursor, line.labelling, context.log.warning)
+    except DamagedObject as damage:
+        context.log.error(str(damage))
+        return str(damage)
     except LabelStudioError as error:
         cursor.reconciled_at = 0.0  # once it is back, it may be a restored one
         if isinstance(error, ProjectMissing) and cursor.project is None:

@@ -2,6 +2,8 @@
 
 import os
 import re
+from collections.abc import Iterator
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +14,7 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from pydantic_settings import SettingsError as SourceError
 
 from assets.policies import (
     GatePolicy,
@@ -23,13 +26,19 @@ from assets.policies import (
 from imgclf_dagster.settings_aws import AwsSettings
 from imgclf_dagster.settings_label_studio import SECTION as LABEL_STUDIO
 from imgclf_dagster.settings_label_studio import LabelStudioSettings
+from imgclf_dagster.settings_names import DELIMITER, PREFIX, unknown_name, unknown_variables
+from imgclf_dagster.settings_web import WebSettings
 from labelling.schema import LabelSchema
+from serving.limits import ServingLimits
 from training.config import Hyperparameters
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 Profile = Literal["local", "aws"]
+
+_MOST_SHOWN = 100
+"""Characters of a wrong value that a message repeats."""
 
 
 class SettingsError(ValueError):
@@ -70,8 +79,8 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="IMGCLF_",
-        env_nested_delimiter="__",
+        env_prefix=PREFIX,
+        env_nested_delimiter=DELIMITER,
         extra="forbid",
         frozen=True,
         nested_model_default_partial_update=True,
@@ -92,11 +101,13 @@ class Settings(BaseSettings):
     split: SplitPolicy = SplitPolicy()
     training: Hyperparameters = Hyperparameters()
     gates: GatePolicy = GatePolicy()
+    serving: ServingLimits = ServingLimits()
     labelling: LabellingPolicy = LabellingPolicy()
     retraining: RetrainPolicy = RetrainPolicy()
     label_studio: LabelStudioSettings = LabelStudioSettings()
     sensors: SensorSettings = SensorSettings()
     ports: Ports = Ports()
+    web: WebSettings = WebSettings()
     aws: AwsSettings = AwsSettings()
 
     @field_validator("project")
@@ -118,6 +129,18 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path.expanduser().absolute() if path else None
+
+    @field_validator("home")
+    @classmethod
+    def _holds_databases(cls, home: Path) -> Path:
+        # Dagster writes the path into a SQLite URL as it is (dagster/_core/storage/sqlite.py),
+        # where these two begin an escape and a query: the databases would lie elsewhere.
+        if wrong := [char for char in "%?" if char in str(home)]:
+            raise ValueError(
+                f"the path of the home may not contain {' or '.join(map(repr, wrong))}: Dagster's "
+                "databases cannot lie there; name another folder in IMGCLF_HOME"
+            )
+        return home
 
     @classmethod
     def settings_customise_sources(
@@ -163,9 +186,23 @@ class Settings(BaseSettings):
         return f"sqlite:///{self.home / 'mlflow' / 'mlflow.db'}"
 
 
-def _got(item: "ErrorDetails") -> str:
-    """What was given, unless it may be a token: a misspelt name hides nothing by itself."""
-    return "" if LABEL_STUDIO in item["loc"] else f" (got {item['input']!r})"
+def _problem(item: "ErrorDetails") -> str:
+    """One wrong setting: its name, what is wrong, and what was given if that is no secret."""
+    path = tuple(str(part) for part in item["loc"])
+    name = ".".join(path)
+    if item["type"] == "extra_forbidden":
+        # What stands under a misspelt name may be a token: only the name is shown.
+        return f"  {name}: {unknown_name(Settings, path)}"
+    # A whole section or list may hold a token, too.
+    is_shown = LABEL_STUDIO not in path and isinstance(item["input"], str | int | float)
+    got = f" (got {_shortened(item['input'])!r})" if is_shown else ""
+    return f"  {name}: {item['msg']}{got}"
+
+
+def _shortened(given: str | float) -> str | float:
+    return (
+        f"{given[:_MOST_SHOWN]}…" if isinstance(given, str) and len(given) > _MOST_SHOWN else given
+    )
 
 
 def settings_file() -> Path:
@@ -185,17 +222,36 @@ def load_settings(**overrides: Any) -> Settings:
     """Read the settings.
 
     Raises:
-        SettingsError: a value is wrong; every wrong one is named, with its place.
+        SettingsError: a value is wrong, or a name is no setting; every one is named, with its
+            place. Values that may be secret are not shown.
     """
+    unknown = [f"  {line}" for line in unknown_variables(Settings, os.environ)]
     try:
-        return Settings(**overrides)
+        settings = Settings(**overrides)
     except ValidationError as error:
-        lines = [
-            f"  {'.'.join(map(str, item['loc']))}: {item['msg']}{_got(item)}"
-            for item in error.errors()
-        ]
-        raise SettingsError(
-            f"settings are wrong ({settings_file()} and IMGCLF_* variables):\n" + "\n".join(lines)
-        ) from None
-    except ValueError as error:
+        problems = [_problem(item) for item in error.errors()] + unknown
+        raise _wrong(problems) from None
+    except SourceError as error:  # a section's variable that is no JSON
+        raise _wrong([f"  {error}: write it as JSON", *unknown]) from None
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"{settings_file()} cannot be read: {error}") from None
+    if problems := [*_infinite(settings), *unknown]:
+        raise _wrong(problems)
+    return settings
+
+
+def _infinite(section: BaseModel, above: tuple[str, ...] = ()) -> Iterator[str]:
+    """Every number of ``section`` that is infinite: a gate of that bound would let anything pass."""
+    for name, value in section:
+        path = (*above, name)
+        if isinstance(value, BaseModel):
+            yield from _infinite(value, path)
+        elif isinstance(value, float) and not isfinite(value):
+            yield f"  {'.'.join(path)}: must be a finite number (got {value})"
+
+
+def _wrong(problems: list[str]) -> SettingsError:
+    listed = "\n".join(problems)
+    return SettingsError(
+        f"settings are wrong ({settings_file()} and IMGCLF_* variables):\n{listed}"
+    )

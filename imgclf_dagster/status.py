@@ -8,16 +8,29 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.evaluation_records import newest_evaluation
+from assets.former_splits import former_test_split
 from assets.image_index import RAW, diff_listing, images_table, newest_rows, usable_images
 from assets.label_index import labelled_view, labels_table, new_snapshots
 from assets.line import latest_metadata
-from assets.verdicts import MODEL_CHECKS, STAGING_CHECKS, newest_verdict
 from imgclf_dagster.definitions import build_endpoints, build_registry
 from imgclf_dagster.home import open_store
+from imgclf_dagster.presence import is_up
 from imgclf_dagster.settings import Settings
+from imgclf_dagster.status_checks import blocking_checks, checks_failed
+from imgclf_dagster.status_next import (
+    decisions_waiting,
+    last_refused,
+    next_command,
+    unfinished,
+)
+from imgclf_dagster.status_runs import runs_under_way
+from imgclf_dagster.status_scores import same_images
+from labelling.report_words import count
 from resources.endpoint_host import EndpointHost, HostUnavailable
 from resources.model_registry import ModelPackage
 from resources.object_store import ObjectStore
+from resources.store_errors import StoreError
+from serving.deployments import STAGES, RecordError, Stage
 
 Facts = dict[str, Any]
 
@@ -28,12 +41,19 @@ def gather_status(settings: Settings, instance: dg.DagsterInstance) -> Facts:
     store.require()
     registry, endpoints = build_registry(settings), build_endpoints(settings)
     packages = registry.list()
+    blocking, runs = blocking_checks(store, instance), runs_under_way(instance)
     rows = newest_rows(images_table(store).read())
     usable = set(usable_images(rows)["sha256"].to_pylist())
     images, labels = _images(store, rows, usable), _labels(store, settings, usable)
     candidate = _candidate(store, instance, packages)
-    stages = {stage: _stage(endpoints, stage, packages) for stage in ("staging", "prod")}
-    return {
+    stages: dict[str, Facts | None] = {
+        stage: _stage(endpoints, stage, packages) for stage in STAGES
+    }
+    models = [model for model in (candidate, *stages.values()) if model and model["digest"]]
+    scores = same_images(store, [model["model_version"] for model in models])
+    for model in models:
+        model.update(scores.of(model["model_version"], model["digest"]))
+    facts: Facts = {
         "profile": settings.profile,
         "home": str(settings.home),
         "images": images,
@@ -41,8 +61,18 @@ def gather_status(settings: Settings, instance: dg.DagsterInstance) -> Facts:
         "dataset": _dataset(instance),
         "candidate": candidate,
         **stages,
-        "waiting": _waiting(images, labels, candidate, stages, packages),
+        "blocking": blocking,
+        "runs": runs,
+        "refused": last_refused(store, instance, packages),
+        "waiting": [
+            *_waiting(images, labels, candidate, stages, packages),
+            *_of_former_splits(store, stages["staging"], packages),
+            *unfinished(store, instance),
+            *decisions_waiting(endpoints, registry),
+        ],
     }
+    facts["next"] = next_command(facts, is_up=is_up(settings.run_dir))
+    return facts
 
 
 def _images(store: ObjectStore, rows: pa.Table, usable: set[str]) -> Facts:
@@ -71,8 +101,8 @@ def _dataset(instance: dg.DagsterInstance) -> Facts | None:
         return None
     return {
         "version": found["dataset_version"],
-        "images": found["images"],
-        "classes": found["classes"],
+        "images": found.get("images"),
+        "classes": found.get("classes"),
     }
 
 
@@ -80,26 +110,28 @@ def _candidate(
     store: ObjectStore, instance: dg.DagsterInstance, packages: Sequence[ModelPackage]
 ) -> Facts | None:
     version = latest_metadata(instance, "evaluation_report").get("model_version")
-    evaluation = newest_evaluation(store, str(version)) if version else None
+    try:
+        evaluation = newest_evaluation(store, str(version)) if version else None
+    except (StoreError, ValueError):  # `imgclf doctor --store` names what is damaged
+        evaluation = None
     if evaluation is None:
         return None
-    failed = {}
-    for check in (*MODEL_CHECKS, *STAGING_CHECKS):
-        verdict = newest_verdict(store, f"trained_model/{version}", check)
-        if verdict is not None and verdict.blocks:
-            failed[check] = verdict.reason
     package = next((item for item in packages if item.model_version == version), None)
     return {
         "model_version": version,
-        "metrics": evaluation["metrics"],
+        "digest": evaluation["digest"],
         "dataset_version": evaluation["dataset_version"],
-        "failed_checks": failed,
+        "failed_checks": dict(checks_failed(store, "trained_model", str(version))),
         "approval_status": package.approval_status if package else None,
     }
 
 
-def _stage(endpoints: EndpointHost, stage: Any, packages: Sequence[ModelPackage]) -> Facts | None:
-    record = endpoints.current(stage)
+def _stage(endpoints: EndpointHost, stage: Stage, packages: Sequence[ModelPackage]) -> Facts | None:
+    try:
+        record = endpoints.current(stage)
+    except (StoreError, RecordError) as error:
+        nothing: Facts = dict.fromkeys(_OF_A_STAGE, "")
+        return {**nothing, "problem": str(error), "differing_settings": []}
     if record is None:
         return None
     package = next((item for item in packages if item.digest == record.digest), None)
@@ -115,9 +147,15 @@ def _stage(endpoints: EndpointHost, stage: Any, packages: Sequence[ModelPackage]
         "deployed_by": record.deployed_by,
         "reason": record.reason,
         "endpoint": answering,
+        "approval_status": package.approval_status if package else None,
         "differing_settings": _differing(endpoints, stage),
-        "metrics": package.metrics if package else {},
+        "problem": ""
+        if endpoints.objects.exists(record.model_key)
+        else f"{record.model_key} is not in the store {endpoints.objects.url}",
     }
+
+
+_OF_A_STAGE = ("model_version", "digest", "since", "deployed_by", "reason", "endpoint")
 
 
 def _differing(endpoints: EndpointHost, stage: Any) -> list[str]:
@@ -125,6 +163,19 @@ def _differing(endpoints: EndpointHost, stage: Any) -> list[str]:
         return endpoints.differing_settings(stage)
     except HostUnavailable:  # of which "endpoint" tells
         return []
+
+
+def _of_former_splits(
+    store: ObjectStore, staged: Facts | None, packages: Sequence[ModelPackage]
+) -> list[str]:
+    """What whoever is to approve the staged package must know of its scores."""
+    found = [item for item in packages if staged and item.digest == staged["digest"]]
+    return [
+        f"{package.model_version} waits, but {notice}"
+        for package in found
+        if package.approval_status == "PendingManualApproval"
+        and (notice := former_test_split(store, package.dataset_version))
+    ]
 
 
 def _waiting(
@@ -136,21 +187,37 @@ def _waiting(
 ) -> list[str]:
     """What waits, and for whom, in the order of the line."""
     waiting = []
-    if images["not_indexed"] or labels["not_indexed"]:
-        waiting.append(
-            f"{images['not_indexed']} objects and {labels['not_indexed']} labels wait for the line "
-            "(imgclf run, or imgclf up)"
-        )
+    arrived = [
+        count(images["not_indexed"], "object"),
+        # a snapshot of an image's labels, or an event of imgclf labels that is about many
+        count(labels["not_indexed"], "change of labels", "changes of labels"),
+    ]
+    arrived = [told for told in arrived if not told.startswith("0 ")]
+    if arrived:
+        wait = "waits" if arrived[0].startswith("1 ") and len(arrived) == 1 else "wait"
+        waiting.append(f"{' and '.join(arrived)} {wait} for the line (imgclf run, or imgclf up)")
     unlabelled = images["usable"] - labels["labelled"] - labels["conflicts"]
     if unlabelled > 0:
-        waiting.append(f"{unlabelled} images wait for a label")
+        waiting.append(f"{count(unlabelled, 'image waits', 'images wait')} for a label")
     if labels["conflicts"]:
-        waiting.append(f"{labels['conflicts']} images with conflicting labels wait for a person")
+        told = count(labels["conflicts"], "image")
+        wait = "waits" if labels["conflicts"] == 1 else "wait"
+        waiting.append(f"{told} with conflicting labels {wait} for a person")
     if candidate and candidate["failed_checks"]:
         names = ", ".join(candidate["failed_checks"])
         waiting.append(f"{candidate['model_version']} is held back by {names}")
     staged = stages["staging"]
     status = {package.digest: package.approval_status for package in packages}
+    if candidate and not candidate["failed_checks"] and not candidate["approval_status"]:
+        waiting.append(
+            f"{candidate['model_version']} waits to be registered and staged (imgclf run)"
+        )
+    for stage, facts in stages.items():
+        if facts and facts["problem"]:
+            remedy = (
+                "imgclf rollback, or imgclf approve another" if stage == "prod" else "imgclf run"
+            )
+            waiting.append(f"the model of {stage} cannot be read: {facts['problem']} ({remedy})")
     if staged and status.get(staged["digest"]) == "PendingManualApproval":
         waiting.append(
             f"{staged['model_version']} waits for a person's approval "

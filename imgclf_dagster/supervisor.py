@@ -19,6 +19,7 @@ from typing import Literal
 
 from filelock import FileLock, Timeout
 
+from imgclf_dagster.leftovers import Roster, leftovers
 from imgclf_dagster.ports import Port, PortTaken, require_free
 from imgclf_dagster.presence import UP_LOCK
 from imgclf_dagster.process_groups import Watchdog, end_groups, signal_group
@@ -43,7 +44,8 @@ class ProcessSpec:
 
     ``healthy`` is asked until it says yes (it must answer within a second or so); without one, a
     program is healthy once it runs. ``after`` names programs that must be healthy before this one
-    is started. ``url`` is what a person opens; ``about`` says what is there.
+    is started. ``url`` is what a person opens; ``about`` says what is there. One that
+    ``launches_runs`` is ended first where an earlier supervisor has left it behind.
     """
 
     name: str
@@ -56,6 +58,7 @@ class ProcessSpec:
     after: tuple[str, ...] = ()
     url: str | None = None
     about: str = ""
+    launches_runs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +104,15 @@ def backoff_s(failures: int) -> float:
 class _Child:
     """One program and where it stands. ``process`` is None while it waits to be started."""
 
-    def __init__(self, spec: ProcessSpec, watchdog: Watchdog, say: Callable[[Notice], None]):
+    def __init__(
+        self,
+        spec: ProcessSpec,
+        watchdog: Watchdog,
+        roster: Roster,
+        say: Callable[[Notice], None],
+    ) -> None:
         self.spec = spec
+        self._roster = roster
         self.is_healthy = False
         self.process: subprocess.Popen[bytes] | None = None
         self._watchdog = watchdog
@@ -145,6 +155,7 @@ class _Child:
                 start_new_session=True,
             )
         self._watchdog.note(self.process.pid)
+        self._roster.note(self.spec.name, self.process.pid, launches_runs=self.spec.launches_runs)
 
     def _failed(self, why: str) -> None:
         self._failures += 1
@@ -163,6 +174,7 @@ class _Child:
             signal_group(self.process.pid, signal.SIGKILL)
             self.process.wait()
             self._watchdog.forget(self.process.pid)
+            self._roster.forget(self.process.pid)
             self.process = None
 
 
@@ -198,19 +210,37 @@ class Supervisor:
         """
         with ExitStack() as stack:
             stack.enter_context(single_instance(self._run_dir))
+            self._end_leftovers()
             require_free(_ports(self._specs))
             stack.enter_context(self._meanwhile)
             stack.enter_context(_signals_call(self.stop))
             watchdog = stack.enter_context(Watchdog())
-            children = [_Child(spec, watchdog, self._say) for spec in self._specs]
+            roster = Roster(self._run_dir)
+            children = [_Child(spec, watchdog, roster, self._say) for spec in self._specs]
             try:
                 self._keep(children)
             finally:
                 end_groups([child.process.pid for child in children if child.process is not None])
+                roster.clear()
 
     def stop(self) -> None:
         """End ``run``. May be called from a signal handler or another thread."""
         self._stop.set()
+
+    def _end_leftovers(self) -> None:
+        """End what an earlier supervisor of this home has left running, and say so.
+
+        It happens when the watchdog was killed along with it; two daemons would then launch
+        every run twice.
+        """
+        left = leftovers(self._run_dir)
+        for program in left:
+            spec = ProcessSpec(name=program.name, argv=(), log_file=self._run_dir / "unknown")
+            text = f"process {program.pid} is left of an earlier imgclf up; ending it"
+            self._say(Notice("trouble", spec, text))
+        # One after the other: while one that launches runs ends, nothing else is taken from it.
+        for launches_runs in (True, False):
+            end_groups([one.pid for one in left if one.launches_runs is launches_runs])
 
     def _keep(self, children: list[_Child]) -> None:
         while not self._stop.wait(_STEP_S):
@@ -218,6 +248,14 @@ class Supervisor:
                 child.step({other.spec.name for other in children if other.is_healthy})
                 if self._stop.is_set():
                     return
+
+
+def _noted_pid(note: Path) -> str:
+    """The process that holds the home, as it noted itself; a note may be damaged."""
+    try:
+        return str(json.loads(note.read_text(encoding="utf-8"))["pid"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return "unknown"
 
 
 @contextmanager
@@ -228,9 +266,8 @@ def single_instance(run_dir: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=_LOCK_S)
     except Timeout:
-        pid = json.loads(note.read_text(encoding="utf-8"))["pid"] if note.exists() else "unknown"
         raise AlreadyRunning(
-            f"imgclf up is running already on {run_dir.parent} (process {pid}); "
+            f"imgclf up is running already on {run_dir.parent} (process {_noted_pid(note)}); "
             "end it, or name another home in IMGCLF_HOME"
         ) from None
     try:

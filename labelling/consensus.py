@@ -79,8 +79,8 @@ def decide(labels: pa.Table, task: Task = "single_label") -> Decisions:
     Args:
         labels: in ``labelling.table.LABELS_SCHEMA``; rejected rows count for nothing.
         task: ``single_label``: the labels that most people gave; as many for others is a conflict.
-            ``multi_label``: each label that more than half gave; just half is a conflict, and so is
-            no label at all.
+            ``multi_label``: each label that more than half gave; just half is a conflict. That the
+            image has none of the labels is an answer if more than half say so, else a conflict.
     """
     usable = newest_snapshots(labels)
     usable = usable.filter(pc.equal(usable["status"], "ok")).sort_by(_BY_TIME)
@@ -127,6 +127,41 @@ def live_annotations(labels: pa.Table) -> pa.Table:
     return rows.filter(pc.and_(pc.equal(rows["status"], "ok"), pc.invert(silent)))
 
 
+def not_superseded(labels: pa.Table, suspects: pa.Table) -> pa.Table:
+    """Those of ``suspects`` that would count for their image if nothing were wrong with them.
+
+    Args:
+        labels: all statements, in ``labelling.table.LABELS_SCHEMA``.
+        suspects: rows of it. One that names no image is never superseded.
+    """
+    images = pc.unique(suspects["sha256"])
+    rows = newest_snapshots(labels.filter(pc.is_in(labels["sha256"], value_set=images)))
+    own: dict[tuple[str, str], tuple[int, str]] = {}  # image and annotator to time and key
+    later: dict[tuple[str, bool], int] = {}  # image and whether people said it to time
+    is_people = _is_changing(rows).to_pylist()
+    silent = pc.fill_null(rows["skipped"], False).to_pylist()
+    statements = list(_statements(rows))
+    for one, people, skipped in zip(statements, is_people, silent, strict=True):
+        if people and (skipped or one.cancelled):
+            continue
+        later[one.sha256, people] = max(later.get((one.sha256, people), 0), one.at)
+        if people:
+            voice = (one.sha256, one.annotator)
+            own[voice] = max(own.get(voice, (0, "")), (one.at, one.key))
+    superseded = {
+        one.key
+        for one, people in zip(statements, is_people, strict=True)
+        if one.sha256
+        and (
+            later.get((one.sha256, people), one.at) < later.get((one.sha256, not people), 0)
+            or (people and (one.at, one.key) < own.get((one.sha256, one.annotator), (0, "")))
+            or (not people and one.at < later[one.sha256, False])
+        )
+    }
+    keys = pa.array(sorted(superseded), pa.string())
+    return suspects.filter(pc.invert(pc.is_in(suspects["snapshot_key"], value_set=keys)))
+
+
 def voices(labels: pa.Table) -> dict[str, dict[str, Statement]]:
     """Image to annotator to their newest standing annotation: somebody who labels an image a second
     time has changed their mind, and is no second voice. ``position`` is in the standing ones."""
@@ -146,7 +181,9 @@ def vote(statements: Sequence[Said], task: Task) -> tuple[Said, bool]:
         return min(most, key=sorted), len(most) > 1
     counts = Counter(label for labels in statements for label in labels)
     chosen = frozenset(label for label, count in counts.items() if 2 * count > len(statements))
-    return chosen, not chosen or any(2 * count == len(statements) for count in counts.values())
+    tied = any(2 * count == len(statements) for count in counts.values())
+    none = sum(not labels for labels in statements)  # who say that it has none of the labels
+    return chosen, tied or (not chosen and 2 * none <= len(statements))
 
 
 def _people(usable: pa.Table, task: Task) -> dict[str, _Word]:

@@ -1,11 +1,12 @@
 """Corrections: what a person who tried the predictor says is really on an image."""
 
+import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from labelling.snapshots import epoch_ms, labels_hash
+from labelling.snapshots import epoch_ms, in_bounds, labels_hash
 
 CORRECTIONS_PREFIX = "corrections/"
 CORRECTED_IMAGES_PREFIX = "raw/corrections/"
@@ -22,7 +23,10 @@ class CorrectionError(ValueError):
 class Opinion(BaseModel):
     """What a model had said of the image: all its scores, and the labels that it meant."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    # JSON has no NaN: it would be written as null, which is no score when it is read.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False
+    )
 
     stage: str = Field(default="", max_length=20)
     model_version: str = Field(max_length=200)
@@ -42,7 +46,9 @@ class Correction(BaseModel):
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="The image, by its bytes.")
     raw_key: str = Field(min_length=1, description="Where the store has the image.")
-    labels: tuple[str, ...] = Field(min_length=1, max_length=MAX_LABELS)
+    labels: tuple[str, ...] = Field(
+        max_length=MAX_LABELS, description="Empty: none of the labels (multi_label only)."
+    )
     by: str = Field(min_length=1, max_length=200, description="Who said so.")
     corrected_at: AwareDatetime
     said: tuple[Opinion, ...] = Field(default=(), max_length=10)
@@ -50,7 +56,7 @@ class Correction(BaseModel):
     @field_validator("corrected_at")
     @classmethod
     def _utc(cls, moment: datetime) -> datetime:
-        return moment.astimezone(UTC)
+        return in_bounds(moment)
 
     def to_json(self) -> bytes:
         """The bytes to store."""
@@ -72,7 +78,7 @@ def parse_correction_key(key: str) -> tuple[str, int, str]:
         CorrectionError: ``correction_key`` never makes such a key.
     """
     parts = key.removeprefix(CORRECTIONS_PREFIX).removesuffix(".json").split("-")
-    if len(parts) != 3 or len(parts[0]) != 64 or not parts[1].isdigit():
+    if len(parts) != 3 or len(parts[0]) != 64 or not re.fullmatch(r"\d{1,13}", parts[1], re.ASCII):
         raise CorrectionError(
             f"{key} is not the key of a correction (<sha256>-<milliseconds>-<hash>.json); "
             "move it out of corrections/"

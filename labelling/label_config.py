@@ -2,7 +2,7 @@
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from labelling.schema import LabelSchema
@@ -15,6 +15,24 @@ OBJECT = "image"
 
 _HOTKEYS = "1234567890qwertyiop"
 """In the order of the keyboard; without the editor's own (u: unselect, h: hide)."""
+
+HINTS = {
+    "single": "Ctrl+Enter keeps the ticked answer and goes on; a number ticks another answer.",
+    "multiple": "A number ticks a label or takes its tick away; Ctrl+Enter saves and goes on. "
+    "Nothing ticked says: none of these; Skip says nothing.",
+}
+"""What the page says of its keys. The number of an answer that is ticked already, as that of a
+pre-label is, takes the tick away: the editor's ``Choice.toggleSelected`` knows no other way,
+whatever ``choice`` is."""
+
+_FORMER_HINTS = {
+    **HINTS,
+    "multiple": "A number ticks a label or takes its tick away; Ctrl+Enter saves and goes on.",
+}
+
+_REQUIRED = (
+    "No answer is ticked. The number of a ticked answer takes its tick away: press it again."
+)
 
 _SINGLE = ("single", "single-radio")
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -39,6 +57,30 @@ def label_config(schema: LabelSchema, names: Sequence[str]) -> str:
     Raises:
         LabelConfigError: no names, or one that XML cannot hold.
     """
+    return _page(schema, names, HINTS)
+
+
+def is_former_page(xml: str, schema: LabelSchema, names: Sequence[str]) -> bool:
+    """Whether ``xml`` is a page that we made before, unchanged: it said nothing of its keys, or asked
+    for one label at least."""
+    if "<!DOCTYPE" in xml or "<!ENTITY" in xml:  # see parse_label_config
+        return False
+    try:
+        page = ET.canonicalize(xml, strip_text=True)
+        former = (_page(schema, names, hints, required=True) for hints in ({}, _FORMER_HINTS))
+        now = ET.canonicalize(label_config(schema, names), strip_text=True)
+        return page in {ET.canonicalize(one, strip_text=True) for one in former} - {now}
+    except (ET.ParseError, LabelConfigError):
+        return False
+
+
+def _page(
+    schema: LabelSchema,
+    names: Sequence[str],
+    hints: Mapping[str, str],
+    *,
+    required: bool | None = None,
+) -> str:
     if not names:
         raise LabelConfigError(
             "there is no label to choose from yet; set labels.names, or ingest some labelled images"
@@ -50,8 +92,15 @@ def label_config(schema: LabelSchema, names: Sequence[str]) -> str:
     # A Header, not a Text: it is for reading, and no task needs to have it.
     ET.SubElement(view, "Header", value="$why", size="5")
     choice = "single" if schema.task == "single_label" else "multiple"
+    if hints:
+        ET.SubElement(view, "Header", value=hints[choice], size="6")
     attributes = {"name": CONTROL, "toName": OBJECT, "choice": choice, "showInline": "true"}
-    choices = ET.SubElement(view, "Choices", {**attributes, "required": "true"})
+    choices = ET.SubElement(view, "Choices", attributes)
+    # Of several labels, none is an answer.
+    if choice == "single" if required is None else required:
+        choices.set("required", "true")
+        if hints:
+            choices.set("requiredMessage", _REQUIRED)
     for number, name in enumerate(names):
         hotkey = {"hotkey": _HOTKEYS[number]} if number < len(_HOTKEYS) else {}
         ET.SubElement(choices, "Choice", {"value": name, **hotkey})

@@ -16,6 +16,9 @@ from labelling.snapshots import LABEL_STUDIO_PREFIX, AnnotationSnapshot, epoch_m
 _KEY = re.compile(
     r"(?P<sha256>[0-9a-f]{64})-(?P<ms>\d{13})-(?P<of>[0-9a-f]{12})-(?P<says>[0-9a-f]{8})"
 )
+LABEL_STUDIO_KEY = re.compile(rf"{LABEL_STUDIO_PREFIX}{_KEY.pattern}\.json")
+"""Keys that tell what is in them."""
+
 _MS = timedelta(milliseconds=1)
 
 MASS_TASKS = 20

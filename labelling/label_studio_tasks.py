@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError, field_validator
 
-from labelling.snapshots import AnnotationSnapshot, PredictionOrigin
+from labelling.snapshots import AnnotationSnapshot, PredictionOrigin, in_bounds
 
 CONTROL = "label"
 """The control tag of our label config that holds the labels."""
@@ -124,6 +124,11 @@ class _Task(_Model):
     annotations: tuple[_Annotation, ...] = ()
     predictions: tuple[_Prediction, ...] = ()
 
+    @field_validator("updated_at", "created_at")
+    @classmethod
+    def _in_bounds(cls, moment: datetime | None) -> datetime | None:
+        return in_bounds(moment) if moment else None
+
     @field_validator("predictions", mode="before")
     @classmethod
     def _whole_ones(cls, value: Any) -> Any:
@@ -170,10 +175,22 @@ def read_task(raw: Mapping[str, Any], shown_version: str = "") -> TaskReading:
             "so it was not imported by the labelling queue and is left out; bring its image in by "
             "imgclf ingest and let the queue import it"
         )
-    snapshots = tuple(_snapshot(item, task, sample_id, shown_version) for item in task.annotations)
-    problems = tuple(filter(None, (_problem(item, task.id) for item in task.annotations)))
+    snapshots: list[AnnotationSnapshot] = []
+    problems = list(filter(None, (_problem(item, task.id) for item in task.annotations)))
+    for item in task.annotations:
+        try:
+            snapshots.append(_snapshot(item, task, sample_id, shown_version))
+        except (ValidationError, OverflowError) as error:  # dates and numbers that nothing holds
+            flaw = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+            problems.append(f"annotation {item.id} of task {task.id} is left out: {flaw}")
     return TaskReading(
-        task.id, task.project, sample_id, task.updated_at, snapshots, problems, task.created_at
+        task.id,
+        task.project,
+        sample_id,
+        task.updated_at,
+        tuple(snapshots),
+        tuple(problems),
+        task.created_at,
     )
 
 

@@ -1,11 +1,27 @@
 """The label schema: which labels there are, and what a set of labels must look like."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from labelling.foreign_text import label_flaw
+from labelling.label_form import normal_label
+
 Task = Literal["single_label", "multi_label"]
+
+NONE_OF_THEM = "none of the labels"
+"""What is shown where an image is said to have no label."""
+
+NO_LABEL = (
+    "no label, where the task is single_label and an image has exactly one; set task = "
+    '"multi_label" under [labels] in imgclf.toml to say of an image that it has none of the labels'
+)
+
+
+def in_words(labels: Iterable[str]) -> str:
+    """``labels`` for a sentence; no label at all is an answer, too."""
+    return ", ".join(labels) or NONE_OF_THEM
 
 
 class LabelSchema(BaseModel):
@@ -19,7 +35,7 @@ class LabelSchema(BaseModel):
 
     task: Task = Field(
         "single_label",
-        description="single_label: exactly one label an image; multi_label: one or more.",
+        description="single_label: exactly one label an image; multi_label: any number, also none.",
     )
     names: tuple[str, ...] = Field(
         (), description="The labels, in order. Empty: every label that is ingested counts."
@@ -27,18 +43,43 @@ class LabelSchema(BaseModel):
 
     @field_validator("names")
     @classmethod
-    def _unique(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+    def _unique(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        if any(not name.strip() or name != name.strip() for name in given):
+            raise ValueError("labels.names holds an empty label or one with spaces around it")
+        names = tuple(map(normal_label, given))
         doubled = sorted({name for name in names if names.count(name) > 1})
         if doubled:
             raise ValueError(f"labels.names lists {', '.join(doubled)} more than once")
-        if any(not name.strip() or name != name.strip() for name in names):
-            raise ValueError("labels.names holds an empty label or one with spaces around it")
+        if flaws := [flaw for name in names if (flaw := label_flaw(name))]:
+            raise ValueError(f"labels.names: {'; '.join(flaws)}")
         return names
 
+    def taken_for(self, label: str) -> str:
+        """What ``label`` is taken for: its normal form, or the one of ``names`` that differs from
+        it in nothing but upper and lower case."""
+        label = normal_label(label)
+        if not self.names or label in self.names:
+            return label
+        alike = [name for name in self.names if name.casefold() == label.casefold()]
+        return alike[0] if len(alike) == 1 else label
+
+    def written(self, labels: Iterable[str]) -> tuple[str, ...]:
+        """``labels`` as :meth:`taken_for` has them. Two spellings of one become one; what is given
+        twice in one spelling stays, for :meth:`problem` to say so."""
+        given = tuple(labels)
+        taken = tuple(map(self.taken_for, given))
+        return taken if len(set(given)) < len(given) else tuple(dict.fromkeys(taken))
+
     def problem(self, labels: Sequence[str]) -> str | None:
-        """Why ``labels`` cannot label an image under this schema, or ``None`` if they can."""
+        """Why ``labels`` cannot label an image under this schema, or ``None`` if they can.
+
+        No labels at all are a statement, too (a negative): the image has none of them. Whoever has
+        not said anything of an image says ``None`` instead.
+        """
         if not labels:
-            return "no label"
+            return None if self.task == "multi_label" else NO_LABEL
+        if flaws := [flaw for label in labels if (flaw := label_flaw(label))]:
+            return "; ".join(flaws)
         if len(set(labels)) != len(labels):
             return f"a label given twice: {'|'.join(labels)}"
         if self.task == "single_label" and len(labels) > 1:

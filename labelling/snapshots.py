@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -17,6 +18,31 @@ LABEL_STUDIO_PREFIX = "annotations/label_studio/"
 Source = Literal["ingest", "label_studio", "predictor"]
 
 
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+"""Between these lies the time of every statement. Of what is said to be later, one could say
+nothing newer; what is outside of year 1 to 9999 in UTC is no moment to Python, nor is what is
+outside of 1678 to 2262 to Arrow in nanoseconds."""
+
+MAX_NUMBER = 2**63 - 1
+"""The biggest number that the tables hold."""
+
+
+def in_bounds(moment: datetime) -> datetime:
+    """``moment`` in UTC. Raises ValueError if it is before 1970 or after 2199."""
+    try:
+        utc = moment.astimezone(UTC)
+    except OverflowError:
+        utc = None
+    if utc is None or not EARLIEST <= utc < LATEST:
+        raise ValueError("a date before 1970 or after 2199: set the clock it came from right")
+    return utc
+
+
+_INGESTED = re.compile(rf"{INGESTED_PREFIX}[0-9a-f]{{64}}-\d{{13}}-[0-9a-f]{{8}}\.json")
+"""Keys of ingested labels, which tell what is in them."""
+
+
 class SnapshotError(ValueError):
     """An object under ``annotations/`` is not a snapshot; the message names its key."""
 
@@ -29,7 +55,9 @@ class PredictionOrigin(BaseModel):
     model_version: str
     labels: tuple[str, ...]
     confidence: float | None = Field(
-        default=None, description="Probability in [0, 1] that the model gave its labels."
+        default=None,
+        description="Probability in [0, 1] that the model gave its labels.",
+        allow_inf_nan=False,
     )
 
 
@@ -52,20 +80,27 @@ class AnnotationSnapshot(BaseModel):
     note: str = ""
     unique_id: str = Field(default="", description="The annotation; empty: it never changes.")
     created_at: AwareDatetime | None = Field(default=None, description="When it was first saved.")
-    lead_time_s: float | None = Field(default=None, description="Seconds the annotator took.")
+    lead_time_s: float | None = Field(
+        default=None, description="Seconds the annotator took.", allow_inf_nan=False
+    )
     prediction: PredictionOrigin | None = Field(default=None, description="What it started from.")
     skipped: bool = Field(
         default=False, description="The annotator saw the image and said nothing."
     )
-    project: int | None = Field(default=None, description="Label Studio's project.")
+    project: int | None = Field(
+        default=None, description="Label Studio's project.", ge=0, le=MAX_NUMBER
+    )
     task: int | None = Field(
-        default=None, description="Label Studio's task; its number may be another image's later."
+        default=None,
+        description="Label Studio's task; its number may be another image's later.",
+        ge=0,
+        le=MAX_NUMBER,
     )
 
     @field_validator("annotated_at", "created_at")
     @classmethod
     def _utc(cls, moment: datetime | None) -> datetime | None:
-        return moment.astimezone(UTC) if moment else None
+        return in_bounds(moment) if moment else None
 
     def to_json(self) -> bytes:
         """The bytes to store."""
@@ -79,12 +114,15 @@ def parse_snapshot(data: bytes, key: str) -> AnnotationSnapshot:
         SnapshotError: it is not one; the message names the key and each wrong field.
     """
     try:
-        return AnnotationSnapshot.model_validate_json(data)
+        snapshot = AnnotationSnapshot.model_validate_json(data)
     except ValidationError as error:
         wrong = "; ".join(
             f"{'.'.join(map(str, item['loc'])) or 'file'}: {item['msg']}" for item in error.errors()
         )
         raise SnapshotError(f"{key} is not an annotation snapshot: {wrong}") from None
+    if _INGESTED.fullmatch(key) and ingested_key(snapshot) != key:
+        raise SnapshotError(f"{key} holds what {ingested_key(snapshot)} should: it was changed")
+    return snapshot
 
 
 def labels_hash(labels: Sequence[str]) -> str:
@@ -111,7 +149,7 @@ def parse_ingested_key(key: str) -> tuple[str, int, str]:
         SnapshotError: ``ingested_key`` never makes such a key.
     """
     parts = key.removeprefix(INGESTED_PREFIX).removesuffix(".json").split("-")
-    if len(parts) != 3 or not parts[1].isdigit():
+    if len(parts) != 3 or not re.fullmatch(r"\d{1,13}", parts[1], re.ASCII):
         raise SnapshotError(
             f"{key} is not the key of an ingested annotation "
             "(<sha256>-<milliseconds>-<hash>.json); move it elsewhere under annotations/"

@@ -1,13 +1,21 @@
 """The label table: every snapshot a row; which of them count, and which is the latest."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from labelling.consensus import decide
+from labelling.label_events import EVENTS_PREFIX, EventError, History, parse_event, to_json
 from labelling.schema import LabelSchema, Task
-from labelling.snapshots import SnapshotError, parse_snapshot
+from labelling.snapshots import (
+    AnnotationSnapshot,
+    PredictionOrigin,
+    SnapshotError,
+    parse_snapshot,
+)
 
 LABELS_SCHEMA = pa.schema(
     [
@@ -30,12 +38,17 @@ LABELS_SCHEMA = pa.schema(
         ("prelabel_confidence", pa.float64()),
         ("project", pa.int64()),
         ("task", pa.int64()),
+        ("event", pa.string()),
     ]
 )
-"""``status`` is ``ok`` or ``rejected``, with the ``reason``. A snapshot that cannot be read is
+"""``status`` is ``ok``, or ``rejected`` with the ``reason``, or ``event``: no statement, but an event
+about labels (``labelling.label_events``), as JSON in the column ``event``. A snapshot that cannot be read is
 a rejected row with an empty ``sha256``. The columns from ``unique_id`` on are of Label Studio's
 annotations (``prelabel``: what the model had said); they are null in rows of other sources and in
 parts of the table that were written before the columns were there."""
+
+EVENT = "event"
+"""Status of a row that is an event."""
 
 _UNREADABLE = {
     "sha256": "",
@@ -56,16 +69,34 @@ def label_rows(snapshots: Iterable[tuple[str, bytes]], schema: LabelSchema) -> p
     rejected row that says why.
     """
     rows = [_row(key, data, schema) for key, data in snapshots]
-    return pa.Table.from_pylist(rows, schema=LABELS_SCHEMA)
+    try:
+        return pa.Table.from_pylist(rows, schema=LABELS_SCHEMA)
+    except (pa.ArrowException, OverflowError, ValueError, TypeError):
+        return pa.Table.from_pylist([_storable(row) for row in rows], schema=LABELS_SCHEMA)
+
+
+def _storable(row: dict[str, object]) -> dict[str, object]:
+    """``row``, or a rejected one in its place if the table cannot hold it."""
+    try:
+        pa.Table.from_pylist([row], schema=LABELS_SCHEMA)
+    except (pa.ArrowException, OverflowError, ValueError, TypeError) as error:
+        return _rejected(str(row["snapshot_key"]), f"the label table cannot hold it: {error}")
+    return row
+
+
+def _rejected(key: str, reason: str) -> dict[str, object]:
+    return {**_UNREADABLE, "snapshot_key": key, "status": "rejected", "reason": reason}
 
 
 def _row(key: str, data: bytes, schema: LabelSchema) -> dict[str, object]:
+    if key.startswith(EVENTS_PREFIX):
+        return _event_row(key, data)
     try:
         snapshot = parse_snapshot(data, key)
     except SnapshotError as error:
-        return {**_UNREADABLE, "snapshot_key": key, "status": "rejected", "reason": str(error)}
+        return _rejected(key, str(error))
     says_nothing = snapshot.cancelled or snapshot.skipped
-    problem = None if says_nothing else schema.problem(snapshot.labels)
+    problem = None if says_nothing else schema.problem(snapshot.labels) or _unclear(snapshot)
     origin = snapshot.prediction
     return {
         **snapshot.model_dump(exclude={"note", "prediction"}),
@@ -79,6 +110,57 @@ def _row(key: str, data: bytes, schema: LabelSchema) -> dict[str, object]:
     }
 
 
+def _unclear(snapshot: AnnotationSnapshot) -> str | None:
+    """Why no labels do not mean here that the image has none: what Label Studio had was no answer on
+    our page (``labelling.label_studio_tasks`` notes what is odd)."""
+    return (snapshot.note or None) if snapshot.unique_id and not snapshot.labels else None
+
+
+def _event_row(key: str, data: bytes) -> dict[str, object]:
+    try:
+        event = parse_event(data, key)
+    except EventError as error:
+        return _rejected(key, str(error))
+    said = {"annotator": event.by, "annotated_at": event.at, "event": to_json(event).decode()}
+    return {**_UNREADABLE, **said, "snapshot_key": key, "status": EVENT, "reason": ""}
+
+
+def history_of(labels: pa.Table) -> History:
+    """The events among the rows."""
+    rows = labels.filter(pc.equal(labels["status"], EVENT)).select(["snapshot_key", "event"])
+    return History.of(
+        (row["snapshot_key"], parse_event(row["event"], row["snapshot_key"]))
+        for row in rows.to_pylist()
+    )
+
+
+def snapshot_of(row: Mapping[str, Any]) -> AnnotationSnapshot:
+    """The snapshot that became ``row``, but for its note."""
+    said = row["prelabel_version"] is not None
+    return AnnotationSnapshot(
+        sha256=row["sha256"],
+        labels=tuple(row["labels"]),
+        annotator=row["annotator"],
+        source=row["source"],
+        annotated_at=row["annotated_at"],
+        annotation_id=row["annotation_id"],
+        cancelled=bool(row["cancelled"]),
+        unique_id=row["unique_id"] or "",
+        created_at=row["created_at"],
+        lead_time_s=row["lead_time_s"],
+        prediction=PredictionOrigin(
+            model_version=row["prelabel_version"],
+            labels=tuple(row["prelabel"] or ()),
+            confidence=row["prelabel_confidence"],
+        )
+        if said
+        else None,
+        skipped=bool(row["skipped"]),
+        project=row["project"],
+        task=row["task"],
+    )
+
+
 def recheck(labels: pa.Table, schema: LabelSchema) -> pa.Table:
     """``labels`` with status and reason as ``schema`` would have them now: for tables whose
     rows were written under an earlier schema."""
@@ -89,6 +171,8 @@ def recheck(labels: pa.Table, schema: LabelSchema) -> pa.Table:
         if given not in problems:
             problems[given] = schema.problem(given) or ""
         reason = "" if row["cancelled"] or row["skipped"] else problems[given]
+        if not given and not reason and not (row["cancelled"] or row["skipped"]):
+            reason = row["reason"]  # an empty answer that was none stays so (``_unclear``)
         reason = reason if row["sha256"] else row["reason"]
         reasons.append(reason)
         statuses.append("rejected" if reason else "ok")

@@ -11,11 +11,13 @@ import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from typing import Literal
 
 import dagster as dg
+from pydantic import BaseModel
 
 from resources.object_store import ObjectStore
-from resources.store_errors import StoreError
+from resources.reading import parse_object
 from resources.transfer import get_many
 
 ARRIVALS = "arrivals/"
@@ -25,6 +27,13 @@ LABEL_ARRIVALS = "label-arrivals/"
 FORMAT = 1
 
 Warn = Callable[[str], None]
+
+
+class _Notice(BaseModel):
+    """What a notice must have."""
+
+    format: Literal[1]
+    keys: list[str]
 
 
 class ArrivalsError(Exception):
@@ -109,20 +118,12 @@ def read_notices(store: ObjectStore, notices: Iterable[str]) -> set[str]:
     """The keys that the notices name; those that are gone meanwhile were read by another run.
 
     Raises:
-        StoreError: a notice cannot be understood.
+        DamagedObject: a notice cannot be understood.
     """
     found: set[str] = set()
     for key, data in get_many(store, notices):
         if data is None:
             continue
-        try:
-            body = json.loads(data)
-            if body["format"] != FORMAT:
-                raise ValueError(f"format {body['format']}")
-            found.update(map(str, body["keys"]))
-        except (ValueError, KeyError, TypeError) as error:
-            raise StoreError(
-                f"{store.uri(key)} is no notice of this version ({error}): delete it; the next "
-                "listing of raw/ finds what it told of"
-            ) from error
+        body = parse_object(store, key, data, _Notice)
+        found.update(body["keys"])
     return found

@@ -5,7 +5,6 @@ to, and one that died is started again with its checkpoints; none is paid for tw
 means: ``models/<job>/job.json`` exists, which is written after all outputs.
 """
 
-import json
 import re
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -20,9 +19,15 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from resources.job_attempt import Attempt, Context, JobFailed
 from resources.job_folder import JobFolder
 from resources.job_names import Kind
-from resources.job_outputs import JobOutputs, Metadata, metadata_values, model_key, record_key
+from resources.job_outputs import (
+    JobOutputs,
+    Metadata,
+    metadata_values,
+    model_key,
+    read_job,
+    record_key,
+)
 from resources.object_store import ObjectStore
-from resources.store_errors import KeyMissing
 
 _VALUE_LIMIT = {"training": 512, "processing": 256}
 """Characters of an environment value: botocore's service model, see the AWS page."""
@@ -188,9 +193,8 @@ class Compute(dg.ConfigurableResource):
 
     def _result(self, name: str, *, reused: bool, reattached: bool = False) -> JobResult | None:
         """The job's result if it is done."""
-        try:
-            record = json.loads(self.store.get(record_key(name)))
-        except KeyMissing:
+        record = read_job(self._objects, name)
+        if record is None:
             return None
         return JobResult(
             name,

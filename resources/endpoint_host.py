@@ -14,15 +14,20 @@ from typing import Any
 
 import dagster as dg
 
+from resources.damage import DamagedObject, flaw_of
+from resources.numbered import newest_key, next_number
 from resources.object_store import ObjectStore
+from resources.store_errors import ObjectRefused
 from serving.deployments import (
     DeploymentRecord,
     EndpointStatus,
+    RecordError,
     Stage,
     endpoint_name,
     parse_record,
     record_key,
     records_prefix,
+    version_in,
 )
 
 
@@ -63,11 +68,13 @@ class EndpointHost(dg.ConfigurableResource):
         deployed_by: str,
         reason: str,
         run_id: str = "",
+        decision: int = 0,
         on_event: Callable[[str], object] = lambda _: None,
     ) -> EndpointStatus:
         """Make ``stage`` serve the model; returns once requests are answered by it.
 
-        ``on_event`` is told what happens meanwhile.
+        ``decision`` is the number of the decision that this carries out; ``on_event`` is told
+        what happens meanwhile.
 
         Repeating it (after a crash, say) writes no second record where the first one is served
         or still on its way.
@@ -144,32 +151,58 @@ class EndpointHost(dg.ConfigurableResource):
         return []
 
     def history(self, stage: Stage) -> list[DeploymentRecord]:
-        """All records of ``stage``, newest first. Needs no running host."""
-        keys = [info.key for info in self.store.list(records_prefix(stage))]
-        return [parse_record(self.store.get(key), key) for key in reversed(keys)]
+        """The records of ``stage`` that can be read, newest first. Needs no running host."""
+        found = []
+        for info in reversed(self.store.list(records_prefix(stage))):
+            try:
+                found.append(self._record(info.key))
+            except DamagedObject:  # `imgclf doctor --store` names it
+                continue
+        return found
 
     def current(self, stage: Stage) -> DeploymentRecord | None:
-        """The newest record of ``stage``. Needs no running host."""
-        newest = self.store.newest(records_prefix(stage))
-        return parse_record(self.store.get(newest.key), newest.key) if newest else None
+        """The newest record of ``stage``. Needs no running host. Raises DamagedObject."""
+        newest = self.newest_key(stage)
+        return self._record(newest) if newest else None
 
-    def _write(self, stage: Stage, **fields: str) -> DeploymentRecord:
+    def _record(self, key: str) -> DeploymentRecord:
+        """The record at ``key``. Raises KeyMissing, DamagedObject."""
+        data = self.objects.get(key)
+        try:
+            return parse_record(data, key)
+        except RecordError as error:
+            flaw = flaw_of(data, str(error).removeprefix(key).strip())
+            raise DamagedObject(key, flaw, self.objects.url) from None
+
+    def newest_key(self, stage: Stage) -> str | None:
+        """The key of the newest record of ``stage``, which may be damaged."""
+        return newest_key(self.objects, records_prefix(stage))
+
+    def readable(self, stage: Stage) -> DeploymentRecord | None:
+        """The newest record of ``stage``; ``None`` if there is none, or if it cannot be read, of
+        which :meth:`current` tells. For what writes the next one."""
+        try:
+            return self.current(stage)
+        except (DamagedObject, ObjectRefused):
+            return None
+
+    def _write(self, stage: Stage, **fields: object) -> DeploymentRecord:
         """Add a record behind all others, whatever the clock says."""
         now_ms = time.time_ns() // 1_000_000
         while True:
-            newest = self.current(stage)
-            created_ms = max(now_ms, newest.created_ms + 1 if newest else 0)
+            created_ms = max(now_ms, next_number(self.objects, records_prefix(stage)))
             record = DeploymentRecord.at(created_ms, stage=stage, **fields)
             if self.store.create(record_key(record), record.model_dump_json().encode()):
                 return record
 
     def _still_wanted(self, record: DeploymentRecord) -> None:
         """Leave the stage to a newer deployment. Raises DeploymentFailed."""
-        newest = self.current(record.stage)
-        if newest is not None and record_key(newest) > record_key(record):
+        newest = self.newest_key(record.stage)
+        if newest is not None and newest > record_key(record):
+            other = self.readable(record.stage)
+            by = f", deployed by {other.deployed_by}" if other else ""
             raise DeploymentFailed(
-                f"{record.model_version} was overtaken on {record.stage} by "
-                f"{newest.model_version}, deployed by {newest.deployed_by}"
+                f"{record.model_version} was overtaken on {record.stage} by {version_in(newest)}{by}"
             )
 
     def _roll_back(self, record: DeploymentRecord, before: EndpointStatus, why: str) -> str:
@@ -188,5 +221,6 @@ class EndpointHost(dg.ConfigurableResource):
             deployed_by=record.deployed_by,
             reason=reason,
             run_id=record.run_id,
+            decision=record.decision,
         )
         return f"{failed}; {former.model_version} goes on serving"

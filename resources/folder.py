@@ -1,8 +1,5 @@
 """Where the objects of a store lie when it is no bucket: a folder, or this process's memory."""
 
-import os
-import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -12,8 +9,13 @@ from obstore.exceptions import AlreadyExistsError
 from obstore.store import LocalStore, MemoryStore
 from obstore.store import ObjectStore as AnyStore
 
-from resources.listing import Flaws, ObjectInfo, Row, local_row, local_rows, unusable_names
+from resources.listing import Flaws, ObjectInfo, Row, local_row, local_rows
 from resources.store_errors import StoreMissing
+from training.durable import create_file
+
+BULK = ("raw/", "annotations/ingested/", "pipes/", "captures/")
+"""What is written by the thousand and can be had again: an ingest waits for the disk once, at its
+end (``ObjectStore.settle``). All else is on the disk when it is said to be written."""
 
 BIG_BYTES = 16 * 2**20
 """Bigger files are not read into memory to be copied."""
@@ -75,22 +77,11 @@ class Folder:
         return self._store
 
     def create(self, key: str, data: bytes | Path) -> bool:
-        """As LocalStore does it, and big files too: written beside, under a name that no listing
-        shows, and linked."""
-        if not isinstance(data, Path) or data.stat().st_size <= BIG_BYTES:
-            return _put(self.store, key, data)
-        target = self.root / key
-        if self.store:  # or there is no folder
-            target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f"{target.name}#{os.getpid()}{time.monotonic_ns()}")
-        try:
-            shutil.copyfile(data, partial)
-            os.link(partial, target)
-        except FileExistsError:
-            return False
-        finally:
-            partial.unlink(missing_ok=True)
-        return True
+        """Not by LocalStore, which leaves ``<key>#1`` behind when it is killed, and does not wait
+        for the disk: what was decided by then could be lost in a power cut."""
+        if not self.store:  # or there is no folder
+            raise StoreMissing(str(self.root))
+        return create_file(self.root, key, data, durable=not key.startswith(BULK))
 
     def copy(self, source: str, target: str) -> bool:
         """No link, as LocalStore's copy is: what somebody does to one would be done to both."""
@@ -116,9 +107,7 @@ class Folder:
         self, prefix: str, start_after: str | None, flaws: Flaws | None = None, stem: str = ""
     ) -> Iterator[Row]:
         """With ``os.scandir``; see ``resources.listing``."""
-        if self.store and flaws is not None:
-            flaws += unusable_names(self.root, prefix)
-        return local_rows(self.root, prefix, start_after)
+        return local_rows(self.root, prefix, start_after, flaws)
 
 
 class Memory:

@@ -164,7 +164,7 @@ class Attempt:
             "messages": self._reader.messages,
             "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        upload(store, spec.name, spec.kind, folder)
+        record["sha256"] = upload(store, spec.name, spec.kind, folder)
         store.create(record_key(spec.name), json.dumps(record).encode())
 
     def _links(self) -> dict[str, dg.MetadataValue]:
@@ -191,7 +191,8 @@ def script_failure(exception: PipesException | None, failure_file: str) -> Scrip
     if exception:
         name = exception["name"] or "error"
         own = re.sub(rf"^([\w.]*\.)?{re.escape(name)}: ", "", exception["message"] or "")
-        reason = f"{name}: {own.strip()}"
+        # A permanent failure's own message is written for people; its class tells them nothing.
+        reason = own.strip() if name == PermanentFailure.__name__ else f"{name}: {own.strip()}"
         return ScriptFailure(reason, "".join(exception["stack"]), permanent)
     return ScriptFailure(failure_file, "", permanent) if failure_file else None
 

@@ -24,6 +24,7 @@ import psutil
 from resources.object_store import ObjectStore
 from resources.store_errors import KeyMissing
 from training.container import ROOT_VARIABLE
+from training.durable import put_in_place
 
 if TYPE_CHECKING:
     from resources.compute import JobSpec
@@ -156,12 +157,12 @@ class JobFolder:
             )
 
     def launch(self) -> Launch | None:
-        """The last start, if there was one."""
+        """The last start, if there was one; none if a power cut, which ended it, damaged its note."""
         try:
             values = json.loads((self.path / "launch.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            return Launch(values["start_after"], float(values["launched_at"]))
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
-        return Launch(values["start_after"], values["launched_at"])
 
     def forget_launch(self) -> None:
         """Have the next run start the job anew; its process has ended."""
@@ -218,7 +219,7 @@ def _write_json(path: Path, values: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.part")
     partial.write_text(json.dumps(values), encoding="utf-8")
-    partial.replace(path)
+    put_in_place(partial, path)
 
 
 def _code_folder() -> str:

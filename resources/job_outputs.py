@@ -5,18 +5,23 @@
 """
 
 import gzip
+import hashlib
 import io
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from dagster._core.definitions.metadata import metadata_map_from_external
+from pydantic import BaseModel, ConfigDict
 
+from resources.damage import DamagedObject, flaw_of
 from resources.job_folder import JobFolder
 from resources.job_names import Kind
 from resources.object_store import ObjectStore
+from resources.reading import read_object
 from resources.store_errors import KeyMissing
 
 Metadata = dict[str, Any]
@@ -33,6 +38,35 @@ def model_key(name: str) -> str:
     return f"models/{name}/output/model.tar.gz"
 
 
+class JobRecord(BaseModel):
+    """What ``job.json`` must have. ``sha256`` is of each object that a job of this machine left, by
+    key; older records have none."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    seconds: float
+    metadata: dict[str, dict[str, Any]]
+    messages: list[Any]
+    details: dict[str, dict[str, Any]] = {}
+    sha256: dict[str, str] = {}
+
+
+def read_job(store: ObjectStore, name: str) -> dict[str, Any] | None:
+    """The record of a job that is done, else ``None``. Raises DamagedObject."""
+    try:
+        record = read_object(store, record_key(name), JobRecord)
+    except KeyMissing:
+        return None
+    if record["name"] != name:
+        raise DamagedObject(record_key(name), f"it is the record of {record['name']}", store.url)
+    if strange := [
+        key for key in record.get("sha256", {}) if not key.startswith(f"models/{name}/")
+    ]:
+        raise DamagedObject(record_key(name), f"it tells of {strange[0]}", store.url)
+    return record
+
+
 class OutputMissing(KeyMissing, KeyError):  # noqa: N818 - a state, as its callers say it
     """The job has not written that file; a KeyError, so that ``in`` and ``get`` work."""
 
@@ -47,10 +81,10 @@ class JobOutputs(Mapping[str, bytes]):
         self._store, self._name, self._kind = store, name, kind
 
     def __getitem__(self, file: str) -> bytes:
-        """The file's bytes. Raises OutputMissing."""
+        """The file's bytes. Raises OutputMissing, DamagedObject."""
         try:
             if self._kind == "processing":
-                return self._store.get(f"models/{self._name}/processing/{file}")
+                return self._verified(f"models/{self._name}/processing/{file}")
             return self._archive[file]
         except (KeyMissing, KeyError):
             raise OutputMissing(
@@ -71,10 +105,28 @@ class JobOutputs(Mapping[str, bytes]):
     @cached_property
     def _archive(self) -> dict[str, bytes]:
         """The members of output.tar.gz, read at once: reports and histories, some megabytes."""
-        data = self._store.get(f"models/{self._name}/output/output.tar.gz")
-        with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
-            files = ((member.name, archive.extractfile(member)) for member in archive)
-            return {name.removeprefix("./"): file.read() for name, file in files if file}
+        key = f"models/{self._name}/output/output.tar.gz"
+        data = self._verified(key)
+        try:
+            with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
+                files = ((member.name, archive.extractfile(member)) for member in archive)
+                return {name.removeprefix("./"): file.read() for name, file in files if file}
+        except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+            raise DamagedObject(key, flaw_of(data, error), self._store.url) from None
+
+    @cached_property
+    def _sums(self) -> Mapping[str, str]:
+        record = read_job(self._store, self._name)
+        sums: Mapping[str, str] = record.get("sha256", {}) if record else {}
+        return sums
+
+    def _verified(self, key: str) -> bytes:
+        """The object, which is what the job wrote, as far as its record says."""
+        data = self._store.get(key)
+        if self._sums.get(key, "") not in ("", hashlib.sha256(data).hexdigest()):
+            flaw = "its bytes are not those that the job wrote" if data else "it is empty"
+            raise DamagedObject(key, flaw, self._store.url)
+        return data
 
 
 def metadata_values(reported: Mapping[str, Any]) -> Metadata:
@@ -84,28 +136,34 @@ def metadata_values(reported: Mapping[str, Any]) -> Metadata:
     return {**plain, **metadata_map_from_external(typed)}
 
 
-def upload(store: ObjectStore, name: str, kind: Kind, folder: JobFolder) -> None:
-    """Put a job's files into the store, in place of what an upload that was killed left."""
+def upload(store: ObjectStore, name: str, kind: Kind, folder: JobFolder) -> dict[str, str]:
+    """Put a job's files into the store, in place of what an upload that was killed left; the sha256
+    of each object by its key."""
+    sums: dict[str, str] = {}
     if kind == "processing":
         output = folder.output_dir(kind)
         for path in files_below(output):
             key = f"models/{name}/processing/{path.relative_to(output).as_posix()}"
-            _replace(store, key, path)
-        return
+            sums[key] = _replace(store, key, path)
+        return sums
     archives = {model_key(name): folder.model_dir}
     archives[f"models/{name}/output/output.tar.gz"] = folder.output_dir(kind)
     for key, content in archives.items():
         if files_below(content):
             archive = folder.path / key.rpartition("/")[2]
             pack(content, archive)
-            _replace(store, key, archive)
+            sums[key] = _replace(store, key, archive)
+    return sums
 
 
-def _replace(store: ObjectStore, key: str, path: Path) -> None:
+def _replace(store: ObjectStore, key: str, path: Path) -> str:
     """Nobody reads the outputs of a job that is not done, so this is no update of an object."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     if not store.create(key, path):
         store.delete(key)
         store.put(key, path)
+    return digest
 
 
 def pack(folder: Path, target: Path) -> None:

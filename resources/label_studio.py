@@ -3,7 +3,7 @@
 What it takes, gives and raises is in ``label_studio_types``.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -104,10 +104,18 @@ class LabelStudio(dg.ConfigurableResource):
 
         return read_project(self.session(), self.found_id())
 
-    def ensure_project(self, schema: LabelSchema, names: Sequence[str]) -> Project:
+    def ensure_project(
+        self, schema: LabelSchema, names: Sequence[str], *, renamed: Collection[str] = ()
+    ) -> Project:
         """The project, made if it is missing, with a page for ``names``.
 
         A page that asks for these names already is left as it is, so that people may add to it.
+
+        Args:
+            schema: whose task the page is for.
+            names: the labels to choose from.
+            renamed: former names, which may go though annotations use them: those count under the
+                present name.
 
         Raises:
             LabelStudioRefused: labels that annotations or drafts use would go; it names them and
@@ -116,7 +124,9 @@ class LabelStudio(dg.ConfigurableResource):
         """
         from resources.label_studio_projects import ensure_project
 
-        return ensure_project(self.session(), self.project_title, self.project_id, schema, names)
+        return ensure_project(
+            self.session(), self.project_title, self.project_id, schema, names, renamed
+        )
 
     def import_tasks(
         self, tasks: Iterable[NewTask], *, progress: Progress | None = None

@@ -44,7 +44,8 @@ class PredictionCheck:
                 f"/api/projects/{project}/", params={"include": "label_config"}
             ).json()
         self._page = row["label_config"]
-        self._choice = parse_label_config(self._page).choice
+        page = parse_label_config(self._page)
+        self._choice, self.labels = page.choice, frozenset(page.names)
         self._known: LabelInterface | None = None
 
     def prediction(self, sample_id: str, prelabel: Prelabel) -> dict[str, Any]:
@@ -179,7 +180,7 @@ def _add(
     counts = model_versions(session, project)
     # Looking at the predictions of each task takes long, and a new version has none.
     whole = any(counts.get(one.model_version) for one in chunk.values())
-    missing = _missing(session, project, chunk, whole=whole)
+    missing = _missing(session, project, check, chunk, whole=whole)
     wanted = len(missing)
     for wait in (*WAITS_S, None):
         if not missing:
@@ -198,7 +199,7 @@ def _add(
             time.sleep(wait)
         if _grown(counts, model_versions(session, project), missing, chunk):
             return wanted
-        missing = _missing(session, project, chunk, whole=True)
+        missing = _missing(session, project, check, chunk, whole=True)
     if missing:
         raise LabelStudioRefused(
             f"Label Studio took the predictions for {wanted} tasks of project {project}, but "
@@ -222,16 +223,33 @@ def _grown(
 
 
 def _missing(
-    session: httpx.Client, project: int, chunk: Mapping[str, Prelabel], *, whole: bool
+    session: httpx.Client,
+    project: int,
+    check: PredictionCheck,
+    chunk: Mapping[str, Prelabel],
+    *,
+    whole: bool,
 ) -> dict[int, str]:
-    """Images by the id of their task, of tasks without annotation and without this version."""
+    """Images by the id of their task, of tasks without annotation and without this version. What was
+    predicted before a class was renamed names none of the page's labels, and is made anew."""
     missing: dict[int, str] = {}
     for task in find_tasks(session, project, chunk, whole=whole):
         sample_id = task["data"]["sample_id"]
         version = chunk[sample_id].model_version
         same = [one for one in task.get("predictions", ()) if one["model_version"] == version]
+        former = [one for one in same if not _chosen(one) <= check.labels]
+        if former and not is_touched(task):  # else somebody's draft has started from it
+            for one in former:
+                session.delete(f"/api/predictions/{one['id']}/")
+                same.remove(one)
         if not same and not is_labelled(task):
             missing[int(task["id"])] = sample_id
         for twin in same[1:]:  # of a request that was repeated while its first try still ran
             session.delete(f"/api/predictions/{twin['id']}/")
     return missing
+
+
+def _chosen(prediction: Mapping[str, Any]) -> set[str]:
+    """The labels that a prediction names."""
+    regions = (one for one in prediction.get("result") or () if one.get("from_name") == CONTROL)
+    return {str(label) for one in regions for label in one.get("value", {}).get("choices", ())}

@@ -1,13 +1,18 @@
 """The project on a Label Studio server: found, made, and kept in step with the label schema."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 
-from labelling.label_config import LabelConfigError, label_config, parse_label_config
+from labelling.label_config import (
+    LabelConfigError,
+    is_former_page,
+    label_config,
+    parse_label_config,
+)
 from labelling.schema import LabelSchema
 from resources.label_studio_session import open_sdk
 from resources.label_studio_types import (
@@ -92,6 +97,7 @@ def ensure_project(
     project_id: int | None,
     schema: LabelSchema,
     names: Sequence[str],
+    renamed: Collection[str] = (),
 ) -> Project:
     """See :meth:`LabelStudio.ensure_project`."""
     page = label_config(schema, names)
@@ -101,8 +107,11 @@ def ensure_project(
         found = _create(session, title, page)
     project = read_project(session, found)
     wanted = parse_label_config(page)
-    if (project.labels, project.choice) != (wanted.names, wanted.choice):
-        _change_page(session, project, page)
+    same = (project.labels, project.choice) == (wanted.names, wanted.choice)
+    # A page that somebody has added to stays as it is.
+    if not same or is_former_page(project.page, schema, names):
+        kept = [name for name in project.labels if name in renamed and name not in names]
+        _change_page(session, project, page, label_config(schema, [*names, *kept]))
     if (project.sampling, project.shows_predictions) != (SAMPLING, True):
         projects = open_sdk(session).projects
         projects.update(found, sampling=SAMPLING, show_collab_predictions=True)
@@ -146,12 +155,19 @@ def _create(session: httpx.Client, title: str, page: str) -> int:
     return find_project(session, title, None)
 
 
-def _change_page(session: httpx.Client, project: Project, page: str) -> None:
-    """Replace the page, unless labels that are in use would go (which a PATCH alone accepts)."""
+def _change_page(session: httpx.Client, project: Project, page: str, checked: str) -> None:
+    """Replace the page, unless labels that are in use would go (which a PATCH alone accepts).
+
+    Args:
+        session: of the server.
+        project: as it is.
+        page: the new one.
+        checked: the same, with the labels that may go.
+    """
     try:
         session.post(
             f"/api/projects/{project.id}/validate/",
-            json={"label_config": page},
+            json={"label_config": checked},
             extensions={"idempotent": True},
         )
     except LabelStudioRefused as error:
@@ -176,6 +192,7 @@ def _project(row: dict[str, Any]) -> Project:
         title=str(row["title"]),
         labels=labels,
         choice=choice,
+        page=row.get("label_config") or "",
         model_version=row.get("model_version") or "",
         sampling=row.get("sampling") or "",
         shows_predictions=bool(row.get("show_collab_predictions")),

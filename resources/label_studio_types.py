@@ -51,6 +51,7 @@ class Project:
         labelled: tasks that are done (labelled or skipped).
         annotations: of all annotators, skips included.
         predictions: of all versions.
+        page: what annotators see, as XML.
         created_at: by the server's clock. A server that was wiped gives the same ``id`` again, but
             not at the same moment.
     """
@@ -67,6 +68,7 @@ class Project:
     annotations: int
     predictions: int
     created_at: datetime
+    page: str = ""
 
 
 @dataclass(frozen=True)

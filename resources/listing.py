@@ -3,9 +3,11 @@
 A folder is listed with ``os.scandir`` and not with obstore's ``LocalStore``, for two reasons that
 were measured and tried: 100,000 files take 0.3 s and not 1.5 s, and one file whose name is not
 UTF-8 or contains a tab makes ``LocalStore.list`` raise, so that a single odd photograph would hide
-all the others. Such names are left out here and are told by :func:`unusable_names`.
+all the others. Such names are left out here and are told by :func:`local_rows`.
 """
 
+import errno
+import json
 import os
 import re
 import stat
@@ -17,6 +19,9 @@ from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
+
+from labelling.sources.litter import litter
+from labelling.sources.walk import ITSELF, NOT_REGULAR
 
 LISTING_SCHEMA = pa.schema(
     [
@@ -38,6 +43,12 @@ MAX_SEGMENT_BYTES = 240
 """255 is a file system's usual limit, of which LocalStore needs a few for its temporary name."""
 
 _BATCH_ROWS = 5000
+_GONE = {errno.ENOENT, errno.ELOOP}
+"""Deleted meanwhile, or a link to nothing or to itself."""
+
+NOWHERE = "a link to nothing; put the file itself there"
+
+_UNREAD = b"imgclf.unread"
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -71,38 +82,51 @@ def local_row(key: str, status: os.stat_result) -> Row:
     return key, status.st_size, etag, modified
 
 
-def local_rows(root: Path, prefix: str, start_after: str | None) -> Iterator[Row]:
+def local_rows(
+    root: Path, prefix: str, start_after: str | None, flaws: Flaws | None = None
+) -> Iterator[Row]:
     """Every finished file under ``root/prefix``, in no order.
 
-    Links are followed, each folder is visited once; a file that disappears meanwhile is left out.
+    Links are followed, each folder is visited once; nothing is read that is no file (a pipe would
+    block its reader for ever). A file that disappears meanwhile is left out.
 
     Args:
         root: the store's folder.
         prefix: whole path segments, "" for everything.
         start_after: only keys greater than this one; older files are not even looked at.
+        flaws: gets what no listing shows, because of its name or of what it is, and the folders that
+            cannot be read, whose names end in a slash.
 
     Raises:
-        OSError: a folder cannot be read.
+        OSError: a folder cannot be read, and there are no ``flaws`` to tell of it.
     """
-    for key, entry in _files(root, prefix):
-        if (start_after is not None and key <= start_after) or _flaw(key):
+    for key, entry in _files(root, prefix, flaws):
+        if flaw := _flaw(key):
+            _tell(flaws, key, flaw)
+            continue
+        if start_after is not None and key <= start_after:
             continue
         try:
             status = entry.stat()
-        except FileNotFoundError:  # deleted meanwhile, or a dangling link
+        except OSError as error:
+            if error.errno not in _GONE:
+                raise
+            if entry.is_symlink():
+                _tell(flaws, key, ITSELF if error.errno == errno.ELOOP else NOWHERE)
             continue
         if stat.S_ISREG(status.st_mode):
             yield local_row(key, status)
+        else:
+            _tell(flaws, key, NOT_REGULAR)
 
 
-def unusable_names(root: Path, prefix: str) -> Flaws:
-    """The files that no listing shows because of their names, with the reason of each."""
-    flaws = ((key, _flaw(key)) for key, _ in _files(root, prefix))
-    return sorted(
-        (key.encode("utf-8", "backslashreplace").decode("utf-8"), flaw)
-        for key, flaw in flaws
-        if flaw
-    )
+def _tell(flaws: Flaws | None, key: str, flaw: str) -> None:
+    if flaws is not None:
+        flaws.append((_printable(key), flaw))
+
+
+def _printable(key: str) -> str:
+    return key.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def sound(rows: Iterator[Row], flaws: Flaws | None = None) -> Iterator[Row]:
@@ -128,6 +152,20 @@ def remote_flaw(key: str) -> str | None:
     if any(segment in (".", "..") for segment in segments):
         return ". or .. as a segment of its key: rename it"
     return "control characters in its key: rename it" if _CONTROL.search(key) else None
+
+
+def unread(listing: pa.Table) -> list[str]:
+    """Prefixes of keys of which a listing says nothing, for their folders cannot be read."""
+    found: list[str] = json.loads((listing.schema.metadata or {}).get(_UNREAD, b"[]"))
+    return found
+
+
+def with_unread(listing: pa.Table, flaws: Flaws) -> pa.Table:
+    """The listing, with the folders among ``flaws`` for :func:`unread`."""
+    folders = [name for name, _ in flaws if name.endswith("/")]
+    if not folders:
+        return listing
+    return listing.replace_schema_metadata({_UNREAD: json.dumps(folders)})
 
 
 def to_table(rows: Iterator[Row]) -> pa.Table:
@@ -158,30 +196,48 @@ def key_flaw(key: str) -> str | None:
     if any(
         len(segment.encode("utf-8", "surrogateescape")) > MAX_SEGMENT_BYTES for segment in segments
     ):
-        return f"a segment is longer than {MAX_SEGMENT_BYTES} bytes"
+        return f"the name of a file or folder in it is longer than {MAX_SEGMENT_BYTES} bytes"
     return _flaw(key)
 
 
-def sweep_unfinished(root: Path, older_than_s: float, *, keep: str) -> int:
-    """Delete unfinished files older than this under ``root``, except under ``root/keep``."""
+def sweep_unfinished(root: Path, older_than_s: float, *, people: str) -> int:
+    """Delete unfinished files older than this under ``root``; under ``root/people`` only those that
+    are the beginning of the finished one."""
     removed = 0
     deadline = time.time() - older_than_s
-    for key, entry in _files(root, ""):
-        if not UNFINISHED.search(key) or key.startswith(f"{keep}/"):
+    for key, entry in _files(root, "", []):  # what cannot be read, others tell of
+        if not UNFINISHED.search(key):
             continue
+        path = Path(entry.path)
         try:
-            if entry.stat().st_mtime < deadline:
-                Path(entry.path).unlink()
+            if entry.stat().st_mtime < deadline and not (
+                key.startswith(f"{people}/") and not _begins(path, UNFINISHED.sub("", entry.path))
+            ):
+                path.unlink()
                 removed += 1
         except FileNotFoundError:  # its writer has just finished
             continue
     return removed
 
 
+def _begins(part: Path, whole: str) -> bool:
+    """Whether a file is the beginning of another one, which is there."""
+    try:
+        with part.open("rb") as begun, Path(whole).open("rb") as finished:
+            while piece := begun.read(1 << 20):
+                if finished.read(len(piece)) != piece:
+                    return False
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def _flaw(name: str) -> str | None:
     """Why a file of this name cannot be an object, or None."""
     if "#" in name and UNFINISHED.search(name):
-        return "a name that ends in # and a number is that of an unfinished write"
+        return (
+            "a name that ends in # and a number is that of an unfinished write (a killed ingest's)"
+        )
     if name.isprintable():  # the fast path; there are good names that are not
         return None
     if _CONTROL.search(name):
@@ -193,7 +249,9 @@ def _flaw(name: str) -> str | None:
     return None
 
 
-def _files(root: Path, prefix: str) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
+def _files(
+    root: Path, prefix: str, flaws: Flaws | None = None
+) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
     """Every non-folder under ``root/prefix`` with its key; each folder is entered once."""
     start = root / prefix
     pending = [(str(start), f"{prefix.rstrip('/')}/" if prefix.strip("/") else "")]
@@ -207,9 +265,26 @@ def _files(root: Path, prefix: str) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
                     continue
                 seen.add((status.st_dev, status.st_ino))
                 for entry in entries:
-                    if entry.is_dir():
+                    if _is_folder(entry):
                         pending.append((entry.path, f"{key_prefix}{entry.name}/"))
                     else:
                         yield key_prefix + entry.name, entry
         except (FileNotFoundError, NotADirectoryError):  # nothing there, or deleted meanwhile
             continue
+        except PermissionError as error:
+            if folder == str(start):
+                raise
+            if litter(os.path.basename(folder), folder=True):  # noqa: PTH119
+                continue  # lost+found: where raw/ is a disk of its own, it is root's
+            if flaws is None:
+                raise
+            flaws.append(
+                (_printable(key_prefix), f"cannot be read ({error.strerror}): give the right to")
+            )
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False

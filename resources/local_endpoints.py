@@ -18,7 +18,6 @@ from serving.deployments import (
     Stage,
     endpoint_name,
     record_key,
-    records_prefix,
 )
 from serving.launch import own_host
 
@@ -31,10 +30,12 @@ class LocalEndpointHost(EndpointHost):
     Attributes:
         address_file: where a running host says how it is reached.
         default_url: where a host is looked for when there is no address file.
+        environment: variables of a host that is started here: what one request may cost.
     """
 
     address_file: str
     default_url: str
+    environment: dict[str, str] = {}
     deploy_timeout_s: float = 120.0
 
     _host: HostClient | None = PrivateAttr(default=None)
@@ -49,12 +50,13 @@ class LocalEndpointHost(EndpointHost):
         deployed_by: str,
         reason: str,
         run_id: str = "",
+        decision: int = 0,
         on_event: Callable[[str], object] = lambda _: None,
     ) -> EndpointStatus:
         """See :meth:`EndpointHost.deploy`. The host follows the record by itself."""
         deadline = time.monotonic() + self.deploy_timeout_s
         before = self.settled(stage, deadline)
-        newest = self.current(stage)
+        newest = self.readable(stage)
         if newest is not None and newest.digest == digest and before.status == "InService":
             return before
         record = self._write(
@@ -65,6 +67,7 @@ class LocalEndpointHost(EndpointHost):
             deployed_by=deployed_by,
             reason=reason,
             run_id=run_id,
+            decision=decision,
         )
         return self._await(record, before, deadline)
 
@@ -83,13 +86,13 @@ class LocalEndpointHost(EndpointHost):
         """See :meth:`EndpointHost.settled`."""
         while True:
             status = self.describe(stage)
-            newest = self.objects.newest(records_prefix(stage))
-            if status.record_key == (newest.key if newest else None) and not status.changing:
+            newest = self.newest_key(stage)
+            if status.record_key == newest and not status.changing:
                 return status
             if time.monotonic() > deadline:
                 problem = self._client().ping().store_problem
                 raise HostUnavailable(
-                    f"{status.name} has not come to serve {newest.key if newest else 'nothing'} "
+                    f"{status.name} has not come to serve {newest or 'nothing'} "
                     f"in time (it is {status.status})" + (f": {problem}" if problem else "")
                 )
             time.sleep(_POLL_S)
@@ -100,6 +103,12 @@ class LocalEndpointHost(EndpointHost):
         """
         address = read_address(self.address_path)
         return address.url if address else self.default_url
+
+    def links(self, stage: Stage) -> dict[str, str]:
+        """See :meth:`EndpointHost.links`: where `imgclf up` serves. A host that a command starts for
+        itself listens elsewhere, and ends with it."""
+        url = f"{self.default_url}/endpoints/{endpoint_name(self.project, stage)}"
+        return {"url": url, "invocations": f"{url}/invocations"}
 
     def invoke(
         self, stage: Stage, body: bytes, content_type: str, top_k: int | None = None
@@ -198,6 +207,7 @@ def running_host(
         address_file=host.address_path,
         log_file=log_file,
         start_timeout_s=start_timeout_s,
+        environment=host.environment,
     ):
         host.check()
         deadline = time.monotonic() + start_timeout_s

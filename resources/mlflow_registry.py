@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from filelock import FileLock
 
-from resources.mlflow_writes import create_database, log_run, write_approval
+from resources.mlflow_writes import DECISION_TAG, create_database, log_run, write_approval
 from resources.model_registry import (
     ApprovalStatus,
     ModelPackage,
@@ -19,6 +19,7 @@ from resources.model_registry import (
     PackageMissing,
     RegistryError,
 )
+from training.quick_imports import without_collection
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -75,10 +76,29 @@ class MlflowRegistry(ModelRegistry):
         self._require_decision(model_version, status, by)
         with self._locked() as client:
             version, package = self._require(client, model_version)
-            if self._is_decided(package, status, by=by, reason=reason, digest=digest):
-                return package
-            write_approval(client, version, status, by=by, reason=reason)
+            self._require_digest(package, digest)
+            decided = (_package(known).decision_order for known in self._versions(client))
+            write_approval(
+                client, version, status, by=by, reason=reason, number=max(decided, default=0) + 1
+            )
         return self.get(model_version)
+
+    def decisions(self, model_version: str) -> Sequence[ModelPackage]:
+        """See :meth:`ModelRegistry.decisions`: a tag each."""
+        version, package = self._require(self._client(), model_version)
+        kept = sorted(key for key in version.tags if key.startswith(DECISION_TAG))
+        fields = package.model_dump()
+        try:
+            return tuple(
+                ModelPackage.model_validate({**fields, **json.loads(version.tags[key])})
+                for key in kept
+            )
+        except (ValueError, TypeError) as error:
+            flaw = str(error).partition("\n")[0]
+            raise RegistryError(
+                f"a decision about {model_version} in MLflow cannot be read ({flaw}): decide again "
+                "(imgclf approve, imgclf reject), and delete the damaged tag decision… in MLflow"
+            ) from None
 
     def log_evaluation(
         self,
@@ -103,13 +123,16 @@ class MlflowRegistry(ModelRegistry):
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
         # A server's client would print to standard output, in the middle of somebody's JSON.
         os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
-        from mlflow.tracking import MlflowClient
+        with without_collection("mlflow.tracking"):
+            from mlflow.tracking import MlflowClient
 
         database = self._database()
         if database and not database.exists():
             database.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{database}.lock"):
                 create_database(database)
+        if database:
+            _require_sqlite(database)
         return MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
 
     def _database(self) -> Path | None:
@@ -197,6 +220,34 @@ class MlflowRegistry(ModelRegistry):
 
 
 def _package(version: "ModelVersion") -> ModelPackage:
+    """The package that a version's tags describe. Raises RegistryError, naming the version."""
+    try:
+        return _described(version)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        flaw = str(error).partition("\n")[0]
+        raise RegistryError(
+            f"version {version.version} of {version.name} in MLflow is damaged ({flaw}): mend its "
+            "tags in MLflow, or delete the version there and run the line again (imgclf run), which "
+            "registers the model anew, to be approved again"
+        ) from None
+
+
+def _require_sqlite(database: Path) -> None:
+    """Make sure that a file is SQLite's, or still empty. Raises RegistryError."""
+    with database.open("rb") as file:
+        begin = file.read(len(_SQLITE))
+    if begin not in (b"", _SQLITE):
+        raise RegistryError(
+            f"the model registry {database} is damaged (it is no SQLite database): restore it from a "
+            "backup; without one, move it away: imgclf run makes a new one, in which models are "
+            "registered and approved again, and what serves goes on serving"
+        )
+
+
+_SQLITE = b"SQLite format 3\0"
+
+
+def _described(version: "ModelVersion") -> ModelPackage:
     tags = version.tags
     package = json.loads(tags["imgclf.package"])
     status = tags.get("approval_status", "")
@@ -213,6 +264,7 @@ def _package(version: "ModelVersion") -> ModelPackage:
             "approver": tags.get("approver", ""),
             "approval_reason": tags.get("approval_reason", ""),
             "approval_changed_at": tags.get("approval_changed_at"),
+            "decision": int(tags.get("decision", 0)),
             "registry_version": str(version.version),
             "created_at": created_at,
         }

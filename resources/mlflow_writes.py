@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
 
+DECISION_TAG = "imgclf.decision."
+"""Begins the name of a tag of a model version that keeps one decision for ever."""
+
 _IDENTITY = "imgclf.evaluation"
 
 
@@ -73,14 +76,35 @@ def log_run(
 
 
 def write_approval(
-    client: "MlflowClient", version: "ModelVersion", status: str, *, by: str, reason: str
+    client: "MlflowClient",
+    version: "ModelVersion",
+    status: str,
+    *,
+    by: str,
+    reason: str,
+    number: int,
 ) -> None:
-    """Tag a model version with a decision. Until the last write, the version is pending."""
+    """Tag a model version with a decision. Until the last write, the version is pending.
+
+    Args:
+        client: of the server or database.
+        version: what is decided about.
+        status: what is decided.
+        by: who decides.
+        reason: why.
+        number: of the decision; its tag is written once, the others are overwritten by the next.
+    """
+    decided = {
+        "approver": by,
+        "approval_reason": reason,
+        "approval_changed_at": datetime.now(UTC).isoformat(),
+        "decision": str(number),
+    }
+    kept = json.dumps({"approval_status": status, **decided}, ensure_ascii=False)
     for key, value in (
         ("approval_status", "PendingManualApproval"),
-        ("approver", by),
-        ("approval_reason", reason),
-        ("approval_changed_at", datetime.now(UTC).isoformat()),
+        *decided.items(),
+        (f"{DECISION_TAG}{number:013d}", kept),
         ("approval_status", status),
     ):
         client.set_model_version_tag(version.name, version.version, key, value)

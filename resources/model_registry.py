@@ -5,6 +5,7 @@ Locally MLflow (``mlflow_registry.py``), on AWS SageMaker's Model Registry (``aw
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Self, get_args
 
@@ -48,6 +49,12 @@ class ModelPackage(BaseModel):
     approver: str = ""
     approval_reason: str = ""
     approval_changed_at: AwareDatetime | None = None
+    decision: int = Field(
+        default=0,
+        ge=0,
+        description="Number of the decision: newest + 1 in this registry. 0: none was made, or by "
+        "hand in the registry, or before decisions were numbered.",
+    )
     registry_version: str = Field(default="", description="The registry's own number; set by it.")
     created_at: AwareDatetime | None = Field(
         default=None, description="When registered; set by it."
@@ -61,10 +68,26 @@ class ModelPackage(BaseModel):
                 "approver": "",
                 "approval_reason": "",
                 "approval_changed_at": None,
+                "decision": 0,
                 "registry_version": "",
                 "created_at": None,
             }
         )
+
+    @property
+    def decided_at(self) -> datetime:
+        """When the status was decided; a status that was set by hand in MLflow carries no time,
+        and counts from the registration."""
+        moment = self.approval_changed_at or self.created_at
+        return moment or datetime.min.replace(tzinfo=UTC)
+
+    @property
+    def decision_order(self) -> int:
+        """Sorts decisions: their number, else their time in milliseconds since the epoch, from
+        which numbers go on; 0 without a decision."""
+        if self.decision or self.approval_status == "PendingManualApproval":
+            return self.decision
+        return max(0, round(self.decided_at.timestamp() * 1000))
 
 
 class ModelRegistry(dg.ConfigurableResource):
@@ -102,13 +125,18 @@ class ModelRegistry(dg.ConfigurableResource):
         reason: str,
         digest: str,
     ) -> ModelPackage:
-        """Record who decided what about exactly this digest. Repeating a decision changes nothing.
+        """Record who decided what about exactly this digest. Each call is a new decision, with a
+        number above all others, even if it says the same as the one before.
 
         Raises:
             PackageMissing: not registered.
             DigestMismatch: the decision was about another digest.
             RegistryError: nobody is named.
         """
+
+    @abstractmethod
+    def decisions(self, model_version: str) -> Sequence[ModelPackage]:
+        """The package as each decision made with :meth:`set_approval` left it, oldest first."""
 
     @abstractmethod
     def log_evaluation(
@@ -144,14 +172,10 @@ class ModelRegistry(dg.ConfigurableResource):
             raise RegistryError(f"{status!r} is none of {', '.join(get_args(ApprovalStatus))}")
 
     @staticmethod
-    def _is_decided(
-        package: ModelPackage, status: ApprovalStatus, *, by: str, reason: str, digest: str
-    ) -> bool:
-        """Whether this very decision was taken already. Raises DigestMismatch."""
+    def _require_digest(package: ModelPackage, digest: str) -> None:
+        """Make sure that a decision is about this package. Raises DigestMismatch."""
         if package.digest != digest:
             raise DigestMismatch(
                 f"{package.model_version} has digest {package.digest}, and the decision names "
                 f"{digest}"
             )
-        decided = (package.approval_status, package.approver, package.approval_reason)
-        return decided == (status, by, reason)

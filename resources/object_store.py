@@ -16,7 +16,15 @@ from typing import TypeVar
 import obstore
 import pyarrow as pa
 
-from resources.listing import Flaws, ObjectInfo, Row, key_flaw, sweep_unfinished, to_table
+from resources.listing import (
+    Flaws,
+    ObjectInfo,
+    Row,
+    key_flaw,
+    sweep_unfinished,
+    to_table,
+    with_unread,
+)
 from resources.store_address import StoreAddress
 from resources.store_errors import (
     InvalidKey,
@@ -33,6 +41,9 @@ Infos = list[ObjectInfo]
 
 MARKER = ".imgclf-store.json"
 """The key that says: this is a store of ours, and not an unmounted or mistyped folder."""
+
+DAMAGED = "damaged/"
+"""Where damaged objects are moved, under their keys."""
 
 STALE_WRITE_S = 3600.0
 """Seconds after which a file that was being written is taken for a dead writer's."""
@@ -125,6 +136,23 @@ class ObjectStore(StoreAddress):
         if not self.create(key, data):
             raise KeyExists(f"{self.uri(key)} exists already, and objects are never rewritten")
 
+    def copy_aside(self, key: str) -> str:
+        """Keep a copy of a damaged object under ``damaged/``, where nothing of ours reads; its key.
+        Raises KeyMissing."""
+        number, target = 0, f"{DAMAGED}{key}"
+        while not self.copy_object(key, target):
+            if self.head(target).size == self.head(key).size and self.get(target) == self.get(key):
+                break  # it was copied by a run that was killed before it went on
+            number += 1
+            target = f"{DAMAGED}{key}~{number}"
+        return target
+
+    def set_aside(self, key: str) -> str:
+        """Move a damaged object to ``damaged/``; its key there. Raises KeyMissing."""
+        target = self.copy_aside(key)
+        self.delete(key)
+        return target
+
     def delete(self, key: str) -> None:
         """Delete an object; that it is missing already is fine."""
         try:
@@ -142,16 +170,21 @@ class ObjectStore(StoreAddress):
             with self._translated(keys[0], "delete"):
                 obstore.delete(self.place.store, list(keys))
 
+    def settle(self) -> None:
+        """Wait until everything is on the disk, also what is written in bulk; a bucket's is."""
+        if self.root is not None:
+            os.sync()
+
     def sweep(self, older_than_s: float = STALE_WRITE_S) -> int:
         """Delete what killed writers left (hidden ``key#N`` files); returns how many.
 
-        ``raw/`` is left alone: people copy files there, and ``photo#1`` may be theirs. What a
-        bucket keeps of an unfinished multipart upload is cleared away by its lifecycle
+        Under ``raw/`` people copy files, and ``photo#1`` may be theirs: there it is deleted if
+        ``photo`` is there and begins with the same bytes. What a bucket keeps of an unfinished multipart upload is cleared away by its lifecycle
         (``cloudformation/foundation.yaml``), which costs no request of ours.
         """
         if self.root is None:
             return 0
-        return sweep_unfinished(self.root, older_than_s, keep="raw")
+        return sweep_unfinished(self.root, older_than_s, people="raw")
 
     # --- read ------------------------------------------------------------------------------
 
@@ -222,13 +255,25 @@ class ObjectStore(StoreAddress):
         return [ObjectInfo.from_row(row) for row in rows]
 
     def list_table(self, prefix: str, start_after: str | None = None) -> pa.Table:
-        """Like :meth:`list`, as a table of ``LISTING_SCHEMA``: for very many objects."""
-        return self._listed(prefix, start_after, to_table)
+        """Like :meth:`list`, as a table of ``LISTING_SCHEMA``: for very many objects.
+
+        Folders that cannot be read stop :meth:`list`; here ``listing.unread`` tells of them.
+        """
+        flaws: Flaws = []
+        if self.root is None:
+            return self._listed(prefix, start_after, to_table)
+        return with_unread(self._listed(prefix, start_after, to_table, flaws), flaws)
+
+    def collect(self, prefix: str, collect: Callable[[Iterator[Row]], Listed]) -> Listed:
+        """What ``collect`` makes of the rows of :meth:`list`, in no order: for very many objects, of
+        which it keeps little. It returns something with a length, 0 if there were none."""
+        return self._listed(prefix, None, collect)
 
     def survey(self, prefix: str) -> tuple[pa.Table, Flaws]:
         """:meth:`list_table` and :meth:`unusable` of everything, in one listing of a bucket."""
         flaws: Flaws = []
-        return self._listed(prefix, None, to_table, flaws), flaws
+        listed = self._listed(prefix, None, to_table, flaws)
+        return (listed if self.root is None else with_unread(listed, flaws)), sorted(flaws)
 
     def window(self, prefix: str, start_after: str | None, limit: int) -> tuple[pa.Table, bool]:
         """The first ``limit`` objects, and whether there are no more. Of a bucket only they are

@@ -15,6 +15,7 @@ from typing import Any, cast
 import dagster as dg
 from dagster_pipes import PipesContextData, PipesException, PipesMessage, PipesParams
 
+from resources.damage import DamagedObject, flaw_of
 from resources.object_store import ObjectStore
 from resources.store_errors import StoreError
 from training.pipes import INTERVAL, KEY, STORE
@@ -41,8 +42,11 @@ def is_complete(store: ObjectStore, job: str, start_after: str | None) -> bool:
     new = store.list(messages_prefix(job), start_after=start_after)
     if not new:
         return False
-    last: PipesMessage = json.loads(store.get(new[-1].key).splitlines()[-1])
-    return last["method"] == "closed" and _exception(last) is None
+    try:
+        last: PipesMessage = json.loads(store.get(new[-1].key).splitlines()[-1])
+        return last["method"] == "closed" and _exception(last) is None
+    except (ValueError, IndexError, KeyError, TypeError, AttributeError, RecursionError):
+        return False  # a message that a power cut damaged says nothing: the job is run again
 
 
 def _exception(closed: PipesMessage) -> PipesException | None:
@@ -165,8 +169,16 @@ class StoreMessageReader(dg.PipesMessageReader):
 
     def take(self, key: str) -> None:
         """Handle the messages of one object."""
-        for line in self._store.get(key).splitlines():
-            self._handle(key, json.loads(line))
+        data = self._store.get(key)
+        try:
+            messages = [json.loads(line) for line in data.splitlines()]
+            if not all(isinstance(one, dict) and "method" in one for one in messages):
+                raise ValueError("a line is no message")
+        except (ValueError, RecursionError) as error:
+            self._cursor = key  # told once; without a completion message the job is run again
+            raise DamagedObject(key, flaw_of(data, error), self._store.url) from None
+        for message in messages:
+            self._handle(key, message)
         self._cursor = key
 
     def _handle(self, key: str, message: PipesMessage) -> None:

@@ -3,21 +3,28 @@
 A part ``tables/<name>/<start>-<end>.parquet`` covers the appends ``start`` to ``end``. An append
 makes a part of one number, a compaction one that covers many; parts that a wider one covers are
 not read. The numbers leave no gap, so a part that is lost is noticed and never read over.
+
+A part that is lost or damaged stops whoever reads the table, but not its owner: the asset that can
+make the rows again opens it with ``on_damage``, reads the rest, appends what is missing, and
+compacts. Only then does a wider part take the damaged one's place, so that a kill in between leaves
+nobody with a table that looks whole and is not.
 """
 
 import hashlib
-import io
 import re
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from resources.damage import DamagedObject, flaw_of
 from resources.object_store import ObjectStore
+from resources.reading import open_parquet
 from resources.store_errors import KeyMissing, StoreError
+from training.sealed import sealed_parquet
 
 _PART = re.compile(r"(\d{10})-(\d{10})\.parquet$")
 _READ_ATTEMPTS = 20
@@ -28,8 +35,8 @@ knows its own."""
 _APPENDS_KEPT = 64
 
 
-class TableDamagedError(StoreError):
-    """Parts of a table are missing, or are not of its schema."""
+class TableDamagedError(DamagedObject):
+    """A part of a table is missing, or is not of its schema."""
 
 
 @dataclass(frozen=True, order=True)
@@ -45,7 +52,13 @@ class Table:
     """An append-only table. Any number of processes may append, read and compact at once."""
 
     def __init__(
-        self, store: ObjectStore, name: str, schema: pa.Schema, *, prefix: str = ""
+        self,
+        store: ObjectStore,
+        name: str,
+        schema: pa.Schema,
+        *,
+        prefix: str = "",
+        on_damage: Callable[[str], object] | None = None,
     ) -> None:
         """Name the table; nothing is read or written.
 
@@ -54,11 +67,15 @@ class Table:
             name: its folder under ``tables/``; with a ``prefix``, only what messages call it.
             schema: its columns; what is appended is cast to them.
             prefix: where its parts lie; ``tables/<name>`` unless given.
+            on_damage: of its owner: is told of each damaged part, which is read over then, and put
+                aside by the next :meth:`compact`.
         """
         self._store = store
         self._prefix = prefix.rstrip("/") or f"tables/{name}"
         self.name = name
         self.schema = schema
+        self._on_damage = on_damage
+        self._told: set[str] = set()
 
     def append(self, rows: pa.Table) -> None:
         """Add rows, all of them or none; no rows, no part.
@@ -92,24 +109,65 @@ class Table:
         )
         for _ in range(_READ_ATTEMPTS):
             try:
-                tables = [self._decode(part, schema) for part in self._whole()]
+                tables = [rows for _, rows, _ in self._readable(self._whole(), schema)]
             except KeyMissing:  # compacted between the listing and now
                 continue
             return pa.concat_tables([schema.empty_table(), *tables])
-        raise TableDamagedError(f"table {self.name}: its parts vanish while they are read")
+        raise StoreError(f"table {self.name}: its parts vanish while they are read; try again")
+
+    @property
+    def damaged(self) -> bool:
+        """Whether a part was read over: what its rows said is to be found out again."""
+        return bool(self._told)
+
+    def flaws(self) -> list[DamagedObject]:
+        """What is wrong with the table: every part that is damaged, or missing."""
+        found: list[DamagedObject] = []
+        parts = self._parts()
+        whole = sorted(p for p in parts if not any(other.covers(p) for other in parts))
+        missing = _gaps(whole)
+        found += [self._lost(number) for number in missing]
+        for part in whole:
+            try:
+                self._decode(part, self.schema)
+            except DamagedObject as error:
+                found.append(error)
+            except KeyMissing:  # compacted meanwhile
+                continue
+        return found
+
+    def mend(self) -> None:
+        """Put damaged parts aside now: for tables in which a missing row is nothing unusual, as
+        their owner looks for those before each run."""
+        for flaw in self.flaws():
+            self._tell(flaw)
+        if self._told:
+            self.compact()
 
     def compact(self, min_parts: int = 16) -> None:
-        """Write one part in place of all, if there are at least ``min_parts``; drop covered ones."""
+        """Write one part in place of all, if there are at least ``min_parts`` or a damaged one was
+        read over, which is moved aside; drop covered ones."""
+        if self._told:
+            self._claim_number()
         whole = self._whole()
-        if len(whole) >= max(min_parts, 2):
-            wide = _Part(whole[0].start, whole[-1].end)
+        if len(whole) >= (2 if self._told else max(min_parts, 2)):
+            known = set(self._told)
             try:
-                files = [(part, self._opened(part)) for part in whole]
+                files = list(self._readable(whole, self.schema))
             except KeyMissing:  # another process is compacting the same parts
                 return
-            rows = pa.concat_tables([self._rows(*file, self.schema) for file in files])
-            words = [word for _, file in files for word in _words(file)]
-            self._store.create(self._key(wide), self._encode(rows, words[-_APPENDS_KEPT:]))
+            if self._told - known:  # its rows were not made again: the next run does it
+                self._told = known
+                return
+            kept = [part for part, _, _ in files]
+            rows = pa.concat_tables([self.schema.empty_table(), *(rows for _, rows, _ in files)])
+            words = [word for _, _, words in files for word in words]
+            data = self._encode(rows, words[-_APPENDS_KEPT:])
+            for part in whole:
+                if part not in kept:
+                    self._store.copy_aside(self._key(part))
+            self._store.create(self._key(_Part(0, whole[-1].end)), data)
+            self._told.clear()
         parts = self._parts()
         for part in parts:
             if any(other.covers(part) for other in parts):
@@ -120,6 +178,14 @@ class Table:
         whole = self._whole()
         last = whole[-1].end if whole else -1
         return hashlib.sha256(f"{self.name}:{last}".encode()).hexdigest()[:16]
+
+    def _claim_number(self) -> None:
+        """Append a part without rows, so that a compaction of a single part is a wider one."""
+        empty = self._encode(self.schema.empty_table(), [])
+        while True:
+            number = self._next_number()
+            if self._store.create(self._key(_Part(number, number)), empty):
+                return
 
     # --- parts -----------------------------------------------------------------------------
 
@@ -154,14 +220,37 @@ class Table:
                 time.sleep(_READ_PAUSE_S)
             parts = self._parts()
             whole = sorted(p for p in parts if not any(other.covers(p) for other in parts))
-            starts = [0, *(part.end + 1 for part in whole)]
-            missing = [a for part, a in zip(whole, starts, strict=False) if part.start != a]
-            if not missing:
+            if not (missing := _gaps(whole)):
                 return whole
-        raise TableDamagedError(
-            f"table {self.name}: append {missing[0]} is missing under {self._store.uri(self._prefix)}; "
-            "restore it from a backup, or delete the table's folder to have it built again"
-        )
+        lost = self._lost(missing[0])
+        if self._on_damage is None:
+            raise lost
+        self._tell(lost)
+        return whole
+
+    def _readable(
+        self, parts: Iterable[_Part], schema: pa.Schema
+    ) -> Iterator[tuple[_Part, pa.Table, list[str]]]:
+        """The parts with their rows and the words of their appends; to its owner, without those that are damaged."""
+        for part in parts:
+            try:
+                file = self._opened(part)
+                rows = self._rows(part, file, schema)
+            except DamagedObject as error:
+                if self._on_damage is None:
+                    raise
+                self._tell(error)
+                continue
+            yield part, rows, _words(file)
+
+    def _tell(self, damage: DamagedObject) -> None:
+        if self._on_damage is not None and damage.key not in self._told:
+            self._on_damage(f"{damage.key} is damaged ({damage.flaw}): its rows are made again")
+        self._told.add(damage.key)
+
+    def _lost(self, number: int) -> "TableDamagedError":
+        key = self._key(_Part(number, number))
+        return TableDamagedError(key, f"append {number} is missing", self._store.url)
 
     def _conformed(self, rows: pa.Table) -> pa.Table:
         if set(rows.column_names) != set(self.schema.names):
@@ -174,21 +263,17 @@ class Table:
             raise ValueError(f"rows do not fit table {self.name}: {error}") from error
 
     def _encode(self, rows: pa.Table, words: Sequence[str]) -> bytes:
-        buffer = io.BytesIO()
-        marked = rows.replace_schema_metadata({_APPENDS: " ".join(words).encode()})
-        pq.write_table(marked, buffer, compression="zstd")
-        return buffer.getvalue()
+        return sealed_parquet(rows.replace_schema_metadata({_APPENDS: " ".join(words).encode()}))
 
     def _decode(self, part: _Part, schema: pa.Schema) -> pa.Table:
         return self._rows(part, self._opened(part), schema)
 
     def _opened(self, part: _Part) -> pq.ParquetFile:
-        data = pa.BufferReader(self._store.get(self._key(part)))
+        data = self._store.get(self._key(part))
         try:
-            # Not pq.read_table: it loads a query engine, and threads that keep what they allocate.
-            return pq.ParquetFile(data)
-        except pa.ArrowException as error:
-            raise self._damaged(part, error) from error
+            return open_parquet(data)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise self._damaged(part, flaw_of(data, error)) from error
 
     def _rows(self, part: _Part, file: pq.ParquetFile, schema: pa.Schema) -> pa.Table:
         try:
@@ -196,11 +281,18 @@ class Table:
                 raise KeyError(f"it has none of the columns {self.schema.names}")
             rows = file.read(columns=schema.names, use_threads=False)
             return _completed(rows, schema, file.metadata.num_rows)
-        except (pa.ArrowException, KeyError) as error:
-            raise self._damaged(part, error) from error
+        except (pa.ArrowException, KeyError, OSError) as error:
+            flaw = str(error.args[0] if error.args else error).partition("\n")[0]
+            raise self._damaged(part, flaw) from error
 
-    def _damaged(self, part: _Part, error: Exception) -> TableDamagedError:
-        return TableDamagedError(f"{self._store.uri(self._key(part))} cannot be read: {error}")
+    def _damaged(self, part: _Part, flaw: str) -> TableDamagedError:
+        return TableDamagedError(self._key(part), flaw, self._store.url)
+
+
+def _gaps(whole: Sequence[_Part]) -> list[int]:
+    """Numbers of the first missing append before each of the parts, which are in order."""
+    starts = [0, *(part.end + 1 for part in whole)]
+    return [start for part, start in zip(whole, starts, strict=False) if part.start != start]
 
 
 def _words(file: pq.ParquetFile) -> list[str]:

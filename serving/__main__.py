@@ -12,10 +12,13 @@ from pathlib import Path
 import uvicorn
 from obstore.exceptions import BaseError
 
+from guard.arguments import add_allow_host
+from guard.middleware import BrowserGuard
 from serving.address import HOST_RUNS_ALREADY, HostRunning, only_host, write_address
 from serving.app import create_app
 from serving.host import EndpointHost
-from serving.listening import listen, server_config
+from serving.limits import LimitsWrong, ServingLimits
+from serving.listening import listen, port_number, server_config
 from serving.store import DeploymentStore
 
 _PARENT_POLL_S = 1.0
@@ -64,6 +67,10 @@ def main() -> None:
 
 def _serve(arguments: argparse.Namespace) -> None:
     try:
+        limits = ServingLimits.from_environment()
+    except LimitsWrong as error:
+        sys.exit(str(error))
+    try:
         store = DeploymentStore(arguments.store_url)
         store.keys("prod")
     except (BaseError, OSError, ValueError) as error:
@@ -76,7 +83,8 @@ def _serve(arguments: argparse.Namespace) -> None:
             "port (endpoint under [ports] in imgclf.toml)"
         )
     url = f"http://{arguments.host}:{listener.getsockname()[1]}"
-    config = server_config(create_app(EndpointHost(store, arguments.project)))
+    app = create_app(EndpointHost(store, arguments.project), limits=limits)
+    config = server_config(BrowserGuard(app, arguments.allow_host))
     announce = (arguments.address_file, url, store.url) if arguments.address_file else None
     server = _Server(config, announce)
     logging.getLogger("serving").info("endpoints of %s at %s", arguments.project, url)
@@ -95,8 +103,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--store-url", required=True, help="the store: file:///… or s3://…")
     parser.add_argument("--project", required=True, help="endpoints are <project>-<stage>")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    parser.add_argument("--port", type=int, required=True, help="0 takes any free port")
+    parser.add_argument("--port", type=port_number, required=True, help="0 takes any free port")
     parser.add_argument("--address-file", type=Path, help="told the address once it listens")
+    add_allow_host(parser)
     parser.add_argument("--parent", type=int, help="process id to exit with")
     return parser.parse_args()
 

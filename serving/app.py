@@ -6,7 +6,6 @@ production.
 """
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -18,6 +17,8 @@ from serving.deployments import EndpointStatus, endpoint_name
 from serving.errors import RequestRefused
 from serving.host import EndpointHost, Slot
 from serving.invocations import MAX_PENDING, Invoker, TopK, add_error_handlers
+from serving.limits import ServingLimits
+from training.hardware import usable_cores
 from training.predictor import OnnxPredictor
 
 
@@ -34,7 +35,11 @@ def find_slot(host: EndpointHost, name: str) -> Slot:
 
 
 def create_app(
-    host: EndpointHost, *, workers: int | None = None, max_pending: int = MAX_PENDING
+    host: EndpointHost,
+    *,
+    workers: int | None = None,
+    max_pending: int = MAX_PENDING,
+    limits: ServingLimits | None = None,
 ) -> FastAPI:
     """The application around ``host``, which starts and stops with it.
 
@@ -42,11 +47,13 @@ def create_app(
         host: what serves.
         workers: predictions at a time; one a processor if ``None``.
         max_pending: requests of one stage that may be under way or waiting.
+        limits: what one request may cost.
     """
     invoker = Invoker(
         {name: partial(_model_of, slot) for name, slot in host.slots.items()},
-        workers=workers or len(os.sched_getaffinity(0)),
+        workers=workers or usable_cores(),
         max_pending=max_pending,
+        limits=limits,
     )
 
     @asynccontextmanager
@@ -59,6 +66,18 @@ def create_app(
     # The interactive pages would load their scripts from the internet.
     app = FastAPI(title="imgclf endpoint", lifespan=lifespan, docs_url=None, redoc_url=None)
     add_error_handlers(app)
+
+    @app.get("/")
+    async def index() -> JSONResponse:
+        """What is here, for who follows the link that ``imgclf up`` prints."""
+        names = (f"/endpoints/{name}" for name in sorted(host.slots))
+        return JSONResponse(
+            {
+                "project": host.project,
+                "endpoints": {path: f"POST an image to {path}/invocations" for path in names},
+                "health": "/ping",
+            }
+        )
 
     @app.get("/ping")
     async def ping() -> JSONResponse:

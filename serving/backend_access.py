@@ -3,7 +3,6 @@
 import base64
 import binascii
 import hmac
-import ipaddress
 import json
 import os
 import secrets
@@ -13,7 +12,18 @@ from pathlib import Path
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from guard.hosts import is_loopback
 from serving.errors import RequestRefused
+
+__all__ = [
+    "WEBHOOK_HEADER",
+    "Access",
+    "Credentials",
+    "CredentialsUnusable",
+    "ensure_credentials",
+    "is_loopback",
+    "read_credentials",
+]
 
 WEBHOOK_HEADER = "X-Webhook-Secret"
 """Label Studio's webhooks send headers of one's own, but no password."""
@@ -75,14 +85,6 @@ def ensure_credentials(path: Path, user: str = "imgclf") -> Credentials:
         finally:
             fresh.unlink()
     return read_credentials(path)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a server that listens on ``host``."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class Access:

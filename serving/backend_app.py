@@ -9,25 +9,34 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import ValidationError
+from starlette.requests import ClientDisconnect
 
 from labelling.label_config import LabelConfigError, parse_label_config
 from serving.backend_access import Access
 from serving.backend_model import ServedModel
 from serving.backend_predictions import PredictRequest, Prelabeller, Task
 from serving.backend_report import POLICY, ReportShelf, no_report, unreachable
+from serving.bodies import BodyRoom
 from serving.corrections import MAX_CORRECTION_BYTES, CorrectionDesk, LabelsOffered
 from serving.errors import RequestRefused
-from serving.invocations import add_error_handlers, read_body
+from serving.invocations import Gate, add_error_handlers
+from serving.limits import ServingLimits
 from serving.store import BackingStore
+from serving.work import Ticket, while_waited_for
 
 _MAX_PREDICT_BYTES = 64 * 1024**2
+_PREDICT_S = 120.0
+"""More than Label Studio waits (100 s); what it is told in time, the prelabeller sees to."""
+
+_MAX_CORRECTIONS = 16
+"""Corrections that may be under way or waiting."""
 _PAGE_HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -51,11 +60,13 @@ class Backend:
     access: Access
     hint_file: Path | None = None
     label_studio_url: str = ""
+    limits: ServingLimits = field(default_factory=ServingLimits)
 
 
 def create_backend_app(backend: Backend, prelabeller: Prelabeller | None = None) -> FastAPI:
     """The application around ``backend``, whose model it follows while it runs."""
-    prelabeller = prelabeller or Prelabeller(backend.store)
+    prelabeller = prelabeller or Prelabeller(backend.store, limits=backend.limits)
+    bodies = BodyRoom(body_s=backend.limits.body_s)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -73,13 +84,13 @@ def create_backend_app(backend: Backend, prelabeller: Prelabeller | None = None)
         """Whether this process is there; tells nothing else, so it asks for nothing."""
         return JSONResponse({"status": "ok"})
 
-    app.include_router(_contract(backend, prelabeller))
-    app.include_router(_corrections(backend))
+    app.include_router(_contract(backend, prelabeller, bodies))
+    app.include_router(_corrections(backend, bodies))
     app.include_router(_report(backend))
     return app
 
 
-def _contract(backend: Backend, prelabeller: Prelabeller) -> APIRouter:
+def _contract(backend: Backend, prelabeller: Prelabeller, bodies: BodyRoom) -> APIRouter:
     """What Label Studio asks of an ML backend."""
     router = APIRouter()
     model, access = backend.model, backend.access
@@ -102,8 +113,11 @@ def _contract(backend: Backend, prelabeller: Prelabeller) -> APIRouter:
     @router.post("/predict")
     async def predict(request: Request) -> JSONResponse:
         access.label_studio(request)
-        asked, context = _asked(await read_body(request, _MAX_PREDICT_BYTES))
-        answers = await _answers(backend, prelabeller, asked)
+        async with bodies.body(request, _MAX_PREDICT_BYTES) as body:
+            asked, context = _asked(body)
+        answers = await while_waited_for(
+            request, Ticket(_PREDICT_S), _answers(backend, prelabeller, asked)
+        )
         if context:  # an interactive request takes results only, and keeps none of them
             empty = {"result": [], "score": 0.0, "model_version": model.version}
             answers = [answer or empty for answer in answers]
@@ -114,17 +128,20 @@ def _contract(backend: Backend, prelabeller: Prelabeller) -> APIRouter:
         access.webhook(request)
         if backend.hint_file is not None:
             await asyncio.to_thread(_leave_hint, backend.hint_file)
-        async for _ in request.stream():
-            pass  # what it says is asked of Label Studio itself: a webhook may be lost, or doubled
+        # Its body is not read: what it says is asked of Label Studio itself, for a webhook may be
+        # lost, or doubled.
         return JSONResponse({"ok": True})
 
     return router
 
 
-def _corrections(backend: Backend) -> APIRouter:
+def _corrections(backend: Backend, bodies: BodyRoom) -> APIRouter:
     """What the predictor's "This is wrong" asks for and sends."""
     router = APIRouter()
-    desk = CorrectionDesk(backend.store, lambda: backend.model.current)
+    desk = CorrectionDesk(
+        backend.store, lambda: backend.model.current, max_pixels=backend.limits.max_pixels
+    )
+    gate = Gate(_MAX_CORRECTIONS)
 
     @router.get("/corrections/labels")
     async def labels(request: Request) -> LabelsOffered:
@@ -134,10 +151,11 @@ def _corrections(backend: Backend) -> APIRouter:
     @router.post("/corrections")
     async def correct(request: Request) -> JSONResponse:
         backend.access.predictor(request)
-        body = await read_body(request, MAX_CORRECTION_BYTES)
         try:
-            taken = await asyncio.to_thread(desk.take, body)
-        except RequestRefused:
+            async with bodies.body(request, MAX_CORRECTION_BYTES) as body:
+                with gate.enter():
+                    taken = await asyncio.to_thread(desk.take, body)
+        except (RequestRefused, ClientDisconnect):
             raise
         except Exception as error:  # whatever obstore raises when the store does not answer
             log.exception("a correction is not in the store")

@@ -1,7 +1,7 @@
 """Where the image of a task lies in the store. Nothing that a task names is fetched from elsewhere."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from serving.store import BackingStore, TooBig
@@ -34,15 +34,24 @@ def image_key(data: Mapping[str, Any], store_url: str) -> str:
     return key
 
 
-async def task_image(store: BackingStore, data: Mapping[str, Any]) -> bytes:
+async def task_image(
+    store: BackingStore,
+    data: Mapping[str, Any],
+    before_big: Callable[[], Awaitable[object]] | None = None,
+) -> bytes:
     """The image file of a task, if it is the one that the task was made for.
+
+    Args:
+        store: where it lies.
+        data: the task's ``data``.
+        before_big: awaited before a big file is read.
 
     Raises:
         NoImage: it is not there, or another one is.
     """
     key = image_key(data, store.url)
     try:
-        image = await store.fetch(key, _MAX_IMAGE_BYTES)
+        image = await store.fetch(key, _MAX_IMAGE_BYTES, before_big)
     except FileNotFoundError:
         raise NoImage(f"the store has no {key} any more") from None
     except TooBig as error:
@@ -71,6 +80,8 @@ def known_key(store: BackingStore, sha256: str) -> str | None:
             file = pq.ParquetFile(pa.BufferReader(store.read(part)))
             rows = file.read(columns=["key", "sha256"], use_threads=False)
         except FileNotFoundError:  # compacted since the listing; the wider part has its rows
+            continue
+        except (pa.ArrowException, OSError, KeyError):  # damaged: the line makes it again
             continue
         found = rows.filter(pc.equal(rows["sha256"], sha256))["key"].to_pylist()
         for key in found:

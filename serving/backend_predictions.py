@@ -6,8 +6,9 @@ an empty *result* it would store, and never ask for that task and version again.
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +18,18 @@ from pydantic import BaseModel, ConfigDict
 from labelling.label_config import CONTROL, OBJECT
 from serving.backend_images import NoImage, task_image
 from serving.host import Serving
+from serving.limits import ServingLimits
 from serving.store import BackingStore
+from serving.work import BIG_PICTURE, Ticket, in_lane
+from training.decode_cost import decode_cost
 from training.images import ImageRejected, decode, to_array
 from training.predictor import MAX_BATCH_IMAGES, OnnxPredictor
 
 CHUNK = MAX_BATCH_IMAGES
-"""Images read and decoded at a time."""
+"""Images predicted at a time."""
+
+_FILES = 4
+"""Files held at a time, of which one may be big; the others wait in the store."""
 
 log = logging.getLogger("serving")
 
@@ -70,7 +77,8 @@ class Prelabeller:
     """Answers tasks from the images in ``store``.
 
     Args:
-        workers: chunks that are decoded and predicted at a time.
+        limits: what an image may have.
+        workers: images that are decoded, or chunks that are predicted, at a time.
         max_requests: requests that may be under way; more get nothing, at once.
     """
 
@@ -79,6 +87,7 @@ class Prelabeller:
         store: BackingStore,
         *,
         bounds: Bounds | None = None,
+        limits: ServingLimits | None = None,
         workers: int = 1,
         max_requests: int = 16,
     ) -> None:
@@ -86,6 +95,9 @@ class Prelabeller:
         self._bounds = bounds or Bounds()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="prelabel")
         self._free = max_requests
+        self._max_pixels = (limits or ServingLimits()).max_pixels
+        self._files = asyncio.Semaphore(_FILES)
+        self._big_file = asyncio.Lock()
 
     async def answer(
         self, serving: Serving, tasks: Sequence[Task], allowed: frozenset[str] | None
@@ -103,18 +115,20 @@ class Prelabeller:
             return answers
         limit = self._bounds.one_task_s if len(tasks) == 1 else self._bounds.batch_s
         self._free -= 1
+        ticket = Ticket(2 * limit)  # dropped when the limit is over, or Label Studio gone
         try:
-            await asyncio.wait_for(self._fill(answers, serving, tasks, allowed), limit)
+            await asyncio.wait_for(self._fill(answers, serving, tasks, allowed, ticket), limit)
         except TimeoutError:
             late = sum(not answer for answer in answers)
             log.warning("%d of %d tasks get no pre-label within %g s", late, len(tasks), limit)
         finally:
+            ticket.drop()
             self._free += 1
         return answers
 
     def close(self) -> None:
-        """Finish what is being predicted."""
-        self._pool.shutdown()
+        """Finish what is being predicted, and drop what waits."""
+        self._pool.shutdown(cancel_futures=True)
 
     async def _fill(
         self,
@@ -122,33 +136,81 @@ class Prelabeller:
         serving: Serving,
         tasks: Sequence[Task],
         allowed: frozenset[str] | None,
+        ticket: Ticket,
     ) -> None:
-        loop = asyncio.get_running_loop()
+        """Big pictures come last, each by itself: the others do not wait for them."""
+        later: list[int] = []
         for start in range(0, len(tasks), CHUNK):
-            chunk = tasks[start : start + CHUNK]
-            images = await asyncio.gather(*(self._image(task) for task in chunk))
-            said = await loop.run_in_executor(
-                self._pool, _prelabels, serving, chunk, images, allowed
-            )
-            answers[start : start + len(chunk)] = said
+            chunk = range(start, min(start + CHUNK, len(tasks)))
+            await self._answered(answers, chunk, serving, tasks, allowed, ticket, later)
+        for index in later:
+            await self._answered(answers, [index], serving, tasks, allowed, ticket, None)
 
-    async def _image(self, task: Task) -> bytes | None:
-        try:
-            return await task_image(self._store, task.data)
-        except NoImage as error:
-            log.warning("task %d gets no pre-label: %s", task.id, error)
-            return None
+    async def _answered(
+        self,
+        answers: list[Any],
+        places: Sequence[int],
+        serving: Serving,
+        tasks: Sequence[Task],
+        allowed: frozenset[str] | None,
+        ticket: Ticket,
+        later: list[int] | None,
+    ) -> None:
+        """Answer the tasks at ``places``; ``later`` is told those that are big, if it is there."""
+        found = await asyncio.gather(
+            *(self._pixels(serving, tasks[place], ticket, later is None) for place in places)
+        )
+        if later is not None:
+            later += [place for place, one in zip(places, found, strict=True) if one is _BIG]
+        chunk = [tasks[place] for place in places]
+        pixels = [one if isinstance(one, np.ndarray) else None for one in found]
+        said = await in_lane(self._pool, ticket, _prelabels, serving, chunk, pixels, allowed)
+        for place, answer in zip(places, said, strict=True):
+            answers[place] = answer
+
+    async def _pixels(
+        self, serving: Serving, task: Task, ticket: Ticket, also_big: bool
+    ) -> np.ndarray | object | None:
+        """The picture of a task, reduced; None if there is none, ``_BIG`` if it is left for later."""
+        side = serving.model.manifest.input_size
+        async with self._files, AsyncExitStack() as held:
+            try:
+                data = await task_image(
+                    self._store,
+                    task.data,
+                    before_big=lambda: held.enter_async_context(self._big_file),
+                )
+                return await in_lane(
+                    self._pool, ticket, _decoded, data, self._max_pixels, side, also_big
+                )
+            except (NoImage, ImageRejected) as error:
+                log.warning("task %d gets no pre-label: %s", task.id, error)
+                return None
+
+
+_BIG = object()
+"""In place of a picture that takes long."""
+
+
+def _decoded(data: bytes, max_pixels: int, side: int, also_big: bool) -> np.ndarray | object:
+    if not also_big and not decode_cost(data, fit=side).is_small:
+        return _BIG
+    try:
+        with BIG_PICTURE if also_big else nullcontext():
+            return to_array(decode(data, max_pixels=max_pixels, fit=side))
+    except MemoryError:
+        raise ImageRejected("it takes more memory to decode than there is") from None
 
 
 def _prelabels(
     serving: Serving,
     tasks: Sequence[Task],
-    images: Sequence[bytes | None],
+    pictures: Sequence[np.ndarray | None],
     allowed: frozenset[str] | None,
 ) -> list[Any]:
-    """The answers to one chunk; ``images`` are the files, None where there is none."""
+    """The answers to one chunk; ``pictures`` are None where there is none."""
     answers: list[Any] = [[] for _ in tasks]
-    pixels = dict(_decoded(serving.model, tasks, images))
+    pixels = {index: one for index, one in enumerate(pictures) if one is not None}
     if not pixels:
         return answers
     try:
@@ -166,18 +228,6 @@ def _prelabels(
             continue
         answers[index] = prelabel(serving, row, labels, tasks[index])
     return answers
-
-
-def _decoded(
-    model: OnnxPredictor, tasks: Sequence[Task], images: Sequence[bytes | None]
-) -> Iterator[tuple[int, np.ndarray]]:
-    for index, data in enumerate(images):
-        if data is None:
-            continue
-        try:
-            yield index, to_array(decode(data, fit=model.manifest.input_size))
-        except ImageRejected as error:
-            log.warning("task %d gets no pre-label: %s", tasks[index].id, error.reason)
 
 
 def prelabel(

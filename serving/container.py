@@ -21,13 +21,16 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
+from guard.middleware import BrowserGuard
 from serving.errors import ModelUnusable, RequestRefused
-from serving.invocations import Invoker, TopK, add_error_handlers
-from serving.listening import listen, server_config
+from serving.invocations import Invoker, TopK, add_error_handlers, bounded_int
+from serving.limits import LimitsWrong, ServingLimits
+from serving.listening import MAX_PORT, listen, server_config
 from serving.model import check_identity, warm_model
 from training.artefact import verify
 from training.container import ROOT_VARIABLE
 from training.errors import ArtefactError
+from training.hardware import usable_cores
 from training.predictor import OnnxPredictor
 from training.privileges import drop_privileges
 
@@ -75,9 +78,9 @@ class Container:
         return self._predictor
 
 
-def create_container_app(container: Container) -> FastAPI:
+def create_container_app(container: Container, limits: ServingLimits | None = None) -> FastAPI:
     """The application around ``container``: ``GET /ping`` and ``POST /invocations``."""
-    invoker = Invoker({_MODEL: container.model}, workers=len(os.sched_getaffinity(0)))
+    invoker = Invoker({_MODEL: container.model}, workers=usable_cores(), limits=limits)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -114,13 +117,23 @@ def main() -> None:
     container = Container(root / "model", _required(VERSION_VARIABLE), _required(DIGEST_VARIABLE))
     # SageMaker calls the container from outside it; elsewhere nobody else is to reach it.
     host = "127.0.0.1" if ROOT_VARIABLE in os.environ else "0.0.0.0"  # noqa: S104
-    port = os.environ.get(PORT_VARIABLE, "8080")
+    told = os.environ.get(PORT_VARIABLE, "8080")
+    port = bounded_int(told, 0, MAX_PORT)
+    if port is None:
+        sys.exit(
+            f"cannot listen on {host}:{told[:40]!r}; {PORT_VARIABLE} must be a port, 0 to {MAX_PORT}"
+        )
     try:
-        listener = listen(host, int(port))
-    except (OSError, ValueError, OverflowError) as error:
+        limits = ServingLimits.from_environment()
+        listener = listen(host, port)
+    except LimitsWrong as error:
+        sys.exit(str(error))
+    except OSError as error:
         sys.exit(f"cannot listen on {host}:{port} ({error}); {PORT_VARIABLE} says where to")
     log.info("the container listens on %s:%s", *listener.getsockname())
-    server = uvicorn.Server(server_config(create_container_app(container)))
+    # SageMaker alone knows under which name it asks; no browser reaches the container past it.
+    app = BrowserGuard(create_container_app(container, limits), any_host=True)
+    server = uvicorn.Server(server_config(app))
 
     async def run() -> bool:
         loaded = asyncio.create_task(_load(container, server))

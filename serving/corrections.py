@@ -1,7 +1,6 @@
 """Takes corrections from the predictor into the store: the image first, then what was said of it."""
 
-import base64
-import binascii
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,17 +13,20 @@ from labelling.corrections import (
     CORRECTIONS_PREFIX,
     MAX_LABELS,
     Correction,
+    CorrectionError,
     Opinion,
     correction_key,
     parse_correction,
+    parse_correction_key,
 )
 from labelling.schema import LabelSchema, Task
 from serving.backend_images import known_key
 from serving.errors import RequestRefused
 from serving.host import Serving
-from serving.inference import MAX_BODY_BYTES
+from serving.inference import MAX_BODY_BYTES, decoded_base64
 from serving.store import BackingStore
-from training.images import ImageFacts, ImageRejected, inspect
+from serving.work import BIG_PICTURE
+from training.images import DEFAULT_MAX_PIXELS, ImageFacts, ImageRejected, inspect
 
 MAX_CORRECTION_BYTES = MAX_BODY_BYTES * 4 // 3 + 1024**2
 """Largest request: the largest image that an endpoint takes, in base64, and what is said of it."""
@@ -33,6 +35,9 @@ _EXTENSIONS = {
     "JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "AVIF": "avif", "GIF": "gif",
     "TIFF": "tif", "BMP": "bmp", "DIB": "bmp", "PPM": "ppm", "JPEG2000": "jp2",
 }  # fmt: skip
+
+
+log = logging.getLogger("serving")
 
 
 class CorrectionRequest(BaseModel):
@@ -71,11 +76,18 @@ class CorrectionDesk:
     Args:
         store: gets them.
         serving: gives the model that answers now; its labels are those that count.
+        max_pixels: an image with more is refused.
     """
 
-    def __init__(self, store: BackingStore, serving: Callable[[], Serving | None]) -> None:
+    def __init__(
+        self,
+        store: BackingStore,
+        serving: Callable[[], Serving | None],
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+    ) -> None:
         self._store = store
         self._serving = serving
+        self._max_pixels = max_pixels
         self._lock = threading.Lock()
 
     def offered(self) -> LabelsOffered:
@@ -104,9 +116,11 @@ class CorrectionDesk:
         schema = LabelSchema(task=offered.task, names=offered.labels)
         if problem := schema.problem(request.labels):
             raise RequestRefused(400, "bad_labels", problem)
-        image, facts = _image(request.image)
+        with BIG_PICTURE:  # few bytes can be many pixels
+            image, facts = _image(request.image, self._max_pixels)
         with self._lock:
-            known = self._newest(facts.sha256)
+            newest = self._newest(facts.sha256)
+            known = self._read(newest) if newest else None
             if known and set(known.correction.labels) == set(request.labels):
                 return known
             raw_key = self._keep(image, facts)
@@ -115,15 +129,15 @@ class CorrectionDesk:
                 raw_key=raw_key,
                 labels=request.labels,
                 by=request.by,
-                corrected_at=datetime.now(UTC),
+                corrected_at=_after(newest),
                 said=request.said,
             )
             key = correction_key(correction)
             fresh = self._store.create(key, correction.to_json())
         return Taken(correction, key, fresh)
 
-    def _newest(self, sha256: str) -> Taken | None:
-        """What was said last of an image."""
+    def _newest(self, sha256: str) -> str:
+        """The key of what was said last of an image; empty if nothing was."""
         begin = f"{CORRECTIONS_PREFIX}{sha256}-"
         newest = ""
         for key in self._store.keys_after(CORRECTIONS_PREFIX.rstrip("/"), begin):
@@ -131,9 +145,15 @@ class CorrectionDesk:
                 newest = max(newest, key)
             elif self._store.is_bucket:  # in order: the others are of other images
                 break
-        if not newest:
+        return newest
+
+    def _read(self, key: str) -> Taken | None:
+        """The correction at ``key``; None if it is damaged, so that a person can say it again."""
+        try:
+            return Taken(parse_correction(self._store.read(key), key), key, fresh=False)
+        except CorrectionError as error:
+            log.warning("%s; the correction that comes now counts", error)
             return None
-        return Taken(parse_correction(self._store.read(newest), newest), newest, fresh=False)
 
     def _keep(self, image: bytes, facts: ImageFacts) -> str:
         """The key under which the store has the image; it is written if it was not there."""
@@ -142,6 +162,15 @@ class CorrectionDesk:
             key = f"{CORRECTED_IMAGES_PREFIX}{facts.sha256}.{_EXTENSIONS.get(facts.format, 'img')}"
             self._store.create(key, image)
         return key
+
+
+def _after(key: str) -> datetime:
+    """Now, or just after the correction at ``key`` if the clock was set back since."""
+    now = datetime.now(UTC)
+    if not key:
+        return now
+    _, moment, _ = parse_correction_key(key)
+    return max(now, datetime.fromtimestamp((moment + 1) / 1000, UTC))
 
 
 def _parsed(body: bytes) -> CorrectionRequest:
@@ -153,16 +182,20 @@ def _parsed(body: bytes) -> CorrectionRequest:
         raise RequestRefused(400, "bad_request", f"{place}: {first['msg']}") from None
 
 
-def _image(encoded: str) -> tuple[bytes, ImageFacts]:
+def _image(encoded: str, max_pixels: int) -> tuple[bytes, ImageFacts]:
     try:
-        data = base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError) as error:
+        data = decoded_base64(encoded)
+    except ValueError as error:
         raise RequestRefused(400, "bad_request", f"image is not base64: {error}") from None
     if len(data) > MAX_BODY_BYTES:
         raise RequestRefused(
             413, "too_large", f"the image has more than {MAX_BODY_BYTES / 1024**2:.0f} MB"
         )
     try:
-        return data, inspect(data)
+        return data, inspect(data, max_pixels=max_pixels)
     except ImageRejected as error:
         raise RequestRefused(400, "unreadable_image", error.reason) from None
+    except MemoryError:
+        raise RequestRefused(
+            413, "too_large", "the image takes more memory to decode than there is; send it smaller"
+        ) from None

@@ -32,6 +32,9 @@ class DeploymentRecord(BaseModel):
     reason: str
     created_at: AwareDatetime
     run_id: str = Field(default="", description="The Dagster run that deployed it, if one did.")
+    decision: int = Field(
+        default=0, ge=0, description="Number of the registry's decision that this carries out."
+    )
 
     @property
     def created_ms(self) -> int:
@@ -82,6 +85,11 @@ def records_prefix(stage: Stage) -> str:
 def record_key(record: DeploymentRecord) -> str:
     """The record's key: keys of a stage sort by time."""
     return f"{records_prefix(record.stage)}/{record.created_ms:013d}-{record.model_version}.json"
+
+
+def version_in(key: str) -> str:
+    """The model version that a record's key names, though the record may be damaged."""
+    return key.rpartition("/")[2].partition("-")[2].removesuffix(".json")
 
 
 def parse_record(data: bytes, key: str) -> DeploymentRecord:

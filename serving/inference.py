@@ -3,14 +3,19 @@
 import base64
 import binascii
 import json
+import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TypedDict
 from uuid import uuid4
 
 import numpy as np
 
 from serving.errors import RequestRefused
-from training.images import DEFAULT_MAX_PIXELS, ImageRejected, decode, to_array
+from serving.limits import ServingLimits
+from serving.work import Ticket
+from training.decode_cost import SMALL_MEMORY, SMALL_WORK, decode_cost
+from training.images import ImageRejected, decode, to_array
 from training.predictor import OnnxPredictor
 
 MAX_BODY_BYTES = 25 * 1024**2
@@ -20,8 +25,16 @@ MAX_BODY_BYTES = 25 * 1024**2
 MAX_INSTANCES = 1000
 """Most images in one request: the smallest image file takes 70 bytes and its answer far more."""
 
-_CHUNK_BYTES = 64 * 1024**2
-"""Decoded pixels held at once for a request of many images."""
+MAX_SCORES = 200_000
+"""Most scores in one answer: images times labels. SageMaker's answers have bounds, too."""
+
+_MAX_JSON_VALUES = 50 * MAX_INSTANCES
+"""Most brackets and commas in a JSON body: each value takes 50 bytes of memory and more."""
+
+_CHUNK_BYTES = 16 * 1024**2
+"""Reduced pictures held at once for a request of many images."""
+
+_LINE_BREAKS = re.compile(r"[ \t\r\n]+")
 
 
 class RankedLabel(TypedDict):
@@ -62,25 +75,86 @@ def read_images(body: bytes, content_type: str) -> list[bytes]:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """The image files of a request, none with more than ``max_pixels``.
+
+    ``small`` says that they take little time and memory, all together.
+    """
+
+    files: Sequence[bytes]
+    max_pixels: int
+    small: bool
+
+
+def weigh(images: Sequence[bytes], side: int, limits: ServingLimits) -> Pictures:
+    """The image files with what it costs to decode them, told by their headers.
+
+    Args:
+        images: image files.
+        side: of the square that the model sees.
+        limits: the bounds of an image and of a request.
+
+    Raises:
+        RequestRefused: 400, an image has too many pixels; 413, all of them together have.
+    """
+    costs = [decode_cost(data, fit=side) for data in images]
+    for index, cost in enumerate(costs):
+        if cost.pixels > limits.max_pixels:
+            raise RequestRefused(
+                400,
+                "unreadable_image",
+                f"{_which(images, index)} cannot be read: {cost.pixels:,} pixels, more than "
+                f"{limits.max_pixels:,} (max_pixels under [serving] in imgclf.toml)",
+            )
+    pixels = sum(cost.pixels for cost in costs)
+    if pixels > limits.max_request_pixels:
+        raise RequestRefused(
+            413,
+            "too_large",
+            f"the images have {pixels:,} pixels in all, more than {limits.max_request_pixels:,}; "
+            "send them in several requests (max_request_pixels under [serving] in imgclf.toml)",
+        )
+    small = (
+        max(cost.memory for cost in costs) <= SMALL_MEMORY
+        and sum(cost.work for cost in costs) <= SMALL_WORK
+    )
+    return Pictures(images, limits.max_pixels, small)
+
+
 def predict(
-    model: OnnxPredictor, images: Sequence[bytes], *, top_k: int | None, inference_id: str | None
+    model: OnnxPredictor,
+    pictures: Pictures,
+    *,
+    top_k: int | None,
+    inference_id: str | None,
+    ticket: Ticket,
 ) -> list[Prediction]:
     """Rank the labels of each image.
 
     Args:
         model: what answers.
-        images: image files.
+        pictures: image files.
         top_k: how many labels to name, all if ``None``.
         inference_id: the client's own id of the request; the answers are named after it.
+        ticket: asked after each image whether somebody still waits.
 
     Raises:
-        RequestRefused: 400, naming the image that cannot be read.
+        RequestRefused: 400, naming the image that cannot be read; 413, the answer is too long.
     """
+    count, named = len(pictures.files), min(top_k or len(model.labels), len(model.labels))
+    if count * named > MAX_SCORES:
+        raise RequestRefused(
+            413,
+            "too_large",
+            f"{count} images × {named} labels are more than {MAX_SCORES:,} scores; give top_k, "
+            "or send fewer images",
+        )
     probabilities = np.concatenate(
-        [model.predict_images(chunk) for chunk in _pixel_chunks(model, images)]
+        [model.predict_images(chunk) for chunk in _pixel_chunks(model, pictures, ticket)]
     )
     base = inference_id or uuid4().hex
-    ids = [base] if len(images) == 1 else [f"{base}-{index}" for index in range(len(images))]
+    ids = [base] if count == 1 else [f"{base}-{index}" for index in range(count)]
     return [
         _ranked(model, row, predicted, prediction_id, top_k)
         for row, predicted, prediction_id in zip(
@@ -90,6 +164,12 @@ def predict(
 
 
 def _instances(body: bytes) -> list[bytes]:
+    if sum(map(body.count, (b"{", b"[", b","))) > _MAX_JSON_VALUES:
+        raise RequestRefused(
+            400,
+            "bad_json",
+            f"the body is not JSON of a request: it has more than {_MAX_JSON_VALUES:,} values",
+        )
     try:
         request = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -113,33 +193,60 @@ def _instance(instance: object, index: int) -> bytes:
             400, "bad_instance", f'instances[{index}] must be {{"b64": "…"}}, an image in base64'
         )
     try:
-        return base64.b64decode(encoded, validate=True)
+        return decoded_base64(encoded)
     except (binascii.Error, ValueError) as error:
         raise RequestRefused(
             400, "bad_instance", f"instances[{index}].b64 is not base64: {error}"
         ) from None
 
 
-def _pixel_chunks(model: OnnxPredictor, images: Sequence[bytes]) -> Iterator[list[np.ndarray]]:
+def decoded_base64(encoded: str) -> bytes:
+    """The bytes in ``encoded``; line breaks, as `base64` and MIME make them, mean nothing.
+
+    Raises:
+        ValueError: it is not base64.
+    """
+    return base64.b64decode(_LINE_BREAKS.sub("", encoded), validate=True)
+
+
+def _pixel_chunks(
+    model: OnnxPredictor, pictures: Pictures, ticket: Ticket
+) -> Iterator[list[np.ndarray]]:
     """Decoded images, a bounded number of bytes at a time: small files can be huge pictures."""
     chunk: list[np.ndarray] = []
     held = 0
-    for index, data in enumerate(images):
+    for index, data in enumerate(pictures.files):
+        ticket.check()
         try:
-            picture = decode(data, max_pixels=DEFAULT_MAX_PIXELS, fit=model.manifest.input_size)
+            pixels = to_array(
+                decode(data, max_pixels=pictures.max_pixels, fit=model.manifest.input_size)
+            )
         except ImageRejected as error:
-            which = "the image" if len(images) == 1 else f"instances[{index}]"
             raise RequestRefused(
-                400, "unreadable_image", f"{which} cannot be read: {error.reason}"
+                400,
+                "unreadable_image",
+                f"{_which(pictures.files, index)} cannot be read: {error.reason}",
             ) from None
-        pixels = to_array(picture)
+        except MemoryError:
+            raise RequestRefused(
+                413,
+                "too_large",
+                f"{_which(pictures.files, index)} takes more memory to decode than there is; "
+                "send it smaller",
+            ) from None
         chunk.append(pixels)
         held += pixels.nbytes
         if held >= _CHUNK_BYTES:
+            ticket.check()
             yield chunk
             chunk, held = [], 0
     if chunk:
+        ticket.check()
         yield chunk
+
+
+def _which(images: Sequence[bytes], index: int) -> str:
+    return "the image" if len(images) == 1 else f"instances[{index}]"
 
 
 def _ranked(

@@ -1,12 +1,11 @@
 """The inference contract over HTTP, shared by the endpoint host and the SageMaker container."""
 
-import asyncio
 import json
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import FastAPI, Query, Request
@@ -15,19 +14,30 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from serving.bodies import BodyRoom
 from serving.errors import RequestRefused
-from serving.inference import MAX_BODY_BYTES, predict, read_images
+from serving.inference import MAX_BODY_BYTES, Pictures, predict, read_images, weigh
+from serving.limits import ServingLimits
+from serving.work import Lanes, Ticket, in_lane, while_waited_for
 from training.predictor import OnnxPredictor
 
 MAX_PENDING = 64
 """Requests of one model that may be under way or waiting; more are told to come back."""
 
-_DRAIN_BYTES = 8 * MAX_BODY_BYTES
 _CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 _INFERENCE_ID = "X-Amzn-SageMaker-Inference-Id"
+_MAX_LENGTHS = {_CUSTOM_ATTRIBUTES: 1024, _INFERENCE_ID: 64}
+"""Characters, as SageMaker has it
+(https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html)."""
+
 _AWS_ERROR_TYPES = {404: "ValidationError", 503: "ServiceUnavailable", 500: "InternalFailure"}
 
-TopK = Annotated[int | None, Query(ge=1, description="How many labels to name; all if absent.")]
+MAX_TOP_K = 1_000_000
+
+TopK = Annotated[
+    int | None,
+    Query(ge=1, le=MAX_TOP_K, description="How many labels to name; all if absent."),
+]
 
 ModelSource = Callable[[], OnnxPredictor]
 """Gives the model that answers now, or raises RequestRefused (503) when there is none."""
@@ -59,40 +69,110 @@ class Gate:
 class Invoker:
     """Answers invocations of models known by name, each prediction in a thread of its own.
 
+    A body is read before its request takes a place, so that nobody holds one by sending slowly.
+
     Args:
         sources: where the model of each name comes from.
         workers: predictions at a time.
         max_pending: requests of one name that may be under way or waiting.
+        limits: what one request may cost.
     """
 
     def __init__(
-        self, sources: Mapping[str, ModelSource], *, workers: int, max_pending: int = MAX_PENDING
+        self,
+        sources: Mapping[str, ModelSource],
+        *,
+        workers: int,
+        max_pending: int = MAX_PENDING,
+        limits: ServingLimits | None = None,
     ) -> None:
         self._sources = sources
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="predict")
+        self._limits = limits or ServingLimits()
+        self._lanes = Lanes(workers)
+        self._bodies = BodyRoom(body_s=self._limits.body_s)
         self._gates = {name: Gate(max_pending) for name in sources}
 
     async def invoke(self, name: str, request: Request, top_k: int | None) -> JSONResponse:
         """Answer one invocation of the model ``name``. Raises RequestRefused."""
         source = self._sources[name]
-        echoed = request.headers.get(_CUSTOM_ATTRIBUTES)
-        with self._gates[name].enter():
-            body = await read_body(request)
-            loop = asyncio.get_running_loop()
-            answer = await loop.run_in_executor(
-                self._pool,
-                _answer,
-                source,
-                body,
-                request.headers.get("content-type", ""),
-                top_k or _top_k_of(echoed),
-                request.headers.get(_INFERENCE_ID),
-            )
+        echoed = _bounded_header(request, _CUSTOM_ATTRIBUTES)
+        asked = _Asked(
+            request.headers.get("content-type", ""),
+            top_k or _top_k_of(echoed),
+            _bounded_header(request, _INFERENCE_ID),
+        )
+        async with self._bodies.body(request, MAX_BODY_BYTES) as body:
+            with self._gates[name].enter():
+                ticket = Ticket(self._limits.answer_s)
+                answer = await while_waited_for(
+                    request, ticket, self._answer(source, ticket, body, asked)
+                )
         return JSONResponse(answer, headers={_CUSTOM_ATTRIBUTES: echoed} if echoed else None)
 
     def close(self) -> None:
         """Finish what is under way."""
-        self._pool.shutdown()
+        self._lanes.close()
+
+    async def _answer(
+        self, source: ModelSource, ticket: Ticket, body: bytes, asked: "_Asked"
+    ) -> dict[str, object]:
+        said = await in_lane(self._lanes.small, ticket, self._opened, source, ticket, body, asked)
+        if isinstance(said, _Opened):
+            said = await in_lane(self._lanes.big, ticket, _predicted, said, ticket, asked)
+        return said
+
+    def _opened(
+        self, source: ModelSource, ticket: Ticket, body: bytes, asked: "_Asked"
+    ) -> "_Opened | dict[str, object]":
+        """The answer, or what is to be answered in the lane of big requests."""
+        model = source()  # asked once: the whole request is answered by this model
+        images = read_images(body, asked.content_type)
+        opened = _Opened(model, weigh(images, model.manifest.input_size, self._limits))
+        return _predicted(opened, ticket, asked) if opened.pictures.small else opened
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a request asks for beside its body."""
+
+    content_type: str
+    top_k: int | None
+    inference_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A request whose images are known, and the model that answers it."""
+
+    model: OnnxPredictor
+    pictures: Pictures
+
+
+def _predicted(opened: _Opened, ticket: Ticket, asked: _Asked) -> dict[str, object]:
+    model = opened.model
+    return {
+        "model_version": model.manifest.model_version,
+        "digest": model.digest,
+        "predictions": predict(
+            model,
+            opened.pictures,
+            top_k=asked.top_k,
+            inference_id=asked.inference_id,
+            ticket=ticket,
+        ),
+    }
+
+
+def _bounded_header(request: Request, name: str) -> str | None:
+    """A header's value. Raises RequestRefused (400) if it is longer than SageMaker lets it be."""
+    value = request.headers.get(name)
+    if value is not None and len(value) > _MAX_LENGTHS[name]:
+        raise RequestRefused(
+            400,
+            "bad_request",
+            f"{name} has {len(value)} characters; SageMaker takes {_MAX_LENGTHS[name]}",
+        )
+    return value
 
 
 def _top_k_of(attributes: str | None) -> int | None:
@@ -105,55 +185,24 @@ def _top_k_of(attributes: str | None) -> int | None:
     """
     pairs = (part.partition("=") for part in re.split("[,;]", attributes or ""))
     for value in [value.strip() for key, _, value in pairs if key.strip() == "top_k"]:
-        if not value.isascii() or not value.isdecimal() or int(value) < 1:
+        number = bounded_int(value, 1, MAX_TOP_K)
+        if number is None:
             raise RequestRefused(
                 400,
                 "bad_request",
-                f"top_k: {_CUSTOM_ATTRIBUTES} says {value!r}; give a whole number from 1",
+                f"top_k: {_CUSTOM_ATTRIBUTES} says {value[:40]!r}; give a whole number from 1 "
+                f"to {MAX_TOP_K}",
             )
-        return int(value)
+        return number
     return None
 
 
-def _answer(
-    source: ModelSource,
-    body: bytes,
-    content_type: str,
-    top_k: int | None,
-    inference_id: str | None,
-) -> dict[str, object]:
-    model = source()  # asked once: the whole request is answered by this model
-    images = read_images(body, content_type)
-    return {
-        "model_version": model.manifest.model_version,
-        "digest": model.digest,
-        "predictions": predict(model, images, top_k=top_k, inference_id=inference_id),
-    }
-
-
-async def read_body(request: Request, max_bytes: int = MAX_BODY_BYTES) -> bytes:
-    """The body, if it is not too big.
-
-    One that is too big is read on and thrown away (up to a bound), because many clients only
-    look at the answer when they have sent everything.
-
-    Raises:
-        RequestRefused: 413, it has more than ``max_bytes``; 400, there is none.
-    """
-    body, size = bytearray(), 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size <= max_bytes:
-            body += chunk
-        elif size > _DRAIN_BYTES:
-            break
-    if size > max_bytes:
-        raise RequestRefused(
-            413, "too_large", f"the request has more than {max_bytes / 1024**2:.0f} MB"
-        )
-    if not body:
-        raise RequestRefused(400, "empty_body", "the request has no body")
-    return bytes(body)
+def bounded_int(text: str, least: int, most: int) -> int | None:
+    """The whole number that ``text`` is in decimal digits; None if it is none, or out of bounds."""
+    if not text.isascii() or not text.isdecimal() or len(text) > 20:  # int() refuses 4,301 digits
+        return None
+    number = int(text)
+    return number if least <= number <= most else None
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -193,6 +242,8 @@ def _error_response(request: Request, status: int, code: str, message: str) -> J
     """
     error = {"error": {"code": code, "message": message}}
     headers = {"Retry-After": "1"} if status == 429 else {}
+    if status == 408:  # where the next request of this connection would begin is unknown
+        headers["Connection"] = "close"
     if not request.url.path.startswith("/endpoints/"):
         return JSONResponse(error, status, headers)
     wrapped = {

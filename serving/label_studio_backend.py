@@ -13,10 +13,13 @@ from pathlib import Path
 import uvicorn
 from obstore.exceptions import BaseError
 
+from guard.arguments import add_allow_host
+from guard.middleware import BrowserGuard
 from serving.backend_access import Access, CredentialsUnusable, is_loopback, read_credentials
 from serving.backend_app import Backend, create_backend_app
 from serving.backend_model import ServedModel
-from serving.listening import listen, server_config
+from serving.limits import LimitsWrong, ServingLimits
+from serving.listening import listen, port_number, server_config
 from serving.store import DeploymentStore
 
 
@@ -25,11 +28,12 @@ def main() -> None:
     arguments = _arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
+        limits = ServingLimits.from_environment()
         credentials = read_credentials(arguments.credentials_file)
         store = DeploymentStore(arguments.store_url)
         store.keys("prod")
         listener = listen(arguments.host, arguments.port)
-    except CredentialsUnusable as error:
+    except (CredentialsUnusable, LimitsWrong) as error:
         sys.exit(str(error))
     except BaseError as error:
         sys.exit(f"the store {arguments.store_url} cannot be read: {str(error).splitlines()[0]}")
@@ -45,10 +49,12 @@ def main() -> None:
         access=Access(credentials, loopback=is_loopback(arguments.host)),
         hint_file=arguments.hint_file,
         label_studio_url=arguments.label_studio_url,
+        limits=limits,
     )
     place = "{}:{}".format(*listener.getsockname())
     logging.getLogger("serving").info("labelling of %s at http://%s", arguments.project, place)
-    server = uvicorn.Server(server_config(create_backend_app(backend)))
+    app = BrowserGuard(create_backend_app(backend), arguments.allow_host)
+    server = uvicorn.Server(server_config(app))
     asyncio.run(server.serve(sockets=[listener]))
 
 
@@ -61,7 +67,8 @@ def _arguments() -> argparse.Namespace:
         default="127.0.0.1",
         help="address to listen on; on any other than loopback's everything asks for a password",
     )
-    parser.add_argument("--port", type=int, default=9090, help="0 takes any free port")
+    add_allow_host(parser)
+    parser.add_argument("--port", type=port_number, default=9090, help="0 takes any free port")
     parser.add_argument(
         "--credentials-file",
         type=Path,

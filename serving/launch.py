@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +20,13 @@ class HostNotStarted(RuntimeError):  # noqa: N818 - a state, as its callers say 
 
 @contextmanager
 def own_host(
-    *, store_url: str, project: str, address_file: Path, log_file: Path, start_timeout_s: float
+    *,
+    store_url: str,
+    project: str,
+    address_file: Path,
+    log_file: Path,
+    start_timeout_s: float,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[None]:
     """Have a host at ``address_file`` while the block lasts.
 
@@ -33,6 +39,7 @@ def own_host(
         address_file: where it says how it is reached.
         log_file: gets what it says.
         start_timeout_s: how long it may take to listen (seconds).
+        environment: variables for it, over this process's.
 
     Raises:
         HostNotStarted: it ended, or took too long.
@@ -55,7 +62,13 @@ def own_host(
     ]
     log_file.parent.mkdir(parents=True, exist_ok=True)
     with log_file.open("ab") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
     try:
         _wait(process, address_file, log_file, start_timeout_s)
         yield

@@ -1,14 +1,26 @@
-"""How every server of ours listens: the endpoint host and the SageMaker container."""
+"""How every server of ours listens: endpoint host, SageMaker container, labelling backend."""
 
+import argparse
 import socket
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from guard.connections import BoundedProtocol
+
+MAX_PORT = 65535
 
 _SHUTDOWN_S = 5
 _BACKLOG = 2048
 _KEEP_ALIVE_S = 75
 """Longer than clients keep a connection (httpx 5 s), so that none is closed as it is reused."""
+
+
+def port_number(text: str) -> int:
+    """For argparse: a port, 0 for any free one. Raises ArgumentTypeError."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= 5 and int(text) <= MAX_PORT):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no port; give 0 to {MAX_PORT}")
+    return int(text)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -26,10 +38,12 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def server_config(app: FastAPI) -> uvicorn.Config:
+def server_config(app: ASGIApp) -> uvicorn.Config:
     """Uvicorn's settings for ``app``; logging is the program's own."""
     return uvicorn.Config(
         app,
+        http=BoundedProtocol,
+        ws="none",
         log_config=None,
         access_log=False,
         timeout_keep_alive=_KEEP_ALIVE_S,

@@ -1,19 +1,22 @@
 """The store as the servers see it, straight through obstore: read, and added to, never changed."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import AlreadyExistsError
 from obstore.store import ObjectStore, from_url
 
 from serving.deployments import DeploymentRecord, Stage, parse_record, records_prefix
+from training.durable import create_file
 
 _CHUNK = 8 * 1024**2
 _KEYS_A_PAGE = 1000
+_BIG_BYTES = 16_000_000
 
 _EXPLICIT = (
     "AWS_ACCESS_KEY_ID",
@@ -36,6 +39,8 @@ class BackingStore:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
+        parts = urlsplit(url)
+        self._root = Path(unquote(parts.path)) if parts.scheme == "file" else None
         self._store = _bucket(url) if url.startswith("s3://") else from_url(url)
 
     @property
@@ -52,8 +57,18 @@ class BackingStore:
         """The object's bytes. Raises FileNotFoundError."""
         return bytes(obstore.get(self._store, key).bytes())
 
-    async def fetch(self, key: str, max_bytes: int) -> bytes:
+    async def fetch(
+        self,
+        key: str,
+        max_bytes: int,
+        before_big: Callable[[], Awaitable[object]] | None = None,
+    ) -> bytes:
         """The object's bytes, without a thread that waits for them.
+
+        Args:
+            key: the object's.
+            max_bytes: it may have.
+            before_big: awaited before one of more than 16 MB is read.
 
         Raises:
             FileNotFoundError: there is no such key.
@@ -62,6 +77,8 @@ class BackingStore:
         found = await obstore.get_async(self._store, key)
         if found.meta["size"] > max_bytes:
             raise TooBig(f"{key} has {found.meta['size'] / 1e6:.0f} MB")
+        if before_big is not None and found.meta["size"] > _BIG_BYTES:
+            await before_big()
         return bytes(await found.bytes_async())
 
     def create(self, key: str, data: bytes) -> bool:
@@ -70,6 +87,8 @@ class BackingStore:
         Returns:
             True if this call wrote it, False if the key was taken.
         """
+        if self._root is not None:  # on the disk when it is said to be there
+            return create_file(self._root, key, data, durable=True)
         try:
             obstore.put(self._store, key, data, mode="create")
         except AlreadyExistsError:

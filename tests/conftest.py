@@ -1,12 +1,19 @@
 """Fixtures for every folder of tests; and in CI, a skipped test is a failed one."""
 
 import os
-from collections.abc import Callable
+import random
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
+from hypothesis import settings
 
+from tests import warm_jobs
 from tests.label_studio.fixtures import _label_studio, label_studio, label_studio_installation
+from tests.patience import TEST_S
 from tests.testbed.fixtures import (
     _faults_end_with_the_test,
     aws_environment,
@@ -25,6 +32,94 @@ __all__ = [
 ]
 
 LABELS = ("red", "green", "blue")
+
+# Without bytecode on disk every process compiles all that it imports: 6 CPU seconds for
+# `imgclf status` instead of 3, 11 for a training job's imports instead of 5.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+# An example of Hypothesis's takes as long as it takes: its 200 ms depend on the machine.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
+
+
+MEMORY = Path("/dev/shm")
+ROOM = 4 << 30
+"""Bytes that the tests' files may take at most; in memory, twice as many must be free."""
+
+
+def _waits_for_no_disk(folder: Path) -> bool:
+    """Whether ``folder`` is a file system in memory (Linux) where programs may lie, with room."""
+    if not folder.is_mount() or not os.access(folder, os.W_OK):
+        return False
+    here = os.statvfs(folder)
+    free = min(here.f_bavail * here.f_frsize, psutil.virtual_memory().available // 2)
+    return free >= ROOM and not here.f_flag & os.ST_NOEXEC
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let a test last as long as tests.patience says, and give it folders in memory: SQLite alone
+    waits for the disk a thousand times in `imgclf run`. The command line and the variables win."""
+    if config.option.timeout is None and "PYTEST_TIMEOUT" not in os.environ:
+        config.option.timeout = TEST_S
+    if _waits_for_no_disk(MEMORY):
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+    if not hasattr(config, "workerinput"):  # workers inherit it
+        warm_jobs.offer()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove what pytest_configure made."""
+    if not hasattr(config, "workerinput"):
+        warm_jobs.withdraw()
+
+
+LONGEST = (
+    "e2e/test_labelling_loop.py",
+    "e2e/test_aws_line.py",
+    "e2e/test_distributed.py",
+    "e2e/test_up_aws.py",
+    "e2e/test_scenes.py",
+    "e2e/test_kill.py",
+    "e2e/test_up_label_studio.py",
+    "graph/test_embeddings.py",
+    "e2e/test_postgres.py",
+    "graph/test_labelling_report.py",
+    "graph/test_line.py",
+    "e2e/test_bad_input.py",
+    "e2e/test_training_job.py",
+    "e2e/",
+    "contract/",
+    "graph/",
+    "unit/",
+)
+"""Files and folders, longest first: xdist hands them out in this order, so that no worker is left
+with a long one when the others are done (`--no-loadscope-reorder`)."""
+
+
+def _place(item: pytest.Item) -> int:
+    """Where in ``LONGEST`` a test belongs."""
+    path = item.path.as_posix()
+    return next((at for at, part in enumerate(LONGEST) if f"/tests/{part}" in path), len(LONGEST))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--order``: tests must pass in any."""
+    told = "'reversed', or a seed for a random order of the tests within each file"
+    parser.addoption("--order", default="", help=told)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the longest files first; within a file the order stays, unless another is asked for."""
+    order = config.getoption("order")
+    if order == "reversed":
+        items.reverse()
+    elif order:
+        random.Random(order).shuffle(items)
+    files = {item.path: None for item in items}
+    position = {path: at for at, path in enumerate(sorted(files))}
+    items.sort(key=lambda item: (_place(item), position[item.path]))
 
 
 def _skipped_in_ci(config: pytest.Config) -> list[pytest.TestReport | pytest.CollectReport]:
@@ -54,6 +149,44 @@ def pytest_terminal_summary(
     for report in skipped:
         reason = report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr
         terminalreporter.line(f"{report.nodeid}: {reason}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """Tests write thousands of small objects, at some 10 ms of the disk's each;
+    ``tests/unit/test_damage.py`` looks at which of them are waited for."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("training.durable._sync", lambda descriptor: None)
+        yield
+
+
+# A command that prepares a home sets these for the process; another home's test must not see them.
+_OF_A_HOME = ("DAGSTER_HOME", "IMGCLF_HOME", "IMGCLF_SETTINGS")
+
+
+@contextmanager
+def _home_variables_kept() -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in _OF_A_HOME}
+    yield
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _home_variables_of_the_module() -> Iterator[None]:
+    """Restores the variables of a home that fixtures of the module set."""
+    with _home_variables_kept():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _home_variables_of_the_test() -> Iterator[None]:
+    """Restores the variables of a home that the test set."""
+    with _home_variables_kept():
+        yield
 
 
 @pytest.fixture(scope="session")

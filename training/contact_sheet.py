@@ -3,9 +3,9 @@
 import io
 from collections.abc import Iterable
 
-from PIL import Image, ImageOps
+from PIL import Image
 
-from training.images import decode
+from training.images import ImageRejected, decode
 
 TILE = 64
 COLUMNS = 6
@@ -13,21 +13,43 @@ MOST = 24
 BACKGROUND = (255, 255, 255)
 
 
-def contact_sheet(images: Iterable[bytes], *, max_pixels: int) -> bytes:
+def contact_sheet(
+    images: Iterable[tuple[str, bytes | None]], *, max_pixels: int
+) -> tuple[bytes | None, dict[str, str]]:
     """Up to 24 images in rows of 6, each fitted into 64 × 64 px, as one JPEG (about 25 kB).
 
-    Raises:
-        training.images.ImageRejected: an image cannot be read.
-        ValueError: there is no image.
+    Args:
+        images: names and files; None where there is no file.
+        max_pixels: images with more are left out.
+
+    Returns:
+        The sheet (None if no image can be shown), and by name why an image is not on it.
     """
-    tiles = []
-    for data in images:
-        picture = decode(data, max_pixels=max_pixels, fit=TILE)
-        tiles.append(ImageOps.pad(picture, (TILE, TILE), color=BACKGROUND))
+    tiles: list[Image.Image] = []
+    missing: dict[str, str] = {}
+    for name, data in images:
+        try:
+            if data is None:
+                raise ImageRejected("it is not in the store")
+            tiles.append(_tile(decode(data, max_pixels=max_pixels, fit=TILE)))
+        except ImageRejected as error:
+            missing[name] = error.reason
         if len(tiles) == MOST:
             break
-    if not tiles:
-        raise ValueError("a contact sheet needs at least one image")
+    return (_laid_out(tiles) if tiles else None), missing
+
+
+def _tile(picture: Image.Image) -> Image.Image:
+    """The whole picture in the middle of a square; of a strip at least a line of pixels."""
+    scale = TILE / max(picture.size)
+    width, height = (max(1, round(side * scale)) for side in picture.size)
+    tile = Image.new("RGB", (TILE, TILE), BACKGROUND)
+    small = picture.resize((width, height), Image.Resampling.BICUBIC)
+    tile.paste(small, (round((TILE - width) / 2), round((TILE - height) / 2)))
+    return tile
+
+
+def _laid_out(tiles: list[Image.Image]) -> bytes:
     rows = -(-len(tiles) // COLUMNS)
     columns = min(COLUMNS, len(tiles))
     sheet = Image.new("RGB", (columns * (TILE + 2), rows * (TILE + 2)), BACKGROUND)

@@ -95,8 +95,8 @@ class Subsets:
 
 def _mixed(truth: np.ndarray, among: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """``among`` in a random order of which every beginning has the classes in about the same
-    shares. Images with several labels are taken by the first of them."""
-    first = truth[among].argmax(1)
+    shares. Images with several labels are taken by the first of them, those with none are of a kind."""
+    first = np.where(truth[among].any(1), truth[among].argmax(1), -1)
     place = np.empty(len(among))
     for label in np.unique(first):
         those = np.flatnonzero(first == label)

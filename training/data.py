@@ -1,22 +1,27 @@
 """The images of a job: decoded and resized once, then read from a file mapped into memory."""
 
 import hashlib
+import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from training import image_memory
 from training.artefact import Task
+from training.durable import put_in_place
 from training.errors import PermanentFailure
 from training.inference import Sample, load_pixels
 from training.manifest import ManifestError, ShardReader, read_manifest
+from training.set_aside import UnreadableImage, require_few
 
 if TYPE_CHECKING:
     import torch
@@ -37,11 +42,13 @@ class LabelledImages:
         targets: int64 [n], the label's position (single_label); float32 [n, classes] of 0 and 1
             (multi_label).
         rows: the manifest's rows of these images, in the same order.
+        aside: images that cannot be read (keys below ``raw/``, and why), which are not among them.
     """
 
     images: np.ndarray
     targets: np.ndarray
     rows: pa.Table
+    aside: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -68,23 +75,34 @@ class DataSource:
         """The images of split ``name`` as ``size`` × ``size`` squares.
 
         Raises:
-            PermanentFailure: the split is empty, a label is not among ``labels``, or an image
-                cannot be read.
+            PermanentFailure: the split is empty, a label is not among ``labels``, or too many
+                images cannot be read.
         """
-        rows = self.rows(name)
-        targets = _targets(rows, self.labels, self.task)
+        rows, what = self.rows(name), f"images of the {name} split"
+        _targets(rows, self.labels, self.task)  # before hours of decoding
         key = hashlib.sha256(f"{self.version} {name} {size}".encode()).hexdigest()[:16]
         path = self.cache / f"{name}-{key}.npy"
         if not path.exists():
-            self._fill(path, rows, size, report)
-        return LabelledImages(np.load(path, mmap_mode="r"), targets, rows)
+            require_few(self._fill(path, rows, size, report), len(rows), what)
+        aside = json.loads(_aside(path).read_text("utf-8")) if _aside(path).exists() else {}
+        require_few(aside, len(rows), what)
+        if aside:
+            gone = pa.array(aside, pa.string())
+            rows = rows.filter(pc.invert(pc.is_in(rows["raw_key"], value_set=gone)))
+        targets = _targets(rows, self.labels, self.task)
+        return LabelledImages(np.load(path, mmap_mode="r"), targets, rows, aside)
 
     def originals(self, name: str, most: int, size: int) -> list[np.ndarray]:
         """The first ``most`` images of split ``name`` as the graph gets them for squares of
-        ``size``: decoded, not resized; uint8 [height, width, 3]."""
-        rows = self.rows(name).slice(0, most).to_pylist()
+        ``size``: decoded, not resized; uint8 [height, width, 3]. What cannot be read is passed over."""
+        found: list[np.ndarray] = []
         with ShardReader(self.root) as reader:
-            return [_pixels(row, reader, size) for row in rows]
+            for row in self.rows(name).to_pylist():
+                with suppress(UnreadableImage):
+                    found.append(load_pixels(Sample.from_row(row), reader, size))
+                if len(found) == most:
+                    break
+        return found
 
     def rows(self, name: str) -> pa.Table:
         """The manifest's rows of split ``name``.
@@ -104,31 +122,63 @@ class DataSource:
             )
         return rows
 
-    def _fill(self, path: Path, rows: pa.Table, size: int, report: Progress) -> None:
-        """Decode and resize every image of ``rows`` into ``path``, which appears when whole."""
+    def _fill(self, path: Path, rows: pa.Table, size: int, report: Progress) -> dict[str, str]:
+        """Decode and resize every image of ``rows`` into ``path``, which appears when whole.
+
+        Returns:
+            Keys of images that cannot be read, and why; they are not in the file.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        shape = (len(rows), size, size, 3)
-        images = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-        with ShardReader(self.root) as reader, ThreadPoolExecutor(os.cpu_count()) as pool:
+        aside: dict[str, str] = {}
+        with (
+            temporary.open("wb") as pixels,
+            ShardReader(self.root) as reader,
+            ThreadPoolExecutor(os.cpu_count()) as pool,
+        ):
 
-            def prepare(row: dict[str, Any]) -> np.ndarray:
-                return squashed(_pixels(row, reader, size), size)
+            def prepare(row: dict[str, Any]) -> np.ndarray | UnreadableImage:
+                try:
+                    return squashed(load_pixels(Sample.from_row(row), reader, size), size)
+                except UnreadableImage as error:
+                    return error
 
+            _write_head(pixels, len(rows), size)
             for start in range(0, len(rows), _CHUNK):
                 chunk = rows.slice(start, _CHUNK).to_pylist()
-                images[start : start + len(chunk)] = list(pool.map(prepare, chunk))
+                for outcome in pool.map(prepare, chunk):
+                    if isinstance(outcome, UnreadableImage):
+                        aside[outcome.key] = outcome.reason
+                    else:
+                        pixels.write(outcome.tobytes())
                 report(start + len(chunk), len(rows))
-        images.flush()
-        temporary.replace(path)
+            pixels.seek(0)
+            _write_head(pixels, len(rows) - len(aside), size)
+        if len(aside) < len(rows):
+            _keep_aside(path, aside)
+            put_in_place(temporary, path)
+        return aside
 
 
-def _pixels(row: dict[str, Any], reader: ShardReader, size: int) -> np.ndarray:
-    """``load_pixels``, for which a lost shard is as permanent as a broken image."""
-    try:
-        return load_pixels(Sample.from_row(row), reader, size)
-    except ManifestError as error:
-        raise PermanentFailure(f"{error}; build the data set again") from error
+def _write_head(file: IO[bytes], count: int, size: int) -> None:
+    """The head of a .npy file, of the same length for every count."""
+    shape = (count, size, size, 3)
+    head = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, head)
+
+
+def _aside(path: Path) -> Path:
+    return path.with_suffix(".aside.json")
+
+
+def _keep_aside(path: Path, aside: Mapping[str, str]) -> None:
+    """Write what was set aside, before the images appear."""
+    if not aside:
+        _aside(path).unlink(missing_ok=True)
+        return
+    temporary = path.with_suffix(f".{os.getpid()}.json.tmp")
+    temporary.write_text(json.dumps(aside), encoding="utf-8")
+    put_in_place(temporary, _aside(path))
 
 
 def squashed(image: np.ndarray, size: int) -> np.ndarray:
@@ -137,7 +187,8 @@ def squashed(image: np.ndarray, size: int) -> np.ndarray:
 
     from training.preprocessing import squash
 
-    with torch.inference_mode():
+    # float32 and a copy of it, beside the pixels and theirs
+    with image_memory.reserved(30 * image.shape[0] * image.shape[1]), torch.inference_mode():
         square = squash(torch.from_numpy(image.copy())[None], size)[0]
         return square.round().to(torch.uint8).permute(1, 2, 0).numpy()
 

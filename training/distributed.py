@@ -8,6 +8,7 @@ checkpoints, and makes the artefact.
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -281,11 +282,20 @@ def _is_lost_connection(error: Exception) -> bool:
 
 
 def _die_with_parent() -> None:
-    """Have the kernel end this process should the launcher be killed (Linux): it leads a session
-    of its own, so that no signal to the job's would reach it."""
+    """End this process should the launcher be killed: it leads a session of its own, so that no
+    signal to the job's would reach it."""
     import ctypes
     import signal
 
     if sys.platform == "linux":
         set_parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+    else:  # macOS has no such call
+        threading.Thread(target=_watch_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def _watch_parent(parent: int) -> None:
+    """Kill this process once its parent is another one than ``parent``."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)

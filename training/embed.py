@@ -37,6 +37,7 @@ from training.features import (
 from training.hardware import yield_cores
 from training.images import DEFAULT_MAX_PIXELS
 from training.pipes import open_pipes
+from training.quick_imports import without_collection
 
 if TYPE_CHECKING:
     from training.architectures import Classifier
@@ -170,9 +171,10 @@ def load_model(folder: Path, into: Path) -> Model:
     Raises:
         PermanentFailure: there is not one ``model.tar.gz`` below ``folder``, or it is none.
     """
-    import torch
+    with without_collection("torch"):
+        import torch
 
-    from training.architectures import build
+        from training.architectures import build
 
     found = sorted(folder.rglob("model.tar.gz"))
     if len(found) != 1:
@@ -201,7 +203,8 @@ def load_model(folder: Path, into: Path) -> Model:
 
 
 def _pretrained(container: Container) -> "Classifier":
-    from training.architectures import build, load_weights
+    with without_collection("torch"):
+        from training.architectures import build, load_weights
 
     parameters = _parameters(container)
     weights = load_weights(parameters, container.optional_channel("weights", "*.pth"))

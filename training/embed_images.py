@@ -16,6 +16,7 @@ from dagster_pipes import PipesContext
 from training.config import Hyperparameters
 from training.container import Container
 from training.data import LabelledImages, squashed
+from training.durable import put_in_place
 from training.features import packed_features
 from training.images import ImageRejected, decode, to_array
 from training.phases import Phases
@@ -133,4 +134,4 @@ def _write_part(rows: pa.Table, path: Path) -> None:
     """The part appears whole or not at all."""
     partial = path.with_name(f".{path.name}.part")
     pq.write_table(rows, partial, compression="zstd")
-    partial.replace(path)
+    put_in_place(partial, path)

@@ -23,3 +23,11 @@ class PeerLost(RuntimeError):  # noqa: N818 - told like the others here
 
 class ArtefactError(ValueError):
     """A model artefact is not what its manifest says, or not one at all."""
+
+
+class ImageRejected(ValueError):  # noqa: N818 - the word the tables and the pages use
+    """A file that is not a picture to train or predict on; ``reason`` says why, for people."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

@@ -8,8 +8,9 @@ Leaves ``report.json`` (``training.report``), ``predictions.parquet`` and four p
 import json
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -27,6 +28,7 @@ from training.metrics import Outcome
 from training.pipes import open_pipes
 from training.predictor import OnnxPredictor
 from training.report import EvaluationReport, ModelScores
+from training.set_aside import ornament, require_few, tell
 
 MANIFEST = "manifest.parquet"
 REPORT = "report.json"
@@ -58,7 +60,6 @@ class Data:
 
     version: str
     labels: tuple[str, ...]
-    train_labels: list[list[str]]
     val: list[Sample]
     test: list[Sample]
 
@@ -119,7 +120,10 @@ def evaluate(container: Container, pipes: PipesContext) -> EvaluationReport:
                 _load(container, "champion", scratch) if container.has_channel("champion") else None
             )
             reader = stack.enter_context(ShardReader(_dataset(container, data.version)))
-            return _evaluate(data, candidate, champion, reader, container.output_dir, pipes)
+            renamed = json.loads(container.hyperparameters.get("renamed", "{}"))
+            return _evaluate(
+                data, candidate, champion, reader, container.output_dir, pipes, renamed=renamed
+            )
         except (ArtefactError, ManifestError) as error:
             raise PermanentFailure(str(error)) from error
 
@@ -147,7 +151,6 @@ def _read_data(container: Container) -> Data:
     return Data(
         version=version,
         labels=tuple(sorted({label for row in rows for label in row["labels"]})),
-        train_labels=[row["labels"] for row in splits["train"]],
         val=[Sample.from_row(row) for row in splits["val"]],
         test=[Sample.from_row(row) for row in splits["test"]],
     )
@@ -172,33 +175,39 @@ def _evaluate(
     reader: ShardReader,
     output: Path,
     pipes: PipesContext,
+    *,
+    renamed: Mapping[str, str],
 ) -> EvaluationReport:
+    """``renamed``: what classes of the champion are called in the data set."""
     known = candidate.labels
     labels = [*known, *(label for label in data.labels if label not in known)]
     task = candidate.manifest.task
 
     def outcome(model: OnnxPredictor, samples: list[Sample], answers: Answers) -> Outcome:
+        called = renamed if model is champion else {}
         return metrics.outcome(
             [sample.labels for sample in samples],
-            answers.decided,
+            [tuple(called.get(label, label) for label in given) for given in answers.decided],
             answers.probabilities,
             task=task,
             labels=labels,
-            model_labels=model.labels,
+            model_labels=[called.get(label, label) for label in model.labels],
         )
 
     models = [candidate, *([champion] if champion else [])]
     progress = Progress(pipes, len(data.val) + len(data.test) * len(models))
-    tested = []
-    for model in models:
-        answers = predict(model, data.test, reader, progress)
-        tested.append(Evaluated(model, answers, outcome(model, data.test, answers)))
+    answered = [predict(model, data.test, reader, progress) for model in models]
     val = predict(candidate, data.val, reader, progress)
-
-    report = _report(data, labels, tested, outcome(candidate, data.val, val))
+    data, answered, val, aside = _readable(data, answered, val)
+    tell(aside, pipes.log.warning)
+    tested = [
+        Evaluated(model, answers, outcome(model, data.test, answers))
+        for model, answers in zip(models, answered, strict=True)
+    ]
+    report = _report(data, labels, tested, outcome(candidate, data.val, val), aside)
     (output / REPORT).write_text(report.model_dump_json(indent=1), encoding="utf-8")
     _write_predictions(output / PREDICTIONS, data, candidate, tested[0].answers, val)
-    _draw(output, report, data.test, tested[0], reader)
+    _draw(output, report, data.test, tested[0], reader, pipes.log.warning)
     pipes.log.info(
         f"{candidate.manifest.model_version}: accuracy {report.accuracy:.4f}, "
         f"macro-F1 {report.macro_f1:.4f} on {report.n_test} test images"
@@ -206,8 +215,33 @@ def _evaluate(
     return report
 
 
+def _readable(
+    data: Data, tested: list[Answers], val: Answers
+) -> tuple[Data, list[Answers], Answers, dict[str, str]]:
+    """Data and answers without the images that a model could not be shown, and which they are:
+    all models are judged on the same.
+
+    Raises:
+        PermanentFailure: there are too many of them.
+    """
+    lost = {place: why for answers in tested for place, why in answers.unreadable.items()}
+    aside = {data.test[place].raw_key: why for place, why in lost.items()}
+    require_few(aside, len(data.test), "images of the test split")
+    of_val = {data.val[place].raw_key: why for place, why in val.unreadable.items()}
+    if not aside and not of_val:
+        return data, tested, val, {}
+    kept = [place for place in range(len(data.test)) if place not in lost]
+    kept_val = [place for place in range(len(data.val)) if place not in val.unreadable]
+    left = replace(
+        data,
+        test=[data.test[place] for place in kept],
+        val=[data.val[place] for place in kept_val],
+    )
+    return left, [answers.of(kept) for answers in tested], val.of(kept_val), {**aside, **of_val}
+
+
 def _report(
-    data: Data, labels: list[str], tested: list[Evaluated], val: Outcome
+    data: Data, labels: list[str], tested: list[Evaluated], val: Outcome, aside: dict[str, str]
 ) -> EvaluationReport:
     candidate = tested[0]
     champion = tested[1] if len(tested) > 1 else None
@@ -228,7 +262,7 @@ def _report(
         n_test=len(data.test),
         n_val=len(data.val),
         majority_baseline_accuracy=metrics.majority_baseline(
-            data.train_labels, [sample.labels for sample in data.test]
+            [sample.labels for sample in data.test]
         ),
         val=metrics.scores(val, task=task, labels=labels) if data.val else None,
         champion=model_scores(champion) if champion else None,
@@ -239,6 +273,7 @@ def _report(
         if champion
         else {},
         images_per_second=candidate.answers.images_per_second,
+        set_aside=aside,
     )
 
 
@@ -264,16 +299,24 @@ def _draw(
     samples: list[Sample],
     candidate: Evaluated,
     reader: ShardReader,
+    warn: Callable[[str], object],
 ) -> None:
-    worst = metrics.worst_mistakes(candidate.outcome, report.labels, plots.MOST_MISTAKES)
-    photos = [load_pixels(samples[item.index], reader, plots.TILE_PIXELS) for item in worst]
-    names = [Path(samples[item.index].raw_key).name for item in worst]
-    wrong = int((~candidate.outcome.correct).sum())
+    """Draw the pictures: ornaments, each of which may fail by itself."""
     bins = metrics.calibration_bins(candidate.outcome.confidence, candidate.outcome.right)
-    plots.draw_confusion(output / CONFUSION, report)
-    plots.draw_per_class(output / PER_CLASS, report)
-    plots.draw_reliability(output / RELIABILITY, bins, report.calibration_error)
-    plots.draw_mistakes(output / MISTAKES, worst, photos, names, wrong=wrong, total=report.n_test)
+    with ornament(CONFUSION, warn):
+        plots.draw_confusion(output / CONFUSION, report)
+    with ornament(PER_CLASS, warn):
+        plots.draw_per_class(output / PER_CLASS, report)
+    with ornament(RELIABILITY, warn):
+        plots.draw_reliability(output / RELIABILITY, bins, report.calibration_error)
+    with ornament(MISTAKES, warn):
+        worst = metrics.worst_mistakes(candidate.outcome, report.labels, plots.MOST_MISTAKES)
+        photos = [load_pixels(samples[item.index], reader, plots.TILE_PIXELS) for item in worst]
+        names = [Path(samples[item.index].raw_key).name for item in worst]
+        wrong = int((~candidate.outcome.correct).sum())
+        plots.draw_mistakes(
+            output / MISTAKES, worst, photos, names, wrong=wrong, total=report.n_test
+        )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """Training by gradient with Lightning: checkpoints, resuming, progress."""
 
 import logging
+import math
 import signal
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -27,6 +29,8 @@ Epoch = dict[str, float]
 """``epoch`` (from 1), ``train_loss``, ``val_loss``, ``val_accuracy``, ``val_macro_f1``."""
 
 CHECKPOINT = "last.ckpt"
+
+log = logging.getLogger("training")
 
 _STOPPED = 128 + signal.SIGTERM
 
@@ -62,23 +66,44 @@ class _Stop(pl.Callback):
 
 
 class _History(pl.Callback):
-    """Keeps and reports each epoch's numbers. Part of the checkpoint, so that the history of a
-    resumed run is whole."""
+    """Keeps and reports each epoch's numbers, and stops at a loss that is not finite. Part of the
+    checkpoint, so that the history of a resumed run is whole."""
 
-    def __init__(self, report: Callable[[Epoch], None]) -> None:
+    def __init__(self, report: Callable[[Epoch], None], learning_rate: float) -> None:
         self.epochs: list[Epoch] = []
         self._report = report
+        self._learning_rate = learning_rate
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.epochs:  # the checkpoint may be one that an older version wrote
+            require_finite(self.epochs[-1], self._learning_rate)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         numbers = {name: float(value) for name, value in trainer.callback_metrics.items()}
         self.epochs.append({"epoch": trainer.current_epoch + 1, **numbers})
         self._report(self.epochs[-1])
+        # Before the checkpoint is written: Lightning calls ModelCheckpoint last.
+        require_finite(self.epochs[-1], self._learning_rate)
 
     def state_dict(self) -> dict[str, Any]:
         return {"epochs": self.epochs}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.epochs = state_dict["epochs"]
+
+
+def require_finite(epoch: Epoch, learning_rate: float) -> None:
+    """Stop a training whose loss is not finite: no later epoch brings the weights back.
+
+    Raises:
+        PermanentFailure: a loss of ``epoch`` is infinite or not a number.
+    """
+    for name in ("train_loss", "val_loss"):
+        if name in epoch and not math.isfinite(epoch[name]):
+            raise PermanentFailure(
+                f"the training diverged: {name} is {epoch[name]} after epoch {epoch['epoch']:.0f}; "
+                f"lower learning_rate (now {learning_rate:g}) under [training] in imgclf.toml"
+            )
 
 
 def fit(
@@ -116,11 +141,12 @@ def fit(
         Every epoch's numbers, those before a restart included.
 
     Raises:
-        PermanentFailure: there are more processes than images in a batch.
+        PermanentFailure: there are more processes than images in a batch, or the loss of an epoch
+            is not finite.
     """
     _quiet_lightning()
     use_cores_for(parameters)
-    history = _History(report)
+    history = _History(report, parameters.learning_rate)
     on_gpu = device().type == "cuda"
     trainer = pl.Trainer(
         max_epochs=parameters.epochs,
@@ -142,13 +168,15 @@ def fit(
     )
     training = batches(train, shuffle_seed=parameters.seed)
     _require_a_share_for_all(training, team)
+    saved = checkpoints / CHECKPOINT
+    team.agree(lambda: _drop_damaged(saved) if team.leads else None)
     try:
         with _sigterm_left_to_lightning():
             trainer.fit(
                 module,
                 training,
                 batches(val),
-                ckpt_path=team.leaders_file(checkpoints / CHECKPOINT, scratch / CHECKPOINT),
+                ckpt_path=team.leaders_file(saved, scratch / CHECKPOINT),
                 weights_only=True,
             )
     except SIGTERMException:  # would leave with exit code 0
@@ -188,6 +216,21 @@ def _sigterm_left_to_lightning() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _drop_damaged(saved: Path) -> None:
+    """Delete a checkpoint that a power cut damaged, so that training begins anew: every attempt
+    would fail on it."""
+    if not saved.exists():
+        return
+    try:
+        with zipfile.ZipFile(saved) as archive:  # PyTorch's format, with a CRC-32 of each part
+            flaw = archive.testzip()
+    except Exception as error:  # noqa: BLE001 - whatever zipfile raises of broken bytes
+        flaw = str(error) or type(error).__name__
+    if flaw is not None:
+        log.warning("the checkpoint %s is damaged (%s): training begins anew", saved, flaw)
+        saved.unlink()
 
 
 def _checkpoint(folder: Path) -> ModelCheckpoint:

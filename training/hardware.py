@@ -1,10 +1,12 @@
 """What this machine computes on, how it shares its cores, and in which precision."""
 
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from training.config import Hyperparameters
+from training.gpus import require_gpus
 
 if TYPE_CHECKING:
     import torch
@@ -13,15 +15,26 @@ _SMALL_PICTURE = 32
 """Side in pixels."""
 
 
+def usable_cores() -> int:
+    """Count the CPU cores that this process may use."""
+    if sys.platform == "linux":  # macOS ties no process to cores
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def device() -> "torch.device":
     """The GPU of this process if there is one, else the CPU.
 
     Of several processes on a machine (torchrun's) each has a GPU of its own, or none has.
+
+    Raises:
+        NoGpu: it would be the CPU of a machine that is paid for its GPUs.
     """
     import torch
 
     if torch.cuda.is_available() and _processes_here() <= torch.cuda.device_count():
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    require_gpus(processes=_processes_here())
     return torch.device("cpu")
 
 

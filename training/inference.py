@@ -6,18 +6,21 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
 
-from training.errors import PermanentFailure
-from training.images import ImageRejected, decode, to_array
-from training.manifest import ShardReader
+from training.images import ImageRejected, decode, reduced_pixels, to_array
+from training.manifest import ManifestError, ShardReader
 from training.predictor import OnnxPredictor
+from training.set_aside import UnreadableImage, require_these
 
 WINDOW = 32
 """Images decoded ahead while the net works on as many."""
+
+WINDOW_BYTES = 128_000_000
+"""Bytes of their pixels, at most (or one image)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +51,18 @@ class Answers:
         probabilities: float32 [n, labels of the model].
         decided: the labels given to each image.
         seconds: wall time, reading and decoding included.
+        unreadable: positions of images that cannot be read, and why; their answers mean nothing.
     """
 
     probabilities: np.ndarray
     decided: list[tuple[str, ...]]
     seconds: float
+    unreadable: Mapping[int, str] = field(default_factory=dict)
+
+    def of(self, positions: Sequence[int]) -> "Answers":
+        """The answers to some of the images."""
+        decided = [self.decided[position] for position in positions]
+        return Answers(self.probabilities[list(positions)], decided, self.seconds)
 
     @property
     def images_per_second(self) -> float:
@@ -64,17 +74,17 @@ def load_pixels(sample: Sample, reader: ShardReader, fit: int) -> np.ndarray:
     """The decoded image: uint8 [height, width, 3], reduced for a square of ``fit`` pixels.
 
     Raises:
-        PermanentFailure: the image cannot be read; it could when it came into the data set.
+        UnreadableImage: the image cannot be read; it could when it came into the data set.
     """
-    data = reader.read(sample.shard, sample.offset, sample.length)
     try:
+        data = reader.read(sample.shard, sample.offset, sample.length)
+        require_these(data, sample.sha256, sample.raw_key)
         # As many pixels as it had when it was let in: the user's bound was applied there.
         return to_array(decode(data, max_pixels=sample.width * sample.height, fit=fit))
     except ImageRejected as error:
-        raise PermanentFailure(
-            f"{sample.raw_key} (sha256 {sample.sha256[:12]}…) of the data set cannot be read: "
-            f"{error.reason}; delete it from raw/ and build the data set again"
-        ) from error
+        raise UnreadableImage(sample.raw_key, error.reason) from error
+    except ManifestError as error:
+        raise UnreadableImage(sample.raw_key, str(error)) from error
 
 
 def predict(
@@ -92,38 +102,64 @@ def predict(
         samples: what to answer.
         reader: of the data set's shards.
         on_progress: called with the number of images just answered.
-
-    Raises:
-        PermanentFailure: an image cannot be read.
-        ManifestError: a shard cannot be read.
     """
     started = time.perf_counter()
-    probabilities = np.empty((len(samples), len(predictor.labels)), dtype=np.float32)
-    for indices, images in _decoded(samples, reader, predictor.manifest.input_size):
-        probabilities[indices] = predictor.predict_images(images)
-        on_progress(len(indices))
+    probabilities = np.zeros((len(samples), len(predictor.labels)), dtype=np.float32)
+    unreadable: dict[int, str] = {}
+    for window in _decoded(samples, reader, predictor.manifest.input_size):
+        images = {
+            index: pixels for index, pixels in window.items() if isinstance(pixels, np.ndarray)
+        }
+        unreadable |= {index: why for index, why in window.items() if isinstance(why, str)}
+        if images:
+            probabilities[list(images)] = predictor.predict_images(list(images.values()))
+        on_progress(len(window))
     decided = predictor.decide(probabilities)
-    return Answers(probabilities, decided, time.perf_counter() - started)
+    return Answers(probabilities, decided, time.perf_counter() - started, unreadable)
 
 
 def _decoded(
     samples: Sequence[Sample], reader: ShardReader, fit: int
-) -> Iterator[tuple[list[int], list[np.ndarray]]]:
-    """Windows of decoded images, equal sizes together so that the net gets them at once."""
-    order = sorted(
-        range(len(samples)),
-        key=lambda i: (samples[i].width, samples[i].height, samples[i].shard, samples[i].offset),
-    )
-    windows = [order[i : i + WINDOW] for i in range(0, len(order), WINDOW)]
+) -> Iterator[dict[int, np.ndarray | str]]:
+    """Windows of decoded images by position (or why there is none), equal sizes together so that
+    the net gets them at once."""
+
+    def load(sample: Sample) -> np.ndarray | str:
+        try:
+            return load_pixels(sample, reader, fit)
+        except UnreadableImage as error:
+            return error.reason
+
+    windows = list(_windows(samples, fit))
     with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode") as pool:
 
-        def submit(window: list[int]) -> list[Future[np.ndarray]]:
-            return [pool.submit(load_pixels, samples[index], reader, fit) for index in window]
+        def submit(window: list[int]) -> list[Future[np.ndarray | str]]:
+            return [pool.submit(load, samples[index]) for index in window]
 
         try:
             coming = submit(windows[0] if windows else [])
             for number, window in enumerate(windows, start=1):
                 ready, coming = coming, submit(windows[number] if number < len(windows) else [])
-                yield window, [future.result() for future in ready]
+                found = [future.result() for future in ready]
+                yield dict(zip(window, found, strict=True))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _windows(samples: Sequence[Sample], fit: int) -> Iterator[list[int]]:
+    """Positions in the order of size: as many as are decoded at once, and as memory allows."""
+    order = sorted(
+        range(len(samples)),
+        key=lambda i: (samples[i].width, samples[i].height, samples[i].shard, samples[i].offset),
+    )
+    window: list[int] = []
+    held = 0
+    for index in order:
+        pixels = 3 * reduced_pixels(samples[index].width, samples[index].height, fit)
+        if window and (len(window) == WINDOW or held + pixels > WINDOW_BYTES):
+            yield window
+            window, held = [], 0
+        window.append(index)
+        held += pixels
+    if window:
+        yield window

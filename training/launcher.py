@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Self
 
 from training.container import ROOT_VARIABLE, Container
+from training.gpus import NoGpu, prefer_compat, require_gpus
 from training.privileges import drop_privileges
 
 if TYPE_CHECKING:
@@ -81,13 +82,16 @@ def main() -> None:
     if len(sys.argv) < 2:
         sys.exit("usage: python -m training.launcher <module> [arguments…]")
     module, arguments = sys.argv[1], sys.argv[2:]
+    prefer_compat()
     if signal.getsignal(signal.SIGTERM) in (signal.SIG_DFL, signal.SIG_IGN):
         signal.signal(signal.SIGTERM, _leave)
     root = Path(os.environ.get(ROOT_VARIABLE, "/opt/ml"))
     drop_privileges(root)
     machines = Machines.read(root)
+    processes = processes_per_host() if module in TOGETHER else 1
+    if module in TOGETHER or not machines.position:
+        _check_gpus(root, processes)
     if module in TOGETHER:
-        processes = processes_per_host()
         if processes * len(machines.hosts) > 1:
             sys.exit(_run_together(module, arguments, machines, processes, root))
     elif machines.position:
@@ -95,6 +99,17 @@ def main() -> None:
         return
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _check_gpus(root: Path, processes: int) -> None:
+    """End the job, with the reason where SageMaker looks for it, if its GPUs cannot be used."""
+    try:
+        require_gpus(root, processes)
+    except NoGpu as error:
+        text = f"{type(error).__name__}: {error}"
+        processing = (root / "config" / "processingjobconfig.json").exists()
+        Container(root, "processing" if processing else "training", {}).write_failure(text)
+        sys.exit(text)
 
 
 def _leave(signum: int, _: object) -> NoReturn:

@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from dagster_pipes import PipesContext
 
@@ -29,6 +30,7 @@ from training.manifest import CARD, ManifestError, read_card
 from training.metrics import indicator
 from training.phases import Phases
 from training.pipes import open_pipes
+from training.set_aside import ornament, tell
 
 POLITENESS = 10
 """A report can wait: whatever else the machine does goes first (see nice(1))."""
@@ -83,7 +85,8 @@ def measure(container: Container, pipes: PipesContext) -> CurveReport:
     )
     text = report.model_dump_json(indent=1)
     (container.output_dir / REPORT_FILE).write_text(text, encoding="utf-8")
-    draw_curves(container.output_dir / PICTURE_FILE, report)
+    with ornament(PICTURE_FILE, pipes.log.warning):
+        draw_curves(container.output_dir / PICTURE_FILE, report)
     phases.begin("", "")
     return report
 
@@ -100,7 +103,8 @@ def _splits(
             features = np.stack([known[sha] for sha in shas])
         else:
             phases.say(f"{len(shas)} images of {name} go through the backbone")
-            features = _extracted(source, name, model, phases)
+            features, rows = _extracted(source, name, model, phases)
+            shas = rows["sha256"].to_pylist()
         truth = indicator(rows["labels"].to_pylist(), source.labels)
         found[name] = Split(features, truth, np.array(shas))
     held = [found["val"], found["test"]]
@@ -111,13 +115,16 @@ def _splits(
     )
 
 
-def _extracted(source: DataSource, name: str, model: Model, phases: Phases) -> np.ndarray:
-    """Features of every image of a split: float32 [n, d]."""
+def _extracted(
+    source: DataSource, name: str, model: Model, phases: Phases
+) -> tuple[np.ndarray, pa.Table]:
+    """Features of every image of a split that can be read, float32 [n, d], and their rows."""
     from training.probe import extract
 
     size, bf16 = model.manifest.input_size, uses_bf16(Hyperparameters())
     images = source.split(name, size, lambda *n: phases.count("images read", *n))
-    return extract(model.net, images, lambda done: None, bf16=bf16)
+    tell(images.aside, phases.say)
+    return extract(model.net, images, lambda done: None, bf16=bf16), images.rows
 
 
 def _known_features(container: Container) -> dict[str, np.ndarray]:

@@ -1,57 +1,9 @@
-"""The loss and the numbers that training watches, for both tasks."""
+"""The loss, for both tasks."""
 
 import torch
 from torch.nn import functional
-from torchmetrics import Metric, MetricCollection
-from torchmetrics.classification import (
-    MulticlassAccuracy,
-    MulticlassF1Score,
-    MultilabelExactMatch,
-    MultilabelF1Score,
-)
 
 from training.artefact import Task
-
-
-class MeanOverImages(Metric):
-    """The mean of a loss over all images, on whichever processes they are.
-
-    Not torchmetrics' MeanMetric, which forgets the weights if told to let NaN pass (1.9), nor
-    Lightning's own, which rounds the number of images when it averages over processes (2.6).
-    """
-
-    total: torch.Tensor
-    images: torch.Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
-        self.add_state("images", torch.tensor(0), dist_reduce_fx="sum")
-
-    def update(self, loss: torch.Tensor, images: int) -> None:
-        """Add the mean ``loss`` of so many images."""
-        self.total = self.total + loss.detach() * images
-        self.images = self.images + images
-
-    def compute(self) -> torch.Tensor:
-        """The mean."""
-        return self.total / self.images
-
-
-def metrics_for(task: Task, classes: int) -> MetricCollection:
-    """``accuracy`` (multi_label: all labels right) and ``macro_f1``."""
-    found: dict[str, Metric | MetricCollection]
-    if task == "multi_label":
-        found = {
-            "accuracy": MultilabelExactMatch(num_labels=classes),
-            "macro_f1": MultilabelF1Score(num_labels=classes, average="macro"),
-        }
-    else:
-        found = {
-            "accuracy": MulticlassAccuracy(num_classes=classes, average="micro"),
-            "macro_f1": MulticlassF1Score(num_classes=classes, average="macro"),
-        }
-    return MetricCollection(found)
 
 
 def loss_of(logits: torch.Tensor, targets: torch.Tensor, task: Task) -> torch.Tensor:
@@ -59,15 +11,3 @@ def loss_of(logits: torch.Tensor, targets: torch.Tensor, task: Task) -> torch.Te
     if task == "multi_label":
         return functional.binary_cross_entropy_with_logits(logits, targets)
     return functional.cross_entropy(logits, targets)
-
-
-def scores_of(logits: torch.Tensor, targets: torch.Tensor, task: Task) -> dict[str, float]:
-    """``loss``, ``accuracy`` and ``macro_f1`` of a whole split.
-
-    Args:
-        logits: float32 [n, classes].
-        targets: int64 [n], or float32 [n, classes] (multi_label).
-    """
-    metrics = metrics_for(task, logits.shape[1])
-    found = {"loss": loss_of(logits, targets, task), **metrics(logits, targets.int())}
-    return {name: float(value) for name, value in found.items()}

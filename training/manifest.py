@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from labelling.schema import Task
+from training.sealed import is_intact, sealed_parquet
 
 Split = Literal["train", "val", "test", "excluded"]
 
@@ -103,9 +104,7 @@ def dataset_version(rows: pa.Table) -> str:
 def write_manifest(rows: pa.Table) -> bytes:
     """The bytes of ``manifest.parquet``: rows in ``MANIFEST_SCHEMA``, sorted by sha256."""
     table = rows.select(MANIFEST_SCHEMA.names).cast(MANIFEST_SCHEMA).sort_by("sha256")
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()
+    return sealed_parquet(table)
 
 
 def read_manifest(path: Path) -> pa.Table:
@@ -115,7 +114,10 @@ def read_manifest(path: Path) -> pa.Table:
         ManifestError: the file is missing, not Parquet, or lacks a column.
     """
     try:
-        table = pq.read_table(path)
+        data = path.read_bytes()
+        if not is_intact(data):
+            raise ValueError("a byte of it was changed since it was written")
+        table = pq.read_table(pa.BufferReader(data))
         return table.select(MANIFEST_SCHEMA.names).cast(MANIFEST_SCHEMA)
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         raise ManifestError(f"{path} is not a data set manifest: {error}") from error

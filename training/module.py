@@ -11,7 +11,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from training.artefact import Task
 from training.augmentation import augment
 from training.config import Hyperparameters
-from training.losses import MeanOverImages, loss_of, metrics_for
+from training.losses import loss_of
+from training.watched import MeanOverImages, metrics_for
 
 Batch = tuple[torch.Tensor, torch.Tensor, int]
 """Images float32 [batch, 3, size, size] in 0…255, targets, number of the batch in its epoch."""

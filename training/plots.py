@@ -2,6 +2,7 @@
 no windows, no state of the process.
 """
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
+from training import fonts
 from training.metrics import Bin, Mistake
 from training.report import EvaluationReport
 
@@ -26,15 +28,6 @@ _DPI = 100
 _COLUMNS = 6
 _LONGEST = 26
 _RIGHT, _MISSED, _WRONG, _GREY = "#2a7f62", "#e0a100", "#c0392b", "#666666"
-_FALLBACK_FONTS = (
-    "Noto Sans CJK JP",
-    "Noto Sans CJK SC",
-    "WenQuanYi Zen Hei",
-    "Hiragino Sans",
-    "Microsoft YaHei",
-    "Noto Sans Arabic",
-    "Noto Sans Devanagari",
-)
 
 
 def draw_confusion(path: Path, report: EvaluationReport) -> None:
@@ -281,16 +274,20 @@ def picture_file(path: Path | IO[bytes], width: float, height: float) -> Iterato
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    from matplotlib.font_manager import fontManager
 
-    installed = set(fontManager.get_font_names())
-    fonts = ["DejaVu Sans", *(font for font in _FALLBACK_FONTS if font in installed)]
     # Labels are the user's: a dollar sign in one is no formula.
-    style = {"font.family": fonts, "text.parse_math": False, "figure.dpi": _DPI}
+    style = {"font.family": [fonts.DEFAULT], "text.parse_math": False, "figure.dpi": _DPI}
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
-        figure.savefig(
-            path, bbox_inches="tight", pad_inches=0.08, metadata={"Software": None}, format="png"
-        )
+        fonts.use_fonts(figure)
+        with warnings.catch_warnings():  # it would warn of each missing glyph, each time
+            warnings.filterwarnings("ignore", message="Glyph .* missing")
+            figure.savefig(
+                path,
+                bbox_inches="tight",
+                pad_inches=0.08,
+                metadata={"Software": None},
+                format="png",
+            )

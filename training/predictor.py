@@ -93,7 +93,7 @@ class OnnxPredictor:
             raise ArtefactError(
                 f"model {self.manifest.model_version} answered {len(batch)} images of "
                 f"{batch.shape[2]} × {batch.shape[1]} pixels with {answer.shape} values, "
-                f"{np.count_nonzero(~np.isfinite(answer))} of them not finite; train it again"
+                f"{np.count_nonzero(~np.isfinite(answer))} of them not finite; train it again, with a lower learning_rate"
             )
         return answer
 

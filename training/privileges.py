@@ -62,8 +62,9 @@ def drop_privileges(root: Path, *, written: Iterable[str] = WRITTEN) -> bool:
         os.setgroups(groups)
         log.warning("stays root: %s may not use %s", name, blocked)
         return False
-    os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
-    os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
+    # As root, these set the real, the effective and the saved id (setresuid is Linux's alone).
+    os.setgid(user.pw_gid)
+    os.setuid(user.pw_uid)
     os.environ.update({"HOME": user.pw_dir, "USER": name, "LOGNAME": name})
     return True
 

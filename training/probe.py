@@ -17,7 +17,6 @@ from training.artefact import Task
 from training.data import LabelledImages, Progress
 from training.distributed import ALONE, Team
 from training.hardware import device
-from training.losses import scores_of
 from training.sweep import sweep
 
 if TYPE_CHECKING:
@@ -72,6 +71,8 @@ def fit_probe(
         All that was reported, in order; and the logits of the validation split, float32
         [n, classes].
     """
+    from training.watched import scores_of
+
     total = len(train) + len(val)
     extracted = partial(extract, net, bf16=bf16, team=team)
     features = extracted(train, lambda done: progress(done, total))

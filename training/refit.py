@@ -60,6 +60,7 @@ class Refit:
         task: Task,
     ) -> None:
         self._truth, self._held_truth, self._task = truth, held_truth, task
+        self._has_negatives = not truth.any(1).all()
         with _one_thread():
             self._x, self._held = _on_axes(features, held)
             self._strength = self._best_strength()
@@ -67,7 +68,8 @@ class Refit:
     def marks(self, chosen: np.ndarray) -> Marks:
         """Scores of the probe fitted on the images at positions ``chosen``, int64 [k]."""
         with _one_thread():
-            decided = _decided(self._logits(chosen, self._strength), self._task)
+            logits = self._logits(chosen, self._strength)
+            decided = _decided(logits, self._task, none=self._has_negatives)
         return marks_of(decided, self._held_truth, self._task)
 
     def _best_strength(self) -> float:
@@ -137,11 +139,14 @@ def _on_axes(features: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, np.nda
     return features @ turn - shift, held @ turn - shift
 
 
-def _decided(logits: np.ndarray, task: Task) -> np.ndarray:
-    """The answers: bool [m, classes]. Of several labels those above a half, and one at least."""
+def _decided(logits: np.ndarray, task: Task, *, none: bool) -> np.ndarray:
+    """The answers: bool [m, classes]. Of several labels those above a half, and one at least unless
+    ``none``: some images have none of the labels."""
     top = np.zeros(logits.shape, bool)
     top[np.arange(len(logits)), logits.argmax(1)] = True
-    return (logits > 0) | top if task == "multi_label" else top
+    if task == "multi_label":
+        return logits > 0 if none else (logits > 0) | top
+    return top
 
 
 def _log_loss(logits: np.ndarray, truth: np.ndarray, task: Task) -> float:

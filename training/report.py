@@ -67,13 +67,14 @@ class EvaluationReport(ModelScores):
 
     Attributes:
         labels: the candidate's labels in its order, then others the data set holds.
-        majority_baseline_accuracy: accuracy of always answering the commonest labels of train.
+        majority_baseline_accuracy: best accuracy of always answering the same labels.
         val: numbers on the validation split, for information: temperature and thresholds were
             fitted there.
         champion: numbers of the champion; labels it does not know count as wrong.
         mcnemar_p: two-sided exact McNemar test that both are equally often right.
         paired: ``PairedCounts`` by label; empty without a champion.
         images_per_second: of the candidate, decoding included.
+        set_aside: keys of images that could not be read, and why; they are in no number.
     """
 
     dataset_version: str
@@ -87,6 +88,7 @@ class EvaluationReport(ModelScores):
     mcnemar_p: float | None
     paired: dict[str, PairedCounts]
     images_per_second: float
+    set_aside: dict[str, str] = {}
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -5,7 +5,6 @@ folder of them, ``weights`` (``<architecture>.pth``). Leaves the artefact's memb
 folder, and ``metrics.json``, ``history.json``, ``history.png`` and ``export_check.npz`` beside.
 """
 
-import gc
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +21,12 @@ from training.distributed import ALONE, Team, ends_at_its_failure, joined, note_
 from training.errors import PermanentFailure
 from training.evidence import write_evidence
 from training.hardware import yield_cores
+from training.leaving import leave
 from training.manifest import CARD, ManifestError, read_card
 from training.phases import Phases
 from training.pipes import open_pipes
+from training.quick_imports import without_collection
+from training.set_aside import ornament, tell
 
 if TYPE_CHECKING:
     import torch
@@ -99,8 +101,6 @@ def main() -> None:
                 container.write_failure(f"{type(error).__name__}: {error}")
             raise
         pipes.report_asset_materialization(metadata=metrics)
-    # The job is done: spare the interpreter's last collection of all of PyTorch's objects, 2 s.
-    gc.freeze()
 
 
 def train(container: Container, pipes: PipesContext, team: Team = ALONE) -> dict[str, str | float]:
@@ -116,9 +116,11 @@ def train(container: Container, pipes: PipesContext, team: Team = ALONE) -> dict
     """
     phases = Phases(pipes)
     phases.begin("imports", "loading PyTorch")
-    import torch
+    with without_collection("torch"):
+        import torch
 
-    from training.data import DataSource, require_learnable
+        from training.curves import draw_history
+        from training.data import DataSource, require_learnable
 
     def read() -> "tuple[Job, DataSource, LabelledImages, LabelledImages]":
         job = Job.from_container(container)
@@ -133,6 +135,7 @@ def train(container: Container, pipes: PipesContext, team: Team = ALONE) -> dict
     job, source, train_split, val_split = team.once_per_machine(read)
     phases.say(f"{len(train_split)} images to train on, {len(val_split)} to validate on")
 
+    tell({**train_split.aside, **val_split.aside}, pipes.log.warning)
     torch.manual_seed(job.parameters.seed)
     net, history, logits = _fitted(job, train_split, val_split, container, phases, team)
     phases.begin("calibration", "")
@@ -147,9 +150,12 @@ def train(container: Container, pipes: PipesContext, team: Team = ALONE) -> dict
         "export_difference": difference,
         "train_images": len(train_split),
         "val_images": len(val_split),
+        "images_set_aside": len(train_split.aside) + len(val_split.aside),
         **phases.seconds,
     }
     _write_outputs(container.output_dir, metrics, history, job)
+    with ornament(HISTORY_PICTURE, pipes.log.warning):
+        draw_history(container.output_dir / HISTORY_PICTURE, history, job.parameters.recipe)
     return metrics
 
 
@@ -175,7 +181,8 @@ def _fitted(
         lambda: build(parameters, classes, load_weights(parameters, job.weights))
     )
     if parameters.recipe == "probe":
-        from training.probe import fit_probe
+        with without_collection("training.probe"):
+            from training.probe import fit_probe
 
         history, logits = fit_probe(
             net,
@@ -188,8 +195,9 @@ def _fitted(
             team=team,
         )
     else:
-        from training.calibration import predict_logits
-        from training.fit import fit
+        with without_collection("lightning.pytorch"):
+            from training.calibration import predict_logits
+            from training.fit import fit
 
         history = fit(
             net,
@@ -215,7 +223,7 @@ def _calibrated(
     import torch
 
     from training.calibration import fit_temperature, fit_thresholds
-    from training.losses import scores_of
+    from training.watched import scores_of
 
     targets = torch.from_numpy(val_split.targets)
     temperature = fit_temperature(logits, targets, job.task)
@@ -289,12 +297,10 @@ def _write_outputs(
     history: list[dict[str, float]],
     job: Job,
 ) -> None:
-    from training.curves import draw_history
-
     (folder / METRICS).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     (folder / HISTORY).write_text(json.dumps(history, indent=2) + "\n", encoding="utf-8")
-    draw_history(folder / HISTORY_PICTURE, history, job.parameters.recipe)
 
 
 if __name__ == "__main__":
     main()
+    leave()

@@ -4,6 +4,10 @@ import argparse
 import os
 import sys
 
+from guard.arguments import add_allow_host
+from guard.connections import BoundedProtocol
+from guard.middleware import BrowserGuard
+from ui.bodies import BodyBound
 from ui.correction_dialog import DIALOG_CSS, DIALOG_JS
 from ui.corrections import CorrectionCounter, add_routes
 from ui.feedback import Feedback
@@ -54,9 +58,10 @@ def main() -> None:
         js=f"() => {{ ({PASTE})(); ({DIALOG_JS})(); }}" if counter else PASTE,
     )
     uvicorn.run(
-        app,
+        BrowserGuard(BodyBound(app), arguments.allow_host),
         host=arguments.host,
         port=arguments.port,
+        http=BoundedProtocol,
         access_log=False,
         timeout_graceful_shutdown=_SHUTDOWN_S,
     )
@@ -81,7 +86,8 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--project", required=True, help="endpoints are <project>-<stage>")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    parser.add_argument("--port", type=int, default=7860, help="port to listen on")
+    parser.add_argument("--port", type=_port, default=7860, help="port to listen on")
+    add_allow_host(parser)
     parser.add_argument(
         "--feedback-url",
         default="",
@@ -89,6 +95,12 @@ def _arguments() -> argparse.Namespace:
         "Without it cards have no button for them",
     )
     return parser.parse_args()
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 5 and int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no port; give 0 to 65535")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,14 @@
 """The result cards as HTML. Everything that comes from outside is escaped here."""
 
-import base64
-import io
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
-
-from PIL import Image, ImageOps
 
 from ui.runtime import STAGES, Prediction, Problem, Stage
 
 TOP = 5
 """Labels shown of each model; one more is shown rather than counted."""
 
-THUMBNAIL_PX = 320
-_MAX_THUMBNAIL_PIXELS = 100_000_000
 STAGE_NAMES: Mapping[Stage, str] = {"staging": "Staging", "prod": "Production"}
 
 
@@ -23,58 +16,28 @@ STAGE_NAMES: Mapping[Stage, str] = {"staging": "Staging", "prod": "Production"}
 class Card:
     """One image on the page and what has been said of it so far.
 
-    ``id`` names a card that can be corrected (""; it cannot), ``corrected`` is what a person said.
+    ``picture`` is a data URL, None while there is none. ``id`` names a card that can be corrected
+    (""; it cannot), ``corrected`` is what a person said,
+    None while nobody has; without a label: the image has none of them.
     """
 
     name: str
     size: int
-    picture: str | None
+    picture: str | None = None
     answers: dict[Stage, Prediction | Problem] = field(default_factory=dict)
     id: str = ""
-    corrected: tuple[str, ...] = ()
+    corrected: tuple[str, ...] | None = None
 
     @property
     def thanks(self) -> str:
         """What a person is told who has corrected it."""
-        return f"Thank you: it goes to the labelling queue as {', '.join(self.corrected)}."
-
-
-def thumbnail(data: bytes) -> str | None:
-    """A small JPEG of an image file as a data URL; None if it cannot be shown."""
-    try:
-        with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as image:
-            warnings.simplefilter("ignore")
-            if image.width * image.height > _MAX_THUMBNAIL_PIXELS:
-                return None
-            image.draft("RGB", (2 * THUMBNAIL_PX, 2 * THUMBNAIL_PX))
-            small = _upright(image)
-            small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
-            out = io.BytesIO()
-            _on_white(small).save(out, "JPEG", quality=82)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None  # whether it can be read is for the endpoint to say
-    return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode('ascii')}"
+        said = ", ".join(self.corrected or ()) or "none of the labels"
+        return f"Thank you: it goes to the labelling queue as {said}."
 
 
 def render(cards: list[Card]) -> str:
     """The page's result area."""
     return f'<div class="results">{"".join(map(_card, cards))}</div>'
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except (OSError, ValueError, SyntaxError, TypeError):
-        return image.copy()  # broken EXIF: shown as it lies
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16 bits a channel
-        return image.convert("I").point(lambda value: value / 256).convert("RGB")
-    if "A" in image.getbands() or "transparency" in image.info:
-        page = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(page, image.convert("RGBA")).convert("RGB")
-    return image.convert("RGB")
 
 
 def _card(card: Card) -> str:
@@ -129,7 +92,9 @@ def _bars(prediction: Prediction) -> str:
     )
     more = len(prediction.labels) - shown
     rest = f'<p class="more">and {more} less likely</p>' if more > 0 else ""
-    return f"<ol>{rows}</ol>{rest}"
+    # For several labels a model may mean none: each is below its threshold.
+    none = "" if prediction.predicted else '<p class="none">none of the labels</p>'
+    return f"{none}<ol>{rows}</ol>{rest}"
 
 
 def _verdict(card: Card) -> str:
@@ -145,11 +110,12 @@ def _persons_verdict(card: Card) -> str:
     predicted = any(isinstance(answer, Prediction) for answer in card.answers.values())
     if not card.id or not predicted or len(card.answers) < len(STAGES):
         return ""
-    thanks = f'<p class="thanks" role="status">{escape(card.thanks)}</p>' if card.corrected else ""
+    is_corrected = card.corrected is not None
+    thanks = f'<p class="thanks" role="status">{escape(card.thanks)}</p>' if is_corrected else ""
     return (
         f'<div class="verdict-of-person" data-card="{card.id}">{thanks}'
         f'<button type="button" class="wrong" data-card="{card.id}" aria-haspopup="dialog">'
-        f"{'Change' if card.corrected else 'This is wrong'}</button></div>"
+        f"{'Change' if is_corrected else 'This is wrong'}</button></div>"
     )
 
 

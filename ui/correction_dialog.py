@@ -63,7 +63,7 @@ DIALOG_JS = """
 () => {
   const FIND_FROM = 13, dialog = () => document.getElementById('wrong');
   const part = (selector) => dialog().querySelector(selector);
-  let card = null;
+  let card = null, several = false, filled = false;
   const ask = async (id, options) => {
     let answer;
     try {
@@ -74,8 +74,15 @@ DIALOG_JS = """
     return said;
   };
   const chosen = () => [...dialog().querySelectorAll('.labels input:checked')].map((input) => input.value);
-  const refresh = () => { part('[type=submit]').disabled = !chosen().length; };
+  // Of several labels none is an answer, too.
+  const refresh = () => {
+    const count = chosen().length, button = part('[type=submit]');
+    button.disabled = !filled || (!several && !count);
+    button.textContent = filled && several && !count ? 'Send: none of these' : 'Send';
+  };
   const fill = (said) => {
+    several = said.several;
+    filled = true;
     part('h2').textContent = said.several ? 'What is really on this image?' : 'What is this really?';
     part('.before').textContent = said.said.length ? said.said.join(' · ') + '.' : '';
     part('[type=search]').hidden = said.labels.length < FIND_FROM;
@@ -99,7 +106,7 @@ DIALOG_JS = """
     part('[type=search]').value = '';
     part('[type=search]').hidden = true;
     part('.labels').innerHTML = '<p>asking …</p>';
-    part('[type=submit]').textContent = 'Send';
+    filled = false;
     refresh();
     dialog().showModal();
     try {
@@ -113,7 +120,7 @@ DIALOG_JS = """
   };
   const send = async () => {
     const mine = card, labels = chosen(), button = part('[type=submit]');
-    if (!labels.length || button.disabled) return;
+    if (button.disabled) return;
     button.disabled = true;
     button.textContent = 'Sending …';
     part('.problem').textContent = '';
@@ -133,7 +140,6 @@ DIALOG_JS = """
     } catch (error) {
       part('.problem').textContent = error.message;
     } finally {
-      button.textContent = 'Send';
       refresh();
     }
   };

@@ -69,7 +69,7 @@ class CorrectionCounter:
         return {
             "several": offered.task == "multi_label",
             "labels": ranked_labels,
-            "chosen": list(card.corrected),
+            "chosen": list(card.corrected or ()),
             "said": [
                 f"{STAGE_NAMES[said.stage]} said {_named(said.prediction.predicted)}"
                 for said in _said(card)
@@ -127,4 +127,4 @@ def _said(card: Card) -> list[Said]:
 
 
 def _named(labels: tuple[str, ...]) -> str:
-    return ", ".join(labels) or "nothing"
+    return ", ".join(labels) or "none of the labels"

@@ -1,5 +1,6 @@
 """The predictor's page: images in, what staging and production say of them out."""
 
+import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -7,10 +8,11 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ui.cards import Card, render, thumbnail
+from ui.cards import Card, render
 from ui.correction_dialog import DIALOG
 from ui.corrections import CorrectionCounter
-from ui.runtime import PARALLEL, STAGES, Prediction, Problem, Runtime, Stage
+from ui.runtime import MAX_BODY_MB, PARALLEL, STAGES, Prediction, Problem, Runtime, Stage, too_big
+from ui.thumbnails import is_costly, thumbnail
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -19,8 +21,13 @@ MAX_IMAGES = 200
 """Images taken at once; the rest is left out, and said so."""
 
 _UPDATE_EVERY_S = 0.4
+_PREVIEWS_S = 30.0
+"""Previews are made for so long; what is left then has none."""
+
 _UPLOADS_KEPT_S = 600
 """Not deleted at once: Gradio names a file by its content, so another visitor may need it."""
+
+log = logging.getLogger("ui")
 
 
 def build_page(runtime: Runtime, counter: CorrectionCounter | None = None) -> "gr.Blocks":
@@ -60,29 +67,93 @@ def build_page(runtime: Runtime, counter: CorrectionCounter | None = None) -> "g
 def answer(
     runtime: Runtime, paths: list[Path], counter: CorrectionCounter | None = None
 ) -> Iterator[tuple[str, str]]:
-    """Ask both stages about each image; yields (note, result cards) as the answers come in."""
+    """Ask both stages about each image; yields (note, result cards) as the answers come in.
+
+    Whatever one file makes go wrong is said on its card. What nobody waits for any more is dropped.
+    """
     left_out = len(paths) - MAX_IMAGES
     note = f"{left_out} more were left out: {MAX_IMAGES} at a time." if left_out > 0 else ""
-    images = [path.read_bytes() for path in paths[:MAX_IMAGES]]
-    cards = [
-        Card(path.name, len(data), thumbnail(data))
-        for path, data in zip(paths, images, strict=False)
-    ]
+    cards = [(Card(path.name, _size(path)), path) for path in paths[:MAX_IMAGES]]
     if counter is not None:
-        for card, path in zip(cards, paths, strict=False):
+        for card, path in cards:
             counter.register(card, path)
-    yield note, render(cards)
+    shown_cards = [card for card, _ in cards]
+    yield note, render(shown_cards)
     shown = time.monotonic()
-    with ThreadPoolExecutor(PARALLEL) as pool:
-        asked: dict[Future[Prediction | Problem], tuple[Card, Stage]] = {
-            pool.submit(runtime.predict, stage, data): (card, stage)
-            for card, data in zip(cards, images, strict=True)
-            for stage in STAGES
+    asking, drawing = ThreadPoolExecutor(PARALLEL), ThreadPoolExecutor(1)
+    try:
+        previews = Previews()
+        parts: dict[Future[str | Prediction | Problem | None], tuple[Card, Stage | None]] = {
+            drawing.submit(drawn, card, path): (card, None)
+            for drawn in (previews.cheap, previews.costly)
+            for card, path in cards
         }
-        for future in as_completed(asked):
-            card, stage = asked[future]
-            card.answers[stage] = future.result()
+        for card, path in cards:
+            for stage in STAGES:
+                parts[asking.submit(_asked, runtime, stage, card, path)] = (card, stage)
+        for part in as_completed(parts):
+            _put(part.result(), *parts[part])
             if time.monotonic() - shown > _UPDATE_EVERY_S:
-                yield note, render(cards)
+                yield note, render(shown_cards)
                 shown = time.monotonic()
-    yield note, render(cards)
+    finally:
+        for pool in (asking, drawing):
+            pool.shutdown(wait=False, cancel_futures=True)
+    yield note, render(shown_cards)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # asking about it will say why
+
+
+def _put(said: str | Prediction | Problem | None, card: Card, stage: Stage | None) -> None:
+    if isinstance(said, Prediction | Problem):
+        if stage is not None:
+            card.answers[stage] = said
+    elif said is not None:
+        card.picture = said
+
+
+class Previews:
+    """Makes the pictures of cards in one thread, the cheap ones first, as long as there is time."""
+
+    def __init__(self) -> None:
+        self._until = time.monotonic() + _PREVIEWS_S
+        self._later: set[Path] = set()
+
+    def cheap(self, card: Card, path: Path) -> str | None:
+        """The card's picture; None if it has none, or is left for later."""
+        data = self._read(card, path)
+        if data is not None and is_costly(data):
+            self._later.add(path)
+            return None
+        return thumbnail(data) if data is not None else None
+
+    def costly(self, card: Card, path: Path) -> str | None:
+        """The picture of a card that was left for later."""
+        data = self._read(card, path) if path in self._later else None
+        return thumbnail(data) if data is not None else None
+
+    def _read(self, card: Card, path: Path) -> bytes | None:
+        try:
+            return path.read_bytes() if time.monotonic() < self._until else None
+        except OSError as error:
+            log.warning("%s has no preview: %s", card.name, error.strerror)
+            return None
+
+
+def _asked(runtime: Runtime, stage: Stage, card: Card, path: Path) -> Prediction | Problem:
+    """What a stage says of the card's image."""
+    try:
+        if card.size > MAX_BODY_MB * 1024**2:
+            return too_big(card.size)
+        return runtime.predict(stage, path.read_bytes())
+    except OSError as error:
+        return Problem("image", f"The file cannot be read: {error.strerror}. Drop it once more.")
+    except Exception as error:  # of one file; the others have nothing to do with it
+        log.exception("%s was not asked about an image", runtime.endpoint(stage))
+        text = f"This predictor failed on the image ({type(error).__name__}); its log says more."
+        return Problem("failed", text)

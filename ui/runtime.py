@@ -108,8 +108,7 @@ class Runtime:
     def predict(self, stage: Stage, image: bytes) -> Prediction | Problem:
         """Ask a stage about one image file."""
         if len(image) > MAX_BODY_MB * 1024**2:
-            size = len(image) / 1024**2
-            return Problem("image", f"{size:.1f} MB is more than the {MAX_BODY_MB} MB allowed")
+            return too_big(len(image))
         try:
             response = self._client.invoke_endpoint(
                 EndpointName=self.endpoint(stage), ContentType="application/x-image", Body=image
@@ -121,6 +120,11 @@ class Runtime:
             return Problem("failed", f"No answer from {self.endpoint_url}. {self._remedy}")
         except exceptions.BotoCoreError as error:  # no credentials, no region: the text names it
             return Problem("failed", str(error))
+
+
+def too_big(size: int) -> Problem:
+    """What is said of an image of ``size`` bytes that no endpoint takes."""
+    return Problem("image", f"{size / 1024**2:.1f} MB is more than the {MAX_BODY_MB} MB allowed")
 
 
 def _prediction(body: bytes) -> Prediction | Problem:

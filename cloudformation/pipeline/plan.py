@@ -23,6 +23,9 @@ NO_STACK = "none"
 NOT_BUILT = "none"
 """In the place of an image that was not built: CodePipeline has no empty variables."""
 
+_SERVERLESS = "ServerlessMemoryMB"
+"""Parameter of ``endpoint.yaml``; "0" is an endpoint with instances."""
+
 Configuration = dict[str, dict[str, str]]
 """``{"Parameters": …, "Tags": …}``, as CodePipeline reads it:
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/continuous-delivery-codepipeline-cfn-artifacts.html"""
@@ -82,7 +85,8 @@ def configuration(
         images: parameters that name this commit's images.
 
     Raises:
-        SystemExit: the stack is being changed, or a new parameter has no value.
+        SystemExit: the stack is being changed, a new parameter has no value, or an endpoint with
+            instances would have to become serverless.
     """
     name = stack["StackName"]
     if stack["StackStatus"].endswith("_IN_PROGRESS"):
@@ -99,6 +103,13 @@ def configuration(
         sys.exit(
             f"{name} has no value for the new parameters {', '.join(missing)}: give them a Default, "
             "or update the stack once by hand (docs/aws-cicd.md)"
+        )
+    serverless = parameters.get(_SERVERLESS, "0")
+    if now.get(_SERVERLESS, serverless) == "0" and serverless != "0":
+        sys.exit(
+            f"{name} has instances, and SageMaker does not convert such an endpoint to serverless "
+            f"({_SERVERLESS} is {serverless} in the stage's file). Set it to 0; or delete the stack, "
+            "which takes the endpoint out of service, and have the line deploy it again"
         )
     tags = {item["Key"]: item["Value"] for item in stack.get("Tags", [])}
     return {"Parameters": parameters, "Tags": {**tags, **chosen.get("Tags", {})}}

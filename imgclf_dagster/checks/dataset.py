@@ -1,21 +1,31 @@
 """Checks of the data: what comes in, what people say about it, what the data set is made of."""
 
-from collections import defaultdict
-from typing import Any
+import difflib
+import json
+import shlex
+from collections.abc import Sequence
 
 import dagster as dg
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from assets.class_floor import count_classes, floor_reasons
 from assets.dataset_build import read_card, read_dataset_manifest
+from assets.dealing_forecast import dealt_anew
+from assets.fingerprints import fingerprints_of
+from assets.given_splits import given_splits
 from assets.image_index import images_table, usable_images
-from assets.label_index import labelled_view, labels_table, usable_labels
+from assets.label_index import judge_labels, labelled_view, labels_table
 from assets.leakage import crossing_pairs
 from assets.line import Line, latest_metadata
-from imgclf_dagster.checks.result import judge, nothing_to_judge
+from assets.split_generations import newest_generation
+from imgclf_dagster.checks.result import fails_closed, judge, nothing_to_judge
+from labelling.schema import LabelSchema
 from resources.object_store import ObjectStore
 
 
 @dg.asset_check(asset="raw_images", blocking=True)
+@fails_closed
 def images_readable(
     context: dg.AssetCheckExecutionContext, store: ObjectStore, line: dg.ResourceParam[Line]
 ) -> dg.AssetCheckResult:
@@ -44,38 +54,59 @@ def images_readable(
 
 
 @dg.asset_check(asset="annotations", blocking=True)
+@fails_closed
 def labels_known(
     context: dg.AssetCheckExecutionContext, store: ObjectStore, line: dg.ResourceParam[Line]
 ) -> dg.AssetCheckResult:
-    """Every label is one of the schema's. A few unknown ones warn; many mean a wrong schema."""
+    """Every label that counts is one of the schema's. A few unknown ones warn; many mean a wrong
+    schema. What was superseded by a later word, or taken back, is not looked at."""
     found = latest_metadata(context.instance, "annotations")
     if not found:
         return nothing_to_judge("annotations")
-    rows = labels_table(store).read()
-    _, rejected = usable_labels(rows, line.labels)
-    share = rejected.num_rows / rows.num_rows if rows.num_rows else 0.0
-    bound = line.gates.max_unknown_label_share
-    reasons = sorted(set(rejected["reason"].to_pylist()))
-    reason = f"{rejected.num_rows} of {rows.num_rows} annotations cannot be used"
-    if reasons:
-        reason += ": " + "; ".join(reasons[:5])
+    judged = judge_labels(labels_table(store).read(), line.labels)
+    rejected = judged.standing
+    count = judged.decisions.labels.num_rows + rejected.num_rows
+    share = rejected.num_rows / count if count else 0.0
     return judge(
         store,
         check="labels_known",
         subject=f"annotations/{found['content_version']}",
         passed=rejected.num_rows == 0,
-        severity="ERROR" if share > bound else "WARN",
-        reason=reason,
-        numbers={"rejected": rejected.num_rows, "annotations": rows.num_rows},
+        severity="ERROR" if share > line.gates.max_unknown_label_share else "WARN",
+        reason=_unknown_labels(rejected, count, judged.counted.schema),
+        numbers={"rejected": rejected.num_rows, "labels": count},
+    )
+
+
+def _unknown_labels(rejected: pa.Table, count: int, schema: LabelSchema) -> str:
+    """How many of the labels that count are unknown, which, and what can be done about them."""
+    if not rejected.num_rows:
+        return f"0 of the {count:,} labels that count are unknown"
+    reasons = sorted(set(rejected["reason"].to_pylist()))
+    said = f"{rejected.num_rows:,} of the {count:,} labels that count cannot be used: "
+    said += "; ".join(reasons[:5]) + ("; …" if len(reasons) > 5 else "")
+    words = pc.unique(pc.list_flatten(rejected["labels"])).to_pylist()
+    unknown = sorted(word for word in words if schema.names and word not in schema.names)
+    if not unknown:
+        return said
+    first = shlex.quote(unknown[0])
+    near = difflib.get_close_matches(unknown[0], schema.names, n=1, cutoff=0.6)
+    meant = shlex.quote(near[0]) if near else "CLASS"
+    names = ", ".join(json.dumps(name, ensure_ascii=False) for name in (*schema.names, unknown[0]))
+    return (
+        f"{said}. If {unknown[0]!r} is another word for a class: imgclf labels rename {first} "
+        f"{meant}; if it is a class: names = [{names}] under [labels] in imgclf.toml; if it is a "
+        f"mistake: imgclf labels withdraw --class {first}"
     )
 
 
 @dg.asset_check(asset="dataset", blocking=True)
+@fails_closed
 def no_label_conflicts(
     context: dg.AssetCheckExecutionContext, store: ObjectStore, line: dg.ResourceParam[Line]
 ) -> dg.AssetCheckResult:
     """No image of the data set is labelled in two ways at once (such images are left out)."""
-    version, manifest = _newest(context, store)
+    version, manifest = newest_data_set(context, store)
     if manifest is None:
         return nothing_to_judge("dataset")
     view = labelled_view(store, line.labels)
@@ -95,14 +126,25 @@ def no_label_conflicts(
 
 
 @dg.asset_check(asset="dataset", blocking=True)
+@fails_closed
 def no_split_leakage(
     context: dg.AssetCheckExecutionContext, store: ObjectStore, line: dg.ResourceParam[Line]
 ) -> dg.AssetCheckResult:
     """No two near-duplicates are in different splits (looked for afresh, not by their groups)."""
-    version, manifest = _newest(context, store)
+    version, manifest = newest_data_set(context, store)
     if manifest is None:
         return nothing_to_judge("dataset")
-    pairs = crossing_pairs(_with_hashes(store, manifest), line.split.near_duplicate_distance)
+    images = _with_hashes(store, manifest)
+    keys = dict(zip(images["sha256"].to_pylist(), images["key"].to_pylist(), strict=True))
+
+    def fingerprints(wanted: Sequence[str]) -> dict[str, bytes]:
+        return fingerprints_of(store, keys, wanted, context.log.info)
+
+    # What was dealt under a smaller distance stays, and the next is dealt by the setting.
+    dealt = newest_generation(store)
+    distance = line.split.near_duplicate_distance
+    distance = min(distance, dealt.policy.near_duplicate_distance) if dealt else distance
+    pairs = crossing_pairs(images, distance, fingerprints) if distance else []
     example = f", for example {pairs[0][0][:12]} and {pairs[0][1][:12]}" if pairs else ""
     return judge(
         store,
@@ -115,45 +157,51 @@ def no_split_leakage(
 
 
 @dg.asset_check(asset="dataset", blocking=True)
+@fails_closed
 def class_floor_met(
     context: dg.AssetCheckExecutionContext, store: ObjectStore, line: dg.ResourceParam[Line]
 ) -> dg.AssetCheckResult:
     """There are two classes or more, and each has enough images to train and to test on."""
-    version, manifest = _newest(context, store)
+    version, manifest = newest_data_set(context, store)
     if manifest is None:
         return nothing_to_judge("dataset")
     labels = read_card(store, version)["labels"]
-    counts = _counts(manifest)
     floors = {
         "train": line.gates.min_train_images_per_class,
         "val": 1,
         "test": line.gates.min_test_images_per_class,
     }
-    short = [
-        f"{label}: {counts[label][split]} in {split}, needs {floor}"
-        for label in labels
-        for split, floor in floors.items()
-        if counts[label][split] < floor
-    ]
+    names = labels if line.labels.names else ()
+    counts = count_classes(manifest)
+    short, helps, kinds = floor_reasons(labels, counts, floors, names)
+    if short:  # what would help is dealt in memory to find out
+        anew = dealt_anew(manifest, given_splits(store), line.split)
+        freely = dealt_anew(manifest, {}, line.split)
+        short, helps, kinds = floor_reasons(labels, counts, floors, names, anew=anew, freely=freely)
     if len(labels) < 2:
         short.insert(0, f"only {len(labels)} class ({', '.join(labels)}); a classifier needs two")
+        helps = helps or "Label images of another class (imgclf ingest)"
     reason = f"{len(labels)} classes, each above its floor"
     if short:
-        reason = "; ".join(short) + ". Label more images of these classes (imgclf ingest), or take "
-        reason += "a class out of names under [labels] in imgclf.toml"
+        reason = f"{'; '.join(short)}. {helps}"
     return judge(
         store,
         check="class_floor_met",
         subject=f"dataset/{version}",
         passed=not short,
         reason=reason,
-        numbers={"classes": len(labels), "short": len(short)},
+        numbers={
+            "classes": len(labels),
+            "counts below their floor": len(short),
+            **{name: number for name, number in kinds.items() if number},
+        },
     )
 
 
-def _newest(
+def newest_data_set(
     context: dg.AssetCheckExecutionContext, store: ObjectStore
 ) -> tuple[str, pa.Table | None]:
+    """The version of the newest data set and its manifest, if there is one."""
     version = latest_metadata(context.instance, "dataset").get("dataset_version")
     if version is None:
         return "", None
@@ -161,14 +209,5 @@ def _newest(
 
 
 def _with_hashes(store: ObjectStore, manifest: pa.Table) -> pa.Table:
-    images = usable_images(images_table(store).read()).select(["sha256", "phash"])
+    images = usable_images(images_table(store).read()).select(["sha256", "phash", "key"])
     return manifest.select(["sha256", "split"]).join(images, "sha256", join_type="inner")
-
-
-def _counts(manifest: pa.Table) -> dict[str, dict[str, int]]:
-    counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    rows: list[dict[str, Any]] = manifest.select(["labels", "split"]).to_pylist()
-    for row in rows:
-        for label in row["labels"]:
-            counts[label][row["split"]] += 1
-    return counts

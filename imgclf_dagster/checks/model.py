@@ -1,19 +1,33 @@
 """Checks of a candidate: its export, and the gates it has to pass on the test split."""
 
 import io
-import json
 import tempfile
-from collections.abc import Mapping
+import zipfile
+import zlib
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 
+from assets.champion import NONE_YET
 from assets.gates import evaluate_gates
 from assets.line import Line, latest_metadata
-from imgclf_dagster.checks.result import judge, nothing_to_judge
+from imgclf_dagster.checks.result import fails_closed, judge, nothing_to_judge
 from resources.compute import Compute
+from resources.damage import DamagedObject
 from resources.object_store import ObjectStore
+from resources.reading import parse_object
+from training.report import EvaluationReport
+
+_UNREADABLE = (
+    ValueError,
+    KeyError,
+    OSError,
+    EOFError,  # it is empty
+    TypeError,  # it is a single array
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What NumPy raises of an ``.npz`` that is damaged."""
 
 GATES = {
     "beats_champion": "The candidate is at least as good as the model in production "
@@ -24,6 +38,7 @@ GATES = {
 
 
 @dg.asset_check(asset="trained_model", blocking=True)
+@fails_closed
 def export_matches_training(
     context: dg.AssetCheckExecutionContext,
     store: ObjectStore,
@@ -63,30 +78,43 @@ def export_difference(store: ObjectStore, model_key: str, evidence: bytes) -> tu
     import numpy as np
 
     from training.artefact import unpack
+    from training.errors import ArtefactError
     from training.evidence import read_evidence
     from training.predictor import OnnxPredictor
 
-    images, expected = read_evidence(io.BytesIO(evidence))
+    try:
+        images, expected = read_evidence(io.BytesIO(evidence))
+    except _UNREADABLE as error:
+        key = f"{model_key.rpartition('/')[0]}/output.tar.gz"
+        raise DamagedObject(key, f"its evidence: {error}", store.url) from None
     with tempfile.TemporaryDirectory(prefix="imgclf-") as scratch:
-        unpack(store.get(model_key), Path(scratch) / "model")
+        try:
+            unpack(store.get(model_key), Path(scratch) / "model")
+        except ArtefactError as error:
+            raise DamagedObject(model_key, str(error), store.url) from None
         answered = OnnxPredictor(Path(scratch) / "model").predict_images(images)
     return float(np.abs(answered - expected).max()), len(images)
 
 
 def _gate_check(name: str, description: str) -> dg.AssetChecksDefinition:
     @dg.asset_check(asset="evaluation_report", name=name, description=description, blocking=True)
+    @fails_closed
     def gate(
         context: dg.AssetCheckExecutionContext,
         store: ObjectStore,
+        compute: Compute,
         line: dg.ResourceParam[Line],
     ) -> dg.AssetCheckResult:
         found = latest_metadata(context.instance, "evaluation_report")
         if not found:
             return nothing_to_judge("evaluation_report")
-        report: Mapping[str, Any] = json.loads(
-            store.get(f"models/{found['job']}/processing/report.json")
-        )
-        result = next(gate for gate in evaluate_gates(report, line.gates) if gate.name == name)
+        job = str(found["job"])
+        data = compute.open_output(job, "report.json", "processing")
+        key = f"models/{job}/processing/report.json"
+        report = parse_object(store, key, data, EvaluationReport)
+        no_champion = str(found.get("no_champion", NONE_YET))
+        gates = evaluate_gates(report, line.gates, no_champion)
+        result = next(gate for gate in gates if gate.name == name)
         return judge(
             store,
             check=name,

@@ -4,19 +4,41 @@ import errno
 import functools
 import getpass
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, ParamSpec, TypeVar
 
 import typer
-from rich.console import Console
-from rich.markup import escape
+
+from imgclf_dagster.cli.foreign_paths import foreign_path
+from imgclf_dagster.console import SafeConsole, escape
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-console = Console(highlight=False, soft_wrap=True)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+console = SafeConsole(highlight=False, soft_wrap=True)
+errors = SafeConsole(stderr=True, highlight=False, soft_wrap=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON for a script to read.")]
+
+
+def given_path(given: str) -> Path:
+    """The path that was given.
+
+    Raises:
+        typer.BadParameter: it is empty, a link to itself, a path of Windows, or an address.
+    """
+    # pathlib takes "" for the present folder; it is an unset variable of the shell.
+    if not given.strip():
+        raise typer.BadParameter('it is empty; give a file or a folder ("." is the present one)')
+    path = Path(given)
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise typer.BadParameter(f"{given} is a link to itself") from None
+        if flaw := foreign_path(given):
+            raise typer.BadParameter(flaw) from None
+    return path
 
 
 def fail(message: str, code: int = 1) -> typer.Exit:
@@ -33,38 +55,11 @@ def plainly(command: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        from imgclf_dagster.decisions import DecisionError
-        from imgclf_dagster.label_studio_environment import LabelStudioNotInstalled
-        from imgclf_dagster.runner import RunInProgress
-        from imgclf_dagster.settings import SettingsError
-        from labelling.containers import SourceError
-        from resources.aws.stack_errors import StackError
-        from resources.aws.stage_files import StageFileError
-        from resources.endpoint_host import DeploymentFailed, HostUnavailable
-        from resources.model_registry import RegistryError
-        from resources.store_errors import StoreError
-        from serving.launch import HostNotStarted
-
-        expected = (
-            SettingsError,
-            SourceError,
-            StoreError,
-            RunInProgress,
-            DecisionError,
-            RegistryError,
-            HostUnavailable,
-            HostNotStarted,
-            DeploymentFailed,
-            StackError,
-            StageFileError,
-            LabelStudioNotInstalled,
-        )
         try:
             return command(*args, **kwargs)
-        except expected as error:
-            raise fail(str(error)) from error
         except Exception as error:
-            message = disk_trouble(error) or aws_trouble(error)
+            expected = isinstance(error, _expected())
+            message = str(error) if expected else disk_trouble(error) or aws_trouble(error)
             if message is None:
                 raise
             raise fail(message) from error
@@ -74,6 +69,40 @@ def plainly(command: Callable[P, R]) -> Callable[P, R]:
             ) from None
 
     return wrapped
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    """Errors whose message is all that a user needs. Their modules take half a second to import."""
+    from imgclf_dagster.decisions import DecisionError
+    from imgclf_dagster.export.errors import ExportError
+    from imgclf_dagster.label_studio_environment import LabelStudioNotInstalled
+    from imgclf_dagster.runner import RunInProgress
+    from imgclf_dagster.settings import SettingsError
+    from labelling.exports.contents import CannotHold
+    from labelling.sources.containers import SourceError
+    from resources.aws.stack_errors import StackError
+    from resources.aws.stage_files import StageFileError
+    from resources.endpoint_host import DeploymentFailed, HostUnavailable
+    from resources.model_registry import RegistryError
+    from resources.store_errors import StoreError
+    from serving.launch import HostNotStarted
+
+    return (
+        SettingsError,
+        SourceError,
+        ExportError,
+        CannotHold,
+        StoreError,
+        RunInProgress,
+        DecisionError,
+        RegistryError,
+        HostUnavailable,
+        HostNotStarted,
+        DeploymentFailed,
+        StackError,
+        StageFileError,
+        LabelStudioNotInstalled,
+    )
 
 
 def disk_trouble(error: BaseException) -> str | None:

@@ -11,10 +11,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
 from rich.table import Table
 
 from imgclf_dagster.cli.common import console, fail, plainly
+from imgclf_dagster.cli.served import require_served
+from imgclf_dagster.console import escape
 from imgclf_dagster.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def demo_command() -> None:
         version = _release(runner, seconds)
         console.print(f"[cyan]▸[/] sending {len(withheld)} withheld digits to production")
         accuracy = _accuracy(runner, withheld)
+        require_served(runner.endpoints, "prod", version, runner.registry.get(version).digest)
     console.print(_summary(version, accuracy, len(withheld), seconds, time.monotonic() - begun))
     _say_where_to_look(home)
     if accuracy < FLOOR:
@@ -145,9 +147,10 @@ def _load_digits() -> "tuple[np.ndarray, np.ndarray]":
 def _ingest(settings: Settings, folder: Path) -> None:
     from imgclf_dagster.home import open_store
     from imgclf_dagster.ingest import ingest
+    from labelling.sources.read import read_source
 
     report = ingest(
-        folder,
+        read_source(folder),
         store=open_store(settings),
         policy=settings.ingestion,
         schema=settings.labels,
@@ -209,7 +212,7 @@ def _accuracy(runner: "LineRunner", withheld: list[Withheld]) -> float:
 def _summary(
     version: str, accuracy: float, count: int, seconds: Mapping[str, float], total: float
 ) -> Table:
-    from assets.verdicts import every_check
+    from assets.verdicts import ADVISORY_CHECKS, every_check
 
     table = Table(title="imgclf demo", title_justify="left", min_width=52)
     table.add_column("what")
@@ -218,7 +221,7 @@ def _summary(
     table.add_row(f"accuracy on {count} withheld digits", f"{accuracy:.2%}")
     checks = 0.0
     for step, took in seconds.items():
-        if step.endswith(every_check()):
+        if step.endswith((*every_check(), *ADVISORY_CHECKS)):
             checks += took
         else:
             table.add_row(f"  {step}", f"{took:.1f} s")

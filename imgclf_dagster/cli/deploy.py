@@ -5,10 +5,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from imgclf_dagster.cli.common import AsJson, console, fail
+from imgclf_dagster.cli.served import served
 from imgclf_dagster.cli.stack_plans import PlanOnly, Set, Yes, deploy_stack, pairs, speaking, teller
+from imgclf_dagster.console import escape
 from imgclf_dagster.settings import Settings, load_settings
 from serving.deployments import Stage
 
@@ -96,9 +97,15 @@ def image_command(
     if lines_only:
         print("\n".join(push_commands(repository, tag, region, gpu=gpu)))
         return
-    pushed = is_pushed(build_session(settings).client("ecr"), repository, tag)
+    ecr = build_session(settings).client("ecr")
+    pushed = is_pushed(ecr, repository, tag)
     if not pushed:
         build_and_push(repository, tag, region, gpu=gpu)
+        # Whatever Docker did: it must be there, in a format that SageMaker takes.
+        if not is_pushed(build_session(settings).client("ecr"), repository, tag):
+            raise fail(
+                f"{repository}:{tag} is not in the repository after it was pushed; push again"
+            )
     name = "gpu_image_uri" if gpu else "image_uri"
     path = write_deployed({name: f"{repository}:{tag}"})
     if as_json:
@@ -138,6 +145,7 @@ def endpoint_command(
             f"({status.failure_reason or status.status})"
         )
     stack = endpoints.stack(stage)
+    stack.check_conversion()
     result = deploy_stack(
         stack.request(record),
         stack.stacks,
@@ -149,6 +157,8 @@ def endpoint_command(
     if result is None:
         return
     status = endpoints.take_on(stage, result, teller(as_json))
+    if status.digest != record.digest:
+        raise fail(f"{served(status)}, and {record.model_version} is what was deployed there")
     if as_json:
         print(json.dumps({**asdict(result), "model_version": status.model_version}, indent=1))
     else:

@@ -2,23 +2,47 @@
 
 import json
 from dataclasses import asdict
+from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from imgclf_dagster.cli.common import AsJson, console, plainly
+from imgclf_dagster.cli.common import AsJson, console, fail, plainly
+from imgclf_dagster.console import escape
 from imgclf_dagster.settings import load_settings
 
 MARKS = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "failed": "[red]✗[/]"}
 
 
 @plainly
-def doctor_command(as_json: AsJson = False) -> None:
+def doctor_command(
+    as_json: AsJson = False,
+    store: Annotated[
+        bool,
+        typer.Option(
+            "--store", help="Read every object of the store, and name those that are damaged."
+        ),
+    ] = False,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair",
+            help="With --store: build again what the store can build again; what was damaged is "
+            "moved to damaged/ in the store.",
+        ),
+    ] = False,
+) -> None:
     """Check settings, disk, store, weights, ports, Label Studio and the code location, and on AWS
     credentials, clock, bucket, queue, key, image, roles, quotas and endpoints; name each remedy.
 
-    Exit code 1 if something would make a run fail.
+    Exit code 1 if something would make a run fail; with --store, if an object is damaged.
     """
+    if repair and not store:
+        raise fail("--repair goes with --store")
+    if store:
+        from imgclf_dagster.cli.doctor_store import look_at_store
+
+        look_at_store(load_settings(), as_json=as_json, repair=repair)
+        return
     from imgclf_dagster.doctor import examine
 
     findings = examine(load_settings())

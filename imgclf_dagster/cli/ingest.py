@@ -1,22 +1,43 @@
-"""``imgclf ingest``: bring images and their labels into the store."""
+"""``imgclf ingest``: say what is understood of images and labels, then bring them into the store."""
 
-import json
+import shlex
+import sys
 import warnings
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.prompt import IntPrompt, Prompt
 
-from imgclf_dagster.cli.common import current_user, errors, fail, plainly
+from imgclf_dagster.cli.common import current_user, errors, fail, given_path, plainly
+from imgclf_dagster.cli.ingest_options import (
+    NAME,
+    YES,
+    parsed_class,
+    parsed_columns,
+    undecided,
+    with_answer,
+)
+from imgclf_dagster.cli.ingest_summary import as_json as told_as_json
+from imgclf_dagster.cli.ingest_summary import show_doubt, show_facts, show_report
+from imgclf_dagster.console import SafeConsole
+from labelling.foreign_text import visible
+from labelling.given_splits import given_splits_said
+from labelling.sources.reading import Doubt, ReadingOptions
 
 if TYPE_CHECKING:
     from imgclf_dagster.ingest import IngestReport
+    from imgclf_dagster.settings import Settings
+    from labelling.known_classes import KnownClasses
+    from labelling.sources.facts import SourceFacts
+    from labelling.sources.reading import Reading
 
-SHOWN_REJECTIONS = 20
+OPEN_QUESTIONS = 3
+"""Of these many the text is shown."""
 
 
 @plainly
@@ -24,45 +45,238 @@ def ingest_command(
     source: Annotated[
         Path,
         typer.Argument(
-            help="A folder with a sub-folder for each class, a flat folder (no labels), a CSV of "
-            "file,labels (several labels as a|b), a .zip or .tar of any of these, or one image."
+            parser=given_path,
+            help="A folder with a sub-folder for each class (below train/ and test/, too), a flat "
+            "folder (no labels), a list of labels beside its images (CSV, JSON, an export), a .zip "
+            "or .tar of any of these, or one image.",
         ),
     ],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what is understood, and write nothing at all.")
+    ] = False,
+    yes: Annotated[
+        bool,
+        typer.Option(
+            YES, help="Take what is asked as it is, where the question says that --yes decides it."
+        ),
+    ] = False,
+    labels_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="parent|top|FILE|none",
+            help="Where the labels are: the innermost folders, the outermost ones, a list, or "
+            "nowhere. Splits (train) and containers (images) are no classes, unless there are no "
+            "others.",
+        ),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="IMAGE,LABEL",
+            help="The columns of a list, by name or by number from 1 on; several of labels as "
+            "IMAGE,LABEL,LABEL or a range: file,tag1-tag3.",
+        ),
+    ] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Of lists, and of names in a zip: cp1252, gbk …"),
+    ] = None,
+    as_class: Annotated[
+        str | None, typer.Option(metavar=NAME, help="Every image gets this label.")
+    ] = None,
+    keep_splits: Annotated[
+        bool,
+        typer.Option(
+            "--keep-splits",
+            help="Keep the splits that the source gives; else the line deals its own.",
+        ),
+    ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the report as JSON, with every rejection.")
+        bool,
+        typer.Option("--json", help="Print all of it as JSON, with every rejection; never ask."),
     ] = False,
 ) -> None:
-    """Bring images, and the labels that come with them, into the store.
+    """Say what is understood of images and labels, then bring them into the store.
 
-    Doing it again changes nothing; after an interruption it does what is left. Unreadable files
-    are named with the reason, and the rest goes on. Exit code 1: nothing in it could be used.
+    What is doubtful is asked, on a terminal; elsewhere nothing is written and the options that
+    decide are named. Doing it again changes nothing; after an interruption it does what is left.
+
+    Exit codes: 0 done (or, with --dry-run, nothing in doubt); 1 a question is open, or nothing could
+    be used; 2 an option is wrong; 130 interrupted.
     """
-    from imgclf_dagster.home import prepare_home
-    from imgclf_dagster.ingest import ingest
     from imgclf_dagster.settings import load_settings
 
-    # Pillow warns about EXIF blocks; what matters about an image is in the report.
-    warnings.filterwarnings("ignore", module=r"PIL\.")
     settings = load_settings()
-    store = prepare_home(settings)
-    with _progress(errors) as progress:
-        task = progress.add_task("reading the list of files", total=None)
-        report = ingest(
-            source,
-            store=store,
-            policy=settings.ingestion,
-            schema=settings.labels,
-            annotator=current_user(),
-            on_progress=lambda done, total: progress.update(
-                task, description="ingesting", completed=done, total=total
-            ),
+    _refuse_own_store(source, settings)
+    options = ReadingOptions(
+        labels_from,
+        parsed_columns(columns),
+        encoding,
+        parsed_class(as_class),
+        settings.labels.task,
+    )
+    asks = not as_json and not yes and _is_terminal()
+    session = _Session(source, settings, yes=yes, keep=keep_splits, as_json=as_json)
+    reading = session.decided(options, asks=asks)
+    if keep_splits and reading.names and not reading.splits:
+        raise typer.BadParameter(
+            f"--keep-splits: {visible(str(source))} gives no splits (no folders such as train and test)"
         )
-    if as_json:
-        typer.echo(_json(report))
+    if dry_run or not reading.names:
+        session.say_dry(reading, asked_for=dry_run)
     else:
-        _show(Console(), report)
-    if report.new + report.known == 0:
-        raise fail(f"nothing in {source} could be used")
+        session.write(reading)
+
+
+def _refuse_own_store(source: Path, settings: "Settings") -> None:
+    """Refuse ``raw/`` of this home, and its store's other folders. A folder below ``raw/`` that is
+    named is meant: its images may be labelled again.
+
+    Raises:
+        SourceError: it is one.
+    """
+    from labelling.sources.containers import SourceError
+
+    own = settings.store_dir.resolve()
+    if source.resolve().parent == own:
+        raise SourceError(
+            f"{source} is in the store of this home, which has its images already (`imgclf run` takes "
+            "in what was copied there); name the folder of the images"
+        )
+
+
+class _Session:
+    """One call of the command: how it speaks, and with which settings."""
+
+    def __init__(
+        self, source: Path, settings: "Settings", *, yes: bool, keep: bool, as_json: bool
+    ) -> None:
+        self._source, self._settings = source, settings
+        self._yes, self._keep, self._as_json = yes, keep, as_json
+        self._console = SafeConsole(highlight=False)
+
+    def decided(self, options: ReadingOptions, *, asks: bool) -> "Reading":
+        """Read the source, tell what is understood, and ask until nothing is doubtful.
+
+        Raises:
+            typer.BadParameter: an option is wrong, or decides nothing.
+            typer.Exit: something stays open; all questions and their options are told.
+        """
+        from labelling.sources.containers import OptionError
+        from labelling.sources.facts import source_facts
+        from labelling.sources.read import read_source
+
+        known, is_first = _known_classes(self._settings), True
+        while True:
+            try:
+                reading = read_source(self._source, options, known=known)
+            except OptionError as error:
+                raise typer.BadParameter(visible(str(error))) from error
+            open_doubts = undecided(reading.doubts, yes=self._yes)
+            reading = replace(reading, doubts=tuple(open_doubts))
+            self._facts: SourceFacts = source_facts(reading)
+            self._splits_said = given_splits_said(
+                self._facts.splits,
+                keep=self._keep,
+                without=self._facts.no_split,
+                where=self._facts.no_split_folders,
+            )
+            if not self._as_json:
+                show_facts(self._console, self._facts, self._splits_said)
+            if is_first and reading.unused:  # later ones may be, because of an answer
+                raise typer.BadParameter(visible("; ".join(reading.unused)))
+            is_first = False
+            if not open_doubts:
+                return reading
+            if not asks:
+                raise self._stopped(open_doubts)
+            answer = self._asked(open_doubts[0])
+            self._yes = self._yes or answer == YES
+            options = options if answer == YES else with_answer(options, answer)
+
+    def _asked(self, doubt: Doubt) -> str:
+        """The option that the user chooses."""
+        show_doubt(self._console, doubt, numbered=True)
+        last = len(doubt.answers) + 1
+        try:
+            choices = [str(number) for number in range(1, last + 1)]
+            number = IntPrompt.ask("Your choice", choices=choices, console=self._console)
+            if number == last:
+                raise fail("nothing was written")
+            option = doubt.answers[number - 1][0]
+            name = ""
+            while NAME in option.split() and not name:
+                name = Prompt.ask("The name of the class", console=self._console).strip()
+        except EOFError:
+            raise fail("nothing was written") from None
+        return option.replace(NAME, shlex.quote(name)) if name else option
+
+    def _stopped(self, doubts: Sequence[Doubt]) -> typer.Exit:
+        if self._as_json:
+            typer.echo(told_as_json(self._facts, self._splits_said, None, ""))
+        else:
+            for doubt in doubts[:OPEN_QUESTIONS]:
+                show_doubt(errors, doubt, numbered=False)
+        options = " or ".join(dict.fromkeys(o for doubt in doubts for o, _ in doubt.answers))
+        return fail(f"nothing was written: a question is open; give {options}")
+
+    def say_dry(self, reading: "Reading", *, asked_for: bool) -> None:
+        """End a call that writes nothing."""
+        if self._as_json:
+            typer.echo(told_as_json(self._facts, self._splits_said, None, ""))
+        elif asked_for:
+            self._console.print("nothing was written (--dry-run)")
+        if not reading.names:
+            raise fail(f"nothing in {visible(str(self._source))} could be used")
+
+    def write(self, reading: "Reading") -> None:
+        """Bring everything into the store, and tell what came of it."""
+        from imgclf_dagster.home import prepare_home
+        from imgclf_dagster.ingest import ingest, only_ingest
+
+        # Pillow warns about EXIF blocks; what matters about an image is in the report.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        settings = self._settings
+        store = prepare_home(settings)
+        with only_ingest(settings.run_dir, errors.print), _progress(errors) as progress:
+            task = progress.add_task("ingesting", total=None)
+            report = ingest(
+                reading,
+                store=store,
+                policy=settings.ingestion,
+                schema=settings.labels,
+                annotator=current_user(),
+                keep_splits=self._keep,
+                on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+            )
+        following = _next_command(report)
+        if self._as_json:
+            typer.echo(told_as_json(self._facts, self._splits_said, report, following))
+        else:
+            told = {group.reason for group in self._facts.refused}
+            show_report(self._console, report, following, reading.stem, told)
+        if report.new + report.known == 0:
+            raise fail(f"nothing in {visible(str(self._source))} could be used")
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _known_classes(settings: "Settings") -> "KnownClasses":
+    """The classes of the home, if it was made ready before, and those of the settings."""
+    from assets.label_names import LabelNames, known_classes
+    from imgclf_dagster.home import is_prepared, require_store
+
+    if is_prepared(settings):
+        return known_classes(require_store(settings), settings.labels)
+    return LabelNames(settings.labels, settings.labels).known(())
+
+
+def _next_command(report: "IngestReport") -> str:
+    if report.classes or report.negatives:
+        return "imgclf run"
+    return "imgclf up --label-studio (to label them)"
 
 
 def _progress(console: Console) -> Progress:
@@ -74,42 +288,3 @@ def _progress(console: Console) -> Progress:
         console=console,
         transient=True,
     )
-
-
-def _json(report: "IngestReport") -> str:
-    return json.dumps(
-        {
-            "new": report.new,
-            "known": report.known,
-            "labelled": report.labelled,
-            "rejected": [{"name": name, "reason": reason} for name, reason in report.rejected],
-            "seconds": round(report.seconds, 3),
-        },
-        ensure_ascii=False,
-    )
-
-
-def _show(console: Console, report: "IngestReport") -> None:
-    counts = Table("new", "known", "rejected", "labels written", "seconds")
-    counts.add_row(
-        f"{report.new:,}",
-        f"{report.known:,}",
-        f"{len(report.rejected):,}",
-        f"{report.labelled:,}",
-        f"{report.seconds:.1f}",
-    )
-    console.print(counts)
-    if not report.rejected:
-        return
-    reasons = Table("rejected", "reason")
-    for name, reason in report.rejected[:SHOWN_REJECTIONS]:
-        reasons.add_row(_plain(name), _plain(reason))
-    console.print(reasons)
-    more = len(report.rejected) - SHOWN_REJECTIONS
-    if more > 0:
-        console.print(f"… and {more:,} more (use --json to see all)")
-
-
-def _plain(text: str) -> str:
-    """File names come from anywhere: neither rich's markup nor control characters act."""
-    return escape("".join(char if char.isprintable() else repr(char)[1:-1] for char in text))

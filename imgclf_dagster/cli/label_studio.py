@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from imgclf_dagster.cli.common import AsJson, console, errors, fail, plainly
+from imgclf_dagster.console import escape
 from imgclf_dagster.settings import load_settings
 
 if TYPE_CHECKING:
@@ -116,7 +116,8 @@ def _progress(shown_on: Console) -> Iterator["Told"]:
 
 
 def _show(done: "SetUp") -> None:
-    console.print(f"[green]✓[/] {escape(done.title)}  [bold]{done.link}[/]")
+    mark = "[yellow]![/]" if done.problems else "[green]✓[/]"
+    console.print(f"{mark} {escape(done.title)}  [bold]{done.link}[/]")
     console.print(f"  labels: {escape(', '.join(done.labels))}")
     for problem in done.problems:
         console.print(f"[yellow]![/] {escape(problem)}")

@@ -2,8 +2,9 @@
 
 import csv
 import json
+import os
+import stat
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,16 +13,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
-from imgclf_dagster.cli.common import AsJson, console, fail, plainly
+from imgclf_dagster.cli.common import AsJson, console, errors, fail, given_path, plainly
+from imgclf_dagster.console import escape
 from imgclf_dagster.settings import load_settings
+from labelling.foreign_text import visible
+from labelling.sources.containers import Passed, Rejection, SourceError
+from labelling.sources.folders import Folder
 
 if TYPE_CHECKING:
     from resources.endpoint_host import EndpointHost
 
 IN_FLIGHT = 4
+_FORMULA = tuple("=+-@＝＋－＠")
 ANY_IMAGE = "application/x-image"
 
 
@@ -38,6 +43,7 @@ class Answer:
 
     file: str
     model_version: str = ""
+    digest: str = ""
     predicted: tuple[str, ...] = ()
     labels: tuple[tuple[str, float], ...] = ()
     error: str = ""
@@ -45,22 +51,35 @@ class Answer:
 
 @plainly
 def predict_command(
-    paths: Annotated[list[Path], typer.Argument(help="Image files, and folders of them.")],
+    paths: Annotated[
+        list[Path], typer.Argument(parser=given_path, help="Image files, and folders of them.")
+    ],
     stage: Annotated[StageName, typer.Option(help="Which endpoint to ask.")] = StageName.prod,
-    top_k: Annotated[int, typer.Option(min=1, help="Labels to show for each image.")] = 3,
+    top_k: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Labels to show for each image.")
+    ] = 3,
     as_json: AsJson = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Write CSV: a row a file.")] = False,
+    as_csv: Annotated[
+        bool,
+        typer.Option(
+            "--csv",
+            help="Write CSV: a row a file. Cells that a spreadsheet would "
+            "take for formulas begin with '.",
+        ),
+    ] = False,
 ) -> None:
     """Ask an endpoint which labels images have.
 
-    Starts an endpoint host for its own duration if none is up. A file that cannot be read is
+    Of a folder, the files that `imgclf ingest` would take. Starts an endpoint host for its own duration if none is up. A file that cannot be read is
     named; the others are answered. Exit code 1 if any file failed.
     """
     from imgclf_dagster.definitions import build_endpoints
     from imgclf_dagster.home import prepare_home
 
-    files = list(_files(paths))
-    if not files:
+    files, refused, passed = _found(paths)
+    for line in _told(passed):
+        errors.print(escape(line))
+    if not files and not refused:
         raise fail(f"no file in {', '.join(map(str, paths))}")
     settings = load_settings()
     prepare_home(settings)
@@ -75,27 +94,81 @@ def predict_command(
         ThreadPoolExecutor(IN_FLIGHT) as pool,
     ):
         ask = partial(ask_endpoint, endpoints, stage=stage.value, top_k=top_k)
-        answers = list(pool.map(ask, files))
+        answers = [*refused, *pool.map(ask, files)]
     if as_json:
         print(json.dumps([_as_dict(answer) for answer in answers], indent=1, ensure_ascii=False))
     elif as_csv:
         _write_csv(answers)
     else:
         console.print(_table(answers))
+    wanted = endpoints.current(stage.value)
+    others = {
+        answer.model_version
+        for answer in answers
+        if wanted is not None and not answer.error and answer.digest != wanted.digest
+    }
+    if wanted is not None and others:
+        raise fail(
+            f"answered by {', '.join(sorted(others))}, while {wanted.model_version} is deployed to "
+            f"{stage.value}: its rollout is under way, or failed (see `imgclf status`)"
+        )
     if any(answer.error for answer in answers):
         raise typer.Exit(1)
 
 
-def _files(paths: list[Path]) -> Iterator[Path]:
+def _found(paths: list[Path]) -> tuple[list[Path], list[Answer], list[Passed]]:
+    """The files to ask about, those of a folder that are none, and what is passed over there.
+
+    By the rules of ingest; a file that is named itself is asked about whatever it is.
+    """
+    files: list[Path] = []
+    refused: list[Answer] = []
+    passed: list[Passed] = []
     for path in paths:
-        if path.is_dir():
-            yield from sorted(
-                item
-                for item in path.rglob("*")
-                if item.is_file() and not any(part.startswith(".") for part in item.parts)
-            )
-        else:
-            yield path
+        if not path.is_dir():
+            files.append(path)
+            continue
+        try:
+            for entry in Folder(path).listing():
+                if isinstance(entry, Rejection):
+                    refused.append(Answer(_shown(path / entry.name), error=entry.reason))
+                elif isinstance(entry, Passed):
+                    passed.append(Passed(_shown(path / entry.name), entry.reason))
+                else:
+                    files.append(path / entry)
+        except SourceError as error:
+            refused.append(Answer(_shown(path), error=str(error)))
+    return files, refused, passed
+
+
+def _told(passed: list[Passed]) -> list[str]:
+    """A line for each reason, with how many there are and some of them."""
+    from labelling.sources.listing import Groups
+
+    groups = Groups()
+    for each in passed:
+        groups.add(each.reason, each.name)
+    return [f"passed over {group.told()}" for group in groups.ignored()]
+
+
+def _shown(path: Path) -> str:
+    """The path, with escapes for bytes that are not UTF-8: no file could be written otherwise."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _bytes_of(file: Path) -> bytes:
+    """The bytes of an image file. Raises ValueError for what no endpoint takes, OSError."""
+    from serving.inference import MAX_BODY_BYTES
+
+    status = file.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("not a regular file")
+    if status.st_size > MAX_BODY_BYTES:
+        raise ValueError(
+            f"{status.st_size / 1024**2:.1f} MB, more than the {MAX_BODY_BYTES // 1024**2} MB that "
+            "an endpoint takes"
+        )
+    return file.read_bytes()
 
 
 def ask_endpoint(endpoints: "EndpointHost", file: Path, *, stage: Any, top_k: int) -> Answer:
@@ -104,15 +177,19 @@ def ask_endpoint(endpoints: "EndpointHost", file: Path, *, stage: Any, top_k: in
     from serving.client import InvocationFailed
 
     try:
-        answer = endpoints.invoke(stage, file.read_bytes(), ANY_IMAGE, top_k)
+        image = _bytes_of(file)
+        answer = endpoints.invoke(stage, image, ANY_IMAGE, top_k)
+    except ValueError as error:
+        return Answer(_shown(file), error=str(error))
     except OSError as error:
-        return Answer(str(file), error=f"cannot be read: {error.strerror}")
+        return Answer(_shown(file), error=f"cannot be read: {error.strerror}")
     except (InvocationFailed, HostUnavailable) as error:
-        return Answer(str(file), error=str(error))
+        return Answer(_shown(file), error=str(error))
     prediction = answer["predictions"][0]
     return Answer(
-        file=str(file),
+        file=_shown(file),
         model_version=str(answer["model_version"]),
+        digest=str(answer["digest"]),
         predicted=tuple(prediction["predicted"]),
         labels=tuple((item["label"], item["score"]) for item in prediction["labels"]),
     )
@@ -135,13 +212,24 @@ def _write_csv(answers: list[Answer]) -> None:
     for answer in answers:
         score = f"{answer.labels[0][1]:.6f}" if answer.labels else ""
         predicted = "|".join(answer.predicted)
-        writer.writerow([answer.file, predicted, score, answer.model_version, answer.error])
+        row = (answer.file, predicted, score, answer.model_version, answer.error)
+        writer.writerow(map(_cell, row))
+
+
+def _cell(text: str) -> str:
+    """Text that no spreadsheet takes for a formula.
+
+    https://owasp.org/www-community/attacks/CSV_Injection: names and labels come from anybody.
+    Control characters become escapes; ``--json`` gives the text as it is.
+    """
+    shown = visible(text)
+    return f"'{shown}" if shown.startswith(_FORMULA) else shown
 
 
 def _table(answers: list[Answer]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("file", overflow="fold")
-    table.add_column("labels")
+    table.add_column("labels", overflow="fold")
     for answer in answers:
         ranked = "  ".join(f"{escape(label)} {score:.1%}" for label, score in answer.labels)
         shown = f"[red]{escape(answer.error)}[/]" if answer.error else ranked

@@ -4,10 +4,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from rich.markup import escape
+from rich.markdown import Markdown
 from rich.table import Table
 
 from imgclf_dagster.cli.common import AsJson, console, errors, fail, plainly
+from imgclf_dagster.console import escape
 from imgclf_dagster.settings import load_settings
 
 NUMBERS = ("open", "wanted", "added", "withdrawn", "left to label", "in doubt", "labels_per_day")
@@ -22,6 +23,7 @@ def queue_command(as_json: AsJson = False) -> None:
     """
     import dagster as dg
 
+    from assets.labelling_queue import NOT_CONNECTED
     from assets.line import latest_metadata
     from imgclf_dagster.jobs import LABELLING, LINE
     from imgclf_dagster.progress import ConsoleNarrator
@@ -40,9 +42,13 @@ def queue_command(as_json: AsJson = False) -> None:
     if as_json:
         shown = {name: found[name] for name in (*NUMBERS, *TEXTS) if name in found}
         print(json.dumps(shown, indent=1, ensure_ascii=False))
-        return
-    console.print(_table(found))
-    console.print(_choices(found["first"]) if "first" in found else escape(found["reasons"]))
+    else:
+        console.print(_table(found))
+        # As the asset made it for Dagster's page.
+        console.print(Markdown(found["first" if "first" in found else "reasons"]))
+    problems = str(found.get("problems", ""))
+    if problems and NOT_CONNECTED not in problems:  # without one, it only shows what it would ask
+        raise fail(f"the queue is not as it was asked for:\n{problems}")
 
 
 def _table(found: Mapping[str, Any]) -> Table:
@@ -52,13 +58,4 @@ def _table(found: Mapping[str, Any]) -> Table:
     for name in (*NUMBERS, *TEXTS):
         if name in found:
             table.add_row(name.replace("_", " "), escape(str(found[name])))
-    return table
-
-
-def _choices(markdown: str) -> Table:
-    """The table of the first images, as the asset made it for Dagster's page."""
-    rows = [line.strip("|").replace("\\|", "\0").split("|") for line in markdown.splitlines()]
-    table = Table(*(cell.strip() for cell in rows[0]), show_edge=False, pad_edge=False)
-    for row in rows[2:]:
-        table.add_row(*(escape(cell.strip().strip("`").replace("\0", "|")) for cell in row))
     return table

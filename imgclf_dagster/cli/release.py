@@ -1,24 +1,44 @@
 """``imgclf approve``, ``reject`` and ``rollback``: a person decides."""
 
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from imgclf_dagster.cli.common import console, current_user, fail, plainly
+from imgclf_dagster.cli.served import require_served, say_served, served
+from imgclf_dagster.console import escape
 from imgclf_dagster.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from imgclf_dagster.runner import LineRunner
+    from resources.endpoint_host import EndpointHost
+    from resources.model_registry import ModelPackage, ModelRegistry
+    from resources.object_store import ObjectStore
 
 Version = Annotated[
     str | None,
     typer.Argument(help="Model version, or a unique beginning of one. Default: the staged one."),
 ]
-By = Annotated[str | None, typer.Option("--by", help="Who decides. Default: your user name.")]
-Reason = Annotated[str, typer.Option("--reason", "-r", help="Why. Kept with the decision.")]
+
+
+def _said(given: str | None) -> str | None:
+    """What was given without blanks around it. Raises typer.BadParameter if nothing is left."""
+    if given is None:
+        return None
+    if not given.strip():
+        raise typer.BadParameter("it is empty; say who decides and why: both stay on record")
+    return given.strip()
+
+
+By = Annotated[
+    str | None,
+    typer.Option("--by", callback=_said, help="Who decides. Default: your user name."),
+]
+Reason = Annotated[
+    str, typer.Option("--reason", "-r", callback=_said, help="Why. Kept with the decision.")
+]
 
 START_S = 60.0
 """How long the sensor and Dagster may take to begin with a decision (seconds)."""
@@ -45,21 +65,41 @@ def approve_command(reason: Reason, model_version: Version = None, by: By = None
     if objections:
         listed = "\n".join(f"- {objection}" for objection in objections)
         raise fail(f"{package.model_version} cannot be approved:\n{listed}")
-    registry.set_approval(
+    _warn(store, package)
+    approved = registry.set_approval(
         package.model_version,
         "Approved",
         by=by or current_user(),
         reason=reason,
         digest=package.digest,
     )
-    console.print(f"{escape(package.model_version)} is approved by {escape(by or current_user())}")
-    _carry_out(settings, package.digest)
+    _say_decided(registry, approved)
+    _carry_out(settings, _Wanted(approved.model_version, approved.digest))
+
+
+def _warn(store: "ObjectStore", package: "ModelPackage") -> None:
+    """Say what the scores of a package do not tell, as its checks cannot."""
+    from assets.champion import NONE_YET
+    from assets.former_splits import former_test_split
+    from assets.verdicts import newest_verdict
+
+    version = package.model_version
+    warnings = [former_test_split(store, package.dataset_version)]
+    verdict = newest_verdict(store, f"trained_model/{version}", "beats_champion")
+    if (
+        verdict
+        and "majority_baseline_accuracy" in verdict.numbers
+        and NONE_YET not in verdict.reason
+    ):
+        warnings.append(f"it was not compared with the model in production: {verdict.reason}")
+    for warning in filter(None, warnings):
+        console.print(f"[yellow]{escape(version)}:[/] {escape(warning)}", highlight=False)
 
 
 @plainly
 def reject_command(reason: Reason, model_version: Version = None, by: By = None) -> None:
     """Reject a package. If it is in production, the one before it is rolled out again."""
-    from imgclf_dagster.decisions import choose_package, previous_deployment
+    from imgclf_dagster.decisions import choose_package, live_deployment, previous_deployment
     from imgclf_dagster.definitions import build_endpoints, build_registry
     from imgclf_dagster.home import prepare_home
 
@@ -67,19 +107,19 @@ def reject_command(reason: Reason, model_version: Version = None, by: By = None)
     prepare_home(settings)
     registry, endpoints = build_registry(settings), build_endpoints(settings)
     package = choose_package(registry, endpoints, model_version)
-    serving = endpoints.current("prod")
+    serving = live_deployment(endpoints, registry)
     in_production = serving is not None and serving.digest == package.digest
     target = previous_deployment(endpoints, registry) if in_production else None
-    registry.set_approval(
+    rejected = registry.set_approval(
         package.model_version,
         "Rejected",
         by=by or current_user(),
         reason=reason,
         digest=package.digest,
     )
-    console.print(f"{escape(package.model_version)} is rejected by {escape(by or current_user())}")
+    _say_decided(registry, rejected)
     if target is not None:
-        _carry_out(settings, target.digest)
+        _carry_out(settings, _Wanted(target.model_version, target.digest))
     elif in_production:
         raise fail(
             f"{package.model_version} is in production and there is no approved version before it "
@@ -90,48 +130,68 @@ def reject_command(reason: Reason, model_version: Version = None, by: By = None)
 @plainly
 def rollback_command(reason: Reason, by: By = None) -> None:
     """Return production to the approved version before the present one, and reject that one."""
-    from imgclf_dagster.decisions import DecisionError, previous_deployment
+    from imgclf_dagster.decisions import DecisionError, live_deployment, previous_deployment
     from imgclf_dagster.definitions import build_endpoints, build_registry
 
     settings = load_settings()
     registry, endpoints = build_registry(settings), build_endpoints(settings)
-    serving = endpoints.current("prod")
+    serving = live_deployment(endpoints, registry)
     if serving is None:
         raise DecisionError("nothing is in production, so there is nothing to roll back")
     if previous_deployment(endpoints, registry) is None:
         raise DecisionError(
-            f"{serving.model_version} is the only approved version production ever had"
+            f"{serving.model_version} is the only approved version production ever had; approve "
+            "another one (imgclf approve) to replace it"
         )
     reject_command(reason=f"rolled back: {reason}", model_version=serving.model_version, by=by)
 
 
-def _carry_out(settings: Settings, digest: str) -> None:
+@dataclass(frozen=True)
+class _Wanted:
+    """What production is to serve once a decision is carried out."""
+
+    model_version: str
+    digest: str
+
+
+def _say_decided(registry: "ModelRegistry", decided: "ModelPackage") -> None:
+    """Say what was decided, as the registry has it now."""
+    known = registry.get(decided.model_version)
+    if (known.decision, known.approval_status) != (decided.decision, decided.approval_status):
+        raise fail(
+            f"{decided.model_version} is {known.approval_status} in the registry, by "
+            f"{known.approver or 'nobody'}: somebody decided otherwise in the same moment"
+        )
+    what = decided.approval_status.lower()
+    console.print(f"{escape(decided.model_version)} is {what} by {escape(decided.approver)}")
+
+
+def _carry_out(settings: Settings, wanted: _Wanted) -> None:
     """See the decision through: by ``imgclf up`` if it runs, else here and now."""
     from imgclf_dagster.presence import is_up
     from imgclf_dagster.progress import ConsoleNarrator
     from imgclf_dagster.runner import line_runner
 
     if is_up(settings.run_dir):
-        _wait_for(settings, digest)
+        _wait_for(settings, wanted)
         return
     with line_runner(settings, ConsoleNarrator(console)) as runner:
         for outcome in runner.settle_decisions():
             if not outcome.success:
                 reasons = "\n".join(f"{name}: {why}" for name, why in outcome.failures.items())
-                raise fail(f"production was not changed:\n{reasons}")
-        _say_what_serves(runner)
+                raise fail(f"production was not changed; the decision stands:\n{reasons}")
+        runner.await_host()
+        require_served(runner.endpoints, "prod", wanted.model_version, wanted.digest)
+        endpoints = runner.endpoints
+    _say_served(endpoints, wanted)
 
 
-def _say_what_serves(runner: "LineRunner") -> None:
-    runner.await_host()
-    status = runner.endpoints.describe("prod")
-    console.print(
-        f"[green]✓[/] production serves {escape(str(status.model_version))} "
-        f"(digest {str(status.digest)[:12]})"
-    )
+def _say_served(endpoints: "EndpointHost", wanted: _Wanted) -> None:
+    text = f"production serves {wanted.model_version} (digest {wanted.digest[:12]})"
+    say_served(endpoints, "prod", text)
 
 
-def _wait_for(settings: Settings, digest: str) -> None:
+def _wait_for(settings: Settings, wanted: _Wanted) -> None:
     import dagster as dg
 
     from imgclf_dagster.definitions import build_endpoints
@@ -145,15 +205,15 @@ def _wait_for(settings: Settings, digest: str) -> None:
     with dg.DagsterInstance.get() as instance, console.status("imgclf up carries it out …"):
         while time.monotonic() < deadline:
             status = endpoints.describe("prod")
-            if status.digest == digest and status.status == "InService":
-                console.print(f"[green]✓[/] production serves {escape(str(status.model_version))}")
+            if status.digest == wanted.digest and status.status == "InService":
+                _say_served(endpoints, wanted)
                 return
             failure = failure_since(instance, since, ("release_approval", "prod_endpoint"))
             if failure is not None:
                 raise fail(f"production was not changed; the decision stands:\n{failure}")
             time.sleep(poll_s)
     raise fail(
-        f"production does not serve the decided version after {wait_s:.0f} s; the decision stands: "
-        f"see the runs of release_approval and prod_endpoint at "
+        f"{served(status)} after {wait_s:.0f} s, and not {wanted.model_version}; the decision "
+        f"stands: see the runs of release_approval and prod_endpoint at "
         f"http://127.0.0.1:{settings.ports.dagster}/runs"
     )

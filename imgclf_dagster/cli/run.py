@@ -1,9 +1,17 @@
 """``imgclf run``: the line, once, from what has arrived to a staged candidate."""
 
-from rich.markup import escape
+from typing import TYPE_CHECKING
 
 from imgclf_dagster.cli.common import console, fail, plainly
+from imgclf_dagster.cli.served import require_served, say_served
+from imgclf_dagster.console import escape
 from imgclf_dagster.settings import load_settings
+from training.quick_imports import without_collection
+
+if TYPE_CHECKING:
+    from resources.endpoint_host import EndpointHost
+    from resources.model_registry import ModelPackage
+    from serving.deployments import Stage
 
 
 @plainly
@@ -13,8 +21,10 @@ def run_command() -> None:
     What is complete is not done again. Ends with a candidate on staging that waits for approval,
     or with the reason why there is none. Also carries out decisions that were made meanwhile.
     """
-    from imgclf_dagster.progress import ConsoleNarrator
-    from imgclf_dagster.runner import line_runner
+    with without_collection("imgclf_dagster.runner"):
+        from imgclf_dagster.decisions import live_deployment
+        from imgclf_dagster.progress import ConsoleNarrator
+        from imgclf_dagster.runner import line_runner
 
     with line_runner(load_settings(), ConsoleNarrator(console)) as runner:
         outcome = runner.run_line()
@@ -30,15 +40,36 @@ def run_command() -> None:
             if not settled.success:
                 raise fail(_told(settled.failures))
         package = runner.registry.get(version)
-        live = runner.endpoints.current("prod")
-    if live is not None and live.digest == package.digest:
-        console.print(f"[green]✓[/] {escape(version)} is in production")
+        live = live_deployment(runner.endpoints, runner.registry)
+        stage: Stage = "prod" if live and live.digest == package.digest else "staging"
+        if package.approval_status != "Rejected" or stage == "prod":
+            runner.await_host()
+            require_served(runner.endpoints, stage, version, package.digest)
+    _say(package, stage, runner.endpoints)
+
+
+def _say(package: "ModelPackage", stage: "Stage", endpoints: "EndpointHost") -> None:
+    version, by = package.model_version, package.approver
+    if stage == "prod" and package.approval_status == "Rejected":
+        raise fail(
+            f"{version} was rejected by {by} and is still in production: no approved version is "
+            "before it to return to; approve another one (imgclf approve)"
+        )
+    if stage == "prod":
+        say_served(endpoints, stage, f"{version} is in production (digest {package.digest[:12]})")
     elif package.approval_status == "Rejected":
-        console.print(f"{escape(version)} was rejected by {escape(package.approver)}")
+        console.print(f"{escape(version)} was rejected by {escape(by)}")
+    elif package.approval_status == "Approved":
+        raise fail(
+            f"{version} is approved by {by} and not in production: a later decision overtook it, "
+            "or its rollout failed; approve it again (imgclf approve) to have it there"
+        )
     else:
-        console.print(
-            f"[green]✓[/] {escape(version)} is on staging and waits for approval: "
-            f'[bold]imgclf approve {escape(version)} --reason "…"[/]'
+        say_served(
+            endpoints,
+            stage,
+            f"{version} is on staging and waits for approval: "
+            f'imgclf approve {version} --reason "…"',
         )
 
 

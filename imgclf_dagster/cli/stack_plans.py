@@ -8,9 +8,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, TypeVar
 
 import typer
-from rich.markup import escape
 
 from imgclf_dagster.cli.common import console, errors, fail, plainly
+from imgclf_dagster.console import escape
 
 if TYPE_CHECKING:
     from resources.aws.stack_plan import StackPlan, StackRequest, StackResult

@@ -1,12 +1,13 @@
 """``imgclf status``: the line on one screen."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 
 from imgclf_dagster.cli.common import AsJson, console, plainly
+from imgclf_dagster.console import escape
 from imgclf_dagster.settings import load_settings
 
 
@@ -26,10 +27,53 @@ def status_command(as_json: AsJson = False) -> None:
         print(json.dumps(facts, indent=1, ensure_ascii=False))
         return
     console.print(_table(facts))
-    for item in facts["waiting"]:
-        console.print(f"[yellow]•[/] {escape(item)}")
-    if not facts["waiting"]:
+    for line in _lines(facts):
+        console.print(line)
+    if not any(facts[name] for name in ("blocking", "runs", "waiting")):
         console.print("[green]nothing waits[/]")
+    console.print(f"[bold]next:[/] {escape(facts['next'])}")
+
+
+def _lines(facts: dict[str, Any]) -> Iterator[str]:
+    """What blocks, what is under way, what waits for whom, and what was refused last."""
+    for check in facts["blocking"]:
+        yield f"[red]✗[/] {escape(check['check'])} blocks {escape(check['subject'])}: " + escape(
+            check["reason"]
+        )
+        if numbers := ", ".join(f"{name} {value}" for name, value in check["numbers"].items()):
+            yield f"    [dim]{escape(numbers)}[/]"
+        yield f"    → {escape(check['remedy'])}"
+    for run in facts["runs"]:
+        at = f", at {run['step']} since {_time(run['step_since'])}" if run["step"] else ""
+        yield (
+            f"[cyan]▸[/] run {run['run_id'][:8]} makes {escape(', '.join(run['makes']))} "
+            f"({run['status']} since {_time(run['since'])}{escape(at)})"
+        )
+        if run["said"]:
+            yield f"    [dim]{escape(run['said'])}[/]"
+    for item in facts["waiting"]:
+        yield f"[yellow]•[/] {escape(item)}"
+    for item in facts["refused"]:
+        yield (
+            f"[dim]last {_REFUSED[item['kind']]}: {escape(item['what'])}{_who(item)}:[/] "
+            + escape(item["why"])
+        )
+
+
+_REFUSED = {
+    "candidate": "candidate held back",
+    "package": "package rejected",
+    "run": "run that failed",
+}
+
+
+def _who(item: dict[str, Any]) -> str:
+    by = f" by {escape(item['by'])}" if item.get("by") else ""
+    return by + (f", {_time(item['at'])}" if item.get("at") else "")
+
+
+def _time(moment: str) -> str:
+    return moment.replace("T", " ").replace("+00:00", " UTC")
 
 
 def _table(facts: dict[str, Any]) -> Table:
@@ -61,13 +105,18 @@ def _table(facts: dict[str, Any]) -> Table:
 
 def _model(item: dict[str, Any], note: str) -> str:
     metrics = item["metrics"]
-    numbers = (
-        f"accuracy {metrics['accuracy']:.3f}, macro-F1 {metrics['macro_f1']:.3f}" if metrics else ""
-    )
+    numbers = f"[dim]{escape(item['no_scores'])}[/]"
+    if metrics:
+        numbers = (
+            f"accuracy {metrics['accuracy']:.3f}, macro-F1 {metrics['macro_f1']:.3f} on "
+            f"{item['test_images']} test images of data set {item['scored_on']}"
+        )
     return f"{escape(item['model_version'])}  {numbers}  [dim]{escape(note)}[/]"
 
 
 def _deployed(stage: dict[str, Any]) -> str:
-    since = stage["since"].replace("T", " ").replace("+00:00", " UTC")
+    if not stage["digest"]:
+        return f"[red]{escape(stage['problem'])}[/]"
+    since = _time(stage["since"])
     note = f"since {since} by {stage['deployed_by']} ({stage['reason']}); {stage['endpoint']}"
     return _model(stage, note)

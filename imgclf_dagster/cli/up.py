@@ -9,14 +9,16 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
+from guard.arguments import allow_host_options
 from imgclf_dagster.cli.label_studio import install_shown
 from imgclf_dagster.cli.up_teller import Teller
+from imgclf_dagster.console import SafeConsole, escape
 from imgclf_dagster.home import prepare_home
 from imgclf_dagster.label_studio_environment import LabelStudioNotInstalled
 from imgclf_dagster.label_studio_keeper import LabelStudioKeeper
 from imgclf_dagster.labelling_programs import LabellingPrograms, labelling_programs
+from imgclf_dagster.mlflow_server import variables as mlflow_variables
 from imgclf_dagster.ports import HOST, Port, PortTaken
 from imgclf_dagster.settings import Settings, SettingsError, load_settings
 from imgclf_dagster.supervisor import (
@@ -54,7 +56,7 @@ def up_command(
     With --label-studio, or label_studio.url set, people label in Label Studio what the line asks
     them for, with pre-labels, and their labels come back by themselves.
     """
-    console = Console(highlight=False)
+    console = SafeConsole(highlight=False)
     try:
         settings = load_settings()
         prepare_home(settings)
@@ -127,8 +129,8 @@ def _webserver(settings: Settings, workspace: Path, *, after: ProcessSpec) -> Pr
     return ProcessSpec(
         name="Dagster",
         argv=_python(
-            *("dagster_webserver", "--host", HOST, "--port", str(port)),
-            *("--workspace", str(workspace)),
+            *("imgclf_dagster.webserver", "--host", HOST, "--port", str(port)),
+            *("--workspace", str(workspace), *allow_host_options(settings.web.allowed_hosts)),
         ),
         log_file=settings.logs_dir / "dagster-webserver.log",
         port=_port(port, "Dagster", "dagster"),
@@ -147,6 +149,7 @@ def _daemon(settings: Settings, workspace: Path, *, after: ProcessSpec) -> Proce
         healthy=_daemon_healthy(f"http://{HOST}:{settings.ports.dagster}/graphql"),
         after=(after.name,),
         about="notices new images and acts on them",
+        launches_runs=True,
     )
 
 
@@ -158,8 +161,10 @@ def _endpoints(settings: Settings) -> ProcessSpec:
             *("serving", "--store-url", settings.store_dir.as_uri()),
             *("--project", settings.project, "--host", HOST, "--port", str(port)),
             *("--address-file", str(settings.run_dir / "endpoint-host.json")),
+            *allow_host_options(settings.web.allowed_hosts),
         ),
         log_file=settings.logs_dir / "endpoints.log",
+        env=settings.serving.to_environment(),
         port=_port(port, "the endpoints", "endpoint"),
         healthy=http_healthy(f"http://{HOST}:{port}/ping"),
         url=f"http://{HOST}:{port}",
@@ -180,6 +185,7 @@ def _predictor(settings: Settings, labelling: LabellingPrograms | None) -> Proce
             *("ui", "--endpoint-url", _runtime_url(settings)),
             *("--project", settings.project, "--host", HOST, "--port", str(port)),
             *corrections,
+            *allow_host_options(settings.web.allowed_hosts),
         ),
         log_file=settings.logs_dir / "predictor.log",
         env=variables,
@@ -203,12 +209,16 @@ def _mlflow(settings: Settings) -> ProcessSpec:
     return ProcessSpec(
         name="MLflow",
         argv=_python(
-            *("mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"),
+            *("imgclf_dagster.mlflow_server", "server", "--workers", "1"),
+            *("--host", HOST, "--port", str(port)),
             *("--backend-store-uri", settings.mlflow_uri, "--no-serve-artifacts"),
             *("--default-artifact-root", (settings.home / "mlflow" / "artifacts").as_uri()),
         ),
         log_file=settings.logs_dir / "mlflow.log",
-        env={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},  # 150 MB for jobs that nobody submits
+        env={
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # 150 MB for jobs that nobody submits
+            **mlflow_variables(settings.web.allowed_hosts),
+        },
         port=_port(port, "MLflow", "mlflow"),
         healthy=http_healthy(f"http://{HOST}:{port}/health"),
         url=f"http://{HOST}:{port}/#/experiments",  # its first page is about other things

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from rich.console import Console
-from rich.markup import escape
 
+from imgclf_dagster.console import escape
 from imgclf_dagster.supervisor import Notice, ProcessSpec
 
 

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from labelling.schema import in_words
+
 if TYPE_CHECKING:
     from labelling.pool import Pool
 
@@ -21,4 +23,4 @@ class Correction:
 
     def why_of(self, pool: "Pool", sha256: str) -> str:
         """``why`` of an image that need not be in the pool."""
-        return f"a user of the predictor says: {', '.join(pool.corrections[sha256])}"
+        return f"a user of the predictor says: {in_words(pool.corrections[sha256])}"

@@ -24,6 +24,7 @@ class Decision:
     approver: str = ""
     reason: str = ""
     changed_at: datetime | None = None
+    number: int = 0
 
 
 def decision_text(decision: Decision) -> str:
@@ -38,6 +39,7 @@ def decision_text(decision: Decision) -> str:
             "by": decision.approver,
             "reason": decision.reason,
             "at": decision.changed_at.isoformat() if decision.changed_at else "",
+            "number": decision.number,
         },
         ensure_ascii=False,
     )
@@ -57,8 +59,9 @@ def decision_of(described: Mapping[str, Any]) -> Decision:
         return Decision(status)
     try:
         ours = json.loads(text)
-        decided = Decision(ours["status"], ours["by"], ours["reason"], _moment(ours["at"]))
-    except (ValueError, KeyError, TypeError):
+        number = int(ours.get("number", 0))
+        decided = Decision(ours["status"], ours["by"], ours["reason"], _moment(ours["at"]), number)
+    except (ValueError, KeyError, TypeError, AttributeError):
         decided = None
     if decided is not None and decided.status == status:
         return decided

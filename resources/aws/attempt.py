@@ -12,18 +12,20 @@ from dagster_pipes import encode_param
 from resources.aws.errors import is_permanent, told
 from resources.aws.job_environment import check_environment
 from resources.aws.job_inputs import bring_inputs
-from resources.aws.job_reports import failure_of, job_facts, job_metadata
+from resources.aws.job_reports import NO_SPOT_CAPACITY, failure_of, job_facts, job_metadata
 from resources.aws.job_resources import JobResources, TrainingResources
 from resources.aws.launches import (
     Launch,
     attempt_name,
+    has_waited,
     is_taken,
     mark_taken,
+    mark_waited,
     newest_launch,
     read_launch,
     write_launch,
 )
-from resources.aws.pipes_sagemaker import EndedJob, PipesSageMakerClient
+from resources.aws.pipes_sagemaker import EndedJob, JobNameTaken, PipesSageMakerClient
 from resources.aws.requests import (
     JobPlaces,
     JobSettings,
@@ -95,11 +97,16 @@ class SageMakerAttempt:
                 return
             launch, state = found
             reader, ended = self._run(launch, state)
+            while self._goes_on_demand(launch, ended.state):
+                launch = self._prepare(launch.number + 1)
+                reader, ended = self._run(launch, None)
         except (BotoCoreError, ClientError) as error:
             raise JobFailed(told(error, doing), allow_retries=not is_permanent(error)) from error
         except (FileNotFoundError, NotConfigured) as error:
             raise JobFailed(f"{doing}: {error}", allow_retries=False) from error
-        self._check(reader, ended)
+        except JobNameTaken as error:  # launched this moment; the next try finds out whose it is
+            raise JobFailed(f"{doing}: {error.description}", allow_retries=True) from error
+        self._check(launch, reader, ended)
         self._take(launch, reader, ended.state)
 
     # --- find ------------------------------------------------------------------------------
@@ -126,6 +133,7 @@ class SageMakerAttempt:
                     return None
                 if state.status == "Completed" and launch and self._has_done_it(launch):
                     return launch, state
+                self._note_wait(number, state)
             number += 1
 
     def _is_ours(self, state: JobState, number: int) -> bool:
@@ -167,6 +175,7 @@ class SageMakerAttempt:
             client=self._clients[0],
             logs_client=self._clients[1],
             hurry=lambda: reader.closed,
+            give_up=lambda now: self._gives_up(launch.number, now),
             **self._options,
         )
         name = attempt_name(spec.name, launch.number)
@@ -191,6 +200,8 @@ class SageMakerAttempt:
         )
         spec, resources, settings = self._spec, self._resources, self._settings
         if isinstance(resources, TrainingResources):
+            if self._follows_a_wait(number):
+                resources = resources.model_copy(update={"spot": False})
             return training_request(spec, name, resources, settings, places)
         return processing_request(spec, name, resources, settings, places)
 
@@ -207,15 +218,63 @@ class SageMakerAttempt:
         name = attempt_name(self._spec.name, number)
         return f"models/{self._spec.name}/attempts/{name}{folder}"
 
+    # --- spot ------------------------------------------------------------------------------
+
+    def _gives_up(self, number: int, state: JobState) -> bool:
+        """Whether a spot job has been without a machine for too long; noted before it is stopped,
+        so that whoever launches the next attempt does it on demand."""
+        resources = self._resources
+        if not (isinstance(resources, TrainingResources) and _is_spot(state)):
+            return False
+        longest = resources.longest_spot_wait_s
+        if longest is None or state.waiting_s <= longest:
+            return False
+        self._context.log.warning(
+            f"{state.name} has had no spot capacity for {state.waiting_s:.0f} s "
+            f"(aws.training.spot_wait_s): it is stopped"
+        )
+        mark_waited(self._store, self._spec.name, number)
+        return True
+
+    def _note_wait(self, number: int, state: JobState) -> None:
+        """Note of a job that has ended that SageMaker itself gave its wait up."""
+        if state.secondary == "MaxWaitTimeExceeded":
+            mark_waited(self._store, self._spec.name, number)
+
+    def _gave_up(self, launch: Launch, state: JobState) -> bool:
+        """Whether a spot job was stopped because no capacity came, by us or by SageMaker."""
+        stopped = state.status == "Stopped" and _is_spot(state)
+        return stopped and has_waited(self._store, self._spec.name, launch.number)
+
+    def _follows_a_wait(self, number: int) -> bool:
+        """Whether attempt ``number`` is on demand because the one before found no spot capacity."""
+        resources = self._resources
+        fallback = isinstance(resources, TrainingResources) and resources.spot_fallback
+        return fallback and has_waited(self._store, self._spec.name, number - 1)
+
+    def _goes_on_demand(self, launch: Launch, state: JobState) -> bool:
+        """Whether an attempt that has ended is followed by one on demand, in this very run.
+
+        It has ended, so nothing of the job is paid twice; a machine that came in the last moment
+        may have left a checkpoint, from which the next attempt goes on.
+        """
+        self._note_wait(launch.number, state)
+        if not (self._gave_up(launch, state) and self._follows_a_wait(launch.number + 1)):
+            return False
+        self._context.log.warning(f"{state.name} found no spot capacity: going on on demand")
+        return True
+
     # --- judge -----------------------------------------------------------------------------
 
-    def _check(self, reader: StoreMessageReader, ended: EndedJob) -> None:
+    def _check(self, launch: Launch, reader: StoreMessageReader, ended: EndedJob) -> None:
         """Make sure that the job ended well, which only SageMaker and its own word prove.
 
         Raises:
             JobFailed: with the script's reason and SageMaker's.
         """
         failure = failure_of(ended.state)
+        if failure and self._gave_up(launch, ended.state):
+            failure = (NO_SPOT_CAPACITY, True)
         if failure is None and reader.closed and not reader.exception:
             return
         silent = (
@@ -241,6 +300,10 @@ class SageMakerAttempt:
         if not store.exists(record_key(spec.name)):
             self._copy_outputs(launch.number)
         details = job_metadata(self._jobs, state, prices)
+        if not _is_spot(state) and self._follows_a_wait(launch.number):
+            details["capacity"] = dg.MetadataValue.text(
+                "on demand, as no spot capacity came in time"
+            )
         record = {
             "name": spec.name,
             "kind": spec.kind,
@@ -267,6 +330,10 @@ class SageMakerAttempt:
             relative = info.key.removeprefix(f"{aside}/")
             folder = "" if self._spec.kind == "training" else "processing/"
             self._store.copy_object(info.key, f"models/{self._spec.name}/{folder}{relative}")
+
+
+def _is_spot(state: JobState) -> bool:
+    return bool(state.description.get("EnableManagedSpotTraining"))
 
 
 def failure_file(state: JobState) -> str:

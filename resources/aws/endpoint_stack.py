@@ -9,6 +9,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from resources.aws.change_sets import describe
+from resources.aws.endpoint_state import find_endpoint
 from resources.aws.errors import is_permanent, told
 from resources.aws.stack_errors import StackBusy, StackError, StackTimeout
 from resources.aws.stack_events import OnEvent, has_ended
@@ -16,7 +17,7 @@ from resources.aws.stack_plan import StackRequest, StackResult
 from resources.aws.stacks import Stacks
 from resources.aws.stage_files import StageFileError, stage_settings
 from resources.endpoint_host import HostUnavailable
-from serving.deployments import DeploymentRecord, Stage
+from serving.deployments import DeploymentRecord, Stage, endpoint_name
 
 CONFIG = "EndpointConfigName"
 """The stack's output that names the endpoint's configuration."""
@@ -86,8 +87,34 @@ class EndpointStack:
             StackError: it refuses, or the stage's file is wrong.
             HostUnavailable: it does not answer, or something else goes on for longer.
         """
+        self.check_conversion()
         with self._told():
             self.stacks.plan(self.request(record), timeout_s=timeout_s)
+
+    def check_conversion(self) -> None:
+        """Refuse settings that would make a serverless endpoint of one that has instances.
+
+        SageMaker does not convert it: the update would fail, and every later one like it
+        (https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html).
+
+        Raises:
+            StackError: they would, or the stage's file is wrong.
+            HostUnavailable: SageMaker does not say what the endpoint is.
+        """
+        settings, _ = self._settings()
+        if settings.get("ServerlessMemoryMB", "0") == "0":
+            return
+        name = endpoint_name(self.parameters["Project"], self.stage)
+        with self._told():
+            endpoint = find_endpoint(self.stacks.session.client("sagemaker"), name) or {}
+        variants = endpoint.get("ProductionVariants", [])
+        if any("CurrentServerlessConfig" not in variant for variant in variants):
+            raise StackError(
+                f"endpoint {name} has instances, and SageMaker does not convert such a one to "
+                f"serverless (ServerlessMemoryMB is {settings['ServerlessMemoryMB']}). Set it to 0; "
+                f"or delete the stack (aws cloudformation delete-stack --stack-name {self.name}), "
+                "which takes the endpoint out of service, and deploy again"
+            )
 
     def deploy(
         self, record: DeploymentRecord, on_event: OnEvent, timeout_s: float, renewal: str = ""
@@ -100,6 +127,7 @@ class EndpointStack:
                 it goes on, and the same call attaches to it.
         """
         wanted = self.request(record, renewal)
+        self.check_conversion()
         with self._told():
             return self.stacks.deploy(
                 wanted.name,

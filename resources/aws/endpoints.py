@@ -63,13 +63,14 @@ class SageMakerEndpointHost(EndpointHost):
         deployed_by: str,
         reason: str,
         run_id: str = "",
+        decision: int = 0,
         on_event: Callable[[str], object] = lambda _: None,
     ) -> EndpointStatus:
         """See :meth:`EndpointHost.deploy`. CloudFormation itself returns to what was served before
         when an alarm goes off or the model does not start."""
         deadline = time.monotonic() + self.deploy_timeout_s
         before = self.settled(stage, deadline)
-        newest = self.current(stage)
+        newest = self.readable(stage)
         if not before.digest:
             before = self._made_out(before, newest, deadline, on_event)
         if newest is not None and newest.digest == digest:
@@ -77,13 +78,14 @@ class SageMakerEndpointHost(EndpointHost):
                 return before
             record = newest  # its deployer died, or somebody changed the endpoint by hand
         else:
-            fields = {
+            fields: dict[str, object] = {
                 "model_version": model_version,
                 "digest": digest,
                 "model_key": model_key,
                 "deployed_by": deployed_by,
                 "reason": reason,
                 "run_id": run_id,
+                "decision": decision,
             }
             self._rehearse(DeploymentRecord.at(0, stage=stage, **fields), deadline)
             record = self._write(stage, **fields)
@@ -107,7 +109,7 @@ class SageMakerEndpointHost(EndpointHost):
     def describe(self, stage: Stage) -> EndpointStatus:
         """See :meth:`EndpointHost.describe`."""
         name = endpoint_name(self.project, stage)
-        newest = self.current(stage)
+        newest = self.readable(stage)
         with self._translated(f"endpoint {name}"):
             endpoint = find_endpoint(self._sagemaker, name)
             if endpoint is None:

@@ -7,7 +7,8 @@ AlgorithmError (the script failed)     no: it would fail again, and its time be 
 ClientError (image, data, permission)  no: somebody must change something
 CapacityError, InternalServerError     yes
 stopped: MaxRuntimeExceeded            no: the limit is the user's
-stopped: MaxWaitTimeExceeded (spot)    yes: it goes on from its checkpoint
+stopped: MaxWaitTimeExceeded (spot)    on demand in the same run (``attempt.py``); with
+                                       ``spot_fallback = false``: yes, from its checkpoint
 stopped from outside (console)         no: a person wanted it so
 ====================================  ====================================================
 """
@@ -21,6 +22,12 @@ import dagster as dg
 
 from resources.aws.costs import PRICES_AS_OF, cost_usd, spot_saving_percent
 from resources.aws.sagemaker_jobs import JobState, SageMakerJobs
+
+NO_SPOT_CAPACITY = (
+    "MaxWaitTimeExceeded: SageMaker found no spot capacity for it in time. Allow a longer "
+    "spot_wait_s (or max_wait_s), another instance type, spot_fallback = true, or spot = false"
+)
+"""Why a spot job was stopped, by SageMaker or by whoever watched it."""
 
 _OURS_TO_CHANGE = ("AlgorithmError", "ClientError", "ValidationError", "UserError")
 
@@ -64,6 +71,8 @@ def job_metadata(
             dg.MetadataValue.text("unknown") if cost is None else dg.MetadataValue.float(cost)
         ),
     }
+    if state.kind == "training":
+        found["capacity"] = dg.MetadataValue.text("spot" if facts["spot"] else "on demand")
     if facts["keep_alive_seconds"]:
         most = facts["keep_alive_cost_usd"]
         found["warm pool afterwards (USD, at most)"] = (
@@ -112,11 +121,7 @@ def failure_of(state: JobState) -> tuple[str, bool] | None:
         return reason, not state.reason.startswith(_OURS_TO_CHANGE)
     limit = state.description.get("StoppingCondition", {}).get("MaxRuntimeInSeconds")
     if state.secondary == "MaxWaitTimeExceeded":
-        return (
-            "MaxWaitTimeExceeded: SageMaker found no spot capacity for it in time. Allow a longer "
-            "max_wait_s, another instance type, or spot = false",
-            True,
-        )
+        return NO_SPOT_CAPACITY, True
     ran = state.run_seconds or 0
     if state.secondary == "MaxRuntimeExceeded" or (limit and ran >= limit):
         return (

@@ -4,6 +4,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+_SPOT_WAIT_S = 3600
+
 
 class JobResources(BaseModel):
     """Instances of one kind of job. The limits are those of the SageMaker API."""
@@ -28,8 +30,21 @@ class TrainingResources(JobResources):
     spot: bool = Field(
         False, description="Train on spare capacity, at a discount; checkpoints survive its loss."
     )
+    spot_wait_s: int = Field(
+        0,
+        ge=0,
+        le=2_419_200,
+        description="Spot: seconds without a machine after which the job goes on on demand; 0: an "
+        "hour, or with max_wait_s as long as that allows.",
+    )
+    spot_fallback: bool = Field(
+        True, description="Spot: go on on demand if no spare capacity comes in time; false: fail."
+    )
     max_wait_s: int = Field(
-        0, ge=0, le=2_419_200, description="Spot: longest wait and run together; 0: twice the run."
+        0,
+        ge=0,
+        le=2_419_200,
+        description="Spot: longest wait and run together; 0: the longest run and spot_wait_s.",
     )
     keep_alive_s: int = Field(
         0,
@@ -37,6 +52,17 @@ class TrainingResources(JobResources):
         le=3600,
         description="Warm pool: keep the instances for the next job; they are billed till then.",
     )
+
+    @property
+    def longest_spot_wait_s(self) -> int | None:
+        """Seconds that a spot job may be without a machine; None if only ``max_wait_s`` ends it.
+
+        SageMaker's own limit is for wait and run together, so it must be as long as the longest
+        run, and a job of a minute could wait for a day.
+        """
+        if self.spot_wait_s or self.max_wait_s:
+            return self.spot_wait_s or None
+        return _SPOT_WAIT_S
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

@@ -5,7 +5,8 @@ SageMaker never lets a job's name be used again, so the n-th attempt has a name 
 before attempt n is launched. It says from where its Pipes messages are to be read, so that whoever
 comes later reads all of them; of two orchestrators that launch at once, one writes it and both use
 it. ``<n>.taken.json`` says that the outputs were taken, so that an attempt whose outputs somebody
-deleted since is not taken for done.
+deleted since is not taken for done. ``<n>.waited.json`` says that attempt n found no spot capacity
+in time, so that the next one is on demand, whoever launches it.
 """
 
 import hashlib
@@ -13,11 +14,20 @@ import json
 import time
 from dataclasses import dataclass
 
+from pydantic import BaseModel
+
 from resources.object_store import ObjectStore
 from resources.pipes import last_message
+from resources.reading import read_object
 from resources.store_errors import KeyMissing
 
 _LONGEST_NAME = 63
+
+
+class _Values(BaseModel):
+    """What ``<n>.json`` must have."""
+
+    start_after: str | None
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,7 @@ def newest_launch(store: ObjectStore, job: str) -> Launch | None:
 def read_launch(store: ObjectStore, job: str, number: int) -> Launch | None:
     """An attempt, if it was written down."""
     try:
-        values = json.loads(store.get(_key(job, number)))
+        values = read_object(store, _key(job, number), _Values)
     except KeyMissing:
         return None
     return Launch(number, values["start_after"])
@@ -77,6 +87,16 @@ def mark_taken(store: ObjectStore, job: str, number: int) -> None:
     store.create(_taken_key(job, number), b"{}")
 
 
+def has_waited(store: ObjectStore, job: str, number: int) -> bool:
+    """Whether an attempt was given up because no spot capacity came; there is none before 1."""
+    return number >= 1 and store.exists(_waited_key(job, number))
+
+
+def mark_waited(store: ObjectStore, job: str, number: int) -> None:
+    """Say that an attempt is given up because no spot capacity came."""
+    store.create(_waited_key(job, number), b"{}")
+
+
 def _prefix(job: str) -> str:
     return f"pipes/{job}/launches"
 
@@ -89,5 +109,9 @@ def _taken_key(job: str, number: int) -> str:
     return f"{_prefix(job)}/{number:06d}.taken.json"
 
 
+def _waited_key(job: str, number: int) -> str:
+    return f"{_prefix(job)}/{number:06d}.waited.json"
+
+
 def _is_launch(key: str) -> bool:
-    return not key.endswith(".taken.json")
+    return not key.endswith((".taken.json", ".waited.json"))

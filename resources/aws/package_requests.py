@@ -75,6 +75,7 @@ def package_of(described: Mapping[str, Any], document: bytes, decision: Decision
             "approver": decision.approver,
             "approval_reason": decision.reason,
             "approval_changed_at": decision.changed_at,
+            "decision": decision.number,
             "registry_version": str(described.get("ModelPackageVersion", "")),
             "created_at": described["CreationTime"],
         }

@@ -2,7 +2,7 @@
 
 In the manner of dagster-aws's clients for ECS, Glue and EMR, which has none for SageMaker. What it
 does beyond them: a job is named by its caller, so launching what exists already attaches to it
-instead of paying twice; the limits of the environment are checked before anything is launched;
+instead of paying twice, if it was asked for the same; the limits of the environment are checked before anything is launched;
 the log streams of all hosts are followed; and a lost connection does not lose the job.
 """
 
@@ -26,6 +26,7 @@ from resources.aws.job_environment import (
     with_pipes,
 )
 from resources.aws.job_reports import failure_of, job_metadata
+from resources.aws.job_requests import differing_fields
 from resources.aws.logs import JobLogs
 from resources.aws.sagemaker_jobs import JobKind, JobState, SageMakerJobs
 
@@ -46,6 +47,10 @@ class SageMakerJobFailed(dg.Failure):
 
     state: JobState
     log_tail: list[str]
+
+
+class JobNameTaken(dg.Failure):
+    """SageMaker has a job of that name which was asked for something else."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,7 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
         poll_s: tuple[float, float] = (1.0, 10.0),
         patience_s: float = 300.0,
         hurry: Callable[[], bool] | None = None,
+        give_up: Callable[[JobState], bool] | None = None,
         log_sink: Callable[[str, str], None] = print_log,
         prices: Mapping[str, float] | None = None,
     ) -> None:
@@ -104,6 +110,7 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
             patience_s: how long SageMaker may fail to answer before the run gives up; the job
                 goes on, and a later run attaches to it.
             hurry: says that the job is about to end, so that the pause is the shortest.
+            give_up: says of a job that has not ended whether to stop it; asked at each poll.
             log_sink: gets (host, lines) of the containers' output.
             prices: US dollars an hour by instance type, before the list prices.
         """
@@ -112,6 +119,7 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
         self._logs_client = logs_client or _client("logs")
         self._poll_s, self._patience_s = poll_s, patience_s
         self._hurry, self._log_sink, self._prices = hurry, log_sink, prices
+        self._give_up = give_up
         self.forward_termination = forward_termination
 
     def run(  # type: ignore[override] # as in dagster-aws: the parameters are the client's own
@@ -127,12 +135,14 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
         Args:
             context: of the op or asset.
             request: what CreateTrainingJob (CreateProcessingJob, CreateHyperParameterTuningJob)
-                takes, the name included. If there is a job of that name already, it is this one.
+                takes, the name included. If there is a job of that name already that was asked
+                for the same, it is this one.
             job_kind: training, processing or tuning.
             extras: for the job's Pipes context.
 
         Raises:
             SageMakerJobFailed: it failed or was stopped.
+            JobNameTaken: there is a job of that name that was asked for something else.
             dg.Failure: SageMaker would refuse the environment.
             botocore.exceptions.ClientError: SageMaker refuses the job.
         """
@@ -180,7 +190,8 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
             try:
                 if not attach:
                     tags = session.default_remote_invocation_info
-                    attach = not _launch(jobs, with_pipes(request, job_kind, bootstrap, tags))
+                    full = with_pipes(request, job_kind, bootstrap, tags)
+                    attach = not self._launch(jobs, request, full)
                 context.log.info(
                     f"[pipes] {'attached to' if attach else 'launched'} SageMaker {job_kind} job "
                     f"{name}: {jobs.console_url(name)}"
@@ -192,6 +203,47 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
                 raise
             self._finish_logs(context, logs, failed=state.status != "Completed")
         return EndedJob(session, state, list(logs.tail), attach)
+
+    def _launch(
+        self, jobs: SageMakerJobs, request: Mapping[str, Any], full: Mapping[str, Any]
+    ) -> bool:
+        """Launch the job; False if it is there already.
+
+        Args:
+            jobs: of its kind.
+            request: what the caller asks for.
+            full: the same with what belongs to this run only.
+
+        Raises:
+            JobNameTaken: a job of its name is there, and was asked for something else.
+        """
+        from botocore.exceptions import ClientError
+
+        try:
+            jobs.create(full)
+        except ClientError as error:
+            if not is_in_use(error):
+                raise
+        else:
+            return True
+        # Another run launched it, or our first try arrived and only its answer was lost.
+        name = request[jobs.api.name_key]
+        state = jobs.describe(name)
+        if state is None:
+            raise JobNameTaken(
+                f"SageMaker says that the name {name} is taken, and has no {jobs.kind} job of it: "
+                "use another name",
+                allow_retries=False,
+            )
+        others = differing_fields(self._client, jobs.kind, request, state.description)
+        if others:
+            raise JobNameTaken(
+                f"there is a {jobs.kind} job {name} already ({state.status}), and it was asked for "
+                f"something else: {'; '.join(others)}. SageMaker never lets a name be used again: "
+                "give this job another name, or ask for what that one does",
+                allow_retries=False,
+            )
+        return False
 
     def _watch(self, context: Context, jobs: SageMakerJobs, name: str, logs: JobLogs) -> JobState:
         """Describe the job until it has ended; one call a poll, and one for its log."""
@@ -221,9 +273,20 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
                 context.log.info(f"[pipes] {name}: {told}")
             if state.ended:
                 return state
+            if self._give_up and state.status != "Stopping" and self._give_up(state):
+                self._stop(context, jobs, name)
             if state.secondary not in _SILENT:
                 self._read_logs(context, logs)
             self._pause(time.monotonic() - began, state)
+
+    def _stop(self, context: Context, jobs: SageMakerJobs, name: str) -> None:
+        """Have the job stopped; if SageMaker does not answer, the next poll asks again."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            jobs.stop(name)
+        except (BotoCoreError, ClientError) as error:
+            context.log.warning(f"[pipes] {name} cannot be stopped, trying again: {error}")
 
     def _pause(self, age_s: float, state: JobState) -> None:
         shortest, longest = self._poll_s
@@ -254,19 +317,6 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
                 logs.drain()
         except (BotoCoreError, ClientError) as error:
             context.log.warning(f"[pipes] the end of the job's log cannot be read: {error}")
-
-
-def _launch(jobs: SageMakerJobs, request: Mapping[str, Any]) -> bool:
-    """Launch the job; False if one of its name is there already."""
-    from botocore.exceptions import ClientError
-
-    try:
-        jobs.create(request)
-    except ClientError as error:
-        if is_in_use(error):  # also if our first try arrived and only its answer was lost
-            return False
-        raise
-    return True
 
 
 def _client(service: str) -> Any:

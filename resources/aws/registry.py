@@ -29,6 +29,7 @@ from resources.model_registry import (
     PackageMissing,
     RegistryError,
 )
+from resources.numbered import DIGITS, next_number
 from resources.object_store import ObjectStore
 
 DECISIONS = "registry/decisions"
@@ -127,17 +128,29 @@ class SageMakerRegistry(ModelRegistry):
         self._require_decision(model_version, status, by)
         arn = self._require(model_version)["ModelPackageArn"]
         package = self._described(arn)
-        if not self._is_decided(package, status, by=by, reason=reason, digest=digest):
-            decision = Decision(status, by, reason, datetime.now(UTC))
-            with _translated(f"model package {model_version}"):
-                self._client.update_model_package(
-                    ModelPackageArn=arn,
-                    ModelApprovalStatus=status,
-                    ApprovalDescription=decision_text(decision),
-                )
-            package = self._described(arn)
+        self._require_digest(package, digest)
+        self._keep(package)  # unless it is: a crash may have come between it and this
+        decided = [known.decision_order for known in self.list()]
+        number = max([*decided, next_number(self.store, DECISIONS) - 1]) + 1
+        decision = Decision(status, by, reason, datetime.now(UTC), number)
+        with _translated(f"model package {model_version}"):
+            self._client.update_model_package(
+                ModelPackageArn=arn,
+                ModelApprovalStatus=status,
+                ApprovalDescription=decision_text(decision),
+            )
+        package = self._described(arn)
         self._keep(package)
         return package
+
+    def decisions(self, model_version: str) -> Sequence[ModelPackage]:
+        """See :meth:`ModelRegistry.decisions`: an object each."""
+        kept = [info.key for info in self.store.list(DECISIONS)]
+        return tuple(
+            ModelPackage.model_validate_json(self.store.get(key))
+            for key in kept
+            if key.partition("-")[2] == f"{model_version}.json"
+        )
 
     def log_evaluation(
         self,
@@ -170,11 +183,10 @@ class SageMakerRegistry(ModelRegistry):
         return self.session.client("sagemaker")
 
     def _keep(self, package: ModelPackage) -> None:
-        """Keep the decision for ever; also after a crash that came between it and this."""
+        """Keep the decision for ever."""
         if package.approval_changed_at is None:
             return
-        ms = round(package.approval_changed_at.timestamp() * 1000)
-        key = f"{DECISIONS}/{ms:013d}-{package.model_version}.json"
+        key = f"{DECISIONS}/{package.decision_order:0{DIGITS}d}-{package.model_version}.json"
         self.store.create(key, package.model_dump_json().encode())
 
     def _metrics_url(self, package: ModelPackage) -> str:

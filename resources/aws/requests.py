@@ -17,10 +17,11 @@ from resources.compute import JobSpec
 LAUNCHER = ("python", "-m", "training.launcher")
 """The container's command before the job's module: it starts one process per GPU."""
 
-_GPU = re.compile(r"^ml\.[gp]\d")
-_OWN_DISK = re.compile(r"^ml\.(?:[a-z]+\d+[a-z]*d[a-z]*|g[5-9][a-z]*|p[4-9][a-z0-9-]*|trn\w+)\.")
+_GPU = re.compile(r"^ml\.(?:g[a-z]*|p)\d")
+_OWN_DISK = re.compile(r"^ml\.(?:[a-z]+\d+[a-z]*d[a-z]*|gr?[5-9][a-z]*|p[4-9][a-z0-9-]*|trn\w+)\.")
 """Instances with local NVMe disks, which SageMaker encrypts itself: it refuses VolumeKmsKeyId."""
 
+_TRAINING_LONGEST_S = 2_419_200
 _PROCESSING_LONGEST_S = 777_600
 _RESTARTS = 3
 
@@ -83,7 +84,10 @@ def training_request(
     limit = _longest_s(spec, resources)
     stopping = {"MaxRuntimeInSeconds": limit}
     if resources.spot:
-        stopping["MaxWaitTimeInSeconds"] = max(resources.max_wait_s or 2 * limit, limit)
+        wait = limit + (resources.longest_spot_wait_s or 0)
+        stopping["MaxWaitTimeInSeconds"] = min(
+            max(resources.max_wait_s or wait, limit), _TRAINING_LONGEST_S
+        )
     cluster = _cluster(resources, settings)
     if resources.keep_alive_s:
         cluster["KeepAlivePeriodInSeconds"] = resources.keep_alive_s

@@ -6,7 +6,8 @@ siblings. Knows boto3's client and nothing of ours.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 from resources.aws.errors import is_missing
@@ -14,6 +15,10 @@ from resources.aws.errors import is_missing
 JobKind = Literal["training", "processing", "tuning"]
 _ENDED = {"Completed", "Failed", "Stopped"}
 _INTERRUPTED = {"Interrupted", "Restarting"}
+_WITHOUT_MACHINE = {"Starting", "Pending", "LaunchingMLInstances", *_INTERRUPTED}
+_HAS_MACHINE = "Preparing the instances"
+"""How the message of Starting begins once there are instances:
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_SecondaryStatusTransition.html"""
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,29 @@ class JobState:
     def interruptions(self) -> int:
         """How often the job lost its machines (spot) or was restarted by SageMaker."""
         return sum(1 for step in self.transitions if step.status in _INTERRUPTED)
+
+    @property
+    def waiting_s(self) -> float:
+        """Seconds for which a job that has not ended has been without a machine; 0 if it has one.
+
+        Both ends are by AWS's clock: the answer says when it was given.
+        """
+        since = None
+        for step in reversed(self.transitions):
+            if step.status not in _WITHOUT_MACHINE or step.message.startswith(_HAS_MACHINE):
+                break
+            since = step.started
+        if since is None or self.ended:
+            return 0.0
+        return (self._answered_at - since).total_seconds()
+
+    @property
+    def _answered_at(self) -> datetime:
+        headers = self.description.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        try:
+            return parsedate_to_datetime(headers["date"])
+        except (KeyError, TypeError, ValueError):
+            return datetime.now(UTC)
 
     @property
     def output_uri(self) -> str:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tarfile
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from resources.compute import Channel, Compute, JobResult, JobSpec, LocalCompute
 from resources.job_folder import JobFolder
 from resources.object_store import ObjectStore
 from resources.store_errors import KeyMissing
+from tests.patience import wait_for
 
 JOBS = {
     "job_good": """
@@ -208,13 +208,6 @@ def _when_attached(
         if any("attached to" in message for message in messages):
             act()
             return
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 def sagemaker_compute(store: ObjectStore, **fields: object) -> SageMakerCompute:

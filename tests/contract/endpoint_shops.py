@@ -17,10 +17,9 @@ from resources.local_endpoints import LocalEndpointHost
 from resources.object_store import ObjectStore
 from serving.address import read_address
 from serving.deployments import EndpointStatus, Stage
+from tests.patience import WAIT_S
 from tests.testbed.account import IMAGE, role
 from tests.testbed.bed import TestBed
-
-START_S = 60.0
 
 
 def picture(colour: str = "red", kind: str = "PNG") -> bytes:
@@ -69,7 +68,7 @@ class Shop:
         return str(self.endpoints.invoke(stage, picture(), "image/png")["model_version"])
 
     def running(self) -> AbstractContextManager[str]:
-        return self.endpoints.hosting(log_file=self.folder / "host.log", start_timeout_s=START_S)
+        return self.endpoints.hosting(log_file=self.folder / "host.log", start_timeout_s=WAIT_S)
 
 
 @dataclass
@@ -89,7 +88,7 @@ class LocalShop(Shop):
         """kill -9 the host; its address file stays behind."""
         process = self.process()
         process.kill()
-        process.wait(10)
+        process.wait(WAIT_S)
 
     def process(self) -> psutil.Process:
         address = read_address(self.local.address_path)

@@ -9,12 +9,13 @@ from typing import Any
 from botocore.exceptions import ClientError
 from PIL import Image
 
+from tests.patience import WAIT_S
 from tests.testbed.bed import TestBed
 from training.artefact import digest, pack
 
 FOLDER = Path(__file__).parents[2] / "cloudformation"
 TEMPLATE = (FOLDER / "endpoint.yaml").read_text(encoding="utf-8")
-SETTLE_S = 60.0
+SETTLE_S = WAIT_S
 
 
 def stage_parameters(stage: str) -> dict[str, str]:

@@ -18,7 +18,8 @@ from imgclf_dagster.home import prepare_home
 from imgclf_dagster.label_studio_access import credentials
 from imgclf_dagster.label_studio_setup import SetUp, set_up
 from imgclf_dagster.settings import Settings, load_settings
-from tests.label_studio.server import LabelStudioServer, free_port
+from tests.label_studio.server import LabelStudioServer
+from tests.ports import free_port
 
 _NUMBERS = itertools.count(1)
 

@@ -354,6 +354,22 @@ def test_a_key_that_cannot_be_read_is_named(yard: Yard) -> None:
     assert yard.known() == {"a.png": "ok"}
 
 
+def test_litter_is_not_taken_in_though_a_message_tells_of_it(yard: Yard) -> None:
+    for name in ("Thumbs.db", "x/@eaDir/b.png", "a.png"):
+        yard.upload(name, png(1))
+    (request,) = yard.tick()
+    done = yard.run(request)
+    (event,) = done.asset_materializations_for_node("raw_images")
+    assert event.metadata["passed_over"].value == 2
+    assert yard.known() == {"a.png": "ok"}
+
+
+def test_the_listing_notices_no_litter(bare: Yard) -> None:
+    for name in ("Thumbs.db", "x/@eaDir/b.png"):
+        bare.upload(name, png(1))
+    assert bare.tick() == []
+
+
 def test_a_cursor_that_is_lost_or_foreign_begins_anew(bare: Yard) -> None:
     bare.upload("a.png", png(1))
     for cursor in ("", "no JSON", '{"other": 1}', "[]"):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import obstore
@@ -15,6 +16,7 @@ import pytest
 from obstore.exceptions import AlreadyExistsError
 from obstore.store import from_url
 
+from tests.patience import wait_for
 from tests.testbed.bed import REPOSITORY, TestBed
 from tests.testbed.examples import training_request, wait_training
 
@@ -26,16 +28,15 @@ from pathlib import Path
 from tests.testbed.bed import start_bed
 from tests.testbed.examples import training_request, wait_training
 bed = start_bed(Path(sys.argv[1]))
-code = "import subprocess; subprocess.Popen(['sleep', '600']); time.sleep(600)"
+code = "import subprocess; subprocess.Popen(['sleep', '3600']); time.sleep(3600)"
 bed.client("sagemaker").create_training_job(**training_request(bed, "orphan", code))
 wait_training(bed, "orphan", ("Training",))
-time.sleep(0.5)
 print("ready", flush=True)
-time.sleep(600)
+time.sleep(3600)
 """
 
 
-def _of(folder: Path) -> list[psutil.Process]:
+def _of(folder: Path, but: int = 0) -> list[psutil.Process]:
     """Processes that have to do with a bed's folder, by command line, directory or environment."""
     found = []
     for process in psutil.process_iter():
@@ -43,7 +44,7 @@ def _of(folder: Path) -> list[psutil.Process]:
             facts = " ".join(process.cmdline()) + process.cwd() + str(process.environ())
         except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
             continue
-        if str(folder) in facts:
+        if str(folder) in facts and process.pid != but:
             found.append(process)
     return found
 
@@ -61,14 +62,12 @@ def test_nothing_outlives_a_killed_session(tmp_path: Path, victim: str) -> None:
     try:
         assert session.stdout is not None
         assert session.stdout.readline() == "ready\n"
+        wait_for(lambda: len(_of(folder)) >= 4)  # session, bed, container, its child
         running = _of(folder)
-        assert len(running) >= 4  # session, bed, container, its child
         server = next(p for p in running if "tests.testbed" in p.cmdline())
         (session if victim == "session" else server).send_signal(signal.SIGKILL)
-        deadline = time.monotonic() + 15
-        while [p for p in _of(folder) if p.pid != session.pid] and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert [p.cmdline() for p in _of(folder) if p.pid != session.pid] == []
+        others = partial(_of, folder, but=session.pid)
+        wait_for(lambda: not others(), lambda: [p.cmdline() for p in others()])
     finally:
         session.kill()
         session.wait()
@@ -77,14 +76,13 @@ def test_nothing_outlives_a_killed_session(tmp_path: Path, victim: str) -> None:
 
 def test_stop_ends_the_containers(tmp_path: Path) -> None:
     bed = TestBed(tmp_path / "bed").start()
-    code = "import signal; signal.signal(15, signal.SIG_IGN); time.sleep(600)"
+    code = "import signal; signal.signal(15, signal.SIG_IGN); time.sleep(3600)"
     try:
         bed.client("sagemaker").create_training_job(**training_request(bed, "runs", code))
         wait_training(bed, "runs", ("Training",))
     finally:
         bed.stop()
-    time.sleep(0.3)
-    assert _of(bed.folder) == []
+    wait_for(lambda: not _of(bed.folder))
 
 
 def test_s3_takes_what_clients_send(bed: TestBed, aws_environment: TestBed) -> None:
@@ -102,7 +100,8 @@ def test_s3_takes_what_clients_send(bed: TestBed, aws_environment: TestBed) -> N
     began = time.monotonic()
     for number in range(20):  # with Expect: 100-continue
         s3.put_object(Bucket=bucket, Key=f"boto/{number}", Body=io.BytesIO(b"x"))
-    assert time.monotonic() - began < 3
+    # A client waits a second for an answer that does not come, and sends the body then.
+    assert (time.monotonic() - began) / 20 < 0.9
     s3.put_object(Bucket=bucket, Key="ü/a b+c.png", Body=b"", Metadata={"a_b": "c"})
     assert s3.head_object(Bucket=bucket, Key="ü/a b+c.png")["Metadata"] == {"a_b": "c"}
     names = {

@@ -7,6 +7,7 @@ import json
 import signal
 import uuid
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import psutil
@@ -26,6 +27,7 @@ from tests.contract.compute_world import (
     wait_for,
     write_modules,
 )
+from tests.patience import WAIT_S
 from tests.testbed.bed import TestBed
 
 pytestmark = pytest.mark.contract
@@ -157,7 +159,7 @@ def test_two_orchestrators_share_one_job(world: World) -> None:
     other = world.orchestrator(spec)
     result, _ = run_in_dagster(world.compute, spec, (world.folder / "go").touch)
     assert result.metadata == {"accuracy": 0.75}
-    assert other.wait(timeout=30) == 0
+    assert other.wait(timeout=WAIT_S) == 0
     assert world.starts == 1
 
 
@@ -165,7 +167,7 @@ def test_an_interrupt_ends_the_job(world: World) -> None:
     orchestrator = world.orchestrator(world.spec("job_waits"))
     job = psutil.Process(int((world.folder / "waiting").read_text()))
     orchestrator.send_signal(signal.SIGTERM)
-    assert orchestrator.wait(timeout=30) != 0
+    assert orchestrator.wait(timeout=WAIT_S) != 0
     wait_for(lambda: not job.is_running() or job.status() == psutil.STATUS_ZOMBIE)
     assert (world.folder / "terminated").exists()
 
@@ -208,3 +210,27 @@ def test_what_sagemaker_would_refuse_is_refused_here(fields: dict[str, object], 
                 **fields,
             }
         )
+
+
+def test_a_job_that_was_done_while_its_lock_was_waited_for_is_not_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "modules"
+    write_modules(folder, JOBS)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    store = ObjectStore(url=(tmp_path / "store").as_uri())
+    store.ensure()
+    store.put("in/deep/x.txt", b"data")
+    compute = LocalCompute(store=store, jobs_dir=str(tmp_path / "jobs"))
+    world = World("local", folder, store, compute, f"train-{uuid.uuid4().hex[:12]}")
+    spec = world.spec("job_good")
+    world.run(spec)
+    honest, looks = LocalCompute._reused, [0]
+
+    def late(self: LocalCompute, *arguments: Any) -> Any:
+        looks[0] += 1
+        return honest(self, *arguments) if looks[0] > 1 else None
+
+    monkeypatch.setattr(LocalCompute, "_reused", late)
+    assert world.run(spec).reused
+    assert world.starts == 1

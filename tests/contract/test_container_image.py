@@ -13,13 +13,15 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from imgclf_dagster.home import TELEMETRY_OFF
+from tests.patience import WAIT_S
+from training.gpus import COMPAT
 
 pytestmark = pytest.mark.contract
 
 REPOSITORY = Path(__file__).parents[2]
 STEPS = ("FROM", "ARG", "RUN", "COPY", "ENV", "LABEL", "WORKDIR", "EXPOSE", "HEALTHCHECK", "CMD",
          "USER", "ENTRYPOINT", "ADD")  # fmt: skip
-PACKAGES = ("imgclf_dagster", "assets", "resources", "labelling", "training", "serving", "ui",
+PACKAGES = ("imgclf_dagster", "assets", "resources", "labelling", "training", "serving", "guard", "ui",
             "cloudformation")  # fmt: skip
 
 
@@ -93,7 +95,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(
         ["uv", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--offline",
          "--python", sys.executable, "--target", str(target), str(source)],
-        check=True, timeout=240,
+        check=True, timeout=WAIT_S,
         env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
     )  # fmt: skip
     return target
@@ -106,7 +108,7 @@ def run_installed(
     return subprocess.run(
         [sys.executable, *arguments],
         env={**kept, "PYTHONPATH": str(target), **environ},
-        cwd=cwd, capture_output=True, text=True, timeout=120, check=False,
+        cwd=cwd, capture_output=True, text=True, timeout=WAIT_S, check=False,
     )  # fmt: skip
 
 
@@ -121,7 +123,8 @@ def test_every_step_is_one_that_we_know() -> None:
 def test_the_base_is_pinned_and_can_be_another() -> None:
     default = of("ARG")[0]
     assert re.fullmatch(r"BASE_IMAGE=python:3\.11-slim-[a-z]+", default)
-    assert {rest.split()[0] for rest in of("FROM")} == {"${BASE_IMAGE}"}
+    images = {rest.split()[0] for rest in of("FROM")}
+    assert images == {"${BASE_IMAGE}", "${CUDA_IMAGE}", "compat-${VARIANT}"}
 
 
 def test_what_is_copied_is_there_and_not_ignored() -> None:
@@ -161,11 +164,24 @@ def test_cpu_and_gpu_differ_by_a_build_argument_only() -> None:
     for variant, code, installs in (("cpu", 0, True), ("gpu", 0, False), ("tpu", 1, False)):
         script = f'uv() {{ echo uv "$@"; }}; VARIANT={variant}; {case}'
         done = subprocess.run(
-            ["sh", "-c", script], capture_output=True, text=True, check=False, timeout=10
+            ["sh", "-c", script], capture_output=True, text=True, check=False, timeout=WAIT_S
         )
         assert done.returncode == code
         assert ("--torch-backend cpu" in done.stdout) is installs
     assert "it must be cpu or gpu" in done.stderr
+
+
+def test_the_gpu_image_brings_the_libcuda_of_its_own_cuda() -> None:
+    pinned = (REPOSITORY / "constraints.txt").read_text()
+    series = re.search(r"^cuda-toolkit==(\d+\.\d+)\.", pinned, re.M)
+    assert series is not None
+    (image,) = (rest for rest in of("ARG") if rest.startswith("CUDA_IMAGE="))
+    assert re.fullmatch(rf"CUDA_IMAGE=nvcr\.io/nvidia/cuda:{series[1]}\.\d+-base-[a-z0-9.]+", image)
+    (copies,) = of("RUN", stage="compat-gpu")
+    assert f"/usr/local/cuda-{series[1]}/compat/" in copies
+    assert f"test -e {COMPAT}/libcuda.so.1" in copies
+    assert "VARIANT=cpu" in of("ARG", stage="")
+    assert f"--from=compat {COMPAT} {COMPAT}" in of("COPY", stage="runtime")
 
 
 def test_the_commands_that_sagemaker_and_dagster_give_are_not_swallowed() -> None:

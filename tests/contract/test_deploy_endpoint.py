@@ -14,8 +14,11 @@ from imgclf_dagster.cli.main import app
 from imgclf_dagster.profile_aws import build_endpoints, build_store
 from imgclf_dagster.settings import load_settings
 from imgclf_dagster.status import _stage, _waiting
+from resources.aws.change_sets import describe
 from resources.aws.endpoints import SageMakerEndpointHost
+from resources.endpoint_host import DeploymentFailed
 from tests.contract.endpoint_shops import Shop, records
+from tests.patience import wait_for
 from tests.testbed.account import aws_section
 from tests.testbed.bed import TestBed
 
@@ -121,6 +124,59 @@ def test_edited_settings_and_another_image_are_taken_on(
     assert list(records(shop, "staging")) == ["train-1"]
     again = deploy("--yes")
     assert (again.exit_code, "nothing to change" in again.stdout) == (0, True)
+
+
+def test_settings_of_the_deployment_alone_make_a_new_configuration(
+    shop: Shop, stages: Path, bed: TestBed
+) -> None:
+    """SageMaker takes no update to the configuration that an endpoint is on."""
+    seen = {config_of(shop, bed)["EndpointConfigName"]}
+    changes = ({"TerminationWaitSeconds": "1"}, {"MaxErrorRatePercent": "100"},
+               {"MaxInstanceCount": "2"})  # fmt: skip
+    for changed in changes:
+        edit(stages, **changed)
+        done = deploy("--yes", "--json")
+        assert done.exit_code == 0, done.output
+        name = config_of(shop, bed)["EndpointConfigName"]
+        assert name not in seen
+        seen.add(name)
+    assert shop.answering("staging") == "train-1"
+
+
+def test_an_endpoint_on_instances_does_not_become_serverless(
+    shop: Shop, stages: Path, bed: TestBed
+) -> None:
+    """Refused before CloudFormation is asked for anything: on AWS it would fail every time."""
+    edit(stages, ServerlessMemoryMB="2048", CanaryPercentage="0", CaptureSamplingPercentage="0")
+    asked = len(bed.calls("CreateChangeSet"))
+    shop.model("train-2")
+    for said in (
+        deploy("--plan").output,
+        deploy("--yes").output,
+        str(pytest.raises(DeploymentFailed, shop.deploy, "staging", "train-2").value),
+    ):
+        text = " ".join(said.split())
+        assert "has instances" in text
+        assert f"delete-stack --stack-name {shop.project}-endpoint-staging" in text
+    assert len(bed.calls("CreateChangeSet")) == asked
+    assert list(records(shop, "staging")) == ["train-1"], "nobody is told that it is wanted"
+    assert shop.endpoints.describe("staging").status == "InService"
+
+
+def test_a_serverless_endpoint_becomes_one_on_instances(
+    shop: Shop, stages: Path, bed: TestBed
+) -> None:
+    stack = f"{shop.project}-endpoint-staging"
+    client = bed.client("cloudformation")
+    client.delete_stack(StackName=stack)
+    wait_for(lambda: describe(client, stack) is None)
+    edit(stages, ServerlessMemoryMB="2048", CanaryPercentage="0", CaptureSamplingPercentage="0")
+    assert shop.deploy("staging", "train-1").status == "InService"
+    assert "ServerlessConfig" in config_of(shop, bed)["ProductionVariants"][0]
+    edit(stages, ServerlessMemoryMB="0")
+    done = deploy("--yes")
+    assert done.exit_code == 0, done.output
+    assert "InstanceType" in config_of(shop, bed)["ProductionVariants"][0]
 
 
 def test_settings_that_sagemaker_went_back_from_are_no_success(

@@ -2,7 +2,6 @@
 
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
@@ -15,6 +14,7 @@ from dagster._core.instance.ref import InstanceRef
 from dagster._core.workspace.load import location_origins_from_yaml_paths
 
 from imgclf_dagster.deployment import dagster_yaml
+from tests.patience import WAIT_S
 from tests.testbed.postgres import Postgres, running_postgres
 
 pytestmark = pytest.mark.contract
@@ -150,16 +150,16 @@ def test_a_run_outlives_a_restart_of_the_database(
     @dg.asset
     def slow() -> None:
         started.set()
-        assert restarted.wait(60)
+        assert restarted.wait(WAIT_S)
 
     instance = open_instance()
     with ThreadPoolExecutor(1) as pool:
         run = pool.submit(dg.materialize, [slow], instance=instance, raise_on_error=False)
-        assert started.wait(60)
+        assert started.wait(WAIT_S)
         postgres.stop()
         postgres.start()
         restarted.set()
-        assert run.result(120).success
+        assert run.result(WAIT_S).success
     assert open_instance().get_latest_materialization_event(slow.key) is not None
 
 
@@ -170,10 +170,8 @@ def test_a_database_that_stays_away_is_named(
     assert instance.get_runs_count() == 0
     postgres.stop()
     try:
-        before = time.monotonic()
         with pytest.raises(Exception, match="connection") as failure:
             instance.get_runs_count()
-        assert time.monotonic() - before < 60
         assert f"port {postgres.port}" in repr(failure.value.__cause__ or failure.value)
     finally:
         postgres.start()

@@ -17,6 +17,7 @@ from tests.contract.endpoint_shops import (
     picture,
     sagemaker_shop,
 )
+from tests.patience import WAIT_S
 from tests.testbed.account import role
 from tests.testbed.bed import TestBed
 from training.artefact import digest as digest_of
@@ -174,7 +175,7 @@ def test_an_overtaken_deployment_says_by_whom_and_rolls_nothing_back(
         with pytest.raises(DeploymentFailed, match="overtaken on prod by train-2, deployed by bob"):
             shop.deploy("prod", "train-1")
     if isinstance(shop, LocalShop):
-        shop.endpoints.settled("prod", time.monotonic() + 10)
+        shop.endpoints.settled("prod", time.monotonic() + WAIT_S)
     else:  # where nobody but the deployer carries a record out
         shop.deploy("prod", "train-2")
     assert shop.answering() == "train-2"
@@ -220,7 +221,7 @@ def test_what_is_served_and_not_recorded_is_drift_and_deploying_again_mends_it(
     variant = {**by_hand["ProductionVariants"][0], "ModelName": f"{name}-hand"}
     client.create_endpoint_config(EndpointConfigName=f"{name}-hand", ProductionVariants=[variant])
     client.update_endpoint(EndpointName=name, EndpointConfigName=f"{name}-hand")
-    status = shop.endpoints.settled("staging", time.monotonic() + 60)
+    status = shop.endpoints.settled("staging", time.monotonic() + WAIT_S)
     assert first != f"{name}-hand"
     assert (status.status, status.model_version) == ("Failed", "train-1")
     assert "drift: train-2" in str(status.failure_reason)

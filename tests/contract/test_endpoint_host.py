@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -19,7 +19,8 @@ import pytest
 from resources.endpoint_host import HostUnavailable
 from serving.address import Address, read_address
 from serving.launch import HostNotStarted
-from tests.contract.endpoint_shops import START_S, LocalShop, local_shop, picture
+from tests.contract.endpoint_shops import LocalShop, local_shop, picture
+from tests.patience import SOON_S, WAIT_S, wait_for
 
 pytestmark = pytest.mark.contract
 
@@ -91,13 +92,11 @@ def test_a_taken_port_a_second_host_and_a_missing_store_are_said(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         command = serving_command(shop, port, tmp_path / "free.json")
-        ended = subprocess.run(
-            command, check=False, capture_output=True, text=True, timeout=START_S
-        )
+        ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=WAIT_S)
         assert ended.returncode == 1
         assert f"127.0.0.1:{port}" in ended.stderr
     command = serving_command(shop, 0, shop.local.address_path)
-    ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=START_S)
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=WAIT_S)
     assert ended.returncode == 3
     assert f"running already at {shop.endpoints.runtime_url()}" in ended.stderr
     nowhere = local_shop(tmp_path / "nowhere", shop.publish)
@@ -111,7 +110,7 @@ def test_a_host_of_ones_own_does_not_outlive_a_killed_parent(closed_shop: LocalS
     script = (
         "import sys, time; from pathlib import Path; from serving.launch import own_host\n"
         "with own_host(store_url=sys.argv[1], project='shop', address_file=Path(sys.argv[2]),"
-        " log_file=Path(sys.argv[3]), start_timeout_s=60): print('up', flush=True); time.sleep(60)"
+        " log_file=Path(sys.argv[3]), start_timeout_s=600): print('up', flush=True); time.sleep(3600)"
     )
     arguments = [shop.store.url, shop.address_file, str(closed_shop.folder / "host.log")]
     with subprocess.Popen(
@@ -121,7 +120,7 @@ def test_a_host_of_ones_own_does_not_outlive_a_killed_parent(closed_shop: LocalS
         assert parent.stdout.readline() == b"up\n"
         orphan = closed_shop.process()
         parent.kill()
-    orphan.wait(10)
+    orphan.wait(WAIT_S)
 
 
 def test_an_address_of_another_process_with_the_same_pid_is_stale(tmp_path: Path) -> None:
@@ -177,15 +176,24 @@ def test_boto3_calls_it_unchanged(shop: LocalShop, monkeypatch: pytest.MonkeyPat
 
 
 def test_an_answer_does_not_wait_for_the_clients_acknowledgement(shop: LocalShop) -> None:
-    """Nagle's algorithm against delayed ACKs costs 40 ms a request, on every kept connection."""
+    """Nagle's algorithm against delayed ACKs costs 40 ms a request, on every kept connection.
+
+    On a new connection it costs nothing: that tells what an answer takes on this machine.
+    """
     shop.model("train-1")
     shop.deploy("prod", "train-1")
-    seconds = []
-    for _ in range(41):
+    url = f"{shop.endpoints.runtime_url()}/endpoints/shop-prod/invocations"
+
+    def seconds(client: httpx.Client, **headers: str) -> float:
         started = time.perf_counter()
-        shop.answering()
-        seconds.append(time.perf_counter() - started)
-    assert statistics.quantiles(seconds, n=4)[0] < 0.035
+        png = {"content-type": "image/png", **headers}
+        client.post(url, content=picture(), headers=png).raise_for_status()
+        return time.perf_counter() - started
+
+    with httpx.Client(timeout=WAIT_S) as client:
+        new = [seconds(client, connection="close") for _ in range(41)]
+        kept = [seconds(client) for _ in range(41)]
+    assert statistics.quantiles(kept, n=4)[0] < statistics.quantiles(new, n=4)[0] + 0.03
 
 
 def test_switching_under_load_fails_no_request(shop: LocalShop) -> None:
@@ -201,30 +209,41 @@ def test_switching_under_load_fails_no_request(shop: LocalShop) -> None:
     url = f"{shop.endpoints.runtime_url()}/endpoints/shop-prod/invocations"
     image = picture()
 
-    def hammer() -> int:
-        sent = 0
-        with httpx.Client(timeout=10) as client:
-            while not stop.is_set() and sent < 5000:
+    sent = [0] * 4
+
+    def hammer(client_number: int) -> None:
+        with httpx.Client(timeout=WAIT_S) as client:
+            while not stop.is_set():
                 at_least = deployed
                 answer = client.post(url, content=image, headers={"content-type": "image/png"})
                 at_most = deploying
                 assert answer.status_code == 200, answer.text
                 assert at_least <= number_of[answer.json()["digest"]] <= at_most
-                sent += 1
-        return sent
+                sent[client_number] += 1
 
     with ThreadPoolExecutor(4) as pool:
-        clients = [pool.submit(hammer) for _ in range(4)]
+        clients = [pool.submit(hammer, number) for number in range(4)]
         try:
             for number, version in enumerate(versions[1:], start=1):
                 deploying = number
                 shop.deploy("prod", version)
                 deployed = number
-                time.sleep(0.2)
+                everybody_is_answered(sent, clients)
         finally:
             stop.set()
-        sent = [client.result() for client in clients]
-    assert min(sent) > 20, "every client was answered all along"
+        for client in clients:
+            client.result()
+
+
+def everybody_is_answered(sent: list[int], clients: list[Future[None]]) -> None:
+    """Wait until every client has had five answers more, or one has failed."""
+    before = list(sent)
+    wait_for(
+        lambda: (
+            any(client.done() for client in clients)
+            or all(now >= then + 5 for now, then in zip(sent, before, strict=True))
+        )
+    )
 
 
 def test_sigterm_stops_a_host_under_load_in_time(closed_shop: LocalShop) -> None:
@@ -232,9 +251,9 @@ def test_sigterm_stops_a_host_under_load_in_time(closed_shop: LocalShop) -> None
         closed_shop.model("train-1")
         closed_shop.deploy("prod", "train-1")
         host = closed_shop.process()
-        with httpx.Client() as idle:  # an open connection must not hold it up
+        with httpx.Client(timeout=WAIT_S) as idle:  # an open connection must not hold it up
             idle.get(f"{closed_shop.endpoints.runtime_url()}/ping")
             started = time.monotonic()
             os.kill(host.pid, signal.SIGTERM)
-            host.wait(10)
-        assert time.monotonic() - started < 8
+            host.wait(WAIT_S)
+        assert time.monotonic() - started < SOON_S

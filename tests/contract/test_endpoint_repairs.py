@@ -1,6 +1,5 @@
 """SageMaker's endpoints when CloudFormation refuses, takes long, or somebody deletes what it made."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from resources.aws.endpoints import SageMakerEndpointHost
 from resources.aws.stacks import Stacks
 from resources.endpoint_host import DeploymentFailed, HostUnavailable
 from tests.contract.endpoint_shops import Shop, records, sagemaker_shop
+from tests.patience import wait_for
 from tests.testbed.bed import TestBed
 
 pytestmark = pytest.mark.contract
@@ -56,10 +56,7 @@ def anew(shop: Shop, **fields: Any) -> Shop:
 def delete_endpoint(shop: Shop, bed: TestBed) -> None:
     client = bed.client("sagemaker")
     client.delete_endpoint(EndpointName=name_of(shop))
-    deadline = time.monotonic() + 30
-    while client.list_endpoints(NameContains=name_of(shop))["Endpoints"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_for(lambda: not client.list_endpoints(NameContains=name_of(shop))["Endpoints"])
 
 
 def delete_behind(shop: Shop, bed: TestBed, what: str) -> str:

@@ -7,6 +7,7 @@ import boto3
 import pytest
 from typer.testing import CliRunner
 
+from imgclf_dagster import container_image
 from imgclf_dagster.cli.main import app
 from tests.testbed.deployed_foundation import deployed_foundation
 from tests.testbed.role_calls import ACCOUNT, REGION, role_arn
@@ -116,6 +117,30 @@ def test_the_image_is_taken_into_use_once_it_is_there(account, outputs, monkeypa
     assert written["bucket"] == outputs["BucketName"]
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.oci.image.index.v1+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+    ],
+)
+def test_an_image_that_sagemaker_refuses_is_not_taken_into_use(account, outputs, kind):
+    tag = kind.rpartition(".")[0].replace("/", "-")
+    boto3.client("ecr").put_image(
+        repositoryName="imgclf",
+        imageManifest=json.dumps({"schemaVersion": 2, "mediaType": kind}),
+        imageManifestMediaType=kind,
+        imageTag=tag,
+    )
+    done = CliRunner().invoke(app, ["deploy", "image", "--tag", tag])
+    assert done.exit_code == 1
+    said = " ".join(done.output.split())
+    assert f"is there as {kind}, which SageMaker refuses" in said
+    assert f"--repository-name imgclf --image-ids imageTag={tag}" in said
+    assert tag not in (account["home"] / "aws.toml").read_text()
+
+
 def test_the_image_is_built_and_pushed_by_docker(account, outputs, monkeypatch, tmp_path):
     (tmp_path / "Dockerfile").touch()
     for name, body in {
@@ -127,17 +152,22 @@ def test_the_image_is_built_and_pushed_by_docker(account, outputs, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     uri = outputs["ImageRepositoryUri"]
+    # Before and after each push; the first one fails.
+    answers = iter([False, False, True])
+    monkeypatch.setattr(container_image, "is_pushed", lambda *_: next(answers))
     done = CliRunner().invoke(app, ["deploy", "image", "--tag", "2.0", "--gpu"])
     assert done.exit_code == 1
     assert f"docker push {uri}:2.0" in done.output, "a push that fails is told"
     assert "gpu_image_uri" not in (account["home"] / "aws.toml").read_text()
     script = (tmp_path / "docker").read_text().replace('[ "$1" != push ]', "exit 0")
     (tmp_path / "docker").write_text(script)
-    assert CliRunner().invoke(app, ["deploy", "image", "--tag", "2.0", "--gpu"]).exit_code == 0
+    done = CliRunner().invoke(app, ["deploy", "image", "--tag", "2.0", "--gpu"])
+    assert done.exit_code == 0, done.output
     ran = (tmp_path / "ran").read_text().splitlines()[-3:]
     assert ran[0].startswith("login --username AWS --password-stdin 123456789012.dkr.ecr.")
-    assert ran[1].startswith(
-        "build --platform linux/amd64 --provenance=false --build-arg VARIANT=gpu"
+    assert ran[1] == (
+        "buildx build --platform linux/amd64 --provenance=false --sbom=false "
+        f"--build-arg VARIANT=gpu --output type=docker,name={uri}:2.0,oci-mediatypes=false ."
     )
     assert ran[2] == f"push {uri}:2.0"
     written = tomllib.loads((account["home"] / "aws.toml").read_text())["aws"]

@@ -9,6 +9,7 @@ from PIL import Image
 from assets.policies import IngestionPolicy
 from imgclf_dagster.ingest import IngestReport, ingest
 from labelling.schema import LabelSchema
+from labelling.sources.read import read_source
 from resources.object_store import ObjectStore
 from tests.testbed.bed import TestBed
 
@@ -36,7 +37,7 @@ def source(tmp_path: Path) -> Path:
 
 def take(source: Path, store: ObjectStore, told: list[tuple[int, int]]) -> IngestReport:
     return ingest(
-        source,
+        read_source(source),
         store=store,
         policy=IngestionPolicy(),
         schema=LabelSchema(),

@@ -19,13 +19,13 @@ from resources.label_studio import LabelStudio
 from resources.label_studio_types import LabelStudioRefused
 from serving.backend_access import Credentials, ensure_credentials
 from serving.deployments import DeploymentRecord, record_key
-from tests.label_studio.server import LabelStudioServer, free_port
+from tests.label_studio.server import LabelStudioServer
+from tests.patience import SOON_S, WAIT_S, wait_for
+from tests.ports import free_port
 
 pytestmark = pytest.mark.contract
 
 COLOURS = {"red": "red", "green": "lime", "blue": "blue"}
-PATIENCE_S = 3.0
-"""What an annotator is kept waiting for at most while a task opens; Label Studio adds its own."""
 
 
 @dataclass
@@ -53,14 +53,11 @@ class Backend:
         path = self.store / record_key(record)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(record.model_dump_json(), encoding="utf-8")
-        deadline = time.monotonic() + 30
-        while self.versions() != [version]:
-            assert time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.1)
+        wait_for(lambda: self.versions() == [version], self.log.read_text)
 
     def versions(self) -> list[str]:
         auth = (self.credentials.user, self.credentials.password.get_secret_value())
-        answer = httpx.get(f"{self.url}/versions", auth=auth, trust_env=False)
+        answer = httpx.get(f"{self.url}/versions", auth=auth, trust_env=False, timeout=WAIT_S)
         found: list[str] = answer.json()["versions"]
         return found
 
@@ -134,25 +131,24 @@ def backend(
         process = subprocess.Popen(command, stdout=file, stderr=file)
     try:
         url = f"http://127.0.0.1:{port}"
-        wait_for(url, process, log)
+        wait_until_up(url, process, log)
         yield Backend(store, url, hint, log, credentials, label_studio, resource, publish_model)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(WAIT_S)
         label_studio.start().delete_project(project)
 
 
-def wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + 60
-    while True:
+def wait_until_up(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    def answers() -> bool:
         try:
-            httpx.get(f"{url}/ping", trust_env=False).raise_for_status()
+            httpx.get(f"{url}/ping", trust_env=False, timeout=WAIT_S).raise_for_status()
         except httpx.HTTPError:
             assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        else:
-            return
+            return False
+        return True
+
+    wait_for(answers, log.read_text)
 
 
 def said(prediction: dict[str, Any]) -> tuple[str, list[str]]:
@@ -167,9 +163,7 @@ def test_a_task_that_is_opened_shows_what_the_model_says(backend: Backend) -> No
     (known,) = backend.port.backends()
     assert (known.connected, known.model_version, known.title) == (True, "train-1", "train-1")
     for name, colour in COLOURS.items():
-        started = time.monotonic()
         (prediction,) = backend.open(backend.task(name, colour))
-        assert time.monotonic() - started < PATIENCE_S
         assert said(prediction) == ("train-1", [name])
         (region,) = prediction["result"]
         assert set(region["meta"]["probs"]) == set(COLOURS)
@@ -221,7 +215,7 @@ def test_a_store_that_hangs_costs_the_annotator_little(backend: Backend) -> None
     os.mkfifo(image)
     started = time.monotonic()
     assert backend.open(task) == []
-    assert time.monotonic() - started < 2 * PATIENCE_S
+    assert time.monotonic() - started < SOON_S
     os.close(os.open(image, os.O_RDWR | os.O_NONBLOCK))
     image.unlink()
     image.write_bytes(data)
@@ -251,7 +245,4 @@ def test_a_save_leaves_a_hint(backend: Backend) -> None:
     region = {"from_name": "label", "to_name": "image", "type": "choices",
               "value": {"choices": ["red"]}}  # fmt: skip
     backend.api("POST", f"/api/tasks/{task}/annotations", json={"result": [region]})
-    deadline = time.monotonic() + 5
-    while not backend.hint.exists():
-        assert time.monotonic() < deadline, backend.log.read_text()
-        time.sleep(0.05)
+    wait_for(backend.hint.exists, backend.log.read_text)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from labelling.label_studio_tasks import snapshots_of
+from labelling.schema import LabelSchema
 from resources import label_studio_changes
 from resources.label_studio import TaskRef
 from tests.contract.label_studio_yard import Yard, make_yard, new_task, prelabel, result, sha
@@ -99,6 +100,8 @@ def test_a_change_while_one_reads_is_not_missed(yard: Yard, small_pages):
 
 
 def test_where_an_annotation_came_from(yard: Yard):
+    exports = yard.server.data_dir / "export"  # of all projects: other tests make some
+    before = set(exports.iterdir())
     yard.port.import_tasks([new_task(1, prediction=prelabel("train-7", "bird")), new_task(2)])
     yard.annotate(yard.task_id(1))
     yard.annotate(yard.task_id(2))
@@ -109,7 +112,7 @@ def test_where_an_annotation_came_from(yard: Yard):
     assert one.prediction.confidence == 0.6
     assert two.prediction is None
     # An export would tell as much, and leave two files on the server's disk each time.
-    assert list((yard.server.data_dir / "export").iterdir()) == []
+    assert set(exports.iterdir()) == before
 
 
 def test_all_tasks_in_short(yard: Yard, small_pages):
@@ -121,3 +124,14 @@ def test_all_tasks_in_short(yard: Yard, small_pages):
     assert [ref.id for ref in refs] == sorted(ref.id for ref in refs)
     assert [ref.sample_id for ref in refs if ref.is_labeled] == [sha(4)]
     assert all(isinstance(ref, TaskRef) and ref.updated_at.tzinfo for ref in refs)
+
+
+def test_a_page_that_was_saved_with_nothing_ticked_says_that_there_is_nothing(yard: Yard):
+    yard.port.ensure_project(LabelSchema(task="multi_label"), ["cat", "dog"])
+    yard.port.import_tasks(new_task(number) for number in range(2))
+    yard.post(f"/api/tasks/{yard.task_id(0)}/annotations/", result=[], lead_time=1.0)
+    yard.post(f"/api/tasks/{yard.task_id(1)}/annotations/", result=[], was_cancelled=True)
+    found = {task["data"]["sample_id"]: snapshots_of(task)[0] for task in changed(yard)}
+    said = {image: (one.labels, one.skipped, one.note) for image, one in found.items()}
+    assert said == {sha(0): ((), False, ""), sha(1): ((), True, "")}
+    assert all(task.is_labeled or task.annotations for task in yard.port.tasks()[:1])

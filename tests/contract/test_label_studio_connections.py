@@ -12,7 +12,8 @@ from resources import label_studio_storage as storages
 from resources.label_studio import LabelStudioRefused
 from resources.label_studio_connections import SECRET_HEADER
 from tests.contract.label_studio_yard import Yard, make_yard, new_task, sha
-from tests.label_studio.server import LabelStudioServer, free_port
+from tests.label_studio.server import LabelStudioServer
+from tests.ports import free_port
 
 pytestmark = pytest.mark.contract
 

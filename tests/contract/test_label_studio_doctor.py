@@ -13,11 +13,11 @@ from imgclf_dagster.label_studio_access import Access, backend_within_reach
 from imgclf_dagster.settings import load_settings
 from resources.label_studio import LabelStudioDown, TokenRefused
 from tests.contract.label_studio_line import Line, line
-from tests.label_studio.server import free_port
+from tests.ports import free_port
 
 __all__ = ["line"]
 
-pytestmark = [pytest.mark.contract, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.contract
 
 
 def test_all_is_well(line: Line) -> None:

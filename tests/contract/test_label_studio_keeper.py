@@ -3,9 +3,7 @@
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,6 +12,7 @@ from imgclf_dagster.label_studio_keeper import LabelStudioKeeper
 from imgclf_dagster.label_studio_setup import Wanted
 from imgclf_dagster.settings import Settings, load_settings
 from imgclf_dagster.supervisor import Notice, ProcessSpec, Supervisor
+from tests.patience import FOREVER_S, SOON_S, wait_for
 
 pytestmark = pytest.mark.contract
 
@@ -73,13 +72,6 @@ def yard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Yard:
     return Yard(tmp_path, monkeypatch)
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_it_waits_for_both_and_sets_up_once(yard: Yard) -> None:
     with yard.keeper(after=("one", "two")) as keeper:
         yard.tell_healthy(keeper, "one")
@@ -109,7 +101,8 @@ def test_without_labels_it_says_so_once_and_goes_on(yard: Yard) -> None:
         wait_for(lambda: yard.said)
         time.sleep(0.3)
         assert len(yard.said) == 1
-        assert "waits for labels" in yard.said[0][1]
+        assert "waits for labels: name them (names under [labels] in" in yard.said[0][1]
+        assert yard.asked == 0  # no project is made without labels
         yard.wanted = Wanted(("a",), "")
         wait_for(lambda: len(yard.said) == 2)
     assert yard.said[1][0] == "done"
@@ -135,12 +128,12 @@ def test_trouble_is_told_once_and_tried_again(yard: Yard, answer: str, says: str
 
 
 def test_it_leaves_in_time_while_setting_up(yard: Yard) -> None:
-    yard.answers(DONE, seconds=60)
+    yard.answers(DONE, seconds=FOREVER_S)
     with yard.keeper() as keeper:
         yard.tell_healthy(keeper, "one")
         wait_for(lambda: yard.asked == 1)
         began = time.monotonic()
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < SOON_S
     assert yard.said == []
     assert "label-studio" not in {thread.name for thread in threading.enumerate()}
 

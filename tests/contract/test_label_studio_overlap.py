@@ -13,7 +13,7 @@ from tests.label_studio.server import LabelStudioServer
 
 __all__ = ["line"]
 
-pytestmark = [pytest.mark.contract, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.contract
 
 
 @pytest.fixture

@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from labelling.schema import LabelSchema
 from resources import label_studio_predictions
 from resources.label_studio import LabelStudioRefused
-from tests.contract.label_studio_yard import Yard, make_yard, new_task, prelabel, sha
+from tests.contract.label_studio_yard import LABELS, Yard, make_yard, new_task, prelabel, sha
 from tests.label_studio.proxy import Fault, Proxy
 from tests.label_studio.server import LabelStudioServer
 
@@ -69,6 +70,23 @@ def test_twins_of_a_prediction_go(yard: Yard):
     assert len(versions(yard)[3]) == 3
     assert yard.port.prelabel({sha(3): prelabel("train-1")}) == 0
     assert versions(yard)[3] == ["train-1"]
+
+
+def test_those_of_a_class_that_was_renamed_are_made_anew(yard: Yard):
+    yard.port.prelabel({sha(number): prelabel("train-2") for number in range(6)})
+    (label,) = prelabel("train-2").labels
+    yard.draft(yard.task_id(1))
+    names = ["hound" if name == label else name for name in LABELS]
+    yard.port.ensure_project(LabelSchema(), names, renamed=[label])
+    wanted = {sha(number): prelabel("train-2", "hound") for number in (0, 1)}
+    assert yard.port.prelabel(wanted) == 1
+    assert yard.port.prelabel(wanted) == 0
+    both = ["train-1", "train-2"]
+    assert versions(yard)[0] == both
+    (made,) = [
+        one for one in yard.by_image()[sha(0)]["predictions"] if one["model_version"] == "train-2"
+    ]
+    assert made["result"][0]["value"]["choices"] == ["hound"]
 
 
 def test_a_wrong_one_is_not_sent(yard: Yard):

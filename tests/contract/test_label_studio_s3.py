@@ -1,6 +1,5 @@
 """A real Label Studio shows images from S3, and backs annotations up there. S3 is moto."""
 
-import time
 from collections.abc import Iterator
 
 import boto3
@@ -13,6 +12,7 @@ from resources.label_studio import LabelStudioRefused
 from tests.contract.label_studio_yard import Yard, make_yard, new_task, sha
 from tests.contract.test_label_studio_connections import PNG
 from tests.label_studio.server import LabelStudioServer
+from tests.patience import wait_for
 
 pytestmark = pytest.mark.contract
 
@@ -69,12 +69,13 @@ def test_saved_annotations_are_backed_up(yard: Yard, s3: str):
     (storage,) = yard.get("/api/storages/export/s3", project=str(yard.id))
     assert storage["can_delete_objects"] is False
     annotation = yard.annotate(yard.task_id(1))
-    client, deadline, keys = boto3.client("s3"), time.monotonic() + 20, []
-    while not keys and time.monotonic() < deadline:
+    client = boto3.client("s3")
+
+    def backed_up() -> list[str]:
         listed = client.list_objects_v2(Bucket=BUCKET, Prefix="backup/")
-        keys = [found["Key"] for found in listed.get("Contents", ())]
-        time.sleep(0.1)
-    assert keys == [f"backup/{annotation['id']}"]
+        return [found["Key"] for found in listed.get("Contents", ())]
+
+    assert wait_for(backed_up) == [f"backup/{annotation['id']}"]
 
 
 def test_a_bucket_that_is_not_there(yard: Yard, s3: str):

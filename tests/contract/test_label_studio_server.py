@@ -26,6 +26,28 @@ def test_what_it_kept_is_there_after_a_crash(label_studio: LabelStudioServer) ->
     label_studio.delete_project(project)
 
 
+def test_a_foreign_page_does_nothing_as_who_is_logged_in(label_studio: LabelStudioServer) -> None:
+    own = {"Origin": label_studio.url, "Sec-Fetch-Site": "same-origin"}
+    foreign = (
+        {"Origin": "http://127.0.0.1:1", "Sec-Fetch-Site": "same-site"},
+        {"Origin": "http://evil.example"},
+        {"Host": "evil.example"},
+        {"Host": "10.evil.example", **own},
+    )
+    with label_studio.client() as client:
+        for headers in foreign:
+            for method, path in (("POST", "/api/projects"), ("GET", "/api/current-user/whoami")):
+                answer = client.request(method, path, headers=headers, data={"title": "foreign"})
+                assert answer.status_code in {403, 421}
+                assert answer.text.startswith("refused: ")
+                assert "access-control-allow-origin" not in answer.headers
+        titles = {project["title"] for project in client.get("/api/projects").json()["results"]}
+        assert "foreign" not in titles
+        assert client.get("/api/current-user/whoami", headers=own).status_code == 200
+    by_name = {"Host": f"localhost:{httpx.URL(label_studio.url).port}"}
+    assert httpx.get(f"{label_studio.url}/user/login/", headers=by_name).status_code == 200
+
+
 def test_nobody_may_sign_up(label_studio: LabelStudioServer) -> None:
     with httpx.Client(base_url=label_studio.url, follow_redirects=True) as client:
         page = client.get("/user/signup/")

@@ -1,19 +1,23 @@
 """What `imgclf label-studio setup` makes on a real server."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 import pytest
 
 from imgclf_dagster import label_studio_setup
-from imgclf_dagster.label_studio_setup import NoLabelsYet
+from imgclf_dagster.definitions import build_label_studio
+from imgclf_dagster.home import open_store
+from imgclf_dagster.label_studio_setup import NoLabelsYet, _project
+from labelling.label_events import Rename, event_key, to_json
 from resources.label_studio import LabelStudioRefused
 from tests.contract.label_studio_line import Line, line
 
 __all__ = ["line"]
 
-pytestmark = [pytest.mark.contract, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.contract
 
 
 def test_all_of_it_is_there_and_again_nothing_changes(line: Line) -> None:
@@ -95,6 +99,23 @@ def test_new_labels_come_in_and_one_in_use_never_goes(line: Line) -> None:
         assert line.set_up().labels == ("cat", "dog")
 
 
+def test_a_class_that_was_renamed_is_offered_by_its_new_name(line: Line) -> None:
+    with line.backend():
+        project = line.set_up().project_id
+        _label(line, project, "dog")
+        event = Rename(at=datetime.now(UTC), by="me", old=("dog",), new="hound")
+        store = open_store(line.settings())
+        store.create(event_key(event), to_json(event))
+        assert line.set_up().labels == ("cat", "hound")
+        line.labels = {"names": ["cat", "hound"]}
+        assert line.set_up().labels == ("cat", "hound")
+        line.labels = {}  # of an open schema, what is on the page
+        assert _project(line.settings(), build_label_studio(line.settings()), ["cat"]).labels == (
+            "cat",
+            "hound",
+        )
+
+
 def _label(line: Line, project: int, label: str) -> None:
     with line.server.client() as client:
         task = client.post(
@@ -144,6 +165,16 @@ def test_labels_of_the_newest_data_set(line: Line) -> None:
         )
     card = settings.store_dir / "datasets" / ("0" * 16) / "card.json"
     card.parent.mkdir(parents=True)
-    card.write_text(json.dumps({"labels": ["lake", "sea"]}))
+    card.write_text(
+        json.dumps(
+            {
+                "version": "0" * 16,
+                "task": "single_label",
+                "labels": ["lake", "sea"],
+                "counts": {},
+                "shards": [],
+            }
+        )
+    )
     with line.backend():
         assert line.set_up().labels == ("lake", "sea")

@@ -10,11 +10,12 @@ from imgclf_dagster.home import open_store, prepare_home
 from imgclf_dagster.label_studio_environment import Installation
 from imgclf_dagster.label_studio_setup import set_up
 from imgclf_dagster.settings import Settings, load_settings
-from tests.label_studio.server import LabelStudioServer, free_port
+from tests.label_studio.server import LabelStudioServer
+from tests.ports import free_port
 from tests.testbed.account import aws_section
 from tests.testbed.bed import TestBed
 
-pytestmark = [pytest.mark.contract, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.contract
 
 
 class Line:

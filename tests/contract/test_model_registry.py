@@ -1,9 +1,11 @@
 """Contract of the model registry port, run against each of its adapters."""
 
+import json
 import shutil
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -121,11 +123,70 @@ def test_approval_says_who_why_and_when(registry: ModelRegistry) -> None:
     assert (approved.approval_status, approved.approver) == ("Approved", "ann")
     assert approved.approval_reason == "looks right"
     assert approved.approval_changed_at is not None
-    assert registry.set_approval("train-1", "Approved", **decide) == approved
     assert registry.register(package()) == approved, "registering again keeps the approval"
     assert registry.get("train-2").approval_status == "PendingManualApproval"
     rejected = registry.set_approval("train-1", "Rejected", by="bob", reason="no", digest="a" * 64)
     assert (rejected.approval_status, rejected.approver) == ("Rejected", "bob")
+
+
+def test_each_decision_is_a_new_one_whatever_it_says(registry: ModelRegistry) -> None:
+    """The same words twice are two decisions: what stands in between was decided in between."""
+    for version in ("train-1", "train-2"):
+        registry.register(package(version))
+    decided = [
+        registry.set_approval(version, status, by="ann", reason="good", digest="a" * 64)
+        for version, status in (
+            ("train-1", "Approved"),
+            ("train-2", "Approved"),
+            ("train-1", "Approved"),
+            ("train-2", "Rejected"),
+            ("train-1", "Approved"),
+        )
+    ]
+    assert [item.decision for item in decided] == [1, 2, 3, 4, 5]
+    assert registry.decisions("train-1") == (decided[0], decided[2], decided[4])
+    assert registry.decisions("train-2") == (decided[1], decided[3])
+    assert registry.get("train-1") == decided[4]
+    assert {item.decision for item in registry.list()} == {4, 5}
+
+
+@pytest.mark.parametrize("ahead", [timedelta(), timedelta(days=365)])
+def test_a_decision_comes_after_those_of_an_older_home(
+    registry: ModelRegistry, ahead: timedelta
+) -> None:
+    """Commit 884d3c5 gave decisions no number, and a clock may have been ahead at that."""
+    for version in ("train-1", "train-2"):
+        registry.register(package(version))
+    moment = datetime.now(UTC) + ahead
+    decided_by_884d3c5(registry, "train-1", moment)
+    old = registry.get("train-1")
+    assert (old.approval_status, old.approver, old.decision) == ("Approved", "ann", 0)
+    assert old.decided_at == moment
+    new = registry.set_approval("train-2", "Approved", by="bob", reason="", digest="a" * 64)
+    assert new.decision == old.decision_order + 1
+    again = registry.set_approval("train-1", "Approved", by="ann", reason="ok", digest="a" * 64)
+    assert again.decision == new.decision + 1
+    assert registry.decisions("train-1")[-1] == again
+
+
+def decided_by_884d3c5(registry: ModelRegistry, version: str, moment: datetime) -> None:
+    if isinstance(registry, MlflowRegistry):
+        number = registry.get(version).registry_version
+        for key, value in (
+            ("approver", "ann"),
+            ("approval_reason", "ok"),
+            ("approval_changed_at", moment.isoformat()),
+            ("approval_status", "Approved"),
+        ):
+            registry._client().set_model_version_tag("shop", number, key, value)
+        return
+    assert isinstance(registry, SageMakerRegistry)
+    told = {"status": "Approved", "by": "ann", "reason": "ok", "at": moment.isoformat()}
+    registry.session.client("sagemaker").update_model_package(
+        ModelPackageArn=registry._require(version)["ModelPackageArn"],
+        ModelApprovalStatus="Approved",
+        ApprovalDescription=json.dumps(told),
+    )
 
 
 def test_approval_of_another_digest_or_by_nobody_changes_nothing(registry: ModelRegistry) -> None:
@@ -137,7 +198,7 @@ def test_approval_of_another_digest_or_by_nobody_changes_nothing(registry: Model
     assert registry.get("train-1") == registered
 
 
-@pytest.mark.parametrize("survives", range(4))
+@pytest.mark.parametrize("survives", range(6))
 def test_a_decision_that_is_cut_short_approves_nothing(
     mlflow: MlflowRegistry, monkeypatch: pytest.MonkeyPatch, survives: int
 ) -> None:
@@ -308,17 +369,17 @@ def test_the_listing_follows_every_decision_and_describes_nothing_twice(
     assert len(kept) == 3, "SageMaker keeps the last decision only"
 
 
-def test_a_decision_killed_before_it_was_kept_is_kept_by_its_repetition(
+def test_a_decision_killed_before_it_was_kept_is_kept_by_the_next_one(
     sagemaker: SageMakerRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sagemaker.register(package())
     with monkeypatch.context() as cut:
-        cut.setattr(SageMakerRegistry, "_keep", lambda *_: sys.exit("killed"))
+        cut.setattr(SageMakerRegistry, "_keep", lambda _, known: known.approver and sys.exit())
         with pytest.raises(SystemExit):
             decide(sagemaker, "Approved", "ann", "good")
     assert sagemaker.get("train-1").approver == "ann", "one call decides"
-    decide(sagemaker, "Approved", "ann", "good")
-    assert len(sagemaker.store.list(DECISIONS)) == 1
+    decide(sagemaker, "Approved", "bob", "mine")
+    assert [known.approver for known in sagemaker.decisions("train-1")] == ["ann", "bob"]
 
 
 def test_racing_registrations_in_sagemaker_make_one_package(sagemaker: SageMakerRegistry) -> None:

@@ -17,6 +17,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from resources.listing import unread
 from resources.object_store import MARKER, ObjectStore
 from resources.store_errors import InvalidKey, KeyExists, KeyMissing, StoreError, StoreMissing
 
@@ -248,8 +249,71 @@ def test_one_impossible_name_does_not_hide_the_others(local: ObjectStore) -> Non
     (local.root / "raw" / "loop").symlink_to(local.root / "raw", target_is_directory=True)
     assert [info.key for info in local.list("raw")] == ["raw/good.jpg"]
     told = dict(local.unusable("raw"))
+    assert "link to nothing" in told.pop("raw/nowhere.jpg")
     assert set(told) == {"raw/tab\there.jpg", "raw/latin-\\udce9.jpg"}
     assert all("rename" in reason for reason in told.values())
+
+
+def test_links_are_followed_and_pipes_and_broken_links_are_named(
+    local: ObjectStore, tmp_path: Path
+) -> None:
+    assert local.root is not None
+    local.put("raw/set/good.jpg", b"1")
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk/2.png").write_bytes(b"2")
+    raw = local.root / "raw"
+    (raw / "file.png").symlink_to(tmp_path / "disk/2.png")
+    (raw / "folder").symlink_to(tmp_path / "disk")
+    (raw / "same.png").symlink_to("set/good.jpg")
+    (raw / "itself").symlink_to("itself")
+    os.mkfifo(raw / "set/pipe.png")
+    table, flaws = local.survey("raw")
+    keys = ["raw/file.png", "raw/folder/2.png", "raw/same.png", "raw/set/good.jpg"]
+    assert table["key"].to_pylist() == keys
+    told = dict(flaws)
+    assert "link to itself" in told.pop("raw/itself")
+    assert "pipe" in told.pop("raw/set/pipe.png")
+    assert not told
+
+
+def test_a_raw_folder_that_its_owner_put_on_another_disk_is_read(
+    local: ObjectStore, tmp_path: Path
+) -> None:
+    assert local.root is not None
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk/1.jpg").write_bytes(b"1")
+    (tmp_path / "disk/2.jpg").symlink_to("1.jpg")
+    (local.root / "raw").symlink_to(tmp_path / "disk")
+    for prefix in ("raw", ""):
+        keys = [info.key for info in local.list(prefix) if info.key.startswith("raw/")]
+        assert keys == ["raw/1.jpg", "raw/2.jpg"]
+
+
+def test_a_folder_that_cannot_be_read_is_named_and_the_others_are_listed(
+    local: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As root, nothing is denied: so the system's answer is played."""
+    assert local.root is not None
+    for key in ("raw/good.jpg", "raw/locked/1.jpg", "raw/lost+found/2.jpg"):
+        local.put(key, b"1")
+    (local.root / "raw/itself").symlink_to("itself")
+    real = os.scandir
+
+    def scandir(path: str) -> object:
+        if str(path).endswith(("locked", "lost+found")):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr("resources.listing.os.scandir", scandir)
+    table, flaws = local.survey("raw")
+    assert table["key"].to_pylist() == ["raw/good.jpg"]
+    assert [name for name, _ in flaws] == ["raw/itself", "raw/locked/"]
+    assert "Permission denied" in flaws[1][1]
+    assert unread(table) == unread(local.list_table("raw")) == ["raw/locked/"]
+    with pytest.raises(StoreError):  # who takes it for all there is, is not told less
+        local.list("raw")
+    monkeypatch.setattr("resources.listing.os.scandir", real)
+    assert unread(local.list_table("raw")) == []
 
 
 def test_a_folder_is_no_object(local: ObjectStore) -> None:

@@ -86,6 +86,25 @@ def test_a_new_parameter_without_a_value_is_named(staging: Stack) -> None:
         plan.configuration(stack or {}, summary, chosen={}, images={})
 
 
+@pytest.mark.parametrize(
+    ("now", "chosen", "refused"),
+    [("0", "2048", True), ("2048", "0", False), ("2048", "4096", False), ("0", "0", False)],
+)
+def test_an_endpoint_on_instances_is_not_planned_to_be_serverless(
+    now: str, chosen: str, refused: bool
+) -> None:
+    given = [{"ParameterKey": "ServerlessMemoryMB", "ParameterValue": now}]
+    stack = {"StackName": "s", "StackStatus": "UPDATE_COMPLETE", "Parameters": given}
+    summary = {"Parameters": [{"ParameterKey": "ServerlessMemoryMB", "DefaultValue": "0"}]}
+    wanted = {"Parameters": {"ServerlessMemoryMB": chosen}}
+    if refused:
+        with pytest.raises(SystemExit, match="does not convert such an endpoint to serverless"):
+            plan.configuration(stack, summary, chosen=wanted, images={})
+    else:
+        made = plan.configuration(stack, summary, chosen=wanted, images={})
+        assert made["Parameters"] == {"ServerlessMemoryMB": chosen}
+
+
 def test_a_stack_that_somebody_deploys_is_left_alone() -> None:
     stack = {"StackName": "shop-endpoint-prod", "StackStatus": "UPDATE_IN_PROGRESS"}
     with pytest.raises(SystemExit, match="Retry this stage afterwards"):

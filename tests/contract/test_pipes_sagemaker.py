@@ -11,7 +11,11 @@ from dagster_pipes import PipesS3MessageWriter
 from obstore.store import from_url
 
 from resources.aws.job_environment import check_environment
-from resources.aws.pipes_sagemaker import PipesSageMakerClient, SageMakerJobFailed
+from resources.aws.pipes_sagemaker import (
+    JobNameTaken,
+    PipesSageMakerClient,
+    SageMakerJobFailed,
+)
 from resources.aws.sagemaker_jobs import SageMakerJobs
 from resources.object_store import ObjectStore
 from resources.pipes import StoreContextInjector, StoreMessageReader, messages_prefix
@@ -30,6 +34,12 @@ JOBS = {
             pipes.report_custom_message({"depth": depth})
             pipes.report_asset_materialization(metadata={"score": depth / 10})
         print(f"score={depth / 10};", flush=True)
+    """,
+    "job_learns": """
+        with open_pipes() as pipes:
+            pipes.report_asset_materialization(
+                metadata={"lr": container.hyperparameters["lr"]}
+            )
     """,
     "job_fails": """
         print("the last words", flush=True)
@@ -162,6 +172,51 @@ def test_a_failure_of_any_script_is_told_with_its_last_lines(
         ResourceArn=failed.value.state.description["TrainingJobArn"]
     )["Tags"]
     assert "dagster/run-id" in {tag["Key"] for tag in tags}
+
+
+def learning_request(name: str, store: ObjectStore, tmp_path: Path) -> dict[str, Any]:
+    return {
+        "TrainingJobName": name,
+        "AlgorithmSpecification": {
+            "TrainingImage": IMAGE,
+            "TrainingInputMode": "File",
+            "ContainerEntrypoint": ["python", "-m", "job_learns"],
+        },
+        "HyperParameters": {"lr": "0.1"},
+        "RoleArn": ROLE,
+        "OutputDataConfig": {"S3OutputPath": store.uri("models")},
+        "ResourceConfig": RESOURCES,
+        "StoppingCondition": {"MaxRuntimeInSeconds": 600},
+        "Environment": environment(tmp_path),
+    }
+
+
+def test_a_name_that_is_taken_by_another_request_is_no_success(
+    store: ObjectStore, tmp_path: Path
+) -> None:
+    name = f"any-{uuid.uuid4().hex[:12]}"
+    readers = [StoreMessageReader(store, name, None) for _ in range(3)]
+    clients = [
+        PipesSageMakerClient(
+            context_injector=StoreContextInjector(store, name),
+            message_reader=reader,
+            poll_s=(0.1, 0.5),
+        )
+        for reader in readers
+    ]
+    first = learning_request(name, store, tmp_path)
+    materialize(clients[0], request=first)
+    assert readers[0].metadata["lr"]["raw_value"] == "0.1"
+    other = first | {"HyperParameters": {"lr": "0.9"}}
+    with pytest.raises(
+        JobNameTaken, match=r"HyperParameters\.lr: asked for '0\.9', it has '0\.1'"
+    ) as failed:
+        materialize(clients[1], request=other)
+    assert not failed.value.allow_retries
+    assert "another name" in (failed.value.description or "")
+    _, log = materialize(clients[2], request=first)  # the same is found again, as before
+    assert readers[2].metadata["lr"]["raw_value"] == "0.1"
+    assert f"attached to SageMaker training job {name}" in log
 
 
 @pytest.mark.parametrize(

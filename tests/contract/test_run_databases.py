@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 
 from imgclf_dagster.run_databases import create_run_databases
+from tests.patience import WAIT_S
 
 pytestmark = pytest.mark.contract
 
@@ -45,7 +46,7 @@ def test_programs_that_start_together_make_one_database_of_each_kind(tmp_path: P
     for program in programs:
         assert program.stdout is not None
         assert program.stdout.readline() == "ready\n"
-    said = [program.communicate("go\n", timeout=60)[0] for program in programs]
+    said = [program.communicate("go\n", timeout=WAIT_S)[0] for program in programs]
     assert said == ["0\n"] * 3
     assert revisions(tmp_path) == [1, 1, 1]
 

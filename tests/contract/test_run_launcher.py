@@ -22,6 +22,7 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from moto.server import ThreadedMotoServer
 
 from imgclf_dagster.deployment import dagster_yaml
+from tests.patience import WAIT_S
 from tests.testbed.postgres import running_postgres
 
 pytestmark = pytest.mark.contract
@@ -234,6 +235,6 @@ def test_migrating_an_empty_database_twice_at_the_same_time(
             for _ in range(2)
         ]
         for process in at_once:
-            said, _ = process.communicate(timeout=120)
+            said, _ = process.communicate(timeout=WAIT_S)
             assert process.returncode == 0, said
-        assert subprocess.run(command, check=False, timeout=120).returncode == 0
+        assert subprocess.run(command, check=False, timeout=WAIT_S).returncode == 0

@@ -1,6 +1,7 @@
 """What only SageMaker does to a job: spot, throttling, quotas, the console, twins, bills."""
 
 import json
+import re
 import secrets
 import signal
 import threading
@@ -11,6 +12,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from resources.aws.attempt import SageMakerAttempt
 from resources.aws.compute import SageMakerCompute
 from resources.aws.job_resources import TrainingResources
 from resources.compute import JobResult, JobSpec
@@ -26,6 +28,7 @@ from tests.contract.compute_world import (
     wait_for,
     write_modules,
 )
+from tests.patience import WAIT_S, slowness
 from tests.testbed.bed import TestBed
 
 pytestmark = pytest.mark.contract
@@ -37,9 +40,9 @@ MORE = {
             pipes.report_custom_message({"epoch": 2 if checkpoint.exists() else 1})
             if not checkpoint.exists():
                 pipes.report_asset_materialization(metadata={"first": 1})
-                time.sleep(1)  # messages are on their way for 0.2 s; the machine goes without notice
+                time.sleep(@PAUSE@)  # messages are on their way for 0.2 s
                 checkpoint.write_text("1")
-                time.sleep(60)
+                time.sleep(3600)
             time.sleep(2.2)  # long enough for a saving to show in whole seconds
             pipes.report_asset_materialization(metadata={"second": 2})
     """,
@@ -61,7 +64,8 @@ MORE = {
 @pytest.fixture
 def world(aws_environment: TestBed, tmp_path: Path) -> World:
     folder = tmp_path / "modules"
-    write_modules(folder, JOBS | MORE)
+    jobs = {name: code.replace("@PAUSE@", str(slowness())) for name, code in MORE.items()}
+    write_modules(folder, JOBS | jobs)
     store = ObjectStore(url=f"s3://{aws_environment.bucket()}")
     store.ensure()
     store.put("in/deep/x.txt", b"data")
@@ -147,12 +151,87 @@ def test_no_capacity_is_worth_a_retry(world: World, aws_environment: TestBed) ->
     assert record["job"] == f"{world.job}-2"
 
 
-def test_spot_capacity_is_not_waited_for_for_ever(world: World, aws_environment: TestBed) -> None:
-    with_training(world, spot=True, max_runtime_s=1, max_wait_s=1)
+def created(bed: TestBed, job: str) -> list[tuple[str, bool, int | None]]:
+    """Of every training job that was asked for: its name, whether on spot, and its longest wait."""
+    requests = [call["request"] for call in bed.calls("CreateTrainingJob")]
+    return [
+        (
+            request["TrainingJobName"],
+            request["EnableManagedSpotTraining"],
+            request["StoppingCondition"].get("MaxWaitTimeInSeconds"),
+        )
+        for request in requests
+        if request["TrainingJobName"].startswith(job)
+    ]
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"spot_wait_s": 1},  # a job of a minute may run for a day, so we end its wait
+        {"max_runtime_s": 1, "max_wait_s": 1},  # SageMaker does
+    ],
+)
+def test_without_spot_capacity_the_job_goes_on_on_demand(
+    world: World, aws_environment: TestBed, limits: dict[str, int]
+) -> None:
+    with_training(world, spot=True, **limits)
     aws_environment.fault("*", "capacity", job=world.job)
-    with pytest.raises(dg.Failure, match=r"MaxWaitTimeExceeded.*max_wait_s") as failed:
+    spec = world.spec("job_good", max_runtime_s=600) if "spot_wait_s" in limits else None
+    result = world.run(spec or world.spec("job_good"))
+    assert result.metadata == {"accuracy": 0.5}
+    (first, second) = created(aws_environment, world.job)
+    assert first[:2] == (world.job, True)
+    assert second == (f"{world.job}-2", False, None)
+    assert world.starts == 1, "nothing is paid twice"
+    told = aws_environment.client("sagemaker").describe_training_job(TrainingJobName=world.job)
+    assert told["TrainingJobStatus"] == "Stopped"
+    record = json.loads(world.store.get(record_key(world.job)))
+    assert (record["aws"]["job"], record["aws"]["spot"]) == (f"{world.job}-2", False)
+    assert "no spot capacity" in record["details"]["capacity"]["raw_value"]
+
+
+def test_a_job_that_gets_spot_capacity_in_time_stays_on_spot(
+    world: World, aws_environment: TestBed
+) -> None:
+    with_training(world, spot=True, spot_wait_s=3600)
+    aws_environment.fault("*", "capacity", job=world.job, seconds=1)
+    result, _ = run_in_dagster(world.compute, world.spec("job_good"))
+    assert [job[:2] for job in created(aws_environment, world.job)] == [(world.job, True)]
+    assert result.details["capacity"].value == "spot"
+
+
+def test_who_wants_spot_only_gets_it_or_a_failure(world: World, aws_environment: TestBed) -> None:
+    with_training(world, spot=True, spot_wait_s=1, spot_fallback=False)
+    aws_environment.fault("*", "capacity", job=world.job)
+    with pytest.raises(dg.Failure, match=r"no spot capacity.*spot_fallback") as failed:
         world.run(world.spec("job_good"))
     assert failed.value.allow_retries
+    assert world.run(world.spec("job_good")).metadata == {"accuracy": 0.5}
+    assert [job[:2] for job in created(aws_environment, world.job)] == [
+        (world.job, True),
+        (f"{world.job}-2", True),
+    ]
+
+
+def test_a_process_killed_after_the_wait_is_followed_by_one_on_demand(
+    world: World, aws_environment: TestBed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_training(world, spot=True, spot_wait_s=1)
+    aws_environment.fault("*", "capacity", job=world.job)
+
+    def killed(*_: object) -> None:
+        raise SystemError("kill -9")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SageMakerAttempt, "_goes_on_demand", killed)
+        with pytest.raises(Exception, match="kill -9"):
+            world.run(world.spec("job_good"))
+    assert world.run(world.spec("job_good")).metadata == {"accuracy": 0.5}
+    assert [job[:2] for job in created(aws_environment, world.job)] == [
+        (world.job, True),
+        (f"{world.job}-2", False),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -173,6 +252,28 @@ def test_what_a_retry_cannot_cure_is_not_retried(
     with pytest.raises(JobFailed, match=says) as failed:
         world.run(world.spec("job_good"))
     assert not failed.value.allow_retries
+
+
+@pytest.mark.parametrize(
+    ("kind", "module", "processes"),
+    [("training", "training.train", "4"), ("processing", "training.embed", "1")],
+)
+def test_a_gpu_instance_whose_gpus_are_not_seen_fails_for_good(
+    world: World, kind: str, module: str, processes: str
+) -> None:
+    with_gpus = {"instance_type": "ml.g5.12xlarge"}
+    world.compute = sagemaker_compute(
+        world.store, gpu_image_uri="123456789012.dkr.ecr.us-east-1.amazonaws.com/imgclf:gpu",
+        training=with_gpus, processing=with_gpus,
+    )  # fmt: skip
+    name = f"{'train' if kind == 'training' else 'eval'}-{uuid.uuid4().hex[:12]}"
+    spec = world.spec(module, name=name, kind=kind, hyperparameters={})
+    spec.environment.update(CUDA_VISIBLE_DEVICES="", IMGCLF_PROCESSES_PER_HOST=processes)
+    with pytest.raises(JobFailed, match=r"NoGpu: ml\.g5\.12xlarge has GPUs, but PyTorch") as failed:
+        world.run(spec)
+    assert not failed.value.allow_retries
+    assert re.search("The host('s| has no) NVIDIA driver", failed.value.description or "")
+    assert not (world.folder / "starts").exists(), "nothing was computed"
 
 
 def test_limits_are_checked_before_anything_is_launched(aws_environment: TestBed) -> None:
@@ -219,7 +320,7 @@ def test_a_cancelled_run_stops_the_job(world: World, aws_environment: TestBed, h
         [run] = instance.get_runs()
         instance.report_run_canceling(run)  # as every launcher does before it ends the process
         orchestrator.send_signal(signal.SIGTERM)
-        assert orchestrator.wait(timeout=60) != 0
+        assert orchestrator.wait(timeout=WAIT_S) != 0
         assert instance.get_runs()[0].status is dg.DagsterRunStatus.CANCELED
     assert len(calls(aws_environment, "StopTrainingJob", world.job)) == 1
     sagemaker = aws_environment.client("sagemaker")
@@ -234,7 +335,7 @@ def test_a_run_that_is_stopped_unasked_leaves_the_job_to_its_next_process(
     spec = world.spec("job_waits")
     orchestrator = world.orchestrator(spec, home)
     orchestrator.send_signal(signal.SIGTERM)
-    assert orchestrator.wait(timeout=60) != 0
+    assert orchestrator.wait(timeout=WAIT_S) != 0
     assert calls(aws_environment, "StopTrainingJob", world.job) == []
     with open_instance(home) as instance:
         [run] = instance.get_runs()

@@ -12,11 +12,11 @@ import httpx
 import pytest
 
 from serving.inference import MAX_BODY_BYTES
+from tests.patience import WAIT_S
 from training.artefact import digest, read_manifest, write_manifest
 
 pytestmark = pytest.mark.contract
 
-START_S = 60.0
 PNG = {"content-type": "image/png"}
 
 
@@ -60,8 +60,8 @@ def serving(root: Path, **environ: str) -> Iterator[httpx.Client]:
     """The container once it is healthy."""
     process = start(root, "serve", **environ)
     try:
-        with httpx.Client(base_url=address(process), timeout=10) as client:
-            deadline = time.monotonic() + START_S
+        with httpx.Client(base_url=address(process), timeout=WAIT_S) as client:
+            deadline = time.monotonic() + WAIT_S
             while (ping := client.get("/ping")).status_code != 200:
                 assert ping.status_code == 503
                 assert "being loaded" in ping.json()["error"]["message"]
@@ -69,7 +69,7 @@ def serving(root: Path, **environ: str) -> Iterator[httpx.Client]:
                 time.sleep(0.05)
             yield client
         process.terminate()
-        assert process.wait(10) in (0, -15)
+        assert process.wait(WAIT_S) in (0, -15)
     finally:
         process.kill()
         process.communicate()
@@ -87,6 +87,13 @@ def test_it_answers_as_the_inference_contract_says(root: Path) -> None:
         assert client.base_url.host == "127.0.0.1"
         told = client.get("/ping").json()
         assert told == {"status": "ok", "model_version": "train-1", "digest": expected}
+        # SageMaker chooses the name under which it asks; a page of another site has none there.
+        by_name = {"Host": "model-7.sagemaker.internal:8080"}
+        assert client.get("/ping", headers=by_name).json() == told
+        assert client.post("/invocations", content=png(), headers=PNG | by_name).status_code == 200
+        foreign = PNG | {"Origin": "http://evil.example"}
+        assert client.post("/invocations", content=png(), headers=foreign).status_code == 403
+
         body = client.post("/invocations", content=png("lime"), headers=PNG).json()
         assert (body["model_version"], body["digest"]) == ("train-1", expected)
         assert body["predictions"][0]["predicted"] == ["green"]
@@ -141,7 +148,7 @@ def test_it_refuses_what_it_is_not_meant_to_serve(root: Path, flaw: str, says: s
         (root / "model" / "model.onnx").write_bytes(b"garbage")
     if flaw == "missing":
         (root / "model" / "manifest.json").unlink()
-    _, log = start(root, "serve", **environ).communicate(timeout=START_S)
+    _, log = start(root, "serve", **environ).communicate(timeout=WAIT_S)
     assert "cannot serve" in log
     assert says in log
     assert "Traceback" not in log
@@ -159,6 +166,6 @@ def test_a_wrong_call_is_said_at_once(
     tmp_path: Path, arguments: list[str], environ: dict[str, str], code: int, says: str
 ) -> None:
     process = start(tmp_path, *arguments, **environ)
-    _, log = process.communicate(timeout=START_S)
+    _, log = process.communicate(timeout=WAIT_S)
     assert process.returncode == code
     assert says in log

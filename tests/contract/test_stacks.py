@@ -11,6 +11,7 @@ import pytest
 from resources.aws.session import AwsSession
 from resources.aws.stack_errors import StackError, StackFailed, StackTimeout
 from resources.aws.stacks import Stacks
+from tests.patience import wait_for
 from tests.testbed.ministack import ENVIRON
 from tests.testbed.ministack_trial import trial_stacks
 
@@ -135,14 +136,14 @@ def test_a_token_is_good_for_one_operation(stacks, name):
             else contextlib.nullcontext()
         ):
             stacks.client.execute_change_set(**where, ClientRequestToken="a-wish")
-            _until(lambda: stacks.status(name) == "CREATE_COMPLETE")
+            wait_for(lambda: stacks.status(name) == "CREATE_COMPLETE")
         assert stacks.execute(plan).outputs == {"One": value}
 
 
 def test_the_same_deployment_attaches_to_the_one_that_runs(stacks, name):
     body = template(One={"Value": "1", "Seconds": 2})
     first = _in_background(stacks, name, body)
-    _until(lambda: stacks.status(name) == "CREATE_IN_PROGRESS")
+    wait_for(lambda: stacks.status(name) == "CREATE_IN_PROGRESS")
     lines = []
     result = stacks.deploy(name, body, on_event=lines.append)
     first.join()
@@ -154,7 +155,7 @@ def test_the_same_deployment_attaches_to_the_one_that_runs(stacks, name):
 def test_attaching_to_one_that_fails_fails_without_repeating_it(stacks, name):
     body = template(One={"Fail": "no capacity", "Seconds": 2})
     first = _in_background(stacks, name, body)
-    _until(lambda: stacks.status(name) == "CREATE_IN_PROGRESS")
+    wait_for(lambda: stacks.status(name) == "CREATE_IN_PROGRESS")
     with pytest.raises(StackFailed, match="no capacity"):
         stacks.deploy(name, body)
     first.join()
@@ -164,7 +165,7 @@ def test_attaching_to_one_that_fails_fails_without_repeating_it(stacks, name):
 def test_another_deployment_waits_its_turn(stacks, name):
     stacks.deploy(name, template(One={"Value": "1"}))
     first = _in_background(stacks, name, template(One={"Value": "2", "Seconds": 2}))
-    _until(lambda: stacks.status(name) == "UPDATE_IN_PROGRESS")
+    wait_for(lambda: stacks.status(name) == "UPDATE_IN_PROGRESS")
     lines = []
     result = stacks.deploy(name, template(One={"Value": "3"}), on_event=lines.append)
     first.join()
@@ -185,7 +186,7 @@ def test_a_plan_changes_nothing_and_can_be_dropped(stacks, name):
     assert [str(change) for change in plan.changes] == ["Add Custom::Trial One"]
     assert not stacks.exists(name)
     stacks.discard(plan)
-    _until(lambda: not stacks.status(name))
+    wait_for(lambda: not stacks.status(name))
 
 
 def test_a_leftover_plan_is_found_again(stacks, name):
@@ -267,10 +268,3 @@ def _in_background(stacks, name, body):
     thread = threading.Thread(target=run)
     thread.start()
     return thread
-
-
-def _until(truth, timeout_s=10):
-    deadline = time.monotonic() + timeout_s
-    while not truth():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

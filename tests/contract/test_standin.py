@@ -1,11 +1,11 @@
 """The test bed's SageMaker behaves as the service does: training jobs."""
 
 import json
-import time
 
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.patience import wait_for
 from tests.testbed.bed import TestBed
 from tests.testbed.examples import (
     archive,
@@ -57,9 +57,7 @@ print("loss=0.5;"); print("loss=0.25;", file=sys.stderr)
     request["AlgorithmSpecification"]["MetricDefinitions"] = [
         {"Name": "loss", "Regex": "loss=([0-9.]+);"}
     ]
-    began = time.monotonic()
     found = run_training(bed, request)
-    assert time.monotonic() - began < 15  # 0.2 on a quiet machine
     assert found["TrainingJobStatus"] == "Completed", found
     stages = ["Starting", "Downloading", "Training", "Uploading", "Completed"]
     assert _statuses(found) == stages
@@ -131,7 +129,7 @@ def save(*_):
     sys.exit(0)
 signal.signal(signal.SIGTERM, save)
 print("ready", flush=True)
-time.sleep(60)
+time.sleep(3600)
 """
     sagemaker = bed.client("sagemaker")
     sagemaker.create_training_job(**training_request(bed, "stopped", code))
@@ -148,18 +146,18 @@ time.sleep(60)
 def test_what_ignores_the_stop_is_killed(bed: TestBed) -> None:
     bed.settings(grace_s=0.2)
     try:
-        code = "import signal; signal.signal(15, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
+        code = "import signal; signal.signal(15, signal.SIG_IGN); print('ready', flush=True); time.sleep(3600)"
         bed.client("sagemaker").create_training_job(**training_request(bed, "stubborn", code))
         _wait_for_line(bed, "stubborn", "ready")
         bed.client("sagemaker").stop_training_job(TrainingJobName="stubborn")
-        assert wait_training(bed, "stubborn", seconds=10)["TrainingJobStatus"] == "Stopped"
+        assert wait_training(bed, "stubborn")["TrainingJobStatus"] == "Stopped"
     finally:
         bed.settings(grace_s=10.0)
 
 
 def test_a_job_that_runs_too_long_is_stopped(bed: TestBed) -> None:
     request = training_request(
-        bed, "too-long", "time.sleep(60)", StoppingCondition={"MaxRuntimeInSeconds": 1}
+        bed, "too-long", "time.sleep(3600)", StoppingCondition={"MaxRuntimeInSeconds": 1}
     )
     found = run_training(bed, request)
     assert (found["TrainingJobStatus"], found["SecondaryStatus"]) == (
@@ -178,7 +176,7 @@ if done == ["one", "two"]:
     (root / "model/done").write_text(str(done)); sys.exit(0)
 name = "two" if done else "one"
 (folder / name).write_text(name)
-time.sleep(60)
+time.sleep(3600)
 """
     bed.fault("CreateTrainingJob", "spot_interruption", job="spot-*", times=2)
     request = spot_request(
@@ -219,7 +217,7 @@ if config["current_host"] == "algo-1":
     server = socket.create_server((os.environ["IMGCLF_MASTER_ADDRESS"], port))
     print("from", server.accept()[0].recv(10).decode())
 else:
-    for _ in range(200):
+    while True:
         try: socket.create_connection(("127.0.0.1", port)).send(b"algo-2"); break
         except OSError: time.sleep(0.05)
 (root / "model" / config["current_host"]).write_text("")
@@ -248,12 +246,10 @@ def test_a_warm_pool_is_reused_by_a_job_like_it(bed: TestBed) -> None:
 
 
 def _wait_for_line(bed: TestBed, job: str, line: str) -> None:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
+    def said() -> bool:
         try:
-            if any(line in lines for lines in log_lines(bed, "TrainingJobs", job)):
-                return
+            return any(line in lines for lines in log_lines(bed, "TrainingJobs", job))
         except ClientError:
-            pass
-        time.sleep(0.05)
-    raise AssertionError(f"{job} never said {line!r}")
+            return False
+
+    wait_for(said, f"{job} never said {line!r}")

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 from PIL import Image
 
+from tests.patience import WAIT_S
 from tests.testbed.bed import TestBed
 from training.artefact import digest, pack
 
@@ -20,7 +22,7 @@ pytestmark = pytest.mark.contract
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/imgclf:1"
 ROLE = "arn:aws:iam::123456789012:role/endpoint"
-SETTLE_S = 60.0
+SETTLE_S = WAIT_S
 
 
 def picture() -> bytes:
@@ -121,6 +123,35 @@ def canary(percent: int = 10, wait_s: int = 300, alarm: str | None = None) -> di
     if alarm:
         policy["AutoRollbackConfiguration"] = {"Alarms": [{"AlarmName": alarm}]}
     return policy
+
+
+@pytest.mark.parametrize(
+    ("kind", "refused"),
+    [
+        ("application/vnd.docker.distribution.manifest.v2+json", False),
+        ("application/vnd.oci.image.manifest.v1+json", True),
+        ("application/vnd.oci.image.index.v1+json", True),
+    ],
+)
+def test_a_model_of_an_oci_image_is_refused(bed: TestBed, kind: str, refused: bool) -> None:
+    ecr, sagemaker = bed.client("ecr"), bed.client("sagemaker")
+    repository = f"format-{kind.rpartition('.')[0].replace('/', '-')}"
+    uri = ecr.create_repository(repositoryName=repository)["repository"]["repositoryUri"]
+    ecr.put_image(
+        repositoryName=repository,
+        imageManifest=json.dumps({"schemaVersion": 2, "mediaType": kind}),
+        imageManifestMediaType=kind,
+        imageTag="1",
+    )
+    bucket = bed.bucket()
+    bed.client("s3").put_object(Bucket=bucket, Key="model.tar.gz", Body=b"")
+    container = {"Image": f"{uri}:1", "ModelDataUrl": f"s3://{bucket}/model.tar.gz"}
+    request = {"PrimaryContainer": container, "ExecutionRoleArn": ROLE}
+    if not refused:
+        sagemaker.create_model(ModelName=repository.replace(".", "-"), **request)
+        return
+    with pytest.raises(ClientError, match=f"Unsupported manifest media type {re.escape(kind)}"):
+        sagemaker.create_model(ModelName=repository.replace(".", "-"), **request)
 
 
 def test_an_endpoint_serves_and_captures(shop: Shop) -> None:
@@ -278,6 +309,38 @@ def test_counts_of_autoscaling_survive_an_update_if_asked(shop: Shop) -> None:
         )
         [variant] = shop.settled("Updating")["ProductionVariants"]
         assert variant["CurrentInstanceCount"] == count
+
+
+def test_an_endpoint_is_updated_to_a_new_configuration_only(shop: Shop) -> None:
+    config = shop.config("train-1")
+    shop.create(config)
+    again = {"EndpointName": shop.name, "EndpointConfigName": config}
+    with pytest.raises(ClientError, match="you must create a new EndpointConfig"):
+        shop.sagemaker.update_endpoint(**again)
+    with pytest.raises(ClientError, match="you must create a new EndpointConfig"):
+        shop.sagemaker.update_endpoint(**again, DeploymentConfig=canary())
+    assert shop.describe()["EndpointStatus"] == "InService"
+
+
+def test_serverless_becomes_instances_and_not_the_reverse(shop: Shop) -> None:
+    model = shop.config("train-1")
+    serverless = {"MemorySizeInMB": 2048, "MaxConcurrency": 5}
+    for name in ("first", "second"):
+        shop.sagemaker.create_endpoint_config(
+            EndpointConfigName=f"{shop.name}-{name}",
+            ProductionVariants=[
+                {"VariantName": "AllTraffic", "ModelName": model, "ServerlessConfig": serverless}
+            ],
+        )
+    assert shop.create(f"{shop.name}-first")["EndpointStatus"] == "InService"
+    shop.sagemaker.update_endpoint(EndpointName=shop.name, EndpointConfigName=model)
+    [variant] = shop.settled("Updating")["ProductionVariants"]
+    assert variant["CurrentInstanceCount"] == 2
+    with pytest.raises(ClientError, match="cannot convert your instance-based, real-time endpoint"):
+        shop.sagemaker.update_endpoint(
+            EndpointName=shop.name, EndpointConfigName=f"{shop.name}-second"
+        )
+    assert shop.describe()["EndpointConfigName"] == model
 
 
 def test_what_sagemaker_refuses_is_refused(shop: Shop) -> None:

@@ -65,7 +65,7 @@ def test_a_processing_job_that_fails_or_is_stopped(bed: TestBed) -> None:
     assert found["FailureReason"].endswith("exit code: 2")
     assert found["ExitMessage"] == "why"
     sagemaker = bed.client("sagemaker")
-    sagemaker.create_processing_job(**processing_request(bed, "process-stops", "time.sleep(60)"))
+    sagemaker.create_processing_job(**processing_request(bed, "process-stops", "time.sleep(3600)"))
     sagemaker.stop_processing_job(ProcessingJobName="process-stops")
     with pytest.raises(ClientError, match="already exists"):
         run_processing(bed, processing_request(bed, "process-stops"))

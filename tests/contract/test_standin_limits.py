@@ -228,7 +228,7 @@ def test_no_capacity_and_internal_errors(bed: TestBed) -> None:
     found = run_training(bed, training_request(bed, "full-1"))
     assert found["FailureReason"].startswith("CapacityError: ")
     bed.fault("CreateTrainingJob", "internal", job="breaks-*", times=2)
-    found = run_training(bed, training_request(bed, "breaks-1", "time.sleep(60)"))
+    found = run_training(bed, training_request(bed, "breaks-1", "time.sleep(3600)"))
     assert found["FailureReason"].startswith("InternalServerError: ")
     code = "time.sleep(1)"
     request = training_request(bed, "breaks-2", code, RetryStrategy={"MaximumRetryAttempts": 1})
@@ -250,7 +250,7 @@ def test_a_fault_that_does_not_exist(bed: TestBed) -> None:
 
 
 def test_a_stopped_spot_job_is_not_restarted(bed: TestBed) -> None:
-    bed.client("sagemaker").create_training_job(**spot_request(bed, "halt", "time.sleep(60)"))
+    bed.client("sagemaker").create_training_job(**spot_request(bed, "halt", "time.sleep(3600)"))
     wait_training(bed, "halt", ("Training",))
     bed.client("sagemaker").stop_training_job(TrainingJobName="halt")
     assert wait_training(bed, "halt")["TrainingJobStatus"] == "Stopped"

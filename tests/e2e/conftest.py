@@ -4,22 +4,26 @@ import json
 import os
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psutil
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from imgclf_dagster.cli.main import app
 from resources.object_store import ObjectStore
+from tests.patience import WAIT_S
 from tests.testbed.account import aws_section
 from tests.testbed.bed import TestBed
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 SABOTAGE = Path(__file__).parent / "sabotage"
 
@@ -32,6 +36,7 @@ CHROMIUM_ARGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--no-first-run",
+    "--host-resolver-rules=MAP *.example 127.0.0.1",
 ]
 
 FAST = {
@@ -78,16 +83,15 @@ class Imgclf:
         self,
         *args: str | Path,
         sabotage: Sequence[dict[str, object]] = (),
-        timeout: float = 300,
         **variables: str,
     ) -> Answer:
         """Run ``imgclf <args>`` and wait for it."""
         done = subprocess.run(
-            [*self.prefix, sys.executable, "-m", "imgclf_dagster.cli.main", *map(str, args)],
+            [*self.prefix, sys.executable, "-m", "imgclf_dagster.cli.entry", *map(str, args)],
             env=self.environment(sabotage, **variables),
             capture_output=True,
             text=True,
-            timeout=timeout,
+            timeout=WAIT_S,
             check=False,
             stdin=subprocess.DEVNULL,
         )
@@ -127,10 +131,45 @@ class Imgclf:
         return {info.key: info.size for info in self.store.list("")}
 
 
+class ImgclfHere(Imgclf):
+    """The command line in this process, where libraries are imported already: a command that takes
+    seconds as a program takes a tenth. What it starts (jobs, hosts) is started as ever.
+
+    With a ``prefix``, or for sabotage, it is a program all the same.
+    """
+
+    def __call__(
+        self,
+        *args: str | Path,
+        sabotage: Sequence[dict[str, object]] = (),
+        **variables: str,
+    ) -> Answer:
+        """Run ``imgclf <args>``; an error that nobody caught is told as Python would."""
+        if self.prefix or sabotage:
+            return super().__call__(*args, sabotage=sabotage, **variables)
+        kept, given = dict(os.environ), self.environment(**variables)
+        os.environ.clear()
+        os.environ.update(given)
+        try:
+            done = CliRunner().invoke(app, [*map(str, args)], prog_name="imgclf")
+        finally:
+            os.environ.clear()
+            os.environ.update(kept)
+        uncaught = done.exception if not isinstance(done.exception, SystemExit) else None
+        told = "".join(traceback.format_exception(uncaught)) if uncaught else ""
+        return Answer(done.exit_code, done.stdout, done.stderr + told)
+
+
 @pytest.fixture
 def imgclf(tmp_path: Path) -> Imgclf:
     """``imgclf`` in a new home."""
     return Imgclf(tmp_path / "home")
+
+
+@pytest.fixture
+def imgclf_here(tmp_path: Path) -> ImgclfHere:
+    """``imgclf`` in a new home and in this process."""
+    return ImgclfHere(tmp_path / "home")
 
 
 @pytest.fixture
@@ -180,5 +219,22 @@ def browser() -> Iterator["Browser"]:
 
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_ARGS)
-        yield chromium
+        yield Patient(chromium)  # type: ignore[misc]
         chromium.close()
+
+
+class Patient:
+    """A browser whose pages wait as long as a test may: playwright's own limit is 30 s."""
+
+    def __init__(self, browser: "Browser") -> None:
+        self._browser = browser
+
+    def new_page(self, **options: Any) -> "Page":
+        page = self._browser.new_page(**options)
+        page.set_default_timeout(WAIT_S * 1000)
+        return page
+
+    def new_context(self, **options: Any) -> "BrowserContext":
+        context = self._browser.new_context(**options)
+        context.set_default_timeout(WAIT_S * 1000)
+        return context

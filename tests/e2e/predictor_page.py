@@ -4,10 +4,8 @@ import io
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 from PIL import Image
+
+from tests.patience import WAIT_S, wait_for
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -30,24 +30,19 @@ def running(*arguments: str, url: str, **variables: str) -> Iterator[None]:
     command = [sys.executable, "-m", *arguments]
     process = subprocess.Popen(command, cwd=REPOSITORY, env=environment)
     try:
-        deadline = time.monotonic() + 90
-        while True:
+
+        def answers() -> bool:
             try:
-                if httpx.get(url, timeout=1, trust_env=False).status_code == 200:
-                    break
+                return httpx.get(url, timeout=WAIT_S, trust_env=False).status_code == 200
             except httpx.TransportError:
                 assert process.poll() is None, f"{arguments[0]} ended by itself"
-                assert time.monotonic() < deadline, f"{arguments[0]} does not answer"
-                time.sleep(0.1)
+                return False
+
+        wait_for(answers, f"{arguments[0]} does not answer")
         yield
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(20)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+        process.wait(WAIT_S)
 
 
 class FakeRuntime(ThreadingHTTPServer):
@@ -118,5 +113,4 @@ def wait_for_cards(page: "Page", count: int) -> None:
         "count => document.querySelectorAll('.card').length === count"
         " && !document.querySelector('.waiting')",
         arg=count,
-        timeout=30_000,
     )

@@ -5,8 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,17 +13,19 @@ from typing import Any
 import pytest
 
 from imgclf_dagster.cli.demo import Withheld, write_digits
+from tests.patience import wait_for
 from tests.testbed.account import told_by_a_queue
 from tests.testbed.bed import TestBed
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.e2e
 
 RECIPE = {
     "IMGCLF_TRAINING__RECIPE": "scratch",
     "IMGCLF_TRAINING__IMAGE_SIZE": "16",
-    "IMGCLF_TRAINING__EPOCHS": "6",
+    "IMGCLF_TRAINING__EPOCHS": "12",
     "IMGCLF_TRAINING__LEARNING_RATE": "0.004",
     "IMGCLF_GATES__MAX_STAGING_LATENCY_MS": "10000",
+    "IMGCLF_GATES__CHAMPION_TOLERANCE": "0.2",  # models of a few digits; not what this is about
 }
 
 THROTTLED = (
@@ -59,16 +60,21 @@ with dg.DagsterInstance.ephemeral() as instance:
 
 @pytest.fixture
 def digits(tmp_path: Path) -> tuple[Path, list[Withheld]]:
+    """Half of the digits to learn from (in S3, a picture costs as much as its training), and all
+    that are withheld."""
     withheld = write_digits(tmp_path / "digits")
+    for label in (tmp_path / "digits" / "ingest").iterdir():
+        for file in sorted(label.iterdir())[1::2]:
+            file.unlink()
     return tmp_path / "digits" / "ingest", withheld
 
 
 @pytest.fixture
-def on_aws(imgclf: Any, aws_variables: dict[str, str], bed: TestBed) -> Any:
+def on_aws(imgclf_here: Any, aws_variables: dict[str, str], bed: TestBed) -> Any:
     bucket, prefix = aws_variables["IMGCLF_AWS__BUCKET"], aws_variables["IMGCLF_AWS__PREFIX"]
     queue = told_by_a_queue(bed, bucket, prefix)
-    imgclf.settings = {**RECIPE, **aws_variables, "IMGCLF_AWS__ARRIVALS_QUEUE_URL": queue}
-    return imgclf
+    imgclf_here.settings = {**RECIPE, **aws_variables, "IMGCLF_AWS__ARRIVALS_QUEUE_URL": queue}
+    return imgclf_here
 
 
 def test_digits_reach_production_through_every_fault(
@@ -123,13 +129,14 @@ def test_digits_reach_production_through_every_fault(
 
 def kill_while_training(imgclf: Any, bed: TestBed) -> None:
     """kill -9 of ``imgclf run`` as soon as its training job computes."""
-    command = [sys.executable, "-m", "imgclf_dagster.cli.main", "run"]
+    command = [sys.executable, "-m", "imgclf_dagster.cli.entry", "run"]
     orchestrator = subprocess.Popen(
         command, env=imgclf.environment(), stdout=subprocess.DEVNULL, start_new_session=True
     )
     client = bed.client("sagemaker")
 
     def computes() -> bool:
+        assert orchestrator.poll() is None, "the orchestrator ended before its job computed"
         jobs = client.list_training_jobs(NameContains="train-")["TrainingJobSummaries"]
         newest = [job for job in jobs if job["TrainingJobName"] in mine(bed, imgclf)]
         return any(
@@ -139,7 +146,7 @@ def kill_while_training(imgclf: Any, bed: TestBed) -> None:
         )
 
     try:
-        wait_for(computes, orchestrator)
+        wait_for(computes)
     finally:
         orchestrator.send_signal(signal.SIGKILL)
         orchestrator.wait()
@@ -166,14 +173,6 @@ def started(bed: TestBed, job: str) -> int:
 def candidate(imgclf: Any) -> str:
     status = json.loads(imgclf("status", "--json").out)
     return str(status["candidate"]["model_version"])
-
-
-def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 180
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        assert process.poll() is None, "the orchestrator ended before its job computed"
-        time.sleep(0.1)
 
 
 def a_canary_that_fails_rolls_back(

@@ -16,12 +16,13 @@ from serving.deployments import DeploymentRecord, record_key
 from tests.e2e.predictor_page import (
     FakeRuntime,
     drop,
-    free_port,
     nothing_deployed,
     picture,
     running,
     says,
 )
+from tests.patience import wait_for
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -127,14 +128,16 @@ def offered(page: "Page") -> list[str]:
 
 def open_dialog(page: "Page", line: Line, expected: int) -> None:
     """Open the dialog of the first card; once the backend serves the model of the test."""
-    for _ in range(100):
+
+    def opened() -> bool:
         page.click("button.wrong >> nth=0")
         page.wait_for_selector("#wrong .labels label, #wrong .problem:not(:empty)")
         if page.locator("#wrong .labels label").count() == expected:
-            return
+            return True
         page.keyboard.press("Escape")
-        page.wait_for_timeout(200)
-    raise AssertionError(page.inner_text("#wrong"))
+        return False
+
+    wait_for(opened, lambda: page.inner_text("#wrong"), every_s=0.2)
 
 
 def test_without_a_model_the_dialog_says_why_it_has_no_labels(page: "Page", line: Line) -> None:

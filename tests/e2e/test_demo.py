@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.e2e
 
 ASSETS = (
     "raw_images",
@@ -30,7 +30,7 @@ def accuracy(answer: Any) -> float:
 
 
 def test_the_demo_puts_a_good_model_into_production_and_repeats_nothing(imgclf: Any) -> None:
-    first = imgclf("demo", timeout=600)
+    first = imgclf("demo")
     assert accuracy(first) >= 97.0
     assert not first.err  # no library has anything to say to the user
     untimed = [name for name in ASSETS if not re.search(rf"{name}\W+[\d.]+ s", first.words)]
@@ -45,7 +45,7 @@ def test_the_demo_puts_a_good_model_into_production_and_repeats_nothing(imgclf: 
     assert sum(key.endswith("/job.json") for key in made) == 2  # a training, an evaluation
 
     imgclf.home = imgclf.home.parent
-    second = imgclf("demo", timeout=600)
+    second = imgclf("demo")
     assert accuracy(second) == accuracy(first)
     assert re.search(r"ingested 0 new, 14\d\d known, 0 rejected", second.words), second.said
     assert not imgclf.processes()

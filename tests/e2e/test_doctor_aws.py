@@ -2,7 +2,6 @@
 
 import json
 import socket
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -12,9 +11,6 @@ from tests.testbed.bed import TestBed
 from tests.testbed.foundation import Foundation
 
 pytestmark = pytest.mark.e2e
-
-LIMIT_S = 60.0
-"""Its 20 seconds, and what a busy machine needs to start Python and Dagster."""
 
 
 @pytest.fixture
@@ -41,9 +37,7 @@ def account(bed: TestBed, imgclf: Imgclf) -> Iterator[Foundation]:
 
 
 def test_from_well_to_ill(imgclf: Imgclf, account: Foundation, bed: TestBed) -> None:
-    began = time.monotonic()
     well = imgclf("doctor")
-    assert time.monotonic() - began < LIMIT_S
     assert well.code == 0, well.said
     assert well.err == "", well.said
     assert "✗" not in well.out, well.said

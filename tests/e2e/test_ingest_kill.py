@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import time
 from io import BytesIO
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 from PIL import Image
 
 from resources.object_store import ObjectStore
+from tests.patience import WAIT_S, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -42,7 +42,7 @@ def archive(tmp_path: Path) -> tuple[Path, dict[str, bytes]]:
 def start(source: Path, home: Path) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "IMGCLF_HOME": str(home), "OMP_NUM_THREADS": "1"}
     environment.pop("IMGCLF_SETTINGS", None)
-    command = [sys.executable, "-m", "imgclf_dagster.cli.main", "ingest", "--json", str(source)]
+    command = [sys.executable, "-m", "imgclf_dagster.cli.entry", "ingest", "--json", str(source)]
     return subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -52,15 +52,17 @@ def arrived(home: Path) -> int:
     return sum(1 for path in home.glob("store/raw/set/*/*.png"))
 
 
+def until_arrived(home: Path, wanted: int, process: "subprocess.Popen[str]") -> None:
+    wait_for(lambda: arrived(home) >= wanted or process.poll() is not None, every_s=0.002)
+
+
 def test_an_ingest_that_is_killed_is_completed_by_the_next(tmp_path, archive):
     source, files = archive
     home = tmp_path / "home"
     store = ObjectStore(url=(home / "store").as_uri())
     for wanted in (1, 300):
         process = start(source, home)
-        deadline = time.monotonic() + 60
-        while arrived(home) < wanted and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.002)
+        until_arrived(home, wanted, process)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         listed = store.list("raw/")
@@ -71,7 +73,7 @@ def test_an_ingest_that_is_killed_is_completed_by_the_next(tmp_path, archive):
             json.loads(store.get(item.key))
     before = len(store.list("raw/"))
     process = start(source, home)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=WAIT_S)
     assert process.returncode == 0
     report = json.loads(output)
     assert (report["new"], report["known"], report["rejected"]) == (IMAGES - before, before, [])

@@ -15,15 +15,13 @@ from PIL import Image
 
 from imgclf_dagster.label_studio_server import USERNAME
 from resources.object_store import ObjectStore
-from tests.e2e.up_program import Up, wait_for
+from tests.e2e.up_program import Up
+from tests.patience import WAIT_S, wait_for
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(900)]
-
-LINE_S = 300.0
-"""Seconds that a stretch of the line may take on a busy machine."""
+pytestmark = [pytest.mark.e2e, pytest.mark.browser]
 
 UNLABELLED = 24
 
@@ -77,14 +75,14 @@ def bring_unlabelled(store: ObjectStore) -> None:
 def test_a_pre_label_is_corrected_by_clicking_and_the_next_model_knows(
     up: Up, imgclf: Any, colours: Callable[..., Path], tmp_path: Path, browser: "Browser"
 ) -> None:
-    up.wait_until_up(300)
+    up.wait_until_up()
     said = imgclf("ingest", colours(tmp_path / "pictures", 12), "--json")
     assert said.code == 0, said.said
-    wait_for(lambda: models(imgclf), LINE_S, lambda: up.said)
+    wait_for(lambda: models(imgclf), lambda: up.said)
     bring_unlabelled(imgclf.store)
 
     server = Studio(up)
-    wait_for(server.tasks, LINE_S, lambda: up.said)
+    wait_for(server.tasks, lambda: up.said)
     page = server.opened(browser)
     before = newest_dataset(imgclf)
     corrected = dict(correct_one(page, server) for _ in range(3))
@@ -94,10 +92,10 @@ def test_a_pre_label_is_corrected_by_clicking_and_the_next_model_knows(
         labels = newest_dataset(imgclf)
         return all(labels.get(sample) == given for sample, given in corrected.items())
 
-    wait_for(known, LINE_S, lambda: f"{up.said}\n{corrected}")
+    wait_for(known, lambda: f"{up.said}\n{corrected}")
     assert not set(corrected) & set(before)
-    wait_for(lambda: len(models(imgclf)) > 1, LINE_S, lambda: up.said)
-    report = httpx.get(up.url("labelling"), timeout=30)
+    wait_for(lambda: len(models(imgclf)) > 1, lambda: up.said)
+    report = httpx.get(up.url("labelling"), timeout=WAIT_S)
     assert report.status_code == 200
 
 
@@ -107,7 +105,7 @@ def correct_one(page: "Page", server: "Studio") -> tuple[str, list[str]]:
     Returns:
         The image and its labels, in order, as Label Studio took them.
     """
-    page.wait_for_selector(PRE_LABEL, timeout=120_000)
+    page.wait_for_selector(PRE_LABEL)
     page.wait_for_function("[...document.images].some(image => image.naturalWidth === 24)")
     shown = [text.split("[")[0].strip() for text in page.locator(PRE_LABEL).all_inner_texts()]
     wanted = next(label for label in ("red", "green", "blue") if label not in shown)
@@ -137,7 +135,7 @@ class Studio:
         token = (folder / "server-token").read_text().strip()
         self.password = (folder / "password").read_text().strip()
         self.http = httpx.Client(
-            base_url=self.url, headers={"Authorization": f"Token {token}"}, timeout=60
+            base_url=self.url, headers={"Authorization": f"Token {token}"}, timeout=WAIT_S
         )
 
     def project(self) -> dict[str, Any] | None:
@@ -173,7 +171,7 @@ class Studio:
         project = self.project()
         assert project is not None
         page.goto(f"{self.url}/projects/{project['id']}/data")
-        page.click("button:has-text('Label All Tasks')", timeout=120_000)
+        page.click("button:has-text('Label All Tasks')")
         return page
 
 

@@ -1,4 +1,4 @@
-"""``imgclf queue``, as a user starts it: without anything, with a server, twice."""
+"""``imgclf queue`` as a user has it: without anything, with a server, twice."""
 
 import json
 from collections.abc import Callable
@@ -12,7 +12,13 @@ from PIL import Image
 
 from tests.label_studio.server import LabelStudioServer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def imgclf(imgclf_here: Any) -> Any:
+    """``imgclf`` in a new home, in this process."""
+    return imgclf_here
 
 
 def unlabelled(folder: Path) -> Path:
@@ -57,7 +63,7 @@ def test_from_nothing_to_a_queue_that_asks_nothing_twice(
         "IMGCLF_LABEL_STUDIO__PROJECT_TITLE": title,
     }
     assert imgclf("ingest", colours(tmp_path / "classes", 14)).code == 0
-    assert imgclf("run", timeout=600).code == 0
+    assert imgclf("run").code == 0
     first = numbers(imgclf("queue", "--json"))
     assert (first["open"], first["added"], first["left to label"]) == (20, 20, 10)
     assert first["model_version"].startswith("train-")

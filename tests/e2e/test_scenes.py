@@ -14,7 +14,6 @@ import pytest
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.photos,
-    pytest.mark.timeout(1200),
 ]
 
 PER_CLASS = 90
@@ -33,7 +32,6 @@ def folder_of(variable: str) -> Path:
     return Path(value).absolute()
 
 
-@pytest.fixture
 def with_weights(imgclf: Any) -> Any:
     """``imgclf`` that probes with the test's weights."""
     imgclf.settings = {**PROBE, "IMGCLF_WEIGHTS_DIR": str(folder_of("IMGCLF_TEST_WEIGHTS"))}
@@ -41,11 +39,13 @@ def with_weights(imgclf: Any) -> Any:
 
 
 @pytest.fixture(params=["local", "aws"])
-def on_each_profile(request: pytest.FixtureRequest, with_weights: Any) -> Any:
-    """The same, on this machine and on the test bed's AWS."""
-    if request.param == "aws":
-        with_weights.settings |= request.getfixturevalue("aws_variables")
-    return with_weights
+def on_each_profile(request: pytest.FixtureRequest) -> Any:
+    """The same, on this machine and, as commands in this process, on the test bed's AWS."""
+    if request.param == "local":
+        return with_weights(request.getfixturevalue("imgclf"))
+    imgclf = with_weights(request.getfixturevalue("imgclf_here"))
+    imgclf.settings |= request.getfixturevalue("aws_variables")
+    return imgclf
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_scenes_from_an_archive_to_answers_from_production(
     ingested = imgclf("ingest", archive, "--json")
     report = json.loads(ingested.out)
     assert (report["new"], report["rejected"]) == (6 * PER_CLASS + 2, []), ingested.said
-    ran = imgclf("run", timeout=600)
+    ran = imgclf("run")
     assert ran.code == 0, ran.said
     approved = imgclf("approve", "--reason", "scenes", "--by", "ann")
     assert approved.code == 0, approved.said
@@ -94,7 +94,7 @@ def test_scenes_from_an_archive_to_answers_from_production(
 def twins_stayed_out(imgclf: Any, status: dict[str, Any]) -> None:
     assert status["images"]["usable"] == 6 * PER_CLASS + 1
     assert status["labels"] == {"labelled": 6 * PER_CLASS, "conflicts": 1, "not_indexed": 0}
-    assert "1 images with conflicting labels wait for a person" in status["waiting"]
+    assert "1 image with conflicting labels waits for a person" in status["waiting"]
     told = json.loads(imgclf.store.get(f"datasets/{status['dataset']['version']}/card.json"))
     assert [row["sha256"] for row in told["conflicts"]] == [TWIN]
     assert {
@@ -123,13 +123,13 @@ def photos_are_answered(imgclf: Any, withheld: dict[Path, str]) -> None:
     }
 
 
-def test_clothes_with_several_labels_each(with_weights: Any, tmp_path: Path) -> None:
-    imgclf = with_weights
+def test_clothes_with_several_labels_each(imgclf_here: Any, tmp_path: Path) -> None:
+    imgclf = with_weights(imgclf_here)
     imgclf.settings |= {"IMGCLF_LABELS__TASK": "multi_label"}
     archive = folder_of("IMGCLF_TEST_PHOTOS") / "fashion-multilabel.tar"
     ingested = imgclf("ingest", archive, "--json")
     assert json.loads(ingested.out)["new"] == 150, ingested.said
-    ran = imgclf("run", timeout=600)
+    ran = imgclf("run")
     assert ran.code == 0, ran.said
     with tarfile.open(archive) as photos:
         member = photos.getmember("fashion_multilabel/blue_jeans/" + first_of(photos, "blue_jeans"))

@@ -1,7 +1,6 @@
 """The predictor in a real browser, before a fake runtime and before the real endpoint host."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,16 +9,18 @@ import httpx
 import pytest
 
 from serving.deployments import DeploymentRecord, record_key
+from tests.e2e.foreign_page import FOREIGN_HOST, attack, foreign_page, foreign_site
 from tests.e2e.predictor_page import (
     FakeRuntime,
     drop,
-    free_port,
     nothing_deployed,
     picture,
     running,
     says,
     wait_for_cards,
 )
+from tests.patience import WAIT_S, wait_for
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -33,11 +34,18 @@ def endpoint_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def predictor_url(endpoint_port: int) -> Iterator[str]:
+def uploads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the predictor keeps what it is given."""
+    return tmp_path_factory.mktemp("uploads")
+
+
+@pytest.fixture(scope="module")
+def predictor_url(endpoint_port: int, uploads: Path) -> Iterator[str]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     arguments = ["--endpoint-url", f"http://127.0.0.1:{endpoint_port}", "--project", "imgclf"]
-    with running("ui", *arguments, "--port", str(port), url=f"{url}/ping"):
+    kept = {"GRADIO_TEMP_DIR": str(uploads)}
+    with running("ui", *arguments, "--port", str(port), url=f"{url}/ping", **kept):
         yield url
 
 
@@ -65,6 +73,23 @@ def fake(endpoint_port: int) -> Iterator[FakeRuntime]:
 
 def column(page: "Page", stage: str) -> str:
     return page.inner_text(f"section[data-stage={stage}]")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", FOREIGN_HOST])
+def test_a_page_of_another_site_gives_it_nothing_and_reads_nothing(
+    browser: "Browser", predictor_url: str, uploads: Path, host: str
+) -> None:
+    kept = set(uploads.rglob("*"))
+    with foreign_site() as site, foreign_page(browser, host, site) as page:
+        for path in ("upload", "queue/join", "config", "run/predict"):
+            came_to = attack(page, f"{predictor_url}/gradio_api/{path}", '{"data": []}')
+            assert came_to["get"] == came_to["post as json"] == ["TypeError: Failed to fetch"]
+    assert set(uploads.rglob("*")) == kept
+    rebound = browser.new_page()
+    answer = rebound.goto(predictor_url.replace("127.0.0.1", FOREIGN_HOST))
+    assert answer is not None
+    assert answer.status == 421
+    rebound.close()
 
 
 def test_staging_and_production_side_by_side(page: "Page", fake: FakeRuntime) -> None:
@@ -127,14 +152,14 @@ def test_an_endpoint_that_is_down_is_said_plainly(page: "Page", endpoint_port: i
 
 def test_a_pasted_picture_is_taken(page: "Page", fake: FakeRuntime) -> None:
     fake.answers["imgclf-staging"] = fake.answers["imgclf-prod"] = says("train-1", cat=1.0)
-    page.evaluate(
-        """bytes => {
-            const clipboardData = new DataTransfer();
-            clipboardData.items.add(new File([new Uint8Array(bytes)], 'image.png', {type: 'image/png'}));
-            document.body.dispatchEvent(new ClipboardEvent('paste', {clipboardData, bubbles: true}));
-        }""",
-        list(picture()["buffer"]),
-    )
+    paste = """bytes => {
+        const clipboardData = new DataTransfer();
+        clipboardData.items.add(new File([new Uint8Array(bytes)], 'image.png', {type: 'image/png'}));
+        const event = new ClipboardEvent('paste', {clipboardData, bubbles: true, cancelable: true});
+        return !document.body.dispatchEvent(event);  // true where somebody took it
+    }"""
+    # Gradio shows the page before it runs the script that listens.
+    wait_for(lambda: page.evaluate(paste, list(picture()["buffer"])))
     wait_for_cards(page, 1)
     assert "100.0 %" in column(page, "prod")
 
@@ -183,10 +208,8 @@ def test_the_real_endpoint_host(
         str(endpoint_port),
     ]
     with running("serving", *arguments, url=f"{base}/ping"):
-        deadline = time.monotonic() + 20
-        while httpx.get(f"{base}/endpoints/imgclf-prod").json()["status"] != "InService":
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        url = f"{base}/endpoints/imgclf-prod"
+        wait_for(lambda: httpx.get(url, timeout=WAIT_S).json()["status"] == "InService")
         bad = {"name": "broken.jpg", "mimeType": "image/jpeg", "buffer": b"hello"}
         drop(page, picture(colour="blue"), bad)
     assert column(page, "prod").split()[:3] == ["Production", "train-aaaaaaaaaaaa", "blue"]

@@ -14,7 +14,8 @@ import psutil
 import pytest
 from PIL import Image
 
-from tests.e2e.up_program import REPOSITORY, Up, wait_for
+from tests.e2e.up_program import REPOSITORY, Up
+from tests.patience import SOON_S, WAIT_S, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -35,14 +36,16 @@ def up(tmp_path: Path) -> Iterator[Up]:
     program.end()
 
 
-@pytest.mark.timeout(360)
 def test_everything_comes_up_works_and_goes(up: Up) -> None:
     up.wait_until_up()
     said = up.said
     assert "!" not in said, "something crashed on the way up"
     for name in up.ports:
         assert up.url(name) in said
-        assert httpx.get(up.url(name) + ("/ping" if name == "endpoint" else "/")).status_code == 200
+        answers = up.url(name) + ("/ping" if name == "endpoint" else "/")
+        assert httpx.get(answers, timeout=WAIT_S).status_code == 200
+
+        _is_guarded(up.url(name))
 
     (repository,) = up.ask(LOCATION_QUERY)["repositoriesOrError"]["nodes"]
     assert repository["location"]["name"] == "imgclf"
@@ -53,28 +56,42 @@ def test_everything_comes_up_works_and_goes(up: Up) -> None:
     Image.new("RGB", (40, 30), "red").save(raw / "arrived.png")
     wait_for(
         lambda: up.ask(RAW_IMAGES_QUERY)["assetOrError"].get("assetMaterializations"),
-        120,
         lambda: "the new image was not noticed",
     )
 
     family = psutil.Process(up.process.pid).children(recursive=True)
     asked = time.monotonic()
     up.process.send_signal(signal.SIGINT)
-    assert up.process.wait(15) == 0
-    assert time.monotonic() - asked < 10
+    assert up.process.wait(WAIT_S) == 0
+    assert time.monotonic() - asked < SOON_S
     assert [child for child in family if child.is_running() and child.status() != "zombie"] == []
+
+
+def _is_guarded(url: str) -> None:
+    """Neither a page of another origin nor one whose name was pointed here gets an answer."""
+    for headers in (
+        {"Host": "evil.example"},
+        {"Host": "10.evil.example"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"},
+    ):
+        for method in ("GET", "POST"):
+            answer = httpx.request(method, url, headers=headers)
+            assert answer.status_code in {403, 421}, (url, headers)
+            assert answer.text.startswith("refused: ")
 
 
 def test_a_taken_port_starts_nothing(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         done = subprocess.run(
-            [sys.executable, "-m", "imgclf_dagster.cli.main", "up"],
+            [sys.executable, "-m", "imgclf_dagster.cli.entry", "up"],
             cwd=REPOSITORY,
             env={**os.environ, "IMGCLF_HOME": str(tmp_path), "IMGCLF_PORTS__MLFLOW": str(port)},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=WAIT_S,
             check=False,
         )
     assert done.returncode == 1

@@ -12,17 +12,15 @@ import psutil
 import pytest
 
 from assets.verdicts import STAGING_CHECKS
-from tests.e2e.up_program import Up, wait_for
+from tests.e2e.up_program import Up
+from tests.patience import WAIT_S, wait_for
 from tests.testbed.account import told_by_a_queue
 from tests.testbed.bed import TestBed
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(600)]
-
-LINE_S = 300.0
-"""Seconds that the line may take on a busy machine; on a quiet one it takes 60."""
+pytestmark = [pytest.mark.e2e, pytest.mark.browser]
 
 
 @pytest.fixture
@@ -62,8 +60,7 @@ def test_images_reach_production_by_themselves_but_for_an_approval(
     pictures = colours(tmp_path / "pictures", 12)
     ingested = on_aws("ingest", pictures, "--json")
     assert ingested.code == 0, ingested.said
-    wait_for(lambda: staged(on_aws), LINE_S, lambda: last_words(on_aws))
-    version = staged(on_aws)
+    version = wait_for(lambda: staged(on_aws), lambda: last_words(on_aws), every_s=0.5)
 
     an_approval_outlives_daemon_and_run(up, on_aws, bed, str(version))
 
@@ -71,9 +68,7 @@ def test_images_reach_production_by_themselves_but_for_an_approval(
     page.goto(up.url("predictor"))
     page.wait_for_selector("#files input[type=file]", state="attached")
     page.set_input_files("#files input[type=file]", pictures / "green" / "000.png")
-    page.wait_for_function(
-        "document.querySelector('.card') && !document.querySelector('.waiting')", timeout=60_000
-    )
+    page.wait_for_function("document.querySelector('.card') && !document.querySelector('.waiting')")
     for stage in ("staging", "prod"):
         said = page.inner_text(f"section[data-stage={stage}]").split()
         assert said[1:3] == [version, "green"]
@@ -81,7 +76,7 @@ def test_images_reach_production_by_themselves_but_for_an_approval(
     family = psutil.Process(up.process.pid).children(recursive=True)
     assert family
     up.process.send_signal(signal.SIGINT)
-    assert up.process.wait(20) == 0
+    assert up.process.wait(WAIT_S) == 0
     assert [child for child in family if child.is_running() and child.status() != "zombie"] == []
     assert on_aws.processes() == []
 
@@ -92,7 +87,7 @@ def an_approval_outlives_daemon_and_run(up: Up, imgclf: Any, bed: TestBed, versi
     bed.fault("CreateEndpoint", "slow", seconds=3, match={"EndpointName": endpoint})
     command = ["approve", "--reason", "looks right", "--by", "ann"]
     approval = subprocess.Popen(
-        [sys.executable, "-m", "imgclf_dagster.cli.main", *command],
+        [sys.executable, "-m", "imgclf_dagster.cli.entry", *command],
         env=imgclf.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -107,13 +102,13 @@ def an_approval_outlives_daemon_and_run(up: Up, imgclf: Any, bed: TestBed, versi
             for call in bed.calls("ExecuteChangeSet")
         )
 
-    wait_for(executed, 120, lambda: last_words(imgclf))
+    wait_for(executed, lambda: last_words(imgclf))
     family = psutil.Process(up.process.pid).children(recursive=True)
     doomed = [child for child in family if is_one(child, "dagster._daemon", "spawn_main")]
     assert len(doomed) == 2
     for child in doomed:
         child.kill()
-    said, _ = approval.communicate(timeout=300)
+    said, _ = approval.communicate(timeout=WAIT_S)
     assert approval.returncode == 0, said + last_words(imgclf)
     assert f"production serves {version}" in " ".join(said.split())
     created = [
@@ -121,7 +116,7 @@ def an_approval_outlives_daemon_and_run(up: Up, imgclf: Any, bed: TestBed, versi
     ]
     assert len(created) == 1
     assert "Dagster daemon" in up.said.partition("All up")[2], "the supervisor started it again"
-    wait_for(lambda: verdict_on_production(up), 120, lambda: last_words(imgclf))
+    wait_for(lambda: verdict_on_production(up), lambda: last_words(imgclf))
 
 
 def is_one(process: psutil.Process, *words: str) -> bool:

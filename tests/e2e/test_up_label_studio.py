@@ -17,10 +17,11 @@ import pytest
 from PIL import Image
 
 from imgclf_dagster.label_studio_environment import Installation
-from tests.e2e.up_program import REPOSITORY, Up, wait_for
+from tests.e2e.up_program import REPOSITORY, Up
 from tests.label_studio.server import LabelStudioServer
+from tests.patience import WAIT_S, wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.e2e
 
 Start = Callable[..., Up]
 
@@ -52,12 +53,12 @@ def doctor(up: Up, **variables: str) -> dict[str, dict[str, str]]:
     """The doctor's findings, by what they are about."""
     ports = {f"IMGCLF_PORTS__{name.upper()}": str(port) for name, port in up.ports.items()}
     done = subprocess.run(
-        [sys.executable, "-m", "imgclf_dagster.cli.main", "doctor", "--json"],
+        [sys.executable, "-m", "imgclf_dagster.cli.entry", "doctor", "--json"],
         cwd=REPOSITORY,
         env={**os.environ, **ports, **variables, "IMGCLF_HOME": str(up.home)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=WAIT_S,
         check=False,
     )
     return {finding["what"]: finding for finding in json.loads(done.stdout)}
@@ -66,13 +67,13 @@ def doctor(up: Up, **variables: str) -> dict[str, dict[str, str]]:
 def as_owner(up: Up) -> httpx.Client:
     token = (up.home / "label-studio" / "server-token").read_text().strip()
     headers = {"Authorization": f"Token {token}"}
-    return httpx.Client(base_url=up.url("label_studio"), headers=headers, timeout=60)
+    return httpx.Client(base_url=up.url("label_studio"), headers=headers, timeout=WAIT_S)
 
 
 def test_it_comes_up_is_set_up_and_goes(start: Start) -> None:
     up = start("--label-studio", IMGCLF_LABELS__NAMES='["cat", "dog & co"]')
     up.wait_until_up()
-    wait_for(lambda: "✓ Project" in up.said, 90, lambda: up.said)
+    wait_for(lambda: "✓ Project" in up.said, lambda: up.said)
     assert "!" not in up.said, up.said
     assert up.url("label_studio") in up.said
 
@@ -91,14 +92,14 @@ def test_it_comes_up_is_set_up_and_goes(start: Start) -> None:
     _nothing_secret_in_logs(up)
     family = psutil.Process(up.process.pid).children(recursive=True)
     up.process.send_signal(signal.SIGINT)
-    assert up.process.wait(20) == 0  # test_up says within which time, of fewer programs
+    assert up.process.wait(WAIT_S) == 0
     assert [child for child in family if child.is_running() and child.status() != "zombie"] == []
     assert not (up.home / "run" / "label-studio.json").exists()
 
 
 def _logs_in(user: str, password: str, url: str) -> None:
     """As the login page does."""
-    with httpx.Client(base_url=url) as browser:
+    with httpx.Client(base_url=url, timeout=WAIT_S) as browser:
         browser.get("/user/login/")
         form = {
             "email": user,
@@ -137,7 +138,7 @@ def _shows_only_images_of_the_store(up: Up) -> None:
         assert shown.content == (raw / "a+b%20.png").read_bytes()
         for other in ("../label-studio/password", "raw/../../label-studio/password", ".store"):
             assert client.get(path, params={"d": other}).status_code >= 400
-    with httpx.Client(base_url=up.url("label_studio")) as anybody:
+    with httpx.Client(base_url=up.url("label_studio"), timeout=WAIT_S) as anybody:
         path = "/data/local-files/?d=raw/two words/a+b%20.png"
         assert anybody.get(path).status_code in {302, 401, 403}
 
@@ -157,20 +158,12 @@ def _nothing_secret_in_logs(up: Up) -> None:
     assert stat.S_IMODE((up.home / "label-studio").stat().st_mode) == 0o700
 
 
-def test_without_labels_it_waits_and_says_so(start: Start) -> None:
-    up = start("--label-studio")
-    wait_for(lambda: "waits for labels" in up.said, 150, lambda: up.said)
-    assert "names under [labels]" in up.said
-    with as_owner(up) as client:
-        assert client.get("/api/projects/").json()["results"] == []
-
-
 def test_a_taken_port_starts_nothing(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         up = start("--label-studio", IMGCLF_PORTS__LABEL_STUDIO=str(port))
-        assert up.process.wait(90) == 1
-    wait_for(lambda: "is taken by" in up.said, 10, lambda: up.said)
+        assert up.process.wait(WAIT_S) == 1
+    wait_for(lambda: "is taken by" in up.said, lambda: up.said)
     assert f"port {port}, wanted for Label Studio, is taken by" in up.said
     assert "IMGCLF_PORTS__LABEL_STUDIO" in up.said
     assert not (up.home / "logs" / "label-studio.log").exists()
@@ -179,8 +172,8 @@ def test_a_taken_port_starts_nothing(start: Start) -> None:
 
 def test_without_a_token_a_server_by_url_starts_nothing(start: Start) -> None:
     up = start(IMGCLF_LABEL_STUDIO__URL="http://127.0.0.1:9")
-    assert up.process.wait(90) == 1
-    wait_for(lambda: "there is no token for it" in up.said, 10, lambda: up.said)
+    assert up.process.wait(WAIT_S) == 1
+    wait_for(lambda: "there is no token for it" in up.said, lambda: up.said)
     assert "label-studio/token" in up.said
 
 
@@ -195,13 +188,13 @@ def test_a_server_by_url_is_set_up_and_outlives_us(
         IMGCLF_LABELS__NAMES='["a", "b"]',
     )
     up.wait_until_up()
-    wait_for(lambda: "✓ Project" in up.said, 90, lambda: up.said)
+    wait_for(lambda: "✓ Project" in up.said, lambda: up.said)
     assert "✓ Label Studio" not in up.said
     # Its document root is not our store, which it says; all else is there.
-    wait_for(lambda: "! Project" in up.said, 30, lambda: up.said)
+    wait_for(lambda: "! Project" in up.said, lambda: up.said)
     assert "LOCAL_FILES_DOCUMENT_ROOT" in up.said or "document root" in up.said.lower()
     up.process.send_signal(signal.SIGINT)
-    assert up.process.wait(15) == 0
+    assert up.process.wait(WAIT_S) == 0
     with label_studio.client() as client:
         titles = [row["title"] for row in client.get("/api/projects/").json()["results"]]
     assert title in titles

@@ -1,24 +1,20 @@
 """``imgclf up`` as a program that runs beside a test."""
 
 import os
-import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from tests.patience import WAIT_S, wait_for
+from tests.ports import free_port
+
 REPOSITORY = Path(__file__).parents[2]
 PORTS = ("dagster", "endpoint", "predictor", "mlflow")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 class Up:
@@ -36,7 +32,7 @@ class Up:
         ports = {f"IMGCLF_PORTS__{name.upper()}": str(port) for name, port in self.ports.items()}
         given = os.environ if environment is None else environment
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "imgclf_dagster.cli.main", "up", *options],
+            [sys.executable, "-m", "imgclf_dagster.cli.entry", "up", *options],
             cwd=REPOSITORY,
             env={**given, **ports, "IMGCLF_HOME": str(home), "COLUMNS": "200"},
             stdout=subprocess.PIPE,
@@ -54,29 +50,22 @@ class Up:
     def said(self) -> str:
         return "".join(self.lines)
 
-    def wait_until_up(self, seconds: float = 180) -> None:
+    def wait_until_up(self) -> None:
         def settled() -> bool:
             assert self.process.poll() is None, self.said
             return "All up" in self.said
 
-        wait_for(settled, seconds, lambda: self.said)
+        wait_for(settled, lambda: self.said)
 
     def url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.ports[name]}"
 
     def ask(self, query: str) -> Any:
-        answer = httpx.post(f"{self.url('dagster')}/graphql", json={"query": query}, timeout=30)
+        answer = httpx.post(f"{self.url('dagster')}/graphql", json={"query": query}, timeout=WAIT_S)
         return answer.json()["data"]
 
     def end(self) -> None:
         """Whatever the test came to."""
         if self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(15)
-
-
-def wait_for(condition: Callable[[], object], seconds: float, what: Callable[[], str]) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.2)
+            self.process.wait(WAIT_S)

@@ -462,6 +462,12 @@ def aws_settings(bed: TestBed) -> Iterator[dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
+def open_world() -> Callable[..., World]:
+    """``open_world(home, **settings)``: a world that outlives a test."""
+    return make_world
+
+
+@pytest.fixture(scope="session")
 def open_shop(
     empty_registry: Path, publish_model: Callable[..., tuple[str, str]]
 ) -> Callable[..., Shop]:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from assets.label_index import labelled_view
+from labelling.label_events import Rename, event_key, to_json
 
 pytestmark = pytest.mark.graph
 
@@ -76,3 +77,41 @@ def test_several_labels_need_the_task_that_allows_them(world: Any) -> None:
     many = world.with_settings(labels={"task": "multi_label"})
     assert many.run("annotations").metadata("annotations")["rejected"] == 0
     assert labels(many) == {IMAGE: ["dog", "wet"]}
+
+
+def rename(world: Any, old: str, new: str) -> None:
+    event = Rename(at=world.later(), by="me", old=(old,), new=new)
+    world.store.create(event_key(event), to_json(event))
+
+
+def test_a_class_that_was_renamed_in_the_settings_and_ingested_again_blocks_nothing(
+    world: Any,
+) -> None:
+    """Case F07: the superseded labels are unknown, and of no consequence."""
+    for number in range(30):
+        world.label(f"{number:064x}", "cat" if number % 2 else "dog")
+    world.later()
+    for number in range(0, 30, 2):
+        world.label(f"{number:064x}", "hound", at=world.clock)
+    done = world.with_settings(labels={"names": ["cat", "hound"]}).run("annotations")
+    assert done.checks["labels_known"]
+    verdict = world.verdict(
+        f"annotations/{done.metadata('annotations')['content_version']}", "labels_known"
+    )
+    assert verdict.passed
+    assert verdict.reason == "0 of the 30 labels that count are unknown"
+    assert done.metadata("annotations")["rejected"] == 0
+    assert done.metadata("annotations")["rejections"] == "none"
+
+
+def test_a_renamed_class_is_another_version_of_the_same_labels(world: Any) -> None:
+    named = world.with_settings(labels={"names": ["cat", "dog"]})
+    named.label(IMAGE, "dog")
+    named.label(OTHER, "cat")
+    before = named.run("annotations")
+    rename(world, "dog", "hound")
+    after = named.run("annotations")
+    assert after.checks["labels_known"]
+    assert after.version("annotations") != before.version("annotations")
+    assert labels(named) == {IMAGE: ["hound"], OTHER: ["cat"]}
+    assert named.run("annotations").version("annotations") == after.version("annotations")

@@ -1,5 +1,6 @@
 """The automation conditions, as the daemon evaluates them; nothing is executed."""
 
+from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
@@ -7,6 +8,7 @@ import pytest
 from dagster._core.definitions.declarative_automation.automation_condition_tester import (
     EvaluateAutomationConditionsResult,
 )
+from dagster._core.events import StepMaterializationData
 
 from assets.line import MODEL_VERSIONS
 
@@ -195,6 +197,81 @@ def test_an_approval_promotes_its_version_alone_and_again_when_repeated(daemon: 
     assert daemon.tick() == {}
     daemon.happened("release_approval", "2", partition="train-2")
     assert daemon.tick() == {"prod_endpoint": {"train-2"}}
+
+
+@pytest.fixture
+def staged(daemon: Daemon) -> Daemon:
+    """Version train-1 is on staging, and the daemon has looked."""
+    daemon.instance.add_dynamic_partitions(MODEL_VERSIONS.name, ["train-1"])
+    daemon.up_to(*LINE)
+    for asset in ("registered_package", "staging_endpoint"):
+        daemon.happened(asset, "1", partition="train-1")
+    assert daemon.tick() == {}
+    return daemon
+
+
+def _deploying(daemon: Daemon) -> Callable[[], None]:
+    """A run that deploys train-1 and has looked at its approval; the answer ends it."""
+    key = dg.AssetKey("prod_endpoint")
+    job = daemon.definitions.get_repository_def().get_implicit_global_asset_job_def()
+    run = daemon.instance.create_run_for_job(
+        job_def=job.get_subset(asset_selection={key}),
+        asset_selection=frozenset({key}),
+        tags={"dagster/partition": "train-1"},
+    )
+    (record,) = daemon.instance.fetch_materializations(
+        dg.AssetKey("release_approval"), limit=1
+    ).records
+
+    def report(event: str, data: Any = None) -> None:
+        told = dg.DagsterEvent(
+            event_type_value=event, job_name=run.job_name, event_specific_data=data
+        )
+        daemon.instance.report_dagster_event(told, run_id=run.run_id)
+
+    def end() -> None:
+        tags = {
+            "dagster/data_version": "1",
+            "dagster/input_event_pointer/release_approval": str(record.storage_id),
+        }
+        made = dg.AssetMaterialization(key, partition="train-1", tags=tags)
+        report("ASSET_MATERIALIZATION", StepMaterializationData(made))
+        report("PIPELINE_SUCCESS")
+
+    report("PIPELINE_START")
+    return end
+
+
+def test_an_approval_during_a_deployment_is_carried_out_after_it(staged: Daemon) -> None:
+    staged.happened("release_approval", "1", partition="train-1")
+    assert staged.tick() == {"prod_endpoint": {"train-1"}}
+    end = _deploying(staged)
+    staged.tick()
+    staged.happened("release_approval", "2", partition="train-1")
+    assert staged.tick() == {}  # in progress
+    end()
+    assert staged.tick() == {"prod_endpoint": {"train-1"}}
+    _deploying(staged)()
+    assert staged.tick() == staged.tick() == {}
+
+
+def test_an_approval_that_a_person_carried_out_is_not_carried_out_again(staged: Daemon) -> None:
+    staged.happened("release_approval", "1", partition="train-1")
+    _deploying(staged)()
+    assert staged.tick() == staged.tick() == {}
+
+
+def test_a_deployment_that_failed_is_not_tried_again_by_itself(staged: Daemon) -> None:
+    staged.happened("release_approval", "1", partition="train-1")
+    assert staged.tick() == {"prod_endpoint": {"train-1"}}
+    _fail(staged, "prod_endpoint", partition="train-1")
+    assert staged.tick() == staged.tick() == {}
+
+
+def test_an_approval_of_before_the_first_look_deploys_nothing(staged: Daemon) -> None:
+    staged.happened("release_approval", "1", partition="train-1")
+    staged.last = None
+    assert staged.tick() == staged.tick() == {}
 
 
 def _fail(daemon: Daemon, asset: str, *, partition: str | None = None) -> None:

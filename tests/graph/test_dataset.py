@@ -11,7 +11,9 @@ import pytest
 from PIL import Image
 
 from assets.dataset_build import DATASETS
+from assets.dataset_repair import restore_version
 from assets.release_verification import dataset_objections
+from labelling.label_events import Rename, event_key, to_json
 from training.groups import founders_split
 from training.manifest import ShardReader
 
@@ -255,3 +257,38 @@ def bridge(
                 ]
                 return founders[0], png(shapes[middle]), founders[1]
     raise AssertionError("no such pictures between these two patterns")
+
+
+def test_a_renamed_class_keeps_its_place_and_the_doctor_knows_the_order(world: Any) -> None:
+    named = world.with_settings(labels={"names": ["green", "red", "blue"]})
+    named.add_classes(2)
+    first = named.run("raw_images", "annotations", "dataset").metadata("dataset")
+    event = Rename(at=world.later(), by="me", old=("red",), new="crimson")
+    named.store.put(event_key(event), to_json(event))
+    done = named.run("annotations", "dataset")
+    version = done.metadata("dataset")["dataset_version"]
+    assert version != first["dataset_version"]
+    card = named.card(version)
+    assert card["labels"] == ["green", "crimson", "blue"]
+    assert "crimson" in done.metadata("annotations")["former_names"]
+    named.tamper(f"{DATASETS}{version}/card.json", b"")
+    assert restore_version(named.store, named.line, version) == "written again from the manifest"
+    assert named.card(version)["labels"] == card["labels"]
+    assert named.run("annotations", "dataset").metadata("dataset")["dataset_version"] == version
+
+
+def test_an_image_with_none_of_the_labels_is_in_the_data_set(
+    world: Any, photo: Callable[..., bytes]
+) -> None:
+    several = world.with_settings(labels={"task": "multi_label"})
+    several.add_classes(2)
+    negative = several.add("none.png", photo(99))
+    several.label(negative)
+    several.add("nobody.png", photo(98))
+    done = several.run("raw_images", "annotations", "dataset")
+    found = done.metadata("dataset")
+    assert (found["negatives"], found["unlabelled"]) == (1, 1)
+    assert several.manifest(found["dataset_version"])[negative]["labels"] == []
+    assert "none of the labels" in done.metadata("annotations")["labels"]
+    single = world.with_settings(labels={"task": "single_label"}).run("annotations")
+    assert "multi_label" in single.metadata("annotations")["rejections"]

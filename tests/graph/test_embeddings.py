@@ -8,6 +8,7 @@ import pytest
 
 from assets.feature_store import embedded_model, read_features, read_probabilities
 from assets.models_in_use import models_in_use, read_model_manifest
+from resources.damage import DamagedObject
 
 pytestmark = pytest.mark.graph
 
@@ -90,7 +91,7 @@ def test_its_manifest_is_read_without_unpacking_it(trained: Any) -> None:
     (model,) = models_in_use(trained.instance, trained.endpoints, trained.compute)
     manifest = read_model_manifest(trained.store, model.model_key)
     assert manifest.model_version == trained.version
-    with pytest.raises(ValueError, match="no model artefact"):
+    with pytest.raises(DamagedObject, match="no model artefact"):
         read_model_manifest(trained.store, "raw/new/900.png")
 
 

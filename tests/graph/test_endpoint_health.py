@@ -15,6 +15,7 @@ from imgclf_dagster.endpoint_health import endpoint_health_sensor
 from imgclf_dagster.jobs import PROMOTION
 from imgclf_dagster.orphans import process_tag
 from serving.deployments import DeploymentRecord, record_key
+from tests.patience import wait_for
 from tests.testbed.bed import TestBed
 
 pytestmark = pytest.mark.graph
@@ -54,13 +55,6 @@ def carry_out(shop: Any, request: dg.RunRequest) -> Any:
 
 def served(shop: Any, stage: str = "prod") -> str | None:
     return shop.endpoints.describe(stage).model_version
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from assets.label_index import labelled_view
 from tests.graph.label_studio_room import IMAGES, Room, open_room
 from tests.label_studio.server import LabelStudioServer
 
-pytestmark = [pytest.mark.graph, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.graph
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from resources.label_studio import Prelabel
 from tests.graph.queue_room import LABELS, Room
 from tests.label_studio.server import LabelStudioServer
 
-pytestmark = [pytest.mark.graph, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.graph
 
 
 @pytest.fixture
@@ -250,12 +250,13 @@ def test_a_correction_comes_first_and_says_what_was_said(room: Room) -> None:
 
 
 def splits(room: Room) -> dict[str, str]:
-    from assets.dataset_build import groups_table
+    from assets.splitting import current_groups, with_lots
 
-    rows = groups_table(room.world.store).read()
+    rows = current_groups(room.world.store)
     if not rows.num_rows:
         room.world.run("dataset")
-        rows = groups_table(room.world.store).read()
+        rows = current_groups(room.world.store)
+    rows = with_lots(rows, room.world.line.split)
     return dict(zip(rows["sha256"].to_pylist(), rows["split"].to_pylist(), strict=True))
 
 

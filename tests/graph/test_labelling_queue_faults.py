@@ -18,8 +18,9 @@ from resources import label_studio_import
 from resources.label_studio import LabelStudio, LabelStudioDown, NewTask
 from tests.graph.queue_room import LABELS, Room
 from tests.label_studio.server import LabelStudioServer
+from tests.patience import WAIT_S
 
-pytestmark = [pytest.mark.graph, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.graph
 
 
 def access_to(server: LabelStudioServer, title: str) -> dict[str, Any]:
@@ -101,7 +102,7 @@ def test_two_runs_at_once_leave_one_task_of_each_image(
     both, send = threading.Barrier(2), label_studio_import._send
 
     def send_together(*given: Any) -> Any:
-        both.wait(60)
+        both.wait(WAIT_S)
         return send(*given)
 
     def build(instance: dg.DagsterInstance) -> bool:
@@ -169,7 +170,11 @@ def test_what_is_no_batch_or_no_correction_is_named(room: Room) -> None:
     room.world.store.put("corrections/notes.txt", b"mine")
     assert room.build()["added"] == 20
     room.world.store.put("queue/0000000000001-mine.json", b"{}")
-    assert "queue/0000000000001-mine.json" in room.refused()
+    assert room.build()["open"] == 20
+    told: list[str] = []
+    assert list(newest_batches(room.world.store, told.append))
+    assert len(told) == 1
+    assert "queue/0000000000001-mine.json" in told[0]
 
 
 def test_without_label_studio_it_shows_what_it_would_ask(alone: Room) -> None:

@@ -12,7 +12,7 @@ from resources.label_studio import LabelStudio
 from tests.graph.queue_room import LABELS, Room
 from tests.label_studio.server import LabelStudioServer
 
-pytestmark = [pytest.mark.graph, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.graph
 
 
 @pytest.fixture
@@ -73,8 +73,8 @@ def test_the_sensor_asks_when_the_queue_runs_low(room: Room) -> None:
 
 
 def labelled_for_training(room: Room) -> list[str]:
-    from assets.dataset_build import groups_table
     from assets.label_index import labelled_view
+    from assets.splitting import groups_table
 
     room.world.run("dataset")
     rows = groups_table(room.world.store).read().to_pylist()

@@ -3,19 +3,22 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from assets.curve_job import curve_job, why_no_curve
 from assets.label_index import labels_table
-from assets.labelling_report import REPORTS
+from assets.labelling_report import REPORTS, _open_tasks
 from assets.queue_ledger import Batch, QueuedImage, write_batch
 from labelling.label_studio_ledger import label_studio_key
 from labelling.report import LabellingReport
 from labelling.snapshots import AnnotationSnapshot, PredictionOrigin
+from resources.label_studio_types import LabelStudioDown
 
-pytestmark = [pytest.mark.graph, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.graph
 
 RECIPE = {
     "recipe": "scratch",
@@ -180,19 +183,49 @@ def test_features_that_are_there_are_not_computed_again(line: Any) -> None:
 
 
 def test_why_there_is_no_curve(line: Any) -> None:
-    version = newest(line).curve.dataset_version
+    (version,) = {
+        info.key.split("/")[1]
+        for info in line.store.list("datasets/")
+        if info.key.endswith("/card.json")
+    }
     assert why_no_curve(line.store, {}) == "no model was trained yet"
     gone = why_no_curve(line.store, {"model_version": "m", "dataset_version": "0" * 16})
     assert "not in the store" in gone
     card = json.loads(line.store.get(f"datasets/{version}/card.json"))
     counts = {name: {**row, "test": 0} for name, row in card["counts"].items()}
-    line.store.put("datasets/empty/card.json", json.dumps({**card, "counts": counts}).encode())
+    empty = "e" * len(version)
+    emptied = {**card, "version": empty, "counts": counts}
+    line.store.put(f"datasets/{empty}/card.json", json.dumps(emptied).encode())
     assert "split test" in why_no_curve(
-        line.store, {"model_version": "m", "dataset_version": "empty"}
+        line.store, {"model_version": "m", "dataset_version": empty}
     )
+    line.store.delete(f"datasets/{empty}/card.json")
 
 
 def test_the_table_is_read_and_not_changed(world: Any) -> None:
     before = labels_table(world.store).version()
     materialize(world)
     assert labels_table(world.store).version() == before
+
+
+class _Studio:
+    """A Label Studio that says how many tasks there are, or nothing."""
+
+    configured = True
+
+    def __init__(self, tasks: int | None, labelled: int = 0) -> None:
+        self._tasks, self._labelled = tasks, labelled
+
+    def project(self) -> Any:
+        if self._tasks is None:
+            raise LabelStudioDown("Label Studio does not answer")
+        return SimpleNamespace(tasks=self._tasks, labelled=self._labelled)
+
+
+def test_the_length_of_the_queue_is_label_studio_s_own() -> None:
+    log = Mock()
+    assert _open_tasks(log, _Studio(12, 3)) == 9  # type: ignore[arg-type]
+    assert _open_tasks(log, _Studio(2, 3)) == 0  # type: ignore[arg-type]
+    assert not log.warning.called
+    assert _open_tasks(log, _Studio(None)) is None  # type: ignore[arg-type]
+    assert "Label Studio does not answer" in log.warning.call_args.args[0]

@@ -1,21 +1,24 @@
 """The whole line once, with a real training job, a real evaluation and a real endpoint host.
 
-The tests of this module follow one model on its way, so they run in the order they stand in.
+One model is trained for the module. ``line`` is a home with that candidate evaluated, ``hosted``
+another one with it staged, and ``approved`` that one with it in production. Each test leaves them
+as it found them, so that any of them runs alone and in any order.
 """
 
 import io
 import json
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pytest
 
 from assets.verdicts import MODEL_CHECKS, STAGING_CHECKS
+from tests.testbed.account import aws_section
 from training.evidence import read_evidence, write_evidence
 
-# One candidate goes through the module: its tests are one story, in this order.
 pytestmark = pytest.mark.graph
 
 LINE = ("raw_images", "annotations", "dataset", "trained_model", "evaluation_report")
@@ -27,21 +30,25 @@ RECIPE = {
     "learning_rate": 0.01,
     "augmentation": "none",
 }
+SETTINGS = {
+    "training": RECIPE,
+    "gates": {"max_calibration_error": 0.5, "max_staging_latency_ms": 5000.0},
+    "split": {"train": 0.6, "val": 0.2, "test": 0.2},
+}
 
 
 @pytest.fixture(scope="module", params=["local", "aws"])
-def line(
-    request: pytest.FixtureRequest,
-    tmp_path_factory: pytest.TempPathFactory,
-    open_shop: Callable[..., Any],
-) -> Any:
-    """A home in which the line ran from 60 pictures to an evaluated candidate, on each profile."""
-    home = tmp_path_factory.mktemp("line") / "home"
-    profile = request.getfixturevalue("aws_settings") if request.param == "aws" else {}
-    gates = {"max_calibration_error": 0.5, "max_staging_latency_ms": 5000.0}
-    split = {"train": 0.6, "val": 0.2, "test": 0.2}
-    shop = open_shop(home, training=RECIPE, gates=gates, split=split, **profile)
-    shop.add_classes(20)
+def profile(request: pytest.FixtureRequest) -> Callable[[], dict[str, Any]]:
+    """Settings of a home on each profile, with a store of its own."""
+    if request.param == "local":
+        return dict
+    request.getfixturevalue("aws_settings")
+    bed = request.getfixturevalue("bed")
+    return lambda: {"profile": "aws", "aws": aws_section(bed)}
+
+
+def brought_through_the_line(shop: Any) -> Any:
+    """The shop with an evaluated candidate; what its store holds already is not computed again."""
     shop.outcome = shop.run(*LINE)
     assert shop.outcome.success, shop.outcome.why
     shop.version = shop.outcome.metadata("trained_model")["model_version"]
@@ -49,21 +56,105 @@ def line(
 
 
 @pytest.fixture(scope="module")
-def hosted(line: Any) -> Iterator[Any]:
-    """The same, with an endpoint host."""
-    with line.endpoints.hosting(log_file=line.home / "host.log"):
-        yield line
+def line(
+    profile: Callable[[], dict[str, Any]],
+    tmp_path_factory: pytest.TempPathFactory,
+    open_shop: Callable[..., Any],
+) -> Any:
+    """A home in which the line ran from 60 pictures to an evaluated candidate, on each profile."""
+    shop = open_shop(tmp_path_factory.mktemp("line") / "home", **SETTINGS, **profile())
+    shop.add_classes(20)
+    return brought_through_the_line(shop)
+
+
+@pytest.fixture(scope="module")
+def another(
+    line: Any,
+    profile: Callable[[], dict[str, Any]],
+    tmp_path_factory: pytest.TempPathFactory,
+    open_shop: Callable[..., Any],
+) -> Callable[[], Any]:
+    """``another()``: a new home with the same candidate, which is not computed again."""
+
+    def make() -> Any:
+        shop = open_shop(tmp_path_factory.mktemp("another") / "home", **SETTINGS, **profile())
+        there = {info.key for info in shop.store.list("")}
+        for info in line.store.list(""):
+            if info.key not in there:
+                shop.store.put(info.key, line.store.get(info.key))
+        brought_through_the_line(shop)
+        assert shop.outcome.metadata("trained_model")["reused"] is True
+        return shop
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def hosted(another: Callable[[], Any]) -> Iterator[Any]:
+    """A home with the candidate registered and staged, and an endpoint host."""
+    shop = another()
+    with shop.endpoints.hosting(log_file=shop.home / "host.log"):
+        shop.staged = shop.run("registered_package", "staging_endpoint", partition=shop.version)
+        assert shop.staged.success, shop.staged.why
+        assert shop.endpoints.current("prod") is None
+        yield shop
+
+
+@pytest.fixture(scope="module")
+def approved(hosted: Any) -> Any:
+    """The same, after an approval has put the candidate into production."""
+    hosted.released = release(hosted)
+    assert hosted.released.success, hosted.released.why
+    hosted.record = hosted.endpoints.current("prod")
+    return hosted
+
+
+def release(hosted: Any) -> Any:
+    """Approve the candidate and deploy it to production, in one run."""
+    config = approval(hosted.registry.get(hosted.version))
+    assets = ("release_approval", "prod_endpoint")
+    return hosted.run(*assets, partition=hosted.version, config=config)
+
+
+def approval(package: Any) -> dict[str, Any]:
+    given = {"approved_by": "ann", "reason": "good", "digest": package.digest}
+    return {"ops": {"release_approval": {"config": given}}}
+
+
+@contextmanager
+def tampered(line: Any, key: str, change: Callable[[bytes], bytes]) -> Iterator[None]:
+    """Changes an object, for as long as the block lasts."""
+    before = line.store.get(key)
+    line.tamper(key, change(before))
+    try:
+        yield
+    finally:
+        line.tamper(key, before)
+
+
+@contextmanager
+def made_by_the_job(
+    line: Any, job: str, file: str, change: Callable[[bytes], bytes]
+) -> Iterator[None]:
+    """Changes a file as if the job had made it so: with its sum in the record it is a damaged one."""
+    with (
+        tampered(line, f"models/{job}/job.json", without_sums),
+        tampered(line, f"models/{job}/{file}", change),
+    ):
+        yield
+
+
+@contextmanager
+def staged_again(hosted: Any) -> Iterator[None]:
+    """Puts the candidate back on staging, with its verdicts, when the block is left."""
+    try:
+        yield
+    finally:
+        assert hosted.run("staging_endpoint", partition=hosted.version).success
 
 
 def verdict(line: Any, check: str) -> Any:
     return line.verdict(f"trained_model/{line.version}", check)
-
-
-def tampered(line: Any, key: str, change: Callable[[bytes], bytes]) -> Callable[[], None]:
-    """Change an object; returns what puts it back."""
-    before = line.store.get(key)
-    line.tamper(key, change(before))
-    return lambda: line.tamper(key, before)
 
 
 def test_pictures_become_an_evaluated_candidate(line: Any) -> None:
@@ -103,17 +194,20 @@ def test_a_wrong_configuration_is_refused_before_anything_starts(line: Any) -> N
 
 
 def test_a_net_that_answers_unlike_in_training_stops_the_run(line: Any) -> None:
-    key = f"models/{line.version}/output/output.tar.gz"
-    restore = tampered(line, key, other_probabilities)
-    done = line.run("trained_model", "evaluation_report")
+    with made_by_the_job(line, line.version, "output/output.tar.gz", other_probabilities):
+        done = line.run("trained_model", "evaluation_report")
     assert not done.success
     assert done.checks == {"export_matches_training": False}
     assert done.materialized == ["trained_model"]
     assert verdict(line, "export_matches_training").blocks
     assert "largest difference" in verdict(line, "export_matches_training").reason
-    restore()
     assert line.check("trained_model", "export_matches_training").success
     assert not verdict(line, "export_matches_training").blocks
+
+
+def without_sums(record: bytes) -> bytes:
+    """A job's record as older versions wrote it."""
+    return json.dumps({**json.loads(record), "sha256": {}}).encode()
 
 
 def other_probabilities(archive: bytes) -> bytes:
@@ -184,14 +278,13 @@ def test_a_gate_that_is_missed_keeps_the_candidate_out(
         return json.dumps(report).encode()
 
     job = line.outcome.metadata("evaluation_report")["job"]
-    restore = tampered(line, f"models/{job}/processing/report.json", change)
-    assert line.check("evaluation_report", gate).checks == {gate: False}
-    assert verdict(line, gate).blocks
-    assert told in verdict(line, gate).reason
-    refused = line.run("registered_package", "staging_endpoint", partition=line.version)
-    assert refused.materialized == []
-    assert f"{gate} failed" in refused.why
-    restore()
+    with made_by_the_job(line, job, "processing/report.json", change):
+        assert line.check("evaluation_report", gate).checks == {gate: False}
+        assert verdict(line, gate).blocks
+        assert told in verdict(line, gate).reason
+        refused = line.run("registered_package", "staging_endpoint", partition=line.version)
+        assert refused.materialized == []
+        assert f"{gate} failed" in refused.why
     line.check("evaluation_report", gate)
     assert not verdict(line, gate).blocks
 
@@ -202,40 +295,37 @@ def test_a_candidate_that_missed_a_gate_gets_no_partition(
     strict = line.with_settings(gates={"max_calibration_error": 0.0})
     strict.instance = type(line.instance).ephemeral()
     job = line.outcome.metadata("evaluation_report")["job"]
-    restore = tampered(
-        line,
-        f"models/{job}/processing/report.json",
-        lambda data: json.dumps({**json.loads(data), "accuracy": 0.0}).encode(),
-    )
-    done = strict.run("dataset", "trained_model", "evaluation_report")
-    restore()
+
+    def worthless(data: bytes) -> bytes:
+        return json.dumps({**json.loads(data), "accuracy": 0.0}).encode()
+
+    with made_by_the_job(line, job, "processing/report.json", worthless):
+        done = strict.run("dataset", "trained_model", "evaluation_report")
     assert done.checks["beats_champion"] is False
     assert strict.instance.get_dynamic_partitions("model_version") == []
     line.check("evaluation_report", "beats_champion")
 
 
-@pytest.mark.parametrize("line", ["local"], indirect=True)  # SageMaker is always there
-def test_without_a_host_it_is_registered_and_staging_says_what_is_missing(line: Any) -> None:
-    done = line.run("registered_package", "staging_endpoint", partition=line.version)
+@pytest.mark.parametrize("profile", ["local"], indirect=True)  # SageMaker is always there
+def test_without_a_host_it_is_registered_and_staging_says_what_is_missing(
+    another: Callable[[], Any],
+) -> None:
+    home = another()
+    done = home.run("registered_package", "staging_endpoint", partition=home.version)
     assert done.materialized == ["registered_package"]
     assert "imgclf up" in done.why
-    assert line.store.list("endpoints/staging") == []
+    assert home.store.list("endpoints/staging") == []
     for check in STAGING_CHECKS:
-        assert line.check("staging_endpoint", check, partition=line.version).checks == {
-            check: False
-        }
-        assert "no endpoint host answers" in verdict(line, check).reason
+        again = home.check("staging_endpoint", check, partition=home.version)
+        assert again.checks == {check: False}
+        assert "no endpoint host answers" in verdict(home, check).reason
 
 
 def test_a_candidate_is_registered_and_staged(hosted: Any) -> None:
-    done = hosted.run("registered_package", "staging_endpoint", partition=hosted.version)
-    assert done.success, done.why
-    assert done.checks == dict.fromkeys(STAGING_CHECKS, True)
+    assert hosted.staged.checks == dict.fromkeys(STAGING_CHECKS, True)
     package = hosted.registry.get(hosted.version)
-    assert package.approval_status == "PendingManualApproval"
     assert package.digest == hosted.outcome.version("trained_model")
     assert hosted.endpoints.describe("staging").digest == package.digest
-    assert hosted.endpoints.current("prod") is None
 
 
 def test_staging_is_checked_though_the_pictures_were_deleted(hosted: Any) -> None:
@@ -262,74 +352,70 @@ def test_staging_that_labels_unlike_the_evaluation_is_found(hosted: Any) -> None
         return sink.getvalue()
 
     job = hosted.outcome.metadata("evaluation_report")["job"]
-    restore = tampered(hosted, f"models/{job}/processing/predictions.parquet", turned)
-    done = hosted.check("staging_endpoint", "staging_serves_digest", partition=hosted.version)
-    restore()
-    assert done.checks == {"staging_serves_digest": False}
-    assert "labelled unlike in the evaluation" in verdict(hosted, "staging_serves_digest").reason
+    with staged_again(hosted):
+        with made_by_the_job(hosted, job, "processing/predictions.parquet", turned):
+            done = hosted.check(
+                "staging_endpoint", "staging_serves_digest", partition=hosted.version
+            )
+        assert done.checks == {"staging_serves_digest": False}
+        reason = verdict(hosted, "staging_serves_digest").reason
+        assert "labelled unlike in the evaluation" in reason
 
 
 def test_staging_that_serves_another_model_is_found(hosted: Any) -> None:
     other = hosted.candidate("train-other", sharpness=3.0)
     given = {"deployed_by": "ann", "reason": "test", "model_version": other.model_version}
-    hosted.endpoints.deploy(
-        stage="staging", digest=other.digest, model_key=other.model_key, **given
-    )
-    done = hosted.check("staging_endpoint", "staging_serves_digest", partition=hosted.version)
-    assert done.checks == {"staging_serves_digest": False}
-    found = verdict(hosted, "staging_serves_digest")
-    assert found.blocks
-    assert f"answered by digest {other.digest[:12]}" in found.reason
+    with staged_again(hosted):
+        hosted.endpoints.deploy(
+            stage="staging", digest=other.digest, model_key=other.model_key, **given
+        )
+        done = hosted.check("staging_endpoint", "staging_serves_digest", partition=hosted.version)
+        assert done.checks == {"staging_serves_digest": False}
+        found = verdict(hosted, "staging_serves_digest")
+        assert found.blocks
+        assert f"answered by digest {other.digest[:12]}" in found.reason
 
 
 def test_staging_that_answers_too_slowly_is_found_and_stops_the_approval(hosted: Any) -> None:
     hasty = hosted.with_settings(gates={"max_staging_latency_ms": 0.001})
-    done = hasty.run("staging_endpoint", partition=hosted.version)
-    assert not done.success
-    assert done.checks == {"staging_serves_digest": True, "staging_latency_within_budget": False}
-    assert "budget 0.001 ms" in verdict(hosted, "staging_latency_within_budget").reason
-    package = hosted.registry.get(hosted.version)
-    refused = hosted.run(
-        "release_approval", "prod_endpoint", partition=hosted.version, config=approval(package)
-    )
-    assert "staging_latency_within_budget failed" in refused.why
-    assert hosted.endpoints.current("prod") is None
-    assert hosted.run("staging_endpoint", partition=hosted.version).success
+    before = hosted.endpoints.current("prod")
+    with staged_again(hosted):
+        done = hasty.run("staging_endpoint", partition=hosted.version)
+        assert not done.success
+        assert done.checks == {
+            "staging_serves_digest": True,
+            "staging_latency_within_budget": False,
+        }
+        reason = verdict(hosted, "staging_latency_within_budget").reason
+        assert "budget 0.001 ms" in reason
+        assert "staging_latency_within_budget failed" in release(hosted).why
+        assert hosted.endpoints.current("prod") == before
 
 
-def approval(package: Any) -> dict[str, Any]:
-    given = {"approved_by": "ann", "reason": "good", "digest": package.digest}
-    return {"ops": {"release_approval": {"config": given}}}
-
-
-def test_an_approval_puts_it_into_production(hosted: Any, photo: Callable[..., bytes]) -> None:
-    package = hosted.registry.get(hosted.version)
-    done = hosted.run(
-        "release_approval", "prod_endpoint", partition=hosted.version, config=approval(package)
-    )
-    assert done.success, done.why
-    record = hosted.endpoints.current("prod")
+def test_an_approval_puts_it_into_production(approved: Any, photo: Callable[..., bytes]) -> None:
+    package, record = approved.registry.get(approved.version), approved.record
     assert (record.digest, record.deployed_by, record.reason) == (package.digest, "ann", "good")
-    answer = hosted.endpoints.invoke("prod", photo(4242, "green"), "image/png")
+    answer = approved.endpoints.invoke("prod", photo(4242, "green"), "image/png")
     assert answer["digest"] == package.digest
     assert answer["predictions"][0]["labels"][0]["label"] == "green"  # type: ignore[index]
-    again = hosted.run("prod_endpoint", partition=hosted.version)
+    before = len(approved.endpoints.history("prod"))
+    again = approved.run("prod_endpoint", partition=approved.version)
     assert again.success
-    assert len(hosted.endpoints.history("prod")) == 1
+    assert len(approved.endpoints.history("prod")) == before
 
 
-def test_a_rejection_returns_to_the_version_before(hosted: Any) -> None:
+def test_a_rejection_returns_to_the_version_before(approved: Any) -> None:
     from imgclf_dagster.decisions import undone_rejection
 
-    second = hosted.candidate("train-second", sharpness=5.0)
-    hosted.approve(second)
-    assert hosted.run("prod_endpoint", partition="train-second").success
-    hosted.reject(second)
-    target, config = undone_rejection(hosted.endpoints, hosted.registry) or ("", {})
-    assert target == hosted.version
-    assert hosted.run("prod_endpoint", partition=target, config=config).success
-    record = hosted.endpoints.current("prod")
-    assert record.model_version == hosted.version
+    second = approved.candidate("train-second", sharpness=5.0)
+    approved.approve(second)
+    assert approved.run("prod_endpoint", partition="train-second").success
+    approved.reject(second)
+    target, config = undone_rejection(approved.endpoints, approved.registry) or ("", {})
+    assert target == approved.version
+    assert approved.run("prod_endpoint", partition=target, config=config).success
+    record = approved.endpoints.current("prod")
+    assert record.model_version == approved.version
     assert record.deployed_by == "bob"
     assert record.reason == "train-second was rejected: bad"
-    assert undone_rejection(hosted.endpoints, hosted.registry) is None
+    assert undone_rejection(approved.endpoints, approved.registry) is None

@@ -1,5 +1,6 @@
 """``raw_images``: what is new is read, what is gone is known, and nothing else costs anything."""
 
+import os
 from typing import Any
 
 import pytest
@@ -78,6 +79,30 @@ def test_what_is_no_image_is_rejected_by_name_and_the_rest_goes_on(world: Any, p
     assert set(found) == {"raw/empty.jpg", "raw/half.png", "raw/huge.png", "raw/notes.txt"}
     assert "0.05 MB allowed" in found["raw/huge.png"]
     assert all(key in done.metadata("raw_images")["rejections"] for key in found)
+
+
+def test_litter_is_passed_over_and_a_locked_folder_takes_nothing_away(
+    world: Any, photo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.add("a.png", photo(1))
+    world.add("locked/b.png", photo(2))
+    world.add("@eaDir/a.png/thumb.png", photo(3))
+    first = world.run("raw_images")
+    real = os.scandir
+
+    def scandir(path: str) -> Any:
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr("resources.listing.os.scandir", scandir)
+    world.add("c.png", photo(4))
+    second = world.run("raw_images")
+    told = [done.metadata("raw_images") for done in (first, second)]
+    assert [one["passed_over"] for one in told] == [1, 1]
+    assert [one["images"] for one in told] == [2, 3]
+    assert [one["unusable_names"] for one in told] == [0, 1]
+    assert {row["status"] for row in rows(world).values()} == {"ok"}
 
 
 def test_a_store_that_is_not_there_is_not_an_empty_one(world: Any, photo: Any) -> None:

@@ -2,18 +2,25 @@
 whoever launches what by hand."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import dagster as dg
 import pytest
 
+from assets.dataset_build import record_sources
+from assets.evaluation_records import evaluations_prefix
 from assets.verdicts import record_verdict
 from imgclf_dagster.decisions import (
     DecisionError,
     choose_package,
     previous_deployment,
+    promotion_config,
+    promotion_tags,
     undeployed_approvals,
 )
 from resources.model_registry import DigestMismatch, ModelPackage
+from serving.deployments import DeploymentRecord, record_key
 
 pytestmark = pytest.mark.graph
 
@@ -68,6 +75,33 @@ def failed_data(shop: Any, package: ModelPackage) -> str:
     return "no_split_leakage failed: leaks"
 
 
+def failed_source(shop: Any, package: ModelPackage) -> str:
+    shop.approve(package)
+    record_verdict(
+        shop.store, subject="annotations/a1", check="labels_known", passed=False, reason="unknown"
+    )
+    return "labels_known failed: unknown"
+
+
+def source_never_checked(shop: Any, package: ModelPackage) -> str:
+    shop.approve(package)
+    record_sources(shop.store, package.dataset_version, {"raw_images": "r2", "annotations": "a1"})
+    return "images_readable was never evaluated for raw_images/r2"
+
+
+def unevaluated(shop: Any, package: ModelPackage) -> str:
+    shop.approve(package)
+    for info in shop.store.list(evaluations_prefix(VERSION)):
+        shop.store.delete(info.key)
+    return f"{VERSION} was never evaluated"
+
+
+def verdict_without_a_digest(shop: Any, package: ModelPackage) -> str:
+    shop.approve(package)
+    shop.judge(VERSION, "export_matches_training", digest="")
+    return "export_matches_training was evaluated for digest"
+
+
 def check_of_another_digest(shop: Any, package: ModelPackage) -> str:
     shop.approve(package)
     shop.judge(VERSION, "export_matches_training", digest="f" * 64)
@@ -111,6 +145,10 @@ def approved_by_nobody(shop: Any, package: ModelPackage) -> str:
         failed_gate,
         failed_on_staging,
         failed_data,
+        failed_source,
+        source_never_checked,
+        unevaluated,
+        verdict_without_a_digest,
         check_of_another_digest,
         tampered_artefact,
         exchanged_artefact,
@@ -144,19 +182,20 @@ def test_an_approval_needs_who_why_and_the_digest(shop: Any) -> None:
     package = shop.candidate(VERSION)
     with pytest.raises(Exception, match="release_approval"):
         shop.run("release_approval", partition=VERSION)
-    for wrong in ({"approved_by": ""}, {"reason": ""}, {"digest": "abc"}):
-        refused = _run_or_error(shop, approval(package.digest, **wrong))
-        assert refused, f"accepted {wrong}"
+    for wrong, told in (
+        ({"approved_by": " "}, "approved_by is empty: name who approves"),
+        ({"reason": ""}, "reason is empty: say why"),
+        ({"digest": ""}, "digest '' is not one of 64 hex digits"),
+        ({"digest": "abc"}, "digest 'abc' is not one of 64 hex digits"),
+    ):
+        refused = shop.run(
+            "release_approval", partition=VERSION, config=approval(package.digest, **wrong)
+        )
+        assert f"{VERSION} is not approved" in refused.why
+        assert told in refused.why
     other = shop.run("release_approval", partition=VERSION, config=approval("f" * 64))
     assert "nothing was approved" in other.why
     assert shop.registry.get(VERSION).approval_status == "PendingManualApproval"
-
-
-def _run_or_error(shop: Any, config: dict[str, Any]) -> str:
-    try:
-        return shop.run("release_approval", partition=VERSION, config=config).why
-    except Exception as error:
-        return str(error)
 
 
 def test_an_approval_is_recorded_in_the_registry_and_the_graph(shop: Any) -> None:
@@ -169,8 +208,31 @@ def test_an_approval_is_recorded_in_the_registry_and_the_graph(shop: Any) -> Non
     again = shop.run(
         "release_approval", partition=VERSION, config=approval(package.digest, approved_by="eve")
     )
-    assert again.metadata("release_approval")["approved_by"] == "ann"  # as the registry says
-    assert again.version("release_approval") == done.version("release_approval")
+    assert again.metadata("release_approval")["approved_by"] == "eve"
+    assert again.version("release_approval") != done.version("release_approval")
+    assert [known.approver for known in shop.registry.decisions(VERSION)] == ["ann", "eve"]
+    same_words = shop.run(
+        "release_approval", partition=VERSION, config=approval(package.digest, approved_by="eve")
+    )
+    assert same_words.version("release_approval") != again.version("release_approval")
+    assert len(shop.registry.decisions(VERSION)) == 3
+
+
+def test_an_approval_that_the_registry_holds_is_no_new_one(shop: Any) -> None:
+    """What the sensor and the command line launch carries a decision, and makes none."""
+    package = shop.approve(shop.candidate(VERSION))
+    job = shop.definitions.get_repository_def().get_implicit_global_asset_job_def()
+    for _ in range(2):
+        done = job.execute_in_process(
+            instance=shop.instance,
+            asset_selection=[dg.AssetKey("release_approval")],
+            partition_key=VERSION,
+            run_config=promotion_config(package),
+            tags=promotion_tags(package),
+        )
+        assert done.success
+    assert len(shop.registry.decisions(VERSION)) == 1
+    assert shop.registry.get(VERSION) == package
 
 
 def test_whoever_launches_the_approval_of_a_nameless_one_gives_it_a_name(shop: Any) -> None:
@@ -203,6 +265,17 @@ def test_a_candidate_that_failed_a_gate_is_neither_registered_nor_staged(shop: A
     assert "is not registered" in done.why
     assert failed_gate_reason in done.why
     assert shop.registry.list() == ()
+    assert shop.store.list("endpoints/staging") == []
+
+
+@pytest.mark.parametrize("spoil", [failed_gate, failed_source, unevaluated, exchanged_artefact])
+def test_a_registered_package_that_is_spoilt_since_is_not_staged(
+    shop: Any, spoil: Callable[[Any, ModelPackage], str]
+) -> None:
+    told = spoil(shop, shop.candidate(VERSION))
+    refused = shop.run("staging_endpoint", partition=VERSION)
+    assert "is not deployed to staging" in refused.why
+    assert told in refused.why
     assert shop.store.list("endpoints/staging") == []
 
 
@@ -258,3 +331,125 @@ def test_the_latest_decision_is_carried_out_and_overtakes_earlier_ones(
     assert previous_deployment(shop.endpoints, shop.registry).model_version == "train-1"
     shop.reject(one)
     assert previous_deployment(shop.endpoints, shop.registry) is None
+
+
+def waiting(shop: Any) -> list[str]:
+    return [p.model_version for p in undeployed_approvals(shop.endpoints, shop.registry)]
+
+
+def test_the_same_words_again_are_a_new_decision(shop: Any, deployed: Callable[..., Any]) -> None:
+    """Ann approves one, then two, then one again as before: one is to be in production."""
+    one, two = (shop.candidate(f"train-{number}") for number in (1, 2))
+    deployed(shop, shop.approve(one))
+    deployed(shop, shop.approve(two))
+    assert waiting(shop) == []
+    shop.approve(one)
+    assert waiting(shop) == ["train-1"]
+
+
+def test_approving_what_is_live_again_overtakes_what_waits(
+    shop: Any, deployed: Callable[..., Any]
+) -> None:
+    one, two = (shop.candidate(f"train-{number}") for number in (1, 2))
+    deployed(shop, shop.approve(one))
+    shop.approve(two)
+    assert waiting(shop) == ["train-2"]
+    shop.approve(one)
+    assert waiting(shop) == []
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=1), timedelta(days=4000)])
+def test_a_deployment_by_a_clock_that_was_ahead_overtakes_no_later_decision(
+    shop: Any, ahead: timedelta
+) -> None:
+    one, two, three = (shop.candidate(f"train-{number}") for number in (1, 2, 3))
+    shop.approve(three)
+    shop.approve(one)
+    record = DeploymentRecord.at(
+        round((datetime.now(UTC) + ahead).timestamp() * 1000),
+        stage="prod",
+        model_version="train-1",
+        digest=one.digest,
+        model_key=one.model_key,
+        deployed_by="ann",
+        reason="good",
+    )
+    shop.store.put(record_key(record), record.model_dump_json().encode())
+    assert waiting(shop) == []
+    shop.approve(two)
+    assert waiting(shop) == ["train-2"]
+
+
+def test_an_attempt_that_failed_is_not_repeated_until_somebody_decides_again(shop: Any) -> None:
+    one, two = (shop.approve(shop.candidate(f"train-{number}")) for number in (1, 2))
+    given = {"deployed_by": "ann", "reason": "good", "model_key": one.model_key}
+    for package, decision in ((one, one.decision), (two, two.decision), (one, two.decision)):
+        shop.endpoints._write(  # as the third returns to the first when the second cannot be served
+            "prod",
+            model_version=package.model_version,
+            digest=package.digest,
+            decision=decision,
+            **given,
+        )
+    assert waiting(shop) == []
+    shop.approve(two)
+    assert waiting(shop) == ["train-2"]
+
+
+def test_in_a_home_of_884d3c5_decisions_go_by_their_times_and_new_ones_come_after(
+    shop: Any, deployed: Callable[..., Any]
+) -> None:
+    def approved_at(version: str, moment: datetime) -> ModelPackage:
+        package = shop.candidate(version)
+        for key, value in (
+            ("approver", "ann"),
+            ("approval_reason", "good"),
+            ("approval_changed_at", moment.isoformat()),
+            ("approval_status", "Approved"),
+        ):
+            shop.registry._client().set_model_version_tag(
+                "imgclf", package.registry_version, key, value
+            )
+        return shop.registry.get(version)
+
+    now = datetime.now(UTC)
+    approved_at("train-1", now - timedelta(days=2))
+    deployed(shop, approved_at("train-2", now - timedelta(days=1)))
+    assert waiting(shop) == []
+    assert previous_deployment(shop.endpoints, shop.registry) is None
+    approved_at("train-3", now + timedelta(days=300))  # the clock was ahead
+    assert waiting(shop) == ["train-3"]
+    four = shop.approve(shop.candidate("train-4"))
+    assert waiting(shop) == ["train-4", "train-3"]
+    shop.endpoints._write(
+        "prod",
+        model_version="train-4",
+        digest=four.digest,
+        model_key=four.model_key,
+        deployed_by="ann",
+        reason="good",
+        decision=four.decision,
+    )
+    assert waiting(shop) == []
+
+
+def test_the_newest_decision_counts_in_whatever_order_the_runs_come(
+    shop: Any, deployed: Callable[..., Any]
+) -> None:
+    """Both were approved before the daemon looked; the later one reached production first."""
+    one, two = (shop.candidate(f"train-{number}") for number in (1, 2))
+    shop.approve(one)
+    deployed(shop, shop.approve(two))
+    late = shop.run("prod_endpoint", partition="train-1")
+    assert "its approval was overtaken by that of train-2 by ann" in late.why
+    assert "approve train-1 again" in late.why
+    shop.approve(one)
+    assert (
+        "overtaken" not in shop.run("prod_endpoint", partition="train-1").why
+    )  # but no host is up
+    rolled_back = {"ops": {"prod_endpoint": {"config": {"deployed_by": "bob", "reason": "bad"}}}}
+    shop.approve(two)
+    by_hand = shop.run("prod_endpoint", partition="train-1", config=rolled_back)
+    assert "overtaken" not in by_hand.why
+    shop.reject(two)
+    assert "overtaken" not in shop.run("prod_endpoint", partition="train-1").why

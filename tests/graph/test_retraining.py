@@ -33,12 +33,16 @@ class Line:
         self.first = done.metadata("dataset")
         self.trained(self.first["dataset_version"])
 
-    def trained(self, version: str) -> None:
-        """A training on a data set ended, as far as the records go."""
+    def trained(self, version: str, *, named: bool = False) -> None:
+        """A training on a data set, which a person ``named``, ended, as far as the records go."""
         self.world.instance.report_runless_asset_event(
             dg.AssetMaterialization(
                 "trained_model",
-                metadata={"dataset_version": version, "model_version": "train-1"},
+                metadata={
+                    "dataset_version": version,
+                    "dataset_named": named,
+                    "model_version": "train-1",
+                },
                 tags={"dagster/data_version": version},
             )
         )
@@ -226,3 +230,19 @@ def test_a_training_that_ends_after_newer_data_came_is_followed_by_another(line:
     assert daemon.asks_for_a_model()
     line.trained(latest_metadata(line.world.instance, "dataset")["dataset_version"])
     assert not daemon.asks_for_a_model()
+
+
+def test_a_model_of_a_data_set_that_a_person_named_stays_until_a_newer_one_comes(
+    line: Line,
+) -> None:
+    daemon = Daemon(line.world)
+    older = line.first["dataset_version"]
+    line.annotate(*range(10))
+    line.trained(line.data_set()["dataset_version"])
+    assert not daemon.asks_for_a_model()
+    line.trained(older, named=True)
+    assert not daemon.asks_for_a_model()
+    assert not daemon.asks_for_a_model()
+    line.annotate(*range(10), label="green")
+    line.data_set()
+    assert daemon.asks_for_a_model()

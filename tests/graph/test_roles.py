@@ -15,7 +15,7 @@ from resources.job_names import STAGES
 from tests.testbed.bed import TestBed
 from tests.testbed.foundation import Foundation
 
-pytestmark = [pytest.mark.graph, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.graph
 
 RECIPE = {
     "recipe": "scratch",

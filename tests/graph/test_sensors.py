@@ -12,9 +12,13 @@ import dagster as dg
 import pytest
 from dagster._core.events import EngineEventData
 
+from assets import ingestion, labelling
+from assets.image_index import images_table
+from assets.label_index import labels_table, new_snapshots
 from imgclf_dagster import asking, sensors
 from imgclf_dagster.jobs import LINE
 from imgclf_dagster.orphans import PROCESS_TAG, process_tag, reap_orphaned_runs
+from labelling.label_events import Rename, event_key, to_json
 from resources.store_errors import StoreMissing
 
 pytestmark = pytest.mark.graph
@@ -64,6 +68,32 @@ def test_every_kind_of_arrival_is_noticed_once(world: Any, photo: Callable[..., 
     noticed()
     (world.home / "a.png").rename(path)  # back as it was: key, time and etag are the first ones
     noticed()
+
+
+@pytest.mark.parametrize("table", ["images", "labels"])
+def test_a_damaged_table_is_made_again_by_its_asset(world: Any, table: str) -> None:
+    world.add_classes(1)
+    assert world.run("raw_images", "annotations").success
+    look_again, asset = (arrivals, "raw_images") if table == "images" else (changes, "annotations")
+    assert look_again(world) == []
+    world.tamper(f"tables/{table}/0000000000-0000000000.parquet", b"")
+    (request,) = look_again(world)
+    assert [key.to_user_string() for key in request.asset_selection or ()] == [asset]
+    assert world.run(asset).success
+    assert look_again(world) == []
+
+
+def test_a_damaged_notice_makes_the_run_list_everything(
+    world: Any, photo: Callable[..., bytes]
+) -> None:
+    world.add("a.png", photo(1))
+    world.store.put("arrivals/0000000000001-0000000000000000.json", b"")
+    config = {"ops": {"raw_images": {"config": {"noticed_only": True}}}}
+    done = world.run("raw_images", config=config)
+    assert done.success, done.why
+    assert done.metadata("raw_images")["looked_at"] == "everything"
+    assert done.metadata("raw_images")["images"] == 1
+    assert world.store.list("arrivals") == []
 
 
 def test_a_store_that_is_gone_is_an_error_and_no_deletion(
@@ -158,6 +188,30 @@ def test_a_run_whose_process_was_killed_with_its_code_server_blocks_nothing(worl
     assert world.instance.get_run_by_id(running.run_id).status is dg.DagsterRunStatus.STARTED
 
 
+def test_what_a_killed_run_indexed_and_told_nobody_of_is_asked_for_again(
+    world: Any, photo: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any) -> str:
+        raise RuntimeError("as if killed")
+
+    for number in range(2):  # of a home without and with former runs
+        image = world.add(f"{number}.png", photo(number), "red")
+        assert arrivals(world)
+        assert changes(world)
+        with monkeypatch.context() as patch:
+            patch.setattr(ingestion, "images_version", killed)
+            patch.setattr(labelling, "labels_version", killed)
+            for asset in ("raw_images", "annotations"):
+                assert not world.run(asset).success
+        assert image in images_table(world.store).read(["sha256"])["sha256"].to_pylist()
+        assert new_snapshots(world.store, labels_table(world.store)) == []
+        assert arrivals(world)
+        assert changes(world)
+        assert world.run("raw_images", "annotations").success
+        assert arrivals(world) == []
+        assert changes(world) == []
+
+
 def test_new_snapshots_and_a_new_schema_are_noticed(world: Any) -> None:
     assert changes(world) == []
     world.label("a" * 64, "dog")
@@ -234,3 +288,15 @@ def test_a_rejection_in_production_asks_for_the_version_before(
 def approval(package: Any) -> dict[str, Any]:
     given = {"approved_by": "ann", "reason": "good", "digest": package.digest}
     return {"ops": {"release_approval": {"config": given}}}
+
+
+def test_a_class_that_is_renamed_asks_for_the_labels_once(world: Any) -> None:
+    world.label("a" * 64, "dog")
+    world.run("annotations")
+    assert changes(world) == []
+    event = Rename(at=world.later(), by="me", old=("dog",), new="hound")
+    world.store.put(event_key(event), to_json(event))
+    (request,) = changes(world)
+    assert [again.run_key for again in changes(world)] == [request.run_key]
+    world.run("annotations")
+    assert changes(world) == []

@@ -15,7 +15,7 @@ from tests.graph.queue_room import LABELS, Room
 from tests.label_studio.annotators import Annotator
 from tests.label_studio.server import LabelStudioServer
 
-pytestmark = [pytest.mark.graph, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.graph
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
+from tests.patience import WAIT_S
+
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "server", "date"}
 
 
@@ -95,7 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         place = urlsplit(self.proxy.target)
-        connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=120)
+        connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=WAIT_S)
         headers = {k: v for k, v in self.headers.items() if k.lower() not in HOP_BY_HOP}
         try:
             connection.request(self.command, self.path, body, headers)

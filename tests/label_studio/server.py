@@ -5,7 +5,6 @@ in IMGCLF_LABEL_STUDIO_ENV), and starts from a database that is migrated already
 """
 
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Mapping
@@ -17,9 +16,8 @@ import httpx
 from imgclf_dagster.label_studio_environment import Installation
 from imgclf_dagster.label_studio_server import USERNAME, Server
 from imgclf_dagster.process_groups import Watchdog, end_groups
-
-START_S = 120.0
-"""It takes 9 s, and more on a machine that has other things to do."""
+from tests.patience import WAIT_S
+from tests.ports import free_port
 
 
 class LabelStudioServer:
@@ -83,7 +81,7 @@ class LabelStudioServer:
                 start_new_session=True,
             )
         self._watchdog.note(self._process.pid)
-        healthy, deadline = self.server.healthy(), time.monotonic() + START_S
+        healthy, deadline = self.server.healthy(), time.monotonic() + WAIT_S
         while not healthy():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 said = self.log_file.read_text(encoding="utf-8", errors="replace")[-4000:]
@@ -112,7 +110,7 @@ class LabelStudioServer:
     def client(self) -> httpx.Client:
         """Plain HTTP with the token, to look past the port at what is really there."""
         headers = {"Authorization": f"Token {self.token}"}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=WAIT_S, trust_env=False)
 
     def personal_token(self) -> str:
         """The personal access token of its user, who may have one at a time."""
@@ -161,9 +159,3 @@ def clean_environ() -> dict[str, str]:
     """This process's environment, without what may be meant for Label Studio or for imgclf."""
     ours = ("IMGCLF_", "LABEL_STUDIO_")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens at right now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])

@@ -18,6 +18,7 @@ from werkzeug import Request, Response
 from tests.testbed import faults, permissions, proxy, validation
 from tests.testbed.authorization import bucket_region
 from tests.testbed.calls import Call, CallLog, access_key, identify
+from tests.testbed.queues import without_counting
 from tests.testbed.server import ConnectionLost
 from tests.testbed.state import ApiError, State
 
@@ -42,7 +43,9 @@ class App:
     def __init__(self, state: State) -> None:
         """Collect what the modules offer; moto's backends load with their first call."""
         from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+        from moto.sqs.models import SQSBackend
 
+        SQSBackend.send_message = without_counting(SQSBackend.send_message)
         self.state = state
         self.log = CallLog()
         self._moto = DomainDispatcherApplication(create_backend_app)

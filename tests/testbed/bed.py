@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode
 
+from tests.patience import SOON_S, WAIT_S
+from tests.warm_jobs import with_client
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
 
 _ONLY_IN_B = ("cloudformation", "lambda", "application-autoscaling", "apigatewayv2")
-_START_TIMEOUT_S = 60.0
+_START_TIMEOUT_S = WAIT_S
 
 
 class TestBed:
@@ -57,7 +60,7 @@ class TestBed:
             process.terminate()
         for process in self._processes:
             try:
-                process.wait(10)
+                process.wait(SOON_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -133,7 +136,7 @@ class TestBed:
             headers={"Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=WAIT_S) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             raise ValueError(error.read().decode()) from None
@@ -169,7 +172,7 @@ class TestBed:
     def _clean_environ() -> dict[str, str]:
         """This process's environment without what it says of AWS."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "IMGCLF_"))}
-        return {**kept, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"}
+        return {**kept, "PYTHONPATH": with_client(str(REPOSITORY)), "PYTHONUNBUFFERED": "1"}
 
 
 def start_bed(folder: Path) -> TestBed:

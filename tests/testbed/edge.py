@@ -13,6 +13,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from cloudformation import packaging
+from tests.patience import WAIT_S
 from tests.testbed.ministack import KEY_ID, REGION, SECRET
 
 
@@ -42,7 +43,7 @@ def call(
 ) -> Answer:
     """Send a request; the API's own host name is only known to ministack."""
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection("127.0.0.1", parts.port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", parts.port, timeout=WAIT_S)
     path = parts.path + (f"?{parts.query}" if parts.query else "")
     try:
         connection.request(method, path, body, {"host": parts.netloc, **(headers or {})})
@@ -88,7 +89,7 @@ class Cloud:
             Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()],
             Capabilities=["CAPABILITY_IAM"],
         )
-        often = {"Delay": 1, "MaxAttempts": 30}
+        often = {"Delay": 1, "MaxAttempts": round(WAIT_S)}
         cloudformation.get_waiter("change_set_create_complete").wait(**names, WaiterConfig=often)
         changes = cloudformation.describe_change_set(**names)["Changes"]
         cloudformation.execute_change_set(**names)

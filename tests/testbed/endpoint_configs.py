@@ -9,8 +9,13 @@ from typing import Any
 
 from tests.testbed import storage
 from tests.testbed.listing import page
-from tests.testbed.state import ApiError, State, now
+from tests.testbed.state import ACCOUNT, ApiError, State, now
 
+_MANIFESTS = (
+    "application/vnd.docker.distribution.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v1+prettyjws",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
 _SERVERLESS_MEMORY_MB = range(1024, 6144 + 1, 1024)
 
 
@@ -43,6 +48,7 @@ def create_model(state: State, request: dict[str, Any]) -> dict[str, Any]:
     container = containers[0]
     with state.lock:
         arn = absent(state, "model", "model", request["ModelName"])
+        _check_image(state, container["Image"])
         _check_data(container["ModelDataUrl"])
         kept = {key: value for key, value in request.items() if key != "Tags"}
         kept |= {"ModelArn": arn, "CreationTime": now(), "PrimaryContainer": container}
@@ -50,6 +56,29 @@ def create_model(state: State, request: dict[str, Any]) -> dict[str, Any]:
         state.table("model")[request["ModelName"]] = kept
         state.tag(arn, request.get("Tags"))
     return {"ModelArn": arn}
+
+
+def _check_image(state: State, uri: str) -> None:
+    """An image that the account has must be in Docker's own format. (One that was never pushed is
+    not looked for.) The words: https://github.com/aws/amazon-sagemaker-feedback/issues/180
+
+    Raises:
+        ApiError: it is an OCI manifest, or an index of several images.
+    """
+    from moto.ecr.models import ecr_backends
+
+    name, _, digest = uri.partition("/")[2].partition("@")
+    repository, _, tag = name.partition(":")
+    backend = ecr_backends[ACCOUNT][state.region]
+    if repository not in backend.repositories:
+        return
+    for image in backend.repositories[repository].images:
+        wanted = image.image_digest == digest if digest else (tag or "latest") in image.image_tags
+        if wanted and image.image_manifest_media_type not in _MANIFESTS:
+            raise invalid(
+                f"Unsupported manifest media type {image.image_manifest_media_type} for image "
+                f"{uri}. Ensure that valid manifest media type is used for specified image."
+            )
 
 
 def _check_data(url: str) -> None:

@@ -34,6 +34,7 @@ def update_endpoint(state: State, request: dict[str, Any]) -> dict[str, Any]:
     with state.lock:
         endpoint = _settled(state, request["EndpointName"])
         config = _config(state, request)
+        _check_change(endpoint, config)
         policy = request.get("DeploymentConfig") or {}
         if request.get("RetainDeploymentConfig"):
             policy = endpoint.deployment or {}
@@ -151,6 +152,27 @@ def _settled(state: State, name: str) -> Endpoint:
     if endpoint.status != "InService":
         raise invalid(f'Cannot update in-progress endpoint "{endpoint.arn}".')
     return endpoint
+
+
+def _check_change(endpoint: Endpoint, config: dict[str, Any]) -> None:
+    """Which configurations an endpoint may be updated to.
+
+    AWS documents both rules, not the words of the refusals; these are its documents':
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_UpdateEndpoint.html and
+    https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html
+    """
+    if config["EndpointConfigName"] == endpoint.config_name:
+        raise invalid(
+            f'Endpoint "{endpoint.arn}" is on endpoint configuration {endpoint.config_name} '
+            "already. To update an endpoint, you must create a new EndpointConfig."
+        )
+    has_instances = endpoint.blue is not None and any(
+        not variant.serverless for variant in endpoint.blue.variants
+    )
+    if has_instances and any("ServerlessConfig" in v for v in config["ProductionVariants"]):
+        raise invalid(
+            "You cannot convert your instance-based, real-time endpoint to a serverless endpoint."
+        )
 
 
 def _check_policy(policy: dict[str, Any] | None, config: dict[str, Any]) -> None:

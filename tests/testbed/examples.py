@@ -5,6 +5,7 @@ import tarfile
 import time
 from typing import Any
 
+from tests.patience import WAIT_S
 from tests.testbed.bed import TestBed
 
 ROLE = "arn:aws:iam::123456789012:role/jobs"
@@ -93,7 +94,7 @@ def wait_training(
     bed: TestBed,
     name: str,
     secondary: tuple[str, ...] = ("Completed", "Failed", "Stopped", "MaxRuntimeExceeded"),
-    seconds: float = 30,
+    seconds: float = WAIT_S,
 ) -> dict[str, Any]:
     """Its description once the secondary status is one of these."""
     return _wait(
@@ -152,7 +153,7 @@ def archive(bed: TestBed, url: str) -> dict[str, bytes]:
         return {m.name: tar.extractfile(m).read() for m in tar.getmembers() if m.isfile()}  # type: ignore[union-attr]
 
 
-def _wait(describe: Any, member: str, values: tuple[str, ...], seconds: float = 30) -> Any:
+def _wait(describe: Any, member: str, values: tuple[str, ...], seconds: float = WAIT_S) -> Any:
     deadline = time.monotonic() + seconds
     while True:
         found = describe()

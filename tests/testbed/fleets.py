@@ -5,7 +5,6 @@ autoscaling and deployments talk of them.
 """
 
 import itertools
-import socket
 import tarfile
 import threading
 import time
@@ -15,18 +14,20 @@ from typing import Any
 
 import httpx
 
+from tests.patience import SOON_S, WAIT_S
+from tests.ports import free_port
 from tests.testbed import storage
 from tests.testbed.logs import LogStream
 from tests.testbed.processes import Process
 from tests.testbed.state import State, now
 
-HEALTH_CHECK_S = 90.0
+HEALTH_CHECK_S = WAIT_S
 """How long a container may take to be healthy; SageMaker gives it minutes."""
 
 _PING_EVERY_S = 0.1
 _PING_TIMEOUT_S = 2.0
-_INVOCATION_TIMEOUT_S = 60.0
-_STOP_S = 5.0
+_INVOCATION_TIMEOUT_S = WAIT_S
+_STOP_S = SOON_S
 _numbers = itertools.count(1)
 
 
@@ -167,7 +168,7 @@ class Fleet:
         container = self._model(variant.config)["PrimaryContainer"]
         root = self._state.folder / "endpoints" / f"{self._endpoint}-{next(_numbers)}"
         _unpack(container["ModelDataUrl"], root)
-        port = _free_port()
+        port = free_port()
         variant.client = httpx.Client(
             base_url=f"http://127.0.0.1:{port}", timeout=_INVOCATION_TIMEOUT_S, trust_env=False
         )
@@ -216,10 +217,3 @@ def _unpack(url: str, root: Path) -> None:
             "CreateModel has permissions to download the model."
         ) from error
     archive.unlink()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -1,15 +1,14 @@
 """What training and processing jobs have in common: hosts that run a command, and how they end."""
 
-import contextlib
 import json
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.ports import free_port
 from tests.testbed.logs import LogStream
 from tests.testbed.processes import Process
 from tests.testbed.state import ACCOUNT, REPOSITORY, ApiError, State, now, runnable
@@ -76,7 +75,7 @@ class Hosts:
         on_line: Callable[[str], None],
     ) -> None:
         """Start the command on every host; logs go to the group's streams ``<job>/<host>-…``."""
-        port = str(_free_port())
+        port = str(free_port())
         for name, root in zip(self.names, self.roots, strict=True):
             stream = LogStream(self._state, group, f"{job}/{name}-{int(time.time())}")
             self._streams.append(stream)
@@ -224,9 +223,3 @@ def _path(given: str) -> str:
     """The image has our packages whatever else the request puts on Python's path."""
     ours = str(REPOSITORY)
     return given if ours in given.split(os.pathsep) else os.pathsep.join([ours, given])
-
-
-def _free_port() -> int:
-    with contextlib.closing(socket.socket()) as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from tests.patience import SOON_S, WAIT_S
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 ACCOUNT, REGION = "123456789012", "us-east-1"
 KEY_ID = SECRET = "testing"
@@ -33,7 +35,7 @@ ENVIRON = {
 
 PAYLOAD_LIMIT = 10 * 1024**2
 EVENT_LIMIT = 6 * 1024**2
-_START_S = 60.0
+_START_S = WAIT_S
 _CLOCK_SKEW_S = 300
 
 
@@ -81,7 +83,7 @@ def running_ministack(
     finally:
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(SOON_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

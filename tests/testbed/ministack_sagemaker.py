@@ -13,6 +13,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from tests.patience import WAIT_S
+
 ACCOUNT, REGION = "123456789012", "us-east-1"
 
 
@@ -78,7 +80,7 @@ def _tell_standin(sagemaker: str, url: str) -> None:
         json.dumps({"cloudwatch_url": url}).encode(),
         {"Content-Type": "application/json"},
     )
-    urllib.request.urlopen(request, timeout=10).close()
+    urllib.request.urlopen(request, timeout=WAIT_S).close()
 
 
 async def _serve(listener: socket.socket, url: str, address_file: Path | None) -> None:
@@ -101,7 +103,7 @@ async def _serve(listener: socket.socket, url: str, address_file: Path | None) -
 
 def _healthy(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/_ministack/health", timeout=5) as answer:
+        with urllib.request.urlopen(f"{url}/_ministack/health", timeout=WAIT_S) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

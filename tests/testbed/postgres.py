@@ -4,7 +4,6 @@ import contextlib
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 import uuid
@@ -14,9 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import WAIT_S
+from tests.ports import free_port
+
 USER = "imgclf"
 PASSWORD = "p@ss/word:1"  # one that has to be quoted in a URL
-START_S = 30
+START_S = round(WAIT_S)
 
 CONFIGURATION = """
 listen_addresses = '127.0.0.1'
@@ -139,9 +141,7 @@ def running_postgres() -> Iterator[Postgres]:
     found = programs()
     if found is None:
         pytest.skip("Postgres is not installed: apt-get install postgresql")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     # Not below pytest's own folder, which only root may enter; short, for the socket's path.
     folder = Path(tempfile.mkdtemp(prefix="imgclf-pg-", dir="/tmp"))
     server = Postgres(found, folder, port, unprivileged())

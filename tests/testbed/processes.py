@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from tests.patience import SOON_S
+
 _GUARD = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -86,7 +88,7 @@ class Process:
             if self._gone:
                 return
             _kill_group(self.pid)
-            self._reader.join(timeout=5)
+            self._reader.join(timeout=SOON_S)
             self._ended(self.pid)
             self._gone = True
 

@@ -152,7 +152,7 @@ ALLOWED = {
             {},
         ),
         ("s3:ListBucket", BUCKET, {}),
-        ("kms:Decrypt kms:GenerateDataKey", "KEY", VIA_S3),
+        ("kms:Decrypt kms:Encrypt kms:GenerateDataKey", "KEY", VIA_S3),
         ("kms:CreateGrant", "KEY", GRANT),
         ("ecr:GetAuthorizationToken", "*", {}),
         ("ecr:BatchGetImage ecr:GetDownloadUrlForLayer", IMAGES, {}),
@@ -203,13 +203,7 @@ ALLOWED = {
             IMAGES,
             {},
         ),
-        (
-            "cloudformation:CreateChangeSet cloudformation:ExecuteChangeSet",
-            stack("imgclf-endpoint-staging"),
-            {},
-        ),
         ("cloudformation:DescribeStacks", stack("imgclf-foundation"), {}),
-        ("iam:PassRole", role_arn("cloudformation"), TO_STACKS),
         ("sagemaker:InvokeEndpoint", sagemaker("endpoint/imgclf-staging"), {}),
     ],
 }
@@ -270,7 +264,7 @@ DENIED = {
         ("s3:GetObject", f"{OTHER_BUCKET}/x", {}),
         ("sagemaker:CreateTrainingJob", TRAINING, {}),
         ("iam:PassRole", role_arn("jobs"), TO_SAGEMAKER),
-        ("kms:Decrypt", "KEY", {}),
+        ("kms:Decrypt kms:Encrypt", "KEY", {}),
         ("cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": "AWS/EC2"}),
         ("ec2:CreateNetworkInterface", f"arn:aws:ec2:{REGION}:{ACCOUNT}:subnet/subnet-1", {}),
         ("ecr:PutImage", IMAGES, {}),
@@ -302,7 +296,20 @@ DENIED = {
         ("ecr:BatchDeleteImage ecr:DeleteRepository ecr:PutLifecyclePolicy", IMAGES, {}),
         ("ecr:PutImage", f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/theirs", {}),
         ("cloudformation:CreateChangeSet", stack("imgclf-foundation"), {}),
-        ("cloudformation:DeleteStack", stack("imgclf-endpoint-prod"), {}),
+        (
+            "cloudformation:CreateChangeSet cloudformation:ExecuteChangeSet "
+            "cloudformation:UpdateStack cloudformation:DeleteStack",
+            stack("imgclf-endpoint-staging"),
+            {},
+        ),
+        (
+            "cloudformation:CreateChangeSet cloudformation:ExecuteChangeSet "
+            "cloudformation:UpdateStack cloudformation:DeleteStack",
+            stack("imgclf-endpoint-prod"),
+            {},
+        ),
+        ("sagemaker:UpdateEndpoint", ENDPOINT, {}),
+        ("iam:PassRole", role_arn("cloudformation"), TO_STACKS),
         ("iam:PassRole", role_arn("jobs"), TO_SAGEMAKER),
         ("s3:GetObject", f"{BUCKET}/raw/a.jpg", {}),
         ("iam:CreateUser", f"arn:aws:iam::{ACCOUNT}:user/x", {}),

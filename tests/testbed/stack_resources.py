@@ -167,7 +167,12 @@ def _create_endpoint(logical_id: str, props: Props, stack: str) -> Made:
 def _update_endpoint(arn: str, old: Props, new: Props, stack: str) -> Made:
     name, wanted = _name(arn), _name(new["EndpointConfigName"])
     _tagged(arn, old, new)
-    if _settled(name)["EndpointConfigName"] != wanted:
+    # Whether CloudFormation calls UpdateEndpoint when only other properties change is not
+    # documented; the worst is taken for true here, too: it does, and SageMaker wants a new
+    # configuration. (Back on the old one after a failure, there is nothing to do.)
+    others = {**old, "Tags": None} != {**new, "Tags": None}
+    same = _name(old.get("EndpointConfigName", "")) == wanted
+    if _settled(name)["EndpointConfigName"] != wanted or (same and others):
         given = {key: value for key, value in new.items() if key not in ("EndpointName", "Tags")}
         call("UpdateEndpoint", **{**given, "EndpointName": name, "EndpointConfigName": wanted})
         told = _settled(name)

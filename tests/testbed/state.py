@@ -12,6 +12,7 @@ from typing import Any
 from tests.testbed.faults import Faults
 from tests.testbed.image import programs
 from tests.testbed.processes import Processes
+from tests.warm_jobs import VARIABLES, with_client
 
 ACCOUNT = "123456789012"
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -25,6 +26,7 @@ _INHERITED = (
     "LD_LIBRARY_PATH",
     "CUDA_VISIBLE_DEVICES",
     "OMP_NUM_THREADS",
+    *VARIABLES,
 )
 
 
@@ -87,7 +89,7 @@ class State:
         return {
             **inherited,
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-            "PYTHONPATH": str(REPOSITORY),
+            "PYTHONPATH": with_client(str(REPOSITORY)),
             "PYTHONUNBUFFERED": "1",
             "IMGCLF_ML_ROOT": str(root),
             "IMGCLF_MASTER_ADDRESS": "127.0.0.1",

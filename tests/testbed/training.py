@@ -132,8 +132,10 @@ def description(job: TrainingJob) -> dict[str, Any]:
         "TuningJobArn": job.tuning_job or None,
     }
     if job.began and job.ended:
-        seconds = max(1, math.ceil((job.ended - job.began).total_seconds()))
         spot = job.request.get("EnableManagedSpotTraining")
+        # A second is the least that is billed, however fast the machine of the test: of one second
+        # a spot job could save nothing.
+        seconds = max(2 if spot else 1, math.ceil((job.ended - job.began).total_seconds()))
         answer["TrainingTimeInSeconds"] = seconds
         answer["BillableTimeInSeconds"] = max(1, round(seconds * _SPOT_PRICE)) if spot else seconds
     if _keep_alive(job):

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from cloudformation.pipeline.plan import targets
+from tests.patience import WAIT_S
 from tests.unit.templates.template import Template
 
 pytestmark = pytest.mark.unit
@@ -130,7 +131,7 @@ def test_every_build_gets_the_variables_that_it_reads(action: dict[str, Any]) ->
 
 def test_the_stages_come_in_this_order() -> None:
     assert [stage["Name"] for stage in stages()] == [
-        "Source", "Test", "Build", "Foundation", "Staging", "Approval", "Orchestrator", "Prod",
+        "Source", "Test", "Build", "Staging", "Approval", "Foundation", "Orchestrator", "Prod",
     ]  # fmt: skip
     assert [stage["Name"] for stage in stages(deploys_all=False)] == [
         "Source", "Test", "Build", "Staging", "Approval", "Prod",
@@ -141,6 +142,19 @@ def test_a_person_decides_before_prod() -> None:
     (approval,) = next(stage for stage in stages() if stage["Name"] == "Approval")["Actions"]
     assert approval["ActionTypeId"]["Provider"] == "Manual"
     assert approval["Configuration"]["NotificationArn"] == {"Ref": "AlertsTopicArn"}
+
+
+def test_whatever_reaches_production_or_has_an_administrators_role_was_approved() -> None:
+    names = [stage["Name"] for stage in stages()]
+    before = stages()[: names.index("Approval")]
+    reached = {
+        action["Configuration"]["StackName"]["Fn::Sub"]
+        for stage in before
+        for action in stage["Actions"]
+        if "StackName" in action["Configuration"]
+    }
+    assert reached == {"${Project}-endpoint-staging"}
+    assert "DeployRoleArn" not in json.dumps(before)
 
 
 @pytest.mark.parametrize(
@@ -221,24 +235,26 @@ def test_only_the_administrators_role_may_change_roles() -> None:
 FAKE = """#!/usr/bin/env bash
 echo "$(basename "$0") $*" >> "$CALLS"
 case "$1 $2" in
-  "ecr describe-images") [ "$PUSHED" = yes ] ;;
-  "$FAILS "*) exit 3 ;;
+  "ecr describe-images") [ -n "$PUSHED" ] || [ -e "$CALLS.pushed" ] || exit 254; echo "${PUSHED:-$TYPE}" ;;
+  "buildx $FAILS" | "$FAILS "*) exit 3 ;;
+  "push "*) touch "$CALLS.pushed" ;;
 esac
 """
+DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
+OCI = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
 
 
-@pytest.mark.parametrize(
-    ("pushed", "fails", "code", "did"),
-    [
-        ("no", "-", 0, ["build", "run", "push"]),
-        ("yes", "-", 0, []),
-        ("no", "build", 3, ["build"]),
-        ("no", "run", 3, ["build", "run"]),
-    ],
-)
-def test_an_image_is_pushed_only_once_and_only_if_it_starts(
-    pushed: str, fails: str, code: int, did: list[str], tmp_path: Path
-) -> None:
+def run_image_script(
+    tmp_path: Path, *, pushed: str = "", fails: str = "-", kind: str = DOCKER
+) -> tuple[subprocess.CompletedProcess[str], list[list[str]]]:
+    """Run ``image.sh`` with an ``aws`` and a ``docker`` that only write down how they are called.
+
+    Args:
+        pushed: media type of the image that is there already; "" for none.
+        fails: docker's verb that fails.
+        kind: media type of the image once it was pushed.
+    """
     for name in ("aws", "docker"):
         (tmp_path / name).write_text(FAKE)
         (tmp_path / name).chmod(0o755)
@@ -248,12 +264,27 @@ def test_an_image_is_pushed_only_once_and_only_if_it_starts(
         env={
             "PATH": f"{tmp_path}:{os.environ['PATH']}",
             "REPOSITORY_URI": "1.dkr.ecr.eu-central-1.amazonaws.com/shop/imgclf",
-            "CALLS": str(calls), "PUSHED": pushed, "FAILS": fails,
+            "CALLS": str(calls), "PUSHED": pushed, "FAILS": fails, "TYPE": kind,
         },
-        cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=30,
+        cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=WAIT_S,
     )  # fmt: skip
+    return done, [shlex.split(line) for line in calls.read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("pushed", "fails", "code", "did"),
+    [
+        ("", "-", 0, ["buildx", "run", "push"]),
+        (DOCKER, "-", 0, []),
+        ("", "build", 3, ["buildx"]),
+        ("", "run", 3, ["buildx", "run"]),
+    ],
+)
+def test_an_image_is_pushed_only_once_and_only_if_it_starts(
+    pushed: str, fails: str, code: int, did: list[str], tmp_path: Path
+) -> None:
+    done, lines = run_image_script(tmp_path, pushed=pushed, fails=fails)
     assert done.returncode == code, done.stderr
-    lines = [shlex.split(line) for line in calls.read_text().splitlines()]
     assert [words[1] for words in lines if words[0] == "docker"] == did
     assert "imageTag=c0ffee-gpu" in lines[0]
     assert lines[0][4] == "shop/imgclf"
@@ -262,6 +293,26 @@ def test_an_image_is_pushed_only_once_and_only_if_it_starts(
         arguments = (REPOSITORY / "Dockerfile").read_text()
         for word in (word for word in lines[1] if re.match(r"[A-Z_]+=", word)):
             assert f"ARG {word.split('=')[0]}" in arguments
+
+
+def test_the_image_has_the_format_that_sagemaker_takes(tmp_path: Path) -> None:
+    _, lines = run_image_script(tmp_path)
+    (build,) = (words for words in lines if words[:2] == ["docker", "buildx"])
+    assert {"--provenance=false", "--sbom=false", "linux/amd64"} <= set(build)
+    output = build[build.index("--output") + 1]
+    uri = "1.dkr.ecr.eu-central-1.amazonaws.com/shop/imgclf:c0ffee-gpu"
+    assert output == f"type=docker,name={uri},oci-mediatypes=false"
+
+
+@pytest.mark.parametrize("kind", [OCI, INDEX])
+@pytest.mark.parametrize("already", [True, False])
+def test_an_image_that_sagemaker_refuses_stops_the_build_with_the_remedy(
+    kind: str, already: bool, tmp_path: Path
+) -> None:
+    done, _ = run_image_script(tmp_path, pushed=kind if already else "", kind=kind)
+    assert done.returncode == 1
+    assert f"is in ECR as {kind}, which SageMaker refuses" in done.stderr
+    assert "aws ecr batch-delete-image --repository-name shop/imgclf" in done.stderr
 
 
 # --- GitHub ------------------------------------------------------------------------------------

@@ -8,9 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assets.label_index import usable_labels, view_of
+from assets.label_index import judge_labels, view_of
 from labelling.conflicts import find_conflicts
-from labelling.consensus import decide, newest_snapshots, vote
+from labelling.consensus import (
+    CONFLICTS_SCHEMA,
+    annotations_only,
+    decide,
+    live_annotations,
+    newest_snapshots,
+    voices,
+    vote,
+)
 from labelling.schema import LabelSchema
 from labelling.table import LABELS_SCHEMA, current_labels
 
@@ -121,8 +129,7 @@ def test_an_annotation_that_became_unusable_counts_no_more():
         row("b", "zebra", by="ann"),
         row("b", "dog", by="ann", at=1),
     )
-    usable, rejected = usable_labels(rows, SINGLE)
-    assert rejected["sha256"].to_pylist() == ["a"]  # b's was put right
+    assert judge_labels(rows, SINGLE).rejected["sha256"].to_pylist() == ["a"]  # b's was put right
     assert view_of(rows, SINGLE).labels == {"b": ["dog"]}
 
 
@@ -187,3 +194,250 @@ def test_a_hundred_thousand_statements_are_decided():
         *(row(f"{n:06d}", "dog", by=by, at=n + 1) for n in range(30_000) for by in ("ann", "bea")),
     )
     assert decide(rows).labels.num_rows == 40_000
+
+
+def test_half_of_the_voices_is_not_more_than_half():
+    said = [frozenset({"cat", "dog"}), frozenset({"cat"})]
+    assert vote(said, "multi_label") == (frozenset({"cat"}), True)
+
+
+def test_a_later_ingest_is_the_later_word_and_no_conflict():
+    rows = [row("a", "cat", at=1), row("a", "dog", at=2)]
+    assert counted(*rows) == {"a": ["dog"]}
+    assert disputed(*rows) == {}
+    assert disputed(row("a", "cat", at=1), row("a", "dog", at=1)) != {}
+
+
+def test_a_rejected_row_of_an_ingest_counts_for_nothing():
+    rejected = row("a", "dog", at=2, status="rejected", reason="unknown label")
+    for rows in ([row("a", "cat", at=1), rejected], [rejected]):
+        decided = decide(table(*rows), "single_label")
+        assert decided.labels["labels"].to_pylist() == [["cat"]][: len(rows) - 1]
+
+
+def test_a_conflict_is_told_with_both_snapshots_and_the_time_of_the_newest():
+    bea, ann = row("b", "dog", by="bea", at=1), row("b", "cat", by="ann", at=7)
+    first, second = row("a", "fox", at=3), row("a", "cat", at=3)
+    third = row("a", "dog", at=3)
+    decided = decide(table(bea, ann, first, second, third))
+    assert decided.conflicts.schema == CONFLICTS_SCHEMA
+    assert decided.conflicts.to_pylist() == [
+        {
+            "sha256": "a",
+            "labels_a": ["cat"],
+            "labels_b": ["dog"],
+            "snapshot_a": second["snapshot_key"],
+            "snapshot_b": third["snapshot_key"],
+            "annotated_at": START + timedelta(seconds=3),
+            "different": 3,
+            "reason": "labelled differently in the same ingest (label conflict)",
+        },
+        {
+            "sha256": "b",
+            "labels_a": ["cat"],
+            "labels_b": ["dog"],
+            "snapshot_a": ann["snapshot_key"],
+            "snapshot_b": bea["snapshot_key"],
+            "annotated_at": START + timedelta(seconds=7),
+            "different": 2,
+            "reason": "annotators disagree (label conflict)",
+        },
+    ]
+    assert decided.labels["sha256"].to_pylist() == ["a", "b"]
+    assert decided.labels["snapshot_key"].to_pylist()[1] == ann["snapshot_key"]
+    assert decided.labels["labels"].to_pylist()[1] == ["cat"], "of a tie, the first by name"
+
+
+def test_what_counts_is_the_newest_row_with_the_labels_that_were_voted():
+    rows = [
+        row("a", "cat", by="ann", at=9),
+        row("a", "dog", by="bea"),
+        row("a", "dog", by="cem", at=1),
+        row("b", "fox", "cat", at=2),
+        row("c", "cat", by="ann"),
+    ]
+    decided = decide(table(*rows))
+    assert decided.labels.schema.equals(LABELS_SCHEMA)
+    assert [
+        (found["sha256"], found["labels"], found["snapshot_key"])
+        for found in decided.labels.to_pylist()
+    ] == [
+        ("a", ["dog"], rows[0]["snapshot_key"]),
+        ("b", ["fox", "cat"], rows[3]["snapshot_key"]),
+        ("c", ["cat"], rows[4]["snapshot_key"]),
+    ]
+    assert decided.conflicts.num_rows == 0
+
+
+def test_the_order_that_a_person_gave_stays_where_the_vote_agrees():
+    (found,) = decide(table(row("a", "wet", "red", by="ann")), "multi_label").labels.to_pylist()
+    assert found["labels"] == ["wet", "red"]
+
+
+def test_one_image_that_is_withdrawn_leaves_the_others():
+    rows = [row("a", at=1, cancelled=True), row("b", "cat"), row("c", at=1, cancelled=True)]
+    assert counted(*rows) == {"b": ["cat"]}
+    again = [row("a", "dog", at=0), *rows, row("c", "fox", at=2)]
+    assert counted(*again) == {"b": ["cat"], "c": ["fox"]}
+
+
+def test_words_of_the_same_time_contradict_each_other_and_are_all_told():
+    said, ingested = row("a", "dog", by="ann", at=5), row("a", "cat", at=5)
+    (found,) = find_conflicts(table(said, ingested)).to_pylist()
+    assert (found["labels_a"], found["labels_b"], found["different"]) == (["cat"], ["dog"], 2)
+    assert counted(said, ingested) == {"a": ["dog"]}, "a person's is the better guess"
+    other = row("a", "fox", by="bea", at=5)
+    (found,) = find_conflicts(table(said, other, ingested)).to_pylist()
+    assert (found["different"], found["reason"]) == (3, "annotators disagree (label conflict)")
+    assert disputed(said, row("a", at=5, cancelled=True)) == {}
+    assert counted(said, row("a", at=5, cancelled=True)) == {"a": ["dog"]}
+
+
+def test_an_ingest_that_takes_back_at_the_time_of_another_is_no_conflict():
+    assert disputed(row("a", "cat", at=1), row("a", at=1, cancelled=True)) == {}
+    assert disputed(row("a", "cat", at=1), row("a", "cat", at=1, annotation_id="2")) == {}
+
+
+def test_of_two_voices_that_say_the_same_the_first_snapshot_is_told():
+    ann, bea = row("a", "cat", by="ann", at=1), row("a", "cat", by="bea", at=2)
+    cem, dan = row("a", "dog", by="cem", at=1), row("a", "dog", by="dan", at=2)
+    (found,) = find_conflicts(table(dan, bea, cem, ann)).to_pylist()
+    assert (found["snapshot_a"], found["snapshot_b"]) == (
+        ann["snapshot_key"],
+        cem["snapshot_key"],
+    )
+
+
+def test_the_snapshots_of_an_annotation_are_one_and_what_stands_is_live():
+    first, second = row("a", "cat", by="ann"), row("a", "dog", by="ann", at=1)
+    deleted = row("b", by="ann", at=1, cancelled=True)
+    skipped, rejected = row("c", by="ann", skipped=True), row("d", "x", by="ann", status="rejected")
+    ingested = row("e", "cat")
+    unknown = row("f", "cat", by="ann", cancelled=None, skipped=None)
+    rows = table(first, ingested, second, deleted, skipped, rejected, unknown)
+
+    def images_of(found: pa.Table) -> list[tuple[str, list[str]]]:
+        return sorted((one["sha256"], one["labels"]) for one in found.to_pylist())
+
+    annotations = [("a", ["dog"]), ("b", []), ("c", []), ("d", ["x"]), ("f", ["cat"])]
+    assert images_of(newest_snapshots(rows)) == [*annotations[:4], ("e", ["cat"]), annotations[4]]
+    assert images_of(annotations_only(rows)) == annotations
+    assert images_of(live_annotations(rows)) == [("a", ["dog"]), ("f", ["cat"])]
+    only_ingested = table(ingested)
+    assert newest_snapshots(only_ingested) is only_ingested
+
+
+def test_the_same_annotation_number_on_another_image_is_another_annotation():
+    rows = table(row("a", "cat", by="ann", of="1"), row("b", "dog", by="ann", of="1", at=1))
+    assert newest_snapshots(rows).num_rows == 2
+    several = table(row("a", "cat", by="ann", of="1"), row("a", "dog", by="bea", of="2"))
+    assert newest_snapshots(several).num_rows == 2
+
+
+def test_snapshots_of_the_same_moment_are_taken_by_their_keys():
+    rows = [row("a", label, by="ann", of="1", at=1) for label in ("dog", "cat")]
+    assert counted(*rows) == {"a": ["dog"]}
+    assert counted(*rows[::-1]) == {"a": ["dog"]}
+
+
+def test_voices_are_statements_of_each_annotator():
+    rows = table(
+        row("b", "dog", by="bea", at=2),
+        row("a", "cat", "dog", by="ann", at=1),
+        row("a", "fox", by="ann", of="2", at=3),
+        row("a", "cat", at=9),
+    )
+    found = voices(rows)
+    assert {image: list(said) for image, said in found.items()} == {"a": ["ann"], "b": ["bea"]}
+    assert found["a"]["ann"]._asdict() == {
+        "sha256": "a",
+        "annotator": "ann",
+        "labels": frozenset({"fox"}),
+        "key": row("a", "fox", by="ann", of="2", at=3)["snapshot_key"],
+        "at": int(START.timestamp() + 3) * 1_000_000,
+        "cancelled": False,
+        "position": 2,
+    }
+    assert voices(table()) == {}
+
+
+def said(*labels: str) -> list[frozenset[str]]:
+    return [frozenset(label) for label in labels]
+
+
+def test_a_vote_of_one_label_is_won_by_the_most_and_a_tie_by_name():
+    assert vote(said("a", "a"), "single_label") == (frozenset("a"), False)
+    assert vote(said("b", "a", "b"), "single_label") == (frozenset("b"), False)
+    assert vote(said("c", "b", "b", "c", "a"), "single_label") == (frozenset("b"), True)
+    assert vote(said("ab", "b"), "single_label") == (frozenset("ab"), True)
+
+
+def test_a_vote_of_several_labels_is_of_each():
+    assert vote(said("ab", "ab"), "multi_label") == (frozenset("ab"), False)
+    assert vote(said("ab", "a", "c"), "multi_label") == (frozenset("a"), False)
+    assert vote(said("ab", "a", "b"), "multi_label") == (frozenset("ab"), False)
+    assert vote(said("a", "b", "c"), "multi_label") == (frozenset(), True)
+    assert vote(said("ab", "ac", "ab", "ac"), "multi_label") == (frozenset("a"), True)
+
+
+def test_a_person_s_last_word_is_at_its_own_time_among_several_people():
+    early, late = row("a", "cat", by="ann", at=1), row("a", "dog", by="bea", at=9)
+    third = row("a", "dog", by="cem", at=2)
+    assert counted(early, late, third, row("a", "fox", at=8)) == {"a": ["dog"]}
+    assert counted(early, late, third, row("a", "fox", at=10)) == {"a": ["fox"]}
+    kept = decide(table(early, late, third)).labels.to_pylist()
+    assert kept[0]["snapshot_key"] == late["snapshot_key"]
+
+
+def test_rows_that_say_nothing_of_cancelled_count():
+    assert counted(row("a", "cat", cancelled=None)) == {"a": ["cat"]}
+    assert counted(row("a", "cat", by="ann", cancelled=None)) == {"a": ["cat"]}
+    assert counted(row("a", "cat", unique_id="")) == {"a": ["cat"]}
+    assert annotations_only(table(row("a", "cat", unique_id=""))).num_rows == 0
+
+
+def standing(*rows: dict[str, Any]) -> list[str]:
+    """Labels of the rejected rows that would count."""
+    judged = judge_labels(table(*rows), SINGLE)
+    return sorted("|".join(item["labels"]) for item in judged.standing.to_pylist())
+
+
+def test_an_unknown_label_that_a_newer_word_supersedes_is_of_no_consequence():
+    assert standing(row("a", "bad"), row("b", "bad", at=2), row("b", "cat")) == ["bad", "bad"]
+    assert standing(row("a", "bad"), row("a", "cat", at=1)) == []
+    assert standing(row("a", "bad"), row("a", "cat", by="ann", at=1)) == []
+    assert standing(row("a", "bad", by="ann"), row("a", "cat", at=1)) == []
+    assert standing(row("a", "bad", by="ann", at=2), row("a", "cat", at=1)) == ["bad"]
+    assert standing(row("a", "bad", by="ann"), row("a", "cat", by="bea", at=1)) == ["bad"]
+    assert standing(row("a", "bad", by="ann"), row("a", "cat", by="ann", at=1, of="z")) == []
+    assert standing(row("a", "bad"), row("a", by="ann", at=1, skipped=True)) == ["bad"]
+    assert standing(row("a", "bad"), row("a", "cat")) == ["bad"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["cat", "bad"]),
+            st.sampled_from(["", "ann", "bea"]),
+            st.integers(0, 3),
+            st.sampled_from(["1", "2"]),
+            st.booleans(),
+        ),
+        max_size=6,
+        unique_by=lambda item: (item[1], item[2], item[3]),
+    )
+)
+def test_what_is_superseded_counts_for_nothing_even_if_it_is_known(said):
+    rows = [
+        row("a", word, by=by, at=at, of=f"{by}{of}", cancelled=off and bool(by))
+        for word, by, at, of, off in said
+    ]
+    rows = [item | {"snapshot_key": f"{n}-{item['snapshot_key']}"} for n, item in enumerate(rows)]
+    known = LabelSchema()
+    whole = view_of(table(*rows), known).labels
+    judged = judge_labels(table(*rows), SINGLE)
+    kept = {item["snapshot_key"] for item in judged.standing.to_pylist()}
+    over = {item["snapshot_key"] for item in judged.rejected.to_pylist()} - kept
+    without = [item for item in rows if item["snapshot_key"] not in over]
+    assert view_of(table(*without), known).labels == whole

@@ -4,7 +4,7 @@ import base64
 import io
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+import serving.corrections
 from assets.image_index import IMAGES_SCHEMA
 from labelling.corrections import (
     Correction,
@@ -27,6 +28,7 @@ from labelling.snapshots import labels_hash
 from resources.object_store import ObjectStore
 from resources.tables import Table
 from serving.inference import MAX_BODY_BYTES
+from tests.patience import WAIT_S
 from tests.unit.backend_room import BEARER, Room, make_room
 
 pytestmark = pytest.mark.unit
@@ -99,7 +101,34 @@ def test_clicks_at_once_are_one_correction(room: Room) -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(20)
+            thread.join(WAIT_S)
+    assert len(stored(room)) == 1
+
+
+def test_the_second_click_waits_until_the_first_is_in_the_store(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, both_sent, create = list[str](), threading.Event(), room.backend.store.create
+    keys_after = room.backend.store.keys_after
+
+    def counted(folder: str, after: str | None = None) -> Iterator[str]:
+        if folder == "corrections":
+            looked.append(folder)
+        return keys_after(folder, after)
+
+    def slow(key: str, data: bytes) -> bool:
+        both_sent.wait(0.5)  # the other one has the time to look, if it does not wait
+        return create(key, data)
+
+    monkeypatch.setattr(room.backend.store, "keys_after", counted)
+    monkeypatch.setattr(room.backend.store, "create", slow)
+    with room.client:
+        threads = [threading.Thread(target=send, args=(room, picture(), "green")) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(WAIT_S)
+    assert len(looked) == 4
     assert len(stored(room)) == 1
 
 
@@ -210,7 +239,7 @@ def test_an_object_that_is_no_correction_is_named(room: Room) -> None:
 
 @given(
     st.lists(st.text(min_size=1, max_size=20), min_size=1, max_size=5, unique=True),
-    st.datetimes(datetime(2020, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)),
+    st.datetimes(datetime(2020, 1, 1), datetime(2199, 12, 31), timezones=st.just(UTC)),
 )
 def test_a_key_tells_image_time_and_labels(labels: list[str], moment: datetime) -> None:
     correction = Correction(
@@ -221,3 +250,62 @@ def test_a_key_tells_image_time_and_labels(labels: list[str], moment: datetime) 
     assert (sha256, named) == ("a" * 64, labels_hash(labels))
     assert 0 <= moment.timestamp() * 1000 - milliseconds < 1.01
     assert parse_correction(correction.to_json(), key) == correction
+
+
+def test_corrections_are_decoded_one_at_a_time(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture of few bytes can take hundreds of megabytes while it is decoded."""
+    inside, most, lock = [0], [0], threading.Lock()
+    honest = serving.corrections.inspect
+
+    def watched(data: bytes, **options: Any) -> Any:
+        with lock:
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+        threading.Event().wait(0.05)  # the others have the time to come, if they do not wait
+        with lock:
+            inside[0] -= 1
+        return honest(data, **options)
+
+    monkeypatch.setattr("serving.corrections.inspect", watched)
+    with room.client:
+        threads = [
+            threading.Thread(target=send, args=(room, picture(colour), "green"))
+            for colour in ("red", "lime", "blue", "white")
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(WAIT_S)
+    assert (most[0], len(stored(room))) == (1, 4)
+
+
+@pytest.mark.parametrize("score", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_score_that_json_cannot_hold_is_refused(room: Room, score: str) -> None:
+    body = json.dumps({"image": base64.b64encode(picture()).decode(), "labels": ["green"],
+                       "said": SAID}).replace("0.9", score)  # fmt: skip
+    answer = room.client.post("/corrections", content=body, headers=BEARER)
+    assert answer.status_code == 400
+    assert "scores.red" in answer.json()["error"]["message"]
+    assert stored(room) == []
+
+
+def test_what_is_said_later_counts_though_the_clock_was_set_back(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Behind(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime(2001, 1, 1, tzinfo=tz)
+
+    send(room, picture(), "green")
+    monkeypatch.setattr(serving.corrections, "datetime", Behind)
+    assert send(room, picture(), "blue")[0] == 201
+    assert [c.labels for c in stored(room)] == [("green",), ("blue",)], "in the order of their keys"
+
+
+def test_a_correction_can_be_said_again_where_the_newest_is_damaged(room: Room) -> None:
+    first = send(room, picture(), "green")[1]["key"]
+    (room.folder / first).write_bytes(b"")
+    status, said = send(room, picture(), "blue")
+    assert status == 201
+    assert said["key"] > first

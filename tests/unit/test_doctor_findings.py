@@ -8,6 +8,7 @@ import pytest
 
 from imgclf_dagster.doctor_findings import Finding, look_at_once, side_by_side
 from imgclf_dagster.doctor_sagemaker import Image
+from tests.patience import SOON_S, WAIT_S, slowness
 
 pytestmark = pytest.mark.unit
 
@@ -17,7 +18,7 @@ def told(what: str, error: Exception) -> Finding:
 
 
 def test_looks_are_taken_at_once_and_told_in_order() -> None:
-    met = threading.Barrier(3, timeout=10)
+    met = threading.Barrier(3, timeout=WAIT_S)
 
     def look(name: str) -> Iterator[Finding]:
         met.wait()  # each of them waits for all others
@@ -25,7 +26,7 @@ def test_looks_are_taken_at_once_and_told_in_order() -> None:
 
     names = ["c", "a", "b"]
     looks = {name: lambda name=name: look(name) for name in names}
-    found = look_at_once(looks, time.monotonic() + 10, told)  # type: ignore[arg-type]
+    found = look_at_once(looks, time.monotonic() + WAIT_S, told)  # type: ignore[arg-type]
     assert [finding.what for finding in found] == names
 
 
@@ -34,7 +35,7 @@ def test_what_a_look_raises_is_a_finding_after_what_it_found() -> None:
         yield Finding("a", "ok", "")
         raise ValueError("no")
 
-    found = look_at_once({"a look": look}, time.monotonic() + 10, told)
+    found = look_at_once({"a look": look}, time.monotonic() + WAIT_S, told)
     assert [(f.what, f.health) for f in found] == [("a", "ok"), ("a look", "failed")]
     assert "ValueError" in found[1].detail
 
@@ -44,13 +45,13 @@ def test_a_look_without_an_end_is_left_alone() -> None:
 
     def hang() -> Iterator[Finding]:
         yield Finding("a", "ok", "")
-        never.wait(60)
+        never.wait(WAIT_S)
 
     looks = {"hangs": hang, "ends": lambda: [Finding("b", "ok", "")]}
     began = time.monotonic()
-    found = look_at_once(looks, began + 0.3, told)
+    found = look_at_once(looks, began + slowness(), told)
     never.set()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < SOON_S
     assert [(f.what, f.health) for f in found] == [("a", "ok"), ("hangs", "warning"), ("b", "ok")]
 
 

@@ -83,9 +83,9 @@ class Job:
         table = MANIFEST_SCHEMA.empty_table().from_pylist(rows, schema=MANIFEST_SCHEMA)
         (self.channel("dataset") / "v1" / "manifest.parquet").write_bytes(write_manifest(table))
 
-    def run(self) -> dict:
+    def run(self, *more: str) -> dict:
         self.monkeypatch.setenv("IMGCLF_ML_ROOT", str(self.root))
-        self.monkeypatch.setattr(sys, "argv", ["evaluate", "--dataset_version", "v1"])
+        self.monkeypatch.setattr(sys, "argv", ["evaluate", "--dataset_version", "v1", *more])
         evaluate.main()
         return json.loads((self.output / "report.json").read_text(encoding="utf-8"))
 
@@ -168,6 +168,19 @@ def test_a_data_set_laid_out_by_whole_keys_is_found(
     assert job.run()["accuracy"] == 1
 
 
+def test_a_champion_of_before_a_class_was_renamed_gets_it_right(
+    job: Job, put_model: Callable[..., None]
+) -> None:
+    job.put_data(colour_images({"train": 1, "test": 5}))
+    put_model("model", model_version="train-new")
+    put_model("champion", labels=("red", "green", "navy"), model_version="train-old")
+    assert job.run()["champion"]["accuracy"] == pytest.approx(10 / 15)
+    report = job.run("--renamed", json.dumps({"navy": "blue"}))
+    assert report["champion"]["accuracy"] == 1
+    assert report["champion"]["per_class"]["blue"]["recall"] == 1
+    assert report["accuracy"] == 1
+
+
 def test_the_champion_is_measured_on_the_same_images(
     job: Job, put_model: Callable[..., None]
 ) -> None:
@@ -224,7 +237,7 @@ def test_multi_label_is_judged_by_whole_label_sets(
 
     assert report["task"] == "multi_label"
     assert report["accuracy"] == pytest.approx(10 / 16), "5 are given too much, 1 nothing"
-    assert report["majority_baseline_accuracy"] == pytest.approx(5 / 16)
+    assert report["majority_baseline_accuracy"] == pytest.approx(6 / 16)
     # [rightly absent, wrongly given, missed, rightly given]
     assert dict(zip(report["labels"], report["confusion_matrix"], strict=True)) == {
         "red": [6, 0, 0, 10],
@@ -263,16 +276,40 @@ def test_decodes_no_more_than_two_windows_ahead(
     assert held["most"] <= 2 * inference.WINDOW
 
 
-def test_an_image_that_broke_names_itself_and_stops_the_job(
+def test_an_image_that_broke_is_set_aside_by_name_for_all_models(
     job: Job, put_model: Callable[..., None]
 ) -> None:
-    images = colour_images({"train": 1, "test": 2})
-    job.put_data([*images, (images[0][0][:60], ("red",), "test")])
+    images = colour_images({"train": 1, "val": 2, "test": 4})
+    broken = (images[0][0][:60], ("red",), "test")
+    job.put_data([*images, broken, (images[1][0][:60], ("blue",), "val")])
     put_model("model")
-    with pytest.raises(PermanentFailure, match=r"raw/photos/0009\.png .* cannot be read"):
+    put_model("champion")
+    report = EvaluationReport.model_validate(job.run())
+    assert (report.n_test, report.n_val) == (12, 6)
+    names = {f"raw/photos/{len(images) + more:04d}.png" for more in (0, 1)}
+    assert set(report.set_aside) == names
+    assert all("truncated or broken" in why for why in report.set_aside.values())
+    assert sum(map(sum, report.confusion_matrix)) == 12
+    assert report.champion is not None
+    assert sum(map(sum, report.champion.confusion_matrix)) == 12
+
+
+def test_an_image_that_a_shard_lost_is_set_aside_and_most_of_them_stop_the_job(
+    job: Job, put_model: Callable[..., None]
+) -> None:
+    images = colour_images({"train": 1, "test": 4})
+    job.put_data(images)
+    put_model("model")
+    (shard,) = (job.channel("dataset") / "shards").iterdir()
+    whole = shard.read_bytes()
+    place = whole.index(images[-1][0])
+    shard.write_bytes(whole[: place + 30] + b"?" + whole[place + 31 :])
+    report = EvaluationReport.model_validate(job.run())
+    assert report.n_test == 11
+    assert "not those that were indexed" in next(iter(report.set_aside.values()))
+    shard.write_bytes(whole[: len(whole) // 4])
+    with pytest.raises(PermanentFailure, match=r"of 12 images .* cannot be read.*doctor --store"):
         job.run()
-    assert "raw/photos/0009.png" in (job.root / "output" / "failure").read_text(encoding="utf-8")
-    assert not (job.output / "report.json").exists()
 
 
 @pytest.mark.parametrize("fault", ["no test", "no model", "two models", "no version", "torn"])

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from assets import gates
 from assets.gates import GateResult, evaluate_gates
 from assets.policies import GatePolicy
 
@@ -143,3 +144,82 @@ def test_a_report_with_a_hole_is_refused_rather_than_passed() -> None:
     del content["macro_f1"]
     with pytest.raises(ValidationError, match="macro_f1"):
         evaluate_gates(content, GatePolicy())
+
+
+def test_a_loss_whose_p_value_is_just_the_significance_is_believed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gates, "SIGNIFICANCE", 0.0625)
+    content = report(champion=scores(b=0.9), per_class=scores(b=0.8)["per_class"])
+    content["paired"]["b"] = {"only_candidate": 0, "only_champion": 4}  # (1/2)^4
+    assert failing(content, slice_tolerance=0.05) == ["no_slice_regression"]
+
+
+BOUND = "more than 0.05 at p ≤ 0.05 (one-sided exact McNemar test)"
+
+
+def test_every_verdict_says_its_numbers() -> None:
+    """Whole sentences and all numbers: people decide by them."""
+    content = report(
+        champion=scores(macro_f1=0.85, a=1.0),
+        per_class=scores(a=0.8, b=0.6)["per_class"],
+        mcnemar_p=0.25,
+    )
+    content["paired"] = {
+        "a": {"only_candidate": 0, "only_champion": 6},
+        "b": {"only_candidate": 0, "only_champion": 8},
+    }
+    found = verdicts(content, slice_tolerance=0.05, champion_tolerance=0.01)
+    assert found["beats_champion"] == GateResult(
+        "beats_champion",
+        True,
+        "macro-F1 0.9000 against 0.8500 of champion train-old on the same 80 test images; it may "
+        "be 0.01 lower",
+        {
+            "macro_f1": 0.9,
+            "champion_macro_f1": 0.85,
+            "tolerance": 0.01,
+            "champion": "train-old",
+            "mcnemar_p": 0.25,
+        },
+    )
+    lost = found["no_slice_regression"]
+    assert lost.reason == (
+        f"recall lost against train-old: b 0.300 (p = 0.0039), a 0.200 (p = 0.016); {BOUND}"
+    )
+    assert lost.metadata == {
+        "test": "one-sided exact McNemar test",
+        "regressed": "b, a",
+        "worst_class": "b",
+        "worst_recall_drop": pytest.approx(0.3),
+        "worst_p": 0.5**8,
+        "tolerance": 0.05,
+    }
+    within = verdicts(report(champion=scores(a=0.92)), slice_tolerance=0.05)
+    reason = within["no_slice_regression"].reason
+    assert reason == f"no class lost recall: {BOUND}; the biggest loss: a 0.020"
+
+
+def test_without_a_champion_the_verdicts_say_so() -> None:
+    found = verdicts(report(accuracy=0.75), max_calibration_error=0.01)
+    assert found["beats_champion"] == GateResult(
+        "beats_champion",
+        True,
+        "no champion yet; accuracy 0.7500 is above the 0.5000 of always answering the commonest "
+        "labels",
+        {"accuracy": 0.75, "majority_baseline_accuracy": 0.5},
+    )
+    told = "no champion yet; no class can have lost recall"
+    assert found["no_slice_regression"] == GateResult("no_slice_regression", True, told)
+    assert found["calibration_within_bound"] == GateResult(
+        "calibration_within_bound",
+        True,
+        "calibration error 0.0200, bound 0.01; on 80 test images perfect calibration stays below "
+        "0.0500 19 times of 20",
+        {"calibration_error": 0.02, "bound": 0.01, "chance": 0.05},
+    )
+    bounded = verdicts(report(accuracy=0.5))
+    assert "is not above the 0.5000" in bounded["beats_champion"].reason
+    assert bounded["calibration_within_bound"].reason == "calibration error 0.0200, bound 0.1"
+    for gate in evaluate_gates(report(), GatePolicy(), "it cannot be read")[:2]:
+        assert gate.reason.startswith("it cannot be read; ")

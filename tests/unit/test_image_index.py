@@ -6,13 +6,16 @@ import pyarrow as pa
 import pytest
 
 from assets.image_index import diff_listing, images_version, newest_rows, usable_images
+from resources.listing import with_unread
 
 pytestmark = pytest.mark.unit
 
 
 def indexed(*rows: tuple[str, str, str]) -> pa.Table:
     columns = ("key", "etag", "status")
-    table = {name: [row[at] for row in rows] for at, name in enumerate(columns)}
+    table = {
+        name: pa.array([row[at] for row in rows], pa.string()) for at, name in enumerate(columns)
+    }
     return pa.table({**table, "refused": pa.nulls(len(rows), pa.bool_())})
 
 
@@ -31,6 +34,13 @@ def test_what_was_deleted_and_came_back_is_new() -> None:
     assert diff_listing(listed(a="1", b="1"), table).new["key"].to_pylist() == ["a"]
 
 
+def test_what_was_deleted_is_gone_once() -> None:
+    table = indexed(("a", "1", "ok"), ("a", "", "deleted"), ("b", "1", "ok"))
+    diff = diff_listing(listed(b="1"), table)
+    assert diff.gone.to_pylist() == []
+    assert not diff
+
+
 @pytest.mark.parametrize(
     ("objects", "new", "gone"),
     [
@@ -46,6 +56,27 @@ def test_new_rewritten_and_gone_objects(
     diff = diff_listing(listed(**objects), indexed(("a", "1", "ok"), ("b", "1", "ok")))
     assert (diff.new["key"].to_pylist(), diff.gone.to_pylist()) == (new, gone)
     assert bool(diff) == bool(new or gone)
+
+
+LITTER = {"raw/a/@eaDir/1.jpg": "1", "raw/Thumbs.db": "1", "raw/b/._1.jpg": "1"}
+
+
+def test_litter_is_not_new_but_what_was_taken_in_once_stays() -> None:
+    good = {"raw/a/1.jpg": "1", "raw/.mine/2.jpg": "1", "raw/parts.part/3.jpg": "1"}
+    diff = diff_listing(listed(**LITTER, **good), indexed())
+    assert diff.new["key"].to_pylist() == list(good)
+    assert diff.passed.keys() == LITTER.keys()
+    known = indexed(*((key, "1", "ok") for key in LITTER), ("raw/x/.DS_Store", "", "deleted"))
+    again = diff_listing(listed(**LITTER, **{"raw/x/.DS_Store": "2"}), known)
+    assert (bool(again), list(again.passed)) == (False, ["raw/x/.DS_Store"])
+    changed = diff_listing(listed(**dict.fromkeys(LITTER, "2")), known)
+    assert (changed.new.num_rows, changed.passed) == (3, {})
+
+
+def test_nothing_is_gone_from_a_folder_that_cannot_be_read() -> None:
+    known = indexed(("raw/a/1", "1", "ok"), ("raw/ab/1", "1", "ok"), ("raw/b", "1", "ok"))
+    listing = with_unread(listed(**{"raw/b": "1"}), [("raw/a/", "no"), ("raw/x", "a name")])
+    assert diff_listing(listing, known).gone.to_pylist() == ["raw/ab/1"]
 
 
 def test_an_image_under_two_keys_is_one_image() -> None:

@@ -177,6 +177,11 @@ def noise(side: int = 64) -> Image.Image:
         (b"MIT License, and so on", "not an image"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n",
+            "Git LFS.*`git lfs pull`",
+        ),
+        (b"/annex/objects/SHA256E-s31390--f50d.jpg\n", "git-annex.*`git annex get`"),
         (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC"),
         (encoded(noise(), "JPEG")[:-2000], "truncated"),
         (encoded(noise(), "PNG")[:-2000], "truncated"),

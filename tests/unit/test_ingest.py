@@ -2,15 +2,23 @@
 
 import io
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
+from assets.label_changes import all_rows
+from assets.label_index import view_of
 from assets.policies import IngestionPolicy
 from imgclf_dagster.ingest import IngestReport, ingest
 from labelling.conflicts import find_conflicts
+from labelling.known_classes import KnownClasses
+from labelling.label_events import Rename, Withdrawal, event_key, to_json
 from labelling.schema import LabelSchema
+from labelling.sources.litter import key_of_data, litter_of_key
+from labelling.sources.read import read_source
 from labelling.table import current_labels, label_rows
 from resources.object_store import ObjectStore
 from resources.store_errors import StoreError
@@ -47,7 +55,12 @@ def take(tmp_path: Path, store: ObjectStore) -> Callable[..., IngestReport]:
         for name, data in files.items():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes(data)
-        return ingest(source, store=store, policy=IngestionPolicy(**policy), schema=schema)
+        return ingest(
+            read_source(source, known=KnownClasses(frozenset({"cat", "dog"}))),
+            store=store,
+            policy=IngestionPolicy(**policy),
+            schema=schema,
+        )
 
     return run
 
@@ -78,8 +91,8 @@ def test_images_and_labels_come_in_once_however_often(take, store):
 
 def test_what_cannot_be_taken_is_named_and_the_rest_goes_on(take, store):
     report = take(
-        {"cat/1.png": RED, "cat/notes.txt": b"x", "cat/cut.png": BLUE[:-30], "cow/1.png": GREEN,
-         "cat/empty.png": b"", "cat/wide.png": png("red", 50), "cat/big.png": bytes(3000)},
+        {"cat/1.png": RED, "cat/notes": b"x", "cat/cut.png": BLUE[:-30], "cow/1.png": GREEN,
+         "cat/empty.png": b"", "cat/wide.png": png("red", 50), "cat/big.png": b"\x89PNG" + bytes(3000)},
         LabelSchema(names=("cat", "dog")),
         max_pixels=100,
         max_file_mb=0.002,
@@ -87,7 +100,7 @@ def test_what_cannot_be_taken_is_named_and_the_rest_goes_on(take, store):
     assert (report.new, report.labelled) == (1, 1)
     reasons = dict(report.rejected)
     assert reasons.keys() == {
-        "cat/notes.txt", "cat/cut.png", "cow/1.png", "cat/empty.png", "cat/wide.png", "cat/big.png"
+        "cat/notes", "cat/cut.png", "cow/1.png", "cat/empty.png", "cat/wide.png", "cat/big.png"
     }  # fmt: skip
     assert "unknown label 'cow'; known: cat, dog" in reasons["cow/1.png"]
     assert "max_pixels" in reasons["cat/wide.png"]
@@ -171,7 +184,74 @@ def test_progress_is_told_after_every_file(tmp_path, store):
         (tmp_path / "set" / str(i) / "x.png").write_bytes(png(f"#0{i}0000"))
     told: list[tuple[int, int]] = []
     ingest(
-        tmp_path / "set", store=store, policy=IngestionPolicy(), schema=SINGLE,
+        read_source(tmp_path / "set"), store=store, policy=IngestionPolicy(), schema=SINGLE,
         on_progress=lambda done, total: told.append((done, total)),
     )  # fmt: skip
     assert told == [(i, 5) for i in range(1, 6)]
+
+
+def test_one_word_in_several_encodings_is_one_label(take, store):
+    files = {"a.png": RED, "b.png": BLUE, "c.png": GREEN}
+    lines = "file,labels\na.png,Café\nb.png,Cafe\u0301\nc.png,Caf\u200bé \n"
+    report = take({"labels.csv": lines.encode(), **files})
+    assert report.rejected == []
+    assert labels(store) == ([["Café"]] * 3, 0)
+
+
+def test_a_name_in_the_settings_counts_however_a_list_writes_it(take, store):
+    names = LabelSchema(names=("Cafe\u0301", "tea pot"))
+    report = take({"CAFÉ/1.png": RED, "Tea  Pot/2.png": BLUE, "tea/3.png": GREEN}, names)
+    assert [name for name, _ in report.rejected] == ["tea/3.png"]
+    assert labels(store) == ([["Café"], ["tea pot"]], 0)
+
+
+def decide(store: ObjectStore, event: Any) -> None:
+    store.create(event_key(event), to_json(event))
+
+
+def counted_labels(store: ObjectStore, schema: LabelSchema) -> list[list[str]]:
+    return sorted(view_of(all_rows(store), schema).labels.values())
+
+
+def test_a_folder_of_the_old_name_counts_as_the_class_that_was_renamed(take, store):
+    names = LabelSchema(names=("cat", "dog"))
+    take({"cat/1.png": RED, "dog/2.png": BLUE}, names)
+    decide(store, Rename(at=datetime.now(UTC), by="me", old=("dog",), new="hound"))
+    files = {"cat/1.png": RED, "dog/2.png": BLUE, "dog/3.png": GREEN}
+    for schema in (names, LabelSchema(names=("cat", "hound")), LabelSchema()):
+        assert take(files, schema).rejected == []
+        assert counted_labels(store, schema) == [["cat"], ["hound"], ["hound"]]
+    assert take(files, LabelSchema(names=("cat",))).rejected
+
+
+def test_what_was_taken_back_and_is_said_again_counts_again(take, store):
+    files = {"cat/1.png": RED, "dog/2.png": BLUE}
+    take(files)
+    ahead = datetime.now(UTC) + timedelta(hours=1)  # a clock that was put right since
+    decide(store, Withdrawal(at=ahead, by="me", source="set", label="dog"))
+    assert counted_labels(store, SINGLE) == [["cat"]]
+    assert take(files).labelled == 1
+    assert counted_labels(store, SINGLE) == [["cat"], ["dog"]]
+    assert take(files).labelled == 0
+
+
+def test_what_is_named_on_purpose_is_stored_where_it_is_taken_for_data(
+    tmp_path: Path, store: ObjectStore
+) -> None:
+    """A folder of recovered files may be a source; in ``raw/`` its name says that it holds none."""
+    (tmp_path / "lost+found").mkdir()
+    (tmp_path / "lost+found/a.png").write_bytes(RED)
+    for _ in range(2):
+        report = ingest(
+            read_source(tmp_path / "lost+found"),
+            store=store,
+            policy=IngestionPolicy(),
+            schema=SINGLE,
+        )
+    assert [info.key for info in store.list("raw")] == ["raw/_lost+found/a.png"]
+    assert litter_of_key("raw/_lost+found/a.png", {}) is None
+    assert (report.new, report.known) == (0, 1)
+    assert key_of_data("raw/@eaDir/x/#recycle/1.jpg") == "raw/_@eaDir/x/_#recycle/1.jpg"
+    assert key_of_data("raw/X.lrdata/1.jpg") == "raw/_X.lrdata_/1.jpg"
+    assert litter_of_key("raw/_X.lrdata_/1.jpg", {}) is None
+    assert key_of_data("raw/.mine/a.part/1.jpg") == "raw/.mine/a.part/1.jpg"

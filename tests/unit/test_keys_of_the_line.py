@@ -12,7 +12,7 @@ ROOMS = ("assets", "resources", "labelling", "training", "serving", "imgclf_dags
 
 NO_KEYS = frozenset(
     [
-        *("application", "image"),  # media types
+        *("application", "image", "text"),  # media types
         *("dagster", "imgclf"),  # tags of runs
         *("dataset", "raw_images", "trained_model"),  # subjects of verdicts, below checks/
         *("contact_sheets", "sources"),  # below datasets/<version>/
@@ -26,7 +26,10 @@ NO_KEYS = frozenset(
 
 
 def test_every_prefix_that_the_code_writes_is_known() -> None:
-    begins = {begin for room in ROOMS for path in (ROOT / room).rglob("*.py") for begin in of(path)}
+    files = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
+    # What is read of people's folders and lists has paths of its own (`ImageSets/Main`, `n/a`).
+    ours = [path for path in files if not path.is_relative_to(ROOT / "labelling" / "sources")]
+    begins = {begin for path in ours for begin in of(path)}
     assert begins - NO_KEYS == KEYS_OF_THE_LINE
 
 

@@ -11,6 +11,7 @@ from labelling.label_config import (
     OBJECT,
     LabelConfig,
     LabelConfigError,
+    is_former_page,
     label_config,
     parse_label_config,
 )
@@ -49,7 +50,10 @@ def test_any_name_survives(names):
 
 def test_what_annotators_see():
     view = ET.fromstring(label_config(LabelSchema(), [f"label {n}" for n in range(25)]))
-    assert view.find("Header").get("value") == "$why"
+    why, keys = view.findall("Header")
+    assert why.get("value") == "$why"
+    assert keys.get("value").startswith("Ctrl+Enter keeps the ticked answer")
+    assert "takes its tick away" in view.find("Choices").get("requiredMessage")
     assert (view.find("Image").get("name"), view.find("Image").get("value")) == (OBJECT, "$image")
     choices = view.find("Choices")
     assert (choices.get("name"), choices.get("toName"), choices.get("showInline")) == (
@@ -62,6 +66,26 @@ def test_what_annotators_see():
     assert hotkeys[:10] == list("1234567890")
     assert len(set(given_ones)) == len(given_ones)
     assert not set(given_ones) & {"u", "h"}  # the editor's own
+
+
+def test_the_former_page_is_known_and_one_that_people_changed_is_not():
+    names = ["cat", "dog & <co>"]
+    for task in ("single_label", "multi_label"):
+        schema = LabelSchema(task=task)
+        page = label_config(schema, names)
+        view = ET.fromstring(page)
+        view.remove(view.findall("Header")[1])
+        view.find("Choices").attrib.pop("requiredMessage", None)
+        view.find("Choices").set("required", "true")
+        former = ET.tostring(view, encoding="unicode")
+        assert is_former_page(former, schema, names)
+        assert is_former_page(former.replace("\n", "").replace("  <", "<"), schema, names)
+        assert not is_former_page(page, schema, names)
+        assert not is_former_page(former, schema, ["cat", "bird"])
+        ET.SubElement(view, "TextArea", name="note", toName=OBJECT)
+        assert not is_former_page(ET.tostring(view, encoding="unicode"), schema, names)
+    for other in ("", "<View>", '<!DOCTYPE x [<!ENTITY a "b">]><View>&a;</View>'):
+        assert not is_former_page(other, LabelSchema(), names)
 
 
 @pytest.mark.parametrize(

@@ -210,3 +210,10 @@ def test_a_restored_server_takes_nothing_back():
     newer = tasks(*range(5), when=9000)
     assert vanished(known, newer, 0.2, found.forgotten).gone == ()
     assert [one.key for one in vanished(known, newer, 0.2).gone] == ["late"]
+
+
+def test_a_task_that_an_import_made_just_before_its_annotations_is_not_restored():
+    known = standing(3, when=5000)
+    for seconds in (1, 599):
+        assert vanished(known, tasks(*range(3), when=5000 - seconds), 0.2).refusal == ""
+    assert "restored" in vanished(known, tasks(*range(3), when=5000 - 601), 0.2).refusal

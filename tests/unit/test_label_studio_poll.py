@@ -4,10 +4,16 @@ The server is played here, for what a real one does once in a thousand days: tra
 late, a connection that breaks amid the pages, a backup put back, another project under our name.
 """
 
+from datetime import timedelta
+
 import pytest
 
+from assets.policies import LabellingPolicy
 from imgclf_dagster import label_studio_poll
+from imgclf_dagster.label_studio_poll import Poll, PollCursor
+from labelling.label_studio_ledger import Interval, Vanished
 from resources.label_studio_types import LabelStudioDown
+from tests.label_studio.played import START
 from tests.unit.label_studio_polled import OVERLAP_S, Line, line
 
 pytestmark = pytest.mark.unit
@@ -42,6 +48,32 @@ def test_what_was_saved_late_is_found_on_the_second_look(line: Line) -> None:
     assert 3 not in line.labels
     line.look(seconds=OVERLAP_S)
     assert line.labels[3] == ["cat"]
+
+
+def test_what_was_saved_late_in_the_very_last_moment_is_found_too(line: Line) -> None:
+    for number in range(1, 6):
+        line.server.add(number, "cat", at=number)
+    line.server.add(6, "dog", at=5)
+    line.server.hidden = {6}
+    line.look()
+    line.server.hidden = set()
+    line.look(seconds=OVERLAP_S)
+    assert line.labels[6] == ["dog"]
+
+
+@pytest.mark.parametrize("begun", [[1, 5], [5, 1]])
+def test_what_two_backups_forgot_is_kept_from_the_older_one_on(
+    line: Line, begun: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cursor = PollCursor(project=1)
+    look = Poll(line.server, line.store, cursor, LabellingPolicy(), line.said.append)  # type: ignore[arg-type]
+    for days in begun:
+        forgotten = Interval(START + timedelta(days=days), START + timedelta(days=9))
+        monkeypatch.setattr(
+            label_studio_poll, "vanished", lambda *_, found=forgotten: Vanished(forgotten=found)
+        )
+        look._take_back([], {})
+    assert cursor.kept == Interval(START + timedelta(days=1), START + timedelta(days=9))
 
 
 def test_a_tick_is_bounded_and_the_next_goes_on(

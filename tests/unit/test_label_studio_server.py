@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from guard import label_studio as guard_of_label_studio
 from imgclf_dagster import label_studio_environment
 from imgclf_dagster.deployment import __file__ as deployment
 from imgclf_dagster.label_studio_environment import (
@@ -89,7 +90,8 @@ class TestStart:
         self, server: Server, installation: Installation
     ) -> None:
         command = " ".join(server.command(installation))
-        assert command.startswith("/env/bin/python -I -m label_studio.server start --no-browser")
+        script = Path(guard_of_label_studio.__file__)
+        assert command.startswith(f"/env/bin/python -I {script} start --no-browser")
         assert "--internal-host 127.0.0.1 --port 8080" in command
         # Label Studio looks for another port unless it is told this.
         assert command.endswith("--debug")

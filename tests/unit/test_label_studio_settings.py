@@ -20,6 +20,7 @@ from imgclf_dagster.label_studio_access import (
 )
 from imgclf_dagster.secret_files import keep_secret, read_secret
 from imgclf_dagster.settings import Settings, SettingsError, load_settings
+from tests.patience import WAIT_S
 
 pytestmark = pytest.mark.unit
 
@@ -191,7 +192,7 @@ class TestSecrets:
         both = threading.Barrier(8)
 
         def make(number: int) -> str:
-            both.wait(10)
+            both.wait(WAIT_S)
             return f"of {number}"
 
         def run(number: int) -> None:

@@ -12,9 +12,11 @@ import yaml
 from cfnlint.api import lint_file
 from cfnlint.decode import decode
 
+from guard.arguments import OPTION
 from imgclf_dagster.deployment import dagster_yaml
 from imgclf_dagster.label_studio_access import find_access
 from imgclf_dagster.settings import Settings
+from imgclf_dagster.webserver import HEALTH_PATH
 
 pytestmark = pytest.mark.unit
 
@@ -127,11 +129,24 @@ def test_only_the_load_balancer_is_reached_from_outside() -> None:
         "DatabaseSecurityGroup": [None],
     }
     assert "Default" not in TEMPLATE["Parameters"]["AllowedCidr"]
+    scheme = TEMPLATE["Parameters"]["Scheme"]
+    assert scheme["AllowedValues"] == [scheme["Default"], "internal"]
+    assert scheme["Default"] == "internet-facing", "a stack that is there keeps its load balancer"
     assert properties("Database")["PubliclyAccessible"] is False
     for service in SERVICES:
         network = properties(service)["NetworkConfiguration"]["AwsvpcConfiguration"]
         assert network["AssignPublicIp"] == "DISABLED"
         assert network["Subnets"] == {"Ref": "PrivateSubnetIds"}
+
+
+def test_the_web_server_is_guarded_and_known_by_the_load_balancers_name() -> None:
+    command = container("WebTaskDefinition")["Command"]
+    assert command[:3] == ["python", "-m", "imgclf_dagster.webserver"]
+    assert command[command.index(OPTION) + 1] == {"Ref": "HostName"}
+    # Health checks ask by address: that is let through for this path alone.
+    assert properties("WebTargets")["HealthCheckPath"] == HEALTH_PATH
+    preserved = "routing.http.preserve_host_header.enabled"
+    assert preserved not in json.dumps(properties("LoadBalancer")), "it would send several Hosts"
 
 
 # --- the database ------------------------------------------------------------------------------

@@ -1,7 +1,9 @@
 """Pipes over the store: nothing is lost by restarts, refused uploads or a late reader."""
 
 import json
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import obstore
@@ -11,7 +13,7 @@ from obstore.exceptions import GenericError, PermissionDeniedError
 from obstore.store import LocalStore
 
 import training.pipes
-from resources.job_attempt import ScriptFailure, script_failure
+from resources.job_attempt import ScriptFailure, _ended_well, script_failure
 from resources.object_store import ObjectStore
 from resources.pipes import (
     StoreContextInjector,
@@ -20,6 +22,8 @@ from resources.pipes import (
     last_message,
     messages_prefix,
 )
+from resources.store_errors import StoreError
+from tests.patience import wait_for
 from training.container import ROOT_VARIABLE
 from training.errors import PermanentFailure, PermissionDenied
 from training.pipes import MessagesLostError, StoreMessageChannel, open_pipes
@@ -178,6 +182,14 @@ def test_a_job_that_may_not_speak_ends_before_it_computes(
     assert script_failure(None, left) == ScriptFailure(left, "", permanent=True)
 
 
+def test_a_permanent_failure_is_told_in_its_own_words_without_its_class() -> None:
+    told = {"message": "PermanentFailure: lower learning_rate", "stack": [], "cause": None}
+    failure = script_failure({"name": "PermanentFailure", **told}, "")  # type: ignore[typeddict-item]
+    assert failure == ScriptFailure("lower learning_rate", "", permanent=True)
+    other = script_failure({"name": "KeyError", **told, "message": "KeyError: 'a'"}, "")  # type: ignore[typeddict-item]
+    assert other == ScriptFailure("KeyError: 'a'", "", permanent=False)
+
+
 def test_what_json_cannot_hold_raises_in_the_caller(raw: LocalStore) -> None:
     channel = StoreMessageChannel(raw, PREFIX, 0)
     with pytest.raises(TypeError):
@@ -228,3 +240,36 @@ def test_messages_are_json_lines(raw: LocalStore, store: ObjectStore) -> None:
     key = last_message(store, "job")
     assert key is not None
     assert [json.loads(line)["method"] for line in store.get(key).splitlines()] == ["log"]
+
+
+def test_a_reader_goes_on_when_the_store_was_silent_for_a_moment(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, listed = [0], type(store).list
+
+    def silent_at_first(self: ObjectStore, *arguments: Any, **options: Any) -> Any:
+        asked[0] += 1
+        if asked[0] == 1:
+            raise StoreError("the store does not answer")
+        return listed(self, *arguments, **options)
+
+    monkeypatch.setattr(type(store), "list", silent_at_first)
+    reader = StoreMessageReader(store, "job", None, poll_s=0.01)
+
+    def reading() -> bool:
+        return any(thread.name == "pipes-reader" for thread in threading.enumerate())
+
+    with reader.read_messages(Handler()):  # type: ignore[arg-type]
+        wait_for(lambda: asked[0] > 1 or not reading())
+        assert asked[0] > 1
+
+
+def test_a_job_that_left_a_failure_has_not_ended_well(store: ObjectStore, raw: LocalStore) -> None:
+    channel = StoreMessageChannel(raw, PREFIX, 0.01)
+    say(channel, "opened")
+    say(channel, "closed")
+    channel.close()
+    launch: Any = SimpleNamespace(start_after=None)
+    for failure, well in (("", True), ("ValueError: no images", False)):
+        folder: Any = SimpleNamespace(failure=failure)
+        assert _ended_well(store, "job", folder, launch) is well

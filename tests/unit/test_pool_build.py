@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from assets.feature_store import (
     EmbeddedModel,
     append_new,
+    embedded_model,
     features_table,
     likely_backbone,
     predictions_table,
@@ -170,6 +171,13 @@ def test_a_correction_stands_until_somebody_answers_it(store: ObjectStore) -> No
     assert doubts.of({SHAS[2]}) == {SHAS[2]: "its labels contradict each other: cat and dog"}
 
 
+def test_an_answer_in_the_same_moment_answers_a_correction(store: ObjectStore) -> None:
+    corrected(store, SHAS[0], "dog", NOW)
+    for ago, doubted in ((timedelta(0), {}), (timedelta(seconds=1), {SHAS[0]: ("dog",)})):
+        view = LabelledView({}, [], "1", {SHAS[0]: ("label_studio", NOW - ago)})
+        assert find_doubts(store, view, images()).corrections == doubted
+
+
 # --- opinions and the pool ------------------------------------------------------------------
 
 
@@ -231,6 +239,24 @@ def test_the_pool_has_what_nobody_is_asked_about(store: ObjectStore) -> None:
     assert pool.splits == {SHAS[0]: "train"}
 
 
+def test_a_model_of_before_a_rename_is_heard_under_the_new_name(store: ObjectStore) -> None:
+    said = np.array([[0.7, 0.3], [0.2, 0.8]], np.float32)
+    looked(store, "train-a", said)
+    looked(store, "train-b", said, task="multi_label", thresholds={"cat": 0.1, "dog": 0.5})
+    single, multi = (embedded_model(store, version) for version in ("train-a", "train-b"))
+
+    def shown(model: EmbeddedModel | None, **aliases: str) -> list[tuple[Any, Any]]:
+        found = predictions(store, model, SHAS[:2], aliases)
+        return [(one.labels, one.probabilities) for one in found.values()]
+
+    assert shown(single, dog="hound")[1] == (("hound",), {"hound": 0.8, "cat": 0.2})
+    assert shown(single, dog="pet", cat="pet")[0] == (("pet",), {"pet": 1.0})
+    assert shown(multi, dog="pet", cat="pet")[1] == (("pet",), {"pet": 0.8})
+    view = LabelledView({SHAS[3]: ["hound"]}, [], "1", aliases={"dog": "hound"})
+    corrected(store, SHAS[0], "dog", NOW)
+    assert find_doubts(store, view, images()).corrections == {SHAS[0]: ("hound",)}
+
+
 def test_nobody_has_looked_yet(store: ObjectStore) -> None:
     opinions = Opinions.of(store, [ModelInUse("train-a", "k", "prod")], "")
     assert opinions == Opinions("")
@@ -277,3 +303,16 @@ def test_the_queue_is_filled_when_a_fifth_is_missing_or_something_is_in_doubt() 
     assert [situation(waiting, 2).missing for waiting in (20, 0)] == [0, 20]
     assert [situation(waiting, 2).urgent(500) for waiting in (20, 0)] == [2, 2]
     assert situation(20, 2).urgent(1) == 1
+
+
+def test_models_of_two_tasks_do_not_disagree(store: ObjectStore) -> None:
+    said = np.array([[0.9, 0.1]], np.float32)
+    one, same = looked(store, "train-a", said), looked(store, "train-b", said)
+    other = looked(store, "train-c", said, task="multi_label", thresholds={"cat": 0.5, "dog": 0.5})
+    with_same, with_other = (
+        Opinions.of(store, [one, same], ""),
+        Opinions.of(store, [one, other], ""),
+    )
+    assert with_same.second is not None
+    assert with_same.second.model_version == "train-b"
+    assert with_other.second is None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import WAIT_S
 from training.privileges import USER_VARIABLE
 
 pytestmark = pytest.mark.unit
@@ -66,7 +67,7 @@ def probe(
     done = subprocess.run(
         [*(("setpriv", f"--bounding-set=-{lacking}") if lacking else ()),
          sys.executable, "-c", PROBE, str(root), str(REPOSITORY)],
-        env=environment, capture_output=True, text=True, check=True, timeout=60,
+        env=environment, capture_output=True, text=True, check=True, timeout=WAIT_S,
     )  # fmt: skip
     return json.loads(done.stdout), done.stderr
 
@@ -129,6 +130,6 @@ def test_an_ordinary_user_is_what_it_was(root: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code, str(root)],
         env={**os.environ, USER_VARIABLE: "nobody"}, cwd=REPOSITORY,
-        capture_output=True, text=True, check=True, timeout=60,
+        capture_output=True, text=True, check=True, timeout=WAIT_S,
     )  # fmt: skip
     assert done.stdout.split() == ["True", "True"]

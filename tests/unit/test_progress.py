@@ -1,57 +1,49 @@
-"""What a person who waits is told of runs that failed."""
+"""What is said of checks while a run goes on."""
 
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+import uuid
 
 import dagster as dg
 import pytest
+from rich.console import Console
 
-from imgclf_dagster.progress import failure_since
+from imgclf_dagster.checks.result import judge
+from imgclf_dagster.progress import ConsoleNarrator, narrated
+from imgclf_dagster.runner import RunOutcome
+from resources.object_store import ObjectStore
 
 pytestmark = pytest.mark.unit
 
-SINCE = datetime.now(UTC) - timedelta(minutes=1)
-ASSET = "prod_endpoint"
 
+@pytest.mark.parametrize(
+    ("severity", "found", "mark"),
+    [("WARN", True, "!"), ("WARN", False, "✓"), ("ERROR", True, "✗"), ("ERROR", False, "✓")],
+)
+def test_a_check_that_warns_has_no_tick(tmp_path, severity: str, found: bool, mark: str) -> None:
+    store = ObjectStore(url=tmp_path.as_uri())
+    store.ensure()
 
-@pytest.fixture
-def retrying(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """An instance that starts lost runs again, as ours does."""
-    overrides = {"run_retries": {"enabled": True, "max_retries": 2}}
-    with dg.DagsterInstance.local_temp(str(tmp_path), overrides=overrides) as instance:
-        yield instance
+    @dg.asset
+    def dataset() -> None: ...
 
+    @dg.asset_check(asset=dataset)
+    def near_duplicate_groups() -> dg.AssetCheckResult:
+        return judge(
+            store,
+            check="near_duplicate_groups",
+            subject="dataset/1",
+            passed=not found,
+            severity=severity,
+            reason="what it says",
+        )
 
-def failed_run(instance: dg.DagsterInstance, **tags: str) -> str:
-    run = dg.DagsterRun(
-        job_name="__ASSET_JOB",
-        status=dg.DagsterRunStatus.FAILURE,
-        asset_selection=frozenset({dg.AssetKey(ASSET)}),
-        tags={name.replace("__", "/"): value for name, value in tags.items()},
-    )
-    instance.add_run(run)
-    return run.run_id
-
-
-@pytest.mark.parametrize("tags", [{}, {"dagster__will_retry": "true"}])
-def test_a_run_that_may_start_again_has_not_failed(
-    retrying: dg.DagsterInstance, tags: dict[str, str]
-) -> None:
-    failed_run(retrying, **tags)
-
-    assert failure_since(retrying, SINCE, [ASSET]) is None
-
-
-def test_a_run_that_is_given_up_has_failed(retrying: dg.DagsterInstance) -> None:
-    run_id = failed_run(retrying, dagster__will_retry="false")
-
-    assert run_id in str(failure_since(retrying, SINCE, [ASSET]))
-    assert failure_since(retrying, SINCE, ["dataset"]) is None
-
-
-def test_where_nothing_is_retried_a_failure_is_one() -> None:
-    with dg.DagsterInstance.ephemeral() as instance:
-        run_id = failed_run(instance)
-
-        assert run_id in str(failure_since(instance, SINCE, [ASSET]))
+    job = dg.Definitions(
+        assets=[dataset], asset_checks=[near_duplicate_groups], executor=dg.in_process_executor
+    ).resolve_implicit_global_asset_job_def()
+    outcome = RunOutcome(run_id=str(uuid.uuid4()), success=False)
+    console = Console(record=True, width=200)
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        narrated(instance, outcome, ConsoleNarrator(console)),
+    ):
+        job.execute_in_process(instance=instance, run_id=outcome.run_id)
+    assert f"{mark} near_duplicate_groups" in console.export_text()

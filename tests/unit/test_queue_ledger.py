@@ -7,7 +7,6 @@ import pytest
 
 from assets.queue_ledger import (
     Batch,
-    LedgerError,
     QueuedImage,
     confirm,
     queued_images,
@@ -15,6 +14,7 @@ from assets.queue_ledger import (
     unfinished,
     write_batch,
 )
+from resources.damage import DamagedObject
 from resources.object_store import ObjectStore
 
 pytestmark = pytest.mark.unit
@@ -57,8 +57,9 @@ def test_a_batch_is_unfinished_until_it_is_confirmed(store: ObjectStore) -> None
 
 def test_what_is_no_batch_is_named(store: ObjectStore) -> None:
     store.put("queue/0000000000001-mine.json", b"[]")
-    with pytest.raises(LedgerError, match="queue/0000000000001-mine.json"):
-        unfinished(store)
+    told: list[str] = []
+    assert unfinished(store, told.append) == []
+    assert [text.partition(" ")[0] for text in told] == ["queue/0000000000001-mine.json"]
     store.put("queue/0000000000002-moved.json", batch(SHAS[0]).model_dump_json().encode())
-    with pytest.raises(LedgerError, match="holds the batch of"):
+    with pytest.raises(DamagedObject, match="holds the batch of"):
         read_batch(store, "queue/0000000000002-moved.json")

@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +101,12 @@ def test_how_long_a_job_may_run_and_wait() -> None:
     settings = TrainingResources(max_runtime_s=172_800, spot=True)
     assert stopping(spec(), settings) == {
         "MaxRuntimeInSeconds": 172_800,
-        "MaxWaitTimeInSeconds": 345_600,
+        "MaxWaitTimeInSeconds": 176_400,
     }
+    longer = settings.model_copy(update={"spot_wait_s": 7200})
+    assert stopping(spec(), longer)["MaxWaitTimeInSeconds"] == 180_000
+    chosen = settings.model_copy(update={"max_wait_s": 345_600})
+    assert stopping(spec(), chosen)["MaxWaitTimeInSeconds"] == 345_600
     assert stopping(spec(max_runtime_s=60), TrainingResources()) == {"MaxRuntimeInSeconds": 60}
     long = processing_request(
         spec("processing", max_runtime_s=2_000_000), "e", JobResources(), SETTINGS, PLACES
@@ -124,6 +129,11 @@ def test_a_processing_job_gets_its_parameters_as_arguments() -> None:
         (
             JobSettings("arn", "c"),
             TrainingResources(instance_type="ml.p4d.24xlarge"),
+            "gpu_image_uri",
+        ),
+        (
+            JobSettings("arn", "c"),
+            TrainingResources(instance_type="ml.gr6.4xlarge"),
             "gpu_image_uri",
         ),
     ],
@@ -202,6 +212,56 @@ def described(status: str, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
+    ("chosen", "longest"),
+    [
+        ({}, 3600),
+        ({"spot_wait_s": 60}, 60),
+        ({"max_wait_s": 172_800}, None),  # somebody chose SageMaker's own limit
+        ({"max_wait_s": 172_800, "spot_wait_s": 60}, 60),
+    ],
+)
+def test_a_spot_job_waits_for_an_hour_unless_somebody_chose(
+    chosen: dict[str, int], longest: int | None
+) -> None:
+    assert TrainingResources(spot=True, **chosen).longest_spot_wait_s == longest
+
+
+@pytest.mark.parametrize(
+    ("steps", "waits_s"),
+    [
+        ([("Starting", "Starting the training job", 0)], 600),
+        ([("Starting", "Insufficient capacity error from EC2", 0)], 600),
+        ([("Starting", "Launching requested ML instances", 0)], 600),
+        ([("Starting", "Preparing the instances for training", 0)], 0),
+        ([("Starting", "x", 0), ("Downloading", "", 60), ("Training", "", 90)], 0),
+        ([("Starting", "x", 0), ("Training", "", 90), ("Interrupted", "", 200)], 400),
+        (
+            [("Starting", "x", 0), ("Training", "", 90), ("Interrupted", "", 200),
+             ("Starting", "Insufficient capacity", 210)],
+            400,
+        ),
+        ([], 0),
+    ],
+)  # fmt: skip
+def test_how_long_a_job_has_been_without_a_machine(
+    steps: list[tuple[str, str, int]], waits_s: float
+) -> None:
+    began = datetime(2026, 1, 1, tzinfo=UTC)
+    answered = {"date": format_datetime(began + timedelta(seconds=600), usegmt=True)}
+    told = described(
+        "InProgress",
+        SecondaryStatusTransitions=[
+            {"Status": s, "StatusMessage": m, "StartTime": began + timedelta(seconds=at)}
+            for s, m, at in steps
+        ],
+        ResponseMetadata={"HTTPHeaders": answered},
+    )
+    assert state_of("training", told).waiting_s == waits_s, "by AWS's clock, not by ours"
+    told["TrainingJobStatus"] = "Stopped"
+    assert state_of("training", told).waiting_s == 0
+
+
+@pytest.mark.parametrize(
     ("fields", "says", "retry"),
     [
         ({"FailureReason": "AlgorithmError: x, exit code: 137"}, "killed by SIGKILL", False),
@@ -263,6 +323,7 @@ def test_a_processing_jobs_script_speaks_by_its_exit_message() -> None:
         ("ml.m5.xlarge", False),
         ("ml.c5n.18xlarge", False),
         ("ml.g4dn.xlarge", True),
+        ("ml.gr6.4xlarge", True),
         ("ml.p3dn.24xlarge", True),
         ("ml.p5en.48xlarge", True),
         ("ml.p6-b200.48xlarge", True),

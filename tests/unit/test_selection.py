@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelling.pool import DEFAULT_WEIGHTS, REASONS, Pool, choose
+from labelling.selection.batch import _interleaved
+from labelling.selection.herding import spread
 from labelling.selection.reviews import REVIEWED
 from tests.pools import pool_of, sha
 
@@ -96,3 +98,28 @@ def test_what_holds_of_every_batch(
     free = {pool.group[row] for row in range(len(pool))} - pool.labelled_groups
     if share:  # nobody waits for work while there is some
         assert len(choices) >= min(size, len(free))
+
+
+def test_chance_is_spread_evenly_among_the_best() -> None:
+    best, chance = ["b0", "b1", "b2", "b3"], ["c0", "c1"]
+    mixed: Any = _interleaved(best, chance)  # type: ignore[arg-type]
+    assert mixed == ["b0", "c0", "b1", "b2", "c1", "b3"]
+
+
+def test_without_a_model_what_is_worth_most_counts_squared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else many images that are half worth it, in a heap, beat one that is."""
+    pool, given = pool_of(30, seed=3, probabilities=None), list[np.ndarray]()
+
+    def watched(points: np.ndarray, value: np.ndarray, *rest: Any, **options: Any) -> list[int]:
+        given.append(np.sort(value))
+        return spread(points, value, *rest, **options)
+
+    monkeypatch.setattr("labelling.selection.batch.spread", watched)
+    choices = choose(pool, 10, exploration_share=0.0, weights={"novelty": 1.0}, seed=1)
+    worth = {round(float(value), 5) for value in given[0]}
+    scores = [choice.score for choice in choices if choice.reason == "novelty"]
+    assert scores
+    assert {round(score**2, 5) for score in scores} <= worth
+    assert any(round(score, 5) not in worth for score in scores)

@@ -16,6 +16,7 @@ from serving.deployments import DeploymentRecord, record_key
 from serving.host import EndpointHost
 from serving.inference import MAX_BODY_BYTES
 from serving.store import DeploymentStore
+from tests.patience import WAIT_S
 
 pytestmark = pytest.mark.unit
 
@@ -186,6 +187,11 @@ def test_no_model_unknown_endpoint_bad_query_and_unknown_path(host, client) -> N
         "store": "",
         "store_problem": None,
     }
+    index = client.get("/").json()
+    assert index["endpoints"]["/endpoints/shop-prod"].startswith("POST an image to /endpoints/shop")
+    assert all(
+        client.get(path).status_code == 200 for path in (*index["endpoints"], index["health"])
+    )
     assert client.get("/endpoints/shop-prod").json()["status"] == "NotFound"
     for path, status, says in (
         (PROD, 503, "nothing is deployed"),
@@ -210,7 +216,7 @@ def test_a_stage_that_is_full_refuses_while_the_other_answers(
 
     def slow(images):
         inside.release()
-        assert go_on.wait(10)
+        assert go_on.wait(WAIT_S)
         return predict_images(images)
 
     monkeypatch.setattr(prod, "predict_images", slow)
@@ -227,8 +233,8 @@ def test_a_stage_that_is_full_refuses_while_the_other_answers(
     with client:  # one event loop for all threads
         for thread in threads:
             thread.start()
-        assert inside.acquire(timeout=10)
-        assert inside.acquire(timeout=10)
+        assert inside.acquire(timeout=WAIT_S)
+        assert inside.acquire(timeout=WAIT_S)
         full = client.post(PROD, content=png("red"), headers=PNG)
         assert (full.status_code, full.json()["error"]["code"]) == (429, "too_many_requests")
         assert full.headers["Retry-After"]
@@ -236,7 +242,7 @@ def test_a_stage_that_is_full_refuses_while_the_other_answers(
         assert status.status_code == 200
         go_on.set()
         for thread in threads:
-            thread.join(10)
+            thread.join(WAIT_S)
         assert answers == [200, 200]
         assert client.post(PROD, content=png("red"), headers=PNG).status_code == 200
 
@@ -250,7 +256,7 @@ def test_a_request_finishes_on_the_model_it_began_with(host, client, deploy, mon
 
     def slow(images):
         began.set()
-        assert go_on.wait(10)
+        assert go_on.wait(WAIT_S)
         return predict_images(images)
 
     monkeypatch.setattr(model, "predict_images", slow)
@@ -261,12 +267,12 @@ def test_a_request_finishes_on_the_model_it_began_with(host, client, deploy, mon
         )
     )
     thread.start()
-    assert began.wait(10)
+    assert began.wait(WAIT_S)
     new = deploy("prod", 2, "train-2", sharpness=4.0)
     host.converge()
     assert client.post(PROD, content=png("red"), headers=PNG).json()["digest"] == new.digest
     go_on.set()
-    thread.join(10)
+    thread.join(WAIT_S)
     assert answers == [old.digest]
 
 
@@ -344,3 +350,46 @@ def test_production_takes_over_the_model_that_staging_has_loaded(host, deploy) -
     host.converge()
     staging, prod = host.slots["shop-staging"], host.slots["shop-prod"]
     assert staging.serving.model is prod.serving.model
+
+
+def test_a_record_that_cannot_be_served_is_not_tried_again_and_again(
+    host, deploy, tmp_path: Path, monkeypatch
+) -> None:
+    bad = deploy("prod", 1, "train-1")
+    (tmp_path / bad.model_key).write_bytes(b"not a tar")
+    tried: list[str] = []
+    download = host.store.download
+    monkeypatch.setattr(
+        host.store, "download", lambda key, path: (tried.append(key), download(key, path))
+    )
+    for _ in range(3):
+        host.converge()
+    assert tried == [bad.model_key]
+    assert host.slots["shop-prod"].status.status == "Failed"
+
+
+def test_a_silent_store_is_asked_again_only_after_a_while(host, deploy, monkeypatch) -> None:
+    deploy("prod", 1, "train-1")
+    asked: list[str] = []
+
+    def silent(stage: str, after: str | None = None) -> list[str]:
+        asked.append(stage)
+        raise OSError("the network is down")
+
+    monkeypatch.setattr(host.store, "keys", silent)
+    for slot in host.slots.values():
+        slot.backoff_s = 3600.0
+    for _ in range(3):
+        host.converge()
+    assert sorted(asked) == ["prod", "staging"]
+
+
+def test_a_record_under_the_key_of_another_is_not_served(host, deploy, tmp_path: Path) -> None:
+    good = deploy("prod", 1, "train-1")
+    host.converge()
+    moved = record_key(good).replace(f"{1:013d}", f"{9:013d}")
+    (tmp_path / moved).write_bytes((tmp_path / record_key(good)).read_bytes())
+    host.converge()
+    status = host.slots["shop-prod"].status
+    assert (status.status, status.digest) == ("Failed", good.digest)
+    assert moved in (status.failure_reason or "")

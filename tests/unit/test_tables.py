@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from resources.object_store import ObjectStore
-from resources.tables import Table, TableDamagedError
+from resources.tables import Table, TableDamagedError, _Part
 
 pytestmark = pytest.mark.unit
 
@@ -194,3 +194,14 @@ def test_a_table_may_lie_elsewhere(store: ObjectStore) -> None:
     ]
     assert elsewhere.read(["n"])["n"].to_pylist() == [1, 2]
     assert Table(store, "things", SCHEMA).read().num_rows == 0
+
+
+def test_an_append_is_there_if_the_widest_compaction_has_it(
+    table: Table, store: ObjectStore
+) -> None:
+    """The narrower ones are not read."""
+    store.create(table._key(_Part(0, 1)), table._encode(rows("a", 0, 1), ["ours"]))
+    assert table._is_read(_Part(1, 1), "ours")
+    store.create(table._key(_Part(0, 3)), table._encode(rows("b", 0, 1, 2, 3), ["theirs"]))
+    assert not table._is_read(_Part(1, 1), "ours")
+    assert table._is_read(_Part(1, 1), "theirs")

@@ -10,7 +10,7 @@ from imgclf_dagster.settings_aws import AwsSettings
 from tests.unit.templates import rules_compute, rules_data, rules_iam
 from tests.unit.templates.policies import statements
 from tests.unit.templates.rules import RULES
-from tests.unit.templates.template import FOLDER, NAMES, Template
+from tests.unit.templates.template import FOLDER, NAMES, Template, references, walk
 
 pytestmark = pytest.mark.unit
 
@@ -66,6 +66,39 @@ def test_stages_decide_only_what_the_template_takes(stage):
     assert set(chosen) <= {"Parameters", "Tags"}
     assert set(chosen["Parameters"]) <= set(Template.ours("endpoint.yaml").parameters)
     assert all(isinstance(value, str) for value in chosen["Parameters"].values())
+
+
+def deciding(template, node):
+    """Names of the parameters that decide a node, those of its conditions included."""
+    found, pending = set(), [node]
+    while pending:
+        names = references(pending[-1])
+        conditions = {
+            value[0] if path[-1] == "Fn::If" else value
+            for path, value in walk(pending.pop())
+            if path and path[-1] in ("Fn::If", "Condition")
+        }
+        found |= names & set(template.parameters)
+        pending += [template.body["Conditions"][name] for name in conditions]
+    return found
+
+
+def test_whatever_changes_the_endpoint_makes_it_a_new_configuration():
+    """SageMaker updates an endpoint to another configuration only, and so would CloudFormation."""
+    template = Template.ours("endpoint.yaml")
+    given = template.resources["Endpoint"]["Properties"]
+    of_the_endpoint = {
+        name
+        for key, value in given.items()
+        if key not in ("EndpointName", "EndpointConfigName", "Tags")
+        for name in deciding(template, value)
+    }
+    assert {"CanaryPercentage", "MaxErrorRatePercent", "MaxInstanceCount"} <= of_the_endpoint
+    replaced = [
+        {k: v for k, v in template.resources[name]["Properties"].items() if k != "Tags"}
+        for name in ("Model", "EndpointConfig")
+    ]
+    assert of_the_endpoint <= deciding(template, replaced)
 
 
 def test_the_documentation_lists_what_is_allowed_on_every_resource():

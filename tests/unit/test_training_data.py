@@ -59,6 +59,39 @@ def test_the_cache_is_used_again_and_a_torn_one_is_not(
         source.split("train", 9, _ignore)
 
 
+def test_images_that_cannot_be_read_are_set_aside_and_the_rest_is_whole(
+    tmp_path: Path, training_job: Layout
+) -> None:
+    source = _source(training_job(tmp_path, _images(12)))
+    whole = source.split("train", 16, _ignore)
+    lost = whole.rows.slice(3, 1).to_pylist()[0]
+    shard = source.root / lost["shard"]
+    data = bytearray(shard.read_bytes())
+    data[lost["offset"] + lost["length"] // 2] ^= 255
+    shard.write_bytes(data)
+    for size in (8, 8):  # from the shards, and from the cache
+        split = source.split("train", size, _ignore)
+        assert set(split.aside) == {lost["raw_key"]}
+        assert len(split) == len(split.targets) == len(split.rows) == 11
+        assert lost["sha256"] not in split.rows["sha256"].to_pylist()
+    expected = np.delete(np.array(whole.images), 3, axis=0)
+    for path in source.cache.iterdir():
+        path.unlink()
+    assert np.array_equal(source.split("train", 16, _ignore).images, expected)
+    assert len(source.originals("train", 12, 16)) == 11
+
+
+def test_a_split_of_which_most_cannot_be_read_stops_the_job(
+    tmp_path: Path, training_job: Layout
+) -> None:
+    source = _source(training_job(tmp_path, _images(12)))
+    for shard in (source.root / "shards").iterdir():
+        shard.write_bytes(shard.read_bytes()[:3000])
+    for _ in range(2):
+        with pytest.raises(PermanentFailure, match=r"of 12 images of the train split cannot be"):
+            source.split("train", 8, _ignore)
+
+
 def test_an_empty_split_is_permanent_and_named(tmp_path: Path, training_job: Layout) -> None:
     with pytest.raises(PermanentFailure, match=r"val split .* is empty.*label more images"):
         _source(training_job(tmp_path, _images(2))).split("val", 8, _ignore)

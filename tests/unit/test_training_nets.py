@@ -2,6 +2,8 @@
 
 import copy
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from urllib.error import URLError
 
 import numpy as np
@@ -19,7 +21,10 @@ from training.errors import PermanentFailure, WeightsUnavailable
 from training.evidence import read_evidence, write_evidence
 from training.export import ServingNet, export_onnx, probabilities_of
 from training.losses import loss_of
-from training.probe import fit_probe
+from training.preprocessing import squash
+from training.probe import _fitted, _regress, fit_probe
+from training.train import _calibrated, _export
+from training.watched import MeanOverImages
 
 pytestmark = pytest.mark.unit
 
@@ -217,3 +222,82 @@ def test_augmentation_changes_images_but_not_their_range(level: str) -> None:
 def test_no_augmentation_is_none() -> None:
     images = torch.rand(2, 3, 8, 8)
     assert augment(images, "none") is images
+
+
+def test_of_equally_good_thresholds_the_one_nearest_to_half_counts() -> None:
+    """0.125 and 0.575 give the same F1, too."""
+    probabilities = np.array([0.95, 0.9, 0.85, 0.3, 0.25, 0.2, 0.05], np.float32)[:, None]
+    targets = np.array([1, 0, 1, 0, 0, 1, 0], np.float32)[:, None]
+    assert fit_thresholds(probabilities, targets, ("label",)) == {"label": 0.5}
+
+
+def test_a_label_that_no_image_has_gets_the_threshold_half() -> None:
+    for values in ([0.1, 0.2, 0.3], [0.6, 0.9, 0.7], [0.2, 0.2, 0.2]):
+        column = np.array(values, np.float32)[:, None]
+        assert fit_thresholds(column, np.zeros((3, 1), np.float32), ("never",)) == {"never": 0.5}
+
+
+def test_two_classes_get_the_probabilities_of_the_regression() -> None:
+    draw = np.random.default_rng(5)
+    features = draw.normal(size=(200, 4)).astype(np.float32)
+    targets = (features[:, 0] + draw.normal(size=200) > 0).astype(np.int64)
+    linear = _regress(features, targets, 1.0, "single_label")
+    expected = _fitted(features, targets, 1.0).predict_proba(features)
+    answered = torch.from_numpy(linear.logits(features)).softmax(1).numpy()
+    np.testing.assert_allclose(answered, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("task", ["single_label", "multi_label"])
+def test_what_is_served_divides_by_the_temperature(task: Task) -> None:
+    net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())  # three logits: mean intensities
+    image = torch.tensor([[[[9, 3, 1]]]], dtype=torch.uint8)
+    logits = torch.tensor([[9.0, 3.0, 1.0]]) / 4
+    expected = logits.sigmoid() if task == "multi_label" else logits.softmax(1)
+    served = ServingNet(net, size=1, temperature=4.0, task=task)
+    assert torch.allclose(served(image), expected, atol=1e-6)
+
+
+def test_what_is_trained_is_exported_with_its_temperature(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Exported(Exception):
+        pass
+
+    def exported(served: ServingNet, path: Path) -> None:
+        raise Exported(served.temperature, served.size, served.task)
+
+    monkeypatch.setattr("training.export.export_onnx", exported)
+    job: Any = SimpleNamespace(parameters=SimpleNamespace(image_size=32), task="multi_label")
+    container: Any = SimpleNamespace(model_dir=tmp_path)
+    nothing: Any = None
+    with pytest.raises(Exported) as told:
+        _export(nothing, job, nothing, 2.5, {}, container)
+    assert told.value.args == (2.5, 32, "multi_label")
+
+
+def test_scores_of_the_validation_split_are_those_of_calibrated_answers() -> None:
+    draw = torch.Generator().manual_seed(0)
+    honest = torch.randn(2000, 3, generator=draw)
+    targets = torch.multinomial(honest.softmax(1), 1, generator=draw)[:, 0]
+    split: Any = SimpleNamespace(targets=targets.numpy())
+    job: Any = SimpleNamespace(task="single_label", labels=("a", "b", "c"))
+    scores, temperature, _ = _calibrated(honest * 5, split, job)
+    assert temperature == pytest.approx(5, rel=0.1)
+    expected = float(loss_of(honest * 5 / temperature, targets, "single_label"))
+    assert scores["val_loss"] == pytest.approx(expected)
+
+
+def test_a_point_between_the_samples_of_a_smaller_picture_is_not_lost() -> None:
+    """Resizing looks at all pixels (antialiasing), not at the nearest four."""
+    image = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
+    image[:, ::4, ::4] = 255
+    small = squash(image, 16)
+    assert small.min() > 0
+    assert float(small.mean()) == pytest.approx(255 / 16, rel=0.05)
+
+
+def test_the_mean_loss_is_over_images_and_not_over_batches() -> None:
+    mean = MeanOverImages()
+    mean.update(torch.tensor(1.0), 1)
+    mean.update(torch.tensor(5.0), 3)
+    assert float(mean.compute()) == pytest.approx(4.0)

@@ -11,9 +11,11 @@ from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 from botocore.stub import Stubber
 from PIL import Image
 
-from ui.cards import Card, render, thumbnail
+from tests.patience import WAIT_S
+from ui.cards import Card, render
 from ui.page import MAX_IMAGES, answer
 from ui.runtime import Prediction, Problem, RankedLabel, Runtime
+from ui.thumbnails import is_costly, thumbnail
 
 pytestmark = pytest.mark.unit
 
@@ -185,3 +187,147 @@ def test_what_is_too_much_is_left_out_and_said_so(
     assert note == f"3 more were left out: {MAX_IMAGES} at a time."
     assert html.count("<article") == MAX_IMAGES
     assert "asking" not in html
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
+
+
+def test_a_file_of_a_format_that_starts_a_program_starts_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import subprocess
+
+    from PIL import EpsImagePlugin
+
+    started: list[Any] = []
+    monkeypatch.setattr(subprocess, "Popen", lambda *command, **_: started.append(command))
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_: started.append("gs"))
+    assert Image.open(io.BytesIO(EPS)).format == "EPS", "Pillow itself would"
+    assert thumbnail(EPS) is None
+    assert started == []
+
+
+@pytest.mark.parametrize(
+    "raised", [IndexError("x"), NotImplementedError(), RuntimeError(), KeyError(1), MemoryError()]
+)
+def test_whatever_a_decoder_raises_there_is_only_no_preview(
+    monkeypatch: pytest.MonkeyPatch, raised: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise raised
+
+    monkeypatch.setattr("ui.thumbnails.decode", fail)
+    assert thumbnail(b"x") is None
+
+
+def test_previews_of_damaged_files_never_raise() -> None:
+    import random
+
+    whole = []
+    for kind in (
+        "JPEG",
+        "PNG",
+        "WEBP",
+        "AVIF",
+        "GIF",
+        "TIFF",
+        "BMP",
+        "PPM",
+        "JPEG2000",
+        "QOI",
+        "DDS",
+    ):
+        out = io.BytesIO()
+        Image.effect_noise((40, 48), 50).convert("RGB").save(out, kind)
+        whole.append(out.getvalue())
+    chance = random.Random(7)  # noqa: S311 - the same files every time
+    for data in whole:
+        for _ in range(12):
+            broken = bytearray(data)
+            for _ in range(chance.randint(1, 6)):
+                broken[chance.randrange(min(len(broken), 200))] = chance.randrange(256)
+            thumbnail(bytes(broken))
+
+
+def test_what_one_file_makes_go_wrong_is_said_on_its_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / name for name in ("good.jpg", "bad.jpg", "gone.jpg", "big.jpg")]
+    for path in paths:
+        path.write_bytes(path.name.encode())
+    with paths[3].open("r+b") as big:
+        big.truncate(26 * 1024**2)
+    runtime = Runtime("http://127.0.0.1:1", "imgclf")
+
+    def said(stage: str, data: bytes) -> Prediction:
+        if data == b"bad.jpg":
+            raise ZeroDivisionError("boom")
+        return prediction("cat")
+
+    monkeypatch.setattr(runtime, "predict", said)
+    steps = answer(runtime, paths)
+    next(steps)  # all cards are there before any is worked on
+    paths[2].unlink()
+    *_, (_, html) = steps
+    good, bad, gone, big = html.split("<article")[1:]
+    assert "meant" in good
+    assert "ZeroDivisionError" in bad
+    assert "cannot be read" in gone
+    assert "26.0 MB is more than the 25 MB allowed" in big
+
+
+def test_nothing_is_asked_for_a_page_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import threading
+
+    paths = [tmp_path / f"{index}.jpg" for index in range(40)]
+    for path in paths:
+        path.write_bytes(b"x")
+    runtime, go_on, asked = Runtime("http://127.0.0.1:1", "imgclf"), threading.Event(), list[str]()
+
+    def slow(stage: str, data: bytes) -> Prediction:
+        asked.append(stage)
+        assert go_on.wait(WAIT_S)
+        return prediction("cat")
+
+    monkeypatch.setattr(runtime, "predict", slow)
+    monkeypatch.setattr("ui.page._UPDATE_EVERY_S", 0)
+    steps = answer(runtime, paths)
+    next(steps)
+    next(steps)  # some preview is there, and some answers are under way
+    steps.close()
+    go_on.set()
+    assert len(asked) < 2 * len(paths)
+
+
+def test_costly_previews_wait_for_the_cheap_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[bytes] = []
+
+    def watched(data: bytes) -> str:
+        drawn.append(data)
+        return "data:image/jpeg;base64,x"
+
+    monkeypatch.setattr("ui.page.thumbnail", watched)
+    monkeypatch.setattr("ui.page.is_costly", lambda data: data == b"bomb")
+    paths = [tmp_path / f"{index}.png" for index in range(3)]
+    for path, data in zip(paths, (b"bomb", b"a", b"b"), strict=True):
+        path.write_bytes(data)
+    runtime = Runtime("http://127.0.0.1:1", "imgclf")
+    monkeypatch.setattr(runtime, "predict", lambda stage, data: prediction("cat"))
+    *_, (_, html) = answer(runtime, paths)
+    assert drawn == [b"a", b"b", b"bomb"]
+    assert html.count("<img") == 3
+
+
+def test_a_picture_of_many_pixels_is_costly() -> None:
+    def png(side: int) -> bytes:
+        out = io.BytesIO()
+        Image.new("RGB", (side, side)).save(out, "PNG")
+        return out.getvalue()
+
+    assert not is_costly(png(1000))
+    assert is_costly(png(5100))
+    assert not is_costly(b"no picture")

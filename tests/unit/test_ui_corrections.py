@@ -133,7 +133,7 @@ def test_no_backend_and_no_picture_are_told_with_a_remedy(tmp_path: Path) -> Non
     card = card_of(counter, tmp_path, prod=prediction(("cat", 0.9)))
     with pytest.raises(FeedbackFailed, match=r"127\.0\.0\.1:1\. Is imgclf up --label-studio"):
         counter.correct(card.id, ["cat"])
-    assert card.corrected == ()
+    assert card.corrected is None
     (tmp_path / "a.png").unlink()
     with pytest.raises(FeedbackFailed, match="drop it once more"):
         counter.correct(card.id, ["cat"])

@@ -1,5 +1,7 @@
 """``imgclf doctor`` on profile aws: bucket, queue, key, images."""
 
+import json
+
 import pytest
 
 from tests.contract.doctor.world import World
@@ -107,11 +109,35 @@ def test_the_image_cannot_be_taken(world: World) -> None:
         assert "push it" in found.remedy
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.oci.image.index.v1+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+        "application/vnd.docker.distribution.manifest.v1+prettyjws",
+    ],
+)
+def test_the_image_has_a_format_that_endpoints_refuse(world: World, kind: str) -> None:
+    repository, tag = world.account.project, kind.rpartition(".")[2].replace("+", "-")
+    world.client("ecr").put_image(
+        repositoryName=repository,
+        imageManifest=json.dumps({"schemaVersion": 2, "mediaType": kind, "config": {}}),
+        imageManifestMediaType=kind,
+        imageTag=tag,
+    )
+    world.aws["image_uri"] = f"{world.aws['image_uri'].rpartition(':')[0]}:{tag}"
+    found = world.only("image", "failed")
+    assert f"is {kind}" in found.detail
+    assert "imgclf deploy image" in found.remedy
+    assert f"--repository-name {repository} --image-ids imageTag={tag}" in found.remedy
+
+
 def test_gpus_need_an_image_of_their_own(world: World) -> None:
     world.aws["training"] = {"instance_type": "ml.g5.xlarge", "spot": True}
     found = world.only("gpu image", "failed")
     assert "aws.training.instance_type ml.g5.xlarge" in found.detail
-    assert "VARIANT=gpu" in found.remedy
+    assert "imgclf deploy image --gpu" in found.remedy
     assert "aws.gpu_image_uri" in found.remedy
     world.aws["gpu_image_uri"] = world.aws["image_uri"]
     assert world.ill() == []

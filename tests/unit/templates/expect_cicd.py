@@ -53,7 +53,7 @@ def tls_only(resource: Resource) -> None:
 def build(name: str, spec: str, role: dict[str, Any], *, privileged: bool = False) -> Look:
     def look(resource: Resource) -> None:
         given = resource["Properties"]
-        # The foundation's CI role trusts projects of this name only.
+        # The build's role trusts a project of this name only.
         assert given["Name"] == {"Fn::Sub": f"${{Project}}-{name}"}
         assert given["Source"]["BuildSpec"] == f"cloudformation/buildspecs/{spec}.yml"
         assert given["ServiceRole"] == role
@@ -64,6 +64,10 @@ def build(name: str, spec: str, role: dict[str, Any], *, privileged: bool = Fals
     return look
 
 
+def arn_of(role: str) -> dict[str, Any]:
+    return {"Fn::GetAtt": [role, "Arn"]}
+
+
 def pipeline(resource: Resource) -> None:
     has(PipelineType="V2", ExecutionMode="QUEUED")(resource)
     store = resource["Properties"]["ArtifactStore"]
@@ -71,22 +75,49 @@ def pipeline(resource: Resource) -> None:
 
 
 ARTIFACTS = ("s3:GetObject", "s3:GetObjectVersion", "s3:PutObject")
+CODEBUILD = "codebuild.amazonaws.com"
 LOGS = ("logs:CreateLogStream", "logs:PutLogEvents")
-CI = {"Ref": "CiRoleArn"}
+SOURCE = ("s3:GetObject", "s3:GetObjectVersion", "kms:Decrypt", *LOGS)
 FAILED = has(MetricName="FailedBuilds", AlarmActions=[{"Ref": "AlertsTopicArn"}])
 
 EXPECTED: dict[str, Look] = {
     "Artifacts": bucket,
     "ArtifactsPolicy": tls_only,
-    "BuildPolicy": policy(*ARTIFACTS, *LOGS, "kms:Decrypt", "kms:GenerateDataKey"),
-    "StoreImagesPolicy": policy("s3:GetObject", "s3:ListBucket"),
-    "TestRole": role(
-        "codebuild.amazonaws.com", "s3:GetObject", "s3:GetObjectVersion", "kms:Decrypt", *LOGS
+    "BuildRole": role(
+        CODEBUILD,
+        *SOURCE,
+        "ecr:GetAuthorizationToken",
+        "ecr:BatchCheckLayerAvailability",
+        "ecr:BatchGetImage",
+        "ecr:CompleteLayerUpload",
+        "ecr:DescribeImages",
+        "ecr:GetDownloadUrlForLayer",
+        "ecr:InitiateLayerUpload",
+        "ecr:PutImage",
+        "ecr:UploadLayerPart",
     ),
+    "PlanRole": role(
+        CODEBUILD,
+        *SOURCE,
+        "s3:PutObject",
+        "kms:GenerateDataKey",
+        "cloudformation:DescribeStacks",
+        "cloudformation:GetTemplateSummary",
+    ),
+    "EndpointTestRole": role(
+        CODEBUILD,
+        *SOURCE,
+        "s3:ListBucket",
+        "cloudformation:DescribeStacks",
+        "sagemaker:DescribeEndpoint",
+        "sagemaker:InvokeEndpoint",
+    ),
+    "TestRole": role(CODEBUILD, *SOURCE),
     "TestDataPolicy": policy("s3:GetObject", "s3:ListBucket"),
     "PipelineRole": role(
         "codepipeline.amazonaws.com",
         *ARTIFACTS,
+        "s3:PutObjectAcl",
         "codeconnections:UseConnection",
         "codestar-connections:UseConnection",
         "s3:GetBucketLocation",
@@ -107,13 +138,13 @@ EXPECTED: dict[str, Look] = {
         "sns:Publish",
     ),
     "TestLog": log(30),
-    "TestProject": build("test", "test", {"Fn::GetAtt": ["TestRole", "Arn"]}),
+    "TestProject": build("test", "test", arn_of("TestRole")),
     "ImageLog": log(30),
-    "ImageProject": build("image", "image", CI, privileged=True),
+    "ImageProject": build("image", "image", arn_of("BuildRole"), privileged=True),
     "PlanLog": log(30),
-    "PlanProject": build("plan", "plan", CI),
+    "PlanProject": build("plan", "plan", arn_of("PlanRole")),
     "EndpointTestLog": log(30),
-    "EndpointTestProject": build("endpoint-test", "test-endpoint", CI),
+    "EndpointTestProject": build("endpoint-test", "test-endpoint", arn_of("EndpointTestRole")),
     "Pipeline": pipeline,
     "TestAlarm": FAILED,
     "ImageAlarm": FAILED,

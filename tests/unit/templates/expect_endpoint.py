@@ -8,11 +8,14 @@ NOTHING = ref("AWS::NoValue")
 
 def model(resource: Resource) -> None:
     given = resource["Properties"]
-    assert given["PrimaryContainer"]["Environment"] == {
+    environment = dict(given["PrimaryContainer"]["Environment"])
+    assert environment.pop("IMGCLF_DEPLOYMENT")["Fn::Join"][0] == "-"
+    assert environment == {
         "IMGCLF_PROJECT": ref("Project"),
         "IMGCLF_STAGE": ref("Stage"),
         "IMGCLF_MODEL_VERSION": ref("ModelVersion"),
         "IMGCLF_DIGEST": ref("ModelDigest"),
+        "IMGCLF_SERVING": {"Fn::If": ["Limited", ref("ServingLimits"), NOTHING]},
         "IMGCLF_RENEWAL": {"Fn::If": ["Renewed", ref("Renewal"), NOTHING]},
     }
     assert given["EnableNetworkIsolation"] == {"Fn::If": ["RealTime", True, NOTHING]}

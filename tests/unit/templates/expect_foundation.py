@@ -36,6 +36,7 @@ def key(resource: Resource) -> None:
     assert "${Project}-alerts" in str(alerts)
     (logs,) = statements["LogsAreEncrypted"]["Condition"].values()
     assert "log-group:*${Project}*" in str(logs)
+    assert "kms:GenerateDataKey*" in statements["LogsAreEncrypted"]["Action"], "as CloudWatch says"
 
 
 def store(resource: Resource) -> None:
@@ -98,6 +99,14 @@ def access_logs(resource: Resource) -> None:
     assert encryption == {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
     (rule,) = resource["Properties"]["LifecycleConfiguration"]["Rules"]
     assert rule["ExpirationInDays"] == 90
+
+
+def shared_subnets(resource: Resource) -> None:
+    """A subnet that is shared by RAM has the ARN of its owner's account."""
+    statements = {s["Sid"]: s for s in resource["Properties"]["PolicyDocument"]["Statement"]}
+    named = statements["Interfaces"]["Resource"]
+    for kind in ("subnet", "security-group"):
+        assert sub(f"arn:${{AWS::Partition}}:ec2:${{AWS::Region}}:*:{kind}/*") in named
 
 
 def images(resource: Resource) -> None:
@@ -169,6 +178,7 @@ EXPECTED: dict[str, Look] = {
         "InVpc",
         has(Roles=[ref("JobRole"), ref("EndpointRole")]),
         says("Look", "Interfaces", "LendThemToSageMaker"),
+        shared_subnets,
     ),
     "OrchestratorRole": both(
         trusts(
@@ -236,15 +246,6 @@ EXPECTED: dict[str, Look] = {
                 }
             },
         ),
-        says(
-            "Login",
-            "Push",
-            "Logs",
-            "Stacks",
-            "StackOutputs",
-            "Look",
-            "PassToStacks",
-            "TestEndpoints",
-        ),
+        says("Login", "Push", "Logs", "StackOutputs", "Look", "TestEndpoints"),
     ),
 }

@@ -1,0 +1,106 @@
+"""The champion: the model in production that a candidate has to beat, if it can be read."""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assets.dataset_build import read_dataset_manifest
+from assets.evaluation_records import newest_evaluation
+from assets.release_verification import actual_digest
+from assets.split_generations import generation_number
+from resources.damage import DamagedObject
+from resources.endpoint_host import EndpointHost
+from resources.object_store import ObjectStore
+from resources.store_errors import KeyMissing, ObjectRefused
+from serving.deployments import DeploymentRecord, version_in
+
+NONE_YET = "no champion yet"
+ITSELF = "it is in production itself, so it has no rival"
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The champion's deployment, or why there is none."""
+
+    record: DeploymentRecord | None
+    why_none: str = ""
+
+
+def find_champion(store: ObjectStore, endpoints: EndpointHost, digest: str) -> Champion:
+    """The rival of the candidate of ``digest``.
+
+    A model in production whose record or artefact is missing or damaged counts as none: it would
+    keep every candidate out, the one that is to replace it as well.
+
+    Raises:
+        StoreError: the store does not answer, which says nothing about the champion.
+    """
+    try:
+        record = endpoints.current("prod")
+        if record is None:
+            return Champion(None, NONE_YET)
+        if record.digest == digest:
+            return Champion(None, ITSELF)
+        found = actual_digest(store, record.model_key)
+    except (DamagedObject, KeyMissing, ObjectRefused) as error:
+        return _unreadable(endpoints, str(error))
+    if found != record.digest:
+        return _unreadable(
+            endpoints,
+            f"{record.model_key} has digest {found[:12]}, and {record.digest[:12]} was deployed",
+        )
+    return Champion(record)
+
+
+def unless_seen(store: ObjectStore, found: Champion, dataset_version: str) -> Champion:
+    """The champion, unless it has learnt from images of the test split that it would be judged on.
+
+    That can only be after the images were dealt anew. Its scores there would be those of images it
+    knows by heart, and no candidate could reach them.
+
+    Args:
+        store: has the data sets of both.
+        found: the champion, or why there is none.
+        dataset_version: what the candidate was trained on and is tested on.
+    """
+    if found.record is None or not generation_number(store):
+        return found
+    name = found.record.model_version
+    try:
+        evaluation = newest_evaluation(store, name)
+        trained = str(evaluation["dataset_version"]) if evaluation else ""
+        learnt = _images(store, trained, ("train", "val"))
+    except (DamagedObject, KeyMissing) as error:
+        return Champion(
+            None,
+            f"the images were dealt to the splits anew, and what {name}, which is in production, "
+            f"has learnt from cannot be read ({error}): it counts as no champion",
+        )
+    test = _images(store, dataset_version, ("test",))
+    if not learnt & test:
+        return found
+    return Champion(
+        None,
+        f"the images were dealt to the splits anew, and {name}, which is in production, has learnt "
+        f"from {len(learnt & test)} of the {len(test)} test images: it counts as no champion, as "
+        "its scores would not be honest",
+    )
+
+
+def _images(store: ObjectStore, dataset_version: str, splits: tuple[str, ...]) -> set[str]:
+    """The images (sha256) of a data set that are in some of its splits."""
+    if not dataset_version:
+        raise KeyMissing("no evaluation says which data set it was trained on")
+    rows = read_dataset_manifest(store, dataset_version)
+    rows = rows.filter(pc.is_in(rows["split"], value_set=pa.array(splits)))
+    return set(rows["sha256"].to_pylist())
+
+
+def _unreadable(endpoints: EndpointHost, why: str) -> Champion:
+    key = endpoints.newest_key("prod") or ""
+    return Champion(
+        None,
+        f"the model in production, {version_in(key)}, cannot be read and counts as no champion: "
+        f"{why} (its record: {key}); `imgclf rollback` returns to the one before",
+    )

@@ -1,0 +1,168 @@
+"""Whether each class has enough images in each split, and what would help where it has not."""
+
+import shlex
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from assets.given_splits import SPLITS
+from labelling.foreign_text import visible
+
+HOW_TO_DIVIDE = (
+    "Where they are different pictures, set near_duplicate_distance = 0 under [split] in "
+    "imgclf.toml (or a smaller number than now); then imgclf run, which deals all images anew as "
+    "long as no model was released (afterwards: imgclf splits deal-anew)"
+)
+"""What helps where different pictures are taken for near-duplicates."""
+
+Dealt = Mapping[str, Mapping[str, int]]
+"""Images of classes by split."""
+
+
+@dataclass
+class ClassCount:
+    """A class's images by split, and the near-duplicate groups they are in."""
+
+    images: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
+    groups: set[str] = field(default_factory=set)
+
+    @property
+    def total(self) -> int:
+        """Images in all splits."""
+        return sum(self.images.values())
+
+
+LACKING = "classes short of images"
+UNEVEN = "classes dealt unevenly"
+BOUND = "classes that given splits leave short"
+ALIKE = "classes of near-duplicates"
+"""What the check counts, as ``imgclf status`` shows it."""
+
+
+class FloorReasons(NamedTuple):
+    """What is short of its floor (nothing: all is well), what would help ("": nothing is needed),
+    and of how many classes: more images, dealing anew, or telling near-duplicates apart."""
+
+    short: list[str]
+    helps: str
+    numbers: dict[str, int]
+
+
+def remedy(numbers: Mapping[str, object]) -> str:
+    """What to do, by the ``numbers`` of :class:`FloorReasons`; "" if they do not say."""
+    ways = {
+        ALIKE: "set near_duplicate_distance = 0 under [split] in imgclf.toml, where the images that "
+        "count as one picture are different ones (more images do not help)",
+        UNEVEN: "imgclf splits deal-anew",
+        BOUND: "bring images of the classes that it names, given to the split that lacks or to none "
+        "(imgclf ingest), or have given test images dealt, too (imgclf splits deal-anew --without-given)",
+        LACKING: "bring more images of the classes that it names (imgclf ingest)",
+    }
+    return "; and ".join(way for name, way in ways.items() if numbers.get(name))
+
+
+def count_classes(manifest: pa.Table) -> dict[str, ClassCount]:
+    """The classes of a data set, from ``labels``, ``split`` and ``group_id`` of its images."""
+    counts: dict[str, ClassCount] = defaultdict(ClassCount)
+    for row in manifest.select(["labels", "split", "group_id"]).to_pylist():
+        for label in row["labels"]:
+            counts[label].images[row["split"]] += 1
+            counts[label].groups.add(row["group_id"])
+    return counts
+
+
+def floor_reasons(
+    labels: Sequence[str],
+    counts: Mapping[str, ClassCount],
+    floors: Mapping[str, int],
+    names: Sequence[str] = (),
+    *,
+    anew: Dealt | None = None,
+    freely: Dealt | None = None,
+) -> "FloorReasons":
+    """What is short of its floor, and what would help.
+
+    Args:
+        labels: the classes that there should be.
+        counts: of those that there are.
+        floors: the fewest images of a class, by split.
+        names: those under [labels] in imgclf.toml; empty: every class that a label names.
+        anew: images of each class by split, if all were dealt anew and given splits kept
+            (``assets.dealing_forecast``); left out: dealing anew helps wherever images are enough.
+        freely: the same, if no split were given.
+    """
+    short, wanted, alike = [], dict[str, int](), list[str]()
+    uneven, bound = list[str](), list[str]()
+    for label in labels:
+        found = counts.get(label, ClassCount())
+        lacking = {
+            split: floor - found.images[split]
+            for split, floor in floors.items()
+            if found.images[split] < floor
+        }
+        if not lacking:
+            continue
+        name = visible(label)
+        short += [f"{name}: {found.images[s]} in {s}, needs {floors[s]}" for s in lacking]
+        if len(found.groups) < len(SPLITS) and found.total >= sum(floors.values()):
+            groups = len(found.groups)
+            alike.append(
+                f"the {found.total} images of {name} are {groups} near-duplicate "
+                f"group{'s' if groups > 1 else ''}, and a group is never divided among splits"
+            )
+        else:
+            wanted[label] = sum(lacking.values())
+            if found.total < sum(floors.values()):
+                continue
+            if _met(floors, anew, label):
+                uneven.append(name)
+            elif _met(floors, freely, label):
+                bound.append(name)
+    helps = []
+    if wanted:
+        told = ", ".join(f"{images} of {visible(label)}" for label, images in wanted.items())
+        ways = [f"Label more images of these classes (imgclf ingest), at least {told}"]
+        helps.append("; or ".join(ways + _without_a_class(wanted, counts, names)))
+    if uneven:
+        helps.append(
+            f"Of {', '.join(uneven)} there are enough images, and an earlier version, or images that "
+            "came before their labels or given splits, left them so: imgclf splits deal-anew deals all "
+            "images anew, so that each of these classes is in each split"
+        )
+    if bound:
+        helps.append(
+            f"Of {', '.join(bound)} there are enough images, but not with the splits that their source "
+            "gave (ingest --keep-splits), which imgclf splits deal-anew keeps. New images help if they "
+            "are given to the split that lacks, or to none; or have all images dealt, those of the "
+            "given test set, too: imgclf splits deal-anew --without-given"
+        )
+    if alike:
+        told = "; ".join(alike)
+        helps.append(f"{told[:1].upper()}{told[1:]}. {HOW_TO_DIVIDE}")
+    numbers = {
+        LACKING: len(wanted) - len(uneven) - len(bound),
+        UNEVEN: len(uneven),
+        BOUND: len(bound),
+        ALIKE: len(alike),
+    }
+    return FloorReasons(short, ". ".join(helps), numbers)
+
+
+def _met(floors: Mapping[str, int], dealt: Dealt | None, label: str) -> bool:
+    """Whether a class would be at its floor in each split."""
+    return dealt is None or all(
+        dealt.get(label, {}).get(split, 0) >= floor for split, floor in floors.items()
+    )
+
+
+def _without_a_class(
+    wanted: Iterable[str], counts: Mapping[str, ClassCount], names: Sequence[str]
+) -> list[str]:
+    """How to go on without a class that is short of images."""
+    if any(label in names for label in wanted):
+        return ["take a class out of names under [labels] in imgclf.toml"]
+    said = [visible(shlex.quote(label)) for label in wanted if label in counts]
+    return [f"do without one of them: imgclf labels withdraw --class {said[0]}"] if said else []

@@ -1,0 +1,230 @@
+"""Making good what a power cut or a bad disk did to a data set: from raw/ and the tables."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any, get_args
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assets.dataset_build import (
+    DATASETS,
+    SHARDS_SCHEMA,
+    Assembly,
+    ImageChanged,
+    assemble,
+    dataset_prefix,
+    read_card,
+    read_dataset_manifest,
+    shards_table,
+    verified_images,
+    version_of,
+    write_dataset,
+    write_shards,
+)
+from assets.image_index import images_table, newest_rows, usable_images
+from assets.label_index import labelled_view
+from assets.label_names import label_names
+from assets.line import Line
+from assets.split_generations import generation_number
+from assets.splitting import current_groups
+from labelling.schema import LabelSchema, Task
+from resources.damage import DamagedObject
+from resources.object_store import ObjectStore
+from resources.reading import read_rows
+from resources.store_errors import KeyMissing, StoreError
+from training.manifest import MANIFEST_SCHEMA, build_shards, dataset_version
+
+Say = Callable[[str], object]
+
+
+def is_whole(store: ObjectStore, version: str, say: Say) -> bool:
+    """Whether the data set is there to be used; its damaged shards are built again.
+
+    A manifest or a card that is damaged, or that needs a shard which nothing makes again, is moved
+    aside, so that both can be written again.
+    """
+    prefix = dataset_prefix(version)
+    if not store.exists(f"{prefix}card.json"):
+        return False
+    try:
+        manifest = read_dataset_manifest(store, version)
+    except KeyMissing:
+        return False
+    except DamagedObject as damage:
+        for key in {damage.key, f"{prefix}card.json"}:  # the card is written last, and says: whole
+            say(f"{key} is moved to {store.set_aside(key)} and written again: {damage.flaw}")
+        return False
+    for shard, flaw in short_shards(store, manifest).items():
+        try:
+            rebuild_shard(store, manifest, shard, flaw)
+        except DamagedObject as damage:
+            say(f"{damage}. What raw/ has of it is packed again, and the rest stays out")
+            for name in ("card.json", "manifest.parquet"):
+                store.set_aside(f"{prefix}{name}")
+            return False
+        say(f"{DATASETS}{shard} was built again from raw/: {flaw}")
+    return True
+
+
+def mend_places(store: ObjectStore, say: Say) -> int:
+    """Make good a damaged table of places: out of the manifests, which name them, too. An image that
+    is in none is packed again when it is needed.
+
+    Returns:
+        How many places were found again.
+    """
+    table = shards_table(store, on_damage=say)
+    if not table.flaws():
+        return 0
+    there = set(table.read()["sha256"].to_pylist())
+    rows = []
+    for manifest in manifests(store):
+        for row in manifest.select(SHARDS_SCHEMA.names).to_pylist():
+            if row["sha256"] not in there:
+                there.add(row["sha256"])
+                rows.append(row)
+    if rows:
+        table.append(pa.Table.from_pylist(rows, schema=SHARDS_SCHEMA))
+    table.compact()
+    return len(rows)
+
+
+def manifests(store: ObjectStore) -> Iterator[pa.Table]:
+    """Every manifest that can be read."""
+    for info in store.list(DATASETS):
+        if info.key.endswith("/manifest.parquet"):
+            with suppress(DamagedObject, KeyMissing):
+                yield read_dataset_manifest(store, info.key.split("/")[1])
+
+
+def manifests_of_generation(store: ObjectStore, generation: int) -> Iterator[pa.Table]:
+    """Every manifest that can be read, of data sets with the splits of a generation."""
+    for info in store.list(DATASETS):
+        if not info.key.endswith("/card.json"):
+            continue
+        version = info.key.split("/")[1]
+        with suppress(DamagedObject, KeyMissing):
+            # Cards of earlier versions say nothing: they are of the first generation.
+            if read_card(store, version).get("generation", 0) == generation:
+                yield read_dataset_manifest(store, version)
+
+
+def short_shards(store: ObjectStore, manifest: pa.Table) -> dict[str, str]:
+    """The shards of a manifest that are missing or cut, and what is wrong; nothing is read."""
+    sizes = {info.key: info.size for info in store.list(f"{DATASETS}shards")} if manifest else {}
+    ends = manifest.append_column("end", pc.add(manifest["offset"], manifest["length"]))
+    needed = ends.group_by("shard").aggregate([("end", "max")]).to_pylist()
+    found = {}
+    for row in needed:
+        size = sizes.get(f"{DATASETS}{row['shard']}")
+        if size is None:
+            found[row["shard"]] = "it is missing"
+        elif size < row["end_max"]:
+            found[row["shard"]] = f"it ends at byte {size:,} of {row['end_max']:,} or more"
+    return found
+
+
+def rebuild_shard(store: ObjectStore, rows: pa.Table, shard: str, flaw: str) -> None:
+    """Write a shard again, in place of the damaged one, which is moved aside.
+
+    Args:
+        rows: who was in it: ``sha256``, ``shard``, ``offset`` and ``raw_key``.
+        shard: ``shards/<sha256>.tar``.
+        flaw: what is wrong with it.
+
+    Raises:
+        DamagedObject: the images that raw/ has do not make this shard; nothing was changed.
+    """
+    key = f"{DATASETS}{shard}"
+    members = rows.filter(pc.equal(rows["shard"], shard)).sort_by("offset").to_pylist()
+    try:
+        built = next(build_shards(verified_images(store, members), max_bytes=_NO_BOUND), None)
+    except (KeyMissing, ImageChanged) as error:
+        remedy = f"restore {_lost(store, members)} images under raw/ from a backup ({error})"
+        raise DamagedObject(key, flaw, store.url, remedy) from None
+    if built is None or built.name != shard:
+        remedy = "restore it from a backup: the images known of it do not make it again"
+        raise DamagedObject(key, flaw, store.url, remedy)
+    with suppress(KeyMissing):
+        store.set_aside(key)
+    store.create(key, built.data)
+
+
+_NO_BOUND = 2**62
+
+
+def _lost(store: ObjectStore, members: list[dict[str, Any]]) -> int:
+    """How many of the images raw/ does not hold as they were."""
+    lost = 0
+    for row in members:
+        try:
+            lost += hashlib.sha256(store.get(row["raw_key"])).hexdigest() != row["sha256"]
+        except StoreError:
+            lost += 1
+    return lost
+
+
+def restore_version(store: ObjectStore, line: Line, version: str) -> str:
+    """Write the manifest or the card of a data set again; how, or "" if nothing makes it again.
+
+    Each is made of the other one or of the tables, and only written if its content has the version
+    as its hash.
+    """
+    prefix = dataset_prefix(version)
+    if manifest := _readable_manifest(store, version):
+        listed = (line.labels.names, label_names(store, line.labels).present.names)
+        labels, task = _order_of(manifest, listed, version)
+        if task:
+            rows = manifest.to_pylist()
+            assembly = Assembly(version, task, labels, rows, {}, [], 0)
+            with suppress(KeyMissing):
+                store.set_aside(f"{prefix}card.json")
+            write_dataset(store, assembly, {row["sha256"]: row for row in rows}, line.split)
+            return "written again from the manifest"
+    view = labelled_view(store, line.labels)
+    try:
+        card = read_card(store, version)
+        schema = LabelSchema(task=card["task"], names=tuple(card["labels"]))
+    except (DamagedObject, KeyMissing):
+        schema = view.schema
+    images = usable_images(newest_rows(images_table(store).read()))
+    groups = current_groups(store)
+    known = images.filter(pc.is_in(images["sha256"], value_set=groups["sha256"]))
+    assembly = assemble(known, view, groups, schema)
+    if assembly.version != version:
+        return ""
+    for name in ("manifest.parquet", "card.json"):
+        with suppress(KeyMissing):
+            store.set_aside(f"{prefix}{name}")
+    placed = write_shards(store, assembly, progress=lambda _: None)
+    generation = generation_number(store)
+    write_dataset(store, assembly, placed, line.split, generation=generation)
+    return "written again from the tables"
+
+
+def _readable_manifest(store: ObjectStore, version: str) -> pa.Table | None:
+    """The rows, though the card that would prove them is damaged."""
+    with suppress(DamagedObject, KeyMissing):
+        return read_rows(store, f"{dataset_prefix(version)}manifest.parquet", MANIFEST_SCHEMA)
+    return None
+
+
+def _order_of(
+    rows: pa.Table, listed: Sequence[tuple[str, ...]], version: str
+) -> tuple[tuple[str, ...], str]:
+    """The labels in order and the task under which ``rows`` are this version; ((), "") if none.
+
+    Args:
+        rows: of a manifest.
+        listed: orders that the settings gave or give.
+        version: which they should be.
+    """
+    named = tuple(sorted(set(pc.list_flatten(rows["labels"]).to_pylist())))
+    content = dataset_version(rows)
+    for labels in (*listed, named):
+        for task in get_args(Task):
+            if version_of(content, task, labels) == version:
+                return tuple(labels), str(task)
+    return (), ""

@@ -1,0 +1,34 @@
+"""What dealing all images of a data set anew would come to, class by class."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from assets.policies import SplitPolicy
+from assets.splitting import NO_CLASS, Given, given_to
+from training.dealing import SPLITS, Group, Tally, deal
+
+
+def dealt_anew(manifest: pa.Table, given: Given, split: SplitPolicy) -> Mapping[str, Counter[str]]:
+    """Images of each class by split, if all were dealt anew; nothing is written.
+
+    Args:
+        manifest: ``sha256``, ``labels``, ``split`` and ``group_id`` of the images.
+        given: the splits that sources gave and that would be kept.
+        split: the shares.
+    """
+    members: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in manifest.select(["sha256", "labels", "split", "group_id"]).to_pylist():
+        members[row["group_id"]].append(row)
+    groups = []
+    for name, rows in sorted(members.items()):
+        among, contradicted = given_to(rows, given)
+        out = {row["sha256"] for row in contradicted}
+        left = [row for row in rows if row["sha256"] not in out]
+        classes = Counter(label for row in left for label in row["labels"] or [NO_CLASS])
+        groups.append(Group(name, classes, among))
+    tally = Tally()
+    deal(groups, tally, {name: float(getattr(split, name)) for name in SPLITS})
+    return tally.images

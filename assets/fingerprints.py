@@ -1,0 +1,98 @@
+"""Fingerprints of images whose hash is near to another's: computed once, when they are first needed.
+
+Most images have no such neighbour, so most need none, and indexing costs what it did.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from os import cpu_count
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from resources.object_store import ObjectStore
+from resources.store_errors import KeyMissing, ObjectRefused
+from resources.tables import Table
+from resources.transfer import at_once, workers
+
+FINGERPRINTS_SCHEMA = pa.schema(
+    [("sha256", pa.string()), ("version", pa.int32()), ("cells", pa.binary())]
+)
+CHUNK = 2000
+"""Images per appended part: what a kill can cost at most is computing one chunk again."""
+_MAX_PIXELS = 178_956_970
+"""As many as Pillow reads: what is in the image table was let in already."""
+
+
+def fingerprints_table(
+    store: ObjectStore, on_damage: Callable[[str], object] | None = None
+) -> Table:
+    """The fingerprints that are known; ``on_damage``: see :class:`resources.tables.Table`."""
+    return Table(store, "fingerprints", FINGERPRINTS_SCHEMA, on_damage=on_damage)
+
+
+def fingerprints_of(
+    store: ObjectStore,
+    keys: Mapping[str, str],
+    wanted: Sequence[str],
+    say: Callable[[str], object],
+) -> dict[str, bytes]:
+    """Fingerprints of images, from the table or else from ``raw/``, which then go into the table.
+
+    Args:
+        store: has both.
+        keys: image (sha256) to its key.
+        wanted: images (sha256).
+        say: told of those that cannot be read; they are left out.
+    """
+    from training.fingerprint import VERSION
+
+    table = fingerprints_table(store, on_damage=say)
+    rows = table.read()
+    rows = rows.filter(
+        pc.and_(
+            pc.equal(rows["version"], VERSION),
+            pc.is_in(rows["sha256"], value_set=pa.array(wanted, pa.string())),
+        )
+    )
+    found = dict(zip(rows["sha256"].to_pylist(), rows["cells"].to_pylist(), strict=True))
+    missing = [sha for sha in wanted if sha not in found and sha in keys]
+    if missing:
+        say(f"comparing {len(wanted)} images whose perceptual hashes are alike")
+    for start in range(0, len(missing), CHUNK):
+        new = dict(_computed(store, keys, missing[start : start + CHUNK], say))
+        columns = [list(new), [VERSION] * len(new), list(new.values())]
+        table.append(pa.table(columns, schema=FINGERPRINTS_SCHEMA))
+        found |= new
+    table.compact()
+    return found
+
+
+def _computed(
+    store: ObjectStore,
+    keys: Mapping[str, str],
+    images: Sequence[str],
+    say: Callable[[str], object],
+) -> Iterator[tuple[str, bytes]]:
+    def compute(sha: str) -> bytes | str:
+        from training.fingerprint import fingerprint
+        from training.images import ImageRejected, decode
+
+        try:
+            data = store.get(keys[sha])
+            if hashlib.sha256(data).hexdigest() != sha:
+                return "it was rewritten after it was indexed"
+            return fingerprint(decode(data, max_pixels=_MAX_PIXELS, fit=FIT))
+        except (KeyMissing, ObjectRefused, ImageRejected) as error:
+            return str(error)
+
+    threads = workers(store) if store.is_bucket else cpu_count() or 1
+    for sha, outcome in zip(images, at_once(compute, images, threads=threads), strict=True):
+        if isinstance(outcome, str):
+            say(f"{keys[sha]} is compared by its perceptual hash alone: {outcome}")
+        else:
+            yield sha, outcome
+
+
+FIT = 32
+"""Decoded as for the perceptual hash."""

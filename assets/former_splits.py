@@ -1,0 +1,44 @@
+"""Models that were trained and tested before the images were dealt to the splits anew."""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assets.dataset_build import read_card, read_dataset_manifest
+from assets.split_generations import generation_number
+from assets.splitting import current_groups
+from resources.damage import DamagedObject
+from resources.object_store import ObjectStore
+from resources.store_errors import KeyMissing
+
+
+def former_test_split(store: ObjectStore, dataset_version: str) -> str:
+    """What a person must know of a model whose test split is a former one; "" if it is none.
+
+    Args:
+        store: has the data set, and how the images are dealt now.
+        dataset_version: what the model was trained on and tested on.
+    """
+    now = generation_number(store)
+    if not now:
+        return ""
+    try:
+        # Cards of earlier versions do not say it: nothing was dealt anew by then.
+        if (read_card(store, dataset_version).get("generation") or 0) >= now:
+            return ""
+        rows = read_dataset_manifest(store, dataset_version)
+    except (DamagedObject, KeyMissing) as error:
+        return (
+            "the images were dealt to the splits anew, and whether it was tested before that or "
+            f"afterwards cannot be read: {error}"
+        )
+    if _test_images(rows) <= _test_images(current_groups(store)):  # dealt as before
+        return ""
+    return (
+        "it was tested on a former test split: the images were dealt to the splits anew since. Its "
+        "scores cannot be compared with those of models that are trained afterwards, and it may "
+        "have learnt from images of the new test split; imgclf run trains one on the new splits"
+    )
+
+
+def _test_images(rows: pa.Table) -> set[str]:
+    return set(rows.filter(pc.equal(rows["split"], "test"))["sha256"].to_pylist())

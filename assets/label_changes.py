@@ -1,0 +1,195 @@
+"""Decisions about labels as a whole: what they would change, and their event in the store."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assets.image_index import images_table, newest_rows, usable_images
+from assets.label_index import (
+    ANY_LABEL,
+    Judged,
+    judge_labels,
+    labels_table,
+    new_snapshots,
+    snapshot_rows,
+)
+from labelling.label_events import (
+    EVENTS_PREFIX,
+    Rename,
+    Restoral,
+    Withdrawal,
+    event_key,
+    moment_after,
+    number_after,
+    to_json,
+)
+from labelling.label_form import normal_label
+from labelling.schema import LabelSchema, in_words
+from labelling.table import EVENT, label_rows
+from resources.object_store import ObjectStore
+from resources.store_errors import StoreError
+
+EXAMPLES = 3
+Event = Rename | Withdrawal | Restoral
+
+
+@dataclass(frozen=True)
+class Change:
+    """What an event would change of the labels that count.
+
+    Attributes:
+        images: images whose label becomes another, or that lose theirs.
+        unlabelled: those that lose it.
+        relabelled: those that get an earlier or another label.
+        classes: class to its images before and after, where the two differ.
+        conflicts: images in conflict, before and after.
+        examples: image files, with what they were called and what they are.
+    """
+
+    images: int
+    unlabelled: int
+    relabelled: int
+    classes: Mapping[str, tuple[int, int]]
+    conflicts: tuple[int, int]
+    examples: tuple[tuple[str, str, str], ...]
+
+
+def all_rows(store: ObjectStore) -> pa.Table:
+    """The label table, with the snapshots and events that it has not got yet."""
+    table = labels_table(store)
+    fresh = new_snapshots(store, table)
+    indexed = table.read()
+    return pa.concat_tables([indexed, snapshot_rows(store, fresh)]) if fresh else indexed
+
+
+class OvertakenError(Exception):
+    """Somebody else has decided something about labels since the label table was read."""
+
+
+def now_after(rows: pa.Table) -> datetime:
+    """The time of a decision that is made now, later than all that ``rows`` have of them."""
+    events = rows.filter(pc.equal(rows["status"], EVENT))
+    return moment_after(
+        _event_keys(rows), datetime.now(UTC), pc.max(events["annotated_at"]).as_py()
+    )
+
+
+def next_number(rows: pa.Table) -> int:
+    """The number of a decision that follows all that ``rows`` have."""
+    return number_after(_event_keys(rows))
+
+
+def _event_keys(rows: pa.Table) -> list[str]:
+    """Also of what is no event, but has the key of one: it is taken."""
+    keys = rows["snapshot_key"].filter(pc.starts_with(rows["snapshot_key"], EVENTS_PREFIX))
+    found: list[str] = keys.to_pylist()
+    return found
+
+
+def preview(rows: pa.Table, event: Event, schema: LabelSchema) -> Change:
+    """What the labels that count would be after ``event``, compared with what they are; pure."""
+    then = label_rows([(event_key(event), to_json(event))], ANY_LABEL)
+    before = judge_labels(rows, schema)
+    after = judge_labels(pa.concat_tables([rows, then]), schema)
+    was, will = _labels(before), _labels(after)
+    counts = [
+        Counter(label for labels in said.values() for label in labels) for said in (was, will)
+    ]
+    changed = sorted(sha for sha in was.keys() | will.keys() if was.get(sha) != will.get(sha))
+    lost = [sha for sha in changed if sha not in will]
+    files = keys_of(rows, changed[:EXAMPLES])
+    return Change(
+        images=len(changed),
+        unlabelled=len(lost),
+        relabelled=len(changed) - len(lost),
+        classes={
+            label: (counts[0][label], counts[1][label])
+            for label in sorted(counts[0].keys() | counts[1].keys())
+            if counts[0][label] != counts[1][label]
+        },
+        conflicts=(before.decisions.conflicts.num_rows, after.decisions.conflicts.num_rows),
+        examples=tuple(
+            (files.get(sha, sha[:12]), _words(was.get(sha)), _words(will.get(sha)))
+            for sha in changed[:EXAMPLES]
+        ),
+    )
+
+
+def keep(store: ObjectStore, event: Event) -> str:
+    """Write ``event``; its key.
+
+    Raises:
+        OvertakenError: another event has its number.
+        StoreError: it cannot be written, or is not there as it was written.
+    """
+    key, data = event_key(event), to_json(event)
+    is_new = store.create(key, data)
+    there = store.get(key)
+    if there != data:
+        if not is_new:
+            raise OvertakenError(key)
+        raise StoreError(f"{key} in {store.url} is not what was written; look at the disk")
+    return key
+
+
+def spellings(rows: pa.Table, schema: LabelSchema, names: Iterable[str]) -> list[str]:
+    """``names``, and every label that was said otherwise and is taken for one of them under
+    ``schema``: it has to follow, also once the settings do not list the name any more."""
+    wanted = list(dict.fromkeys(names))
+    said = (normal_label(word) for word in pc.unique(pc.list_flatten(rows["labels"])).to_pylist())
+    others = sorted({word for word in said if schema.taken_for(word) in wanted})
+    return list(dict.fromkeys([*wanted, *others]))
+
+
+def image_of(store: ObjectStore, path: str, said: pa.Table) -> str | None:
+    """The image (sha256) that lies at ``path`` in the store, or was said something of by that key.
+
+    Args:
+        store: with the image table, which does not have an image before it is indexed.
+        path: with or without ``raw/``.
+        said: rows of the label table.
+    """
+    key = path if path.startswith("raw/") else f"raw/{path}"
+    indexed = usable_images(newest_rows(images_table(store).read()))
+    found = indexed.filter(pc.equal(indexed["key"], key))["sha256"].to_pylist()
+    if not found:
+        of_it = said.filter(
+            pc.and_(pc.equal(said["annotation_id"], key), pc.not_equal(said["sha256"], ""))
+        )
+        found = of_it.sort_by("annotated_at")["sha256"].to_pylist()
+    return str(found[-1]) if found else None
+
+
+def sources_of(rows: pa.Table) -> dict[str, int]:
+    """Who said something that counts as a statement: sources (as ``labels withdraw`` takes them) to
+    their statements."""
+    ingested = rows.filter(pc.equal(rows["source"], "ingest"))["annotation_id"].to_pylist()
+    others = rows.filter(pc.not_equal(rows["source"], "ingest"))["annotator"].to_pylist()
+    folders = (_folder(key) for key in ingested)
+    return dict(sorted(Counter(name for name in (*folders, *others) if name).items()))
+
+
+def _folder(key: str) -> str:
+    parts = key.split("/")
+    return parts[1] if len(parts) > 2 and parts[0] == "raw" else ""
+
+
+def _labels(judged: Judged) -> dict[str, tuple[str, ...]]:
+    found = judged.decisions.labels
+    given = (tuple(sorted(labels)) for labels in found["labels"].to_pylist())
+    return dict(zip(found["sha256"].to_pylist(), given, strict=True))
+
+
+def keys_of(rows: pa.Table, images: Iterable[str]) -> dict[str, str]:
+    """The keys under ``raw/`` of ``images`` (sha256), as far as the label table's ``rows`` tell."""
+    wanted = rows.filter(pc.is_in(rows["sha256"], value_set=pa.array(list(images), pa.string())))
+    said = zip(wanted["sha256"].to_pylist(), wanted["annotation_id"].to_pylist(), strict=True)
+    return {sha: key for sha, key in said if key.startswith("raw/")}
+
+
+def _words(labels: tuple[str, ...] | None) -> str:
+    return "no label" if labels is None else in_words(labels)

@@ -1,0 +1,127 @@
+"""Labels that come in, as the events in the store have them: under which name they count."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import pyarrow.compute as pc
+
+from assets.label_changes import all_rows
+from assets.label_index import labels_table
+from labelling.counted import counted, renamed_schema
+from labelling.known_classes import KnownClasses
+from labelling.label_events import (
+    EVENTS_PREFIX,
+    EventError,
+    History,
+    Rename,
+    Withdrawal,
+    name_at,
+    parse_event,
+)
+from labelling.schema import LabelSchema
+from labelling.snapshots import INGESTED_PREFIX, SnapshotError, epoch_ms, parse_snapshot
+from resources.object_store import ObjectStore
+from resources.transfer import get_many
+
+
+@dataclass(frozen=True)
+class LabelNames:
+    """What a label that is said now counts as.
+
+    Attributes:
+        given: the label schema, as the settings say it.
+        present: the same with its names as they are called now.
+        aliases: former name of a class to its present one.
+        withdrawn: keys of the snapshots of which something was taken back: who says the same again
+            says it anew.
+        latest: when the last event was; what is said now is said later.
+        events: the renames and withdrawals that count, in order.
+    """
+
+    given: LabelSchema
+    present: LabelSchema
+    aliases: dict[str, str] = field(default_factory=dict)
+    withdrawn: frozenset[str] = frozenset()
+    latest: datetime = datetime(1970, 1, 1, tzinfo=UTC)
+    events: tuple[Rename | Withdrawal, ...] = ()
+
+    def written(self, labels: Iterable[str]) -> tuple[str, ...]:
+        """``labels`` as they are stored: in normal form, a variant of a listed name as that name."""
+        return self.given.written(labels)
+
+    def known(self, labels: Iterable[str]) -> KnownClasses:
+        """What a source is compared with where ``labels`` were said already."""
+        classes = frozenset({*map(self.counts_as, labels), *self.present.names})
+        return KnownClasses(classes, self.given, self.present, self.aliases)
+
+    def counts_as(self, label: str) -> str:
+        """The class that ``label`` is said to be."""
+        return KnownClasses(frozenset(), self.given, self.present, self.aliases).counts_as(label)
+
+    def counted_at(self, labels: Iterable[str], moment: int) -> tuple[str, ...]:
+        """What an image has to which ``labels`` were given at ``moment`` (ms since the epoch). A name
+        that was put into use again since means what it meant then."""
+        made = sum(epoch_ms(event.at) <= moment for event in self.events)
+        given = (self.given.taken_for(label) for label in labels)
+        called = (self.present.taken_for(name_at(self.events, one, made)) for one in given)
+        return tuple(sorted(set(called)))
+
+    def counted_now(self, labels: Iterable[str]) -> tuple[str, ...]:
+        """What an image has to which ``labels`` are given now."""
+        return tuple(sorted(set(map(self.counts_as, labels))))
+
+    def problem(self, labels: Sequence[str]) -> str | None:
+        """Why ``labels``, as :meth:`written` has them, cannot label an image, or ``None``."""
+        if len(set(labels)) < len(labels):
+            return self.present.problem(labels)
+        return self.present.problem(tuple(dict.fromkeys(map(self.counts_as, labels))))
+
+    def page(self, there: Iterable[str]) -> tuple[str, ...]:
+        """The labels ``there`` (on a page, in a data set) as they are called now."""
+        return tuple(dict.fromkeys(self.aliases.get(label, label) for label in there))
+
+
+def label_names(store: ObjectStore, schema: LabelSchema) -> LabelNames:
+    """The names by which labels count in ``store``. The label table is read only if something was
+    taken back, the events always: there are few."""
+    history = _history(store)
+    if not history.events:
+        return LabelNames(schema, schema)
+    withdrawn: frozenset[str] = frozenset()
+    if any(isinstance(event, Withdrawal) for event in history.in_force):
+        rows = counted(all_rows(store), schema).withdrawn
+        withdrawn = frozenset(rows["snapshot_key"].to_pylist())
+    return LabelNames(
+        given=schema,
+        present=renamed_schema(schema, history),
+        aliases=history.aliases(),
+        withdrawn=withdrawn,
+        latest=history.events[-1][1].at,
+        events=history.in_force,
+    )
+
+
+def known_classes(store: ObjectStore, schema: LabelSchema) -> KnownClasses:
+    """The classes that were ever said in ``store``: those in the label table, and those that it has
+    not got yet. Of these one snapshot is read for each set of labels, which their keys tell apart."""
+    table = labels_table(store, on_damage=lambda _: None)  # `annotations` makes its rows again
+    rows = table.read(["snapshot_key", "labels"])
+    said = set(pc.unique(pc.list_flatten(rows["labels"])).to_pylist())
+    keys = store.list_table(INGESTED_PREFIX)["key"]
+    fresh = keys.filter(pc.invert(pc.is_in(keys, value_set=rows["snapshot_key"]))).to_pylist()
+    for key, data in get_many(store, list({key[-13:]: key for key in fresh}.values())):
+        with suppress(SnapshotError):
+            said |= {*parse_snapshot(data, key).labels} if data is not None else set()
+    return label_names(store, schema).known(said)
+
+
+def _history(store: ObjectStore) -> History:
+    """The events in ``store``; ``annotations`` names what lies among them and is none."""
+    events = []
+    for key, data in get_many(store, [info.key for info in store.list(EVENTS_PREFIX)]):
+        with suppress(EventError):
+            if data is not None:
+                events.append((key, parse_event(data, key)))
+    return History.of(events)

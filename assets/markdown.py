@@ -1,0 +1,73 @@
+"""Markdown for Dagster's pages, in which text from outside is only ever text.
+
+Labels, file names, annotators' names and messages about them come from anybody; an image or a
+link among them would make the browser of whoever looks at the page send requests.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from labelling.foreign_text import visible
+
+# What acts within a line (https://spec.commonmark.org/0.31.2/#inlines, and GitHub's ~), an
+# underscore only at the edge of a word, and what acts where a line begins.
+_ACTIVE = re.compile(r"([\\`*\[\]<>!|&~])|(?<![^\W_])(_)|(_)(?![^\W_])")
+_BLOCK = re.compile(r"^(\s*)(\d*)([#+\-=>.)])")
+
+# What GitHub's dialect makes a link of without any markup, also where its punctuation is escaped
+# (https://github.github.com/gfm/#autolinks-extension-): a word joiner, which is not seen, ends it.
+_BARE_LINK = re.compile(r"\b(https?|ftp|www|mailto|xmpp)(?=[:.])|(?<=\S)(?=@)", re.IGNORECASE)
+_JOINER = "\u2060"
+
+
+class Markdown(str):
+    """Text that is Markdown already."""
+
+    __slots__ = ()
+
+
+def prose(text: str) -> Markdown:
+    """Write ``text`` so that it is shown as it is, on one line."""
+    unlinked = _BARE_LINK.sub(lambda match: match[0] + _JOINER, visible(text))
+    escaped = _ACTIVE.sub(r"\\\g<0>", unlinked)
+    return Markdown(_BLOCK.sub(r"\1\2\\\3", escaped))
+
+
+def code(text: str) -> Markdown:
+    """Write ``text`` as a code span, also within a table."""
+    shown = visible(text)
+    fence = "`" * (max(map(len, re.findall("`+", shown)), default=0) + 1)
+    # One space at either end is taken off again; without it a backtick would join the fence.
+    padding = " " if shown.startswith(("`", " ")) or shown.endswith(("`", " ")) or not shown else ""
+    # Within a table a pipe ends the cell even in code, and only there is its escape taken off.
+    return Markdown(f"{fence}{padding}{shown}{padding}{fence}")
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Markdown:
+    """Write a table.
+
+    Args:
+        columns: the head; our own words.
+        rows: cells; text that is not ``Markdown`` is shown as it is.
+
+    Returns:
+        The table, without a line break at its end.
+    """
+    head = f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}"
+    lines = (f"| {' | '.join(map(_cell, row))} |" for row in rows)
+    return Markdown("\n".join([head, *lines]))
+
+
+def bullets(items: Iterable[str]) -> Markdown:
+    """Write a list, one item a line; an item that is not ``Markdown`` is shown as it is."""
+    return Markdown("\n".join(f"- {_inline(item)}" for item in items))
+
+
+def _inline(value: object) -> str:
+    return value if isinstance(value, Markdown) else prose(str(value))
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, Markdown) and value.startswith("`"):
+        return value.replace("|", "\\|")
+    return _inline(value)

@@ -1,0 +1,88 @@
+"""How the images are dealt to the splits, class by class: what ``imgclf splits`` shows."""
+
+from collections import Counter, defaultdict
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow.compute as pc
+
+from assets.given_splits import SPLITS, given_splits
+from assets.label_index import labelled_view
+from assets.policies import SplitPolicy
+from assets.split_generations import is_released, newest_generation, settings_changed
+from assets.splitting import NO_CLASS, current_groups, given_too_late
+from labelling.schema import LabelSchema
+from resources.object_store import ObjectStore
+from training.groups import EXCLUDED
+
+SHOWN = 20
+
+
+@dataclass(frozen=True)
+class SplitOverview:
+    """What is dealt.
+
+    Attributes:
+        classes: labelled images of each class by split, and in how many groups they are.
+        images: all grouped images by split; ``""``: not dealt yet, as they have no label.
+        groups: near-duplicate groups.
+        largest: images of the largest group.
+        excluded: reasons why images are in no split, and how many.
+        generation: how often all were dealt anew; ``dealt_at`` and ``reason`` are of the last time.
+        changed: settings that changed since then.
+        released: whether a model ever went into production.
+        given: images whose source gave them a split that is kept.
+        too_late: of those, the ones that had been dealt to another split before.
+    """
+
+    classes: dict[str, dict[str, int]]
+    images: dict[str, int]
+    groups: int
+    largest: int
+    excluded: dict[str, int]
+    generation: int
+    dealt_at: str
+    reason: str
+    changed: list[str]
+    released: bool
+    given: int
+    too_late: int
+
+    def to_json(self) -> dict[str, Any]:
+        """For a script."""
+        return asdict(self)
+
+
+def split_overview(store: ObjectStore, schema: LabelSchema, policy: SplitPolicy) -> SplitOverview:
+    """Read the tables; nothing is dealt."""
+    rows = current_groups(store)
+    labels = labelled_view(store, schema).labels
+    given = given_splits(store)
+    dealt = newest_generation(store)
+    sizes = Counter(rows["group_id"].to_pylist())
+    out = rows.filter(pc.equal(rows["split"], EXCLUDED))["reason"].to_pylist()
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    groups: dict[str, set[str]] = defaultdict(set)
+    columns = [rows[name].to_pylist() for name in ("sha256", "group_id", "split")]
+    for sha, group_id, split in zip(*columns, strict=True):
+        for label in labels.get(sha, ()) or ([NO_CLASS] if sha in labels else []):
+            counts[label][split] += 1
+            groups[label].add(group_id)
+    return SplitOverview(
+        classes={
+            label: {split: counts[label][split] for split in SPLITS}
+            | {"groups": len(groups[label])}
+            for label in sorted(counts)
+        },
+        images=dict(Counter(rows["split"].to_pylist())),
+        groups=len(sizes),
+        largest=max(sizes.values(), default=0),
+        excluded=dict(Counter(reason.partition(":")[0] for reason in out)),
+        generation=dealt.generation if dealt else 0,
+        dealt_at=dealt.at.isoformat() if dealt else "",
+        reason=dealt.reason if dealt else "",
+        changed=settings_changed(dealt.policy, policy) if dealt else [],
+        released=is_released(store),
+        given=len(given),
+        too_late=len(given_too_late(rows, given)),
+    )

@@ -1,0 +1,252 @@
+"""From images and labels to groups and splits: what is new is grouped and dealt, the rest stays."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assets.fingerprints import fingerprints_of
+from assets.given_splits import given_splits
+from assets.label_index import LabelledView
+from assets.policies import SplitPolicy
+from assets.split_generations import Say, current_generation, generation_number
+from resources.object_store import ObjectStore
+from resources.tables import Table
+from training.dealing import SPLITS, Group, Tally, deal
+from training.groups import (
+    EXCLUDED,
+    GROUPS_SCHEMA,
+    assign_groups,
+    current_rows,
+    founders_split,
+)
+
+NO_CLASS = ""
+"""Stands for the class of images that have none (multi-label)."""
+
+Given = Mapping[str, tuple[str, tuple[str, ...]]]
+
+
+def _silently(_: str) -> None:
+    """For who has told before, or will."""
+
+
+def groups_table(store: ObjectStore, on_damage: Callable[[str], object] | None = None) -> Table:
+    """The table of near-duplicate groups and their permanent splits.
+
+    No asset gives ``on_damage``: an image that came into another split would make test scores that
+    nobody can compare. Only ``imgclf doctor --store --repair`` does, which knows the splits.
+    """
+    return Table(store, "groups", GROUPS_SCHEMA, on_damage=on_damage)
+
+
+def current_groups(store: ObjectStore) -> pa.Table:
+    """One row an image that was grouped, of the generation that counts."""
+    return current_rows(groups_table(store).read(), generation_number(store))
+
+
+def update_groups(
+    store: ObjectStore, images: pa.Table, split: SplitPolicy, say: Say = _silently
+) -> pa.Table:
+    """Group every image that has no group yet; return the rows that count.
+
+    Nothing is dealt to a split here but what joins a group that has one (:func:`deal_groups`).
+
+    Args:
+        images: usable images, one row per sha256.
+        split: the settings; if they changed before a release, all is grouped anew.
+        say: told what is out of the ordinary.
+    """
+    table = groups_table(store)
+    rows = table.read()
+    earlier = partial(_earlier_policy, store, split) if rows.num_rows else None
+    number = current_generation(store, split, earlier, say).generation
+    known = current_rows(rows, number)
+    fresh = images.filter(pc.invert(pc.is_in(images["sha256"], value_set=known["sha256"])))
+    if not fresh.num_rows:
+        return known
+
+    def fingerprints(wanted: Sequence[str]) -> dict[str, bytes]:
+        keys = dict(zip(images["sha256"].to_pylist(), images["key"].to_pylist(), strict=True))
+        return fingerprints_of(store, keys, wanted, say)
+
+    grouped = assign_groups(
+        known,
+        fresh.select(["sha256", "phash"]),
+        max_distance=split.near_duplicate_distance,
+        fingerprints=fingerprints,
+    )
+    grouped = _of_generation(_without_contradiction(grouped, given_splits(store)), number)
+    table.append(grouped)
+    table.compact()
+    return current_rows(pa.concat_tables([rows, grouped]), number)
+
+
+def deal_groups(
+    store: ObjectStore, groups: pa.Table, view: LabelledView, split: SplitPolicy
+) -> pa.Table:
+    """Deal every group that has a labelled image, and no split yet; return the rows that count.
+
+    Args:
+        groups: the rows that count (:func:`update_groups`).
+        view: the labels that count: a split is dealt once they are known, so that every class
+            gets its share.
+        split: the shares.
+    """
+    members = _waiting(groups, view)
+    if not members:
+        return groups
+    given = given_splits(store)
+    rows, dealing = list[dict[str, Any]](), list[Group]()
+    for name in sorted(members):
+        among, contradicted = given_to(members[name], given)
+        rows += contradicted
+        out = {row["sha256"] for row in contradicted}
+        members[name] = [row for row in members[name] if row["sha256"] not in out]
+        if group := _group(name, members[name], view, among):
+            dealing.append(group)
+    shares = {name: float(getattr(split, name)) for name in SPLITS}
+    for name, dealt in deal(dealing, _tally(groups, view), shares).items():
+        rows += [row | {"split": dealt} for row in members[name]]
+    number = generation_number(store)
+    written = _of_generation(pa.Table.from_pylist(rows, schema=GROUPS_SCHEMA), number)
+    table = groups_table(store)
+    table.append(written)
+    table.compact()
+    return current_rows(pa.concat_tables([groups, written]), number)
+
+
+def with_lots(groups: pa.Table, split: SplitPolicy) -> pa.Table:
+    """The groups with a split for each: of those that are not dealt yet, the one that chance alone
+    would give them.
+
+    The labelling queue goes by it: which images annotators are asked about must not depend on a
+    model in the splits that models are judged by.
+    """
+    shares = {name: float(getattr(split, name)) for name in SPLITS}
+    splits = [
+        dealt or founders_split(group_id, shares)
+        for group_id, dealt in zip(
+            groups["group_id"].to_pylist(), groups["split"].to_pylist(), strict=True
+        )
+    ]
+    place = groups.schema.get_field_index("split")
+    return groups.set_column(place, "split", pa.array(splits, pa.string()))
+
+
+def given_too_late(groups: pa.Table, given: Given) -> dict[str, tuple[str, str]]:
+    """Images whose source gives them another split than they were dealt before it said so: image
+    to (given, dealt)."""
+    if not given:
+        return {}
+    there = groups.filter(
+        pc.and_(
+            pc.is_in(groups["sha256"], value_set=pa.array(list(given), pa.string())),
+            pc.is_in(groups["split"], value_set=pa.array(SPLITS)),
+        )
+    )
+    return {
+        row["sha256"]: (given[row["sha256"]][0], row["split"])
+        for row in there.to_pylist()
+        if row["split"] not in given[row["sha256"]][1]
+    }
+
+
+def _waiting(groups: pa.Table, view: LabelledView) -> dict[str, list[dict[str, Any]]]:
+    """The members of each group that has a labelled image and no split."""
+    waiting = groups.filter(pc.equal(groups["split"], ""))
+    if not waiting.num_rows:
+        return {}
+    labels = pa.array(list(view.labels), pa.string())
+    labelled = waiting.filter(pc.is_in(waiting["sha256"], value_set=labels))["group_id"]
+    members: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in waiting.filter(pc.is_in(waiting["group_id"], value_set=labelled)).to_pylist():
+        members[row["group_id"]].append(row)
+    return members
+
+
+def _earlier_policy(store: ObjectStore, split: SplitPolicy) -> SplitPolicy:
+    """By which settings an earlier version dealt: those that its newest data set names."""
+    from assets.dataset_build import DATASETS, read_card
+
+    cards = [info for info in store.list(DATASETS) if info.key.endswith("/card.json")]
+    for info in sorted(cards, key=lambda info: info.last_modified, reverse=True):
+        with suppress(Exception):  # a damaged card says nothing, and stops nothing
+            return SplitPolicy.model_validate(
+                read_card(store, info.key.split("/")[1])["split_policy"]
+            )
+    return split
+
+
+def _of_generation(rows: pa.Table, number: int) -> pa.Table:
+    column = pa.array([number] * rows.num_rows, pa.int32())
+    return rows.set_column(rows.schema.get_field_index("generation"), "generation", column)
+
+
+def _without_contradiction(rows: pa.Table, given: Given) -> pa.Table:
+    """Rows of images that join a group of another split than the one given to them: left out."""
+    if not given:
+        return rows
+    found = []
+    for row in rows.to_pylist():
+        said, among = given.get(row["sha256"], ("", SPLITS))
+        if row["split"] in SPLITS and row["split"] not in among:
+            reason = f"given to {said}, near-duplicate of images in {row['split']}"
+            row |= {"split": EXCLUDED, "reason": f"{reason}: group {row['group_id'][:12]}"}
+        found.append(row)
+    return pa.Table.from_pylist(found, schema=GROUPS_SCHEMA)
+
+
+def given_to(
+    members: Sequence[dict[str, Any]], given: Given
+) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
+    """The splits that a group may be dealt to, and the rows of members that are left out because
+    another split was given to them: test goes before validation before train."""
+    said = {row["sha256"]: given[row["sha256"]] for row in members if row["sha256"] in given}
+    if not said:
+        return SPLITS, []
+    first = min((split for split, _ in said.values()), key=("test", "val", "train").index)
+    among = [set(among) for split, among in said.values() if split == first]
+    allowed = set.intersection(*among)
+    out = []
+    for row in members:
+        split = said.get(row["sha256"], (first,))[0]
+        if split != first:
+            reason = f"given to {split}, near-duplicate of images given to {first}"
+            reason = f"{reason}: group {row['group_id'][:12]}"
+            out.append(row | {"split": EXCLUDED, "reason": reason})
+    return tuple(one for one in SPLITS if one in allowed) or (first,), out
+
+
+def _group(
+    name: str, members: Sequence[dict[str, Any]], view: LabelledView, among: tuple[str, ...]
+) -> Group | None:
+    """The group as it is dealt; ``None``: none of its images has a label."""
+    labelled = [row["sha256"] for row in members if row["sha256"] in view.labels]
+    if not labelled:
+        return None
+    classes = Counter(label for sha in labelled for label in _classes(view, sha))
+    asked = all(view.said.get(sha, ("ingest",))[0] != "ingest" for sha in labelled)
+    return Group(name, classes, among, by_lot=asked)
+
+
+def _tally(groups: pa.Table, view: LabelledView) -> Tally:
+    """Labelled images and their groups by class and split, as dealt so far."""
+    dealt = groups.filter(pc.is_in(groups["split"], value_set=pa.array(SPLITS)))
+    columns = [dealt[name].to_pylist() for name in ("sha256", "group_id", "split")]
+    classes: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for sha, group_id, split in zip(*columns, strict=True):
+        if sha in view.labels:
+            classes[group_id, split].update(_classes(view, sha))
+    tally = Tally()
+    for (_, split), counts in classes.items():
+        tally.add(counts, split)
+    return tally
+
+
+def _classes(view: LabelledView, sha256: str) -> list[str]:
+    return view.labels[sha256] or [NO_CLASS]

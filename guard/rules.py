@@ -1,0 +1,166 @@
+"""Which requests are turned away: what a page of another site makes a browser ask.
+
+A browser sends a request of any page to any server, this machine's own included. Which page it was
+is said by headers that no script can set: ``Origin`` and ``Sec-Fetch-*``. A page whose *name* was
+pointed at this machine (DNS rebinding) is told by ``Host``. Programs that are no browsers send
+neither ``Origin`` nor ``Sec-Fetch-*`` and have nothing to prove.
+
+Nothing but the standard library is imported: Label Studio's environment has no Starlette.
+"""
+
+import logging
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from guard.hosts import (
+    Authority,
+    checked_host,
+    is_address,
+    is_loopback,
+    parse_authority,
+    parse_origin,
+)
+
+SETTING = (
+    "web.allowed_hosts in imgclf.toml (IMGCLF_WEB__ALLOWED_HOSTS), --allow-host of a server that "
+    "is started by hand, HostName of the stack on AWS"
+)
+
+_OWN_SITES = ("same-origin", "none")
+"""``Sec-Fetch-Site`` of a server's own page, and of an address that a person typed in."""
+
+_READS = ("GET", "HEAD")
+_MAX_TOLD = 100
+
+log = logging.getLogger("guard")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request, as far as it matters here.
+
+    Attributes:
+        method: of HTTP, in capitals; empty for the handshake of a websocket.
+        path: without the query.
+        headers: names in lower case, and values.
+        server: the address at which the connection came in, if it is known.
+    """
+
+    method: str
+    path: str
+    headers: Sequence[tuple[str, str]]
+    server: str | None = None
+
+    def all(self, name: str) -> list[str]:
+        """Every value of a header."""
+        return [value for key, value in self.headers if key == name]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The status of a request that is turned away, and why."""
+
+    status: int
+    reason: str
+
+
+class Rules:
+    """Decides on each request to a server that asks nobody who they are.
+
+    Args:
+        allowed_hosts: names under which the server is reached besides those of loopback and the
+            very address that a connection came in at.
+        health_paths: answered under any IP address, for load balancers, whose health checks name
+            a target or themselves by address. No page can take an address for its name.
+        any_host: whether every Host will do, since something in front of the server chooses the
+            name, as SageMaker does.
+
+    Raises:
+        ValueError: one of ``allowed_hosts`` is no host name.
+    """
+
+    def __init__(
+        self,
+        allowed_hosts: Iterable[str] = (),
+        health_paths: Collection[str] = (),
+        *,
+        any_host: bool = False,
+    ) -> None:
+        self._any_host = any_host
+        self._allowed = frozenset(map(checked_host, allowed_hosts))
+        self._health_paths = frozenset(health_paths)
+        self._told: set[str] = set()
+
+    def refusal(self, asked: Asked) -> Refusal | None:
+        """Why a request is turned away, which is logged; None if it is not."""
+        found = self._judged(asked)
+        # Each once: a page that asks in a loop shall not fill the log.
+        if found and found.reason not in self._told and len(self._told) < _MAX_TOLD:
+            self._told.add(found.reason)
+            log.warning("%s", found.reason)
+        return found
+
+    def _judged(self, asked: Asked) -> Refusal | None:
+        hosts = asked.all("host")
+        host = parse_authority(hosts[0]) if len(hosts) == 1 else None
+        if host is None:
+            return Refusal(400, f"refused: {_shown(hosts)} is not one Host header with a host")
+        if not self._knows(host, asked):
+            return Refusal(
+                421,
+                f"refused: this server is not known as {_shown([host.host])}. Allow that host by {SETTING}",
+            )
+        return self._foreign_origin(asked.all("origin"), host) or _foreign_site(asked)
+
+    def _knows(self, host: Authority, asked: Asked) -> bool:
+        if self._any_host or is_loopback(host.host) or host.host in self._allowed:
+            return True
+        if not is_address(host.host):
+            return False
+        # The socket's own, whatever the server was told to listen on.
+        if asked.server == host.host:
+            return True
+        return asked.method in _READS and asked.path in self._health_paths
+
+    def _foreign_origin(self, origins: list[str], host: Authority) -> Refusal | None:
+        if not origins or (len(origins) == 1 and self._is_own(origins[0], host)):
+            return None
+        return Refusal(
+            403,
+            f"refused: a page of another origin ({_shown(origins)}) asks {_shown([host.host])}. If a "
+            f"proxy of yours stands between, have it pass Host on, or allow its name by {SETTING}",
+        )
+
+    def _is_own(self, origin: str, host: Authority) -> bool:
+        parsed = parse_origin(origin)
+        if parsed is None:
+            return False
+        scheme, page = parsed
+        # A TLS proxy's page is https where this server sees http, so the scheme decides the port.
+        if page.at(scheme) == host.at(scheme):
+            return True
+        # A proxy that puts its own Host: only names that were set, and never another port there.
+        return page.host in self._allowed and page.port is None
+
+
+def _foreign_site(asked: Asked) -> Refusal | None:
+    """What ``Sec-Fetch-Site`` says against a request; links to whole pages may come from anywhere."""
+    sites = asked.all("sec-fetch-site")
+    if all(site in _OWN_SITES for site in sites):
+        return None
+    followed_link = (
+        asked.method in _READS
+        and asked.all("sec-fetch-mode") == ["navigate"]
+        and asked.all("sec-fetch-dest") in ([], ["document"])
+    )
+    if followed_link:
+        return None
+    return Refusal(
+        403,
+        f"refused: a page of another site asks (Sec-Fetch-Site: {_shown(sites)}); from there only "
+        "links lead here. Open this address itself",
+    )
+
+
+def _shown(values: list[str]) -> str:
+    return ascii(", ".join(values)[:200]) if values else "none"

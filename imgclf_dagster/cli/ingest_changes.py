@@ -1,0 +1,101 @@
+"""How ``imgclf ingest`` tells that images have other labels than before, and how to take it back."""
+
+import shlex
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from imgclf_dagster.console import escape
+from labelling.foreign_text import visible
+
+if TYPE_CHECKING:
+    from imgclf_dagster.ingest import IngestReport
+    from imgclf_dagster.ingest_changes import LabelChange
+    from imgclf_dagster.ingest_scratch import Labels
+
+_SHOWN = 10
+_COMMANDS = 3
+
+
+def show_changes(console: Console, report: "IngestReport", source: str) -> None:
+    """Print which images had another label before, and the commands that take it back.
+
+    Args:
+        console: where to.
+        report: what became of the source.
+        source: the name under which its images are stored.
+    """
+    images = sum(change.images for change in report.changed)
+    if not images:
+        return
+    are = "images have other labels" if images > 1 else "image has another label"
+    console.print(f"[yellow]changed:[/] {images:,} {are} than an earlier ingest gave")
+    for change in report.changed[:_SHOWN]:
+        console.print(f"  {_change(change, source)}", soft_wrap=True)
+    if len(report.changed) > _SHOWN:
+        console.print(f"  … and {len(report.changed) - _SHOWN:,} more changes (--json has them)")
+    for line in _undoing(report, source):
+        console.print(f"  {escape(visible(line))}", soft_wrap=True)
+
+
+def show_readings(console: Console, report: "IngestReport", source: str) -> None:
+    """Print which labels count as another class than they say, and which of them mean two.
+
+    Args:
+        console: where to.
+        report: what became of the source.
+        source: the name under which its images are stored.
+    """
+    renamed = [one for one in report.read_as if one.said != one.counts]
+    if renamed:
+        said = [f"{one.said} as {one.counts}: {one.images:,}" for one in renamed[:_SHOWN]]
+        more = f" and {len(renamed) - _SHOWN:,} more" if len(renamed) > _SHOWN else ""
+        console.print(escape(visible(f"read as: {'; '.join(said)}{more}")), soft_wrap=True)
+    former = [one for one in report.read_as if one.counts != one.now]
+    if not former:
+        return
+    words = [
+        f"{one.said} as {one.counts} ({one.images:,} image{'' if one.images == 1 else 's'})"
+        for one in former[:_SHOWN]
+    ]
+    today = ", ".join(f"{one.said} is {one.now}" for one in former[:_SHOWN])
+    told = (
+        f"{', '.join(words)} was said before the name was given to another class, and counts as it "
+        f"was meant then; said now, {today}. If the whole source is to be read by the names of "
+        f"today: imgclf labels withdraw --source {shlex.quote(source)}, then ingest it again"
+    )
+    console.print(f"[yellow]two meanings:[/] {escape(visible(told))}", soft_wrap=True)
+
+
+def _change(change: "LabelChange", source: str) -> str:
+    if not change.new:
+        return f"{change.images:,} in other ways"
+    old = " and ".join(map(_said, change.old)) or "other labels"
+    new = " and ".join(map(_said, change.new))
+    names = [key.removeprefix(f"raw/{source}/") for key in change.examples]
+    more = " …" if change.images > len(names) else ""
+    said = f"{old} → {new}: {change.images:,} ({', '.join(names)}{more})"
+    return escape(visible(said))
+
+
+def _said(labels: "Labels") -> str:
+    return "|".join(labels) or "none of the labels"
+
+
+def _undoing(report: "IngestReport", source: str) -> list[str]:
+    """What takes it back. Labels of several ingests are not told apart by any command but by class:
+    where the class was given to other images of the source as well, the former labels are ingested
+    again instead."""
+    now: dict[str, int] = {}
+    for change in report.changed:
+        if len(change.new) != 1 or len(change.new[0]) != 1:
+            return [_AGAIN]
+        now[change.new[0][0]] = now.get(change.new[0][0], 0) + change.images
+    if len(now) > _COMMANDS or any(report.classes[label] > count for label, count in now.items()):
+        return [_AGAIN]
+    where = f"imgclf labels withdraw --source {shlex.quote(source)}"
+    commands = [f"{where} --class {shlex.quote(label)}" for label in now]
+    return [f"to take it back (what was said before counts again): {'; '.join(commands)}"]
+
+
+_AGAIN = "to take it back: ingest the source again with its former labels; the newest count"

@@ -1,0 +1,81 @@
+"""The options of ``imgclf ingest`` that say how a source is to be read, and the answers to doubts."""
+
+import csv
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
+
+import typer
+
+from labelling.foreign_text import label_flaw
+from labelling.label_form import normal_label
+from labelling.sources.reading import Doubt, ReadingOptions
+
+YES = "--yes"
+NAME = "NAME"
+"""What stands in an answer for a name that the user has to give."""
+
+
+def parsed_columns(given: str | None) -> tuple[str, ...] | None:
+    """``IMAGE,LABEL``, or ``IMAGE,LABEL,LABEL``: names or numbers of columns; a name with a comma is
+    quoted.
+
+    Raises:
+        typer.BadParameter: it is fewer than two of them.
+    """
+    if given is None:
+        return None
+    names = [name.strip() for name in next(csv.reader([given]), [])]
+    if len(names) < 2 or not all(names):
+        raise typer.BadParameter(
+            f"{given!r} are not two columns; give the one with images and the one with labels: "
+            "--columns filename,species, or their numbers: --columns 1,3. Several columns of "
+            "labels: --columns filename,tag1-tag3"
+        )
+    return tuple(names)
+
+
+def parsed_class(given: str | None) -> str | None:
+    """A label, in its normal form.
+
+    Raises:
+        typer.BadParameter: it can be none.
+    """
+    if given is None:
+        return None
+    label = normal_label(given)
+    if flaw := label_flaw(label):
+        raise typer.BadParameter(flaw)
+    return label
+
+
+def with_answer(options: ReadingOptions, answer: str) -> ReadingOptions:
+    """The options, and what an answer to a doubt (``--labels-from parent``) says.
+
+    Raises:
+        typer.BadParameter: a value in it cannot be used.
+    """
+    words = shlex.split(answer)
+    for option, value in zip(words[::2], words[1::2], strict=True):
+        if option == "--columns":
+            options = replace(options, columns=parsed_columns(value))
+        elif option == "--as-class":
+            options = replace(options, as_class=parsed_class(value), labels_from=None, columns=None)
+        elif option == "--encoding":
+            options = replace(options, encoding=value)
+        elif option == "--labels-from":
+            read = value not in ("parent", "top", "none")  # else no list is
+            options = replace(options, labels_from=value, columns=options.columns if read else None)
+        else:
+            raise typer.BadParameter(f"{answer}: stop here and give this option yourself")
+    return options
+
+
+def undecided(doubts: Sequence[Doubt], *, yes: bool) -> list[Doubt]:
+    """The doubts that are left: ``--yes`` settles those that it is an answer to."""
+    return [doubt for doubt in doubts if not (yes and settled_by_yes(doubt))]
+
+
+def settled_by_yes(doubt: Doubt) -> bool:
+    """Whether ``--yes`` is an answer to a doubt."""
+    return any(option == YES for option, _ in doubt.answers)

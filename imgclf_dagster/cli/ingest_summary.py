@@ -1,0 +1,203 @@
+"""What ``imgclf ingest`` tells: what it understood, before it writes, and what came of it, after."""
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Column, Table
+
+from imgclf_dagster.cli.ingest_changes import show_changes, show_readings
+from imgclf_dagster.console import escape
+from labelling.foreign_text import visible
+from labelling.sources.containers import Rejection
+from labelling.sources.facts import SourceFacts, grouped
+from labelling.sources.reading import Doubt, Ignored
+
+if TYPE_CHECKING:
+    from imgclf_dagster.ingest import IngestReport
+
+SHOWN_CLASSES = 20
+SHOWN_GROUPS = 20
+
+
+def show_facts(console: Console, facts: SourceFacts, splits_said: Sequence[str]) -> None:
+    """Print what is understood of a source.
+
+    Args:
+        console: where to.
+        facts: about the source.
+        splits_said: what becomes of the splits that it comes with.
+    """
+    layout = f"{_images(facts.images)}, labels still open" if facts.is_open else facts.layout
+    console.print(f"[bold]{_shown(facts.source)}[/]: {_shown(layout)}", soft_wrap=True)
+    if not facts.is_open:
+        _show_labels(console, facts)
+    _show_groups(console, "refused", facts.refused)
+    _show_groups(console, "ignored", facts.ignored)
+    for sentence in (*splits_said, *facts.warnings):
+        console.print(f"[yellow]note:[/] {_shown(sentence)}", soft_wrap=True)
+
+
+def _show_labels(console: Console, facts: SourceFacts) -> None:
+    if facts.classes:
+        console.print(_class_table(facts))
+        more = facts.classes[SHOWN_CLASSES:]
+        if more:
+            images = sum(one.images for one in more)
+            console.print(f"… and {len(more):,} more classes with {images:,} images")
+    if facts.several:
+        console.print(f"{_images(facts.several)} with several labels")
+    if facts.negatives:
+        console.print(f"{_images(facts.negatives)} with none of the labels")
+    if facts.unlabelled:
+        names = _some(facts.unlabelled_examples, facts.unlabelled)
+        console.print(f"{_images(facts.unlabelled)} without labels: {names}", soft_wrap=True)
+
+
+def show_doubt(console: Console, doubt: Doubt, *, numbered: bool) -> None:
+    """Print a question and its answers: with numbers to choose from, or as options to give."""
+    console.print(f"[yellow]?[/] {_shown(doubt.question)}", soft_wrap=True)
+    for number, (option, then) in enumerate(doubt.answers, start=1):
+        mark = f"{number})" if numbered else "-"
+        console.print(f"  {mark} [bold]{_shown(option)}[/]: {_shown(then)}", soft_wrap=True)
+    if numbered:
+        console.print(f"  {len(doubt.answers) + 1}) stop here: nothing is written")
+
+
+def show_report(
+    console: Console,
+    report: "IngestReport",
+    next_command: str,
+    source: str,
+    told: Collection[str] = (),
+) -> None:
+    """Print what became of a source.
+
+    Args:
+        console: where to.
+        report: what became of it.
+        next_command: to go on with.
+        source: the name under which its images are stored.
+        told: reasons of rejections that were told before anything was written.
+    """
+    counts = Table("new", "known", "rejected", "labels written", "seconds")
+    counts.add_row(
+        f"{report.new:,}",
+        f"{report.known:,}",
+        f"{len(report.rejected):,}",
+        f"{report.labelled:,}",
+        f"{report.seconds:.1f}",
+    )
+    console.print(counts)
+    rejected = grouped([Rejection(name, reason) for name, reason in report.rejected])
+    _show_groups(console, "rejected", [group for group in rejected if group.reason not in told])
+    if report.classes:
+        shown = [f"{_shown(name)} {count:,}" for name, count in sorted(report.classes.items())]
+        more = len(shown) - SHOWN_CLASSES
+        ending = f" and {more:,} more" if more > 0 else ""
+        console.print(f"classes: {', '.join(shown[:SHOWN_CLASSES])}{ending}", soft_wrap=True)
+    show_readings(console, report, source)
+    _show_duplicates(console, report)
+    show_changes(console, report, source)
+    for conflict in report.split_conflicts:
+        console.print(f"[yellow]two splits:[/] {_shown(conflict)}; test counts", soft_wrap=True)
+    if report.new + report.known:
+        console.print(f"[dim]next:[/] {escape(next_command)}")
+
+
+def as_json(
+    facts: SourceFacts, splits_said: Sequence[str], report: "IngestReport | None", following: str
+) -> str:
+    """The same facts for a script.
+
+    Args:
+        facts: about the source.
+        splits_said: what becomes of the splits that it comes with.
+        report: what became of it; ``None`` if nothing was written.
+        following: the next command.
+    """
+    told: dict[str, object] = {"understood": {**asdict(facts), "notes": list(splits_said)}}
+    if report is None:
+        told["written"] = False
+    else:
+        told |= {
+            "written": True,
+            "new": report.new,
+            "known": report.known,
+            "labelled": report.labelled,
+            "classes": dict(sorted(report.classes.items())),
+            "read_as": [asdict(one) for one in report.read_as],
+            "negatives": report.negatives,
+            "unlabelled": report.unlabelled,
+            "rejected": [{"name": name, "reason": reason} for name, reason in report.rejected],
+            "images": report.images,
+            "changed": [asdict(change) for change in report.changed],
+            "byte_identical": {
+                "files": report.doubled,
+                "contradictions": report.contradictions,
+                "examples": [asdict(group) for group in report.duplicates],
+            },
+            "splits_kept": report.splits_kept,
+            "split_conflicts": report.split_conflicts,
+            "next": following,
+            "seconds": round(report.seconds, 3),
+        }
+    return json.dumps(told, ensure_ascii=False)
+
+
+def _class_table(facts: SourceFacts) -> Table:
+    # Names that differ at their ends only must stay apart: nothing is cut off.
+    table = Table(
+        Column("class", overflow="fold"),
+        Column("images", justify="right"),
+        Column("for example", overflow="fold"),
+    )
+    for one in facts.classes[:SHOWN_CLASSES]:
+        table.add_row(_shown(one.name), f"{one.images:,}", _shown(one.example))
+    return table
+
+
+def _show_groups(console: Console, what: str, groups: Sequence[Ignored]) -> None:
+    for group in groups[:SHOWN_GROUPS]:
+        names = _some(group.examples, group.count)
+        console.print(f"{what}: {group.count:,} × {_shown(group.reason)}: {names}", soft_wrap=True)
+    more = groups[SHOWN_GROUPS:]
+    if more:
+        files = sum(group.count for group in more)
+        console.print(f"{what}: {files:,} more for {len(more):,} other reasons (--json has all)")
+
+
+def _show_duplicates(console: Console, report: "IngestReport") -> None:
+    if not report.doubled:
+        return
+    are = "s are byte-identical copies of others"
+    are = are if report.doubled > 1 else " is a byte-identical copy of another"
+    console.print(f"{_images(report.images)}: {report.doubled:,} file{are}")
+    for group in report.duplicates:
+        if len(group.labels) > 1:
+            said = " and ".join(_shown("|".join(labels) or "no label") for labels in group.labels)
+            names = _some(group.names, group.count)
+            console.print(f"  [yellow]labelled {said}:[/] {names}", soft_wrap=True)
+    if report.contradictions:
+        console.print(
+            f"  {_images(report.contradictions)} labelled in contradiction: in no data set until "
+            "all files of an image have one label. Put them right and ingest again",
+            soft_wrap=True,
+        )
+    elif report.duplicates:
+        console.print(f"  {_some(report.duplicates[0].names, report.duplicates[0].count)}")
+
+
+def _some(names: Sequence[str], count: int) -> str:
+    shown = ", ".join(map(_shown, names))
+    return f"{shown} …" if count > len(names) else shown
+
+
+def _images(count: int) -> str:
+    return f"{count:,} image{'' if count == 1 else 's'}"
+
+
+def _shown(text: str) -> str:
+    return escape(visible(text))

@@ -1,0 +1,381 @@
+"""``imgclf labels``: which labels there are; rename, merge, take back and restore them."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from imgclf_dagster.cli.common import AsJson, console, current_user, fail, plainly
+from imgclf_dagster.console import escape
+from imgclf_dagster.settings import Settings, load_settings, settings_file
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from assets.label_changes import Change, Event
+    from assets.label_overview import Overview
+    from resources.object_store import ObjectStore
+
+labels_app = typer.Typer(
+    name="labels",
+    help="List the labels; rename, merge, take back and restore them.",
+    invoke_without_command=True,
+)
+
+Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")
+]
+
+
+@labels_app.callback()
+@plainly
+def labels_command(context: typer.Context, as_json: AsJson = False) -> None:
+    """List classes, former names, labels that look alike, and labels that the settings do not list.
+
+    Nothing that was said is ever rewritten: `rename`, `merge`, `withdraw` and `restore` add an event
+    to the store, and which labels count is computed from both.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from assets.label_changes import all_rows
+    from assets.label_overview import overview
+
+    settings, store = _opened()
+    found = overview(all_rows(store), settings.labels)
+    if as_json:
+        print(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
+        return
+    from imgclf_dagster.cli.labels_shown import show_overview
+
+    show_overview(found)
+
+
+@labels_app.command("rename")
+@plainly
+def rename_command(
+    old: Annotated[str, typer.Argument(help="What the class is called now.")],
+    new: Annotated[str, typer.Argument(help="What it is called from now on.")],
+    yes: Yes = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Give a class another name, in what was said and in what will be said under the old one.
+
+    A name that is another class already makes one class of both.
+    """
+    _rename((old,), new, yes=yes, dry_run=dry_run)
+
+
+@labels_app.command("merge")
+@plainly
+def merge_command(
+    labels: Annotated[list[str], typer.Argument(help="Classes that are one.")],
+    into: Annotated[str, typer.Option("--into", help="What they are called from now on.")],
+    yes: Yes = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Make one class of several. An image that had two of them has the one."""
+    from labelling.label_form import normal_label
+
+    old = [label for label in labels if normal_label(label) != normal_label(into)]
+    if not old:
+        raise fail(f"{into!r} is the only class that is named; name those that are to become it")
+    _rename(tuple(old), into, yes=yes, dry_run=dry_run)
+
+
+@labels_app.command("withdraw")
+@plainly
+def withdraw_command(
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--source",
+            help="The folder under raw/ that an ingest wrote to, or an annotator, as `imgclf labels` "
+            "lists them.",
+        ),
+    ] = None,
+    label: Annotated[str | None, typer.Option("--class", help="A class.")] = None,
+    file: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--file", help="An image: a file here, or its key under raw/. May be repeated."
+        ),
+    ] = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Take back what was said until now of a source, a class or images; of all that are given.
+
+    What was said before it counts again, and so does what is said later.
+    """
+    if source is None and label is None and not file:
+        raise fail("say what is taken back: --source NAME, --class NAME or --file PATH")
+    _decide(
+        lambda settings, store, rows: _withdrawal(settings, store, rows, source, label, file or []),
+        yes=yes,
+        dry_run=dry_run,
+    )
+
+
+def _withdrawal(
+    settings: Settings,
+    store: "ObjectStore",
+    rows: "pa.Table",
+    source: str | None,
+    label: str | None,
+    files: list[str],
+) -> "Event":
+    """Raises typer.Exit if a part of it is not known."""
+    from assets.label_changes import next_number, now_after, sources_of, spellings
+    from assets.label_overview import overview
+    from labelling.counted import counted
+    from labelling.label_events import Withdrawal
+
+    if source is not None:
+        _require_source(source, sources_of(counted(rows, settings.labels).rows))
+    if label is not None:
+        label = _known_class(label, overview(rows, settings.labels))
+    images = {path: _image(store, rows, path) for path in files}
+    said_of = set(rows["sha256"].to_pylist()) if images else set()
+    for path, image in images.items():
+        if image not in said_of:
+            raise fail(f"{path}: nothing was ever said of this image, so nothing can be taken back")
+    others = spellings(rows, settings.labels, [label])[1:] if label is not None else []
+    return Withdrawal(
+        at=now_after(rows),
+        by=current_user(),
+        number=next_number(rows),
+        source=source or "",
+        label=label or "",
+        spellings=tuple(others) or None,
+        images=tuple(images.values()),
+    )
+
+
+@labels_app.command("restore")
+@plainly
+def restore_command(
+    event: Annotated[str, typer.Argument(help="Its id, as `imgclf labels` lists it.")],
+    yes: Yes = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Undo a rename, a merge or a withdrawal, as if it had never been."""
+    _decide(lambda _, __, rows: _restoral(rows, event), yes=yes, dry_run=dry_run)
+
+
+def _restoral(rows: "pa.Table", event: str) -> "Event":
+    """Raises typer.Exit if there is no such event that counts."""
+    from assets.label_changes import next_number, now_after
+    from assets.label_overview import event_id
+    from labelling.label_events import Restoral
+    from labelling.table import history_of
+
+    standing = [key for key, _ in history_of(rows).standing()]
+    found = [key for key in standing if event in (key, event_id(key))]
+    if len(found) != 1:
+        known = ", ".join(event_id(key) for key in standing) or "there is none"
+        raise fail(f"no event that counts has the id {event!r}; those that do: {known}")
+    return Restoral(at=now_after(rows), by=current_user(), number=next_number(rows), event=found[0])
+
+
+def _opened() -> "tuple[Settings, ObjectStore]":
+    from imgclf_dagster.home import prepare_home
+
+    settings = load_settings()
+    return settings, prepare_home(settings)
+
+
+def _rename(old: tuple[str, ...], new: str, *, yes: bool, dry_run: bool) -> None:
+    from labelling.label_events import Rename
+
+    settings, event = _decide(
+        lambda settings, _, rows: _renaming(settings, rows, old, new), yes=yes, dry_run=dry_run
+    )
+    if settings.labels.names and isinstance(event, Rename) and not dry_run:
+        _say_names(settings, event.old, event.new)
+
+
+def _renaming(settings: Settings, rows: "pa.Table", old: tuple[str, ...], new: str) -> "Event":
+    """Say what else there is of the new name. Raises typer.Exit if a name cannot be used."""
+    from assets.label_changes import next_number, now_after, spellings
+    from assets.label_overview import overview
+    from labelling.foreign_text import label_flaw
+    from labelling.label_events import Rename
+    from labelling.label_form import look_alikes, normal_label
+
+    found = overview(rows, settings.labels)
+    new = normal_label(new)
+    if flaw := label_flaw(new):
+        raise fail(flaw)
+    names = [_known_class(label, found) for label in old]
+    if new in names:
+        raise fail(f"{new!r} is what it is called already")
+    if images := found.images(new):
+        console.print(
+            f"{escape(new)} is a class of {images:,} images already: they become one class"
+        )
+    elif new in found.aliases:
+        console.print(
+            f"{escape(new)} was renamed to {escape(found.aliases[new])} before; it is a class of its "
+            "own again"
+        )
+    classes = {one.label for one in found.classes if one.images} - {*names, new}
+    for group in look_alikes({*classes, new}, new=[new]):
+        others = ", ".join(sorted({*group.labels} - {new}))
+        console.print(
+            f"[yellow]{escape(new)} looks like {escape(others)}: they differ in {group.reason}[/]"
+        )
+    said = spellings(rows, settings.labels, names)
+    return Rename(
+        at=now_after(rows),
+        by=current_user(),
+        number=next_number(rows),
+        old=tuple(said),
+        new=new,
+    )
+
+
+def _say_names(settings: Settings, old: tuple[str, ...], new: str) -> None:
+    """Which line the settings may have now; they need not, for their names follow the events."""
+    names = dict.fromkeys(new if name in old else name for name in settings.labels.names)
+    if tuple(names) != settings.labels.names:
+        line = ", ".join(json.dumps(name, ensure_ascii=False) for name in names)
+        console.print(
+            f"{escape(str(settings_file()))} may say so too (it is read as if it did): "
+            f"names = \\[{escape(line)}] under \\[labels]"
+        )
+
+
+def _known_class(label: str, found: "Overview") -> str:
+    """``label`` as it is counted. Raises typer.Exit if there is none of that name."""
+    import difflib
+
+    from labelling.label_form import normal_label
+    from labelling.schema import LabelSchema
+
+    known = {one.label for one in found.classes} | found.unknown.keys()
+    written = LabelSchema(task="multi_label", names=found.names).taken_for(normal_label(label))
+    if written in known:
+        return written
+    if written in found.aliases:
+        present = found.aliases[written]
+        raise fail(f"{written!r} was renamed before: it is called {present!r} now")
+    near = difflib.get_close_matches(written, sorted(known), n=1, cutoff=0.6)
+    hint = f"; did you mean {near[0]!r}?" if near else "; `imgclf labels` lists them"
+    raise fail(f"there is no class {written!r}{hint}")
+
+
+def _require_source(source: str, known: dict[str, int]) -> None:
+    kinds = {"ingest", "label_studio", "predictor"}
+    if source not in known and source not in kinds:
+        raise fail(
+            f"nothing that counts was said by a source {source!r}; sources: "
+            f"{', '.join(known) or 'there is none'}"
+        )
+
+
+def _image(store: "ObjectStore", rows: "pa.Table", path: str) -> str:
+    from assets.label_changes import image_of
+
+    if Path(path).is_file():
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    image = image_of(store, path, rows)
+    if image is None:
+        raise fail(
+            f"{path}: there is no such file, and no image under raw/ is called so of which anything "
+            "was said"
+        )
+    return image
+
+
+def is_asked() -> bool:
+    """Whether somebody is there to answer a question."""
+    return sys.stdin.isatty()
+
+
+def _decide(
+    decision: "Callable[[Settings, ObjectStore, pa.Table], Event]", *, yes: bool, dry_run: bool
+) -> "tuple[Settings, Event]":
+    """Decide by the label table as it is, say what that changes, ask, and write it.
+
+    Args:
+        decision: settings, store and the rows of the label table to the event; it may refuse. Called
+            again where somebody else has decided something meanwhile.
+        yes: do not ask.
+        dry_run: write nothing.
+    """
+    from assets.label_changes import OvertakenError, all_rows, preview
+
+    settings, store = _opened()
+    before = None
+    while True:
+        rows = all_rows(store)
+        event = decision(settings, store, rows)
+        change = preview(rows, event, settings.labels)
+        if yes and before not in (None, change):
+            _show_change(change)
+            raise fail("nothing was changed: this is what it would change now; say it again if so")
+        before = change
+        try:
+            _write(store, rows, event, change, yes=yes, dry_run=dry_run)
+        except OvertakenError:
+            console.print(
+                "[yellow]not written:[/] somebody else has changed the labels meanwhile; this is "
+                "looked at again with that"
+            )
+        else:
+            return settings, event
+
+
+def _write(
+    store: "ObjectStore",
+    rows: "pa.Table",
+    event: "Event",
+    change: "Change",
+    *,
+    yes: bool,
+    dry_run: bool,
+) -> None:
+    """Say what ``event`` changes, ask, and write it. Raises OvertakenError."""
+    from assets.label_changes import keep, keys_of
+    from assets.label_overview import event_id, images_named, words_of
+
+    console.print(f"[bold]{escape(words_of(event, keys_of(rows, images_named([event]))))}[/]")
+    _show_change(change)
+    if event.kind == "rename":
+        console.print("what is said under the old name later counts so, too")
+    if dry_run:
+        console.print("nothing was changed (--dry-run)")
+        return
+    if not yes and not is_asked():
+        raise fail("nothing was changed; say --yes to do it without being asked")
+    if not yes and not typer.confirm("Do it?"):
+        raise fail("nothing was changed")
+    key = keep(store, event)
+    console.print(f"[green]✓[/] written: {escape(key)}")
+    undo = "" if event.kind == "restore" else f" `imgclf labels restore {event_id(key)}` undoes it."
+    console.print(f"`imgclf run` makes the data set with it (`imgclf up` does by itself).{undo}")
+
+
+def _show_change(change: "Change") -> None:
+    if not change.images and not change.classes:
+        console.print("no label that counts changes now")
+        return
+    console.print(
+        f"images that change: {change.images:,} ({change.relabelled:,} to another label, "
+        f"{change.unlabelled:,} to none)"
+    )
+    table = Table("class", "images now", "then")
+    for label, (now, then) in change.classes.items():
+        table.add_row(escape(label), f"{now:,}", f"{then:,}")
+    console.print(table)
+    for file, was, will in change.examples:
+        console.print(f"  {escape(file)}: {escape(was)} → {escape(will)}")
+    now, then = change.conflicts
+    if now != then:
+        console.print(f"images in conflict: {now:,} now, {then:,} then")

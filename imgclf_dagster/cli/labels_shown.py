@@ -1,0 +1,79 @@
+"""What ``imgclf labels`` shows."""
+
+import shlex
+from typing import TYPE_CHECKING
+
+from rich.table import Column, Table
+
+from imgclf_dagster.cli.common import console
+from imgclf_dagster.console import escape
+
+if TYPE_CHECKING:
+    from assets.label_overview import Overview
+    from labelling.label_form import LookAlikes
+
+
+def show_overview(found: "Overview") -> None:
+    """Print tables of what there is; nothing for what there is not."""
+    if not found.classes and not found.unknown:
+        console.print("there are no labels yet (imgclf ingest SRC brings some)")
+        return
+    console.print(_class_table(found))
+    told = f"{found.labelled:,} images are labelled"
+    if found.negatives:
+        told += f", {found.negatives:,} of them with none of the labels"
+    if found.conflicts:
+        told += f"; {found.conflicts:,} are in conflict"
+    console.print(told)
+    for old, new in found.aliases.items():
+        console.print(f"{escape(old)} counts as {escape(new)}")
+    for group in found.look_alikes:
+        colour = "yellow" if group.is_doubt else "dim"
+        names = " and ".join(group.labels)
+        console.print(
+            f"[{colour}]{escape(names)} differ only in {group.reason}; if they are one class:[/] "
+            + escape(merge_line(group, found))
+        )
+    for label, images in found.unknown.items():
+        console.print(
+            f"[red]{escape(label)}[/] ({images:,} images) is not among the names under "
+            "\\[labels] in imgclf.toml: add it there, or imgclf labels rename "
+            + escape(f"{shlex.quote(label)} CLASS")
+        )
+    console.print(_source_table(found))
+    if found.decided:
+        console.print(_event_table(found))
+
+
+def merge_line(group: "LookAlikes", found: "Overview") -> str:
+    """The command that makes one class of labels that look alike: the one that is listed, or has
+    most images."""
+    listed = set(found.names)
+    into = max(group.labels, key=lambda label: (label in listed, found.images(label), label))
+    others = [label for label in group.labels if label != into]
+    return f"imgclf labels merge {shlex.join(others)} --into {shlex.quote(into)}"
+
+
+def _class_table(found: "Overview") -> Table:
+    table = Table(Column("class", overflow="fold"), "images", "superseded", "withdrawn")
+    for one in found.classes:
+        if one.is_listed or one.images:
+            table.add_row(
+                escape(one.label), f"{one.images:,}", f"{one.superseded:,}", f"{one.withdrawn:,}"
+            )
+    return table
+
+
+def _source_table(found: "Overview") -> Table:
+    table = Table(Column("source", overflow="fold"), "statements")
+    for source, count in found.sources.items():
+        table.add_row(escape(source), f"{count:,}")
+    return table
+
+
+def _event_table(found: "Overview") -> Table:
+    table = Table("event", "when", "by", Column("what", overflow="fold"), "counts")
+    for one in found.decided:
+        counts = "yes" if one.in_force else "no effect" if one.is_idle else "no"
+        table.add_row(one.id, one.at, escape(one.by), escape(one.says), counts)
+    return table

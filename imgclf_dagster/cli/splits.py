@@ -1,0 +1,129 @@
+"""``imgclf splits``: how the images are dealt to the splits; deal them anew."""
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Column, Table
+
+from imgclf_dagster.cli.common import AsJson, console, current_user, fail, plainly
+from imgclf_dagster.cli.labels import is_asked
+from imgclf_dagster.console import escape
+
+if TYPE_CHECKING:
+    from assets.split_overview import SplitOverview
+    from imgclf_dagster.settings import Settings
+    from resources.object_store import ObjectStore
+
+splits_app = typer.Typer(
+    name="splits",
+    help="Show how the images are dealt to training, validation and test; deal them anew.",
+    invoke_without_command=True,
+)
+
+ANEW = (
+    "All images are grouped and dealt to the splits anew, under the settings under \\[split] in "
+    "imgclf.toml and {given} the splits that sources gave (ingest --keep-splits).\n"
+    "- Test images become others: scores from before and from afterwards cannot be compared.\n"
+    "- A model in production that has learnt from images of the new test split counts as no "
+    "champion until another one is released: the next candidate is compared with always answering "
+    "the commonest label, and evaluation and gates say so.\n"
+    "- Nothing is rewritten: data sets, models and their scores stay as they are."
+)
+
+
+@splits_app.callback()
+@plainly
+def splits_command(context: typer.Context, as_json: AsJson = False) -> None:
+    """Show each class's images by split, near-duplicate groups, and what is in no split."""
+    if context.invoked_subcommand is not None:
+        return
+    from assets.split_overview import split_overview
+    from imgclf_dagster.settings import load_settings
+
+    settings = load_settings()
+    found = split_overview(_store(settings), settings.labels, settings.split)
+    if as_json:
+        print(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
+    else:
+        _show(found)
+
+
+@splits_app.command("deal-anew")
+@plainly
+def deal_anew_command(
+    without_given: Annotated[
+        bool,
+        typer.Option(
+            "--without-given", help="Forget the splits that sources gave (--keep-splits)."
+        ),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
+) -> None:
+    r"""Have the next run deal all images to the splits anew.
+
+    It is needed where `class_floor_met` says so, and once a model was released: before that a change
+    under \[split] deals anew by itself.
+    """
+    from assets.given_splits import withdraw_given_splits
+    from assets.split_generations import deal_anew
+    from imgclf_dagster.settings import load_settings
+
+    settings = load_settings()
+    store = _store(settings)
+    given = "without" if without_given else "with"
+    console.print(ANEW.format(given=given))
+    if not yes and not is_asked():
+        raise fail("nothing was changed; say --yes to do it without being asked")
+    if not yes and not typer.confirm("Do it?"):
+        raise fail("nothing was changed")
+    user = current_user()
+    if without_given:
+        console.print(f"{withdraw_given_splits(store):,} given splits are taken back")
+    found = deal_anew(store, settings.split, f"asked for by {user}", by=user)
+    console.print(
+        f"[green]✓[/] written: dealing {found.generation}. `imgclf run` deals the images and makes "
+        "the data set with it"
+    )
+
+
+def _store(settings: "Settings") -> "ObjectStore":
+    from imgclf_dagster.home import prepare_home
+
+    return prepare_home(settings)
+
+
+def _show(found: "SplitOverview") -> None:
+    if not found.images:
+        console.print("no image was dealt to a split yet (imgclf ingest SRC, then imgclf run)")
+        return
+    table = Table(Column("class", overflow="fold"), "train", "validation", "test", "groups")
+    for label, counts in found.classes.items():
+        cells = (f"{counts[name]:,}" for name in ("train", "val", "test", "groups"))
+        table.add_row(escape(label) or "[dim]none[/]", *cells)
+    console.print(table)
+    total = sum(found.images.values())
+    told = f"{total:,} images in {found.groups:,} near-duplicate groups, the largest of "
+    told += f"{found.largest:,}"
+    if waiting := found.images.get("", 0):
+        told += f"; {waiting:,} are not dealt yet, as they have no label"
+    console.print(told)
+    for reason, images in found.excluded.items():
+        console.print(f"[yellow]{images:,} in no split:[/] {escape(reason)}")
+    if found.given:
+        console.print(f"{found.given:,} have a split that their source gave them")
+    if found.too_late:
+        console.print(
+            f"[yellow]{found.too_late:,} of them had been dealt to another split before, and stay "
+            "there:[/] `imgclf splits deal-anew` honours what was given"
+        )
+    if found.generation:
+        console.print(f"dealt anew {found.generation} times, last: {escape(found.reason)}")
+    if found.changed:
+        changed = escape(", ".join(found.changed))
+        then = (
+            "it counts for new images alone; `imgclf splits deal-anew` deals all by it"
+            if found.released
+            else "the next `imgclf run` deals all images by it, as no model was released yet"
+        )
+        console.print(f"\\[split] changed since ({changed}): {then}")

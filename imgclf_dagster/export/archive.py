@@ -1,0 +1,125 @@
+"""An export into a zip: written beside its name, and renamed when it is whole."""
+
+import contextlib
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from imgclf_dagster.export.errors import ExportError, cannot_write
+from imgclf_dagster.export.target import Image, require_room
+from training.durable import put_in_place
+
+_KEPT = "Nothing of it is kept: run the same command again"
+_ENTRY_BYTES = 400
+"""Of an entry beside its data: two headers with its name."""
+
+
+class ZipTarget:
+    """A zip that is not there yet. Its entries lie in one folder, of its own name.
+
+    Images are compressed already: they are stored as they are. The same data set makes the same
+    bytes. A killed run leaves a hidden part, which the next one writes anew.
+    """
+
+    parallel = False
+
+    def __init__(self, place: Path, *, top: str, moment: datetime) -> None:
+        """Prepare to write ``place``.
+
+        Args:
+            place: of the zip.
+            top: the folder that everything in it lies in.
+            moment: of the data set; the time of every entry.
+        """
+        self._place, self._top = place, top
+        self._moment = max(moment.timetuple()[:6], (1980, 1, 1, 0, 0, 0))
+        self._part = place.with_name(f".{place.name}.part")
+        self._lock_file = place.with_name(f".{place.name}.lock")
+        self._lock = FileLock(self._lock_file)
+        self._zip: zipfile.ZipFile | None = None
+
+    def begin(self, *, identity: str, said: str, need: int) -> None:
+        """See :class:`imgclf_dagster.export.target.Target`."""
+        self._require_free()
+        with self._told():
+            self._place.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self._lock.acquire(timeout=0)
+            except Timeout:
+                raise ExportError(f"another export is writing {self._place}") from None
+            self._part.unlink(missing_ok=True)
+            require_room(self._place.parent, need)
+            self._zip = zipfile.ZipFile(self._part, "x")
+
+    def _require_free(self) -> None:
+        if self._place.exists():
+            raise ExportError(f"{self._place} exists: delete it, or name another one in --to")
+
+    def has(self, image: Image) -> bool:
+        """Never: a zip is written in one go."""
+        return False
+
+    def write(self, image: Image, data: bytes) -> None:
+        """See :class:`imgclf_dagster.export.target.Target`."""
+        with self._told():
+            self._open().writestr(self._entry(image.path), data)
+
+    def write_text(self, path: str, pieces: Iterable[str]) -> None:
+        """See :class:`imgclf_dagster.export.target.Target`."""
+        entry = self._entry(path)
+        entry.compress_type = zipfile.ZIP_DEFLATED
+        with self._told(), self._open().open(entry, "w", force_zip64=True) as file:
+            for piece in pieces:
+                file.write(piece.encode())
+
+    def make_folder(self, path: str) -> None:
+        """See :class:`imgclf_dagster.export.target.Target`."""
+        with self._told():
+            self._open().writestr(self._entry(f"{path}/"), b"")
+
+    def finish(self, written: Mapping[str, int]) -> None:
+        """See :class:`imgclf_dagster.export.target.Target`."""
+        with self._told():
+            self._open().close()
+            with zipfile.ZipFile(self._part) as made:
+                there = {entry.filename: entry.file_size for entry in made.infolist()}
+            missing = [p for p, size in written.items() if there.get(f"{self._top}/{p}") != size]
+            if missing:
+                raise ExportError(
+                    f"{len(missing)} images are not in the zip ({missing[0]}). {_KEPT}"
+                )
+            self._require_free()
+            put_in_place(self._part, self._place)
+
+    def leave(self) -> None:
+        """See :class:`imgclf_dagster.export.target.Target`."""
+        if not self._lock.is_locked:
+            return
+        with contextlib.suppress(OSError):
+            if self._zip is not None:
+                self._zip.close()
+        self._part.unlink(missing_ok=True)
+        self._lock.release()
+        self._lock_file.unlink(missing_ok=True)
+
+    def _open(self) -> zipfile.ZipFile:
+        if self._zip is None:
+            raise RuntimeError("begin() comes first")
+        return self._zip
+
+    def _entry(self, path: str) -> zipfile.ZipInfo:
+        entry = zipfile.ZipInfo(f"{self._top}/{path}", self._moment)
+        is_folder = path.endswith("/")
+        entry.external_attr = (0o40755 << 16) | 0x10 if is_folder else 0o100644 << 16
+        return entry
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise cannot_write(error, self._place, kept=_KEPT) from error

@@ -1,0 +1,278 @@
+"""What an ingest remembers while it runs, in a database of its own: memory does not grow with files.
+
+SQLite keeps it in a nameless file in the system's temporary folder, which goes with the process.
+Used by one thread, and for many images at once: Python lets go of its lock for every row that
+SQLite is given or asked for, and under load waits long until it has it again. As JSON, all of a
+batch are one row.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby, islice
+from typing import Any
+
+from labelling.sources.containers import SourceError
+
+_TABLES = """
+PRAGMA journal_mode = OFF;
+PRAGMA synchronous = OFF;
+PRAGMA cache_size = -16000;
+CREATE TABLE newest (sha TEXT PRIMARY KEY, moment INTEGER, digests TEXT) WITHOUT ROWID;
+CREATE TABLE said (sha TEXT, digest TEXT, labels TEXT, key TEXT, PRIMARY KEY (sha, digest))
+    WITHOUT ROWID;
+CREATE TABLE taken (sha TEXT, name TEXT, labels TEXT);
+CREATE TABLE meant (labels TEXT, moment INTEGER, counted TEXT, PRIMARY KEY (labels, moment))
+    WITHOUT ROWID;
+CREATE TABLE splits (sha TEXT PRIMARY KEY, split TEXT) WITHOUT ROWID;
+BEGIN;
+"""
+_STORED = """
+INSERT INTO newest
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')
+FROM json_each(?) WHERE true
+ON CONFLICT DO UPDATE SET
+    digests = CASE WHEN excluded.moment > moment THEN excluded.digests
+                   ELSE digests || ',' || excluded.digests END,
+    moment = excluded.moment
+WHERE excluded.moment >= moment
+"""
+_SET_NEWEST = """
+INSERT OR REPLACE INTO newest
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')
+FROM json_each(?)
+"""
+_ADD_SAID = """
+INSERT OR IGNORE INTO said
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+    json_extract(value, '$[3]')
+FROM json_each(?)
+"""
+_SET_SPLITS = """
+INSERT OR REPLACE INTO splits
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)
+"""
+_ADD_TAKEN = """
+INSERT INTO taken
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')
+FROM json_each(?)
+"""
+_SAID = """
+SELECT json_group_array(json_array(sha, digest, labels, key, digests, moment)) FROM (
+    SELECT said.sha, said.digest, said.labels, said.key, newest.digests, newest.moment
+    FROM (SELECT DISTINCT value AS sha FROM json_each(?)) AS asked
+    JOIN said ON said.sha = asked.sha LEFT JOIN newest ON newest.sha = said.sha
+    ORDER BY said.sha, said.digest)
+"""
+_READ = """
+UPDATE taken SET labels = coalesce(
+    (SELECT counted FROM meant JOIN newest USING (moment)
+     WHERE newest.sha = taken.sha AND meant.labels = taken.labels), labels)
+"""
+EXAMPLES = 3
+_CHUNK = 1000
+
+Labels = tuple[str, ...]
+Saying = tuple[str, str, Labels, str]
+"""Of one image: sha256, digest of its labels, labels, key of the object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicates:
+    """Files of one source with the same bytes.
+
+    Attributes:
+        count: how many there are.
+        names: some of them.
+        labels: what they are labelled, each once; more than one contradict one another.
+    """
+
+    count: int
+    names: tuple[str, ...]
+    labels: tuple[Labels, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLabels:
+    """What the source says of an image, and which of it is stored as the newest labels.
+
+    ``said`` has digest, labels and key of each saying; ``newest`` has digests, and ``moment`` says
+    when they were said, in ms since the epoch.
+    """
+
+    sha256: str
+    said: tuple[tuple[str, Labels, str], ...]
+    newest: frozenset[str]
+    moment: int = 0
+
+
+class Scratch:
+    """The tables."""
+
+    def __init__(self) -> None:
+        with _told():
+            self._database = sqlite3.connect("", isolation_level=None)
+            self._database.executescript(_TABLES)
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._database.close()
+
+    # --- labels that are in the store, and those that the source gives ---
+
+    def add_stored(self, labels: Iterable[tuple[str, int, str]]) -> None:
+        """Remember the newest labels of each image.
+
+        Args:
+            labels: sha256, moment (ms since the epoch) and digest of stored labels.
+        """
+        for chunk in _chunks(labels):
+            self._put(_STORED, chunk)
+
+    def set_newest(self, images: Sequence[ImageLabels], moment: int) -> None:
+        """Remember that all that is said of these images is about to be written."""
+        rows = [(i.sha256, moment, ",".join(digest for digest, _, _ in i.said)) for i in images]
+        self._put(_SET_NEWEST, rows)
+
+    def add_said(self, sayings: Sequence[Saying]) -> list[ImageLabels]:
+        """The source says this; all that it has said of these images."""
+        rows = [(sha, digest, json.dumps(labels), key) for sha, digest, labels, key in sayings]
+        self._put(_ADD_SAID, rows)
+        return self.said([sha for sha, _, _, _ in sayings])
+
+    def said(self, images: Sequence[str]) -> list[ImageLabels]:
+        """All that the source has said of these images (sha256)."""
+        with _told():
+            ((text,),) = self._database.execute(_SAID, (_json(images),)).fetchall()
+        found = []
+        for sha, rows in groupby(json.loads(text), key=lambda row: row[0]):
+            group = list(rows)
+            said = tuple((digest, tuple(json.loads(t)), key) for _, digest, t, key, _, _ in group)
+            digests, moment = group[0][4] or "", group[0][5] or 0
+            found.append(ImageLabels(sha, said, frozenset(digests.split(",")) - {""}, moment))
+        return found
+
+    def said_otherwise(self) -> Iterator[list[ImageLabels]]:
+        """The images whose newest labels are not exactly those that the source gives."""
+        query = (
+            "SELECT sha, (SELECT group_concat(digest) FROM said AS s WHERE s.sha = newest.sha), "
+            "digests FROM newest WHERE sha IN (SELECT sha FROM said)"
+        )
+        with _told():
+            rows = self._database.execute(query).fetchall()
+        otherwise = (
+            sha for sha, said, stored in rows if {*said.split(",")} != {*stored.split(",")}
+        )
+        for chunk in _chunks(otherwise):
+            yield self.said(chunk)
+
+    # --- splits that the source gives ---
+
+    def splits(self, images: Sequence[str]) -> dict[str, str]:
+        """The splits that images (sha256) were given so far."""
+        query = (
+            "SELECT json_group_object(sha, split) FROM splits "
+            "WHERE sha IN (SELECT value FROM json_each(?))"
+        )
+        with _told():
+            ((text,),) = self._database.execute(query, (_json(images),)).fetchall()
+        found: dict[str, str] = json.loads(text)
+        return found
+
+    def set_splits(self, splits: Sequence[tuple[str, str]]) -> None:
+        """Images (sha256) are given splits."""
+        self._put(_SET_SPLITS, splits)
+
+    # --- files that were taken ---
+
+    def add_taken(self, files: Sequence[tuple[str, str, Labels | None]]) -> None:
+        """Images were taken: sha256, name, labels."""
+        rows = [
+            (sha, name, None if labels is None else json.dumps(sorted(labels)))
+            for sha, name, labels in files
+        ]
+        self._put(_ADD_TAKEN, rows)
+
+    def meanings(self) -> list[tuple[Labels, int, int]]:
+        """Each set of labels that was given, when that was stored (ms since the epoch), and how many
+        different images were given it then."""
+        query = (
+            "SELECT labels, moment, count(DISTINCT sha) FROM taken JOIN newest USING (sha) "
+            "WHERE labels IS NOT NULL GROUP BY labels, moment ORDER BY labels, moment"
+        )
+        with _told():
+            rows = self._database.execute(query).fetchall()
+        return [(tuple(json.loads(labels)), moment, images) for labels, moment, images in rows]
+
+    def read_as(self, meant: Iterable[tuple[Labels, int, Labels]]) -> None:
+        """From now on files have the labels that they count as.
+
+        Args:
+            meant: labels that were given, when that was stored, and what they are.
+        """
+        rows = [(json.dumps(said), at, json.dumps(counted)) for said, at, counted in meant]
+        with _told():
+            self._database.executemany("INSERT INTO meant VALUES (?, ?, ?)", rows)
+            self._database.execute(_READ)
+
+    def by_labels(self) -> Iterator[tuple[Labels | None, int]]:
+        """How many different images were taken with each set of labels, or with none."""
+        query = "SELECT labels, count(DISTINCT sha) FROM taken GROUP BY labels"
+        with _told():
+            rows = self._database.execute(query).fetchall()
+        for text, images in rows:
+            yield None if text is None else tuple(json.loads(text)), images
+
+    def taken_images(self) -> int:
+        """How many different images were taken."""
+        with _told():
+            ((images,),) = self._database.execute("SELECT count(DISTINCT sha) FROM taken")
+        return int(images)
+
+    def duplicates(self) -> Iterator[Duplicates]:
+        """Files of the same bytes, image by image."""
+        query = (
+            "SELECT taken.sha, name, labels FROM taken JOIN "
+            "(SELECT sha FROM taken GROUP BY sha HAVING count(*) > 1) AS doubled "
+            "ON doubled.sha = taken.sha ORDER BY taken.sha, taken.rowid"
+        )
+        with _told():
+            rows = self._database.execute(query)
+            for _, group in groupby(rows, key=lambda row: row[0]):
+                yield _duplicates(list(group))
+
+    def _put(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        with _told():
+            self._database.execute(statement, (_json(rows),))
+
+
+def _duplicates(group: list[tuple[str, str, str | None]]) -> Duplicates:
+    said = sorted({labels for _, _, labels in group if labels is not None})
+    # One name for each label first: they are what has to be looked at.
+    first = {labels: name for _, name, labels in reversed(group)}
+    names = dict.fromkeys([*first.values(), *(name for _, name, _ in group)])
+    labels = tuple(tuple(json.loads(text)) for text in said)
+    return Duplicates(len(group), tuple(names)[:EXAMPLES], labels)
+
+
+def _json(rows: Sequence[Any]) -> str:
+    return json.dumps(rows, ensure_ascii=False)
+
+
+def _chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
+    rest = iter(items)
+    while chunk := list(islice(rest, _CHUNK)):
+        yield chunk
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise SourceError(
+            f"the temporary folder cannot be used ({error}); free some space there, or name "
+            "another one in TMPDIR. What was complete is kept"
+        ) from error

@@ -1,0 +1,112 @@
+"""The blocking checks that hold the line up now, with their numbers and what can be done."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from assets import class_floor
+from assets.line import latest_metadata
+from assets.verdicts import (
+    DATASET_CHECKS,
+    MODEL_CHECKS,
+    SOURCE_CHECKS,
+    STAGING_CHECKS,
+    newest_verdict,
+)
+from resources.object_store import ObjectStore
+from resources.store_errors import StoreError
+
+REMEDIES = {
+    "images_readable": "take what is no image out of raw/ (raw_images names it), or raise "
+    "max_unreadable_share under [ingestion] in imgclf.toml; then imgclf run",
+    "labels_known": "correct these labels, or add their classes to names under [labels], or raise "
+    "max_unknown_label_share under [gates] in imgclf.toml; then imgclf run",
+    "no_label_conflicts": "label these images again (imgclf ingest, or Label Studio); then imgclf run",
+    "no_split_leakage": "make the data set again: imgclf run",
+    "class_floor_met": "do what the check says of each class: more images (imgclf ingest), another setting in "
+    "imgclf.toml, or imgclf splits deal-anew; then imgclf run",
+    "export_matches_training": "train again (other [training] settings, or more labels), or raise "
+    "max_export_difference under [gates] in imgclf.toml; then imgclf run",
+    "beats_champion": "label more images (imgclf queue says which), or allow a loss by "
+    "champion_tolerance under [gates] in imgclf.toml; then imgclf run",
+    "no_slice_regression": "label more images of the classes named, or allow a loss by "
+    "slice_tolerance under [gates] in imgclf.toml; then imgclf run",
+    "calibration_within_bound": "label more images, or raise max_calibration_error under [gates] in "
+    "imgclf.toml; then imgclf run",
+    "staging_serves_digest": "see the endpoint's log, then stage it again: imgclf run",
+    "staging_latency_within_budget": "measure it again when this machine has less to do (imgclf run), "
+    "or raise max_staging_latency_ms under [gates] in imgclf.toml",
+}
+"""What to do where a check blocks, by its name."""
+
+WITHOUT_CHAMPION = (
+    "label more images (imgclf queue says which), or change [training] in imgclf.toml; then "
+    "imgclf run"
+)
+"""The remedy of ``beats_champion`` where the candidate was compared with a constant answer: no
+tolerance applies there."""
+
+Facts = dict[str, Any]
+
+
+def blocking_checks(store: ObjectStore, instance: dg.DagsterInstance) -> list[Facts]:
+    """Every check that blocks what the line made last, in the order of the line."""
+    found = []
+    for asset, checks in SOURCE_CHECKS.items():
+        version = latest_metadata(instance, asset).get("content_version")
+        found += _blocking(store, asset, version, checks)
+    version = latest_metadata(instance, "dataset").get("dataset_version")
+    found += _blocking(store, "dataset", version, DATASET_CHECKS)
+    version = latest_metadata(instance, "trained_model").get("model_version")
+    return [*found, *_blocking(store, "trained_model", version, (*MODEL_CHECKS, *STAGING_CHECKS))]
+
+
+def checks_failed(store: ObjectStore, asset: str, version: str) -> Mapping[str, str]:
+    """Why a version of an asset is held back: the reasons of its failed checks, by their names.
+
+    Args:
+        store: where the verdicts lie.
+        asset: ``dataset`` or ``trained_model``.
+        version: of the data set or the model.
+    """
+    checks = {"dataset": DATASET_CHECKS, "trained_model": (*MODEL_CHECKS, *STAGING_CHECKS)}[asset]
+    return {item["check"]: item["reason"] for item in _blocking(store, asset, version, checks)}
+
+
+def _blocking(
+    store: ObjectStore, asset: str, version: object, checks: tuple[str, ...]
+) -> list[Facts]:
+    found: list[Facts] = []
+    for check in checks if version else ():
+        subject = f"{asset}/{version}"
+        try:
+            verdict = newest_verdict(store, subject, check)
+        except (
+            StoreError,
+            ValueError,
+        ) as error:  # a record that cannot be read lets nothing through
+            found.append(_fact(check, subject, str(error), {}, "make the check again: imgclf run"))
+            continue
+        if verdict is not None and verdict.blocks:
+            numbers = dict(verdict.numbers)
+            found.append(_fact(check, subject, verdict.reason, numbers, _remedy(check, numbers)))
+    return found
+
+
+def _remedy(check: str, numbers: Facts) -> str:
+    if check == "beats_champion" and "majority_baseline_accuracy" in numbers:
+        return WITHOUT_CHAMPION
+    if check == "class_floor_met" and (way := class_floor.remedy(numbers)):
+        return f"{way}; then imgclf run"
+    return REMEDIES[check]
+
+
+def _fact(check: str, subject: str, reason: str, numbers: Facts, remedy: str) -> Facts:
+    return {
+        "check": check,
+        "subject": subject,
+        "reason": reason,
+        "numbers": numbers,
+        "remedy": remedy,
+    }

@@ -1,0 +1,178 @@
+"""What was refused last and why, which decisions wait, and what to do next."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+
+from assets.dataset_build import newest_sources
+from assets.line import latest_metadata
+from assets.verdicts import SOURCE_CHECKS
+from imgclf_dagster.decisions import (
+    live_deployment,
+    previous_deployment,
+    undeployed_approvals,
+)
+from imgclf_dagster.jobs import LINE_ASSETS
+from imgclf_dagster.status_checks import checks_failed
+from imgclf_dagster.status_runs import last_failure
+from resources.endpoint_host import EndpointHost
+from resources.model_registry import ModelPackage, ModelRegistry
+from resources.object_store import ObjectStore
+from resources.store_errors import StoreError
+from serving.deployments import RecordError
+
+LOOKED_AT = 5
+"""How many of the last evaluations are looked at for a model that was held back."""
+
+Facts = dict[str, Any]
+
+
+def last_refused(
+    store: ObjectStore, instance: dg.DagsterInstance, packages: Sequence[ModelPackage]
+) -> list[Facts]:
+    """The model that was held back last, the package that was rejected last, the run that failed
+    last; each with its reason."""
+    failed = last_failure(instance)
+    return [
+        *_held_back(store, instance, packages),
+        *_rejected(packages),
+        *([{"kind": "run", **failed}] if failed else []),
+    ]
+
+
+def _held_back(
+    store: ObjectStore, instance: dg.DagsterInstance, packages: Sequence[ModelPackage]
+) -> list[Facts]:
+    registered = {package.model_version for package in packages}
+    versions = [latest_metadata(instance, "trained_model").get("model_version")]
+    page = instance.fetch_materializations(dg.AssetKey("evaluation_report"), limit=LOOKED_AT)
+    for record in page.records:
+        event = record.asset_materialization
+        told = event.metadata.get("model_version") if event else None
+        versions.append(told.value if told else None)
+    for version in dict.fromkeys(str(version) for version in versions if version):
+        failed = {} if version in registered else checks_failed(store, "trained_model", version)
+        if failed:
+            why = "; ".join(f"{check}: {reason}" for check, reason in failed.items())
+            return [{"kind": "candidate", "what": version, "why": why}]
+    return []
+
+
+def _rejected(packages: Sequence[ModelPackage]) -> list[Facts]:
+    rejected = [package for package in packages if package.approval_status == "Rejected"]
+    if not rejected:
+        return []
+    last = max(rejected, key=lambda package: package.decision_order)
+    return [
+        {
+            "kind": "package",
+            "what": last.model_version,
+            "why": last.approval_reason,
+            "by": last.approver,
+            "at": last.decided_at.isoformat(timespec="seconds"),
+        }
+    ]
+
+
+def unfinished(store: ObjectStore, instance: dg.DagsterInstance) -> list[str]:
+    """What the line has made a part of, and not gone on with: a killed run leaves it so."""
+    made = {asset: latest_metadata(instance, asset) for asset in LINE_ASSETS}
+    dataset, model = made["dataset"].get("dataset_version"), made["trained_model"]
+    if not dataset:
+        return []
+    waiting = []
+    sources = {asset: made[asset].get("content_version") for asset in SOURCE_CHECKS}
+    if all(sources.values()) and sources != _sources(store, str(dataset)):
+        waiting.append("images or labels are newer than the data set (imgclf run)")
+    if dataset != model.get("dataset_version") and not model.get("dataset_named"):
+        due = f": {made['dataset']['retraining']}" if "retraining" in made["dataset"] else ""
+        if checks_failed(store, "dataset", str(dataset)):
+            waiting.append(f"data set {dataset} is not trained on: a check blocks it")
+        else:
+            waiting.append(
+                f"data set {dataset} is not trained on yet{due} (imgclf run trains at once)"
+            )
+    version = model.get("model_version")
+    if version and version != made["evaluation_report"].get("model_version"):
+        waiting.append(f"{version} is not evaluated yet (imgclf run)")
+    return waiting
+
+
+def _sources(store: ObjectStore, dataset: str) -> dict[str, str] | None:
+    try:
+        return newest_sources(store, dataset)
+    except StoreError:  # `imgclf doctor --store` names it
+        return None
+
+
+def decisions_waiting(endpoints: EndpointHost, registry: ModelRegistry) -> list[str]:
+    """Decisions that production does not follow yet."""
+    try:
+        serving = live_deployment(endpoints, registry)
+        approved = undeployed_approvals(endpoints, registry)
+        before = previous_deployment(endpoints, registry)
+    except (StoreError, RecordError):  # of which "prod" tells
+        return []
+    waiting = [
+        f"{package.model_version} is approved by {package.approver or 'nobody'} and not in "
+        "production yet (imgclf run, or imgclf up)"
+        for package in approved[:1]
+    ]
+    rejected = next(
+        (
+            package
+            for package in registry.list()
+            if serving
+            and package.digest == serving.digest
+            and package.approval_status == "Rejected"
+        ),
+        None,
+    )
+    if rejected and not waiting:
+        way = (
+            f" (imgclf run returns to {before.model_version})"
+            if before
+            else ": no approved version is before it to return to; approve another one"
+        )
+        waiting.append(
+            f"{rejected.model_version} was rejected by {rejected.approver} and is still in "
+            f"production{way}"
+        )
+    return waiting
+
+
+def next_command(facts: Facts, *, is_up: bool) -> str:
+    """What a person can do next to bring the line on, as a command where one does it."""
+    images, labels, live = facts["images"], facts["labels"], facts["prod"]
+    arrived = images["not_indexed"] or labels["not_indexed"]
+    blocking = facts["blocking"]
+    steps = (
+        (live and live["problem"], 'imgclf rollback --reason "…"'),
+        (not (images["usable"] or images["not_indexed"]), "imgclf ingest FOLDER"),
+        (facts["runs"], "wait: a run is under way"),
+        (arrived, "wait: imgclf up looks at what came" if is_up else "imgclf run"),
+        (blocking, str(blocking[0]["remedy"]) if blocking else ""),
+        (
+            not labels["labelled"],
+            "label images: imgclf ingest FOLDER (a sub-folder for each class), "
+            "or imgclf up --label-studio",
+        ),
+    )
+    return next((step for is_due, step in steps if is_due), "") or _next_of_a_model(facts)
+
+
+def _next_of_a_model(facts: Facts) -> str:
+    candidate, staged, live = facts["candidate"], facts["staging"], facts["prod"]
+    # Running the same again would only fail again.
+    if stopped := [item["what"] for item in facts["refused"] if item["kind"] == "run"]:
+        return f"mend what stopped the last run of {stopped[0]} (above), then imgclf run"
+    if candidate is None or candidate["approval_status"] is None:
+        return "imgclf run"
+    if any("imgclf run" in text for text in facts["waiting"]):
+        return "imgclf run"
+    if staged and any("imgclf approve" in text for text in facts["waiting"]):
+        return f'imgclf approve {staged["model_version"]} --reason "…"'
+    if live and live["endpoint"] == "not running":
+        return "imgclf up"
+    return "imgclf predict FILE, or imgclf ingest FOLDER for more images"

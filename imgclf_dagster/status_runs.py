@@ -1,0 +1,117 @@
+"""The runs under way, and the last that failed and was not made good since."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+from dagster import DagsterEventType
+
+from imgclf_dagster.asking import UNFINISHED
+from imgclf_dagster.orphans import gone_process
+from imgclf_dagster.progress import failed_steps, is_check_step
+
+LOOKED_AT = 5
+"""How many of the last failed runs are looked at; and how many messages of a run under way."""
+
+Facts = dict[str, Any]
+
+
+def runs_under_way(instance: dg.DagsterInstance) -> list[Facts]:
+    """The unfinished runs whose process is alive, oldest first: what they make, since when, and
+    what they said last."""
+    records = instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED))
+    return [
+        _under_way(instance, record)
+        for record in reversed(records)
+        if gone_process(instance, record.dagster_run) is None
+    ]
+
+
+def _under_way(instance: dg.DagsterInstance, record: dg.RunRecord) -> Facts:
+    run = record.dagster_run
+    stats = instance.get_run_step_stats(run.run_id)
+    steps = [
+        step for step in stats if step.start_time and not step.end_time and step.status is not None
+    ]
+    done = [step.step_key for step in stats if step.end_time and not is_check_step(step.step_key)]
+    since = record.start_time or record.create_timestamp.timestamp()
+    return {
+        "run_id": run.run_id,
+        "makes": _made(run),
+        "status": run.status.value.lower(),
+        "since": _moment(since),
+        "step": ", ".join(step.step_key for step in steps),
+        "step_since": _moment(min(s.start_time or since for s in steps)) if steps else None,
+        "done": done,
+        "said": _last_words(instance, run.run_id),
+    }
+
+
+def _last_words(instance: dg.DagsterInstance, run_id: str) -> str:
+    """What a step, or its job, said last: "evaluated 100 of 399 images", say."""
+    page = instance.get_records_for_run(run_id, limit=20 * LOOKED_AT, ascending=False)
+    said = (
+        record.event_log_entry.user_message
+        for record in page.records
+        if record.event_log_entry.dagster_event is None and record.event_log_entry.step_key
+    )
+    return next(said, "")
+
+
+def last_failure(instance: dg.DagsterInstance) -> Facts | None:
+    """The last run that failed, unless what it failed to make was made since, or a check blocks it,
+    of which the blocking checks tell."""
+    for record, why in _failures(instance):
+        if why and not _made_since(instance, set(why), record):
+            return {
+                "run_id": record.dagster_run.run_id,
+                "what": ", ".join(why),
+                "why": "; ".join(dict.fromkeys(why.values())),
+                "at": _moment(record.end_time or record.update_timestamp.timestamp()),
+            }
+    return None
+
+
+def _failures(instance: dg.DagsterInstance) -> Iterator[tuple[dg.RunRecord, dict[str, str]]]:
+    """The last failed runs, newest first, with the reasons of their failed steps; and those whose
+    process is gone."""
+    failed = instance.get_run_records(
+        dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE, *UNFINISHED]), limit=LOOKED_AT
+    )
+    for record in failed:
+        run = record.dagster_run
+        if run.status is dg.DagsterRunStatus.FAILURE:
+            steps = failed_steps(instance, run.run_id)
+            why = {
+                step: reason.partition("\n\n")[0]  # what follows is detail
+                for step, reason in steps.items()
+                if not is_check_step(step)
+            }
+            yield record, why if steps else dict.fromkeys(_made(run), _end(instance, run.run_id))
+        elif (process := gone_process(instance, run)) is not None:
+            yield record, dict.fromkeys(_made(run), f"its process {process} is gone")
+
+
+def _end(instance: dg.DagsterInstance, run_id: str) -> str:
+    """Why a run failed of which no step did."""
+    page = instance.get_records_for_run(run_id, of_type=DagsterEventType.RUN_FAILURE)
+    told = [record.event_log_entry.dagster_event for record in page.records]
+    return next((event.message or "" for event in told if event), "") or "it failed"
+
+
+def _made_since(instance: dg.DagsterInstance, assets: set[str], record: dg.RunRecord) -> bool:
+    """Whether every one of ``assets`` was made after the run began."""
+    began = record.start_time or record.create_timestamp.timestamp()
+    made = (instance.get_latest_materialization_event(dg.AssetKey(asset)) for asset in assets)
+    return all(event is not None and event.timestamp > began for event in made)
+
+
+def _made(run: dg.DagsterRun) -> list[str]:
+    """What a run is to make: its assets, or its job."""
+    selected = sorted(key.to_user_string() for key in run.asset_selection or ())
+    return selected or [run.job_name]
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

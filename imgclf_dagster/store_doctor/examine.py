@@ -1,0 +1,181 @@
+"""Looking at every object of the store, several at once and in bounded memory."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assets.dataset_build import DATASETS, read_dataset_manifest, shards_table
+from assets.dataset_repair import short_shards
+from assets.feature_store import features_table, predictions_table
+from assets.fingerprints import fingerprints_table
+from assets.given_splits import given_table
+from assets.image_index import images_table
+from assets.label_index import labels_table
+from assets.release_verification import actual_digest
+from assets.splitting import groups_table
+from imgclf_dagster.label_studio_refusals import refusals_table
+from imgclf_dagster.store_doctor.kinds import Known, Look, check_object
+from resources.damage import DamagedObject
+from resources.job_outputs import read_job
+from resources.listing import ObjectInfo
+from resources.object_store import DAMAGED, ObjectStore
+from resources.store_errors import KeyMissing, ObjectRefused, StoreError
+from resources.tables import Table
+from resources.transfer import at_once, workers
+from serving.deployments import STAGES, RecordError, parse_record, records_prefix
+
+Progress = Callable[[int, int], None]
+"""Told (objects looked at, objects in all)."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something that is wrong with an object.
+
+    Attributes:
+        key: of the object.
+        flaw: what is wrong with it.
+        remedy: what a person can do.
+    """
+
+    key: str
+    flaw: str
+    remedy: str
+
+
+def examine_store(
+    store: ObjectStore, on_progress: Progress = lambda done, total: None
+) -> list[Trouble]:
+    """What is wrong with the objects of a store: every one is read by its kind, to the end.
+
+    Raises:
+        StoreError: the store does not answer.
+    """
+    store.require()
+    found: dict[str, Trouble] = {}
+    for damage in _of_tables(store):
+        found.setdefault(damage.key, _trouble(damage))
+    look = Look(store, _known_images(store), _sums(store))
+
+    def check(info: ObjectInfo) -> DamagedObject | StoreError | None:
+        try:
+            check_object(look, info)
+        except KeyMissing:
+            return None  # deleted meanwhile
+        except (DamagedObject, ObjectRefused) as error:
+            return error
+        return None
+
+    listed = [info for info in store.list("") if not info.key.startswith(DAMAGED)]
+    # Of a bucket many are asked for at once; what is weighed is what one may hold in memory.
+    threads = min(workers(store), 16)
+    for done, (info, error) in enumerate(
+        zip(listed, at_once(check, listed, threads=threads, weigh=_weight), strict=True), start=1
+    ):
+        if isinstance(error, DamagedObject):
+            found.setdefault(error.key, _trouble(error))
+        elif error is not None:
+            found.setdefault(info.key, Trouble(info.key, str(error), "see the reason"))
+        on_progress(done, len(listed))
+    for damage in (*_of_data_sets(store, listed), *_of_what_serves(store)):
+        found.setdefault(damage.key, _trouble(damage))
+    return sorted(found.values(), key=lambda trouble: trouble.key)
+
+
+def _weight(info: ObjectInfo) -> int:
+    return min(info.size, 64 * 2**20)
+
+
+def _trouble(damage: DamagedObject) -> Trouble:
+    return Trouble(damage.key, damage.flaw, damage.remedy)
+
+
+def tables(store: ObjectStore) -> list[Table]:
+    """Every table that there is."""
+    known = {
+        "images": images_table,
+        "labels": labels_table,
+        "groups": groups_table,
+        "fingerprints": fingerprints_table,
+        "shards": shards_table,
+        "refusals": refusals_table,
+    }
+    found = [known[name](store) for name in _folders(store, "tables") if name in known]
+    found.append(given_table(store))
+    names = [name for name in _folders(store, "embeddings") if name != "pretrained"]
+    found += [features_table(store, name) for name in names]
+    return found + [predictions_table(store, name) for name in _folders(store, "predictions")]
+
+
+def _folders(store: ObjectStore, prefix: str) -> list[str]:
+    keys = (info.key.split("/") for info in store.list(prefix))
+    return sorted({parts[1] for parts in keys if len(parts) > 2})
+
+
+def _of_tables(store: ObjectStore) -> Iterator[DamagedObject]:
+    for table in tables(store):
+        yield from table.flaws()
+
+
+def _known_images(store: ObjectStore) -> dict[str, Known]:
+    """Of each key the last readable image; not of those that are gone."""
+    rows = images_table(store, on_damage=lambda text: None).read(
+        ["key", "etag", "sha256", "status"]
+    )
+    known: dict[str, Known] = {}
+    for row in rows.filter(
+        pc.is_in(rows["status"], value_set=pa.array(["ok", "deleted"]))
+    ).to_pylist():
+        if row["status"] == "deleted":
+            known.pop(row["key"], None)
+        else:
+            known[row["key"]] = Known(row["sha256"], row["etag"])
+    return known
+
+
+def _sums(store: ObjectStore) -> dict[str, str]:
+    """By key, the sha256 of what jobs wrote, as far as their records say."""
+    sums: dict[str, str] = {}
+    for name in _folders(store, "models"):
+        try:
+            record = read_job(store, name)
+        except DamagedObject:
+            continue  # told when it is looked at
+        sums |= (record or {}).get("sha256", {})
+    return sums
+
+
+def _of_what_serves(store: ObjectStore) -> Iterator[DamagedObject]:
+    """The newest deployment records whose model is another one than they say."""
+    for stage in STAGES:
+        newest = store.newest(records_prefix(stage))
+        try:
+            if newest is None:
+                continue
+            record = parse_record(store.get(newest.key), newest.key)
+            digest = actual_digest(store, record.model_key)
+        except (RecordError, DamagedObject):
+            continue  # told when it was looked at
+        except KeyMissing:
+            yield DamagedObject(
+                record.model_key, f"it is missing, and {stage} serves it", store.url
+            )
+            continue
+        if digest != record.digest:
+            flaw = f"{record.model_key} has digest {digest[:12]}, not {record.digest[:12]}"
+            yield DamagedObject(newest.key, flaw, store.url)
+
+
+def _of_data_sets(store: ObjectStore, listed: list[ObjectInfo]) -> Iterator[DamagedObject]:
+    """Shards that a data set needs and that are not there; those that are, were read already."""
+    for info in listed:
+        if not info.key.startswith(DATASETS) or not info.key.endswith("/manifest.parquet"):
+            continue
+        try:
+            manifest = read_dataset_manifest(store, info.key.split("/")[1])
+        except (DamagedObject, KeyMissing):
+            continue
+        for shard, flaw in short_shards(store, manifest).items():
+            yield DamagedObject(f"{DATASETS}{shard}", flaw, store.url)

@@ -1,0 +1,46 @@
+"""The home's own files: databases, and what running programs write of themselves."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from imgclf_dagster.settings import Settings
+from imgclf_dagster.store_doctor.examine import Trouble
+
+_REGISTRY = (
+    "restore it from a backup; without one, move it away (`imgclf run` makes an empty one, in which "
+    "the models that pass are registered and approved again; what serves goes on serving)"
+)
+_RUNS = (
+    "restore it from a backup; without one, move it away (Dagster begins a new one: the history of "
+    "runs is lost, the store and what serves are not)"
+)
+
+
+def examine_home(settings: Settings) -> Iterator[Trouble]:
+    """What is wrong with the home's databases and files."""
+    for path in sorted((settings.home / "mlflow").glob("*.db")):
+        yield from _database(path, _REGISTRY)
+    for path in sorted(settings.dagster_home.rglob("*.db")):
+        yield from _database(path, _RUNS)
+    for path in sorted(settings.run_dir.glob("*.json")):
+        try:
+            json.loads(path.read_bytes())
+        except (ValueError, OSError, RecursionError) as error:
+            remedy = "stop what runs in this home, then delete it: it is written at each start"
+            yield Trouble(str(path), str(error).partition("\n")[0], remedy)
+
+
+def _database(path: Path, remedy: str) -> Iterator[Trouble]:
+    if not path.stat().st_size:
+        return  # as SQLite makes it before the first table
+    try:
+        with sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True) as database:
+            said = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.OperationalError:
+        return  # busy, or written by a newer SQLite
+    except sqlite3.DatabaseError as error:
+        said = str(error)
+    if said != "ok":
+        yield Trouble(str(path), said, remedy)

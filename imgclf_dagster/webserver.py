@@ -1,0 +1,105 @@
+"""``python -m imgclf_dagster.webserver``: Dagster's web server, kept from other sites' pages.
+
+The stock one (``dagster-webserver``, ``dagster dev``) executes GraphQL, mutations included, that
+any page makes a browser ask for. Its options are all there, and one of ours.
+"""
+
+import json
+
+import click
+import dagster_webserver.app
+from dagster_webserver.cli import cli as stock
+from dagster_webserver.webserver import DagsterWebserver
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from guard.arguments import OPTION
+from guard.middleware import BrowserGuard, is_json
+
+HEALTH_PATH = "/server_info"
+"""Asked by load balancers; tells Dagster's version and nothing else."""
+
+
+class GuardedWebserver(DagsterWebserver):
+    """The web server behind ``BrowserGuard``, with GraphQL by POST of JSON alone."""
+
+    allowed_hosts: tuple[str, ...] = ()
+
+    def build_middleware(self) -> list[Middleware]:
+        """The guard first, so that nothing is done for what it turns away."""
+        health = f"{self._app_path_prefix}{HEALTH_PATH}"
+        guard = Middleware(BrowserGuard, self.allowed_hosts, health_paths=[health])
+        return [guard, *super().build_middleware()]
+
+    async def graphql_http_endpoint(self, request: Request) -> Response:
+        """Execute what is posted as JSON; show a browser the page to write queries in."""
+        if request.method == "POST":
+            if not is_json(request.headers):
+                return PlainTextResponse("refused: GraphQL is taken as application/json\n", 415)
+            if not _is_object(await request.body()):  # Dagster fails on it with a traceback
+                return PlainTextResponse("refused: the body is not one JSON object\n", 400)
+        elif request.method != "GET" or not _asks_for_a_page(request):
+            # An image's address is such a GET, and Dagster would execute what stands in it.
+            return PlainTextResponse(
+                "refused: GraphQL is asked by POST, as application/json\n", 405, {"Allow": "POST"}
+            )
+        answer: Response = await super().graphql_http_endpoint(request)
+        return answer
+
+
+def _is_object(body: bytes) -> bool:
+    try:
+        return isinstance(json.loads(body), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _asks_for_a_page(request: Request) -> bool:
+    return "text/html" in request.headers.get("accept", "") and "query" not in request.query_params
+
+
+def _guard(_: click.Context, __: click.Parameter, hosts: tuple[str, ...]) -> None:
+    try:
+        BrowserGuard(_nothing, hosts)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    GuardedWebserver.allowed_hosts = hosts
+    # Its factory looks the class up there.
+    names = vars(dagster_webserver.app)
+    if names.get(DagsterWebserver.__name__) is not DagsterWebserver:
+        raise click.ClickException(
+            "this version of dagster-webserver is put together in another way, so that it cannot "
+            "be guarded; install the one that constraints.txt names"
+        )
+    names[DagsterWebserver.__name__] = GuardedWebserver
+
+
+async def _nothing(*_: object) -> None:
+    """No application."""
+
+
+command = click.Command(
+    "dagster-webserver",
+    help=stock.help,
+    callback=stock.callback,
+    params=[
+        *stock.params,
+        click.Option(
+            [OPTION],
+            multiple=True,
+            expose_value=False,
+            callback=_guard,
+            help="A host name under which this server is reached, besides loopback's; repeatable.",
+        ),
+    ],
+)
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT."""
+    command(auto_envvar_prefix="DAGSTER_WEBSERVER")
+
+
+if __name__ == "__main__":
+    main()

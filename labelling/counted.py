@@ -1,0 +1,230 @@
+"""The label table as it counts now: labels by their present names, without what was taken back."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from labelling.label_events import History, Rename, Withdrawal, applies
+from labelling.schema import LabelSchema
+from labelling.table import EVENT, history_of
+
+_START = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+Events = Sequence[Rename | Withdrawal]
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What is left of the label table.
+
+    Attributes:
+        rows: the statements that were not taken back, with labels and pre-labels by their present
+            names; in ``labelling.table.LABELS_SCHEMA``, without events.
+        schema: the label schema, whose names follow the renames.
+        history: the events.
+        withdrawn: the statements, as they were said, of which something was taken back.
+        idle: indices of the events in force that change nothing: no label was said, or would be if it
+            were said now, that they rename; no statement that they take back.
+    """
+
+    rows: pa.Table
+    schema: LabelSchema
+    history: History
+    withdrawn: pa.Table
+    idle: frozenset[int] = frozenset()
+
+
+def counted(labels: pa.Table, schema: LabelSchema) -> Counted:
+    """Apply the events in the label table to its statements.
+
+    Args:
+        labels: the table, in ``labelling.table.LABELS_SCHEMA``; with none of the events, labels are
+            written in their normal form and nothing else is changed.
+        schema: what the settings say.
+    """
+    is_event = pc.equal(labels["status"], EVENT)
+    history = History()
+    if pc.any(is_event).as_py():
+        history = history_of(labels)
+        labels = labels.filter(pc.invert(is_event))
+    elif all(_is_written(labels, column, schema) for column in ("labels", "prelabel")):
+        return Counted(labels, schema, history, labels.slice(0, 0))
+    present = renamed_schema(schema, history)
+    said = _Said(labels, "labels", schema, history.in_force)
+    for index, event in enumerate(said.events):
+        if isinstance(event, Rename):
+            said.rename(index, event)
+        else:
+            said.withdraw(index, event, history)
+    rows = said.written(present)
+    rows = rows.filter(pa.array(~said.gone)) if said.gone.any() else rows
+    prelabels = _Said(rows, "prelabel", schema, history.in_force)
+    for index, event in enumerate(said.events):
+        if isinstance(event, Rename):
+            prelabels.rename(index, event)
+    touched = said.gone | said.touched
+    return Counted(
+        prelabels.written(present),
+        present,
+        history,
+        labels.filter(pa.array(touched, pa.bool_())),
+        frozenset(range(len(said.events))) - said.at_work - future_renames(said.events),
+    )
+
+
+def renamed_schema(schema: LabelSchema, history: History) -> LabelSchema:
+    """``schema`` with each of its names as it is called now."""
+    aliases = history.aliases(schema.names) if schema.names else {}
+    names = dict.fromkeys(aliases.get(name, name) for name in schema.names)
+    return schema.model_copy(update={"names": tuple(names)}) if aliases else schema
+
+
+def future_renames(events: Events) -> frozenset[int]:
+    """Indices of the renames that apply to some label that is said from now on."""
+    found = set()
+    for name in {old for event in events if isinstance(event, Rename) for old in event.old}:
+        called = name
+        for index, event in enumerate(events):
+            if isinstance(event, Rename) and applies(events, index, called, len(events)):
+                found.add(index)
+                called = event.new
+    return frozenset(found)
+
+
+def _is_written(rows: pa.Table, column: str, schema: LabelSchema) -> bool:
+    """Whether each label is in the form in which it counts; so it is most often."""
+    words = pc.unique(pc.list_flatten(rows[column])).to_pylist()
+    return all(schema.taken_for(word) == word for word in words)
+
+
+class _Said:
+    """One column of labels, to which events are applied in their order.
+
+    A million statements hold few different labels, and few events lie between them: what becomes
+    of a label is found once for each label and number of events that were before it.
+    """
+
+    def __init__(self, rows: pa.Table, column: str, schema: LabelSchema, events: Events) -> None:
+        self._rows, self._column, self.events = rows, column, events
+        self._lists = rows[column].combine_chunks()
+        self._parents = np.asarray(pc.list_parent_indices(self._lists), dtype=np.int64)
+        words = pc.list_flatten(self._lists).dictionary_encode()
+        said = [str(word) for word in words.dictionary.to_pylist()]
+        codes = np.asarray(words.indices, dtype=np.int64)
+        self._made = _events_before(rows, events)
+        kinds, self._kind = np.unique(
+            codes * (len(events) + 1) + self._made[self._parents], return_inverse=True
+        )
+        self._said = [said[kind // (len(events) + 1)] for kind in kinds.tolist()]
+        self._before = [kind % (len(events) + 1) for kind in kinds.tolist()]
+        self._now = [schema.taken_for(word) for word in self._said]
+        self._dropped = np.zeros(len(self._parents), bool)
+        self.gone = np.zeros(rows.num_rows, bool)
+        self.touched = np.zeros(rows.num_rows, bool)
+        self.at_work: set[int] = set()
+        """Indices of the events that have changed something."""
+        self._schema = schema
+
+    def rename(self, index: int, event: Rename) -> None:
+        """Call labels by their new name."""
+        for kind, (name, before) in enumerate(zip(self._now, self._before, strict=True)):
+            if applies(self.events, index, name, before):
+                self._now[kind] = event.new
+                self.at_work.add(index)
+
+    def called(self, names: Iterable[str]) -> np.ndarray:
+        """Which of the labels in all rows, one after the other, have one of ``names`` now."""
+        wanted = frozenset(names)
+        is_it = np.array([name in wanted for name in self._now], bool)
+        return is_it[self._kind] if len(self._kind) else np.zeros(len(self._parents), bool)
+
+    def withdraw(self, index: int, event: Withdrawal, history: History) -> None:
+        """Take back what was said before the event, as far as it fits."""
+        rows = (self._made <= index) & _fits(self._rows, event)
+        if not event.label:
+            self.gone |= rows
+            if rows.any():
+                self.at_work.add(index)
+            return
+        # A statement stays taken back, whatever it is called now: which ones were meant is a matter
+        # of the names that they had when that was decided.
+        names, then = (event.label, *(event.spellings or ())), history.standing_before(event)
+        said = self if then == tuple(self.events[:index]) else self._as_of(then)
+        hit = said.called(names) & rows[self._parents]
+        if hit.any():
+            self.at_work.add(index)
+        self._dropped |= hit
+        self.touched[self._parents[hit]] = True
+        left = np.bincount(self._parents[~self._dropped], minlength=len(self.gone))
+        self.gone |= self.touched & (left == 0)  # else it would say that the image has no label
+
+    def _as_of(self, events: Events) -> "_Said":
+        """The labels as they were called when ``events`` were those that counted."""
+        then = _Said(self._rows, self._column, self._schema, events)
+        for index, event in enumerate(events):
+            if isinstance(event, Rename):
+                then.rename(index, event)
+        return then
+
+    def written(self, present: LabelSchema) -> pa.Table:
+        """The rows, with the column as it is now."""
+        now = [present.taken_for(name) for name in self._now]
+        is_other = np.array([a != b for a, b in zip(now, self._said, strict=True)], bool)
+        changed = self._dropped | (is_other[self._kind] if len(self._kind) else False)
+        if not changed.any():
+            return self._rows
+        words = list(dict.fromkeys(now))
+        place = {word: index for index, word in enumerate(words)}
+        codes = np.array([place[word] for word in now], np.int64)[self._kind]
+        # Of two labels of an image that bear one name now, the first is left. What was given twice
+        # in the same words is for the schema to judge.
+        standing = np.flatnonzero(~self._dropped)  # the first may be the one that was taken back
+        named = (self._parents * len(words) + codes)[standing]
+        first = standing[np.unique(named, return_index=True)[1]]
+        others = np.ones(self._rows.num_rows, bool)
+        others[self._parents[changed]] = False
+        left = others[self._parents]
+        left[first] = True
+        kept = np.flatnonzero(left & ~self._dropped)
+        counts = np.bincount(self._parents[kept], minlength=self._rows.num_rows)
+        column = pa.ListArray.from_arrays(
+            pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32()),
+            pa.array(words, pa.string()).take(pa.array(codes[kept])),
+            mask=self._lists.is_null(),
+        )
+        index = self._rows.schema.get_field_index(self._column)
+        return self._rows.set_column(index, self._rows.schema.field(index), column)
+
+
+def _events_before(rows: pa.Table, events: Events) -> np.ndarray:
+    """Of each row, how many events are not later than it."""
+    if not events:
+        return np.zeros(rows.num_rows, np.int64)
+    times = [(event.at - _START) // _MICROSECOND for event in events]
+    said = np.asarray(rows["annotated_at"].cast(pa.int64()))
+    return np.searchsorted(times, said, side="right").astype(np.int64)
+
+
+def _fits(rows: pa.Table, event: Withdrawal) -> np.ndarray:
+    """Which rows are of the source and the images of a withdrawal."""
+    fits = np.ones(rows.num_rows, bool)
+    if event.source:
+        fits &= np.asarray(is_of_source(rows, event.source))
+    if event.images:
+        fits &= np.asarray(pc.is_in(rows["sha256"], value_set=pa.array(event.images)))
+    return fits
+
+
+def is_of_source(rows: pa.Table, source: str) -> pa.ChunkedArray:
+    """Which rows come of ``source`` (see :class:`labelling.label_events.Withdrawal`)."""
+    ingested = pc.and_(
+        pc.equal(rows["source"], "ingest"),
+        pc.starts_with(rows["annotation_id"], pattern=f"raw/{source}/"),
+    )
+    named = pc.or_(pc.equal(rows["source"], source), pc.equal(rows["annotator"], source))
+    return pc.or_(ingested, named)

@@ -1,0 +1,96 @@
+"""``coco``: images by split, and ``annotations/instances_<split>.json`` with image-level labels.
+
+COCO has no form for image classification. What is written here is what Azure AI Vision and Azure ML
+use under that name: ``categories``, ``images``, and an annotation for each label of each image that
+has ``image_id`` and ``category_id`` and no ``bbox``. A box around the whole image would be a claim
+about objects that nobody made. pycocotools (and torchvision's CocoDetection) reads it.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import count
+from typing import Any
+
+from labelling.exports.contents import SPLITS, Contents, Layout, TextFile
+from labelling.exports.file_names import IMAGE_SUFFIXES
+from labelling.exports.placing import side_by_side
+
+
+class CocoFormat:
+    """One COCO file for each split, its ``file_name`` relative to the split's folder."""
+
+    name = "coco"
+
+    def layout(self, contents: Contents) -> Layout:
+        """See :class:`labelling.exports.contents.ExportFormat`."""
+        note = (
+            "the labels are annotations without bbox, for the whole image: loaders of objects "
+            "(detection) find no box in them"
+        )
+        folders = {split: split for split in SPLITS}
+        return Layout(side_by_side(contents, folders, IMAGE_SUFFIXES), notes=[note])
+
+    def files(self, contents: Contents, layout: Layout) -> Iterator[TextFile]:
+        """See :class:`labelling.exports.contents.ExportFormat`."""
+        for split in contents.splits:
+            yield TextFile(annotation_file(split), _coco(contents, layout, split))
+
+    def reading(self, contents: Contents, layout: Layout) -> str:
+        """See :class:`labelling.exports.contents.ExportFormat`."""
+        lines = [
+            f'{split} = torchvision.datasets.CocoDetection("{contents.place}/{split}", '
+            f'"{contents.place}/{annotation_file(split)}")'
+            for split in contents.splits
+        ]
+        return "\n".join(lines)
+
+    def front_matter(self, contents: Contents) -> str:
+        """None."""
+        return ""
+
+
+def annotation_file(split: str) -> str:
+    """The path of a split's COCO file."""
+    return f"annotations/instances_{split}.json"
+
+
+def _coco(contents: Contents, layout: Layout, split: str) -> Iterator[str]:
+    """The file in pieces: a million images are some hundred megabytes of JSON."""
+    numbers = {label: number for number, label in enumerate(contents.labels, start=1)}
+    info = {
+        "description": f"imgclf data set {contents.version}, split {split}: image-level labels",
+        "version": contents.version,
+        "date_created": contents.created_at,
+        "task": contents.task,
+    }
+    categories = [{"id": number, "name": label} for label, number in numbers.items()]
+    images = contents.of(split)
+    yield f'{{"info": {_json(info)},\n"licenses": [],\n"categories": {_json(categories)},\n'
+    yield '"images": ['
+    yield from _joined(
+        {
+            "id": number,
+            "file_name": layout.paths[image.sha256].partition("/")[2],
+            "width": image.width,
+            "height": image.height,
+            "sha256": image.sha256,
+        }
+        for number, image in enumerate(images, start=1)
+    )
+    yield '],\n"annotations": ['
+    ids = count(1)
+    yield from _joined(
+        {"id": next(ids), "image_id": number, "category_id": numbers[label]}
+        for number, image in enumerate(images, start=1)
+        for label in image.labels
+    )
+    yield "]}\n"
+
+
+def _joined(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+    for number, row in enumerate(rows):
+        yield f"{',' if number else ''}\n{_json(row)}"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

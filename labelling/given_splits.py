@@ -1,0 +1,52 @@
+"""What is said of a source that comes with splits."""
+
+from collections.abc import Mapping, Sequence
+
+NAMES = {"train": "train", "val": "validation", "test": "test"}
+
+
+def given_splits_said(
+    counts: Mapping[str, int],
+    *,
+    keep: bool,
+    option: str = "--keep-splits",
+    without: int = 0,
+    where: Sequence[str] = (),
+) -> list[str]:
+    """Sentences for the summary of a source.
+
+    Args:
+        counts: images by split that the source gives them; empty: it gives none.
+        keep: whether they are kept.
+        option: that keeps them.
+        without: images that it gives no split.
+        where: folders in which such images lie.
+    """
+    given = [split for split in NAMES if counts.get(split)]
+    if not given:
+        return []
+    told = ", ".join(f"{NAMES[split]} {counts[split]:,}" for split in given)
+    told += f", in no split {without:,}" if without else ""
+    if not keep:
+        return [
+            f"It comes with splits ({told}). They are not used: the line deals its own, so that "
+            "near-duplicates share a split, every class is in each, and an image never changes "
+            f"its split as the data grows. To keep the given ones: {option}"
+        ]
+    said = [
+        f"Its splits are kept ({told}): a test image stays one, and near-duplicates of one another "
+        "share a split, test before validation before train"
+    ]
+    if without:
+        said.append(
+            f"No split is given for {without:,} image{'' if without == 1 else 's'} (in "
+            f"{', '.join(where)}): the line deals {'it' if without == 1 else 'them'}, once labelled, "
+            "to training, validation or test. To give a split, name a folder train, validation or test"
+        )
+    if "train" not in given:
+        return [*said, "It gives no training set: its images are not trained on"]
+    lacking = [split for split in ("val", "test") if split not in given]
+    if lacking:
+        names = " and ".join(NAMES[split] for split in lacking)
+        said.append(f"It gives no {names} set: {names} images are dealt out of its training set")
+    return said

@@ -1,0 +1,43 @@
+"""The classes that there are already, and what a label that comes in is taken for."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from labelling.foreign_text import visible
+from labelling.label_form import normal_label
+from labelling.schema import LabelSchema
+
+
+@dataclass(frozen=True)
+class KnownClasses:
+    """What a source is compared with before its labels are taken.
+
+    Attributes:
+        labels: the classes that count or are listed, by their present names.
+        given: the label schema, as the settings say it.
+        present: the same with its names as they are called now.
+        aliases: former name of a class to its present one.
+    """
+
+    labels: frozenset[str] = frozenset()
+    given: LabelSchema = field(default_factory=LabelSchema)
+    present: LabelSchema = field(default_factory=LabelSchema)
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def counts_as(self, label: str) -> str:
+        """The class that ``label`` is said to be."""
+        written = self.given.taken_for(label)
+        return self.present.taken_for(self.aliases.get(written, written))
+
+    def said(self, labels: Iterable[str]) -> list[str]:
+        """A sentence about each of ``labels`` that counts as another word than it says."""
+        found = []
+        for label in sorted({normal_label(label) for label in labels}):
+            counts = self.counts_as(label)
+            if counts == label:
+                continue
+            why = "it is listed so under [labels] in imgclf.toml"
+            if self.given.taken_for(label) in self.aliases:
+                why = "it was renamed: `imgclf labels` lists when, and how to undo it"
+            found.append(f"{visible(label)} is taken for {visible(counts)}: {why}")
+        return found

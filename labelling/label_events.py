@@ -1,0 +1,287 @@
+"""What people decide about labels as a whole: renamed, merged, taken back, and restored.
+
+Each decision is one immutable JSON object under ``annotations/events/``. No snapshot is rewritten;
+which labels count is computed from the snapshots and these events (``labelling.counted``).
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from labelling.foreign_text import label_flaw
+from labelling.label_form import normal_label
+from labelling.snapshots import epoch_ms, in_bounds
+
+EVENTS_PREFIX = "annotations/events/"
+"""Where the events lie: below ``annotations/``, so that what looks for new labels finds them."""
+
+_KEY = re.compile(rf"{EVENTS_PREFIX}\d{{13}}-[0-9a-f]{{8}}\.json")
+
+_NUMBERS = 10**9
+"""Below it the digits in a key are the event's number; above, its time in ms since the epoch, as keys
+had it before events were numbered."""
+
+
+class EventError(ValueError):
+    """An object under ``annotations/events/`` is no event; the message names its key."""
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = 1
+    at: AwareDatetime
+    by: str = Field(min_length=1, max_length=200, description="Who decided.")
+    number: int | None = Field(
+        default=None,
+        ge=1,
+        lt=_NUMBERS,
+        description="One more than the newest event had that was known to who decided.",
+    )
+
+    @field_validator("at")
+    @classmethod
+    def _utc(cls, moment: datetime) -> datetime:
+        # The key has milliseconds; what is read back is to be what was written.
+        moment = in_bounds(moment)
+        return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+class Rename(_Event):
+    """From now on each of ``old`` is called ``new``: in what was said, and in what will be."""
+
+    kind: Literal["rename"] = "rename"
+    old: tuple[str, ...] = Field(min_length=1)
+    new: str
+
+    @field_validator("old", "new")
+    @classmethod
+    def _labels(cls, given: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        names = (given,) if isinstance(given, str) else given
+        if flaws := [flaw for name in names if (flaw := label_flaw(normal_label(name)))]:
+            raise ValueError("; ".join(flaws))
+        return (
+            normal_label(given)
+            if isinstance(given, str)
+            else tuple(dict.fromkeys(map(normal_label, given)))
+        )
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> "Rename":
+        if self.new in self.old:
+            raise ValueError(f"{self.new!r} is renamed to itself")
+        return self
+
+
+class Withdrawal(_Event):
+    """What was said until now counts no more, as far as all that is given fits.
+
+    Attributes:
+        source: the first folder under ``raw/`` that an ingest wrote to, an annotator, or ``ingest``,
+            ``label_studio``, ``predictor``.
+        label: the class, by its name at this time. Of several labels of an image, only this one.
+        spellings: other words that were taken for ``label`` at this time.
+        images: by sha256.
+    """
+
+    kind: Literal["withdraw"] = "withdraw"
+    source: str = ""
+    label: str = ""
+    spellings: tuple[str, ...] | None = Field(default=None, min_length=1)
+    images: tuple[str, ...] = ()
+
+    @field_validator("label")
+    @classmethod
+    def _label(cls, label: str) -> str:
+        return normal_label(label)
+
+    @field_validator("images")
+    @classmethod
+    def _hashes(cls, images: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [image for image in images if not re.fullmatch(r"[0-9a-f]{64}", image)]:
+            raise ValueError(f"{wrong[0]!r} is no sha256")
+        return tuple(sorted(set(images)))
+
+    @model_validator(mode="after")
+    def _says_what(self) -> "Withdrawal":
+        if not (self.source or self.label or self.images):
+            raise ValueError("a withdrawal names a source, a class or images")
+        return self
+
+
+class Restoral(_Event):
+    """The event at the key ``event`` counts no more, as if it had never been."""
+
+    kind: Literal["restore"] = "restore"
+    event: str = Field(pattern=_KEY.pattern)
+
+
+LabelEvent = Annotated[Rename | Withdrawal | Restoral, Field(discriminator="kind")]
+_PARSER: TypeAdapter[Rename | Withdrawal | Restoral] = TypeAdapter(LabelEvent)
+
+
+def to_json(event: Rename | Withdrawal | Restoral) -> bytes:
+    """The bytes to store."""
+    if event.number is None:
+        return event.model_dump_json(indent=1, exclude_none=True).encode("utf-8")
+    # The key of a numbered event does not tell whether it was changed.
+    said = event.model_dump(mode="json", exclude_none=True)
+    text = json.dumps({**said, "sha256": _digest(event)}, indent=1, ensure_ascii=False)
+    return text.encode("utf-8")
+
+
+def _digest(event: Rename | Withdrawal | Restoral) -> str:
+    return hashlib.sha256(event.model_dump_json(exclude_none=True).encode("utf-8")).hexdigest()
+
+
+def event_key(event: Rename | Withdrawal | Restoral) -> str:
+    """Where an event lies. That of a numbered one follows from its number alone, so that of two that
+    were decided without knowledge of each other one can be written."""
+    if event.number is None:
+        return f"{EVENTS_PREFIX}{epoch_ms(event.at):013d}-{_digest(event)[:8]}.json"
+    # The second part is the id that people type: two of them are not to differ in one digit only.
+    name = hashlib.sha256(f"label event {event.number}".encode()).hexdigest()[:8]
+    return f"{EVENTS_PREFIX}{event.number:013d}-{name}.json"
+
+
+def parse_event(data: bytes | str, key: str) -> Rename | Withdrawal | Restoral:
+    """The event in ``data``, the object at ``key``.
+
+    Raises:
+        EventError: it is none, or was changed; the message names the key and each wrong field.
+    """
+    try:
+        event, digest = _parsed(data)
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, item['loc'])) or 'file'}: {item['msg']}" for item in error.errors()
+        )
+        raise EventError(f"{key} is not a label event: {wrong}") from None
+    if event_key(event) != key:
+        raise EventError(f"{key} holds what {event_key(event)} should: it was changed")
+    if event.number is not None and digest != _digest(event):
+        raise EventError(f"{key} does not fit its sha256: it was changed")
+    return event
+
+
+def _parsed(data: bytes | str) -> tuple[Rename | Withdrawal | Restoral, object]:
+    """The event, and the digest that is written in it."""
+    try:
+        fields = json.loads(data)
+    except ValueError:
+        return _PARSER.validate_json(data), None  # says what is wrong with it
+    numbered = isinstance(fields, dict) and "number" in fields
+    digest = fields.pop("sha256", None) if numbered else None
+    return _PARSER.validate_json(json.dumps(fields)), digest
+
+
+def moment_after(known: Iterable[str], now: datetime, latest: datetime | None = None) -> datetime:
+    """The time of a new event: ``now``, or just after all others if the clock was set back since.
+
+    Args:
+        known: keys of events; those from before events were numbered tell when they were.
+        now: the clock.
+        latest: when the last event was that could be read.
+    """
+    times = [number for number in _numbers(known) if number >= _NUMBERS]
+    times += [epoch_ms(latest)] if latest else []
+    following = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(
+        milliseconds=max(times, default=-1) + 1
+    )
+    return max(now, following)
+
+
+def number_after(known: Iterable[str]) -> int:
+    """The number of a new event where the keys ``known`` are those of all others."""
+    return max((number for number in _numbers(known) if number < _NUMBERS), default=0) + 1
+
+
+def _numbers(keys: Iterable[str]) -> Iterator[int]:
+    return (int(key.removeprefix(EVENTS_PREFIX)[:13]) for key in keys if _KEY.fullmatch(key))
+
+
+@dataclass(frozen=True)
+class History:
+    """All events in the order of their times, with their keys.
+
+    Attributes:
+        events: every event.
+        in_force: those that no later one has restored.
+    """
+
+    events: tuple[tuple[str, Rename | Withdrawal | Restoral], ...] = ()
+
+    @classmethod
+    def of(cls, events: Iterable[tuple[str, Rename | Withdrawal | Restoral]]) -> "History":
+        """From (key, event) in any order."""
+        return cls(tuple(sorted(events, key=lambda item: (item[1].at, item[0]))))
+
+    @property
+    def in_force(self) -> tuple[Rename | Withdrawal, ...]:
+        """In order."""
+        return tuple(event for _, event in self.standing())
+
+    def standing(self) -> list[tuple[str, Rename | Withdrawal]]:
+        """The renames and withdrawals that count, with their keys, in order."""
+        undone = {event.event for _, event in self.events if isinstance(event, Restoral)}
+        return [
+            (key, event)
+            for key, event in self.events
+            if not isinstance(event, Restoral) and key not in undone
+        ]
+
+    def standing_before(self, event: Rename | Withdrawal) -> tuple[Rename | Withdrawal, ...]:
+        """The renames and withdrawals that counted when ``event`` was decided, in order."""
+        places = [place for place, (_, one) in enumerate(self.events) if one is event]
+        return History(self.events[: places[0]]).in_force
+
+    def aliases(self, names: Iterable[str] = ()) -> dict[str, str]:
+        """Former name to present one, of every name that was renamed and is not in use again.
+
+        Args:
+            names: only these; default: all that were ever renamed.
+        """
+        standing = self.in_force
+        known = dict.fromkeys(names) or dict.fromkeys(
+            old for event in standing if isinstance(event, Rename) for old in event.old
+        )
+        called = {name: name_at(standing, name, len(standing)) for name in known}
+        return {name: new for name, new in called.items() if new != name}
+
+
+def applies(events: Sequence[Rename | Withdrawal], index: int, name: str, made: int) -> bool:
+    """Whether event ``index`` renames a label that is called ``name`` by then, and that was said
+    after ``made`` of the events.
+
+    A rename applies to what was said before it, and to what is said later, as long as no later
+    rename has put the old name into use again. So chains, cycles and swaps come out as they were
+    meant: after a→b and b→a, an ``a`` said at any time is an ``a``.
+    """
+    event = events[index]
+    if not isinstance(event, Rename) or name not in event.old:
+        return False
+    between = events[index + 1 : made]
+    return not any(isinstance(later, Rename) and later.new == name for later in between)
+
+
+def name_at(events: Sequence[Rename | Withdrawal], name: str, made: int) -> str:
+    """What a label ``name`` is called now that was said after ``made`` of the ``events``."""
+    for index, event in enumerate(events):
+        if isinstance(event, Rename) and applies(events, index, name, made):
+            name = event.new
+    return name

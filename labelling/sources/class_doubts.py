@@ -1,0 +1,74 @@
+"""What is asked and told about the classes of a source, whichever way they were read."""
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+
+from labelling.known_classes import KnownClasses
+from labelling.label_form import look_alikes
+from labelling.sources.reading import Doubt
+
+_SHOWN = 5
+
+
+def words_for_no_label(words: Sequence[str], known: KnownClasses) -> list[Doubt]:
+    """Words of lists that may say that there is no label are asked about, unless they are known."""
+    new = [word for word in dict.fromkeys(words) if known.counts_as(word) not in known.labels]
+    if not new:
+        return []
+    shown = ", ".join(map(repr, new[:5]))
+    rest = "no labels; take those lines out, or leave their cells empty, to have the others"
+    question = f"Is {shown} a class, or does it say that there is no label?"
+    answers = (("--yes", "a class like the others"), ("--labels-from none", rest))
+    return [Doubt(question, answers)]
+
+
+def odd_classes(odd: Mapping[str, str], known: KnownClasses) -> list[Doubt]:
+    """Labels of lists that look damaged are asked about, unless they are known."""
+    new = [label for label in odd if known.counts_as(label) not in known.labels]
+    if not new:
+        return []
+    shown = ", ".join(f"{label[:60]!r} ({odd[label]})" for label in new[:5])
+    more = f" and {len(new) - 5} more" if len(new) > 5 else ""
+    question = f"Are these labels right: {shown}{more}?"
+    answers = (
+        ("--yes", "they are classes as they are"),
+        ("--labels-from none", "no labels; mend them in the list to have them"),
+    )
+    return [Doubt(question, answers)]
+
+
+def look_alike_classes(words: Iterable[str], known: KnownClasses) -> tuple[Doubt, ...]:
+    """Classes that look alike are asked about: they are one, misspelt, more often than not. One that
+    is there already is asked about no more."""
+    new = {known.counts_as(word) for word in words}
+    fresh = new - known.labels
+    alike = [group for group in look_alikes({*new, *known.labels}, fresh) if group.is_doubt]
+    if not alike:
+        return ()
+    groups = [f"{' / '.join(map(repr, group.labels))} ({group.reason})" for group in alike]
+    more = f" and {len(groups) - 5} more" if len(groups) > 5 else ""
+    keep = "each stays a class of its own; `imgclf labels merge` makes them one later"
+    return (
+        Doubt(
+            f"Some classes look alike: {'; '.join(groups[:5])}{more}. Are they different?",
+            (("--yes", keep), ("--labels-from none", "no labels; give them one name first")),
+        ),
+    )
+
+
+def singular_and_plural(words: Iterable[str], known: KnownClasses) -> list[str]:
+    """A note where classes are singular and plural of one word. It is no question: ``glass`` and
+    ``glasses`` are different things, and to merge classes later is as good as to do it now."""
+    new = {known.counts_as(word) for word in words}
+    fresh = new - known.labels
+    pairs = [g.labels for g in look_alikes({*new, *known.labels}, fresh) if not g.is_doubt]
+    if not pairs:
+        return []
+    told = ", ".join(" and ".join(map(repr, labels)) for labels in pairs[:_SHOWN])
+    more = f" and {len(pairs) - _SHOWN:,} more" if len(pairs) > _SHOWN else ""
+    one, *others = sorted(pairs[0], key=len)
+    merge = f"imgclf labels merge {shlex.join(others)} --into {shlex.quote(one)}"
+    return [
+        f"these are classes of their own: {told}{more} (singular and plural). If they are one, make "
+        f"one of them after this: {merge}"
+    ]

@@ -1,0 +1,153 @@
+"""What an ingest source is packed in: files by name, read one at a time."""
+
+import errno
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from labelling.sources.reading import Doubt
+
+HEAD_BYTES = 64
+MAX_READ_FOR_HEAD = 1 << 28
+
+_DRIVE = re.compile(r"^[A-Za-z]:")
+
+
+class SourceError(ValueError):
+    """The source as a whole cannot be read; the message names it and the remedy."""
+
+
+class OptionError(SourceError):
+    """An option of the user is wrong, or decides nothing; the message names it and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """One file of a source that cannot be taken, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A file or folder that is no data, and why it is passed over.
+
+    ``name`` is relative to the source; that of a folder ends in a slash, and nothing below it is
+    listed.
+    """
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The bytes of one file; ``name`` as its container lists it."""
+
+    name: str
+    data: bytes
+
+
+Entry = str | Rejection | Passed
+"""What a container lists: the name of a file to take, what cannot be taken, what is no data."""
+
+
+class Container(ABC):
+    """Files by name. Names are relative POSIX paths, without ``..``, of valid Unicode."""
+
+    @abstractmethod
+    def listing(self) -> Iterator[Entry]:
+        """The name of every file, what cannot be taken, and what is passed over (``litter``)."""
+
+    @abstractmethod
+    def contents(self, names: Collection[str], max_bytes: int) -> Iterator[Content | Rejection]:
+        """The bytes of the files named, each at most ``max_bytes``; bigger ones are rejected
+        unread."""
+
+    def heads(self, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
+        """The first ``HEAD_BYTES`` of the files named; of one that cannot be read, nothing."""
+        for content in self.contents(names, MAX_READ_FOR_HEAD):
+            if isinstance(content, Content):
+                yield content.name, content.data[:HEAD_BYTES]
+
+    @property
+    def has_cheap_heads(self) -> bool:
+        """Whether the first bytes of some files are had without reading the whole container."""
+        return False
+
+    @property
+    def doubts(self) -> Sequence["Doubt"]:
+        """What its names leave open; known once the listing is through."""
+        return ()
+
+    @property
+    def damage(self) -> Sequence["Doubt"]:
+        """Whether to go on where a part is lost; known once the listing is through."""
+        return ()
+
+    @property
+    def decodes(self) -> bool:
+        """Whether it has names that do not say their encoding; known once the listing is through."""
+        return False
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """How its names were read where they did not tell; known once the listing is through."""
+        return ()
+
+
+def safe_name(raw: str) -> str:
+    """``raw`` without ``./``, if it is a path that stays inside.
+
+    Raises:
+        ValueError: it is absolute, leaves the folder, or is empty.
+    """
+    if _is_plain(raw):  # nearly all are; a path object takes as long as all else
+        return raw
+    path = PurePosixPath(raw)
+    if path.is_absolute() or _DRIVE.match(raw) or ".." in path.parts:
+        raise ValueError("the path leads out of the source; give paths relative to it")
+    if not path.parts or "\0" in raw:
+        raise ValueError("the path is empty or holds a null character")
+    return str(path)
+
+
+def _is_plain(raw: str) -> bool:
+    return (
+        raw[:1] not in {"", "/", "."}
+        and raw[-1] != "/"
+        and raw[1:2] != ":"
+        and "/." not in raw
+        and "//" not in raw
+        and "\0" not in raw
+    )
+
+
+def too_big(name: str, size: int, max_bytes: int) -> Rejection:
+    """The rejection of a file of ``size`` bytes where ``max_bytes`` are allowed."""
+    return Rejection(
+        name,
+        f"{size / 1e6:,.1f} MB, more than {max_bytes / 1e6:g} MB "
+        "(max_file_mb under [ingestion] in imgclf.toml)",
+    )
+
+
+def unreadable(error: OSError) -> str:
+    """Why a file or folder cannot be read, and the remedy where there is one."""
+    remedy = _REMEDIES.get(error.errno or 0, "")
+    return f"cannot be read: {error.strerror or error}{remedy}"
+
+
+_REMEDIES = {
+    errno.EACCES: "; give yourself the right to read it (chmod -R u+rX) and run it again",
+    errno.EPERM: "; give yourself the right to read it (chmod -R u+rX) and run it again",
+    errno.EIO: "; the disk is damaged, or was taken away",
+    errno.ESTALE: "; the network drive has lost it: mount it again",
+    errno.ENOENT: "; it was taken away meanwhile",
+    errno.ENAMETOOLONG: "; the whole path is longer than the system allows: move it up",
+}

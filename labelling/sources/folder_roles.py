@@ -1,0 +1,353 @@
+"""What each folder of a source is taken for, by its name, its neighbours and what lies below it.
+
+The rules, as docs/data.md tells them:
+
+- A folder is seen through if its name says nothing about its images: a split (``seg_train``), a
+  part (``fold_0``, a date), a container (``images``).
+- Such a folder among folders with names is no such thing for sure (the class ``test`` beside
+  ``control``): that is asked, unless two splits share classes. Then a neighbour that holds the same
+  classes is one more part, and one that holds only images has no labels.
+- Masks are named so and lie beside splits or containers, or their files are named so.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from labelling.label_form import normal_label
+from labelling.sources.dated_names import begins_with_date, has_year
+from labelling.sources.folder_doubts import NamesInDoubt, has_opposite, listed, look
+from labelling.sources.folder_names import (
+    holds_albums,
+    is_numbered_part,
+    is_to_label,
+    kind_of,
+    may_be_either,
+    names_a_mask,
+    original_of,
+    split_and_rest,
+    split_of,
+    split_words,
+)
+from labelling.sources.folder_tree import FolderNode
+from labelling.sources.name_words import words
+from labelling.sources.series_names import are_hash_prefixes, is_identifier
+from labelling.sources.split_names import sounds_like_split
+
+
+@dataclass(slots=True)
+class Roles:
+    """What was found out beside the roles of the folders: questions and remarks, in words.
+
+    Attributes:
+        known: the classes that there are already; nobody is asked about their names again.
+        source: the name of the source.
+        questions: what is to be decided.
+        warnings: what was decided.
+        by_name: folders that are asked about for their names alone.
+    """
+
+    known: frozenset[str] = frozenset()
+    source: str = ""
+    questions: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    by_name: NamesInDoubt = field(default_factory=NamesInDoubt)
+
+
+def assign_roles(
+    root: FolderNode, *, known: frozenset[str] = frozenset(), source: str = ""
+) -> Roles:
+    """Decide what every folder below ``root`` is taken for.
+
+    Args:
+        root: the tree of folders.
+        known: the classes that there are already.
+        source: the name of the source.
+    """
+    found = Roles(known, source)
+    _settle(root, found, date_above=False)
+    found.questions += found.by_name.questions()
+    return found
+
+
+def _settle(node: FolderNode, found: Roles, *, date_above: bool) -> None:
+    children = list(node.children.values())
+    combined = _splits_with_classes(children)
+    common = [*_common_words(children), *words(node.name)]
+    are_parts = _are_numbered_parts(children)
+    for child in children:
+        child.label = normal_label(child.name)
+        child.kind = "part" if are_parts else kind_of(child.name, common=common)
+        if combined and (both := split_and_rest(child.name)):
+            child.kind, child.split, child.label = "name", both[0], normal_label(both[1])
+        elif child.kind == "split":
+            child.split = split_of(child.name, common)
+        # 2024/05/17: what a month or a day is, the year above tells.
+        is_part_of_date = date_above and child.name.isdigit() and len(child.name) <= 2
+        if is_part_of_date:
+            child.kind = "part"
+        _settle(child, found, date_above=is_part_of_date or child.kind == "year")
+    _settle_splits(children, common, found)
+    _decide(node, children, found)
+    node.classes = frozenset(below.label for below in node.top_classes())
+
+
+def _settle_splits(children: Sequence[FolderNode], common: Sequence[str], found: Roles) -> None:
+    """What a name means that is a split only beside another one, or one of two splits."""
+    if any(child.kind == "split" for child in children):
+        like_splits = ("split", "perhaps split", "perhaps container", "container", "part", "masks")
+        all_alike = all(child.kind in like_splits for child in children)
+        for child in children:
+            if child.kind == "perhaps split" and all_alike:
+                child.kind, child.split = "split", split_of(child.name, common)
+    either = [c for c in children if c.split and c.kind == "split" and may_be_either(c.name)]
+    firm = {c.split: c for c in children if c.split and c not in either}
+    if "val" not in firm:
+        return
+    for child in either:
+        if "test" in firm:
+            child.split = None
+            continue
+        child.split = "test"
+        found.warnings.append(
+            f"{child.path}/ is taken for the test set: {firm['val'].path}/ beside it is the "
+            "validation set"
+        )
+
+
+def _common_words(children: Sequence[FolderNode]) -> list[str]:
+    """The words that all folders named after a split share (``xray_train``, ``xray_test``)."""
+    split_like = [
+        words(c.name)
+        for c in children
+        if any(map(split_words, words(c.name))) and kind_of(c.name) != "perhaps split"
+    ]
+    splits = {word for found in split_like for word in found if split_words(word)}
+    if len(split_like) < 2 or len(splits) < 2:
+        return []
+    common = set(split_like[0]).intersection(*split_like)
+    return [word for word in common if not split_words(word)]
+
+
+def _are_numbered_parts(children: Sequence[FolderNode]) -> bool:
+    """Whether all folders are called alike but for a number (``HAM_images_part_1``, ``…_2``)."""
+    alike = {tuple(words(child.name)) for child in children}
+    if len(children) < 2 or len(alike) > 1 or kind_of(children[0].name) == "album":
+        return False
+    return is_numbered_part(children[0].name)
+
+
+def _splits_with_classes(children: Sequence[FolderNode]) -> bool:
+    """Whether all folders are named after a split and a class (``train_cats``, ``test_dogs``)."""
+    both = [split_and_rest(child.name) for child in children]
+    found = {pair for pair in both if pair is not None}
+    rests = {rest for _, rest in found}
+    return None not in both and len({s for s, _ in found}) > 1 and 1 < len(rests) < len(found)
+
+
+def _decide(node: FolderNode, children: Sequence[FolderNode], found: Roles) -> None:
+    asked = len(found.questions)
+    through = [c for c in children if c.kind in ("split", "part", "container")]
+    _decide_masks(node, children, through)
+    _decide_dates_and_numbers(children, through, found)
+    samples = [c for c in children if c.kind == "unlabelled" and c.role != "masks"]
+    named = [c for c in children if c not in through and c not in samples and c.role != "masks"]
+    for child in through:
+        child.role = "seen through"
+    if named and through:
+        _decide_neighbours(through, named, found)
+    _decide_samples(samples, named if not through else (), found)
+    _decide_images_in_one_folder(through, found)
+    _ask_about_strange_splits(children, found)
+    _ask_about_photo_service(node, children, found)
+    _ask_about_copies([c for c in children if c.role == "class"], found)
+    if len(found.questions) == asked:
+        found.by_name.look_at(node, found.known, found.source)
+
+
+def _ask_about_copies(classes: Sequence[FolderNode], found: Roles) -> None:
+    known = {child.name: child for child in classes}
+    copies = [c for c in classes if original_of(c.name) != c.name and original_of(c.name) in known]
+    if copies:
+        originals = list({original_of(c.name): known[original_of(c.name)] for c in copies}.values())
+        like = "looks like a copy" if len(copies) == 1 else "look like copies"
+        found.questions.append(
+            f"{listed(copies)} {like} of {listed(originals)} (if so, put the images of each class "
+            "into one folder, or merge the classes later: imgclf labels merge)"
+        )
+
+
+def _decide_samples(
+    samples: Sequence[FolderNode], classes: Sequence[FolderNode], found: Roles
+) -> None:
+    """Folders of samples, and of what is to be labelled; ``classes`` lie beside them."""
+    unsure = [c for c in samples if not is_to_label(c.name) or has_opposite(c, classes)]
+    doubtful = unsure if classes else []
+    for child in samples:
+        if child in doubtful:
+            child.role = "class"
+        elif child.classes:
+            child.role = "seen through"
+        else:
+            child.role = "unlabelled"
+            if classes:
+                found.warnings.append(f"the images of {child.path}/ come in without labels")
+    if doubtful:
+        found.questions.append(
+            f"{listed(doubtful)} may hold samples of the classes beside, or images that are not "
+            "labelled yet, or be a class"
+        )
+
+
+def _decide_masks(
+    node: FolderNode, children: Sequence[FolderNode], through: Sequence[FolderNode]
+) -> None:
+    for child in children:
+        if child.kind != "masks":
+            continue
+        files = [name for below in child.walk() for name in below.examples]
+        named_so = all(map(names_a_mask, files))
+        beside = [c for c in children if c is not child]
+        among = bool(beside) and all(
+            c in through or c.kind in ("masks", "unlabelled") for c in beside
+        )
+        below_images = not beside and node.images > 0 and words(child.name) != ["mask"]
+        if named_so or below_images or (among and through):
+            child.role = "masks"
+
+
+def _decide_dates_and_numbers(
+    children: Sequence[FolderNode], through: list[FolderNode], found: Roles
+) -> None:
+    """Years and numbered folders are parts if the same classes lie below them; else it is asked."""
+    perhaps = [c for c in children if c.kind in ("year", "numbered")]
+    doubtful = []
+    for child in perhaps:
+        others = [c for c in (*perhaps, *through) if c is not child]
+        shares = any(child.classes & c.classes for c in others)
+        only_parts = bool(child.children) and not child.images and not child.classes
+        if shares or (child.kind == "year" and (child.classes or only_parts)):
+            through.append(child)
+        elif not child.classes:
+            doubtful.append(child)
+    vague = ("perhaps container", "perhaps split", "album", "leftover")
+    doubtful += [c for c in children if c.kind in vague and c.role != "masks" and not c.classes]
+    if len(children) > 1 and (len(doubtful) == len(children) or _are_dated(children, through)):
+        found.questions.append(
+            f"{listed(doubtful or children)} may be classes, or splits, dates, places, series and copies that say "
+            "nothing about the images"
+        )
+    elif not through and len(children) > 1:
+        _ask_about_albums(children, found)
+        _ask_about_identifiers(children, found)
+
+
+def _are_dated(children: Sequence[FolderNode], through: Sequence[FolderNode]) -> bool:
+    """Whether all folders are a few words and a year, or half of them begin with one, as albums do."""
+    if through or any(child.classes for child in children):
+        return False
+    dated = sum(begins_with_date(child.name) for child in children)
+    most_begin_so = dated > 1 and 2 * dated >= len(children)
+    return most_begin_so or all(has_year(child.name) for child in children)
+
+
+def _ask_about_albums(children: Sequence[FolderNode], found: Roles) -> None:
+    """Folders as photo services and backups make them, beside others that may be classes."""
+    albums = [
+        child
+        for child in children
+        if not child.classes
+        if child.kind == "album" or (child.kind == "year" and words(child.name))
+    ]
+    if albums:
+        found.questions.append(
+            f"{listed(albums)} {look(albums, 'an album, an export or a backup')}, which says "
+            "nothing about what the images show, and the folders beside may be albums, too"
+        )
+
+
+def _ask_about_identifiers(children: Sequence[FolderNode], found: Roles) -> None:
+    """Folders by which a program sorts its files: hashes and UUIDs."""
+    ids = [child for child in children if is_identifier(child.name)]
+    if len(ids) == len(children) or are_hash_prefixes([child.name for child in children]):
+        found.questions.append(
+            f"{listed(children)} look like hashes or identifiers that a program sorts its files by"
+        )
+
+
+def _ask_about_photo_service(
+    node: FolderNode, children: Sequence[FolderNode], found: Roles
+) -> None:
+    """The albums of Google Photos or of a phone are what somebody, or an app, sorted by, which need
+    not be a class."""
+    albums = [c for c in children if c.kind in ("name", "album") and c.role == "class" and c.images]
+    if holds_albums(node.name) and albums and not found.questions:
+        found.questions.append(f"{listed(albums)} below {node.path}/ may be classes, or albums")
+
+
+def _ask_about_strange_splits(children: Sequence[FolderNode], found: Roles) -> None:
+    """Two or three folders with images right in them, of which one sounds like a split: a word of
+    a language that ``split_names`` does not know."""
+    if not 2 <= len(children) <= 3 or any(
+        c.children or c.kind not in ("name", "perhaps split", "perhaps container") for c in children
+    ):
+        return
+    if like := [child for child in children if sounds_like_split(child.name)]:
+        found.questions.append(
+            f"{listed(like)} {look(like, 'a split in another spelling')}, or may be a class, "
+            "like what lies beside"
+        )
+
+
+def _decide_neighbours(
+    through: list[FolderNode], named: Sequence[FolderNode], found: Roles
+) -> None:
+    """Folders with names beside folders that are seen through."""
+    classes = frozenset[str]().union(*(c.classes for c in through))
+    splits = {c.split for c in through if c.split}
+    with_classes = [c for c in through if c.classes]
+    # photo/dog beside sketch/dog: which of them is the class, only people know.
+    if all(child.kind == "container" for child in with_classes):
+        with_classes, classes = [], frozenset()
+    shared = any(a.classes & b.classes for a in with_classes for b in with_classes if a is not b)
+    is_firm = bool(classes) and (shared or len(splits) > 1)
+    known = {label.casefold() for label in classes}
+    doubtful = []
+    for child in named:
+        if child.classes and child.classes <= classes:
+            child.role = "seen through"
+            found.warnings.append(
+                f"{child.path}/ holds the same classes as {listed(with_classes)} beside it, and is "
+                "taken for one more part of the images"
+            )
+        elif is_firm and not child.classes and child.label.casefold() not in known:
+            child.role = "unlabelled"
+            found.warnings.append(
+                f"the images of {child.path}/ come in without labels: beside it, "
+                f"{listed(with_classes)} hold the classes (--labels-from parent makes it a class)"
+            )
+        else:
+            doubtful.append(child)
+    if doubtful:
+        for child in through:
+            child.role, child.split = "class", None
+        found.questions.append(
+            f"{listed(through)} {look(through, 'a split or a mere container of images')}, but "
+            f"{listed(doubtful)} beside {look(doubtful, 'a class')}"
+        )
+
+
+def _decide_images_in_one_folder(through: Sequence[FolderNode], found: Roles) -> None:
+    """``test/unknown``: Keras wants a folder around images without labels."""
+    for split in through:
+        lone = list(split.top_classes())
+        elsewhere = frozenset[str]().union(*(c.classes for c in through if c is not split))
+        is_train = split.split in ("train", "val") or split.kind != "split"
+        known = {label.casefold() for label in elsewhere}
+        if is_train or len(lone) != 1 or len(known) < 2 or lone[0].label.casefold() in known:
+            continue
+        lone[0].role = "unlabelled"
+        split.classes = frozenset()
+        found.warnings.append(
+            f"the images of {lone[0].path}/ come in without labels: it is the only folder there, "
+            "and no class elsewhere (--labels-from parent makes it a class)"
+        )

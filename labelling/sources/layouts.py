@@ -1,0 +1,277 @@
+"""What the folders of a source say about its images."""
+
+import shlex
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from labelling.label_form import normal_label
+from labelling.sources.folder_names import is_to_label
+from labelling.sources.folder_roles import assign_roles
+from labelling.sources.folder_tree import FolderNode, folder_tree
+from labelling.sources.name_words import words
+from labelling.sources.reading import Doubt, ReadingOptions, Split
+
+SHOWN_CLASSES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What the folders say. Everything is told by folder: all images of one share it.
+
+    Attributes:
+        text: in words (``a folder for each class, below train and test``).
+        labels: the class by folder; no entry: its images come without labels.
+        splits: the given split by folder.
+        masks: folders whose images are masks of others.
+        counts: images by folder.
+        warnings: what was decided without asking.
+        doubts: what has to be decided first.
+    """
+
+    text: str
+    labels: Mapping[str, str]
+    splits: Mapping[str, Split]
+    masks: frozenset[str]
+    counts: Mapping[str, int]
+    warnings: Sequence[str] = ()
+    doubts: Sequence[Doubt] = ()
+
+    def below(self, prefix: str) -> "Layout":
+        """The same, by folder below ``prefix``, in which everything lies."""
+        cut = len(prefix)
+        return replace(
+            self,
+            labels={path[cut:]: label for path, label in self.labels.items()},
+            splits={path[cut:]: split for path, split in self.splits.items()},
+            masks=frozenset(path[cut:] for path in self.masks),
+            counts={path[cut:]: count for path, count in self.counts.items()},
+        )
+
+    def counted(self) -> str:
+        """The classes with their numbers of images, in words."""
+        pictures = {path: n for path, n in self.counts.items() if path not in self.masks}
+        return _counted((self.labels.get(path), count) for path, count in pictures.items())
+
+
+@dataclass(slots=True)
+class _Place:
+    """A folder with images: the classes that it lies in, from outside in, and its split."""
+
+    node: FolderNode
+    chain: tuple[str, ...]
+    whole: tuple[str, ...]
+    split: Split | None
+
+
+@dataclass(slots=True)
+class _Found:
+    places: list[_Place] = field(default_factory=list)
+    unlabelled: list[_Place] = field(default_factory=list)
+    masks: list[FolderNode] = field(default_factory=list)
+    folds: bool = False
+
+
+def read_layout(
+    names: Iterable[str],
+    options: ReadingOptions,
+    *,
+    known: frozenset[str] = frozenset(),
+    around: str | None = None,
+    source: str = "",
+) -> Layout:
+    """Read what the folders of a source say.
+
+    Args:
+        names: of the images, relative to the source.
+        options: what the user decided.
+        known: classes that there are already: a lone folder of that name is one, for sure.
+        around: the name of the archive; a folder of the same name around everything is no class.
+        source: the name of the source, which may say what its folders are (``Plate_0042``).
+
+    Returns:
+        The layout. Where ``options`` leave a doubt, it is among ``doubts``.
+    """
+    root = folder_tree(names)
+    roles = assign_roles(root, known=known, source=source)
+    found = _collect(root)
+    _strip_wrappers(found, roles.warnings, around)
+    doubts: tuple[Doubt, ...] = ()
+    label = _reader(options.labels_from, found)
+    if options.labels_from is None and options.as_class is None:
+        doubts = tuple(_doubts(found, roles.questions, known))
+    labels = {place.node.path: text for place in found.places if (text := label(place))}
+    places = [*found.places, *found.unlabelled]
+    return Layout(
+        text=_described(root, found, labels, options.labels_from),
+        labels=labels,
+        splits={p.node.path: p.split for p in places if p.split and not found.folds},
+        masks=frozenset(node.path for node in found.masks),
+        counts={node.path: node.images for node in root.walk() if node.images},
+        warnings=tuple(roles.warnings) if options.labels_from is None else (),
+        doubts=doubts,
+    )
+
+
+def _collect(root: FolderNode) -> _Found:
+    found = _Found()
+    pending: list[tuple[FolderNode, tuple[str, ...], Split | None, str]] = [(root, (), None, "")]
+    folds = set()
+    while pending:
+        node, chain, split, role = pending.pop()
+        if node.images and role == "masks":
+            found.masks.append(node)
+        elif node.images:
+            place = _Place(node, chain, tuple(node.path.split("/")) if node.path else (), split)
+            (found.unlabelled if role == "unlabelled" else found.places).append(place)
+        for child in node.children.values():
+            # cats/cats: unpacked twice, or one folder too many.
+            again = bool(chain) and chain[-1].casefold() == child.label.casefold()
+            is_class = child.role == "class" and not again
+            below = (*chain, child.label) if is_class else chain
+            inherited = role or (child.role if child.role in ("masks", "unlabelled") else "")
+            if child.kind == "part" and {"fold", "folds", "kfold", "cv"} & {*words(child.name)}:
+                folds.add(child.path)
+            pending.append((child, below, child.split or split, inherited))
+    # In each fold another share is the test: all of them together give no split.
+    found.folds = len(folds) > 1
+    return found
+
+
+def _strip_wrappers(found: _Found, warnings: list[str], around: str | None) -> None:
+    """Take the folders around everything from the chains: they tell nothing apart."""
+    chains = [place.chain for place in found.places if place.chain]
+    if not chains:
+        return
+    prefix = chains[0]
+    for chain in chains:
+        while chain[: len(prefix)] != prefix:
+            prefix = prefix[:-1]
+    nexts = {chain[len(prefix)] for chain in chains if len(chain) > len(prefix)}
+    depth = len(prefix)
+    if len(nexts) < 2 and prefix != ((normal_label(around),) if around else None):
+        depth = max(0, depth - 1) if len(nexts) == 1 else 0
+    if around and not nexts and prefix == (normal_label(around),):
+        warnings.append(
+            f"{around}/ is called like the archive, and so is not taken for a class. If it is one: "
+            f"--as-class {shlex.quote(prefix[0])}"
+        )
+    for place in found.places:
+        if place.chain and len(place.chain) <= depth and nexts:
+            warnings.append(
+                f"the images right in {place.node.path}/ come in without labels: its folders are "
+                "the classes"
+            )
+        place.chain = place.chain[depth:]
+
+
+def _reader(mode: str | None, found: _Found) -> Callable[[_Place], str | None]:
+    """How the label of a place is read."""
+    last = mode != "top"
+    if mode == "none":
+        return lambda place: None
+    if mode in ("parent", "top") and not any(place.chain for place in found.places):
+        # All are splits or containers: the user says that they are classes all the same.
+        return lambda place: normal_label(place.whole[-1 if last else 0]) if place.whole else None
+    if mode in ("parent", "top"):
+        # What a rule passed over is what the option is for.
+        passed = [p for p in found.unlabelled if not any(map(is_to_label, p.whole))]
+        for place in passed:
+            place.chain = place.chain or (normal_label(place.whole[-1]),)
+        found.places += passed
+        found.unlabelled = [p for p in found.unlabelled if p not in passed]
+    return lambda place: place.chain[-1 if last else 0] if place.chain else None
+
+
+# --- what is doubtful -----------------------------------------------------------------------
+
+
+def _doubts(found: _Found, questions: Sequence[str], known: frozenset[str]) -> Iterator[Doubt]:
+    chains = {place.chain for place in found.places if place.chain}
+    deepest = max(map(len, chains), default=0)
+    if questions:
+        yield Doubt(f"{'; '.join(questions)}. Which folders are the classes?", _answers(found))
+    elif deepest > 1:
+        example = next(place for place in found.places if len(place.chain) > 1)
+        yield Doubt(
+            f"Folders with names lie within one another ({example.node.path}/): which are the "
+            "classes?",
+            _answers(found),
+        )
+    elif len(chains) == 1 and not {*chains.copy().pop()} & known:
+        (name,) = next(iter(chains))
+        yield Doubt(
+            f"All images with a label lie in one folder, {name!r}: is it a class, or only a folder?",
+            (*_answers(found), ("--as-class NAME", "every image gets this label")),
+        )
+
+
+def _answers(found: _Found) -> tuple[tuple[str, str], ...]:
+    answers = []
+    for mode in ("parent", "top"):
+        copy = _Found([*found.places], [*found.unlabelled])
+        label = _reader(mode, copy)
+        answers.append(
+            (f"--labels-from {mode}", _counted((label(p), p.node.images) for p in copy.places))
+        )
+    if answers[0][1] == answers[1][1]:
+        answers.pop()
+    images = sum(place.node.images for place in (*found.places, *found.unlabelled))
+    return (*answers, ("--labels-from none", f"no labels: {_number(images)} without"))
+
+
+def _counted(placed: Iterable[tuple[str | None, int]]) -> str:
+    counts: Counter[str] = Counter()
+    without = 0
+    for label, images in placed:
+        if label is None:
+            without += images
+        else:
+            counts[label] += images
+    shown = [f"{name} ({count:,})" for name, count in sorted(counts.items())[:SHOWN_CLASSES]]
+    more = len(counts) - len(shown)
+    text = f"classes: {', '.join(shown)}" + (f" and {more:,} more" if more > 0 else "")
+    return text + (f"; {_number(without)} without a label" if without else "")
+
+
+def _number(images: int) -> str:
+    return f"{images:,} image{'' if images == 1 else 's'}"
+
+
+# --- in words -------------------------------------------------------------------------------
+
+
+def _described(root: FolderNode, found: _Found, labels: Mapping[str, str], mode: str | None) -> str:
+    if mode == "none":
+        return "images without labels, as --labels-from none says"
+    if not labels:
+        folders = [c.name for c in root.children.values() if c.role != "masks"]
+        hold = "hold" if len(folders) > 1 else "holds"
+        return f"no classes: {_few(folders)} {hold} only images" if folders else "a flat folder"
+    by = {"parent": " (the innermost)", "top": " (the outermost)"}.get(mode or "", "")
+    above: set[str] = set()
+    below: set[str] = set()
+    for place in found.places:
+        if label := labels.get(place.node.path):
+            _seen_through(root, place.node.path, label, above, below)
+    text = f"a folder for each class{by}"
+    if above:
+        text += f", below {_few(sorted(above))}"
+    return text + (f", with the images in {_few(sorted(below))}" if below else "")
+
+
+def _seen_through(
+    root: FolderNode, path: str, label: str, above: set[str], below: set[str]
+) -> None:
+    node, in_class = root, False
+    for part in path.split("/"):
+        node = node.children[part]
+        in_class = in_class or (node.role == "class" and node.label == label)
+        if node.role == "seen through":
+            (below if in_class else above).add(node.name)
+
+
+def _few(names: Sequence[str]) -> str:
+    if len(names) > 4:
+        return f"{', '.join(names[:3])} and {len(names) - 3} more"
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)

@@ -1,0 +1,140 @@
+"""The table of contents of a source: images, lists, and what is neither, by their names alone."""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from labelling.sources.containers import Container, Passed, Rejection
+from labelling.sources.file_kinds import FileKind, file_kind
+from labelling.sources.lists.file_index import has_image_suffix
+from labelling.sources.reading import Ignored
+
+NO_IMAGE = "no images by their names"
+EXAMPLES = 3
+
+_REFUSED: dict[FileKind, str] = {
+    "archive": "an archive within the source; unpack it there, or ingest it by itself",
+    "video": "a video; take single frames out of it and ingest those",
+}
+
+
+class Groups:
+    """Files that share a reason: how many there are, and the first of them."""
+
+    def __init__(self) -> None:
+        self._groups: dict[str, tuple[int, list[str]]] = {}
+
+    def add(self, reason: str, name: str) -> None:
+        """One more file for a reason."""
+        count, examples = self._groups.get(reason, (0, []))
+        if count < EXAMPLES:
+            examples.append(name)
+        self._groups[reason] = (count + 1, examples)
+
+    def update(self, other: "Groups") -> None:
+        """The groups of ``other``, too."""
+        for reason, (count, examples) in other._groups.items():
+            mine, shown = self._groups.get(reason, (0, []))
+            self._groups[reason] = (mine + count, [*shown, *examples][:EXAMPLES])
+
+    def ignored(self) -> tuple[Ignored, ...]:
+        """All groups, in the order of their first file."""
+        return tuple(
+            Ignored(reason, count, tuple(examples))
+            for reason, (count, examples) in self._groups.items()
+        )
+
+
+@dataclass(slots=True)
+class Listing:
+    """What a container lists, by kind.
+
+    Attributes:
+        images: entries that may be images.
+        lists: entries that may be lists of labels.
+        rejections: what cannot be taken.
+        passed: what is passed over.
+        prefix: the folders around everything, which are no part of the names in the source.
+        refused: why files that lists may name are not taken, by name in the source.
+        passed_by: why files and folders (``x/``) are passed over, by name in the source.
+    """
+
+    images: list[str] = field(default_factory=list)
+    lists: list[str] = field(default_factory=list)
+    rejections: list[Rejection] = field(default_factory=list)
+    passed: Groups = field(default_factory=Groups)
+    prefix: str = ""
+    refused: dict[str, str] = field(default_factory=dict)
+    passed_by: dict[str, str] = field(default_factory=dict)
+
+    def name_of(self, entry: str) -> str:
+        """The name in the source of an entry."""
+        return unicodedata.normalize("NFC", entry[len(self.prefix) :])
+
+
+def read_listing(container: Container, archive_stem: str | None) -> Listing:
+    """Read the table of contents.
+
+    Args:
+        container: what the source is packed in.
+        archive_stem: the name of the archive without its suffixes; ``None`` for a folder.
+
+    Raises:
+        SourceError: the container cannot be read.
+    """
+    listing = Listing()
+    others = []
+    for entry in container.listing():
+        if isinstance(entry, Rejection):
+            listing.rejections.append(entry)
+            continue
+        if isinstance(entry, Passed):
+            listing.passed.add(entry.reason, entry.name)
+            listing.passed_by[entry.name] = entry.reason
+            continue
+        kind = file_kind(entry)
+        if kind == "image":
+            listing.images.append(entry)
+        elif kind in ("table", "text", "spreadsheet"):
+            listing.lists.append(entry)
+        else:
+            others.append(entry)
+            if reason := _REFUSED.get(kind):
+                listing.rejections.append(Rejection(entry, reason))
+            else:
+                listing.passed.add(NO_IMAGE, entry)
+    listing.prefix = _around([*listing.images, *listing.lists, *others], archive_stem)
+    listing.passed_by = {
+        listing.name_of(name): reason
+        for name, reason in listing.passed_by.items()
+        if name.startswith(listing.prefix)
+    }
+    return listing
+
+
+def _around(entries: Sequence[str], archive_stem: str | None) -> str:
+    """The folders around everything, with a slash at the end.
+
+    The innermost of them is one only if it holds a table, or folders and no images, or if it
+    bears the archive's name: a lone folder with images right in it may be a class. The keys of the
+    images in the store depend on this: it is not to be changed.
+    """
+    folders = {entry.rpartition("/")[0] for entry in entries}
+    if not folders or "" in folders:
+        return ""
+    # With a slash: "a/b-x" sorts between "a/b" and "a/b/c".
+    first, last = (pick(f"{folder}/" for folder in folders).split("/") for pick in (min, max))
+    common = 0
+    while common < min(len(first), len(last)) - 1 and first[common] == last[common]:
+        common += 1
+    if not common:
+        return ""
+    inner = "/".join(first[:common])
+    right_in_it = [entry for entry in entries if entry.rpartition("/")[0] == inner]
+    nested = any(folder != inner for folder in folders)
+    flat = any(map(has_image_suffix, right_in_it))
+    has_csv = any(entry.lower().endswith(".csv") for entry in right_in_it)
+    if has_csv or (nested and not flat) or first[common - 1] == archive_stem:
+        return f"{inner}/"
+    outer = "/".join(first[: common - 1])
+    return f"{outer}/" if outer else ""

@@ -1,0 +1,117 @@
+"""What columns of lists are called, compared without case, spaces and signs."""
+
+import re
+import unicodedata
+from functools import lru_cache
+
+from labelling.sources.name_words import folded
+from labelling.sources.reading import Split
+from labelling.sources.split_names import EITHER, SPLITS, WEAK
+
+
+@lru_cache(maxsize=1 << 12)
+def plain(name: str) -> str:
+    """``name`` in lower case, letters and digits only, without accents."""
+    decomposed = unicodedata.normalize("NFKD", name.casefold())
+    kept = "".join(char for char in decomposed if char.isalnum())
+    return unicodedata.normalize("NFC", kept)
+
+
+def _plain_words(words: str) -> frozenset[str]:
+    return frozenset(map(plain, words.split()))
+
+
+FILE_COLUMNS = _plain_words(
+    """
+    file filename filenames files filepath fname image images img imagename imgname imagepath
+    imgpath imagefile imagefilename imagefilepath imageid imgid imageindex idcode path fullpath
+    relativepath relpath photo photopath photoid picture picturename pic url imageurl imguri uri
+    imageuri s3key isicid datei dateiname bild bildname bilddatei fichier nomfichier archivo imagen
+    immagine arquivo imagem plik obraz foto afbeelding bestand файл изображение 文件 文件名 图片 图像
+    画像 ファイル ファイル名 파일 파일명 이미지
+    """
+)
+"""Columns that name images, whatever they hold."""
+
+WEAK_FILE_COLUMNS = _plain_words("id name key uuid guid externalid assetid itemid sampleid")
+"""Columns that name images if what they hold are names of images."""
+
+LABEL_COLUMNS = _plain_words(
+    """
+    label labels class classes classname classlabel labelname labelnames category categories
+    categoryname diagnosis dx species breed target targets tag tags truth groundtruth gt
+    annotation annotations classification finding findings findinglabels disease condition grade
+    labelid classid categoryid targetid classindex labelindex speciesname expression emotion
+    klasse kategorie etikett etiketten diagnose tierart pflanzenart classe classes categorie
+    etiquette etiquettes espece etiqueta etiquetas clase categoria especie rotulo klasa etykieta
+    gatunek soort klass kategori класс метка категория 标签 类别 分类 ラベル クラス 라벨 클래스
+    """
+)
+
+LEVEL_COLUMNS = _plain_words(
+    "genus family order phylum kingdom superclass supercategory supertype superlabel parent "
+    "parentclass coarselabel finelabel coarse fine subclass subcategory sublabel subtype level1 "
+    "level2 gattung familie genre famille genero familia"
+)
+"""Columns with another level of the classes."""
+
+PLURAL_COLUMNS = _plain_words(
+    "labels labelnames classes categories targets tags annotations findings findinglabels "
+    "etiketten etiquettes etiquetas"
+)
+"""Those in which a cell may hold several."""
+
+WEAK_LABEL_COLUMNS = _plain_words("y type kind result art")
+"""Columns of labels where no other is called so."""
+
+SPLIT_COLUMNS = _plain_words(
+    "split subset set partition fold usage phase dataset datasplit traintest stage splits"
+)
+
+CAPTION_COLUMNS = _plain_words(
+    "text texts caption captions prompt prompts description descriptions sentence comment comments "
+    "question answer title raw"
+)
+"""Columns with sentences about images, which are no labels."""
+
+COUNTER_COLUMNS = frozenset(["", "index", "idx", "nr", "no", "unnamed0", "row", "rownumber"])
+
+COUNT_COLUMNS = _plain_words(
+    "n total totals sum count counts numlabels nlabels labelcount nclasses numclasses summe gesamt "
+    "anzahl somme suma totale totaal soma итого 合计 合計"
+)
+"""Columns that count the classes of an image, if they do."""
+
+_SPLIT_WORDS: dict[str, Split] = {
+    **dict.fromkeys(("train", "training", "trn", "trainset", "trainingset"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "validationset"), "val"),
+    **dict.fromkeys(("test", "testing", "tst", "testset", "holdout"), "test"),
+}
+
+
+_OF_LISTS = _plain_words("list lists file files filename filenames image images id ids name names")
+_BOTH = frozenset({"trainval", "trainvalid", "trainvalidation", "traindev"})
+
+
+def split_of(word: str) -> Split | None:
+    """The split that ``word`` means, in any language that folders are read in."""
+    if found := _SPLIT_WORDS.get(plain(word)):
+        return found
+    other = folded(word)
+    return None if other in EITHER or other in WEAK else SPLITS.get(other)
+
+
+def split_of_list(stem: str) -> Split | None:
+    """The split that the name of a list means: ``test``, ``test_list``, ``image_ids_val``."""
+    return split_of(_without_fillers(stem))
+
+
+def is_train_and_val(stem: str) -> bool:
+    """Whether the name of a list means training and validation data together (``trainval``)."""
+    return _without_fillers(stem) in _BOTH
+
+
+def _without_fillers(stem: str) -> str:
+    return "".join(
+        plain(word) for word in re.split(r"[\W_]+", stem) if plain(word) not in _OF_LISTS
+    )

@@ -1,0 +1,94 @@
+"""How columns of a table are called in messages, and told with ``--columns``."""
+
+from collections.abc import Sequence
+
+from labelling.foreign_text import visible
+from labelling.sources.lists.column_names import LABEL_COLUMNS, plain
+from labelling.sources.lists.list_format import WrongColumnsError
+from labelling.sources.lists.table import Table
+
+_NOT_IN_QUOTES = frozenset('"$`\\!%,')
+"""What a shell reads inside of double quotes, too, and the comma that ``--columns`` divides at."""
+
+
+class ColumnTitles:
+    """The columns of one table, by name or by number from 1 on."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._names = [plain(name) for name in table.header] or [""] * table.width
+
+    def numbers(self, told: str) -> tuple[int, ...]:
+        """The columns of a name, of a number from 1 on, or of a range (``3-8``, ``tag1-tag3``)."""
+        width = self._table.width
+        exact = [at for at, name in enumerate(self._table.header) if name == told]
+        alike = [at for at, name in enumerate(self._names) if name and name == plain(told)]
+        for found in (exact, alike):
+            if len(found) == 1:
+                return tuple(found)
+        for dash in [at for at, char in enumerate(told) if char == "-"]:
+            begin, end = self._one(told[:dash]), self._one(told[dash + 1 :])
+            if begin is not None and end is not None and begin <= end:
+                return tuple(range(begin, end + 1))
+        if (one := self._one(told)) is not None:
+            return (one,)
+        raise WrongColumnsError(
+            f"--columns: {self._table.name} has {'two columns' if exact or alike else 'no column'} "
+            f"{told}; it has {self.all_of(range(width))} (1 to {width})"
+        )
+
+    def _one(self, told: str) -> int | None:
+        """The one column of a name, or of a number from 1 on."""
+        told = told.strip()
+        for names, wanted in ((self._table.header, told), (self._names, plain(told))):
+            if wanted and list(names).count(wanted) == 1:
+                return list(names).index(wanted)
+        if told.isdecimal() and 1 <= int(told) <= self._table.width:
+            return int(told) - 1
+        return None
+
+    def option(self, file: int, label: int) -> str:
+        """The option that decides for these columns, as it can be pasted into any shell."""
+        return self.several(file, [label])
+
+    def several(self, file: int, labels: Sequence[int]) -> str:
+        """The option that decides for several columns of labels; neighbours as a range."""
+        first, last = labels[0], labels[-1]
+        if len(labels) > 1 and list(labels) == list(range(first, last + 1)):
+            # By number, if one of the names has a dash itself.
+            ends = [self._told(first), self._told(last)]
+            ends = ends if not any("-" in end for end in ends) else [str(first + 1), str(last + 1)]
+            shown = "-".join(ends)
+        else:
+            shown = ",".join(map(self._told, labels))
+        told = f"{self._told(file)},{shown}"
+        return f"--columns {told}" if _is_plain(told) else f'--columns "{told}"'
+
+    def _told(self, at: int) -> str:
+        """A column as ``--columns`` takes it: by its name, if no other has it and it can be quoted."""
+        title = self._table.title(at)
+        can_be_said = title.isprintable() and not set(title) & _NOT_IN_QUOTES
+        return title if can_be_said and self._names.count(self._names[at]) == 1 else str(at + 1)
+
+    def all_of(self, columns: Sequence[int]) -> str:
+        """The titles of columns, for messages."""
+        return ", ".join(visible(self._table.title(at)) for at in columns)
+
+
+def _is_plain(text: str) -> bool:
+    return all(char.isalnum() or char in "_-.," for char in text)
+
+
+def common_prefix(titles: Sequence[str]) -> str:
+    """What stands before the name of each class: ``labels.`` of objects in JSON, or ``label_`` as
+    ``pandas.get_dummies`` writes it; ``""`` if nothing does."""
+    first = titles[0] if len(titles) > 1 else ""
+    for sign in "._":
+        word, found, _ = first.partition(sign)
+        prefix = word + found
+        rest = [title.removeprefix(prefix) for title in titles]
+        called = plain(word) in LABEL_COLUMNS
+        if found and called and all(title.startswith(prefix) for title in titles):
+            # label_1 is no class 1: the number may be that of a column.
+            return prefix if all(rest) and not all(map(str.isdecimal, rest)) else ""
+    return ""

@@ -1,0 +1,256 @@
+"""What the cells of one column are: labels, yes and no, scores, numbers, texts."""
+
+import re
+from collections import Counter
+from collections.abc import Collection, Sequence
+from itertools import pairwise
+
+from labelling.foreign_text import visible
+
+YES = frozenset(
+    [
+        "1",
+        "1.0",
+        "1,0",
+        "true",
+        "t",
+        "yes",
+        "y",
+        "x",
+        "✓",
+        "✔",
+        "☑",
+        "✅",
+        "wahr",
+        "ja",
+        "vrai",
+        "oui",
+        "verdadero",
+        "sí",
+        "si",
+        "vero",
+        "sì",
+        "sim",
+        "prawda",
+        "tak",
+        "да",
+    ]
+)
+NO = frozenset(
+    [
+        "0",
+        "0.0",
+        "0,0",
+        "false",
+        "f",
+        "no",
+        "n",
+        "✗",
+        "✘",
+        "☐",
+        "❌",
+        "falsch",
+        "nein",
+        "faux",
+        "non",
+        "falso",
+        "não",
+        "fałsz",
+        "nie",
+        "нет",
+    ]
+)
+
+_TRUE_OR_FALSE = frozenset(
+    [
+        "true",
+        "false",
+        "t",
+        "f",
+        "yes",
+        "no",
+        "y",
+        "n",
+        "wahr",
+        "falsch",
+        "ja",
+        "nein",
+        "vrai",
+        "faux",
+        "oui",
+        "non",
+        "verdadero",
+        "falso",
+        "vero",
+        "si",
+        "sí",
+        "sì",
+        "sim",
+        "não",
+        "prawda",
+        "fałsz",
+        "tak",
+        "nie",
+        "да",
+        "нет",
+    ]
+)
+"""What tells nothing when it is the name of a class."""
+
+ONE_FOR_EACH = "says something else for nearly every image"
+
+_NOT_KNOWN = frozenset({"", "-1", "-1.0", "?", "u", "nan"})
+
+_MOST_NUMBERS = 200
+"""Different whole numbers that are still read as numbers of classes, if they have gaps."""
+
+_FEW_ROWS = 10
+_INDEX_ROWS = 5
+"""Of fewer, whole numbers without gap may be classes with an image each."""
+_SOME_ROWS = 20
+_WORDS_OF_A_CAPTION = 7
+_SHOWN = 4
+_NAME_AND_BOX = 5
+_ONE_IN_A_LIST = re.compile(r"""\[\s*["']([^"'\\,]+)["']\s*\]$""")
+_BOX = re.compile(r"^[\[({]\s*['\"]?[\w ]*['\"]?\s*[:=]?\s*[\[({]?\s*-?\d+(\.\d+)?\s*[,;]")
+
+
+def is_yes_or_no(values: Sequence[str]) -> bool:
+    """Whether a column says of one class whether it applies, or that it is not known."""
+    said = {value.casefold() for value in values}
+    return bool(said & (YES | NO)) and said <= YES | NO | _NOT_KNOWN
+
+
+def are_true_or_false(labels: Collection[str]) -> bool:
+    """Whether labels only say that something applies, or does not."""
+    return bool(labels) and all(label.casefold() in _TRUE_OR_FALSE for label in labels)
+
+
+def is_score(values: Sequence[str]) -> bool:
+    """Whether a column holds numbers from 0 to 1, and others than these two."""
+    numbers = [number(value) for value in values if value]
+    scores = [each for each in numbers if each is not None and 0 <= each <= 1]
+    return len(scores) == len(numbers) > 0 and any(0 < each < 1 for each in scores)
+
+
+def is_counter(values: Sequence[str]) -> bool:
+    """Whether a column numbers the rows."""
+    if not all(value.isdecimal() for value in values):
+        return False
+    counts = [int(value) for value in values]
+    return all(later > earlier for earlier, later in pairwise(counts))
+
+
+def is_index(values: Sequence[str]) -> bool:
+    """Whether a column numbers the rows in any order: whole numbers, of which none comes twice."""
+    if len(values) < _INDEX_ROWS or not all(map(str.isdecimal, values)):
+        return False
+    numbers = sorted(map(int, values))
+    if len({*numbers}) < len(numbers):
+        return False
+    return len(numbers) >= _FEW_ROWS or numbers[-1] - numbers[0] == len(numbers) - 1
+
+
+def is_numeric(values: Sequence[str]) -> bool:
+    """Whether all cells that hold something are numbers."""
+    said = [value for value in values if value]
+    return bool(said) and all(number(value) is not None for value in said)
+
+
+def first_number(values: Sequence[str]) -> int | None:
+    """The least of whole numbers; ``None`` if a column holds anything else."""
+    said = [value for value in values if value]
+    numbers = [each for value in said if (each := number(value)) is not None and each == each // 1]
+    return int(min(numbers)) if len(numbers) == len(said) > 0 else None
+
+
+def number(value: str) -> float | None:
+    """A number, also with a decimal comma."""
+    try:
+        return float(value.replace(",", ".", 1))
+    except ValueError:
+        return None
+
+
+def same_partition(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether two columns divide the rows alike: the one's classes are the other's, renamed."""
+    pairs = set(zip(one, other, strict=True))
+    return len(pairs) == len(set(one)) == len(set(other)) > 1
+
+
+def unlike_labels(values: Sequence[str], task: str, *, named: bool = False) -> str | None:
+    """Say why a column does not look like one of labels.
+
+    Args:
+        values: its cells.
+        task: whether an image may have several labels.
+        named: whether it is called as columns of labels are.
+
+    Returns:
+        What it holds instead; ``None`` if it may be labels.
+    """
+    said = [value for value in values if value]
+    if is_numeric(said):
+        return _unlike_numbers(said, named=named)
+    different = set(said)
+    if task == "multi_label":
+        different = {part for value in different for part in re.split(r"[|;,\s]+", value) if part}
+    if sum(len(value.split()) for value in said) > _WORDS_OF_A_CAPTION * len(said):
+        return f"holds texts ({_some(said)})"
+    return _one_for_each(said, len(different))
+
+
+def _unlike_numbers(said: Sequence[str], *, named: bool) -> str | None:
+    numbers = [each for value in said if (each := number(value)) is not None]
+    whole = {int(each) for each in numbers if each == each // 1}
+    if any(each != each // 1 for each in numbers):
+        return f"holds numbers with decimals ({_some(said)})"
+    without_gaps = len(whole) >= 0.9 * (max(whole) - min(whole) + 1)
+    if len(whole) > _MOST_NUMBERS and not without_gaps:
+        return f"holds {len(whole):,} different numbers ({_some(said)})"
+    if named and without_gaps and len(whole) < len(said):
+        return None  # numbers of classes, of which many are seldom
+    return _one_for_each(said, len(whole))
+
+
+def _one_for_each(said: Sequence[str], different: int) -> str | None:
+    own = len(said) >= _FEW_ROWS and different >= len(said)
+    if own or (len(said) >= _SOME_ROWS and different > len(said) / 2):
+        return f"{ONE_FOR_EACH} ({_some(said)})"
+    return None
+
+
+def looks_like_boxes(values: Sequence[str]) -> bool:
+    """Whether cells hold lists of numbers: where objects are, not what they are."""
+    said = [value for value in values if value]
+    found = sum(bool(_BOX.match(value)) or _are_named_boxes(value) for value in said)
+    return bool(said) and found > len(said) / 2
+
+
+def _are_named_boxes(value: str) -> bool:
+    """Whether a cell holds a class and four numbers, or several such: ``n01440764 10 10 50 50``."""
+    tokens = value.split()
+    if not tokens or len(tokens) % _NAME_AND_BOX:
+        return False
+    rest = [token for at, token in enumerate(tokens) if at % _NAME_AND_BOX]
+    return all(number(token) is not None for token in rest)
+
+
+def shown_classes(values: Sequence[str]) -> str:
+    """The classes that a column would give: ``3 classes: cat (12), dog (9), …``."""
+    counts = Counter(_without_brackets(value) for value in values if value)
+    classes = [f"{visible(value[:40])} ({count:,})" for value, count in counts.most_common(_SHOWN)]
+    more = ", …" if len(counts) > _SHOWN else ""
+    word = "class" if len(counts) == 1 else "classes"
+    return f"{len(counts):,} {word}: {', '.join(classes)}{more}"
+
+
+def _some(values: Sequence[str]) -> str:
+    shown = map(_without_brackets, dict.fromkeys(values[:_SHOWN]))
+    return ", ".join(visible(value[:40]) for value in shown)
+
+
+def _without_brackets(value: str) -> str:
+    """A list of one label, as JSON writes it, as that label."""
+    match = _ONE_IN_A_LIST.match(value)
+    return match[1] if match else value

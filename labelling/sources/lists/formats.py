@@ -1,0 +1,55 @@
+"""The formats of lists, in the order in which they are tried."""
+
+from dataclasses import replace
+
+from labelling.sources.lists.cvat import Cvat
+from labelling.sources.lists.delimited import Delimited
+from labelling.sources.lists.detection import DetectionFiles
+from labelling.sources.lists.json_lists import JsonLists
+from labelling.sources.lists.label_studio_table import LabelStudioTable
+from labelling.sources.lists.list_format import (
+    ListFile,
+    ListFormat,
+    ListReading,
+    Surroundings,
+)
+from labelling.sources.lists.no_label import without_words
+from labelling.sources.lists.parquet import Parquet
+from labelling.sources.lists.pointers import Pointers
+from labelling.sources.lists.vertex import VertexTable
+from labelling.sources.lists.voc_lists import VocLists
+from labelling.sources.reading import ReadingOptions
+
+FORMATS: tuple[ListFormat, ...] = (
+    Pointers(),
+    LabelStudioTable(),
+    VertexTable(),
+    VocLists(),
+    Cvat(),
+    DetectionFiles(),
+    JsonLists(),
+    Parquet(),
+    Delimited(),
+)
+"""The first whose ``read`` does not say ``None`` has the list."""
+
+WITH_COLUMNS = (LabelStudioTable, Parquet, Delimited)
+"""Of these ``--columns`` names the columns; of those in JSON, ``JsonLists`` knows which."""
+
+
+def read_list(file: ListFile, options: ReadingOptions, source: Surroundings) -> ListReading | None:
+    """What a list says, in whichever format it is; ``None`` if it is in none.
+
+    Args:
+        file: the list.
+        options: what the user decided.
+        source: what lies around the list.
+
+    Raises:
+        ListRefusedError: it holds no labels of images, or is broken.
+    """
+    for form in FORMATS:
+        if (reading := form.read(file, options, source)) is not None:
+            takes = reading.takes_columns or isinstance(form, WITH_COLUMNS)
+            return without_words(replace(reading, takes_columns=takes), source)
+    return None

@@ -1,0 +1,159 @@
+"""Tags of whole images that tools for drawing keep beside their shapes.
+
+VGG Image Annotator's file attributes (https://www.robots.ox.ac.uk/~vgg/software/via/), V7 Darwin's
+tags (https://docs.v7labs.com/reference/darwin-json), and Supervisely's image tags
+(https://docs.supervisely.com/data-organization/00_ann_format_navi). A file with shapes is detection.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from labelling.foreign_text import visible
+from labelling.sources.lists.file_finder import folder_of
+from labelling.sources.lists.file_index import base_name
+from labelling.sources.lists.json_document import JsonDocument
+from labelling.sources.lists.list_format import (
+    ListReading,
+    ListRefusedError,
+    Surroundings,
+    WrongColumnsError,
+    one_label_column,
+)
+from labelling.sources.lists.not_labels import SAYS_WHERE
+from labelling.sources.lists.statements import Statements
+from labelling.sources.reading import Doubt, ReadingOptions
+
+_SHOWN = 4
+_OWN_ATTRIBUTES = frozenset({"caption", "public_domain", "image_url"})
+"""What VGG Image Annotator offers by itself, and is no label."""
+
+_WITH_VALUE = "a tag with a value, which is no class; write a CSV with the columns file,labels"
+
+
+class ViaAttributes:
+    """``{"a.jpg123": {"filename": "a.jpg", "regions": [], "file_attributes": {"kind": "cat"}}}``."""
+
+    name = "VGG Image Annotator's file attributes"
+
+    def read(
+        self, document: JsonDocument, options: ReadingOptions, source: Surroundings
+    ) -> ListReading | None:
+        value = document.value
+        entries = value.get("_via_img_metadata", value) if isinstance(value, dict) else None
+        if (
+            not isinstance(entries, dict)
+            or not entries
+            or not all(map(_is_entry, entries.values()))
+        ):
+            return None
+        images: list[Mapping[str, Any]] = [*entries.values()]
+        if any(entry["regions"] for entry in images):
+            return None
+        given = _counted(images)
+        told = one_label_column(document.name, options)
+        numbers = dict(zip(map(str, range(1, len(given) + 1)), given, strict=True))
+        if told is not None and (told := told if told in given else numbers.get(told)) is None:
+            raise WrongColumnsError(
+                f"--columns: {document.name} has no such attribute; it has {', '.join(given)} "
+                f"(1 to {len(given)})"
+            )
+        attributes = [told] if told else [one for one in given if one not in _OWN_ATTRIBUTES]
+        if not attributes:
+            return None
+        if len(attributes) > 1:
+            question = f"Which attribute of {visible(document.name)} holds the labels?"
+            answers = [
+                (f"--columns filename,{number}", f"{one}: {_shown(given[one])}")
+                for number, one in numbers.items()
+                if one in attributes
+            ]
+            return ListReading(self.name, (), doubts=[Doubt(question, tuple(answers))])
+        statements = Statements(document.name, options)
+        for key, entry in entries.items():
+            labels = _chosen(entry["file_attributes"].get(attributes[0]))
+            statements.add(f"{document.name} {key}", entry["filename"], labels or None)
+        return statements.reading(f"{self.name} ({attributes[0]})")
+
+
+def _is_entry(entry: object) -> bool:
+    return (
+        isinstance(entry, dict)
+        and "filename" in entry
+        and isinstance(entry.get("regions"), list | dict)
+        and isinstance(entry.get("file_attributes"), dict)
+    )
+
+
+def _counted(entries: Sequence[Mapping[str, Any]]) -> dict[str, Counter[str]]:
+    """How often each answer was given, by attribute."""
+    counts: dict[str, Counter[str]] = {}
+    for entry in entries:
+        for attribute, answer in entry["file_attributes"].items():
+            if chosen := _chosen(answer):
+                counts.setdefault(attribute, Counter()).update(chosen)
+    return counts
+
+
+def _chosen(answer: object) -> list[str]:
+    """What was chosen: one of a list, or those of several boxes that are ticked."""
+    if isinstance(answer, dict):
+        return [option for option, is_set in answer.items() if is_set in (True, "true", "1", 1)]
+    return [answer] if isinstance(answer, str) and answer.strip() else []
+
+
+def _shown(counts: Counter[str]) -> str:
+    classes = [f"{visible(label)} ({count:,})" for label, count in counts.most_common(_SHOWN)]
+    return ", ".join(classes) + (", …" if len(counts) > _SHOWN else "")
+
+
+class DarwinTags:
+    """``{"item": {"name": "a.jpg", "path": "/"}, "annotations": [{"name": "cat", "tag": {}}]}``."""
+
+    name = "V7 Darwin's tags"
+
+    def read(
+        self, document: JsonDocument, options: ReadingOptions, source: Surroundings
+    ) -> ListReading | None:
+        value = document.value
+        item = value.get("item") if isinstance(value, dict) else None
+        found = value.get("annotations") if isinstance(value, dict) else None
+        if not isinstance(item, dict) or "name" not in item or not isinstance(found, list):
+            return None
+        if not all(isinstance(one, dict) for one in found):
+            return None
+        if any("tag" not in one for one in found):
+            raise ListRefusedError(f"{document.name}: V7 Darwin's annotations, {SAYS_WHERE}")
+        folder = str(item.get("path") or "").strip("/")
+        file = f"{folder}/{item['name']}" if folder else item["name"]
+        statements = Statements(document.name, options)
+        labels = [one.get("name") for one in found] or None
+        statements.add(document.name, file, labels, or_file=str(item["name"]))
+        return statements.reading(self.name)
+
+
+class SuperviselyTags:
+    """``ann/a.jpg.json`` of ``img/a.jpg``: ``{"tags": [{"name": "cat"}], "objects": []}``."""
+
+    name = "Supervisely's tags"
+
+    def read(
+        self, document: JsonDocument, options: ReadingOptions, source: Surroundings
+    ) -> ListReading | None:
+        value = document.value
+        if not isinstance(value, dict) or not {"tags", "objects", "size"} <= value.keys():
+            return None
+        folder, tags = folder_of(document.name), value["tags"]
+        if base_name(folder) != "ann" or not isinstance(tags, list):
+            return None
+        if value["objects"]:
+            raise ListRefusedError(f"{document.name}: Supervisely's objects, {SAYS_WHERE}")
+        image = base_name(document.name).removesuffix(".json")
+        above = folder_of(folder)
+        file = f"{above}/img/{image}" if above else f"img/{image}"
+        statements = Statements(document.name, options)
+        if any(not isinstance(tag, dict) or tag.get("value") not in (None, "") for tag in tags):
+            statements.reject(f"{document.name} {image}", _WITH_VALUE)
+        else:
+            statements.add(document.name, file, [tag.get("name") for tag in tags] or None)
+        return statements.reading(self.name)

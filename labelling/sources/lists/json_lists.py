@@ -1,0 +1,82 @@
+"""Lists in JSON: decoded once, and read by the first format that knows them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from labelling.sources.lists.azure_ml import AzureMlLines
+from labelling.sources.lists.coco import Coco
+from labelling.sources.lists.custom_vision import CustomVision
+from labelling.sources.lists.detection_json import DetectionJson
+from labelling.sources.lists.fiftyone import FiftyOne
+from labelling.sources.lists.fiftyone_samples import FiftyOneSamples
+from labelling.sources.lists.ground_truth import GroundTruth
+from labelling.sources.lists.image_tags import DarwinTags, SuperviselyTags, ViaAttributes
+from labelling.sources.lists.json_document import JsonDocument, open_json
+from labelling.sources.lists.json_maps import JsonMaps
+from labelling.sources.lists.json_records import JsonRecords
+from labelling.sources.lists.label_studio import LabelStudio
+from labelling.sources.lists.labelbox import Labelbox
+from labelling.sources.lists.labelme import LabelMeFlags
+from labelling.sources.lists.list_format import ListFile, ListReading, Surroundings
+from labelling.sources.lists.prodigy import Prodigy
+from labelling.sources.lists.vertex import VertexLines
+from labelling.sources.reading import ReadingOptions
+
+
+class JsonFormat(Protocol):
+    """A format of lists that is JSON; see ``ListFormat``."""
+
+    name: str
+
+    def read(
+        self, document: JsonDocument, options: ReadingOptions, source: Surroundings
+    ) -> ListReading | None:
+        """What the list says; ``None`` if it is not in this format.
+
+        Raises:
+            ListRefusedError: as ``ListFormat.read``.
+        """
+        ...
+
+
+class JsonLists:
+    """Every list in JSON, JSON Lines, or a manifest of JSON Lines."""
+
+    name = "JSON"
+
+    def read(
+        self, file: ListFile, options: ReadingOptions, source: Surroundings
+    ) -> ListReading | None:
+        document = open_json(file, options.encoding)
+        if document is None:
+            return None
+        for form in JSON_FORMATS:
+            if (reading := form.read(document, options, source)) is not None:
+                return replace(reading, takes_columns=isinstance(form, _WITH_COLUMNS))
+        return None
+
+
+JSON_FORMATS: Sequence[JsonFormat] = (
+    LabelStudio(),
+    GroundTruth(),
+    VertexLines(),
+    AzureMlLines(),
+    CustomVision(),
+    Coco(),
+    FiftyOne(),
+    FiftyOneSamples(),
+    Prodigy(),
+    Labelbox(),
+    LabelMeFlags(),
+    ViaAttributes(),
+    DarwinTags(),
+    SuperviselyTags(),
+    DetectionJson(),
+    JsonMaps(),
+    JsonRecords(),
+)
+"""In the order in which they are asked: the generic ones last."""
+
+_WITH_COLUMNS = (LabelStudio, GroundTruth, FiftyOneSamples, Labelbox, ViaAttributes, JsonRecords)
+"""Of these ``--columns`` names the fields."""

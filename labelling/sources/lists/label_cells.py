@@ -1,0 +1,235 @@
+"""What the cells of a column of labels mean: one label, several, or none."""
+
+import ast
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from labelling.schema import Task
+from labelling.sources.lists.list_format import ListRefusedError
+from labelling.sources.lists.no_label import means_no_label
+
+_EMPTY = frozenset({"", "nan", "<na>", "null", "[]", "{}"})
+"""Cells without a label. Not ``none`` and ``na``, which may be names of classes."""
+
+_SEPARATORS = "|;,"
+"""What separates several labels, the likeliest first."""
+
+_WHOLE = re.compile(r"^-?\d+(\.0+|,0)$")
+_BARE = re.compile(r"\{[^{}\"':]+\}$")
+_SIDE_BY_SIDE = re.compile(r"""(?<=['"])\s+(?=['"])""")
+_OTHER_SIGNS = ("+", "&", "/", "\\", " and ", " und ", " et ", " y ", " e ", " og ", " och ")
+_TELLING_SIGNS = "+&/"
+"""One part that is a label by itself is enough; of words, all must be."""
+
+_JOINING_WORDS = frozenset(
+    {"and", "und", "et", "y", "e", "og", "och", "or", "oder", "ou", "&", "+"}
+)
+_UNKNOWN = "-1"
+"""Among numbers of classes: not known, as in the test sets of Hugging Face and competitions."""
+
+_SHOWN = 3
+_WRITE = "write several labels as a|b"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelCells:
+    """What each cell means.
+
+    Attributes:
+        labels: by cell; ``()``: it is empty; ``None``: it says that the label is not known.
+        flaws: why a cell cannot be used.
+        warnings: what was decided without asking.
+        separator: what separates several labels, if anything does.
+    """
+
+    labels: Mapping[str, tuple[str, ...] | None]
+    flaws: Mapping[str, str]
+    warnings: Sequence[str] = ()
+    separator: str | None = None
+
+
+def read_label_cells(cells: Mapping[str, str], task: Task, *, plural: bool = False) -> LabelCells:
+    """Find out what the cells of a column of labels mean, by all of them together.
+
+    Args:
+        cells: each different cell, and the first place where it stands.
+        task: whether an image may have several labels.
+        plural: whether the column is called as one of several labels (``tags``).
+
+    Returns:
+        The labels that each cell means.
+
+    Raises:
+        ListRefusedError: several labels are separated in more than one way, or it cannot be told
+            whether they are several.
+    """
+    said = {cell: place for cell, place in cells.items() if cell.casefold() not in _EMPTY}
+    meant: dict[str, tuple[str, ...] | None] = dict.fromkeys(cells.keys() - said.keys(), ())
+    if (written := _as_python_lists(said)) is not None:
+        return LabelCells({**meant, **written}, {})
+    no_label = [cell for cell in said if means_no_label(cell, said)]
+    meant.update(dict.fromkeys(no_label))
+    said = {cell: place for cell, place in said.items() if cell not in no_label}
+    names = _without_decimals(said)
+    if _UNKNOWN in names.values() and all(
+        name.isdecimal() or name == _UNKNOWN for name in names.values()
+    ):
+        for cell in [cell for cell in said if names[cell] == _UNKNOWN]:
+            del said[cell]
+            meant[cell] = None
+    separator, warnings = _separator(
+        {names[cell]: place for cell, place in said.items()}, task, plural
+    )
+    flaws = {}
+    for cell in said:
+        parts = tuple(part.strip() for part in _split(names[cell], separator))
+        if all(parts):
+            meant[cell] = tuple(dict.fromkeys(parts))
+        else:
+            flaws[cell] = f"an empty label in {cell!r}; {_WRITE}"
+    if no_label:
+        words = ", ".join(map(repr, no_label[:_SHOWN]))
+        warnings = [*warnings, f"{words}: read as not labelled; call a class otherwise"]
+    return LabelCells(meant, flaws, warnings, separator)
+
+
+def _split(cell: str, separator: str | None) -> list[str]:
+    if separator == " ":
+        return cell.split()
+    return cell.split(separator) if separator else [cell]
+
+
+def _as_python_lists(cells: Iterable[str]) -> dict[str, tuple[str, ...]] | None:
+    """Cells such as ``['cat', 'dog']``, if all are: pandas writes lists so."""
+    found = {}
+    for cell in cells:
+        if not (cell.startswith(("[", "(", "{")) and cell.endswith(("]", ")", "}"))):
+            return None
+        values = _literal(cell)
+        if not isinstance(values, (list, tuple, set)):
+            return None
+        if not all(isinstance(value, (str, int)) for value in values):
+            return None
+        found[cell] = tuple(dict.fromkeys(str(value).strip() for value in values))
+    return found or None
+
+
+def _literal(cell: str) -> object:
+    if _BARE.match(cell):  # as PostgreSQL writes an array
+        return [part.strip() for part in cell[1:-1].split(",")]
+    # As numpy writes an array; to Python, two texts side by side are one.
+    cell = _SIDE_BY_SIDE.sub(", ", cell)
+    for read in (json.loads, ast.literal_eval):
+        try:
+            value: object = read(cell)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        return value
+    return None
+
+
+def _without_decimals(cells: Iterable[str]) -> dict[str, str]:
+    """Whole numbers as such: pandas writes ``1.0`` where a cell of the column is empty."""
+    cells = list(cells)
+    if all(_WHOLE.match(cell) or re.fullmatch(r"-?\d+", cell) for cell in cells):
+        return {cell: re.split("[.,]", cell)[0] for cell in cells}
+    return {cell: cell for cell in cells}
+
+
+# --- several labels ---------------------------------------------------------------------
+
+
+def _separator(cells: Mapping[str, str], task: Task, plural: bool) -> tuple[str | None, list[str]]:
+    """What separates labels in a column, and what to say about it."""
+    if task == "multi_label":
+        _refuse_other_signs(cells)
+    present = [each for each in _SEPARATORS if any(each in cell for cell in cells)]
+    if not present:
+        return _spaces(cells, task, plural)
+    separator = present[0]
+    if separator != "|" and not _are_several(cells, separator, task):
+        return None, []
+    known = {part.strip() for cell in cells for part in cell.split(separator)}
+    for other in (*present[1:], " "):
+        for cell, place in cells.items():
+            for part in cell.split(separator):
+                pieces = [piece.strip() for piece in part.split(other)]
+                if len(pieces) > 1 and known.issuperset(pieces):
+                    first = next(at for each, at in cells.items() if separator in each)
+                    raise ListRefusedError(
+                        f"several labels are separated by {separator!r} at {first} and by "
+                        f"{other!r} at {place} ({cell!r}); {_WRITE}"
+                    )
+    return separator, []
+
+
+def _refuse_other_signs(cells: Mapping[str, str]) -> None:
+    """Refuse ``cat+dog`` beside ``cat`` and ``dog``: no sign that is known to separate labels."""
+    for sign in _OTHER_SIGNS:
+        for cell, place in cells.items():
+            pieces = {piece.strip() for piece in cell.split(sign)}
+            alone = pieces & cells.keys()
+            if len(pieces) > 1 and (alone == pieces or (alone and sign in _TELLING_SIGNS)):
+                raise ListRefusedError(
+                    f"{place}: {cell!r} may be one label, or several separated by {sign.strip()!r}, for "
+                    f"{', '.join(map(repr, sorted(alone)))} stands alone elsewhere; {_WRITE}, or "
+                    "another sign if it is one"
+                )
+
+
+def _are_several(cells: Mapping[str, str], separator: str, task: Task) -> bool:
+    """Whether a sign separates labels, or is part of their names (``tench, Tinca tinca``).
+
+    It separates if a part is also a label by itself; in multi_label, also if the parts occur in
+    more than one cell.
+    """
+    parts = {
+        cell: {part.strip() for part in cell.split(separator)}
+        for cell in cells
+        if separator in cell
+    }
+    alone = {cell for cell in cells if separator not in cell}
+    if any(each & alone for each in parts.values()):
+        return True
+    if task == "single_label":
+        return False
+    seen: set[str] = set()
+    for each in parts.values():
+        if seen & each:
+            return True
+        seen |= each
+    if separator == ";":
+        return True
+    cell, place = next((cell, cells[cell]) for cell in parts)
+    raise ListRefusedError(
+        f"{place}: {cell!r} may be one label with a comma or several labels, and no other line "
+        f"tells; {_WRITE}, or a comma as part of a name as another sign"
+    )
+
+
+def _spaces(cells: Mapping[str, str], task: Task, plural: bool) -> tuple[str | None, list[str]]:
+    """Spaces separate labels in multi_label, if their parts are labels by themselves."""
+    parts = {cell: set(cell.split()) for cell in cells if " " in cell}
+    if task == "single_label" or not parts:
+        return None, []
+    alone = cells.keys() - parts.keys()
+    different = set().union(*parts.values())
+    lengths = {len(cell.split()) for cell in parts}
+    example = next(iter(parts))
+    often = sum(map(len, parts.values())) > len(different)
+    few = len(different) * 2 <= len(parts) or (plural and often)
+    if joined := next((cell for cell in parts if parts[cell] & _JOINING_WORDS), None):
+        if different & alone:
+            raise ListRefusedError(f"{cells[joined]}: {joined!r} may be several labels; {_WRITE}")
+        return None, []
+    if different <= alone or (few and len(lengths) > 1):
+        return " ", [f"spaces separate labels: {example!r} is {len(example.split())} labels"]
+    if different & alone:
+        raise ListRefusedError(
+            f"{cells[example]}: {example!r} may be one label or several; {_WRITE}"
+        )
+    if often:
+        return None, [f"{example!r} and others with spaces are one label each; {_WRITE}"]
+    return None, []

@@ -1,0 +1,213 @@
+"""Labelbox's exports: radio and checklist answers about whole images.
+
+The old one is an array of records with ``Labeled Data``, ``External ID`` and ``Label``
+(``labelbox.Project.export_labels``); the new one, v2, has ``data_row`` and ``projects``, a record a
+line or in an array (``labelbox.Project.export``; labelbox-python's ``tests/data/export_v2``). What is
+drawn (``objects``) is detection, a ``text_answer`` no label.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from labelling.consensus import vote
+from labelling.sources.containers import Rejection
+from labelling.sources.lists.json_document import JsonDocument
+from labelling.sources.lists.labelbox_answers import Answers, answers_of, dicts
+from labelling.sources.lists.list_format import (
+    ListReading,
+    ListRefusedError,
+    Surroundings,
+    WrongColumnsError,
+    one_label_column,
+)
+from labelling.sources.lists.not_labels import SAYS_WHERE
+from labelling.sources.lists.statements import Statements, count_of, shown_counts, split_of
+from labelling.sources.reading import Doubt, ReadingOptions, Split
+
+_DISAGREE = "annotators disagree; settle it in Labelbox (a benchmark, or a review) and export again"
+_TO_REDO = "REWORK"
+_TO_REVIEW = "IN_REVIEW"
+
+
+@dataclass(slots=True)
+class _Image:
+    """What is said of one image, and where first."""
+
+    place: str
+    or_file: str | None
+    split: Split | None = None
+    answers: list[Answers] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Export:
+    """All images, the questions that were answered, and what else there is."""
+
+    images: dict[str, _Image] = field(default_factory=dict)
+    others: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
+
+    def questions(self) -> dict[str, Counter[str]]:
+        """How often each label is the answer, by question."""
+        found: dict[str, Counter[str]] = {}
+        for image in self.images.values():
+            for said in image.answers:
+                for question, labels in said.choices.items():
+                    found.setdefault(question, Counter()).update(labels)
+        return found
+
+
+class Labelbox:
+    """``[{"Labeled Data": …, "Label": {"classifications": […]}}]``, and lines of
+    ``{"data_row": …, "projects": {…}}``."""
+
+    name = "Labelbox's export"
+
+    def read(
+        self, document: JsonDocument, options: ReadingOptions, source: Surroundings
+    ) -> ListReading | None:
+        if not document.sample or not document.mostly(_is_ours):
+            return None
+        statements = Statements(document.name, options)
+        export = _Export()
+        for record in document.records():
+            if isinstance(record, Rejection):
+                statements.reject(record.name, record.reason)
+            elif file := _file(record.value):
+                _take(export, file, record.place, record.value)
+            else:
+                statements.reject(record.place, "names no image")
+        doubts: list[Doubt] = []
+        question = _question(document.name, export, options, doubts)
+        for file, image in export.images.items():
+            _say(statements, file, image, question, options)
+        told = f"{self.name}, answers to {question!r}" if question else self.name
+        return statements.reading(told, _warnings(export), doubts)
+
+
+def _is_ours(record: Mapping[str, Any]) -> bool:
+    old = "Labeled Data" in record and "Label" in record
+    return old or (
+        isinstance(record.get("data_row"), dict) and isinstance(record.get("projects"), dict)
+    )
+
+
+def _file(record: Mapping[str, Any]) -> str | None:
+    """The name that the image was given; else its address."""
+    row = record.get("data_row")
+    given: Iterable[object]
+    if isinstance(row, dict):
+        given = (row.get("external_id"), row.get("global_key"), row.get("row_data"))
+    else:
+        given = (record.get("External ID"), record.get("Labeled Data"))
+    return next((one for one in given if isinstance(one, str) and one.strip()), None)
+
+
+def _take(export: _Export, file: str, place: str, record: Mapping[str, Any]) -> None:
+    row = record.get("data_row")
+    address = row.get("row_data") if isinstance(row, dict) else record.get("Labeled Data")
+    image = export.images.setdefault(
+        file, _Image(place, address if isinstance(address, str) else None)
+    )
+    image.split = image.split or _split(record)
+    for label in _labels(record, export.notes):
+        said = answers_of(label)
+        export.others.update(said.others)
+        image.answers.append(said)
+
+
+def _split(record: Mapping[str, Any]) -> Split | None:
+    """The split of Labelbox's metadata."""
+    for item in dicts(record.get("metadata_fields")):
+        if split_of(str(item.get("schema_name"))) or item.get("schema_name") == "split":
+            return split_of(item.get("value"))
+    return None
+
+
+def _labels(record: Mapping[str, Any], notes: Counter[str]) -> Iterator[Mapping[str, Any]]:
+    """What each annotator has said, but for what was skipped or rejected."""
+    if isinstance(record.get("data_row"), dict):
+        for project in dicts([*record["projects"].values()]):
+            details = project.get("project_details")
+            status = details.get("workflow_status") if isinstance(details, dict) else None
+            labels = dicts(project.get("labels"))
+            notes[_TO_REVIEW] += bool(labels) and status == _TO_REVIEW
+            if status == _TO_REDO:
+                notes[_TO_REDO] += bool(labels)
+                continue
+            yield from labels
+        return
+    scores = [item.get("score") for item in dicts(record.get("Reviews"))]
+    if record.get("Skipped") is True or record.get("Label") in ("Skip", None, {}):
+        notes["skipped"] += 1
+    elif sum(score for score in scores if isinstance(score, int | float)) < 0:
+        notes[_TO_REDO] += 1
+    else:
+        yield record
+
+
+def _question(
+    name: str, export: _Export, options: ReadingOptions, doubts: list[Doubt]
+) -> str | None:
+    """The question whose answers are the labels; ``None`` while nothing is labelled, or nobody knows."""
+    questions = export.questions()
+    if not questions and export.others["drawn"]:
+        raise ListRefusedError(f"{name} is a Labelbox export of objects, {SAYS_WHERE}")
+    if not questions and export.others:
+        raise ListRefusedError(
+            f"{name} is a Labelbox export without radio or checklist answers about whole images "
+            f"(it holds {', '.join(sorted(export.others))}), so it gives no image a label"
+        )
+    if wanted := one_label_column(name, options):
+        numbers = dict(zip(map(str, range(1, len(questions) + 1)), questions, strict=True))
+        if (told := wanted if wanted in questions else numbers.get(wanted)) is None:
+            raise WrongColumnsError(
+                f"{name}: no question is called {wanted!r}; there are {', '.join(questions)} (1 to "
+                f"{len(questions)})"
+            )
+        return told
+    if len(questions) > 1:
+        answers = [
+            (f"--columns image,{number}", f"{question}: {shown_counts(counts)}")
+            for number, (question, counts) in enumerate(questions.items(), 1)
+        ]
+        doubts.append(Doubt(f"{name}: which question's answers are the labels?", tuple(answers)))
+        return None
+    return next(iter(questions), None)
+
+
+def _say(
+    statements: Statements, file: str, image: _Image, question: str | None, options: ReadingOptions
+) -> None:
+    """One statement for all that was answered about an image."""
+    given = [one for one in image.answers if question in one.choices]
+    given = [one for one in given if one.benchmark] or given
+    said = [one.choices[question] for one in given if question is not None]
+    labels: Sequence[str] | None = said[0] if said else None
+    if len(said) > 1:
+        most, contradicted = vote([frozenset(one) for one in said], options.task)
+        if contradicted:
+            counts = Counter(" + ".join(sorted(one)) or "nothing" for one in said)
+            statements.reject(f"{image.place} {file}: {shown_counts(counts)}", _DISAGREE)
+            return
+        labels = sorted(most)
+    statements.add(image.place, file, labels, image.split, image.or_file)
+
+
+def _warnings(export: _Export) -> list[str]:
+    notes, said = export.notes, []
+    if notes["skipped"]:
+        said.append(f"skipped, so not labelled: {count_of(notes['skipped'], 'record')}")
+    if notes[_TO_REDO]:
+        said.append(
+            f"rejected by reviewers, so not labelled: {count_of(notes[_TO_REDO], 'record')}"
+        )
+    if notes[_TO_REVIEW]:
+        told = "still to be reviewed, and taken as the others are"
+        said.append(f"{told}: {count_of(notes[_TO_REVIEW], 'record')}")
+    if export.others and export.questions():
+        kinds = ", ".join(sorted(export.others))
+        said.append(f"only radio and checklist answers are read; the rest ({kinds}) is left behind")
+    return said

@@ -1,0 +1,82 @@
+"""What one annotator has said of an image in Labelbox, in the old and in the new form."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_PARTS = frozenset({"objects", "classifications", "relationships"})
+
+
+@dataclass(slots=True)
+class Answers:
+    """The labels by the question that they answer; what else there is, by kind.
+
+    ``benchmark``: it is the answer that the others are measured by.
+    """
+
+    choices: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    others: Counter[str] = field(default_factory=Counter)
+    benchmark: bool = False
+
+
+def answers_of(label: Mapping[str, Any]) -> Answers:
+    """What a label says.
+
+    Args:
+        label: a record of the old export, or an element of ``labels`` of the new one.
+    """
+    said = Answers()
+    details = label.get("label_details")
+    if isinstance(details, dict):
+        said.benchmark = details.get("is_benchmark_reference_label") is True
+    content = label.get("annotations", label.get("Label"))
+    if not isinstance(content, dict):
+        said.others["texts"] += content is not None
+    elif "annotations" in label or not content.keys() - _PARTS:
+        for item in dicts(content.get("classifications")):
+            _take(said, item)
+        said.others["drawn"] += bool(dicts(content.get("objects")))
+        said.others["drawn"] += bool(content.get("frames"))
+    else:
+        for question, answer in content.items():
+            _take_plain(said, str(question), answer)
+    said.others = +said.others
+    return said
+
+
+def _take(said: Answers, item: Mapping[str, Any]) -> None:
+    """One classification."""
+    question = str(item.get("name") or item.get("title") or item.get("value") or "")
+    answer = item.get("radio_answer", item.get("answer"))
+    answers = item.get("checklist_answers", item.get("answers"))
+    if isinstance(answer, list):
+        answers = answer
+    if isinstance(answers, list):
+        chosen = dicts(answers)
+    elif isinstance(answer, dict):
+        chosen = [answer]
+    else:
+        said.others["texts"] += 1
+        return
+    said.choices[question] = tuple(_names(chosen))
+    said.others["answers within answers"] += any(one.get("classifications") for one in chosen)
+
+
+def _names(chosen: list[Mapping[str, Any]]) -> Iterator[str]:
+    for one in chosen:
+        yield str(one.get("name") or one.get("title") or one.get("value") or "")
+
+
+def _take_plain(said: Answers, question: str, answer: object) -> None:
+    """A question with its answer as a text, as the oldest exports have it; or places of objects."""
+    texts = answer if isinstance(answer, list) else [answer]
+    if all(isinstance(text, str) for text in texts):
+        said.choices[question] = tuple(text for text in texts if isinstance(text, str))
+    else:
+        said.others["drawn"] += 1
+
+
+def dicts(value: object) -> list[Mapping[str, Any]]:
+    """The objects in a list; none, if it is no list."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -1,0 +1,39 @@
+"""Lists that were not downloaded: what Git LFS and git-annex leave in their place.
+
+https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md,
+https://git-annex.branchable.com/internals/pointer_file/. ``training.images`` names images that are
+pointers; a training container knows nothing of lists, so each has the marks for itself.
+"""
+
+from labelling.sources.lists.list_format import (
+    ListFile,
+    ListReading,
+    ListRefusedError,
+    Surroundings,
+)
+from labelling.sources.reading import ReadingOptions
+
+_LFS = (b"version https://git-lfs.github.com/spec/", b"version https://hawser.github.com/spec/")
+_ANNEX = b"/annex/objects/"
+
+
+class Pointers:
+    """Never a list of labels: it only says how to get the list."""
+
+    name = "a pointer of Git LFS"
+
+    def read(
+        self, file: ListFile, options: ReadingOptions, source: Surroundings
+    ) -> ListReading | None:
+        if not is_pointer(file.data):
+            return None
+        lfs = file.data.startswith(_LFS)
+        what, command = ("Git LFS", "git lfs pull") if lfs else ("git-annex", "git annex get")
+        raise ListRefusedError(
+            f"{file.name}: a pointer of {what}, not the list itself; run {command} there"
+        )
+
+
+def is_pointer(data: bytes) -> bool:
+    """Whether a file is what stands in a repository for one that was not downloaded."""
+    return data.startswith((*_LFS, _ANNEX))

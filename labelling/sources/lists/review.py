@@ -1,0 +1,193 @@
+"""Columns that say which lines of a table count: what a reviewer decided, or a state of work."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from labelling.foreign_text import visible
+from labelling.schema import Task
+from labelling.sources.containers import Rejection
+from labelling.sources.lists.column_names import plain
+from labelling.sources.lists.column_titles import ColumnTitles
+from labelling.sources.lists.column_values import is_score, is_yes_or_no, shown_classes
+from labelling.sources.lists.columns import Columns
+from labelling.sources.lists.table import Table
+from labelling.sources.reading import Doubt
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(map(plain, text.split()))
+
+
+_NAMES = _words(
+    """
+    answer answers accept accepted approve approved approval confirm confirmed decision done
+    discard discarded deleted exclude excluded ignore ignored invalid valid isvalid keep qa qc
+    qastatus qcstatus quality rejected reject review reviewed reviewresult reviewstate reviewstatus
+    skip skipped state status labelstate labelstatus taskstatus annotationstatus usable use uncertain
+    unsure validated validation validationstatus verification verificationstatus verified
+    verify verdict wrong iscorrect correct flag flagged trusted geprueft geprüft bestätigt
+    abgelehnt zustand statut estado stato vérifié verificado verificato 状态 审核 审核状态 ステータス
+    상태 статус проверено
+    """
+)
+"""What such columns are called."""
+
+_WORDS = _words(
+    """
+    accept accepted accepts approve approved approves assigned bad cancelled canceled checked
+    complete completed confirmed correct deleted delete discard discarded disputed done doubtful
+    draft error exclude excluded fail failed finished flagged good ignore ignored incomplete
+    incorrect inprogress invalid keep kept needsreview new notreviewed ok okay open pass passed
+    pending queued ready reject rejected rejects remove removed review reviewed skip skipped
+    submitted todo tocheck toreview uncertain unchecked unconfirmed unknown unlabeled unlabelled
+    unreviewed unsure unverified valid validated verified wrong gut schlecht offen fertig geprüft
+    ungeprüft abgelehnt angenommen bestätigt
+    """
+)
+"""What they hold."""
+
+PEOPLE = _words(
+    "annotator annotators labeler labeller rater grader expert worker reviewer user username "
+    "annotatedby labeledby labelledby annotatorid workerid userid email bearbeiter annotateur"
+)
+_MOST = 12
+_FEW = 3
+
+
+def which_count(table: Table, columns: Columns) -> Doubt | None:
+    """The question which lines count, where a column tells them apart.
+
+    Args:
+        table: the table.
+        columns: what its columns mean, by the table itself; not what the user has said.
+
+    Returns:
+        The question; ``None`` if no column divides the labelled lines.
+    """
+    labels = columns.labels or columns.classes
+    if not labels or columns.told or not table.header:
+        return None
+    rows = [row for row in table.sample() if any(row[at] for at in labels)]
+    taken = {columns.file, columns.split, *columns.labels}
+    dividing = [
+        at
+        for at in range(table.width)
+        if at not in taken
+        and _divides(_is_called_so(table.header[at]), [row[at] for row in rows])
+        # A class may be called good or uncertain; none is called verified.
+        and (at not in columns.classes or _parts(table.header[at]) & _NEVER_CLASSES)
+    ]
+    if not dividing:
+        return None
+    at = dividing[0]
+    values = shown_classes([row[at] or "blank" for row in rows]).partition(": ")[2]
+    question = (
+        f"The column {visible(table.title(at))} of {table.name} ({values}) may say which lines "
+        "count. Do all of them? If not, take out those that do not"
+    )
+    return Doubt(question, (*_all_of_them(table, columns, at), ("--labels-from none", "no labels")))
+
+
+def who_said(table: Table, columns: Columns, task: Task) -> Doubt | None:
+    """The question what counts, where several people have each a line for an image, and an image
+    may have several labels: what all of them say together is what nobody has said.
+
+    Args:
+        table: the table.
+        columns: what its columns mean, by the table itself; not what the user has said.
+        task: whether an image may have several labels.
+    """
+    if task == "single_label" or columns.told or not columns.labels:
+        return None
+    people = [at for at, title in enumerate(table.header) if _parts(title) & PEOPLE]
+    for at in people:
+        said: dict[str, set[str]] = {}
+        for item in table.rows():
+            if not isinstance(item, Rejection):
+                said.setdefault(item[1][columns.file], set()).add(item[1][at])
+        several = sum(len(each) > 1 for each in said.values())
+        if several:
+            question = (
+                f"{table.name} has lines of several people ({visible(table.title(at))}) for "
+                f"{several:,} of {len(said):,} images. Are all their labels true?"
+            )
+            shown = "all labels that anybody gave count"
+            option = ColumnTitles(table).several(columns.file, columns.labels)
+            return Doubt(question, ((option, shown), ("--labels-from none", "no labels")))
+    return None
+
+
+def which_apply(table: Table, columns: Columns, task: Task) -> Doubt | None:
+    """The question what a column means that says yes and no, or a score, of each label of an image,
+    where each label has a line: ``a.jpg,cat,1`` and ``a.jpg,dog,0``.
+
+    Args:
+        table: the table.
+        columns: what its columns mean, by the table itself; not what the user has said.
+        task: whether an image may have several labels.
+    """
+    if task == "single_label" or columns.told or not columns.labels or not table.header:
+        return None
+    rows = table.sample()
+    if len({row[columns.file] for row in rows}) == len(rows):
+        return None
+    for at in range(table.width):
+        values = [row[at] for row in rows]
+        divides = is_yes_or_no(values) and len(set(values)) > 1
+        if at not in {columns.file, columns.split, *columns.labels} and (
+            divides or is_score(values)
+        ):
+            question = (
+                f"{table.name} has a line for each label of an image, and the column "
+                f"{visible(table.title(at))} ({shown_classes(values).partition(': ')[2]}) may say "
+                "whether it applies. Do all lines count? If not, take out those that do not"
+            )
+            answers = (*_all_of_them(table, columns, at), ("--labels-from none", "no labels"))
+            return Doubt(question, answers)
+    return None
+
+
+def _all_of_them(table: Table, columns: Columns, at: int) -> Sequence[tuple[str, str]]:
+    """The option that takes every line, if one can be written."""
+    titles = ColumnTitles(table)
+    shown = f"every line counts, whatever {visible(table.title(at))} says"
+    if columns.labels:
+        return [(titles.several(columns.file, columns.labels), shown)]
+    classes = [one for one in columns.classes if one != at]
+    if classes and classes == list(range(classes[0], classes[-1] + 1)):
+        return [(f"--columns {columns.file + 1},{classes[0] + 1}-{classes[-1] + 1}", shown)]
+    return []
+
+
+def _parts(title: str) -> set[str]:
+    """A title, and the words that it is made of: ``review.isVerified``, ``label_status``."""
+    return {plain(title), *map(plain, _PART.findall(title))}
+
+
+def _is_called_so(title: str) -> bool:
+    field = plain(title.rpartition(".")[2])
+    return bool({plain(title), field} & _NAMES or _parts(title) & _NEVER_CLASSES)
+
+
+def _divides(called: bool, values: Sequence[str]) -> bool:
+    """Whether a column may say of lines that they count, and does not say the same of all."""
+    counts = Counter(plain(value) for value in values)
+    if not 2 <= len(counts) <= _MOST:
+        # All alike says nothing, unless it is that none counts: a column of one word, rejected.
+        return len(counts) == 1 and called and bool(counts.keys() & _REFUSING)
+    said = {value for value in counts if value}
+    if said and said <= _WORDS:
+        return called or len(said) > 1
+    if not called:
+        return False
+    few = len(counts) <= _FEW and sum(counts.values()) > len(counts)
+    return is_yes_or_no(values) or bool(said & _WORDS) or few
+
+
+_NEVER_CLASSES = _words(
+    "accepted approved confirmed reviewed rejected validated verified isvalid iscorrect excluded "
+    "status discarded ignored skipped"
+)
+_PART = re.compile(r"[^\W\d_]?[^\WA-Z\d_]*")
+_REFUSING = _words("reject rejected ignore ignored skip skipped discard discarded deleted invalid")

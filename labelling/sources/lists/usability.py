@@ -1,0 +1,38 @@
+"""When so little of a list can be used that it was not understood."""
+
+from collections.abc import Sequence
+
+from labelling.foreign_text import visible
+from labelling.sources.containers import Rejection
+from labelling.sources.lists.list_format import ListRefusedError
+
+_EXAMPLES = 3
+
+
+def refuse_if_mostly_unusable(name: str, total: int, rejections: Sequence[Rejection]) -> None:
+    """Refuse a list of which more than half cannot be used.
+
+    Args:
+        name: of the list.
+        total: how many lines or records it has.
+        rejections: those that cannot be used, with place and reason.
+
+    Raises:
+        ListRefusedError: it was not understood; the message has the reasons, each once.
+    """
+    if 2 * len(rejections) <= total:
+        return
+    by_reason: dict[str, list[str]] = {}
+    for rejection in rejections:
+        by_reason.setdefault(rejection.reason, []).append(rejection.name)
+    reasons = [
+        f"{len(places):,} × {reason} ({', '.join(places[:_EXAMPLES])})"
+        for reason, places in sorted(by_reason.items(), key=lambda item: -len(item[1]))
+    ]
+    raise ListRefusedError(
+        visible(
+            f"{name}: {min(len(rejections), total):,} of {total:,} lines cannot be used, so the list was not "
+            f"understood: {'; '.join(reasons)}. Mend the list, name its columns with "
+            "--columns IMAGE,LABEL, or say --labels-from none"
+        )
+    )

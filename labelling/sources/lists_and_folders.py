@@ -1,0 +1,150 @@
+"""Whether lists and folders of classes say the same of the images."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from labelling.sources.layouts import Layout
+from labelling.sources.name_words import folded
+from labelling.sources.reading import Doubt
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What came of it: something to say, or a question."""
+
+    warnings: Sequence[str] = ()
+    doubts: Sequence[Doubt] = ()
+
+
+def compare_with_folders(
+    lists: Sequence[str], labels: Mapping[str, tuple[str, ...]], layout: Layout
+) -> Compared:
+    """Compare labels of lists with those of folders, where both are clear.
+
+    The list goes first if it says what the folders say, in another spelling of some classes or with
+    more labels. If not, one of them may hold something else than classes, and which one cannot be
+    told from names: codes and cameras may go one to one with the folders, too.
+
+    Args:
+        lists: their names.
+        labels: what they say, by image.
+        layout: what the folders say.
+    """
+    if layout.doubts or len({*layout.labels.values()}) < 2 or not labels:
+        return Compared()
+    pairs: Counter[tuple[tuple[str, ...], str]] = Counter()
+    for file, said in labels.items():
+        if (folder := layout.labels.get(file.rpartition("/")[0])) is not None and said:
+            pairs[said, folder] += 1
+    in_folders = sum(layout.counts[path] for path in layout.labels)
+    if all(folder in said for said, folder in pairs) and pairs:
+        return Compared(_more_in_folders(in_folders, pairs.total(), "the same labels"))
+    if _is_renaming(pairs, in_folders) and any(spelled_alike(*names) for names in pairs):
+        return Compared(_renamed(pairs, lists, in_folders))
+    return Compared(doubts=(_question(pairs, lists, labels, layout),))
+
+
+def spelled_alike(said: tuple[str, ...], folder: str) -> bool:
+    """Whether a label is the name of a folder, but for case, signs, numbers before it and an ending:
+    as programs change names that a file system does not take."""
+    label, name = ("".join(filter(str.isalnum, folded(text))) for text in ("|".join(said), folder))
+    if not label or label.isdigit() or name.isdigit():
+        return not label or label == name
+    label, name = label.lstrip("0123456789"), name.lstrip("0123456789")
+    return label.startswith(name) or name.startswith(label)
+
+
+def _is_renaming(pairs: Counter[tuple[tuple[str, ...], str]], in_folders: int) -> bool:
+    """Whether each label stands for one folder. That pairs were met once each proves nothing."""
+    seen_again = pairs.total() > len(pairs) or pairs.total() == in_folders
+    return len(pairs) > 1 and seen_again and one_to_one(pairs)
+
+
+def _renamed(
+    pairs: Counter[tuple[tuple[str, ...], str]], lists: Sequence[str], in_folders: int
+) -> list[str]:
+    shown = [f"{'|'.join(said)} ({folder})" for said, folder in list(pairs)[:_SHOWN]]
+    more = f" and {len(pairs) - _SHOWN:,} more" if len(pairs) > _SHOWN else ""
+    note = (
+        f"{names_in_short(lists)} and the folders call the classes differently, and the names of the "
+        f"list are taken: {', '.join(shown)}{more}; --labels-from parent takes those of the folders"
+    )
+    return [note, *_more_in_folders(in_folders, pairs.total(), "the same classes")]
+
+
+def _more_in_folders(in_folders: int, in_lists: int, same: str) -> list[str]:
+    if in_folders <= in_lists:
+        return []
+    return [
+        f"the folders give {same}, and label {in_folders - in_lists:,} more images: "
+        "--labels-from parent takes theirs"
+    ]
+
+
+def _question(
+    pairs: Counter[tuple[tuple[str, ...], str]],
+    lists: Sequence[str],
+    labels: Mapping[str, tuple[str, ...]],
+    layout: Layout,
+) -> Doubt:
+    told = names_in_short(lists)
+    if pairs:
+        by_folder = [
+            f"{'|'.join(said)} in {folder}/ ({count:,})"
+            for (said, folder), count in pairs.most_common(_SHOWN)
+        ]
+        more = " …" if len(pairs) > _SHOWN else ""
+        how = (
+            "call the classes differently" if _is_renaming(pairs, 0) else "label images differently"
+        )
+        question = f"{told} and the folders {how} ({', '.join(by_folder)}{more})"
+    else:
+        question = f"{told} labels only images that lie in no folder of a class"
+    counts = Counter(label for said in labels.values() for label in said)
+    shown = [f"{label} ({count:,})" for label, count in counts.most_common(_SHOWN)]
+    classes = f"classes: {', '.join(shown)}{' …' if len(counts) > _SHOWN else ''}"
+    option = f"--labels-from {lists[0]}" if len(lists) == 1 else "--yes"
+    answers = ((option, f"as in the list, {classes}"), ("--labels-from parent", layout.counted()))
+    return Doubt(f"{question}: which are right?", answers)
+
+
+def offer_folders(doubts: Sequence[Doubt], layout: Layout) -> list[Doubt]:
+    """``doubts`` about lists, with the classes of the folders as one more answer."""
+    if layout.doubts or not layout.labels:
+        return [*doubts]
+    found = []
+    for doubt in doubts:
+        offered = [option for option, _ in doubt.answers]
+        about_labels = any(option.startswith(("--columns", "--labels-from")) for option in offered)
+        answers = doubt.answers
+        if about_labels and "--labels-from parent" not in offered:
+            answers = (*answers, ("--labels-from parent", layout.counted()))
+        found.append(Doubt(doubt.question, answers))
+    return found
+
+
+def offer_lists(doubts: Sequence[Doubt], clear: Sequence[str]) -> list[Doubt]:
+    """``doubts`` about lists, with the lists that are clear as more answers."""
+    found = []
+    for doubt in doubts:
+        offered = {option for option, _ in doubt.answers}
+        more = [(f"--labels-from {name}", "this list, and no other") for name in clear[:_SHOWN]]
+        answers = [*doubt.answers, *(each for each in more if each[0] not in offered)]
+        # To go without any is the last answer.
+        answers.sort(key=lambda answer: answer[0] == "--labels-from none")
+        found.append(Doubt(doubt.question, tuple(answers)))
+    return found
+
+
+def one_to_one(pairs: Collection[tuple[object, object]]) -> bool:
+    """Whether nothing on one side stands for two on the other."""
+    return len({a for a, _ in pairs}) == len(pairs) == len({b for _, b in pairs})
+
+
+def names_in_short(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

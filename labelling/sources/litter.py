@@ -1,0 +1,131 @@
+"""What a source or a store holds beside its data: files of operating systems, NAS and programs.
+
+Told by the name alone, so that a folder, an archive and the keys of a bucket are read alike. A
+file that merely is no image (a PDF, a list) is none of these: it is judged by whoever reads it.
+"""
+
+import re
+
+HIDDEN = "hidden: its name begins with a dot; a hidden folder is read if it is named itself"
+SYSTEM = "left behind by an operating system, a NAS or a program, not data"
+SIDECAR = "what a photo program or Google Takeout writes beside an image; it is not read"
+SHORTCUT = "a shortcut, which holds no image; put the file itself there"
+UNFINISHED = "an unfinished download; finish it, or delete it"
+EMPTY = "folders that hold no data; one that is meant as a class has no images yet"
+LIBRARY = "the library of a photo program, full of previews; export the photos and ingest those"
+PACKED = "an archive inside the source, which is not opened; unpack it, or ingest it by itself"
+
+_NAMES = {
+    *("__macosx", "network trash folder", "temporary items"),  # macOS
+    *(".appledouble", ".fseventsd", ".spotlight-v100", ".temporaryitems", ".trashes"),
+    *("$recycle.bin", "$windows.~bt", "system volume information"),  # Windows
+    *("@eadir", "#recycle", "#snapshot", "@tmp", "@sharebin"),  # Synology
+    *("@recycle", "@recently-snapshot", ".@__thumb", "@__thumb", ".@upload_cache", ".streams"),
+    *("lost+found", "lost.dir", ".thumbnails", ".thumbs", ".trash", ".dtrash"),  # Linux, Android
+    *("__pycache__", ".ipynb_checkpoints", ".picasaoriginals", ".comments", ".sync"),
+    *(".git", ".svn", ".hg", ".dvc", ".cache", ".stfolder", ".stversions", ".dropbox.cache"),
+    *(".ds_store", "icon\r", ".localized", ".apdisk", ".volumeicon.icns"),
+    *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "iconcache.db"),
+    *("zbthumbnail.info", "pspbrwse.jbf", "picasa.ini", ".picasa.ini", ".bridgecache"),
+    *(".bridgecachet", ".nomedia", ".directory", ".gitkeep", ".gitignore", ".gitattributes"),
+    *(".keep", ".dropbox", "sync.ffs_db", ".imgclf-store.json"),
+}
+_SYSTEM = re.compile(
+    r"^(\._.*"  # AppleDouble
+    r"|\.trash-\d+|found\.\d{3}|\.fuse_hidden.*|\.nfs[0-9a-f]{8,}"
+    r"|~\$.*|\.~lock\..*#"  # locks of Office and LibreOffice
+    r"|.*_\$folder\$"  # Hadoop's mark of a folder in S3
+    r"|.+[:\uf03a]zone\.identifier(:\$data)?)$"  # where a download came from, as WSL shows it
+)
+_SUFFIXES = {
+    **dict.fromkeys(("xmp", "aae", "thm", "pp3", "dop", "vrd", "cos", "nksc"), SIDECAR),
+    **dict.fromkeys(("lnk", "url", "webloc", "desktop"), SHORTCUT),
+    **dict.fromkeys(("crdownload", "part", "partial", "filepart", "opdownload"), UNFINISHED),
+    **dict.fromkeys(("download", "tmp", "gstmp", "aria2", "!ut", "!qb", "bc!"), UNFINISHED),
+}
+_LIBRARIES = (".photoslibrary", ".migratedphotolibrary", ".aplibrary", ".lrdata", ".photolibrary")
+_COPYING = re.compile(
+    r"^(\..+\.[a-z]{3,4}\.[a-z0-9]{6}|[.~]syncthing[~.].+|\.goutputstream-.+"
+    r"|.+\.(jpe?g|png|gif|bmp|webp|tiff?|hei[cf]|avif|jp2|dng|csv|tsv|jsonl?|txt|parquet|zip|tar|gz"
+    r"|tgz|mp4)\.[0-9a-f]{8}"
+    r"|.+\._copying_)$"
+)
+"""Under such names rsync, Syncthing, GNOME, ``aws s3`` and Hadoop write a file before it is whole."""
+
+_TAKEOUT = re.compile(r"^(?P<image>.+\.\w{3,4})(\.s[a-z-]*)?(?P<copy>\(\d+\))?\.json$")
+_ARCHIVE = re.compile(
+    r"\.(zip|7z|rar|tar|tgz|tbz2?|txz|tzst|tlz|tar\.[a-z0-9]{1,4}|z\d\d|(zip|7z|rar)\.\d{2,3}|r\d\d)$"
+)
+
+
+def litter(segment: str, *, folder: bool = False) -> str | None:
+    """Say why the file or folder of this name is passed over; ``None`` if it is not."""
+    lower = segment.lower()
+    if lower in _NAMES or _SYSTEM.match(lower):
+        return SYSTEM
+    if folder:
+        return LIBRARY if lower.endswith(_LIBRARIES) else None
+    if _COPYING.match(lower):
+        return UNFINISHED
+    stem, _, suffix = lower.rpartition(".")
+    return _SUFFIXES.get(suffix) if stem else None
+
+
+def litter_of_key(key: str, folders: dict[str, str | None]) -> str | None:
+    """Say why the object of this key is passed over; ``None`` if it is not.
+
+    Args:
+        key: segments joined by slashes.
+        folders: what is known of folders; kept by the caller from one key to the next.
+    """
+    folder, _, file = key.rpartition("/")
+    return (_litter_above(folder, folders) if folder else None) or litter(file)
+
+
+def _litter_above(folder: str, folders: dict[str, str | None]) -> str | None:
+    if folder not in folders:
+        upper, _, name = folder.rpartition("/")
+        above = _litter_above(upper, folders) if upper else None
+        folders[folder] = above or litter(name, folder=True)
+    return folders[folder]
+
+
+def key_of_data(key: str) -> str:
+    """The key under which data is stored that lies in a folder with a name of litter.
+
+    ``lost+found`` may be ingested on purpose, by its own path; what arrives so by itself is not
+    data. So its images get keys that say ``_lost+found``.
+    """
+    *folders, file = key.split("/")
+    return "/".join([*map(_segment_of_data, folders), file])
+
+
+def _segment_of_data(name: str) -> str:
+    if not litter(name, folder=True):
+        return name
+    return f"_{name}_" if litter(f"_{name}", folder=True) else f"_{name}"
+
+
+def litter_of_source(segment: str, *, folder: bool = False) -> str | None:
+    """Like :func:`litter`, and hidden files and folders, too: nobody meant to bring them."""
+    return litter(segment, folder=folder) or (HIDDEN if segment.startswith(".") else None)
+
+
+def image_of_sidecar(file: str) -> tuple[str, ...]:
+    """The names that the image may have whose metadata Google Takeout wrote into ``file``.
+
+    ``a.jpg.json`` and ``a.jpg.supplemental-metadata.json``, cut off anywhere, belong to ``a.jpg``;
+    ``a.jpg(1).json`` to ``a(1).jpg``. Other programs name lists so, too: it is one of these only
+    where the image lies beside it.
+    """
+    found = _TAKEOUT.match(file) if file.endswith(".json") else None
+    if found is None:
+        return ()
+    image, copy = found["image"], found["copy"] or ""
+    stem, _, suffix = image.rpartition(".")
+    return (f"{stem}{copy}.{suffix}",)
+
+
+def is_archive(name: str) -> bool:
+    """Whether a file is an archive by its name: inside a source, none is opened."""
+    return bool(_ARCHIVE.search(name.lower()))

@@ -1,0 +1,40 @@
+"""The words of a name, in a form in which they can be compared with a list of words."""
+
+import re
+import unicodedata
+from functools import lru_cache
+
+# Letters that Unicode does not decompose, though keyboards and file systems write them plainly.
+_PLAIN = str.maketrans({"ı": "i", "ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "đ": "d", "Đ": "D",
+                        "ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ð": "d", "þ": "th"})  # fmt: skip
+_TOKEN = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_]+")
+
+
+def _plain(name: str) -> str:
+    if name.isascii():
+        return name
+    # Marks are no letters to `re`, and would cut the words of Hindi or Thai into pieces; joiners
+    # (Cf) show nothing.
+    decomposed = unicodedata.normalize("NFKD", name).translate(_PLAIN)
+    return "".join(
+        char
+        for char in decomposed
+        if unicodedata.category(char)[0] != "M"
+        if unicodedata.category(char) != "Cf"
+    )
+
+
+def folded(name: str) -> str:
+    """``name`` without accents, capitals and signs: for comparing with a list of words."""
+    return _plain(name).casefold()
+
+
+def words(name: str) -> list[str]:
+    """The words of a name, without numbers (``TrainingSet_2`` → training, set)."""
+    return list(_words(name))
+
+
+@lru_cache(maxsize=1024)  # a name is asked about by many rules, one after the other
+def _words(name: str) -> tuple[str, ...]:
+    found = _TOKEN.findall(_plain(name))
+    return tuple(token.casefold() for token in found if not token.isdigit())

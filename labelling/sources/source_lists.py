@@ -1,0 +1,386 @@
+"""What the lists of a source decide: its labels, or that nothing may be labelled yet."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from labelling.sources.containers import (
+    Container,
+    Content,
+    OptionError,
+    Rejection,
+    SourceError,
+)
+from labelling.sources.folder_names import split_of, split_of_list
+from labelling.sources.given_lists import (
+    MAX_LIST_BYTES,
+    NAMELESS,
+    GivenLists,
+    read_lists,
+    read_one_list,
+    surroundings,
+)
+from labelling.sources.layouts import Layout
+from labelling.sources.listing import Groups, Listing
+from labelling.sources.lists.file_index import FileIndex
+from labelling.sources.lists.list_format import (
+    ListFile,
+    ListReading,
+    ListRefusedError,
+    WrongColumnsError,
+)
+from labelling.sources.lists.match import SAID_TWICE, Matching, match
+from labelling.sources.lists_and_folders import (
+    compare_with_folders,
+    names_in_short,
+    offer_folders,
+    offer_lists,
+    one_to_one,
+)
+from labelling.sources.reading import Doubt, ReadingOptions, Split
+from labelling.sources.source_names import SourceNames
+
+FOLDERS = ("parent", "top", "none")
+"""Values of ``labels_from`` with which no list is read."""
+
+_NO_TEXT = (".parquet", ".xml")
+"""Lists that say their encoding themselves."""
+
+_NOT_READ = "lists and texts that are not read, as the option says"
+_UNREAD = "texts that name images and are not read beside other labels (--labels-from reads one)"
+_WITHOUT = "To go without it: --labels-from parent, or none"
+_SHOWN = 3
+_CLASSES_AT_LEAST = 5
+_MANY = 20
+
+
+@dataclass(slots=True)
+class Said:
+    """What lists say.
+
+    Attributes:
+        text: how they were read, in words.
+        matching: labels by image; ``None``: there is no list, the folders tell.
+        splits: by image, where the folders give the labels.
+        rejections: lines of lists of splits that cannot be used.
+        warnings: what was decided without asking.
+        doubts: what has to be decided first.
+        unsure: labels that may be words for "no label", or classes.
+        odd: labels that look damaged or unsure, and why.
+        by_columns: whether a list was read of which ``--columns`` names the columns.
+        in_text: whether a list was read that ``--encoding`` decodes.
+    """
+
+    text: str = ""
+    matching: Matching | None = None
+    splits: Mapping[str, Split] = field(default_factory=dict)
+    rejections: Sequence[Rejection] = ()
+    warnings: list[str] = field(default_factory=list)
+    doubts: list[Doubt] = field(default_factory=list)
+    unsure: list[str] = field(default_factory=list)
+    odd: dict[str, str] = field(default_factory=dict)
+    by_columns: bool = False
+    in_text: bool = False
+
+
+class SourceLists:
+    """The lists of one source."""
+
+    def __init__(
+        self, path: Path, options: ReadingOptions, container: Container, listing: Listing
+    ) -> None:
+        """
+        Args:
+            path: of the source.
+            options: what the user decided.
+            container: of the source.
+            listing: its table of contents; what is no list is added to ``passed`` of it.
+        """
+        self._path, self._options = path, options
+        self._container, self._listing = container, listing
+        self._passed: Groups = listing.passed
+
+    def said(self, names: SourceNames, layout: Layout) -> Said:
+        """Read the lists and find the images that they name.
+
+        Args:
+            names: of the images.
+            layout: what the folders say, below the folders around everything.
+
+        Raises:
+            SourceError: the list that the user named cannot be used.
+        """
+        mode = self._options.labels_from
+        if mode in FOLDERS or self._options.as_class is not None:
+            for entry in self._listing.lists:
+                self._passed.add(_NOT_READ, entry)
+            return Said()
+        if mode is not None:
+            return self._said_by_file(mode, names, layout)
+        given = read_lists(self._container, self._listing, self._index, self._options)
+        self._passed.update(given.passed)
+        if given.wrong_columns and not given.understood:
+            raise OptionError("; ".join(given.wrong_columns[:_SHOWN]))
+        clear = _clear([*given.understood, *given.weak])
+        if not clear:
+            given.refused |= given.nameless
+        others = bool(given.understood or layout.labels)
+        if given.refused or (not others and given.unread.keys() > given.asked.keys()):
+            return _refused(given.refused or given.unread, layout, [*clear, *given.asked])
+        for name in given.nameless:
+            self._passed.add(NAMELESS, name)
+        told = given.understood or (layout.labels and not layout.doubts)
+        asked = {} if told else given.asked
+        for name in given.unread.keys() - asked.keys():
+            self._passed.add(_UNREAD, name)
+        if not (given.understood or asked) and layout.labels:
+            return self._texts_beside_classes(given, names, layout)
+        try:
+            return self._matched([*given.understood, *given.weak, *asked.items()], names, layout)
+        except ListRefusedError as error:
+            # Lists that contradict one another are each as good as the other.
+            alike = {name for name, _ in given.understood} if SAID_TWICE in str(error) else ()
+            left = [
+                name
+                for name in clear
+                if not str(error).startswith(f"{name}:") or (name in alike and len(clear) > 1)
+            ]
+            return _refused({"": str(error)}, layout, left)
+
+    def _matched(
+        self, lists: Sequence[tuple[str, ListReading]], names: SourceNames, layout: Layout
+    ) -> Said:
+        if not lists:
+            return Said()
+        lists = _together(lists)
+        placed = [(_as_if_in(name, layout), reading) for name, reading in lists]
+        matching = match(placed, self._index(), len(names))
+        said = Said("; ".join(_texts(lists)), matching)
+        said.by_columns = any(reading.takes_columns for _, reading in lists)
+        said.in_text = not all(name.casefold().endswith(_NO_TEXT) for name, _ in lists)
+        for name, reading in lists:
+            said.warnings += [f"{name}: {warning}" for warning in reading.warnings]
+            said.unsure += reading.unsure
+            said.odd |= reading.odd
+        said.doubts += _asked_once(lists)
+        if not matching.labels and not said.doubts:
+            said.warnings.append("no image gets a label from the list")
+            if not layout.labels and all(reading.names_only for _, reading in lists):
+                said.doubts.append(_names_only([name for name, _ in lists]))
+        if self._options.labels_from is None:
+            if matching.contradicting:
+                said.doubts.append(_contradicting(matching.contradicting))
+            said.doubts = offer_lists(said.doubts, _clear(lists))
+            self._against_folders(said, [name for name, _ in lists], layout)
+        said.doubts += [] if said.doubts else _captions(matching.labels)
+        return said
+
+    def _against_folders(self, said: Said, lists: Sequence[str], layout: Layout) -> None:
+        """Never let a list take the place of folders of classes unless it says what they say."""
+        if said.doubts or said.matching is None:
+            said.doubts = offer_folders(said.doubts, layout)
+            return
+        if self._options.columns is None:
+            compared = compare_with_folders(lists, said.matching.labels, layout)
+            said.warnings += compared.warnings
+            said.doubts += compared.doubts
+        if not said.matching.labels and layout.labels and not layout.doubts:
+            # A list of names, or of splits: it labels nothing, and so leaves the folders theirs.
+            said.splits, said.rejections = said.matching.splits, said.matching.rejections
+            said.warnings[-1:] = [f"{names_in_short(lists)}: no labels; the folders give them"]
+            said.matching = None
+
+    def _texts_beside_classes(self, given: GivenLists, names: SourceNames, layout: Layout) -> Said:
+        """Plain texts beside folders of classes go first only if somebody says so."""
+        said = Said()
+        for name, reading in given.weak:
+            self._passed.add("texts that are not read, for the folders give the labels", name)
+            if reading.doubts:
+                continue
+            try:
+                matching = match([(name, reading)], self._index(), len(names))
+            except ListRefusedError:
+                continue
+            labels = matching.labels
+            if not labels:
+                said.splits = {**matching.splits, **said.splits}
+                said.in_text = True
+                if matching.splits:
+                    said.warnings.append(f"{name}: no labels; its splits are read")
+                continue
+            folders = {file: layout.labels.get(file.rpartition("/")[0]) for file in labels}
+            if len(labels) > _CLASSES_AT_LEAST and len({*labels.values()}) == len(labels):
+                continue  # numbers of the images, not of classes
+            pairs = {(labels[file], by) for file, by in folders.items() if by is not None}
+            if not pairs:
+                said.warnings.append(
+                    f"{name} names {len(labels):,} images that lie in no folder of a class, and is "
+                    f"not read (--labels-from {name} reads it, and not the folders)"
+                )
+            elif not one_to_one(pairs):
+                question = f"{name} and the folders label images differently: which are right?"
+                listed = (f"--labels-from {name}", f"{len(labels):,} labels of the list")
+                folders_say = ("--labels-from parent", layout.counted())
+                said.doubts.append(Doubt(question, (listed, folders_say)))
+        return said
+
+    # --- the list that the user named ---
+
+    def _said_by_file(self, given: str, names: SourceNames, layout: Layout) -> Said:
+        file = self._named_file(given)
+        around = surroundings(self._container, self._listing, self._index())
+        try:
+            reading = read_one_list(file, self._options, around)
+        except WrongColumnsError:
+            raise
+        except ListRefusedError as error:
+            raise ListRefusedError(f"{error}. {_WITHOUT}") from None
+        if not (reading.statements or reading.rejections or reading.doubts):
+            raise ListRefusedError(f"{file.name} says nothing about any image: it has no lines")
+        for entry in self._listing.lists:
+            if self._listing.name_of(entry) != file.name:
+                self._passed.add(_NOT_READ, entry)
+        return self._matched([(file.name, reading)], names, layout)
+
+    def _named_file(self, given: str) -> ListFile:
+        """The list at a path, or of that name in the source."""
+        path = Path(given).expanduser()
+        entries = [
+            entry
+            for entry in self._listing.lists
+            if path.as_posix() in (entry, self._listing.name_of(entry))
+        ]
+        if entries and not path.exists():
+            for content in self._container.contents(entries[:1], MAX_LIST_BYTES):
+                if isinstance(content, Content):
+                    return ListFile(self._listing.name_of(entries[0]), content.data)
+                raise SourceError(f"{given}: {content.reason}")
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise OptionError(
+                f"--labels-from {given}: {error.strerror or error}; give the path of a list, "
+                "or parent, top, none"
+            ) from error
+        whole = path.resolve()
+        if self._path.is_dir() and whole.is_relative_to(self._path):
+            return ListFile(self._listing.name_of(whole.relative_to(self._path).as_posix()), data)
+        return ListFile(path.name, data)
+
+    def _index(self) -> FileIndex:
+        listing = self._listing
+        names = {listing.name_of(entry) for entry in (*listing.images, *listing.lists)}
+        return FileIndex(names | {*listing.refused}, listing.refused, listing.passed_by)
+
+
+def _as_if_in(name: str, layout: Layout) -> str:
+    """The name of a list; of ``trainLabels.csv`` beside the folder ``train``, as if it lay there."""
+    folder, slash, base = name.rpartition("/")
+    split = split_of_list(base)
+    inside = [path for path, given in layout.splits.items() if given == split is not None]
+    below = {path.removeprefix(f"{folder}/") if slash else path for path in inside}
+    tops = {path.split("/")[0] for path in below if split_of(path.split("/")[0]) == split}
+    return f"{folder}{slash}{tops.pop()}/{base}" if len(tops) == 1 else name
+
+
+def _names_only(lists: Sequence[str]) -> Doubt:
+    """The question of lists that say nothing but which images there are: of a class each?"""
+    question = (
+        f"{names_in_short(lists)}: names of images only, without labels or splits. If each list is of a "
+        "class, write a CSV with the columns file,label. Go on without labels?"
+    )
+    return Doubt(question, (("--labels-from none", "the images come in without labels"),))
+
+
+def _contradicting(lists: Mapping[str, int]) -> Doubt:
+    """Which of several lists is right, such as labels.csv and labels_corrected.csv."""
+    images = max(lists.values())
+    what = "1 image" if images == 1 else f"{images:,} images"
+    answers = [(f"--labels-from {name}", "this list, and no other") for name in sorted(lists)]
+    return Doubt(
+        f"{names_in_short(sorted(lists))} label {what} differently: which list is right?",
+        (*answers[:_SHOWN], ("--yes", f"both are read; {what} without a label")),
+    )
+
+
+def _captions(labels: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
+    """Nearly every image has a label of its own: numbers or sentences, rather than classes."""
+    counts = Counter(label for said in labels.values() for label in said)
+    distinct, given = len(counts), counts.total()
+    every = distinct == given >= _CLASSES_AT_LEAST
+    if not every and not (given >= _MANY and distinct > given / 2):
+        return []
+    examples = ", ".join(map(repr, list(counts)[:_SHOWN]))
+    question = (
+        f"{sum(map(bool, labels.values())):,} images have {distinct:,} different labels ({examples}): are these classes, "
+        "or numbers and captions of single images?"
+    )
+    answers = (("--yes", "they are classes"), ("--labels-from none", "no labels"))
+    return [Doubt(question, answers)]
+
+
+def _clear(lists: Sequence[tuple[str, ListReading]]) -> list[str]:
+    """The lists that give labels and leave nothing open."""
+    return [
+        name
+        for name, reading in lists
+        if not reading.doubts and any(item.labels for item in reading.statements)
+    ]
+
+
+def _together(lists: Sequence[tuple[str, ListReading]]) -> list[tuple[str, ListReading]]:
+    """Lists whose label seems to differ for nearly every image, judged with the others: each split
+    may have a list, and few images of a class."""
+    others = [each.otherwise for _, each in lists if each.otherwise and not each.otherwise.doubts]
+    clear = [each for _, each in lists if not each.doubts]
+    counts = Counter(
+        item.labels for each in (*others, *clear) for item in each.statements if item.labels
+    )
+    if not others or len(others) + len(clear) < 2 or 2 * len(counts) > counts.total():
+        return [*lists]
+    return [
+        (name, each.otherwise if each.otherwise in others and each.otherwise else each)
+        for name, each in lists
+    ]
+
+
+def _refused(refused: Mapping[str, str], layout: Layout, clear: Sequence[str] = ()) -> Said:
+    """Lists that were not understood: nothing is labelled by anything weaker."""
+    groups: dict[str, list[str]] = {}
+    for name, reason in refused.items():
+        groups.setdefault(reason.replace(name, "\0") if name else reason, []).append(name)
+    reasons = [reason.replace("\0", names_in_short(names)) for reason, names in groups.items()]
+    more = f" (and {len(reasons) - _SHOWN} more reasons)" if len(reasons) > _SHOWN else ""
+    answers = [("--labels-from none", "the images come in without labels")]
+    if layout.labels:
+        answers.insert(0, ("--labels-from parent", layout.counted()))
+    named = [name for name, why in refused.items() if name and f"--labels-from {name}" in why]
+    answers[:0] = [(f"--labels-from {name}", "its labels are of whole images") for name in named]
+    question = f"{'; '.join(reasons[:_SHOWN])}{more}. Go on without it?"
+    doubts = offer_lists([Doubt(question, tuple(answers))], clear)
+    return Said("a list that cannot be used", doubts=doubts)
+
+
+def _asked_once(lists: Sequence[tuple[str, ListReading]]) -> list[Doubt]:
+    """The questions of lists; one that has the same options for several of them once."""
+    groups: dict[tuple[str, ...], tuple[Doubt, list[str]]] = {}
+    for name, reading in lists:
+        for doubt in reading.doubts:
+            key = (doubt.question.replace(name, "\0"), *(option for option, _ in doubt.answers))
+            groups.setdefault(key, (doubt, []))[1].append(name)
+    return [
+        replace(doubt, question=key[0].replace("\0", names_in_short(names)))
+        for key, (doubt, names) in groups.items()
+    ]
+
+
+def _texts(lists: Sequence[tuple[str, ListReading]]) -> list[str]:
+    """How lists were read; those that were read alike together."""
+    groups: dict[str, list[str]] = {}
+    for name, reading in lists:
+        groups.setdefault(reading.understood.replace(name, "\0"), []).append(name)
+    return [
+        f"{names_in_short(names)}: {text.replace(chr(0), names[0])}"
+        for text, names in groups.items()
+    ]

@@ -1,0 +1,243 @@
+"""The one walk over the folders that people name: ingest and predict see the same files."""
+
+import errno
+import os
+import stat
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+from labelling.sources.containers import Entry, Passed, Rejection, SourceError, unreadable
+from labelling.sources.litter import (
+    EMPTY,
+    PACKED,
+    SIDECAR,
+    image_of_sidecar,
+    is_archive,
+    litter_of_source,
+)
+
+STORE_MARKER = ".imgclf-store.json"
+"""The file that makes a folder a store (``resources.object_store.MARKER``)."""
+
+SEEN = "a link to a folder that is read where it lies"
+ITSELF = "a link to itself"
+STORE = "the store of imgclf itself"
+HOME = "the home of imgclf itself"
+CACHE = "a cache, as the file CACHEDIR.TAG in it says"
+PYTHON = "a Python environment (pyvenv.cfg)"
+_HOME_FILES = {"imgclf.toml", "store", "dagster"}
+TWICE = "a second way to a folder that has been read"
+NOT_UTF8 = (
+    "its name is not UTF-8; rename it, all below a folder at once with "
+    "`convmv -f CODE_PAGE -t utf8 -r --notest FOLDER`"
+)
+NOT_REGULAR = "not a regular file (a pipe, socket or device)"
+
+
+def walk(root: Path) -> Iterator[Entry]:
+    """Every file below ``root``, in the order of names, files before folders.
+
+    No file is asked for its status, so that 100,000 take a fraction of a second. Links are
+    followed; a folder is entered once, where it lies itself if it lies below ``root``.
+
+    Args:
+        root: the folder. Its own name is no matter: it may be hidden.
+
+    Yields:
+        The files' names, relative to ``root``; what cannot be read; what is passed over.
+
+    Raises:
+        SourceError: ``root`` cannot be read, or is a store.
+    """
+    return _Walk(root).entries()
+
+
+class _Walk:
+    """The state of one walk."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = os.fspath(root)
+        self._entered: set[tuple[int, int] | str] = set()
+        self._links: deque[tuple[str, str]] = deque()
+        self._in_store: dict[str, bool] = {}
+
+    def entries(self) -> Iterator[Entry]:
+        try:
+            found, _ = _scan(self._root)
+        except OSError as error:
+            raise SourceError(f"{self._root} {unreadable(error)}") from error
+        for own in (STORE, HOME):
+            if _kind_of({entry.name for entry in found}) == own:
+                raise SourceError(f"{self._root} is {own}; name the folder of the images")
+        self._explicit = self._lies_in_store(_real(self._root))
+        yield from self._below(self._root, "")
+        # After all that lies here itself: else a class would bear the name of a link to it.
+        while self._links:
+            path, name = self._links.popleft()
+            yield from self._below(path, f"{name}/", SEEN)
+
+    def _below(self, top: str, top_name: str, seen: str = TWICE) -> Iterator[Entry]:
+        pending = [(top, top_name)]
+        while pending:
+            folder, prefix = pending.pop()
+            if (folder, prefix) != (top, top_name):
+                seen = TWICE
+            try:
+                status = os.stat(folder)  # noqa: PTH116 - a hot loop over strings
+                # Some network drives number no file.
+                identity = (status.st_dev, status.st_ino) if status.st_ino else _real(folder)
+                if identity in self._entered:
+                    yield Passed(prefix, seen)
+                    continue
+                self._entered.add(identity)
+                found, broken = _scan(folder)
+            except OSError as error:
+                yield Rejection(prefix, unreadable(error))
+                continue
+            if broken is not None:
+                yield Rejection(prefix or "./", f"read in part only; the rest {unreadable(broken)}")
+            siblings = {entry.name for entry in found}
+            if prefix and (kind := _kind_of(siblings)):
+                yield Passed(prefix, kind)
+                continue
+            folders: list[tuple[str, str]] = []
+            passed = 0
+            for entry in self._files(found, siblings, prefix, folders):
+                passed += isinstance(entry, Passed)
+                yield entry
+            if prefix and passed == len(found) and broken is None:
+                yield Passed(prefix, EMPTY)
+            pending.extend(reversed(folders))
+
+    def _files(
+        self,
+        found: list["os.DirEntry[str]"],
+        siblings: set[str],
+        prefix: str,
+        folders: list[tuple[str, str]],
+    ) -> Iterator[Entry]:
+        """The entries of one folder; those to be entered are added to ``folders``."""
+        for entry in found:
+            name = prefix + entry.name
+            if reason := _passed(entry, siblings):
+                yield Passed(f"{name}/" if _is_folder(entry) else name, reason)
+            elif not _is_utf8(entry.name):
+                shown = os.fsencode(name).decode("utf-8", "backslashreplace")
+                yield Rejection(f"{shown}/" if _is_folder(entry) else shown, NOT_UTF8)
+            elif entry.is_symlink():
+                yield from self._link(entry, name)
+            elif _is_folder(entry):
+                folders.append((entry.path, f"{name}/"))
+            elif not _is_file(entry):
+                yield Rejection(name, NOT_REGULAR)
+            else:
+                yield Rejection(name, PACKED) if is_archive(entry.name) else name
+
+    def _link(self, entry: "os.DirEntry[str]", name: str) -> Iterator[Entry]:
+        try:
+            mode = entry.stat().st_mode
+            is_folder = stat.S_ISDIR(mode)
+            in_store = not self._explicit and self._leads_to_store(entry.path, is_folder=is_folder)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                yield Passed(name, ITSELF)
+            elif error.errno == errno.ENOENT:
+                yield Rejection(name, "a link to nothing; put the file itself there")
+            else:
+                yield Rejection(name, unreadable(error))
+            return
+        if in_store:
+            yield Passed(f"{name}/" if is_folder else name, f"a link into {STORE}")
+        elif is_folder:
+            self._links.append((entry.path, name))
+        elif not stat.S_ISREG(mode):
+            yield Rejection(name, NOT_REGULAR)
+        else:
+            yield Rejection(name, PACKED) if is_archive(name) else name
+
+    def _leads_to_store(self, link: str, *, is_folder: bool) -> bool:
+        """Whether a link leads to a store or into one."""
+        if is_folder:
+            return self._lies_in_store(_real(link))
+        # Data sets of nothing but links have few targets' folders: each is looked at once.
+        target = os.path.join(os.path.dirname(link), os.readlink(link))  # noqa: PTH115, PTH118, PTH120
+        if os.path.islink(target):  # noqa: PTH114
+            return self._lies_in_store(os.path.dirname(_real(link)))  # noqa: PTH120
+        folder = os.path.dirname(target)  # noqa: PTH120
+        if folder not in self._in_store:
+            self._in_store[folder] = self._lies_in_store(_real(folder))
+        return self._in_store[folder]
+
+    def _lies_in_store(self, folder: str) -> bool:
+        """Whether a folder, given without links, is a store or lies in one."""
+        above = []
+        while folder not in self._in_store:
+            above.append(folder)
+            parent = os.path.dirname(folder)  # noqa: PTH120
+            if parent == folder or os.path.lexists(f"{folder}/{STORE_MARKER}"):
+                self._in_store[folder] = parent != folder
+            else:
+                folder = parent
+        self._in_store |= dict.fromkeys(above, self._in_store[folder])
+        return self._in_store[folder]
+
+
+def _kind_of(names: set[str]) -> str | None:
+    """What a folder is that holds no data, by what lies in it."""
+    if STORE_MARKER in names:
+        return STORE
+    if names >= _HOME_FILES:
+        return HOME
+    if "CACHEDIR.TAG" in names:  # https://bford.info/cachedir/
+        return CACHE
+    return PYTHON if "pyvenv.cfg" in names else None
+
+
+def _scan(folder: str) -> tuple[list["os.DirEntry[str]"], OSError | None]:
+    """The entries by name, and what stopped the reading of them."""
+    found: list[os.DirEntry[str]] = []
+    broken = None
+    with os.scandir(folder) as entries:
+        try:
+            found.extend(entries)
+        except OSError as error:
+            broken = error
+    found.sort(key=lambda entry: entry.name)
+    return found, broken
+
+
+def _passed(entry: "os.DirEntry[str]", siblings: set[str]) -> str | None:
+    reason = litter_of_source(entry.name, folder=_is_folder(entry))
+    if reason is None and not siblings.isdisjoint(image_of_sidecar(entry.name)):
+        return SIDECAR
+    return reason
+
+
+def _is_utf8(segment: str) -> bool:
+    if segment.isascii():
+        return True
+    try:
+        segment.encode()
+    except UnicodeEncodeError:  # os.fsdecode's mark of bytes that are none
+        return False
+    return True
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:
+        return False
+
+
+def _is_file(entry: "os.DirEntry[str]") -> bool:
+    """Also of what vanished: who reads it will say so."""
+    try:
+        return entry.is_file(follow_symlinks=False) or not os.path.lexists(entry.path)
+    except OSError:
+        return True
+
+
+def _real(path: str) -> str:
+    return os.path.realpath(path)

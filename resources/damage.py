@@ -1,0 +1,83 @@
+"""Damaged objects: what is wrong with one, and what can be done about it, by its key."""
+
+import re
+
+from resources.store_errors import StoreError
+
+RERUN = "`imgclf doctor --store --repair` moves it aside, and `imgclf run` makes it again"
+REBUILD = "`imgclf doctor --store --repair` builds it again"
+
+_REMEDIES = (
+    (r"raw/", f"{REBUILD} if a data set holds the image; else ingest the image again"),
+    (
+        r"annotations/events/",
+        "it counts for nothing: `imgclf doctor --store --repair` writes it again if the label table "
+        "knows it; else decide again (`imgclf labels`), then delete it",
+    ),
+    (
+        r"annotations/",
+        "it counts for nothing: ingest its source again or label the image again, then delete it",
+    ),
+    (r"tables/groups/", f"{REBUILD} from the data sets, whose splits it keeps"),
+    (r"tables/|embeddings/|predictions/", f"{REBUILD}; so does `imgclf run`"),
+    (r"datasets/[^/]+/sources/", "make the data set again (`imgclf run`), which writes a new one"),
+    (r"datasets/", f"{REBUILD} from raw/ and the tables; `imgclf run` makes the newest again"),
+    (r"checks/", "make this check again (`imgclf run`, or its button in Dagster)"),
+    (r"models/[^/]+/evaluations/", "evaluate the model again (`imgclf run`)"),
+    (
+        r"models/[^/]+/output/model\.tar\.gz",
+        "restore it from a backup; a model that no stage serves is moved aside by `imgclf doctor "
+        "--store --repair`, and `imgclf run` trains it again; one that serves: `imgclf rollback`, or "
+        "approve another, first",
+    ),
+    (
+        r"models/[^/]+/output/",
+        "restore it from a backup; if no stage serves the model, `imgclf doctor --store --repair` "
+        "moves it aside, and `imgclf run` trains it again",
+    ),
+    (r"models/", RERUN),
+    (
+        r"endpoints/",
+        "nothing older counts in its place: approve a model again (`imgclf approve`) or return to "
+        "the one before (`imgclf rollback`), which writes a new record",
+    ),
+    (r"queue/|reports/", RERUN),
+    (r"corrections/", "it counts for nothing: correct the image again in the predictor"),
+    (r"pipes/", "it is of a job's messages; run the job again (`imgclf run`) and delete it"),
+    (r"arrivals/|label-arrivals/", "delete it; the next listing finds what it told of"),
+)
+_LOOK = "see what `imgclf doctor --store` says of it"
+
+
+class DamagedObject(StoreError):  # noqa: N818 - a state, as its callers say it
+    """An object is not what its key says: empty, cut, changed. The message names key and remedy.
+
+    Attributes:
+        key: of the object.
+        flaw: what is wrong with it.
+        remedy: what to do about it.
+    """
+
+    def __init__(self, key: str, flaw: str, store: str, remedy: str = "") -> None:
+        self.key, self.flaw, self.remedy = key, flaw, remedy or remedy_for(key)
+        super().__init__(f"{key} in {store} is damaged ({flaw}): {self.remedy}")
+
+
+def remedy_for(key: str) -> str:
+    """What a person can do about a damaged object."""
+    return next((remedy for begin, remedy in _REMEDIES if re.match(begin, key)), _LOOK)
+
+
+def flaw_of(data: bytes, error: object = "") -> str:
+    """What is wrong with an object's bytes, in one line.
+
+    Args:
+        data: the bytes.
+        error: what the reader of its format says.
+    """
+    if not data:
+        return "it is empty"
+    if not data.strip(b"\0"):
+        return f"its {len(data):,} bytes are all zero"
+    first = str(error).strip().partition("\n")[0][:200]
+    return f"its {len(data):,} bytes cannot be understood: {first or type(error).__name__}"

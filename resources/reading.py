@@ -1,0 +1,98 @@
+"""The one way to read JSON, records and Parquet out of the store.
+
+Whatever cannot be understood is a :class:`DamagedObject`, which names the key and the remedy.
+"""
+
+import json
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ValidationError
+
+from resources.damage import DamagedObject, flaw_of
+from resources.object_store import ObjectStore
+from training.sealed import is_intact
+
+Record = TypeVar("Record", bound=BaseModel)
+
+
+def read_record(store: ObjectStore, key: str, kind: type[Record]) -> Record:
+    """The record at ``key``. Raises KeyMissing, DamagedObject."""
+    return parse_record(store, key, store.get(key), kind)
+
+
+def parse_record(store: ObjectStore, key: str, data: bytes, kind: type[Record]) -> Record:
+    """The record in ``data``, which is what lies at ``key``.
+
+    Raises:
+        DamagedObject: it is none of that kind.
+    """
+    try:
+        return kind.model_validate_json(data)
+    except ValidationError as error:
+        raise DamagedObject(key, flaw_of(data, first_flaw(error)), store.url) from None
+
+
+def read_object(store: ObjectStore, key: str, shape: type[BaseModel]) -> dict[str, Any]:
+    """The JSON object at ``key``, all of it. Raises KeyMissing, DamagedObject."""
+    return parse_object(store, key, store.get(key), shape)
+
+
+def parse_object(
+    store: ObjectStore, key: str, data: bytes, shape: type[BaseModel]
+) -> dict[str, Any]:
+    """The JSON object in ``data``, which is what lies at ``key``.
+
+    Args:
+        shape: the fields that it must have; it may have more.
+
+    Raises:
+        DamagedObject: it is no JSON object, or one of another shape.
+    """
+    try:
+        shape.model_validate_json(data, strict=True)
+        found: dict[str, Any] = json.loads(data)
+    except ValidationError as error:
+        raise DamagedObject(key, flaw_of(data, first_flaw(error)), store.url) from None
+    except (ValueError, RecursionError) as error:
+        raise DamagedObject(key, flaw_of(data, error), store.url) from None
+    return found
+
+
+def read_rows(store: ObjectStore, key: str, schema: pa.Schema) -> pa.Table:
+    """The columns of ``schema`` in the Parquet file at ``key``. Raises KeyMissing, DamagedObject."""
+    return parse_rows(store, key, store.get(key), schema)
+
+
+def parse_rows(store: ObjectStore, key: str, data: bytes, schema: pa.Schema) -> pa.Table:
+    """The columns of ``schema`` in the Parquet file ``data``, which is what lies at ``key``.
+
+    Raises:
+        DamagedObject: it is no Parquet file, a byte of it was changed, or it has other columns.
+    """
+    try:
+        rows = open_parquet(data).read(columns=schema.names, use_threads=False)
+        return rows.select(schema.names).cast(schema)
+    except (pa.ArrowException, KeyError, OSError, ValueError) as error:
+        raise DamagedObject(key, flaw_of(data, error), store.url) from None
+
+
+def open_parquet(data: bytes) -> pq.ParquetFile:
+    """A Parquet file in memory.
+
+    Raises:
+        ValueError: a byte of it was changed since it was written.
+        pa.ArrowException, OSError: it is none.
+    """
+    if not is_intact(data):
+        raise ValueError("a byte of it was changed since it was written")
+    # Not pq.read_table: it loads a query engine, and threads that keep what they allocate.
+    return pq.ParquetFile(pa.BufferReader(data))
+
+
+def first_flaw(error: ValidationError) -> str:
+    """The first thing that is wrong with a record, in one line."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    return f"{place}: {first['msg']}" if place else str(first["msg"])

@@ -1,0 +1,235 @@
+"""The commands that claim something compare it, at their end, with what was asked for."""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from typer.testing import CliRunner, Result
+
+from imgclf_dagster.cli.main import app
+from imgclf_dagster.home import prepare_home
+from imgclf_dagster.runner import LineRunner, RunOutcome
+from resources.object_store import ObjectStore
+from serving.deployments import DeploymentRecord, record_key
+
+pytestmark = pytest.mark.graph
+
+ONE, TWO = "train-1", "train-2"
+BY_ANN = ("--reason", "good", "--by", "ann")
+
+
+@pytest.fixture
+def command(shop: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Result]]:
+    """``command("approve", …)`` in the home of ``shop``, in this process."""
+    before = dict(os.environ)
+    monkeypatch.setenv("IMGCLF_HOME", str(shop.home))
+    monkeypatch.setenv("COLUMNS", "200")
+    prepare_home(shop.settings)
+    with dg.DagsterInstance.get() as instance:
+        shop.instance = instance  # the home's own, which the commands take
+        yield lambda *args: CliRunner().invoke(app, args)
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture
+def hosted(shop: Any, command: Callable[..., Result]) -> Iterator[Any]:
+    """The home with two packages, and an endpoint host, which the commands find."""
+    for sharpness, version in ((3.0, ONE), (5.0, TWO)):
+        shop.candidate(version, sharpness=sharpness)
+    with shop.endpoints.hosting(log_file=shop.home / "host.log"):
+        yield shop
+
+
+def serves(shop: Any) -> str | None:
+    status = shop.endpoints.describe("prod")
+    return status.model_version if status.status == "InService" else None
+
+
+def words(result: Result) -> str:
+    return " ".join(f"{result.stdout} {result.stderr}".split())
+
+
+def claims(result: Result, told: str) -> None:
+    assert result.exit_code == 0, words(result)
+    assert told in words(result)
+
+
+def denies(result: Result, *told: str) -> None:
+    assert result.exit_code == 1, words(result)
+    for text in told:
+        assert text in words(result)
+
+
+def deployed(shop: Any, version: str, moment: datetime, **changed: str) -> DeploymentRecord:
+    """A record of production, as 884d3c5 writes it by a clock that says ``moment``."""
+    package = shop.registry.get(version)
+    given = {"model_version": version, "digest": package.digest, "model_key": package.model_key}
+    record = DeploymentRecord.at(
+        round(moment.timestamp() * 1000),
+        **{"stage": "prod", "deployed_by": "ann", "reason": "good", **given, **changed},
+    )
+    data = record.model_dump_json(exclude={"decision"}).encode()
+    shop.store.put(record_key(record), data)
+    return record
+
+
+def test_what_a_decision_says_is_what_production_serves(
+    hosted: Any, command: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claims(command("approve", ONE, *BY_ANN), f"✓ production serves {ONE} (digest")
+    claims(command("approve", TWO, *BY_ANN), f"✓ production serves {TWO} (digest")
+    claims(command("approve", ONE, *BY_ANN), f"✓ production serves {ONE}")  # the same words again
+    assert serves(hosted) == ONE
+    # The clock was ahead when this was deployed, and is right again.
+    deployed(hosted, ONE, datetime.now(UTC) + timedelta(days=1))
+    claims(command("approve", TWO, *BY_ANN), f"✓ production serves {TWO}")
+    assert serves(hosted) == TWO
+    claims(command("reject", TWO, "--reason", "bad", "--by", "bob"), f"✓ production serves {ONE}")
+    assert serves(hosted) == ONE
+    with monkeypatch.context() as idle:  # whatever comes in between: nothing was carried out
+        idle.setattr(LineRunner, "settle_decisions", lambda _: [])
+        denies(
+            command("approve", TWO, *BY_ANN),
+            f"{TWO} is approved by ann",
+            f"error: production serves {ONE} (digest",
+            f"and not {TWO} (digest",
+        )
+    claims(command("approve", ONE, *BY_ANN), f"✓ production serves {ONE}")  # overtakes the other
+    assert [known.decision for known in hosted.registry.decisions(ONE)] == [1, 3, 7]
+
+
+def test_a_rollback_by_a_clock_that_was_set_back_returns_to_the_version_before(
+    hosted: Any, command: Callable[..., Result]
+) -> None:
+    for version in (ONE, TWO):
+        claims(command("approve", version, *BY_ANN), f"✓ production serves {version}")
+    newest = deployed(hosted, TWO, datetime.now(UTC) + timedelta(days=1))
+    claims(command("rollback", "--reason", "bad", "--by", "bob"), f"✓ production serves {ONE}")
+    assert serves(hosted) == ONE
+    record = hosted.endpoints.current("prod")
+    assert record.created_at > newest.created_at
+    denies(
+        command("rollback", "--reason", "bad"),
+        f"{ONE} is the only approved version",
+        "approve another one",
+    )
+
+
+@pytest.mark.parametrize("lost", ["artefact", "record"])
+@pytest.mark.parametrize("lifted_by", ["rollback", "reject"])
+def test_a_model_that_cannot_be_read_is_told_and_rolled_back(
+    hosted: Any,
+    command: Callable[..., Result],
+    photo: Callable[..., bytes],
+    tmp_path: Path,
+    lost: str,
+    lifted_by: str,
+) -> None:
+    claims(command("approve", ONE, *BY_ANN), f"✓ production serves {ONE}")
+    hosted.approve(hosted.registry.get(TWO))
+    (tmp_path / "photo.png").write_bytes(photo(1))
+    if lost == "artefact":
+        hosted.store.delete(hosted.registry.get(TWO).model_key)
+    record = deployed(hosted, TWO, datetime.now(UTC) + timedelta(seconds=1))
+    if lost == "record":
+        hosted.tamper(record_key(record), b"")
+    else:
+        denies(
+            command("predict", str(tmp_path / "photo.png")),
+            f"answered by {ONE}, while {TWO} is deployed to prod",
+        )
+    shown = words(command("status"))
+    assert "the model of prod cannot be read" in shown
+    assert (record_key(record) if lost == "record" else record.model_key) in shown
+    assert "next: imgclf rollback" in shown
+    named = (TWO,) if lifted_by == "reject" else ()
+    claims(
+        command(lifted_by, *named, "--reason", "gone", "--by", "bob"),
+        f"✓ production serves {ONE}",
+    )
+    claims(command("predict", str(tmp_path / "photo.png")), "red")
+    assert "cannot be read" not in words(command("status"))
+
+
+def test_a_run_says_of_production_what_production_serves(
+    hosted: Any, command: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line is through already: its end is what is looked at."""
+    monkeypatch.setattr(LineRunner, "run_line", lambda _: RunOutcome("1", success=True))
+    monkeypatch.setattr(LineRunner, "candidate", lambda _: ONE)
+    monkeypatch.setattr(LineRunner, "release", lambda *_: None)
+    package = hosted.registry.get(ONE)
+    given = {"model_version": ONE, "digest": package.digest, "model_key": package.model_key}
+    denies(command("run"), "staging serves nothing", f"and not {ONE}")
+    hosted.endpoints.deploy(stage="staging", deployed_by="imgclf", reason="", **given)
+    claims(command("run"), f"✓ {ONE} is on staging and waits for approval: imgclf approve {ONE}")
+    hosted.approve(package)
+    claims(command("run"), f"✓ {ONE} is in production (digest {package.digest[:12]})")
+    assert serves(hosted) == ONE
+    hosted.approve(hosted.registry.get(TWO))
+    denies(command("run"), f"{ONE} is approved by ann and not in production")  # but the other is
+    hosted.reject(hosted.registry.get(TWO))
+    hosted.reject(package)
+    claims(command("run"), f"{ONE} was rejected by bob")
+
+
+def test_the_address_of_an_endpoint_is_where_imgclf_up_serves(hosted: Any) -> None:
+    """The host of a command listens on any free port, and ends with the command."""
+    port = hosted.settings.ports.endpoint
+    for url in hosted.endpoints.links("prod").values():
+        assert url.startswith(f"http://127.0.0.1:{port}/endpoints/imgclf-prod")
+
+
+def test_ctrl_c_is_told_plainly(
+    shop: Any, command: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pressed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ObjectStore, "list_table", pressed)
+    stopped = command("run")
+    assert stopped.exit_code == 130
+    assert "error: interrupted; what was complete is kept" in words(stopped)
+    assert "Dagster" not in words(stopped)
+    assert "Traceback" not in words(stopped)
+
+
+def test_a_step_starts_no_process_that_ctrl_c_makes_print_a_traceback(
+    shop: Any, command: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A terminal sends Ctrl-C to all processes of the command."""
+    started, start = [], subprocess.Popen.__init__
+
+    def noted(self: Any, args: Any, *rest: Any, **more: Any) -> None:
+        started.append(str(args))
+        start(self, args, *rest, **more)
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", noted)
+    assert "✓ annotations" in words(command("run"))
+    assert not [args for args in started if "watch_orphans" in args or "tail" in args]
+
+
+def test_a_model_that_was_held_back_is_told_with_its_numbers(
+    shop: Any, command: Callable[..., Result]
+) -> None:
+    told = "macro-F1 0.7120 against 0.7560 of champion train-0"
+    held = shop.candidate("train-abc1", register=False)
+    shop.judge("train-abc1", "beats_champion", digest=held.digest, passed=False, reason=told)
+    for name in ("train-abc1", "abc", "train-a"):
+        denies(
+            command("approve", name, *BY_ANN),
+            "train-abc1 was held back, so it was never registered:",
+            f"- beats_champion failed: {told}",
+        )
+    shop.candidate("train-xyz")
+    denies(command("approve", "abc1", *BY_ANN), "train-abc1 was held back", told)
+    denies(command("reject", "abc1", "--reason", "no"), "train-abc1 was held back", told)
+    denies(command("approve", "nothing", *BY_ANN), "no packages begin with 'nothing'")
+    shop.candidate("train-def", register=False)
+    denies(command("approve", "def", *BY_ANN), "train-def is not registered yet: `imgclf run`")

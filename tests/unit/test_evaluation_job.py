@@ -1,0 +1,59 @@
+"""What an evaluation is named by: the same two models are compared once."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from assets import evaluation
+from assets.evaluation import evaluation_job, renamed_since
+from labelling.label_events import Rename, event_key, to_json
+from labelling.schema import LabelSchema
+from resources.object_store import ObjectStore
+
+pytestmark = pytest.mark.unit
+
+CARD = {"version": "v" * 16, "labels": ["a", "b"], "task": "single_label", "shards": ["s.tar"]}
+
+
+def name(digest: str = "a", champion: str = "b", card: dict[str, Any] = CARD, **models: str) -> str:
+    given = models or {"model": "models/m/output/model.tar.gz"}
+    return evaluation_job(card, digest * 64, champion * 64, given).name
+
+
+def test_another_champion_model_or_data_set_is_another_evaluation() -> None:
+    names = {name(), name(champion="c"), name(champion=""), name("d")}
+    names.add(name(card={**CARD, "version": "w" * 16}))
+    assert len(names) == 5
+    assert name() == name(model="models/elsewhere/output/model.tar.gz")  # digests say what it is
+
+
+def test_classes_that_were_renamed_since_make_another_evaluation() -> None:
+    model = {"model": "models/m/output/model.tar.gz"}
+    spec = evaluation_job(CARD, "a" * 64, "b" * 64, model, renamed={"c": "a"})
+    assert spec.hyperparameters["renamed"] == '{"c": "a"}'
+    assert spec.name != name()
+    assert evaluation_job(CARD, "a" * 64, "b" * 64, model, renamed={}).name == name()
+
+
+def test_only_what_the_champion_calls_otherwise_than_the_data_set_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ObjectStore(url=tmp_path.as_uri())
+    store.ensure()
+    champion: Any = SimpleNamespace(model_version="train-old")
+    known = {"labels": ["scarlet", "owl", "green", "blue"]}
+    monkeypatch.setattr(evaluation, "newest_evaluation", lambda store, version: known)
+
+    def told(*labels: str) -> dict[str, str]:
+        return renamed_since(store, LabelSchema(), champion, labels)
+
+    assert told("red", "green") == {}
+    for old, new in (("scarlet", "red"), ("owl", "bird"), ("green", "lime"), ("teal", "blue")):
+        event = Rename(at=datetime.now(UTC), by="me", old=(old,), new=new)
+        store.put(event_key(event), to_json(event))
+    assert told("red", "green", "blue") == {"scarlet": "red"}
+    assert told("red", "lime", "blue") == {"green": "lime", "scarlet": "red"}
+    assert renamed_since(store, LabelSchema(), None, ["red"]) == {}

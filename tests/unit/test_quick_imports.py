@@ -1,0 +1,53 @@
+"""Imports without garbage collection: it is off meanwhile, and never stays off."""
+
+import gc
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from training.quick_imports import without_collection
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was() -> Iterator[None]:
+    assert gc.isenabled()
+    yield
+    gc.enable()
+    gc.unfreeze()
+
+
+def test_it_is_off_within_the_block_and_what_is_there_then_is_left_out_later() -> None:
+    with without_collection("not.imported"):
+        assert not gc.isenabled()
+        with without_collection("neither"):
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 0
+
+
+def test_an_import_that_fails_leaves_it_on() -> None:
+    with pytest.raises(ImportError), without_collection("not.imported"):
+        import not_there_at_all  # noqa: F401
+    assert gc.isenabled()
+
+
+def test_a_second_import_changes_nothing() -> None:
+    frozen = gc.get_freeze_count()
+    with without_collection("gc"):
+        assert gc.isenabled()
+    assert gc.get_freeze_count() == frozen
+
+
+def test_to_embed_images_nothing_is_imported_that_only_training_needs() -> None:
+    """Of a job's seven seconds, torchmetrics with SciPy's signals and Matplotlib takes three."""
+    code = (
+        "import sys, training.embed, training.probe, training.learning_curve, training.calibration\n"
+        "print({'torchmetrics', 'lightning', 'matplotlib'} & sys.modules.keys())"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout == "set()\n"

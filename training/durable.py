@@ -1,0 +1,125 @@
+"""Files that appear whole or not at all and, where it matters, outlive a power cut.
+
+What is being written lies in ``.staging/`` under the root, so that a killed writer leaves nothing
+among the files themselves. Its name ends in ``#`` and a number: obstore lists no such file.
+"""
+
+import errno
+import fcntl
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+STAGING = ".staging"
+"""Folder of what is being written."""
+
+_FULL_FSYNC = getattr(fcntl, "F_FULLFSYNC", None)
+"""On macOS, fsync alone leaves the data in the disk's own cache."""
+
+
+def create_file(root: Path, key: str, data: bytes | Path, *, durable: bool) -> bool:
+    """Write a file unless it is there; of racing writers one wins.
+
+    Args:
+        root: the folder of all.
+        key: its path below.
+        data: its bytes, or the file that has them (a big one is not read into memory).
+        durable: whether it must be on the disk when this returns. Some milliseconds.
+
+    Returns:
+        Whether this call wrote it.
+
+    Raises:
+        OSError: it cannot be written (NotADirectoryError: it would lie below a file).
+    """
+    target = root / key
+    if target.exists():
+        return False
+    made = _make_folders(target.parent)
+    staged = root / STAGING / f"{uuid.uuid4().hex}#{os.getpid()}"
+    staged.parent.mkdir(exist_ok=True)
+    try:
+        _write(staged, data, durable=durable)
+        try:
+            os.link(staged, target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            staged = _beside(staged, target)  # a part of the store is on another disk
+            _write(staged, data, durable=durable)
+            os.link(staged, target)
+    except FileExistsError:
+        return False
+    finally:
+        staged.unlink(missing_ok=True)
+    if durable:
+        for folder in (target.parent, *made):
+            sync_folder(folder)
+    return True
+
+
+def put_in_place(written: Path, target: Path) -> None:
+    """Rename ``written`` to ``target``, once the disk has its bytes: renamed before that, it may be
+    cut or full of zeros after a power cut, and nobody would notice."""
+    with written.open("rb") as file:
+        _sync(file.fileno())
+    written.replace(target)
+    sync_folder(target.parent)
+
+
+def _sync(descriptor: int) -> None:
+    """Wait until the disk has what was written."""
+    if _FULL_FSYNC is None:
+        os.fsync(descriptor)
+        return
+    try:
+        fcntl.fcntl(descriptor, _FULL_FSYNC)
+    except OSError:  # a file system that only knows fsync
+        os.fsync(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Put a folder's names on the disk, where its file system can."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # gone meanwhile, or one that may be written and not read
+        return
+    try:
+        _sync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _make_folders(folder: Path) -> list[Path]:
+    """Make ``folder``; the folders that got a new one below them."""
+    missing = []
+    step = folder
+    while not step.exists():
+        missing.append(step.parent)
+        step = step.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
+    return missing
+
+
+def _beside(staged: Path, target: Path) -> Path:
+    staged.unlink(missing_ok=True)
+    return target.with_name(f".{staged.name}")
+
+
+def _write(path: Path, data: bytes | Path, *, durable: bool) -> None:
+    with path.open("wb") as file:
+        if isinstance(data, Path):
+            with data.open("rb") as source:
+                shutil.copyfileobj(source, file, 1 << 20)
+        else:
+            file.write(data)
+        if durable:
+            file.flush()
+            _sync(file.fileno())

@@ -1,0 +1,82 @@
+"""Images of a data set that a job cannot read: named, set aside, and the rest goes on."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from training.errors import PermanentFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MOST_SHARE = 0.1
+"""Of the images of a split. If more cannot be read, it is not the images that are at fault, and a
+model of the rest would not be what was asked for."""
+
+A_FEW = 3
+"""So many are set aside of however few."""
+
+_SHOWN = 20
+_REMEDY = (
+    "`imgclf doctor --store --repair` builds damaged shards again; what is no whole picture: delete "
+    "it from raw/ or ingest it again, and build the data set again"
+)
+
+
+class UnreadableImage(PermanentFailure):
+    """An image of a data set cannot be read; it could when it came into the data set.
+
+    Attributes:
+        key: where it came from, below ``raw/``.
+        reason: why, for people.
+    """
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(f"{key} of the data set cannot be read: {reason}; {_REMEDY}")
+        self.key, self.reason = key, reason
+
+
+def require_these(data: bytes, sha256: str, key: str) -> None:
+    """Make sure that bytes of a shard are an image's. Raises UnreadableImage."""
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise UnreadableImage(key, "its bytes in the shard are not those that were indexed")
+
+
+def require_few(aside: Mapping[str, str], total: int, what: str) -> None:
+    """Refuse to go on with too few images.
+
+    Args:
+        aside: keys and reasons of those that cannot be read.
+        total: images that there should be.
+        what: names them.
+
+    Raises:
+        PermanentFailure: there are too many.
+    """
+    if len(aside) == total > 0 or len(aside) > max(A_FEW, MOST_SHARE * total):
+        key, reason = next(iter(aside.items()))
+        raise PermanentFailure(
+            f"{len(aside)} of {total} {what} cannot be read, for example {key}: {reason}; {_REMEDY}"
+        )
+
+
+def tell(aside: Mapping[str, str], warn: "Callable[[str], object]") -> None:
+    """Name the images that are set aside, with the remedy."""
+    for key, reason in list(aside.items())[:_SHOWN]:
+        warn(f"{key} is set aside: {reason}")
+    if aside:
+        warn(f"{len(aside)} images are set aside, and the rest goes on; {_REMEDY}")
+
+
+@contextmanager
+def ornament(name: str, warn: "Callable[[str], object]") -> Iterator[None]:
+    """What may fail without the job failing: a picture for people. ``warn`` gets which and why."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever it is, the numbers do not depend on it
+        warn(f"{name} could not be drawn, and nothing else is missing: {_said(error)}")
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
