@@ -4,7 +4,6 @@ import logging
 import math
 import signal
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -18,6 +17,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from training.artefact import Task
+from training.checkpoints import CHECKPOINT, AtomicCheckpointIO, drop_damaged
 from training.config import Hyperparameters
 from training.data import Batches, LabelledImages
 from training.distributed import ALONE, Team
@@ -27,8 +27,6 @@ from training.module import ClassifierModule
 
 Epoch = dict[str, float]
 """``epoch`` (from 1), ``train_loss``, ``val_loss``, ``val_accuracy``, ``val_macro_f1``."""
-
-CHECKPOINT = "last.ckpt"
 
 log = logging.getLogger("training")
 
@@ -152,6 +150,7 @@ def fit(
         max_epochs=parameters.epochs,
         precision="bf16-mixed" if uses_bf16(parameters) else "32-true",
         callbacks=[history, _checkpoint(checkpoints), *([_Stop(team)] if team.size > 1 else [])],
+        plugins=[AtomicCheckpointIO()],
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -169,7 +168,7 @@ def fit(
     training = batches(train, shuffle_seed=parameters.seed)
     _require_a_share_for_all(training, team)
     saved = checkpoints / CHECKPOINT
-    team.agree(lambda: _drop_damaged(saved) if team.leads else None)
+    team.agree(lambda: drop_damaged(saved) if team.leads else None)
     try:
         with _sigterm_left_to_lightning():
             trainer.fit(
@@ -218,23 +217,8 @@ def _sigterm_left_to_lightning() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _drop_damaged(saved: Path) -> None:
-    """Delete a checkpoint that a power cut damaged, so that training begins anew: every attempt
-    would fail on it."""
-    if not saved.exists():
-        return
-    try:
-        with zipfile.ZipFile(saved) as archive:  # PyTorch's format, with a CRC-32 of each part
-            flaw = archive.testzip()
-    except Exception as error:  # noqa: BLE001 - whatever zipfile raises of broken bytes
-        flaw = str(error) or type(error).__name__
-    if flaw is not None:
-        log.warning("the checkpoint %s is damaged (%s): training begins anew", saved, flaw)
-        saved.unlink()
-
-
 def _checkpoint(folder: Path) -> ModelCheckpoint:
-    """One file, replaced atomically (Lightning writes beside it and renames)."""
+    """One file, of the newest epoch."""
     return ModelCheckpoint(
         dirpath=folder,
         filename=Path(CHECKPOINT).stem,

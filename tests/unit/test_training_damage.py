@@ -1,8 +1,12 @@
 """What a power cut leaves of a job's folder: a checkpoint, a cache, a note. Training goes on."""
 
+import errno
 import logging
+import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -11,9 +15,10 @@ import torch
 
 from resources.job_folder import JobFolder
 from training import durable
+from training.checkpoints import CHECKPOINT
 from training.config import Hyperparameters
 from training.data import LabelledImages
-from training.fit import CHECKPOINT, Epoch, fit
+from training.fit import Epoch, fit
 
 pytestmark = pytest.mark.unit
 
@@ -35,16 +40,23 @@ def _images(count: int) -> LabelledImages:
     return LabelledImages(pixels, np.arange(count) % 2, pa.table({"raw_key": ["x"] * count}))
 
 
-def _fit(folder: Path, epochs: int) -> list[int]:
+def _fit(
+    folder: Path, epochs: int, after_epoch: Callable[[Epoch], None] = lambda _: None
+) -> list[int]:
     """Train; the epochs that were done now."""
     told: list[Epoch] = []
+
+    def report(epoch: Epoch) -> None:
+        told.append(epoch)
+        after_epoch(epoch)
+
     torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 2))
     parameters = Hyperparameters(
         recipe="scratch", epochs=epochs, batch_size=4, image_size=8, augmentation="none"
     )
     fit(net, parameters, task="single_label", classes=2, train=_images(8), val=_images(4),
-        checkpoints=folder / "checkpoints", scratch=folder / "scratch", report=told.append)  # fmt: skip
+        checkpoints=folder / "checkpoints", scratch=folder / "scratch", report=report)  # fmt: skip
     return [int(epoch["epoch"]) for epoch in told]
 
 
@@ -91,3 +103,37 @@ def test_a_file_has_its_name_only_when_the_disk_has_its_bytes(
     (tmp_path / "part").write_bytes(b"x")
     durable.put_in_place(tmp_path / "part", target)
     assert seen == [False, True], "the bytes first, then the name"
+
+
+def test_a_checkpoint_replaces_the_last_one_in_one_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where temporary files lie on another file system, from where a move is a copy."""
+    saved = tmp_path / "checkpoints" / CHECKPOINT
+    _forbid_renames_between_folders(monkeypatch)
+    with ExitStack() as files:
+        seen: list[tuple[BinaryIO, bytes]] = []
+
+        def remember(_: Epoch) -> None:
+            if saved.exists():
+                seen.append((files.enter_context(saved.open("rb")), saved.read_bytes()))
+
+        assert _fit(tmp_path, 4, remember) == [1, 2, 3, 4]
+        assert len({data for _, data in seen}) >= 3, "a checkpoint an epoch"
+        assert all(file.read() == data for file, data in seen), "no file was written to again"
+    assert [path.name for path in saved.parent.iterdir()] == [CHECKPOINT]
+
+
+def _forbid_renames_between_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the operating system answers when the folders are on two file systems."""
+
+    def same_folder(rename: Callable[[str, str], None]) -> Callable[[str, str], None]:
+        def checked(source: str, target: str) -> None:
+            if Path(source).parent != Path(target).parent:
+                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+            rename(source, target)
+
+        return checked
+
+    monkeypatch.setattr(os, "rename", same_folder(os.rename))
+    monkeypatch.setattr(os, "replace", same_folder(os.replace))
