@@ -52,7 +52,8 @@ class Assembly:
     """A data set before it is written.
 
     ``rows`` are manifest rows without their place in a shard; ``left_out`` maps a reason to the
-    images (sha256) it kept out; ``conflicts`` are rows of ``labelling.conflicts``.
+    images (sha256) it kept out; ``conflicts`` are rows of
+    ``labelling.consensus.CONFLICTS_SCHEMA``.
     """
 
     version: str

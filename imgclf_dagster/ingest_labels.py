@@ -25,8 +25,9 @@ class LabelLedger:
     """The labels that ingests wrote, and what this one has to add.
 
     Once an ingest is through, the newest labels of an image are exactly those that its source
-    gives it. If the source contradicts itself, all its labels bear the same time, which is
-    what ``labelling.conflicts`` looks for, also if a killed run had written one of them before.
+    gives it. If the source contradicts itself, all its labels bear the same time, which is what
+    ``labelling.consensus`` takes for a conflict, also if a killed run had written one of them
+    before.
     """
 
     def __init__(

@@ -39,9 +39,18 @@ _BY_TIME = [("annotated_at", "ascending"), ("snapshot_key", "ascending")]
 
 @dataclass(frozen=True)
 class Decisions:
-    """``labels``: the row that counts for each image, with the labels that count, sorted by
-    sha256, in the columns it was decided from. ``conflicts``: in ``CONFLICTS_SCHEMA``, sorted;
-    the images in it have a row in ``labels`` all the same, which is no better than a guess."""
+    """The labels that count, and the images whose labels contradict each other.
+
+    An image is in conflict where one ingest gives it different sets of labels (byte-identical
+    files under different names: they bear the same, latest time), or where as many annotators say
+    one thing as another. A later label, or a casting vote, resolves it.
+
+    Attributes:
+        labels: the row that counts for each image, with the labels that count, sorted by sha256,
+            in the columns it was decided from.
+        conflicts: in ``CONFLICTS_SCHEMA``, sorted by sha256; these images have a row in ``labels``
+            all the same, which is no better than a guess.
+    """
 
     labels: pa.Table
     conflicts: pa.Table

@@ -194,11 +194,6 @@ def read_task(raw: Mapping[str, Any], shown_version: str = "") -> TaskReading:
     )
 
 
-def snapshots_of(raw: Mapping[str, Any], shown_version: str = "") -> list[AnnotationSnapshot]:
-    """What each annotation of a task says; see :func:`read_task`."""
-    return list(read_task(raw, shown_version).snapshots)
-
-
 def _snapshot(
     annotation: _Annotation, task: _Task, sample_id: str, shown_version: str
 ) -> AnnotationSnapshot:

@@ -5,7 +5,6 @@ nobody's time. Of one annotation the newest snapshot says what it is; all its sn
 somebody worked.
 """
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -13,12 +12,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from labelling.pace import Speed, Times, speed, times, together
-
-Z95 = 1.959963984540054
-"""Standard errors to either side of a 95 % interval."""
 
 NO_REASON = "not by the queue"
 """The reason of an image that the queue never chose."""
@@ -78,7 +74,6 @@ class Statistics(_Frozen):
         times_accepted, times_corrected: where the pre-label was kept, and where it was not.
         accepted: annotations that left their pre-label exactly as it was.
         accepted_by_class: of the pre-labels that said the class, those people kept.
-        missed_by_class: of the labels people gave where there was a pre-label, those it lacked.
         accepted_by_version: by model version, the oldest first.
         accepted_by_reason: by the queue's reason for the image.
         days: every day from the first to the last with work, labels or not.
@@ -94,23 +89,29 @@ class Statistics(_Frozen):
     times_corrected: Times
     accepted: Share
     accepted_by_class: dict[str, Share]
-    missed_by_class: dict[str, Share]
     accepted_by_version: list[VersionAcceptance]
     accepted_by_reason: dict[str, Share]
     days: list[Day]
     first_at: datetime | None
     last_at: datetime | None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_older_versions(cls, fields: Any) -> Any:
+        """Drop what stored reports of older versions hold and nothing reads."""
+        if isinstance(fields, Mapping):
+            return {name: value for name, value in fields.items() if name != "missed_by_class"}
+        return fields
+
 
 def share(count: int, of: int) -> Share:
     """``count`` of ``of`` with its 95 % Wilson interval (0…1 where there is nothing)."""
     if not of:
         return Share(count=0, of=0, low=0.0, high=1.0)
-    p, z2 = count / of, Z95**2 / of
-    middle = (p + z2 / 2) / (1 + z2)
-    reach = math.sqrt(p * (1 - p) * z2 + z2**2 / 4) / (1 + z2)
-    # At 0 and 1 the interval ends there; rounding must not say otherwise.
-    return Share(count=count, of=of, low=max(0.0, middle - reach), high=min(1.0, middle + reach))
+    from scipy.stats import binomtest
+
+    interval = binomtest(count, of).proportion_ci(method="wilson")
+    return Share(count=count, of=of, low=float(interval.low), high=float(interval.high))
 
 
 def statistics(labels: pa.Table, reasons: Mapping[str, str] | None = None) -> Statistics:
@@ -143,7 +144,6 @@ def statistics(labels: pa.Table, reasons: Mapping[str, str] | None = None) -> St
         times_corrected=times(corrected),
         accepted=share(len(kept), len(guessed)),
         accepted_by_class=_by_class(guessed, "prelabel", "labels"),
-        missed_by_class=_by_class(guessed, "labels", "prelabel", lacking=True),
         accepted_by_version=_by_version(guessed),
         accepted_by_reason=_by_reason(guessed, reasons or {}),
         days=_days(done),
@@ -219,17 +219,15 @@ def _saves(row: dict[str, Any]) -> list[dict[str, Any]]:
     return [row] if first is None else [{**row, "annotated_at": first}, row]
 
 
-def _by_class(
-    rows: Sequence[Mapping[str, Any]], said: str, other: str, *, lacking: bool = False
-) -> dict[str, Share]:
-    """For each label of column ``said``: how often column ``other`` has it too (or lacks it)."""
+def _by_class(rows: Sequence[Mapping[str, Any]], said: str, other: str) -> dict[str, Share]:
+    """For each label of column ``said``: how often column ``other`` has it too."""
     of: Counter[str] = Counter()
     count: Counter[str] = Counter()
     for row in rows:
         others = set(row[other] or ())
         for label in set(row[said] or ()):
             of[label] += 1
-            count[label] += (label in others) is not lacking
+            count[label] += label in others
     return {label: share(count[label], of[label]) for label in sorted(of)}
 
 

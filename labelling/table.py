@@ -7,9 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from labelling.consensus import decide
 from labelling.label_events import EVENTS_PREFIX, EventError, History, parse_event, to_json
-from labelling.schema import LabelSchema, Task
+from labelling.schema import LabelSchema
 from labelling.snapshots import (
     AnnotationSnapshot,
     PredictionOrigin,
@@ -180,13 +179,3 @@ def recheck(labels: pa.Table, schema: LabelSchema) -> pa.Table:
         position = labels.schema.get_field_index(name)
         labels = labels.set_column(position, name, pa.array(column, pa.string()))
     return labels
-
-
-def current_labels(labels: pa.Table, task: Task = "single_label") -> pa.Table:
-    """The label that counts for each image, by ``labelling.consensus``: the latest word, the people
-    of Label Studio having one together. An image whose latest word is taken back has none. Sorted by
-    sha256, in ``LABELS_SCHEMA``.
-
-    An image may be in conflict (``labelling.conflicts``); this does not look.
-    """
-    return decide(labels, task).labels

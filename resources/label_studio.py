@@ -283,10 +283,6 @@ class LabelStudio(dg.ConfigurableResource):
 
         return orphan_webhooks(self.session(), self.found_id())
 
-    def task_link(self, task_id: int) -> str:
-        """The page on which a person labels the task."""
-        return f"{self.url.rstrip('/')}/projects/{self.found_id()}/data?task={task_id}"
-
     def session(self) -> "httpx.Client":
         """The connection, for what has no method here."""
         from resources.label_studio_session import open_session

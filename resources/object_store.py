@@ -8,7 +8,7 @@ listings, deletion of a missing key, file names) is made the same here.
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence, Sized
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -232,15 +232,6 @@ class ObjectStore(StoreAddress):
         except KeyMissing:
             return False
         return True
-
-    def sign(self, key: str, expires_s: int = 3600) -> str:
-        """An address that a browser can open: in a bucket, a link that anybody who has it may
-        read with for ``expires_s`` seconds (at most 7 days, and no longer than the credentials
-        live that signed it)."""
-        if not self.is_bucket:
-            return self.uri(key)
-        with self._translated(key):
-            return str(obstore.sign(self.place.store, "GET", key, timedelta(seconds=expires_s)))  # type: ignore[call-overload]
 
     # --- list ------------------------------------------------------------------------------
 

@@ -7,21 +7,18 @@ were as fast for half the CPU time, for obstore works without Python's lock.
 import hashlib
 import os
 import re
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
 import pyarrow as pa
 
-from resources.aws.multipart import PART_BYTES
 from resources.listing import LISTING_SCHEMA, ObjectInfo
 from resources.object_store import ObjectStore
-from resources.store_errors import KeyExists, KeyMissing, ObjectRefused, StoreError
+from resources.store_errors import KeyMissing, ObjectRefused
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
@@ -31,25 +28,7 @@ Progress = Callable[[int, int], None]
 HELD_BYTES = 256 * 2**20
 """What is read and not yet written, in bytes: the bound of memory."""
 
-_CHUNK = 8 * 2**20
 _MD5_ETAG = re.compile(r'"[0-9a-f]{32}"')
-
-
-@dataclass
-class Transfer:
-    """What was moved. ``known`` objects were there already; ``size`` in bytes, of the new ones."""
-
-    new: int = 0
-    known: int = 0
-    size: int = 0
-    seconds: float = 0.0
-
-    def add(self, size: int | None) -> None:
-        """Count an object: its size if it is new, None if it was there."""
-        if size is None:
-            self.known += 1
-        else:
-            self.new, self.size = self.new + 1, self.size + size
 
 
 def workers(store: ObjectStore) -> int:
@@ -90,80 +69,6 @@ def at_once(
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-
-
-def upload_folder(
-    store: ObjectStore, folder: Path, prefix: str, *, on_progress: Progress | None = None
-) -> Transfer:
-    """Write every file under ``folder`` to ``prefix``, under its path in it.
-
-    Doing it again after an interruption does what is left.
-
-    Raises:
-        KeyExists: a key holds something else. Nothing is ever rewritten.
-        InvalidKey: a file's name cannot be a key.
-        StoreError: the store cannot be read or written.
-    """
-    began, moved = time.monotonic(), Transfer()
-    prefix = prefix.strip("/")
-    there = {info.key: info for info in store.list(prefix)}
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-
-    def take(path: Path) -> int | None:
-        key = f"{prefix}/{path.relative_to(folder).as_posix()}"
-        if key not in there and store.create(key, path):
-            return path.stat().st_size
-        if holds(store, key, path, there.get(key)):
-            return None
-        raise KeyExists(
-            f"{key} of {store.url} holds something else than {path}: choose another prefix"
-        )
-
-    sizes = at_once(take, files, threads=workers(store), weigh=lambda path: path.stat().st_size)
-    for count, size in enumerate(sizes, start=1):
-        moved.add(size)
-        if on_progress is not None:
-            on_progress(count, len(files))
-    moved.seconds = time.monotonic() - began
-    return moved
-
-
-def download_prefix(
-    store: ObjectStore, prefix: str, folder: Path, *, on_progress: Progress | None = None
-) -> Transfer:
-    """Write every object under ``prefix`` to a file in ``folder``; each appears whole or not at all.
-
-    Doing it again after an interruption does what is left, where the bucket's etags are MD5 sums.
-
-    Raises:
-        StoreError: the store cannot be read, or a key cannot be a file's name here.
-    """
-    began, moved = time.monotonic(), Transfer()
-    prefix = prefix.strip("/")
-    infos = store.list(prefix)
-
-    def bring(info: ObjectInfo) -> int | None:
-        path = folder / (info.key[len(prefix) :].lstrip("/") if prefix else info.key)
-        if path.is_file() and _is_same(store, info, path):
-            return None
-        try:
-            _write(store, info, path)
-        except OSError as error:
-            raise StoreError(f"{info.key} cannot be written to {path}: {error}") from error
-        return info.size
-
-    sizes = at_once(bring, infos, threads=workers(store), weigh=_held)
-    for count, size in enumerate(sizes, start=1):
-        moved.add(size)
-        if on_progress is not None:
-            on_progress(count, len(infos))
-    moved.seconds = time.monotonic() - began
-    return moved
-
-
-def _held(info: ObjectInfo) -> int:
-    """Bytes in memory while an object is downloaded: itself, or one range of it."""
-    return min(info.size, PART_BYTES)
 
 
 def get_many(store: ObjectStore, keys: Iterable[str]) -> Iterator[tuple[str, bytes | None]]:
@@ -240,16 +145,3 @@ def _get(store: ObjectStore, key: str) -> bytes | None:
         return store.get(key)
     except KeyMissing:
         return None
-
-
-def _write(store: ObjectStore, info: ObjectInfo, path: Path) -> None:
-    if info.size > _CHUNK or not store.is_bucket:
-        store.download(info.key, path)
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)  # in one request: the size is known
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        partial.write_bytes(store.get(info.key))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -101,7 +101,7 @@ def draw_reliability(path: Path, bins: Sequence[Bin], error: float) -> None:
     """How often the model is right against how sure it is, with 95% Wilson intervals."""
     sure = [item.confidence for item in bins]
     right = [item.accuracy for item in bins]
-    errors = np.array([_wilson(item) for item in bins]).T
+    errors = np.array([_reach(item) for item in bins]).T
     with picture_file(path, 5, 5) as figure:
         axes = figure.add_subplot()
         axes.plot([0, 1], [0, 1], "--", color=_GREY, linewidth=1, label="perfectly calibrated")
@@ -125,13 +125,13 @@ def draw_reliability(path: Path, bins: Sequence[Bin], error: float) -> None:
         _legend_below(figure, axes)
 
 
-def _wilson(item: Bin) -> tuple[float, float]:
-    """How far the 95% interval of a bin's accuracy reaches down and up (Wilson 1927)."""
-    z2 = 1.96**2 / item.count
-    middle = (item.accuracy + z2 / 2) / (1 + z2)
-    spread = np.sqrt(item.accuracy * (1 - item.accuracy) * z2 + z2**2 / 4) / (1 + z2)
-    low, high = max(0.0, middle - spread), min(1.0, middle + spread)
-    return max(0.0, item.accuracy - low), max(0.0, high - item.accuracy)
+def _reach(item: Bin) -> tuple[float, float]:
+    """How far the 95% interval of a bin's accuracy reaches down and up."""
+    from scipy.stats import binomtest
+
+    right = round(item.accuracy * item.count)
+    interval = binomtest(right, item.count).proportion_ci(method="wilson")
+    return max(0.0, item.accuracy - interval.low), max(0.0, interval.high - item.accuracy)
 
 
 def draw_mistakes(

@@ -44,7 +44,6 @@ def test_who_and_what(yard: Yard):
     assert yard.port.version() == "1.23.2"
     assert yard.port.configured
     assert yard.port.token_kind == "legacy"
-    assert yard.port.task_link(7) == f"{yard.server.url}/projects/{yard.id}/data?task=7"
 
 
 def test_nothing_shows_the_token(yard: Yard):

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from labelling.label_studio_tasks import snapshots_of
+from labelling.label_studio_tasks import read_task
 from labelling.schema import LabelSchema
 from resources import label_studio_changes
 from resources.label_studio import TaskRef
@@ -105,7 +105,7 @@ def test_where_an_annotation_came_from(yard: Yard):
     yard.port.import_tasks([new_task(1, prediction=prelabel("train-7", "bird")), new_task(2)])
     yard.annotate(yard.task_id(1))
     yard.annotate(yard.task_id(2))
-    (one,), (two,) = (snapshots_of(task) for task in changed(yard))
+    (one,), (two,) = (read_task(task).snapshots for task in changed(yard))
     assert one.unique_id != two.unique_id
     assert one.prediction is not None
     assert (one.prediction.model_version, one.prediction.labels) == ("train-7", ("bird",))
@@ -131,7 +131,7 @@ def test_a_page_that_was_saved_with_nothing_ticked_says_that_there_is_nothing(ya
     yard.port.import_tasks(new_task(number) for number in range(2))
     yard.post(f"/api/tasks/{yard.task_id(0)}/annotations/", result=[], lead_time=1.0)
     yard.post(f"/api/tasks/{yard.task_id(1)}/annotations/", result=[], was_cancelled=True)
-    found = {task["data"]["sample_id"]: snapshots_of(task)[0] for task in changed(yard)}
+    found = {task["data"]["sample_id"]: read_task(task).snapshots[0] for task in changed(yard)}
     said = {image: (one.labels, one.skipped, one.note) for image, one in found.items()}
     assert said == {sha(0): ((), False, ""), sha(1): ((), True, "")}
     assert all(task.is_labeled or task.annotations for task in yard.port.tasks()[:1])

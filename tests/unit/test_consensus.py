@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assets.label_index import judge_labels, view_of
-from labelling.conflicts import find_conflicts
 from labelling.consensus import (
     CONFLICTS_SCHEMA,
     annotations_only,
@@ -20,7 +19,7 @@ from labelling.consensus import (
     vote,
 )
 from labelling.schema import LabelSchema
-from labelling.table import LABELS_SCHEMA, current_labels
+from labelling.table import LABELS_SCHEMA
 
 pytestmark = pytest.mark.unit
 
@@ -54,13 +53,13 @@ def table(*rows: dict[str, Any]) -> pa.Table:
 
 
 def counted(*rows: dict[str, Any], schema: LabelSchema = SINGLE) -> dict[str, list[str]]:
-    current = current_labels(table(*rows), schema.task)
+    current = decide(table(*rows), schema.task).labels
     assert current.schema.equals(LABELS_SCHEMA)
     return {item["sha256"]: item["labels"] for item in current.to_pylist()}
 
 
 def disputed(*rows: dict[str, Any], schema: LabelSchema = SINGLE) -> dict[str, str]:
-    found = find_conflicts(table(*rows), schema.task).to_pylist()
+    found = decide(table(*rows), schema.task).conflicts.to_pylist()
     return {item["sha256"]: item["reason"].partition(" (")[0] for item in found}
 
 
@@ -101,7 +100,7 @@ def test_the_majority_counts_and_a_tie_is_a_conflict():
     assert disputed(ann, bea, cem) == {}
     assert disputed(ann, bea) == {"a": "annotators disagree"}
     assert disputed(ann, bea, row("a", "fox", at=10)) == {}  # an ingest has the last word
-    (found,) = find_conflicts(table(ann, bea)).to_pylist()
+    (found,) = decide(table(ann, bea)).conflicts.to_pylist()
     assert (found["labels_a"], found["labels_b"], found["different"]) == (["cat"], ["dog"], 2)
     assert {found["snapshot_a"], found["snapshot_b"]} == {ann["snapshot_key"], bea["snapshot_key"]}
 
@@ -137,7 +136,7 @@ def test_rows_from_before_label_studio_count_as_ever():
     old = table(row("a", "cat"), row("a", "dog", at=1)).select(LABELS_SCHEMA.names[:10])
     for field in list(LABELS_SCHEMA)[10:]:
         old = old.append_column(field, pa.nulls(old.num_rows, field.type))
-    assert current_labels(old)["labels"].to_pylist() == [["dog"]]
+    assert decide(old).labels["labels"].to_pylist() == [["dog"]]
 
 
 statements = st.lists(
@@ -283,11 +282,11 @@ def test_one_image_that_is_withdrawn_leaves_the_others():
 
 def test_words_of_the_same_time_contradict_each_other_and_are_all_told():
     said, ingested = row("a", "dog", by="ann", at=5), row("a", "cat", at=5)
-    (found,) = find_conflicts(table(said, ingested)).to_pylist()
+    (found,) = decide(table(said, ingested)).conflicts.to_pylist()
     assert (found["labels_a"], found["labels_b"], found["different"]) == (["cat"], ["dog"], 2)
     assert counted(said, ingested) == {"a": ["dog"]}, "a person's is the better guess"
     other = row("a", "fox", by="bea", at=5)
-    (found,) = find_conflicts(table(said, other, ingested)).to_pylist()
+    (found,) = decide(table(said, other, ingested)).conflicts.to_pylist()
     assert (found["different"], found["reason"]) == (3, "annotators disagree (label conflict)")
     assert disputed(said, row("a", at=5, cancelled=True)) == {}
     assert counted(said, row("a", at=5, cancelled=True)) == {"a": ["dog"]}
@@ -301,7 +300,7 @@ def test_an_ingest_that_takes_back_at_the_time_of_another_is_no_conflict():
 def test_of_two_voices_that_say_the_same_the_first_snapshot_is_told():
     ann, bea = row("a", "cat", by="ann", at=1), row("a", "cat", by="bea", at=2)
     cem, dan = row("a", "dog", by="cem", at=1), row("a", "dog", by="dan", at=2)
-    (found,) = find_conflicts(table(dan, bea, cem, ann)).to_pylist()
+    (found,) = decide(table(dan, bea, cem, ann)).conflicts.to_pylist()
     assert (found["snapshot_a"], found["snapshot_b"]) == (
         ann["snapshot_key"],
         cem["snapshot_key"],

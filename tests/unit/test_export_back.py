@@ -8,12 +8,13 @@ import pytest
 from assets.policies import IngestionPolicy
 from imgclf_dagster.export.run import export_dataset
 from imgclf_dagster.ingest import ingest
+from labelling.consensus import decide
 from labelling.exports.formats import FORMATS
 from labelling.schema import LabelSchema, Task
 from labelling.sources.items import SourceItem, source_items
 from labelling.sources.read import read_source
 from labelling.sources.reading import ReadingOptions
-from labelling.table import current_labels, label_rows
+from labelling.table import label_rows
 from tests.unit.export_room import (
     Member,
     make_dataset,
@@ -152,5 +153,5 @@ def test_what_is_ingested_again_has_the_same_bytes_and_labels(tmp_path: Path) ->
     )
     assert (report.new, report.rejected) == (len(images), [])
     snapshots = [(item.key, back.get(item.key)) for item in back.list("annotations/ingested/")]
-    found = current_labels(label_rows(snapshots, LabelSchema())).to_pylist()
+    found = decide(label_rows(snapshots, LabelSchema())).labels.to_pylist()
     assert {row["sha256"]: tuple(row["labels"]) for row in found} == said_of(images)

@@ -13,13 +13,13 @@ from assets.label_changes import all_rows
 from assets.label_index import view_of
 from assets.policies import IngestionPolicy
 from imgclf_dagster.ingest import IngestReport, ingest
-from labelling.conflicts import find_conflicts
+from labelling.consensus import decide
 from labelling.known_classes import KnownClasses
 from labelling.label_events import Rename, Withdrawal, event_key, to_json
 from labelling.schema import LabelSchema
 from labelling.sources.litter import key_of_data, litter_of_key
 from labelling.sources.read import read_source
-from labelling.table import current_labels, label_rows
+from labelling.table import label_rows
 from resources.object_store import ObjectStore
 from resources.store_errors import StoreError
 
@@ -69,7 +69,8 @@ def labels(store: ObjectStore) -> tuple[list[list[str]], int]:
     """The labels that count, and how many images are in conflict."""
     snapshots = [(item.key, store.get(item.key)) for item in store.list("annotations/")]
     table = label_rows(snapshots, SINGLE)
-    return sorted(current_labels(table)["labels"].to_pylist()), find_conflicts(table).num_rows
+    decisions = decide(table)
+    return sorted(decisions.labels["labels"].to_pylist()), decisions.conflicts.num_rows
 
 
 def keys(store: ObjectStore) -> list[str]:
@@ -205,7 +206,7 @@ def test_a_name_in_the_settings_counts_however_a_list_writes_it(take, store):
     assert labels(store) == ([["Café"], ["tea pot"]], 0)
 
 
-def decide(store: ObjectStore, event: Any) -> None:
+def write_event(store: ObjectStore, event: Any) -> None:
     store.create(event_key(event), to_json(event))
 
 
@@ -216,7 +217,7 @@ def counted_labels(store: ObjectStore, schema: LabelSchema) -> list[list[str]]:
 def test_a_folder_of_the_old_name_counts_as_the_class_that_was_renamed(take, store):
     names = LabelSchema(names=("cat", "dog"))
     take({"cat/1.png": RED, "dog/2.png": BLUE}, names)
-    decide(store, Rename(at=datetime.now(UTC), by="me", old=("dog",), new="hound"))
+    write_event(store, Rename(at=datetime.now(UTC), by="me", old=("dog",), new="hound"))
     files = {"cat/1.png": RED, "dog/2.png": BLUE, "dog/3.png": GREEN}
     for schema in (names, LabelSchema(names=("cat", "hound")), LabelSchema()):
         assert take(files, schema).rejected == []
@@ -228,7 +229,7 @@ def test_what_was_taken_back_and_is_said_again_counts_again(take, store):
     files = {"cat/1.png": RED, "dog/2.png": BLUE}
     take(files)
     ahead = datetime.now(UTC) + timedelta(hours=1)  # a clock that was put right since
-    decide(store, Withdrawal(at=ahead, by="me", source="set", label="dog"))
+    write_event(store, Withdrawal(at=ahead, by="me", source="set", label="dog"))
     assert counted_labels(store, SINGLE) == [["cat"]]
     assert take(files).labelled == 1
     assert counted_labels(store, SINGLE) == [["cat"], ["dog"]]

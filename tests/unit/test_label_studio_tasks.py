@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from labelling.label_studio_tasks import TaskError, read_task, snapshots_of
+from labelling.label_studio_tasks import TaskError, read_task
 from labelling.snapshots import parse_snapshot
 
 pytestmark = pytest.mark.unit
@@ -38,7 +38,7 @@ def prediction(number: int, version: str, label: str, **fields: Any) -> dict[str
 
 
 def test_a_captured_task_becomes_a_snapshot():
-    (snapshot,) = snapshots_of(task())
+    (snapshot,) = read_task(task()).snapshots
     assert (snapshot.sha256, snapshot.labels) == (IMAGE, ("dog",))
     assert snapshot.annotator == "label_studio:admin@example.com"
     assert snapshot.source == "label_studio"
@@ -51,7 +51,7 @@ def test_a_captured_task_becomes_a_snapshot():
 def test_a_captured_export_tells_the_prediction_it_started_from():
     (exported,) = json.loads((SAMPLES / "export_json_multilabel.json").read_text())
     given = json.dumps(exported).replace('"s0"', f'"{IMAGE}"').replace('"tags"', '"label"')
-    (snapshot,) = snapshots_of(json.loads(given))
+    (snapshot,) = read_task(json.loads(given)).snapshots
     assert snapshot.labels == ("cat", "dog")
     assert snapshot.prediction is not None
     assert snapshot.prediction.model_version == "m1"
@@ -59,19 +59,20 @@ def test_a_captured_export_tells_the_prediction_it_started_from():
 
 
 def test_the_identity_outlives_changes_and_no_number_given_twice():
-    first = snapshots_of(task())[0].unique_id
+    first = read_task(task()).snapshots[0].unique_id
     changed = task(annotations=[annotation(updated_at=SOON, result=[region("cat")])])
-    assert snapshots_of(changed)[0].unique_id == first
+    assert read_task(changed).snapshots[0].unique_id == first
     moved = task(annotations=[annotation(project=77)])  # saved while the task was withdrawn
-    assert (snapshots_of(moved)[0].unique_id, snapshots_of(moved)[0].project) == (first, 5)
+    (elsewhere,) = read_task(moved).snapshots
+    assert (elsewhere.unique_id, elsewhere.project) == (first, 5)
     again = task(annotations=[annotation(created_at=SOON)])  # SQLite gave the number to another
-    assert snapshots_of(again)[0].unique_id != first
+    assert read_task(again).snapshots[0].unique_id != first
     with_id = task(annotations=[annotation(unique_id="c33f58f2-b985-4ad7-8973-82741b008e31")])
-    assert snapshots_of(with_id)[0].unique_id == first
+    assert read_task(with_id).snapshots[0].unique_id == first
 
 
 def test_a_skip_says_nothing_and_is_known_as_one():
-    (skipped,) = snapshots_of(task(annotations=[annotation(was_cancelled=True)]))
+    (skipped,) = read_task(task(annotations=[annotation(was_cancelled=True)])).snapshots
     assert (skipped.skipped, skipped.labels) == (True, ())
 
 
@@ -83,14 +84,14 @@ def test_the_prediction_that_was_shown_is_what_it_started_from():
 
     def origin(shown: str, **fields: Any) -> tuple[str, float | None]:
         given = task(predictions=known, annotations=[annotation(**fields)])
-        found = snapshots_of(given, shown)[0].prediction
+        found = read_task(given, shown).snapshots[0].prediction
         assert found is not None
         return found.model_version, found.confidence
 
     assert origin("shown") == ("shown", 0.75)
     assert origin("new") == ("shown", 0.75)  # it came later: the newest before it was shown
     assert origin("shown", parent_prediction=1) == ("old", None)
-    assert snapshots_of(task(predictions=[34]))[0].prediction is None
+    assert read_task(task(predictions=[34])).snapshots[0].prediction is None
     del probabilities["confidence"]
     assert origin("shown") == ("shown", 0.8)
 
@@ -131,7 +132,7 @@ def test_what_is_no_task_of_ours_is_named(wrong, named):
 
 def test_a_user_who_is_gone_or_shows_no_address_is_told_apart():
     def annotator(**fields: Any) -> str:
-        return snapshots_of(task(annotations=[annotation(**fields)]))[0].annotator
+        return read_task(task(annotations=[annotation(**fields)])).snapshots[0].annotator
 
     assert annotator(created_username="") == "label_studio:1"
     assert annotator(created_username="", completed_by={"id": 7}) == "label_studio:7"

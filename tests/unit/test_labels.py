@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pyarrow as pa
 import pytest
 
-from labelling.conflicts import find_conflicts
+from labelling.consensus import decide
 from labelling.schema import LabelSchema
 from labelling.snapshots import (
     AnnotationSnapshot,
@@ -15,7 +15,7 @@ from labelling.snapshots import (
     parse_ingested_key,
     parse_snapshot,
 )
-from labelling.table import LABELS_SCHEMA, current_labels, label_rows, recheck
+from labelling.table import LABELS_SCHEMA, label_rows, recheck
 
 pytestmark = pytest.mark.unit
 
@@ -37,7 +37,7 @@ def said(image: str, *labels: str, at: float = 0, **other: object) -> tuple[str,
 
 
 def counted(*snapshots: tuple[str, bytes]) -> dict[str, list[str]]:
-    current = current_labels(label_rows(snapshots, SCHEMA))
+    current = decide(label_rows(snapshots, SCHEMA)).labels
     assert current.schema.equals(LABELS_SCHEMA)
     return {row["sha256"][0]: row["labels"] for row in current.to_pylist()}
 
@@ -89,7 +89,7 @@ def test_a_cancelled_label_withdraws_the_image_until_it_is_labelled_again():
 def test_different_labels_at_the_same_latest_time_are_a_conflict_until_a_later_one():
     def conflicts(*snapshots: tuple[str, bytes]) -> list[str]:
         return [
-            row["sha256"][0] for row in find_conflicts(label_rows(snapshots, SCHEMA)).to_pylist()
+            row["sha256"][0] for row in decide(label_rows(snapshots, SCHEMA)).conflicts.to_pylist()
         ]
 
     pair = said("a", "cat"), said("a", "dog")
@@ -99,7 +99,7 @@ def test_different_labels_at_the_same_latest_time_are_a_conflict_until_a_later_o
     assert conflicts(*pair, said("a", at=1, cancelled=True)) == []
     assert conflicts(said("a", "cat"), said("a", "dog", at=1)) == []
     assert conflicts() == []
-    row = find_conflicts(label_rows(pair, SCHEMA)).to_pylist()[0]
+    row = decide(label_rows(pair, SCHEMA)).conflicts.to_pylist()[0]
     assert (row["labels_a"], row["labels_b"], row["different"]) == (["cat"], ["dog"], 2)
     assert {row["snapshot_a"], row["snapshot_b"]} == {key for key, _ in pair}
 
@@ -109,7 +109,7 @@ def test_the_order_of_labels_is_no_conflict():
     one, other = said("a", "cat", "dog"), said("a", "dog", "cat")
     assert one[0] == other[0]
     rows = label_rows([one, ("annotations/other.json", other[1])], schema)
-    assert find_conflicts(rows).num_rows == 0
+    assert decide(rows).conflicts.num_rows == 0
 
 
 def test_a_table_can_be_rechecked_under_another_schema():
