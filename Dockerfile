@@ -38,6 +38,7 @@ RUN case "$VARIANT" in \
 # What changes seldom in a layer of its own, without our code.
 RUN uv pip install -r pyproject.toml --extra aws -c constraints.txt
 COPY LICENSE README.md ./
+COPY errors errors
 COPY guard guard
 COPY imgclf_dagster imgclf_dagster
 COPY assets assets

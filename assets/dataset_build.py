@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from assets.label_index import LabelledView
 from assets.line import fingerprint
 from assets.policies import SplitPolicy
+from errors.base import ImgclfError
 from labelling.foreign_text import visible
 from labelling.schema import LabelSchema
 from resources.damage import DamagedObject
@@ -43,7 +44,7 @@ LOST = "raw/ does not hold it as it was indexed"
 """Why an image is left out that cannot be packed; the log says more of each."""
 
 
-class ImageChanged(RuntimeError):  # noqa: N818 - a state, as its callers say it
+class ImageChanged(ImgclfError, RuntimeError):  # noqa: N818 - a state, as its callers say it
     """An object under ``raw/`` does not hold the bytes that the image table knows."""
 
 

@@ -17,6 +17,7 @@ from assets.label_index import (
     new_snapshots,
     snapshot_rows,
 )
+from errors.base import ImgclfError
 from labelling.label_events import (
     EVENTS_PREFIX,
     Rename,
@@ -66,7 +67,7 @@ def all_rows(store: ObjectStore) -> pa.Table:
     return pa.concat_tables([indexed, snapshot_rows(store, fresh)]) if fresh else indexed
 
 
-class OvertakenError(Exception):
+class OvertakenError(ImgclfError):
     """Somebody else has decided something about labels since the label table was read."""
 
 

@@ -9,12 +9,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from errors.base import ImgclfError
+
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 """The only format of an image that SageMaker hosting takes: CreateModel refuses OCI manifests and
 every kind of image index (https://github.com/aws/amazon-sagemaker-feedback/issues/180)."""
 
 
-class ImageNotPushed(RuntimeError):  # noqa: N818 - a state, as its callers say it
+class ImageNotPushed(ImgclfError, RuntimeError):  # noqa: N818 - a state, as its callers say it
     """There is no such image in the repository; the message says how to get it there."""
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from assets.release import DECISION_TAG
 from assets.release_verification import is_overtaken
 from assets.verdicts import MODEL_CHECKS, STAGING_CHECKS, failed_checks
+from errors.base import ImgclfError
 from resources.endpoint_host import EndpointHost
 from resources.model_registry import ModelPackage, ModelRegistry
 from resources.numbered import number_of
@@ -14,7 +15,7 @@ from resources.object_store import ObjectStore
 from serving.deployments import DeploymentRecord, version_in
 
 
-class DecisionError(RuntimeError):
+class DecisionError(ImgclfError, RuntimeError):
     """The decision cannot be carried out; the message says why and what can be done."""
 
 

@@ -21,6 +21,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from errors.base import ImgclfError
+
 VERSION = "1.23.2"
 """The version that this product is tested with."""
 
@@ -55,7 +57,7 @@ Told = Callable[[str, float], object]
 """Told what is being done, and which share of it is (0 to 1)."""
 
 
-class LabelStudioNotInstalled(RuntimeError):  # noqa: N818 - a state, as its callers say it
+class LabelStudioNotInstalled(ImgclfError, RuntimeError):  # noqa: N818 - a state, as its callers say it
     """Label Studio cannot be installed or prepared; the message says why, and the ways out."""
 
 
@@ -142,8 +144,8 @@ def install(tell: Told = lambda what, share: None) -> Installation:
                 _make_database(environment / "bin" / "python", database, tell)
     except OSError as error:
         raise LabelStudioNotInstalled(
-            f"Label Studio cannot be installed in {environment}: {error}; make room and make it "
-            f"writable, or {ELSEWHERE}"
+            f"Label Studio cannot be installed in {environment}: {error}",
+            f"make room and make it writable, or {ELSEWHERE}",
         ) from error
     return Installation(environment / "bin" / "python", version, database)
 
@@ -176,7 +178,7 @@ def _install_environment(environment: Path, tell: Told) -> str:
             _run((uv, "pip", "install", *options), tell)
         version = found_version(part)
         if version is None:
-            raise LabelStudioNotInstalled(f"uv installed no Label Studio in {part}; {ELSEWHERE}")
+            raise LabelStudioNotInstalled(f"uv installed no Label Studio in {part}", ELSEWHERE)
         shutil.rmtree(environment, ignore_errors=True)  # one whose Python is gone
         part.replace(environment)
     return version
@@ -205,7 +207,8 @@ def _uv() -> str:
         return str(find_uv_bin())
     except FileNotFoundError as error:
         raise LabelStudioNotInstalled(
-            f"uv, which installs Label Studio, is missing ({error}); pip install uv, or {ELSEWHERE}"
+            f"uv, which installs Label Studio, is missing ({error})",
+            f"pip install uv, or {ELSEWHERE}",
         ) from None
 
 
@@ -236,9 +239,8 @@ def _run(command: tuple[str, ...], tell: Told) -> None:
         process.wait()
     if code != 0:
         raise LabelStudioNotInstalled(
-            "Label Studio cannot be installed:\n  "
-            + "\n  ".join(said[-6:])
-            + f"\nIs the package index within reach? If not: {ELSEWHERE}"
+            "Label Studio cannot be installed:\n  " + "\n  ".join(said[-6:]),
+            f"see that the package index is within reach, or {ELSEWHERE}",
         )
 
 
@@ -274,7 +276,8 @@ def _make_database(python: Path, database: Path, tell: Told) -> None:
             last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-6:]
             raise LabelStudioNotInstalled(
                 f"Label Studio in {python.parents[1]} cannot make its database (exit code {code}):"
-                "\n  " + "\n  ".join(last) + f"\nDelete that folder to install anew, or {ELSEWHERE}"
+                "\n  " + "\n  ".join(last),
+                f"delete that folder to install it again, or {ELSEWHERE}",
             )
         made.replace(database)
 

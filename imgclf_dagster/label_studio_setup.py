@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from assets.image_index import RAW
+from errors.base import ImgclfError
 from imgclf_dagster.definitions import build_endpoints, build_label_studio
 from imgclf_dagster.home import is_prepared, open_store
 from imgclf_dagster.label_studio_access import (
@@ -52,7 +53,7 @@ Never that of a model which the backend does not serve: Label Studio asks the ba
 pre-labels of its title, and would show none."""
 
 
-class NoLabelsYet(RuntimeError):  # noqa: N818 - a state, as its callers say it
+class NoLabelsYet(ImgclfError, RuntimeError):  # noqa: N818 - a state, as its callers say it
     """Neither the settings nor a data set say which labels there are."""
 
 

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import psutil
 
+from errors.base import ImgclfError
+
 HOST = "127.0.0.1"
 """Loopback only: nothing that is started here asks who is calling."""
 
 
-class PortTaken(RuntimeError):  # noqa: N818 - what is wrong, not that it is
+class PortTaken(ImgclfError, RuntimeError):  # noqa: N818 - what is wrong, not that it is
     """Somebody else listens where one of our programs should; the message says who and what to do."""
 
 

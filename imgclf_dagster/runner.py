@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from assets.evaluation_records import newest_evaluation
 from assets.line import MODEL_VERSIONS, latest_metadata
 from assets.verdicts import STAGING_CHECKS, objections
+from errors.base import ImgclfError
 from imgclf_dagster.asking import under_way
 from imgclf_dagster.decisions import (
     promotion_config,
@@ -34,7 +35,7 @@ from resources.object_store import ObjectStore
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-class RunInProgress(RuntimeError):  # noqa: N818 - a state, as its callers say it
+class RunInProgress(ImgclfError, RuntimeError):  # noqa: N818 - a state, as its callers say it
     """Another process runs the line in this home."""
 
 
@@ -125,8 +126,8 @@ class LineRunner:
         """
         if run_id := under_way(self.instance, {asset}, (job_name,)):
             raise RunInProgress(
-                f"run {run_id} makes {asset} already; wait for it to end (or cancel it in Dagster, "
-                "which `imgclf up` starts)"
+                f"run {run_id} makes {asset} already",
+                "wait for it to end (or cancel it in Dagster, which `imgclf up` starts)",
             )
 
     def execute(
@@ -192,7 +193,7 @@ def line_runner(
             stack.enter_context(lock.acquire(timeout=0))
         except Timeout:
             raise RunInProgress(
-                f"another imgclf run is in progress in {settings.home}; wait for it to end"
+                f"another imgclf run is in progress in {settings.home}", "wait for it to end"
             ) from None
         instance = stack.enter_context(_instance(settings))
         reap_orphaned_runs(instance)

@@ -23,6 +23,7 @@ from assets.policies import (
     RetrainPolicy,
     SplitPolicy,
 )
+from errors.base import ImgclfError
 from imgclf_dagster.settings_aws import AwsSettings
 from imgclf_dagster.settings_label_studio import SECTION as LABEL_STUDIO
 from imgclf_dagster.settings_label_studio import LabelStudioSettings
@@ -41,7 +42,7 @@ _MOST_SHOWN = 100
 """Characters of a wrong value that a message repeats."""
 
 
-class SettingsError(ValueError):
+class SettingsError(ImgclfError, ValueError):
     """A setting is wrong or missing; the message names each one and where it is set."""
 
 

@@ -19,6 +19,7 @@ from typing import Literal
 
 from filelock import FileLock, Timeout
 
+from errors.base import ImgclfError
 from imgclf_dagster.leftovers import Roster, leftovers
 from imgclf_dagster.ports import Port, PortTaken, require_free
 from imgclf_dagster.presence import UP_LOCK
@@ -34,7 +35,7 @@ _STEP_S = 0.1
 _LOCK_S = 1.0  # who only looks whether anything is up holds the lock for a moment (see presence)
 
 
-class AlreadyRunning(RuntimeError):  # noqa: N818 - what is wrong, not that it is
+class AlreadyRunning(ImgclfError, RuntimeError):  # noqa: N818 - what is wrong, not that it is
     """Another supervisor runs on the same home; nothing was started."""
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from errors.base import ImgclfError
 from labelling.snapshots import epoch_ms, in_bounds, labels_hash
 
 CORRECTIONS_PREFIX = "corrections/"
@@ -16,7 +17,7 @@ MAX_LABELS = 1000
 """Most labels of one correction, and of what one model said; more is no statement of a person."""
 
 
-class CorrectionError(ValueError):
+class CorrectionError(ImgclfError, ValueError):
     """An object under ``corrections/`` is not a correction; the message names its key."""
 
 

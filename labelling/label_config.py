@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from errors.base import ImgclfError
 from labelling.schema import LabelSchema
 
 CONTROL = "label"
@@ -39,7 +40,7 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """https://www.w3.org/TR/xml/#charsets"""
 
 
-class LabelConfigError(ValueError):
+class LabelConfigError(ImgclfError, ValueError):
     """This is no page of ours, or none can be made; the message says why."""
 
 

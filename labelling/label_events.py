@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from errors.base import ImgclfError
 from labelling.foreign_text import label_flaw
 from labelling.label_form import normal_label
 from labelling.snapshots import epoch_ms, in_bounds
@@ -37,7 +38,7 @@ _NUMBERS = 10**9
 had it before events were numbered."""
 
 
-class EventError(ValueError):
+class EventError(ImgclfError, ValueError):
     """An object under ``annotations/events/`` is no event; the message names its key."""
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError, field_validator
 
+from errors.base import ImgclfError
 from labelling.snapshots import AnnotationSnapshot, PredictionOrigin, in_bounds
 
 CONTROL = "label"
@@ -23,7 +24,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _EMAIL = re.compile(r"(\S+@\S+), \d+$")
 
 
-class TaskError(ValueError):
+class TaskError(ImgclfError, ValueError):
     """What the server said is not a task of ours; the message names the task and the remedy."""
 
 

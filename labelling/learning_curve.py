@@ -24,6 +24,8 @@ from typing import Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from errors.base import ImgclfError
+
 LEVEL = 0.8
 """An estimate's interval holds the truth this often."""
 
@@ -90,7 +92,7 @@ class Estimate(BaseModel):
         return (self.high - self.low) / 2
 
 
-class CurveError(ValueError):
+class CurveError(ImgclfError, ValueError):
     """These points say nothing of the future; the message says why."""
 
 

@@ -9,6 +9,8 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from errors.base import ImgclfError
+
 INGESTED_PREFIX = "annotations/ingested/"
 """Where the labels that came with ingested images lie."""
 
@@ -43,7 +45,7 @@ _INGESTED = re.compile(rf"{INGESTED_PREFIX}[0-9a-f]{{64}}-\d{{13}}-[0-9a-f]{{8}}
 """Keys of ingested labels, which tell what is in them."""
 
 
-class SnapshotError(ValueError):
+class SnapshotError(ImgclfError, ValueError):
     """An object under ``annotations/`` is not a snapshot; the message names its key."""
 
 

@@ -16,6 +16,7 @@ from typing import Literal
 import dagster as dg
 from pydantic import BaseModel
 
+from errors.base import ImgclfError
 from resources.object_store import ObjectStore
 from resources.reading import parse_object
 from resources.transfer import get_many
@@ -36,7 +37,7 @@ class _Notice(BaseModel):
     keys: list[str]
 
 
-class ArrivalsError(Exception):
+class ArrivalsError(ImgclfError):
     """Who tells of arrivals cannot be asked; the message names it and the remedy."""
 
 

@@ -59,8 +59,8 @@ class DamagedObject(StoreError):  # noqa: N818 - a state, as its callers say it
     """
 
     def __init__(self, key: str, flaw: str, store: str, remedy: str = "") -> None:
-        self.key, self.flaw, self.remedy = key, flaw, remedy or remedy_for(key)
-        super().__init__(f"{key} in {store} is damaged ({flaw}): {self.remedy}")
+        super().__init__(f"{key} in {store} is damaged ({flaw})", remedy or remedy_for(key))
+        self.key, self.flaw = key, flaw
 
 
 def remedy_for(key: str) -> str:

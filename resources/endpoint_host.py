@@ -14,6 +14,7 @@ from typing import Any
 
 import dagster as dg
 
+from errors.base import ImgclfError
 from resources.damage import DamagedObject, flaw_of
 from resources.numbered import newest_key, next_number
 from resources.object_store import ObjectStore
@@ -31,11 +32,11 @@ from serving.deployments import (
 )
 
 
-class HostUnavailable(RuntimeError):  # noqa: N818 - a state, as its callers say it
+class HostUnavailable(ImgclfError, RuntimeError):  # noqa: N818 - a state, as its callers say it
     """No endpoint host answers, or one that serves another store; the message says what to do."""
 
 
-class DeploymentFailed(RuntimeError):  # noqa: N818 - a state, as its callers say it
+class DeploymentFailed(ImgclfError, RuntimeError):  # noqa: N818 - a state, as its callers say it
     """The host did not come to serve the model; the stage serves what it served before."""
 
 

@@ -70,8 +70,6 @@ def read_job(store: ObjectStore, name: str) -> dict[str, Any] | None:
 class OutputMissing(KeyMissing, KeyError):  # noqa: N818 - a state, as its callers say it
     """The job has not written that file; a KeyError, so that ``in`` and ``get`` work."""
 
-    __str__ = Exception.__str__
-
 
 class JobOutputs(Mapping[str, bytes]):
     """A job's files beside the model, by relative path. Nothing is read before it is asked for."""

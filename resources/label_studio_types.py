@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from errors.base import ImgclfError
 
-class LabelStudioError(RuntimeError):
+
+class LabelStudioError(ImgclfError, RuntimeError):
     """Label Studio did not do what was asked; the message names the server and the remedy.
 
     ``status`` is HTTP's; 0 if there was no answer, or nothing was sent.

@@ -12,13 +12,14 @@ from typing import Literal, Self, get_args
 import dagster as dg
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from errors.base import ImgclfError
 from labelling.schema import Task
 
 ApprovalStatus = Literal["PendingManualApproval", "Approved", "Rejected"]
 """SageMaker's words (https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ModelPackage.html)."""
 
 
-class RegistryError(RuntimeError):
+class RegistryError(ImgclfError, RuntimeError):
     """The registry refuses; the message names the model version and what to do."""
 
 

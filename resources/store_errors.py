@@ -5,6 +5,8 @@ from typing import Literal
 
 from obstore.exceptions import AlreadyExistsError, BaseError
 
+from errors.base import ImgclfError
+
 Act = Literal["read", "write", "delete", "list"]
 
 _UNWRITABLE = {
@@ -82,7 +84,7 @@ _WRONG_REGION = re.compile(r"redirect without LOCATION")
 _NO_CREDENTIALS = re.compile(r"credential|imds|169\.254\.", re.IGNORECASE)
 
 
-class StoreError(Exception):
+class StoreError(ImgclfError):
     """The store could not do what was asked; the message names the place and the reason."""
 
 

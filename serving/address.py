@@ -9,11 +9,13 @@ import psutil
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from errors.base import ImgclfError
+
 HOST_RUNS_ALREADY = 3
 """Exit code of a host that finds another one running."""
 
 
-class HostRunning(RuntimeError):  # noqa: N818 - says what is the case
+class HostRunning(ImgclfError, RuntimeError):  # noqa: N818 - says what is the case
     """Another host has the address file."""
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from errors.base import ImgclfError
 from guard.hosts import is_loopback
 from serving.errors import RequestRefused
 
@@ -29,7 +30,7 @@ WEBHOOK_HEADER = "X-Webhook-Secret"
 """Label Studio's webhooks send headers of one's own, but no password."""
 
 
-class CredentialsUnusable(ValueError):  # noqa: N818 - said of a file
+class CredentialsUnusable(ImgclfError, ValueError):  # noqa: N818 - said of a file
     """The credentials file is missing, open to others or no such file; the message has a remedy."""
 
 

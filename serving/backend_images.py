@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from errors.base import ImgclfError
 from serving.store import BackingStore, TooBig
 
 RAW = "raw/"
@@ -11,7 +12,7 @@ _MAX_IMAGE_BYTES = 100_000_000
 """Bigger files are not ingested either, unless the user says so."""
 
 
-class NoImage(ValueError):  # noqa: N818 - said of a task
+class NoImage(ImgclfError, ValueError):  # noqa: N818 - said of a task
     """A task's image cannot be had; the message says why, for people."""
 
 

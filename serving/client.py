@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from errors.base import ImgclfError
 from serving.deployments import EndpointStatus
 
 if TYPE_CHECKING:
@@ -17,11 +18,11 @@ _ANSWER_S = 60.0
 Answer = TypeVar("Answer", bound=BaseModel)
 
 
-class HostSilent(RuntimeError):  # noqa: N818 - a state, as its callers say it
+class HostSilent(ImgclfError, RuntimeError):  # noqa: N818 - a state, as its callers say it
     """Nobody answers, or not as an endpoint host does."""
 
 
-class InvocationFailed(RuntimeError):  # noqa: N818 - a state, as its callers say it
+class InvocationFailed(ImgclfError, RuntimeError):  # noqa: N818 - a state, as its callers say it
     """The endpoint refused a request. ``status`` is HTTP's, ``code`` the endpoint's own."""
 
     def __init__(self, status: int, code: str, message: str) -> None:

@@ -5,6 +5,8 @@ from typing import Literal, Self, get_args
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from errors.base import ImgclfError
+
 Stage = Literal["staging", "prod"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
@@ -13,7 +15,7 @@ EndpointState = Literal["Creating", "Updating", "InService", "Failed", "NotFound
 (https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeEndpoint.html)."""
 
 
-class RecordError(ValueError):
+class RecordError(ImgclfError, ValueError):
     """A deployment record cannot be read; the message names its key."""
 
 

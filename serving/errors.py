@@ -1,15 +1,16 @@
 """What a client is told when a request cannot be answered."""
 
+from errors.base import ImgclfError
 
-class RequestRefused(Exception):  # noqa: N818 - the word of the inference contract
+
+class RequestRefused(ImgclfError):  # noqa: N818 - the word of the inference contract
     """A request that gets no prediction: HTTP ``status``, a ``code`` for programs, a message for people."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
-        self.message = message
 
 
-class ModelUnusable(RuntimeError):  # noqa: N818 - said of a model, not of a program
+class ModelUnusable(ImgclfError, RuntimeError):  # noqa: N818 - said of a model, not of a program
     """The model of a deployment record cannot be served; trying again will not help."""

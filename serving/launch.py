@@ -8,13 +8,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from errors.base import ImgclfError
 from serving.address import HOST_RUNS_ALREADY, read_address
 
 _POLL_S = 0.1
 _STOP_S = 8.0
 
 
-class HostNotStarted(RuntimeError):  # noqa: N818 - a state, as its callers say it
+class HostNotStarted(ImgclfError, RuntimeError):  # noqa: N818 - a state, as its callers say it
     """The endpoint host did not come up; the message holds its last words."""
 
 

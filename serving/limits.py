@@ -5,13 +5,15 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from errors.base import ImgclfError
+
 VARIABLE = "IMGCLF_SERVING"
 """JSON of several; :data:`PREFIX` and a name, which goes before it, is one."""
 
 PREFIX = f"{VARIABLE}__"
 
 
-class LimitsWrong(ValueError):  # noqa: N818 - said of settings
+class LimitsWrong(ImgclfError, ValueError):  # noqa: N818 - said of settings
     """A limit in the environment is none; the message names the variable and its bounds."""
 
 

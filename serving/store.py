@@ -11,6 +11,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError
 from obstore.store import ObjectStore, from_url
 
+from errors.base import ImgclfError
 from serving.deployments import DeploymentRecord, Stage, parse_record, records_prefix
 from training.durable import create_file
 
@@ -26,7 +27,7 @@ _EXPLICIT = (
 """Variables that name credentials which obstore reads itself; of ``~/.aws`` it knows nothing."""
 
 
-class TooBig(ValueError):  # noqa: N818 - said of an object
+class TooBig(ImgclfError, ValueError):  # noqa: N818 - said of an object
     """An object has more bytes than whoever reads it takes."""
 
 

@@ -1,7 +1,9 @@
 """Failures of a job, told apart by whether running it again can help."""
 
+from errors.base import ImgclfError
 
-class PermanentFailure(Exception):  # noqa: N818 - the name is part of the contract
+
+class PermanentFailure(ImgclfError):  # noqa: N818 - the name is part of the contract
     """What a rerun cannot cure: bad data, an impossible configuration.
 
     The compute port recognises this class by its name in the exception that Dagster Pipes
@@ -17,15 +19,15 @@ class PermissionDenied(PermanentFailure):
     """The job's role may not do what the job has to; the message names the permission."""
 
 
-class PeerLost(RuntimeError):  # noqa: N818 - told like the others here
+class PeerLost(ImgclfError, RuntimeError):  # noqa: N818 - told like the others here
     """Another process of the job has ended, or its machine is gone: its own failure says why."""
 
 
-class ArtefactError(ValueError):
+class ArtefactError(ImgclfError, ValueError):
     """A model artefact is not what its manifest says, or not one at all."""
 
 
-class ImageRejected(ValueError):  # noqa: N818 - the word the tables and the pages use
+class ImageRejected(ImgclfError, ValueError):  # noqa: N818 - the word the tables and the pages use
     """A file that is not a picture to train or predict on; ``reason`` says why, for people."""
 
     def __init__(self, reason: str) -> None:

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from errors.base import ImgclfError
 from labelling.schema import Task
 from training.sealed import is_intact, sealed_parquet
 
@@ -59,7 +60,7 @@ SHARD_BYTES = 64 * 1024 * 1024
 that a killed upload loses little."""
 
 
-class ManifestError(ValueError):
+class ManifestError(ImgclfError, ValueError):
     """A manifest or a shard is not what it should be; the message names the file."""
 
 

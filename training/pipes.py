@@ -36,6 +36,7 @@ from obstore.exceptions import (
 )
 from obstore.store import ObjectStore, from_url
 
+from errors.base import ImgclfError
 from training.container import Container
 from training.errors import PermissionDenied
 
@@ -53,7 +54,7 @@ CLOSE_TIMEOUT_S = 60.0
 """How long the end of a job waits for its last messages to be uploaded."""
 
 
-class MessagesLostError(RuntimeError):
+class MessagesLostError(ImgclfError, RuntimeError):
     """Messages could not be uploaded; without them the job counts as failed."""
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import httpx
 from pydantic import BaseModel, ConfigDict
 
+from errors.base import ImgclfError
 from ui.runtime import Prediction, Stage
 
 SCORES_SENT = 20
@@ -15,7 +16,7 @@ SCORES_SENT = 20
 _TIMEOUT = httpx.Timeout(30, connect=3)
 
 
-class FeedbackFailed(RuntimeError):  # noqa: N818 - a state, as its callers say it
+class FeedbackFailed(ImgclfError, RuntimeError):  # noqa: N818 - a state, as its callers say it
     """A correction was not taken; the message is for the person who sent it."""
 
 

@@ -3,12 +3,14 @@
 import errno
 import functools
 import getpass
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, ParamSpec, TypeVar
 
 import typer
 
+from errors.base import ImgclfError
 from imgclf_dagster.cli.foreign_paths import foreign_path
 from imgclf_dagster.console import SafeConsole, escape
 
@@ -41,9 +43,20 @@ def given_path(given: str) -> Path:
     return path
 
 
-def fail(message: str, code: int = 1) -> typer.Exit:
-    """Say what is wrong on stderr; the exit to raise."""
+def fail(message: str, code: int = 1, *, remedy: str = "") -> typer.Exit:
+    """Print what is wrong, and what to do about it, on stderr.
+
+    Args:
+        message: what is wrong.
+        code: the exit code.
+        remedy: what to do about it; nothing is printed for an empty one.
+
+    Returns:
+        The exit to raise.
+    """
     errors.print(f"[red]error:[/] {escape(message)}")
+    if remedy:
+        errors.print(f"    → {escape(remedy)}")
     return typer.Exit(code)
 
 
@@ -58,11 +71,10 @@ def plainly(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except Exception as error:
-            expected = isinstance(error, _expected())
-            message = str(error) if expected else disk_trouble(error) or aws_trouble(error)
-            if message is None:
+            told = error if isinstance(error, ImgclfError) else of_a_library(error)
+            if told is None:
                 raise
-            raise fail(message) from error
+            raise fail(told.message, remedy=told.remedy) from error
         except KeyboardInterrupt:
             raise fail(
                 "interrupted; what was complete is kept, run it again to go on", 130
@@ -71,66 +83,40 @@ def plainly(command: Callable[P, R]) -> Callable[P, R]:
     return wrapped
 
 
-def _expected() -> tuple[type[Exception], ...]:
-    """Errors whose message is all that a user needs. Their modules take half a second to import."""
-    from imgclf_dagster.decisions import DecisionError
-    from imgclf_dagster.export.errors import ExportError
-    from imgclf_dagster.label_studio_environment import LabelStudioNotInstalled
-    from imgclf_dagster.runner import RunInProgress
-    from imgclf_dagster.settings import SettingsError
-    from labelling.exports.contents import CannotHold
-    from labelling.sources.containers import SourceError
-    from resources.aws.stack_errors import StackError
-    from resources.aws.stage_files import StageFileError
-    from resources.endpoint_host import DeploymentFailed, HostUnavailable
-    from resources.model_registry import RegistryError
-    from resources.store_errors import StoreError
-    from serving.launch import HostNotStarted
-
-    return (
-        SettingsError,
-        SourceError,
-        ExportError,
-        CannotHold,
-        StoreError,
-        RunInProgress,
-        DecisionError,
-        RegistryError,
-        HostUnavailable,
-        HostNotStarted,
-        DeploymentFailed,
-        StackError,
-        StageFileError,
-        LabelStudioNotInstalled,
-    )
+def of_a_library(error: Exception) -> ImgclfError | None:
+    """Say what a user can do about an error of the system, SQLAlchemy or boto3; else ``None``."""
+    return disk_trouble(error) or aws_trouble(error)
 
 
-def disk_trouble(error: BaseException) -> str | None:
+def disk_trouble(error: Exception) -> ImgclfError | None:
     """What to tell of an error that only says that a disk is full or read-only; else ``None``.
 
     The store says so itself (``StoreUnwritable``). Everything else in the home may run into it,
     too: folders, logs, and the SQLite databases of Dagster and MLflow.
     """
-    from sqlalchemy.exc import OperationalError
-
-    remedy = None
+    what, remedy = "", None
     if isinstance(error, OSError) and error.errno is not None:
         what, remedy = f"{error.filename or 'a file'}: {error.strerror}", _DISK.get(error.errno)
-    elif isinstance(error, OperationalError):
-        what = f"a database in the home: {error.orig}"
-        remedy = next((cure for sign, cure in _SQLITE.items() if sign in str(error.orig)), None)
-    return f"{what}; {remedy}. What was complete is kept" if remedy else None
+    elif _is_a(error, "sqlalchemy.exc", "OperationalError"):
+        said = str(getattr(error, "orig", error))
+        what = f"a database in the home: {said}"
+        remedy = next((cure for sign, cure in _SQLITE.items() if sign in said), None)
+    return ImgclfError(f"{what}. What was complete is kept", remedy) if remedy else None
 
 
-def aws_trouble(error: BaseException) -> str | None:
+def aws_trouble(error: Exception) -> ImgclfError | None:
     """What to tell of a refusal by AWS that reached us as it was; else ``None``."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    from resources.aws.errors import told
-
-    if not isinstance(error, BotoCoreError | ClientError):
+    if not _is_a(error, "botocore.exceptions", "BotoCoreError", "ClientError"):
         return None
-    return told(error, getattr(error, "operation_name", "AWS"))
+    from resources.aws.errors import explained
+
+    return ImgclfError(*explained(error, getattr(error, "operation_name", "AWS")))
+
+
+def _is_a(error: Exception, module: str, *names: str) -> bool:
+    # Nobody can have raised an error of a module that is not imported; importing costs 0.2 s.
+    loaded = sys.modules.get(module)
+    return loaded is not None and isinstance(error, tuple(getattr(loaded, name) for name in names))
 
 
 _SPACE = "free some space, or move the home to another disk (IMGCLF_HOME)"

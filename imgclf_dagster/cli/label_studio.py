@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from imgclf_dagster.cli.common import AsJson, console, errors, fail, plainly
+from errors.base import ImgclfError
+from imgclf_dagster.cli.common import AsJson, console, errors, plainly
 from imgclf_dagster.console import escape
 from imgclf_dagster.settings import load_settings
 
@@ -46,17 +47,15 @@ def setup_command(as_json: AsJson = False) -> None:
     use is never dropped. Exit code 1: something is missing; it says what and what to do.
     """
     from imgclf_dagster.home import prepare_home
-    from imgclf_dagster.label_studio_setup import NoLabelsYet, set_up
-    from imgclf_dagster.settings import SettingsError
-    from resources.label_studio import LabelStudioError
+    from imgclf_dagster.label_studio_setup import set_up
 
     try:
         settings = load_settings()
         prepare_home(settings)
         done = set_up(settings)
-    except (NoLabelsYet, SettingsError, LabelStudioError) as error:
+    except ImgclfError as error:
         if not as_json:
-            raise fail(str(error)) from error
+            raise
         print(json.dumps({"problems": [str(error)]}))
         raise typer.Exit(1) from None
     if as_json:

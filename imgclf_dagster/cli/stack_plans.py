@@ -34,16 +34,13 @@ def speaking(command: Callable[P, R]) -> Callable[P, R]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         from botocore.exceptions import BotoCoreError, ClientError
 
-        from imgclf_dagster.container_image import ImageNotPushed
-        from resources.aws.errors import told
-        from resources.aws.stack_errors import StackError
+        from resources.aws.errors import explained
 
         try:
             return command(*args, **kwargs)
-        except (StackError, ImageNotPushed) as error:
-            raise fail(str(error)) from error
         except (ClientError, BotoCoreError) as error:
-            raise fail(told(error, "deploying")) from error
+            message, remedy = explained(error, "deploying")
+            raise fail(message, remedy=remedy) from error
 
     return plainly(wrapped)
 

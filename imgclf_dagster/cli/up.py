@@ -10,19 +10,18 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from errors.base import ImgclfError
 from guard.arguments import allow_host_options
 from imgclf_dagster.cli.label_studio import install_shown
 from imgclf_dagster.cli.up_teller import Teller
 from imgclf_dagster.console import SafeConsole, escape
 from imgclf_dagster.home import prepare_home
-from imgclf_dagster.label_studio_environment import LabelStudioNotInstalled
 from imgclf_dagster.label_studio_keeper import LabelStudioKeeper
 from imgclf_dagster.labelling_programs import LabellingPrograms, labelling_programs
 from imgclf_dagster.mlflow_server import variables as mlflow_variables
-from imgclf_dagster.ports import HOST, Port, PortTaken
+from imgclf_dagster.ports import HOST, Port
 from imgclf_dagster.settings import Settings, SettingsError, load_settings
 from imgclf_dagster.supervisor import (
-    AlreadyRunning,
     ProcessSpec,
     Supervisor,
     http_healthy,
@@ -67,8 +66,10 @@ def up_command(
         keeper = _keeper(settings, labelling, teller) if labelling else None
         say = keeper.passing_on(teller) if keeper else teller
         Supervisor(specs, run_dir=settings.run_dir, say=say, meanwhile=keeper).run()
-    except (SettingsError, PortTaken, AlreadyRunning, LabelStudioNotInstalled) as error:
-        console.print(f"[red]imgclf up:[/] {escape(str(error))}", soft_wrap=True)
+    except ImgclfError as error:
+        console.print(f"[red]imgclf up:[/] {escape(error.message)}", soft_wrap=True)
+        if error.remedy:
+            console.print(f"    → {escape(error.remedy)}", soft_wrap=True)
         raise typer.Exit(1) from None
     console.print("All stopped.")
 

@@ -3,6 +3,8 @@
 import errno
 from pathlib import Path
 
+from errors.base import ImgclfError
+
 _SPACE = "free some space, or name another place in --to"
 _REMEDIES = {
     errno.ENOSPC: _SPACE,
@@ -19,7 +21,7 @@ OF_A_NAME = {errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL}
 """What a file system says of a name that it does not take; another name it may take."""
 
 
-class ExportError(Exception):
+class ExportError(ImgclfError):
     """The export cannot be made, or not go on; the message says why and what to do."""
 
 
@@ -32,4 +34,4 @@ def cannot_write(error: OSError, path: Path, *, kept: str) -> ExportError:
         kept: what became of what was written, as a sentence.
     """
     remedy = _REMEDIES.get(error.errno or 0, "name another place in --to")
-    return ExportError(f"{path} cannot be written ({error.strerror}): {remedy}. {kept}")
+    return ExportError(f"{path} cannot be written ({error.strerror}). {kept}", remedy)

@@ -4,10 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from errors.base import ImgclfError
+
 SPLITS = ("train", "val", "test")
 
 
-class CannotHold(ValueError):  # noqa: N818 - a state, as its callers say it
+class CannotHold(ImgclfError, ValueError):  # noqa: N818 - a state, as its callers say it
     """A format has no way to say what a data set says; the message names one that has."""
 
 

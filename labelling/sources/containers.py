@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from errors.base import ImgclfError
+
 if TYPE_CHECKING:
     from labelling.sources.reading import Doubt
 
@@ -17,7 +19,7 @@ MAX_READ_FOR_HEAD = 1 << 28
 _DRIVE = re.compile(r"^[A-Za-z]:")
 
 
-class SourceError(ValueError):
+class SourceError(ImgclfError, ValueError):
     """The source as a whole cannot be read; the message names it and the remedy."""
 
 

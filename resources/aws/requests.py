@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from errors.base import ImgclfError
 from resources.aws.job_resources import JobResources, TrainingResources
 from resources.compute import JobSpec
 
@@ -26,7 +27,7 @@ _PROCESSING_LONGEST_S = 777_600
 _RESTARTS = 3
 
 
-class NotConfigured(ValueError):  # noqa: N818 - what is wrong, not that it is
+class NotConfigured(ImgclfError, ValueError):  # noqa: N818 - what is wrong, not that it is
     """A setting is missing; the message names it."""
 
 

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote_plus
 
+from errors.base import ImgclfError
 
-class NoS3EventError(ValueError):
+
+class NoS3EventError(ImgclfError, ValueError):
     """A message that tells of no object of the bucket; the message says why."""
 
 

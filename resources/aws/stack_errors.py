@@ -1,7 +1,9 @@
 """What can go wrong with a CloudFormation stack, and the remedy for each state it is left in."""
 
+from errors.base import ImgclfError
 
-class StackError(RuntimeError):
+
+class StackError(ImgclfError, RuntimeError):
     """A stack could not be deployed; the message names the stack and the remedy."""
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from errors.base import ImgclfError
 from serving.deployments import Stage
 
 
-class StageFileError(ValueError):
+class StageFileError(ImgclfError, ValueError):
     """A stage's file is missing or wrong; the message names it."""
 
 

@@ -21,8 +21,8 @@ pytestmark = pytest.mark.contract
 REPOSITORY = Path(__file__).parents[2]
 STEPS = ("FROM", "ARG", "RUN", "COPY", "ENV", "LABEL", "WORKDIR", "EXPOSE", "HEALTHCHECK", "CMD",
          "USER", "ENTRYPOINT", "ADD")  # fmt: skip
-PACKAGES = ("imgclf_dagster", "assets", "resources", "labelling", "training", "serving", "guard", "ui",
-            "cloudformation")  # fmt: skip
+PACKAGES = ("imgclf_dagster", "assets", "resources", "labelling", "training", "serving", "guard",
+            "errors", "ui", "cloudformation")  # fmt: skip
 
 
 def instructions() -> list[tuple[str, str]]:

@@ -99,7 +99,7 @@ def test_without_a_network_the_ways_out_are_named(
     with pytest.raises(LabelStudioNotInstalled) as error:
         install(lambda what, share: told.append((what, share)))
     said = str(error.value)
-    assert "Is the package index within reach?" in said
+    assert "see that the package index is within reach" in said
     assert "IMGCLF_LABEL_STUDIO_ENV" in said
     assert "[label_studio]" in said
     assert told
