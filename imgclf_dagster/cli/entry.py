@@ -10,10 +10,7 @@ def main() -> None:
             "imgclf runs on Linux and macOS. On Windows, use WSL 2: `wsl --install` "
             "(https://learn.microsoft.com/windows/wsl/install), then install imgclf there"
         )
-    from training.quick_imports import without_collection
-
-    with without_collection("dagster"):
-        from imgclf_dagster.cli.main import app
+    from imgclf_dagster.cli.main import app
 
     app()
 

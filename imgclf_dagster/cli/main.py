@@ -1,23 +1,143 @@
-"""``imgclf``: the command line. Heavy modules are imported by the commands that need them."""
+"""``imgclf``: the command line. A command's module is imported when the command is called."""
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from imgclf_dagster.cli.demo import demo_command
-from imgclf_dagster.cli.deploy import deploy_app
-from imgclf_dagster.cli.doctor import doctor_command
-from imgclf_dagster.cli.export import export_command
-from imgclf_dagster.cli.ingest import ingest_command
-from imgclf_dagster.cli.label_studio import label_studio_app
-from imgclf_dagster.cli.labels import labels_app
-from imgclf_dagster.cli.predict import predict_command
-from imgclf_dagster.cli.queue import queue_command
-from imgclf_dagster.cli.release import approve_command, reject_command, rollback_command
-from imgclf_dagster.cli.run import run_command
-from imgclf_dagster.cli.splits import splits_app
-from imgclf_dagster.cli.status import status_command
-from imgclf_dagster.cli.up import up_command
+from training.quick_imports import without_collection
+
+
+@dataclass(frozen=True)
+class LazyCommand:
+    """A command, or a group of commands, whose module is not imported yet.
+
+    Attributes:
+        module: below ``imgclf_dagster.cli``.
+        name: of the command's function, or of the group's ``typer.Typer``, in that module.
+        summary: the first paragraph of its help, which `imgclf --help` shows.
+    """
+
+    module: str
+    name: str
+    summary: str
+
+
+COMMANDS = {
+    "up": LazyCommand(
+        "up",
+        "up_command",
+        "Run Dagster, the endpoints, the predictor and MLflow until Ctrl-C.",
+    ),
+    "ingest": LazyCommand(
+        "ingest",
+        "ingest_command",
+        "Say what is understood of images and labels, then bring them into the store.",
+    ),
+    "export": LazyCommand(
+        "export",
+        "export_command",
+        "Take a data set out: images as they were ingested, with labels and splits.",
+    ),
+    "run": LazyCommand(
+        "run",
+        "run_command",
+        "Run the line once: index, version, train, evaluate, register, stage.",
+    ),
+    "status": LazyCommand(
+        "status",
+        "status_command",
+        "Show images, labels, data set, candidate, staging, production, and what waits for whom.",
+    ),
+    "queue": LazyCommand(
+        "queue",
+        "queue_command",
+        "Fill the labelling queue up: look at new images, choose, and bring them to Label Studio.",
+    ),
+    "predict": LazyCommand(
+        "predict", "predict_command", "Ask an endpoint which labels images have."
+    ),
+    "approve": LazyCommand(
+        "release", "approve_command", "Approve a staged package and roll it out to production."
+    ),
+    "reject": LazyCommand(
+        "release",
+        "reject_command",
+        "Reject a package. If it is in production, the one before it is rolled out again.",
+    ),
+    "rollback": LazyCommand(
+        "release",
+        "rollback_command",
+        "Return production to the approved version before the present one, and reject that one.",
+    ),
+    "doctor": LazyCommand(
+        "doctor",
+        "doctor_command",
+        "Check settings, disk, store, weights, ports, Label Studio and the code location, and on "
+        "AWS credentials, clock, bucket, queue, key, image, roles, quotas and endpoints; name each "
+        "remedy.",
+    ),
+    "demo": LazyCommand(
+        "demo",
+        "demo_command",
+        "Run the whole line on 1,797 real handwritten digits, to a production endpoint.",
+    ),
+    "labels": LazyCommand(
+        "labels", "labels_app", "List the labels; rename, merge, take back and restore them."
+    ),
+    "splits": LazyCommand(
+        "splits",
+        "splits_app",
+        "Show how the images are dealt to training, validation and test; deal them anew.",
+    ),
+    "deploy": LazyCommand(
+        "deploy",
+        "deploy_app",
+        "Put into an AWS account what the line needs. In order: foundation, image; then, if "
+        "wanted, edge, orchestrator, cicd. Endpoints are deployed by the line itself, and brought "
+        "to other settings by endpoint.",
+    ),
+    "label-studio": LazyCommand(
+        "label_studio",
+        "label_studio_app",
+        "Label Studio, where people label images: `imgclf up --label-studio` runs one.",
+    ),
+}
+"""By name, in the order of `imgclf --help`."""
+
+
+class LazyGroup(TyperGroup):
+    """A group whose help needs no module of a command."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
+        """The command that ``args`` name, imported now, and the arguments that are left."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load_command(str(name)) if name in COMMANDS else command, rest
+
+
+def load_command(name: str) -> Any:
+    """Import a command's module.
+
+    Args:
+        name: one of :data:`COMMANDS`.
+
+    Returns:
+        The command as Typer runs it: a ``TyperCommand`` or a ``TyperGroup``.
+    """
+    command = COMMANDS[name]
+    with without_collection("dagster"):
+        found = getattr(import_module(f"imgclf_dagster.cli.{command.module}"), command.name)
+    if isinstance(found, typer.Typer):
+        return typer.main.get_group(found)
+    alone = typer.Typer(add_completion=False)
+    alone.command(name)(found)
+    return typer.main.get_command(alone)
+
 
 app = typer.Typer(
+    cls=LazyGroup,
     name="imgclf",
     help="Keep an image classifier current: from an arriving image to a gated production endpoint.",
     no_args_is_help=True,
@@ -25,22 +145,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-app.command("up")(up_command)
-app.command("ingest")(ingest_command)
-app.command("export")(export_command)
-app.command("run")(run_command)
-app.command("status")(status_command)
-app.command("queue")(queue_command)
-app.command("predict")(predict_command)
-app.command("approve")(approve_command)
-app.command("reject")(reject_command)
-app.command("rollback")(rollback_command)
-app.command("doctor")(doctor_command)
-app.command("demo")(demo_command)
-app.add_typer(labels_app)
-app.add_typer(splits_app)
-app.add_typer(deploy_app)
-app.add_typer(label_studio_app)
+
+def _unloaded() -> None:
+    """Stand in for a command until :class:`LazyGroup` has loaded it."""
+
+
+for _name, _command in COMMANDS.items():
+    app.command(_name, help=_command.summary)(_unloaded)
 
 if __name__ == "__main__":
     app()

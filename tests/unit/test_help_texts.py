@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from rich.markup import render
 from typer.main import get_command
+from typer.testing import CliRunner
 
-from imgclf_dagster.cli.main import app
+from imgclf_dagster.cli.main import COMMANDS, app, load_command
 
 pytestmark = pytest.mark.unit
 
@@ -24,8 +25,15 @@ def texts(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]
         yield from texts(below, (*path, name))
 
 
+def all_texts() -> Iterator[tuple[str, str]]:
+    """Those of ``imgclf`` and of every command below it."""
+    yield from texts(get_command(app))
+    for name in COMMANDS:
+        yield from texts(load_command(name), (name,))
+
+
 def test_no_section_of_the_settings_is_eaten_as_markup() -> None:
-    found = list(texts(get_command(app)))
+    found = list(all_texts())
     assert len({whose for whose, _ in found}) > 60
     for whose, text in found:
         written = re.sub(r"\\(?=\[)", "", text)
@@ -33,7 +41,24 @@ def test_no_section_of_the_settings_is_eaten_as_markup() -> None:
 
 
 def test_the_section_of_the_splits_is_in_the_help_of_dealing_anew() -> None:
-    (told,) = {
-        text for whose, text in texts(get_command(app)) if whose == "splits deal-anew" and text
-    }
+    (told,) = {text for whose, text in all_texts() if whose == "splits deal-anew" and text}
     assert "under [split] deals anew" in " ".join(render(told).plain.split())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_summary_is_the_first_paragraph_of_the_help_of_the_command(name: str) -> None:
+    command = load_command(name)
+    assert command.name == name
+    assert " ".join(command.help.partition("\n\n")[0].split()) == COMMANDS[name].summary
+
+
+def test_a_name_that_is_mistyped_is_answered_by_the_one_that_is_meant() -> None:
+    refused = CliRunner().invoke(app, ["statu"])
+    assert refused.exit_code == 2
+    assert "Did you mean 'status'?" in refused.output
+
+
+def test_a_command_has_no_options_of_shell_completion() -> None:
+    for name in COMMANDS:
+        options = {option for parameter in load_command(name).params for option in parameter.opts}
+        assert "--install-completion" not in options
