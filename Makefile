@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-unit lint format bench mutation clean
+.PHONY: help install demo up test test-unit check lint format bench mutation clean
 
 help:  ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,12 @@ test: $(READY)  ## Run every test
 
 test-unit: $(READY)  ## Run the fast tests
 	$(BIN)/pytest tests/unit
+
+check: $(READY)  ## Check style, types and imports quickly, before a commit
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
 
 lint: $(READY)  ## Check style, types and who imports whom
 	$(BIN)/ruff check .
