@@ -1,10 +1,13 @@
 """The data set: what a model is trained and tested on, versioned by content."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 
 import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from assets import markdown
 from assets.dataset_build import (
@@ -22,7 +25,7 @@ from assets.dataset_repair import is_whole, mend_places
 from assets.given_splits import given_splits
 from assets.image_index import images_table, images_version, newest_rows, usable_images
 from assets.ingestion import raw_images
-from assets.label_index import labelled_view
+from assets.label_index import LabelledView, labelled_view
 from assets.labelling import annotations
 from assets.line import OWNERS, Line
 from assets.pictures import ornament, picture
@@ -34,8 +37,48 @@ from labelling.foreign_text import visible
 from resources.object_store import ObjectStore
 
 SHEETS_SHOWN = 24
+_OF_IMAGES = ["key", "sha256", "phash", "width", "height", "status"]
 LOST_SHOWN = 50
 LATE_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What the tables make up before anything is packed.
+
+    Attributes:
+        assembly: the data set.
+        view: the labels that count.
+        sources: the content version of each asset that it came out of.
+        late: images that were dealt before their source gave them another split
+            (``given_too_late``).
+    """
+
+    assembly: Assembly
+    view: LabelledView
+    sources: Mapping[str, str]
+    late: Mapping[str, tuple[str, str]]
+
+
+def gather(store: ObjectStore, line: Line, say: Callable[[str], None] = lambda _: None) -> Gathered:
+    """Join the tables of images, labels and groups; group and deal what is new.
+
+    Args:
+        store: has the tables; gets the rows of new groups.
+        line: the settings of labels and splits.
+        say: told what is out of the ordinary.
+    """
+    indexed = newest_rows(images_table(store).read(_OF_IMAGES))
+    images = usable_images(indexed)
+    view = labelled_view(store, line.labels)
+    groups = update_groups(store, images, line.split, say)
+    groups = deal_groups(store, groups, view, line.split)
+    return Gathered(
+        assembly=assemble(images, view, groups, view.schema),
+        view=view,
+        sources={"raw_images": images_version(indexed), "annotations": view.version},
+        late=given_too_late(groups, given_splits(store)),
+    )
 
 
 @dg.asset(
@@ -52,30 +95,24 @@ def dataset(
     context: dg.AssetExecutionContext, store: ObjectStore, line: dg.ResourceParam[Line]
 ) -> dg.MaterializeResult:
     """Assemble the data set and write it under ``datasets/<version>/``, unless it is there."""
-    indexed = newest_rows(images_table(store).read())
-    images = usable_images(indexed)
-    view = labelled_view(store, line.labels)
-    groups = update_groups(store, images, line.split, context.log.info)
-    groups = deal_groups(store, groups, view, line.split)
-    late = given_too_late(groups, given_splits(store))
-    if late:
-        context.log.warning(_told_late(late))
-    assembly = assemble(images, view, groups, view.schema)
+    found = gather(store, line, context.log.info)
+    if found.late:
+        context.log.warning(_told_late(found.late))
+    assembly, view = found.assembly, found.view
     for reason, shas in assembly.left_out.items():
         context.log.info(f"{len(shas)} images left out: {reason}")
     mend_places(store, context.log.warning)
     assembly, lost = _written(context, store, line, assembly)
-    sources = {"raw_images": images_version(indexed), "annotations": view.version}
-    record_sources(store, assembly.version, sources)
-    found = retraining(context.instance, store, assembly.version, view, line.retraining)
-    context.log.info(f"retraining: {found.reason}")
+    record_sources(store, assembly.version, found.sources)
+    due = retraining(context.instance, store, assembly.version, view, line.retraining)
+    context.log.info(f"retraining: {due.reason}")
     return dg.MaterializeResult(
         data_version=dg.DataVersion(assembly.version),
         metadata={
             **_metadata(store, assembly),
             **_lost_metadata(lost),
-            **_retraining_metadata(found),
-            **({"given too late": _told_late(late)} if late else {}),
+            **_retraining_metadata(due),
+            **({"given too late": _told_late(found.late)} if found.late else {}),
             LABEL_ROWS: view.rows,
         },
     )
@@ -95,8 +132,10 @@ def _written(
         return assembly, {}
     lost: dict[str, str] = {}
     placed = write_shards(store, assembly, progress=context.log.info, lost=lost)
+    gone = pc.is_in(assembly.rows["sha256"], value_set=pa.array(list(lost), pa.string()))
     reasons = {
-        row["raw_key"]: lost[row["sha256"]] for row in assembly.rows if row["sha256"] in lost
+        row["raw_key"]: lost[row["sha256"]]
+        for row in assembly.rows.filter(gone).select(["sha256", "raw_key"]).to_pylist()
     }
     for key, reason in list(reasons.items())[:LOST_SHOWN]:
         context.log.warning(visible(f"{key} stays out of the data set: {reason}"))
@@ -116,7 +155,7 @@ def _written(
 
 def _require_rows(assembly: Assembly, lost: str = "") -> None:
     """Raise a Failure if nothing is left; ``lost`` says why an image is not."""
-    if not assembly.rows:
+    if not assembly.rows.num_rows:
         raise dg.Failure(
             "no image is both readable and labelled, so there is no data set; "
             + (lost or "label some (imgclf ingest SRC with class folders or a CSV)"),
@@ -155,7 +194,7 @@ def _metadata(store: ObjectStore, assembly: Assembly) -> dict[str, dg.MetadataVa
     card = read_card(store, assembly.version)
     metadata: dict[str, dg.MetadataValue | int | str] = {
         "dataset_version": assembly.version,
-        "images": len(assembly.rows),
+        "images": assembly.rows.num_rows,
         "classes": len(assembly.labels),
         "unlabelled": assembly.unlabelled,
         "conflicts": len(assembly.conflicts),
@@ -164,7 +203,7 @@ def _metadata(store: ObjectStore, assembly: Assembly) -> dict[str, dg.MetadataVa
         "manifest": f"{prefix}manifest.parquet",
         "card": f"{prefix}card.json",
     }
-    if negatives := sum(not row["labels"] for row in assembly.rows):
+    if negatives := pc.sum(pc.equal(pc.list_value_length(assembly.rows["labels"]), 0)).as_py():
         metadata["negatives"] = negatives
     for label, key in list(card["contact_sheets"].items())[:SHEETS_SHOWN]:
         metadata |= ornament(f"images of {label}", partial(_sheet, store, key, label))

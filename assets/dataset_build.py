@@ -9,13 +9,27 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 from assets.label_index import LabelledView
 from assets.line import fingerprint
 from assets.policies import SplitPolicy
 from errors.base import ImgclfError
+from labelling.columns import (
+    LabelLists,
+    codes_of,
+    flat,
+    is_true,
+    kept,
+    labels_table_of,
+    last_of_each,
+    positions,
+    sort_order,
+    taken,
+)
 from labelling.foreign_text import visible
 from labelling.schema import LabelSchema
 from resources.damage import DamagedObject
@@ -37,6 +51,10 @@ SHARDS_SCHEMA = pa.schema(
         ("length", pa.int64()),
     ]
 )
+ROWS_SCHEMA = pa.schema(
+    [field for field in MANIFEST_SCHEMA if field.name not in SHARDS_SCHEMA.names[1:]]
+)
+"""A manifest without the places in shards."""
 IDENTITY_SCHEMA = pa.schema([MANIFEST_SCHEMA.field(n) for n in ("sha256", "labels", "split")])
 SHEET_CANDIDATES = 24
 
@@ -52,15 +70,14 @@ class ImageChanged(ImgclfError, RuntimeError):  # noqa: N818 - a state, as its c
 class Assembly:
     """A data set before it is written.
 
-    ``rows`` are manifest rows without their place in a shard; ``left_out`` maps a reason to the
-    images (sha256) it kept out; ``conflicts`` are rows of
-    ``labelling.consensus.CONFLICTS_SCHEMA``.
+    ``rows`` are in ``ROWS_SCHEMA``, sorted by sha256; ``left_out`` maps a reason to the images
+    (sha256) it kept out; ``conflicts`` are rows of ``labelling.consensus.CONFLICTS_SCHEMA``.
     """
 
     version: str
     task: str
     labels: tuple[str, ...]
-    rows: list[dict[str, Any]]
+    rows: pa.Table
     left_out: dict[str, list[str]]
     conflicts: list[dict[str, Any]]
     unlabelled: int
@@ -86,44 +103,60 @@ def assemble(
         view: the label that counts for each image, and the conflicts.
         groups: one row an image (``assets.splitting``).
     """
-    group_of = {row["sha256"]: row for row in groups.to_pylist()}
-    conflicted = {row["sha256"]: row["reason"] for row in view.conflicts}
-    left_out: dict[str, list[str]] = defaultdict(list)
-    rows: list[dict[str, Any]] = []
-    unlabelled = 0
-    for image in images.select(["sha256", "width", "height", "key"]).to_pylist():
-        sha = image["sha256"]
-        labels = view.labels.get(sha)
-        group = group_of[sha]
-        if sha in conflicted:
-            left_out[conflicted[sha]].append(sha)
-        elif labels is None:
-            unlabelled += 1
-        elif group["split"] not in SPLITS:
-            left_out[group["reason"].partition(":")[0]].append(sha)
-        else:
-            rows.append(
-                {
-                    "sha256": sha,
-                    "labels": sorted(labels),
-                    "split": group["split"],
-                    "group_id": group["group_id"],
-                    "width": image["width"],
-                    "height": image["height"],
-                    "raw_key": image["key"],
-                }
-            )
-    names = schema.names or tuple(sorted({label for row in rows for label in row["labels"]}))
-    content = dataset_version(pa.Table.from_pylist(rows, schema=IDENTITY_SCHEMA))
+    shas, labelled = flat(images["sha256"]), labels_table_of(view.labels)
+    said, group = positions(shas, labelled["sha256"]), positions(shas, groups["sha256"])
+    if (group < 0).any():
+        raise KeyError(shas[int(np.argmin(group))].as_py())
+    disputed = is_true(
+        pc.is_in(shas, value_set=pa.array([r["sha256"] for r in view.conflicts], pa.string()))
+    )
+    splits = flat(groups["split"]).take(pa.array(group))
+    is_dealt = is_true(pc.is_in(splits, value_set=pa.array(SPLITS)))
+    out = disputed | ((said >= 0) & ~is_dealt)
+    chosen = np.flatnonzero((said >= 0) & is_dealt & ~disputed)
+    chosen = chosen[sort_order(shas.take(pa.array(chosen)))]
+    place = pa.array(chosen)
+    lists = LabelLists.of(labelled["labels"]).take(said[chosen])
+    rows = pa.table(
+        {
+            "sha256": shas.take(place),
+            "labels": lists.column(sorted),
+            "split": splits.take(place),
+            "group_id": flat(groups["group_id"]).take(pa.array(group[chosen])),
+            "width": flat(images["width"]).take(place),
+            "height": flat(images["height"]).take(place),
+            "raw_key": flat(images["key"]).take(place),
+        },
+    ).cast(ROWS_SCHEMA)
+    names = schema.names or tuple(sorted({label for kind in lists.used() for label in kind}))
     return Assembly(
-        version=version_of(content, schema.task, names),
+        version=version_of(dataset_version(rows), schema.task, names),
         task=schema.task,
         labels=names,
-        rows=sorted(rows, key=lambda row: row["sha256"]),
-        left_out=dict(left_out),
+        rows=rows,
+        left_out=_left_out(shas, np.flatnonzero(out), groups.take(pa.array(group[out])), view),
         conflicts=view.conflicts,
-        unlabelled=unlabelled,
+        unlabelled=int(((said < 0) & ~disputed).sum()),
     )
+
+
+def _left_out(
+    shas: pa.Array, where: np.ndarray, groups: pa.Table, view: LabelledView
+) -> dict[str, list[str]]:
+    """Reason to the images that it keeps out.
+
+    Args:
+        shas: all images.
+        where: which of them stay out.
+        groups: the rows of those, in their order.
+        view: has the conflicts.
+    """
+    conflicted = {row["sha256"]: row["reason"] for row in view.conflicts}
+    found: dict[str, list[str]] = defaultdict(list)
+    reasons = groups["reason"].to_pylist()
+    for sha, reason in zip(shas.take(pa.array(where)).to_pylist(), reasons, strict=True):
+        found[conflicted[sha] if sha in conflicted else reason.partition(":")[0]].append(sha)
+    return dict(found)
 
 
 def without(assembly: Assembly, lost: Mapping[str, str]) -> Assembly:
@@ -132,8 +165,9 @@ def without(assembly: Assembly, lost: Mapping[str, str]) -> Assembly:
     Args:
         lost: images (sha256), and why.
     """
-    rows = [row for row in assembly.rows if row["sha256"] not in lost]
-    content = dataset_version(pa.Table.from_pylist(rows, schema=IDENTITY_SCHEMA))
+    gone = pc.is_in(assembly.rows["sha256"], value_set=pa.array(list(lost), pa.string()))
+    rows = assembly.rows.filter(pc.invert(gone))
+    content = dataset_version(rows)
     return replace(
         assembly,
         version=version_of(content, assembly.task, assembly.labels),
@@ -148,8 +182,9 @@ def write_shards(
     *,
     progress: Callable[[str], None],
     lost: dict[str, str] | None = None,
-) -> dict[str, dict[str, Any]]:
-    """Pack the images that no shard holds yet; return the place of every image of the data set.
+) -> pa.Table:
+    """Pack the images that no shard holds yet; return the place of every image of the data set, in
+    ``SHARDS_SCHEMA``, and of others.
 
     Shards are shared by data set versions and named by their content, so a new version costs
     what is new in it, and a repeated attempt writes the same objects again.
@@ -159,22 +194,29 @@ def write_shards(
             without it, the first of them raises KeyMissing or ImageChanged.
     """
     table = shards_table(store, on_damage=progress)
-    sizes = {info.key: info.size for info in store.list(f"{DATASETS}shards")}
-    placed = {
-        row["sha256"]: row
-        for row in table.read().to_pylist()
-        if sizes.get(f"{DATASETS}{row['shard']}", 0) >= row["offset"] + row["length"]
-    }
-    missing = [row for row in assembly.rows if row["sha256"] not in placed]
+    placed = [_whole_places(store, table.read())]
+    there = pc.is_in(assembly.rows["sha256"], value_set=flat(placed[0]["sha256"]))
+    missing = assembly.rows.filter(pc.invert(there)).select(["sha256", "raw_key"]).to_pylist()
     verified = verified_images if lost is None else partial(salvaged_images, lost=lost)
     for shard in build_shards(verified(store, missing)):
         store.create(f"{DATASETS}{shard.name}", shard.data)
         rows = [{"shard": shard.name, **asdict(member)} for member in shard.members]
-        table.append(pa.Table.from_pylist(rows, schema=SHARDS_SCHEMA))
-        placed |= {row["sha256"]: row for row in rows}
+        placed.append(pa.Table.from_pylist(rows, schema=SHARDS_SCHEMA))
+        table.append(placed[-1])
         progress(f"packed {len(rows)} images into {shard.name}")
     table.compact()
-    return placed
+    return pa.concat_tables(placed)
+
+
+def _whole_places(store: ObjectStore, places: pa.Table) -> pa.Table:
+    """Those of ``places`` that a shard reaches, of each image the last."""
+    sizes = {info.key: info.size for info in store.list(f"{DATASETS}shards")}
+    shards = flat(places["shard"]).dictionary_encode()
+    reach = [sizes.get(f"{DATASETS}{shard}", 0) for shard in shards.dictionary.to_pylist()]
+    reach_of = np.array(reach, np.int64)[shards.indices.to_numpy()] if reach else np.empty(0)
+    ends = np.asarray(flat(pc.add(places["offset"], places["length"])))
+    whole = kept(places, reach_of >= ends)
+    return taken(whole, np.sort(last_of_each(*codes_of(whole["sha256"]))))
 
 
 def verified_images(store: ObjectStore, rows: list[dict[str, Any]]) -> Iterator[tuple[str, bytes]]:
@@ -232,12 +274,10 @@ def write_contact_sheets(
     from training.contact_sheet import contact_sheet
 
     sheets = {}
-    for label, rows in _by_label(assembly).items():
-        if not rows:
-            continue
+    for label, keys in _first_keys(assembly, SHEET_CANDIDATES).items():
         key = sheet_key(assembly.version, label)
         try:
-            found = _objects(store, rows[:SHEET_CANDIDATES])
+            found = _objects(store, keys)
             sheet, missing = contact_sheet(found, max_pixels=max_pixels)
             if sheet is not None:
                 store.create(key, sheet)
@@ -250,28 +290,48 @@ def write_contact_sheets(
     return sheets
 
 
-def _objects(
-    store: ObjectStore, rows: Iterable[Mapping[str, Any]]
-) -> Iterator[tuple[str, bytes | None]]:
-    for row in rows:
+def _objects(store: ObjectStore, keys: Iterable[str]) -> Iterator[tuple[str, bytes | None]]:
+    for key in keys:
         try:
-            yield row["raw_key"], store.get(row["raw_key"])
+            yield key, store.get(key)
         except (KeyMissing, ObjectRefused):
-            yield row["raw_key"], None
+            yield key, None
 
 
-def _by_label(assembly: Assembly) -> dict[str, list[dict[str, Any]]]:
-    rows: dict[str, list[dict[str, Any]]] = {label: [] for label in assembly.labels}
-    for row in assembly.rows:
-        for label in row["labels"]:
-            rows[label].append(row)
-    return rows
+def _first_keys(assembly: Assembly, count: int) -> dict[str, list[str]]:
+    """Label to the keys of the first ``count`` images that have it, of each label that one has."""
+    rows = assembly.rows
+    lists = flat(rows["labels"])
+    words = flat(pc.list_flatten(lists)).dictionary_encode()
+    of, image = words.indices.to_numpy(), np.asarray(flat(pc.list_parent_indices(lists)))
+    order = np.argsort(of, kind="stable")
+    ends = np.searchsorted(of[order], np.arange(len(words.dictionary) + 1))
+    place = {name: number for number, name in enumerate(words.dictionary.to_pylist())}
+    found = {}
+    for label in assembly.labels:
+        if label in place:
+            start, end = ends[place[label] : place[label] + 2].tolist()
+            where = image[order[start : min(end, start + count)]]
+            found[label] = rows["raw_key"].take(pa.array(where)).to_pylist()
+    return found
+
+
+def _counts(assembly: Assembly) -> dict[str, dict[str, int]]:
+    """Images of each label in each split."""
+    counts = {label: dict.fromkeys(SPLITS, 0) for label in assembly.labels}
+    lists = LabelLists.of(assembly.rows["labels"])
+    for split in SPLITS:
+        mine = lists.take(np.flatnonzero(is_true(pc.equal(assembly.rows["split"], split))))
+        for kind, images in zip(mine.kinds, mine.counts().tolist(), strict=True):
+            for label in kind if images else ():
+                counts[label][split] += images
+    return counts
 
 
 def write_dataset(
     store: ObjectStore,
     assembly: Assembly,
-    placed: Mapping[str, Mapping[str, Any]],
+    placed: pa.Table,
     split: SplitPolicy,
     sheets: Mapping[str, str] | None = None,
     *,
@@ -282,37 +342,32 @@ def write_dataset(
     Args:
         store: gets them.
         assembly: the data set.
-        placed: where each of its images lies (``write_shards``).
+        placed: where each of its images lies (``write_shards``), in ``SHARDS_SCHEMA``.
         split: the policy it was split by.
         sheets: keys of the contact sheets by label.
         generation: of its splits; ``None``: not known.
     """
     prefix = dataset_prefix(assembly.version)
-    rows = [
-        row | {name: placed[row["sha256"]][name] for name in ("shard", "offset", "length")}
-        for row in assembly.rows
-    ]
-    manifest = pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA)
+    place = pa.array(positions(assembly.rows["sha256"], placed["sha256"]))
+    manifest = assembly.rows
+    for name in SHARDS_SCHEMA.names[1:]:
+        manifest = manifest.append_column(name, flat(placed[name]).take(place))
     store.create(f"{prefix}manifest.parquet", write_manifest(manifest))
-    by_label = _by_label(assembly)
     card = {
         "version": assembly.version,
         "created_at": datetime.now(UTC).isoformat(),
         "task": assembly.task,
         "labels": list(assembly.labels),
-        "images": len(rows),
+        "images": manifest.num_rows,
         "unlabelled": assembly.unlabelled,
-        "counts": {
-            label: {name: sum(row["split"] == name for row in members) for name in SPLITS}
-            for label, members in by_label.items()
-        },
+        "counts": _counts(assembly),
         "left_out": assembly.left_out,
         "conflicts": [
             {**row, "annotated_at": str(row["annotated_at"])} for row in assembly.conflicts
         ],
         "split_policy": split.model_dump(),
         "generation": generation,
-        "shards": sorted({row["shard"] for row in rows}),
+        "shards": sorted(pc.unique(manifest["shard"]).to_pylist()),
         "contact_sheets": dict(sheets or {}),
     }
     store.create(f"{prefix}card.json", json.dumps(card, indent=1, ensure_ascii=False).encode())

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from assets.dataset_build import (
     DATASETS,
+    ROWS_SCHEMA,
     SHARDS_SCHEMA,
     Assembly,
     ImageChanged,
@@ -177,11 +178,11 @@ def restore_version(store: ObjectStore, line: Line, version: str) -> str:
         listed = (line.labels.names, label_names(store, line.labels).present.names)
         labels, task = _order_of(manifest, listed, version)
         if task:
-            rows = manifest.to_pylist()
+            rows = manifest.select(ROWS_SCHEMA.names)
             assembly = Assembly(version, task, labels, rows, {}, [], 0)
             with suppress(KeyMissing):
                 store.set_aside(f"{prefix}card.json")
-            write_dataset(store, assembly, {row["sha256"]: row for row in rows}, line.split)
+            write_dataset(store, assembly, manifest.select(SHARDS_SCHEMA.names), line.split)
             return "written again from the manifest"
     view = labelled_view(store, line.labels)
     try:

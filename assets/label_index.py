@@ -4,7 +4,9 @@ A snapshot's row does not depend on the label schema, so that a schema that grow
 labels it once refused count again without touching the table.
 """
 
-from collections.abc import Callable, Iterator
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -13,6 +15,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.line import fingerprint
+from labelling.columns import (
+    ByImage,
+    LabelLists,
+    codes_of,
+    flat,
+    is_plain,
+    is_true,
+    json_rows,
+    kept,
+    labels_by_image,
+    last_of_each,
+    sort_order,
+    taken,
+)
 from labelling.consensus import (
     Decisions,
     annotations_only,
@@ -97,9 +113,10 @@ def judge_labels(rows: pa.Table, schema: LabelSchema) -> Judged:
     neither usable nor rejected."""
     found = counted(rows, schema)
     judged = recheck(newest_snapshots(found.rows), found.schema)
-    bad = pc.equal(judged["status"], "rejected")
-    usable = judged.filter(pc.invert(bad))
-    return Judged(found, usable, judged.filter(bad), decide(usable, schema.task))
+    bad = is_true(pc.equal(judged["status"], "rejected"))
+    usable = kept(judged, ~bad)
+    rejected = judged.filter(pa.array(bad, pa.bool_()))
+    return Judged(found, usable, rejected, decide(usable, schema.task))
 
 
 def schema_version(schema: LabelSchema) -> str:
@@ -108,15 +125,37 @@ def schema_version(schema: LabelSchema) -> str:
 
 
 def labels_version(decisions: Decisions, rejected: pa.Table) -> str:
-    """Changes when a label that counts changes, or when what is rejected does."""
-    current = decisions.labels
-    labels = zip(current["sha256"].to_pylist(), current["labels"].to_pylist(), strict=True)
-    content = {
-        "labels": sorted([sha, *sorted(names)] for sha, names in labels),
-        "conflicts": sorted(decisions.conflicts["sha256"].to_pylist()),
-        "rejected": sorted(rejected["snapshot_key"].to_pylist()),
-    }
-    return fingerprint(content, 16)
+    """Changes when a label that counts changes, or when what is rejected does.
+
+    It is the :func:`assets.line.fingerprint` of ``conflicts`` (images), ``labels`` (of each image
+    its name, then its labels) and ``rejected`` (snapshots), each sorted.
+    """
+    current = taken(decisions.labels, sort_order(decisions.labels["sha256"]))
+    conflicts = sorted(decisions.conflicts["sha256"].to_pylist())
+    bad = sorted(rejected["snapshot_key"].to_pylist())
+    digest = hashlib.sha256(f'{{"conflicts":{_json(conflicts)},"labels":['.encode())
+    for position, part in enumerate(_label_rows(current)):
+        digest.update(part if position else part[1:])  # a comma is before each
+    digest.update(f'],"rejected":{_json(bad)}}}'.encode())
+    return digest.hexdigest()[:16]
+
+
+def _label_rows(current: pa.Table) -> Iterator[bytes | memoryview]:
+    """Of each image a comma, and its name and its sorted labels as JSON; some at a time."""
+    shas = flat(current["sha256"])
+    if not is_plain(shas):
+        for sha, names in zip(shas.to_pylist(), current["labels"].to_pylist(), strict=True):
+            yield f",{_json([sha, *sorted(names)])}".encode()
+        return
+    lists = LabelLists.of(current["labels"])
+    ends = [_json(["", *sorted(kind)]).removeprefix('[""') for kind in lists.kinds]
+    if ends:
+        yield from json_rows(',["', shas, '"', pa.array(ends).take(pa.array(lists.codes)))
+
+
+def _json(value: object) -> str:
+    """As ``fingerprint`` writes it."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 @dataclass(frozen=True)
@@ -129,10 +168,10 @@ class LabelledView:
     the renames; ``aliases``: former name of a class to its present one.
     """
 
-    labels: dict[str, list[str]]
+    labels: Mapping[str, list[str]]
     conflicts: list[dict[str, Any]]
     version: str
-    said: dict[str, tuple[str, datetime]] = field(default_factory=dict)
+    said: Mapping[str, tuple[str, datetime]] = field(default_factory=dict)
     rows: int = 0
     schema: LabelSchema = field(default_factory=LabelSchema)
     aliases: dict[str, str] = field(default_factory=dict)
@@ -146,7 +185,25 @@ class LabelledView:
 
 def labelled_view(store: ObjectStore, schema: LabelSchema) -> LabelledView:
     """Read the label table under ``schema``."""
-    return view_of(labels_table(store).read(), schema)
+    return view_of(labels_table(store).read(_OF_THE_VIEW), schema)
+
+
+_OF_THE_VIEW = [
+    "snapshot_key",
+    "sha256",
+    "labels",
+    "status",
+    "reason",
+    "annotator",
+    "source",
+    "annotated_at",
+    "annotation_id",
+    "cancelled",
+    "unique_id",
+    "skipped",
+    "event",
+]
+"""The columns by which it is decided what counts."""
 
 
 def view_of(rows: pa.Table, schema: LabelSchema) -> LabelledView:
@@ -154,17 +211,26 @@ def view_of(rows: pa.Table, schema: LabelSchema) -> LabelledView:
     judged = judge_labels(rows, schema)
     labels = judged.decisions.labels
     return LabelledView(
-        labels=dict(zip(labels["sha256"].to_pylist(), labels["labels"].to_pylist(), strict=True)),
+        labels=labels_by_image(labels),
         conflicts=judged.decisions.conflicts.to_pylist(),
         version=labels_version(judged.decisions, judged.rejected),
-        said=_last_words(annotations_only(judged.counted.rows)) | _last_words(labels),
+        said=ByImage(_last_words(judged.counted.rows, labels), _who_and_when),
         rows=rows.num_rows,
         schema=judged.counted.schema,
         aliases=judged.counted.history.aliases(),
     )
 
 
-def _last_words(rows: pa.Table) -> dict[str, tuple[str, datetime]]:
-    rows = rows.select(["sha256", "source", "annotated_at"]).sort_by("annotated_at")
-    said = zip(rows["source"].to_pylist(), rows["annotated_at"].to_pylist(), strict=True)
-    return dict(zip(rows["sha256"].to_pylist(), said, strict=True))
+def _last_words(counted_rows: pa.Table, labels: pa.Table) -> pa.Table:
+    """Of each image with a label, or with an annotation that can change, the last word: that which
+    counts, else the newest annotation."""
+    some = ["sha256", "source", "annotated_at"]
+    annotations = annotations_only(counted_rows).select(some)
+    unlabelled = pc.invert(pc.is_in(annotations["sha256"], value_set=flat(labels["sha256"])))
+    others = annotations.filter(unlabelled).sort_by("annotated_at")
+    newest = last_of_each(*codes_of(others["sha256"]))
+    return pa.concat_tables([labels.select(some), taken(others, newest)])
+
+
+def _who_and_when(rows: pa.Table) -> list[tuple[str, datetime]]:
+    return list(zip(rows["source"].to_pylist(), rows["annotated_at"].to_pylist(), strict=True))

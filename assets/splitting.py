@@ -3,6 +3,8 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -14,6 +16,14 @@ from assets.given_splits import given_splits
 from assets.label_index import LabelledView
 from assets.policies import SplitPolicy
 from assets.split_generations import Say, current_generation, generation_number
+from labelling.columns import (
+    LabelLists,
+    flat,
+    is_true,
+    labels_table_of,
+    of_images,
+    positions,
+)
 from resources.object_store import ObjectStore
 from resources.tables import Table
 from training.dealing import SPLITS, Group, Tally, deal
@@ -101,13 +111,14 @@ def deal_groups(
     if not members:
         return groups
     given = given_splits(store)
+    said = _Words.of(view, [row["sha256"] for among in members.values() for row in among])
     rows, dealing = list[dict[str, Any]](), list[Group]()
     for name in sorted(members):
         among, contradicted = given_to(members[name], given)
         rows += contradicted
         out = {row["sha256"] for row in contradicted}
         members[name] = [row for row in members[name] if row["sha256"] not in out]
-        if group := _group(name, members[name], view, among):
+        if group := _group(name, members[name], said, among):
             dealing.append(group)
     shares = {name: float(getattr(split, name)) for name in SPLITS}
     for name, dealt in deal(dealing, _tally(groups, view), shares).items():
@@ -161,7 +172,7 @@ def _waiting(groups: pa.Table, view: LabelledView) -> dict[str, list[dict[str, A
     waiting = groups.filter(pc.equal(groups["split"], ""))
     if not waiting.num_rows:
         return {}
-    labels = pa.array(list(view.labels), pa.string())
+    labels = flat(labels_table_of(view.labels)["sha256"])
     labelled = waiting.filter(pc.is_in(waiting["sha256"], value_set=labels))["group_id"]
     members: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in waiting.filter(pc.is_in(waiting["group_id"], value_set=labelled)).to_pylist():
@@ -222,31 +233,42 @@ def given_to(
     return tuple(one for one in SPLITS if one in allowed) or (first,), out
 
 
+@dataclass(frozen=True)
+class _Words:
+    """Of some images: the labels of those that have any, and who had the last word."""
+
+    labels: dict[str, list[str]]
+    said: dict[str, tuple[str, datetime]]
+
+    @classmethod
+    def of(cls, view: LabelledView, images: Sequence[str]) -> "_Words":
+        """Of ``images`` (sha256)."""
+        return cls(of_images(view.labels, images), of_images(view.said, images))
+
+
 def _group(
-    name: str, members: Sequence[dict[str, Any]], view: LabelledView, among: tuple[str, ...]
+    name: str, members: Sequence[dict[str, Any]], words: _Words, among: tuple[str, ...]
 ) -> Group | None:
     """The group as it is dealt; ``None``: none of its images has a label."""
-    labelled = [row["sha256"] for row in members if row["sha256"] in view.labels]
+    labelled = [row["sha256"] for row in members if row["sha256"] in words.labels]
     if not labelled:
         return None
-    classes = Counter(label for sha in labelled for label in _classes(view, sha))
-    asked = all(view.said.get(sha, ("ingest",))[0] != "ingest" for sha in labelled)
+    classes = Counter(label for sha in labelled for label in words.labels[sha] or [NO_CLASS])
+    asked = all(words.said.get(sha, ("ingest",))[0] != "ingest" for sha in labelled)
     return Group(name, classes, among, by_lot=asked)
 
 
 def _tally(groups: pa.Table, view: LabelledView) -> Tally:
-    """Labelled images and their groups by class and split, as dealt so far."""
-    dealt = groups.filter(pc.is_in(groups["split"], value_set=pa.array(SPLITS)))
-    columns = [dealt[name].to_pylist() for name in ("sha256", "group_id", "split")]
-    classes: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    for sha, group_id, split in zip(*columns, strict=True):
-        if sha in view.labels:
-            classes[group_id, split].update(_classes(view, sha))
+    """Labelled images by class and split, as dealt so far."""
+    labelled = labels_table_of(view.labels)
+    lists = LabelLists.of(labelled["labels"])
+    place = positions(groups["sha256"], labelled["sha256"])
     tally = Tally()
-    for (_, split), counts in classes.items():
-        tally.add(counts, split)
+    for split in SPLITS:
+        dealt = is_true(pc.equal(groups["split"], split)) & (place >= 0)
+        mine = lists.take(place[dealt])
+        for kind, images in zip(mine.kinds, mine.counts().tolist(), strict=True):
+            if images:
+                counts = Counter(kind or [NO_CLASS])
+                tally.add({name: images * each for name, each in counts.items()}, split)
     return tally
-
-
-def _classes(view: LabelledView, sha256: str) -> list[str]:
-    return view.labels[sha256] or [NO_CLASS]

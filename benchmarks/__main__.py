@@ -39,6 +39,7 @@ NAMES = [
     "export_speed",
     "label_studio_import",
     "label_to_model",
+    "scale",
 ]
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 TIMEOUT_S = 600.0

@@ -97,7 +97,7 @@ def make_dataset(store: "ObjectStore") -> "ChosenDataset":
     import pyarrow as pa
 
     from assets.dataset_build import (
-        IDENTITY_SCHEMA,
+        ROWS_SCHEMA,
         Assembly,
         version_of,
         write_dataset,
@@ -127,9 +127,9 @@ def make_dataset(store: "ObjectStore") -> "ChosenDataset":
             }
         )
     labels = tuple(f"class {number}" for number in range(CLASSES))
-    content = dataset_version(pa.Table.from_pylist(rows, schema=IDENTITY_SCHEMA))
+    ordered = pa.Table.from_pylist(rows, schema=ROWS_SCHEMA).sort_by("sha256")
+    content = dataset_version(ordered)
     version = version_of(content, "single_label", labels)
-    ordered = sorted(rows, key=lambda row: str(row["sha256"]))
     assembly = Assembly(version, "single_label", labels, ordered, {}, [], 0)
     write_dataset(
         store, assembly, write_shards(store, assembly, progress=lambda _: None), SplitPolicy()

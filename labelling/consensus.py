@@ -10,9 +10,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from labelling.columns import (
+    LabelLists,
+    codes_of,
+    flat,
+    is_true,
+    kept,
+    last_of_each,
+    sort_order,
+    taken,
+)
 from labelling.schema import Task
 
 CONFLICTS_SCHEMA = pa.schema(
@@ -92,7 +103,102 @@ def decide(labels: pa.Table, task: Task = "single_label") -> Decisions:
             image has none of the labels is an answer if more than half say so, else a conflict.
     """
     usable = newest_snapshots(labels)
-    usable = usable.filter(pc.equal(usable["status"], "ok")).sort_by(_BY_TIME)
+    usable = kept(usable, is_true(pc.equal(usable["status"], "ok")))
+    alone, contested = _without_dispute(usable)
+    closer = np.flatnonzero(contested)
+    few = usable.take(pa.array(closer))
+    order = np.asarray(pc.sort_indices(few, _BY_TIME)).astype(np.int64)
+    places, voted, conflicts = _deliberated(few.take(pa.array(order)), task)
+    where = np.concatenate([alone, closer[order[places]]])
+    by_image = sort_order(usable["sha256"].take(pa.array(where)))
+    rows = taken(usable, where[by_image])
+    place = np.empty(len(where), np.int64)
+    place[by_image] = np.arange(len(where))
+    return Decisions(
+        _with_votes(rows, {int(place[len(alone) + one]): said for one, said in voted.items()}),
+        pa.Table.from_pylist(conflicts, schema=CONFLICTS_SCHEMA),
+    )
+
+
+def _without_dispute(usable: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    """Of most images one row alone decides, and nothing has to be weighed.
+
+    Args:
+        usable: what can count, the newest snapshots only.
+
+    Returns:
+        Where the rows are that decide for their images, int64; and which rows are of images that
+        have to be looked at (:func:`_deliberated`), bool [n].
+    """
+    image, count = codes_of(usable["sha256"])
+    people = is_true(_is_changing(usable))
+    cancelled = is_true(usable["cancelled"])
+    # A deleted or skipped annotation says nothing; an ingest that takes back does.
+    speaks = ~(people & (cancelled | is_true(usable["skipped"])))
+    spoken = np.bincount(image[speaks], minlength=count)
+    single = speaks & (spoken[image] == 1) & ~cancelled
+    several = np.flatnonzero(speaks & (spoken[image] > 1))
+    few = usable.select(["annotated_at", "labels"]).take(pa.array(several))
+    found, open_images = _unanimous(image[several], people[several], cancelled[several], few)
+    is_open = np.zeros(count, bool)
+    is_open[open_images] = True
+    return np.concatenate([np.flatnonzero(single), several[found]]), is_open[image]
+
+
+def _unanimous(
+    image: np.ndarray, people: np.ndarray, cancelled: np.ndarray, rows: pa.Table
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of images with several statements, those of which the later side is of one mind.
+
+    Args:
+        image: of each statement, a number.
+        people: whether a person made it, or else an ingest.
+        cancelled: whether it takes back what the ingests said.
+        rows: ``annotated_at`` and ``labels`` of the statements.
+
+    Returns:
+        Where the statements are that decide; and the numbers of the images that are not decided.
+    """
+    numbers, image = np.unique(image, return_inverse=True)
+    count, never = len(numbers), np.iinfo(np.int64).min
+    at = np.asarray(flat(rows["annotated_at"].cast(pa.int64()))).astype(np.int64)
+    last = {side: np.full(count, never) for side in (True, False)}
+    newest, where = {}, {}
+    for side, latest in last.items():
+        mine = people if side else ~people
+        np.maximum.at(latest, image[mine], at[mine])
+        is_last = np.flatnonzero(mine & (at == latest[image]))
+        newest[side] = np.bincount(image[is_last], minlength=count)
+        where[side] = np.full(count, -1)
+        where[side][image[is_last]] = is_last
+    later = last[True] > last[False]
+    lists = LabelLists.of(rows["labels"])
+    sets = dict[Said, int]()
+    said = np.array([sets.setdefault(frozenset(one), len(sets)) for one in lists.kinds], np.int64)
+    said = said[lists.codes] if len(lists.codes) else lists.codes
+    least, most = np.full(count, len(sets)), np.full(count, -1)
+    np.minimum.at(least, image[people], said[people])
+    np.maximum.at(most, image[people], said[people])
+    by_people = later & (newest[True] == 1) & (least == most)
+    by_others = (last[False] > last[True]) & (newest[False] == 1)
+    decided = np.where(by_people, where[True], where[False])
+    stands = (by_people | by_others) & ~cancelled[decided]
+    return decided[stands], numbers[~(by_people | by_others)]
+
+
+def _deliberated(
+    usable: pa.Table, task: Task
+) -> tuple[np.ndarray, dict[int, Said], list[Mapping[str, object]]]:
+    """Decide statement by statement.
+
+    Args:
+        usable: what can count, in the order of time.
+        task: see :func:`decide`.
+
+    Returns:
+        Where the rows that decide are, int64, in the order of their images; of those that people
+        have voted on (by their place among these) the outcome; and the conflicts.
+    """
     people = _people(usable, task)
     others = _others(usable)
     positions: list[int] = []
@@ -107,26 +213,38 @@ def decide(labels: pa.Table, task: Task = "single_label") -> Decisions:
         positions.append(word.position)
         if word.conflict:
             conflicts.append(_conflict_row(usable, sha256, word))
-    rows = usable.take(pa.array(positions, pa.int64()))
-    return Decisions(
-        _with_votes(rows, voted), pa.Table.from_pylist(conflicts, schema=CONFLICTS_SCHEMA)
-    )
+    return np.array(positions, np.int64), voted, conflicts
 
 
 def newest_snapshots(labels: pa.Table) -> pa.Table:
     """``labels`` without the snapshots that a later one of the same annotation replaces."""
-    changing = _is_changing(labels)
-    if not pc.any(changing).as_py():
+    changing = is_true(_is_changing(labels))
+    if not changing.any():
         return labels
-    snapshots = labels.filter(changing).sort_by(_BY_TIME)
-    newest = _last_of(snapshots, ["sha256", "unique_id"])
-    return pa.concat_tables([labels.filter(pc.invert(changing)), snapshots.take(newest)])
+    where = np.flatnonzero(changing)
+    some = labels.select(["sha256", "unique_id", *(name for name, _ in _BY_TIME)])
+    some = taken(some, where)
+    images, _ = codes_of(some["sha256"])
+    names, count = codes_of(some["unique_id"])
+    annotations, annotation = np.unique(images * count + names, return_inverse=True)
+    if len(annotations) == len(where):
+        return labels
+    several = np.bincount(annotation)[annotation] > 1
+    doubled = np.flatnonzero(several)
+    times = some.select([name for name, _ in _BY_TIME]).take(pa.array(doubled))
+    order = np.asarray(pc.sort_indices(times, _BY_TIME)).astype(np.int64)
+    _, of = np.unique(annotation[doubled[order]], return_inverse=True)
+    newest = doubled[order[last_of_each(of, int(of.max()) + 1)]]
+    keep = ~changing
+    keep[where[~several]] = True
+    keep[where[newest]] = True
+    return kept(labels, keep)
 
 
 def annotations_only(labels: pa.Table) -> pa.Table:
     """The newest snapshot of each annotation that can change, whatever it says."""
     rows = newest_snapshots(labels)
-    return rows.filter(_is_changing(rows))
+    return kept(rows, is_true(_is_changing(rows)))
 
 
 def live_annotations(labels: pa.Table) -> pa.Table:
@@ -284,19 +402,19 @@ def _conflict_row(usable: pa.Table, sha256: str, word: _Word) -> Mapping[str, ob
 
 def _with_votes(rows: pa.Table, voted: Mapping[int, Said]) -> pa.Table:
     """``rows`` with what was voted (position to labels) in place of what a single voice said."""
-    if not voted:
+    places = np.array(sorted(voted), np.int64)
+    own = rows["labels"].take(pa.array(places)).to_pylist()
+    others = {
+        place: sorted(voted[place])
+        for place, labels in zip(places.tolist(), own, strict=True)
+        if voted[place] != set(labels)
+    }
+    if not others:
         return rows
-    labels = rows["labels"].to_pylist()
-    for position, chosen in voted.items():
-        if chosen != set(labels[position]):
-            labels[position] = sorted(chosen)
     index = rows.schema.get_field_index("labels")
-    return rows.set_column(index, rows.schema.field(index), pa.array(labels, pa.list_(pa.string())))
-
-
-def _last_of(rows: pa.Table, keys: list[str]) -> pa.Array:
-    """Where the last row of each group is."""
-    numbered = rows.select(keys).append_column(
-        "position", pa.array(range(rows.num_rows), pa.int64())
-    )
-    return numbered.group_by(keys).aggregate([("position", "max")])["position_max"]
+    field = rows.schema.field(index)
+    chosen = pa.array(list(others.values()), field.type)
+    source = np.arange(rows.num_rows)
+    source[list(others)] = rows.num_rows + np.arange(len(others))
+    column = pa.concat_arrays([flat(rows["labels"]), chosen]).take(pa.array(source))
+    return rows.set_column(index, field, column)

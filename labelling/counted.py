@@ -43,16 +43,17 @@ def counted(labels: pa.Table, schema: LabelSchema) -> Counted:
     """Apply the events in the label table to its statements.
 
     Args:
-        labels: the table, in ``labelling.table.LABELS_SCHEMA``; with none of the events, labels are
-            written in their normal form and nothing else is changed.
+        labels: the table, in ``labelling.table.LABELS_SCHEMA``, with ``prelabel`` or without; with
+            none of the events, labels are written in their normal form and nothing else is changed.
         schema: what the settings say.
     """
     is_event = pc.equal(labels["status"], EVENT)
     history = History()
+    columns = [name for name in ("labels", "prelabel") if name in labels.column_names]
     if pc.any(is_event).as_py():
         history = history_of(labels)
         labels = labels.filter(pc.invert(is_event))
-    elif all(_is_written(labels, column, schema) for column in ("labels", "prelabel")):
+    elif all(_is_written(labels, column, schema) for column in columns):
         return Counted(labels, schema, history, labels.slice(0, 0))
     present = renamed_schema(schema, history)
     said = _Said(labels, "labels", schema, history.in_force)
@@ -63,13 +64,15 @@ def counted(labels: pa.Table, schema: LabelSchema) -> Counted:
             said.withdraw(index, event, history)
     rows = said.written(present)
     rows = rows.filter(pa.array(~said.gone)) if said.gone.any() else rows
-    prelabels = _Said(rows, "prelabel", schema, history.in_force)
-    for index, event in enumerate(said.events):
-        if isinstance(event, Rename):
-            prelabels.rename(index, event)
+    for column in columns[1:]:
+        prelabels = _Said(rows, column, schema, history.in_force)
+        for index, event in enumerate(said.events):
+            if isinstance(event, Rename):
+                prelabels.rename(index, event)
+        rows = prelabels.written(present)
     touched = said.gone | said.touched
     return Counted(
-        prelabels.written(present),
+        rows,
         present,
         history,
         labels.filter(pa.array(touched, pa.bool_())),

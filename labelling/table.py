@@ -4,9 +4,11 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from labelling.columns import LabelLists, flat, is_true
 from labelling.label_events import EVENTS_PREFIX, EventError, History, parse_event, to_json
 from labelling.schema import LabelSchema
 from labelling.snapshots import (
@@ -163,19 +165,20 @@ def snapshot_of(row: Mapping[str, Any]) -> AnnotationSnapshot:
 def recheck(labels: pa.Table, schema: LabelSchema) -> pa.Table:
     """``labels`` with status and reason as ``schema`` would have them now: for tables whose
     rows were written under an earlier schema."""
-    problems: dict[tuple[str, ...], str] = {}
-    statuses, reasons = [], []
-    for row in labels.select(["sha256", "labels", "reason", "cancelled", "skipped"]).to_pylist():
-        given = tuple(row["labels"])
-        if given not in problems:
-            problems[given] = schema.problem(given) or ""
-        reason = "" if row["cancelled"] or row["skipped"] else problems[given]
-        if not given and not reason and not (row["cancelled"] or row["skipped"]):
-            reason = row["reason"]  # an empty answer that was none stays so (``_unclear``)
-        reason = reason if row["sha256"] else row["reason"]
-        reasons.append(reason)
-        statuses.append("rejected" if reason else "ok")
+    lists = LabelLists.of(labels["labels"])
+    problem = [schema.problem(kind) or "" for kind in lists.kinds]
+    empty = np.array([not kind for kind in lists.kinds], bool)
+    silent = is_true(labels["cancelled"]) | is_true(labels["skipped"])
+    is_wrong = np.array([bool(text) for text in problem], bool)[lists.codes] & ~silent
+    # An empty answer that was none stays so (``_unclear``), and so does what names no image.
+    own = empty[lists.codes] & ~silent & ~is_wrong
+    own |= ~is_true(pc.not_equal(labels["sha256"], ""))
+    told = pa.array(problem, pa.string()).take(pa.array(lists.codes))
+    told = pc.if_else(pa.array(is_wrong), told, "")
+    reasons = pc.if_else(pa.array(own), flat(labels["reason"]), told)
+    rejected = pc.fill_null(pc.not_equal(reasons, ""), False)
+    statuses = pc.if_else(rejected, "rejected", "ok")
     for name, column in (("status", statuses), ("reason", reasons)):
         position = labels.schema.get_field_index(name)
-        labels = labels.set_column(position, name, pa.array(column, pa.string()))
+        labels = labels.set_column(position, name, column)
     return labels

@@ -10,7 +10,7 @@ import pyarrow as pa
 from PIL import Image
 
 from assets.dataset_build import (
-    IDENTITY_SCHEMA,
+    ROWS_SCHEMA,
     Assembly,
     version_of,
     write_dataset,
@@ -123,9 +123,9 @@ def make_dataset(
         for image in images
     ]
     names = tuple(labels) or tuple(sorted({name for image in images for name in image.labels}))
-    content = dataset_version(pa.Table.from_pylist(rows, schema=IDENTITY_SCHEMA))
+    ordered = pa.Table.from_pylist(rows, schema=ROWS_SCHEMA).sort_by("sha256")
+    content = dataset_version(ordered)
     version = version_of(content, task, names)
-    ordered = sorted(rows, key=lambda row: str(row["sha256"]))
     assembly = Assembly(version, task, names, ordered, {}, [], 0)
     placed = write_shards(store, assembly, progress=lambda _: None)
     write_dataset(store, assembly, placed, SplitPolicy())

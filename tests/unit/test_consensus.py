@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from assets.label_index import judge_labels, view_of
 from labelling.consensus import (
     CONFLICTS_SCHEMA,
+    _deliberated,
     annotations_only,
     decide,
     live_annotations,
@@ -440,3 +441,66 @@ def test_what_is_superseded_counts_for_nothing_even_if_it_is_known(said):
     over = {item["snapshot_key"] for item in judged.rejected.to_pylist()} - kept
     without = [item for item in rows if item["snapshot_key"] not in over]
     assert view_of(table(*without), known).labels == whole
+
+
+# --- what is decided by columns is what is decided one by one ---------------------------------
+
+
+def one_by_one(rows: pa.Table, task: Any) -> tuple[list[Any], list[Any]]:
+    """What :func:`decide` comes to where every image is deliberated on, statement by statement."""
+    newest: dict[tuple[str, str], dict[str, Any]] = {}
+    plain = []
+    for item in rows.to_pylist():
+        if not item["unique_id"]:
+            plain.append(item)
+            continue
+        of = (item["sha256"], item["unique_id"])
+        known = newest.get(of)
+        if known is None or _time(known) <= _time(item):
+            newest[of] = item
+    left = [item for item in (*plain, *newest.values()) if item["status"] == "ok"]
+    usable = pa.Table.from_pylist(sorted(left, key=_time), schema=LABELS_SCHEMA)
+    places, voted, conflicts = _deliberated(usable, task)
+    found = usable.take(pa.array(places, pa.int64())).to_pylist()
+    for place, chosen in voted.items():
+        if chosen != set(found[place]["labels"]):
+            found[place]["labels"] = sorted(chosen)
+    return found, pa.Table.from_pylist(conflicts, schema=CONFLICTS_SCHEMA).to_pylist()
+
+
+def _time(item: dict[str, Any]) -> tuple[datetime, str]:
+    return item["annotated_at"], item["snapshot_key"]
+
+
+many_statements = st.lists(
+    st.builds(
+        lambda image, labels, by, of, at, kind, nulls: row(
+            image * 64,
+            *labels,
+            by=by,
+            of=of,
+            at=at,
+            cancelled=None if nulls else kind == "cancelled",
+            skipped=None if nulls else kind == "skipped" and bool(by),
+            status="rejected" if kind == "rejected" else "ok",
+        ),
+        st.sampled_from("abcdef"),
+        st.lists(st.sampled_from(["cat", "dog", "a,b", ""]), max_size=2),
+        st.sampled_from(["", "", "ann", "bea", "cem"]),
+        st.sampled_from(["1", "2", "3"]),
+        st.integers(0, 3),
+        st.sampled_from(["", "", "", "", "cancelled", "skipped", "rejected"]),
+        st.booleans(),
+    ),
+    max_size=30,
+    unique_by=lambda item: item["snapshot_key"],
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(many_statements, st.sampled_from(["single_label", "multi_label"]))
+def test_deciding_by_columns_is_deciding_one_by_one(rows, task):
+    decisions = decide(table(*rows), task)
+    found, conflicts = one_by_one(table(*rows), task)
+    assert decisions.labels.to_pylist() == found
+    assert decisions.conflicts.to_pylist() == conflicts

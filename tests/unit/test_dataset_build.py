@@ -25,7 +25,7 @@ def test_of_two_rows_of_an_image_the_first_deals_the_split() -> None:
     view = LabelledView({IMAGE: ["cat"]}, [], "1")
     groups = current_rows(pa.Table.from_pylist(rows, schema=GROUPS_SCHEMA))
     found = assemble(images, view, groups, LabelSchema())
-    assert [(row["split"], row["group_id"]) for row in found.rows] == [("test", "test")]
+    assert [(row["split"], row["group_id"]) for row in found.rows.to_pylist()] == [("test", "test")]
 
 
 def test_an_image_that_is_gone_is_named_and_not_left_out_in_silence(tmp_path: Path) -> None:

@@ -1,0 +1,325 @@
+"""A hundred new labels among very many images: what the graph spends on the tables."""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from benchmarks.processes import cpu_seconds, peak_mb, python_json, reset_peak, resident_mb
+from benchmarks.result import Measurement, Result
+from benchmarks.scale_store import NEW, make_store, opened, say_new_labels
+from benchmarks.servers import aws_variables, fast_s3, moto
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+SIZES = tuple(
+    int(size) for size in os.environ.get("IMGCLF_BENCH_SCALE_IMAGES", "100000,1000000").split(",")
+)
+FEATURES = int(os.environ.get("IMGCLF_BENCH_SCALE_FEATURES", "100000"))
+DIMENSION = 1280
+GATHER_LIMITS = {100_000: (1.5, 400.0), 1_000_000: (5.0, 1200.0)}
+"""Images to CPU seconds and MB (of the whole process)."""
+REST_LIMIT_S = 5.0
+TICK_LIMITS = (1.0, 300.0)
+FEATURES_LIMIT_MB = 1.0
+"""A hundred rows of 1,280 features are 0.26 MB."""
+
+
+class Spent(TypedDict):
+    """CPU seconds, and memory in MB: of the process at its peak, and before."""
+
+    cpu_s: float
+    peak_mb: float
+    before_mb: float
+
+
+class Built(TypedDict):
+    """Before anything is packed, and all after it."""
+
+    gather: Spent
+    rest: Spent
+
+
+def measure(scratch: Path) -> Result:
+    """Make each store, then measure in fresh processes."""
+    found: list[Measurement] = []
+    for size in SIZES:
+        root = str(scratch / f"store-{size}")
+        python_json("benchmarks.scale", "make", root, str(size))
+        built: Built = python_json("benchmarks.scale", "dataset", root)
+        found += _of_dataset(size, built)
+        shutil.rmtree(root)
+    with moto() as sqs:
+        for size in SIZES[-1:]:
+            with fast_s3(made=size, latency_ms=1) as s3, aws_variables(s3=s3, sqs=sqs):
+                found += _of_tick(size, python_json("benchmarks.scale", "tick"))
+    root = str(scratch / "features")
+    python_json("benchmarks.scale", "features", root)
+    found += _of_features(python_json("benchmarks.scale", "embed", root))
+    return Result(
+        measurements=found,
+        notes=[
+            f"{NEW} images get a label from an annotator; 90% have one of an ingest, 5% one of "
+            "annotators, 5% none, and every fiftieth is a near-duplicate. Tables are written by "
+            "the product's own writer; the shards are empty files of the right length, but for the "
+            f"{NEW} new images, which are packed.",
+            "Memory is that of the whole process, which has loaded Dagster and the assets; of the "
+            "tick it is what is added.",
+            "After packing: manifest, card, sources, the decision to train again, and what the "
+            "asset tells. Contact sheets are left out: they cost by classes, not by images.",
+            "The tick is raw_images_arrival_sensor with a queue (moto) and a bucket "
+            "(benchmarks/s3_server.py); the other one also looks at a window of the sweep.",
+        ],
+    )
+
+
+def _of_dataset(size: int, built: Built) -> list[Measurement]:
+    cpu, memory = GATHER_LIMITS.get(size, (None, None))
+    known, gather, rest = f"{size:,} images, {NEW} new labels", built["gather"], built["rest"]
+    return [
+        Measurement(
+            what=f"{known}: `dataset` before packing",
+            value=gather["cpu_s"],
+            unit="CPU s",
+            limit=cpu,
+        ),
+        Measurement(
+            what=f"{known}: memory of it (peak)", value=gather["peak_mb"], unit="MB", limit=memory
+        ),
+        Measurement(
+            what=f"{known}: manifest, card and all after packing",
+            value=rest["cpu_s"],
+            unit="CPU s",
+            limit=REST_LIMIT_S,
+        ),
+        Measurement(
+            what=f"{known}: memory of that (peak)",
+            value=rest["peak_mb"],
+            unit="MB",
+            limit=memory,
+        ),
+    ]
+
+
+def _of_tick(size: int, ticks: dict[str, Spent]) -> list[Measurement]:
+    cpu, memory = TICK_LIMITS
+    found = []
+    for kind, spent in ticks.items():
+        what = f"{size:,} objects: a tick of the arrival sensor {kind}"
+        added = spent["peak_mb"] - spent["before_mb"]
+        found += [
+            Measurement(what=what, value=spent["cpu_s"], unit="CPU s", limit=cpu),
+            Measurement(what=f"{what}, memory added", value=added, unit="MB", limit=memory),
+        ]
+    return found
+
+
+def _of_features(moved: dict[str, float]) -> list[Measurement]:
+    what = f"embeddings: {NEW} new among {FEATURES:,} ({DIMENSION:,} features)"
+    return [
+        Measurement(what=f"{what}, {kind}", value=value, unit="MB", limit=FEATURES_LIMIT_MB)
+        for kind, value in moved.items()
+    ]
+
+
+# --- in child processes --------------------------------------------------------------------
+
+
+def _make(root: str, count: int) -> None:
+    """The store, with the data set as it was before the new labels."""
+    make_store(root, count)
+    result = _run_dataset(root, _instance(root))
+    Path(root, "before.json").write_text(json.dumps(result["version"]))
+    say_new_labels(root, count)
+
+
+def _dataset(root: str) -> Built:
+    """The asset itself."""
+    import dagster as dg
+
+    instance = _instance(root)
+    before = json.loads(Path(root, "before.json").read_text())
+    trained = dg.AssetMaterialization("trained_model", metadata={"dataset_version": before})
+    instance.report_runless_asset_event(trained)
+    result = _run_dataset(root, instance)
+    if result["version"] == before:
+        raise RuntimeError("the new labels made no new data set")
+    built: Built = {"gather": result["gather"], "rest": result["rest"]}
+    return built
+
+
+def _instance(root: str) -> "dg.DagsterInstance":
+    import dagster as dg
+
+    home = Path(root, "dagster")
+    home.mkdir(exist_ok=True)
+    return dg.DagsterInstance.local_temp(str(home))
+
+
+class _Run(Built):
+    version: str
+
+
+def _run_dataset(root: str, instance: "dg.DagsterInstance") -> _Run:
+    """Call ``dataset``, and see what it has spent when its tables are joined."""
+    from unittest.mock import patch
+
+    import dagster as dg
+
+    from assets import dataset as module
+    from imgclf_dagster.definitions import build_line
+    from imgclf_dagster.settings import load_settings
+
+    line, store = build_line(load_settings()), opened(root)
+    spent: list[Spent] = []
+    began = 0.0
+
+    def note() -> None:
+        spent.append(
+            {"cpu_s": cpu_seconds() - began, "peak_mb": peak_mb(), "before_mb": resident_mb()}
+        )
+
+    def watched(*given: object) -> module.Gathered:
+        found: module.Gathered = gather(*given)  # type: ignore[arg-type]
+        note()
+        reset_peak()
+        return found
+
+    gather = module.gather
+    patches: dict[str, Any] = {"write_contact_sheets": lambda *_, **__: {}, "gather": watched}
+    with patch.multiple(module, **patches):
+        context = dg.build_asset_context(instance=instance)
+        reset_peak()
+        began = cpu_seconds()
+        result: Any = module.dataset(context, store, line)
+        note()
+    spent[1]["cpu_s"] -= spent[0]["cpu_s"]
+    version = str(result.metadata["dataset_version"])
+    return {"gather": spent[0], "rest": spent[1], "version": version}
+
+
+def _tick() -> dict[str, Spent]:
+    """One tick each, in a process that has looked before."""
+    import time
+
+    import dagster as dg
+
+    from assets.arrival_sweep import Sweep
+    from benchmarks.arrival import BUCKET, _arrivals, _tell_of_new
+    from imgclf_dagster.definitions import build_line
+    from imgclf_dagster.sensors import raw_images_arrival_sensor
+    from imgclf_dagster.settings import load_settings
+    from resources.object_store import ObjectStore
+
+    store = ObjectStore(url=f"s3://{BUCKET}")
+    store.ensure()
+    python_json("benchmarks.scale", "table")  # elsewhere: what it leaves in memory is no tick's
+    settings = load_settings(ingestion={"reconcile_every_s": 1e9})
+    resources = {
+        "store": store,
+        "line": build_line(settings),
+        "arrivals": _arrivals("queue", settings),
+    }
+    instance = dg.DagsterInstance.ephemeral()
+
+    def look(cursor: str | None) -> Spent:
+        before = resident_mb()
+        reset_peak()
+        began = cpu_seconds()
+        with dg.build_sensor_context(
+            instance=instance, resources=resources, cursor=cursor
+        ) as context:
+            raw_images_arrival_sensor(context)
+        return {"cpu_s": cpu_seconds() - began, "peak_mb": peak_mb(), "before_mb": before}
+
+    resting = Sweep(began=time.time()).to_cursor()
+    look(resting)  # imports, the first connection
+    _tell_of_new()
+    told = look(resting)
+    return {"told of 100 new ones": told, "that also sweeps": look(None)}
+
+
+def _table() -> None:
+    from benchmarks.arrival import BUCKET
+    from benchmarks.idle_tick import make_table
+    from resources.object_store import ObjectStore
+
+    make_table(ObjectStore(url=f"s3://{BUCKET}"))
+
+
+def _features(root: str) -> None:
+    """The features of many images, as the jobs have left them."""
+    import numpy as np
+    import pyarrow as pa
+
+    from assets.feature_store import features_table
+    from benchmarks.scale_store import strings
+    from training.features import FEATURES_SCHEMA, packed_features
+
+    store = opened(root)
+    store.ensure()
+    rng, table = np.random.default_rng(2), features_table(store, "bench")
+    for _ in range(0, FEATURES, 10_000):  # what a job brings
+        shas = strings(rng.bytes(320_000).hex().encode(), 64)
+        values = packed_features(rng.random((10_000, DIMENSION), dtype=np.float32))
+        table.append(
+            pa.table([shas, pa.array(values)], names=FEATURES_SCHEMA.names).cast(FEATURES_SCHEMA)
+        )
+
+
+def _embed(root: str) -> dict[str, float]:
+    """Take what a job says of 100 images, in the asset's own steps; what that moved."""
+    import numpy as np
+    import pyarrow as pa
+
+    from assets.feature_store import append_new, embedded_images, features_table, read_features
+    from benchmarks.scale_store import strings
+    from training.features import FEATURES_SCHEMA, packed_features
+
+    store = opened(root)
+    rng = np.random.default_rng(99)
+    shas = strings(rng.bytes(32 * NEW).hex().encode(), 64)
+    values = packed_features(rng.random((NEW, DIMENSION), dtype=np.float32))
+    rows = pa.table([shas, pa.array(values)], names=FEATURES_SCHEMA.names).cast(FEATURES_SCHEMA)
+    table = features_table(store, "bench")
+    table.version()  # imports
+    read, written = _moved()
+    table.mend()
+    embedded_images(table)
+    append_new(table, rows)
+    took, gave = _moved()
+    read_features(store, "bench", shas.to_pylist())
+    last, _ = _moved()
+    return {
+        "read to append them": took - read,
+        "written to append them": gave - written,
+        "read to use them": last - took,
+    }
+
+
+def _moved() -> tuple[float, float]:
+    """Bytes that this process has read and written so far, in MB (``man 5 proc``, io)."""
+    lines = Path("/proc/self/io").read_text(encoding="ascii").splitlines()
+    counts = {name: int(value) for name, value in (line.split(": ") for line in lines)}
+    return counts["rchar"] / 1e6, counts["wchar"] / 1e6
+
+
+if __name__ == "__main__":
+    kind, *given = sys.argv[1:]
+    answer: object = None
+    if kind == "make":
+        _make(given[0], int(given[1]))
+    elif kind == "dataset":
+        answer = _dataset(given[0])
+    elif kind == "tick":
+        answer = _tick()
+    elif kind == "table":
+        _table()
+    elif kind == "features":
+        _features(given[0])
+    elif kind == "embed":
+        answer = _embed(given[0])
+    print(json.dumps(answer))
