@@ -18,7 +18,7 @@ help:  ## Show this help
 install: $(READY)  ## Make the virtual environment with the pinned versions
 
 $(READY): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "imgclf needs Python 3.11 or newer; this is %s (make PYTHON=/path/to/python3.11)" % sys.version.split()[0])'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "imgclf needs Python 3.11, 3.12 or 3.13; this is %s (make PYTHON=/path/to/python3.11)" % sys.version.split()[0])'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv -c constraints.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[aws,dev]'
