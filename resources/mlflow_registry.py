@@ -11,7 +11,15 @@ from urllib.parse import unquote
 
 from filelock import FileLock
 
-from resources.mlflow_writes import DECISION_TAG, create_database, log_run, write_approval
+from resources import mlflow_database
+from resources.mlflow_database import TaggedVersion
+from resources.mlflow_writes import (
+    DECISION_TAG,
+    approval_tags,
+    create_database,
+    log_run,
+    write_tags,
+)
 from resources.model_registry import (
     ApprovalStatus,
     ModelPackage,
@@ -22,7 +30,6 @@ from resources.model_registry import (
 from training.quick_imports import without_collection
 
 if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
 
 _IDENTITY = ("model_version", "digest", "dataset_version", "code_version")
@@ -46,25 +53,22 @@ class MlflowRegistry(ModelRegistry):
     def register(self, package: ModelPackage) -> ModelPackage:
         """See :meth:`ModelRegistry.register`."""
         with self._locked() as client:
-            known = self._find(client, package.model_version)
+            known = self._find(package.model_version)
             if known is None:
                 self._create(client, package.immutable())
-                known = self._find(client, package.model_version)
+                known = self._find(package.model_version)
         if known is None:
             raise RegistryError(f"{package.model_version} is not listed after registering it")
         return self._same(known[1], package)
 
     def get(self, model_version: str) -> ModelPackage:
         """See :meth:`ModelRegistry.get`."""
-        return self._require(self._client(), model_version)[1]
+        return self._require(model_version)[1]
 
     def list(self) -> Sequence[ModelPackage]:
         """See :meth:`ModelRegistry.list`."""
-        database = self._database()
-        if database and not database.exists():  # asking makes it, in seconds
-            return ()
         found: dict[str, ModelPackage] = {}
-        for version in self._versions(self._client()):
+        for version in self._versions():
             package = _package(version)
             found.setdefault(package.model_version, package)
         return tuple(reversed(found.values()))
@@ -74,18 +78,20 @@ class MlflowRegistry(ModelRegistry):
     ) -> ModelPackage:
         """See :meth:`ModelRegistry.set_approval`."""
         self._require_decision(model_version, status, by)
-        with self._locked() as client:
-            version, package = self._require(client, model_version)
+        with self._lock():
+            version, package = self._require(model_version)
             self._require_digest(package, digest)
-            decided = (_package(known).decision_order for known in self._versions(client))
-            write_approval(
-                client, version, status, by=by, reason=reason, number=max(decided, default=0) + 1
-            )
+            decided = (_package(known).decision_order for known in self._versions())
+            number = max(decided, default=0) + 1
+            tags = approval_tags(status, by=by, reason=reason, number=number)
+            database = self._database()
+            if not database or not mlflow_database.set_tags(database, version, tags):
+                write_tags(self._client(), version, tags)
         return self.get(model_version)
 
     def decisions(self, model_version: str) -> Sequence[ModelPackage]:
         """See :meth:`ModelRegistry.decisions`: a tag each."""
-        version, package = self._require(self._client(), model_version)
+        version, package = self._require(model_version)
         kept = sorted(key for key in version.tags if key.startswith(DECISION_TAG))
         fields = package.model_dump()
         try:
@@ -142,13 +148,17 @@ class MlflowRegistry(ModelRegistry):
 
     @contextmanager
     def _locked(self) -> "Iterator[MlflowClient]":
+        client = self._client()
+        with self._lock():
+            yield client
+
+    def _lock(self) -> "FileLock | nullcontext[None]":
         """MLflow has no create-only write: two processes that register at once need a lock.
 
         A server is left unlocked; `_find` takes the first of two twins there.
         """
-        client, database = self._client(), self._database()
-        with FileLock(f"{database}.lock") if database else nullcontext():
-            yield client
+        database = self._database()
+        return FileLock(f"{database}.lock") if database else nullcontext()
 
     def _experiment(self, client: "MlflowClient") -> str:
         experiment = client.get_experiment_by_name(self.project)
@@ -163,35 +173,44 @@ class MlflowRegistry(ModelRegistry):
         known: str = experiment.experiment_id
         return known
 
-    def _versions(
-        self, client: "MlflowClient", model_version: str = ""
-    ) -> "Sequence[ModelVersion]":
+    def _versions(self) -> Sequence[TaggedVersion]:
         """MLflow's model versions that are ours, oldest first."""
-        query = f"name = '{self.project}'"
-        if model_version:
-            query += f" and tags.model_version = '{model_version}'"
-        page = client.search_model_versions(query, max_results=1000)
-        found = [*page]
-        while page.token:
-            page = client.search_model_versions(query, max_results=1000, page_token=page.token)
-            found += page
+        database = self._database()
+        if database and not database.exists():  # MLflow's client would make it, in seconds
+            return []
+        if database:
+            _require_sqlite(database)
+        found = mlflow_database.model_versions(database, self.project) if database else None
+        if found is None:
+            found = list(self._versions_of_the_client())
         ours = (version for version in found if "imgclf.package" in version.tags)
-        return sorted(ours, key=lambda version: int(version.version))
+        return sorted(ours, key=lambda version: version.version)
 
-    def _find(
-        self, client: "MlflowClient", model_version: str
-    ) -> "tuple[ModelVersion, ModelPackage] | None":
-        versions = self._versions(client, model_version)
-        return (versions[0], _package(versions[0])) if versions else None
+    def _versions_of_the_client(self) -> Iterator[TaggedVersion]:
+        client, query, token = self._client(), f"name = '{self.project}'", None
+        while token is None or token:
+            page = client.search_model_versions(query, max_results=1000, page_token=token)
+            for found in page:
+                yield TaggedVersion(
+                    found.name, int(found.version), found.creation_timestamp, found.tags
+                )
+            token = page.token or ""
 
-    def _require(
-        self, client: "MlflowClient", model_version: str
-    ) -> "tuple[ModelVersion, ModelPackage]":
-        found = self._find(client, model_version)
+    def _find(self, model_version: str) -> tuple[TaggedVersion, ModelPackage] | None:
+        named = (
+            version
+            for version in self._versions()
+            if version.tags.get("model_version") == model_version
+        )
+        first = next(named, None)
+        return (first, _package(first)) if first else None
+
+    def _require(self, model_version: str) -> tuple[TaggedVersion, ModelPackage]:
+        found = self._find(model_version)
         if found is None:
             raise PackageMissing(
-                f"no package {model_version!r} in the registry {self.tracking_uri}; "
-                "`imgclf status` lists what is registered"
+                f"no package {model_version!r} in the registry {self.tracking_uri}",
+                "`imgclf status` lists what is registered",
             )
         return found
 
@@ -219,7 +238,7 @@ class MlflowRegistry(ModelRegistry):
         )
 
 
-def _package(version: "ModelVersion") -> ModelPackage:
+def _package(version: TaggedVersion) -> ModelPackage:
     """The package that a version's tags describe. Raises RegistryError, naming the version."""
     try:
         return _described(version)
@@ -247,7 +266,7 @@ def _require_sqlite(database: Path) -> None:
 _SQLITE = b"SQLite format 3\0"
 
 
-def _described(version: "ModelVersion") -> ModelPackage:
+def _described(version: TaggedVersion) -> ModelPackage:
     tags = version.tags
     package = json.loads(tags["imgclf.package"])
     status = tags.get("approval_status", "")

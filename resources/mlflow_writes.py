@@ -3,15 +3,16 @@
 import hashlib
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from resources.mlflow_database import TaggedVersion
+
 if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
 
 DECISION_TAG = "imgclf.decision."
@@ -75,24 +76,17 @@ def log_run(
     return run_id
 
 
-def write_approval(
-    client: "MlflowClient",
-    version: "ModelVersion",
-    status: str,
-    *,
-    by: str,
-    reason: str,
-    number: int,
-) -> None:
-    """Tag a model version with a decision. Until the last write, the version is pending.
+def approval_tags(status: str, *, by: str, reason: str, number: int) -> Sequence[tuple[str, str]]:
+    """A decision as tags of a model version, in the order in which they are to be written.
 
     Args:
-        client: of the server or database.
-        version: what is decided about.
         status: what is decided.
         by: who decides.
         reason: why.
         number: of the decision; its tag is written once, the others are overwritten by the next.
+
+    Returns:
+        Keys and values. Until the last is written, the version is pending.
     """
     decided = {
         "approver": by,
@@ -101,13 +95,26 @@ def write_approval(
         "decision": str(number),
     }
     kept = json.dumps({"approval_status": status, **decided}, ensure_ascii=False)
-    for key, value in (
+    return (
         ("approval_status", "PendingManualApproval"),
         *decided.items(),
         (f"{DECISION_TAG}{number:013d}", kept),
         ("approval_status", status),
-    ):
-        client.set_model_version_tag(version.name, version.version, key, value)
+    )
+
+
+def write_tags(
+    client: "MlflowClient", version: TaggedVersion, tags: Sequence[tuple[str, str]]
+) -> None:
+    """Set tags of a model version one after the other.
+
+    Args:
+        client: of the server or database.
+        version: whose tags are set.
+        tags: keys with values.
+    """
+    for key, value in tags:
+        client.set_model_version_tag(version.name, str(version.version), key, value)
 
 
 def _digest(

@@ -2,15 +2,20 @@
 
 import json
 import shutil
+import sqlite3
+import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from resources import mlflow_database, mlflow_registry
 from resources.aws.registry import DECISIONS, SageMakerRegistry
 from resources.aws.session import AwsSession
 from resources.mlflow_registry import MlflowRegistry
@@ -25,6 +30,8 @@ from resources.object_store import ObjectStore
 from tests.testbed.bed import TestBed
 
 pytestmark = pytest.mark.contract
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -199,9 +206,10 @@ def test_approval_of_another_digest_or_by_nobody_changes_nothing(registry: Model
 
 
 @pytest.mark.parametrize("survives", range(6))
-def test_a_decision_that_is_cut_short_approves_nothing(
+def test_a_decision_that_is_cut_short_at_a_server_approves_nothing(
     mlflow: MlflowRegistry, monkeypatch: pytest.MonkeyPatch, survives: int
 ) -> None:
+    monkeypatch.setattr(mlflow_database, "set_tags", lambda *_: False)
     mlflow.register(package())
     mlflow.set_approval("train-1", "Approved", by="ann", reason="ok", digest="a" * 64)
     from mlflow.tracking import MlflowClient
@@ -221,6 +229,102 @@ def test_a_decision_that_is_cut_short_approves_nothing(
             mlflow.set_approval("train-1", "Rejected", **decide)
     assert mlflow.get("train-1").approval_status == "PendingManualApproval"
     assert mlflow.set_approval("train-1", "Rejected", **decide).approval_status == "Rejected"
+
+
+def test_a_decision_in_the_file_is_written_whole_or_not_at_all(
+    mlflow: MlflowRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mlflow.register(package())
+    approved = mlflow.set_approval("train-1", "Approved", by="ann", reason="ok", digest="a" * 64)
+    tags = mlflow_registry.approval_tags
+
+    def cut(*args: Any, **fields: Any) -> Iterator[tuple[str, str]]:
+        yield from tags(*args, **fields)[:3]
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(mlflow_registry, "approval_tags", cut)
+        with pytest.raises(KeyboardInterrupt):
+            mlflow.set_approval("train-1", "Rejected", by="bob", reason="no", digest="a" * 64)
+    assert mlflow.get("train-1") == approved
+
+
+def by_client(registry: MlflowRegistry, monkeypatch: pytest.MonkeyPatch) -> Sequence[ModelPackage]:
+    """The packages as MLflow's own client reads them."""
+    with monkeypatch.context() as patched:
+        patched.setattr(mlflow_database, "model_versions", lambda *_: None)
+        return registry.list()
+
+
+def test_the_file_is_read_and_tagged_as_mlflow_does(
+    mlflow: MlflowRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        mlflow.register(package(f"train-{number}", labels=("猫", 'a "quote"')))
+    mlflow.set_approval("train-1", "Approved", by="ann", reason="gut: ü", digest="a" * 64)
+    read = mlflow.list()
+    assert by_client(mlflow, monkeypatch) == read
+    assert [item.approver for item in read] == ["", "ann", ""]
+    client = mlflow._client()
+    client.set_model_version_tag("shop", read[0].registry_version, "approval_status", "Rejected")
+    client.delete_model_version("shop", read[1].registry_version)
+    assert [(item.model_version, item.approval_status) for item in mlflow.list()] == [
+        ("train-2", "Rejected"),
+        ("train-0", "PendingManualApproval"),
+    ]
+    assert by_client(mlflow, monkeypatch) == mlflow.list()
+
+
+def altered(mlflow: MlflowRegistry, statement: str) -> None:
+    with closing(sqlite3.connect(str(mlflow._database()))) as connection:
+        connection.execute(statement)
+        connection.commit()
+
+
+def test_tables_of_another_mlflow_are_left_to_its_client(mlflow: MlflowRegistry) -> None:
+    mlflow.register(package())
+    database = mlflow._database()
+    assert database is not None
+    [version] = mlflow_database.model_versions(database, "shop") or ()
+    altered(mlflow, "ALTER TABLE model_version_tags ADD COLUMN author TEXT")
+    assert mlflow_database.model_versions(database, "shop") is None
+    assert not mlflow_database.set_tags(database, version, [("a", "b")])
+    assert mlflow.get("train-1").digest == "a" * 64
+    decided = mlflow.set_approval("train-1", "Approved", by="ann", reason="ok", digest="a" * 64)
+    assert mlflow.get("train-1") == decided
+
+
+def test_a_file_that_is_no_mlflow_is_left_to_its_client(tmp_path: Path) -> None:
+    (tmp_path / "empty.db").touch()
+    assert mlflow_database.model_versions(tmp_path / "empty.db", "shop") is None
+    assert mlflow_database.model_versions(tmp_path / "none.db", "shop") is None
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_nothing_is_tagged_of_a_version_that_is_gone(mlflow: MlflowRegistry) -> None:
+    database = mlflow._database()
+    assert database is not None
+    gone = mlflow_database.TaggedVersion("shop", 7, 0, {})
+    assert not mlflow_database.set_tags(database, gone, [("a", "b")])
+
+
+def test_packages_are_read_and_decided_about_without_importing_mlflow(
+    mlflow: MlflowRegistry,
+) -> None:
+    mlflow.register(package())
+    code = (
+        "import sys\n"
+        "from resources.mlflow_registry import MlflowRegistry\n"
+        f"registry = MlflowRegistry(tracking_uri={mlflow.tracking_uri!r}, project='shop')\n"
+        "registry.list(), registry.decisions('train-1')\n"
+        "registry.set_approval('train-1', 'Approved', by='ann', reason='', digest='a' * 64)\n"
+        "print('mlflow' in sys.modules)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY
+    )
+    assert ran.stdout == "False\n"
+    assert mlflow.get("train-1").approver == "ann"
 
 
 def test_racing_registrations_make_one_package(mlflow: MlflowRegistry) -> None:
@@ -275,7 +379,7 @@ def test_mlflow_is_told_to_send_no_telemetry(
     mlflow: MlflowRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
-    mlflow.list()
+    mlflow.prepare()
     from mlflow.environment_variables import MLFLOW_DISABLE_TELEMETRY
 
     assert MLFLOW_DISABLE_TELEMETRY.get()

@@ -7,7 +7,6 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +22,7 @@ from labelling.corrections import Correction, correction_key
 from labelling.label_events import Rename, event_key, to_json
 from resources import mlflow_registry
 from resources.damage import DamagedObject
+from resources.mlflow_database import TaggedVersion
 from resources.model_registry import RegistryError
 from resources.object_store import ObjectStore
 from serving.address import read_address
@@ -327,14 +327,10 @@ def test_a_record_that_a_newer_one_overtook_is_moved_aside(world: Any) -> None:
     ids=["", "null", "list", "shape", "cut"],
 )
 def test_a_damaged_package_of_the_registry_is_named(tag: str) -> None:
-    version = SimpleNamespace(
-        name="imgclf",
-        version="3",
-        creation_timestamp=0,
-        tags={"imgclf.package": tag, "approval_status": "Approved"},
-    )
+    tags = {"imgclf.package": tag, "approval_status": "Approved"}
+    version = TaggedVersion("imgclf", 3, 0, tags)
     with pytest.raises(RegistryError, match="version 3 of imgclf in MLflow is damaged"):
-        mlflow_registry._package(version)  # type: ignore[arg-type]
+        mlflow_registry._package(version)
 
 
 def test_a_damaged_registry_is_named(tmp_path: Path) -> None:
