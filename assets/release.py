@@ -13,6 +13,7 @@ from assets.evaluation import evaluation_report
 from assets.evaluation_records import newest_evaluation
 from assets.line import MODEL_VERSIONS, OWNERS
 from assets.release_verification import (
+    DECISION_TAG,
     actual_digest,
     approval_objections,
     overtaken_objections,
@@ -24,10 +25,6 @@ from resources.model_registry import ModelPackage, ModelRegistry, RegistryError
 from resources.object_store import ObjectStore
 from resources.transience import is_transient
 from serving.deployments import EndpointStatus, Stage, version_in
-
-DECISION_TAG = "imgclf/decision"
-"""Tag of a run that carries an approval into the graph which the registry holds already. Without
-it, whoever launches ``release_approval`` decides, anew."""
 
 
 class ApprovalConfig(dg.Config):

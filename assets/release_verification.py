@@ -17,6 +17,10 @@ from resources.object_store import ObjectStore
 from resources.store_errors import KeyMissing
 from serving.deployments import DeploymentRecord
 
+DECISION_TAG = "imgclf/decision"
+"""Tag of a run that carries an approval into the graph which the registry holds already. Without
+it, whoever launches ``release_approval`` decides, anew."""
+
 
 def actual_digest(store: ObjectStore, model_key: str) -> str:
     """The digest of the artefact as it lies in the store, every member verified.

@@ -140,7 +140,7 @@ def _sensor(kind: str) -> Callable[[], None]:
     import dagster as dg
 
     from assets.arrival_sweep import Sweep
-    from imgclf_dagster.definitions import build_line
+    from imgclf_dagster.profiles.chosen import build_line
     from imgclf_dagster.sensors import raw_images_arrival_sensor
     from imgclf_dagster.settings import load_settings
     from resources.arrivals import pending_notices

@@ -130,7 +130,7 @@ def sensor_tick(root: Path, instance: "dg.DagsterInstance") -> Callable[[], bool
     """One evaluation of the product's sensor; whether it found something."""
     import dagster as dg
 
-    from imgclf_dagster.definitions import build_line
+    from imgclf_dagster.profiles.chosen import build_line
     from imgclf_dagster.sensors import raw_images_arrival_sensor
     from imgclf_dagster.settings import load_settings
     from resources.arrivals import NoArrivals

@@ -29,7 +29,7 @@ class IdleTicks:
     def __init__(self, port: "LabelStudio", labels: tuple[str, ...], folder: Path) -> None:
         import dagster as dg
 
-        from imgclf_dagster.definitions import build_line
+        from imgclf_dagster.profiles.chosen import build_line
         from imgclf_dagster.settings import load_settings
         from resources.object_store import ObjectStore
 

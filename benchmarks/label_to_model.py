@@ -133,7 +133,7 @@ def _up(home: Path, weights: Path, scratch: Path) -> Iterator["Studio"]:
 
 def _staged_after(home: Path, version: str) -> str:
     """The model that answers on staging, once it is another than ``version``."""
-    from imgclf_dagster.definitions import build_endpoints
+    from imgclf_dagster.profiles.chosen import build_endpoints
     from imgclf_dagster.settings import Settings
     from resources.endpoint_host import HostUnavailable
 

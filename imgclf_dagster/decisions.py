@@ -4,8 +4,7 @@ which is the source of truth, and reach the graph by its assets, whoever decided
 from collections.abc import Sequence
 from typing import Any
 
-from assets.release import DECISION_TAG
-from assets.release_verification import is_overtaken
+from assets.release_verification import DECISION_TAG, is_overtaken
 from assets.verdicts import MODEL_CHECKS, STAGING_CHECKS, failed_checks
 from errors.base import ImgclfError
 from resources.endpoint_host import EndpointHost

@@ -9,7 +9,6 @@ from assets.ingestion import raw_images
 from assets.labelling import annotations
 from assets.labelling_queue import labelling_queue
 from assets.labelling_report import labelling_report
-from assets.line import Line
 from assets.release import prod_endpoint, registered_package, release_approval, staging_endpoint
 from assets.training import build_trained_model
 from imgclf_dagster.automation import automated
@@ -19,16 +18,17 @@ from imgclf_dagster.checks import splits as split_checks
 from imgclf_dagster.checks import staging as staging_checks
 from imgclf_dagster.home import open_store
 from imgclf_dagster.jobs import jobs
-from imgclf_dagster.label_studio_access import find_access, hint_file, project_title
+from imgclf_dagster.label_studio_access import hint_file
+from imgclf_dagster.profiles.chosen import (
+    build_arrivals,
+    build_compute,
+    build_endpoints,
+    build_label_studio,
+    build_line,
+    build_registry,
+)
 from imgclf_dagster.sensors import sensors
 from imgclf_dagster.settings import Settings, load_settings
-from resources.arrivals import Arrivals, NoArrivals
-from resources.compute import Compute, LocalCompute
-from resources.endpoint_host import EndpointHost
-from resources.label_studio import LabelStudio
-from resources.local_endpoints import LocalEndpointHost
-from resources.mlflow_registry import MlflowRegistry
-from resources.model_registry import ModelRegistry
 
 _SAGEMAKER_GROUPS = {"training", "evaluation", "release"}
 
@@ -37,78 +37,6 @@ _SAGEMAKER_GROUPS = {"training", "evaluation", "release"}
 def defs() -> dg.Definitions:
     """The code location under the user's settings."""
     return build_definitions(load_settings())
-
-
-def build_line(settings: Settings) -> Line:
-    """What the assets need to know of the settings."""
-    return Line(
-        project=settings.project,
-        labels=settings.labels,
-        ingestion=settings.ingestion,
-        split=settings.split,
-        gates=settings.gates,
-        labelling=settings.labelling,
-        retraining=settings.retraining,
-        weights_dir=settings.weights_dir,
-    )
-
-
-def build_registry(settings: Settings) -> ModelRegistry:
-    """The model registry of the profile."""
-    if settings.profile == "aws":
-        from imgclf_dagster import profile_aws
-
-        return profile_aws.build_registry(settings, open_store(settings))
-    return MlflowRegistry(tracking_uri=settings.mlflow_uri, project=settings.project)
-
-
-def build_endpoints(settings: Settings) -> EndpointHost:
-    """The endpoint host of the profile."""
-    if settings.profile == "aws":
-        from imgclf_dagster import profile_aws
-
-        return profile_aws.build_endpoints(settings, open_store(settings))
-    return LocalEndpointHost(
-        store=open_store(settings),
-        project=settings.project,
-        address_file=str(settings.run_dir / "endpoint-host.json"),
-        default_url=f"http://127.0.0.1:{settings.ports.endpoint}",
-        environment=settings.serving.to_environment(),
-    )
-
-
-def build_compute(settings: Settings) -> Compute:
-    """What runs the jobs of the profile."""
-    store = open_store(settings)
-    if settings.profile == "aws":
-        from imgclf_dagster import profile_aws
-
-        return profile_aws.build_compute(settings, store)
-    return LocalCompute(store=store, jobs_dir=str(settings.home / "jobs"))
-
-
-def build_arrivals(settings: Settings) -> Arrivals:
-    """Who tells of new images in the profile."""
-    if settings.profile == "aws":
-        from imgclf_dagster import profile_aws
-
-        return profile_aws.build_arrivals(settings)
-    return NoArrivals()
-
-
-def build_label_studio(settings: Settings) -> LabelStudio:
-    """The port to Label Studio; not ``configured`` if there is none.
-
-    Raises:
-        SettingsError: see :func:`find_access`.
-    """
-    access = find_access(settings)
-    return LabelStudio(
-        url=access.url if access else "",
-        token=access.token if access else "",
-        project_title=project_title(settings),
-        project_id=settings.label_studio.project_id,
-    )
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:

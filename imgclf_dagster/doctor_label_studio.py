@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
-from imgclf_dagster.definitions import build_label_studio
 from imgclf_dagster.doctor_findings import Finding
 from imgclf_dagster.label_studio_access import (
     Access,
@@ -25,6 +24,7 @@ from imgclf_dagster.label_studio_setup import (
     overlap_of,
     wanted,
 )
+from imgclf_dagster.profiles.chosen import build_label_studio
 from imgclf_dagster.settings import Settings, SettingsError
 from resources.label_studio import (
     Backend,

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from assets.image_index import RAW
 from errors.base import ImgclfError
-from imgclf_dagster.definitions import build_endpoints, build_label_studio
 from imgclf_dagster.home import is_prepared, open_store
 from imgclf_dagster.label_studio_access import (
     Access,
@@ -18,6 +17,7 @@ from imgclf_dagster.label_studio_access import (
     credentials,
     find_access,
 )
+from imgclf_dagster.profiles.chosen import build_endpoints, build_label_studio
 from imgclf_dagster.settings import Settings, SettingsError
 
 if TYPE_CHECKING:

@@ -22,10 +22,11 @@ from imgclf_dagster.decisions import (
     undeployed_approvals,
     undone_rejection,
 )
-from imgclf_dagster.definitions import build_definitions, build_endpoints
+from imgclf_dagster.definitions import build_definitions
 from imgclf_dagster.home import prepare_home
 from imgclf_dagster.jobs import LINE, PROMOTION, RELEASE_CANDIDATE
 from imgclf_dagster.orphans import process_tag, reap_orphaned_runs
+from imgclf_dagster.profiles.chosen import build_endpoints
 from imgclf_dagster.progress import Narrator, narrated
 from imgclf_dagster.settings import Settings
 from resources.endpoint_host import EndpointHost

@@ -12,9 +12,9 @@ from assets.former_splits import former_test_split
 from assets.image_index import RAW, diff_listing, images_table, newest_rows, usable_images
 from assets.label_index import labelled_view, labels_table, new_snapshots
 from assets.line import latest_metadata
-from imgclf_dagster.definitions import build_endpoints, build_registry
 from imgclf_dagster.home import open_store
 from imgclf_dagster.presence import is_up
+from imgclf_dagster.profiles.chosen import build_endpoints, build_registry
 from imgclf_dagster.settings import Settings
 from imgclf_dagster.status_checks import blocking_checks, checks_failed
 from imgclf_dagster.status_next import (

@@ -22,8 +22,8 @@ def look_at_store(settings: Settings, *, as_json: bool, repair: bool) -> None:
         typer.Exit: code 1 if something is damaged still.
         StoreError: the store does not answer.
     """
-    from imgclf_dagster.definitions import build_line
     from imgclf_dagster.home import require_store
+    from imgclf_dagster.profiles.chosen import build_line
     from imgclf_dagster.store_doctor.examine import examine_store
     from imgclf_dagster.store_doctor.home_files import examine_home
     from imgclf_dagster.store_doctor.repair import Bench, repair_all

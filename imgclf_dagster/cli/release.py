@@ -10,9 +10,10 @@ import typer
 from imgclf_dagster.cli.common import console, current_user, fail, plainly
 from imgclf_dagster.cli.served import require_served, say_served, served
 from imgclf_dagster.console import escape
-from imgclf_dagster.settings import Settings, load_settings
+from training.quick_imports import keep_pandas_out, without_collection
 
 if TYPE_CHECKING:
+    from imgclf_dagster.settings import Settings
     from resources.endpoint_host import EndpointHost
     from resources.model_registry import ModelPackage, ModelRegistry
     from resources.object_store import ObjectStore
@@ -52,11 +53,14 @@ def approve_command(reason: Reason, model_version: Version = None, by: By = None
 
     Refused, with the reasons, if the package failed a blocking check or is not what was checked.
     """
-    from assets.release_verification import package_objections
-    from imgclf_dagster.decisions import choose_package
-    from imgclf_dagster.definitions import build_endpoints, build_registry
-    from imgclf_dagster.home import prepare_home
+    with without_collection("dagster"):
+        from assets.release_verification import package_objections
+        from imgclf_dagster.decisions import choose_package
+        from imgclf_dagster.home import prepare_home
+        from imgclf_dagster.profiles.chosen import build_endpoints, build_registry
+        from imgclf_dagster.settings import load_settings
 
+    keep_pandas_out()
     settings = load_settings()
     store = prepare_home(settings)
     registry, endpoints = build_registry(settings), build_endpoints(settings)
@@ -99,10 +103,13 @@ def _warn(store: "ObjectStore", package: "ModelPackage") -> None:
 @plainly
 def reject_command(reason: Reason, model_version: Version = None, by: By = None) -> None:
     """Reject a package. If it is in production, the one before it is rolled out again."""
-    from imgclf_dagster.decisions import choose_package, live_deployment, previous_deployment
-    from imgclf_dagster.definitions import build_endpoints, build_registry
-    from imgclf_dagster.home import prepare_home
+    with without_collection("dagster"):
+        from imgclf_dagster.decisions import choose_package, live_deployment, previous_deployment
+        from imgclf_dagster.home import prepare_home
+        from imgclf_dagster.profiles.chosen import build_endpoints, build_registry
+        from imgclf_dagster.settings import load_settings
 
+    keep_pandas_out()
     settings = load_settings()
     prepare_home(settings)
     registry, endpoints = build_registry(settings), build_endpoints(settings)
@@ -130,8 +137,10 @@ def reject_command(reason: Reason, model_version: Version = None, by: By = None)
 @plainly
 def rollback_command(reason: Reason, by: By = None) -> None:
     """Return production to the approved version before the present one, and reject that one."""
-    from imgclf_dagster.decisions import DecisionError, live_deployment, previous_deployment
-    from imgclf_dagster.definitions import build_endpoints, build_registry
+    with without_collection("dagster"):
+        from imgclf_dagster.decisions import DecisionError, live_deployment, previous_deployment
+        from imgclf_dagster.profiles.chosen import build_endpoints, build_registry
+        from imgclf_dagster.settings import load_settings
 
     settings = load_settings()
     registry, endpoints = build_registry(settings), build_endpoints(settings)
@@ -166,15 +175,16 @@ def _say_decided(registry: "ModelRegistry", decided: "ModelPackage") -> None:
     console.print(f"{escape(decided.model_version)} is {what} by {escape(decided.approver)}")
 
 
-def _carry_out(settings: Settings, wanted: _Wanted) -> None:
+def _carry_out(settings: "Settings", wanted: _Wanted) -> None:
     """See the decision through: by ``imgclf up`` if it runs, else here and now."""
     from imgclf_dagster.presence import is_up
-    from imgclf_dagster.progress import ConsoleNarrator
-    from imgclf_dagster.runner import line_runner
 
     if is_up(settings.run_dir):
         _wait_for(settings, wanted)
         return
+    from imgclf_dagster.progress import ConsoleNarrator
+    from imgclf_dagster.runner import line_runner
+
     with line_runner(settings, ConsoleNarrator(console)) as runner:
         for outcome in runner.settle_decisions():
             if not outcome.success:
@@ -191,10 +201,10 @@ def _say_served(endpoints: "EndpointHost", wanted: _Wanted) -> None:
     say_served(endpoints, "prod", text)
 
 
-def _wait_for(settings: Settings, wanted: _Wanted) -> None:
+def _wait_for(settings: "Settings", wanted: _Wanted) -> None:
     import dagster as dg
 
-    from imgclf_dagster.definitions import build_endpoints
+    from imgclf_dagster.profiles.chosen import build_endpoints
     from imgclf_dagster.progress import failure_since
 
     endpoints = build_endpoints(settings)

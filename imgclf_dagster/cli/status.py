@@ -8,20 +8,24 @@ from rich.table import Table
 
 from imgclf_dagster.cli.common import AsJson, console, plainly
 from imgclf_dagster.console import escape
-from imgclf_dagster.settings import load_settings
+from training.quick_imports import keep_pandas_out, without_collection
 
 
 @plainly
 def status_command(as_json: AsJson = False) -> None:
     """Show images, labels, data set, candidate, staging, production, and what waits for whom."""
-    import dagster as dg
+    with without_collection("dagster"):
+        import dagster as dg
 
-    from imgclf_dagster.home import prepare_home
-    from imgclf_dagster.status import gather_status
+        from imgclf_dagster.home import prepare_home
+        from imgclf_dagster.settings import load_settings
+        from imgclf_dagster.status import gather_status
 
-    settings = load_settings()
-    prepare_home(settings)
-    with dg.DagsterInstance.get() as instance:
+        keep_pandas_out()
+        settings = load_settings()
+        prepare_home(settings)
+        instance = dg.DagsterInstance.get()
+    with instance:
         facts = gather_status(settings, instance)
     if as_json:
         print(json.dumps(facts, indent=1, ensure_ascii=False))

@@ -200,7 +200,7 @@ def _predictor(settings: Settings, labelling: LabellingPrograms | None) -> Proce
 def _runtime_url(settings: Settings) -> str:
     if settings.profile == "local":
         return f"http://{HOST}:{settings.ports.endpoint}"
-    from imgclf_dagster.definitions import build_endpoints
+    from imgclf_dagster.profiles.chosen import build_endpoints
 
     return build_endpoints(settings).runtime_url()
 

@@ -13,7 +13,7 @@ from PIL import Image
 from assets.image_index import images_table, newest_rows
 from assets.ingestion import raw_images
 from imgclf_dagster import sensors
-from imgclf_dagster.definitions import build_line
+from imgclf_dagster.profiles.chosen import build_line
 from imgclf_dagster.settings import Settings
 from resources.arrivals import Arrivals
 from resources.object_store import ObjectStore

@@ -13,7 +13,7 @@ import pytest
 
 from assets.queue_ledger import Batch, QueuedImage, write_batch
 from assets.release_verification import package_objections
-from imgclf_dagster.definitions import build_registry
+from imgclf_dagster.profiles.chosen import build_registry
 from imgclf_dagster.settings import Settings
 from imgclf_dagster.store_doctor.examine import examine_store
 from imgclf_dagster.store_doctor.home_files import examine_home

@@ -2,8 +2,12 @@
 scores on the same images only, and what to do next."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -424,3 +428,28 @@ def test_what_a_killed_run_left_undone_waits(world: Any, photo: Callable[..., by
     lenient.add("red/late.png", photo(99), "red", at=lenient.later())
     lenient.run("raw_images", "annotations")
     assert waiting() == ["images or labels are newer than the data set (imgclf run)"]
+
+
+LEFT_OUT = ("gradio", "imgclf_dagster.definitions", "lightning", "mlflow", "pandas", "torch")
+
+
+def test_status_imports_neither_the_graph_nor_mlflow(shop: Any) -> None:
+    """`imgclf status` took 3.3 CPU seconds with them, most of which MLflow's import."""
+    shop.candidate("train-1")
+    code = (
+        "import sys\n"
+        "sys.argv = ['imgclf', 'status', '--json']\n"
+        "from imgclf_dagster.cli.entry import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as end:\n"
+        f"    print(end.code, [name for name in {LEFT_OUT!r} if name in sys.modules])\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "IMGCLF_HOME": str(shop.home), "PYTHONPATH": "."},
+    )
+    assert ran.stdout.splitlines()[-1] == "0 []", ran.stdout

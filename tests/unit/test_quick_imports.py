@@ -76,3 +76,19 @@ def test_the_help_of_imgclf_imports_nothing_that_a_command_needs(arguments: list
     *_, heavy, commands = ran.stdout.splitlines()
     assert heavy == "heavy: []"
     assert "status" not in commands
+
+
+def test_pandas_is_kept_out_of_tables_and_there_for_who_asks() -> None:
+    code = (
+        "import sys\n"
+        "from training.quick_imports import keep_pandas_out\n"
+        "keep_pandas_out()\n"
+        "import pyarrow as pa\n"
+        "table = pa.table({'a': [1, 2]})\n"
+        "print('pandas' in sys.modules)\n"
+        "print(pa.Table.from_pandas(table.to_pandas()).equals(table))\n"
+        "keep_pandas_out()\n"
+        "print(len(pa.array(table.to_pandas()['a'])))\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["False", "True", "2"]

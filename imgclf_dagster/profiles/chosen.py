@@ -1,0 +1,99 @@
+"""The adapters of the profile that the settings choose. Each is imported when it is built."""
+
+from typing import TYPE_CHECKING
+
+from imgclf_dagster.home import open_store
+from imgclf_dagster.settings import Settings
+
+if TYPE_CHECKING:
+    from assets.line import Line
+    from resources.arrivals import Arrivals
+    from resources.compute import Compute
+    from resources.endpoint_host import EndpointHost
+    from resources.label_studio import LabelStudio
+    from resources.model_registry import ModelRegistry
+
+
+def build_line(settings: Settings) -> "Line":
+    """What the assets need to know of the settings."""
+    from assets.line import Line
+
+    return Line(
+        project=settings.project,
+        labels=settings.labels,
+        ingestion=settings.ingestion,
+        split=settings.split,
+        gates=settings.gates,
+        labelling=settings.labelling,
+        retraining=settings.retraining,
+        weights_dir=settings.weights_dir,
+    )
+
+
+def build_registry(settings: Settings) -> "ModelRegistry":
+    """The model registry of the profile."""
+    if settings.profile == "aws":
+        from imgclf_dagster import profile_aws
+
+        return profile_aws.build_registry(settings, open_store(settings))
+    from resources.mlflow_registry import MlflowRegistry
+
+    return MlflowRegistry(tracking_uri=settings.mlflow_uri, project=settings.project)
+
+
+def build_endpoints(settings: Settings) -> "EndpointHost":
+    """The endpoint host of the profile."""
+    if settings.profile == "aws":
+        from imgclf_dagster import profile_aws
+
+        return profile_aws.build_endpoints(settings, open_store(settings))
+    from resources.local_endpoints import LocalEndpointHost
+
+    return LocalEndpointHost(
+        store=open_store(settings),
+        project=settings.project,
+        address_file=str(settings.run_dir / "endpoint-host.json"),
+        default_url=f"http://127.0.0.1:{settings.ports.endpoint}",
+        environment=settings.serving.to_environment(),
+    )
+
+
+def build_compute(settings: Settings) -> "Compute":
+    """What runs the jobs of the profile."""
+    store = open_store(settings)
+    if settings.profile == "aws":
+        from imgclf_dagster import profile_aws
+
+        return profile_aws.build_compute(settings, store)
+    from resources.compute import LocalCompute
+
+    return LocalCompute(store=store, jobs_dir=str(settings.home / "jobs"))
+
+
+def build_arrivals(settings: Settings) -> "Arrivals":
+    """Who tells of new images in the profile."""
+    if settings.profile == "aws":
+        from imgclf_dagster import profile_aws
+
+        return profile_aws.build_arrivals(settings)
+    from resources.arrivals import NoArrivals
+
+    return NoArrivals()
+
+
+def build_label_studio(settings: Settings) -> "LabelStudio":
+    """The port to Label Studio; not ``configured`` if there is none.
+
+    Raises:
+        SettingsError: see :func:`find_access`.
+    """
+    from imgclf_dagster.label_studio_access import find_access, project_title
+    from resources.label_studio import LabelStudio
+
+    access = find_access(settings)
+    return LabelStudio(
+        url=access.url if access else "",
+        token=access.token if access else "",
+        project_title=project_title(settings),
+        project_id=settings.label_studio.project_id,
+    )
