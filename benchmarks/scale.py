@@ -170,7 +170,7 @@ def _run_dataset(root: str, instance: "dg.DagsterInstance") -> _Run:
     import dagster as dg
 
     from assets import dataset as module
-    from imgclf_dagster.definitions import build_line
+    from imgclf_dagster.profiles.chosen import build_line
     from imgclf_dagster.settings import load_settings
 
     line, store = build_line(load_settings()), opened(root)
@@ -209,7 +209,7 @@ def _tick() -> dict[str, Spent]:
 
     from assets.arrival_sweep import Sweep
     from benchmarks.arrival import BUCKET, _arrivals, _tell_of_new
-    from imgclf_dagster.definitions import build_line
+    from imgclf_dagster.profiles.chosen import build_line
     from imgclf_dagster.sensors import raw_images_arrival_sensor
     from imgclf_dagster.settings import load_settings
     from resources.object_store import ObjectStore
