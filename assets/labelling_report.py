@@ -22,8 +22,8 @@ from labelling.agreement import agreement
 from labelling.curve_report import PICTURE_FILE, REPORT_FILE, CurveReport
 from labelling.foreign_text import visible
 from labelling.report import AgreementSummary, LabellingReport, advice
-from labelling.report_charts import percent
 from labelling.report_page import page
+from labelling.report_words import percent
 from labelling.snapshots import epoch_ms
 from labelling.statistics import Share, statistics
 from resources.compute import Compute

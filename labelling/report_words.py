@@ -1,7 +1,5 @@
 """How the labelling report says its numbers."""
 
-from html import escape
-
 
 def count(n: int | None, one: str, many: str = "") -> str:
     """``3 images``, ``1 image``."""
@@ -11,6 +9,11 @@ def count(n: int | None, one: str, many: str = "") -> str:
 def number(value: float | None) -> str:
     """A whole number; a dash for ``None``."""
     return "–" if value is None else f"{value:,.0f}"
+
+
+def percent(value: float | None, digits: int = 0) -> str:
+    """``0.876`` as ``88%``; a dash for ``None``."""
+    return "–" if value is None else f"{100 * value:.{digits}f}%"
 
 
 def signed(value: float) -> str:
@@ -36,9 +39,3 @@ def coefficient(value: float | None) -> str:
 def person(name: str) -> str:
     """An annotator as people know them."""
     return name.removeprefix("label_studio:")
-
-
-def emphasised(sentence: str) -> str:
-    """``sentence`` escaped, what comes after its colon in colour."""
-    what, _, gain = sentence.rpartition(": ")
-    return f"{escape(what)}: <em>{escape(gain)}</em>"
