@@ -1,8 +1,12 @@
 """The page at ``/``: the newest labelling report of the store, or how one comes."""
 
-from html import escape
+from functools import cache
+from typing import TYPE_CHECKING
 
 from serving.store import BackingStore
+
+if TYPE_CHECKING:
+    import jinja2
 
 REPORTS = "reports/labelling"
 
@@ -11,13 +15,6 @@ POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """Content-Security-Policy: the page shows what is in it, runs nothing and loads nothing."""
-
-_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>
-<style>:root {{ color-scheme: light dark }} body {{ font: 16px/1.55 system-ui, sans-serif; max-width: 38rem;
-margin: 12vh auto; padding: 0 1.25rem }} h1 {{ font-size: 1.35rem; letter-spacing: -.01em }}
-code {{ font-family: ui-monospace, Consolas, monospace; font-size: .93em }} a {{ color: inherit }}
-p {{ opacity: .85 }}</style><h1>{title}</h1>{body}</html>"""
 
 
 class ReportShelf:
@@ -40,22 +37,27 @@ class ReportShelf:
 
 def no_report(project: str, label_studio_url: str) -> str:
     """The page as long as there is no report."""
-    link = (
-        f'<p>Label Studio is at <a href="{escape(label_studio_url)}">{escape(label_studio_url)}</a>.</p>'
-        if label_studio_url.startswith(("http://", "https://"))
-        else ""
-    )
-    return _PAGE.format(
-        title=f"{escape(project)}: no labelling report yet",
-        body="<p>The asset <code>labelling_report</code> writes one as soon as there are labels: "
-        "labels per hour, how often pre-labels were right, and what more labels would bring."
-        f"</p>{link}",
-    )
+    return _page(project, label_studio_url=label_studio_url, why=None)
 
 
 def unreachable(project: str, why: str) -> str:
     """The page when the store does not answer."""
-    body = (
-        f"<p>The store does not answer: {escape(why)}</p><p>Load the page again when it does.</p>"
+    return _page(project, label_studio_url="", why=why)
+
+
+def _page(project: str, **values: str | None) -> str:
+    return _templates().get_template("no_report.html").render(project=project, **values)
+
+
+@cache
+def _templates() -> "jinja2.Environment":
+    """The templates of this package: every value is escaped, and a missing one is an error."""
+    import jinja2  # at the first page: no answer to Label Studio needs it
+
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("serving"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    return _PAGE.format(title=f"{escape(project)}: no labelling report", body=body)

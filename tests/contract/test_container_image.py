@@ -222,7 +222,7 @@ def test_the_wheel_has_every_module_and_every_file_that_is_read(installed: Path)
     expected = {
         path.relative_to(REPOSITORY).as_posix()
         for package in PACKAGES
-        for pattern in ("*.py", "*.yaml", "*.json", "*.css")
+        for pattern in ("*.py", "*.yaml", "*.json", "*.css", "*.html")
         for path in (REPOSITORY / package).rglob(pattern)
         if "__pycache__" not in path.parts
     }

@@ -39,7 +39,7 @@ def test_what_comes_from_outside_cannot_become_markup() -> None:
     said = Prediction(evil, evil, (RankedLabel(label=evil, score=0.5),), (evil,))
     html = render([card(said, Problem("failed", evil), name=evil)])
     assert "<img" not in html
-    assert "onerror=alert(1)&gt;&quot;" in html
+    assert "onerror=alert(1)&gt;&#34;&#39;" in html
 
 
 def test_disagreement_is_said_only_when_the_models_mean_different_labels() -> None:
