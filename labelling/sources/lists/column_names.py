@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 
 from labelling.sources.name_words import folded
@@ -81,6 +82,26 @@ COUNT_COLUMNS = _plain_words(
     "anzahl somme suma totale totaal soma итого 合计 合計"
 )
 """Columns that count the classes of an image, if they do."""
+
+_NAME_OF = frozenset({"name", "value", "text", "title"})
+"""Fields of an object that name it: ``label.name``, ``answer.class.value``."""
+
+
+def names_of_columns(header: Sequence[str]) -> list[str]:
+    """The names of columns as they are compared. A field within an object (``result.label``) is
+    called as its last part is, where that is a word for labels and no whole name is one."""
+    whole = [plain(title) for title in header]
+    if LABEL_COLUMNS.intersection(whole):
+        return whole
+    return [_word_for_labels(title) or name for title, name in zip(header, whole, strict=True)]
+
+
+def _word_for_labels(title: str) -> str | None:
+    parts = [*map(plain, title.split("."))]
+    if len(parts) > 2 and parts[-1] in _NAME_OF:
+        parts.pop()
+    return parts[-1] if len(parts) > 1 and parts[-1] in LABEL_COLUMNS else None
+
 
 _SPLIT_WORDS: dict[str, Split] = {
     **dict.fromkeys(("train", "training", "trn", "trainset", "trainingset"), "train"),

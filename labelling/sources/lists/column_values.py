@@ -109,6 +109,7 @@ _INDEX_ROWS = 5
 """Of fewer, whole numbers without gap may be classes with an image each."""
 _SOME_ROWS = 20
 _WORDS_OF_A_CAPTION = 7
+_WORDS_OF_A_NAME = 2
 _SHOWN = 4
 _NAME_AND_BOX = 5
 _ONE_IN_A_LIST = re.compile(r"""\[\s*["']([^"'\\,]+)["']\s*\]$""")
@@ -176,6 +177,12 @@ def same_partition(one: Sequence[str], other: Sequence[str]) -> bool:
     """Whether two columns divide the rows alike: the one's classes are the other's, renamed."""
     pairs = set(zip(one, other, strict=True))
     return len(pairs) == len(set(one)) == len(set(other)) > 1
+
+
+def are_sentences(values: Sequence[str]) -> bool:
+    """Whether most texts are longer than names of classes: ``a photo of a cat``."""
+    said = {value for value in values if value}
+    return 2 * sum(len(value.split()) > _WORDS_OF_A_NAME for value in said) > len(said)
 
 
 def unlike_labels(values: Sequence[str], task: str, *, named: bool = False) -> str | None:

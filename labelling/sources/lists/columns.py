@@ -16,13 +16,14 @@ from labelling.sources.lists.column_names import (
     SPLIT_COLUMNS,
     WEAK_FILE_COLUMNS,
     WEAK_LABEL_COLUMNS,
-    plain,
+    names_of_columns,
     split_of,
 )
 from labelling.sources.lists.column_titles import ColumnTitles
 from labelling.sources.lists.column_values import (
     ONE_FOR_EACH,
     YES,
+    are_sentences,
     first_number,
     is_counter,
     is_index,
@@ -41,7 +42,7 @@ from labelling.sources.lists.other_columns import (
     holds_otherwise,
     is_called_otherwise,
     is_called_split,
-    is_checksum,
+    is_of_files,
 )
 from labelling.sources.lists.several_columns import asked_of_several, numbered, second_opinions
 from labelling.sources.lists.table import Table, rows_of_images
@@ -143,7 +144,7 @@ class _Chooser:
         self._names_a_file = names_a_file
         self._rows: Sequence[Sequence[str]] = table.sample()
         self._judge(self._rows)
-        self._names = [plain(name) for name in table.header] or [""] * table.width
+        self._names = names_of_columns(table.header) or [""] * table.width
         self._titled = ColumnTitles(table)
         images = [at for at, shares in enumerate(self._shares) if max(shares) >= _ENOUGH]
         if images and (kept := rows_of_images(self._rows, images, names_a_file)):
@@ -250,7 +251,7 @@ class _Chooser:
     def _may_be_labels(self, at: int) -> bool:
         if self._names[at] in LABEL_COLUMNS:
             return True
-        if self._names[at] in SPLIT_COLUMNS or is_checksum(self._values[at]):
+        if self._names[at] in SPLIT_COLUMNS or is_of_files(self._values[at]):
             return False
         values = self._values[at]
         counts = is_counter(values) or is_index(values)
@@ -260,8 +261,7 @@ class _Chooser:
 
     def _with_labels(self, file: int, split: int | None, rest: list[int]) -> Columns:
         named = self._without_twins(
-            [at for at in rest if self._names[at] in LABEL_COLUMNS]
-            or [at for at in rest if self._names[at] in WEAK_LABEL_COLUMNS]
+            [at for at in rest if self._names[at] in LABEL_COLUMNS] or self._weakly_named(rest)
         )
         levels = [at for at in rest if self._names[at] in LEVEL_COLUMNS]
         if levels and len(levels) + len(named) > 1:
@@ -279,6 +279,13 @@ class _Chooser:
         if group:
             return self._together(file, split, group, named)
         return self._of_any_name(file, split, named, rest)
+
+    def _weakly_named(self, rest: list[int]) -> list[int]:
+        """Columns called ``type`` or ``kind``. One that says the same of every image says what the
+        records are, if another column tells the images apart."""
+        weak = [at for at in rest if self._names[at] in WEAK_LABEL_COLUMNS]
+        varied = [at for at in rest if len(set(self._values[at])) > 1]
+        return [at for at in weak if at in varied] if varied else weak
 
     def _of_any_name(
         self, file: int, split: int | None, named: list[int], rest: list[int]
@@ -323,6 +330,7 @@ class _Chooser:
         """Whether a column names the classes that another one numbers."""
         return (
             name != numbers
+            and not (self._names[name] in CAPTION_COLUMNS and are_sentences(self._values[name]))
             and is_numeric(self._values[numbers])
             and not is_numeric(self._values[name])
             and same_partition(self._values[name], self._values[numbers])

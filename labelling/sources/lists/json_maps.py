@@ -1,7 +1,8 @@
 """JSON that maps images to labels, or labels to images, as people and competitions write it.
 
 ``{"a.jpg": "cat"}``, ``{"a.jpg": ["cat", "dog"]}``, ``{"cat": ["a.jpg", "b.jpg"]}``, each also
-below ``train``, ``val`` and ``test``. ``{"animal": {"cat": ["a.jpg"]}}`` is a hierarchy.
+below or above ``train``, ``val`` and ``test``. ``{"animal": {"cat": ["a.jpg"]}}`` is a hierarchy.
+Where splits stand in the place of labels, they are splits: see ``json_splits``.
 """
 
 from collections import defaultdict
@@ -11,6 +12,7 @@ from typing import Any
 
 from labelling.sources.lists.file_index import FileIndex, base_name
 from labelling.sources.lists.json_document import JsonDocument, Repeated
+from labelling.sources.lists.json_splits import are_splits, lists_by_split, splits_by_file
 from labelling.sources.lists.label_texts import (
     CLASS_NAME_KEYS,
     LabelTexts,
@@ -47,11 +49,15 @@ class JsonMaps:
         parts = _parts(value, source.files)
         statements = Statements(document.name, options)
         if all(_names_of_images(part, source.files) for _, part in parts):
+            if len(parts) == 1 and are_splits(document.name, parts[0][1].values(), options):
+                return splits_by_file(parts[0][1], statements)
             texts = _label_texts(document.name, value, parts, options, source)
             _read_by_file(document.name, parts, texts, statements)
             understood = ", ".join(["JSON, a label for each image", *texts.understood])
             return statements.reading(understood, texts.warnings)
         if all(_lists_of_images(part, source.files) for _, part in parts):
+            if len(parts) == 1 and are_splits(document.name, parts[0][1], options):
+                return lists_by_split(parts[0][1], statements)
             _read_by_label(document.name, parts, statements)
             return statements.reading("JSON, a list of images for each label")
         _refuse_levels(document.name, parts, source.files)
@@ -63,6 +69,8 @@ def _parts(value: Mapping[str, Any], files: FileIndex) -> list[Part]:
     splits = {key: split_of(key) for key in value}
     if all(splits.values()) and all(isinstance(part, dict) and part for part in value.values()):
         return [(splits[key], part) for key, part in value.items()]
+    if len(value) > 1 and (below := _splits_below(value)):
+        return below
     inner = [
         part
         for key, part in value.items()
@@ -71,6 +79,19 @@ def _parts(value: Mapping[str, Any], files: FileIndex) -> list[Part]:
     if len(inner) == 1 and (_names_of_images(inner[0], files) or _lists_of_images(inner[0], files)):
         return [(None, inner[0])]
     return [(None, value)]
+
+
+def _splits_below(value: Mapping[str, Any]) -> list[Part]:
+    """The same of ``{"cat": {"train": ["a.jpg"], "test": ["b.jpg"]}}``: labels above the splits."""
+    found: dict[Split, dict[str, list[Any]]] = {}
+    for label, part in value.items():
+        if not isinstance(part, dict) or not part:
+            return []
+        for key, files in part.items():
+            if (split := split_of(key)) is None or not isinstance(files, list):
+                return []
+            found.setdefault(split, {}).setdefault(label, []).extend(files)
+    return [*found.items()]
 
 
 def _label_texts(

@@ -65,6 +65,12 @@ _SIZE = re.compile(r"(\d+([.,]\d+)?\s?([KMG]i?B|bytes?|px|[MK]P)|\d{2,5}\s?[x×*
 _CHECKSUM = re.compile(r"(?=.*\d)([0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{128})$", re.I)
 _PLACE = re.compile(r"(https?|s3|gs|file)://|[^@\s]+@[^@\s]+\.\w+$")
 
+_FORMAT = re.compile(
+    r"((image|video|audio|application|text)/[\w.+-]+|\.?(jpe?g|png|gif|webp|avif|tiff?|bmp|hei[cf]))$",
+    re.I,
+)
+"""Media types and suffixes of files: what an image is stored as."""
+
 _AMOUNT = re.compile(
     r"([€$£¥]\s?\d+([.,]\d+)*|\d+([.,]\d+)*\s?(%|‰|€|\$|£|¥|EUR|USD|°C?|[kmµ]?g|[kmcµ]?m|ms|s|min|h))$"
 )
@@ -115,9 +121,11 @@ def holds_otherwise(values: Sequence[str]) -> str | None:
     )
 
 
-def is_checksum(values: Sequence[str]) -> bool:
-    """Whether a column holds checksums of files."""
-    return holds_otherwise(values) == "checksums"
+def is_of_files(values: Sequence[str]) -> bool:
+    """Whether a column holds checksums of files, or the formats in which they are stored."""
+    said = {value for value in values if value}
+    formats = bool(said) and all(map(_FORMAT.match, said))
+    return formats or holds_otherwise(values) == "checksums"
 
 
 def asked_as_answers(name: str, titles: Collection[str] = ()) -> Doubt | None:

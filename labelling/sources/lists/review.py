@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from labelling.foreign_text import visible
 from labelling.schema import Task
 from labelling.sources.containers import Rejection
-from labelling.sources.lists.column_names import plain
+from labelling.sources.lists.column_names import LABEL_COLUMNS, plain
 from labelling.sources.lists.column_titles import ColumnTitles
 from labelling.sources.lists.column_values import is_score, is_yes_or_no, shown_classes
 from labelling.sources.lists.columns import Columns
@@ -86,7 +86,8 @@ def which_count(table: Table, columns: Columns) -> Doubt | None:
         f"The column {visible(table.title(at))} of {table.name} ({values}) may say which lines "
         "count. Do all of them? If not, take out those that do not"
     )
-    return Doubt(question, (*_all_of_them(table, columns, at), ("--labels-from none", "no labels")))
+    answers = [*_all_of_them(table, columns, at), *_itself(table, columns, at)]
+    return Doubt(question, (*answers, ("--labels-from none", "no labels")))
 
 
 def who_said(table: Table, columns: Columns, task: Task) -> Doubt | None:
@@ -158,6 +159,18 @@ def _all_of_them(table: Table, columns: Columns, at: int) -> Sequence[tuple[str,
     if classes and classes == list(range(classes[0], classes[-1] + 1)):
         return [(f"--columns {columns.file + 1},{classes[0] + 1}-{classes[-1] + 1}", shown)]
     return []
+
+
+def _itself(table: Table, columns: Columns, at: int) -> Sequence[tuple[str, str]]:
+    """The option that takes the column itself for the labels, if it holds more than states and no
+    other is called so."""
+    values = [row[at] for row in table.sample()]
+    called = {plain(table.title(one)) for one in columns.labels}
+    if columns.classes or called & LABEL_COLUMNS or is_yes_or_no(values):
+        return []
+    if {*map(plain, values)} & _WORDS:
+        return []
+    return [(ColumnTitles(table).option(columns.file, at), f"the labels: {shown_classes(values)}")]
 
 
 def _parts(title: str) -> set[str]:
