@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from labelling.sources.folder_tree import FolderNode
 from labelling.sources.leftover_names import is_class_beside
 from labelling.sources.name_words import words
+from labelling.sources.partition_names import value_of
 from labelling.sources.series_names import are_wells
 
 _SHARED = 5
@@ -75,12 +76,12 @@ class NamesInDoubt:
 def has_opposite(node: FolderNode, classes: Sequence[FolderNode]) -> bool:
     """Whether a class beside is called the opposite of what ``node`` is called: ``labelled`` beside
     ``unlabelled``, ``with label`` beside ``no label``. Then both may be classes."""
-    said = words(node.name)
+    said = words(value_of(node.name))
     return any(
         _are_alike(one, two)
         for child in classes
         if child.images and child is not node
-        for one in words(child.name)
+        for one in words(value_of(child.name))
         for two in said
     )
 

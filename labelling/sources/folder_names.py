@@ -10,6 +10,7 @@ from typing import Literal
 
 from labelling.sources.leftover_names import is_leftover, is_new_folder
 from labelling.sources.name_words import folded, words
+from labelling.sources.partition_names import value_of
 from labelling.sources.reading import Split
 from labelling.sources.series_names import is_album, is_photo_service, is_series, may_be_container
 from labelling.sources.split_names import DATA, EITHER, PARTICLES, SPLITS, WEAK, joined_phrases
@@ -138,7 +139,8 @@ def holds_albums(name: str) -> bool:
 
 def is_to_label(name: str) -> bool:
     """Whether a name says in so many words that its images are still to be labelled."""
-    return is_unsorted(name)
+    said = value_of(name)
+    return not said or is_unsorted(said)
 
 
 def split_words(name: str, common: Sequence[str] = ()) -> list[str]:

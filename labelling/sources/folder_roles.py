@@ -14,9 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from labelling.label_form import normal_label
+from labelling.sources.class_parts import classes_in_parts
 from labelling.sources.dated_names import begins_with_date, has_year
 from labelling.sources.folder_doubts import NamesInDoubt, has_opposite, listed, look
 from labelling.sources.folder_names import (
+    Kind,
     holds_albums,
     is_numbered_part,
     is_to_label,
@@ -29,7 +31,9 @@ from labelling.sources.folder_names import (
     split_words,
 )
 from labelling.sources.folder_tree import FolderNode
+from labelling.sources.microscope_names import are_of_one_series
 from labelling.sources.name_words import words
+from labelling.sources.partition_names import class_in, is_of_classes, is_of_splits, key_and_value
 from labelling.sources.series_names import are_hash_prefixes, is_identifier
 from labelling.sources.split_names import sounds_like_split
 
@@ -44,6 +48,10 @@ class Roles:
         questions: what is to be decided.
         warnings: what was decided.
         by_name: folders that are asked about for their names alone.
+        by_class: whether folders are partitions by a column of classes (``label=cat``).
+        partitions: by other columns, which are passed over; the first of each.
+        in_parts: the class by the name of a folder, where several folders seem to be of one
+            (``ok_batch1``, ``ok_batch2``).
     """
 
     known: frozenset[str] = frozenset()
@@ -51,6 +59,9 @@ class Roles:
     questions: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     by_name: NamesInDoubt = field(default_factory=NamesInDoubt)
+    by_class: bool = False
+    partitions: dict[str, FolderNode] = field(default_factory=dict)
+    in_parts: dict[str, str] = field(default_factory=dict)
 
 
 def assign_roles(
@@ -64,8 +75,15 @@ def assign_roles(
         source: the name of the source.
     """
     found = Roles(known, source)
+    named = filter(None, (key_and_value(node.name) for node in root.walk()))
+    found.by_class = any(is_of_classes(key) for key, _ in named)
     _settle(root, found, date_above=False)
     found.questions += found.by_name.questions()
+    if found.partitions:
+        found.warnings.append(
+            f"{listed([*found.partitions.values()])} and the like are partitions by another column "
+            "than that of the classes, and are passed over"
+        )
     return found
 
 
@@ -81,14 +99,48 @@ def _settle(node: FolderNode, found: Roles, *, date_above: bool) -> None:
             child.kind, child.split, child.label = "name", both[0], normal_label(both[1])
         elif child.kind == "split":
             child.split = split_of(child.name, common)
+        _settle_partition(child, found)
         # 2024/05/17: what a month or a day is, the year above tells.
         is_part_of_date = date_above and child.name.isdigit() and len(child.name) <= 2
         if is_part_of_date:
             child.kind = "part"
         _settle(child, found, date_above=is_part_of_date or child.kind == "year")
+    _settle_series(children)
     _settle_splits(children, common, found)
     _decide(node, children, found)
     node.classes = frozenset(below.label for below in node.top_classes())
+
+
+def _settle_series(children: Sequence[FolderNode]) -> None:
+    """What only all names beside one another tell: a series, or classes in several parts each."""
+    named = [child for child in children if child.kind in ("name", "numbered", "perhaps container")]
+    names = [child.name for child in named]
+    kind: Kind | None = "numbered" if are_of_one_series(names) else None
+    kind = "name" if classes_in_parts(names) else kind
+    for child in named:
+        child.kind = kind or child.kind
+
+
+def _settle_partition(child: FolderNode, found: Roles) -> None:
+    """What a folder is that names its column (``label=cat``, ``split=train``, ``year=2024``)."""
+    named = key_and_value(child.name)
+    if named is None:
+        return
+    key, value = named
+    kind = kind_of(value) if value else "unlabelled"
+    if is_of_classes(key):
+        child.label = normal_label(value or child.name)
+        child.kind = kind if kind in ("unlabelled", "perhaps unlabelled") else "name"
+        child.split = None
+    elif is_of_splits(key):
+        child.split = split_of(value)
+        child.kind = "split" if child.split else "part"
+    elif found.by_class:
+        child.kind, child.split = "part", None
+        found.partitions.setdefault(key, child)
+    else:
+        child.label = normal_label(class_in(child.name))
+        child.kind, child.split = "numbered", None
 
 
 def _settle_splits(children: Sequence[FolderNode], common: Sequence[str], found: Roles) -> None:
@@ -162,6 +214,13 @@ def _decide(node: FolderNode, children: Sequence[FolderNode], found: Roles) -> N
     _ask_about_copies([c for c in children if c.role == "class"], found)
     if len(found.questions) == asked:
         found.by_name.look_at(node, found.known, found.source)
+        _find_classes_in_parts([c for c in children if c.role == "class"], found)
+
+
+def _find_classes_in_parts(classes: Sequence[FolderNode], found: Roles) -> None:
+    new = [child for child in classes if child.label not in found.known]
+    for name, label in classes_in_parts([child.label for child in new]).items():
+        found.in_parts[name] = normal_label(label)
 
 
 def _ask_about_copies(classes: Sequence[FolderNode], found: Roles) -> None:
@@ -231,7 +290,8 @@ def _decide_dates_and_numbers(
             doubtful.append(child)
     vague = ("perhaps container", "perhaps split", "album", "leftover")
     doubtful += [c for c in children if c.kind in vague and c.role != "masks" and not c.classes]
-    if len(children) > 1 and (len(doubtful) == len(children) or _are_dated(children, through)):
+    pictures = [c for c in children if c.role != "masks"]
+    if len(children) > 1 and (len(doubtful) == len(pictures) or _are_dated(children, through)):
         found.questions.append(
             f"{listed(doubtful or children)} may be classes, or splits, dates, places, series and copies that say "
             "nothing about the images"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from labelling.label_form import normal_label
 from labelling.sources.folder_names import is_to_label
-from labelling.sources.folder_roles import assign_roles
+from labelling.sources.folder_roles import Roles, assign_roles
 from labelling.sources.folder_tree import FolderNode, folder_tree
 from labelling.sources.name_words import words
 from labelling.sources.reading import Doubt, ReadingOptions, Split
@@ -99,7 +99,8 @@ def read_layout(
     doubts: tuple[Doubt, ...] = ()
     label = _reader(options.labels_from, found)
     if options.labels_from is None and options.as_class is None:
-        doubts = tuple(_doubts(found, roles.questions, known))
+        label = _joined(label, roles.in_parts)
+        doubts = tuple(_doubts(found, roles, known))
     labels = {place.node.path: text for place in found.places if (text := label(place))}
     places = [*found.places, *found.unlabelled]
     return Layout(
@@ -186,11 +187,24 @@ def _reader(mode: str | None, found: _Found) -> Callable[[_Place], str | None]:
 # --- what is doubtful -----------------------------------------------------------------------
 
 
-def _doubts(found: _Found, questions: Sequence[str], known: frozenset[str]) -> Iterator[Doubt]:
+def _joined(
+    label: Callable[[_Place], str | None], classes: Mapping[str, str]
+) -> Callable[[_Place], str | None]:
+    """The labels that ``label`` reads; those of a class in several folders together."""
+
+    def read(place: _Place) -> str | None:
+        said = label(place)
+        return said if said is None else classes.get(said, said)
+
+    return read
+
+
+def _doubts(found: _Found, roles: Roles, known: frozenset[str]) -> Iterator[Doubt]:
     chains = {place.chain for place in found.places if place.chain}
     deepest = max(map(len, chains), default=0)
-    if questions:
-        yield Doubt(f"{'; '.join(questions)}. Which folders are the classes?", _answers(found))
+    if roles.questions:
+        asked = "; ".join(roles.questions)
+        yield Doubt(f"{asked}. Which folders are the classes?", _answers(found))
     elif deepest > 1:
         example = next(place for place in found.places if len(place.chain) > 1)
         yield Doubt(
@@ -198,12 +212,25 @@ def _doubts(found: _Found, questions: Sequence[str], known: frozenset[str]) -> I
             "classes?",
             _answers(found),
         )
+    elif roles.in_parts:
+        yield _in_parts(found, roles.in_parts)
     elif len(chains) == 1 and not {*chains.copy().pop()} & known:
         (name,) = next(iter(chains))
         yield Doubt(
             f"All images with a label lie in one folder, {name!r}: is it a class, or only a folder?",
             (*_answers(found), ("--as-class NAME", "every image gets this label")),
         )
+
+
+def _in_parts(found: _Found, classes: Mapping[str, str]) -> Doubt:
+    """The question of folders of which several seem to be of one class."""
+    label = _joined(_reader(None, found), classes)
+    together = _counted((label(place), place.node.images) for place in found.places)
+    question = (
+        f"{_few([f'{name}/' for name in sorted(classes)])} seem to be called after a class and a part "
+        "of its images, so that several are of one class: are they?"
+    )
+    return Doubt(question, (("--yes", together), *_answers(found)))
 
 
 def _answers(found: _Found) -> tuple[tuple[str, str], ...]:

@@ -136,6 +136,14 @@ neoznačeno, neoznačene, neoznačené, umærket, umerket, umerkede, märgistama
 unknown, unknowns, unclear, unsure, uncertain, undecided, undetermined, unidentified, dont know, don t know,
 no idea, not sure, ambiguous, maybe, perhaps, questionable, doubtful, review, to review, needs review, to check,
 recheck, double check, checken, pending, later, skipped, inbox,
+check later, look later, see later, label later, sort later, decide later, do later, fix later, for later, check again,
+look again, revisit, second look, second opinion, to be decided, to be determined, to discuss, on hold, needs discussion,
+später prüfen, später ansehen, noch ansehen, nochmal ansehen, nochmal prüfen, noch mal prüfen, nachprüfen, wiedervorlage, rückfrage,
+plus tard, à revoir plus tard, vérifier plus tard, à discuter, más tarde, revisar después, revisar más tarde, revisar luego, para después,
+più tardi, rivedere dopo, da rivedere dopo, controllare dopo, mais tarde, rever depois, ver depois, revisar depois,
+later bekijken, nog eens bekijken, sprawdzić później, później, na później, zkontrolovat později, později, проверить позже, посмотреть позже,
+на потом, на доработку, sonra bakılacak, sonra kontrol, titta senare, se senere, tarkista myöhemmin, myöhemmin,
+稍后, 稍后处理, 稍后查看, 以后再看, 待复查, 复查, 待確認, 後で確認, あとで確認, 再確認, 나중에, 나중에 확인, 재확인, 재검토,
 unklar, unklare, unbekannt, unbekannte, unsicher, unbestimmt, nicht erkannt, weiss nicht, weiß nicht, keine ahnung, fraglich,
 vielleicht, zu prüfen, noch prüfen, zu klären, klären, später, posteingang, ausstehend, zu überprüfen,
 inconnu, inconnus, inconnue, inconnues, incertain, incertains, indéterminé, indéterminés, peut être, à vérifier, à voir, à revoir,
@@ -205,9 +213,17 @@ def may_be_unsorted(name: str) -> bool:
     sign = name.strip()
     if sign and set(sign) <= {*_SIGNS, *_OTHER_SIGNS}:
         return True
-    return _says(name, PERHAPS_UNSORTED) or any(
-        len(word) > _LONG and _is_one_of(word, UNSORTED) for word in words(name)
+    return (
+        _says(name, PERHAPS_UNSORTED)
+        or any(len(word) > _LONG and _is_one_of(word, UNSORTED) for word in words(name))
+        or _says_twice(name)
     )
+
+
+def _says_twice(name: str) -> bool:
+    """Whether each word says so by itself: ``review_later``, ``pending check``."""
+    rest = [word for word in words(name) if word not in _LEFT_OUT]
+    return len(rest) > 1 and (PERHAPS_UNSORTED | UNSORTED).issuperset(rest)
 
 
 def _says(name: str, expressions: frozenset[str]) -> bool:

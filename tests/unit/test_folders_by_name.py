@@ -50,7 +50,8 @@ def test_what_is_still_to_be_sorted_has_no_labels_and_is_told(name: str, form: s
     "name",
     ["unklar", "Unbekannt", "onbekend", "unknown", "_unknown", "not_sure", "inconnus", "à vérifier", "desconocido",
      "non so", "неизвестно", "на проверку", "未知", "不明", "확인필요", "review", "?", "-", "未确认",
-     "Sonstiges unsortiert", "unsorted dogs", "nicht klassifizierbar"],
+     "Sonstiges unsortiert", "unsorted dogs", "nicht klassifizierbar", "review_later", "pending_review",
+     "look again", "später prüfen", "à revoir plus tard", "más tarde", "проверить позже", "稍后处理", "再確認"],
 )  # fmt: skip
 def test_what_may_be_unsorted_or_a_class_is_asked_about_unless_it_is_known(name: str) -> None:
     (doubt,) = layout("cat", "dog", name).doubts
