@@ -9,8 +9,9 @@ import typer
 
 from imgclf_dagster.cli.common import console, current_user, fail, plainly
 from imgclf_dagster.cli.served import require_served, say_served, served
+from imgclf_dagster.cli.without_pandas import keep_pandas_out
 from imgclf_dagster.console import escape
-from training.quick_imports import keep_pandas_out, without_collection
+from training.quick_imports import without_collection
 
 if TYPE_CHECKING:
     from imgclf_dagster.settings import Settings

@@ -81,7 +81,7 @@ def test_the_help_of_imgclf_imports_nothing_that_a_command_needs(arguments: list
 def test_pandas_is_kept_out_of_tables_and_there_for_who_asks() -> None:
     code = (
         "import sys\n"
-        "from training.quick_imports import keep_pandas_out\n"
+        "from imgclf_dagster.cli.without_pandas import keep_pandas_out\n"
         "keep_pandas_out()\n"
         "import pyarrow as pa\n"
         "table = pa.table({'a': [1, 2]})\n"
