@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from labelling.sources.lists.column_names import COUNT_COLUMNS
 from labelling.sources.lists.column_titles import ColumnTitles
-from labelling.sources.lists.column_values import NO, YES, number
+from labelling.sources.lists.column_values import number
 from labelling.sources.lists.list_format import ListRefusedError
+from labelling.sources.lists.yes_and_no import NO, YES
 
 _SHOWN = 6
 

@@ -29,7 +29,8 @@ FILE_COLUMNS = _plain_words(
     relativepath relpath photo photopath photoid picture picturename pic url imageurl imguri uri
     imageuri s3key isicid datei dateiname bild bildname bilddatei fichier nomfichier archivo imagen
     immagine arquivo imagem plik obraz foto afbeelding bestand файл изображение 文件 文件名 图片 图像
-    画像 ファイル ファイル名 파일 파일명 이미지
+    画像 ファイル ファイル名 파일 파일명 이미지 dosya dosyaadı resim görsel soubor súbor obrázek obrázok
+    fil bilde billede tiedosto kuva fájl kép fișier datoteka slika файл зображення αρχείο εικόνα
     """
 )
 """Columns that name images, whatever they hold."""
@@ -46,6 +47,8 @@ LABEL_COLUMNS = _plain_words(
     klasse kategorie etikett etiketten diagnose tierart pflanzenart classe classes categorie
     etiquette etiquettes espece etiqueta etiquetas clase categoria especie rotulo klasa etykieta
     gatunek soort klass kategori класс метка категория 标签 类别 分类 ラベル クラス 라벨 클래스
+    sınıf sınıfı etiket kategori třída trieda kategória osztály címke luokka kategorija razred oznaka
+    клас категорія мітка κλάση κατηγορία ετικέτα kelas lớp nhãn 類別 標籤 種類 種別 분류
     """
 )
 
@@ -108,6 +111,11 @@ _SPLIT_WORDS: dict[str, Split] = {
     **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "validationset"), "val"),
     **dict.fromkeys(("test", "testing", "tst", "testset", "holdout"), "test"),
 }
+
+
+def is_split_in_english(word: str) -> bool:
+    """Whether a word is train, val or test, or a short form of them."""
+    return plain(word) in _SPLIT_WORDS
 
 
 _OF_LISTS = _plain_words("list lists file files filename filenames image images id ids name names")

@@ -53,16 +53,17 @@ class ColumnTitles:
 
     def several(self, file: int, labels: Sequence[int]) -> str:
         """The option that decides for several columns of labels; neighbours as a range."""
-        first, last = labels[0], labels[-1]
-        if len(labels) > 1 and list(labels) == list(range(first, last + 1)):
-            # By number, if one of the names has a dash itself.
-            ends = [self._told(first), self._told(last)]
-            ends = ends if not any("-" in end for end in ends) else [str(first + 1), str(last + 1)]
-            shown = "-".join(ends)
-        else:
-            shown = ",".join(map(self._told, labels))
+        shown = ",".join(self._range(run) for run in _runs(labels))
         told = f"{self._told(file)},{shown}"
         return f"--columns {told}" if _is_plain(told) else f'--columns "{told}"'
+
+    def _range(self, run: Sequence[int]) -> str:
+        """Neighbouring columns as ``--columns`` takes them."""
+        ends = [self._told(at) for at in dict.fromkeys((run[0], run[-1]))]
+        # By number, if one of the names has a dash itself.
+        if len(ends) > 1 and any("-" in end for end in ends):
+            ends = [str(run[0] + 1), str(run[-1] + 1)]
+        return "-".join(ends)
 
     def _told(self, at: int) -> str:
         """A column as ``--columns`` takes it: by its name, if no other has it and it can be quoted."""
@@ -73,6 +74,17 @@ class ColumnTitles:
     def all_of(self, columns: Sequence[int]) -> str:
         """The titles of columns, for messages."""
         return ", ".join(visible(self._table.title(at)) for at in columns)
+
+
+def _runs(columns: Sequence[int]) -> list[list[int]]:
+    """Columns in their order, neighbours together."""
+    runs: list[list[int]] = []
+    for at in columns:
+        if runs and at == runs[-1][-1] + 1:
+            runs[-1].append(at)
+        else:
+            runs.append([at])
+    return runs
 
 
 def _is_plain(text: str) -> bool:

@@ -6,96 +6,7 @@ from collections.abc import Collection, Sequence
 from itertools import pairwise
 
 from labelling.foreign_text import visible
-
-YES = frozenset(
-    [
-        "1",
-        "1.0",
-        "1,0",
-        "true",
-        "t",
-        "yes",
-        "y",
-        "x",
-        "✓",
-        "✔",
-        "☑",
-        "✅",
-        "wahr",
-        "ja",
-        "vrai",
-        "oui",
-        "verdadero",
-        "sí",
-        "si",
-        "vero",
-        "sì",
-        "sim",
-        "prawda",
-        "tak",
-        "да",
-    ]
-)
-NO = frozenset(
-    [
-        "0",
-        "0.0",
-        "0,0",
-        "false",
-        "f",
-        "no",
-        "n",
-        "✗",
-        "✘",
-        "☐",
-        "❌",
-        "falsch",
-        "nein",
-        "faux",
-        "non",
-        "falso",
-        "não",
-        "fałsz",
-        "nie",
-        "нет",
-    ]
-)
-
-_TRUE_OR_FALSE = frozenset(
-    [
-        "true",
-        "false",
-        "t",
-        "f",
-        "yes",
-        "no",
-        "y",
-        "n",
-        "wahr",
-        "falsch",
-        "ja",
-        "nein",
-        "vrai",
-        "faux",
-        "oui",
-        "non",
-        "verdadero",
-        "falso",
-        "vero",
-        "si",
-        "sí",
-        "sì",
-        "sim",
-        "não",
-        "prawda",
-        "fałsz",
-        "tak",
-        "nie",
-        "да",
-        "нет",
-    ]
-)
-"""What tells nothing when it is the name of a class."""
+from labelling.sources.lists.yes_and_no import NO, TRUE_OR_FALSE, YES
 
 ONE_FOR_EACH = "says something else for nearly every image"
 
@@ -124,7 +35,7 @@ def is_yes_or_no(values: Sequence[str]) -> bool:
 
 def are_true_or_false(labels: Collection[str]) -> bool:
     """Whether labels only say that something applies, or does not."""
-    return bool(labels) and all(label.casefold() in _TRUE_OR_FALSE for label in labels)
+    return bool(labels) and all(label.casefold() in TRUE_OR_FALSE for label in labels)
 
 
 def is_score(values: Sequence[str]) -> bool:

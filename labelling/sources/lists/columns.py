@@ -17,12 +17,10 @@ from labelling.sources.lists.column_names import (
     WEAK_FILE_COLUMNS,
     WEAK_LABEL_COLUMNS,
     names_of_columns,
-    split_of,
 )
 from labelling.sources.lists.column_titles import ColumnTitles
 from labelling.sources.lists.column_values import (
     ONE_FOR_EACH,
-    YES,
     are_sentences,
     first_number,
     is_counter,
@@ -45,7 +43,9 @@ from labelling.sources.lists.other_columns import (
     is_of_files,
 )
 from labelling.sources.lists.several_columns import asked_of_several, numbered, second_opinions
+from labelling.sources.lists.split_columns import SplitColumns, find_splits
 from labelling.sources.lists.table import Table, rows_of_images
+from labelling.sources.lists.yes_and_no import YES
 from labelling.sources.reading import Doubt, ReadingOptions
 
 _ENOUGH = 0.5
@@ -66,7 +66,7 @@ class Columns:
         label: names its label or labels; ``None``: nothing does, or ``classes`` do.
         more: further columns with labels of the same image (``tag1``, ``tag2``).
         classes: one column for each class, with 0 and 1.
-        split: names the split.
+        split: the columns that say the split, and how.
         unused: columns beside those of classes that mean something else.
         doubts: what has to be decided first.
         told: whether the user said which column holds the labels.
@@ -75,7 +75,7 @@ class Columns:
     file: int
     label: int | None = None
     classes: tuple[int, ...] = ()
-    split: int | None = None
+    split: SplitColumns = field(default_factory=SplitColumns)
     unused: tuple[int, ...] = ()
     doubts: tuple[Doubt, ...] = field(default=())
     told: bool = False
@@ -146,7 +146,10 @@ class _Chooser:
         self._judge(self._rows)
         self._names = names_of_columns(table.header) or [""] * table.width
         self._titled = ColumnTitles(table)
-        images = [at for at, shares in enumerate(self._shares) if max(shares) >= _ENOUGH]
+        # 0 and 1 may name images by chance, which are called so but for their suffix.
+        images = [at for at, (_, suffix) in enumerate(self._shares) if suffix >= _ENOUGH] or [
+            at for at, (found, _) in enumerate(self._shares) if found >= _ENOUGH
+        ]
         if images and (kept := rows_of_images(self._rows, images, names_a_file)):
             self._judge(kept)
 
@@ -163,7 +166,7 @@ class _Chooser:
         labels = tuple(dict.fromkeys(at for one in told for at in self._titled.numbers(one)))
         if len(images) != 1:
             raise WrongColumnsError(f"--columns: one column names the images, not {file}")
-        split = self._split(taken={images[0], *labels})
+        split = self._split(taken={images[0], *labels}, labelled=True)
         if len(labels) == 1:
             return Columns(images[0], labels[0], split=split, told=True)
         named = [at for at in labels if any(self._values[at])]
@@ -185,11 +188,12 @@ class _Chooser:
         files = self._file_columns()
         if not files:
             return None
-        split = self._split(taken={files[0]})
+        labelled = any(name in LABEL_COLUMNS for name in self._names)
+        split = self._split(taken={files[0]}, labelled=labelled)
         rest = [
             at
             for at in range(self._table.width)
-            if at not in {*files, split} and self._may_be_labels(at)
+            if at not in {*files, *split.columns} and self._may_be_labels(at)
         ]
         if not self._table.header:
             # MXNet's lists (index, label, path) and others give their columns no titles.
@@ -238,15 +242,8 @@ class _Chooser:
         first, *others = ([_last_part(value) for value in self._values[at]] for at in files)
         return all(first == other for other in others)
 
-    def _split(self, taken: set[int]) -> int | None:
-        """The column that holds nothing but train, val and test."""
-        for at, values in enumerate(self._values):
-            said = {value for value in values if value}
-            if at in taken or not said or not all(split_of(value) for value in said):
-                continue
-            if self._names[at] in SPLIT_COLUMNS or len({split_of(value) for value in said}) > 1:
-                return at
-        return None
+    def _split(self, taken: set[int], *, labelled: bool) -> SplitColumns:
+        return find_splits(self._table, self._values, taken, labelled=labelled)
 
     def _may_be_labels(self, at: int) -> bool:
         if self._names[at] in LABEL_COLUMNS:
@@ -259,7 +256,7 @@ class _Chooser:
             return False
         return any(values) and self._shares[at][1] < _ENOUGH
 
-    def _with_labels(self, file: int, split: int | None, rest: list[int]) -> Columns:
+    def _with_labels(self, file: int, split: SplitColumns, rest: list[int]) -> Columns:
         named = self._without_twins(
             [at for at in rest if self._names[at] in LABEL_COLUMNS] or self._weakly_named(rest)
         )
@@ -288,7 +285,7 @@ class _Chooser:
         return [at for at in weak if at in varied] if varied else weak
 
     def _of_any_name(
-        self, file: int, split: int | None, named: list[int], rest: list[int]
+        self, file: int, split: SplitColumns, named: list[int], rest: list[int]
     ) -> Columns:
         choice = named or self._without_twins(
             [at for at in rest if self._names[at] not in CAPTION_COLUMNS]
@@ -336,7 +333,7 @@ class _Chooser:
             and same_partition(self._values[name], self._values[numbers])
         )
 
-    def _checked(self, file: int, label: int, split: int | None) -> Columns:
+    def _checked(self, file: int, label: int, split: SplitColumns) -> Columns:
         values = self._values[label]
         where = f"the column {visible(self._table.title(label))} of {self._table.name}"
         if looks_like_boxes(values):
@@ -381,7 +378,7 @@ class _Chooser:
     def _examples(self, at: int) -> list[str]:
         return [*dict.fromkeys(filter(None, self._values[at]))][:_EXAMPLES]
 
-    def _one_column_each(self, file: int, split: int | None, rest: list[int]) -> Columns | None:
+    def _one_column_each(self, file: int, split: SplitColumns, rest: list[int]) -> Columns | None:
         """A column for each class, with 0 and 1, if that is what there is."""
         if not self._table.header:
             return None
@@ -415,10 +412,11 @@ class _Chooser:
         doubt = Doubt(question, tuple(zip(answers, shown, strict=True))[:_MOST_ANSWERS])
         return Columns(file, split=split, doubts=(doubt,))
 
-    def _numbered(self, file: int, split: int | None) -> tuple[int, ...]:
+    def _numbered(self, file: int, split: SplitColumns) -> tuple[int, ...]:
         """Numbered columns of labels (``tag1``, ``tag2``), those that are empty so far included."""
         group = numbered(
-            self._table.header, [at for at in range(self._table.width) if at not in {file, split}]
+            self._table.header,
+            [at for at in range(self._table.width) if at not in {file, *split.columns}],
         )
         filled = [at for at in group if any(self._values[at])]
         if len(filled) < 2 or any(is_yes_or_no(self._values[at]) for at in filled):
@@ -426,7 +424,7 @@ class _Chooser:
         return () if self._are_levels(filled) else group
 
     def _together(
-        self, file: int, split: int | None, group: tuple[int, ...], named: list[int]
+        self, file: int, split: SplitColumns, group: tuple[int, ...], named: list[int]
     ) -> Columns:
         """Numbered columns, read as the labels that an image has together."""
         if not set(named) <= set(group):

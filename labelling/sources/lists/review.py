@@ -11,6 +11,8 @@ from labelling.sources.lists.column_names import LABEL_COLUMNS, plain
 from labelling.sources.lists.column_titles import ColumnTitles
 from labelling.sources.lists.column_values import is_score, is_yes_or_no, shown_classes
 from labelling.sources.lists.columns import Columns
+from labelling.sources.lists.extra_columns import certain_classes
+from labelling.sources.lists.review_words import is_never_a_class, may_say_what_counts
 from labelling.sources.lists.table import Table
 from labelling.sources.reading import Doubt
 
@@ -55,12 +57,13 @@ _MOST = 12
 _FEW = 3
 
 
-def which_count(table: Table, columns: Columns) -> Doubt | None:
+def which_count(table: Table, columns: Columns, task: Task) -> Doubt | None:
     """The question which lines count, where a column tells them apart.
 
     Args:
         table: the table.
         columns: what its columns mean, by the table itself; not what the user has said.
+        task: whether an image may have several labels.
 
     Returns:
         The question; ``None`` if no column divides the labelled lines.
@@ -69,14 +72,14 @@ def which_count(table: Table, columns: Columns) -> Doubt | None:
     if not labels or columns.told or not table.header:
         return None
     rows = [row for row in table.sample() if any(row[at] for at in labels)]
-    taken = {columns.file, columns.split, *columns.labels}
+    taken = {columns.file, *columns.split.columns, *columns.labels}
     dividing = [
         at
         for at in range(table.width)
         if at not in taken
-        and _divides(_is_called_so(table.header[at]), [row[at] for row in rows])
+        and _divides(table.header[at], [row[at] for row in rows])
         # A class may be called good or uncertain; none is called verified.
-        and (at not in columns.classes or _parts(table.header[at]) & _NEVER_CLASSES)
+        and (at not in columns.classes or is_never_a_class(table.header[at]))
     ]
     if not dividing:
         return None
@@ -86,7 +89,8 @@ def which_count(table: Table, columns: Columns) -> Doubt | None:
         f"The column {visible(table.title(at))} of {table.name} ({values}) may say which lines "
         "count. Do all of them? If not, take out those that do not"
     )
-    answers = [*_all_of_them(table, columns, at), *_itself(table, columns, at)]
+    classes = certain_classes(table, columns, task)
+    answers = [*_all_of_them(table, columns, at, classes), *_itself(table, columns, at)]
     return Doubt(question, (*answers, ("--labels-from none", "no labels")))
 
 
@@ -136,7 +140,7 @@ def which_apply(table: Table, columns: Columns, task: Task) -> Doubt | None:
     for at in range(table.width):
         values = [row[at] for row in rows]
         divides = is_yes_or_no(values) and len(set(values)) > 1
-        if at not in {columns.file, columns.split, *columns.labels} and (
+        if at not in {columns.file, *columns.split.columns, *columns.labels} and (
             divides or is_score(values)
         ):
             question = (
@@ -149,16 +153,22 @@ def which_apply(table: Table, columns: Columns, task: Task) -> Doubt | None:
     return None
 
 
-def _all_of_them(table: Table, columns: Columns, at: int) -> Sequence[tuple[str, str]]:
-    """The option that takes every line, if one can be written."""
+def _all_of_them(
+    table: Table, columns: Columns, at: int, classes: Sequence[int] = ()
+) -> Sequence[tuple[str, str]]:
+    """The options that take every line."""
     titles = ColumnTitles(table)
-    shown = f"every line counts, whatever {visible(table.title(at))} says"
-    if columns.labels:
-        return [(titles.several(columns.file, columns.labels), shown)]
-    classes = [one for one in columns.classes if one != at]
-    if classes and classes == list(range(classes[0], classes[-1] + 1)):
-        return [(f"--columns {columns.file + 1},{classes[0] + 1}-{classes[-1] + 1}", shown)]
-    return []
+    title = visible(table.title(at))
+    shown = f"every line counts, whatever {title} says"
+    labels = columns.labels or [one for one in classes if one != at]
+    if not labels:
+        return []
+    answers = [(titles.several(columns.file, labels), shown)]
+    if at in columns.classes:
+        answers.append(
+            (titles.several(columns.file, columns.classes), f"{title} is a class as well")
+        )
+    return answers
 
 
 def _itself(table: Table, columns: Columns, at: int) -> Sequence[tuple[str, str]]:
@@ -180,12 +190,15 @@ def _parts(title: str) -> set[str]:
 
 def _is_called_so(title: str) -> bool:
     field = plain(title.rpartition(".")[2])
-    return bool({plain(title), field} & _NAMES or _parts(title) & _NEVER_CLASSES)
+    return bool({plain(title), field} & _NAMES) or may_say_what_counts(title)
 
 
-def _divides(called: bool, values: Sequence[str]) -> bool:
+def _divides(title: str, values: Sequence[str]) -> bool:
     """Whether a column may say of lines that they count, and does not say the same of all."""
-    counts = Counter(plain(value) for value in values)
+    called = _is_called_so(title)
+    counts = Counter(plain(value) or value for value in values)
+    if "" in counts and len(counts) > 1 and is_never_a_class(title):
+        return True  # a reason, in any words, and nothing where there is none
     if not 2 <= len(counts) <= _MOST:
         # All alike says nothing, unless it is that none counts: a column of one word, rejected.
         return len(counts) == 1 and called and bool(counts.keys() & _REFUSING)
@@ -198,9 +211,5 @@ def _divides(called: bool, values: Sequence[str]) -> bool:
     return is_yes_or_no(values) or bool(said & _WORDS) or few
 
 
-_NEVER_CLASSES = _words(
-    "accepted approved confirmed reviewed rejected validated verified isvalid iscorrect excluded "
-    "status discarded ignored skipped"
-)
 _PART = re.compile(r"[^\W\d_]?[^\WA-Z\d_]*")
 _REFUSING = _words("reject rejected ignore ignored skip skipped discard discarded deleted invalid")

@@ -12,13 +12,13 @@ from labelling.sources.lists.column_names import (
     PLURAL_COLUMNS,
     is_train_and_val,
     plain,
-    split_of,
     split_of_list,
 )
 from labelling.sources.lists.column_titles import common_prefix
-from labelling.sources.lists.column_values import NO, YES, are_true_or_false
+from labelling.sources.lists.column_values import are_true_or_false
 from labelling.sources.lists.columns import Columns
 from labelling.sources.lists.dialect import Row
+from labelling.sources.lists.extra_columns import asked_as_extra
 from labelling.sources.lists.file_finder import folder_of
 from labelling.sources.lists.file_index import base_name, without_suffix
 from labelling.sources.lists.hierarchy import hierarchy_in
@@ -32,7 +32,9 @@ from labelling.sources.lists.list_format import (
 )
 from labelling.sources.lists.review import which_apply, which_count, who_said
 from labelling.sources.lists.several import set_aside
+from labelling.sources.lists.split_columns import not_understood
 from labelling.sources.lists.table import Table
+from labelling.sources.lists.yes_and_no import NO, YES
 from labelling.sources.reading import Doubt, Split
 
 _SHOWN = 4
@@ -77,9 +79,10 @@ def read_statements(
         ListRefusedError: it cannot be told what its labels are, or they are a hierarchy.
     """
     if doubt := (
-        which_count(table, columns)
+        which_count(table, columns, task)
         or who_said(table, columns, task)
         or which_apply(table, columns, task)
+        or asked_as_extra(table, columns, task)
     ):
         return ListReading(layout, (), doubts=[doubt])
     reader = _Reader(table, columns, task, source, classes or {})
@@ -193,13 +196,21 @@ class _Reader:
         negative = self._empty(())
         for row, cells, labels in self._with_labels():
             unlabelled += labels == negative
-            given = whole if split is None else split_of(cells[split])
+            given = split.of(cells) if split.columns else whole
             name = cells[file].removesuffix(".0") if decimals else cells[file]
             yield Statement(f"{self._table.name}:{row.line}", name, labels, given)
-        if split is not None:
-            self.understood.append(f"splits in column {self._title(split)}")
+        if split.columns:
+            self.understood.append(split.told(self._table))
+        self._say_splits_not_understood()
         if unlabelled and self._says_labels():
             self._say_unlabelled(unlabelled)
+
+    def _say_splits_not_understood(self) -> None:
+        values = [[cells[at] for _, cells in self._usable] for at in range(self._table.width)]
+        columns = self._columns
+        used = {columns.file, *columns.labels, *columns.classes, *columns.split.columns}
+        if told := not_understood(self._table, values, used):
+            self.warnings.append(told)
 
     def _split_of_all(self) -> Split | None:
         """The split that the name of the table says. ``trainval`` is not dealt in two yet, unless

@@ -1,0 +1,94 @@
+"""Columns of 0 and 1 beside those of classes that may say something else of an image."""
+
+from collections.abc import Sequence
+
+from labelling.foreign_text import visible
+from labelling.schema import Task
+from labelling.sources.lists.column_titles import ColumnTitles
+from labelling.sources.lists.columns import Columns
+from labelling.sources.lists.review_words import is_never_a_class
+from labelling.sources.lists.split_columns import flag_of
+from labelling.sources.lists.table import Table
+from labelling.sources.lists.yes_and_no import YES
+from labelling.sources.reading import Doubt
+
+_ROWS = 10
+"""Of fewer, columns exclude one another by chance."""
+
+_MOST_CLASSES = 200
+_SHOWN = 6
+_NONE = ("--labels-from none", "no labels")
+
+
+def certain_classes(table: Table, columns: Columns, task: Task) -> list[int]:
+    """The columns of classes that are not called otherwise, and not set apart by what they hold.
+
+    Args:
+        table: the table.
+        columns: what its columns mean, by the table itself.
+        task: whether an image may have several labels.
+    """
+    titles = table.header
+    kept = [
+        at for at in columns.classes if not (is_never_a_class(titles[at]) or flag_of(titles[at]))
+    ]
+    run = _one_of_each(table, kept)
+    few = len(kept) - len(run) <= len(run) // 3
+    return run if run and (task == "single_label" or few) else kept
+
+
+def asked_as_extra(table: Table, columns: Columns, task: Task) -> Doubt | None:
+    """The question whether columns of 0 and 1 are classes that are called like a split (``train``),
+    or stand beside others of which exactly one applies to each image.
+
+    Args:
+        table: the table.
+        columns: what its columns mean, by the table itself; not what the user has said.
+        task: whether an image may have several labels.
+    """
+    if columns.told or len(columns.classes) < 2 or not table.header:
+        return None
+    kept = certain_classes(table, columns, task)
+    extra = [at for at in columns.classes if at not in kept]
+    if not extra or len(kept) < 2:
+        return None
+    titles = ColumnTitles(table)
+    without, whole = (
+        titles.several(columns.file, kept),
+        titles.several(columns.file, columns.classes),
+    )
+    names = titles.all_of(extra[:_SHOWN])
+    called = [at for at in extra if flag_of(table.header[at])]
+    reason = (
+        f"{titles.all_of(called[:_SHOWN])} is called like a split"
+        if called
+        else f"of {titles.all_of(kept[:_SHOWN])}, exactly one applies to each image"
+    )
+    question = (
+        f"Is {names} of {visible(table.name)} (0 and 1) a class like the others? For {reason}"
+    )
+    answers = [
+        (without, f"{len(kept)} classes: {titles.all_of(kept[:_SHOWN])}; {names} is none"),
+        (whole, f"{len(columns.classes)} classes, {names} as well"),
+        _NONE,
+    ]
+    return Doubt(question, tuple(answers))
+
+
+def _one_of_each(table: Table, classes: Sequence[int]) -> list[int]:
+    """Columns in a row of which exactly one says yes in each row, where that is not so of all."""
+    rows = [[row[at].casefold() in YES for at in classes] for row in table.sample()]
+    # Sums and headings name no image, and say nothing of one.
+    rows = [row for row in rows if any(row)]
+    if len(rows) < _ROWS or len(classes) > _MOST_CLASSES:
+        return []
+    best: list[int] = []
+    for begin in range(len(classes)):
+        sums = [0] * len(rows)
+        for end in range(begin, len(classes)):
+            sums = [one + row[end] for one, row in zip(sums, rows, strict=True)]
+            if max(sums) > 1:
+                break
+            if min(sums) == 1 and end - begin + 1 > max(1, len(best)):
+                best = list(classes[begin : end + 1])
+    return best if len(best) < len(classes) else []

@@ -1,0 +1,199 @@
+"""Which columns of a table say the split of an image: in words, in codes, or as ``is_test``."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from labelling.foreign_text import visible
+from labelling.sources.lists.column_names import SPLIT_COLUMNS, is_split_in_english, plain, split_of
+from labelling.sources.lists.table import Table
+from labelling.sources.lists.yes_and_no import NO, YES
+from labelling.sources.name_words import words
+from labelling.sources.reading import Split
+from labelling.sources.split_names import DATA, PARTICLES
+
+_CODES: tuple[Mapping[str, Split], ...] = (
+    {"0": "train", "1": "val", "2": "test"},  # CelebA's list_eval_partition
+    {"t": "train", "v": "val", "e": "test"},
+    {"tr": "train", "va": "val", "te": "test", "trn": "train", "vl": "val", "ts": "test"},
+)
+"""What short values of a column mean that is called like one of splits."""
+
+_SAYS_WHETHER = frozenset(
+    [
+        "is",
+        "in",
+        "for",
+        "use",
+        "used",
+        "as",
+        "flag",
+        "indicator",
+        "set",
+        "image",
+        "sample",
+        "ist",
+        "est",
+        "es",
+        "er",
+        "jest",
+        "e",
+    ]
+)
+"""Words that make a flag of a title: ``is_test``, ``test_flag``, ``used for training``."""
+
+_REST: Mapping[frozenset[Split], Split] = {
+    frozenset({"test"}): "train",
+    frozenset({"val"}): "train",
+    frozenset({"val", "test"}): "train",
+    frozenset({"train"}): "test",
+    frozenset({"train", "val"}): "test",
+    frozenset({"train", "test"}): "val",
+}
+"""The split of an image for which no flag says yes, by the splits that have a flag."""
+
+_VALID = "valid"
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class SplitColumns:
+    """How columns of a table say splits.
+
+    Attributes:
+        columns: by number. Several: each is a flag.
+        flags: the split that yes means, for each of the columns.
+        codes: the split of each value; ``{}``: words in any language, or flags.
+    """
+
+    columns: tuple[int, ...] = ()
+    flags: tuple[Split, ...] = ()
+    codes: Mapping[str, Split] = field(default_factory=dict)
+
+    def of(self, cells: Sequence[str]) -> Split | None:
+        """The split that the cells of a row say."""
+        if not self.flags:
+            said = cells[self.columns[0]]
+            return self.codes.get(plain(said)) if self.codes else split_of(said)
+        held = [cells[at].casefold() for at in self.columns]
+        yes = {flag for flag, cell in zip(self.flags, held, strict=True) if cell in YES}
+        if yes or not all(cell in NO or not cell for cell in held):
+            return yes.pop() if len(yes) == 1 else None
+        return _REST.get(frozenset(self.flags))
+
+    def told(self, table: Table) -> str:
+        """How they were read, in words."""
+        titles = ", ".join(visible(table.title(at)) for at in self.columns)
+        if self.codes:
+            return f"splits in column {titles} ({_pairs(self.codes)})"
+        if len(self.flags) != 1:
+            return f"splits in column{'s' if self.flags else ''} {titles}"
+        rest = _REST[frozenset(self.flags)]
+        return f"splits in column {titles} (yes: {self.flags[0]}, no: {rest})"
+
+
+def find_splits(
+    table: Table, values: Sequence[Sequence[str]], taken: Collection[int], *, labelled: bool
+) -> SplitColumns:
+    """Find the columns that say splits.
+
+    Args:
+        table: the table.
+        values: what each of its columns holds.
+        taken: columns that mean something else.
+        labelled: whether it is known which columns hold the labels, so that a column ``test`` of
+            0 and 1 is no class.
+    """
+    names = [plain(title) for title in table.header] or [""] * table.width
+    free = [at for at in range(table.width) if at not in taken and any(values[at])]
+    for at in free:
+        splits = {split_of(value) for value in values[at] if value}
+        if None not in splits and (names[at] in SPLIT_COLUMNS or len(splits) > 1):
+            return SplitColumns((at,))
+    for at in free:
+        if names[at] in SPLIT_COLUMNS and (codes := _codes_of(values[at])):
+            return SplitColumns((at,), codes=codes)
+    return _flags(table.header, values, free, labelled=labelled)
+
+
+def flag_of(title: str) -> Split | None:
+    """The split of which a column of yes and no says whether an image is in it, by its title."""
+    said = [word for word in words(title) if word not in _SAYS_WHETHER | DATA | PARTICLES]
+    if len(said) != 1:
+        return None
+    return split_of(said[0]) or split_of(said[0].removeprefix("is"))
+
+
+def not_understood(table: Table, values: Sequence[Sequence[str]], used: Collection[int]) -> str:
+    """What is told of a column that is called like one of splits and says none that is known."""
+    for at, title in enumerate(table.header):
+        held = {value: None for value in values[at] if value}
+        if at not in used and plain(title) in SPLIT_COLUMNS and len(held) > 1:
+            shown = ", ".join(visible(value[:20]) for value in list(held)[:_SHOWN])
+            return (
+                f"the column {visible(title)} is called like one of splits, and its values ({shown}) "
+                "are none that are known; write train, val and test into it to have them read"
+            )
+    return ""
+
+
+def _codes_of(values: Sequence[str]) -> Mapping[str, Split] | None:
+    counts = Counter(plain(value) for value in values if value)
+    for codes in _CODES:
+        # Numbers from 0 to 2 only where all three are there: 0 and 1 may be anything.
+        enough = len(counts) == len(codes) if "0" in codes else len(counts) > 1
+        first = max(counts, key=lambda code: counts[code], default="")
+        most = {code for code in counts if counts[code] == counts[first]}
+        if enough and counts.keys() <= codes.keys() and any(codes[c] == "train" for c in most):
+            return {code: codes[code] for code in sorted(counts, key=[*codes].index)}
+    return None
+
+
+def _flags(
+    header: Sequence[str], values: Sequence[Sequence[str]], free: Sequence[int], *, labelled: bool
+) -> SplitColumns:
+    """The columns of yes and no that are called like splits."""
+    found = {
+        at: flag for at in free if header and (flag := flag_of(header[at])) and _is_flag(values[at])
+    }
+    found = {
+        at: flag for at, flag in found.items() if not _says_what_counts(header[at], values[at])
+    }
+    dealt = len(set(found.values())) == len(found) > 1 and not _overlap(values, found)
+    if not dealt:
+        found = {
+            at: flag
+            for at, flag in found.items()
+            if _is_made_a_flag(header[at]) or (labelled and is_split_in_english(header[at]))
+        }
+        if len(set(found.values())) < len(found) or _overlap(values, found):
+            return SplitColumns()
+    return SplitColumns(tuple(found), tuple(found.values()))
+
+
+def _is_flag(values: Sequence[str]) -> bool:
+    said = {value.casefold() for value in values}
+    return len(said) > 1 and bool(said & YES) and said <= YES | NO | {""}
+
+
+def _says_what_counts(title: str, values: Sequence[str]) -> bool:
+    """Whether ``valid`` may say that a line counts. fastai's ``is_valid`` is true of fewer lines."""
+    said = [word.removeprefix("is") for word in words(title)]
+    yes = sum(value.casefold() in YES for value in values)
+    return _VALID in said and not (_is_made_a_flag(title) and 2 * yes < len(values))
+
+
+def _is_made_a_flag(title: str) -> bool:
+    """Whether a title says that it is a flag: ``is_test``, not ``test``, which may be a class."""
+    said = words(title)
+    return len(said) > 1 or not split_of(said[0])
+
+
+def _overlap(values: Sequence[Sequence[str]], columns: Collection[int]) -> bool:
+    """Whether a row says yes in several columns."""
+    rows = zip(*(values[at] for at in columns), strict=True)
+    return any(sum(cell.casefold() in YES for cell in row) > 1 for row in rows)
+
+
+def _pairs(codes: Mapping[str, Split]) -> str:
+    return ", ".join(f"{code}: {split}" for code, split in codes.items())
