@@ -8,6 +8,7 @@ from labelling.sources.containers import Container, Content, Rejection
 from labelling.sources.file_kinds import file_kind
 from labelling.sources.listing import Groups, Listing
 from labelling.sources.lists import formats
+from labelling.sources.lists.alternative_splits import ALTERNATIVE
 from labelling.sources.lists.column_names import FILE_COLUMNS, LABEL_COLUMNS, plain
 from labelling.sources.lists.file_index import (
     FileIndex,
@@ -232,7 +233,8 @@ def _take_reading(
     if doubt and not reading.doubts:
         reading = ListReading(reading.understood, (), doubts=[doubt])
     if is_plain and not _says_something(reading):
-        given.passed.add(_ONLY_NAMES, file.name)
+        deals = ALTERNATIVE in reading.warnings
+        given.passed.add(ALTERNATIVE if deals else _ONLY_NAMES, file.name)
         return
     (given.weak if is_plain else given.understood).append((file.name, reading))
 

@@ -23,6 +23,7 @@ from labelling.sources.given_lists import (
 )
 from labelling.sources.layouts import Layout
 from labelling.sources.listing import Groups, Listing
+from labelling.sources.lists.alternative_splits import ALTERNATIVE
 from labelling.sources.lists.file_index import FileIndex
 from labelling.sources.lists.list_format import (
     ListFile,
@@ -30,7 +31,7 @@ from labelling.sources.lists.list_format import (
     ListRefusedError,
     WrongColumnsError,
 )
-from labelling.sources.lists.match import SAID_TWICE, Matching, match
+from labelling.sources.lists.match import SAID_TWICE, TWO_SPLITS, Matching, match
 from labelling.sources.lists_and_folders import (
     compare_with_folders,
     names_in_short,
@@ -49,10 +50,13 @@ _NO_TEXT = (".parquet", ".xml")
 
 _NOT_READ = "lists and texts that are not read, as the option says"
 _UNREAD = "texts that name images and are not read beside other labels (--labels-from reads one)"
+_LEFT_TO_FOLDERS = "texts that are not read, for the folders give the labels"
 _WITHOUT = "To go without it: --labels-from parent, or none"
 _SHOWN = 3
 _CLASSES_AT_LEAST = 5
 _MANY = 20
+_FEW = 0.1
+"""Of the images that lists give a split, so many may be given two by mistake."""
 
 
 @dataclass(slots=True)
@@ -194,20 +198,19 @@ class SourceLists:
     def _texts_beside_classes(self, given: GivenLists, names: SourceNames, layout: Layout) -> Said:
         """Plain texts beside folders of classes go first only if somebody says so."""
         said = Said()
+        dealt: dict[str, Mapping[str, Split]] = {}
         for name, reading in given.weak:
-            self._passed.add("texts that are not read, for the folders give the labels", name)
-            if reading.doubts:
-                continue
             try:
                 matching = match([(name, reading)], self._index(), len(names))
             except ListRefusedError:
-                continue
+                matching = Matching({}, {}, {}, ())
             labels = matching.labels
-            if not labels:
-                said.splits = {**matching.splits, **said.splits}
-                said.in_text = True
-                if matching.splits:
-                    said.warnings.append(f"{name}: no labels; its splits are read")
+            if matching.splits and not labels:
+                dealt[name] = matching.splits
+                said.warnings += [f"{name}: {warning}" for warning in reading.warnings]
+                continue
+            self._passed.add(_LEFT_TO_FOLDERS, name)
+            if reading.doubts or not labels:
                 continue
             folders = {file: layout.labels.get(file.rpartition("/")[0]) for file in labels}
             if len(labels) > _CLASSES_AT_LEAST and len({*labels.values()}) == len(labels):
@@ -223,7 +226,24 @@ class SourceLists:
                 listed = (f"--labels-from {name}", f"{len(labels):,} labels of the list")
                 folders_say = ("--labels-from parent", layout.counted())
                 said.doubts.append(Doubt(question, (listed, folders_say)))
+        self._take_splits(said, dealt)
         return said
+
+    def _take_splits(self, said: Said, dealt: Mapping[str, Mapping[str, Split]]) -> None:
+        """The splits that texts give images whose labels the folders give."""
+        lists = sorted(dealt)
+        together = {(file, split) for given in dealt.values() for file, split in given.items()}
+        counts = Counter(file for file, _ in together)
+        twice = {file for file, count in counts.items() if count > 1}
+        said.in_text = bool(dealt)
+        if len(twice) > _FEW * len(counts):
+            for name in lists:
+                self._passed.add(ALTERNATIVE, name)
+            return
+        said.rejections = [Rejection(file, TWO_SPLITS) for file in sorted(twice)]
+        said.splits = {file: split for file, split in together if file not in twice}
+        if lists:
+            said.warnings.append(f"{names_in_short(lists)}: no labels; the splits are read")
 
     # --- the list that the user named ---
 

@@ -1,11 +1,10 @@
 """What columns of lists are called, compared without case, spaces and signs."""
 
-import re
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 
-from labelling.sources.name_words import folded
+from labelling.sources.name_words import folded, words
 from labelling.sources.reading import Split
 from labelling.sources.split_names import EITHER, SPLITS, WEAK
 
@@ -131,7 +130,8 @@ def split_of(word: str) -> Split | None:
 
 
 def split_of_list(stem: str) -> Split | None:
-    """The split that the name of a list means: ``test``, ``test_list``, ``image_ids_val``."""
+    """The split that the name of a list means: ``test``, ``image_ids_val``, ``TrainImages``,
+    ``testlist01``."""
     return split_of(_without_fillers(stem))
 
 
@@ -141,6 +141,12 @@ def is_train_and_val(stem: str) -> bool:
 
 
 def _without_fillers(stem: str) -> str:
-    return "".join(
-        plain(word) for word in re.split(r"[\W_]+", stem) if plain(word) not in _OF_LISTS
-    )
+    return "".join(word for word in map(_without_list, words(stem)) if word not in _OF_LISTS)
+
+
+def _without_list(word: str) -> str:
+    """``word`` without what is said of a list behind it (``testlist``)."""
+    for filler in _OF_LISTS:
+        if word.endswith(filler) and (split_of(rest := word[: -len(filler)]) or rest in _BOTH):
+            return rest
+    return word

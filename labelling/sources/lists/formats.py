@@ -14,6 +14,7 @@ from labelling.sources.lists.list_format import (
     Surroundings,
 )
 from labelling.sources.lists.no_label import without_words
+from labelling.sources.lists.numbered_images import NumberedImages
 from labelling.sources.lists.parquet import Parquet
 from labelling.sources.lists.pointers import Pointers
 from labelling.sources.lists.vertex import VertexTable
@@ -27,6 +28,7 @@ FORMATS: tuple[ListFormat, ...] = (
     VocLists(),
     Cvat(),
     DetectionFiles(),
+    NumberedImages(),
     JsonLists(),
     Parquet(),
     Delimited(),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from labelling.foreign_text import visible
 from labelling.schema import Task
 from labelling.sources.containers import Rejection
+from labelling.sources.lists.alternative_splits import ALTERNATIVE, is_alternative
 from labelling.sources.lists.class_names import find_class_names
 from labelling.sources.lists.column_names import (
     PLURAL_COLUMNS,
@@ -217,6 +218,9 @@ class _Reader:
         lists beside it do that."""
         name = self._table.name
         stem = without_suffix(base_name(name))
+        if is_alternative(name, self._source.files):
+            self.warnings.append(ALTERNATIVE)
+            return None
         if not is_train_and_val(stem):
             return split_of_list(stem)
         beside = self._source.files.texts_in(folder_of(name))

@@ -1,0 +1,23 @@
+"""Lists that deal the same images several times: DTD's ``train1.txt`` … ``train10.txt``."""
+
+import re
+
+from labelling.sources.lists.column_names import is_train_and_val, split_of_list
+from labelling.sources.lists.file_finder import folder_of
+from labelling.sources.lists.file_index import FileIndex, base_name, without_suffix
+
+_NUMBER = re.compile(r"[-_ ]?\d+$")
+ALTERNATIVE = (
+    "lists that deal the same images in several ways, of which none is read; to keep the splits of "
+    "one (--keep-splits), take the others out of the source"
+)
+
+
+def is_alternative(name: str, files: FileIndex) -> bool:
+    """Whether lists beside one of a split are called alike but for the number at their end."""
+    stem = without_suffix(base_name(name))
+    alike = _NUMBER.sub("", stem)
+    if alike == stem or not (split_of_list(stem) or is_train_and_val(stem)):
+        return False
+    beside = (without_suffix(base_name(other)) for other in files.texts_in(folder_of(name)))
+    return any(other != stem and _NUMBER.sub("", other) == alike for other in beside)

@@ -1,0 +1,78 @@
+"""Lists that call images by a number which ``images.txt`` beside them explains, as those of CUB-200-2011
+and NABirds do: ``train_test_split.txt``, ``image_class_labels.txt``."""
+
+import re
+from collections.abc import Mapping
+
+from labelling.sources.lists.column_names import split_of
+from labelling.sources.lists.file_finder import folder_of
+from labelling.sources.lists.file_index import base_name, has_image_suffix
+from labelling.sources.lists.list_format import ListFile, ListReading, Statement, Surroundings
+from labelling.sources.reading import ReadingOptions, Split
+
+_IMAGES, _CLASSES = "images.txt", "classes.txt"
+_LINE = re.compile(r"(\S+)[ \t]+(\S.*)")
+_OF_SPLITS = re.compile("split|partition|is_?train|is_?test", re.I)
+_OF_LABELS = re.compile(r"(class|label)", re.I)
+
+
+class NumberedImages:
+    """One such list, joined with ``images.txt``."""
+
+    name = "a list by the numbers of images.txt"
+
+    def read(
+        self, file: ListFile, options: ReadingOptions, source: Surroundings
+    ) -> ListReading | None:
+        base = base_name(file.name)
+        is_one = base != _IMAGES and (_OF_SPLITS.search(base) or _OF_LABELS.search(base))
+        if not is_one or not base.casefold().endswith(".txt") or options.columns:
+            return None
+        said, images = _pairs(file.data), _beside(file.name, _IMAGES, source)
+        are_known = bool(said) and said.keys() <= images.keys()
+        if not are_known or not all(map(has_image_suffix, images.values())):
+            return None
+        if _OF_SPLITS.search(base):
+            return self._splits(file.name, said, images)
+        names = _beside(file.name, _CLASSES, source)
+        if not {*said.values()} <= names.keys():
+            return None
+        statements = [
+            Statement(f"{file.name}:{number}", images[key], (names[value],))
+            for number, (key, value) in enumerate(said.items(), 1)
+        ]
+        return ListReading(f"{self.name}, with the names of {_CLASSES}", statements)
+
+    def _splits(
+        self, name: str, said: Mapping[str, str], images: Mapping[str, str]
+    ) -> ListReading | None:
+        meant: dict[str, Split | None] = {value: split_of(value) for value in said.values()}
+        warnings = []
+        if meant.keys() == {"0", "1"}:
+            # CUB's README: "a value of 1 or 0 denotes that the file is in the training or test set".
+            is_test = "is_test" in name.casefold()
+            meant = {"1": "test", "0": "train"} if is_test else {"1": "train", "0": "test"}
+            warnings.append(f"1 was read as {meant['1']}, 0 as {meant['0']}")
+        if None in meant.values():
+            return None
+        statements = [
+            Statement(f"{name}:{number}", images[key], None, meant[value])
+            for number, (key, value) in enumerate(said.items(), 1)
+        ]
+        return ListReading(f"{self.name}, splits", statements, warnings=warnings)
+
+
+def _beside(name: str, other: str, source: Surroundings) -> dict[str, str]:
+    """What another list in the folder of one says by number; empty where there is none."""
+    folder = folder_of(name)
+    path = f"{folder}/{other}" if folder else other
+    data = source.read(path) if path in source.files else None
+    return _pairs(data) if data is not None else {}
+
+
+def _pairs(data: bytes) -> dict[str, str]:
+    """The lines of a number and a text; empty if there are others, or one number has two."""
+    lines = [line.strip() for line in data.decode("utf-8-sig", "replace").splitlines()]
+    found = [_LINE.fullmatch(line) for line in lines if line]
+    pairs = {match[1]: match[2] for match in found if match}
+    return pairs if len(pairs) == len(found) else {}
