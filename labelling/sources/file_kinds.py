@@ -1,16 +1,18 @@
 """What a file is by its name alone: an image, a list of labels, or neither."""
 
+import re
 from typing import Literal
 
-FileKind = Literal["image", "table", "text", "spreadsheet", "other", "archive", "video"]
+FileKind = Literal["image", "table", "text", "spreadsheet", "array", "other", "archive", "video"]
 """``image``: also whatever has an unknown suffix or none: its bytes tell. ``table``: lists of
-labels are kept in such files. ``text``: sometimes they are. ``other``: never an image."""
+labels are kept in such files. ``text``: sometimes they are. ``array``: called like labels, in a form
+of NumPy, Python or Matlab. ``other``: never an image."""
 
 _SUFFIXES: dict[str, FileKind] = {
     **dict.fromkeys(
         ("csv", "tsv", "tab", "psv", "jsonl", "ndjson", "manifest", "parquet"), "table"
     ),
-    **dict.fromkeys(("txt", "json", "xml", "lst"), "text"),
+    **dict.fromkeys(("txt", "json", "xml", "lst", "cls"), "text"),
     **dict.fromkeys(("xlsx", "xls", "xlsm", "ods", "numbers", "feather"), "spreadsheet"),
     **dict.fromkeys(
         ("zip", "tar", "gz", "tgz", "bz2", "tbz2", "xz", "txz", "7z", "rar"), "archive"
@@ -31,6 +33,9 @@ _SUFFIXES: dict[str, FileKind] = {
     **dict.fromkeys(("dvc", "tfw", "jgw", "pgw", "wld", "prj", "vtt", "srt"), "other"),
     **dict.fromkeys(("sha1", "crc", "nfo", "sql", "kml", "geojson", "shp", "dbf"), "other"),
 }
+_ARRAYS = {"npy", "npz", "pkl", "pickle", "joblib", "mat", "h5", "hdf5"}
+_CALLED_LABELS = re.compile(r"label|anno(s|t|$)|ground.?truth|target|^y(_\w+)?$")
+_ABOUT_LABELS = re.compile(r"encoder|binarizer|names|map")
 _WHOLE_NAMES = {
     *("readme", "license", "licence", "copying", "makefile", "dockerfile", "notice", "changelog"),
     *("authors", "citation", "md5sums", "sha256sums", "checksums"),
@@ -51,4 +56,6 @@ def file_kind(name: str) -> FileKind:
         return "other" if base in _WHOLE_NAMES else "image"
     if not stem:
         return "image"
+    if suffix in _ARRAYS and _CALLED_LABELS.search(stem) and not _ABOUT_LABELS.search(stem):
+        return "array"
     return _SUFFIXES.get(suffix, "image")

@@ -27,6 +27,7 @@ from labelling.sources.lists.list_format import (
 from labelling.sources.lists.not_lists import what_else
 from labelling.sources.lists.other_columns import asked_as_answers
 from labelling.sources.lists.pointers import is_pointer
+from labelling.sources.litter import SIDECAR, image_of_sidecar
 from labelling.sources.reading import Doubt, ReadingOptions
 
 MAX_LIST_BYTES = 1 << 28
@@ -53,6 +54,10 @@ _ONLY_NAMES = (
     "texts that name images and hold no labels of them; if each is the list of a class, write a CSV "
     "with the columns file,labels"
 )
+_FIRST_OF_MANY = "texts beside images; the first of them name no labels"
+_OF_TAKEOUT = re.compile(rb'"(photoTakenTime|photoLastModifiedTime|googlePhotosOrigin)"\s*:')
+"""What Google Takeout says of every photo."""
+
 NAMELESS = "tables that name no images of this source"
 _NUMBERS = "tables of numbers that name no images"
 _NO_LINES = "tables without a line about an image"
@@ -72,6 +77,7 @@ class GivenLists:
         nameless: tables that name no image, with the reason: refused, unless another list gives
             labels.
         passed: files that are no lists.
+        of_programs: folders and suffixes (``_group``) of what photo programs write beside images.
         wrong_columns: why lists have not the columns that the user named.
     """
 
@@ -82,6 +88,7 @@ class GivenLists:
     asked: dict[str, ListReading] = field(default_factory=dict)
     nameless: dict[str, str] = field(default_factory=dict)
     passed: Groups = field(default_factory=Groups)
+    of_programs: set[tuple[str, str]] = field(default_factory=set)
     wrong_columns: list[str] = field(default_factory=list)
 
 
@@ -107,8 +114,9 @@ def read_lists(
     if more:
         _read(given, container, listing, more, options, around)
     for entry in left_out:
-        if _group(listing.name_of(entry)) not in labelling:
-            given.passed.add("texts beside images; the first of them name no labels", entry)
+        group = _group(listing.name_of(entry))
+        if group not in labelling:
+            given.passed.add(SIDECAR if group in given.of_programs else _FIRST_OF_MANY, entry)
     return given
 
 
@@ -181,6 +189,10 @@ def _group(name: str) -> tuple[str, str]:
 
 def _take(given: GivenLists, file: ListFile, options: ReadingOptions, around: Surroundings) -> None:
     kind = file_kind(file.name)
+    if image_of_sidecar(base_name(file.name)) and _OF_TAKEOUT.search(file.data):
+        given.passed.add(SIDECAR, file.name)
+        given.of_programs.add(_group(file.name))
+        return
     if file.data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<View"):
         given.passed.add(_PAGE, file.name)
         return
@@ -283,7 +295,12 @@ def _says_something(reading: ListReading) -> bool:
 
 
 def _why_passed(file: ListFile, files: FileIndex) -> str:
-    beside = files.by_path_without_suffix(without_suffix(file.name))
+    folder, slash, base = file.name.rpartition("/")
+    images = (f"{folder}{slash}{image}" for image in image_of_sidecar(base))
+    beside = [
+        *files.by_path_without_suffix(without_suffix(file.name)),
+        *filter(files.by_path, images),
+    ]
     return _BESIDE if any(map(has_image_suffix, beside)) else _NO_LABELS
 
 

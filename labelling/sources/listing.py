@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from labelling.sources.containers import Container, Passed, Rejection
 from labelling.sources.file_kinds import FileKind, file_kind
 from labelling.sources.lists.file_index import has_image_suffix
+from labelling.sources.litter import SIDECAR
 from labelling.sources.reading import Ignored
 
 NO_IMAGE = "no images by their names"
@@ -57,6 +58,7 @@ class Listing:
         prefix: the folders around everything, which are no part of the names in the source.
         refused: why files that lists may name are not taken, by name in the source.
         passed_by: why files and folders (``x/``) are passed over, by name in the source.
+        arrays: entries that are called like labels, in a form that is not read.
     """
 
     images: list[str] = field(default_factory=list)
@@ -66,10 +68,17 @@ class Listing:
     prefix: str = ""
     refused: dict[str, str] = field(default_factory=dict)
     passed_by: dict[str, str] = field(default_factory=dict)
+    arrays: list[str] = field(default_factory=list)
 
     def name_of(self, entry: str) -> str:
         """The name in the source of an entry."""
         return unicodedata.normalize("NFC", entry[len(self.prefix) :])
+
+
+def is_json_sidecar(entry: Passed) -> bool:
+    """Whether it is called as Google Takeout calls what it writes beside images. Labelling tools do
+    so, too."""
+    return entry.reason == SIDECAR and entry.name.casefold().endswith(".json")
 
 
 def read_listing(container: Container, archive_stem: str | None) -> Listing:
@@ -88,6 +97,9 @@ def read_listing(container: Container, archive_stem: str | None) -> Listing:
         if isinstance(entry, Rejection):
             listing.rejections.append(entry)
             continue
+        if isinstance(entry, Passed) and is_json_sidecar(entry):
+            listing.lists.append(entry.name)  # what it holds tells whether it is one
+            continue
         if isinstance(entry, Passed):
             listing.passed.add(entry.reason, entry.name)
             listing.passed_by[entry.name] = entry.reason
@@ -99,7 +111,9 @@ def read_listing(container: Container, archive_stem: str | None) -> Listing:
             listing.lists.append(entry)
         else:
             others.append(entry)
-            if reason := _REFUSED.get(kind):
+            if kind == "array":
+                listing.arrays.append(entry)
+            elif reason := _REFUSED.get(kind):
                 listing.rejections.append(Rejection(entry, reason))
             else:
                 listing.passed.add(NO_IMAGE, entry)

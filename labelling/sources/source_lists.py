@@ -52,6 +52,11 @@ _NOT_READ = "lists and texts that are not read, as the option says"
 _UNREAD = "texts that name images and are not read beside other labels (--labels-from reads one)"
 _LEFT_TO_FOLDERS = "texts that are not read, for the folders give the labels"
 _WITHOUT = "To go without it: --labels-from parent, or none"
+_ARRAY = (
+    "called like labels, in a form of NumPy, Python or Matlab, which is not read; write a CSV with the "
+    "columns file,labels beside the images"
+)
+_ARRAYS_BESIDE = f"{_ARRAY}; something else gives labels here"
 _SHOWN = 3
 _CLASSES_AT_LEAST = 5
 _MANY = 20
@@ -117,7 +122,7 @@ class SourceLists:
         """
         mode = self._options.labels_from
         if mode in FOLDERS or self._options.as_class is not None:
-            for entry in self._listing.lists:
+            for entry in (*self._listing.lists, *self._listing.arrays):
                 self._passed.add(_NOT_READ, entry)
             return Said()
         if mode is not None:
@@ -129,6 +134,7 @@ class SourceLists:
         clear = _clear([*given.understood, *given.weak])
         if not clear:
             given.refused |= given.nameless
+        self._take_arrays(given, told=bool(clear or layout.labels or _asks(given)))
         others = bool(given.understood or layout.labels)
         if given.refused or (not others and given.unread.keys() > given.asked.keys()):
             return _refused(given.refused or given.unread, layout, [*clear, *given.asked])
@@ -151,6 +157,15 @@ class SourceLists:
                 if not str(error).startswith(f"{name}:") or (name in alike and len(clear) > 1)
             ]
             return _refused({"": str(error)}, layout, left)
+
+    def _take_arrays(self, given: GivenLists, *, told: bool) -> None:
+        """Refuse labels in a form that is not read, unless something else gives labels."""
+        for entry in self._listing.arrays:
+            if told:
+                self._passed.add(_ARRAYS_BESIDE, entry)
+            else:
+                name = self._listing.name_of(entry)
+                given.refused[name] = f"{name}: {_ARRAY}"
 
     def _matched(
         self, lists: Sequence[tuple[str, ListReading]], names: SourceNames, layout: Layout
@@ -347,6 +362,11 @@ def _clear(lists: Sequence[tuple[str, ListReading]]) -> list[str]:
         for name, reading in lists
         if not reading.doubts and any(item.labels for item in reading.statements)
     ]
+
+
+def _asks(given: GivenLists) -> bool:
+    """Whether a list asks something by which it would be understood."""
+    return bool(given.asked) or any(reading.doubts for _, reading in given.understood)
 
 
 def _together(lists: Sequence[tuple[str, ListReading]]) -> list[tuple[str, ListReading]]:

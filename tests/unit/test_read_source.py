@@ -227,7 +227,7 @@ def test_what_is_said_by_folder_is_said_of_each_image() -> None:
 
 
 def test_texts_beside_images_of_their_names_are_told(read: Read) -> None:
-    found = read({"a/1.jpg": "", "a/1.txt": "cat", "a/2.jpg": "", "a/2.json": '{"label": "cat"}'})
+    found = read({"a/1.jpg": "", "a/1.txt": "cat", "a/2.jpg": "", "a/2.json": '{"species": "cat"}'})
     (beside,) = [group for group in found.ignored if "beside an image" in group.reason]
     assert "write a CSV with the columns file,labels" in beside.reason
     assert beside.count == 2

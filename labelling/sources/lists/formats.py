@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from labelling.sources.lists.beside_image import ClassBesideImage
 from labelling.sources.lists.cvat import Cvat
 from labelling.sources.lists.delimited import Delimited
 from labelling.sources.lists.detection import DetectionFiles
@@ -18,11 +19,14 @@ from labelling.sources.lists.numbered_images import NumberedImages
 from labelling.sources.lists.parquet import Parquet
 from labelling.sources.lists.pointers import Pointers
 from labelling.sources.lists.vertex import VertexTable
+from labelling.sources.lists.via_table import ViaTable
 from labelling.sources.lists.voc_lists import VocLists
 from labelling.sources.reading import ReadingOptions
 
 FORMATS: tuple[ListFormat, ...] = (
     Pointers(),
+    ClassBesideImage(),
+    ViaTable(),
     LabelStudioTable(),
     VertexTable(),
     VocLists(),
@@ -35,7 +39,7 @@ FORMATS: tuple[ListFormat, ...] = (
 )
 """The first whose ``read`` does not say ``None`` has the list."""
 
-WITH_COLUMNS = (LabelStudioTable, Parquet, Delimited)
+WITH_COLUMNS = (LabelStudioTable, ViaTable, Parquet, Delimited)
 """Of these ``--columns`` names the columns; of those in JSON, ``JsonLists`` knows which."""
 
 

@@ -2,7 +2,8 @@
 
 VGG Image Annotator's file attributes (https://www.robots.ox.ac.uk/~vgg/software/via/), V7 Darwin's
 tags (https://docs.v7labs.com/reference/darwin-json), and Supervisely's image tags
-(https://docs.supervisely.com/data-organization/00_ann_format_navi). A file with shapes is detection.
+(https://docs.supervisely.com/data-organization/00_ann_format_navi), and SuperAnnotate's
+(https://doc.superannotate.com/docs/image-project-json). A file with shapes is detection.
 """
 
 from collections import Counter
@@ -47,33 +48,48 @@ class ViaAttributes:
             or not all(map(_is_entry, entries.values()))
         ):
             return None
-        images: list[Mapping[str, Any]] = [*entries.values()]
-        if any(entry["regions"] for entry in images):
+        if any(entry["regions"] for entry in entries.values()):
             return None
-        given = _counted(images)
-        told = one_label_column(document.name, options)
-        numbers = dict(zip(map(str, range(1, len(given) + 1)), given, strict=True))
-        if told is not None and (told := told if told in given else numbers.get(told)) is None:
-            raise WrongColumnsError(
-                f"--columns: {document.name} has no such attribute; it has {', '.join(given)} "
-                f"(1 to {len(given)})"
-            )
-        attributes = [told] if told else [one for one in given if one not in _OWN_ATTRIBUTES]
-        if not attributes:
-            return None
-        if len(attributes) > 1:
-            question = f"Which attribute of {visible(document.name)} holds the labels?"
-            answers = [
-                (f"--columns filename,{number}", f"{one}: {_shown(given[one])}")
-                for number, one in numbers.items()
-                if one in attributes
-            ]
-            return ListReading(self.name, (), doubts=[Doubt(question, tuple(answers))])
-        statements = Statements(document.name, options)
-        for key, entry in entries.items():
-            labels = _chosen(entry["file_attributes"].get(attributes[0]))
-            statements.add(f"{document.name} {key}", entry["filename"], labels or None)
-        return statements.reading(f"{self.name} ({attributes[0]})")
+        return read_attributes(document.name, entries, options)
+
+
+def read_attributes(
+    list_name: str, entries: Mapping[str, Mapping[str, Any]], options: ReadingOptions
+) -> ListReading | None:
+    """Read the file attribute that holds the labels, or ask which one does.
+
+    Args:
+        list_name: of the list, for messages.
+        entries: what is said of each image (``filename``, ``file_attributes``), by place.
+        options: what the user decided.
+
+    Raises:
+        WrongColumnsError: ``--columns`` names an attribute that is not there.
+    """
+    given = _counted([*entries.values()])
+    told = one_label_column(list_name, options)
+    numbers = dict(zip(map(str, range(1, len(given) + 1)), given, strict=True))
+    if told is not None and (told := told if told in given else numbers.get(told)) is None:
+        raise WrongColumnsError(
+            f"--columns: {list_name} has no such attribute; it has {', '.join(given)} "
+            f"(1 to {len(given)})"
+        )
+    attributes = [told] if told else [one for one in given if one not in _OWN_ATTRIBUTES]
+    if not attributes:
+        return None
+    if len(attributes) > 1:
+        question = f"Which attribute of {visible(list_name)} holds the labels?"
+        answers = [
+            (f"--columns filename,{number}", f"{one}: {_shown(given[one])}")
+            for number, one in numbers.items()
+            if one in attributes
+        ]
+        return ListReading(ViaAttributes.name, (), doubts=[Doubt(question, tuple(answers))])
+    statements = Statements(list_name, options)
+    for key, entry in entries.items():
+        labels = _chosen(entry["file_attributes"].get(attributes[0]))
+        statements.add(f"{list_name} {key}", entry["filename"], labels or None)
+    return statements.reading(f"{ViaAttributes.name} ({attributes[0]})")
 
 
 def _is_entry(entry: object) -> bool:
@@ -157,3 +173,31 @@ class SuperviselyTags:
         else:
             statements.add(document.name, file, [tag.get("name") for tag in tags] or None)
         return statements.reading(self.name)
+
+
+class SuperAnnotateTags:
+    """``a.jpg.json`` of ``a.jpg``: ``{"metadata": {"name": "a.jpg"}, "instances": [{"type": "tag",
+    "className": "cat"}], "tags": []}``. ``tags`` are free words, read where no class is given."""
+
+    name = "SuperAnnotate's tags"
+
+    def read(
+        self, document: JsonDocument, options: ReadingOptions, source: Surroundings
+    ) -> ListReading | None:
+        value = document.value
+        about = value.get("metadata") if isinstance(value, dict) else None
+        found = value.get("instances") if isinstance(value, dict) else None
+        if not isinstance(about, dict) or "name" not in about or not isinstance(found, list):
+            return None
+        if not all(isinstance(one, dict) for one in found):
+            return None
+        if any(one.get("type") != "tag" for one in found):
+            raise ListRefusedError(f"{document.name}: SuperAnnotate's instances, {SAYS_WHERE}")
+        classes, tags = [one.get("className") for one in found], value.get("tags")
+        labels = classes or (tags if isinstance(tags, list) else [])
+        statements = Statements(document.name, options)
+        statements.add(document.name, about["name"], labels or None)
+        state = str(about.get("status") or "Completed")
+        return statements.reading(
+            self.name if state == "Completed" else f"{self.name}, in the state {visible(state)}"
+        )

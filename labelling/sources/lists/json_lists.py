@@ -5,13 +5,19 @@ from dataclasses import replace
 from typing import Protocol
 
 from labelling.sources.lists.azure_ml import AzureMlLines
+from labelling.sources.lists.beside_image import JsonBesideImage
 from labelling.sources.lists.coco import Coco
 from labelling.sources.lists.custom_vision import CustomVision
 from labelling.sources.lists.detection_json import DetectionJson
 from labelling.sources.lists.fiftyone import FiftyOne
 from labelling.sources.lists.fiftyone_samples import FiftyOneSamples
 from labelling.sources.lists.ground_truth import GroundTruth
-from labelling.sources.lists.image_tags import DarwinTags, SuperviselyTags, ViaAttributes
+from labelling.sources.lists.image_tags import (
+    DarwinTags,
+    SuperAnnotateTags,
+    SuperviselyTags,
+    ViaAttributes,
+)
 from labelling.sources.lists.json_document import JsonDocument, open_json
 from labelling.sources.lists.json_maps import JsonMaps
 from labelling.sources.lists.json_records import JsonRecords
@@ -72,9 +78,11 @@ JSON_FORMATS: Sequence[JsonFormat] = (
     ViaAttributes(),
     DarwinTags(),
     SuperviselyTags(),
+    SuperAnnotateTags(),
     DetectionJson(),
     JsonMaps(),
     JsonRecords(),
+    JsonBesideImage(),
 )
 """In the order in which they are asked: the generic ones last."""
 

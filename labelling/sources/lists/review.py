@@ -188,14 +188,15 @@ def _parts(title: str) -> set[str]:
     return {plain(title), *map(plain, _PART.findall(title))}
 
 
-def _is_called_so(title: str) -> bool:
+def is_called_review(title: str) -> bool:
+    """Whether a column or a field is called as those are that say which lines count."""
     field = plain(title.rpartition(".")[2])
     return bool({plain(title), field} & _NAMES) or may_say_what_counts(title)
 
 
 def _divides(title: str, values: Sequence[str]) -> bool:
     """Whether a column may say of lines that they count, and does not say the same of all."""
-    called = _is_called_so(title)
+    called = is_called_review(title)
     counts = Counter(plain(value) or value for value in values)
     if "" in counts and len(counts) > 1 and is_never_a_class(title):
         return True  # a reason, in any words, and nothing where there is none

@@ -1,0 +1,91 @@
+"""A label in a file of its own beside its image: ``a.jpg.json``, ``a.json``, WebDataset's ``a.cls``.
+
+https://github.com/webdataset/webdataset: the members of a sample share all but the suffix, and
+``.cls`` holds the number of its class.
+"""
+
+from labelling.sources.lists.column_names import LABEL_COLUMNS, PLURAL_COLUMNS, plain
+from labelling.sources.lists.file_index import (
+    FileIndex,
+    base_name,
+    has_image_suffix,
+    without_suffix,
+)
+from labelling.sources.lists.json_document import JsonDocument
+from labelling.sources.lists.list_format import ListFile, ListReading, Surroundings
+from labelling.sources.lists.other_columns import is_called_answer
+from labelling.sources.lists.review import is_called_review
+from labelling.sources.lists.statements import Statements, as_label
+from labelling.sources.reading import ReadingOptions
+
+_KEYS = frozenset(
+    {"label", "labels", "labelname", "class", "classes", "classname", "classlabel", "groundtruth"}
+)
+"""Fields that are labels wherever they stand; what is downloaded with pictures has tags and categories
+of a web site, too."""
+
+_CLS = ".cls"
+_LONGEST = 200
+_NO_CLASS = "files .cls beside images that hold no class, which is a number or a name in one line"
+
+
+def image_beside(name: str, files: FileIndex) -> str | None:
+    """The one image that a file lies beside: ``a.jpg`` of ``a.json`` and of ``a.jpg.json``."""
+    stem = without_suffix(name)
+    found = files.by_path(stem) if has_image_suffix(stem) else files.by_path_without_suffix(stem)
+    images = [each for each in found if has_image_suffix(each)]
+    return images[0] if len(images) == 1 else None
+
+
+class JsonBesideImage:
+    """``a.jpg.json`` with ``{"label": "cat", "annotator": "ann"}``."""
+
+    name = "a JSON beside each image"
+
+    def read(
+        self, document: JsonDocument, options: ReadingOptions, source: Surroundings
+    ) -> ListReading | None:
+        value = document.value
+        image = image_beside(document.name, source.files)
+        if not isinstance(value, dict) or image is None:
+            return None
+        if source.files.by_path(f"{without_suffix(image)}{_CLS}"):
+            return None  # WebDataset's: what is said twice in two ways contradicts itself
+        keys = [key for key in value if plain(key) in LABEL_COLUMNS]
+        # Which files count cannot be asked for each; nor whether a model said it.
+        others = [key for key in value if is_called_answer(key) or is_called_review(key)]
+        if len(keys) != 1 or plain(keys[0]) not in _KEYS or others:
+            return None
+        said = value[keys[0]]
+        if isinstance(said, list) and plain(keys[0]) not in PLURAL_COLUMNS and len(said) > 1:
+            return None
+        labels = said if isinstance(said, list) else [said]
+        if said is not None and not all(map(as_label, labels)):
+            return None
+        statements = Statements(document.name, options)
+        statements.add(document.name, base_name(image), None if said is None else labels or None)
+        return statements.reading(f"{self.name} (field {keys[0]}{_by_number(labels)})")
+
+
+class ClassBesideImage:
+    """``a.cls`` with ``3``."""
+
+    name = "WebDataset's classes"
+
+    def read(
+        self, file: ListFile, options: ReadingOptions, source: Surroundings
+    ) -> ListReading | None:
+        image = image_beside(file.name, source.files)
+        if not file.name.casefold().endswith(_CLS) or image is None:
+            return None
+        text = file.data[: _LONGEST + 1].decode("utf-8", "replace").strip()
+        if len(text.splitlines()) != 1 or len(text) > _LONGEST:
+            return ListReading(self.name, (), warnings=[_NO_CLASS])
+        statements = Statements(file.name, options)
+        statements.add(file.name, base_name(image), [text])
+        return statements.reading(f"{self.name} (a .cls beside each image{_by_number([text])})")
+
+
+def _by_number(labels: list[object]) -> str:
+    """What to say of classes without names."""
+    return ", by number" if labels and all(str(label).isdecimal() for label in labels) else ""
