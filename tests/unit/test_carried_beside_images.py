@@ -65,7 +65,8 @@ def test_the_label_in_a_json_beside_each_image_is_read_to_the_last(
     tmp_path: Path, name: str, make: Any
 ) -> None:
     found = beside(tmp_path, name, make)
-    assert not (found.doubts or found.rejections)
+    assert not found.doubts
+    assert not found.rejections
     assert dict(found.labels) == {f"{n}.jpg": (animal(n),) for n in range(24)}
 
 
