@@ -23,7 +23,7 @@ from assets.dataset_build import (
 )
 from assets.dataset_repair import is_whole, mend_places
 from assets.given_splits import given_splits
-from assets.image_index import images_table, images_version, newest_rows, usable_images
+from assets.image_index import images_table, images_version, newest_rows, usable_rows
 from assets.ingestion import raw_images
 from assets.label_index import LabelledView, labelled_view
 from assets.labelling import annotations
@@ -33,6 +33,7 @@ from assets.retraining import LABEL_ROWS, Retraining, retraining
 from assets.retries import retried
 from assets.split_generations import generation_number
 from assets.splitting import deal_groups, given_too_late, update_groups
+from labelling.columns import remembering
 from labelling.foreign_text import visible
 from resources.object_store import ObjectStore
 
@@ -69,16 +70,19 @@ def gather(store: ObjectStore, line: Line, say: Callable[[str], None] = lambda _
         say: told what is out of the ordinary.
     """
     indexed = newest_rows(images_table(store).read(_OF_IMAGES))
-    images = usable_images(indexed)
+    images = usable_rows(indexed)
+    version = images_version(indexed, images)
+    del indexed  # a million rows are 100 MB, and the tables of labels and groups come next
     view = labelled_view(store, line.labels)
-    groups = update_groups(store, images, line.split, say)
-    groups = deal_groups(store, groups, view, line.split)
-    return Gathered(
-        assembly=assemble(images, view, groups, view.schema),
-        view=view,
-        sources={"raw_images": images_version(indexed), "annotations": view.version},
-        late=given_too_late(groups, given_splits(store)),
-    )
+    with remembering():
+        groups = update_groups(store, images, line.split, say)
+        groups = deal_groups(store, groups, view, line.split)
+        return Gathered(
+            assembly=assemble(images, view, groups, view.schema),
+            view=view,
+            sources={"raw_images": version, "annotations": view.version},
+            late=given_too_late(groups, given_splits(store)),
+        )
 
 
 @dg.asset(

@@ -26,6 +26,7 @@ from labelling.columns import (
     kept,
     labels_table_of,
     last_of_each,
+    picked,
     positions,
     sort_order,
     taken,
@@ -110,22 +111,21 @@ def assemble(
     disputed = is_true(
         pc.is_in(shas, value_set=pa.array([r["sha256"] for r in view.conflicts], pa.string()))
     )
-    splits = flat(groups["split"]).take(pa.array(group))
+    splits = picked(groups["split"], group)
     is_dealt = is_true(pc.is_in(splits, value_set=pa.array(SPLITS)))
     out = disputed | ((said >= 0) & ~is_dealt)
     chosen = np.flatnonzero((said >= 0) & is_dealt & ~disputed)
-    chosen = chosen[sort_order(shas.take(pa.array(chosen)))]
-    place = pa.array(chosen)
+    chosen = chosen[sort_order(picked(shas, chosen))]
     lists = LabelLists.of(labelled["labels"]).take(said[chosen])
     rows = pa.table(
         {
-            "sha256": shas.take(place),
+            "sha256": picked(shas, chosen),
             "labels": lists.column(sorted),
-            "split": splits.take(place),
-            "group_id": flat(groups["group_id"]).take(pa.array(group[chosen])),
-            "width": flat(images["width"]).take(place),
-            "height": flat(images["height"]).take(place),
-            "raw_key": flat(images["key"]).take(place),
+            "split": picked(splits, chosen),
+            "group_id": picked(groups["group_id"], group[chosen]),
+            "width": picked(images["width"], chosen),
+            "height": picked(images["height"], chosen),
+            "raw_key": picked(images["key"], chosen),
         },
     ).cast(ROWS_SCHEMA)
     names = schema.names or tuple(sorted({label for kind in lists.used() for label in kind}))
@@ -348,10 +348,10 @@ def write_dataset(
         generation: of its splits; ``None``: not known.
     """
     prefix = dataset_prefix(assembly.version)
-    place = pa.array(positions(assembly.rows["sha256"], placed["sha256"]))
+    place = positions(assembly.rows["sha256"], placed["sha256"])
     manifest = assembly.rows
     for name in SHARDS_SCHEMA.names[1:]:
-        manifest = manifest.append_column(name, flat(placed[name]).take(place))
+        manifest = manifest.append_column(name, picked(placed[name], place))
     store.create(f"{prefix}manifest.parquet", write_manifest(manifest))
     card = {
         "version": assembly.version,

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.image_refusals import blame
+from labelling.columns import flat, is_true, json_rows, kept, ranks, sort_order, taken
 from labelling.sources.litter import litter_of_key
 from resources.listing import remote_flaw, unread
 from resources.object_store import ObjectStore
@@ -22,7 +23,6 @@ from resources.tables import Table
 from resources.transfer import at_once, head_many, workers
 
 RAW = "raw/"
-_LINES = 10_000
 CHUNK = 2000
 """Images per appended part: what a kill can cost at most is indexing one chunk again."""
 
@@ -54,38 +54,23 @@ def images_table(store: ObjectStore, on_damage: Callable[[str], object] | None =
     return Table(store, "images", IMAGES_SCHEMA, on_damage=on_damage)
 
 
-def images_version(rows: pa.Table) -> str:
-    """Changes when an image comes, goes or becomes readable; not when one is merely copied."""
+def images_version(rows: pa.Table, images: pa.Table | None = None) -> str:
+    """Changes when an image comes, goes or becomes readable; not when one is merely copied.
+
+    Args:
+        rows: the newest row of each key.
+        images: the usable ones of them (:func:`usable_images`), if they are known already.
+    """
+    images = usable_rows(rows) if images is None else images
+    bad = flat(rows["key"].filter(pc.equal(rows["status"], "rejected")))
     digest = hashlib.sha256()
-    ok = _sorted(rows["sha256"].filter(pc.equal(rows["status"], "ok")))
-    bad = _sorted(rows["key"].filter(pc.equal(rows["status"], "rejected")))
-    # As one text, "\n".join([*ok, "", *bad]), which would take ten times the table's memory.
-    separator = ""
-    for part in _texts(ok.filter(_is_first(ok)), pa.array([""]), bad):
-        digest.update(f"{separator}{part}".encode())
-        separator = "\n"
+    # Of the text "\n".join([*images, "", *bad]), each sorted.
+    for part in (
+        *(json_rows(images["sha256"], "\n")),
+        *(json_rows("\n", bad.take(pa.array(sort_order(bad))))),
+    ):
+        digest.update(part)
     return digest.hexdigest()[:16]
-
-
-def _sorted(column: pa.ChunkedArray) -> pa.Array:
-    """In the order of bytes, which is that of code points, too."""
-    flat = column.combine_chunks()
-    return flat.take(pc.array_sort_indices(flat))
-
-
-def _is_first(ordered: pa.Array) -> pa.Array:
-    """Which values differ from the one before."""
-    if not len(ordered):
-        return pa.array([], pa.bool_())
-    differ = pc.not_equal(ordered.slice(1), ordered.slice(0, len(ordered) - 1))
-    return pa.concat_arrays([pa.array([True]), differ])
-
-
-def _texts(*columns: pa.Array) -> Iterator[str]:
-    """The values, a line each, some thousands a text."""
-    for column in columns:
-        for start in range(0, len(column), _LINES):
-            yield "\n".join(column.slice(start, _LINES).to_pylist())
 
 
 @dataclass(frozen=True)
@@ -189,11 +174,20 @@ def newest_rows(indexed: pa.Table) -> pa.Table:
 
 def usable_images(indexed: pa.Table) -> pa.Table:
     """One row per readable image (by sha256): the first key in order that holds it."""
-    rows = newest_rows(indexed)
-    rows = rows.filter(pc.equal(rows["status"], "ok"))
-    order = pc.sort_indices(rows, [("sha256", "ascending"), ("key", "ascending")])
-    first = _is_first(rows["sha256"].combine_chunks().take(order))
-    return rows.take(order.filter(first))
+    return usable_rows(newest_rows(indexed))
+
+
+def usable_rows(rows: pa.Table) -> pa.Table:
+    """:func:`usable_images` of the newest rows, if they are known already."""
+    rows = kept(rows, is_true(pc.equal(rows["status"], "ok")))
+    image, count = ranks(rows["sha256"])
+    copies = np.flatnonzero(np.bincount(image, minlength=count)[image] > 1)
+    keys = flat(rows["key"].take(pa.array(copies)))
+    by_key = copies[sort_order(keys)]
+    first = np.full(count, -1)
+    first[image] = np.arange(rows.num_rows)
+    first[image[by_key[::-1]]] = by_key[::-1]  # numpy assigns in order: the first key stays
+    return taken(rows, first)
 
 
 def reject_unusable(table: Table, indexed: pa.Table) -> pa.Table:

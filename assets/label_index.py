@@ -6,7 +6,7 @@ labels it once refused count again without touching the table.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -26,6 +26,7 @@ from labelling.columns import (
     kept,
     labels_by_image,
     last_of_each,
+    positions,
     sort_order,
     taken,
 )
@@ -108,15 +109,23 @@ class Judged:
         return not_superseded(self.counted.rows, self.rejected)
 
 
-def judge_labels(rows: pa.Table, schema: LabelSchema) -> Judged:
+def judge_labels(
+    rows: pa.Table, schema: LabelSchema, columns: Sequence[str] | None = None
+) -> Judged:
     """Judge the label table's ``rows`` by ``schema``. What an annotator said and then changed is
-    neither usable nor rejected."""
+    neither usable nor rejected.
+
+    Args:
+        rows: of the label table; all of it but ``prelabel`` and what is only told is needed.
+        schema: the settings.
+        columns: only these of the rows that count, with ``labels``; default: all.
+    """
     found = counted(rows, schema)
     judged = recheck(newest_snapshots(found.rows), found.schema)
     bad = is_true(pc.equal(judged["status"], "rejected"))
     usable = kept(judged, ~bad)
     rejected = judged.filter(pa.array(bad, pa.bool_()))
-    return Judged(found, usable, rejected, decide(usable, schema.task))
+    return Judged(found, usable, rejected, decide(usable, schema.task, columns))
 
 
 def schema_version(schema: LabelSchema) -> str:
@@ -208,7 +217,7 @@ _OF_THE_VIEW = [
 
 def view_of(rows: pa.Table, schema: LabelSchema) -> LabelledView:
     """The labels that count of the label table's ``rows``."""
-    judged = judge_labels(rows, schema)
+    judged = judge_labels(rows, schema, [*_LAST_WORDS, "labels"])
     labels = judged.decisions.labels
     return LabelledView(
         labels=labels_by_image(labels),
@@ -224,12 +233,15 @@ def view_of(rows: pa.Table, schema: LabelSchema) -> LabelledView:
 def _last_words(counted_rows: pa.Table, labels: pa.Table) -> pa.Table:
     """Of each image with a label, or with an annotation that can change, the last word: that which
     counts, else the newest annotation."""
-    some = ["sha256", "source", "annotated_at"]
-    annotations = annotations_only(counted_rows).select(some)
-    unlabelled = pc.invert(pc.is_in(annotations["sha256"], value_set=flat(labels["sha256"])))
-    others = annotations.filter(unlabelled).sort_by("annotated_at")
+    some = [*_LAST_WORDS, "unique_id", "snapshot_key"]
+    annotations = annotations_only(counted_rows.select(some)).select(_LAST_WORDS)
+    is_unlabelled = positions(annotations["sha256"], labels["sha256"]) < 0
+    others = annotations.filter(pa.array(is_unlabelled)).sort_by("annotated_at")
     newest = last_of_each(*codes_of(others["sha256"]))
-    return pa.concat_tables([labels.select(some), taken(others, newest)])
+    return pa.concat_tables([labels.select(_LAST_WORDS), taken(others, newest)])
+
+
+_LAST_WORDS = ["sha256", "source", "annotated_at"]
 
 
 def _who_and_when(rows: pa.Table) -> list[tuple[str, datetime]]:

@@ -7,11 +7,21 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import dagster as dg
+import numpy as np
+import pyarrow as pa
 
 from assets.dataset_build import dataset_prefix, read_dataset_manifest
 from assets.label_index import LabelledView
 from assets.line import latest_metadata
 from assets.policies import RetrainPolicy
+from labelling.columns import (
+    LabelLists,
+    labels_by_image,
+    labels_table_of,
+    of_images,
+    positions,
+    relabelled,
+)
 from labelling.schema import NONE_OF_THEM
 from resources.object_store import ObjectStore
 
@@ -58,20 +68,18 @@ def decide_retraining(
     """
     if trained is None:
         return Retraining(now, "due: nothing was trained yet")
-    changed = [
-        image
-        for image in trained.keys() | newest.keys()
-        if _kinds(trained, image) != _kinds(newest, image)
-    ]
+    changed = _changed(trained, newest)
     if not changed:
         return Retraining(None, "no new labels since the last training")
+    said = of_images(said, changed)
     waiting = [image for image in changed if said.get(image, ("", None))[0] == "label_studio"]
     if others := len(changed) - len(waiting):
         return Retraining(
             now,
             f"due: {others} images came, went or have another label, by an ingest or imgclf labels",
         )
-    label, new, share = _most_changed(waiting, trained, newest)
+    was, is_now = of_images(trained, waiting), of_images(newest, waiting)
+    label, new, share = _most_changed(waiting, was, is_now, _images_of_classes(trained))
     so_far = f"{len(waiting)} of {policy.new_labels} new labels, {new} of {label} ({share:.0%} of "
     so_far += f"what it had; {policy.share_of_class:.0%} is enough)"
     if len(waiting) >= policy.new_labels or (new >= SHARE_FLOOR and share >= policy.share_of_class):
@@ -90,14 +98,45 @@ def _kinds(labels: Labels, image: str) -> frozenset[str]:
     return frozenset() if given is None else frozenset(given or (NONE_OF_THEM,))
 
 
+def _changed(trained: Labels, newest: Labels) -> list[str]:
+    """The images that came, went, or count among other classes."""
+    before, after = labels_table_of(trained), labels_table_of(newest)
+    numbers = dict[frozenset[str], int]()
+
+    def kinds(rows: pa.Table) -> np.ndarray:
+        lists = LabelLists.of(rows["labels"])
+        sets = (frozenset(kind or (NONE_OF_THEM,)) for kind in lists.kinds)
+        found = [numbers.setdefault(one, len(numbers)) for one in sets]
+        return np.array(found, np.int64)[lists.codes]
+
+    was, now = kinds(before), kinds(after)
+    place = positions(after["sha256"], before["sha256"])
+    known = place >= 0
+    is_other = ~known
+    is_other[known] = now[known] != was[place[known]]
+    gone = np.ones(before.num_rows, bool)
+    gone[place[known]] = False
+    shas = [after["sha256"].filter(pa.array(is_other)), before["sha256"].filter(pa.array(gone))]
+    return [sha for some in shas for sha in some.to_pylist()]
+
+
+def _images_of_classes(labels: Labels) -> Counter[str]:
+    """Class to the images that count among it."""
+    lists = LabelLists.of(labels_table_of(labels)["labels"])
+    counts = Counter[str]()
+    for kind, images in zip(lists.kinds, lists.counts().tolist(), strict=True):
+        for label in frozenset(kind or (NONE_OF_THEM,)):
+            counts[label] += images
+    return counts
+
+
 def _most_changed(
-    waiting: Iterable[str], trained: Labels, newest: Labels
+    waiting: Iterable[str], trained: Labels, newest: Labels, had: Counter[str]
 ) -> tuple[str, int, float]:
     """The class that changed most for its size: its name, images and share of what it had.
 
     One with too few new images is behind all others, however small it was.
     """
-    had = Counter(label for image in trained for label in _kinds(trained, image))
     new = Counter(
         label for image in waiting for label in _kinds(trained, image) ^ _kinds(newest, image)
     )
@@ -106,12 +145,11 @@ def _most_changed(
     return top, new[top], shares[top]
 
 
-def dataset_labels(store: ObjectStore, version: str) -> dict[str, list[str]] | None:
+def dataset_labels(store: ObjectStore, version: str) -> Labels | None:
     """Image to labels of a data set version, or ``None`` if the store has it no more."""
     if not store.exists(f"{dataset_prefix(version)}manifest.parquet"):
         return None
-    manifest = read_dataset_manifest(store, version)
-    return dict(zip(manifest["sha256"].to_pylist(), manifest["labels"].to_pylist(), strict=True))
+    return labels_by_image(read_dataset_manifest(store, version))
 
 
 def retraining(
@@ -134,11 +172,8 @@ def retraining(
     trained = dataset_labels(store, str(trained_version)) if trained_version else None
     newest = dataset_labels(store, newest_version) or {}
     disputed = {row["sha256"] for row in view.conflicts}
-    for image in fresh:
-        if image in view.labels and image not in disputed:
-            newest[image] = view.labels[image]
-        else:
-            newest.pop(image, None)
+    if fresh := set(fresh):
+        newest = relabelled(newest, fresh, of_images(view.labels, fresh - disputed))
     found = decide_retraining(trained, newest, view.said, policy, now)
     if found.due_at is None and trained_version != newest_version:
         return Retraining(now, "due: splits, task or the order of the labels changed")

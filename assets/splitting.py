@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -76,7 +77,8 @@ def update_groups(
     earlier = partial(_earlier_policy, store, split) if rows.num_rows else None
     number = current_generation(store, split, earlier, say).generation
     known = current_rows(rows, number)
-    fresh = images.filter(pc.invert(pc.is_in(images["sha256"], value_set=known["sha256"])))
+    is_new = positions(images["sha256"], known["sha256"]) < 0
+    fresh = images.filter(pa.array(is_new, pa.bool_()))
     if not fresh.num_rows:
         return known
 
@@ -128,7 +130,21 @@ def deal_groups(
     table = groups_table(store)
     table.append(written)
     table.compact()
-    return current_rows(pa.concat_tables([groups, written]), number)
+    return _dealt(groups, written)
+
+
+def _dealt(groups: pa.Table, written: pa.Table) -> pa.Table:
+    """``groups`` after ``written`` was appended, which are rows of images that had no split:
+    what :func:`training.groups.current_rows` makes of both, but for the order of its rows."""
+    places = np.flatnonzero(is_true(pc.is_in(groups["sha256"], value_set=flat(written["sha256"]))))
+    found = positions(groups["sha256"].take(pa.array(places)), written["sha256"])
+    source = np.arange(groups.num_rows)
+    source[places] = groups.num_rows + found
+    for name in ("split", "reason"):
+        both = pa.concat_arrays([flat(groups[name]), flat(written[name])])
+        place = groups.schema.get_field_index(name)
+        groups = groups.set_column(place, name, both.take(pa.array(source)))
+    return groups
 
 
 def with_lots(groups: pa.Table, split: SplitPolicy) -> pa.Table:
@@ -172,8 +188,8 @@ def _waiting(groups: pa.Table, view: LabelledView) -> dict[str, list[dict[str, A
     waiting = groups.filter(pc.equal(groups["split"], ""))
     if not waiting.num_rows:
         return {}
-    labels = flat(labels_table_of(view.labels)["sha256"])
-    labelled = waiting.filter(pc.is_in(waiting["sha256"], value_set=labels))["group_id"]
+    has_label = positions(waiting["sha256"], labels_table_of(view.labels)["sha256"]) >= 0
+    labelled = flat(waiting.filter(pa.array(has_label, pa.bool_()))["group_id"])
     members: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in waiting.filter(pc.is_in(waiting["group_id"], value_set=labelled)).to_pylist():
         members[row["group_id"]].append(row)

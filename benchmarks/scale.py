@@ -168,11 +168,13 @@ def _run_dataset(root: str, instance: "dg.DagsterInstance") -> _Run:
     from unittest.mock import patch
 
     import dagster as dg
+    import pyarrow as pa
 
     from assets import dataset as module
     from imgclf_dagster.profiles.chosen import build_line
     from imgclf_dagster.settings import load_settings
 
+    pa.array([""])  # loads pandas, as Arrow does once in each process
     line, store = build_line(load_settings()), opened(root)
     spent: list[Spent] = []
     began = 0.0

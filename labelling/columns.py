@@ -7,6 +7,9 @@ already, and the tables are in it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -16,14 +19,13 @@ import pyarrow.compute as pc
 
 Value = TypeVar("Value")
 
-_PREFIX = 8
-"""Bytes of a text that are compared as one number."""
-
 
 def flat(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     """``column`` in one piece."""
     if isinstance(column, pa.Array):
         return column
+    if column.num_chunks == 1:
+        return column.chunk(0)
     found = column.combine_chunks()
     return pa.concat_arrays(found.chunks) if isinstance(found, pa.ChunkedArray) else found
 
@@ -39,46 +41,164 @@ def codes_of(column: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, int]:
     return encoded.indices.to_numpy().astype(np.int64), len(encoded.dictionary)
 
 
+@dataclass(frozen=True, eq=False)
+class _Digests:
+    """Texts of one length that begin with 16 hexadecimal digits, as numbers.
+
+    Attributes:
+        texts: what they were made of.
+        keys: uint64 [n], those digits: in the same order as the texts, but the same for some that
+            are not.
+        words: uint64 [n, length / 8], the whole texts, to see whether they are the same.
+    """
+
+    texts: pa.Array
+    keys: np.ndarray
+    words: np.ndarray
+
+    @cached_property
+    def is_ascending(self) -> bool:
+        """Whether each key is higher than the one before."""
+        return bool((self.keys[1:] > self.keys[:-1]).all())
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """Where the rows are in the order of their keys; of the same key, in their own order."""
+        if self.is_ascending:
+            return np.arange(len(self.keys))
+        order = np.argsort(self.keys)  # a fourth of the time that a stable one takes
+        tied = np.flatnonzero(_beside_same(self.keys[order]))
+        among = order[tied]
+        order[tied] = among[np.lexsort((among, self.keys[among]))]
+        return order
+
+
+def _beside_same(ordered: np.ndarray) -> np.ndarray:
+    """Which values are the same as one beside them."""
+    same = ordered[1:] == ordered[:-1]
+    return np.concatenate([same, [False]]) | np.concatenate([[False], same])
+
+
+_DIGITS = 16
+_EIGHT = 8
+_BLOCK = 1 << 14
+"""Rows at a time, so that what is worked on stays in the processor's cache."""
+
+
+_REMEMBERED: ContextVar[dict[tuple[int, int, int], _Digests | None] | None] = ContextVar(
+    "remembered", default=None
+)
+
+
+@contextmanager
+def remembering() -> Iterator[None]:
+    """Within the block, the digests of a column are read and sorted once, however many joins there
+    are; their columns stay in memory as long."""
+    token = _REMEMBERED.set({})
+    try:
+        yield
+    finally:
+        _REMEMBERED.reset(token)
+
+
+def _digests(texts: pa.Array) -> _Digests | None:
+    """``texts`` as numbers, if they are digests; sorting and joining a million of them takes Arrow
+    0.9 CPU s each, and numpy a tenth."""
+    if texts.null_count or not len(texts) or not pa.types.is_string(texts.type):
+        return None
+    known = _REMEMBERED.get()
+    if known is None or len(texts) < _BLOCK:
+        return _read_digests(texts)
+    # What is remembered keeps its column, so that no other can lie at its address.
+    place = (texts.buffers()[1].address, texts.offset, len(texts))
+    if place not in known:
+        known[place] = _read_digests(texts)
+    return known[place]
+
+
+def _read_digests(texts: pa.Array) -> _Digests | None:
+    offsets, data = _buffers(texts)
+    length = int(offsets[1] - offsets[0])
+    if length < _DIGITS or length % _EIGHT or bool((np.diff(offsets) != length).any()):
+        return None
+    letters = np.frombuffer(data, np.uint8, length * len(texts), int(offsets[0]))
+    letters = letters.reshape(len(texts), length)
+    keys = np.empty(len(texts), np.uint64)
+    for start in range(0, len(texts), _BLOCK):
+        first = np.ascontiguousarray(letters[start : start + _BLOCK, :_DIGITS])
+        high, low = (_number(half) for half in first.view(">u8").astype(np.uint64).T)
+        if high is None or low is None:
+            return None
+        keys[start : start + _BLOCK] = (high << np.uint64(32)) | low
+    return _Digests(texts, keys, letters.view(np.uint64))
+
+
+def _number(digits: np.ndarray) -> np.ndarray | None:
+    """The numbers that eight hexadecimal digits are, which are the bytes of a uint64 each; ``None``:
+    some are no such digits."""
+    ones = np.uint64(0x0101010101010101)
+    # 0 to 9 are the bytes 0x30 on; of a to f, 0x61 on, the sixth bit adds what is missing: 9.
+    found = (digits & (np.uint64(15) * ones)) + ((digits >> np.uint64(6)) & ones) * np.uint64(9)
+    is_letter = ((found + np.uint64(6) * ones) >> np.uint64(4)) & ones
+    if not np.array_equal(found + np.uint64(0x30) * ones + is_letter * np.uint64(0x27), digits):
+        return None
+    for shift, mask in ((4, 0x00FF00FF00FF00FF), (8, 0x0000FFFF0000FFFF), (16, 0xFFFFFFFF)):
+        found = (found | (found >> np.uint64(shift))) & np.uint64(mask)
+    return found
+
+
+def _buffers(texts: pa.Array) -> tuple[np.ndarray, pa.Buffer]:
+    """Where each text begins and the last one ends, and the bytes."""
+    _, ends, data = texts.buffers()
+    offsets = np.frombuffer(ends, np.int32, len(texts) + 1, 4 * texts.offset)
+    return offsets, pa.py_buffer(b"") if data is None else data
+
+
 def sort_order(texts: pa.ChunkedArray | pa.Array) -> np.ndarray:
     """Where the rows are in the order of their texts, by bytes (which is that of code points, too);
     rows of the same text stay in their order."""
     texts = flat(texts)
-    prefix = _prefixes(texts)
-    if prefix is None:
+    digests = _digests(texts)
+    if digests is None:
         return np.asarray(pc.array_sort_indices(texts)).astype(np.int64)
-    if bool((prefix[1:] > prefix[:-1]).all()):
-        return np.arange(len(texts))
-    # Arrow compares a million digests in 0.9 CPU s; as numbers, they take a tenth of it. What has
-    # the same beginning, copies above all, is left to Arrow.
-    order = np.argsort(prefix, kind="stable")
-    ordered = prefix[order]
-    same = ordered[1:] == ordered[:-1]
-    tied = np.flatnonzero(np.concatenate([same, [False]]) | np.concatenate([[False], same]))
-    among = np.asarray(pc.array_sort_indices(texts.take(pa.array(order[tied]))))
-    order[tied] = order[tied][among]
+    order = digests.order
+    tied = np.flatnonzero(_beside_same(digests.keys[order]))
+    if len(tied):
+        among = np.asarray(pc.array_sort_indices(texts.take(pa.array(order[tied]))))
+        order[tied] = order[tied][among]
     return order
 
 
-def _prefixes(texts: pa.Array) -> np.ndarray | None:
-    """The first bytes of each text as a number, in the same order; ``None``: not all are of one
-    length, or some are too short."""
-    if texts.null_count or not len(texts) or not pa.types.is_string(texts.type):
-        return None
-    _, ends, data = texts.buffers()
-    offsets = np.frombuffer(ends, np.int32, len(texts) + 1, 4 * texts.offset)
-    length = int(offsets[1] - offsets[0])
-    if length < _PREFIX or bool((np.diff(offsets) != length).any()):
-        return None
-    letters = np.frombuffer(data, np.uint8, length * len(texts), int(offsets[0]))
-    start = np.ascontiguousarray(letters.reshape(len(texts), length)[:, :_PREFIX])
-    return start.view(">u8").ravel().astype(np.uint64)
+def ranks(texts: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, int]:
+    """The place of each text among the different ones in their order, from 0 on; and how many
+    there are."""
+    texts = flat(texts)
+    digests = _digests(texts)
+    if digests is not None:
+        order = digests.order
+        same = digests.keys[order[1:]] == digests.keys[order[:-1]]
+        twins = np.flatnonzero(same)
+        if _are_same(digests, order[twins], digests, order[twins + 1]):
+            found = np.empty(len(order), np.int64)
+            found[order] = np.concatenate([[0], np.cumsum(~same)])
+            return found, len(order) - len(twins)
+    encoded = texts.dictionary_encode("encode")
+    place = np.empty(len(encoded.dictionary), np.int64)
+    place[np.asarray(pc.array_sort_indices(encoded.dictionary))] = np.arange(len(place))
+    return place[encoded.indices.to_numpy()], len(place)
+
+
+def _are_same(one: _Digests, where: np.ndarray, other: _Digests, there: np.ndarray) -> bool:
+    """Whether the texts at ``where`` are those of the other at ``there``."""
+    blocks = (slice(start, start + _BLOCK) for start in range(0, len(where), _BLOCK))
+    return all(np.array_equal(one.words[where[b]], other.words[there[b]]) for b in blocks)
 
 
 def is_ascending(texts: pa.ChunkedArray | pa.Array) -> bool:
     """Whether each text comes after the one before; so no two are the same."""
     texts = flat(texts)
-    prefix = _prefixes(texts)
-    if prefix is not None and bool((prefix[1:] > prefix[:-1]).all()):
+    digests = _digests(texts)
+    if digests is not None and digests.is_ascending:
         return True
     return bool(pc.all(pc.less(texts.slice(0, max(len(texts) - 1, 0)), texts.slice(1))).as_py())
 
@@ -92,15 +212,50 @@ def last_of_each(codes: np.ndarray, count: int) -> np.ndarray:
 
 def positions(wanted: pa.ChunkedArray | pa.Array, there: pa.ChunkedArray | pa.Array) -> np.ndarray:
     """Where the texts of ``wanted`` are among those of ``there`` first; -1: they are not."""
-    found = flat(pc.index_in(flat(wanted), value_set=flat(there)))
-    return np.asarray(pc.fill_null(found, -1)).astype(np.int64)
+    wanted, there = flat(wanted), flat(there)
+    found = _positions(_digests(wanted), _digests(there))
+    if found is None:
+        found = np.asarray(pc.fill_null(pc.index_in(wanted, value_set=there), -1))
+    return found.astype(np.int64)
+
+
+def _positions(wanted: _Digests | None, there: _Digests | None) -> np.ndarray | None:
+    """Of digests; ``None``: that the first digits are the same does not tell, or they are none."""
+    if wanted is None or there is None or wanted.words.shape[1] != there.words.shape[1]:
+        return None
+    order, mine = there.order, wanted.order
+    keys = there.keys[order]
+    if bool((keys[1:] == keys[:-1]).any()):
+        return None
+    place = np.minimum(np.searchsorted(keys, wanted.keys[mine]), len(keys) - 1)
+    hit = keys[place] == wanted.keys[mine]
+    if not _are_same(wanted, mine[hit], there, order[place[hit]]):
+        return None
+    found = np.full(len(mine), -1)
+    found[mine[hit]] = order[place[hit]]
+    return found
+
+
+def picked(column: pa.ChunkedArray | pa.Array, where: np.ndarray) -> pa.Array:
+    """The values at ``where``, int64."""
+    column = flat(column)
+    digests = _digests(column) if len(where) >= _BLOCK else None
+    if digests is None:
+        return column.take(pa.array(where))
+    # Half of Arrow's time: all are of one length, and a line of the processor's cache each.
+    words = digests.words[where]
+    length = words.shape[1] * _EIGHT
+    if length * len(where) > np.iinfo(np.int32).max:
+        return column.take(pa.array(where))
+    ends = np.arange(0, length * len(where) + 1, length, dtype=np.int32)
+    return pa.StringArray.from_buffers(len(where), pa.py_buffer(ends), pa.py_buffer(words))
 
 
 def taken(rows: pa.Table, where: np.ndarray) -> pa.Table:
     """The rows at ``where``; ``rows`` itself if those are all, in their order."""
     if len(where) == rows.num_rows and bool((where == np.arange(len(where))).all()):
         return rows
-    return rows.take(pa.array(where, pa.int64()))
+    return pa.table([picked(column, where) for column in rows.columns], schema=rows.schema)
 
 
 def kept(rows: pa.Table, mask: np.ndarray) -> pa.Table:
@@ -224,15 +379,22 @@ def labels_by_image(rows: pa.Table) -> ByImage:
     return ByImage(rows.select(["sha256", "labels"]), lambda some: some["labels"].to_pylist())
 
 
+def relabelled(
+    labels: Mapping[str, Sequence[str]], images: Iterable[str], now: Mapping[str, Sequence[str]]
+) -> ByImage:
+    """``labels``, in which ``images`` have those that they have in ``now``, or none at all."""
+    rows = labels_table_of(labels)
+    gone = pc.is_in(rows["sha256"], value_set=pa.array(list(images), pa.string()))
+    others = labels_table_of(now).cast(rows.schema)
+    return labels_by_image(pa.concat_tables([rows.filter(pc.invert(gone)), others]))
+
+
 def labels_table_of(labels: Mapping[str, Sequence[str]]) -> pa.Table:
     """``labels`` as a table with the columns ``sha256`` and ``labels``."""
     if isinstance(labels, ByImage):
         return labels.rows
-    columns = [pa.array(list(labels), pa.string()), pa.array(map(list, labels.values()), _LISTS)]
-    return pa.table(columns, names=["sha256", "labels"])
-
-
-_LISTS = pa.list_(pa.string())
+    lists = pa.array([list(given) for given in labels.values()], pa.list_(pa.string()))
+    return pa.table([pa.array(list(labels), pa.string()), lists], names=["sha256", "labels"])
 
 
 # --- JSON ----------------------------------------------------------------------------------
@@ -244,14 +406,17 @@ def is_plain(texts: pa.ChunkedArray | pa.Array) -> bool:
     texts = flat(texts)
     if texts.null_count or not pa.types.is_string(texts.type):
         return False
-    _, ends, data = texts.buffers()
-    if not len(texts) or data is None:
+    if not len(texts):
         return True
-    offsets = np.frombuffer(ends, np.int32, len(texts) + 1, 4 * texts.offset)
+    offsets, data = _buffers(texts)
     letters = np.frombuffer(data, np.uint8, int(offsets[-1] - offsets[0]), int(offsets[0]))
-    is_letter = np.zeros(256, bool)
-    is_letter[[*range(48, 58), *range(65, 91), *range(97, 123)]] = True
-    return bool(is_letter[letters].all())
+    size = 64 * _BLOCK
+    return all(_are_plain(letters[at : at + size]) for at in range(0, len(letters), size))
+
+
+def _are_plain(letters: np.ndarray) -> bool:
+    is_digit = letters - np.uint8(ord("0")) < 10
+    return bool((is_digit | ((letters | np.uint8(32)) - np.uint8(ord("a")) < 26)).all())
 
 
 def json_rows(*parts: pa.Array | pa.ChunkedArray | str) -> Iterator[memoryview]:
@@ -268,8 +433,7 @@ _ROWS = 200_000
 
 
 def _bytes_of(texts: pa.Array) -> memoryview:
-    _, ends, data = texts.buffers()
-    if not len(texts) or data is None:
+    if not len(texts):
         return memoryview(b"")
-    offsets = np.frombuffer(ends, np.int32, len(texts) + 1, 4 * texts.offset)
+    offsets, data = _buffers(texts)
     return memoryview(data)[int(offsets[0]) : int(offsets[-1])]

@@ -21,7 +21,7 @@ from labelling.columns import (
     is_true,
     kept,
     last_of_each,
-    sort_order,
+    ranks,
     taken,
 )
 from labelling.schema import Task
@@ -93,7 +93,9 @@ class _Word:
     withdrawn: bool = False
 
 
-def decide(labels: pa.Table, task: Task = "single_label") -> Decisions:
+def decide(
+    labels: pa.Table, task: Task = "single_label", columns: Sequence[str] | None = None
+) -> Decisions:
     """Which labels count.
 
     Args:
@@ -101,17 +103,19 @@ def decide(labels: pa.Table, task: Task = "single_label") -> Decisions:
         task: ``single_label``: the labels that most people gave; as many for others is a conflict.
             ``multi_label``: each label that more than half gave; just half is a conflict. That the
             image has none of the labels is an answer if more than half say so, else a conflict.
+        columns: only these of the rows that count, with ``labels``; default: all.
     """
     usable = newest_snapshots(labels)
     usable = kept(usable, is_true(pc.equal(usable["status"], "ok")))
-    alone, contested = _without_dispute(usable)
+    image, count = ranks(usable["sha256"])
+    alone, contested = _without_dispute(usable, image, count)
     closer = np.flatnonzero(contested)
     few = usable.take(pa.array(closer))
     order = np.asarray(pc.sort_indices(few, _BY_TIME)).astype(np.int64)
     places, voted, conflicts = _deliberated(few.take(pa.array(order)), task)
     where = np.concatenate([alone, closer[order[places]]])
-    by_image = sort_order(usable["sha256"].take(pa.array(where)))
-    rows = taken(usable, where[by_image])
+    by_image = np.argsort(image[where])
+    rows = taken(usable if columns is None else usable.select(columns), where[by_image])
     place = np.empty(len(where), np.int64)
     place[by_image] = np.arange(len(where))
     return Decisions(
@@ -120,17 +124,20 @@ def decide(labels: pa.Table, task: Task = "single_label") -> Decisions:
     )
 
 
-def _without_dispute(usable: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+def _without_dispute(
+    usable: pa.Table, image: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Of most images one row alone decides, and nothing has to be weighed.
 
     Args:
         usable: what can count, the newest snapshots only.
+        image: of each row, the number of its image.
+        count: how many images there are.
 
     Returns:
         Where the rows are that decide for their images, int64; and which rows are of images that
         have to be looked at (:func:`_deliberated`), bool [n].
     """
-    image, count = codes_of(usable["sha256"])
     people = is_true(_is_changing(usable))
     cancelled = is_true(usable["cancelled"])
     # A deleted or skipped annotation says nothing; an ingest that takes back does.
@@ -224,7 +231,7 @@ def newest_snapshots(labels: pa.Table) -> pa.Table:
     where = np.flatnonzero(changing)
     some = labels.select(["sha256", "unique_id", *(name for name, _ in _BY_TIME)])
     some = taken(some, where)
-    images, _ = codes_of(some["sha256"])
+    images, _ = ranks(some["sha256"])
     names, count = codes_of(some["unique_id"])
     annotations, annotation = np.unique(images * count + names, return_inverse=True)
     if len(annotations) == len(where):

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from labelling.columns import codes_of, flat, is_true, kept, last_of_each, ranks, taken
 from training.fingerprint import Prints
 from training.near_hashes import NearHashes
 
@@ -63,33 +64,36 @@ def current_rows(rows: pa.Table, generation: int = 0) -> pa.Table:
     A split is for ever, so an image's first row with one counts; before that, its last row. The
     members of a group share the split that the group was given first, whoever dealt at once.
     """
-    rows = rows.filter(pc.equal(pc.fill_null(rows["generation"], 0), generation))
+    rows = kept(rows, is_true(pc.equal(pc.fill_null(rows["generation"], 0), generation)))
     if not rows.num_rows:
         return GROUPS_SCHEMA.empty_table()
-    images = rows["sha256"].combine_chunks().dictionary_encode()
-    of, count = images.indices.to_numpy(), len(images.dictionary)
-    dealt = pc.not_equal(rows["split"], "").to_numpy()
-    position = np.arange(rows.num_rows)
-    first = np.full(count, rows.num_rows)
-    np.minimum.at(first, of[dealt], position[dealt])
-    last = np.zeros(count, np.int64)
-    np.maximum.at(last, of, position)
-    rows = rows.take(pa.array(np.sort(np.where(first < rows.num_rows, first, last))))
+    of, count = ranks(rows["sha256"])
+    if count < rows.num_rows:
+        dealt = is_true(pc.not_equal(rows["split"], ""))
+        position = np.arange(rows.num_rows)
+        first = np.full(count, rows.num_rows)
+        np.minimum.at(first, of[dealt], position[dealt])
+        last = last_of_each(of, count)
+        rows = taken(rows, np.sort(np.where(first < rows.num_rows, first, last)))
     return _with_group_splits(rows)
 
 
 def _with_group_splits(rows: pa.Table) -> pa.Table:
-    groups = rows["group_id"].combine_chunks().dictionary_encode()
-    of, count = groups.indices.to_numpy(), len(groups.dictionary)
-    splits = rows["split"].combine_chunks()
-    dealt = pc.invert(pc.is_in(splits, value_set=pa.array(["", EXCLUDED]))).to_numpy(
-        zero_copy_only=False
-    )
-    position = np.arange(rows.num_rows)
+    """``rows``, one an image, with the first split that was dealt to each group for all of it."""
+    joined = ~is_true(pc.equal(rows["group_id"], rows["sha256"]))
+    ids = pc.unique(flat(rows["group_id"]).filter(pa.array(joined)))
+    shared = np.flatnonzero(is_true(pc.is_in(rows["group_id"], value_set=ids)))
+    of, count = codes_of(rows["group_id"].take(pa.array(shared)))
+    splits = flat(rows["split"])
+    mine = splits.take(pa.array(shared))
+    dealt = ~is_true(pc.is_in(mine, value_set=pa.array(["", EXCLUDED])))
     first = np.full(count, rows.num_rows)
-    np.minimum.at(first, of[dealt], position[dealt])
-    excluded = pc.equal(splits, EXCLUDED).to_numpy(zero_copy_only=False)
-    source = np.where(excluded | (first[of] == rows.num_rows), position, first[of])
+    np.minimum.at(first, of[dealt], shared[dealt])
+    excluded = is_true(pc.equal(mine, EXCLUDED))
+    source = np.arange(rows.num_rows)
+    source[shared] = np.where(excluded | (first[of] == rows.num_rows), shared, first[of])
+    if bool((source == np.arange(rows.num_rows)).all()):
+        return rows
     column = splits.take(pa.array(source))
     return rows.set_column(rows.schema.get_field_index("split"), "split", column)
 

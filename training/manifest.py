@@ -27,6 +27,7 @@ from labelling.columns import (
     is_ascending,
     is_plain,
     json_rows,
+    picked,
     sort_order,
     taken,
 )
@@ -117,7 +118,7 @@ def dataset_version(rows: pa.Table) -> str:
     digest = hashlib.sha256()
     parts = json_rows(
         '\n["',
-        shas.take(pa.array(order)),
+        picked(shas, order),
         '"',
         pa.array(ends).take(pa.array(lists.codes)),
         pa.array(names).take(splits.indices),
