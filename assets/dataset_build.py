@@ -22,6 +22,7 @@ from labelling.columns import (
     LabelLists,
     codes_of,
     flat,
+    is_ascending,
     is_true,
     kept,
     labels_table_of,
@@ -115,7 +116,8 @@ def assemble(
     is_dealt = is_true(pc.is_in(splits, value_set=pa.array(SPLITS)))
     out = disputed | ((said >= 0) & ~is_dealt)
     chosen = np.flatnonzero((said >= 0) & is_dealt & ~disputed)
-    chosen = chosen[sort_order(picked(shas, chosen))]
+    if not is_ascending(shas):
+        chosen = chosen[sort_order(picked(shas, chosen))]
     lists = LabelLists.of(labelled["labels"]).take(said[chosen])
     rows = pa.table(
         {

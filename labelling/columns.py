@@ -116,21 +116,33 @@ def _digests(texts: pa.Array) -> _Digests | None:
     return known[place]
 
 
-def _read_digests(texts: pa.Array) -> _Digests | None:
+def _words(texts: pa.Array) -> np.ndarray | None:
+    """The bytes of texts that are all of one length, as uint64 [n, length / 8]; ``None``: they are
+    not, or that is no whole number."""
+    if texts.null_count or not len(texts) or not pa.types.is_string(texts.type):
+        return None
     offsets, data = _buffers(texts)
     length = int(offsets[1] - offsets[0])
-    if length < _DIGITS or length % _EIGHT or bool((np.diff(offsets) != length).any()):
+    if not length or length % _EIGHT or bool((np.diff(offsets) != length).any()):
         return None
     letters = np.frombuffer(data, np.uint8, length * len(texts), int(offsets[0]))
-    letters = letters.reshape(len(texts), length)
+    return letters.reshape(len(texts), length).view(np.uint64)
+
+
+def _read_digests(texts: pa.Array) -> _Digests | None:
+    words = _words(texts)
+    if words is None or words.shape[1] * _EIGHT < _DIGITS:
+        return None
     keys = np.empty(len(texts), np.uint64)
     for start in range(0, len(texts), _BLOCK):
-        first = np.ascontiguousarray(letters[start : start + _BLOCK, :_DIGITS])
-        high, low = (_number(half) for half in first.view(">u8").astype(np.uint64).T)
+        first = words[start : start + _BLOCK, : _DIGITS // _EIGHT]
+        high, low = (
+            _number(half) for half in np.ascontiguousarray(first).view(">u8").astype(np.uint64).T
+        )
         if high is None or low is None:
             return None
         keys[start : start + _BLOCK] = (high << np.uint64(32)) | low
-    return _Digests(texts, keys, letters.view(np.uint64))
+    return _Digests(texts, keys, words)
 
 
 def _number(digits: np.ndarray) -> np.ndarray | None:
@@ -200,7 +212,9 @@ def is_ascending(texts: pa.ChunkedArray | pa.Array) -> bool:
     digests = _digests(texts)
     if digests is not None and digests.is_ascending:
         return True
-    return bool(pc.all(pc.less(texts.slice(0, max(len(texts) - 1, 0)), texts.slice(1))).as_py())
+    if len(texts) < 2:
+        return True
+    return bool(pc.all(pc.less(texts.slice(0, len(texts) - 1), texts.slice(1))).as_py())
 
 
 def last_of_each(codes: np.ndarray, count: int) -> np.ndarray:
@@ -236,24 +250,27 @@ def _positions(wanted: _Digests | None, there: _Digests | None) -> np.ndarray | 
     return found
 
 
+def _is_all(where: np.ndarray, count: int) -> bool:
+    return len(where) == count and bool((where == np.arange(count)).all())
+
+
 def picked(column: pa.ChunkedArray | pa.Array, where: np.ndarray) -> pa.Array:
-    """The values at ``where``, int64."""
+    """The values at ``where``, int64; the column itself if those are all, in their order."""
     column = flat(column)
-    digests = _digests(column) if len(where) >= _BLOCK else None
-    if digests is None:
+    if _is_all(where, len(column)):
+        return column
+    words = _words(column) if len(where) >= _BLOCK else None
+    if words is None or words[:1].nbytes * len(where) > np.iinfo(np.int32).max:
         return column.take(pa.array(where))
-    # Half of Arrow's time: all are of one length, and a line of the processor's cache each.
-    words = digests.words[where]
-    length = words.shape[1] * _EIGHT
-    if length * len(where) > np.iinfo(np.int32).max:
-        return column.take(pa.array(where))
+    # Half of Arrow's time: digests are a line of the processor's cache each.
+    words, length = words[where], words[:1].nbytes
     ends = np.arange(0, length * len(where) + 1, length, dtype=np.int32)
     return pa.StringArray.from_buffers(len(where), pa.py_buffer(ends), pa.py_buffer(words))
 
 
 def taken(rows: pa.Table, where: np.ndarray) -> pa.Table:
     """The rows at ``where``; ``rows`` itself if those are all, in their order."""
-    if len(where) == rows.num_rows and bool((where == np.arange(len(where))).all()):
+    if _is_all(where, rows.num_rows):
         return rows
     return pa.table([picked(column, where) for column in rows.columns], schema=rows.schema)
 
