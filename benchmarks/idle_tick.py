@@ -117,6 +117,7 @@ def make_table(store: "ObjectStore") -> int:
         "status": pa.array(["ok"] * count),
         "reason": pa.array([""] * count),
         "indexed_at": pa.array([datetime.now(UTC)] * count, pa.timestamp("us", tz="UTC")),
+        "refused": pa.array([False] * count),
     }
     rows = pa.table([columns[name] for name in IMAGES_SCHEMA.names], schema=IMAGES_SCHEMA)
     table = images_table(store)
