@@ -23,6 +23,7 @@ DIMENSION = 1280
 GATHER_LIMITS = {100_000: (1.5, 400.0), 1_000_000: (5.0, 1200.0)}
 """Images to CPU seconds and MB (of the whole process)."""
 WRITTEN_LIMIT_S = 5.0
+TOLD = f"told of {NEW} new ones"
 TICK_LIMITS = (1.0, 300.0)
 FEATURES_LIMIT_MB = 1.0
 """A hundred rows of 1,280 features are 0.26 MB."""
@@ -60,7 +61,7 @@ def measure(scratch: Path) -> Result:
     with moto() as sqs:
         for size in SIZES[-1:]:
             with fast_s3(made=size, latency_ms=1) as s3, aws_variables(s3=s3, sqs=sqs):
-                found += _of_tick(size, python_json("benchmarks.scale", "tick"))
+                found += _of_tick(size, python_json("benchmarks.scale", "tick", str(size)))
     root = str(scratch / "features")
     python_json("benchmarks.scale", "features", root)
     found += _of_features(python_json("benchmarks.scale", "embed", root))
@@ -110,9 +111,9 @@ def _of_dataset(size: int, built: Built) -> list[Measurement]:
 
 
 def _of_tick(size: int, ticks: dict[str, Spent]) -> list[Measurement]:
-    cpu, memory = TICK_LIMITS
     found = []
     for kind, spent in ticks.items():
+        cpu, memory = TICK_LIMITS if kind == TOLD else (None, None)
         what = f"{size:,} objects: a tick of the arrival sensor {kind}"
         added = spent["peak_mb"] - spent["before_mb"]
         found += [
@@ -220,7 +221,7 @@ def _run_dataset(root: str, instance: "dg.DagsterInstance") -> _Run:
     }
 
 
-def _tick() -> dict[str, Spent]:
+def _tick(count: int) -> dict[str, Spent]:
     """One tick each, in a process that has looked before."""
     import time
 
@@ -235,7 +236,9 @@ def _tick() -> dict[str, Spent]:
 
     store = ObjectStore(url=f"s3://{BUCKET}")
     store.ensure()
-    python_json("benchmarks.scale", "table")  # elsewhere: what it leaves in memory is no tick's
+    python_json(
+        "benchmarks.scale", "table", str(count)
+    )  # elsewhere: what it leaves in memory is no tick's
     settings = load_settings(ingestion={"reconcile_every_s": 1e9})
     resources = {
         "store": store,
@@ -258,15 +261,38 @@ def _tick() -> dict[str, Spent]:
     look(resting)  # imports, the first connection
     _tell_of_new()
     told = look(resting)
-    return {"told of 100 new ones": told, "that also sweeps": look(None)}
+    return {TOLD: told, "that also sweeps a window": look(None)}
 
 
-def _table() -> None:
+def _table(count: int) -> None:
+    """The image table of all that ``benchmarks.s3_server`` has made; no page of it is listed."""
+    import hashlib
+
+    import numpy as np
+    import pyarrow as pa
+
+    from assets.image_index import IMAGES_SCHEMA, images_table
     from benchmarks.arrival import BUCKET
-    from benchmarks.idle_tick import make_table
+    from benchmarks.scale_store import START, filled, strings
     from resources.object_store import ObjectStore
 
-    make_table(ObjectStore(url=f"s3://{BUCKET}"))
+    keys = sorted(f"raw/class-{number % 10}/photo-{number:08d}.jpg" for number in range(count))
+    columns = {
+        "key": pa.array(keys),
+        "etag": pa.array([f'"{hashlib.md5(key.encode()).hexdigest()}"' for key in keys]),
+        "last_modified": START,
+        "size": 1,
+        "sha256": strings(np.random.default_rng(13).bytes(32 * count).hex().encode(), 64),
+        "phash": np.random.default_rng(5).integers(0, 2**64, count, dtype=np.uint64),
+        "status": "ok",
+        "reason": "",
+        "indexed_at": START,
+        "refused": False,
+    }
+    rows = filled(IMAGES_SCHEMA, columns, count)
+    table = images_table(ObjectStore(url=f"s3://{BUCKET}"))
+    for start in range(0, count, 25_000):  # benchmarks.s3_server knows no upload in parts
+        table.append(rows.slice(start, 25_000))
 
 
 def _features(root: str) -> None:
@@ -334,9 +360,9 @@ if __name__ == "__main__":
     elif kind == "dataset":
         answer = _dataset(given[0])
     elif kind == "tick":
-        answer = _tick()
+        answer = _tick(int(given[0]))
     elif kind == "table":
-        _table()
+        _table(int(given[0]))
     elif kind == "features":
         _features(given[0])
     elif kind == "embed":
