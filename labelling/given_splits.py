@@ -1,6 +1,6 @@
 """What is said of a source that comes with splits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 NAMES = {"train": "train", "val": "validation", "test": "test"}
 
@@ -50,3 +50,15 @@ def given_splits_said(
         names = " and ".join(NAMES[split] for split in lacking)
         said.append(f"It gives no {names} set: {names} images are dealt out of its training set")
     return said
+
+
+def no_splits_said(source: str, notes: Iterable[str]) -> str:
+    """Why splits of a source cannot be kept that gives none.
+
+    Args:
+        source: its name.
+        notes: what is told of it; those about splits that were not understood are repeated.
+    """
+    seen = [note for note in notes if "splits" in note]
+    why = "; ".join(seen) or "no folders such as train and test, and no list or column of them"
+    return f"--keep-splits: {source} gives no splits: {why}"

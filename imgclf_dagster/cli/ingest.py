@@ -26,7 +26,7 @@ from imgclf_dagster.cli.ingest_summary import as_json as told_as_json
 from imgclf_dagster.cli.ingest_summary import show_doubt, show_facts, show_report
 from imgclf_dagster.console import SafeConsole
 from labelling.foreign_text import visible
-from labelling.given_splits import given_splits_said
+from labelling.given_splits import given_splits_said, no_splits_said
 from labelling.sources.reading import Doubt, ReadingOptions
 
 if TYPE_CHECKING:
@@ -119,9 +119,8 @@ def ingest_command(
     session = _Session(source, settings, yes=yes, keep=keep_splits, as_json=as_json)
     reading = session.decided(options, asks=asks)
     if keep_splits and reading.names and not reading.splits:
-        raise typer.BadParameter(
-            f"--keep-splits: {visible(str(source))} gives no splits (no folders such as train and test)"
-        )
+        notes = (*reading.warnings, *(group.reason for group in reading.ignored))
+        raise typer.BadParameter(no_splits_said(visible(str(source)), map(visible, notes)))
     if dry_run or not reading.names:
         session.say_dry(reading, asked_for=dry_run)
     else:

@@ -1,10 +1,12 @@
 """Whether lists and folders of classes say the same of the images."""
 
+import shlex
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from labelling.sources.layouts import Layout
+from labelling.sources.lists.families import families
 from labelling.sources.name_words import folded
 from labelling.sources.reading import Doubt
 
@@ -131,12 +133,23 @@ def offer_lists(doubts: Sequence[Doubt], clear: Sequence[str]) -> list[Doubt]:
     found = []
     for doubt in doubts:
         offered = {option for option, _ in doubt.answers}
-        more = [(f"--labels-from {name}", "this list, and no other") for name in clear[:_SHOWN]]
+        more = list_answers(clear)[:_SHOWN]
         answers = [*doubt.answers, *(each for each in more if each[0] not in offered)]
         # To go without any is the last answer.
         answers.sort(key=lambda answer: answer[0] == "--labels-from none")
         found.append(Doubt(doubt.question, tuple(answers)))
     return found
+
+
+def list_answers(lists: Sequence[str]) -> list[tuple[str, str]]:
+    """Lists as answers to a question; those that are called alike but for the split as one."""
+    return [
+        (
+            f"--labels-from {shlex.quote(named)}",
+            "this list, and no other" if len(those) == 1 else f"only {names_in_short(those)}",
+        )
+        for named, those in families(lists).items()
+    ]
 
 
 def one_to_one(pairs: Collection[tuple[object, object]]) -> bool:

@@ -23,6 +23,7 @@ from labelling.sources.folders import Folder
 from labelling.sources.layouts import Layout, read_layout
 from labelling.sources.listing import Groups, Listing, read_listing
 from labelling.sources.lists.match import Matching
+from labelling.sources.lists_and_folders import offer_lists
 from labelling.sources.name_hints import classes_in_names
 from labelling.sources.option_use import (
     encoding_not_needed,
@@ -188,7 +189,7 @@ class _Source:
             said.splits or ByFolder(names, layout.splits),
             rejections=[*self._rejections(None), *said.rejections],
             warnings=[*said.warnings, *(() if undecided else layout.warnings), *hints, *copies],
-            doubts=said.doubts or [*layout.doubts],
+            doubts=said.doubts or offer_lists(layout.doubts, said.offered),
             ignored=self._passed.ignored(),
         )
 

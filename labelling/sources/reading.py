@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Literal
 
 from labelling.schema import Task
@@ -31,9 +32,10 @@ class ReadingOptions:
     task: Task = "single_label"
 
     def name_list(self, name: str) -> bool:
-        """Whether ``labels_from`` is the list ``name``."""
+        """Whether ``labels_from`` is the list ``name``, or a pattern that it fits (``style_*.csv``)."""
         told = (self.labels_from or "").replace("\\", "/")
-        return told.rpartition("/")[2] == name.rpartition("/")[2]
+        told, name = told.rpartition("/")[2], name.rpartition("/")[2]
+        return told == name or fnmatchcase(name, told.replace("[", "[[]"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,11 @@ from pathlib import Path
 
 from labelling.sources.containers import (
     Container,
-    Content,
     OptionError,
     Rejection,
-    SourceError,
 )
 from labelling.sources.folder_names import split_of, split_of_list
 from labelling.sources.given_lists import (
-    MAX_LIST_BYTES,
     NAMELESS,
     GivenLists,
     read_lists,
@@ -24,21 +21,23 @@ from labelling.sources.given_lists import (
 from labelling.sources.layouts import Layout
 from labelling.sources.listing import Groups, Listing
 from labelling.sources.lists.alternative_splits import ALTERNATIVE
-from labelling.sources.lists.file_index import FileIndex
+from labelling.sources.lists.file_index import FileIndex, base_name
 from labelling.sources.lists.list_format import (
-    ListFile,
     ListReading,
     ListRefusedError,
     WrongColumnsError,
 )
 from labelling.sources.lists.match import SAID_TWICE, TWO_SPLITS, Matching, match
+from labelling.sources.lists.several import SEVERAL_REMEDY
 from labelling.sources.lists_and_folders import (
     compare_with_folders,
+    list_answers,
     names_in_short,
     offer_folders,
     offer_lists,
     one_to_one,
 )
+from labelling.sources.named_lists import named_lists
 from labelling.sources.reading import Doubt, ReadingOptions, Split
 from labelling.sources.source_names import SourceNames
 
@@ -50,6 +49,7 @@ _NO_TEXT = (".parquet", ".xml")
 
 _NOT_READ = "lists and texts that are not read, as the option says"
 _UNREAD = "texts that name images and are not read beside other labels (--labels-from reads one)"
+_UNREAD_TEXTS = "texts that are not read beside other labels"
 _LEFT_TO_FOLDERS = "texts that are not read, for the folders give the labels"
 _WITHOUT = "To go without it: --labels-from parent, or none"
 _ARRAY = (
@@ -79,6 +79,7 @@ class Said:
         odd: labels that look damaged or unsure, and why.
         by_columns: whether a list was read of which ``--columns`` names the columns.
         in_text: whether a list was read that ``--encoding`` decodes.
+        offered: plain texts with labels, for who does not want those of the folders.
     """
 
     text: str = ""
@@ -91,6 +92,7 @@ class Said:
     odd: dict[str, str] = field(default_factory=dict)
     by_columns: bool = False
     in_text: bool = False
+    offered: list[str] = field(default_factory=list)
 
 
 class SourceLists:
@@ -143,14 +145,16 @@ class SourceLists:
         told = given.understood or (layout.labels and not layout.doubts)
         asked = {} if told else given.asked
         for name in given.unread.keys() - asked.keys():
-            self._passed.add(_UNREAD, name)
+            why = given.unread[name].removeprefix(f"{name} ")
+            is_of_several = SEVERAL_REMEDY in why
+            self._passed.add(f"{_UNREAD_TEXTS}: it {why}" if is_of_several else _UNREAD, name)
         if not (given.understood or asked) and layout.labels:
             return self._texts_beside_classes(given, names, layout)
         try:
             return self._matched([*given.understood, *given.weak, *asked.items()], names, layout)
         except ListRefusedError as error:
             # Lists that contradict one another are each as good as the other.
-            alike = {name for name, _ in given.understood} if SAID_TWICE in str(error) else ()
+            alike = _of_classes(given) if SAID_TWICE in str(error) else ()
             left = [
                 name
                 for name in clear
@@ -224,6 +228,9 @@ class SourceLists:
                 dealt[name] = matching.splits
                 said.warnings += [f"{name}: {warning}" for warning in reading.warnings]
                 continue
+            if layout.doubts and labels and not reading.doubts:
+                said.offered.append(name)
+                continue
             self._passed.add(_LEFT_TO_FOLDERS, name)
             if reading.doubts or not labels:
                 continue
@@ -263,45 +270,27 @@ class SourceLists:
     # --- the list that the user named ---
 
     def _said_by_file(self, given: str, names: SourceNames, layout: Layout) -> Said:
-        file = self._named_file(given)
+        files = named_lists(given, self._path, self._container, self._listing)
         around = surroundings(self._container, self._listing, self._index())
-        try:
-            reading = read_one_list(file, self._options, around)
-        except WrongColumnsError:
-            raise
-        except ListRefusedError as error:
-            raise ListRefusedError(f"{error}. {_WITHOUT}") from None
-        if not (reading.statements or reading.rejections or reading.doubts):
-            raise ListRefusedError(f"{file.name} says nothing about any image: it has no lines")
+        lists = []
+        for file in files:
+            try:
+                reading = read_one_list(file, self._options, around)
+            except WrongColumnsError:
+                raise
+            except ListRefusedError as error:
+                raise ListRefusedError(f"{error}. {_WITHOUT}") from None
+            if not (reading.statements or reading.rejections or reading.doubts):
+                raise ListRefusedError(f"{file.name} says nothing about any image: it has no lines")
+            if len(files) > 1 and (split := split_of_list(base_name(file.name))):
+                statements = [replace(s, split=s.split or split) for s in reading.statements]
+                reading = replace(reading, statements=statements)
+            lists.append((file.name, reading))
+        read = {file.name for file in files}
         for entry in self._listing.lists:
-            if self._listing.name_of(entry) != file.name:
+            if self._listing.name_of(entry) not in read:
                 self._passed.add(_NOT_READ, entry)
-        return self._matched([(file.name, reading)], names, layout)
-
-    def _named_file(self, given: str) -> ListFile:
-        """The list at a path, or of that name in the source."""
-        path = Path(given).expanduser()
-        entries = [
-            entry
-            for entry in self._listing.lists
-            if path.as_posix() in (entry, self._listing.name_of(entry))
-        ]
-        if entries and not path.exists():
-            for content in self._container.contents(entries[:1], MAX_LIST_BYTES):
-                if isinstance(content, Content):
-                    return ListFile(self._listing.name_of(entries[0]), content.data)
-                raise SourceError(f"{given}: {content.reason}")
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise OptionError(
-                f"--labels-from {given}: {error.strerror or error}; give the path of a list, "
-                "or parent, top, none"
-            ) from error
-        whole = path.resolve()
-        if self._path.is_dir() and whole.is_relative_to(self._path):
-            return ListFile(self._listing.name_of(whole.relative_to(self._path).as_posix()), data)
-        return ListFile(path.name, data)
+        return self._matched(lists, names, layout)
 
     def _index(self) -> FileIndex:
         listing = self._listing
@@ -332,7 +321,7 @@ def _contradicting(lists: Mapping[str, int]) -> Doubt:
     """Which of several lists is right, such as labels.csv and labels_corrected.csv."""
     images = max(lists.values())
     what = "1 image" if images == 1 else f"{images:,} images"
-    answers = [(f"--labels-from {name}", "this list, and no other") for name in sorted(lists)]
+    answers = list_answers(sorted(lists))
     return Doubt(
         f"{names_in_short(sorted(lists))} label {what} differently: which list is right?",
         (*answers[:_SHOWN], ("--yes", f"both are read; {what} without a label")),
@@ -367,6 +356,18 @@ def _clear(lists: Sequence[tuple[str, ListReading]]) -> list[str]:
 def _asks(given: GivenLists) -> bool:
     """Whether a list asks something by which it would be understood."""
     return bool(given.asked) or any(reading.doubts for _, reading in given.understood)
+
+
+def _of_classes(given: GivenLists) -> set[str]:
+    """The lists of which each may be the one that is meant: of plain texts only where there are no
+    others, and not those with a label of its own for nearly each image, as notes have."""
+    if given.understood:
+        return {name for name, _ in given.understood}
+    said = {
+        name: [label for item in reading.statements for label in item.labels or ()]
+        for name, reading in given.weak
+    }
+    return {name for name, labels in said.items() if 2 * len({*labels}) <= len(labels)}
 
 
 def _together(lists: Sequence[tuple[str, ListReading]]) -> list[tuple[str, ListReading]]:

@@ -12,6 +12,7 @@ from labelling.sources.lists.huggingface import classes_of_card
 from labelling.sources.lists.list_format import ListRefusedError, Surroundings
 from labelling.sources.lists.table import trimmed
 from labelling.sources.lists.text_encoding import decode_list
+from labelling.sources.name_words import words
 
 _STEMS = (
     *("classes", "class_names", "classnames", "class_list", "classlist", "class_map"),
@@ -21,6 +22,20 @@ _STEMS = (
 )
 _MAP = re.compile(r"(label|class|categor).*(map|dict|name|to|id|num|index|idx)", re.IGNORECASE)
 _MAPS = 20
+_OF_CLASSES = frozenset(
+    {
+        "class",
+        "classes",
+        "category",
+        "categories",
+        "label",
+        "labels",
+        "name",
+        "names",
+        "list",
+        "map",
+    }
+)
 _SUFFIXES = (".txt", ".names", ".csv", ".tsv", ".json")
 
 
@@ -102,9 +117,21 @@ def _beside(list_name: str, source: Surroundings) -> Iterator[str]:
             for suffix in _SUFFIXES:
                 path = f"{folder}/{stem}{suffix}" if folder else f"{stem}{suffix}"
                 yield from (name for name in source.files.by_path(path) if name != list_name)
+        # categories_places365.txt, style_class.txt beside style_train.csv: as of JSON below.
+        for name in source.files.texts_in(folder):
+            if _called_after(name, list_name) and name != list_name:
+                yield name
         # label_num_to_disease_map.json: taken only if it names just these numbers, as each is.
         others = [name for name in source.files.json_in(folder) if _MAP.search(base_name(name))]
         yield from (name for name in sorted(others)[:_MAPS] if name != list_name)
+
+
+def _called_after(name: str, list_name: str) -> bool:
+    """Whether a text is called one of classes, and else as a list is (``style_class.txt`` beside
+    ``style_train.csv``)."""
+    said = set(words(base_name(name).rpartition(".")[0]))
+    others = said - _OF_CLASSES
+    return len(others) < len(said) and others <= set(words(base_name(list_name)))
 
 
 def _of_cards(

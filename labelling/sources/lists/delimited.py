@@ -23,6 +23,7 @@ from labelling.sources.lists.list_format import (
     NamesNoImageError,
     Surroundings,
 )
+from labelling.sources.lists.ragged_labels import READ_SO, with_labels_together
 from labelling.sources.lists.table import Table, is_comment, trimmed
 from labelling.sources.lists.table_statements import read_or_ask
 from labelling.sources.lists.text_encoding import decode_list
@@ -86,6 +87,14 @@ def _read(file: ListFile, options: ReadingOptions, source: Surroundings) -> List
     ):
         rows.insert(0, titles)
         table = make_table(file.name, rows, names_a_file, options.columns)
+    together = None
+    # A comma too many may also be one within a label.
+    by_spaces = dialect.separator in (" ", "\t") and options.task == "multi_label"
+    if table is not None and not table.header and by_spaces:
+        together = with_labels_together(rows, names_a_file)
+    if together:
+        table = make_table(file.name, together, names_a_file, options.columns)
+        warning = "; ".join(filter(None, (warning, READ_SO)))
     if table is not None:
         _refuse_if_ragged(table)
     columns = choose_columns(table, names_a_file, options.columns, options.task) if table else None

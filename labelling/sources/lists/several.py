@@ -8,7 +8,7 @@ from labelling.sources.lists.list_format import ListRefusedError, Statement
 _SLIPS = 0.05
 """Share of images with several labels up to which they are taken for slips, and set aside."""
 
-_REMEDY = 'set task = "multi_label" under [labels] in imgclf.toml to allow several'
+SEVERAL_REMEDY = 'set task = "multi_label" under [labels] in imgclf.toml to allow several'
 
 
 def set_aside(name: str, several: Sequence[Statement], labelled: int) -> list[Rejection]:
@@ -32,9 +32,9 @@ def set_aside(name: str, several: Sequence[Statement], labelled: int) -> list[Re
         raise ListRefusedError(
             f"{name} gives {len(several):,} of {labelled:,} labelled images several "
             f"labels ({first.file}: {', '.join(first.labels or ())}) where the task is single_label; "
-            f"{_REMEDY}"
+            f"{SEVERAL_REMEDY}"
         )
-    reason = f"several labels where the task is single_label; {_REMEDY}"
+    reason = f"several labels where the task is single_label; {SEVERAL_REMEDY}"
     return [
         Rejection(f"{item.place} {item.file}: {', '.join(item.labels or ())}", reason)
         for item in several

@@ -1,0 +1,49 @@
+"""Lists that are called alike but for the split: ``style_train.csv`` and ``style_val.csv``."""
+
+import re
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from labelling.sources.lists.column_names import split_of
+from labelling.sources.lists.file_index import base_name
+
+_WORDS = re.compile(r"([^\W_]+)")
+_PATTERN = re.compile(r"[*?]")
+
+
+def is_pattern(name: str) -> bool:
+    """Whether a name stands for several lists (``style_*.csv``)."""
+    return bool(_PATTERN.search(name))
+
+
+def fits(name: str, pattern: str) -> bool:
+    """Whether the name of a list is one of those that a pattern stands for."""
+    return fnmatchcase(name, pattern.replace("[", "[[]"))
+
+
+def families(names: Sequence[str]) -> dict[str, Sequence[str]]:
+    """Lists by what names them: a pattern those of which each is of another split, else its name."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(_without_split(name), []).append(name)
+    several: dict[str, Sequence[str]] = {}
+    for pattern, lists in found.items():
+        fitting = [name for name in names if fits(name, pattern)]
+        if len(lists) > 1 and fitting == lists:
+            several[pattern] = lists
+        else:
+            several |= {name: [name] for name in lists}
+    return several
+
+
+def _without_split(name: str) -> str:
+    """The name with a star in place of its one word for a split, if there are other words."""
+    base = base_name(name)
+    stem, dot, suffix = base.rpartition(".")
+    parts = _WORDS.split(stem)
+    words = [at for at, part in enumerate(parts) if _WORDS.fullmatch(part)]
+    of_splits = [at for at in words if split_of(parts[at])]
+    if len(of_splits) != 1 or len(words) < 2 or is_pattern(name):
+        return name
+    parts[of_splits[0]] = "*"
+    return name[: -len(base)] + "".join(parts) + dot + suffix
