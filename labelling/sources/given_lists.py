@@ -284,7 +284,7 @@ def _take_refused(
 
 def _is_plain(name: str) -> bool:
     """Whether a file is a plain text by its name: what folders say goes before it."""
-    return file_kind(name) == "text" and not name.casefold().endswith((".json", ".xml"))
+    return file_kind(name) == "text" and not name.casefold().endswith((".json", ".xml", ".cls"))
 
 
 def _says_something(reading: ListReading) -> bool:

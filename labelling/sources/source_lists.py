@@ -18,6 +18,7 @@ from labelling.sources.given_lists import (
     read_one_list,
     surroundings,
 )
+from labelling.sources.labels_beside import BEHIND_A_LIST, compare_with_beside, set_apart
 from labelling.sources.layouts import Layout
 from labelling.sources.listing import Groups, Listing
 from labelling.sources.lists.alternative_splits import ALTERNATIVE
@@ -150,8 +151,14 @@ class SourceLists:
             self._passed.add(f"{_UNREAD_TEXTS}: it {why}" if is_of_several else _UNREAD, name)
         if not (given.understood or asked) and layout.labels:
             return self._texts_beside_classes(given, names, layout)
+        lists, beside = set_apart([*given.understood, *given.weak, *asked.items()])
+        for name, _ in beside:
+            self._passed.add(BEHIND_A_LIST, name)
         try:
-            return self._matched([*given.understood, *given.weak, *asked.items()], names, layout)
+            said = self._matched(lists, names, layout)
+            if beside and said.matching and not said.doubts:
+                said.doubts += compare_with_beside(lists, said.matching.labels, beside)
+            return said
         except ListRefusedError as error:
             # Lists that contradict one another are each as good as the other.
             alike = _of_classes(given) if SAID_TWICE in str(error) else ()

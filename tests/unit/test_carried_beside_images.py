@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from labelling.sources.labels_beside import BEHIND_A_LIST
 from labelling.sources.litter import SIDECAR
 from labelling.sources.read import read_source
 from labelling.sources.reading import Reading, ReadingOptions
@@ -174,6 +175,55 @@ def test_beside_other_labels_they_are_named(tmp_path: Path, labels: Any) -> None
     found = read_source(source(tmp_path, {**labels, "labels.npy": b"\x93NUMPY"}), ReadingOptions())
     assert (found.doubts, bool(found.labels)) == ((), True)
     assert any("NumPy" in reason for reason in ignored(found))
+
+
+# --- beside lists ------------------------------------------------------------------------------
+
+
+def with_list(at: Path, name: str, make: Any, lines: int = 24, **options: Any) -> Reading:
+    """A reading of images with a file beside each, and a table of ``lines`` of them."""
+    files: dict[str, Any] = {f"{number}.jpg": b"x" for number in range(24)}
+    files |= {name.format(number): make(number) for number in range(24)}
+    table = "".join(f"{number}.jpg,{animal(number)}\n" for number in range(lines))
+    return read_source(
+        source(at, files | {"x.csv": f"file,label\n{table}"}), ReadingOptions(**options)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [("{}.cls", lambda n: str(n % 2)), ("{}.jpg.json", lambda n: {"label": animal(n)})],
+)
+def test_a_list_that_says_the_same_goes_first(tmp_path: Path, name: str, make: Any) -> None:
+    found = with_list(tmp_path, name, make)
+    assert (list(found.doubts), found.labels["3.jpg"]) == ([], ("dog",))
+    assert ignored(found)[BEHIND_A_LIST] == 24
+
+
+@pytest.mark.parametrize(
+    ("make", "lines"), [(lambda n: str(n // 2 % 2), 24), (lambda n: str(n % 2), 12)]
+)
+def test_a_list_that_says_otherwise_or_less_is_asked_about(
+    tmp_path: Path, make: Any, lines: int
+) -> None:
+    (doubt,) = with_list(tmp_path, "{}.cls", make, lines).doubts
+    assert list(dict(doubt.answers)) == ["--labels-from x.csv", "--labels-from none"]
+    told = with_list(tmp_path, "{}.cls", make, lines, labels_from="x.csv")
+    assert (list(told.doubts), len(told.labels)) == ([], lines)
+
+
+def test_a_list_of_splits_leaves_them_the_labels(tmp_path: Path) -> None:
+    found = beside(tmp_path, "{}.cls", lambda n: str(n % 2))
+    assert not found.doubts
+    splits = {"train": [f"{n}.jpg" for n in range(20)], "test": [f"{n}.jpg" for n in range(20, 24)]}
+    found = read_source(source(tmp_path, {"splits.json": splits}), ReadingOptions())
+    assert (list(found.doubts), len(found.labels), found.splits["23.jpg"]) == ([], 24, "test")
+
+
+def test_a_class_of_latex_is_no_list(tmp_path: Path) -> None:
+    latex = "\\NeedsTeXFormat{LaTeX2e}\n\\ProvidesClass{paper}\n\\LoadClass[a4]{article}, a.jpg\n"
+    found = read_source(source(tmp_path, {"a.jpg": b"x", "paper.cls": latex}), ReadingOptions())
+    assert (list(found.doubts), dict(found.labels)) == ([], {})
 
 
 # --- VGG Image Annotator's CSV ----------------------------------------------------------------

@@ -97,3 +97,9 @@ def test_a_class_may_be_called_as_a_split_is_beside_others() -> None:
     found = read({"train": ["a.jpg"], "car": ["b.jpg"], "tram": ["c.jpg"]})
     assert found is not None
     assert {item.labels for item in found.statements} == {("train",), ("car",), ("tram",)}
+
+
+def test_several_ways_to_deal_are_refused() -> None:
+    fold = {"train": ["a.jpg", "b.jpg"], "val": ["c.jpg"]}
+    with pytest.raises(ListRefusedError, match="in 2 ways"):
+        read({"fold_0": fold, "fold_1": {"train": ["b.jpg", "c.jpg"], "val": ["a.jpg"]}})

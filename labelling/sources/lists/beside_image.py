@@ -4,6 +4,8 @@ https://github.com/webdataset/webdataset: the members of a sample share all but 
 ``.cls`` holds the number of its class.
 """
 
+from dataclasses import replace
+
 from labelling.sources.lists.column_names import LABEL_COLUMNS, PLURAL_COLUMNS, plain
 from labelling.sources.lists.file_index import (
     FileIndex,
@@ -26,6 +28,7 @@ of a web site, too."""
 
 _CLS = ".cls"
 _LONGEST = 200
+_NO_IMAGE = "files .cls that lie beside no image, or beside several"
 _NO_CLASS = "files .cls beside images that hold no class, which is a number or a name in one line"
 
 
@@ -64,7 +67,8 @@ class JsonBesideImage:
             return None
         statements = Statements(document.name, options)
         statements.add(document.name, base_name(image), None if said is None else labels or None)
-        return statements.reading(f"{self.name} (field {keys[0]}{_by_number(labels)})")
+        found = statements.reading(f"{self.name} (field {keys[0]}{_by_number(labels)})")
+        return replace(found, beside=True)
 
 
 class ClassBesideImage:
@@ -76,14 +80,17 @@ class ClassBesideImage:
         self, file: ListFile, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
         image = image_beside(file.name, source.files)
-        if not file.name.casefold().endswith(_CLS) or image is None:
+        if not file.name.casefold().endswith(_CLS):
             return None
+        if image is None:
+            return ListReading(self.name, (), warnings=[_NO_IMAGE])
         text = file.data[: _LONGEST + 1].decode("utf-8", "replace").strip()
         if len(text.splitlines()) != 1 or len(text) > _LONGEST:
             return ListReading(self.name, (), warnings=[_NO_CLASS])
         statements = Statements(file.name, options)
         statements.add(file.name, base_name(image), [text])
-        return statements.reading(f"{self.name} (a .cls beside each image{_by_number([text])})")
+        found = statements.reading(f"{self.name} (a .cls beside each image{_by_number([text])})")
+        return replace(found, beside=True)
 
 
 def _by_number(labels: list[object]) -> str:

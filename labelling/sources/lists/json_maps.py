@@ -20,6 +20,7 @@ from labelling.sources.lists.label_texts import (
     read_label_texts,
 )
 from labelling.sources.lists.list_format import ListReading, ListRefusedError, Surroundings
+from labelling.sources.lists.other_columns import is_called_split
 from labelling.sources.lists.statements import (
     Statements,
     as_label,
@@ -46,7 +47,7 @@ class JsonMaps:
         value = document.value
         if not isinstance(value, dict) or not value:
             return None
-        parts = _parts(value, source.files)
+        parts = _parts(document.name, value, source.files)
         statements = Statements(document.name, options)
         if all(_names_of_images(part, source.files) for _, part in parts):
             if len(parts) == 1 and are_splits(document.name, parts[0][1].values(), options):
@@ -64,12 +65,12 @@ class JsonMaps:
         return None
 
 
-def _parts(value: Mapping[str, Any], files: FileIndex) -> list[Part]:
+def _parts(name: str, value: Mapping[str, Any], files: FileIndex) -> list[Part]:
     """The splits that the object is divided into, or the one map in it, or all of it."""
     splits = {key: split_of(key) for key in value}
     if all(splits.values()) and all(isinstance(part, dict) and part for part in value.values()):
         return [(splits[key], part) for key, part in value.items()]
-    if len(value) > 1 and (below := _splits_below(value)):
+    if len(value) > 1 and (below := _splits_below(name, value)):
         return below
     inner = [
         part
@@ -81,9 +82,10 @@ def _parts(value: Mapping[str, Any], files: FileIndex) -> list[Part]:
     return [(None, value)]
 
 
-def _splits_below(value: Mapping[str, Any]) -> list[Part]:
+def _splits_below(name: str, value: Mapping[str, Any]) -> list[Part]:
     """The same of ``{"cat": {"train": ["a.jpg"], "test": ["b.jpg"]}}``: labels above the splits."""
     found: dict[Split, dict[str, list[Any]]] = {}
+    several = all(map(is_called_split, value))
     for label, part in value.items():
         if not isinstance(part, dict) or not part:
             return []
@@ -91,6 +93,11 @@ def _splits_below(value: Mapping[str, Any]) -> list[Part]:
             if (split := split_of(key)) is None or not isinstance(files, list):
                 return []
             found.setdefault(split, {}).setdefault(label, []).extend(files)
+    if several:
+        raise ListRefusedError(
+            f"{name} deals the images in {len(value)} ways ({', '.join(list(value)[:3])} …); keep one "
+            'of them: {"train": ["FILE", …], "test": ["FILE", …]}'
+        )
     return [*found.items()]
 
 

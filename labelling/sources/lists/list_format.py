@@ -88,6 +88,7 @@ class ListReading:
             that differs for nearly every image, is none.
         takes_columns: whether it is in a format of which ``--columns`` names the columns.
         names_only: whether it has no place for labels or splits.
+        beside: whether it only says the label of the image that it lies beside.
     """
 
     understood: str
@@ -100,6 +101,7 @@ class ListReading:
     otherwise: "ListReading | None" = None
     takes_columns: bool = False
     names_only: bool = False
+    beside: bool = False
 
 
 class ListFormat(Protocol):

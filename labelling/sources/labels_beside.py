@@ -1,0 +1,53 @@
+"""Labels in a file beside each image, where a list labels the images, too: the list goes first."""
+
+from collections.abc import Mapping, Sequence
+
+from labelling.sources.lists.file_finder import folder_of
+from labelling.sources.lists.list_format import ListReading
+from labelling.sources.lists_and_folders import one_to_one
+from labelling.sources.reading import Doubt
+
+BEHIND_A_LIST = "labels in a file beside each image, which are not read where a list gives labels"
+
+Lists = Sequence[tuple[str, ListReading]]
+
+_SHOWN = 3
+
+
+def set_apart(lists: Lists) -> tuple[Lists, Lists]:
+    """The lists that are read, and the files beside images that are not."""
+    beside = [each for each in lists if each[1].beside]
+    others = [each for each in lists if not each[1].beside]
+    labelled = any(r.doubts or any(item.labels for item in r.statements) for _, r in others)
+    return (others, beside) if beside and labelled else (lists, [])
+
+
+def compare_with_beside(
+    lists: Lists, labels: Mapping[str, tuple[str, ...]], beside: Lists
+) -> list[Doubt]:
+    """The question which labels are right, unless both say the same: one has another name for each
+    class of the other, and no file beside an image says more than the lists.
+
+    Args:
+        lists: that were read.
+        labels: what they say, by image.
+        beside: the files that were set apart.
+    """
+    pairs: set[tuple[object, object]] = set()
+    for name, reading in beside:
+        for item in reading.statements:
+            folder = folder_of(name)
+            pairs.add((labels.get(f"{folder}/{item.file}" if folder else item.file), item.labels))
+    if None not in {said for said, _ in pairs} and one_to_one(pairs):
+        return []
+    question = (
+        f"{beside[0][0]} and {len(beside) - 1:,} more files beside images label them otherwise than "
+        f"{lists[0][0]}, or label more. Which are right? If those beside images, take the list away"
+    )
+    given = [
+        (f"--labels-from {name}", "this list, and no other")
+        for name, reading in lists
+        if any(item.labels for item in reading.statements)
+    ]
+    none = ("--labels-from none", "the images come in without labels")
+    return [Doubt(question, (*given[:_SHOWN], none))]
