@@ -30,6 +30,7 @@ from labelling.sources.lists.list_format import (
 )
 from labelling.sources.lists.match import SAID_TWICE, TWO_SPLITS, Matching, match
 from labelling.sources.lists.several import SEVERAL_REMEDY
+from labelling.sources.lists.test_set_labels import without_hidden_labels
 from labelling.sources.lists_and_folders import (
     compare_with_folders,
     list_answers,
@@ -183,7 +184,7 @@ class SourceLists:
     ) -> Said:
         if not lists:
             return Said()
-        lists = _together(lists)
+        lists, hidden = without_hidden_labels(_together(lists))
         placed = [(_as_if_in(name, layout), reading) for name, reading in lists]
         matching = match(placed, self._index(), len(names))
         said = Said("; ".join(_texts(lists)), matching)
@@ -201,7 +202,7 @@ class SourceLists:
         if self._options.labels_from is None:
             if matching.contradicting:
                 said.doubts.append(_contradicting(matching.contradicting))
-            said.doubts = offer_lists(said.doubts, _clear(lists))
+            said.doubts = offer_lists(said.doubts, _clear(lists)) + hidden
             self._against_folders(said, [name for name, _ in lists], layout)
         said.doubts += [] if said.doubts else _captions(matching.labels)
         return said

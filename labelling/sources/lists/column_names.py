@@ -42,7 +42,7 @@ LABEL_COLUMNS = _plain_words(
     label labels class classes classname classlabel labelname labelnames category categories
     categoryname diagnosis dx species breed target targets tag tags truth groundtruth gt
     annotation annotations classification finding findings findinglabels disease condition grade
-    labelid classid categoryid targetid classindex labelindex speciesname expression emotion
+    commonname vernacularname labelid classid categoryid targetid classindex labelindex speciesname expression emotion
     klasse kategorie etikett etiketten diagnose tierart pflanzenart classe classes categorie
     etiquette etiquettes espece etiqueta etiquetas clase categoria especie rotulo klasa etykieta
     gatunek soort klass kategori класс метка категория 标签 类别 分类 ラベル クラス 라벨 클래스

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from labelling.foreign_text import visible
 from labelling.schema import Task
+from labelling.sources.lists.box_columns import places_of_objects
 from labelling.sources.lists.class_columns import counts_of_classes, refuse_if_mostly_unknown
 from labelling.sources.lists.column_names import (
     CAPTION_COLUMNS,
@@ -190,10 +191,9 @@ class _Chooser:
             return None
         labelled = any(name in LABEL_COLUMNS for name in self._names)
         split = self._split(taken={files[0]}, labelled=labelled)
+        taken = {*files, *split.columns, *places_of_objects(self._table, self._values)}
         rest = [
-            at
-            for at in range(self._table.width)
-            if at not in {*files, *split.columns} and self._may_be_labels(at)
+            at for at in range(self._table.width) if at not in taken and self._may_be_labels(at)
         ]
         if not self._table.header:
             # MXNet's lists (index, label, path) and others give their columns no titles.

@@ -10,7 +10,7 @@ from labelling.schema import Task
 from labelling.sources.lists.list_format import ListRefusedError
 from labelling.sources.lists.no_label import means_no_label
 
-_EMPTY = frozenset({"", "nan", "<na>", "null", "[]", "{}"})
+EMPTY = frozenset({"", "nan", "<na>", "null", "[]", "{}"})
 """Cells without a label. Not ``none`` and ``na``, which may be names of classes."""
 
 _SEPARATORS = "|;,"
@@ -65,7 +65,7 @@ def read_label_cells(cells: Mapping[str, str], task: Task, *, plural: bool = Fal
         ListRefusedError: several labels are separated in more than one way, or it cannot be told
             whether they are several.
     """
-    said = {cell: place for cell, place in cells.items() if cell.casefold() not in _EMPTY}
+    said = {cell: place for cell, place in cells.items() if cell.casefold() not in EMPTY}
     meant: dict[str, tuple[str, ...] | None] = dict.fromkeys(cells.keys() - said.keys(), ())
     if (written := _as_python_lists(said)) is not None:
         return LabelCells({**meant, **written}, {})

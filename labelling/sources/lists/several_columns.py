@@ -8,6 +8,7 @@ from labelling.schema import Task
 from labelling.sources.lists.column_names import LABEL_COLUMNS, WEAK_LABEL_COLUMNS, plain
 from labelling.sources.lists.column_titles import ColumnTitles
 from labelling.sources.lists.column_values import is_yes_or_no, shown_classes
+from labelling.sources.lists.label_cells import EMPTY
 from labelling.sources.lists.other_columns import is_called_label
 from labelling.sources.lists.table import Table
 from labelling.sources.reading import Doubt
@@ -101,7 +102,7 @@ def second_opinions(
     classes = set(filter(None, values[label]))
     found = []
     for at in others:
-        pairs = [(a, b) for a, b in zip(values[label], values[at], strict=True) if b]
+        pairs = [(a, b) for a, b in zip(values[label], values[at], strict=True) if b not in EMPTY]
         if at == label or not pairs or not {b for _, b in pairs} <= classes:
             continue
         # Numbers may be anything, unless they are called so.

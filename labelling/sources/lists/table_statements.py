@@ -31,6 +31,7 @@ from labelling.sources.lists.list_format import (
     Statement,
     Surroundings,
 )
+from labelling.sources.lists.merged_cells import asked_as_merged
 from labelling.sources.lists.review import which_apply, which_count, who_said
 from labelling.sources.lists.several import set_aside
 from labelling.sources.lists.split_columns import not_understood
@@ -84,6 +85,7 @@ def read_statements(
         or who_said(table, columns, task)
         or which_apply(table, columns, task)
         or asked_as_extra(table, columns, task)
+        or asked_as_merged(table, columns, task)
     ):
         return ListReading(layout, (), doubts=[doubt])
     reader = _Reader(table, columns, task, source, classes or {})

@@ -1,0 +1,33 @@
+"""Columns with the places and sizes of objects, which are no labels of images."""
+
+from collections.abc import Sequence
+
+from labelling.sources.lists.box_words import are_of_a_box, sides_of
+from labelling.sources.lists.column_values import is_numeric
+from labelling.sources.lists.list_format import ListRefusedError
+from labelling.sources.lists.not_labels import SAYS_WHERE
+from labelling.sources.lists.table import Table
+from labelling.sources.name_words import words
+
+
+def places_of_objects(table: Table, values: Sequence[Sequence[str]]) -> frozenset[int]:
+    """Find the columns that say which part of an image is meant, and how big the image is.
+
+    Args:
+        table: the table.
+        values: what each of its columns holds.
+
+    Raises:
+        ListRefusedError: it is a table of boxes.
+    """
+    if not table.header:
+        return frozenset()
+    sides = {at: side for at, side in sides_of(table.header).items() if is_numeric(values[at])}
+    if not are_of_a_box(sides):
+        return frozenset()
+    titles = [table.header[at] for at in sorted(sides)]
+    if any("roi" in words(title) for title in titles):
+        return frozenset(sides)  # a part of the image that is labelled, as of traffic signs (GTSRB)
+    raise ListRefusedError(
+        f"{table.name}: a table of boxes (columns {', '.join(titles)}), {SAYS_WHERE}"
+    )

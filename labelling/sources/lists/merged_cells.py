@@ -1,0 +1,70 @@
+"""Labels that stand only at the head of a block of lines, as merged cells of a spreadsheet are saved."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from labelling.foreign_text import visible
+from labelling.schema import Task
+from labelling.sources.containers import Rejection
+from labelling.sources.lists.column_titles import ColumnTitles
+from labelling.sources.lists.columns import Columns
+from labelling.sources.lists.table import Table
+from labelling.sources.reading import Doubt
+
+_FEW_BLOCKS = 20
+"""In so many blocks, each label is followed by a blank. In more, a block may be of one line."""
+
+_FOLLOWED = 0.8
+_CHANGING = 0.9
+_LINES = 4
+
+
+def asked_as_merged(table: Table, columns: Columns, task: Task) -> Doubt | None:
+    """The question what blank cells mean that follow each label in blocks.
+
+    Args:
+        table: the table.
+        columns: what its columns mean, by the table itself; not what the user has said.
+        task: whether an image may have several labels.
+    """
+    if columns.told or len(columns.labels) != 1:
+        return None
+    at = columns.labels[0]
+    if all(row[at] for row in table.sample()):
+        return None
+    cells = [
+        item[1][at]
+        for item in table.rows()
+        if not isinstance(item, Rejection) and item[1][columns.file]
+    ]
+    heads = [line for line, cell in enumerate(cells) if cell]
+    if not _are_heads(cells, heads, task):
+        return None
+    labels = ", ".join(visible(cells[line][:40]) for line in heads[:3])
+    blank = len(cells) - len(heads)
+    title = visible(table.title(at))
+    meaning = (
+        "negatives, to which no label applies" if task == "multi_label" else "not labelled yet"
+    )
+    question = (
+        f"In the column {title} of {visible(table.name)}, {blank:,} blank cells follow {len(heads):,} "
+        f"labels in blocks ({labels}), as merged cells of a spreadsheet are saved. If they mean the "
+        "label above, write it into each line (undo the merging, and fill down). Or are they blank?"
+    )
+    option = ColumnTitles(table).option(columns.file, at)
+    return Doubt(
+        question, ((option, f"the {blank:,} are {meaning}"), ("--labels-from none", "no labels"))
+    )
+
+
+def _are_heads(cells: Sequence[str], heads: Sequence[int], task: Task) -> bool:
+    """Whether each label begins a block, the first of which begins the table."""
+    if len(cells) < _LINES or not heads or heads[0] or len(cells) < 2 * len(heads):
+        return False
+    followed = sum(line + 1 < len(cells) and not cells[line + 1] for line in heads)
+    if len(heads) <= _FEW_BLOCKS:
+        # One label and nothing below it: in single_label, a beginning of somebody's work.
+        enough = len(heads) > 1 or task == "multi_label"
+        return enough and followed >= max(1, len(heads) - 1)
+    changes = sum(cells[one] != cells[other] for one, other in pairwise(heads))
+    return followed >= _FOLLOWED * len(heads) and changes >= _CHANGING * (len(heads) - 1)
