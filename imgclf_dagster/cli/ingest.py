@@ -63,8 +63,8 @@ def ingest_command(
     labels_from: Annotated[
         str | None,
         typer.Option(
-            metavar="parent|top|FILE|none",
-            help="Where the labels are: the innermost folders, the outermost ones, a list, or "
+            metavar="parent|top|path|FILE|none",
+            help="Where the labels are: the innermost folders, the outermost ones, all around an image (path), a list, or "
             "nowhere. Splits (train) and containers (images) are no classes, unless there are no "
             "others.",
         ),

@@ -64,7 +64,7 @@ def with_answer(options: ReadingOptions, answer: str) -> ReadingOptions:
         elif option == "--encoding":
             options = replace(options, encoding=value)
         elif option == "--labels-from":
-            read = value not in ("parent", "top", "none")  # else no list is
+            read = value not in ("parent", "top", "path", "none")  # else no list is
             options = replace(options, labels_from=value, columns=options.columns if read else None)
         else:
             raise typer.BadParameter(f"{answer}: stop here and give this option yourself")

@@ -37,6 +37,9 @@ from labelling.sources.partition_names import class_in, is_of_classes, is_of_spl
 from labelling.sources.series_names import are_hash_prefixes, is_identifier
 from labelling.sources.split_names import sounds_like_split
 
+_WORD = 3
+"""The letters of a word, at least."""
+
 
 @dataclass(slots=True)
 class Roles:
@@ -91,7 +94,7 @@ def _settle(node: FolderNode, found: Roles, *, date_above: bool) -> None:
     children = list(node.children.values())
     combined = _splits_with_classes(children)
     common = [*_common_words(children), *words(node.name)]
-    are_parts = _are_numbered_parts(children)
+    are_parts = _are_numbered_parts(children) or _are_initials(children)
     for child in children:
         child.label = normal_label(child.name)
         child.kind = "part" if are_parts else kind_of(child.name, common=common)
@@ -186,6 +189,23 @@ def _are_numbered_parts(children: Sequence[FolderNode]) -> bool:
     if len(children) < 2 or len(alike) > 1 or kind_of(children[0].name) == "album":
         return False
     return is_numbered_part(children[0].name)
+
+
+def _are_initials(children: Sequence[FolderNode]) -> bool:
+    """Whether folders sort what lies in them by its first letter (``a/abbey``, ``b/bar``)."""
+    return len(children) > 1 and all(
+        len(child.name) == 1
+        and child.name.isalpha()
+        and not child.images
+        and all(_begins(below, child.name) for below in child.children)
+        for child in children
+    )
+
+
+def _begins(name: str, letter: str) -> bool:
+    """Whether a name is a word that begins with a letter; ``a1`` is none."""
+    first = next(iter(words(name)), "")
+    return len(first) >= _WORD and name.casefold().startswith(letter.casefold())
 
 
 def _splits_with_classes(children: Sequence[FolderNode]) -> bool:

@@ -14,6 +14,12 @@ from labelling.sources.reading import Doubt, ReadingOptions, Split
 
 SHOWN_CLASSES = 5
 
+FOLDER_MODES = ("parent", "top", "path")
+"""Which of the folders around an image give its class: the innermost, the outermost, all of them."""
+
+_JOINT = "_"
+"""Between folders that are one class together: a slash would be a hierarchy in a list."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -171,16 +177,18 @@ def _reader(mode: str | None, found: _Found) -> Callable[[_Place], str | None]:
     last = mode != "top"
     if mode == "none":
         return lambda place: None
-    if mode in ("parent", "top") and not any(place.chain for place in found.places):
+    if mode in FOLDER_MODES and not any(place.chain for place in found.places):
         # All are splits or containers: the user says that they are classes all the same.
         return lambda place: normal_label(place.whole[-1 if last else 0]) if place.whole else None
-    if mode in ("parent", "top"):
+    if mode in FOLDER_MODES:
         # What a rule passed over is what the option is for.
         passed = [p for p in found.unlabelled if not any(map(is_to_label, p.whole))]
         for place in passed:
             place.chain = place.chain or (normal_label(place.whole[-1]),)
         found.places += passed
         found.unlabelled = [p for p in found.unlabelled if p not in passed]
+    if mode == "path":
+        return lambda place: normal_label(_JOINT.join(place.chain)) if place.chain else None
     return lambda place: place.chain[-1 if last else 0] if place.chain else None
 
 
@@ -234,15 +242,18 @@ def _in_parts(found: _Found, classes: Mapping[str, str]) -> Doubt:
 
 
 def _answers(found: _Found) -> tuple[tuple[str, str], ...]:
-    answers = []
-    for mode in ("parent", "top"):
+    answers: list[tuple[str, str]] = []
+    innermost = 0
+    for mode in FOLDER_MODES:
         copy = _Found([*found.places], [*found.unlabelled])
         label = _reader(mode, copy)
-        answers.append(
-            (f"--labels-from {mode}", _counted((label(p), p.node.images) for p in copy.places))
-        )
-    if answers[0][1] == answers[1][1]:
-        answers.pop()
+        classes = {place.chain: label(place) for place in copy.places}
+        then = _counted((label(p), p.node.images) for p in copy.places)
+        # All folders together are offered only where the innermost ones merge classes.
+        merged = mode == "path" and len({*classes.values()}) == len(classes) > innermost
+        innermost = len({*classes.values()}) if mode == "parent" else innermost
+        if merged or (mode != "path" and then not in dict(answers).values()):
+            answers.append((f"--labels-from {mode}", then))
     images = sum(place.node.images for place in (*found.places, *found.unlabelled))
     return (*answers, ("--labels-from none", f"no labels: {_number(images)} without"))
 
@@ -275,7 +286,11 @@ def _described(root: FolderNode, found: _Found, labels: Mapping[str, str], mode:
         folders = [c.name for c in root.children.values() if c.role != "masks"]
         hold = "hold" if len(folders) > 1 else "holds"
         return f"no classes: {_few(folders)} {hold} only images" if folders else "a flat folder"
-    by = {"parent": " (the innermost)", "top": " (the outermost)"}.get(mode or "", "")
+    by = {
+        "parent": " (the innermost)",
+        "top": " (the outermost)",
+        "path": " (all folders around its images together)",
+    }.get(mode or "", "")
     above: set[str] = set()
     below: set[str] = set()
     for place in found.places:

@@ -141,6 +141,11 @@ def offer_lists(doubts: Sequence[Doubt], clear: Sequence[str]) -> list[Doubt]:
     return found
 
 
+def offer_beside(doubts: Sequence[Doubt], lists: Sequence[str]) -> list[Doubt]:
+    """``doubts`` about folders, with the texts beside them that give labels as more answers."""
+    return offer_lists(doubts, lists) if lists else [*doubts]
+
+
 def list_answers(lists: Sequence[str]) -> list[tuple[str, str]]:
     """Lists as answers to a question; those that are called alike but for the split as one."""
     return [

@@ -38,7 +38,7 @@ def named_lists(
     except OSError as error:
         raise OptionError(
             f"--labels-from {given}: {error.strerror or error}; give the path of a list, "
-            "or parent, top, none"
+            "or parent, top, path, none"
         ) from error
     whole = path.resolve()
     if source.is_dir() and whole.is_relative_to(source):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from labelling.sources.containers import Container, OptionError
 from labelling.sources.folders import Folder
-from labelling.sources.layouts import Layout
+from labelling.sources.layouts import FOLDER_MODES, Layout
 from labelling.sources.reading import ReadingOptions
 from labelling.sources.source_lists import FOLDERS, Said
 
@@ -57,7 +57,7 @@ def options_without_effect(
     if said.doubts or container.doubts:  # these tell what is wrong, and what decides
         return ()
     found = []
-    if options.labels_from in ("parent", "top") and not layout.labels:
+    if options.labels_from in FOLDER_MODES and not layout.labels:
         found.append(f"--labels-from {options.labels_from} gives no image a label: {layout.text}")
     if options.columns is not None and not said.by_columns:
         found.append(

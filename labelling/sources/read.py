@@ -20,10 +20,10 @@ from labelling.sources.containers import Container, Rejection
 from labelling.sources.file_kinds import file_kind
 from labelling.sources.folder_names import masked_stem
 from labelling.sources.folders import Folder
-from labelling.sources.layouts import Layout, read_layout
+from labelling.sources.layouts import FOLDER_MODES, Layout, read_layout
 from labelling.sources.listing import Groups, Listing, read_listing
 from labelling.sources.lists.match import Matching
-from labelling.sources.lists_and_folders import offer_lists
+from labelling.sources.lists_and_folders import offer_beside
 from labelling.sources.name_hints import classes_in_names
 from labelling.sources.option_use import (
     encoding_not_needed,
@@ -146,7 +146,7 @@ class _Source:
     def _layout(self, names: SourceNames) -> Layout:
         """What the folders say, by folder as the names in the source have it."""
         options = self._options
-        if options.labels_from not in (None, "parent", "top", "none"):
+        if options.labels_from not in (None, *FOLDER_MODES, "none"):
             options = ReadingOptions(None, task=options.task)
         whole = SourceNames(self._listing.images)  # also the folders around everything tell
         layout = read_layout(
@@ -189,7 +189,7 @@ class _Source:
             said.splits or ByFolder(names, layout.splits),
             rejections=[*self._rejections(None), *said.rejections],
             warnings=[*said.warnings, *(() if undecided else layout.warnings), *hints, *copies],
-            doubts=said.doubts or offer_lists(layout.doubts, said.offered),
+            doubts=said.doubts or offer_beside(layout.doubts, said.offered),
             ignored=self._passed.ignored(),
         )
 

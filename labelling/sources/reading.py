@@ -17,6 +17,7 @@ class ReadingOptions:
 
     Attributes:
         labels_from: ``parent`` (the folder right around an image), ``top`` (the first folder),
+            ``path`` (all folders of classes around it, joined),
             ``none``, the path of a list, or ``None``: what the source itself tells.
         columns: the names, or the numbers from 1 on, of the column with images and of those with
             labels: one, several, or a range.

@@ -19,7 +19,7 @@ from labelling.sources.given_lists import (
     surroundings,
 )
 from labelling.sources.labels_beside import BEHIND_A_LIST, compare_with_beside, set_apart
-from labelling.sources.layouts import Layout
+from labelling.sources.layouts import FOLDER_MODES, Layout
 from labelling.sources.listing import Groups, Listing
 from labelling.sources.lists.alternative_splits import ALTERNATIVE
 from labelling.sources.lists.file_index import FileIndex, base_name
@@ -43,7 +43,7 @@ from labelling.sources.named_lists import named_lists
 from labelling.sources.reading import Doubt, ReadingOptions, Split
 from labelling.sources.source_names import SourceNames
 
-FOLDERS = ("parent", "top", "none")
+FOLDERS = (*FOLDER_MODES, "none")
 """Values of ``labels_from`` with which no list is read."""
 
 _NO_TEXT = (".parquet", ".xml")

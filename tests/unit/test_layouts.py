@@ -31,6 +31,8 @@ def counted(found: Layout) -> dict[str | None, int]:
 
 
 UNDERSTOOD: Mapping[str, tuple[str, dict[str | None, int]]] = {
+    "first letters": ("a/abbey a/attic b/bar", {"abbey": 2, "attic": 2, "bar": 2}),
+    "letters": ("a b c", {"a": 2, "b": 2, "c": 2}),
     "a folder for each class": ("cat dog", {"cat": 2, "dog": 2}),
     "digits": ("0 1 2", {"0": 2, "1": 2, "2": 2}),
     "numbered classes": ("001.Black 002.Foo", {"001.Black": 2, "002.Foo": 2}),
@@ -117,6 +119,22 @@ ASKED: Mapping[str, tuple[str, dict[str, dict[str | None, int]]]] = {
         "a/train/good a/test/bad b/train/good b/ground-truth/bad",
         {"parent": {"good": 4, "bad": 2, "masks": 2}, "top": {"a": 4, "b": 2, "masks": 2}},
     ),
+    "folders that are a class only together": (
+        "church/indoor church/outdoor flat/outdoor bar",
+        {
+            "parent": {"indoor": 2, "outdoor": 4, "bar": 2},
+            "top": {"church": 4, "flat": 2, "bar": 2},
+            "path": {"church_indoor": 2, "church_outdoor": 2, "flat_outdoor": 2, "bar": 2},
+        },
+    ),
+    "below first letters, and splits": (
+        "train/c/church/indoor train/c/church/outdoor train/f/flat/outdoor test/c/church/indoor test/f/flat/outdoor",
+        {"path": {"church_indoor": 4, "church_outdoor": 2, "flat_outdoor": 4}},
+    ),
+    "levels called after a letter": (
+        "a/a1 a/a2 b/b1",
+        {"parent": {"a1": 2, "a2": 2, "b1": 2}, "top": {"a": 4, "b": 2}},
+    ),
     "a class with a folder in it": (
         "cat dog dog/blurry",
         {"parent": {"cat": 2, "dog": 2, "blurry": 2}, "top": {"cat": 2, "dog": 4}},
@@ -160,6 +178,11 @@ def test_asked_with_every_answer(case: str) -> None:
     for answer, counts in wanted.items():
         found = layout(folders, labels_from=answer)
         assert (found.doubts, counted(found)) == ((), counts)
+
+
+def test_all_folders_together_are_offered_only_where_the_innermost_merge_classes() -> None:
+    (doubt,) = layout("animal/cat animal/dog plant/rose").doubts
+    assert "--labels-from path" not in dict(doubt.answers)
 
 
 def test_answers_tell_what_would_come_of_them() -> None:
