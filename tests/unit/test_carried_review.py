@@ -199,8 +199,8 @@ def test_records_are_asked_about_too(options: ReadingOptions) -> None:
 def test_a_column_of_that_name_beside_columns_of_classes_is_no_class() -> None:
     text = "file,verified,cat,dog\na.jpg,1,1,0\nb.jpg,0,0,1\nc.jpg,1,1,0\n"
     (doubt,) = read(text, MULTI, "x.csv").doubts
-    assert doubt.answers[0][0] == "--columns 1,3-4"
-    told = read(text, ReadingOptions(columns=("1", "3-4"), task="multi_label"), "x.csv")
+    assert doubt.answers[0][0] == "--columns file,cat-dog"
+    told = read(text, ReadingOptions(columns=("file", "cat-dog"), task="multi_label"), "x.csv")
     assert said(told) == {"a.jpg": ("cat",), "b.jpg": ("dog",), "c.jpg": ("cat",)}
 
 
