@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 from labelling.sources.lists.column_names import COUNT_COLUMNS
 from labelling.sources.lists.column_titles import ColumnTitles
-from labelling.sources.lists.column_values import number
+from labelling.sources.lists.column_values import number, shown_classes
 from labelling.sources.lists.list_format import ListRefusedError
 from labelling.sources.lists.yes_and_no import NO, YES
 
 _SHOWN = 6
+_MOST_COUNTED = 1000
 
 
 def refuse_if_mostly_unknown(
@@ -55,3 +56,37 @@ def counts_of_classes(
         return []
     sums = [sum(cell.casefold() in YES for cell in row) for row in zip(*cells, strict=True)]
     return [at for at in called if [number(value) for value in values[at]] == sums]
+
+
+def is_count(values: Sequence[str]) -> bool:
+    """Whether a column says of one class how often it is there: whole numbers from 0 on."""
+    said = {value for value in values if value}
+    return "0" in said and all(map(str.isdecimal, said)) and max(map(int, said)) <= _MOST_COUNTED
+
+
+def offered_classes(
+    titles: ColumnTitles,
+    values: Sequence[Sequence[str]],
+    file: int,
+    classes: Sequence[int],
+    others: Sequence[int],
+) -> list[tuple[str, str]]:
+    """The answers to the question which columns hold the labels.
+
+    Args:
+        titles: of the columns.
+        values: the cells of each.
+        file: the column of images.
+        classes: the columns with 0 and 1.
+        others: those that may be of labels as well.
+    """
+    answers = []
+    if list(classes) == list(range(classes[0], classes[-1] + 1)):
+        option = f"--columns {file + 1},{classes[0] + 1}-{classes[-1] + 1}"
+        answers.append((option, f"{len(classes)} classes: {titles.all_of(classes[:_SHOWN])}"))
+    counts = [at for at in others if is_count(values[at])]
+    if counts:
+        whole = sorted([*classes, *counts])
+        shown = f"{len(whole)} classes: {titles.all_of(whole[:_SHOWN])}; a number above 0 is yes"
+        answers.append((titles.several(file, whole), shown))
+    return answers + [(titles.option(file, at), shown_classes(values[at])) for at in others]

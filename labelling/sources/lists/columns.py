@@ -7,7 +7,12 @@ from itertools import pairwise
 from labelling.foreign_text import visible
 from labelling.schema import Task
 from labelling.sources.lists.box_columns import places_of_objects
-from labelling.sources.lists.class_columns import counts_of_classes, refuse_if_mostly_unknown
+from labelling.sources.lists.class_columns import (
+    counts_of_classes,
+    is_count,
+    offered_classes,
+    refuse_if_mostly_unknown,
+)
 from labelling.sources.lists.column_names import (
     CAPTION_COLUMNS,
     COUNTER_COLUMNS,
@@ -71,6 +76,7 @@ class Columns:
         unused: columns beside those of classes that mean something else.
         doubts: what has to be decided first.
         told: whether the user said which column holds the labels.
+        counted: whether ``classes`` say how often each is there, rather than 0 and 1.
     """
 
     file: int
@@ -81,6 +87,7 @@ class Columns:
     doubts: tuple[Doubt, ...] = field(default=())
     told: bool = False
     more: tuple[int, ...] = ()
+    counted: bool = False
 
     @property
     def labels(self) -> tuple[int, ...]:
@@ -174,6 +181,12 @@ class _Chooser:
         others = [at for at in named if not is_yes_or_no(self._values[at])]
         if others == named:
             return Columns(images[0], labels[0], split=split, told=True, more=labels[1:])
+        if (
+            others
+            and len(named) == len(labels)
+            and all(is_count(self._values[at]) for at in others)
+        ):
+            return Columns(images[0], None, labels, split, told=True, counted=True)
         if others or len(named) < len(labels):
             at = (others or [at for at in labels if at not in named])[0]
             raise WrongColumnsError(
@@ -401,15 +414,9 @@ class _Chooser:
             return None
         if set(others) <= {*counts} or self._exactly_one(classes):
             return Columns(file, None, classes, split, others)
-        answers = [self._titled.option(file, at) for at in others]
-        shown = [shown_classes(self._values[at]) for at in others]
-        if classes == tuple(range(classes[0], classes[-1] + 1)):
-            answers.insert(0, f"--columns {file + 1},{classes[0] + 1}-{classes[-1] + 1}")
-            shown.insert(
-                0, f"{len(classes)} classes: {self._titled.all_of(classes[:_MOST_ANSWERS])}"
-            )
+        answers = offered_classes(self._titled, self._values, file, classes, others)
         question = f"Which columns of {self._table.name} are the labels?"
-        doubt = Doubt(question, tuple(zip(answers, shown, strict=True))[:_MOST_ANSWERS])
+        doubt = Doubt(question, tuple(answers[:_MOST_ANSWERS]))
         return Columns(file, split=split, doubts=(doubt,))
 
     def _numbered(self, file: int, split: SplitColumns) -> tuple[int, ...]:

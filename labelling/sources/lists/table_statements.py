@@ -326,6 +326,8 @@ class _Reader:
         if prefix:
             self.warnings.append(f"{prefix!r} before the names of the classes was left off")
         self.understood.append(f"a column for each of {len(columns)} classes")
+        if self._columns.counted:
+            self.warnings.append("a number above 0 in the columns of classes was read as yes")
         if self._columns.unused:
             unused = ", ".join(self._title(at) for at in self._columns.unused[:_SHOWN])
             self.warnings.append(f"the columns with 0 and 1 are the classes; not used: {unused}")
@@ -337,13 +339,21 @@ class _Reader:
             no = frozenset({"-1", "-1.0"})
             self.warnings.append("-1 in the columns of classes was read as no, 1 as yes")
         for row, cells in self._usable:
-            said = [(cells[at].casefold(), name) for at, name in columns]
+            said = [(self._of_class(cells[at]), name) for at, name in columns]
             labels = tuple(name for value, name in said if value in YES)
             others = {value for value, _ in said} - YES - no
             if others:
                 self._refuse(row, _NOT_0_OR_1)
             else:
                 yield row, cells, labels or self._empty(labels)
+
+    def _of_class(self, cell: str) -> str:
+        """What a cell of a column of a class says; a number above 0 counts what is there."""
+        return (
+            str(int(int(cell) > 0))
+            if self._columns.counted and cell.isdecimal()
+            else cell.casefold()
+        )
 
     def _holds_minus_one(self, columns: list[tuple[int, str]]) -> bool:
         """Whether every cell of the classes is 1 or -1."""
