@@ -41,3 +41,10 @@ def test_numbers_of_something_else_are_no_counts() -> None:
     data = table("file,weight,cat,dog", (1.5, 2, 0), (1, 0), (1, 1, 0))
     with pytest.raises(ListRefusedError, match="does not hold 0 and 1 only"):
         labels(data, *MANY, name="l.csv", task="multi_label", columns=("file", "weight-dog"))
+
+
+@pytest.mark.parametrize("title", ["n", "frame", "content.n", "verified_by_two"])
+def test_one_column_of_1_for_every_image_is_no_class_beside_labels(title: str) -> None:
+    data = table(f"file,animal,{title}", ("cat", "dog"), (1,))
+    for task in ("single_label", "multi_label"):
+        assert labels(data, *MANY, name="l.csv", task=task)[MANY[1]] == "dog"

@@ -177,7 +177,7 @@ def test_a_column_that_counts_the_classes_is_none(tmp_path: Path, task: str, tit
     assert counted(found) == {"": 4, "dog": 4, "cat|owl": 4}
     other = one_hot(title).replace("0,0,1,1", "0,0,1,0")
     found = read(tmp_path, {"l.csv": other}, task="multi_label")
-    assert f"Is {title} of l.csv (0 and 1) a class like the others?" in found.doubts[0].question
+    assert f"Is {title} of l.csv (yes and no) a class like the others?" in found.doubts[0].question
 
 
 def test_units_below_the_header_do_not_tell_what_columns_hold(tmp_path: Path) -> None:

@@ -51,19 +51,23 @@ def test_one_label_for_all_of_a_test_set_is_asked_about(tmp_path: Path, label: s
     assert len(read(path, labels_from="train.csv").labels) == 16
 
 
-@pytest.mark.parametrize(("word", "labelled"), [("hidden", 16), ("dog", None)])
+@pytest.mark.parametrize(
+    ("word", "labelled"), [("hidden", 16), ("dog", 24), ("0", None), ("secret class", None)]
+)
 def test_the_same_in_one_table_with_a_column_of_splits(
     tmp_path: Path, word: str, labelled: int | None
 ) -> None:
+    """Beside the others, the name of one of their classes is a label; a number may be anything."""
+    first = ("0", "2") if word == "0" else ("cat", "dog")
     rows = [
-        f"{name},{('cat', 'dog')[at % 2]},train\n" if at < 16 else f"{name},{word},test\n"
+        f"{name},{first[at % 2]},train\n" if at < 16 else f"{name},{word},test\n"
         for at, name in enumerate(MANY)
     ]
     found = read(source(tmp_path, l="".join(["file,label,split\n", *rows])))
     if labelled:
         assert (list(found.doubts), len(found.labels)) == ([], labelled)
     else:
-        assert "All 8 test images of l.csv have 'dog'" in found.doubts[0].question
+        assert f"All 8 test images of l.csv have {word!r}" in found.doubts[0].question
 
 
 def test_no_label_for_all_of_a_test_set_is_asked_about_in_multi_label(tmp_path: Path) -> None:

@@ -412,6 +412,12 @@ class _Chooser:
             )
         if not classes or (len(classes) == 1 and not self._is_class(classes[0])):
             return None
+        if (
+            len(classes) == 1
+            and set(others) - {*counts}
+            and len(set(self._values[classes[0]])) == 1
+        ):
+            return None  # 1 for every image, beside other columns, tells nothing of one
         if set(others) <= {*counts} or self._exactly_one(classes):
             return Columns(file, None, classes, split, others)
         answers = offered_classes(self._titled, self._values, file, classes, others)

@@ -65,7 +65,7 @@ def asked_as_extra(table: Table, columns: Columns, task: Task) -> Doubt | None:
         else f"of {titles.all_of(kept[:_SHOWN])}, exactly one applies to each image"
     )
     question = (
-        f"Is {names} of {visible(table.name)} (0 and 1) a class like the others? For {reason}"
+        f"Is {names} of {visible(table.name)} (yes and no) a class like the others? For {reason}"
     )
     answers = [
         (without, f"{len(kept)} classes: {titles.all_of(kept[:_SHOWN])}; {names} is none"),

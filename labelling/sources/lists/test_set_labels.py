@@ -69,6 +69,14 @@ def without_hidden_labels(lists: Lists) -> tuple[Lists, list[Doubt]]:
     shown = " and ".join(map(repr, label or ())) or "none of the labels"
     if label and len(label) == 1 and label not in others and _plain(label[0]) in _PLACEHOLDERS:
         return [(name, _hidden(name, reading, places, shown)) for name, reading in lists], []
+    apart = {name for name, _ in tests}
+    mixed = any(
+        name in apart and id(item) not in places
+        for name, reading in lists
+        for item in reading.statements
+    )
+    if mixed and label in others and not all(map(str.isdecimal, label)):
+        return lists, []  # in a table with the others, somebody wrote the name of their class
     return lists, [_asked([*dict.fromkeys(name for name, _ in tests)], len(tests), shown, lists)]
 
 
