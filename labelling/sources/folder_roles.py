@@ -37,6 +37,7 @@ from labelling.sources.partition_names import class_in, is_of_classes, is_of_spl
 from labelling.sources.series_names import are_hash_prefixes, is_identifier
 from labelling.sources.split_names import sounds_like_split
 
+OF_SERIES = "classes, or splits, dates, places, series and copies that say nothing about the images"
 _WORD = 3
 """The letters of a word, at least."""
 
@@ -312,10 +313,7 @@ def _decide_dates_and_numbers(
     doubtful += [c for c in children if c.kind in vague and c.role != "masks" and not c.classes]
     pictures = [c for c in children if c.role != "masks"]
     if len(children) > 1 and (len(doubtful) == len(pictures) or _are_dated(children, through)):
-        found.questions.append(
-            f"{listed(doubtful or children)} may be classes, or splits, dates, places, series and copies that say "
-            "nothing about the images"
-        )
+        found.questions.append(f"{listed(doubtful or children)} may be {OF_SERIES}")
     elif not through and len(children) > 1:
         _ask_about_albums(children, found)
         _ask_about_identifiers(children, found)

@@ -2,17 +2,19 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from labelling.label_form import normal_label
 from labelling.sources.folder_names import is_to_label
-from labelling.sources.folder_roles import Roles, assign_roles
+from labelling.sources.folder_roles import OF_SERIES, Roles, assign_roles
 from labelling.sources.folder_tree import FolderNode, folder_tree
 from labelling.sources.name_words import words
 from labelling.sources.reading import Doubt, ReadingOptions, Split
 
 SHOWN_CLASSES = 5
+_SHOWN_QUESTIONS = 2
+"""Of those about folders: each of a hundred classes may hold the same series."""
 
 FOLDER_MODES = ("parent", "top", "path")
 """Which of the folders around an image give its class: the innermost, the outermost, all of them."""
@@ -211,7 +213,10 @@ def _doubts(found: _Found, roles: Roles, known: frozenset[str]) -> Iterator[Doub
     chains = {place.chain for place in found.places if place.chain}
     deepest = max(map(len, chains), default=0)
     if roles.questions:
-        asked = "; ".join(roles.questions)
+        series = [asked for asked in roles.questions if asked.endswith(OF_SERIES)]
+        left = series[_SHOWN_QUESTIONS:]
+        asked = "; ".join(one for one in roles.questions if one not in left)
+        asked += f"; {len(left):,} more folders hold such" if left else ""
         yield Doubt(f"{asked}. Which folders are the classes?", _answers(found))
     elif deepest > 1:
         example = next(place for place in found.places if len(place.chain) > 1)
@@ -250,12 +255,22 @@ def _answers(found: _Found) -> tuple[tuple[str, str], ...]:
         classes = {place.chain: label(place) for place in copy.places}
         then = _counted((label(p), p.node.images) for p in copy.places)
         # All folders together are offered only where the innermost ones merge classes.
-        merged = mode == "path" and len({*classes.values()}) == len(classes) > innermost
+        apart = len({*classes.values()}) == len(classes) > innermost
+        merged = mode == "path" and apart and not _is_grid(classes)
         innermost = len({*classes.values()}) if mode == "parent" else innermost
         if merged or (mode != "path" and then not in dict(answers).values()):
             answers.append((f"--labels-from {mode}", then))
     images = sum(place.node.images for place in (*found.places, *found.unlabelled))
     return (*answers, ("--labels-from none", f"no labels: {_number(images)} without"))
+
+
+def _is_grid(chains: Collection[tuple[str, ...]]) -> bool:
+    """Whether the same folders lie in all others (``session_1/`` in each class): no class needs both
+    names."""
+    inner: dict[tuple[str, ...], set[str]] = {}
+    for chain in filter(None, chains):
+        inner.setdefault(chain[:-1], set()).add(chain[-1])
+    return len(inner) > 1 and len(set(map(frozenset, inner.values()))) == 1
 
 
 def _counted(placed: Iterable[tuple[str | None, int]]) -> str:

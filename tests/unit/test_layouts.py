@@ -181,8 +181,21 @@ def test_asked_with_every_answer(case: str) -> None:
 
 
 def test_all_folders_together_are_offered_only_where_the_innermost_merge_classes() -> None:
-    (doubt,) = layout("animal/cat animal/dog plant/rose").doubts
-    assert "--labels-from path" not in dict(doubt.answers)
+    for folders in (
+        "animal/cat animal/dog plant/rose",
+        "photo/cat photo/dog sketch/cat sketch/dog",
+    ):
+        (doubt,) = layout(folders).doubts
+        assert "--labels-from path" not in dict(doubt.answers)
+
+
+def test_the_same_series_in_many_folders_is_asked_about_in_short() -> None:
+    folders = " ".join(f"{at}-class/{size}x" for at in range(30) for size in (10, 40))
+    (doubt,) = layout(folders).doubts
+    assert "28 more folders hold such" in doubt.question
+    assert set(layout(folders, labels_from="top").labels.values()) == {
+        f"{at} class" for at in range(30)
+    }
 
 
 def test_answers_tell_what_would_come_of_them() -> None:
