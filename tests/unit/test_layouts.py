@@ -194,7 +194,7 @@ def test_the_same_series_in_many_folders_is_asked_about_in_short() -> None:
     (doubt,) = layout(folders).doubts
     assert "28 more folders hold such" in doubt.question
     assert set(layout(folders, labels_from="top").labels.values()) == {
-        f"{at} class" for at in range(30)
+        f"{at}-class" for at in range(30)
     }
 
 
