@@ -10,7 +10,7 @@ from assets.evaluation_records import newest_evaluation
 from assets.release_verification import actual_digest
 from assets.split_generations import generation_number
 from resources.damage import DamagedObject
-from resources.endpoint_host import EndpointHost
+from resources.endpoint_host import Endpoints
 from resources.object_store import ObjectStore
 from resources.store_errors import KeyMissing, ObjectRefused
 from serving.deployments import DeploymentRecord, version_in
@@ -27,7 +27,7 @@ class Champion:
     why_none: str = ""
 
 
-def find_champion(store: ObjectStore, endpoints: EndpointHost, digest: str) -> Champion:
+def find_champion(store: ObjectStore, endpoints: Endpoints, digest: str) -> Champion:
     """The rival of the candidate of ``digest``.
 
     A model in production whose record or artefact is missing or damaged counts as none: it would
@@ -97,7 +97,7 @@ def _images(store: ObjectStore, dataset_version: str, splits: tuple[str, ...]) -
     return set(rows["sha256"].to_pylist())
 
 
-def _unreadable(endpoints: EndpointHost, why: str) -> Champion:
+def _unreadable(endpoints: Endpoints, why: str) -> Champion:
     key = endpoints.newest_key("prod") or ""
     return Champion(
         None,

@@ -101,7 +101,7 @@ def dataset(
     """Assemble the data set and write it under ``datasets/<version>/``, unless it is there."""
     found = gather(store, line, context.log.info)
     if found.late:
-        context.log.warning(_told_late(found.late))
+        context.log.warning(_late_splits_text(found.late))
     assembly, view = found.assembly, found.view
     for reason, shas in assembly.left_out.items():
         context.log.info(f"{len(shas)} images left out: {reason}")
@@ -116,7 +116,7 @@ def dataset(
             **_metadata(store, assembly),
             **_lost_metadata(lost),
             **_retraining_metadata(due),
-            **({"given too late": _told_late(found.late)} if found.late else {}),
+            **({"given too late": _late_splits_text(found.late)} if found.late else {}),
             LABEL_ROWS: view.rows,
         },
     )
@@ -175,7 +175,7 @@ def _lost_metadata(lost: dict[str, str]) -> dict[str, dg.MetadataValue]:
     return {"images set aside": dg.MetadataValue.md(markdown.table(["image", "reason"], rows))}
 
 
-def _told_late(late: Mapping[str, tuple[str, str]]) -> str:
+def _late_splits_text(late: Mapping[str, tuple[str, str]]) -> str:
     """Given splits that came when the images had been dealt."""
     shown = (f"{sha[:12]} (given {said}, in {dealt})" for sha, (said, dealt) in late.items())
     return (

@@ -24,7 +24,7 @@ from assets.models_in_use import ModelInUse, models_in_use
 from assets.pictures import ornament, picture
 from assets.retries import retried
 from resources.compute import Compute
-from resources.endpoint_host import EndpointHost
+from resources.endpoint_host import Endpoints
 from resources.object_store import ObjectStore
 from training.config import Hyperparameters
 from training.features import FEATURES_VERSION
@@ -53,7 +53,7 @@ def build_embeddings(defaults: Hyperparameters) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         store: ObjectStore,
         compute: Compute,
-        endpoints: EndpointHost,
+        endpoints: Endpoints,
         line: dg.ResourceParam[Line],
     ) -> dg.MaterializeResult:
         store.require()

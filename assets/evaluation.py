@@ -23,7 +23,7 @@ from assets.training import dataset_channel
 from labelling.schema import LabelSchema
 from resources.compute import Channel, Compute, JobSpec
 from resources.damage import DamagedObject
-from resources.endpoint_host import EndpointHost
+from resources.endpoint_host import Endpoints
 from resources.job_names import job_name
 from resources.model_registry import ModelRegistry
 from resources.object_store import ObjectStore
@@ -53,7 +53,7 @@ def evaluation_report(
     store: ObjectStore,
     compute: Compute,
     registry: ModelRegistry,
-    endpoints: EndpointHost,
+    endpoints: Endpoints,
     line: dg.ResourceParam[Line],
 ) -> dg.MaterializeResult:
     """Evaluate the newest trained model and record what came out."""

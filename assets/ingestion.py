@@ -63,7 +63,7 @@ def raw_images(
     notices = pending_notices(store)  # before the look: what they tell of, it sees
     indexed = table.read()
     noticed_only = config.noticed_only and not table.damaged  # then only the listing tells all
-    told = _told(context, store, notices) if noticed_only else None
+    told = _notified_keys(context, store, notices) if noticed_only else None
     if told is not None:
         diff, unusable = diff_noticed(store, told, indexed)
     else:
@@ -91,7 +91,7 @@ def raw_images(
     for key, reason in diff.passed.items():
         passed.add(reason, key)
     for group in passed.ignored():
-        context.log.info(visible(f"passed over {group.told()}"))
+        context.log.info(visible(f"passed over {group.summary()}"))
     usable = usable_images(rows.select(["key", "sha256", "status", "format", "mode"]))
     version = images_version(rows)
     return dg.MaterializeResult(
@@ -114,7 +114,7 @@ def raw_images(
     )
 
 
-def _told(
+def _notified_keys(
     context: dg.AssetExecutionContext, store: ObjectStore, notices: list[str]
 ) -> set[str] | None:
     """The keys that the notices name; None if one is damaged, for then only a listing tells all."""

@@ -27,7 +27,7 @@ from assets.pool_build import (
 )
 from assets.queue_build import Situation, choose_batch
 from assets.queue_images import hidden_problem, shown_images
-from assets.queue_ledger import Batch, QueuedImage
+from assets.queue_ledger import QueueBatch, QueuedImage
 from assets.queue_sync import QueueSync, Synced
 from assets.retries import retried
 from assets.splitting import update_groups, with_lots
@@ -35,7 +35,7 @@ from labelling.corrections import CORRECTIONS_PREFIX
 from labelling.counted import counted
 from labelling.foreign_text import visible
 from resources.compute import Compute
-from resources.endpoint_host import EndpointHost
+from resources.endpoint_host import Endpoints
 from resources.label_studio import LabelStudio, LabelStudioDown, LabelStudioError, Project
 from resources.object_store import ObjectStore
 from resources.transfer import get_many
@@ -70,7 +70,7 @@ def labelling_queue(
     context: dg.AssetExecutionContext,
     store: ObjectStore,
     compute: Compute,
-    endpoints: EndpointHost,
+    endpoints: Endpoints,
     label_studio: LabelStudio,
     line: dg.ResourceParam[Line],
 ) -> dg.MaterializeResult:
@@ -102,7 +102,7 @@ def _situation(
     context: dg.AssetExecutionContext,
     store: ObjectStore,
     compute: Compute,
-    endpoints: EndpointHost,
+    endpoints: Endpoints,
     line: Line,
 ) -> Situation:
     """What the store knows; Label Studio's tasks come in addition."""
@@ -204,7 +204,7 @@ def state_of(label_studio: LabelStudio, project: Project) -> tuple[str, str, int
 
 
 def _chosen(
-    store: ObjectStore, situation: Situation, batch: Batch | None, max_pixels: int
+    store: ObjectStore, situation: Situation, batch: QueueBatch | None, max_pixels: int
 ) -> dict[str, Any]:
     if batch is None:
         return {"reasons": "nothing was chosen: the queue is long enough, or nothing is left"}
@@ -237,7 +237,7 @@ def _reviews_table(reviews: dict[str, str]) -> str:
     return markdown.table(["image", "why"], ([markdown.code(sha[:12]), why] for sha, why in shown))
 
 
-def _sheet(store: ObjectStore, batch: Batch, max_pixels: int) -> dg.MetadataValue | None:
+def _sheet(store: ObjectStore, batch: QueueBatch, max_pixels: int) -> dg.MetadataValue | None:
     from training.contact_sheet import MOST, contact_sheet
 
     keys = [image.key for image in batch.images[:MOST]]
@@ -245,7 +245,7 @@ def _sheet(store: ObjectStore, batch: Batch, max_pixels: int) -> dg.MetadataValu
     return None if sheet is None else picture(sheet, alt="chosen images", link=batch.key)
 
 
-def _map(store: ObjectStore, situation: Situation, batch: Batch) -> dg.MetadataValue | None:
+def _map(store: ObjectStore, situation: Situation, batch: QueueBatch) -> dg.MetadataValue | None:
     """The chosen images among the others, near each other where the net finds them alike."""
     if not batch.backbone:
         return None

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from assets.line import latest_metadata
 from resources.compute import Compute
 from resources.damage import DamagedObject
-from resources.endpoint_host import EndpointHost
+from resources.endpoint_host import Endpoints
 from resources.object_store import ObjectStore
 from resources.reading import first_flaw
 from serving.deployments import STAGES
@@ -35,7 +35,7 @@ class ModelInUse:
 
 
 def models_in_use(
-    instance: dg.DagsterInstance, endpoints: EndpointHost, compute: Compute
+    instance: dg.DagsterInstance, endpoints: Endpoints, compute: Compute
 ) -> list[ModelInUse]:
     """The models, the one whose word annotators see first; empty before there is any.
 

@@ -11,7 +11,7 @@ from assets.feature_store import EmbeddedModel, read_probabilities
 from assets.label_index import LabelledView
 from assets.policies import LabellingPolicy
 from assets.pool_build import Doubts, Images, Opinions, build_pool
-from assets.queue_ledger import Batch, QueuedImage, batch_id
+from assets.queue_ledger import QueueBatch, QueuedImage, batch_id
 from labelling.pool import Choice, choose
 from labelling.schema import LabelSchema
 from labelling.selection.reviews import REVIEWED
@@ -90,7 +90,7 @@ class Situation:
 
 def choose_batch(
     store: ObjectStore, situation: Situation, policy: LabellingPolicy, schema: LabelSchema
-) -> Batch | None:
+) -> QueueBatch | None:
     """The next batch, or ``None`` if the queue is long enough or nothing is left to label."""
     size, urgent = situation.missing, situation.urgent(policy.batch_max)
     if not size + urgent:
@@ -122,7 +122,7 @@ def choose_batch(
     images = [choice.sha256 for choice in choices]
     said = predictions(store, opinions.first, images, situation.view.aliases)
     version = opinions.first.model_version if opinions.first else ""
-    return Batch(
+    return QueueBatch(
         batch=batch_id([choice.sha256 for choice in choices], version),
         created_at=situation.now,
         model_version=version,
@@ -135,7 +135,7 @@ def choose_batch(
 
 
 @dataclass(frozen=True)
-class Prediction:
+class StoredPrediction:
     """What a model says of an image: ``probabilities`` are its highest, by label."""
 
     labels: tuple[str, ...]
@@ -147,7 +147,7 @@ def predictions(
     model: EmbeddedModel | None,
     images: Sequence[str],
     aliases: Mapping[str, str] | None = None,
-) -> dict[str, Prediction]:
+) -> dict[str, StoredPrediction]:
     """What ``model`` says of ``images`` (sha256), as far as it has looked at them; by the present
     names of classes that were renamed since it was trained (``aliases``).
 
@@ -171,7 +171,7 @@ def predictions(
             shown.setdefault(label, 0.0)
             shown[label] = max(shown[label], round(float(rows[place, index]) + merged, 4))
         means = tuple(dict.fromkeys(called.get(label, label) for label in labels))
-        found[images[place]] = Prediction(means or (next(iter(shown)),), shown)
+        found[images[place]] = StoredPrediction(means or (next(iter(shown)),), shown)
     return found
 
 
@@ -208,7 +208,7 @@ def ranked_anew(
     return kept | {choice.sha256: place for choice, place in zip(order, places, strict=True)}
 
 
-def _queued(choice: Choice, images: Images, said: Mapping[str, Prediction]) -> QueuedImage:
+def _queued(choice: Choice, images: Images, said: Mapping[str, StoredPrediction]) -> QueuedImage:
     model = said.get(choice.sha256)
     return QueuedImage(
         sha256=choice.sha256,

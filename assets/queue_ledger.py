@@ -52,7 +52,7 @@ class QueuedImage(BaseModel):
     probabilities: dict[str, float] = {}
 
 
-class Batch(BaseModel):
+class QueueBatch(BaseModel):
     """What was chosen at once.
 
     Attributes:
@@ -84,17 +84,17 @@ def batch_id(images: Collection[str], model_version: str) -> str:
     return fingerprint([sorted(images), model_version])
 
 
-def write_batch(store: ObjectStore, batch: Batch) -> None:
+def write_batch(store: ObjectStore, batch: QueueBatch) -> None:
     """Keep the record; if it is there, another run chose the same in the same millisecond."""
     store.create(batch.key, batch.model_dump_json(indent=1).encode())
 
 
-def confirm(store: ObjectStore, batch: Batch) -> None:
+def confirm(store: ObjectStore, batch: QueueBatch) -> None:
     """Note that all of the batch is in Label Studio."""
     store.create(_done_key(batch.key), datetime.now(UTC).isoformat().encode())
 
 
-def unfinished(store: ObjectStore, warn: Warn = _silently) -> list[Batch]:
+def unfinished(store: ObjectStore, warn: Warn = _silently) -> list[QueueBatch]:
     """The batches that were not imported to the end, the oldest first; ``warn`` is told of those
     that cannot be read, whose images are chosen again."""
     keys = {info.key for info in store.list(QUEUE)}
@@ -108,14 +108,14 @@ def newest_key(store: ObjectStore) -> str:
     return max(keys, default="")
 
 
-def newest_batches(store: ObjectStore, warn: Warn = _silently) -> Iterator[Batch]:
+def newest_batches(store: ObjectStore, warn: Warn = _silently) -> Iterator[QueueBatch]:
     """All batches, the newest first; read as they are asked for. ``warn`` is told of those that
     cannot be read."""
     keys = sorted((info.key for info in store.list(QUEUE)), reverse=True)
     return _sound(store, [key for key in keys if key.endswith(_RECORD)], warn)
 
 
-def _sound(store: ObjectStore, keys: Iterable[str], warn: Warn) -> Iterator[Batch]:
+def _sound(store: ObjectStore, keys: Iterable[str], warn: Warn) -> Iterator[QueueBatch]:
     """The batches at ``keys`` that can be read: a record tells why an image was chosen, and an
     image in a lost one is merely chosen again."""
     for key in keys:
@@ -138,13 +138,13 @@ def queued_images(store: ObjectStore, images: Collection[str]) -> dict[str, Queu
     return found
 
 
-def read_batch(store: ObjectStore, key: str) -> Batch:
+def read_batch(store: ObjectStore, key: str) -> QueueBatch:
     """The record at ``key``.
 
     Raises:
         DamagedObject: it is none, or that of another key.
     """
-    batch = read_record(store, key, Batch)
+    batch = read_record(store, key, QueueBatch)
     if batch.key != key:
         raise DamagedObject(key, f"it holds the batch of {batch.key}", store.url)
     return batch

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from assets.policies import LabellingPolicy
 from assets.queue_build import Situation, choose_batch, predictions, ranked_anew
 from assets.queue_ledger import (
-    Batch,
+    QueueBatch,
     QueuedImage,
     confirm,
     queued_images,
@@ -47,7 +47,7 @@ class Synced:
         problems: what did not work and stops nothing.
     """
 
-    batch: Batch | None = None
+    batch: QueueBatch | None = None
     situation: Situation | None = None
     project: Project | None = None
     finished: list[str] = field(default_factory=list)
@@ -118,7 +118,7 @@ class QueueSync:
         self.say(f"{len(several)} images had several tasks; one of each is left, or those in work")
         return studio.tasks()
 
-    def _import(self, batch: Batch, project: Project, done: Synced) -> None:
+    def _import(self, batch: QueueBatch, project: Project, done: Synced) -> None:
         total, told = len(batch.images), 0
 
         def progress(more: int) -> None:
@@ -131,7 +131,7 @@ class QueueSync:
         done.new, done.known = done.new + result.new, done.known + result.known
         confirm(self.store, batch)
 
-    def _new_tasks(self, batch: Batch, project: Project, done: Synced) -> Iterator[NewTask]:
+    def _new_tasks(self, batch: QueueBatch, project: Project, done: Synced) -> Iterator[NewTask]:
         for image in batch.images:
             try:
                 url = image_url(self.store.url, image.key)

@@ -20,7 +20,7 @@ from assets.release_verification import (
     package_objections,
 )
 from assets.retries import retried
-from resources.endpoint_host import DeploymentFailed, EndpointHost, HostUnavailable
+from resources.endpoint_host import DeploymentFailed, Endpoints, HostUnavailable
 from resources.model_registry import ModelPackage, ModelRegistry, RegistryError
 from resources.object_store import ObjectStore
 from resources.transience import is_transient
@@ -110,7 +110,7 @@ def staging_endpoint(
     context: dg.AssetExecutionContext,
     store: ObjectStore,
     registry: ModelRegistry,
-    endpoints: EndpointHost,
+    endpoints: Endpoints,
 ) -> dg.MaterializeResult:
     """Deploy the registered package to staging and wait until it answers with its digest."""
     package = _package(registry, context.partition_key)
@@ -182,7 +182,7 @@ def prod_endpoint(
     config: RolloutConfig,
     store: ObjectStore,
     registry: ModelRegistry,
-    endpoints: EndpointHost,
+    endpoints: Endpoints,
 ) -> dg.MaterializeResult:
     """Deploy the approved package to production and wait until it answers with its digest."""
     package = _package(registry, context.partition_key)
@@ -201,7 +201,7 @@ def prod_endpoint(
     )
 
 
-def _decision(package: ModelPackage, registry: ModelRegistry, endpoints: EndpointHost) -> int:
+def _decision(package: ModelPackage, registry: ModelRegistry, endpoints: Endpoints) -> int:
     """Number of the decision that a rollout carries out: the newest about the package, or about
     the one that it replaces, as a rejection is."""
     involved = {package.model_version, version_in(endpoints.newest_key("prod") or "")}
@@ -241,7 +241,7 @@ def _stop_on(version: str, objections: list[str], what: str) -> None:
 
 def _rollout(
     context: dg.AssetExecutionContext,
-    endpoints: EndpointHost,
+    endpoints: Endpoints,
     package: ModelPackage,
     stage: Stage,
     *,

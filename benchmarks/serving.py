@@ -15,7 +15,7 @@ from benchmarks.result import Measurement, Result
 if TYPE_CHECKING:
     import torch
 
-    from resources.local_endpoints import LocalEndpointHost
+    from resources.local_endpoints import LocalEndpoints
     from training.export import ServingNet
 
 ROUNDS = 3
@@ -111,7 +111,7 @@ def _turns() -> list[int]:
 
 
 def _switch_under_load(
-    host: "LocalEndpointHost",
+    host: "LocalEndpoints",
     versions: tuple[str, str],
     artefacts: dict[str, tuple[str, str]],
     url: str,
@@ -127,13 +127,11 @@ def _switch_under_load(
 
 def _set_up(
     scratch: Path, versions: tuple[str, str]
-) -> tuple[
-    "LocalEndpointHost", Callable[[bytes, int], Callable[[], Ask]], dict[str, tuple[str, str]]
-]:
+) -> tuple["LocalEndpoints", Callable[[bytes, int], Callable[[], Ask]], dict[str, tuple[str, str]]]:
     """A store with two models, a host port for it, torch's asker, (digest, key) by version."""
     import torch
 
-    from resources.local_endpoints import LocalEndpointHost
+    from resources.local_endpoints import LocalEndpoints
     from resources.object_store import ObjectStore
     from training.architectures import build
     from training.artefact import digest, pack
@@ -156,7 +154,7 @@ def _set_up(
         key = f"models/{version}/output/model.tar.gz"
         pack(folder, scratch / "store" / key)
         artefacts[version] = (digest(folder), key)
-    host = LocalEndpointHost(
+    host = LocalEndpoints(
         store=store,
         project="bench",
         address_file=str(scratch / "host.json"),
@@ -195,7 +193,7 @@ def _artefact(folder: Path, net: "ServingNet", version: str) -> Path:
     return folder
 
 
-def _deploy(host: "LocalEndpointHost", version: str, artefacts: dict[str, tuple[str, str]]) -> None:
+def _deploy(host: "LocalEndpoints", version: str, artefacts: dict[str, tuple[str, str]]) -> None:
     digest, key = artefacts[version]
     status = host.deploy(
         stage="staging",

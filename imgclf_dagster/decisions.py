@@ -7,7 +7,7 @@ from typing import Any
 from assets.release_verification import DECISION_TAG, is_overtaken
 from assets.verdicts import MODEL_CHECKS, STAGING_CHECKS, failed_checks
 from errors.base import ImgclfError
-from resources.endpoint_host import EndpointHost
+from resources.endpoint_host import Endpoints
 from resources.model_registry import ModelPackage, ModelRegistry
 from resources.numbered import number_of
 from resources.object_store import ObjectStore
@@ -19,7 +19,7 @@ class DecisionError(ImgclfError, RuntimeError):
 
 
 def choose_package(
-    registry: ModelRegistry, endpoints: EndpointHost, model_version: str | None
+    registry: ModelRegistry, endpoints: Endpoints, model_version: str | None
 ) -> ModelPackage:
     """The package a decision is about: the one named, else the one on staging.
 
@@ -81,9 +81,7 @@ def _explain(store: ObjectStore, names: Sequence[str | None]) -> None:
     raise DecisionError("\n".join(told))
 
 
-def previous_deployment(
-    endpoints: EndpointHost, registry: ModelRegistry
-) -> DeploymentRecord | None:
+def previous_deployment(endpoints: Endpoints, registry: ModelRegistry) -> DeploymentRecord | None:
     """The newest production deployment of another model that is still approved, or ``None``."""
     live = live_deployment(endpoints, registry)
     if live is None:
@@ -101,7 +99,7 @@ def previous_deployment(
     )
 
 
-def live_deployment(endpoints: EndpointHost, registry: ModelRegistry) -> DeploymentRecord | None:
+def live_deployment(endpoints: Endpoints, registry: ModelRegistry) -> DeploymentRecord | None:
     """The newest deployment to production. Of a record that is damaged, its key tells the model
     version and the registry the rest, so that what it deployed can be rejected and replaced."""
     key, record = endpoints.newest_key("prod"), endpoints.readable("prod")
@@ -122,7 +120,7 @@ def live_deployment(endpoints: EndpointHost, registry: ModelRegistry) -> Deploym
     )
 
 
-def undeployed_approvals(endpoints: EndpointHost, registry: ModelRegistry) -> list[ModelPackage]:
+def undeployed_approvals(endpoints: Endpoints, registry: ModelRegistry) -> list[ModelPackage]:
     """The approved packages that production has not followed yet, the latest decision first.
 
     An approval from before the decision that production carries out was overtaken by it: rolling
@@ -161,7 +159,7 @@ def promotion_tags(package: ModelPackage) -> dict[str, str]:
 
 
 def undone_rejection(
-    endpoints: EndpointHost, registry: ModelRegistry
+    endpoints: Endpoints, registry: ModelRegistry
 ) -> tuple[str, dict[str, Any]] | None:
     """If production serves a rejected package: the version to return to, and its run config."""
     serving = live_deployment(endpoints, registry)

@@ -66,7 +66,7 @@ class Account:
         return self.session.client(service)
 
 
-def told(what: str, error: Exception) -> Finding:
+def finding_of_error(what: str, error: Exception) -> Finding:
     """A finding of what a look raised: a warning if the caller may not look, or if it may pass."""
     from botocore.exceptions import BotoCoreError, ClientError
 

@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
 
-from imgclf_dagster.doctor_account import FOUNDATION, Account, told
+from imgclf_dagster.doctor_account import FOUNDATION, Account, finding_of_error
 from imgclf_dagster.doctor_findings import Finding, Look, look_at_once
 from imgclf_dagster.doctor_permissions import role_looks
 from imgclf_dagster.doctor_places import look_at_arrivals, look_at_bucket, look_at_key
@@ -50,12 +50,12 @@ def examine_aws(settings: Settings) -> list[Finding]:
     )
     callers: list[str] = []
     findings += look_at_once(
-        {"aws credentials": lambda: _credentials(session, callers)}, deadline, told
+        {"aws credentials": lambda: _credentials(session, callers)}, deadline, finding_of_error
     )
     if callers:
         account = Account(settings, session, callers[0])
         strangers = list(_strangers(account))
-        findings += strangers or look_at_once(_looks(account), deadline, told)
+        findings += strangers or look_at_once(_looks(account), deadline, finding_of_error)
     return [_discreet(finding) for finding in findings]
 
 
@@ -124,10 +124,10 @@ def _credentials(session: AwsSession, callers: list[str]) -> Iterator[Finding]:
         if any(finding.health == "failed" for finding in clock):
             yield from clock  # so its signature cannot be right, either
         else:
-            yield replace(told("aws credentials", error), health="failed")
+            yield replace(finding_of_error("aws credentials", error), health="failed")
         return
     except Exception as error:  # noqa: BLE001 - no region, no credentials, no network …
-        yield replace(told("aws credentials", error), health="failed")
+        yield replace(finding_of_error("aws credentials", error), health="failed")
         return
     yield Finding("aws credentials", "ok", f"{answer['Arn']} in {sts.meta.region_name}")
     yield from _clock(answer)

@@ -23,7 +23,7 @@ class Finding:
 
 
 Look = Callable[[], Iterable[Finding]]
-Told = Callable[[str, Exception], Finding]
+FindingOfError = Callable[[str, Exception], Finding]
 
 
 @dataclass
@@ -32,7 +32,7 @@ class _Looking:
 
     name: str
     look: Look
-    told: Told
+    finding_of: FindingOfError
     findings: list[Finding] = field(default_factory=list)
 
     def start(self) -> threading.Thread:
@@ -46,20 +46,22 @@ class _Looking:
             for finding in self.look():
                 self.findings.append(finding)
         except Exception as error:  # noqa: BLE001 - a doctor reports whatever it meets
-            self.findings.append(self.told(self.name, error))
+            self.findings.append(self.finding_of(self.name, error))
 
 
-def look_at_once(looks: Mapping[str, Look], deadline: float, told: Told) -> list[Finding]:
+def look_at_once(
+    looks: Mapping[str, Look], deadline: float, finding_of: FindingOfError
+) -> list[Finding]:
     """Take all looks at the same time.
 
     Args:
         looks: by name; their findings come in this order.
         deadline: of ``time.monotonic()``. A look that has not ended by then is left alone, and
             a finding says so.
-        told: makes a finding of what a look raises.
+        finding_of: makes a finding of what a look raises.
     """
     began = time.monotonic()
-    taken = [_Looking(name, look, told) for name, look in looks.items()]
+    taken = [_Looking(name, look, finding_of) for name, look in looks.items()]
     findings: list[Finding] = []
     for looking, thread in [(looking, looking.start()) for looking in taken]:
         thread.join(max(0.0, deadline - time.monotonic()))

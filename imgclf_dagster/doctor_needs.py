@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from imgclf_dagster.doctor_account import Account
 from imgclf_dagster.doctor_sagemaker import Image
-from resources.job_names import STAGES, job_name
+from resources.job_names import JOB_KINDS, job_name
 
 Context = Mapping[str, tuple[str, str]]
 """Type and value by condition key: what a request would say of itself."""
@@ -69,12 +69,12 @@ def caller_needs(account: Account) -> Iterator[Need]:
 
 def _starting_jobs(account: Account) -> Iterator[Need]:
     """Jobs of every name that the line gives, and their logs."""
-    for stage, kind in STAGES.items():
+    for stage, kind in JOB_KINDS.items():
         verbs = ("Create", "Describe", "Stop")
         jobs = tuple(f"sagemaker:{verb}{kind.title()}Job" for verb in verbs)
         name = f"{kind}-job/{job_name(stage, 'x')}"
         yield Need((*jobs, "sagemaker:AddTags"), _arn(account, "sagemaker", name))
-    for kind in sorted(set(STAGES.values())):
+    for kind in sorted(set(JOB_KINDS.values())):
         log = f"/aws/sagemaker/{kind.title()}Jobs:log-stream:x"
         logs = ("logs:DescribeLogStreams", "logs:GetLogEvents")
         yield Need(logs, _arn(account, "logs", f"log-group:{log}"))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
-from imgclf_dagster.doctor_account import FOUNDATION, Account, told
+from imgclf_dagster.doctor_account import FOUNDATION, Account, finding_of_error
 from imgclf_dagster.doctor_findings import Finding, Look, side_by_side
 from imgclf_dagster.doctor_needs import (
     Need,
@@ -71,7 +71,7 @@ def _look_at_role(
                 raise
             yield Finding(what, "failed", f"there is no role {arn}", FOUNDATION)
             return
-        yield told(what, error)  # its permissions can be asked for all the same
+        yield finding_of_error(what, error)  # its permissions can be asked for all the same
     else:
         if not _trusts(role["AssumeRolePolicyDocument"], f"{service}.amazonaws.com"):
             detail = f"{arn} does not let {service}.amazonaws.com take it on"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from imgclf_dagster.doctor_account import FOUNDATION, Account, told
+from imgclf_dagster.doctor_account import FOUNDATION, Account, finding_of_error
 from imgclf_dagster.doctor_findings import Finding
 from imgclf_dagster.home import is_prepared, require_store
 from imgclf_dagster.profile_aws import build_store, missing_settings, store_url
@@ -52,7 +52,7 @@ def _refusal(account: Account, error: Any) -> Finding:
             f"{bucket} denies access to {account.caller}",
             f"allow s3:ListBucket on it to {account.caller}; is it a bucket of account {account.id}?",
         )
-    return told("bucket", error)
+    return finding_of_error("bucket", error)
 
 
 def _region(answer: Any, default: str) -> str:
@@ -87,7 +87,7 @@ def _public_access(account: Account) -> Finding:
         shut = answer["PublicAccessBlockConfiguration"]
     except ClientError as error:
         if error_code(error) != "NoSuchPublicAccessBlockConfiguration":
-            return told(what, error)
+            return finding_of_error(what, error)
         shut = {}
     if shut and all(shut.values()):
         return Finding(what, "ok", f"{bucket} blocks it")
@@ -116,7 +116,7 @@ def look_at_arrivals(account: Account) -> Iterator[Finding]:
             remedy = f"check aws.arrivals_queue_url (empty: the bucket is listed), or {FOUNDATION}"
             yield Finding("arrivals", "failed", f"there is no queue {url}", remedy)
         else:
-            yield told("arrivals", error)
+            yield finding_of_error("arrivals", error)
         return
     yield _arrivals(account, queue["Attributes"])
 
@@ -132,7 +132,7 @@ def _arrivals(account: Account, queue: dict[str, str]) -> Finding:
         told_by = account.client("s3").get_bucket_notification_configuration(Bucket=bucket)
     except ClientError as error:
         if error_code(error) != "NoSuchBucket":
-            return told("arrivals", error)
+            return finding_of_error("arrivals", error)
         return Finding("arrivals", "failed", f"there is no bucket {bucket}", "see above")
     if "EventBridgeConfiguration" not in told_by and not any(
         _tells(entry, queue["QueueArn"], account.settings.aws.prefix)
@@ -174,7 +174,7 @@ def look_at_key(account: Account) -> Iterator[Finding]:
             remedy = f"check aws.kms_key_arn, or {FOUNDATION}"
             yield Finding("encryption", "failed", f"there is no key {arn}", remedy)
         else:
-            yield told("encryption", error)
+            yield finding_of_error("encryption", error)
         return
     state = key["KeyState"]
     if state == "Enabled":

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from imgclf_dagster.doctor_account import FOUNDATION, Account, told
+from imgclf_dagster.doctor_account import FOUNDATION, Account, finding_of_error
 from imgclf_dagster.doctor_findings import Finding
 from imgclf_dagster.profile_aws import build_endpoints, build_store, missing_settings
 from resources.aws.errors import error_code, is_missing
@@ -64,7 +64,7 @@ def _image(account: Account, uri: str) -> Finding:
         if error_code(error) in {"ImageNotFoundException", "RepositoryNotFoundException"}:
             remedy = f"build and push it (docs/aws.md); the repository comes first: {FOUNDATION}"
             return Finding("image", "failed", f"{uri} is not there", remedy)
-        return told("image", error)
+        return finding_of_error("image", error)
     if kind := refused_format(answer):
         detail = f"{uri} is {kind}; SageMaker's endpoints take {MANIFEST_TYPE} only"
         return Finding("image", "failed", detail, format_remedy(uri))
@@ -84,7 +84,7 @@ def look_at_sagemaker(account: Account) -> Iterator[Finding]:
             remedy = f"{FOUNDATION}, or let the first registration make it"
             yield Finding("package group", "warning", f"{name} is not there yet", remedy)
         else:
-            yield told("package group", error)
+            yield finding_of_error("package group", error)
     yield from _endpoints(account)
 
 
@@ -103,7 +103,7 @@ def _endpoints(account: Account) -> Iterator[Finding]:
         try:
             status = endpoints.describe(stage)
         except HostUnavailable as error:
-            yield told(endpoint_name(settings.project, stage), error)
+            yield finding_of_error(endpoint_name(settings.project, stage), error)
             continue
         except StoreError:
             return  # nothing was ever deployed, or the look at the bucket tells why it is not known

@@ -12,19 +12,19 @@ import dagster as dg
 from assets.line import MODEL_VERSIONS
 from imgclf_dagster.asking import Tick, ask, under_way
 from imgclf_dagster.jobs import PROMOTION, RELEASE_CANDIDATE
-from resources.endpoint_host import EndpointHost, HostUnavailable
+from resources.endpoint_host import Endpoints, HostUnavailable
 from resources.model_registry import ModelRegistry, PackageMissing
 from serving.deployments import DeploymentRecord, EndpointStatus, Stage, record_key
 
 ASSETS = {"prod": "prod_endpoint", "staging": "staging_endpoint"}
 RELEASE = ("registered_package", "staging_endpoint", "release_approval", "prod_endpoint")
 JOBS = (RELEASE_CANDIDATE, PROMOTION)
-STAGES: tuple[Stage, ...] = ("prod", "staging")
+PROD_FIRST: tuple[Stage, ...] = ("prod", "staging")
 """Production first: one thing is mended at a time."""
 
 
 @dataclass(frozen=True)
-class Finding:
+class EndpointFinding:
     """What there is to say of a stage, and the record to deploy again, if one must be."""
 
     text: str
@@ -36,7 +36,7 @@ class Finding:
     target=["staging_endpoint", "prod_endpoint"], default_status=dg.DefaultSensorStatus.RUNNING
 )
 def endpoint_health_sensor(
-    context: dg.SensorEvaluationContext, registry: ModelRegistry, endpoints: EndpointHost
+    context: dg.SensorEvaluationContext, registry: ModelRegistry, endpoints: Endpoints
 ) -> Tick:
     """Ask for the endpoint of a stage again when its newest record is not what it serves.
 
@@ -46,39 +46,43 @@ def endpoint_health_sensor(
     told = []
     if run_id := under_way(context.instance, RELEASE, JOBS):
         return dg.SkipReason(f"run {run_id} is under way")
-    for stage in STAGES:
-        finding = examine(stage, registry, endpoints, context.instance)
+    for stage in PROD_FIRST:
+        finding = examine_stage(stage, registry, endpoints, context.instance)
         if finding.trouble:
             context.log.warning(finding.text)
         if finding.record is not None:
             tick = _deploy_again(context.instance, finding.record)
             if isinstance(tick, dg.SensorResult):
                 return tick
-            finding = Finding(f"{finding.text}; {tick.skip_message}")
+            finding = EndpointFinding(f"{finding.text}; {tick.skip_message}")
         told.append(finding.text)
     return dg.SkipReason("; ".join(told))
 
 
-def examine(
-    stage: Stage, registry: ModelRegistry, endpoints: EndpointHost, instance: dg.DagsterInstance
-) -> Finding:
+def examine_stage(
+    stage: Stage, registry: ModelRegistry, endpoints: Endpoints, instance: dg.DagsterInstance
+) -> EndpointFinding:
     """Compare the newest record of ``stage`` with what is served. One look costs one listing, one
     object and one description; only trouble costs more."""
     try:
         status = endpoints.describe(stage)
     except HostUnavailable as error:
-        return Finding(f"{stage}: {error}")
+        return EndpointFinding(f"{stage}: {error}")
     record = endpoints.readable(stage) if _is_unserved(status) else None
     if record is None and _is_unserved(status):  # the record is damaged
         why = f"{stage}: {status.failure_reason or status.status}"
-        return Finding(f"{why}; approve a model (imgclf approve) or imgclf rollback", trouble=True)
+        return EndpointFinding(
+            f"{why}; approve a model (imgclf approve) or imgclf rollback", trouble=True
+        )
     if record is None or record_key(record) != status.record_key:
-        return Finding(f"{stage}: {status.model_version or 'nothing'} is served ({status.status})")
+        return EndpointFinding(
+            f"{stage}: {status.model_version or 'nothing'} is served ({status.status})"
+        )
     trouble = f"{stage}: {status.failure_reason or f'{status.name} is {status.status}'}"
     hindrance = _hindrance(record, registry, instance)
     if hindrance:
-        return Finding(f"{trouble}; not deployed again: {hindrance}", trouble=True)
-    return Finding(trouble, record, trouble=True)
+        return EndpointFinding(f"{trouble}; not deployed again: {hindrance}", trouble=True)
+    return EndpointFinding(trouble, record, trouble=True)
 
 
 def _is_unserved(status: EndpointStatus) -> bool:

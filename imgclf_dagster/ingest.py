@@ -18,7 +18,7 @@ from imgclf_dagster.ingest_labels import LabelLedger
 from imgclf_dagster.ingest_listing import ListedObjects
 from imgclf_dagster.ingest_readings import ReadAs, read_by_present_names
 from imgclf_dagster.ingest_scratch import Duplicates, Scratch
-from imgclf_dagster.ingest_splits import SplitKeeper, Taken
+from imgclf_dagster.ingest_splits import SplitRecorder, Taken
 from labelling.schema import LabelSchema
 from labelling.sources.containers import Rejection, SourceError
 from labelling.sources.items import SourceItem, item_count, source_items
@@ -143,7 +143,7 @@ def ingest(
     with closing(Scratch()) as scratch:
         names = label_names(store, schema)
         ledger = LabelLedger(store, scratch, names, annotator, note=f"ingest of {reading.stem}")
-        keeper = SplitKeeper(store, scratch, reading) if keep_splits else None
+        keeper = SplitRecorder(store, scratch, reading) if keep_splits else None
         intake = _Intake(store, policy, names, f"{RAW_PREFIX}{reading.stem}/")
         size = SPLITS_AT_ONCE if keeper else LABELS_AT_ONCE
         report = IngestReport()
@@ -174,7 +174,7 @@ def ingest(
 
 
 def _say(
-    batch: list[Taken], scratch: Scratch, ledger: LabelLedger, keeper: SplitKeeper | None
+    batch: list[Taken], scratch: Scratch, ledger: LabelLedger, keeper: SplitRecorder | None
 ) -> None:
     """What the source says of images that are in the store."""
     if not batch:

@@ -53,15 +53,15 @@ class Changes:
 
     def add(self, image: ImageLabels) -> None:
         """The newest labels of an image, which are in the store, give way to what is said now."""
-        kind = image.newest, image.moment, tuple(labels for _, labels, _ in image.said)
+        kind = image.newest, image.moment, tuple(labels for _, labels, _ in image.given)
         if kind not in self._counts and len(self._counts) >= _MOST:
             kind = frozenset(), 0, ()
         self._counts[kind] += 1
         shown = self._examples.setdefault(kind, [])
         if len(shown) < EXAMPLES:
-            shown.append(image.said[0][2])
+            shown.append(image.given[0][2])
 
-    def told(self, store: ObjectStore, names: LabelNames) -> list[LabelChange]:
+    def most_frequent(self, store: ObjectStore, names: LabelNames) -> list[LabelChange]:
         """The changes, the most frequent first, and the number of all others as one.
 
         Args:

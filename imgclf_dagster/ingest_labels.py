@@ -60,8 +60,8 @@ class LabelLedger:
     def say(self, labels: Sequence[tuple[str, tuple[str, ...], str]]) -> None:
         """The source gives images labels: sha256, labels, and the image's key in the store."""
         sayings = [(sha, labels_hash(given), given, key) for sha, given, key in labels]
-        images = self._scratch.add_said(sayings)
-        self._write([i for i in images if not {digest for digest, _, _ in i.said} <= i.newest])
+        images = self._scratch.add_labels(sayings)
+        self._write([i for i in images if not {digest for digest, _, _ in i.given} <= i.newest])
 
     def finish(self) -> None:
         """The source is through: take back what it no longer says."""
@@ -70,14 +70,14 @@ class LabelLedger:
 
     def changes(self) -> list[LabelChange]:
         """Which labels of earlier ingests this one changed."""
-        return self._changes.told(self._store, self._names)
+        return self._changes.most_frequent(self._store, self._names)
 
     def _write(self, images: Sequence[ImageLabels]) -> None:
         if not images:
             return
         now = epoch_ms(self._now)
         changed = [image for image in images if image.newest and image.moment < now]
-        for image in sorted(changed, key=lambda one: one.said[0][2]):
+        for image in sorted(changed, key=lambda one: one.given[0][2]):
             self._changes.add(image)
         self._scratch.set_newest(images, epoch_ms(self._now))
         snapshots = [snapshot for image in images for snapshot in self._snapshots(image)]
@@ -87,7 +87,7 @@ class LabelLedger:
         return self._store.create(ingested_key(snapshot), snapshot.to_json())
 
     def _snapshots(self, image: ImageLabels) -> Iterator[AnnotationSnapshot]:
-        for _, labels, key in image.said:
+        for _, labels, key in image.given:
             yield AnnotationSnapshot(
                 sha256=image.sha256,
                 labels=labels,

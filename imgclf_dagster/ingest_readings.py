@@ -12,14 +12,14 @@ class ReadAs:
     """A label that counts as another class, or that means two.
 
     Attributes:
-        said: the label, as it is stored.
+        label: as it is stored.
         counts: the class.
         images: different images of which the source says so.
         now: the class that the label is if it is said now. Another than ``counts``: it was stored
             before the name was given to another class.
     """
 
-    said: str
+    label: str
     counts: str
     images: int
     now: str

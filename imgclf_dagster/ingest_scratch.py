@@ -44,7 +44,7 @@ INSERT OR REPLACE INTO newest
 SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')
 FROM json_each(?)
 """
-_ADD_SAID = """
+_ADD_LABELS = """
 INSERT OR IGNORE INTO said
 SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
     json_extract(value, '$[3]')
@@ -98,12 +98,12 @@ class Duplicates:
 class ImageLabels:
     """What the source says of an image, and which of it is stored as the newest labels.
 
-    ``said`` has digest, labels and key of each saying; ``newest`` has digests, and ``moment`` says
+    ``given`` has digest, labels and key of each saying; ``newest`` has digests, and ``moment`` says
     when they were said, in ms since the epoch.
     """
 
     sha256: str
-    said: tuple[tuple[str, Labels, str], ...]
+    given: tuple[tuple[str, Labels, str], ...]
     newest: frozenset[str]
     moment: int = 0
 
@@ -112,7 +112,7 @@ class Scratch:
     """The tables."""
 
     def __init__(self) -> None:
-        with _told():
+        with _translated_errors():
             self._database = sqlite3.connect("", isolation_level=None)
             self._database.executescript(_TABLES)
 
@@ -133,18 +133,18 @@ class Scratch:
 
     def set_newest(self, images: Sequence[ImageLabels], moment: int) -> None:
         """Remember that all that is said of these images is about to be written."""
-        rows = [(i.sha256, moment, ",".join(digest for digest, _, _ in i.said)) for i in images]
+        rows = [(i.sha256, moment, ",".join(digest for digest, _, _ in i.given)) for i in images]
         self._put(_SET_NEWEST, rows)
 
-    def add_said(self, sayings: Sequence[Saying]) -> list[ImageLabels]:
+    def add_labels(self, sayings: Sequence[Saying]) -> list[ImageLabels]:
         """The source says this; all that it has said of these images."""
         rows = [(sha, digest, json.dumps(labels), key) for sha, digest, labels, key in sayings]
-        self._put(_ADD_SAID, rows)
-        return self.said([sha for sha, _, _, _ in sayings])
+        self._put(_ADD_LABELS, rows)
+        return self.labels_of([sha for sha, _, _, _ in sayings])
 
-    def said(self, images: Sequence[str]) -> list[ImageLabels]:
+    def labels_of(self, images: Sequence[str]) -> list[ImageLabels]:
         """All that the source has said of these images (sha256)."""
-        with _told():
+        with _translated_errors():
             ((text,),) = self._database.execute(_SAID, (_json(images),)).fetchall()
         found = []
         for sha, rows in groupby(json.loads(text), key=lambda row: row[0]):
@@ -160,13 +160,13 @@ class Scratch:
             "SELECT sha, (SELECT group_concat(digest) FROM said AS s WHERE s.sha = newest.sha), "
             "digests FROM newest WHERE sha IN (SELECT sha FROM said)"
         )
-        with _told():
+        with _translated_errors():
             rows = self._database.execute(query).fetchall()
         otherwise = (
             sha for sha, said, stored in rows if {*said.split(",")} != {*stored.split(",")}
         )
         for chunk in _chunks(otherwise):
-            yield self.said(chunk)
+            yield self.labels_of(chunk)
 
     # --- splits that the source gives ---
 
@@ -176,7 +176,7 @@ class Scratch:
             "SELECT json_group_object(sha, split) FROM splits "
             "WHERE sha IN (SELECT value FROM json_each(?))"
         )
-        with _told():
+        with _translated_errors():
             ((text,),) = self._database.execute(query, (_json(images),)).fetchall()
         found: dict[str, str] = json.loads(text)
         return found
@@ -202,7 +202,7 @@ class Scratch:
             "SELECT labels, moment, count(DISTINCT sha) FROM taken JOIN newest USING (sha) "
             "WHERE labels IS NOT NULL GROUP BY labels, moment ORDER BY labels, moment"
         )
-        with _told():
+        with _translated_errors():
             rows = self._database.execute(query).fetchall()
         return [(tuple(json.loads(labels)), moment, images) for labels, moment, images in rows]
 
@@ -213,21 +213,21 @@ class Scratch:
             meant: labels that were given, when that was stored, and what they are.
         """
         rows = [(json.dumps(said), at, json.dumps(counted)) for said, at, counted in meant]
-        with _told():
+        with _translated_errors():
             self._database.executemany("INSERT INTO meant VALUES (?, ?, ?)", rows)
             self._database.execute(_READ)
 
     def by_labels(self) -> Iterator[tuple[Labels | None, int]]:
         """How many different images were taken with each set of labels, or with none."""
         query = "SELECT labels, count(DISTINCT sha) FROM taken GROUP BY labels"
-        with _told():
+        with _translated_errors():
             rows = self._database.execute(query).fetchall()
         for text, images in rows:
             yield None if text is None else tuple(json.loads(text)), images
 
     def taken_images(self) -> int:
         """How many different images were taken."""
-        with _told():
+        with _translated_errors():
             ((images,),) = self._database.execute("SELECT count(DISTINCT sha) FROM taken")
         return int(images)
 
@@ -238,13 +238,13 @@ class Scratch:
             "(SELECT sha FROM taken GROUP BY sha HAVING count(*) > 1) AS doubled "
             "ON doubled.sha = taken.sha ORDER BY taken.sha, taken.rowid"
         )
-        with _told():
+        with _translated_errors():
             rows = self._database.execute(query)
             for _, group in groupby(rows, key=lambda row: row[0]):
                 yield _duplicates(list(group))
 
     def _put(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
-        with _told():
+        with _translated_errors():
             self._database.execute(statement, (_json(rows),))
 
 
@@ -268,7 +268,7 @@ def _chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _translated_errors() -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:

@@ -33,7 +33,7 @@ class Taken:
     split: Split | None
 
 
-class SplitKeeper:
+class SplitRecorder:
     """Records the given splits of images, many at once."""
 
     def __init__(self, store: ObjectStore, scratch: Scratch, reading: Reading) -> None:

@@ -49,7 +49,7 @@ _NO_LABELS = (
 )
 
 
-class LabelStudioKeeper(AbstractContextManager["LabelStudioKeeper"]):
+class BackgroundSetup(AbstractContextManager["BackgroundSetup"]):
     """Sets Label Studio up in the background while the block lasts.
 
     Args:

@@ -4,7 +4,7 @@ from imgclf_dagster.settings import Settings, SettingsError, settings_file
 from resources.arrivals import Arrivals, NoArrivals
 from resources.aws.arrivals import SqsArrivals
 from resources.aws.compute import SageMakerCompute
-from resources.aws.endpoints import SageMakerEndpointHost
+from resources.aws.endpoints import SageMakerEndpoints
 from resources.aws.registry import SageMakerRegistry
 from resources.aws.session import AwsSession
 from resources.object_store import ObjectStore
@@ -101,10 +101,10 @@ def build_registry(settings: Settings, store: ObjectStore) -> SageMakerRegistry:
 
 def build_endpoints(
     settings: Settings, store: ObjectStore, session: AwsSession | None = None
-) -> SageMakerEndpointHost:
+) -> SageMakerEndpoints:
     """SageMaker's endpoints, one stack a stage."""
     aws = settings.aws
-    return SageMakerEndpointHost(
+    return SageMakerEndpoints(
         session=session or build_session(settings),
         store=store,
         project=settings.project,

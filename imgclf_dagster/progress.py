@@ -43,7 +43,7 @@ class Narrator(Protocol):
     def started(self, step: str) -> None:
         """A step began."""
 
-    def said(self, step: str, message: str, *, level: int) -> None:
+    def logged(self, step: str, message: str, *, level: int) -> None:
         """A step logged ``message`` at a Python log level."""
 
     def finished(self, step: str, seconds: float) -> None:
@@ -67,7 +67,7 @@ class ConsoleNarrator:
         if not is_check_step(step):
             self._console.print(f"[cyan]▸[/] {escape(step)}")
 
-    def said(self, step: str, message: str, *, level: int) -> None:
+    def logged(self, step: str, message: str, *, level: int) -> None:
         """A step logged a message."""
         style = "yellow" if level > INFO else "dim"
         self._console.print(f"  [{style}]{escape(message)}[/]", highlight=False)
@@ -133,7 +133,7 @@ def _tell(entry: dg.EventLogEntry, outcome: "RunOutcome", narrator: Narrator) ->
     if event is None:
         level = int(entry.level)
         if level >= INFO and step and not entry.user_message.startswith(_NOT_REACHED):
-            narrator.said(step, entry.user_message, level=level)
+            narrator.logged(step, entry.user_message, level=level)
         return
     match event.event_type:
         case DagsterEventType.STEP_START | DagsterEventType.STEP_RESTARTED:

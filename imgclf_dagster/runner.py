@@ -29,7 +29,7 @@ from imgclf_dagster.orphans import process_tag, reap_orphaned_runs
 from imgclf_dagster.profiles.chosen import build_endpoints
 from imgclf_dagster.progress import Narrator, narrated
 from imgclf_dagster.settings import Settings
-from resources.endpoint_host import EndpointHost
+from resources.endpoint_host import Endpoints
 from resources.model_registry import ModelRegistry
 from resources.object_store import ObjectStore
 
@@ -70,7 +70,7 @@ class LineRunner:
         resources: Mapping[str, Any] = definitions.resources or {}
         self.store: ObjectStore = resources["store"]
         self.registry: ModelRegistry = resources["registry"]
-        self.endpoints: EndpointHost = resources["endpoints"]
+        self.endpoints: Endpoints = resources["endpoints"]
 
     def run_line(self) -> RunOutcome:
         """From arriving images to an evaluated candidate."""

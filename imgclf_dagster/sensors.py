@@ -27,7 +27,7 @@ from imgclf_dagster.sensors_labels import annotations_change_sensor, when_hinted
 from imgclf_dagster.sensors_queue import labelling_queue_sensor
 from resources.arrivals import Arrivals, ArrivalsError, pending_notices
 from resources.damage import DamagedObject
-from resources.endpoint_host import EndpointHost
+from resources.endpoint_host import Endpoints
 from resources.model_registry import ModelPackage, ModelRegistry
 from resources.object_store import ObjectStore
 from serving.deployments import DeploymentRecord, record_key
@@ -105,7 +105,7 @@ def _look_at_notices(
 def registry_approval_sensor(
     context: dg.SensorEvaluationContext,
     registry: ModelRegistry,
-    endpoints: EndpointHost,
+    endpoints: Endpoints,
 ) -> dg.SensorResult:
     """Carry the registry's decisions into the graph.
 

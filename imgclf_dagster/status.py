@@ -26,7 +26,7 @@ from imgclf_dagster.status_next import (
 from imgclf_dagster.status_runs import runs_under_way
 from imgclf_dagster.status_scores import same_images
 from labelling.report_words import count
-from resources.endpoint_host import EndpointHost, HostUnavailable
+from resources.endpoint_host import Endpoints, HostUnavailable
 from resources.model_registry import ModelPackage
 from resources.object_store import ObjectStore
 from resources.store_errors import StoreError
@@ -126,7 +126,7 @@ def _candidate(
     }
 
 
-def _stage(endpoints: EndpointHost, stage: Stage, packages: Sequence[ModelPackage]) -> Facts | None:
+def _stage(endpoints: Endpoints, stage: Stage, packages: Sequence[ModelPackage]) -> Facts | None:
     try:
         record = endpoints.current(stage)
     except (StoreError, RecordError) as error:
@@ -158,7 +158,7 @@ def _stage(endpoints: EndpointHost, stage: Stage, packages: Sequence[ModelPackag
 _OF_A_STAGE = ("model_version", "digest", "since", "deployed_by", "reason", "endpoint")
 
 
-def _differing(endpoints: EndpointHost, stage: Any) -> list[str]:
+def _differing(endpoints: Endpoints, stage: Any) -> list[str]:
     try:
         return endpoints.differing_settings(stage)
     except HostUnavailable:  # of which "endpoint" tells

@@ -16,7 +16,7 @@ from imgclf_dagster.decisions import (
 from imgclf_dagster.jobs import LINE_ASSETS
 from imgclf_dagster.status_checks import checks_failed
 from imgclf_dagster.status_runs import last_failure
-from resources.endpoint_host import EndpointHost
+from resources.endpoint_host import Endpoints
 from resources.model_registry import ModelPackage, ModelRegistry
 from resources.object_store import ObjectStore
 from resources.store_errors import StoreError
@@ -106,7 +106,7 @@ def _sources(store: ObjectStore, dataset: str) -> dict[str, str] | None:
         return None
 
 
-def decisions_waiting(endpoints: EndpointHost, registry: ModelRegistry) -> list[str]:
+def decisions_waiting(endpoints: Endpoints, registry: ModelRegistry) -> list[str]:
     """Decisions that production does not follow yet."""
     try:
         serving = live_deployment(endpoints, registry)

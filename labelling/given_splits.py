@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 NAMES = {"train": "train", "val": "validation", "test": "test"}
 
 
-def given_splits_said(
+def given_splits_text(
     counts: Mapping[str, int],
     *,
     keep: bool,

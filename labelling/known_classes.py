@@ -29,7 +29,7 @@ class KnownClasses:
         written = self.given.taken_for(label)
         return self.present.taken_for(self.aliases.get(written, written))
 
-    def said(self, labels: Iterable[str]) -> list[str]:
+    def notes(self, labels: Iterable[str]) -> list[str]:
         """A sentence about each of ``labels`` that counts as another word than it says."""
         found = []
         for label in sorted({normal_label(label) for label in labels}):

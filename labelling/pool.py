@@ -8,7 +8,7 @@ import numpy as np
 
 from labelling.schema import Task
 from labelling.selection.class_balance import ClassBalance
-from labelling.selection.correction import Correction
+from labelling.selection.correction import CorrectionReason
 from labelling.selection.disagreement import Disagreement
 from labelling.selection.diversity import Diversity
 from labelling.selection.exploration import Exploration
@@ -32,7 +32,7 @@ DEFAULT_WEIGHTS: dict[str, float] = {
 
 def _every_reason() -> dict[str, Reason]:
     reasons: list[Reason] = [
-        Correction(),
+        CorrectionReason(),
         LabelConflict(),
         Uncertainty(),
         Disagreement(),
@@ -199,9 +199,11 @@ def choose(
     Raises:
         ValueError: a weight is negative or of no reason, or a share is no share.
     """
-    from labelling.selection.batch import Batch
+    from labelling.selection.batch import BatchSelection
 
-    return Batch(pool, size, exploration_share, _checked(weights), seed, doubts, progress).fill()
+    return BatchSelection(
+        pool, size, exploration_share, _checked(weights), seed, doubts, progress
+    ).fill()
 
 
 def _checked(weights: Mapping[str, float]) -> dict[str, float]:

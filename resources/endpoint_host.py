@@ -40,7 +40,7 @@ class DeploymentFailed(ImgclfError, RuntimeError):  # noqa: N818 - a state, as i
     """The host did not come to serve the model; the stage serves what it served before."""
 
 
-class EndpointHost(dg.ConfigurableResource):
+class Endpoints(dg.ConfigurableResource):
     """What every host of endpoints can do.
 
     Attributes:

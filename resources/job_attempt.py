@@ -14,7 +14,7 @@ import dagster as dg
 import psutil
 from dagster_pipes import PipesException
 
-from resources.job_folder import JobFolder, Launch, terminate
+from resources.job_folder import JobFolder, LocalLaunch, terminate
 from resources.job_outputs import record_key, upload
 from resources.object_store import ObjectStore
 from resources.pipes import (
@@ -171,7 +171,7 @@ class Attempt:
         return {"log": dg.MetadataValue.path(str(self._folder.log))}
 
 
-def _ended_well(store: ObjectStore, name: str, folder: JobFolder, launch: Launch) -> bool:
+def _ended_well(store: ObjectStore, name: str, folder: JobFolder, launch: LocalLaunch) -> bool:
     """Whether a process that nobody waited for has done the job: then only its outputs are taken."""
     return is_complete(store, name, launch.start_after) and not folder.failure
 

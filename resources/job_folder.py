@@ -33,7 +33,7 @@ _TAIL_BYTES = 16_384
 
 
 @dataclass(frozen=True)
-class Launch:
+class LocalLaunch:
     """A start of the job's process.
 
     Attributes:
@@ -156,11 +156,11 @@ class JobFolder:
                 start_new_session=True,
             )
 
-    def launch(self) -> Launch | None:
+    def launch(self) -> LocalLaunch | None:
         """The last start, if there was one; none if a power cut, which ended it, damaged its note."""
         try:
             values = json.loads((self.path / "launch.json").read_text(encoding="utf-8"))
-            return Launch(values["start_after"], float(values["launched_at"]))
+            return LocalLaunch(values["start_after"], float(values["launched_at"]))
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
 

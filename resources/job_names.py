@@ -9,22 +9,22 @@ from types import MappingProxyType
 from typing import Literal, get_args
 
 Kind = Literal["training", "processing"]
-Stage = Literal["train", "eval", "embed", "curve"]
+JobStage = Literal["train", "eval", "embed", "curve"]
 
-STAGES: Mapping[Stage, Kind] = MappingProxyType(
+JOB_KINDS: Mapping[JobStage, Kind] = MappingProxyType(
     {"train": "training", "eval": "processing", "embed": "processing", "curve": "processing"}
 )
 """Kind of job by what its name begins with."""
 
 
-def job_name(stage: Stage, digest: str) -> str:
+def job_name(stage: JobStage, digest: str) -> str:
     """``<stage>-<digest>``; the digest is of all that decides the job's result.
 
     Raises:
         ValueError: no job of the line begins so, and no role could start it.
     """
-    if stage not in STAGES:
-        known = ", ".join(get_args(Stage))
+    if stage not in JOB_KINDS:
+        known = ", ".join(get_args(JobStage))
         raise ValueError(
             f"{stage!r} is no stage of the line ({known}): roles may start no such job"
         )

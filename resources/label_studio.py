@@ -47,7 +47,7 @@ __all__ = [
     "Webhook",
 ]
 
-Progress = Callable[[int], None]
+ImportProgress = Callable[[int], None]
 """Is told how many more are done."""
 
 
@@ -129,7 +129,7 @@ class LabelStudio(dg.ConfigurableResource):
         )
 
     def import_tasks(
-        self, tasks: Iterable[NewTask], *, progress: Progress | None = None
+        self, tasks: Iterable[NewTask], *, progress: ImportProgress | None = None
     ) -> ImportResult:
         """Import what the project does not have yet, by ``sample_id``; again after any failure.
 
@@ -145,7 +145,7 @@ class LabelStudio(dg.ConfigurableResource):
         return import_tasks(self.session(), self.found_id(), tasks, progress or _quiet)
 
     def prelabel(
-        self, prelabels: Mapping[str, Prelabel], *, progress: Progress | None = None
+        self, prelabels: Mapping[str, Prelabel], *, progress: ImportProgress | None = None
     ) -> int:
         """Add predictions, by ``sample_id``, to tasks that nobody has labelled.
 

@@ -27,21 +27,21 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIELDS = "id,data,is_labeled,created_at,updated_at,total_annotations,cancelled_annotations"
 _ALL_FIELDS = f"{_FIELDS},draft_exists,predictions"
 
-Task = dict[str, Any]
+TaskJson = dict[str, Any]
 T = TypeVar("T")
 
 
 def changed_since(
     session: httpx.Client, project: int, moment: datetime | None, limit: int
-) -> Iterator[Task]:
+) -> Iterator[TaskJson]:
     """See :meth:`LabelStudio.changed_since`."""
 
-    def ask(last: str | None, size: int) -> list[Task]:
+    def ask(last: str | None, size: int) -> list[TaskJson]:
         since = last or _stamp(moment or _EPOCH)
         operator = "greater" if last else "greater_or_equal"
         return _page(session, project, [_updated(operator, since)], "tasks:updated_at", size)
 
-    def ask_same(stamp: str, last_id: int, size: int) -> list[Task]:
+    def ask_same(stamp: str, last_id: int, size: int) -> list[TaskJson]:
         filters = [_updated("equal", stamp), _number("id", "greater", last_id)]
         return _page(session, project, filters, "tasks:id", size)
 
@@ -60,18 +60,18 @@ def all_tasks(session: httpx.Client, project: int, after: int = 0) -> Iterator[T
             yield task_ref(task)
 
 
-def open_tasks(session: httpx.Client, project: int) -> Iterator[Task]:
+def open_tasks(session: httpx.Client, project: int) -> Iterator[TaskJson]:
     """All tasks that nobody has labelled, ours or not, with drafts and predictions."""
     nothing_said = _number("total_annotations", "equal", 0)
     return _by_id(session, project, [nothing_said], whole=True)
 
 
-def all_tasks_whole(session: httpx.Client, project: int) -> Iterator[Task]:
+def all_tasks_whole(session: httpx.Client, project: int) -> Iterator[TaskJson]:
     """All tasks, ours or not, with drafts and predictions."""
     return _by_id(session, project, [], whole=True)
 
 
-def whole_task(session: httpx.Client, project: int, task: int) -> Task:
+def whole_task(session: httpx.Client, project: int, task: int) -> TaskJson:
     """One task with all it has; empty if it is not there.
 
     Not by ``GET /api/tasks/{id}``, which has the ML backend predict.
@@ -82,7 +82,7 @@ def whole_task(session: httpx.Client, project: int, task: int) -> Task:
 
 def find_tasks(
     session: httpx.Client, project: int, sample_ids: Iterable[str], *, whole: bool = False
-) -> Iterator[Task]:
+) -> Iterator[TaskJson]:
     """The tasks of these images: data, state, how many annotations.
 
     An image may have several (somebody imported it by hand). In order of id within 100 hashes.
@@ -98,7 +98,7 @@ def find_tasks(
         yield from _by_id(session, project, [known], whole=whole)
 
 
-def tasks_with_ids(session: httpx.Client, project: int, ids: Iterable[int]) -> Iterator[Task]:
+def tasks_with_ids(session: httpx.Client, project: int, ids: Iterable[int]) -> Iterator[TaskJson]:
     """The tasks with these numbers, like ``find_tasks``; faster, since the numbers are indexed."""
     for chunk in batched(ids, TASKS_PAGE // 2):
         yield from _by_id(session, project, [_one_of("id", "Number", chunk)])
@@ -134,9 +134,9 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 def _runs(
-    ask: Callable[[str | None, int], list[Task]],
-    ask_same: Callable[[str, int, int], list[Task]],
-) -> Iterator[list[Task]]:
+    ask: Callable[[str | None, int], list[TaskJson]],
+    ask_same: Callable[[str, int, int], list[TaskJson]],
+) -> Iterator[list[TaskJson]]:
     """Pages in order of change, such that no page ends amid tasks of the same moment."""
     last: str | None = None
     while True:
@@ -163,7 +163,7 @@ def _by_id(
     *,
     whole: bool = False,
     last: int = 0,
-) -> Iterator[Task]:
+) -> Iterator[TaskJson]:
     include = _ALL_FIELDS if whole else _FIELDS
     while True:
         after = [*filters, _number("id", "greater", last)]
@@ -183,7 +183,7 @@ def _page(
     *,
     include: str = "",
     whole: bool = True,
-) -> list[Task]:
+) -> list[TaskJson]:
     """The first ``size`` tasks that pass all ``filters``."""
     query = {"filters": {"conjunction": "and", "items": list(filters)}, "ordering": [ordering]}
     params = {
@@ -197,7 +197,7 @@ def _page(
         answer = session.get(
             "/api/tasks/", params=params | ({"include": include} if include else {})
         )
-    tasks: list[Task] = answer.json()["tasks"]
+    tasks: list[TaskJson] = answer.json()["tasks"]
     return tasks
 
 

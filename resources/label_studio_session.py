@@ -214,7 +214,7 @@ def _raise_for_status(response: httpx.Response) -> None:
     request = response.request
     parts = urlsplit(str(request.url))
     server, what = f"{parts.scheme}://{parts.netloc}", f"{request.method} {parts.path}"
-    said = _said(response)
+    said = _response_text(response)
     if response.status_code == 401:
         raise TokenRefused(
             f"Label Studio at {server} refuses the token ({said}); take a new one from its page "
@@ -234,7 +234,7 @@ def _raise_for_status(response: httpx.Response) -> None:
     )
 
 
-def _said(response: httpx.Response) -> str:
+def _response_text(response: httpx.Response) -> str:
     """What the server says is wrong, short."""
     try:
         body: Any = response.json()

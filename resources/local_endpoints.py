@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import PrivateAttr
 
-from resources.endpoint_host import DeploymentFailed, EndpointHost, HostUnavailable
+from resources.endpoint_host import DeploymentFailed, Endpoints, HostUnavailable
 from serving.address import read_address
 from serving.client import HostClient, HostSilent
 from serving.deployments import (
@@ -24,7 +24,7 @@ from serving.launch import own_host
 _POLL_S = 0.1
 
 
-class LocalEndpointHost(EndpointHost):
+class LocalEndpoints(Endpoints):
     """All stages in one local ``serving`` process that converges on the records in the store.
 
     Attributes:
@@ -53,7 +53,7 @@ class LocalEndpointHost(EndpointHost):
         decision: int = 0,
         on_event: Callable[[str], object] = lambda _: None,
     ) -> EndpointStatus:
-        """See :meth:`EndpointHost.deploy`. The host follows the record by itself."""
+        """See :meth:`Endpoints.deploy`. The host follows the record by itself."""
         deadline = time.monotonic() + self.deploy_timeout_s
         before = self.settled(stage, deadline)
         newest = self.readable(stage)
@@ -72,18 +72,18 @@ class LocalEndpointHost(EndpointHost):
         return self._await(record, before, deadline)
 
     def check(self) -> None:
-        """See :meth:`EndpointHost.check`: a host is up, and serves this store and project."""
+        """See :meth:`Endpoints.check`: a host is up, and serves this store and project."""
         self._checked(self._client())
 
     def describe(self, stage: Stage) -> EndpointStatus:
-        """See :meth:`EndpointHost.describe`."""
+        """See :meth:`Endpoints.describe`."""
         try:
             return self._client().describe(endpoint_name(self.project, stage))
         except HostSilent as error:
             raise self._unavailable(error) from error
 
     def settled(self, stage: Stage, deadline: float) -> EndpointStatus:
-        """See :meth:`EndpointHost.settled`."""
+        """See :meth:`Endpoints.settled`."""
         while True:
             status = self.describe(stage)
             newest = self.newest_key(stage)
@@ -98,14 +98,14 @@ class LocalEndpointHost(EndpointHost):
             time.sleep(_POLL_S)
 
     def runtime_url(self) -> str:
-        """See :meth:`EndpointHost.runtime_url`: that of the host that runs, else where
+        """See :meth:`Endpoints.runtime_url`: that of the host that runs, else where
         ``imgclf up`` would start one.
         """
         address = read_address(self.address_path)
         return address.url if address else self.default_url
 
     def links(self, stage: Stage) -> dict[str, str]:
-        """See :meth:`EndpointHost.links`: where `imgclf up` serves. A host that a command starts for
+        """See :meth:`Endpoints.links`: where `imgclf up` serves. A host that a command starts for
         itself listens elsewhere, and ends with it."""
         url = f"{self.default_url}/endpoints/{endpoint_name(self.project, stage)}"
         return {"url": url, "invocations": f"{url}/invocations"}
@@ -113,7 +113,7 @@ class LocalEndpointHost(EndpointHost):
     def invoke(
         self, stage: Stage, body: bytes, content_type: str, top_k: int | None = None
     ) -> dict[str, Any]:
-        """See :meth:`EndpointHost.invoke`."""
+        """See :meth:`Endpoints.invoke`."""
         try:
             return self._client().invoke(
                 endpoint_name(self.project, stage), body, content_type, top_k
@@ -183,7 +183,7 @@ class LocalEndpointHost(EndpointHost):
 
 @contextmanager
 def running_host(
-    host: LocalEndpointHost, *, log_file: Path, start_timeout_s: float = 60.0
+    host: LocalEndpoints, *, log_file: Path, start_timeout_s: float = 60.0
 ) -> Iterator[str]:
     """A host for as long as the block lasts: the one that is up, or one of its own (own_host).
 

@@ -12,7 +12,7 @@ from pydantic import PrivateAttr, field_validator
 from resources.aws.s3 import S3Bucket
 from resources.aws.s3_access import shared_access
 from resources.folder import Folder, Memory, Place
-from resources.store_errors import Act, Refusal, StoreMissing, told
+from resources.store_errors import Act, Refusal, StoreMissing, as_store_error
 
 
 class StoreAddress(dg.ConfigurableResource):
@@ -90,4 +90,4 @@ class StoreAddress(dg.ConfigurableResource):
             if isinstance(error, FileNotFoundError) and self.root and not self.root.is_dir():
                 gone = f"{self.root} is not there any more: is the disk mounted?"
                 raise StoreMissing(gone) from error
-            raise told(error, key, self.url, self.uri(key), act=act) from error
+            raise as_store_error(error, key, self.url, self.uri(key), act=act) from error

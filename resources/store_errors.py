@@ -127,7 +127,7 @@ class Refusal(Exception):  # noqa: N818 - what S3 said, before it is told
         self.code, self.message = code, message
 
 
-def told(
+def as_store_error(
     error: BaseError | OSError | Refusal, key: str, store: str, place: str, *, act: Act
 ) -> StoreError:
     """An error as one of ours: its own text names neither the store nor a remedy.
@@ -139,7 +139,7 @@ def told(
         place: the object's address, for people.
         act: what was to be done with it.
     """
-    code, words = _said(error)
+    code, words = _s3_code_and_message(error)
     if code == "NoSuchBucket":
         return StoreMissing(
             f"{store}: there is no such bucket; check its name (aws.bucket in imgclf.toml) and the "
@@ -151,10 +151,10 @@ def told(
         return KeyExists(key)
     if code:
         return _kind(code, act)(f"{place}: {_s3_remedy(code, str(error), act)} (S3 says {words})")
-    return _told_by_the_system(error, key, place, act)
+    return _of_the_file_system(error, key, place, act)
 
 
-def _told_by_the_system(error: Exception, key: str, place: str, act: Act) -> StoreError:
+def _of_the_file_system(error: Exception, key: str, place: str, act: Act) -> StoreError:
     text = str(error).partition("\n")[0]
     found = re.search(r"os error (\d+)", text)
     errno = found[1] if found else str(getattr(error, "errno", ""))
@@ -167,7 +167,7 @@ def _told_by_the_system(error: Exception, key: str, place: str, act: Act) -> Sto
     return StoreError(f"{place}: {text}")
 
 
-def _said(error: Exception) -> tuple[str, str]:
+def _s3_code_and_message(error: Exception) -> tuple[str, str]:
     """S3's error code and words; ("", "") if it was not S3 that spoke."""
     if isinstance(error, Refusal):
         return error.code, str(error)

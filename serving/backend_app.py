@@ -21,9 +21,9 @@ from starlette.requests import ClientDisconnect
 from labelling.label_config import LabelConfigError, parse_label_config
 from serving.backend_access import Access
 from serving.backend_model import ServedModel
-from serving.backend_predictions import PredictRequest, Prelabeller, Task
+from serving.backend_predictions import LabelStudioTask, PredictRequest, Prelabeller
 from serving.backend_report import POLICY, ReportShelf, no_report, unreachable
-from serving.bodies import BodyRoom
+from serving.bodies import BodyBuffer
 from serving.corrections import MAX_CORRECTION_BYTES, CorrectionDesk, LabelsOffered
 from serving.errors import RequestRefused
 from serving.invocations import Gate, add_error_handlers
@@ -66,7 +66,7 @@ class Backend:
 def create_backend_app(backend: Backend, prelabeller: Prelabeller | None = None) -> FastAPI:
     """The application around ``backend``, whose model it follows while it runs."""
     prelabeller = prelabeller or Prelabeller(backend.store, limits=backend.limits)
-    bodies = BodyRoom(body_s=backend.limits.body_s)
+    bodies = BodyBuffer(body_s=backend.limits.body_s)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -90,7 +90,7 @@ def create_backend_app(backend: Backend, prelabeller: Prelabeller | None = None)
     return app
 
 
-def _contract(backend: Backend, prelabeller: Prelabeller, bodies: BodyRoom) -> APIRouter:
+def _contract(backend: Backend, prelabeller: Prelabeller, bodies: BodyBuffer) -> APIRouter:
     """What Label Studio asks of an ML backend."""
     router = APIRouter()
     model, access = backend.model, backend.access
@@ -135,7 +135,7 @@ def _contract(backend: Backend, prelabeller: Prelabeller, bodies: BodyRoom) -> A
     return router
 
 
-def _corrections(backend: Backend, bodies: BodyRoom) -> APIRouter:
+def _corrections(backend: Backend, bodies: BodyBuffer) -> APIRouter:
     """What the predictor's "This is wrong" asks for and sends."""
     router = APIRouter()
     desk = CorrectionDesk(
@@ -218,7 +218,7 @@ async def _answers(backend: Backend, prelabeller: Prelabeller, asked: PredictReq
     except LabelConfigError as error:
         log.warning("%d tasks get no pre-label: %s", len(asked.tasks), error)
         return nothing
-    tasks: tuple[Task, ...] = asked.tasks
+    tasks: tuple[LabelStudioTask, ...] = asked.tasks
     return await prelabeller.answer(serving, tasks, None if names is None else frozenset(names))
 
 

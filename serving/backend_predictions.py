@@ -34,7 +34,7 @@ _FILES = 4
 log = logging.getLogger("serving")
 
 
-class Task(BaseModel):
+class LabelStudioTask(BaseModel):
     """What is needed of a task that Label Studio sends; it sends much more."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -56,7 +56,7 @@ class PredictRequest(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    tasks: tuple[Task, ...]
+    tasks: tuple[LabelStudioTask, ...]
     label_config: str = ""
     params: Params = Params()
 
@@ -100,7 +100,7 @@ class Prelabeller:
         self._big_file = asyncio.Lock()
 
     async def answer(
-        self, serving: Serving, tasks: Sequence[Task], allowed: frozenset[str] | None
+        self, serving: Serving, tasks: Sequence[LabelStudioTask], allowed: frozenset[str] | None
     ) -> list[Any]:
         """One answer for each task, in their order; what is not ready in time is empty.
 
@@ -134,7 +134,7 @@ class Prelabeller:
         self,
         answers: list[Any],
         serving: Serving,
-        tasks: Sequence[Task],
+        tasks: Sequence[LabelStudioTask],
         allowed: frozenset[str] | None,
         ticket: Ticket,
     ) -> None:
@@ -151,7 +151,7 @@ class Prelabeller:
         answers: list[Any],
         places: Sequence[int],
         serving: Serving,
-        tasks: Sequence[Task],
+        tasks: Sequence[LabelStudioTask],
         allowed: frozenset[str] | None,
         ticket: Ticket,
         later: list[int] | None,
@@ -169,7 +169,7 @@ class Prelabeller:
             answers[place] = answer
 
     async def _pixels(
-        self, serving: Serving, task: Task, ticket: Ticket, also_big: bool
+        self, serving: Serving, task: LabelStudioTask, ticket: Ticket, also_big: bool
     ) -> np.ndarray | object | None:
         """The picture of a task, reduced; None if there is none, ``_BIG`` if it is left for later."""
         side = serving.model.manifest.input_size
@@ -204,7 +204,7 @@ def _decoded(data: bytes, max_pixels: int, side: int, also_big: bool) -> np.ndar
 
 def _prelabels(
     serving: Serving,
-    tasks: Sequence[Task],
+    tasks: Sequence[LabelStudioTask],
     pictures: Sequence[np.ndarray | None],
     allowed: frozenset[str] | None,
 ) -> list[Any]:
@@ -231,7 +231,7 @@ def _prelabels(
 
 
 def prelabel(
-    serving: Serving, probabilities: np.ndarray, labels: Sequence[str], task: Task
+    serving: Serving, probabilities: np.ndarray, labels: Sequence[str], task: LabelStudioTask
 ) -> dict[str, Any]:
     """What a model says of one task, in Label Studio's words.
 

@@ -29,7 +29,7 @@ class _Reading:
     gave_way: bool = False
 
 
-class BodyRoom:
+class BodyBuffer:
     """Holds bodies, up to a number of bytes. Used from the event loop only.
 
     When there is no room for more, the body that has been coming for the longest time gives way:

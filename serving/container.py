@@ -44,7 +44,7 @@ log = logging.getLogger("serving")
 
 
 @dataclass
-class Container:
+class ContainerModel:
     """The model in ``folder``, if it is the one that ``model_version`` and ``digest`` name."""
 
     folder: Path
@@ -78,7 +78,7 @@ class Container:
         return self._predictor
 
 
-def create_container_app(container: Container, limits: ServingLimits | None = None) -> FastAPI:
+def create_container_app(container: ContainerModel, limits: ServingLimits | None = None) -> FastAPI:
     """The application around ``container``: ``GET /ping`` and ``POST /invocations``."""
     invoker = Invoker({_MODEL: container.model}, workers=usable_cores(), limits=limits)
 
@@ -114,7 +114,9 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     root = Path(os.environ.get(ROOT_VARIABLE, "/opt/ml"))
     drop_privileges(root, written=())
-    container = Container(root / "model", _required(VERSION_VARIABLE), _required(DIGEST_VARIABLE))
+    container = ContainerModel(
+        root / "model", _required(VERSION_VARIABLE), _required(DIGEST_VARIABLE)
+    )
     # SageMaker calls the container from outside it; elsewhere nobody else is to reach it.
     host = "127.0.0.1" if ROOT_VARIABLE in os.environ else "0.0.0.0"  # noqa: S104
     told = os.environ.get(PORT_VARIABLE, "8080")
@@ -144,7 +146,7 @@ def main() -> None:
         sys.exit(1)
 
 
-async def _load(container: Container, server: uvicorn.Server) -> bool:
+async def _load(container: ContainerModel, server: uvicorn.Server) -> bool:
     """Have the model ready, or the server end; whether it is ready."""
     try:
         await asyncio.to_thread(container.load)

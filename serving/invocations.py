@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from serving.bodies import BodyRoom
+from serving.bodies import BodyBuffer
 from serving.errors import RequestRefused
 from serving.inference import MAX_BODY_BYTES, Pictures, predict, read_images, weigh
 from serving.limits import ServingLimits
@@ -89,7 +89,7 @@ class Invoker:
         self._sources = sources
         self._limits = limits or ServingLimits()
         self._lanes = Lanes(workers)
-        self._bodies = BodyRoom(body_s=self._limits.body_s)
+        self._bodies = BodyBuffer(body_s=self._limits.body_s)
         self._gates = {name: Gate(max_pending) for name in sources}
 
     async def invoke(self, name: str, request: Request, top_k: int | None) -> JSONResponse:

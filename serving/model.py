@@ -8,7 +8,7 @@ import numpy as np
 
 from serving.deployments import DeploymentRecord
 from serving.errors import ModelUnusable
-from training.artefact import ArtefactManifest, read_manifest, unpack
+from training.artefact import ArtefactManifest, read_artefact_manifest, unpack
 from training.artefact import digest as digest_of
 from training.errors import ArtefactError
 from training.predictor import OnnxPredictor
@@ -84,6 +84,6 @@ def warm_model(folder: Path, *, threads: int) -> OnnxPredictor:
         side = predictor.manifest.input_size
         predictor.predict_images([np.zeros((side, side, 3), np.uint8)])
     except Exception as error:  # whatever onnxruntime says of a graph it cannot run
-        version = read_manifest(folder).model_version
+        version = read_artefact_manifest(folder).model_version
         raise ModelUnusable(f"{version} does not predict: {error}") from error
     return predictor

@@ -91,7 +91,7 @@ def write_manifest(folder: Path, **fields: object) -> ArtefactManifest:
     return manifest
 
 
-def read_manifest(folder: Path) -> ArtefactManifest:
+def read_artefact_manifest(folder: Path) -> ArtefactManifest:
     """The manifest of an unpacked artefact.
 
     Raises:
@@ -108,7 +108,7 @@ def read_manifest(folder: Path) -> ArtefactManifest:
 
 def digest(source: ArtefactManifest | Path) -> str:
     """The digest of an artefact (sha256 hex), from its manifest or from its unpacked folder."""
-    manifest = source if isinstance(source, ArtefactManifest) else read_manifest(source)
+    manifest = source if isinstance(source, ArtefactManifest) else read_artefact_manifest(source)
     return hashlib.sha256(manifest.canonical()).hexdigest()
 
 
@@ -199,7 +199,7 @@ def verify(folder: Path) -> ArtefactManifest:
     Raises:
         ArtefactError: the manifest or a member is missing, or a member differs.
     """
-    manifest = read_manifest(folder)
+    manifest = read_artefact_manifest(folder)
     for name, expected in manifest.members.items():
         path = folder / name
         if not path.exists():

@@ -25,7 +25,7 @@ Kind = Literal["training", "processing"]
 
 
 @dataclass(frozen=True)
-class Container:
+class JobContainer:
     """Where a job finds its inputs and leaves its outputs.
 
     Attributes:

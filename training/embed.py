@@ -24,7 +24,7 @@ from dagster_pipes import PipesContext
 
 from training.artefact import TORCH_MODEL, ArtefactManifest, digest, unpack
 from training.config import CODE_VERSION, Hyperparameters
-from training.container import Container
+from training.container import JobContainer
 from training.embed_images import RESULT_SCHEMA, embedded_parts
 from training.errors import ArtefactError, PermanentFailure
 from training.features import (
@@ -74,7 +74,7 @@ def main() -> None:
     """Run the job that the environment describes; a failure is left where SageMaker looks."""
     yield_cores()
     with open_pipes() as pipes:
-        container = Container.from_environment()
+        container = JobContainer.from_environment()
         try:
             summary = embed(container, pipes)
         except Exception as error:
@@ -84,7 +84,7 @@ def main() -> None:
         pipes.report_asset_materialization(metadata={name: summary[name] for name in told})
 
 
-def embed(container: Container, pipes: PipesContext) -> dict[str, Any]:
+def embed(container: JobContainer, pipes: PipesContext) -> dict[str, Any]:
     """Embed the images of ``container`` and predict with its models.
 
     Returns:
@@ -147,16 +147,16 @@ def _name_of(model: Model) -> str:
     return backbone_name(model.net, model.manifest.architecture, model.manifest.input_size)
 
 
-def _parameters(container: Container) -> Hyperparameters:
+def _parameters(container: JobContainer) -> Hyperparameters:
     """Of the pretrained net, which looks at images as long as there is no model."""
     return Hyperparameters.from_strings(container.hyperparameters)
 
 
-def _max_pixels(container: Container) -> int:
+def _max_pixels(container: JobContainer) -> int:
     return int(container.hyperparameters.get("max_pixels", DEFAULT_MAX_PIXELS))
 
 
-def _models(container: Container, scratch: Path) -> tuple[list[Model], int]:
+def _models(container: JobContainer, scratch: Path) -> tuple[list[Model], int]:
     """The models, and the side of the square that the first (or the pretrained net) looks at."""
     models: list[Model] = []
     while container.has_channel(name := f"model-{len(models)}"):
@@ -202,7 +202,7 @@ def load_model(folder: Path, into: Path) -> Model:
     return Model(net.eval(), manifest)
 
 
-def _pretrained(container: Container) -> "Classifier":
+def _pretrained(container: JobContainer) -> "Classifier":
     with without_collection("torch"):
         from training.architectures import build, load_weights
 
@@ -241,7 +241,7 @@ def _write_features(parts: Iterator[Path], target: Path) -> tuple[int, list[dict
 
 
 def _write_probabilities(
-    model: Model, backbone: str, container: Container, pipes: PipesContext
+    model: Model, backbone: str, container: JobContainer, pipes: PipesContext
 ) -> None:
     target = container.output_dir / probabilities_file(model.manifest.model_version)
     target.parent.mkdir(exist_ok=True)
@@ -258,7 +258,7 @@ def _write_probabilities(
     pipes.log.info(f"{model.manifest.model_version} looked at {len(seen)} images")
 
 
-def _known_features(container: Container, backbone: str) -> Iterator[pa.Table]:
+def _known_features(container: JobContainer, backbone: str) -> Iterator[pa.Table]:
     """What was just embedded, and what earlier jobs did, in bounded pieces.
 
     Channel ``features`` may hold those of a backbone that was only guessed: a head of ours makes

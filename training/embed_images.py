@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from dagster_pipes import PipesContext
 
 from training.config import Hyperparameters
-from training.container import Container
+from training.container import JobContainer
 from training.data import LabelledImages, squashed
 from training.durable import put_in_place
 from training.features import packed_features
@@ -51,7 +51,7 @@ class _Picture:
 
 
 def embedded_parts(
-    net: "Classifier", container: Container, *, size: int, max_pixels: int, pipes: PipesContext
+    net: "Classifier", container: JobContainer, *, size: int, max_pixels: int, pipes: PipesContext
 ) -> Iterator[Path]:
     """Embed every file of channel ``images``; the parts (Parquet in ``RESULT_SCHEMA``), in order.
 

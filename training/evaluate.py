@@ -20,7 +20,7 @@ from dagster_pipes import PipesContext
 
 from training import metrics, plots
 from training.artefact import unpack
-from training.container import Container
+from training.container import JobContainer
 from training.errors import ArtefactError, PermanentFailure
 from training.inference import Answers, Sample, load_pixels, predict
 from training.manifest import ManifestError, ShardReader, read_manifest
@@ -73,7 +73,7 @@ class Evaluated:
     outcome: Outcome
 
 
-class Progress:
+class ProgressReporter:
     """Says every couple of seconds how far the job is."""
 
     def __init__(self, pipes: PipesContext, total: int) -> None:
@@ -94,7 +94,7 @@ class Progress:
 def main() -> None:
     """Run the job that the environment describes; a failure is left where SageMaker looks."""
     with open_pipes() as pipes:
-        container = Container.from_environment()
+        container = JobContainer.from_environment()
         try:
             report = evaluate(container, pipes)
         except Exception as error:
@@ -104,7 +104,7 @@ def main() -> None:
         pipes.report_asset_materialization(metadata=report.model_dump(include=names))
 
 
-def evaluate(container: Container, pipes: PipesContext) -> EvaluationReport:
+def evaluate(container: JobContainer, pipes: PipesContext) -> EvaluationReport:
     """Evaluate the model (and the champion) of ``container`` and write everything down.
 
     Raises:
@@ -128,12 +128,12 @@ def evaluate(container: Container, pipes: PipesContext) -> EvaluationReport:
             raise PermanentFailure(str(error)) from error
 
 
-def _dataset(container: Container, version: str) -> Path:
+def _dataset(container: JobContainer, version: str) -> Path:
     """The folder that the data set's paths are relative to."""
     return container.channel("dataset", f"{version}/{MANIFEST}")
 
 
-def _read_data(container: Container) -> Data:
+def _read_data(container: JobContainer) -> Data:
     version = container.hyperparameters.get("dataset_version")
     if version is None:
         raise PermanentFailure("the job has no dataset_version; pass --dataset_version <version>")
@@ -156,7 +156,7 @@ def _read_data(container: Container) -> Data:
     )
 
 
-def _load(container: Container, channel: str, scratch: Path) -> OnnxPredictor:
+def _load(container: JobContainer, channel: str, scratch: Path) -> OnnxPredictor:
     folder = container.channel(channel)
     found = sorted(folder.rglob("model.tar.gz"))
     if len(found) != 1:
@@ -195,7 +195,7 @@ def _evaluate(
         )
 
     models = [candidate, *([champion] if champion else [])]
-    progress = Progress(pipes, len(data.val) + len(data.test) * len(models))
+    progress = ProgressReporter(pipes, len(data.val) + len(data.test) * len(models))
     answered = [predict(model, data.test, reader, progress) for model in models]
     val = predict(candidate, data.val, reader, progress)
     data, answered, val, aside = _readable(data, answered, val)

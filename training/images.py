@@ -202,7 +202,7 @@ def _rejection(error: Exception) -> ImageRejected:
         return ImageRejected(f"truncated or broken image: {error}")
     if isinstance(error, MemoryError):  # a header that promises what no memory holds
         return ImageRejected("decoding it needs more memory than there is; save it as PNG or JPEG")
-    return ImageRejected(f"truncated or broken image: {_said(error)}")
+    return ImageRejected(f"truncated or broken image: {_error_text(error)}")
 
 
 def _unidentified(data: bytes) -> str:
@@ -218,7 +218,7 @@ def _unidentified(data: bytes) -> str:
     )
 
 
-def _said(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     return str(error).strip() or type(error).__name__
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Self
 
-from training.container import ROOT_VARIABLE, Container
+from training.container import ROOT_VARIABLE, JobContainer
 from training.gpus import NoGpu, prefer_compat, require_gpus
 from training.privileges import drop_privileges
 
@@ -108,7 +108,7 @@ def _check_gpus(root: Path, processes: int) -> None:
     except NoGpu as error:
         text = f"{type(error).__name__}: {error}"
         processing = (root / "config" / "processingjobconfig.json").exists()
-        Container(root, "processing" if processing else "training", {}).write_failure(text)
+        JobContainer(root, "processing" if processing else "training", {}).write_failure(text)
         sys.exit(text)
 
 
@@ -166,7 +166,7 @@ def _run_together(
         return failed.code
     if failed.follows:
         time.sleep(_NEWS_S)  # ends here if this machine, too, is told to stop
-    Container(root, "training", {}).write_failure(failed.reason)
+    JobContainer(root, "training", {}).write_failure(failed.reason)
     return failed.code
 
 

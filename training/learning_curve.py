@@ -19,7 +19,7 @@ from dagster_pipes import PipesContext
 
 from labelling.curve_report import PICTURE_FILE, REPORT_FILE, CurveReport
 from training.config import Hyperparameters
-from training.container import Container
+from training.container import JobContainer
 from training.curve_study import MOST_IMAGES, Split, curve_report
 from training.data import DataSource
 from training.embed import Model, load_model
@@ -41,7 +41,7 @@ def main() -> None:
     os.nice(POLITENESS)
     yield_cores()
     with open_pipes() as pipes:
-        container = Container.from_environment()
+        container = JobContainer.from_environment()
         try:
             report = measure(container, pipes)
         except Exception as error:
@@ -51,7 +51,7 @@ def main() -> None:
         pipes.report_asset_materialization(metadata=told)
 
 
-def measure(container: Container, pipes: PipesContext) -> CurveReport:
+def measure(container: JobContainer, pipes: PipesContext) -> CurveReport:
     """Measure the learning curves of ``container`` and write them down.
 
     Raises:
@@ -127,7 +127,7 @@ def _extracted(
     return extract(model.net, images, lambda done: None, bf16=bf16), images.rows
 
 
-def _known_features(container: Container) -> dict[str, np.ndarray]:
+def _known_features(container: JobContainer) -> dict[str, np.ndarray]:
     """Features by image, float32 [d] each, that were computed before."""
     folder = container.optional_channel("features", "*.parquet")
     known: dict[str, np.ndarray] = {}
@@ -137,7 +137,7 @@ def _known_features(container: Container) -> dict[str, np.ndarray]:
     return known
 
 
-def _chosen(container: Container) -> frozenset[str]:
+def _chosen(container: JobContainer) -> frozenset[str]:
     folder = container.optional_channel("chosen", "*.json")
     files = sorted(folder.rglob("*.json")) if folder else []
     return frozenset(sha for path in files for sha in json.loads(path.read_text("utf-8")))

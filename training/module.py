@@ -14,7 +14,7 @@ from training.config import Hyperparameters
 from training.losses import loss_of
 from training.watched import MeanOverImages, metrics_for
 
-Batch = tuple[torch.Tensor, torch.Tensor, int]
+TrainingBatch = tuple[torch.Tensor, torch.Tensor, int]
 """Images float32 [batch, 3, size, size] in 0…255, targets, number of the batch in its epoch."""
 
 
@@ -36,7 +36,7 @@ class ClassifierModule(pl.LightningModule):
         self.val_metrics = metrics_for(task, classes)
         self.train_loss, self.val_loss = MeanOverImages(), MeanOverImages()
 
-    def _step(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    def _step(self, batch: TrainingBatch) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits and loss: what training and validation share."""
         images, targets, _ = batch
         logits = self.net(images.contiguous(memory_format=torch.channels_last))
@@ -47,7 +47,7 @@ class ClassifierModule(pl.LightningModule):
         batches: Any = self.trainer.train_dataloader
         batches.set_epoch(self.current_epoch)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+    def training_step(self, batch: TrainingBatch, batch_idx: int) -> torch.Tensor:
         """One step, whose chances hang on (seed, epoch, batch, process) alone: a resumed run draws
         what an undisturbed one would have drawn."""
         images, targets, number = batch
@@ -73,7 +73,7 @@ class ClassifierModule(pl.LightningModule):
                     for seen in (module.running_mean, module.running_var):
                         seen.copy_(self.trainer.strategy.reduce(seen, reduce_op="mean"))
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+    def validation_step(self, batch: TrainingBatch, batch_idx: int) -> None:
         """Loss and metrics on the validation split."""
         if len(batch[0]):  # of a few images not every process gets one
             logits, loss = self._step(batch)

@@ -37,7 +37,7 @@ from obstore.exceptions import (
 from obstore.store import ObjectStore, from_url
 
 from errors.base import ImgclfError
-from training.container import Container
+from training.container import JobContainer
 from training.errors import PermissionDenied
 
 STORE = "store"
@@ -93,7 +93,7 @@ def _connected(params: PipesParamsLoader) -> PipesContext:
     try:
         return PipesContext(params, _StoreContextLoader(), _StoreMessageWriter())
     except PermissionDenied as error:
-        container = Container.from_environment()
+        container = JobContainer.from_environment()
         container.write_failure(f"{type(error).__name__}: {error}")
         raise
 

@@ -167,8 +167,8 @@ def draw_mistakes(
             axes = figure.add_subplot(rows, columns, place + 1)
             _show_square(axes, photo)
             lines = [
-                (_said("✗", mistake.given), _WRONG),
-                (_said("✓", mistake.missed), _RIGHT),
+                (_caption_line("✗", mistake.given), _WRONG),
+                (_caption_line("✓", mistake.missed), _RIGHT),
                 (short(name), _GREY),
             ]
             for line, (text, colour) in enumerate(said for said in lines if said[0]):
@@ -247,7 +247,7 @@ def _most_confused(counts: np.ndarray, labels: Sequence[str]) -> tuple[np.ndarra
     return summed, [*(labels[index] for index in shown), f"{len(rest)} others"]
 
 
-def _said(mark: str, pairs: Sequence[tuple[str, float]]) -> str:
+def _caption_line(mark: str, pairs: Sequence[tuple[str, float]]) -> str:
     if not pairs:
         return ""
     label, probability = pairs[0]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from training.artefact import ONNX_MODEL, ArtefactManifest, digest, read_manifest
+from training.artefact import ONNX_MODEL, ArtefactManifest, digest, read_artefact_manifest
 from training.errors import ArtefactError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class OnnxPredictor:
         Raises:
             ArtefactError: the folder holds no model, or one that breaks the contract.
         """
-        self.manifest: ArtefactManifest = read_manifest(folder)
+        self.manifest: ArtefactManifest = read_artefact_manifest(folder)
         self.digest: str = digest(self.manifest)
         self._session = _session(folder / ONNX_MODEL, threads)
         _check_signature(self._session, len(self.labels), folder)

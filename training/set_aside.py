@@ -75,8 +75,8 @@ def ornament(name: str, warn: "Callable[[str], object]") -> Iterator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001 - whatever it is, the numbers do not depend on it
-        warn(f"{name} could not be drawn, and nothing else is missing: {_said(error)}")
+        warn(f"{name} could not be drawn, and nothing else is missing: {_error_text(error)}")
 
 
-def _said(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"

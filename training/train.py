@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from training.artefact import ONNX_MODEL, TORCH_MODEL, ArtefactManifest, Task, digest
 from training.artefact import write_manifest as write_artefact_manifest
 from training.config import CODE_VERSION, Hyperparameters
-from training.container import Container
+from training.container import JobContainer
 from training.distributed import ALONE, Team, ends_at_its_failure, joined, note_failure
 from training.errors import PermanentFailure
 from training.evidence import write_evidence
@@ -56,7 +56,7 @@ class Job:
     weights: Path | None
 
     @classmethod
-    def from_container(cls, container: Container) -> Self:
+    def from_container(cls, container: JobContainer) -> Self:
         """Read the job from the container it runs in.
 
         Raises:
@@ -92,7 +92,7 @@ def main() -> None:
     """
     yield_cores()
     with ends_at_its_failure(), open_pipes(silent=not Team.from_environment().leads) as pipes:
-        container = Container.from_environment()
+        container = JobContainer.from_environment()
         try:
             with joined() as team:
                 metrics = train(container, pipes, team)
@@ -103,7 +103,9 @@ def main() -> None:
         pipes.report_asset_materialization(metadata=metrics)
 
 
-def train(container: Container, pipes: PipesContext, team: Team = ALONE) -> dict[str, str | float]:
+def train(
+    container: JobContainer, pipes: PipesContext, team: Team = ALONE
+) -> dict[str, str | float]:
     """Train the model of ``container`` and write everything it leaves.
 
     The processes of a team each take part in the fit; after it all but the first end.
@@ -163,7 +165,7 @@ def _fitted(
     job: Job,
     train_split: "LabelledImages",
     val_split: "LabelledImages",
-    container: Container,
+    container: JobContainer,
     phases: Phases,
     team: Team,
 ) -> "tuple[Classifier, list[dict[str, float]], torch.Tensor]":
@@ -242,7 +244,7 @@ def _export(
     source: "DataSource",
     temperature: float,
     thresholds: dict[str, float],
-    container: Container,
+    container: JobContainer,
 ) -> tuple[ArtefactManifest, float]:
     """Write the artefact's members; check the graph on real images against the net.
 

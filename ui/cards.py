@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
-from ui.runtime import STAGES, Prediction, Problem, Stage
+from ui.runtime import STAGES, ModelAnswer, Problem, Stage
 
 if TYPE_CHECKING:
     import jinja2
@@ -28,7 +28,7 @@ class Card:
     name: str
     size: int
     picture: str | None = None
-    answers: dict[Stage, Prediction | Problem] = field(default_factory=dict)
+    answers: dict[Stage, ModelAnswer | Problem] = field(default_factory=dict)
     id: str = ""
     corrected: tuple[str, ...] | None = None
 
@@ -48,13 +48,13 @@ class Card:
     @property
     def is_disputed(self) -> bool:
         """Whether the two models mean different things."""
-        said = [answer for answer in self.answers.values() if isinstance(answer, Prediction)]
+        said = [answer for answer in self.answers.values() if isinstance(answer, ModelAnswer)]
         return len(said) == len(STAGES) and len({frozenset(one.predicted) for one in said}) > 1
 
     @property
     def is_correctable(self) -> bool:
         """Whether a person may say that a model is wrong: once all has been said there is to say."""
-        predicted = any(isinstance(answer, Prediction) for answer in self.answers.values())
+        predicted = any(isinstance(answer, ModelAnswer) for answer in self.answers.values())
         return bool(self.id) and predicted and len(self.answers) == len(STAGES)
 
 
@@ -76,7 +76,7 @@ def _templates() -> "jinja2.Environment":
         lstrip_blocks=True,
     )
     environment.filters |= {"file_size": _size, "percent": _percent, "width": _width}
-    environment.tests["prediction"] = lambda said: isinstance(said, Prediction)
+    environment.tests["prediction"] = lambda said: isinstance(said, ModelAnswer)
     return environment
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ui.cards import STAGE_NAMES, Card
 from ui.feedback import Feedback, FeedbackFailed, Said
-from ui.runtime import Prediction
+from ui.runtime import ModelAnswer
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -62,7 +62,7 @@ class CorrectionCounter:
         card, _ = self._find(card_id)
         offered = self._feedback.offered()
         scores: dict[str, float] = {}
-        for said in _said(card):
+        for said in _stage_answers(card):
             for ranked in said.prediction.labels:
                 scores[ranked.label] = max(ranked.score, scores.get(ranked.label, 0.0))
         ranked_labels = sorted(offered.labels, key=lambda label: -scores.get(label, 0.0))
@@ -72,7 +72,7 @@ class CorrectionCounter:
             "chosen": list(card.corrected or ()),
             "said": [
                 f"{STAGE_NAMES[said.stage]} said {_named(said.prediction.predicted)}"
-                for said in _said(card)
+                for said in _stage_answers(card)
             ],
         }
 
@@ -83,7 +83,7 @@ class CorrectionCounter:
             image = path.read_bytes()
         except OSError:
             raise FeedbackFailed(_GONE) from None
-        self._feedback.send(image, labels, _said(card))
+        self._feedback.send(image, labels, _stage_answers(card))
         card.corrected = tuple(labels)
         return card.thanks
 
@@ -118,11 +118,11 @@ def add_routes(app: "FastAPI", counter: CorrectionCounter) -> None:
             return JSONResponse({"error": str(error)}, 503)
 
 
-def _said(card: Card) -> list[Said]:
+def _stage_answers(card: Card) -> list[Said]:
     return [
         Said(stage, answer)
         for stage, answer in card.answers.items()
-        if isinstance(answer, Prediction)
+        if isinstance(answer, ModelAnswer)
     ]
 
 

@@ -8,7 +8,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict
 
 from errors.base import ImgclfError
-from ui.runtime import Prediction, Stage
+from ui.runtime import ModelAnswer, Stage
 
 SCORES_SENT = 20
 """Scores sent of each model, highest first; a model may know thousands of labels."""
@@ -34,7 +34,7 @@ class Said:
     """What a stage had said of the image."""
 
     stage: Stage
-    prediction: Prediction
+    prediction: ModelAnswer
 
     def to_json(self) -> dict[str, Any]:
         """As the backend takes it."""

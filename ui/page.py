@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ui.cards import Card, render
 from ui.correction_dialog import DIALOG
 from ui.corrections import CorrectionCounter
-from ui.runtime import MAX_BODY_MB, PARALLEL, STAGES, Prediction, Problem, Runtime, Stage, too_big
+from ui.runtime import MAX_BODY_MB, PARALLEL, STAGES, ModelAnswer, Problem, Runtime, Stage, too_big
 from ui.thumbnails import is_costly, thumbnail
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def answer(
     asking, drawing = ThreadPoolExecutor(PARALLEL), ThreadPoolExecutor(1)
     try:
         previews = Previews()
-        parts: dict[Future[str | Prediction | Problem | None], tuple[Card, Stage | None]] = {
+        parts: dict[Future[str | ModelAnswer | Problem | None], tuple[Card, Stage | None]] = {
             drawing.submit(drawn, card, path): (card, None)
             for drawn in (previews.cheap, previews.costly)
             for card, path in cards
@@ -109,8 +109,8 @@ def _size(path: Path) -> int:
         return 0  # asking about it will say why
 
 
-def _put(said: str | Prediction | Problem | None, card: Card, stage: Stage | None) -> None:
-    if isinstance(said, Prediction | Problem):
+def _put(said: str | ModelAnswer | Problem | None, card: Card, stage: Stage | None) -> None:
+    if isinstance(said, ModelAnswer | Problem):
         if stage is not None:
             card.answers[stage] = said
     elif said is not None:
@@ -145,7 +145,7 @@ class Previews:
             return None
 
 
-def _asked(runtime: Runtime, stage: Stage, card: Card, path: Path) -> Prediction | Problem:
+def _asked(runtime: Runtime, stage: Stage, card: Card, path: Path) -> ModelAnswer | Problem:
     """What a stage says of the card's image."""
     try:
         if card.size > MAX_BODY_MB * 1024**2:

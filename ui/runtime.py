@@ -49,7 +49,7 @@ class _Answer(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
+class ModelAnswer:
     """What a model says of one image: labels, most probable first, and which of them it means."""
 
     model_version: str
@@ -105,7 +105,7 @@ class Runtime:
         """Name of a stage's endpoint."""
         return f"{self.project}-{stage}"
 
-    def predict(self, stage: Stage, image: bytes) -> Prediction | Problem:
+    def predict(self, stage: Stage, image: bytes) -> ModelAnswer | Problem:
         """Ask a stage about one image file."""
         if len(image) > MAX_BODY_MB * 1024**2:
             return too_big(len(image))
@@ -127,7 +127,7 @@ def too_big(size: int) -> Problem:
     return Problem("image", f"{size / 1024**2:.1f} MB is more than the {MAX_BODY_MB} MB allowed")
 
 
-def _prediction(body: bytes) -> Prediction | Problem:
+def _prediction(body: bytes) -> ModelAnswer | Problem:
     try:
         answer = _Answer.model_validate_json(body)
         (said,) = answer.predictions
@@ -136,7 +136,7 @@ def _prediction(body: bytes) -> Prediction | Problem:
     predicted = said.predicted
     if predicted is None:
         predicted = tuple(ranked.label for ranked in said.labels[:1])
-    return Prediction(
+    return ModelAnswer(
         answer.model_version, answer.digest, said.labels, predicted, said.prediction_id
     )
 

@@ -17,7 +17,7 @@ from assets.verdicts import newest_verdict
 from imgclf_dagster.checks.latency import QUIET_P95, judge_latency
 from imgclf_dagster.checks.result import fails_closed, judge
 from resources.damage import DamagedObject
-from resources.endpoint_host import EndpointHost, HostUnavailable
+from resources.endpoint_host import Endpoints, HostUnavailable
 from resources.model_registry import ModelRegistry
 from resources.object_store import ObjectStore
 from resources.reading import read_rows
@@ -53,7 +53,7 @@ def staging_serves_digest(
     context: dg.AssetCheckExecutionContext,
     store: ObjectStore,
     registry: ModelRegistry,
-    endpoints: EndpointHost,
+    endpoints: Endpoints,
 ) -> dg.AssetCheckResult:
     """Staging answers with this package's digest, and labels test images as the evaluation did."""
     version = context.op_execution_context.partition_key
@@ -89,7 +89,7 @@ def staging_latency_within_budget(
     context: dg.AssetCheckExecutionContext,
     store: ObjectStore,
     registry: ModelRegistry,
-    endpoints: EndpointHost,
+    endpoints: Endpoints,
     line: dg.ResourceParam[Line],
 ) -> dg.AssetCheckResult:
     """The 95th percentile of staging's answer time for one image is within the budget.
@@ -126,7 +126,7 @@ def staging_latency_within_budget(
 
 
 def _answer_times(
-    endpoints: EndpointHost, images: Sequence[bytes], stages: Sequence[Stage]
+    endpoints: Endpoints, images: Sequence[bytes], stages: Sequence[Stage]
 ) -> dict[Stage, list[float]]:
     """Ask each of ``stages`` for each image in turn; the answer times by stage (ms).
 
@@ -152,7 +152,7 @@ def _answer_times(
     return times
 
 
-def _champion_before(store: ObjectStore, endpoints: EndpointHost, digest: str) -> float | None:
+def _champion_before(store: ObjectStore, endpoints: Endpoints, digest: str) -> float | None:
     """The 95th percentile of production's model when it was checked (ms); ``None`` if production
     has none, has the candidate itself, or that cannot be known."""
     try:

@@ -156,7 +156,7 @@ def endpoint_command(
     )
     if result is None:
         return
-    status = endpoints.take_on(stage, result, teller(as_json))
+    status = endpoints.ensure_configuration(stage, result, teller(as_json))
     if status.digest != record.digest:
         raise fail(f"{served(status)}, and {record.model_version} is what was deployed there")
     if as_json:

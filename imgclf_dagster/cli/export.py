@@ -136,7 +136,7 @@ def _show(report: "ExportReport") -> None:
     from imgclf_dagster.export.target import size_words
 
     console.print(_counts(report))
-    for line in _said(report):
+    for line in _note_lines(report):
         console.print(line)
     if report.aside:
         console.print(_aside(report))
@@ -165,7 +165,7 @@ def _counts(report: "ExportReport") -> Table:
     return table
 
 
-def _said(report: "ExportReport") -> Iterator[str]:
+def _note_lines(report: "ExportReport") -> Iterator[str]:
     for note in report.notes:
         yield f"[yellow]•[/] {escape(note)}"
     if report.mended:

@@ -26,7 +26,7 @@ from imgclf_dagster.cli.ingest_summary import as_json as told_as_json
 from imgclf_dagster.cli.ingest_summary import show_doubt, show_facts, show_report
 from imgclf_dagster.console import SafeConsole
 from labelling.foreign_text import visible
-from labelling.given_splits import given_splits_said, no_splits_said
+from labelling.given_splits import given_splits_text, no_splits_said
 from labelling.sources.reading import Doubt, ReadingOptions
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ class _Session:
             open_doubts = undecided(reading.doubts, yes=self._yes)
             reading = replace(reading, doubts=tuple(open_doubts))
             self._facts: SourceFacts = source_facts(reading)
-            self._splits_said = given_splits_said(
+            self._splits_said = given_splits_text(
                 self._facts.splits,
                 keep=self._keep,
                 without=self._facts.no_split,

@@ -46,19 +46,19 @@ def show_readings(console: Console, report: "IngestReport", source: str) -> None
         report: what became of the source.
         source: the name under which its images are stored.
     """
-    renamed = [one for one in report.read_as if one.said != one.counts]
+    renamed = [one for one in report.read_as if one.label != one.counts]
     if renamed:
-        said = [f"{one.said} as {one.counts}: {one.images:,}" for one in renamed[:_SHOWN]]
+        said = [f"{one.label} as {one.counts}: {one.images:,}" for one in renamed[:_SHOWN]]
         more = f" and {len(renamed) - _SHOWN:,} more" if len(renamed) > _SHOWN else ""
         console.print(escape(visible(f"read as: {'; '.join(said)}{more}")), soft_wrap=True)
     former = [one for one in report.read_as if one.counts != one.now]
     if not former:
         return
     words = [
-        f"{one.said} as {one.counts} ({one.images:,} image{'' if one.images == 1 else 's'})"
+        f"{one.label} as {one.counts} ({one.images:,} image{'' if one.images == 1 else 's'})"
         for one in former[:_SHOWN]
     ]
-    today = ", ".join(f"{one.said} is {one.now}" for one in former[:_SHOWN])
+    today = ", ".join(f"{one.label} is {one.now}" for one in former[:_SHOWN])
     told = (
         f"{', '.join(words)} was said before the name was given to another class, and counts as it "
         f"was meant then; said now, {today}. If the whole source is to be read by the names of "
@@ -70,15 +70,15 @@ def show_readings(console: Console, report: "IngestReport", source: str) -> None
 def _change(change: "LabelChange", source: str) -> str:
     if not change.new:
         return f"{change.images:,} in other ways"
-    old = " and ".join(map(_said, change.old)) or "other labels"
-    new = " and ".join(map(_said, change.new))
+    old = " and ".join(map(_labels_text, change.old)) or "other labels"
+    new = " and ".join(map(_labels_text, change.new))
     names = [key.removeprefix(f"raw/{source}/") for key in change.examples]
     more = " …" if change.images > len(names) else ""
     said = f"{old} → {new}: {change.images:,} ({', '.join(names)}{more})"
     return escape(visible(said))
 
 
-def _said(labels: "Labels") -> str:
+def _labels_text(labels: "Labels") -> str:
     return "|".join(labels) or "none of the labels"
 
 

@@ -23,7 +23,7 @@ from labelling.sources.containers import Passed, Rejection, SourceError
 from labelling.sources.folders import Folder
 
 if TYPE_CHECKING:
-    from resources.endpoint_host import EndpointHost
+    from resources.endpoint_host import Endpoints
 
 IN_FLIGHT = 4
 _FORMULA = tuple("=+-@＝＋－＠")
@@ -77,7 +77,7 @@ def predict_command(
     from imgclf_dagster.profiles.chosen import build_endpoints
 
     files, refused, passed = _found(paths)
-    for line in _told(passed):
+    for line in _refusal_lines(passed):
         errors.print(escape(line))
     if not files and not refused:
         raise fail(f"no file in {', '.join(map(str, paths))}")
@@ -141,14 +141,14 @@ def _found(paths: list[Path]) -> tuple[list[Path], list[Answer], list[Passed]]:
     return files, refused, passed
 
 
-def _told(passed: list[Passed]) -> list[str]:
+def _refusal_lines(passed: list[Passed]) -> list[str]:
     """A line for each reason, with how many there are and some of them."""
     from labelling.sources.listing import Groups
 
     groups = Groups()
     for each in passed:
         groups.add(each.reason, each.name)
-    return [f"passed over {group.told()}" for group in groups.ignored()]
+    return [f"passed over {group.summary()}" for group in groups.ignored()]
 
 
 def _shown(path: Path) -> str:
@@ -171,7 +171,7 @@ def _bytes_of(file: Path) -> bytes:
     return file.read_bytes()
 
 
-def ask_endpoint(endpoints: "EndpointHost", file: Path, *, stage: Any, top_k: int) -> Answer:
+def ask_endpoint(endpoints: "Endpoints", file: Path, *, stage: Any, top_k: int) -> Answer:
     """Send one file to an endpoint."""
     from resources.endpoint_host import HostUnavailable
     from serving.client import InvocationFailed

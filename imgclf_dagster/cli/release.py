@@ -15,7 +15,7 @@ from training.quick_imports import without_collection
 
 if TYPE_CHECKING:
     from imgclf_dagster.settings import Settings
-    from resources.endpoint_host import EndpointHost
+    from resources.endpoint_host import Endpoints
     from resources.model_registry import ModelPackage, ModelRegistry
     from resources.object_store import ObjectStore
 
@@ -25,7 +25,7 @@ Version = Annotated[
 ]
 
 
-def _said(given: str | None) -> str | None:
+def _stripped(given: str | None) -> str | None:
     """What was given without blanks around it. Raises typer.BadParameter if nothing is left."""
     if given is None:
         return None
@@ -36,10 +36,10 @@ def _said(given: str | None) -> str | None:
 
 By = Annotated[
     str | None,
-    typer.Option("--by", callback=_said, help="Who decides. Default: your user name."),
+    typer.Option("--by", callback=_stripped, help="Who decides. Default: your user name."),
 ]
 Reason = Annotated[
-    str, typer.Option("--reason", "-r", callback=_said, help="Why. Kept with the decision.")
+    str, typer.Option("--reason", "-r", callback=_stripped, help="Why. Kept with the decision.")
 ]
 
 START_S = 60.0
@@ -197,7 +197,7 @@ def _carry_out(settings: "Settings", wanted: _Wanted) -> None:
     _say_served(endpoints, wanted)
 
 
-def _say_served(endpoints: "EndpointHost", wanted: _Wanted) -> None:
+def _say_served(endpoints: "Endpoints", wanted: _Wanted) -> None:
     text = f"production serves {wanted.model_version} (digest {wanted.digest[:12]})"
     say_served(endpoints, "prod", text)
 

@@ -9,7 +9,7 @@ from imgclf_dagster.settings import load_settings
 from training.quick_imports import without_collection
 
 if TYPE_CHECKING:
-    from resources.endpoint_host import EndpointHost
+    from resources.endpoint_host import Endpoints
     from resources.model_registry import ModelPackage
     from serving.deployments import Stage
 
@@ -29,16 +29,16 @@ def run_command() -> None:
     with line_runner(load_settings(), ConsoleNarrator(console)) as runner:
         outcome = runner.run_line()
         if not outcome.success:
-            raise fail(_told(outcome.failures))
+            raise fail(_failure_lines(outcome.failures))
         version = runner.candidate()
         if version is None:
             raise fail("the candidate did not pass its gates; see the checks above")
         released = runner.release(version)
         if released is not None and not released.success:
-            raise fail(_told(released.failures))
+            raise fail(_failure_lines(released.failures))
         for settled in runner.settle_decisions():
             if not settled.success:
-                raise fail(_told(settled.failures))
+                raise fail(_failure_lines(settled.failures))
         package = runner.registry.get(version)
         live = live_deployment(runner.endpoints, runner.registry)
         stage: Stage = "prod" if live and live.digest == package.digest else "staging"
@@ -48,7 +48,7 @@ def run_command() -> None:
     _say(package, stage, runner.endpoints)
 
 
-def _say(package: "ModelPackage", stage: "Stage", endpoints: "EndpointHost") -> None:
+def _say(package: "ModelPackage", stage: "Stage", endpoints: "Endpoints") -> None:
     version, by = package.model_version, package.approver
     if stage == "prod" and package.approval_status == "Rejected":
         raise fail(
@@ -73,5 +73,5 @@ def _say(package: "ModelPackage", stage: "Stage", endpoints: "EndpointHost") -> 
         )
 
 
-def _told(failures: dict[str, str]) -> str:
+def _failure_lines(failures: dict[str, str]) -> str:
     return "\n".join(f"{name}: {reason}" for name, reason in failures.items()) or "the run failed"

@@ -6,7 +6,7 @@ from imgclf_dagster.cli.common import console, fail
 from imgclf_dagster.console import escape
 
 if TYPE_CHECKING:
-    from resources.endpoint_host import EndpointHost
+    from resources.endpoint_host import Endpoints
     from serving.deployments import EndpointStatus, Stage
 
 NAMES = {"prod": "production", "staging": "staging"}
@@ -21,9 +21,7 @@ def served(status: "EndpointStatus") -> str:
     return f"{name} serves {status.model_version} (digest {status.digest[:12]}{trouble})"
 
 
-def require_served(
-    endpoints: "EndpointHost", stage: "Stage", model_version: str, digest: str
-) -> None:
+def require_served(endpoints: "Endpoints", stage: "Stage", model_version: str, digest: str) -> None:
     """Make sure that the endpoint of ``stage`` answers with ``digest``. A host must be up.
 
     Raises:
@@ -36,7 +34,7 @@ def require_served(
         )
 
 
-def say_served(endpoints: "EndpointHost", stage: "Stage", text: str) -> None:
+def say_served(endpoints: "Endpoints", stage: "Stage", text: str) -> None:
     """Say ``text``, which was compared with what is served, and whether it goes on being served:
     an endpoint host that a command started for itself has ended with it."""
     from resources.endpoint_host import HostUnavailable

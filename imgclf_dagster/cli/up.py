@@ -13,10 +13,10 @@ from rich.console import Console
 from errors.base import ImgclfError
 from guard.arguments import allow_host_options
 from imgclf_dagster.cli.label_studio import install_shown
-from imgclf_dagster.cli.up_teller import Teller
+from imgclf_dagster.cli.up_teller import NoticePrinter
 from imgclf_dagster.console import SafeConsole, escape
 from imgclf_dagster.home import prepare_home
-from imgclf_dagster.label_studio_keeper import LabelStudioKeeper
+from imgclf_dagster.label_studio_keeper import BackgroundSetup
 from imgclf_dagster.labelling_programs import LabellingPrograms, labelling_programs
 from imgclf_dagster.mlflow_server import variables as mlflow_variables
 from imgclf_dagster.ports import HOST, Port
@@ -62,7 +62,7 @@ def up_command(
         labelling = _labelling(settings, console) if _is_labelled(settings, label_studio) else None
         specs = programs(settings, labelling)
         console.print(f"imgclf up on {settings.home}; logs are in {settings.logs_dir}")
-        teller = Teller(console, specs)
+        teller = NoticePrinter(console, specs)
         keeper = _keeper(settings, labelling, teller) if labelling else None
         say = keeper.passing_on(teller) if keeper else teller
         Supervisor(specs, run_dir=settings.run_dir, say=say, meanwhile=keeper).run()
@@ -83,10 +83,12 @@ def _labelling(settings: Settings, console: Console) -> LabellingPrograms:
     return labelling_programs(settings, install_shown(console) if own else None)
 
 
-def _keeper(settings: Settings, labelling: LabellingPrograms, teller: Teller) -> LabelStudioKeeper:
+def _keeper(
+    settings: Settings, labelling: LabellingPrograms, teller: NoticePrinter
+) -> BackgroundSetup:
     names = [spec.name for spec in labelling.specs]
     own = not settings.label_studio.url
-    return LabelStudioKeeper(settings, own=own, after=names, say=teller.say)
+    return BackgroundSetup(settings, own=own, after=names, say=teller.say)
 
 
 def programs(settings: Settings, labelling: LabellingPrograms | None = None) -> list[ProcessSpec]:

@@ -10,7 +10,7 @@ from imgclf_dagster.console import escape
 from imgclf_dagster.supervisor import Notice, ProcessSpec
 
 
-class Teller:
+class NoticePrinter:
     """Prints what happens; once everything is up for the first time, says so."""
 
     def __init__(self, console: Console, specs: Sequence[ProcessSpec]) -> None:

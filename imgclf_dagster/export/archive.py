@@ -45,7 +45,7 @@ class ZipTarget:
     def begin(self, *, identity: str, said: str, need: int) -> None:
         """See :class:`imgclf_dagster.export.target.Target`."""
         self._require_free()
-        with self._told():
+        with self._translated_errors():
             self._place.parent.mkdir(parents=True, exist_ok=True)
             try:
                 self._lock.acquire(timeout=0)
@@ -65,25 +65,25 @@ class ZipTarget:
 
     def write(self, image: Image, data: bytes) -> None:
         """See :class:`imgclf_dagster.export.target.Target`."""
-        with self._told():
+        with self._translated_errors():
             self._open().writestr(self._entry(image.path), data)
 
     def write_text(self, path: str, pieces: Iterable[str]) -> None:
         """See :class:`imgclf_dagster.export.target.Target`."""
         entry = self._entry(path)
         entry.compress_type = zipfile.ZIP_DEFLATED
-        with self._told(), self._open().open(entry, "w", force_zip64=True) as file:
+        with self._translated_errors(), self._open().open(entry, "w", force_zip64=True) as file:
             for piece in pieces:
                 file.write(piece.encode())
 
     def make_folder(self, path: str) -> None:
         """See :class:`imgclf_dagster.export.target.Target`."""
-        with self._told():
+        with self._translated_errors():
             self._open().writestr(self._entry(f"{path}/"), b"")
 
     def finish(self, written: Mapping[str, int]) -> None:
         """See :class:`imgclf_dagster.export.target.Target`."""
-        with self._told():
+        with self._translated_errors():
             self._open().close()
             with zipfile.ZipFile(self._part) as made:
                 there = {entry.filename: entry.file_size for entry in made.infolist()}
@@ -118,7 +118,7 @@ class ZipTarget:
         return entry
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:

@@ -44,7 +44,7 @@ class FolderTarget:
         if self._place.exists() and not self._place.is_dir():
             raise ExportError(f"{self._place} is a file; name a new folder, or a .zip, in --to")
         self._require_own(identity, said)
-        with self._told():
+        with self._translated_errors():
             self._files.mkdir(parents=True, exist_ok=True)
             self._lock_it()
             self._take_back()
@@ -96,17 +96,20 @@ class FolderTarget:
 
     def write(self, image: Image, data: bytes) -> None:
         """See :class:`imgclf_dagster.export.target.Target`."""
-        with self._told(of_a_name=True), open(self._path(image.path), "wb", 0) as file:  # noqa: PTH123 - hot loop over strings
+        with self._translated_errors(of_a_name=True), open(self._path(image.path), "wb", 0) as file:  # noqa: PTH123 - hot loop over strings
             file.write(data)
 
     def write_text(self, path: str, pieces: Iterable[str]) -> None:
         """See :class:`imgclf_dagster.export.target.Target`."""
-        with self._told(), Path(self._path(path)).open("w", encoding="utf-8", newline="") as file:
+        with (
+            self._translated_errors(),
+            Path(self._path(path)).open("w", encoding="utf-8", newline="") as file,
+        ):
             file.writelines(pieces)
 
     def make_folder(self, path: str) -> None:
         """See :class:`imgclf_dagster.export.target.Target`."""
-        with self._told():
+        with self._translated_errors():
             self._path(f"{path}/_")
 
     def finish(self, written: Mapping[str, int]) -> None:
@@ -117,7 +120,7 @@ class FolderTarget:
                 f"{len(missing)} of {len(written)} images are not in {self._files} as they were "
                 f"written ({missing[0]}): does another program change it? {_KEPT}"
             )
-        with self._told():
+        with self._translated_errors():
             os.sync()  # or a power cut leaves a folder that looks whole
             # Folders first: what lists the images comes when they are there.
             names = sorted(_names(self._files), key=lambda name: (self._files / name).is_file())
@@ -163,7 +166,7 @@ class FolderTarget:
         return note if isinstance(note, dict) else None
 
     @contextmanager
-    def _told(self, *, of_a_name: bool = False) -> Iterator[None]:
+    def _translated_errors(self, *, of_a_name: bool = False) -> Iterator[None]:
         try:
             yield
         except OSError as error:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from assets.line import Line
     from resources.arrivals import Arrivals
     from resources.compute import Compute
-    from resources.endpoint_host import EndpointHost
+    from resources.endpoint_host import Endpoints
     from resources.label_studio import LabelStudio
     from resources.model_registry import ModelRegistry
 
@@ -41,15 +41,15 @@ def build_registry(settings: Settings) -> "ModelRegistry":
     return MlflowRegistry(tracking_uri=settings.mlflow_uri, project=settings.project)
 
 
-def build_endpoints(settings: Settings) -> "EndpointHost":
+def build_endpoints(settings: Settings) -> "Endpoints":
     """The endpoint host of the profile."""
     if settings.profile == "aws":
         from imgclf_dagster import profile_aws
 
         return profile_aws.build_endpoints(settings, open_store(settings))
-    from resources.local_endpoints import LocalEndpointHost
+    from resources.local_endpoints import LocalEndpoints
 
-    return LocalEndpointHost(
+    return LocalEndpoints(
         store=open_store(settings),
         project=settings.project,
         address_file=str(settings.run_dir / "endpoint-host.json"),

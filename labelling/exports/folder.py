@@ -10,8 +10,8 @@ from labelling.exports.placing import (
     folders_say_it,
     in_class_folders,
     renamed,
+    renamed_labels_note,
     require_one_label,
-    told_renamed,
     unread,
 )
 
@@ -37,7 +37,7 @@ class FolderFormat:
             paths,
             renamed=changed,
             notes=[
-                *told_renamed(changed, LABELS),
+                *renamed_labels_note(changed, LABELS),
                 *_classes_missing(contents),
                 *unread(contents, paths, TORCHVISION, self.reader),
             ],

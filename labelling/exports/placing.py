@@ -108,7 +108,7 @@ def folders_say_it(contents: Contents, folders: Mapping[str, str]) -> bool:
     )
 
 
-def told_renamed(changed: Mapping[str, str], exact: str) -> list[str]:
+def renamed_labels_note(changed: Mapping[str, str], exact: str) -> list[str]:
     """A sentence about labels that cannot name a folder, if there are any.
 
     Args:

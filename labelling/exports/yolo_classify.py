@@ -15,8 +15,8 @@ from labelling.exports.placing import (
     class_folders,
     in_class_folders,
     renamed,
+    renamed_labels_note,
     require_one_label,
-    told_renamed,
     unread,
 )
 
@@ -37,7 +37,7 @@ class YoloClassifyFormat:
         changed = renamed(folders)
         every = [f"{split}/{folder}" for split in contents.splits for folder in folders.values()]
         notes = [
-            *told_renamed(changed, LABELS),
+            *renamed_labels_note(changed, LABELS),
             *unread(contents, paths, TORCHVISION, self.reader),
         ]
         if "train" not in contents.splits or len(contents.splits) < 2:

@@ -32,7 +32,7 @@ _SPEAKS = 0.05
 """A reason that scores less is not worth a word."""
 
 
-class Batch:
+class BatchSelection:
     """A batch being filled; ``labelling.pool.choose`` says what goes into it."""
 
     def __init__(
@@ -102,7 +102,7 @@ class Batch:
         if pool.predicted.any():
             spread_out, worth = self._designed, self._raised(scores, value)
         else:  # squared: else many images that are half worth it, in a heap, beat one that is
-            spread_out, worth = self._herded, np.square(value)
+            spread_out, worth = self._spread, np.square(value)
         picked: list[int] = []
         while len(picked) < count:
             rows = self._shortlist(value)
@@ -153,7 +153,7 @@ class Batch:
         )
         return rows[places].tolist()
 
-    def _herded(self, rows: np.ndarray, weight: np.ndarray, count: int, done: int) -> list[int]:
+    def _spread(self, rows: np.ndarray, weight: np.ndarray, count: int, done: int) -> list[int]:
         """``count`` of ``rows``, after ``done``: away from what is labelled or chosen."""
         space = self._pool.space
         already = np.concatenate([space.labelled, space.points[self._already()]])

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from labelling.pool import Pool
 
 
-class Correction:
+class CorrectionReason:
     """A user of the predictor called the answer wrong: a person looks before it counts."""
 
     name = "correction"

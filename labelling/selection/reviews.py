@@ -1,10 +1,10 @@
 """What is known to be wrong, and waits for a person: corrections, then label conflicts."""
 
 from labelling.pool import TRAIN, Choice, Pool
-from labelling.selection.correction import Correction
+from labelling.selection.correction import CorrectionReason
 from labelling.selection.label_conflict import LabelConflict
 
-REVIEWED = (Correction.name, LabelConflict.name)
+REVIEWED = (CorrectionReason.name, LabelConflict.name)
 """The reasons of what is known to be wrong."""
 
 
@@ -17,8 +17,8 @@ def reviews(pool: Pool) -> list[Choice]:
     is found without a model, and resolving it puts an image back where it belongs.
     """
     position = {sha256: i for i, sha256 in enumerate(pool.sha256.tolist())}
-    correction, conflict = Correction(), LabelConflict()
-    reasons: dict[str, Correction | LabelConflict] = {
+    correction, conflict = CorrectionReason(), LabelConflict()
+    reasons: dict[str, CorrectionReason | LabelConflict] = {
         sha256: correction for sha256 in pool.corrections if _split(pool, position, sha256) == TRAIN
     }
     for sha256 in pool.conflicts:

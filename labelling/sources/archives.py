@@ -9,7 +9,7 @@ import stat
 import zipfile
 from pathlib import Path
 
-from labelling.sources.containers import Container, OptionError, SourceError, unreadable
+from labelling.sources.containers import FileContainer, OptionError, SourceError, unreadable
 from labelling.sources.folders import Folder
 from labelling.sources.litter import is_archive
 from labelling.sources.name_encodings import known_encoding
@@ -31,7 +31,7 @@ _REFUSED = {
 _MAGIC_BYTES = 8
 
 
-def open_container(path: Path, *, encoding: str | None = None) -> Container:
+def open_container(path: Path, *, encoding: str | None = None) -> FileContainer:
     """The container at ``path``, by the name's suffix (a lone file is a container of one).
 
     Args:

@@ -59,7 +59,7 @@ Entry = str | Rejection | Passed
 """What a container lists: the name of a file to take, what cannot be taken, what is no data."""
 
 
-class Container(ABC):
+class FileContainer(ABC):
     """Files by name. Names are relative POSIX paths, without ``..``, of valid Unicode."""
 
     @abstractmethod

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from labelling.sources.containers import (
     HEAD_BYTES,
-    Container,
     Content,
     Entry,
+    FileContainer,
     Rejection,
     too_big,
     unreadable,
@@ -18,7 +18,7 @@ from labelling.sources.misread import Misread
 from labelling.sources.walk import walk
 
 
-class Folder(Container):
+class Folder(FileContainer):
     """A folder on disk, or only some files of it."""
 
     def __init__(self, root: Path, only: Sequence[str] | None = None) -> None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from labelling.sources.containers import Container, Content, Rejection
+from labelling.sources.containers import Content, FileContainer, Rejection
 from labelling.sources.file_kinds import file_kind
 from labelling.sources.listing import Groups, Listing
 from labelling.sources.lists import formats
@@ -93,7 +93,10 @@ class GivenLists:
 
 
 def read_lists(
-    container: Container, listing: Listing, files: Callable[[], FileIndex], options: ReadingOptions
+    container: FileContainer,
+    listing: Listing,
+    files: Callable[[], FileIndex],
+    options: ReadingOptions,
 ) -> GivenLists:
     """Read every file of a source that may be a list of labels.
 
@@ -122,7 +125,7 @@ def read_lists(
 
 def _read(
     given: GivenLists,
-    container: Container,
+    container: FileContainer,
     listing: Listing,
     entries: Sequence[str],
     options: ReadingOptions,
@@ -148,12 +151,12 @@ def read_one_list(file: ListFile, options: ReadingOptions, around: Surroundings)
     return reading
 
 
-def surroundings(container: Container, listing: Listing, files: FileIndex) -> Surroundings:
+def surroundings(container: FileContainer, listing: Listing, files: FileIndex) -> Surroundings:
     """What a format may know of the source around a list."""
     return Surroundings(files, _reader(container, listing))
 
 
-def _reader(container: Container, listing: Listing) -> Callable[[str], bytes | None]:
+def _reader(container: FileContainer, listing: Listing) -> Callable[[str], bytes | None]:
     def read(name: str) -> bytes | None:
         for content in container.contents([listing.prefix + name], MAX_LIST_BYTES):
             return content.data if isinstance(content, Content) else None

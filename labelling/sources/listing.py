@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from labelling.sources.containers import Container, Passed, Rejection
+from labelling.sources.containers import FileContainer, Passed, Rejection
 from labelling.sources.file_kinds import FileKind, file_kind
 from labelling.sources.lists.file_index import has_image_suffix
 from labelling.sources.litter import SIDECAR
@@ -81,7 +81,7 @@ def is_json_sidecar(entry: Passed) -> bool:
     return entry.reason == SIDECAR and entry.name.casefold().endswith(".json")
 
 
-def read_listing(container: Container, archive_stem: str | None) -> Listing:
+def read_listing(container: FileContainer, archive_stem: str | None) -> Listing:
     """Read the table of contents.
 
     Args:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from labelling.sources.containers import Container, Content, OptionError, SourceError
+from labelling.sources.containers import Content, FileContainer, OptionError, SourceError
 from labelling.sources.given_lists import MAX_LIST_BYTES
 from labelling.sources.listing import Listing
 from labelling.sources.lists.families import fits, is_pattern
@@ -11,7 +11,7 @@ from labelling.sources.lists.list_format import ListFile
 
 
 def named_lists(
-    given: str, source: Path, container: Container, listing: Listing
+    given: str, source: Path, container: FileContainer, listing: Listing
 ) -> Sequence[ListFile]:
     """Read the lists that ``given`` names.
 
@@ -46,7 +46,7 @@ def named_lists(
     return [ListFile(path.name, data)]
 
 
-def _in_source(entry: str, given: str, container: Container, listing: Listing) -> ListFile:
+def _in_source(entry: str, given: str, container: FileContainer, listing: Listing) -> ListFile:
     for content in container.contents([entry], MAX_LIST_BYTES):
         if isinstance(content, Content):
             return ListFile(listing.name_of(entry), content.data)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from labelling.sources.containers import Container, OptionError
+from labelling.sources.containers import FileContainer, OptionError
 from labelling.sources.folders import Folder
 from labelling.sources.layouts import FOLDER_MODES, Layout
 from labelling.sources.reading import ReadingOptions
@@ -44,7 +44,7 @@ def refuse_beside_list(source: Path, options: ReadingOptions) -> None:
 
 
 def options_without_effect(
-    options: ReadingOptions, said: Said, layout: Layout, container: Container
+    options: ReadingOptions, said: Said, layout: Layout, container: FileContainer
 ) -> tuple[str, ...]:
     """What options decided nothing of a source that is understood, a sentence for each.
 
@@ -70,7 +70,9 @@ def options_without_effect(
     return tuple(found)
 
 
-def encoding_not_needed(options: ReadingOptions, said: Said, container: Container) -> str | None:
+def encoding_not_needed(
+    options: ReadingOptions, said: Said, container: FileContainer
+) -> str | None:
     """A note that an archive has no names that ``--encoding`` decodes."""
     if options.encoding is None or said.in_text or container.decodes or said.doubts:
         return None

@@ -16,7 +16,7 @@ from labelling.sources.class_doubts import (
     singular_and_plural,
     words_for_no_label,
 )
-from labelling.sources.containers import Container, Rejection
+from labelling.sources.containers import FileContainer, Rejection
 from labelling.sources.file_kinds import file_kind
 from labelling.sources.folder_names import masked_stem
 from labelling.sources.folders import Folder
@@ -94,7 +94,7 @@ class _Source:
         self._options = options
         self._known = known
         self._stem = source_stem(path)
-        self._container: Container = open_container(path, encoding=options.encoding)
+        self._container: FileContainer = open_container(path, encoding=options.encoding)
         is_archive = not isinstance(self._container, Folder)
         self._around = self._stem if is_archive else None
         self._listing: Listing = read_listing(self._container, self._around)
@@ -105,15 +105,15 @@ class _Source:
     def read(self, *, only_listed: bool = False) -> Reading:
         names = SourceNames(self._listing.images, self._listing.prefix)
         layout = self._layout(names)
-        said = self._lists.said(names, layout)
-        reading = self._as_said(names, layout, said, only_listed=only_listed)
+        said = self._lists.read(names, layout)
+        reading = self._with_lists(names, layout, said, only_listed=only_listed)
         unused = options_without_effect(self._options, said, layout, self._container)
         note = encoding_not_needed(self._options, said, self._container)
         return replace(
             reading, unused=unused, warnings=(*reading.warnings, *([note] if note else []))
         )
 
-    def _as_said(
+    def _with_lists(
         self, names: SourceNames, layout: Layout, said: Said, *, only_listed: bool
     ) -> Reading:
         matching = said.matching
@@ -216,7 +216,7 @@ class _Source:
             words = _words(labels)
             open_doubts = look_alike_classes(words, self._known)
             notes = singular_and_plural(words, self._known)
-            warnings = [*warnings, *self._known.said(words), *notes]
+            warnings = [*warnings, *self._known.notes(words), *notes]
         return Reading(
             stem=self._stem,
             container=container,

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from labelling.schema import Task
-from labelling.sources.containers import Container, Rejection
+from labelling.sources.containers import FileContainer, Rejection
 
 Split = Literal["train", "val", "test"]
 
@@ -61,7 +61,7 @@ class Ignored:
     count: int
     examples: tuple[str, ...]
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """All of it in a line."""
         more = self.count - len(self.examples)
         names = ", ".join(self.examples) + (f" and {more:,} more" if more > 0 else "")
@@ -88,7 +88,7 @@ class Reading:
     """
 
     stem: str
-    container: Container
+    container: FileContainer
     layout: str
     names: Mapping[str, str]
     labels: Mapping[str, tuple[str, ...]]

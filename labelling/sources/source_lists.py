@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from labelling.sources.containers import (
-    Container,
+    FileContainer,
     OptionError,
     Rejection,
 )
@@ -101,7 +101,7 @@ class SourceLists:
     """The lists of one source."""
 
     def __init__(
-        self, path: Path, options: ReadingOptions, container: Container, listing: Listing
+        self, path: Path, options: ReadingOptions, container: FileContainer, listing: Listing
     ) -> None:
         """
         Args:
@@ -114,7 +114,7 @@ class SourceLists:
         self._container, self._listing = container, listing
         self._passed: Groups = listing.passed
 
-    def said(self, names: SourceNames, layout: Layout) -> Said:
+    def read(self, names: SourceNames, layout: Layout) -> Said:
         """Read the lists and find the images that they name.
 
         Args:
@@ -130,7 +130,7 @@ class SourceLists:
                 self._passed.add(_NOT_READ, entry)
             return Said()
         if mode is not None:
-            return self._said_by_file(mode, names, layout)
+            return self._from_file(mode, names, layout)
         given = read_lists(self._container, self._listing, self._index, self._options)
         self._passed.update(given.passed)
         if given.wrong_columns and not given.understood:
@@ -277,7 +277,7 @@ class SourceLists:
 
     # --- the list that the user named ---
 
-    def _said_by_file(self, given: str, names: SourceNames, layout: Layout) -> Said:
+    def _from_file(self, given: str, names: SourceNames, layout: Layout) -> Said:
         files = named_lists(given, self._path, self._container, self._listing)
         around = surroundings(self._container, self._listing, self._index())
         lists = []

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import IO, cast
 
 from labelling.sources.containers import (
-    Container,
     Content,
     Entry,
+    FileContainer,
     Rejection,
     SourceError,
     safe_name,
@@ -34,7 +34,7 @@ FREE_EXPANSION_BYTES = 1 << 30
 """… and to this many bytes in any case."""
 
 
-class Tar(Container):
+class Tar(FileContainer):
     """A tar archive, plain or compressed (told by its first bytes), read as a stream."""
 
     def __init__(self, path: Path, encoding: str | None = None) -> None:

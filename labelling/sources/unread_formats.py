@@ -8,7 +8,7 @@ Ingest itself goes by the whole file, so what is missed here is named there.
 import re
 from collections.abc import Iterator, Sequence
 
-from labelling.sources.containers import Container, Rejection
+from labelling.sources.containers import FileContainer, Rejection
 from labelling.sources.listing import Listing
 from labelling.sources.lists.file_index import has_image_suffix
 
@@ -58,7 +58,7 @@ _MOST_UNKNOWN = 2000
 """Of files with no suffix, or one that nothing is known of, so many are looked at."""
 
 
-def set_aside(container: Container, listing: Listing) -> None:
+def set_aside(container: FileContainer, listing: Listing) -> None:
     """Take what is no image that can be read out of ``listing.images``, and tell it by its reason.
 
     Args:
@@ -95,7 +95,7 @@ def by_head(head: bytes) -> str | None:
     return NONE if len(head) >= _WHOLE and not _MAY_BE_READ.match(head) else None
 
 
-def _by_bytes(container: Container, entries: Sequence[str]) -> dict[str, str]:
+def _by_bytes(container: FileContainer, entries: Sequence[str]) -> dict[str, str]:
     if not container.has_cheap_heads:
         return {}
     unknown = [entry for entry in entries if not has_image_suffix(entry)]
@@ -106,7 +106,7 @@ def _by_bytes(container: Container, entries: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _no_images(container: Container, entries: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _no_images(container: FileContainer, entries: Sequence[str]) -> Iterator[tuple[str, str]]:
     for entry, head in container.heads(entries):
         if why := by_head(head):
             yield entry, why

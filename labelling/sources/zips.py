@@ -15,9 +15,9 @@ from pathlib import Path
 
 from labelling.sources.containers import (
     HEAD_BYTES,
-    Container,
     Content,
     Entry,
+    FileContainer,
     Rejection,
     SourceError,
     safe_name,
@@ -44,7 +44,7 @@ _UNREADABLE = (*_CUT, *_UNKNOWN)
 _FEW = 20_000
 
 
-class Zip(Container):
+class Zip(FileContainer):
     """A zip archive."""
 
     def __init__(self, path: Path, encoding: str | None = None) -> None:
@@ -138,7 +138,7 @@ class Zip(Container):
             self._names = read_names(self._path.name, odd, self._given)
         for member in members:
             raw = _raw_name(member)
-            name = _said_name(member) if raw is None else self._names.decode(raw)
+            name = _declared_name(member) if raw is None else self._names.decode(raw)
             if name is None:
                 yield member, undecodable(raw or b"", self._names)
             else:
@@ -155,7 +155,7 @@ def _inside(name: str) -> str:
         return ""
 
 
-def _said_name(member: zipfile.ZipInfo) -> str:
+def _declared_name(member: zipfile.ZipInfo) -> str:
     """The name of a member that is ASCII, or says its encoding."""
     return _unicode_path(member) or member.orig_filename
 

@@ -15,7 +15,7 @@ from resources.arrivals import (
     Warn,
     write_notice,
 )
-from resources.aws.errors import told
+from resources.aws.errors import error_message
 from resources.aws.s3_events import NoS3EventError, event_keys
 from resources.aws.session import AwsSession
 from resources.object_store import ObjectStore
@@ -139,5 +139,5 @@ class SqsArrivals(Arrivals):
         try:
             yield
         except (BotoCoreError, ClientError) as error:
-            text = told(error, f"{operation} of {self.queue_url} (aws.arrivals_queue_url)")
+            text = error_message(error, f"{operation} of {self.queue_url} (aws.arrivals_queue_url)")
             raise ArrivalsError(text) from error

@@ -9,13 +9,13 @@ from typing import Any
 import dagster as dg
 from dagster_pipes import encode_param
 
-from resources.aws.errors import is_permanent, told
+from resources.aws.errors import error_message, is_permanent
 from resources.aws.job_environment import check_environment
 from resources.aws.job_inputs import bring_inputs
 from resources.aws.job_reports import NO_SPOT_CAPACITY, failure_of, job_facts, job_metadata
 from resources.aws.job_resources import JobResources, TrainingResources
 from resources.aws.launches import (
-    Launch,
+    SageMakerLaunch,
     attempt_name,
     has_waited,
     is_taken,
@@ -101,7 +101,9 @@ class SageMakerAttempt:
                 launch = self._prepare(launch.number + 1)
                 reader, ended = self._run(launch, None)
         except (BotoCoreError, ClientError) as error:
-            raise JobFailed(told(error, doing), allow_retries=not is_permanent(error)) from error
+            raise JobFailed(
+                error_message(error, doing), allow_retries=not is_permanent(error)
+            ) from error
         except (FileNotFoundError, NotConfigured) as error:
             raise JobFailed(f"{doing}: {error}", allow_retries=False) from error
         except JobNameTaken as error:  # launched this moment; the next try finds out whose it is
@@ -111,7 +113,7 @@ class SageMakerAttempt:
 
     # --- find ------------------------------------------------------------------------------
 
-    def _find(self) -> tuple[Launch, JobState | None] | None:
+    def _find(self) -> tuple[SageMakerLaunch, JobState | None] | None:
         """The attempt that runs or has done the work; or, without a state, the one to launch.
 
         None if the job is done meanwhile.
@@ -128,7 +130,7 @@ class SageMakerAttempt:
                     state = self._wait_until_stopped(state)
                 if not state.ended:
                     self.reattached = True
-                    return launch or Launch(number, None), state
+                    return launch or SageMakerLaunch(number, None), state
                 if self._store.exists(record_key(self._spec.name)):
                     return None
                 if state.status == "Completed" and launch and self._has_done_it(launch):
@@ -140,7 +142,7 @@ class SageMakerAttempt:
         """Whether the job writes here: another deployment of the account may have its twin."""
         return state.output_uri.rstrip("/") == self._outputs_uri(number).rstrip("/")
 
-    def _has_done_it(self, launch: Launch) -> bool:
+    def _has_done_it(self, launch: SageMakerLaunch) -> bool:
         name = self._spec.name
         return not is_taken(self._store, name, launch.number) and is_complete(
             self._store, name, launch.start_after
@@ -156,7 +158,7 @@ class SageMakerAttempt:
             raise JobFailed(f"{state.name} does not end its stopping: run this again later")
         return state
 
-    def _prepare(self, number: int) -> Launch:
+    def _prepare(self, number: int) -> SageMakerLaunch:
         """Clear away what a former attempt left, and write the new one down."""
         for folder in ("output", "processing"):
             prefix = f"models/{self._spec.name}/{folder}"
@@ -165,7 +167,9 @@ class SageMakerAttempt:
 
     # --- run -------------------------------------------------------------------------------
 
-    def _run(self, launch: Launch, state: JobState | None) -> tuple[StoreMessageReader, EndedJob]:
+    def _run(
+        self, launch: SageMakerLaunch, state: JobState | None
+    ) -> tuple[StoreMessageReader, EndedJob]:
         spec, store = self._spec, self._store
         injector = StoreContextInjector(store, spec.name, write=state is None)
         reader = StoreMessageReader(store, spec.name, launch.start_after, self._messages_s)
@@ -241,7 +245,7 @@ class SageMakerAttempt:
         if state.secondary == "MaxWaitTimeExceeded":
             mark_waited(self._store, self._spec.name, number)
 
-    def _gave_up(self, launch: Launch, state: JobState) -> bool:
+    def _gave_up(self, launch: SageMakerLaunch, state: JobState) -> bool:
         """Whether a spot job was stopped because no capacity came, by us or by SageMaker."""
         stopped = state.status == "Stopped" and _is_spot(state)
         return stopped and has_waited(self._store, self._spec.name, launch.number)
@@ -252,7 +256,7 @@ class SageMakerAttempt:
         fallback = isinstance(resources, TrainingResources) and resources.spot_fallback
         return fallback and has_waited(self._store, self._spec.name, number - 1)
 
-    def _goes_on_demand(self, launch: Launch, state: JobState) -> bool:
+    def _goes_on_demand(self, launch: SageMakerLaunch, state: JobState) -> bool:
         """Whether an attempt that has ended is followed by one on demand, in this very run.
 
         It has ended, so nothing of the job is paid twice; a machine that came in the last moment
@@ -266,7 +270,7 @@ class SageMakerAttempt:
 
     # --- judge -----------------------------------------------------------------------------
 
-    def _check(self, launch: Launch, reader: StoreMessageReader, ended: EndedJob) -> None:
+    def _check(self, launch: SageMakerLaunch, reader: StoreMessageReader, ended: EndedJob) -> None:
         """Make sure that the job ended well, which only SageMaker and its own word prove.
 
         Raises:
@@ -294,7 +298,7 @@ class SageMakerAttempt:
 
     # --- take ------------------------------------------------------------------------------
 
-    def _take(self, launch: Launch, reader: StoreMessageReader, state: JobState) -> None:
+    def _take(self, launch: SageMakerLaunch, reader: StoreMessageReader, state: JobState) -> None:
         """Bring a later attempt's outputs to their place, and write the record."""
         spec, store, prices = self._spec, self._store, self._options.get("prices")
         if not store.exists(record_key(spec.name)):

@@ -7,7 +7,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from resources.aws.endpoint_state import UNKNOWN, Identity
-from resources.aws.errors import error_code, told
+from resources.aws.errors import error_code, error_message
 from resources.endpoint_host import HostUnavailable
 from serving.client import InvocationFailed
 from serving.deployments import DeploymentRecord, EndpointState, EndpointStatus, Stage, record_key
@@ -103,7 +103,7 @@ def invoked(
     except ClientError as error:
         raise _refused(error, name) from error
     except BotoCoreError as error:
-        raise HostUnavailable(told(error, f"endpoint {name}")) from error
+        raise HostUnavailable(error_message(error, f"endpoint {name}")) from error
     parsed: dict[str, Any] = json.loads(answer["Body"].read())
     return parsed
 
@@ -124,7 +124,7 @@ def _refused(error: ClientError, name: str) -> InvocationFailed:
             503, "no_model", f"{name} serves no model: nothing is deployed there"
         )
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500))
-    return InvocationFailed(status, code, told(error, f"endpoint {name}"))
+    return InvocationFailed(status, code, error_message(error, f"endpoint {name}"))
 
 
 def console_links(name: str, stack: str, region: str) -> dict[str, str]:

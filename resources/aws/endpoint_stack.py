@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from resources.aws.change_sets import describe
 from resources.aws.endpoint_state import find_endpoint
-from resources.aws.errors import is_permanent, told
+from resources.aws.errors import error_message, is_permanent
 from resources.aws.stack_errors import StackBusy, StackError, StackTimeout
 from resources.aws.stack_events import OnEvent, has_ended
 from resources.aws.stack_plan import StackRequest, StackResult
@@ -88,7 +88,7 @@ class EndpointStack:
             HostUnavailable: it does not answer, or something else goes on for longer.
         """
         self.check_conversion()
-        with self._told():
+        with self._translated_errors():
             self.stacks.plan(self.request(record), timeout_s=timeout_s)
 
     def check_conversion(self) -> None:
@@ -105,7 +105,7 @@ class EndpointStack:
         if settings.get("ServerlessMemoryMB", "0") == "0":
             return
         name = endpoint_name(self.parameters["Project"], self.stage)
-        with self._told():
+        with self._translated_errors():
             endpoint = find_endpoint(self.stacks.session.client("sagemaker"), name) or {}
         variants = endpoint.get("ProductionVariants", [])
         if any("CurrentServerlessConfig" not in variant for variant in variants):
@@ -128,7 +128,7 @@ class EndpointStack:
         """
         wanted = self.request(record, renewal)
         self.check_conversion()
-        with self._told():
+        with self._translated_errors():
             return self.stacks.deploy(
                 wanted.name,
                 wanted.template,
@@ -178,11 +178,11 @@ class EndpointStack:
         return {**chosen.parameters, **self.parameters}, {**chosen.tags, **self.tags}
 
     def _described(self) -> dict[str, Any] | None:
-        with self._told():
+        with self._translated_errors():
             return describe(self.stacks.client, self.name)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         """What CloudFormation says, as one of two: it will not be, or it may still be."""
         try:
             yield
@@ -190,7 +190,7 @@ class EndpointStack:
             raise HostUnavailable(str(error)) from error
         except (ClientError, BotoCoreError) as error:
             operation = getattr(error, "operation_name", "")
-            text = told(error, f"{operation} stack {self.name}".strip())
+            text = error_message(error, f"{operation} stack {self.name}".strip())
             if operation in _BEGINNINGS and is_permanent(error):
                 raise StackError(text) from error
             raise HostUnavailable(text) from error

@@ -48,7 +48,7 @@ def identity_of(client: Any, config_name: str) -> Identity:
     return environment.get("IMGCLF_MODEL_VERSION", ""), environment.get("IMGCLF_DIGEST", "")
 
 
-def put_under(
+def apply_endpoint_config(
     client: Any, name: str, config: str, *, tags: Mapping[str, str], guarded: bool
 ) -> None:
     """Have SageMaker bring the endpoint to ``config``: make it if it is gone, update it else.

@@ -17,17 +17,23 @@ from pydantic import PrivateAttr
 
 from resources.aws.endpoint_answers import absent, console_links, described, invoked
 from resources.aws.endpoint_stack import CONFIG, DEPLOY_TIMEOUT_S, EndpointStack
-from resources.aws.endpoint_state import UNKNOWN, Identity, find_endpoint, identity_of, put_under
-from resources.aws.errors import told
+from resources.aws.endpoint_state import (
+    UNKNOWN,
+    Identity,
+    apply_endpoint_config,
+    find_endpoint,
+    identity_of,
+)
+from resources.aws.errors import error_message
 from resources.aws.session import AwsSession
 from resources.aws.stack_errors import StackError
 from resources.aws.stack_plan import StackResult
 from resources.aws.stacks import Stacks
-from resources.endpoint_host import DeploymentFailed, EndpointHost, HostUnavailable
+from resources.endpoint_host import DeploymentFailed, Endpoints, HostUnavailable
 from serving.deployments import DeploymentRecord, EndpointStatus, Stage, endpoint_name
 
 
-class SageMakerEndpointHost(EndpointHost):
+class SageMakerEndpoints(Endpoints):
     """SageMaker endpoints, deployed by CloudFormation's change sets.
 
     Attributes:
@@ -66,7 +72,7 @@ class SageMakerEndpointHost(EndpointHost):
         decision: int = 0,
         on_event: Callable[[str], object] = lambda _: None,
     ) -> EndpointStatus:
-        """See :meth:`EndpointHost.deploy`. CloudFormation itself returns to what was served before
+        """See :meth:`Endpoints.deploy`. CloudFormation itself returns to what was served before
         when an alarm goes off or the model does not start."""
         deadline = time.monotonic() + self.deploy_timeout_s
         before = self.settled(stage, deadline)
@@ -102,12 +108,12 @@ class SageMakerEndpointHost(EndpointHost):
         return status
 
     def check(self) -> None:
-        """See :meth:`EndpointHost.check`."""
+        """See :meth:`Endpoints.check`."""
         with self._translated(f"the endpoints of {self.project}"):
             self._sagemaker.list_endpoints(NameContains=self.project, MaxResults=1)
 
     def describe(self, stage: Stage) -> EndpointStatus:
-        """See :meth:`EndpointHost.describe`."""
+        """See :meth:`Endpoints.describe`."""
         name = endpoint_name(self.project, stage)
         newest = self.readable(stage)
         with self._translated(f"endpoint {name}"):
@@ -118,7 +124,7 @@ class SageMakerEndpointHost(EndpointHost):
         return described(stage, endpoint, identity, newest, lambda: self.history(stage))
 
     def settled(self, stage: Stage, deadline: float) -> EndpointStatus:
-        """See :meth:`EndpointHost.settled`."""
+        """See :meth:`Endpoints.settled`."""
         while True:
             status = self.describe(stage)
             if not status.changing:
@@ -128,30 +134,30 @@ class SageMakerEndpointHost(EndpointHost):
             time.sleep(self.poll_s)
 
     def runtime_url(self) -> str:
-        """See :meth:`EndpointHost.runtime_url`."""
+        """See :meth:`Endpoints.runtime_url`."""
         url: str = self.session.client("sagemaker-runtime").meta.endpoint_url
         return url
 
     def links(self, stage: Stage) -> dict[str, str]:
-        """See :meth:`EndpointHost.links`: the pages of the AWS console, too."""
+        """See :meth:`Endpoints.links`: the pages of the AWS console, too."""
         name, region = endpoint_name(self.project, stage), self._sagemaker.meta.region_name
         return {**super().links(stage), **console_links(name, self.stack(stage).name, region)}
 
     def invoke(
         self, stage: Stage, body: bytes, content_type: str, top_k: int | None = None
     ) -> dict[str, Any]:
-        """See :meth:`EndpointHost.invoke`."""
+        """See :meth:`Endpoints.invoke`."""
         client = self.session.client("sagemaker-runtime")
         return invoked(client, endpoint_name(self.project, stage), body, content_type, top_k)
 
     @contextmanager
     def hosting(self, *, log_file: Path, start_timeout_s: float = 60.0) -> Iterator[str]:
-        """See :meth:`EndpointHost.hosting`: SageMaker hosts, there is nothing to start."""
+        """See :meth:`Endpoints.hosting`: SageMaker hosts, there is nothing to start."""
         self.check()
         yield self.runtime_url()
 
     def differing_settings(self, stage: Stage) -> list[str]:
-        """See :meth:`EndpointHost.differing_settings`: parameters of the stage's stack."""
+        """See :meth:`Endpoints.differing_settings`: parameters of the stage's stack."""
         return self.stack(stage).differing()
 
     def stack(self, stage: Stage) -> EndpointStack:
@@ -173,7 +179,7 @@ class SageMakerEndpointHost(EndpointHost):
             uri_of=self.objects.uri,
         )
 
-    def take_on(
+    def ensure_configuration(
         self, stage: Stage, result: StackResult, on_event: Callable[[str], object]
     ) -> EndpointStatus:
         """See that the endpoint has the configuration that its stack has given it.
@@ -267,7 +273,7 @@ class SageMakerEndpointHost(EndpointHost):
         name = endpoint_name(self.project, stage)
         on_event(f"endpoint {name} was changed outside its stack: returning to {config}")
         with self._translated(f"endpoint {name}"):
-            put_under(self._sagemaker, name, config, tags=self.tags, guarded=guarded)
+            apply_endpoint_config(self._sagemaker, name, config, tags=self.tags, guarded=guarded)
         return self.settled(stage, deadline)
 
     def _failed(self, record: DeploymentRecord, before: EndpointStatus, why: str) -> str:
@@ -298,4 +304,4 @@ class SageMakerEndpointHost(EndpointHost):
         try:
             yield
         except (ClientError, BotoCoreError) as error:
-            raise HostUnavailable(told(error, item)) from error
+            raise HostUnavailable(error_message(error, item)) from error

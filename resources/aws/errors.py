@@ -102,7 +102,7 @@ def is_permanent(error: Exception) -> bool:
     )
 
 
-def told(error: Exception, doing: str) -> str:
+def error_message(error: Exception, doing: str) -> str:
     """An error of boto3 as one message: what was being done, what AWS says, what to do.
 
     Args:
@@ -114,7 +114,7 @@ def told(error: Exception, doing: str) -> str:
 
 
 def explained(error: Exception, doing: str) -> tuple[str, str]:
-    """The two halves of :func:`told`: what happened, and the remedy."""
+    """The two halves of :func:`error_message`: what happened, and the remedy."""
     code, words = error_code(error), _words(error)
     text = f"{doing}: {code}: {words}" if code not in words else f"{doing}: {words}"
     return text.rstrip(". "), _remedy(code, words)

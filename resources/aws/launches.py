@@ -31,7 +31,7 @@ class _Values(BaseModel):
 
 
 @dataclass(frozen=True)
-class Launch:
+class SageMakerLaunch:
     """One attempt.
 
     Attributes:
@@ -52,22 +52,22 @@ def attempt_name(job: str, number: int) -> str:
     return f"{job[: _LONGEST_NAME - len(suffix) - 9].rstrip('-')}-{digest}{suffix}"
 
 
-def newest_launch(store: ObjectStore, job: str) -> Launch | None:
+def newest_launch(store: ObjectStore, job: str) -> SageMakerLaunch | None:
     """The last attempt that was written down."""
     numbers = [int(info.key[-11:-5]) for info in store.list(_prefix(job)) if _is_launch(info.key)]
     return read_launch(store, job, max(numbers)) if numbers else None
 
 
-def read_launch(store: ObjectStore, job: str, number: int) -> Launch | None:
+def read_launch(store: ObjectStore, job: str, number: int) -> SageMakerLaunch | None:
     """An attempt, if it was written down."""
     try:
         values = read_object(store, _key(job, number), _Values)
     except KeyMissing:
         return None
-    return Launch(number, values["start_after"])
+    return SageMakerLaunch(number, values["start_after"])
 
 
-def write_launch(store: ObjectStore, job: str, number: int) -> Launch:
+def write_launch(store: ObjectStore, job: str, number: int) -> SageMakerLaunch:
     """Write an attempt down, or find it written by another; the messages so far are not its own."""
     values = {"start_after": last_message(store, job), "launched_at": time.time()}
     store.create(_key(job, number), json.dumps(values).encode())

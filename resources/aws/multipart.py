@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from resources.aws.s3_access import S3Access, spoken
+from resources.aws.s3_access import S3Access, translated_errors
 
 PART_BYTES = 16 * 2**20
 """Size of a part; more if there were too many of them."""
@@ -35,20 +35,20 @@ def upload_in_parts(
     client = access.client
     place = {"Bucket": access.bucket, "Key": access.full(key)}
     length = max(PART_BYTES, -(-size // MAX_PARTS))
-    with spoken():
+    with translated_errors():
         created = client.create_multipart_upload(**place, Metadata=metadata, **access.encryption)
     place["UploadId"] = created["UploadId"]
 
     def send(number: int) -> dict[str, Any]:
         body = _piece(data, number * length, min(length, size - number * length))
-        with spoken():
+        with translated_errors():
             sent = client.upload_part(**place, PartNumber=number + 1, Body=body)
         sums = {name: value for name, value in sent.items() if name.startswith("ChecksumC")}
         return {"PartNumber": number + 1, "ETag": sent["ETag"], **sums}
 
     try:
         parts = _each(send, -(-size // length))
-        with spoken():
+        with translated_errors():
             client.complete_multipart_upload(
                 **place, MultipartUpload={"Parts": parts}, IfNoneMatch="*"
             )

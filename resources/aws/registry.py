@@ -19,7 +19,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from resources.aws.approval import Decision, decision_of, decision_text
-from resources.aws.errors import is_missing, told
+from resources.aws.errors import error_message, is_missing
 from resources.aws.package_requests import create_request, package_of
 from resources.aws.session import AwsSession
 from resources.model_registry import (
@@ -238,7 +238,7 @@ def _translated(item: str) -> Iterator[None]:
     try:
         yield
     except (ClientError, BotoCoreError) as error:
-        raise RegistryError(told(error, item)) from error
+        raise RegistryError(error_message(error, item)) from error
 
 
 def _version_of(described: Mapping[str, Any]) -> str:

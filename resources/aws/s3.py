@@ -21,7 +21,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import ObjectStore as AnyStore
 
 from resources.aws.multipart import PART_BYTES, upload_in_parts
-from resources.aws.s3_access import S3Access, spoken
+from resources.aws.s3_access import S3Access, translated_errors
 from resources.listing import Flaws, ObjectInfo, Row, sound
 from resources.store_errors import Refusal
 
@@ -99,7 +99,7 @@ class S3Bucket:
         place = {"Bucket": self.access.bucket, "Key": self.access.full(source)}
         for attempt in range(_CONFLICTS):
             try:
-                with spoken():
+                with translated_errors():
                     self.access.client.copy_object(
                         Bucket=self.access.bucket,
                         Key=self.access.full(target),
@@ -166,7 +166,7 @@ class S3Bucket:
             request["StartAfter"] = full(start_after)
         cut = len(full(""))
         while True:
-            with spoken():
+            with translated_errors():
                 page = client.list_objects_v2(**request)
             for item in page.get("Contents", ()):
                 modified = datetime.fromisoformat(item["LastModified"]).timestamp()

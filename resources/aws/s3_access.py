@@ -97,7 +97,7 @@ class S3Access:
     @property
     def client(self) -> Any:
         """boto3's client. Its timestamps are text: reading them doubles the time of a listing."""
-        with spoken():
+        with translated_errors():
             endpoint = self._options.get("endpoint")
             return _client(self._region, self._profile, endpoint, MAX_ATTEMPTS, aws_variables())
 
@@ -136,7 +136,7 @@ class S3Access:
             return None
         from obstore.auth.boto3 import Boto3CredentialProvider
 
-        with spoken():
+        with translated_errors():
             session = _session(self._region, self._profile, aws_variables())
             if session.get_credentials() is None:
                 raise Refusal("NoCredentials", "boto3 found none")
@@ -187,7 +187,7 @@ def _client(
 
 
 @contextmanager
-def spoken() -> Iterator[None]:
+def translated_errors() -> Iterator[None]:
     """Raise boto3's errors as refusals."""
     from botocore.exceptions import BotoCoreError, ClientError
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import psutil
 from PIL import Image
 
-from resources.aws.endpoints import SageMakerEndpointHost
+from resources.aws.endpoints import SageMakerEndpoints
 from resources.aws.session import AwsSession
-from resources.endpoint_host import EndpointHost
-from resources.local_endpoints import LocalEndpointHost
+from resources.endpoint_host import Endpoints
+from resources.local_endpoints import LocalEndpoints
 from resources.object_store import ObjectStore
 from serving.address import read_address
 from serving.deployments import EndpointStatus, Stage
@@ -33,7 +33,7 @@ class Shop:
     """A store, its port, and models to put into it."""
 
     folder: Path
-    endpoints: EndpointHost
+    endpoints: Endpoints
     publish: Callable[..., tuple[str, str]]
     digests: dict[str, str] = field(default_factory=dict)
 
@@ -76,8 +76,8 @@ class LocalShop(Shop):
     """With a host of one's own, which can be killed."""
 
     @property
-    def local(self) -> LocalEndpointHost:
-        assert isinstance(self.endpoints, LocalEndpointHost)
+    def local(self) -> LocalEndpoints:
+        assert isinstance(self.endpoints, LocalEndpoints)
         return self.endpoints
 
     @property
@@ -99,7 +99,7 @@ class LocalShop(Shop):
 def local_shop(folder: Path, publish: Callable[..., tuple[str, str]], port: int = 9) -> LocalShop:
     store = ObjectStore(url=(folder / "a störe").as_uri())
     store.ensure()
-    endpoints = LocalEndpointHost(
+    endpoints = LocalEndpoints(
         store=store,
         project="shop",
         address_file=str(folder / "run" / "endpoint.json"),
@@ -114,7 +114,7 @@ def sagemaker_shop(folder: Path, publish: Callable[..., tuple[str, str]], bed: T
     bucket = bed.bucket()
     store = ObjectStore(url=f"s3://{bucket}/shop")
     store.ensure()
-    endpoints = SageMakerEndpointHost(
+    endpoints = SageMakerEndpoints(
         session=AwsSession(),
         store=store,
         project=bucket,

@@ -15,7 +15,7 @@ from imgclf_dagster.profile_aws import build_endpoints, build_store
 from imgclf_dagster.settings import load_settings
 from imgclf_dagster.status import _stage, _waiting
 from resources.aws.change_sets import describe
-from resources.aws.endpoints import SageMakerEndpointHost
+from resources.aws.endpoints import SageMakerEndpoints
 from resources.endpoint_host import DeploymentFailed
 from tests.contract.endpoint_shops import Shop, records
 from tests.patience import wait_for
@@ -37,7 +37,7 @@ def stages(tmp_path: Path) -> Path:
 @pytest.fixture
 def host(
     tmp_path: Path, stages: Path, aws_with_stacks: TestBed, monkeypatch: pytest.MonkeyPatch
-) -> SageMakerEndpointHost:
+) -> SageMakerEndpoints:
     """Endpoints as the settings say, which come from the environment."""
     section = aws_section(aws_with_stacks, stages_dir=str(stages))
     del section["training"]
@@ -52,7 +52,7 @@ def host(
 
 @pytest.fixture
 def shop(
-    host: SageMakerEndpointHost, tmp_path: Path, publish_model: Callable[..., tuple[str, str]]
+    host: SageMakerEndpoints, tmp_path: Path, publish_model: Callable[..., tuple[str, str]]
 ) -> Shop:
     """Staging serves train-1."""
     host.objects.ensure()
@@ -195,7 +195,7 @@ def test_settings_that_sagemaker_went_back_from_are_no_success(
     assert config_of(shop, bed)["ProductionVariants"][0]["InstanceType"] == "ml.c6i.xlarge"
 
 
-def test_the_line_comes_first(host: SageMakerEndpointHost, bed: TestBed) -> None:
+def test_the_line_comes_first(host: SageMakerEndpoints, bed: TestBed) -> None:
     host.objects.ensure()
     nothing = deploy("--yes")
     assert (nothing.exit_code, "nothing was deployed to staging yet" in nothing.output) == (1, True)

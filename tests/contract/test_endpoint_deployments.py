@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from resources.endpoint_host import DeploymentFailed, EndpointHost
+from resources.endpoint_host import DeploymentFailed, Endpoints
 from serving.client import InvocationFailed
 from serving.deployments import DeploymentRecord, Stage, record_key
 from tests.contract.endpoint_shops import (
@@ -154,7 +154,7 @@ def test_an_overtaken_deployment_says_by_whom_and_rolls_nothing_back(
     shop.model("train-1")
     shop.model("train-2")
 
-    def two_at_once(self: EndpointHost, stage: Stage, **fields: str) -> DeploymentRecord:
+    def two_at_once(self: Endpoints, stage: Stage, **fields: str) -> DeploymentRecord:
         now_ms = time.time_ns() // 1_000_000
         mine = DeploymentRecord.at(now_ms, stage=stage, **fields)
         theirs = mine.model_copy(
@@ -171,7 +171,7 @@ def test_an_overtaken_deployment_says_by_whom_and_rolls_nothing_back(
         return mine
 
     with monkeypatch.context() as patched:
-        patched.setattr(EndpointHost, "_write", two_at_once)
+        patched.setattr(Endpoints, "_write", two_at_once)
         with pytest.raises(DeploymentFailed, match="overtaken on prod by train-2, deployed by bob"):
             shop.deploy("prod", "train-1")
     if isinstance(shop, LocalShop):

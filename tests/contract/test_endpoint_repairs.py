@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from resources.aws.endpoints import SageMakerEndpointHost
+from resources.aws.endpoints import SageMakerEndpoints
 from resources.aws.stacks import Stacks
 from resources.endpoint_host import DeploymentFailed, HostUnavailable
 from tests.contract.endpoint_shops import Shop, records, sagemaker_shop
@@ -46,11 +46,9 @@ def name_of(shop: Shop) -> str:
 def anew(shop: Shop, **fields: Any) -> Shop:
     """The shop as another process has it, which remembers nothing."""
     host = shop.endpoints
-    assert isinstance(host, SageMakerEndpointHost)
+    assert isinstance(host, SageMakerEndpoints)
     kept = {name: getattr(host, name) for name in type(host).model_fields}
-    return Shop(
-        shop.folder, SageMakerEndpointHost(**{**kept, **fields}), shop.publish, shop.digests
-    )
+    return Shop(shop.folder, SageMakerEndpoints(**{**kept, **fields}), shop.publish, shop.digests)
 
 
 def delete_endpoint(shop: Shop, bed: TestBed) -> None:
@@ -184,7 +182,7 @@ def test_settings_that_are_not_todays_are_named(shop: Shop, bed: TestBed) -> Non
     assert shop.endpoints.differing_settings("prod") == []
     assert shop.endpoints.differing_settings("staging") == [], "there is no stack"
     host = shop.endpoints
-    assert isinstance(host, SageMakerEndpointHost)
+    assert isinstance(host, SageMakerEndpoints)
     changed = {**host.parameters, "MaxP95LatencyMs": "700"}
     other = anew(shop, parameters=changed, image_uri=f"{host.image_uri}-1").endpoints
     assert other.differing_settings("prod") == ["ImageUri", "MaxP95LatencyMs"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from imgclf_dagster import label_studio_keeper, label_studio_setup
-from imgclf_dagster.label_studio_keeper import LabelStudioKeeper
+from imgclf_dagster.label_studio_keeper import BackgroundSetup
 from imgclf_dagster.label_studio_setup import Wanted
 from imgclf_dagster.settings import Settings, load_settings
 from imgclf_dagster.supervisor import Notice, ProcessSpec, Supervisor
@@ -55,13 +55,13 @@ class Yard:
         path = self.folder / "asked"
         return len(path.read_text()) if path.exists() else 0
 
-    def keeper(self, after: tuple[str, ...] = ("one",)) -> LabelStudioKeeper:
+    def keeper(self, after: tuple[str, ...] = ("one",)) -> BackgroundSetup:
         def say(kind: str, name: str, text: str, *, url: str = "") -> None:
             self.said.append((kind, f"{url} {text}".strip()))
 
-        return LabelStudioKeeper(self.settings, own=False, after=after, say=say)
+        return BackgroundSetup(self.settings, own=False, after=after, say=say)
 
-    def tell_healthy(self, keeper: LabelStudioKeeper, name: str) -> None:
+    def tell_healthy(self, keeper: BackgroundSetup, name: str) -> None:
         spec = ProcessSpec(name, ("x",), self.folder / "log")
         keeper.passing_on(lambda notice: None)(Notice("healthy", spec, ""))
 
@@ -141,7 +141,7 @@ def test_it_leaves_in_time_while_setting_up(yard: Yard) -> None:
 def test_our_own_server_is_announced_only_by_the_one_that_holds_the_home(yard: Yard) -> None:
     note = yard.settings.run_dir / "label-studio.json"
     seen = []
-    keeper = LabelStudioKeeper(yard.settings, own=True, after=("one",), say=lambda *_, url="": None)
+    keeper = BackgroundSetup(yard.settings, own=True, after=("one",), say=lambda *_, url="": None)
     supervisor = Supervisor([], run_dir=yard.settings.run_dir, say=lambda _: None, meanwhile=keeper)
     stopper = threading.Timer(0.5, lambda: (seen.append(note.exists()), supervisor.stop()))
     stopper.start()

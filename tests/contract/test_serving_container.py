@@ -13,7 +13,7 @@ import pytest
 
 from serving.inference import MAX_BODY_BYTES
 from tests.patience import WAIT_S
-from training.artefact import digest, read_manifest, write_manifest
+from training.artefact import digest, read_artefact_manifest, write_manifest
 
 pytestmark = pytest.mark.contract
 
@@ -122,7 +122,7 @@ def test_it_answers_as_the_inference_contract_says(root: Path) -> None:
 
 def garbage_graph(folder: Path) -> None:
     """A model that its manifest describes well and that no runtime can run."""
-    manifest = read_manifest(folder)
+    manifest = read_artefact_manifest(folder)
     (folder / "model.onnx").write_bytes(b"garbage")
     write_manifest(folder, **manifest.model_dump(exclude={"members"}))
 

@@ -35,7 +35,7 @@ from imgclf_dagster.home import TELEMETRY_OFF
 from imgclf_dagster.settings import Settings
 from labelling.snapshots import AnnotationSnapshot, ingested_key
 from resources.compute import Compute
-from resources.endpoint_host import EndpointHost
+from resources.endpoint_host import Endpoints
 from resources.mlflow_registry import MlflowRegistry
 from resources.model_registry import ModelPackage, ModelRegistry
 from resources.object_store import ObjectStore
@@ -157,7 +157,7 @@ class World:
         return self.resource("registry")
 
     @property
-    def endpoints(self) -> EndpointHost:
+    def endpoints(self) -> Endpoints:
         return self.resource("endpoints")
 
     @property

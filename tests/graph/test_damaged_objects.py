@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from assets.queue_ledger import Batch, QueuedImage, write_batch
+from assets.queue_ledger import QueueBatch, QueuedImage, write_batch
 from assets.release_verification import package_objections
 from imgclf_dagster.profiles.chosen import build_registry
 from imgclf_dagster.settings import Settings
@@ -51,7 +51,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, open_shop: Callable[..., Any]
         sha256=image, key="raw/a", reason="novelty", score=1, why="so", priority=0.5
     )
     write_batch(
-        store, Batch(batch="b" * 12, created_at=at, pace=1, wanted=1, open=0, images=(chosen,))
+        store, QueueBatch(batch="b" * 12, created_at=at, pace=1, wanted=1, open=0, images=(chosen,))
     )
     correction = Correction(
         sha256=image, raw_key="raw/a", labels=("red",), by="me", corrected_at=at

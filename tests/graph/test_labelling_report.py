@@ -12,7 +12,7 @@ import pytest
 from assets.curve_job import curve_job, why_no_curve
 from assets.label_index import labels_table
 from assets.labelling_report import REPORTS, _open_tasks
-from assets.queue_ledger import Batch, QueuedImage, write_batch
+from assets.queue_ledger import QueueBatch, QueuedImage, write_batch
 from labelling.label_studio_ledger import label_studio_key
 from labelling.report import LabellingReport
 from labelling.snapshots import AnnotationSnapshot, PredictionOrigin
@@ -70,7 +70,7 @@ def queue(world: Any, reasons: dict[str, str]) -> None:
         QueuedImage(sha256=sha, key=f"raw/{sha}", reason=why, score=1, why=why, priority=0.5)
         for sha, why in reasons.items()
     )
-    batch = Batch(batch="b" * 12, created_at=MORNING, pace=0, wanted=9, open=0, images=images)
+    batch = QueueBatch(batch="b" * 12, created_at=MORNING, pace=0, wanted=9, open=0, images=images)
     write_batch(world.store, batch)
 
 

@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 
 from imgclf_dagster.sensors import raw_images_arrival_sensor
-from resources.job_names import STAGES
+from resources.job_names import JOB_KINDS
 from tests.testbed.bed import TestBed
 from tests.testbed.foundation import Foundation
 
@@ -82,7 +82,7 @@ def test_every_job_of_the_line_starts_under_the_orchestrators_role(
         for name in ("TrainingJobName", "ProcessingJobName")
         if call["operation"].startswith("Create") and name in call["request"]
     }
-    assert made == set(STAGES), "a stage that is not started here is held to no policy"
+    assert made == set(JOB_KINDS), "a stage that is not started here is held to no policy"
     assert refused(bed, account) == []
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from imgclf_dagster.checks import staging
 from imgclf_dagster.checks.staging import Probe
-from resources.local_endpoints import LocalEndpointHost
+from resources.local_endpoints import LocalEndpoints
 
 pytestmark = pytest.mark.graph
 
@@ -31,7 +31,7 @@ def play(shop: Any, monkeypatch: pytest.MonkeyPatch) -> Play:
             answer = {"predicted": ["cat"]}
             return {"digest": digest or package.digest, "predictions": [answer]}
 
-        monkeypatch.setattr(LocalEndpointHost, "invoke", invoke)
+        monkeypatch.setattr(LocalEndpoints, "invoke", invoke)
         monkeypatch.setattr(
             staging, "_probes", lambda *_: iter(Probe(b"", [label]) for label in predicted)
         )

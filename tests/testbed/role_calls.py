@@ -4,7 +4,7 @@ A row is actions, a resource (``KEY``: the foundation's key) and what the call s
 first table follows the calls in ``resources/aws``, and what AWS does in a role's name.
 """
 
-from resources.job_names import STAGES, job_name
+from resources.job_names import JOB_KINDS, job_name
 
 REGION, ACCOUNT = "us-east-1", "123456789012"
 BUCKET = f"arn:aws:s3:::imgclf-{ACCOUNT}-{REGION}"
@@ -44,7 +44,7 @@ TARGET = f"arn:aws:application-autoscaling:{REGION}:{ACCOUNT}:scalable-target/0a
 
 def job_calls():
     """Rows for jobs of every name that the line gives."""
-    for stage, kind in STAGES.items():
+    for stage, kind in JOB_KINDS.items():
         job = sagemaker(f"{kind}-job/{job_name(stage, '0a1b2c3d4e5f')}")
         verbs = ("Create", "Describe", "Stop")
         calls = " ".join(f"sagemaker:{verb}{kind.title()}Job" for verb in verbs)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from labelling.sources.archives import open_container
-from labelling.sources.containers import Container, Entry, Passed, Rejection, SourceError
+from labelling.sources.containers import Entry, FileContainer, Passed, Rejection, SourceError
 from labelling.sources.litter import PACKED, SIDECAR
 from labelling.sources.name_encodings import guess_encoding
 from labelling.sources.packed import TWICE
@@ -55,7 +55,7 @@ def tarred(at: Path, *names: bytes, form: int = tarfile.GNU_FORMAT) -> Path:
     return path
 
 
-def read(container: Container) -> tuple[dict[str, bytes], dict[str, str], dict[str, str]]:
+def read(container: FileContainer) -> tuple[dict[str, bytes], dict[str, str], dict[str, str]]:
     """Bytes by name, rejections, and what is passed over."""
     entries: list[Entry] = list(container.listing())
     names = [entry for entry in entries if isinstance(entry, str)]

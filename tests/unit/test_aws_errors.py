@@ -8,7 +8,7 @@ from botocore.exceptions import (
     NoRegionError,
 )
 
-from resources.aws.errors import error_code, is_in_use, is_missing, is_permanent, told
+from resources.aws.errors import error_code, error_message, is_in_use, is_missing, is_permanent
 
 pytestmark = pytest.mark.unit
 
@@ -47,7 +47,7 @@ def refusal(code: str, message: str = "no") -> ClientError:
     ],
 )
 def test_each_refusal_has_its_remedy(error: Exception, permanent: bool, says: str) -> None:
-    text = told(error, "CreateTrainingJob train-1")
+    text = error_message(error, "CreateTrainingJob train-1")
     assert text.startswith("CreateTrainingJob train-1: ")
     assert says in text.partition("Remedy: ")[2]
     assert is_permanent(error) is permanent

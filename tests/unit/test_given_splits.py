@@ -11,7 +11,7 @@ from assets.given_splits import (
     record_given_splits,
     withdraw_given_splits,
 )
-from labelling.given_splits import given_splits_said
+from labelling.given_splits import given_splits_text
 from resources.object_store import ObjectStore
 
 pytestmark = pytest.mark.unit
@@ -67,27 +67,27 @@ def test_a_split_that_is_none_is_refused(store: ObjectStore) -> None:
 
 
 def test_the_summary_says_why_given_splits_are_not_used_and_how_to_keep_them() -> None:
-    (said,) = given_splits_said({"train": 1200, "test": 30}, keep=False)
+    (said,) = given_splits_text({"train": 1200, "test": 30}, keep=False)
     assert "train 1,200, test 30" in said
     assert "near-duplicates share a split" in said
     assert "--keep-splits" in said
-    assert given_splits_said({}, keep=False) == given_splits_said({}, keep=True) == []
+    assert given_splits_text({}, keep=False) == given_splits_text({}, keep=True) == []
 
 
 def test_the_summary_says_out_of_what_a_missing_split_is_dealt() -> None:
-    kept, dealt = given_splits_said({"train": 120, "test": 30}, keep=True)
+    kept, dealt = given_splits_text({"train": 120, "test": 30}, keep=True)
     assert "train 120, test 30" in kept
     assert dealt == (
         "It gives no validation set: validation images are dealt out of its training set"
     )
-    assert len(given_splits_said({"train": 9, "val": 3, "test": 3}, keep=True)) == 1
-    assert "not trained on" in given_splits_said({"test": 3}, keep=True)[1]
+    assert len(given_splits_text({"train": 9, "val": 3, "test": 3}, keep=True)) == 1
+    assert "not trained on" in given_splits_text({"test": 3}, keep=True)[1]
 
 
 def test_images_in_no_split_are_counted_and_their_folders_named() -> None:
-    (said,) = given_splits_said({"train": 6}, keep=False, without=4, where=["extra/"])
+    (said,) = given_splits_text({"train": 6}, keep=False, without=4, where=["extra/"])
     assert "(train 6, in no split 4)" in said
-    kept = given_splits_said({"train": 6, "test": 3}, keep=True, without=4, where=["extra/", "b/"])
+    kept = given_splits_text({"train": 6, "test": 3}, keep=True, without=4, where=["extra/", "b/"])
     assert "(train 6, test 3, in no split 4)" in kept[0]
     assert "No split is given for 4 images (in extra/, b/)" in kept[1]
     assert "dealt out of its training set" in kept[2]

@@ -12,7 +12,7 @@ import labelling.report_page
 import serving.backend_report
 import ui.cards
 from tests.unit.test_report_page import EVIL, report, table
-from ui.runtime import Prediction, RankedLabel
+from ui.runtime import ModelAnswer, RankedLabel
 
 pytestmark = pytest.mark.unit
 
@@ -32,7 +32,7 @@ def unreachable_values() -> dict[str, Any]:
 
 
 def card_values() -> dict[str, Any]:
-    said = Prediction(EVIL, EVIL, (RankedLabel(label=EVIL, score=0.5),), (EVIL,))
+    said = ModelAnswer(EVIL, EVIL, (RankedLabel(label=EVIL, score=0.5),), (EVIL,))
     card = ui.cards.Card(EVIL, 1, None, {"prod": said, "staging": said}, EVIL, (EVIL,))
     return {"cards": [card], "stages": ui.cards.STAGE_NAMES, "top": ui.cards.TOP}
 

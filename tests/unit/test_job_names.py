@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from resources.job_names import STAGES, job_name
+from resources.job_names import JOB_KINDS, job_name
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,8 +38,8 @@ def stage_of(name: ast.expr) -> str:
 
 def test_every_job_is_named_by_the_list() -> None:
     found = list(specs())
-    assert {stage for _, stage, _ in found} == set(STAGES)
-    assert [where for where, stage, kind in found if STAGES.get(stage) != kind] == []  # type: ignore[call-overload]
+    assert {stage for _, stage, _ in found} == set(JOB_KINDS)
+    assert [where for where, stage, kind in found if JOB_KINDS.get(stage) != kind] == []  # type: ignore[call-overload]
 
 
 def test_a_name_that_no_role_may_start_is_refused() -> None:

@@ -8,7 +8,7 @@ import pytest
 from pydantic import PrivateAttr
 
 from resources.endpoint_host import DeploymentFailed
-from resources.local_endpoints import LocalEndpointHost
+from resources.local_endpoints import LocalEndpoints
 from resources.object_store import ObjectStore
 from serving.deployments import EndpointStatus, Stage, record_key
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.unit
 DIGESTS = {version: character * 64 for version, character in zip("ABC", "abc", strict=True)}
 
 
-class Told(LocalEndpointHost):
+class Told(LocalEndpoints):
     """Endpoints whose host says what a test has it say."""
 
     _served: str = PrivateAttr(default="")

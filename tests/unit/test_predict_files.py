@@ -15,7 +15,14 @@ from imgclf_dagster.cli.common import given_path
 from imgclf_dagster.cli.foreign_paths import foreign_path
 from imgclf_dagster.cli.ingest_summary import show_report
 from imgclf_dagster.cli.main import app
-from imgclf_dagster.cli.predict import Answer, _found, _table, _told, _write_csv, ask_endpoint
+from imgclf_dagster.cli.predict import (
+    Answer,
+    _found,
+    _refusal_lines,
+    _table,
+    _write_csv,
+    ask_endpoint,
+)
 from imgclf_dagster.ingest import IngestReport
 
 pytestmark = pytest.mark.unit
@@ -88,7 +95,7 @@ def test_what_is_passed_over_is_told_and_a_folder_that_cannot_be_read_stops_no_o
     assert files == [Path("../photos/0.jpg")]
     assert [answer.file for answer in refused] == ["../locked", "../photos/locked"]
     assert all("chmod" in answer.error for answer in refused)
-    (system, hidden) = sorted(_told(passed), key=len, reverse=True)
+    (system, hidden) = sorted(_refusal_lines(passed), key=len, reverse=True)
     assert system.startswith("passed over 5 (left behind by")
     assert system.endswith("and 2 more")
     assert hidden.startswith("passed over 1 (hidden")

@@ -12,7 +12,7 @@ from assets.policies import LabellingPolicy
 from assets.pool_build import Doubts, Images, Opinions
 from assets.queue_build import Situation, choose_batch
 from assets.queue_images import hidden_problem, shown_images
-from assets.queue_ledger import Batch
+from assets.queue_ledger import QueueBatch
 from labelling.schema import LabelSchema
 from resources.object_store import ObjectStore
 from tests.pools import sha
@@ -57,13 +57,13 @@ def corrected(count: int) -> Doubts:
     return Doubts({}, {sha(number): ("dog",) for number in train[:count]})
 
 
-def chosen(store: ObjectStore, found: Situation, **policy: int) -> Batch:
+def chosen(store: ObjectStore, found: Situation, **policy: int) -> QueueBatch:
     batch = choose_batch(store, found, LabellingPolicy(**policy), SCHEMA)
     assert batch is not None
     return batch
 
 
-def in_doubt(batch: Batch) -> list[str]:
+def in_doubt(batch: QueueBatch) -> list[str]:
     reasons = ("correction", "label_conflict")
     return [image.sha256 for image in batch.images if image.reason in reasons]
 

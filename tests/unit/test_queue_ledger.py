@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from assets.queue_ledger import (
-    Batch,
+    QueueBatch,
     QueuedImage,
     confirm,
     queued_images,
@@ -30,7 +30,7 @@ def store(tmp_path: Path) -> ObjectStore:
     return store
 
 
-def batch(*shas: str, minutes: int = 0) -> Batch:
+def batch(*shas: str, minutes: int = 0) -> QueueBatch:
     chosen = [
         QueuedImage(
             sha256=sha, key="raw/x", reason="novelty", score=1, why=f"at {minutes}", priority=0
@@ -38,7 +38,9 @@ def batch(*shas: str, minutes: int = 0) -> Batch:
         for sha in shas
     ]
     created = NOW + timedelta(minutes=minutes)
-    return Batch(batch="a" * 12, created_at=created, pace=0, wanted=1, open=0, images=tuple(chosen))
+    return QueueBatch(
+        batch="a" * 12, created_at=created, pace=0, wanted=1, open=0, images=tuple(chosen)
+    )
 
 
 def test_a_batch_is_unfinished_until_it_is_confirmed(store: ObjectStore) -> None:

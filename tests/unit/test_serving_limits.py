@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 
 import serving.inference
 from serving.app import create_app
-from serving.bodies import BodyRoom
+from serving.bodies import BodyBuffer
 from serving.deployments import DeploymentRecord, record_key
 from serving.errors import RequestRefused
 from serving.host import EndpointHost
@@ -414,7 +414,7 @@ def test_what_is_dropped_in_the_queue_holds_no_memory() -> None:
 
 def test_a_body_that_does_not_come_is_given_up() -> None:
     async def story() -> None:
-        for room in (BodyRoom(body_s=600, stall_s=0.05), BodyRoom(body_s=0.05)):
+        for room in (BodyBuffer(body_s=600, stall_s=0.05), BodyBuffer(body_s=0.05)):
             request, _ = asgi_request(part(b"x"))
             with pytest.raises(RequestRefused) as refused:
                 async with room.body(request, 100):
@@ -432,7 +432,7 @@ def test_a_body_that_trickles_is_given_up_though_it_never_pauses() -> None:
 
         request = Request({"type": "http", "headers": []}, receive)
         with pytest.raises(RequestRefused) as refused:
-            async with BodyRoom(body_s=0.2, stall_s=600).body(request, 10**9):
+            async with BodyBuffer(body_s=0.2, stall_s=600).body(request, 10**9):
                 pytest.fail("there is no body")
         assert refused.value.status == 408
 
@@ -441,7 +441,7 @@ def test_a_body_that_trickles_is_given_up_though_it_never_pauses() -> None:
 
 def test_the_slowest_body_gives_way_when_there_is_no_room() -> None:
     async def story() -> None:
-        room = BodyRoom(body_s=600, max_bytes=100)
+        room = BodyBuffer(body_s=600, max_bytes=100)
         slow, _ = asgi_request(part(b"s" * 60))
 
         async def hold() -> None:
@@ -477,7 +477,7 @@ def test_a_body_without_end_is_cut() -> None:
             assert read[0] < 1000
             return part(b"x" * 10)
 
-        room = BodyRoom(body_s=600)
+        room = BodyBuffer(body_s=600)
         with pytest.raises(RequestRefused) as refused:
             async with room.body(Request({"type": "http", "headers": []}, receive), 100):
                 pytest.fail("it is too big")
@@ -498,7 +498,7 @@ def test_a_body_that_says_it_is_too_big_is_not_read(headers: dict[str, str]) -> 
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
         request = Request({"type": "http", "headers": raw}, receive)
         with pytest.raises(RequestRefused) as refused:
-            async with BodyRoom(body_s=600).body(request, 100):
+            async with BodyBuffer(body_s=600).body(request, 100):
                 pytest.fail("it is too big")
         assert refused.value.status == 413
 

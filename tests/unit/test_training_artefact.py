@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from training.artefact import digest, pack, read_manifest, unpack
+from training.artefact import digest, pack, read_artefact_manifest, unpack
 from training.errors import ArtefactError
 
 pytestmark = pytest.mark.unit
@@ -45,7 +45,7 @@ def test_round_trip_is_deterministic_and_keeps_the_digest(folder: Path, tmp_path
 
 def test_sagemakers_own_archive_is_read(folder: Path, tmp_path: Path) -> None:
     subprocess.run(["tar", "-czf", tmp_path / "m.tar.gz", "-C", folder, "."], check=True)
-    assert unpack(tmp_path / "m.tar.gz", tmp_path / "out") == read_manifest(folder)
+    assert unpack(tmp_path / "m.tar.gz", tmp_path / "out") == read_artefact_manifest(folder)
 
 
 def test_a_changed_member_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from tests.patience import WAIT_S
 from ui.cards import Card, render
 from ui.page import MAX_IMAGES, answer
-from ui.runtime import Prediction, Problem, RankedLabel, Runtime
+from ui.runtime import ModelAnswer, Problem, RankedLabel, Runtime
 from ui.thumbnails import is_costly, thumbnail
 
 pytestmark = pytest.mark.unit
@@ -22,21 +22,21 @@ pytestmark = pytest.mark.unit
 LABELS = ("cat", "dog", "emu", "fox", "gnu", "hen", "ibis")
 
 
-def prediction(*meant: str, labels: tuple[str, ...] = LABELS[:2]) -> Prediction:
+def prediction(*meant: str, labels: tuple[str, ...] = LABELS[:2]) -> ModelAnswer:
     scores = [0.9, 0.05, 0.02, 0.015, 0.01, 0.004, 0.001]
     ranked = tuple(
         RankedLabel(label=label, score=score) for label, score in zip(labels, scores, strict=False)
     )
-    return Prediction("train-1", "d" * 64, ranked, meant)
+    return ModelAnswer("train-1", "d" * 64, ranked, meant)
 
 
-def card(staging: Prediction | Problem, prod: Prediction | Problem, name: str = "a.jpg") -> Card:
+def card(staging: ModelAnswer | Problem, prod: ModelAnswer | Problem, name: str = "a.jpg") -> Card:
     return Card(name, 2048, None, {"staging": staging, "prod": prod})
 
 
 def test_what_comes_from_outside_cannot_become_markup() -> None:
     evil = "<img src=x onerror=alert(1)>\"'"
-    said = Prediction(evil, evil, (RankedLabel(label=evil, score=0.5),), (evil,))
+    said = ModelAnswer(evil, evil, (RankedLabel(label=evil, score=0.5),), (evil,))
     html = render([card(said, Problem("failed", evil), name=evil)])
     assert "<img" not in html
     assert "onerror=alert(1)&gt;&#34;&#39;" in html
@@ -259,7 +259,7 @@ def test_what_one_file_makes_go_wrong_is_said_on_its_card(
         big.truncate(26 * 1024**2)
     runtime = Runtime("http://127.0.0.1:1", "imgclf")
 
-    def said(stage: str, data: bytes) -> Prediction:
+    def said(stage: str, data: bytes) -> ModelAnswer:
         if data == b"bad.jpg":
             raise ZeroDivisionError("boom")
         return prediction("cat")
@@ -286,7 +286,7 @@ def test_nothing_is_asked_for_a_page_that_is_gone(
         path.write_bytes(b"x")
     runtime, go_on, asked = Runtime("http://127.0.0.1:1", "imgclf"), threading.Event(), list[str]()
 
-    def slow(stage: str, data: bytes) -> Prediction:
+    def slow(stage: str, data: bytes) -> ModelAnswer:
         asked.append(stage)
         assert go_on.wait(WAIT_S)
         return prediction("cat")

@@ -17,7 +17,7 @@ from ui import corrections
 from ui.cards import Card, render
 from ui.corrections import CorrectionCounter, add_routes
 from ui.feedback import SCORES_SENT, Feedback, FeedbackFailed
-from ui.runtime import Prediction, Problem, RankedLabel
+from ui.runtime import ModelAnswer, Problem, RankedLabel
 
 pytestmark = pytest.mark.unit
 
@@ -64,12 +64,12 @@ def backend() -> Iterator[FakeBackend]:
     server.server_close()
 
 
-def prediction(*scores: tuple[str, float]) -> Prediction:
+def prediction(*scores: tuple[str, float]) -> ModelAnswer:
     ranked = tuple(RankedLabel(label=label, score=score) for label, score in scores)
-    return Prediction("train-1", "d" * 64, ranked, (ranked[0].label,), "p-1")
+    return ModelAnswer("train-1", "d" * 64, ranked, (ranked[0].label,), "p-1")
 
 
-def card_of(counter: CorrectionCounter, folder: Path, **answers: Prediction | Problem) -> Card:
+def card_of(counter: CorrectionCounter, folder: Path, **answers: ModelAnswer | Problem) -> Card:
     card = Card("a.png", 3, None, dict(answers))  # type: ignore[arg-type]
     path = folder / "a.png"
     path.write_bytes(b"abc")

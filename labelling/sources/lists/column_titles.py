@@ -1,4 +1,4 @@
-"""How columns of a table are called in messages, and told with ``--columns``."""
+"""How columns of a table are called in messages, and given with ``--columns``."""
 
 from collections.abc import Sequence
 
@@ -18,33 +18,33 @@ class ColumnTitles:
         self._table = table
         self._names = [plain(name) for name in table.header] or [""] * table.width
 
-    def numbers(self, told: str) -> tuple[int, ...]:
+    def numbers(self, given: str) -> tuple[int, ...]:
         """The columns of a name, of a number from 1 on, or of a range (``3-8``, ``tag1-tag3``)."""
         width = self._table.width
-        exact = [at for at, name in enumerate(self._table.header) if name == told]
-        alike = [at for at, name in enumerate(self._names) if name and name == plain(told)]
+        exact = [at for at, name in enumerate(self._table.header) if name == given]
+        alike = [at for at, name in enumerate(self._names) if name and name == plain(given)]
         for found in (exact, alike):
             if len(found) == 1:
                 return tuple(found)
-        for dash in [at for at, char in enumerate(told) if char == "-"]:
-            begin, end = self._one(told[:dash]), self._one(told[dash + 1 :])
+        for dash in [at for at, char in enumerate(given) if char == "-"]:
+            begin, end = self._one(given[:dash]), self._one(given[dash + 1 :])
             if begin is not None and end is not None and begin <= end:
                 return tuple(range(begin, end + 1))
-        if (one := self._one(told)) is not None:
+        if (one := self._one(given)) is not None:
             return (one,)
         raise WrongColumnsError(
             f"--columns: {self._table.name} has {'two columns' if exact or alike else 'no column'} "
-            f"{told}; it has {self.all_of(range(width))} (1 to {width})"
+            f"{given}; it has {self.all_of(range(width))} (1 to {width})"
         )
 
-    def _one(self, told: str) -> int | None:
+    def _one(self, given: str) -> int | None:
         """The one column of a name, or of a number from 1 on."""
-        told = told.strip()
-        for names, wanted in ((self._table.header, told), (self._names, plain(told))):
+        given = given.strip()
+        for names, wanted in ((self._table.header, given), (self._names, plain(given))):
             if wanted and list(names).count(wanted) == 1:
                 return list(names).index(wanted)
-        if told.isdecimal() and 1 <= int(told) <= self._table.width:
-            return int(told) - 1
+        if given.isdecimal() and 1 <= int(given) <= self._table.width:
+            return int(given) - 1
         return None
 
     def option(self, file: int, label: int) -> str:
@@ -54,18 +54,18 @@ class ColumnTitles:
     def several(self, file: int, labels: Sequence[int]) -> str:
         """The option that decides for several columns of labels; neighbours as a range."""
         shown = ",".join(self._range(run) for run in _runs(labels))
-        told = f"{self._told(file)},{shown}"
-        return f"--columns {told}" if _is_plain(told) else f'--columns "{told}"'
+        given = f"{self._option_text(file)},{shown}"
+        return f"--columns {given}" if _is_plain(given) else f'--columns "{given}"'
 
     def _range(self, run: Sequence[int]) -> str:
         """Neighbouring columns as ``--columns`` takes them."""
-        ends = [self._told(at) for at in dict.fromkeys((run[0], run[-1]))]
+        ends = [self._option_text(at) for at in dict.fromkeys((run[0], run[-1]))]
         # By number, if one of the names has a dash itself.
         if len(ends) > 1 and any("-" in end for end in ends):
             ends = [str(run[0] + 1), str(run[-1] + 1)]
         return "-".join(ends)
 
-    def _told(self, at: int) -> str:
+    def _option_text(self, at: int) -> str:
         """A column as ``--columns`` takes it: by its name, if no other has it and it can be quoted."""
         title = self._table.title(at)
         can_be_said = title.isprintable() and not set(title) & _NOT_IN_QUOTES

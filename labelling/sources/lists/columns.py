@@ -75,7 +75,7 @@ class Columns:
         split: the columns that say the split, and how.
         unused: columns beside those of classes that mean something else.
         doubts: what has to be decided first.
-        told: whether the user said which column holds the labels.
+        is_given: whether the user said which column holds the labels.
         counted: whether ``classes`` say how often each is there, rather than 0 and 1.
     """
 
@@ -85,7 +85,7 @@ class Columns:
     split: SplitColumns = field(default_factory=SplitColumns)
     unused: tuple[int, ...] = ()
     doubts: tuple[Doubt, ...] = field(default=())
-    told: bool = False
+    is_given: bool = False
     more: tuple[int, ...] = ()
     counted: bool = False
 
@@ -120,7 +120,7 @@ def choose_columns(
     if not wanted:
         return chooser.by_itself()
     try:
-        return chooser.as_told(*wanted)
+        return chooser.as_given(*wanted)
     except ListRefusedError:
         # Of several lists, one may only name images, as that of a test set does.
         own = chooser.by_itself()
@@ -169,24 +169,26 @@ class _Chooser:
 
     # --- as the user said ---------------------------------------------------------------
 
-    def as_told(self, file: str, *told: str) -> Columns:
+    def as_given(self, file: str, *labels_given: str) -> Columns:
         images = self._titled.numbers(file)
-        labels = tuple(dict.fromkeys(at for one in told for at in self._titled.numbers(one)))
+        labels = tuple(
+            dict.fromkeys(at for one in labels_given for at in self._titled.numbers(one))
+        )
         if len(images) != 1:
             raise WrongColumnsError(f"--columns: one column names the images, not {file}")
         split = self._split(taken={images[0], *labels}, labelled=True)
         if len(labels) == 1:
-            return Columns(images[0], labels[0], split=split, told=True)
+            return Columns(images[0], labels[0], split=split, is_given=True)
         named = [at for at in labels if any(self._values[at])]
         others = [at for at in named if not is_yes_or_no(self._values[at])]
         if others == named:
-            return Columns(images[0], labels[0], split=split, told=True, more=labels[1:])
+            return Columns(images[0], labels[0], split=split, is_given=True, more=labels[1:])
         if (
             others
             and len(named) == len(labels)
             and all(is_count(self._values[at]) for at in others)
         ):
-            return Columns(images[0], None, labels, split, told=True, counted=True)
+            return Columns(images[0], None, labels, split, is_given=True, counted=True)
         if others or len(named) < len(labels):
             at = (others or [at for at in labels if at not in named])[0]
             raise WrongColumnsError(
@@ -194,7 +196,7 @@ class _Chooser:
                 "only, as the others do, which are read as one column for each class; name columns of "
                 "one kind, or write the label into the cells in place of yes"
             )
-        return Columns(images[0], None, labels, split, told=True)
+        return Columns(images[0], None, labels, split, is_given=True)
 
     # --- by itself ----------------------------------------------------------------------
 

@@ -46,7 +46,7 @@ def asked_as_extra(table: Table, columns: Columns, task: Task) -> Doubt | None:
         columns: what its columns mean, by the table itself; not what the user has said.
         task: whether an image may have several labels.
     """
-    if columns.told or len(columns.classes) < 2 or not table.header:
+    if columns.is_given or len(columns.classes) < 2 or not table.header:
         return None
     kept = certain_classes(table, columns, task)
     extra = [at for at in columns.classes if at not in kept]

@@ -100,11 +100,11 @@ def _read(
         table, columns, doubts, layout="JSON records", task=options.task, source=source
     )
     if found.otherwise:
-        return replace(found, otherwise=_said(found.otherwise, table, columns, broken, names))
-    return found if found.doubts else _said(found, table, columns, broken, names)
+        return replace(found, otherwise=_with_notes(found.otherwise, table, columns, broken, names))
+    return found if found.doubts else _with_notes(found, table, columns, broken, names)
 
 
-def _said(
+def _with_notes(
     found: ListReading,
     table: Table,
     columns: Columns,

@@ -108,7 +108,7 @@ def read_answers(
     majority = 0
     has_splits = all(split_of(task.data.get(_SPLIT)) for task in tasks)
     for task in tasks:
-        labels, contradicted, voices = _said(task, control, options)
+        labels, contradicted, voices = _majority(task, control, options)
         file, or_file = image_name(task.data.get(image))
         if contradicted:
             statements.reject(f"{task.place} {file}: {voices}", _DISAGREE)
@@ -263,7 +263,7 @@ def _control(
 # --- what counts of several annotations --------------------------------------------------
 
 
-def _said(
+def _majority(
     task: TaskAnswers, control: str | None, options: ReadingOptions
 ) -> tuple[tuple[str, ...] | None, bool, str]:
     """The labels, whether as many annotators say something else, and who says what."""

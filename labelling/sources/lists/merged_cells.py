@@ -27,7 +27,7 @@ def asked_as_merged(table: Table, columns: Columns, task: Task) -> Doubt | None:
         columns: what its columns mean, by the table itself; not what the user has said.
         task: whether an image may have several labels.
     """
-    if columns.told or len(columns.labels) != 1:
+    if columns.is_given or len(columns.labels) != 1:
         return None
     at = columns.labels[0]
     if all(row[at] for row in table.sample()):

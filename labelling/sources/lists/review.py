@@ -69,7 +69,7 @@ def which_count(table: Table, columns: Columns, task: Task) -> Doubt | None:
         The question; ``None`` if no column divides the labelled lines.
     """
     labels = columns.labels or columns.classes
-    if not labels or columns.told or not table.header:
+    if not labels or columns.is_given or not table.header:
         return None
     rows = [row for row in table.sample() if any(row[at] for at in labels)]
     taken = {columns.file, *columns.split.columns, *columns.labels}
@@ -94,7 +94,7 @@ def which_count(table: Table, columns: Columns, task: Task) -> Doubt | None:
     return Doubt(question, (*answers, ("--labels-from none", "no labels")))
 
 
-def who_said(table: Table, columns: Columns, task: Task) -> Doubt | None:
+def several_annotators(table: Table, columns: Columns, task: Task) -> Doubt | None:
     """The question what counts, where several people have each a line for an image, and an image
     may have several labels: what all of them say together is what nobody has said.
 
@@ -103,7 +103,7 @@ def who_said(table: Table, columns: Columns, task: Task) -> Doubt | None:
         columns: what its columns mean, by the table itself; not what the user has said.
         task: whether an image may have several labels.
     """
-    if task == "single_label" or columns.told or not columns.labels:
+    if task == "single_label" or columns.is_given or not columns.labels:
         return None
     people = [at for at, title in enumerate(table.header) if _parts(title) & PEOPLE]
     for at in people:
@@ -132,7 +132,7 @@ def which_apply(table: Table, columns: Columns, task: Task) -> Doubt | None:
         columns: what its columns mean, by the table itself; not what the user has said.
         task: whether an image may have several labels.
     """
-    if task == "single_label" or columns.told or not columns.labels or not table.header:
+    if task == "single_label" or columns.is_given or not columns.labels or not table.header:
         return None
     rows = table.sample()
     if len({row[columns.file] for row in rows}) == len(rows):

@@ -32,7 +32,7 @@ from labelling.sources.lists.list_format import (
     Surroundings,
 )
 from labelling.sources.lists.merged_cells import asked_as_merged
-from labelling.sources.lists.review import which_apply, which_count, who_said
+from labelling.sources.lists.review import several_annotators, which_apply, which_count
 from labelling.sources.lists.several import set_aside
 from labelling.sources.lists.split_columns import not_understood
 from labelling.sources.lists.table import Table
@@ -82,7 +82,7 @@ def read_statements(
     """
     if doubt := (
         which_count(table, columns, task)
-        or who_said(table, columns, task)
+        or several_annotators(table, columns, task)
         or which_apply(table, columns, task)
         or asked_as_extra(table, columns, task)
         or asked_as_merged(table, columns, task)

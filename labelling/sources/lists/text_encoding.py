@@ -85,10 +85,10 @@ def decode_list(name: str, data: bytes, encoding: str | None = None) -> Decoded:
         ListRefusedError: it is not in the encoding named, or no text at all.
     """
     if encoding is not None:
-        return Decoded(_as_told(name, data, encoding), encoding)
+        return Decoded(_decode_as(name, data, encoding), encoding)
     for mark, codec in _MARKS:
         if data.startswith(mark):
-            return Decoded(_as_told(name, data, codec).removeprefix("\ufeff"), codec)
+            return Decoded(_decode_as(name, data, codec).removeprefix("\ufeff"), codec)
     if wide := _wide(data):
         return Decoded(wide[0], wide[1])
     if b"\0" in data:
@@ -101,7 +101,7 @@ def decode_list(name: str, data: bytes, encoding: str | None = None) -> Decoded:
         return _by_its_words(name, data)
 
 
-def _as_told(name: str, data: bytes, encoding: str) -> str:
+def _decode_as(name: str, data: bytes, encoding: str) -> str:
     try:
         return data.decode(encoding).removeprefix("\ufeff")
     except LookupError:
