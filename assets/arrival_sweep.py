@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from assets.image_index import LEDGER, RAW, diff_listing, images_table, newest_rows
 from assets.image_refusals import readable_again, refused_keys
 from resources.arrivals import is_noticed, pending_notices, write_notice
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 
 WINDOW = 19_999
 """Objects that a step looks at, at least: 20 pages of a listing, some 2 s of a real bucket."""

@@ -11,8 +11,8 @@ from assets.release_verification import actual_digest
 from assets.split_generations import generation_number
 from resources.damage import DamagedObject
 from resources.endpoint_host import Endpoints
-from resources.object_store import ObjectStore
-from resources.store_errors import KeyMissing, ObjectRefused
+from resources.store.errors import KeyMissing, ObjectRefused
+from resources.store.object_store import ObjectStore
 from serving.deployments import DeploymentRecord, version_in
 
 NONE_YET = "no champion yet"

@@ -13,7 +13,7 @@ from labelling.curve_report import CURVE_VERSION
 from labelling.selection.exploration import Exploration
 from resources.compute import Channel, Compute, JobSpec
 from resources.job_names import job_name
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from training.config import CODE_VERSION
 
 

@@ -35,7 +35,7 @@ from assets.split_generations import generation_number
 from assets.splitting import deal_groups, given_too_late, update_groups
 from labelling.columns import remembering
 from labelling.foreign_text import visible
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 
 SHEETS_SHOWN = 24
 _OF_IMAGES = ["key", "sha256", "phash", "width", "height", "status"]

@@ -36,11 +36,11 @@ from labelling.foreign_text import visible
 from labelling.schema import LabelSchema
 from resources.damage import DamagedObject
 from resources.numbered import add_record, newest_key
-from resources.object_store import ObjectStore
 from resources.reading import read_object, read_rows
-from resources.store_errors import KeyMissing, ObjectRefused
+from resources.store.errors import KeyMissing, ObjectRefused
+from resources.store.object_store import ObjectStore
+from resources.store.transfer import at_once, get_many
 from resources.tables import Table
-from resources.transfer import at_once, get_many
 from training.manifest import MANIFEST_SCHEMA, build_shards, dataset_version, write_manifest
 
 DATASETS = "datasets/"

@@ -32,9 +32,9 @@ from assets.split_generations import generation_number
 from assets.splitting import current_groups
 from labelling.schema import LabelSchema, Task
 from resources.damage import DamagedObject
-from resources.object_store import ObjectStore
 from resources.reading import read_rows
-from resources.store_errors import KeyMissing, StoreError
+from resources.store.errors import KeyMissing, StoreError
+from resources.store.object_store import ObjectStore
 from training.manifest import MANIFEST_SCHEMA, build_shards, dataset_version
 
 Say = Callable[[str], object]

@@ -32,9 +32,9 @@ from resources.compute import Channel, Compute, JobSpec
 from resources.damage import DamagedObject
 from resources.job_attempt import Context, JobFailed
 from resources.job_names import job_name
-from resources.object_store import ObjectStore
 from resources.reading import parse_object, parse_rows, read_record
-from resources.store_errors import KeyMissing
+from resources.store.errors import KeyMissing
+from resources.store.object_store import ObjectStore
 from training.config import CODE_VERSION, Hyperparameters
 from training.features import FEATURES_SCHEMA, FEATURES_VERSION, PROBABILITIES_SCHEMA
 

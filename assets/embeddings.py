@@ -25,7 +25,7 @@ from assets.pictures import ornament, picture
 from assets.retries import retried
 from resources.compute import Compute
 from resources.endpoint_host import Endpoints
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from training.config import Hyperparameters
 from training.features import FEATURES_VERSION
 

@@ -26,9 +26,9 @@ from resources.damage import DamagedObject
 from resources.endpoint_host import Endpoints
 from resources.job_names import job_name
 from resources.model_registry import ModelRegistry
-from resources.object_store import ObjectStore
 from resources.reading import parse_object
-from resources.store_errors import KeyMissing
+from resources.store.errors import KeyMissing
+from resources.store.object_store import ObjectStore
 from serving.deployments import DeploymentRecord
 from training.config import CODE_VERSION
 from training.report import EvaluationReport

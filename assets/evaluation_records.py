@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict
 
 from resources.damage import DamagedObject
 from resources.numbered import add_record, newest_key
-from resources.object_store import ObjectStore
 from resources.reading import read_object
+from resources.store.object_store import ObjectStore
 
 
 class EvaluationRecord(BaseModel):

@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 from labelling.schema import Task
-from resources.object_store import ObjectStore
 from resources.reading import read_record
-from resources.store_errors import KeyMissing
+from resources.store.errors import KeyMissing
+from resources.store.object_store import ObjectStore
 from resources.tables import Table
 from training.config import CODE_VERSION
 from training.features import (

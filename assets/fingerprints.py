@@ -10,10 +10,10 @@ from os import cpu_count
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resources.object_store import ObjectStore
-from resources.store_errors import KeyMissing, ObjectRefused
+from resources.store.errors import KeyMissing, ObjectRefused
+from resources.store.object_store import ObjectStore
+from resources.store.transfer import at_once, workers
 from resources.tables import Table
-from resources.transfer import at_once, workers
 
 FINGERPRINTS_SCHEMA = pa.schema(
     [("sha256", pa.string()), ("version", pa.int32()), ("cells", pa.binary())]

@@ -7,8 +7,8 @@ from assets.dataset_build import read_card, read_dataset_manifest
 from assets.split_generations import generation_number
 from assets.splitting import current_groups
 from resources.damage import DamagedObject
-from resources.object_store import ObjectStore
-from resources.store_errors import KeyMissing
+from resources.store.errors import KeyMissing
+from resources.store.object_store import ObjectStore
 
 
 def former_test_split(store: ObjectStore, dataset_version: str) -> str:

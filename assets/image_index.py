@@ -16,11 +16,11 @@ import pyarrow.compute as pc
 from assets.image_refusals import blame
 from labelling.columns import flat, is_true, json_rows, kept, ranks, sort_order, taken
 from labelling.sources.litter import litter_of_key
-from resources.listing import remote_flaw, unread
-from resources.object_store import ObjectStore
-from resources.store_errors import KeyMissing, ObjectRefused
+from resources.store.errors import KeyMissing, ObjectRefused
+from resources.store.listing import remote_flaw, unread
+from resources.store.object_store import ObjectStore
+from resources.store.transfer import at_once, head_many, workers
 from resources.tables import Table
-from resources.transfer import at_once, head_many, workers
 
 RAW = "raw/"
 CHUNK = 2000

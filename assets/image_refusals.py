@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resources.object_store import ObjectStore
-from resources.store_errors import KeyMissing, ObjectRefused, StoreError, StoreUnavailable
-from resources.transfer import at_once, workers
+from resources.store.errors import KeyMissing, ObjectRefused, StoreError, StoreUnavailable
+from resources.store.object_store import ObjectStore
+from resources.store.transfer import at_once, workers
 
 PROBES = 100
 """So many of the refused are asked for at each look, drawn by chance if there are more: a request

@@ -24,7 +24,7 @@ from labelling.foreign_text import visible
 from labelling.sources.listing import Groups
 from resources.arrivals import pending_notices, read_notices
 from resources.damage import DamagedObject
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 
 REJECTIONS_SHOWN = 50
 

@@ -31,8 +31,8 @@ from labelling.label_events import (
 from labelling.label_form import normal_label
 from labelling.schema import LabelSchema, in_words
 from labelling.table import EVENT, label_rows
-from resources.object_store import ObjectStore
-from resources.store_errors import StoreError
+from resources.store.errors import StoreError
+from resources.store.object_store import ObjectStore
 
 EXAMPLES = 3
 Event = Rename | Withdrawal | Restoral

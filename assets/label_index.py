@@ -40,9 +40,9 @@ from labelling.consensus import (
 from labelling.counted import Counted, counted
 from labelling.schema import NONE_OF_THEM, LabelSchema
 from labelling.table import LABELS_SCHEMA, label_rows, recheck
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
+from resources.store.transfer import get_many
 from resources.tables import Table
-from resources.transfer import get_many
 
 ANNOTATIONS = "annotations/"
 CHUNK = 2000

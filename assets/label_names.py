@@ -22,8 +22,8 @@ from labelling.label_events import (
 )
 from labelling.schema import LabelSchema
 from labelling.snapshots import INGESTED_PREFIX, SnapshotError, epoch_ms, parse_snapshot
-from resources.object_store import ObjectStore
-from resources.transfer import get_many
+from resources.store.object_store import ObjectStore
+from resources.store.transfer import get_many
 
 
 @dataclass(frozen=True)

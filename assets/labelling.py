@@ -24,7 +24,7 @@ from labelling.counted import Counted
 from labelling.foreign_text import visible
 from labelling.schema import NONE_OF_THEM, Task, in_words
 from resources.arrivals import LABEL_ARRIVALS, pending_notices
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 
 REJECTIONS_SHOWN = 50
 DISPUTES_SHOWN = 50

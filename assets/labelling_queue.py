@@ -37,8 +37,8 @@ from labelling.foreign_text import visible
 from resources.compute import Compute
 from resources.endpoint_host import Endpoints
 from resources.label_studio import LabelStudio, LabelStudioDown, LabelStudioError, Project
-from resources.object_store import ObjectStore
-from resources.transfer import get_many
+from resources.store.object_store import ObjectStore
+from resources.store.transfer import get_many
 
 CHOICES_SHOWN = 20
 RETRIES_TAG = "dagster/max_retries"

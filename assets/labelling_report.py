@@ -29,8 +29,8 @@ from labelling.statistics import Share, statistics
 from resources.compute import Compute
 from resources.label_studio import LabelStudio
 from resources.label_studio_types import LabelStudioError
-from resources.object_store import ObjectStore
 from resources.reading import parse_record
+from resources.store.object_store import ObjectStore
 
 REPORTS = "reports/labelling/"
 

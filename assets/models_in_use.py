@@ -16,8 +16,8 @@ from assets.line import latest_metadata
 from resources.compute import Compute
 from resources.damage import DamagedObject
 from resources.endpoint_host import Endpoints
-from resources.object_store import ObjectStore
 from resources.reading import first_flaw
+from resources.store.object_store import ObjectStore
 from serving.deployments import STAGES
 from training.artefact import MANIFEST, ArtefactManifest
 

@@ -31,8 +31,8 @@ from labelling.corrections import (
 )
 from labelling.pool import TRAIN, Pool
 from labelling.schema import LabelSchema, in_words
-from resources.object_store import ObjectStore
-from resources.transfer import get_many
+from resources.store.object_store import ObjectStore
+from resources.store.transfer import get_many
 
 PACE_DAYS = 7
 

@@ -15,7 +15,7 @@ from assets.queue_ledger import QueueBatch, QueuedImage, batch_id
 from labelling.pool import Choice, choose
 from labelling.schema import LabelSchema
 from labelling.selection.reviews import REVIEWED
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from training.predictor import decide
 
 TOP_UP_SHARE = 0.2

@@ -13,8 +13,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from assets.line import fingerprint
 from labelling.snapshots import epoch_ms
 from resources.damage import DamagedObject
-from resources.object_store import ObjectStore
 from resources.reading import read_record
+from resources.store.object_store import ObjectStore
 
 QUEUE = "queue/"
 _RECORD, _DONE = ".json", ".done"

@@ -26,7 +26,7 @@ from resources.label_studio import (
     TaskRef,
 )
 from resources.label_studio_storage import image_url
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 
 
 @dataclass

@@ -13,8 +13,8 @@ from assets.verdicts import (
 )
 from resources.damage import DamagedObject
 from resources.model_registry import ModelPackage
-from resources.object_store import ObjectStore
-from resources.store_errors import KeyMissing
+from resources.store.errors import KeyMissing
+from resources.store.object_store import ObjectStore
 from serving.deployments import DeploymentRecord
 
 DECISION_TAG = "imgclf/decision"
@@ -27,7 +27,7 @@ def actual_digest(store: ObjectStore, model_key: str) -> str:
 
     Raises:
         resources.damage.DamagedObject: the artefact is damaged.
-        resources.store_errors.KeyMissing: it is not there.
+        resources.store.errors.KeyMissing: it is not there.
     """
     import tempfile
     from pathlib import Path

@@ -23,7 +23,7 @@ from labelling.columns import (
     relabelled,
 )
 from labelling.schema import NONE_OF_THEM
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 
 SHARE_FLOOR = 5
 """Images of a class that must be new before their share of the class counts: of a class of ten,

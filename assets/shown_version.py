@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from assets.queue_ledger import QUEUE
 from labelling.snapshots import epoch_ms
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 
 SHOWN = f"{QUEUE}shown/"
 _NAME = re.compile(r"\d{13}-.+")

@@ -11,8 +11,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from assets.policies import SplitPolicy
 from resources.numbered import add_record, newest_key
-from resources.object_store import ObjectStore
 from resources.reading import read_record
+from resources.store.object_store import ObjectStore
 from serving.deployments import records_prefix
 
 DEALT = "splits/dealt/"

@@ -12,7 +12,7 @@ from assets.policies import SplitPolicy
 from assets.split_generations import is_released, newest_generation, settings_changed
 from assets.splitting import NO_CLASS, current_groups, given_too_late
 from labelling.schema import LabelSchema
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from training.groups import EXCLUDED
 
 SHOWN = 20

@@ -25,7 +25,7 @@ from labelling.columns import (
     of_images,
     positions,
 )
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from resources.tables import Table
 from training.dealing import SPLITS, Group, Tally, deal
 from training.groups import (

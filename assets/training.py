@@ -15,8 +15,8 @@ from assets.pictures import ornament, picture
 from assets.retries import retried
 from resources.compute import Channel, Compute, JobSpec, LocalChannel
 from resources.job_names import job_name
-from resources.object_store import ObjectStore
 from resources.reading import parse_object
+from resources.store.object_store import ObjectStore
 from training.config import CODE_VERSION, Hyperparameters
 
 

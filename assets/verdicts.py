@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict
 
 from resources.damage import DamagedObject
 from resources.numbered import add_record, newest_key
-from resources.object_store import ObjectStore
 from resources.reading import read_record
+from resources.store.object_store import ObjectStore
 
 Severity = Literal["ERROR", "WARN"]
 

@@ -61,7 +61,7 @@ def measure(scratch: Path) -> Result:
 
 
 def _of_size(size: int) -> list[Measurement]:
-    from resources.object_store import ObjectStore
+    from resources.store.object_store import ObjectStore
 
     store = ObjectStore(url=f"s3://{BUCKET}")
     store.ensure()
@@ -144,7 +144,7 @@ def _sensor(kind: str) -> Callable[[], None]:
     from imgclf_dagster.sensors import raw_images_arrival_sensor
     from imgclf_dagster.settings import load_settings
     from resources.arrivals import pending_notices
-    from resources.object_store import ObjectStore
+    from resources.store.object_store import ObjectStore
 
     instance = dg.DagsterInstance.ephemeral()
     settings = load_settings(ingestion={"list_every_s": 0, "reconcile_every_s": 1e9})

@@ -17,7 +17,7 @@ from benchmarks.result import Measurement, Result
 if TYPE_CHECKING:
     import dagster as dg
 
-    from resources.object_store import ObjectStore
+    from resources.store.object_store import ObjectStore
 
 OBJECTS = int(os.environ.get("IMGCLF_BENCH_OBJECTS", "100000"))
 FOLDERS = 10
@@ -86,7 +86,7 @@ def measure(scratch: Path) -> Result:
 
 def make_objects(root: Path) -> int:
     """Write a store of small objects that are all in its image table; how many."""
-    from resources.object_store import ObjectStore
+    from resources.store.object_store import ObjectStore
 
     store = ObjectStore(url=root.as_uri())
     store.ensure()
@@ -135,7 +135,7 @@ def sensor_tick(root: Path, instance: "dg.DagsterInstance") -> Callable[[], bool
     from imgclf_dagster.sensors import raw_images_arrival_sensor
     from imgclf_dagster.settings import load_settings
     from resources.arrivals import NoArrivals
-    from resources.object_store import ObjectStore
+    from resources.store.object_store import ObjectStore
 
     resources = {
         "store": ObjectStore(url=root.as_uri()),
@@ -154,7 +154,7 @@ def no_tick(root: Path, instance: "dg.DagsterInstance") -> None:
     """A sensor that does nothing: what Dagster itself needs for one is not the tick's."""
     import dagster as dg
 
-    from resources.object_store import ObjectStore
+    from resources.store.object_store import ObjectStore
 
     @dg.sensor(target="raw_images")
     def nothing(context: dg.SensorEvaluationContext, store: ObjectStore) -> dg.SkipReason:

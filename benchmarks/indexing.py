@@ -13,7 +13,7 @@ from benchmarks.processes import cpu_seconds
 from benchmarks.result import Measurement, Result
 
 if TYPE_CHECKING:
-    from resources.object_store import ObjectStore
+    from resources.store.object_store import ObjectStore
 
 ROUNDS = 3
 LIMIT = 1000.0
@@ -21,7 +21,7 @@ LIMIT = 1000.0
 
 def measure(scratch: Path) -> Result:
     """Index the photos and loop over them with Pillow, in turn; compare medians."""
-    from resources.object_store import ObjectStore
+    from resources.store.object_store import ObjectStore
 
     store = ObjectStore(url=(scratch / "store").as_uri())
     store.ensure()

@@ -31,7 +31,7 @@ class IdleTicks:
 
         from imgclf_dagster.profiles.chosen import build_line
         from imgclf_dagster.settings import load_settings
-        from resources.object_store import ObjectStore
+        from resources.store.object_store import ObjectStore
 
         # No change is read a second time two minutes later: the benchmark would wait for that.
         settings = load_settings(labels={"names": labels}, labelling={"poll_overlap_s": 0})

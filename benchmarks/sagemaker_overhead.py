@@ -88,7 +88,7 @@ def measure(scratch: Path) -> Result:
 def _compute(bed: Any) -> Any:
     from resources.aws.compute import SageMakerCompute
     from resources.aws.session import AwsSession
-    from resources.object_store import ObjectStore
+    from resources.store.object_store import ObjectStore
 
     store = ObjectStore(url=f"s3://{bed.bucket()}")
     store.ensure()

@@ -232,7 +232,7 @@ def _tick(count: int) -> dict[str, Spent]:
     from imgclf_dagster.profiles.chosen import build_line
     from imgclf_dagster.sensors import raw_images_arrival_sensor
     from imgclf_dagster.settings import load_settings
-    from resources.object_store import ObjectStore
+    from resources.store.object_store import ObjectStore
 
     store = ObjectStore(url=f"s3://{BUCKET}")
     store.ensure()
@@ -274,7 +274,7 @@ def _table(count: int) -> None:
     from assets.image_index import IMAGES_SCHEMA, images_table
     from benchmarks.arrival import BUCKET
     from benchmarks.scale_store import START, filled, strings
-    from resources.object_store import ObjectStore
+    from resources.store.object_store import ObjectStore
 
     keys = sorted(f"raw/class-{number % 10}/photo-{number:08d}.jpg" for number in range(count))
     columns = {

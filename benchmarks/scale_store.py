@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from resources.object_store import ObjectStore
+    from resources.store.object_store import ObjectStore
     from resources.tables import Table
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -100,7 +100,7 @@ def opened(root: str) -> "ObjectStore":
     """The store in the folder ``root``."""
     from pathlib import Path
 
-    from resources.object_store import ObjectStore
+    from resources.store.object_store import ObjectStore
 
     return ObjectStore(url=Path(root).as_uri())
 

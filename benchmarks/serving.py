@@ -132,7 +132,7 @@ def _set_up(
     import torch
 
     from resources.local_endpoints import LocalEndpoints
-    from resources.object_store import ObjectStore
+    from resources.store.object_store import ObjectStore
     from training.architectures import build
     from training.artefact import digest, pack
     from training.config import Hyperparameters

@@ -10,7 +10,7 @@ from errors.base import ImgclfError
 from resources.endpoint_host import Endpoints
 from resources.model_registry import ModelPackage, ModelRegistry
 from resources.numbered import number_of
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from serving.deployments import DeploymentRecord, version_in
 
 

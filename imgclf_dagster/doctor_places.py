@@ -8,7 +8,7 @@ from imgclf_dagster.doctor_findings import Finding
 from imgclf_dagster.home import is_prepared, require_store
 from imgclf_dagster.profile_aws import build_store, missing_settings, store_url
 from resources.aws.errors import error_code
-from resources.store_errors import StoreError, StoreMissing
+from resources.store.errors import StoreError, StoreMissing
 
 
 def look_at_bucket(account: Account) -> Iterator[Finding]:

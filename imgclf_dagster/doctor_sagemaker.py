@@ -9,7 +9,7 @@ from imgclf_dagster.doctor_findings import Finding
 from imgclf_dagster.profile_aws import build_endpoints, build_store, missing_settings
 from resources.aws.errors import error_code, is_missing
 from resources.endpoint_host import HostUnavailable
-from resources.store_errors import StoreError
+from resources.store.errors import StoreError
 from serving.deployments import STAGES, endpoint_name
 
 

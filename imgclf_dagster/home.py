@@ -12,8 +12,8 @@ from pydantic.fields import FieldInfo
 from imgclf_dagster.deployment import dagster_yaml
 from imgclf_dagster.run_databases import create_run_databases
 from imgclf_dagster.settings import Settings, SettingsError, settings_file
-from resources.object_store import MARKER, ObjectStore
-from resources.store_errors import StoreMissing
+from resources.store.errors import StoreMissing
+from resources.store.object_store import MARKER, ObjectStore
 
 TELEMETRY_OFF = {
     "DAGSTER_DISABLE_TELEMETRY": "yes",

@@ -24,10 +24,10 @@ from labelling.sources.containers import Rejection, SourceError
 from labelling.sources.items import SourceItem, item_count, source_items
 from labelling.sources.litter import key_of_data, litter
 from labelling.sources.reading import Reading
-from resources.listing import key_flaw
-from resources.object_store import ObjectStore
-from resources.store_errors import InvalidKey
-from resources.transfer import Progress, at_once, holds, workers
+from resources.store.errors import InvalidKey
+from resources.store.listing import key_flaw
+from resources.store.object_store import ObjectStore
+from resources.store.transfer import Progress, at_once, holds, workers
 from training.images import ImageRejected, inspect
 
 RAW_PREFIX = "raw/"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from assets.label_names import LabelNames
 from imgclf_dagster.ingest_scratch import ImageLabels, Labels
 from labelling.snapshots import SnapshotError, parse_snapshot
-from resources.object_store import ObjectStore
-from resources.store_errors import KeyMissing
+from resources.store.errors import KeyMissing
+from resources.store.object_store import ObjectStore
 
 EXAMPLES = 3
 _MOST = 10_000

@@ -16,9 +16,9 @@ from labelling.snapshots import (
     labels_hash,
     parse_ingested_key,
 )
-from resources.listing import Row
-from resources.object_store import ObjectStore
-from resources.transfer import at_once, workers
+from resources.store.listing import Row
+from resources.store.object_store import ObjectStore
+from resources.store.transfer import at_once, workers
 
 
 class LabelLedger:

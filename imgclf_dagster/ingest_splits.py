@@ -7,7 +7,7 @@ from typing import cast
 from assets.given_splits import record_given_splits
 from imgclf_dagster.ingest_scratch import Scratch
 from labelling.sources.reading import Reading, Split
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 
 SHOWN_CONFLICTS = 20
 

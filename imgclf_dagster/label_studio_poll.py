@@ -36,8 +36,8 @@ from labelling.snapshots import (
 from labelling.table import snapshot_of
 from resources.damage import DamagedObject
 from resources.label_studio import LabelStudio, LabelStudioRefused, Project
-from resources.object_store import ObjectStore
-from resources.transfer import at_once, workers
+from resources.store.object_store import ObjectStore
+from resources.store.transfer import at_once, workers
 
 TICK_TASKS = 500
 TICK_S = 10.0

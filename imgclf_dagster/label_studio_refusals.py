@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from resources.tables import Table
 
 REFUSALS_SCHEMA = pa.schema(

@@ -7,7 +7,7 @@ from resources.aws.compute import SageMakerCompute
 from resources.aws.endpoints import SageMakerEndpoints
 from resources.aws.registry import SageMakerRegistry
 from resources.aws.session import AwsSession
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 
 REQUIRED = ("bucket", "job_role_arn", "endpoint_role_arn", "image_uri")
 

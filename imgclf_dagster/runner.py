@@ -31,7 +31,7 @@ from imgclf_dagster.progress import Narrator, narrated
 from imgclf_dagster.settings import Settings
 from resources.endpoint_host import Endpoints
 from resources.model_registry import ModelRegistry
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 

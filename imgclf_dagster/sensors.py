@@ -29,7 +29,7 @@ from resources.arrivals import Arrivals, ArrivalsError, pending_notices
 from resources.damage import DamagedObject
 from resources.endpoint_host import Endpoints
 from resources.model_registry import ModelPackage, ModelRegistry
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from serving.deployments import DeploymentRecord, record_key
 
 RUNNING = dg.DefaultSensorStatus.RUNNING

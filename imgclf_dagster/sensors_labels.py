@@ -28,7 +28,7 @@ from labelling.snapshots import LABEL_STUDIO_PREFIX
 from resources.arrivals import LABEL_ARRIVALS, pending_notices
 from resources.damage import DamagedObject
 from resources.label_studio import LabelStudio, LabelStudioError, ProjectMissing
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 
 LABEL_PAGE_S = 30.0
 """A bucket's annotations are listed so seldom that a page of a thousand comes to this (seconds)."""

@@ -12,7 +12,7 @@ from imgclf_dagster.asking import Tick, ask
 from imgclf_dagster.jobs import LABELLING
 from labelling.corrections import CORRECTIONS_PREFIX
 from resources.label_studio import LabelStudio, LabelStudioError
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 
 QUEUE = "labelling_queue"
 LOW_SHARE = 0.5

@@ -28,8 +28,8 @@ from imgclf_dagster.status_scores import same_images
 from labelling.report_words import count
 from resources.endpoint_host import Endpoints, HostUnavailable
 from resources.model_registry import ModelPackage
-from resources.object_store import ObjectStore
-from resources.store_errors import StoreError
+from resources.store.errors import StoreError
+from resources.store.object_store import ObjectStore
 from serving.deployments import STAGES, RecordError, Stage
 
 Facts = dict[str, Any]

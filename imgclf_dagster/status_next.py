@@ -18,8 +18,8 @@ from imgclf_dagster.status_checks import checks_failed
 from imgclf_dagster.status_runs import last_failure
 from resources.endpoint_host import Endpoints
 from resources.model_registry import ModelPackage, ModelRegistry
-from resources.object_store import ObjectStore
-from resources.store_errors import StoreError
+from resources.store.errors import StoreError
+from resources.store.object_store import ObjectStore
 from serving.deployments import RecordError
 
 LOOKED_AT = 5

@@ -17,9 +17,9 @@ import dagster as dg
 from pydantic import BaseModel
 
 from errors.base import ImgclfError
-from resources.object_store import ObjectStore
 from resources.reading import parse_object
-from resources.transfer import get_many
+from resources.store.object_store import ObjectStore
+from resources.store.transfer import get_many
 
 ARRIVALS = "arrivals/"
 LABEL_ARRIVALS = "label-arrivals/"

@@ -27,7 +27,7 @@ from resources.job_outputs import (
     read_job,
     record_key,
 )
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 
 _VALUE_LIMIT = {"training": 512, "processing": 256}
 """Characters of an environment value: botocore's service model, see the AWS page."""

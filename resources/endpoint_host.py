@@ -17,8 +17,8 @@ import dagster as dg
 from errors.base import ImgclfError
 from resources.damage import DamagedObject, flaw_of
 from resources.numbered import newest_key, next_number
-from resources.object_store import ObjectStore
-from resources.store_errors import ObjectRefused
+from resources.store.errors import ObjectRefused
+from resources.store.object_store import ObjectStore
 from serving.deployments import (
     DeploymentRecord,
     EndpointStatus,

@@ -16,7 +16,6 @@ from dagster_pipes import PipesException
 
 from resources.job_folder import JobFolder, LocalLaunch, terminate
 from resources.job_outputs import record_key, upload
-from resources.object_store import ObjectStore
 from resources.pipes import (
     StoreContextInjector,
     StoreMessageReader,
@@ -24,6 +23,7 @@ from resources.pipes import (
     last_message,
     messages_prefix,
 )
+from resources.store.object_store import ObjectStore
 from training.errors import PermanentFailure
 
 if TYPE_CHECKING:

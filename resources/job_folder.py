@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from resources.object_store import ObjectStore
-from resources.store_errors import KeyMissing
+from resources.store.errors import KeyMissing
+from resources.store.object_store import ObjectStore
 from training.container import ROOT_VARIABLE
 from training.durable import put_in_place
 

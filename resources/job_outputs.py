@@ -20,9 +20,9 @@ from pydantic import BaseModel, ConfigDict
 from resources.damage import DamagedObject, flaw_of
 from resources.job_folder import JobFolder
 from resources.job_names import Kind
-from resources.object_store import ObjectStore
 from resources.reading import read_object
-from resources.store_errors import KeyMissing
+from resources.store.errors import KeyMissing
+from resources.store.object_store import ObjectStore
 
 Metadata = dict[str, Any]
 """Metadata values as ``dg.MaterializeResult`` takes them."""

@@ -7,7 +7,7 @@ that are older have the time in milliseconds as the number; the next record goes
 import re
 from collections.abc import Iterable
 
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 
 _NAME = re.compile(r"^(\d{1,18})(-[^/]*)?\.json$")
 

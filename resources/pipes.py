@@ -16,8 +16,8 @@ import dagster as dg
 from dagster_pipes import PipesContextData, PipesException, PipesMessage, PipesParams
 
 from resources.damage import DamagedObject, flaw_of
-from resources.object_store import ObjectStore
-from resources.store_errors import StoreError
+from resources.store.errors import StoreError
+from resources.store.object_store import ObjectStore
 from training.pipes import INTERVAL, KEY, STORE
 
 _logger = logging.getLogger(__name__)

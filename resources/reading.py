@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
 from resources.damage import DamagedObject, flaw_of
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from training.sealed import is_intact
 
 Record = TypeVar("Record", bound=BaseModel)

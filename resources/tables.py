@@ -21,9 +21,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from resources.damage import DamagedObject, flaw_of
-from resources.object_store import ObjectStore
 from resources.reading import open_parquet
-from resources.store_errors import KeyMissing, StoreError
+from resources.store.errors import KeyMissing, StoreError
+from resources.store.object_store import ObjectStore
 from training.sealed import sealed_parquet
 
 _PART = re.compile(r"(\d{10})-(\d{10})\.parquet$")

@@ -6,7 +6,7 @@ import dagster as dg
 
 from resources.aws.errors import is_permanent
 from resources.endpoint_host import DeploymentFailed
-from resources.store_errors import StoreError, StoreUnavailable
+from resources.store.errors import StoreError, StoreUnavailable
 
 _UNREACHED = {"ConnectionError", "ConnectTimeout", "ReadTimeout", "TimeoutError", "TransportError"}
 """Names of what httpx, requests and the system raise without an answer; botocore's errors are told

@@ -21,7 +21,7 @@ from assets.line import Line, latest_metadata
 from assets.split_generations import newest_generation
 from imgclf_dagster.checks.result import fails_closed, judge, nothing_to_judge
 from labelling.schema import LabelSchema
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 
 
 @dg.asset_check(asset="raw_images", blocking=True)

@@ -10,8 +10,8 @@ from assets.markdown import prose
 from assets.verdicts import Severity, record_verdict
 from labelling.foreign_text import visible
 from resources.damage import DamagedObject
-from resources.object_store import ObjectStore
-from resources.store_errors import KeyMissing
+from resources.store.errors import KeyMissing
+from resources.store.object_store import ObjectStore
 
 Params = ParamSpec("Params")
 

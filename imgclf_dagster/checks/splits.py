@@ -7,7 +7,7 @@ from assets.group_report import suspect_groups
 from assets.line import Line
 from imgclf_dagster.checks.dataset import newest_data_set
 from imgclf_dagster.checks.result import fails_closed, judge, nothing_to_judge
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 
 SHOWN = 5
 

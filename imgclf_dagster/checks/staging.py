@@ -19,8 +19,8 @@ from imgclf_dagster.checks.result import fails_closed, judge
 from resources.damage import DamagedObject
 from resources.endpoint_host import Endpoints, HostUnavailable
 from resources.model_registry import ModelRegistry
-from resources.object_store import ObjectStore
 from resources.reading import read_rows
+from resources.store.object_store import ObjectStore
 from serving.client import InvocationFailed
 from serving.deployments import Stage
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from assets.label_changes import Change, Event
     from assets.label_overview import Overview
-    from resources.object_store import ObjectStore
+    from resources.store.object_store import ObjectStore
 
 labels_app = typer.Typer(
     name="labels",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from imgclf_dagster.settings import Settings
     from resources.endpoint_host import Endpoints
     from resources.model_registry import ModelPackage, ModelRegistry
-    from resources.object_store import ObjectStore
+    from resources.store.object_store import ObjectStore
 
 Version = Annotated[
     str | None,

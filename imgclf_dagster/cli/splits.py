@@ -13,7 +13,7 @@ from imgclf_dagster.console import escape
 if TYPE_CHECKING:
     from assets.split_overview import SplitOverview
     from imgclf_dagster.settings import Settings
-    from resources.object_store import ObjectStore
+    from resources.store.object_store import ObjectStore
 
 splits_app = typer.Typer(
     name="splits",

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from assets.dataset_build import DATASETS, read_card, read_dataset_manifest
 from imgclf_dagster.export.errors import ExportError
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 
 SHOWN = 10
 

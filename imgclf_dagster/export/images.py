@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from assets.dataset_build import DATASETS
-from resources.object_store import ObjectStore
-from resources.store_errors import StoreError, StoreMissing, StoreUnavailable
+from resources.store.errors import StoreError, StoreMissing, StoreUnavailable
+from resources.store.object_store import ObjectStore
 from training.manifest import ManifestError, ShardReader
 
 

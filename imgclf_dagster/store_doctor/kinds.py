@@ -28,10 +28,10 @@ from labelling.report import LabellingReport
 from labelling.snapshots import SnapshotError, parse_snapshot
 from resources.damage import DamagedObject, flaw_of
 from resources.job_outputs import read_job
-from resources.listing import ObjectInfo
-from resources.object_store import MARKER, ObjectStore
 from resources.reading import read_object, read_record
-from resources.store_errors import KeyMissing
+from resources.store.errors import KeyMissing
+from resources.store.listing import ObjectInfo
+from resources.store.object_store import MARKER, ObjectStore
 from serving.deployments import RecordError, parse_record
 
 _CHUNK = 1 << 20

@@ -44,10 +44,10 @@ from labelling.label_studio_ledger import label_studio_key
 from labelling.snapshots import ingested_key, parse_snapshot
 from labelling.table import snapshot_of
 from resources.job_outputs import record_key
-from resources.listing import UNFINISHED
 from resources.numbered import newest_key
-from resources.object_store import DAMAGED, MARKER, STALE_WRITE_S, ObjectStore
-from resources.store_errors import KeyMissing, StoreError
+from resources.store.errors import KeyMissing, StoreError
+from resources.store.listing import UNFINISHED
+from resources.store.object_store import DAMAGED, MARKER, STALE_WRITE_S, ObjectStore
 from serving.deployments import STAGES, records_prefix
 from training.groups import current_rows
 

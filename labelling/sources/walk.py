@@ -18,7 +18,7 @@ from labelling.sources.litter import (
 )
 
 STORE_MARKER = ".imgclf-store.json"
-"""The file that makes a folder a store (``resources.object_store.MARKER``)."""
+"""The file that makes a folder a store (``resources.store.object_store.MARKER``)."""
 
 SEEN = "a link to a folder that is read where it lies"
 ITSELF = "a link to itself"

@@ -18,8 +18,8 @@ from resources.arrivals import (
 from resources.aws.errors import error_message
 from resources.aws.s3_events import NoS3EventError, event_keys
 from resources.aws.session import AwsSession
-from resources.object_store import ObjectStore
-from resources.transfer import at_once
+from resources.store.object_store import ObjectStore
+from resources.store.transfer import at_once
 
 WATCHED = {"raw/": ARRIVALS, "annotations/": LABEL_ARRIVALS}
 """Where the notices of what is told of lie, by where it is."""

@@ -37,9 +37,9 @@ from resources.aws.sagemaker_jobs import JobState, SageMakerJobs
 from resources.compute import JobSpec
 from resources.job_attempt import Context, JobFailed, script_failure
 from resources.job_outputs import record_key
-from resources.object_store import ObjectStore
 from resources.pipes import StoreContextInjector, StoreMessageReader, is_complete
-from resources.store_errors import StoreError
+from resources.store.errors import StoreError
+from resources.store.object_store import ObjectStore
 
 _STOPPING_S = 300.0
 """SageMaker gives a job 120 seconds to save its work, then uploads it."""

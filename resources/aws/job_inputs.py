@@ -6,8 +6,8 @@ from pathlib import Path
 
 from resources.aws.requests import manifest
 from resources.compute import JobSpec, LocalChannel
-from resources.object_store import ObjectStore
-from resources.store_errors import KeyMissing
+from resources.store.errors import KeyMissing
+from resources.store.object_store import ObjectStore
 
 _AT_ONCE = 16
 

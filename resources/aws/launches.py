@@ -16,10 +16,10 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from resources.object_store import ObjectStore
 from resources.pipes import last_message
 from resources.reading import read_object
-from resources.store_errors import KeyMissing
+from resources.store.errors import KeyMissing
+from resources.store.object_store import ObjectStore
 
 _LONGEST_NAME = 63
 

@@ -30,7 +30,7 @@ from resources.model_registry import (
     RegistryError,
 )
 from resources.numbered import DIGITS, next_number
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 
 DECISIONS = "registry/decisions"
 

@@ -16,7 +16,7 @@ from imgclf_dagster import sensors
 from imgclf_dagster.profiles.chosen import build_line
 from imgclf_dagster.settings import Settings
 from resources.arrivals import Arrivals
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from tests.testbed.bed import TestBed
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

@@ -21,8 +21,8 @@ from resources.aws.compute import SageMakerCompute
 from resources.aws.session import AwsSession
 from resources.compute import Channel, Compute, JobResult, JobSpec, LocalCompute
 from resources.job_folder import JobFolder
-from resources.object_store import ObjectStore
-from resources.store_errors import KeyMissing
+from resources.store.errors import KeyMissing
+from resources.store.object_store import ObjectStore
 from tests.patience import wait_for
 
 JOBS = {

@@ -14,7 +14,7 @@ from resources.aws.endpoints import SageMakerEndpoints
 from resources.aws.session import AwsSession
 from resources.endpoint_host import Endpoints
 from resources.local_endpoints import LocalEndpoints
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from serving.address import read_address
 from serving.deployments import EndpointStatus, Stage
 from tests.patience import WAIT_S

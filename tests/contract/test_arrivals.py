@@ -14,10 +14,10 @@ from assets.image_index import images_table, newest_rows
 from imgclf_dagster import asking
 from resources.arrivals import NoArrivals, pending_notices, write_notice
 from resources.aws import arrivals as sqs_arrivals
-from resources.aws import s3_access
 from resources.aws.arrivals import SqsArrivals
 from resources.aws.session import AwsSession
-from resources.object_store import ObjectStore
+from resources.store import s3_access
+from resources.store.object_store import ObjectStore
 from tests.contract.arrivals_yard import Yard, png
 from tests.testbed.bed import TestBed
 

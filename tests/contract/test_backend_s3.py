@@ -14,7 +14,7 @@ from PIL import Image
 
 from assets.image_index import IMAGES_SCHEMA
 from labelling.corrections import parse_correction
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from resources.tables import Table
 from serving.store import DeploymentStore
 from tests.testbed.bed import TestBed

@@ -16,8 +16,8 @@ from pydantic import ValidationError
 
 from resources.compute import Channel, Compute, JobSpec, LocalChannel, LocalCompute
 from resources.job_outputs import record_key
-from resources.object_store import ObjectStore
-from resources.store_errors import KeyMissing
+from resources.store.errors import KeyMissing
+from resources.store.object_store import ObjectStore
 from tests.contract.compute_world import (
     ADAPTERS,
     JOBS,

@@ -8,7 +8,7 @@ import pytest
 from assets.policies import LabellingPolicy
 from imgclf_dagster.label_studio_poll import PollCursor, poll
 from labelling.snapshots import LABEL_STUDIO_PREFIX
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from tests.label_studio.played import PlayedLabelStudio
 from tests.testbed.bed import TestBed
 

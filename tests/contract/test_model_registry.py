@@ -26,7 +26,7 @@ from resources.model_registry import (
     PackageMissing,
     RegistryError,
 )
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from tests.testbed.bed import TestBed
 
 pytestmark = pytest.mark.contract

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from resources.listing import unread
-from resources.object_store import MARKER, ObjectStore
-from resources.store_errors import InvalidKey, KeyExists, KeyMissing, StoreError, StoreMissing
+from resources.store.errors import InvalidKey, KeyExists, KeyMissing, StoreError, StoreMissing
+from resources.store.listing import unread
+from resources.store.object_store import MARKER, ObjectStore
 
 pytestmark = pytest.mark.contract
 
@@ -285,7 +285,7 @@ def test_a_folder_that_cannot_be_read_is_named_and_the_others_are_listed(
             raise PermissionError(13, "Permission denied", str(path))
         return real(path)
 
-    monkeypatch.setattr("resources.listing.os.scandir", scandir)
+    monkeypatch.setattr("resources.store.listing.os.scandir", scandir)
     table, flaws = local.survey("raw")
     assert table["key"].to_pylist() == ["raw/good.jpg"]
     assert [name for name, _ in flaws] == ["raw/itself", "raw/locked/"]
@@ -293,7 +293,7 @@ def test_a_folder_that_cannot_be_read_is_named_and_the_others_are_listed(
     assert unread(table) == unread(local.list_table("raw")) == ["raw/locked/"]
     with pytest.raises(StoreError):  # who takes it for all there is, is not told less
         local.list("raw")
-    monkeypatch.setattr("resources.listing.os.scandir", real)
+    monkeypatch.setattr("resources.store.listing.os.scandir", real)
     assert unread(local.list_table("raw")) == []
 
 
@@ -308,7 +308,7 @@ def test_a_folder_is_no_object(local: ObjectStore) -> None:
 
 def test_killed_writers_leave_nothing_half_written(local: ObjectStore) -> None:
     code = f"""
-        from resources.object_store import ObjectStore
+        from resources.store.object_store import ObjectStore
         store = ObjectStore(url={local.url!r})
         for i in range(10**6):
             store.put(f"tables/{{i:06d}}", b"x" * 3_000_000)
@@ -339,8 +339,8 @@ def test_an_unwritable_store_names_place_and_remedy(
     tmp_path: Path, options: str, size: int, remedy: str
 ) -> None:
     code = f"""
-        from resources.object_store import ObjectStore
-        from resources.store_errors import StoreUnwritable
+        from resources.store.object_store import ObjectStore
+        from resources.store.errors import StoreUnwritable
         store = ObjectStore(url={tmp_path.as_uri()!r})
         try:
             store.put("tables/part", b"x" * {size})

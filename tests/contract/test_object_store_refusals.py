@@ -10,9 +10,9 @@ from urllib.parse import unquote
 
 import pytest
 
-from resources.aws import s3_access
-from resources.object_store import MARKER, ObjectStore
-from resources.store_errors import KeyMissing, StoreError, StoreMissing, StoreUnwritable
+from resources.store import s3_access
+from resources.store.errors import KeyMissing, StoreError, StoreMissing, StoreUnwritable
+from resources.store.object_store import MARKER, ObjectStore
 
 pytestmark = pytest.mark.contract
 

@@ -15,8 +15,8 @@ from assets.policies import IngestionPolicy
 from imgclf_dagster.ingest import ingest
 from labelling.schema import LabelSchema
 from labelling.sources.read import read_source
-from resources.listing import ObjectInfo
-from resources.object_store import ObjectStore
+from resources.store.listing import ObjectInfo
+from resources.store.object_store import ObjectStore
 from training.hardware import usable_cores
 
 pytestmark = pytest.mark.contract

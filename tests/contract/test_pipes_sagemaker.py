@@ -17,9 +17,9 @@ from resources.aws.pipes_sagemaker import (
     SageMakerJobFailed,
 )
 from resources.aws.sagemaker_jobs import SageMakerJobs
-from resources.object_store import ObjectStore
 from resources.pipes import StoreContextInjector, StoreMessageReader, messages_prefix
 from resources.pipes_tuning import TuningMessageReader
+from resources.store.object_store import ObjectStore
 from tests.contract.compute_world import write_modules
 from tests.testbed.bed import TestBed
 from training.pipes import StoreMessageChannel

@@ -18,7 +18,7 @@ from resources.aws.job_resources import TrainingResources
 from resources.compute import JobResult, JobSpec
 from resources.job_attempt import Context, JobFailed
 from resources.job_outputs import record_key
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from tests.contract.compute_world import (
     JOBS,
     World,

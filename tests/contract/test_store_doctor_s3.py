@@ -11,7 +11,7 @@ from imgclf_dagster.profiles.chosen import build_line
 from imgclf_dagster.settings import Settings
 from imgclf_dagster.store_doctor.examine import examine_store
 from imgclf_dagster.store_doctor.repair import Bench, repair_all
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from tests.testbed.bed import TestBed
 from training.manifest import build_shards
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from resources import transfer
-from resources.object_store import ObjectStore
-from resources.store_errors import StoreError
+from resources.store import transfer
+from resources.store.errors import StoreError
+from resources.store.object_store import ObjectStore
 from tests.testbed.bed import TestBed
 
 pytestmark = pytest.mark.contract

@@ -194,7 +194,7 @@ def data_stages(imgclf: Any) -> None:
     killed_at(
         imgclf,
         run,
-        kill("resources.object_store:ObjectStore.create", match="card.json", when="before"),
+        kill("resources.store.object_store:ObjectStore.create", match="card.json", when="before"),
     )
     store = Store(imgclf)
     assert len(store.rows("images")) == 120
@@ -227,7 +227,7 @@ def training_stages(imgclf: Any, attached: Path) -> None:
             "when": "before",
             "do": [["touch", str(attached)]],
         },
-        kill("resources.object_store:ObjectStore.create", match="job.json", when="before"),
+        kill("resources.store.object_store:ObjectStore.create", match="job.json", when="before"),
     )
     assert "attached to job train-" in answer.out, answer.said
     assert not [key for key in Store(imgclf).keys if key.endswith("job.json")]

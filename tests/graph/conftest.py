@@ -38,7 +38,7 @@ from resources.compute import Compute
 from resources.endpoint_host import Endpoints
 from resources.mlflow_registry import MlflowRegistry
 from resources.model_registry import ModelPackage, ModelRegistry
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from serving.deployments import DeploymentRecord, record_key
 from tests.testbed.account import aws_section
 from tests.testbed.bed import TestBed

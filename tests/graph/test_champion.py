@@ -15,8 +15,8 @@ from assets import evaluation
 from assets.champion import NONE_YET, Champion, find_champion, unless_seen
 from assets.evaluation_records import newest_evaluation
 from resources.compute import JobSpec
-from resources.object_store import ObjectStore
-from resources.store_errors import KeyMissing, StoreError, StoreMissing, StoreUnavailable
+from resources.store.errors import KeyMissing, StoreError, StoreMissing, StoreUnavailable
+from resources.store.object_store import ObjectStore
 from serving.deployments import record_key
 
 pytestmark = pytest.mark.graph

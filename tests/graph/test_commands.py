@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from imgclf_dagster.cli.main import app
 from imgclf_dagster.home import prepare_home
 from imgclf_dagster.runner import LineRunner, RunOutcome
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from serving.deployments import DeploymentRecord, record_key
 
 pytestmark = pytest.mark.graph

@@ -24,7 +24,7 @@ from resources import mlflow_registry
 from resources.damage import DamagedObject
 from resources.mlflow_database import TaggedVersion
 from resources.model_registry import RegistryError
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from serving.address import read_address
 
 pytestmark = pytest.mark.graph

@@ -14,8 +14,8 @@ from assets.arrival_sweep import Sweep, sweep_step
 from assets.image_index import images_table, newest_rows
 from assets.image_refusals import readable_again
 from imgclf_dagster.sensors import raw_images_arrival_sensor
-from resources import object_store
 from resources.arrivals import pending_notices, read_notices
+from resources.store import object_store
 from tests.testbed.bed import TestBed
 
 pytestmark = pytest.mark.graph

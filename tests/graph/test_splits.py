@@ -22,7 +22,7 @@ from assets.split_generations import newest_generation
 from assets.splitting import current_groups, deal_groups, groups_table, update_groups
 from imgclf_dagster.cli import splits as splits_command
 from imgclf_dagster.cli.main import app
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 
 pytestmark = pytest.mark.graph
 

@@ -30,7 +30,7 @@ from imgclf_dagster.cli.status import _lines
 from imgclf_dagster.orphans import process_tag
 from imgclf_dagster.status import gather_status
 from imgclf_dagster.status_next import next_command
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from serving.deployments import DeploymentRecord, record_key
 
 pytestmark = pytest.mark.graph

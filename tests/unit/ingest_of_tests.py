@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from imgclf_dagster import home
 from imgclf_dagster.cli.main import app
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 
 
 def picture(number: int) -> bytes:

@@ -10,7 +10,7 @@ from assets.policies import LabellingPolicy
 from imgclf_dagster import label_studio_poll
 from imgclf_dagster.label_studio_poll import PollCursor, poll
 from labelling.schema import LabelSchema
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from tests.label_studio.played import START, PlayedLabelStudio
 
 NOW = START.timestamp()

@@ -38,7 +38,7 @@ INTERNAL = {
     "resources.aws.pipes_sagemaker.JobNameTaken",  # a Failure of Dagster's, for its pages
     "resources.aws.pipes_sagemaker.SageMakerJobFailed",  # likewise
     "resources.job_attempt.JobFailed",  # likewise
-    "resources.store_errors.Refusal",  # becomes a StoreError
+    "resources.store.errors.Refusal",  # becomes a StoreError
     "training.jpeg_whole.JpegIncomplete",  # becomes an ImageRejected
 }
 """Classes that are caught before they reach a user, or that Dagster shows."""

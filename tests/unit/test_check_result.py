@@ -10,8 +10,8 @@ from assets.verdicts import newest_verdict
 from imgclf_dagster.checks.result import check_result, fails_closed, judge, nothing_to_judge
 from imgclf_dagster.progress import _check_reason
 from resources.damage import DamagedObject
-from resources.object_store import ObjectStore
-from resources.store_errors import KeyMissing
+from resources.store.errors import KeyMissing
+from resources.store.object_store import ObjectStore
 
 pytestmark = pytest.mark.unit
 

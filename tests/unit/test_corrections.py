@@ -25,7 +25,7 @@ from labelling.corrections import (
     parse_correction_key,
 )
 from labelling.snapshots import labels_hash
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from resources.tables import Table
 from serving.inference import MAX_BODY_BYTES
 from tests.patience import WAIT_S

@@ -20,9 +20,9 @@ from labelling.schema import LabelSchema
 from labelling.snapshots import AnnotationSnapshot, ingested_key
 from labelling.table import label_rows, snapshot_of
 from resources.damage import DamagedObject
-from resources.listing import UNFINISHED
-from resources.object_store import ObjectStore
 from resources.reading import read_object, read_record, read_rows
+from resources.store.listing import UNFINISHED
+from resources.store.object_store import ObjectStore
 from resources.tables import Table, TableDamagedError
 from serving.store import BackingStore
 from tests.patience import WAIT_S

@@ -16,7 +16,7 @@ import training.predictor
 from imgclf_dagster.checks import dataset as dataset_checks
 from imgclf_dagster.checks.model import GATES, export_difference, gate_checks
 from resources.damage import DamagedObject
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from training.errors import ArtefactError
 from training.evidence import write_evidence
 

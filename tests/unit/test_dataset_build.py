@@ -8,8 +8,8 @@ import pytest
 from assets.dataset_build import assemble, verified_images
 from assets.label_index import LabelledView
 from labelling.schema import LabelSchema
-from resources.object_store import ObjectStore
-from resources.store_errors import KeyMissing
+from resources.store.errors import KeyMissing
+from resources.store.object_store import ObjectStore
 from training.groups import GROUPS_SCHEMA, current_rows
 
 pytestmark = pytest.mark.unit

@@ -23,7 +23,7 @@ from labelling.label_events import Rename, Withdrawal, event_key, to_json
 from labelling.schema import LabelSchema
 from labelling.snapshots import AnnotationSnapshot, ingested_key
 from labelling.table import label_rows
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from training.manifest import dataset_version
 
 pytestmark = pytest.mark.unit

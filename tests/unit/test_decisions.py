@@ -17,7 +17,7 @@ from imgclf_dagster.decisions import (
     undone_rejection,
 )
 from resources.model_registry import ModelPackage
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from serving.deployments import DeploymentRecord, record_key
 
 pytestmark = pytest.mark.unit

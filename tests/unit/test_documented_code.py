@@ -15,7 +15,7 @@ from PIL import Image
 from assets.image_index import IMAGES_SCHEMA, images_table
 from assets.label_index import index_snapshots, labels_table
 from labelling.snapshots import AnnotationSnapshot, PredictionOrigin
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from training.artefact import pack
 from training.manifest import MANIFEST_SCHEMA, write_manifest
 

@@ -11,7 +11,7 @@ from assets import evaluation
 from assets.evaluation import evaluation_job, renamed_since
 from labelling.label_events import Rename, event_key, to_json
 from labelling.schema import LabelSchema
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 
 pytestmark = pytest.mark.unit
 

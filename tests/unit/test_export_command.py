@@ -13,7 +13,7 @@ from imgclf_dagster.export.choice import ChosenDataset, choose_dataset
 from imgclf_dagster.export.errors import ExportError
 from imgclf_dagster.export.run import export_dataset
 from labelling.exports.formats import FORMATS
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from tests.unit.export_room import (
     Member,
     make_dataset,

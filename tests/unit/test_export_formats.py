@@ -13,7 +13,7 @@ import pytest
 from imgclf_dagster.export.run import export_dataset
 from labelling.exports.contents import CannotHold
 from labelling.exports.formats import FORMATS
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from tests.unit.export_room import (
     Member,
     make_dataset,

@@ -16,7 +16,7 @@ from assets.split_generations import (
     newest_generation,
 )
 from resources.damage import DamagedObject
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from training.fingerprint import SIZE
 
 pytestmark = pytest.mark.unit

@@ -12,7 +12,7 @@ from assets.given_splits import (
     withdraw_given_splits,
 )
 from labelling.given_splits import given_splits_text
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 
 pytestmark = pytest.mark.unit
 

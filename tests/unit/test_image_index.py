@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from assets.image_index import diff_listing, images_version, newest_rows, usable_images
-from resources.listing import with_unread
+from resources.store.listing import with_unread
 
 pytestmark = pytest.mark.unit
 

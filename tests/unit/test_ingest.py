@@ -20,8 +20,8 @@ from labelling.schema import LabelSchema
 from labelling.sources.litter import key_of_data, litter_of_key
 from labelling.sources.read import read_source
 from labelling.table import label_rows
-from resources.object_store import ObjectStore
-from resources.store_errors import StoreError
+from resources.store.errors import StoreError
+from resources.store.object_store import ObjectStore
 
 pytestmark = pytest.mark.unit
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from imgclf_dagster.cli import ingest as command
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from tests.unit.ingest_of_tests import Ingest, ingest
 
 __all__ = ["ingest"]

@@ -21,7 +21,7 @@ from labelling.label_events import Rename, Withdrawal
 from labelling.schema import LabelSchema
 from labelling.sources.facts import source_facts
 from labelling.sources.read import read_source
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 
 pytestmark = pytest.mark.unit
 

@@ -13,7 +13,7 @@ from labelling.schema import LabelSchema
 from labelling.snapshots import AnnotationSnapshot, ingested_key
 from labelling.sources.read import read_source
 from labelling.sources.reading import Reading
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 
 pytestmark = pytest.mark.unit
 

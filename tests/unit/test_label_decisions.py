@@ -33,7 +33,7 @@ from labelling.label_events import (
 from labelling.schema import LabelSchema
 from labelling.snapshots import AnnotationSnapshot, ingested_key
 from labelling.table import label_rows
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 
 pytestmark = pytest.mark.unit
 

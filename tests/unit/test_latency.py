@@ -9,7 +9,7 @@ import pytest
 from assets.verdicts import record_verdict
 from imgclf_dagster.checks.latency import QUIET_P95, LatencyFinding, judge_latency, p95
 from imgclf_dagster.checks.staging import _answer_times, _champion_before
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from serving.client import InvocationFailed
 
 pytestmark = pytest.mark.unit

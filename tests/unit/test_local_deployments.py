@@ -9,7 +9,7 @@ from pydantic import PrivateAttr
 
 from resources.endpoint_host import DeploymentFailed
 from resources.local_endpoints import LocalEndpoints
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from serving.deployments import EndpointStatus, Stage, record_key
 
 pytestmark = pytest.mark.unit

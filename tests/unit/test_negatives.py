@@ -24,7 +24,7 @@ from labelling.snapshots import AnnotationSnapshot, ingested_key, parse_ingested
 from labelling.sources.read import read_source
 from labelling.sources.reading import ReadingOptions
 from labelling.table import label_rows
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from training import metrics
 from training.data import _targets, require_learnable
 from training.manifest import dataset_version

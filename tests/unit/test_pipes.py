@@ -14,7 +14,6 @@ from obstore.store import LocalStore
 
 import training.pipes
 from resources.job_attempt import ScriptFailure, _ended_well, script_failure
-from resources.object_store import ObjectStore
 from resources.pipes import (
     StoreContextInjector,
     StoreMessageReader,
@@ -22,7 +21,8 @@ from resources.pipes import (
     last_message,
     messages_prefix,
 )
-from resources.store_errors import StoreError
+from resources.store.errors import StoreError
+from resources.store.object_store import ObjectStore
 from tests.patience import wait_for
 from training.container import ROOT_VARIABLE
 from training.errors import PermanentFailure, PermissionDenied

@@ -9,7 +9,7 @@ from rich.console import Console
 from imgclf_dagster.checks.result import judge
 from imgclf_dagster.progress import ConsoleNarrator, narrated
 from imgclf_dagster.runner import RunOutcome
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 
 pytestmark = pytest.mark.unit
 

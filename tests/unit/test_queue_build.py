@@ -14,7 +14,7 @@ from assets.queue_build import Situation, choose_batch
 from assets.queue_images import hidden_problem, shown_images
 from assets.queue_ledger import QueueBatch
 from labelling.schema import LabelSchema
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from tests.pools import sha
 
 pytestmark = pytest.mark.unit

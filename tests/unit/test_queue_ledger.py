@@ -15,7 +15,7 @@ from assets.queue_ledger import (
     write_batch,
 )
 from resources.damage import DamagedObject
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 
 pytestmark = pytest.mark.unit
 

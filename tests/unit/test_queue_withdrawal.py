@@ -14,7 +14,7 @@ from assets.queue_build import Situation
 from assets.queue_sync import QueueSync
 from labelling.schema import LabelSchema
 from resources.label_studio_types import TaskRef
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 
 pytestmark = pytest.mark.unit
 

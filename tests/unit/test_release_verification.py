@@ -27,8 +27,8 @@ from assets.verdicts import (
 )
 from resources.damage import DamagedObject
 from resources.model_registry import ModelPackage
-from resources.object_store import ObjectStore
-from resources.store_errors import KeyMissing
+from resources.store.errors import KeyMissing
+from resources.store.object_store import ObjectStore
 from serving.deployments import DeploymentRecord
 from training.errors import ArtefactError
 

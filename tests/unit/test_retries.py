@@ -19,7 +19,7 @@ from imgclf_dagster.settings import Settings
 from resources.endpoint_host import DeploymentFailed, HostUnavailable
 from resources.job_attempt import JobFailed
 from resources.model_registry import RegistryError
-from resources.store_errors import KeyMissing, ObjectRefused, StoreUnavailable
+from resources.store.errors import KeyMissing, ObjectRefused, StoreUnavailable
 from resources.transience import is_transient
 
 pytestmark = pytest.mark.unit

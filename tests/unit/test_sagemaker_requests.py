@@ -26,8 +26,8 @@ from resources.aws.requests import (
 )
 from resources.aws.sagemaker_jobs import state_of
 from resources.compute import Channel, JobSpec, LocalChannel
-from resources.object_store import ObjectStore
-from resources.store_errors import KeyMissing
+from resources.store.errors import KeyMissing
+from resources.store.object_store import ObjectStore
 
 pytestmark = pytest.mark.unit
 

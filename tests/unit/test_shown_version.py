@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from assets.shown_version import SHOWN, shown_since
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 from resources.tables import Table, TableDamagedError, _Part
 
 pytestmark = pytest.mark.unit

@@ -19,7 +19,7 @@ from assets.verdicts import (
 )
 from resources.damage import DamagedObject
 from resources.numbered import newest_key
-from resources.object_store import ObjectStore
+from resources.store.object_store import ObjectStore
 
 pytestmark = pytest.mark.unit
 

@@ -19,7 +19,7 @@ from labelling.sources.litter import (
     UNFINISHED,
 )
 from labelling.sources.walk import CACHE, HOME, ITSELF, PYTHON, SEEN, STORE, STORE_MARKER, walk
-from resources.object_store import MARKER
+from resources.store.object_store import MARKER
 
 pytestmark = pytest.mark.unit
 

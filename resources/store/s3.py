@@ -5,8 +5,8 @@ obstore moves the bytes. What it cannot do goes through boto3, which is loaded f
 - **listing**: obstore's gives up on the first key that it cannot represent (``a//b``, a control
   character), so that one odd object would hide all others, and shows a console's folder marker
   ``a/`` as an object ``a`` that is not there;
-- **create-only writes of big files** (``resources.aws.multipart``) and copies;
-- **credentials of a profile** (``resources.aws.s3_access``).
+- **create-only writes of big files** (``resources.store.s3_multipart``) and copies;
+- **credentials of a profile** (``resources.store.s3_access``).
 """
 
 import hashlib
@@ -20,10 +20,10 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import ObjectStore as AnyStore
 
-from resources.aws.multipart import PART_BYTES, upload_in_parts
-from resources.aws.s3_access import S3Access, translated_errors
-from resources.listing import Flaws, ObjectInfo, Row, sound
-from resources.store_errors import Refusal
+from resources.store.errors import Refusal
+from resources.store.listing import Flaws, ObjectInfo, Row, sound
+from resources.store.s3_access import S3Access, translated_errors
+from resources.store.s3_multipart import PART_BYTES, upload_in_parts
 
 WRITE_MARK = "imgclf-write"
 """Object metadata: which write made it. When a connection is lost after S3 has written, the retry
@@ -39,7 +39,7 @@ key. https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.ht
 
 
 class S3Bucket:
-    """See ``resources.folder.Place``; raises obstore's errors and :class:`Refusal`."""
+    """See ``resources.store.folder.Place``; raises obstore's errors and :class:`Refusal`."""
 
     ordered = True
 

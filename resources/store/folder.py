@@ -9,8 +9,8 @@ from obstore.exceptions import AlreadyExistsError
 from obstore.store import LocalStore, MemoryStore
 from obstore.store import ObjectStore as AnyStore
 
-from resources.listing import Flaws, ObjectInfo, Row, local_row, local_rows
-from resources.store_errors import StoreMissing
+from resources.store.errors import StoreMissing
+from resources.store.listing import Flaws, ObjectInfo, Row, local_row, local_rows
 from training.durable import create_file
 
 BULK = ("raw/", "annotations/ingested/", "pipes/", "captures/")
@@ -46,7 +46,7 @@ class Place(Protocol):
         """Of the object's bytes, if that can be known without reading them."""
 
     def chunks(self, key: str) -> Iterator[bytes | obstore.Bytes]:
-        """The object's bytes, at most ``PART_BYTES`` of ``resources.aws.multipart`` at once."""
+        """The object's bytes, at most ``PART_BYTES`` of ``resources.store.s3_multipart`` at once."""
 
     def rows(
         self, prefix: str, start_after: str | None, flaws: Flaws | None = None, stem: str = ""
@@ -106,7 +106,7 @@ class Folder:
     def rows(
         self, prefix: str, start_after: str | None, flaws: Flaws | None = None, stem: str = ""
     ) -> Iterator[Row]:
-        """With ``os.scandir``; see ``resources.listing``."""
+        """With ``os.scandir``; see ``resources.store.listing``."""
         return local_rows(self.root, prefix, start_after, flaws)
 
 

@@ -9,10 +9,10 @@ import dagster as dg
 from obstore.exceptions import BaseError
 from pydantic import PrivateAttr, field_validator
 
-from resources.aws.s3 import S3Bucket
-from resources.aws.s3_access import shared_access
-from resources.folder import Folder, Memory, Place
-from resources.store_errors import Act, Refusal, StoreMissing, as_store_error
+from resources.store.errors import Act, Refusal, StoreMissing, as_store_error
+from resources.store.folder import Folder, Memory, Place
+from resources.store.s3 import S3Bucket
+from resources.store.s3_access import shared_access
 
 
 class StoreAddress(dg.ConfigurableResource):

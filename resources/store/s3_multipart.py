@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from resources.aws.s3_access import S3Access, translated_errors
+from resources.store.s3_access import S3Access, translated_errors
 
 PART_BYTES = 16 * 2**20
 """Size of a part; more if there were too many of them."""

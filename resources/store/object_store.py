@@ -16,7 +16,16 @@ from typing import TypeVar
 import obstore
 import pyarrow as pa
 
-from resources.listing import (
+from resources.store.address import StoreAddress
+from resources.store.errors import (
+    InvalidKey,
+    KeyExists,
+    KeyMissing,
+    StoreError,
+    StoreMissing,
+    StoreUnwritable,
+)
+from resources.store.listing import (
     Flaws,
     ObjectInfo,
     Row,
@@ -24,15 +33,6 @@ from resources.listing import (
     sweep_unfinished,
     to_table,
     with_unread,
-)
-from resources.store_address import StoreAddress
-from resources.store_errors import (
-    InvalidKey,
-    KeyExists,
-    KeyMissing,
-    StoreError,
-    StoreMissing,
-    StoreUnwritable,
 )
 
 Listed = TypeVar("Listed", bound=Sized)

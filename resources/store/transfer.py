@@ -16,9 +16,9 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from resources.listing import LISTING_SCHEMA, ObjectInfo
-from resources.object_store import ObjectStore
-from resources.store_errors import KeyMissing, ObjectRefused
+from resources.store.errors import KeyMissing, ObjectRefused
+from resources.store.listing import LISTING_SCHEMA, ObjectInfo
+from resources.store.object_store import ObjectStore
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")

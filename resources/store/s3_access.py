@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from obstore.store import ObjectStore as AnyStore
 
 from resources.aws.session import aws_variables
-from resources.store_errors import Refusal
+from resources.store.errors import Refusal
 
 _EXPLICIT = (
     "AWS_ACCESS_KEY_ID",

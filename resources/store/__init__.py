@@ -1,0 +1,1 @@
+"""The object store: one port, a folder or a bucket behind it."""
