@@ -9,7 +9,7 @@ from assets.dataset_build import read_dataset_manifest
 from assets.evaluation_records import newest_evaluation
 from assets.release_verification import actual_digest
 from assets.split_generations import generation_number
-from resources.damage import DamagedObject
+from resources.contents.damage import DamagedObject
 from resources.endpoint_host import Endpoints
 from resources.store.errors import KeyMissing, ObjectRefused
 from resources.store.object_store import ObjectStore

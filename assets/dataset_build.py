@@ -34,13 +34,13 @@ from labelling.columns import (
 )
 from labelling.foreign_text import visible
 from labelling.schema import LabelSchema
-from resources.damage import DamagedObject
-from resources.numbered import add_record, newest_key
-from resources.reading import read_object, read_rows
+from resources.contents.damage import DamagedObject
+from resources.contents.numbered import add_record, newest_key
+from resources.contents.reading import read_object, read_rows
+from resources.contents.tables import Table
 from resources.store.errors import KeyMissing, ObjectRefused
 from resources.store.object_store import ObjectStore
 from resources.store.transfer import at_once, get_many
-from resources.tables import Table
 from training.manifest import MANIFEST_SCHEMA, build_shards, dataset_version, write_manifest
 
 DATASETS = "datasets/"
@@ -91,7 +91,7 @@ def dataset_prefix(version: str) -> str:
 
 
 def shards_table(store: ObjectStore, on_damage: Callable[[str], object] | None = None) -> Table:
-    """Where each image lies in a shard; ``on_damage``: see :class:`resources.tables.Table`."""
+    """Where each image lies in a shard; ``on_damage``: see :class:`resources.contents.tables.Table`."""
     return Table(store, "shards", SHARDS_SCHEMA, on_damage=on_damage)
 
 

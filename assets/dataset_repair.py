@@ -31,8 +31,8 @@ from assets.line import Line
 from assets.split_generations import generation_number
 from assets.splitting import current_groups
 from labelling.schema import LabelSchema, Task
-from resources.damage import DamagedObject
-from resources.reading import read_rows
+from resources.contents.damage import DamagedObject
+from resources.contents.reading import read_rows
 from resources.store.errors import KeyMissing, StoreError
 from resources.store.object_store import ObjectStore
 from training.manifest import MANIFEST_SCHEMA, build_shards, dataset_version

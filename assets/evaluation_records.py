@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from resources.damage import DamagedObject
-from resources.numbered import add_record, newest_key
-from resources.reading import read_object
+from resources.contents.damage import DamagedObject
+from resources.contents.numbered import add_record, newest_key
+from resources.contents.reading import read_object
 from resources.store.object_store import ObjectStore
 
 

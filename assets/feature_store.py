@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 from labelling.schema import Task
-from resources.reading import read_record
+from resources.contents.reading import read_record
+from resources.contents.tables import Table
 from resources.store.errors import KeyMissing
 from resources.store.object_store import ObjectStore
-from resources.tables import Table
 from training.config import CODE_VERSION
 from training.features import (
     FEATURES_SCHEMA,
@@ -48,7 +48,7 @@ class EmbeddedModel(BaseModel):
 def features_table(
     store: ObjectStore, backbone: str, on_damage: Callable[[str], object] | None = None
 ) -> Table:
-    """Features by image, of one backbone; ``on_damage``: see :class:`resources.tables.Table`."""
+    """Features by image, of one backbone; ``on_damage``: see :class:`resources.contents.tables.Table`."""
     prefix = f"{EMBEDDINGS}{backbone}"
     return Table(store, backbone, FEATURES_SCHEMA, prefix=prefix, on_damage=on_damage)
 
@@ -56,7 +56,7 @@ def features_table(
 def predictions_table(
     store: ObjectStore, model_version: str, on_damage: Callable[[str], object] | None = None
 ) -> Table:
-    """Probabilities by image, of one model; ``on_damage``: see :class:`resources.tables.Table`."""
+    """Probabilities by image, of one model; ``on_damage``: see :class:`resources.contents.tables.Table`."""
     prefix = f"{PREDICTIONS}{model_version}"
     return Table(store, model_version, PROBABILITIES_SCHEMA, prefix=prefix, on_damage=on_damage)
 

@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 from assets.dataset_build import read_card, read_dataset_manifest
 from assets.split_generations import generation_number
 from assets.splitting import current_groups
-from resources.damage import DamagedObject
+from resources.contents.damage import DamagedObject
 from resources.store.errors import KeyMissing
 from resources.store.object_store import ObjectStore
 

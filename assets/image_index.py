@@ -16,11 +16,11 @@ import pyarrow.compute as pc
 from assets.image_refusals import blame
 from labelling.columns import flat, is_true, json_rows, kept, ranks, sort_order, taken
 from labelling.sources.litter import litter_of_key
+from resources.contents.tables import Table
 from resources.store.errors import KeyMissing, ObjectRefused
 from resources.store.listing import remote_flaw, unread
 from resources.store.object_store import ObjectStore
 from resources.store.transfer import at_once, head_many, workers
-from resources.tables import Table
 
 RAW = "raw/"
 CHUNK = 2000
@@ -50,7 +50,7 @@ IMAGES_SCHEMA = pa.schema(
 
 
 def images_table(store: ObjectStore, on_damage: Callable[[str], object] | None = None) -> Table:
-    """The image table of ``store``; ``on_damage``: see :class:`resources.tables.Table`."""
+    """The image table of ``store``; ``on_damage``: see :class:`resources.contents.tables.Table`."""
     return Table(store, "images", IMAGES_SCHEMA, on_damage=on_damage)
 
 

@@ -23,7 +23,7 @@ from assets.retries import retried
 from labelling.foreign_text import visible
 from labelling.sources.listing import Groups
 from resources.arrivals import pending_notices, read_notices
-from resources.damage import DamagedObject
+from resources.contents.damage import DamagedObject
 from resources.store.object_store import ObjectStore
 
 REJECTIONS_SHOWN = 50

@@ -40,9 +40,9 @@ from labelling.consensus import (
 from labelling.counted import Counted, counted
 from labelling.schema import NONE_OF_THEM, LabelSchema
 from labelling.table import LABELS_SCHEMA, label_rows, recheck
+from resources.contents.tables import Table
 from resources.store.object_store import ObjectStore
 from resources.store.transfer import get_many
-from resources.tables import Table
 
 ANNOTATIONS = "annotations/"
 CHUNK = 2000
@@ -51,7 +51,7 @@ ANY_LABEL = LabelSchema(task="multi_label")
 
 
 def labels_table(store: ObjectStore, on_damage: Callable[[str], object] | None = None) -> Table:
-    """The label table of ``store``; ``on_damage``: see :class:`resources.tables.Table`."""
+    """The label table of ``store``; ``on_damage``: see :class:`resources.contents.tables.Table`."""
     return Table(store, "labels", LABELS_SCHEMA, on_damage=on_damage)
 
 

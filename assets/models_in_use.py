@@ -14,9 +14,9 @@ from pydantic import ValidationError
 
 from assets.line import latest_metadata
 from resources.compute import Compute
-from resources.damage import DamagedObject
+from resources.contents.damage import DamagedObject
+from resources.contents.reading import first_flaw
 from resources.endpoint_host import Endpoints
-from resources.reading import first_flaw
 from resources.store.object_store import ObjectStore
 from serving.deployments import STAGES
 from training.artefact import MANIFEST, ArtefactManifest

@@ -12,8 +12,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from assets.line import fingerprint
 from labelling.snapshots import epoch_ms
-from resources.damage import DamagedObject
-from resources.reading import read_record
+from resources.contents.damage import DamagedObject
+from resources.contents.reading import read_record
 from resources.store.object_store import ObjectStore
 
 QUEUE = "queue/"

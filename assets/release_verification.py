@@ -11,7 +11,7 @@ from assets.verdicts import (
     STAGING_CHECKS,
     objections,
 )
-from resources.damage import DamagedObject
+from resources.contents.damage import DamagedObject
 from resources.model_registry import ModelPackage
 from resources.store.errors import KeyMissing
 from resources.store.object_store import ObjectStore
@@ -26,7 +26,7 @@ def actual_digest(store: ObjectStore, model_key: str) -> str:
     """The digest of the artefact as it lies in the store, every member verified.
 
     Raises:
-        resources.damage.DamagedObject: the artefact is damaged.
+        resources.contents.damage.DamagedObject: the artefact is damaged.
         resources.store.errors.KeyMissing: it is not there.
     """
     import tempfile

@@ -7,7 +7,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 import dagster as dg
 
-from resources.damage import DamagedObject
+from resources.contents.damage import DamagedObject
 from resources.transience import is_transient
 
 Params = ParamSpec("Params")

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from assets.policies import SplitPolicy
-from resources.numbered import add_record, newest_key
-from resources.reading import read_record
+from resources.contents.numbered import add_record, newest_key
+from resources.contents.reading import read_record
 from resources.store.object_store import ObjectStore
 from serving.deployments import records_prefix
 

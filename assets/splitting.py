@@ -25,8 +25,8 @@ from labelling.columns import (
     of_images,
     positions,
 )
+from resources.contents.tables import Table
 from resources.store.object_store import ObjectStore
-from resources.tables import Table
 from training.dealing import SPLITS, Group, Tally, deal
 from training.groups import (
     EXCLUDED,

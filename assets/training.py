@@ -14,8 +14,8 @@ from assets.line import OWNERS, Line, fingerprint, require_metadata
 from assets.pictures import ornament, picture
 from assets.retries import retried
 from resources.compute import Channel, Compute, JobSpec, LocalChannel
+from resources.contents.reading import parse_object
 from resources.job_names import job_name
-from resources.reading import parse_object
 from resources.store.object_store import ObjectStore
 from training.config import CODE_VERSION, Hyperparameters
 

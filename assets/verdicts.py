@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from resources.damage import DamagedObject
-from resources.numbered import add_record, newest_key
-from resources.reading import read_record
+from resources.contents.damage import DamagedObject
+from resources.contents.numbered import add_record, newest_key
+from resources.contents.reading import read_record
 from resources.store.object_store import ObjectStore
 
 Severity = Literal["ERROR", "WARN"]

@@ -68,7 +68,7 @@ def index(store: "ObjectStore", table_name: str) -> None:
     """What ``raw_images`` does when everything is new."""
     from assets.image_index import IMAGES_SCHEMA, RAW, diff_listing, index_objects
     from assets.policies import IngestionPolicy
-    from resources.tables import Table
+    from resources.contents.tables import Table
 
     policy = IngestionPolicy()
     table = Table(store, table_name, IMAGES_SCHEMA)

@@ -12,8 +12,8 @@ import numpy as np
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from resources.contents.tables import Table
     from resources.store.object_store import ObjectStore
-    from resources.tables import Table
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 CLASSES = 10

@@ -7,9 +7,9 @@ from typing import Any
 from assets.release_verification import DECISION_TAG, is_overtaken
 from assets.verdicts import MODEL_CHECKS, STAGING_CHECKS, failed_checks
 from errors.base import ImgclfError
+from resources.contents.numbered import number_of
 from resources.endpoint_host import Endpoints
 from resources.model_registry import ModelPackage, ModelRegistry
-from resources.numbered import number_of
 from resources.store.object_store import ObjectStore
 from serving.deployments import DeploymentRecord, version_in
 

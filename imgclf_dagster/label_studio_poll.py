@@ -34,7 +34,7 @@ from labelling.snapshots import (
     parse_snapshot,
 )
 from labelling.table import snapshot_of
-from resources.damage import DamagedObject
+from resources.contents.damage import DamagedObject
 from resources.label_studio import LabelStudio, LabelStudioRefused, Project
 from resources.store.object_store import ObjectStore
 from resources.store.transfer import at_once, workers

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
+from resources.contents.tables import Table
 from resources.store.object_store import ObjectStore
-from resources.tables import Table
 
 REFUSALS_SCHEMA = pa.schema(
     [

@@ -26,7 +26,7 @@ from imgclf_dagster.jobs import LINE
 from imgclf_dagster.label_studio_poll import PollCursor, poll
 from labelling.snapshots import LABEL_STUDIO_PREFIX
 from resources.arrivals import LABEL_ARRIVALS, pending_notices
-from resources.damage import DamagedObject
+from resources.contents.damage import DamagedObject
 from resources.label_studio import LabelStudio, LabelStudioError, ProjectMissing
 from resources.store.object_store import ObjectStore
 

@@ -17,7 +17,7 @@ import dagster as dg
 from pydantic import BaseModel
 
 from errors.base import ImgclfError
-from resources.reading import parse_object
+from resources.contents.reading import parse_object
 from resources.store.object_store import ObjectStore
 from resources.store.transfer import get_many
 

@@ -15,8 +15,8 @@ from typing import Any
 import dagster as dg
 
 from errors.base import ImgclfError
-from resources.damage import DamagedObject, flaw_of
-from resources.numbered import newest_key, next_number
+from resources.contents.damage import DamagedObject, flaw_of
+from resources.contents.numbered import newest_key, next_number
 from resources.store.errors import ObjectRefused
 from resources.store.object_store import ObjectStore
 from serving.deployments import (

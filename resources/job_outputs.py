@@ -17,10 +17,10 @@ from typing import Any
 from dagster._core.definitions.metadata import metadata_map_from_external
 from pydantic import BaseModel, ConfigDict
 
-from resources.damage import DamagedObject, flaw_of
+from resources.contents.damage import DamagedObject, flaw_of
+from resources.contents.reading import read_object
 from resources.job_folder import JobFolder
 from resources.job_names import Kind
-from resources.reading import read_object
 from resources.store.errors import KeyMissing
 from resources.store.object_store import ObjectStore
 

@@ -15,7 +15,7 @@ from typing import Any, cast
 import dagster as dg
 from dagster_pipes import PipesContextData, PipesException, PipesMessage, PipesParams
 
-from resources.damage import DamagedObject, flaw_of
+from resources.contents.damage import DamagedObject, flaw_of
 from resources.store.errors import StoreError
 from resources.store.object_store import ObjectStore
 from training.pipes import INTERVAL, KEY, STORE

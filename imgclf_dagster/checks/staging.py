@@ -16,10 +16,10 @@ from assets.line import MODEL_VERSIONS, Line
 from assets.verdicts import newest_verdict
 from imgclf_dagster.checks.latency import QUIET_P95, judge_latency
 from imgclf_dagster.checks.result import fails_closed, judge
-from resources.damage import DamagedObject
+from resources.contents.damage import DamagedObject
+from resources.contents.reading import read_rows
 from resources.endpoint_host import Endpoints, HostUnavailable
 from resources.model_registry import ModelRegistry
-from resources.reading import read_rows
 from resources.store.object_store import ObjectStore
 from serving.client import InvocationFailed
 from serving.deployments import Stage

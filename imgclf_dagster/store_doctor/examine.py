@@ -17,13 +17,13 @@ from assets.release_verification import actual_digest
 from assets.splitting import groups_table
 from imgclf_dagster.label_studio_refusals import refusals_table
 from imgclf_dagster.store_doctor.kinds import Known, Look, check_object
-from resources.damage import DamagedObject
+from resources.contents.damage import DamagedObject
+from resources.contents.tables import Table
 from resources.job_outputs import read_job
 from resources.store.errors import KeyMissing, ObjectRefused, StoreError
 from resources.store.listing import ObjectInfo
 from resources.store.object_store import DAMAGED, ObjectStore
 from resources.store.transfer import at_once, workers
-from resources.tables import Table
 from serving.deployments import STAGES, RecordError, parse_record, records_prefix
 
 Progress = Callable[[int, int], None]

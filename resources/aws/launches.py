@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
+from resources.contents.reading import read_object
 from resources.pipes import last_message
-from resources.reading import read_object
 from resources.store.errors import KeyMissing
 from resources.store.object_store import ObjectStore
 

@@ -22,6 +22,7 @@ from resources.aws.approval import Decision, decision_of, decision_text
 from resources.aws.errors import error_message, is_missing
 from resources.aws.package_requests import create_request, package_of
 from resources.aws.session import AwsSession
+from resources.contents.numbered import DIGITS, next_number
 from resources.model_registry import (
     ApprovalStatus,
     ModelPackage,
@@ -29,7 +30,6 @@ from resources.model_registry import (
     PackageMissing,
     RegistryError,
 )
-from resources.numbered import DIGITS, next_number
 from resources.store.object_store import ObjectStore
 
 DECISIONS = "registry/decisions"

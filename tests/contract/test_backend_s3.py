@@ -14,8 +14,8 @@ from PIL import Image
 
 from assets.image_index import IMAGES_SCHEMA
 from labelling.corrections import parse_correction
+from resources.contents.tables import Table
 from resources.store.object_store import ObjectStore
-from resources.tables import Table
 from serving.store import DeploymentStore
 from tests.testbed.bed import TestBed
 from tests.unit.backend_room import BEARER, Room, choices, make_room

@@ -185,10 +185,10 @@ def killed_at(imgclf: Any, command: tuple[str, ...], *sabotage: dict[str, Any]) 
 def data_stages(imgclf: Any) -> None:
     run = ("run",)
     # annotations: the table's part is there, the materialization is not
-    killed_at(imgclf, run, kill("resources.tables:Table.append", match="annotation_id"))
+    killed_at(imgclf, run, kill("resources.contents.tables:Table.append", match="annotation_id"))
     assert Store(imgclf).parts("labels") == 1
     # raw_images: two of three parts are there
-    killed_at(imgclf, run, kill("resources.tables:Table.append", match="phash", nth=2))
+    killed_at(imgclf, run, kill("resources.contents.tables:Table.append", match="phash", nth=2))
     assert (Store(imgclf).parts("images"), len(Store(imgclf).rows("images"))) == (2, 100)
     # dataset: everything but the card that says it is whole
     killed_at(

@@ -21,7 +21,7 @@ from imgclf_dagster.store_doctor.repair import Bench, repair_all
 from labelling.corrections import Correction, correction_key
 from labelling.label_events import Rename, event_key, to_json
 from resources import mlflow_registry
-from resources.damage import DamagedObject
+from resources.contents.damage import DamagedObject
 from resources.mlflow_database import TaggedVersion
 from resources.model_registry import RegistryError
 from resources.store.object_store import ObjectStore

@@ -259,7 +259,7 @@ def test_settings_that_change_after_a_release_deal_nothing_anew(
 def test_a_home_of_an_earlier_version_keeps_its_splits(world: Any) -> None:
     import pyarrow as pa
 
-    from resources.tables import Table
+    from resources.contents.tables import Table
 
     shas = feed(world, {name: [swatch(c, n) for n in range(5)] for name, c in COLOURS.items()})
     world.run("raw_images", "annotations")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from errors.base import ImgclfError
-from resources.damage import DamagedObject
+from resources.contents.damage import DamagedObject
 from resources.job_outputs import OutputMissing
 
 pytestmark = pytest.mark.unit

@@ -25,8 +25,8 @@ from labelling.corrections import (
     parse_correction_key,
 )
 from labelling.snapshots import labels_hash
+from resources.contents.tables import Table
 from resources.store.object_store import ObjectStore
-from resources.tables import Table
 from serving.inference import MAX_BODY_BYTES
 from tests.patience import WAIT_S
 from tests.unit.backend_room import BEARER, Room, make_room

@@ -19,11 +19,11 @@ from imgclf_dagster.ingest import only_ingest
 from labelling.schema import LabelSchema
 from labelling.snapshots import AnnotationSnapshot, ingested_key
 from labelling.table import label_rows, snapshot_of
-from resources.damage import DamagedObject
-from resources.reading import read_object, read_record, read_rows
+from resources.contents.damage import DamagedObject
+from resources.contents.reading import read_object, read_record, read_rows
+from resources.contents.tables import Table, TableDamagedError
 from resources.store.listing import UNFINISHED
 from resources.store.object_store import ObjectStore
-from resources.tables import Table, TableDamagedError
 from serving.store import BackingStore
 from tests.patience import WAIT_S
 from training.durable import create_file

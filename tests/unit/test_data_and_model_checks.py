@@ -15,7 +15,7 @@ import training.artefact
 import training.predictor
 from imgclf_dagster.checks import dataset as dataset_checks
 from imgclf_dagster.checks.model import GATES, export_difference, gate_checks
-from resources.damage import DamagedObject
+from resources.contents.damage import DamagedObject
 from resources.store.object_store import ObjectStore
 from training.errors import ArtefactError
 from training.evidence import write_evidence

@@ -15,7 +15,7 @@ from assets.split_generations import (
     generation_number,
     newest_generation,
 )
-from resources.damage import DamagedObject
+from resources.contents.damage import DamagedObject
 from resources.store.object_store import ObjectStore
 from training.fingerprint import SIZE
 

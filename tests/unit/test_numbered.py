@@ -11,7 +11,7 @@ import pytest
 from assets.dataset_build import newest_sources, record_sources
 from assets.evaluation_records import newest_evaluation, record_evaluation
 from assets.verdicts import Verdict, newest_verdict, objections, record_verdict
-from resources.numbered import add_record, newest_key, next_number, number_of
+from resources.contents.numbered import add_record, newest_key, next_number, number_of
 from resources.store.object_store import ObjectStore
 
 pytestmark = pytest.mark.unit

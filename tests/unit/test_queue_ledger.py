@@ -14,7 +14,7 @@ from assets.queue_ledger import (
     unfinished,
     write_batch,
 )
-from resources.damage import DamagedObject
+from resources.contents.damage import DamagedObject
 from resources.store.object_store import ObjectStore
 
 pytestmark = pytest.mark.unit

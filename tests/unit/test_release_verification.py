@@ -25,7 +25,7 @@ from assets.verdicts import (
     STAGING_CHECKS,
     record_verdict,
 )
-from resources.damage import DamagedObject
+from resources.contents.damage import DamagedObject
 from resources.model_registry import ModelPackage
 from resources.store.errors import KeyMissing
 from resources.store.object_store import ObjectStore

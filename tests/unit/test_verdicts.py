@@ -17,8 +17,8 @@ from assets.verdicts import (
     record_verdict,
     verdicts_prefix,
 )
-from resources.damage import DamagedObject
-from resources.numbered import newest_key
+from resources.contents.damage import DamagedObject
+from resources.contents.numbered import newest_key
 from resources.store.object_store import ObjectStore
 
 pytestmark = pytest.mark.unit

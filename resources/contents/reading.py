@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
-from resources.damage import DamagedObject, flaw_of
+from resources.contents.damage import DamagedObject, flaw_of
 from resources.store.object_store import ObjectStore
 from training.sealed import is_intact
 

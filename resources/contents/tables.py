@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from resources.damage import DamagedObject, flaw_of
-from resources.reading import open_parquet
+from resources.contents.damage import DamagedObject, flaw_of
+from resources.contents.reading import open_parquet
 from resources.store.errors import KeyMissing, StoreError
 from resources.store.object_store import ObjectStore
 from training.sealed import sealed_parquet

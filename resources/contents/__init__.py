@@ -1,0 +1,1 @@
+"""What objects hold: records, numbered records and tables, read the one way, and damage found."""
