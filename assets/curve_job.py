@@ -11,8 +11,9 @@ from assets.queue_ledger import queued_images
 from assets.training import dataset_channel
 from labelling.curve_report import CURVE_VERSION
 from labelling.selection.exploration import Exploration
-from resources.compute import Channel, Compute, JobSpec
-from resources.job_names import job_name
+from resources.compute.compute import Compute
+from resources.compute.job_names import job_name
+from resources.compute.job_spec import Channel, JobSpec
 from resources.store.object_store import ObjectStore
 from training.config import CODE_VERSION
 

@@ -23,7 +23,7 @@ from assets.line import OWNERS, Line, fingerprint
 from assets.models_in_use import ModelInUse, models_in_use
 from assets.pictures import ornament, picture
 from assets.retries import retried
-from resources.compute import Compute
+from resources.compute.compute import Compute
 from resources.endpoint_host import Endpoints
 from resources.store.object_store import ObjectStore
 from training.config import Hyperparameters

@@ -21,11 +21,12 @@ from assets.pictures import ornament, picture
 from assets.retries import retried
 from assets.training import dataset_channel
 from labelling.schema import LabelSchema
-from resources.compute import Channel, Compute, JobSpec
+from resources.compute.compute import Compute
+from resources.compute.job_names import job_name
+from resources.compute.job_spec import Channel, JobSpec
 from resources.contents.damage import DamagedObject
 from resources.contents.reading import parse_object
 from resources.endpoint_host import Endpoints
-from resources.job_names import job_name
 from resources.model_registry import ModelRegistry
 from resources.store.errors import KeyMissing
 from resources.store.object_store import ObjectStore

@@ -34,7 +34,7 @@ from assets.splitting import update_groups, with_lots
 from labelling.corrections import CORRECTIONS_PREFIX
 from labelling.counted import counted
 from labelling.foreign_text import visible
-from resources.compute import Compute
+from resources.compute.compute import Compute
 from resources.endpoint_host import Endpoints
 from resources.label_studio import LabelStudio, LabelStudioDown, LabelStudioError, Project
 from resources.store.object_store import ObjectStore

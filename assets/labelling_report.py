@@ -26,7 +26,7 @@ from labelling.report_page import page
 from labelling.report_words import percent
 from labelling.snapshots import epoch_ms
 from labelling.statistics import Share, statistics
-from resources.compute import Compute
+from resources.compute.compute import Compute
 from resources.contents.reading import parse_record
 from resources.label_studio import LabelStudio
 from resources.label_studio_types import LabelStudioError

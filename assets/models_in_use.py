@@ -13,7 +13,7 @@ import dagster as dg
 from pydantic import ValidationError
 
 from assets.line import latest_metadata
-from resources.compute import Compute
+from resources.compute.compute import Compute
 from resources.contents.damage import DamagedObject
 from resources.contents.reading import first_flaw
 from resources.endpoint_host import Endpoints

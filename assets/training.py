@@ -13,9 +13,10 @@ from assets.dataset_build import DATASETS, dataset_prefix, read_card
 from assets.line import OWNERS, Line, fingerprint, require_metadata
 from assets.pictures import ornament, picture
 from assets.retries import retried
-from resources.compute import Channel, Compute, JobSpec, LocalChannel
+from resources.compute.compute import Compute
+from resources.compute.job_names import job_name
+from resources.compute.job_spec import Channel, JobSpec, LocalChannel
 from resources.contents.reading import parse_object
-from resources.job_names import job_name
 from resources.store.object_store import ObjectStore
 from training.config import CODE_VERSION, Hyperparameters
 

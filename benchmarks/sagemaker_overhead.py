@@ -104,7 +104,7 @@ def _added_s(compute: Any, modules: Path, length: int) -> float:
     """Seconds that running a job took beyond its own."""
     import dagster as dg
 
-    from resources.compute import JobSpec
+    from resources.compute.job_spec import JobSpec
 
     spec = JobSpec(
         name=f"bench-{length}",

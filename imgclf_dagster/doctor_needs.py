@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from imgclf_dagster.doctor_account import Account
 from imgclf_dagster.doctor_sagemaker import Image
-from resources.job_names import JOB_KINDS, job_name
+from resources.compute.job_names import JOB_KINDS, job_name
 
 Context = Mapping[str, tuple[str, str]]
 """Type and value by condition key: what a request would say of itself."""

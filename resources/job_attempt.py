@@ -14,20 +14,21 @@ import dagster as dg
 import psutil
 from dagster_pipes import PipesException
 
-from resources.job_folder import JobFolder, LocalLaunch, terminate
-from resources.job_outputs import record_key, upload
-from resources.pipes import (
+from resources.compute.local.upload import upload
+from resources.compute.outputs import record_key
+from resources.compute.pipes import (
     StoreContextInjector,
     StoreMessageReader,
     is_complete,
     last_message,
     messages_prefix,
 )
+from resources.job_folder import JobFolder, LocalLaunch, terminate
 from resources.store.object_store import ObjectStore
 from training.errors import PermanentFailure
 
 if TYPE_CHECKING:
-    from resources.compute import JobSpec
+    from resources.compute.job_spec import JobSpec
 
 Context = dg.AssetExecutionContext | dg.OpExecutionContext
 _WAIT_S = 0.5

@@ -27,7 +27,7 @@ from training.container import ROOT_VARIABLE
 from training.durable import put_in_place
 
 if TYPE_CHECKING:
-    from resources.compute import JobSpec
+    from resources.compute.job_spec import JobSpec
 
 _TAIL_BYTES = 16_384
 

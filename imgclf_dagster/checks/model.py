@@ -12,7 +12,7 @@ from assets.champion import NONE_YET
 from assets.gates import evaluate_gates
 from assets.line import Line, latest_metadata
 from imgclf_dagster.checks.result import fails_closed, judge, nothing_to_judge
-from resources.compute import Compute
+from resources.compute.compute import Compute
 from resources.contents.damage import DamagedObject
 from resources.contents.reading import parse_object
 from resources.store.object_store import ObjectStore

@@ -8,7 +8,7 @@ from imgclf_dagster.settings import Settings
 if TYPE_CHECKING:
     from assets.line import Line
     from resources.arrivals import Arrivals
-    from resources.compute import Compute
+    from resources.compute.compute import Compute
     from resources.endpoint_host import Endpoints
     from resources.label_studio import LabelStudio
     from resources.model_registry import ModelRegistry
@@ -65,7 +65,7 @@ def build_compute(settings: Settings) -> "Compute":
         from imgclf_dagster import profile_aws
 
         return profile_aws.build_compute(settings, store)
-    from resources.compute import LocalCompute
+    from resources.compute.local.compute import LocalCompute
 
     return LocalCompute(store=store, jobs_dir=str(settings.home / "jobs"))
 

@@ -17,9 +17,9 @@ from assets.release_verification import actual_digest
 from assets.splitting import groups_table
 from imgclf_dagster.label_studio_refusals import refusals_table
 from imgclf_dagster.store_doctor.kinds import Known, Look, check_object
+from resources.compute.outputs import read_job
 from resources.contents.damage import DamagedObject
 from resources.contents.tables import Table
-from resources.job_outputs import read_job
 from resources.store.errors import KeyMissing, ObjectRefused, StoreError
 from resources.store.listing import ObjectInfo
 from resources.store.object_store import DAMAGED, ObjectStore

@@ -6,9 +6,9 @@ from typing import Any
 
 from assets.release_verification import actual_digest
 from imgclf_dagster.store_doctor.kinds import Look, check_object
+from resources.compute.outputs import model_key, record_key
+from resources.compute.pipes import messages_prefix
 from resources.contents.damage import DamagedObject, flaw_of
-from resources.job_outputs import model_key, record_key
-from resources.pipes import messages_prefix
 from resources.store.object_store import ObjectStore
 
 

@@ -26,9 +26,9 @@ from labelling.label_events import EventError, parse_event
 from labelling.label_studio_ledger import LABEL_STUDIO_KEY, label_studio_key
 from labelling.report import LabellingReport
 from labelling.snapshots import SnapshotError, parse_snapshot
+from resources.compute.outputs import read_job
 from resources.contents.damage import DamagedObject, flaw_of
 from resources.contents.reading import read_object, read_record
-from resources.job_outputs import read_job
 from resources.store.errors import KeyMissing
 from resources.store.listing import ObjectInfo
 from resources.store.object_store import MARKER, ObjectStore

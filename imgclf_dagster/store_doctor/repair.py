@@ -43,8 +43,8 @@ from labelling.label_events import parse_event, to_json
 from labelling.label_studio_ledger import label_studio_key
 from labelling.snapshots import ingested_key, parse_snapshot
 from labelling.table import snapshot_of
+from resources.compute.outputs import record_key
 from resources.contents.numbered import newest_key
-from resources.job_outputs import record_key
 from resources.store.errors import KeyMissing, StoreError
 from resources.store.listing import UNFINISHED
 from resources.store.object_store import DAMAGED, MARKER, STALE_WRITE_S, ObjectStore

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from resources.aws.requests import manifest
-from resources.compute import JobSpec, LocalChannel
+from resources.compute.job_spec import JobSpec, LocalChannel
 from resources.store.errors import KeyMissing
 from resources.store.object_store import ObjectStore
 

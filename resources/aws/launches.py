@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
+from resources.compute.pipes import last_message
 from resources.contents.reading import read_object
-from resources.pipes import last_message
 from resources.store.errors import KeyMissing
 from resources.store.object_store import ObjectStore
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from errors.base import ImgclfError
 from resources.aws.job_resources import JobResources, TrainingResources
-from resources.compute import JobSpec
+from resources.compute.job_spec import JobSpec
 
 LAUNCHER = ("python", "-m", "training.launcher")
 """The container's command before the job's module: it starts one process per GPU."""

@@ -19,7 +19,9 @@ import dagster as dg
 
 from resources.aws.compute import SageMakerCompute
 from resources.aws.session import AwsSession
-from resources.compute import Channel, Compute, JobResult, JobSpec, LocalCompute
+from resources.compute.compute import Compute, JobResult
+from resources.compute.job_spec import Channel, JobSpec
+from resources.compute.local.compute import LocalCompute
 from resources.job_folder import JobFolder
 from resources.store.errors import KeyMissing
 from resources.store.object_store import ObjectStore

@@ -14,8 +14,10 @@ import psutil
 import pytest
 from pydantic import ValidationError
 
-from resources.compute import Channel, Compute, JobSpec, LocalChannel, LocalCompute
-from resources.job_outputs import record_key
+from resources.compute.compute import Compute
+from resources.compute.job_spec import Channel, JobSpec, LocalChannel
+from resources.compute.local.compute import LocalCompute
+from resources.compute.outputs import record_key
 from resources.store.errors import KeyMissing
 from resources.store.object_store import ObjectStore
 from tests.contract.compute_world import (

@@ -17,8 +17,8 @@ from resources.aws.pipes_sagemaker import (
     SageMakerJobFailed,
 )
 from resources.aws.sagemaker_jobs import SageMakerJobs
-from resources.pipes import StoreContextInjector, StoreMessageReader, messages_prefix
-from resources.pipes_tuning import TuningMessageReader
+from resources.compute.pipes import StoreContextInjector, StoreMessageReader, messages_prefix
+from resources.compute.pipes_tuning import TuningMessageReader
 from resources.store.object_store import ObjectStore
 from tests.contract.compute_world import write_modules
 from tests.testbed.bed import TestBed

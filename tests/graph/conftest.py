@@ -34,7 +34,7 @@ from imgclf_dagster.definitions import build_definitions
 from imgclf_dagster.home import TELEMETRY_OFF
 from imgclf_dagster.settings import Settings
 from labelling.snapshots import AnnotationSnapshot, ingested_key
-from resources.compute import Compute
+from resources.compute.compute import Compute
 from resources.endpoint_host import Endpoints
 from resources.mlflow_registry import MlflowRegistry
 from resources.model_registry import ModelPackage, ModelRegistry

@@ -14,7 +14,7 @@ from assets import champion as champions
 from assets import evaluation
 from assets.champion import NONE_YET, Champion, find_champion, unless_seen
 from assets.evaluation_records import newest_evaluation
-from resources.compute import JobSpec
+from resources.compute.job_spec import JobSpec
 from resources.store.errors import KeyMissing, StoreError, StoreMissing, StoreUnavailable
 from resources.store.object_store import ObjectStore
 from serving.deployments import record_key

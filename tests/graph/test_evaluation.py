@@ -7,7 +7,8 @@ import dagster as dg
 import pytest
 
 from assets import evaluation
-from resources.compute import JobSpec, LocalCompute
+from resources.compute.job_spec import JobSpec
+from resources.compute.local.compute import LocalCompute
 
 pytestmark = pytest.mark.graph
 

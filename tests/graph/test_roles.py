@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 
 from imgclf_dagster.sensors import raw_images_arrival_sensor
-from resources.job_names import JOB_KINDS
+from resources.compute.job_names import JOB_KINDS
 from tests.testbed.bed import TestBed
 from tests.testbed.foundation import Foundation
 

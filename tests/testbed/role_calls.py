@@ -4,7 +4,7 @@ A row is actions, a resource (``KEY``: the foundation's key) and what the call s
 first table follows the calls in ``resources/aws``, and what AWS does in a role's name.
 """
 
-from resources.job_names import JOB_KINDS, job_name
+from resources.compute.job_names import JOB_KINDS, job_name
 
 REGION, ACCOUNT = "us-east-1", "123456789012"
 BUCKET = f"arn:aws:s3:::imgclf-{ACCOUNT}-{REGION}"

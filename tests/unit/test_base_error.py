@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from errors.base import ImgclfError
+from resources.compute.outputs import OutputMissing
 from resources.contents.damage import DamagedObject
-from resources.job_outputs import OutputMissing
 
 pytestmark = pytest.mark.unit
 

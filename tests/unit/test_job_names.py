@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from resources.job_names import JOB_KINDS, job_name
+from resources.compute.job_names import JOB_KINDS, job_name
 
 ROOT = Path(__file__).parents[2]
 

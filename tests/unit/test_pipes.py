@@ -13,14 +13,14 @@ from obstore.exceptions import GenericError, PermissionDeniedError
 from obstore.store import LocalStore
 
 import training.pipes
-from resources.job_attempt import ScriptFailure, _ended_well, script_failure
-from resources.pipes import (
+from resources.compute.pipes import (
     StoreContextInjector,
     StoreMessageReader,
     is_complete,
     last_message,
     messages_prefix,
 )
+from resources.job_attempt import ScriptFailure, _ended_well, script_failure
 from resources.store.errors import StoreError
 from resources.store.object_store import ObjectStore
 from tests.patience import wait_for

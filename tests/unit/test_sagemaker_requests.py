@@ -25,7 +25,7 @@ from resources.aws.requests import (
     training_request,
 )
 from resources.aws.sagemaker_jobs import state_of
-from resources.compute import Channel, JobSpec, LocalChannel
+from resources.compute.job_spec import Channel, JobSpec, LocalChannel
 from resources.store.errors import KeyMissing
 from resources.store.object_store import ObjectStore
 

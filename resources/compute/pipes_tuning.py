@@ -9,7 +9,7 @@ from typing import cast
 import dagster as dg
 from dagster_pipes import PipesMessage, PipesParams
 
-from resources.pipes import POLL_S, StoreMessageReader, messages_prefix
+from resources.compute.pipes import POLL_S, StoreMessageReader, messages_prefix
 from resources.store.object_store import ObjectStore
 from training.pipes import OWN_FOLDER
 

@@ -4,23 +4,20 @@
 ``models/<job>/processing/**`` are the files of a processing job; ``job.json`` comes last.
 """
 
-import gzip
 import hashlib
 import io
 import tarfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from dagster._core.definitions.metadata import metadata_map_from_external
 from pydantic import BaseModel, ConfigDict
 
+from resources.compute.job_names import Kind
 from resources.contents.damage import DamagedObject, flaw_of
 from resources.contents.reading import read_object
-from resources.job_folder import JobFolder
-from resources.job_names import Kind
 from resources.store.errors import KeyMissing
 from resources.store.object_store import ObjectStore
 
@@ -132,52 +129,3 @@ def metadata_values(reported: Mapping[str, Any]) -> Metadata:
     plain = {k: v["raw_value"] for k, v in reported.items() if v["type"] == "__infer__"}
     typed = {k: v for k, v in reported.items() if v["type"] != "__infer__"}
     return {**plain, **metadata_map_from_external(typed)}
-
-
-def upload(store: ObjectStore, name: str, kind: Kind, folder: JobFolder) -> dict[str, str]:
-    """Put a job's files into the store, in place of what an upload that was killed left; the sha256
-    of each object by its key."""
-    sums: dict[str, str] = {}
-    if kind == "processing":
-        output = folder.output_dir(kind)
-        for path in files_below(output):
-            key = f"models/{name}/processing/{path.relative_to(output).as_posix()}"
-            sums[key] = _replace(store, key, path)
-        return sums
-    archives = {model_key(name): folder.model_dir}
-    archives[f"models/{name}/output/output.tar.gz"] = folder.output_dir(kind)
-    for key, content in archives.items():
-        if files_below(content):
-            archive = folder.path / key.rpartition("/")[2]
-            pack(content, archive)
-            sums[key] = _replace(store, key, archive)
-    return sums
-
-
-def _replace(store: ObjectStore, key: str, path: Path) -> str:
-    """Nobody reads the outputs of a job that is not done, so this is no update of an object."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if not store.create(key, path):
-        store.delete(key)
-        store.put(key, path)
-    return digest
-
-
-def pack(folder: Path, target: Path) -> None:
-    """Write the folder's files as a .tar.gz that depends on names and contents only."""
-    with (
-        target.open("wb") as file,
-        gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as zipped,
-        tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as archive,
-    ):
-        for path in files_below(folder):
-            member = tarfile.TarInfo(path.relative_to(folder).as_posix())
-            member.size = path.stat().st_size
-            with path.open("rb") as content:
-                archive.addfile(member, content)
-
-
-def files_below(folder: Path) -> Sequence[Path]:
-    """All files below the folder, sorted."""
-    return sorted(path for path in folder.rglob("*") if path.is_file())
