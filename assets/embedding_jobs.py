@@ -29,11 +29,11 @@ from assets.line import fingerprint
 from assets.models_in_use import ModelInUse, read_model_manifest
 from assets.training import weights_channel, weights_identity
 from resources.compute.compute import Compute
+from resources.compute.failures import Context, JobFailed
 from resources.compute.job_names import job_name
 from resources.compute.job_spec import Channel, JobSpec
 from resources.contents.damage import DamagedObject
 from resources.contents.reading import parse_object, parse_rows, read_record
-from resources.job_attempt import Context, JobFailed
 from resources.store.errors import KeyMissing
 from resources.store.object_store import ObjectStore
 from training.config import CODE_VERSION, Hyperparameters

@@ -34,10 +34,10 @@ from resources.aws.requests import (
     training_request,
 )
 from resources.aws.sagemaker_jobs import JobState, SageMakerJobs
+from resources.compute.failures import Context, JobFailed, script_failure
 from resources.compute.job_spec import JobSpec
 from resources.compute.outputs import record_key
 from resources.compute.pipes import StoreContextInjector, StoreMessageReader, is_complete
-from resources.job_attempt import Context, JobFailed, script_failure
 from resources.store.errors import StoreError
 from resources.store.object_store import ObjectStore
 

@@ -9,8 +9,8 @@ from resources.aws.job_resources import JobResources, TrainingResources
 from resources.aws.requests import JobSettings
 from resources.aws.session import AwsSession
 from resources.compute.compute import Compute, JobResult
+from resources.compute.failures import Context, JobFailed
 from resources.compute.job_spec import JobSpec
-from resources.job_attempt import Context, JobFailed
 
 _RESOURCES: dict[str, type[JobResources]] = {
     "training": TrainingResources,

@@ -12,10 +12,10 @@ from typing import Any
 
 import dagster as dg
 
+from resources.compute.failures import Context
 from resources.compute.job_names import Kind
 from resources.compute.job_spec import JobSpec
 from resources.compute.outputs import JobOutputs, Metadata, metadata_values, model_key, read_job
-from resources.job_attempt import Context
 from resources.store.object_store import ObjectStore
 
 

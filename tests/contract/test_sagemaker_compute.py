@@ -16,9 +16,9 @@ from resources.aws.attempt import SageMakerAttempt
 from resources.aws.compute import SageMakerCompute
 from resources.aws.job_resources import TrainingResources
 from resources.compute.compute import JobResult
+from resources.compute.failures import Context, JobFailed
 from resources.compute.job_spec import JobSpec
 from resources.compute.outputs import record_key
-from resources.job_attempt import Context, JobFailed
 from resources.store.object_store import ObjectStore
 from tests.contract.compute_world import (
     JOBS,

@@ -223,7 +223,7 @@ def training_stages(imgclf: Any, attached: Path) -> None:
         imgclf,
         run,
         {
-            "target": "resources.job_attempt:Attempt.wait",
+            "target": "resources.compute.local.attempt:Attempt.wait",
             "when": "before",
             "do": [["touch", str(attached)]],
         },

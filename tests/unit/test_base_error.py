@@ -37,7 +37,7 @@ INTERNAL = {
     "labelling.sources.lists.json_document.NotJsonError",  # becomes a SourceError
     "resources.aws.pipes_sagemaker.JobNameTaken",  # a Failure of Dagster's, for its pages
     "resources.aws.pipes_sagemaker.SageMakerJobFailed",  # likewise
-    "resources.job_attempt.JobFailed",  # likewise
+    "resources.compute.failures.JobFailed",  # likewise
     "resources.store.errors.Refusal",  # becomes a StoreError
     "training.jpeg_whole.JpegIncomplete",  # becomes an ImageRejected
 }

@@ -13,6 +13,8 @@ from obstore.exceptions import GenericError, PermissionDeniedError
 from obstore.store import LocalStore
 
 import training.pipes
+from resources.compute.failures import ScriptFailure, script_failure
+from resources.compute.local.attempt import _ended_well
 from resources.compute.pipes import (
     StoreContextInjector,
     StoreMessageReader,
@@ -20,7 +22,6 @@ from resources.compute.pipes import (
     last_message,
     messages_prefix,
 )
-from resources.job_attempt import ScriptFailure, _ended_well, script_failure
 from resources.store.errors import StoreError
 from resources.store.object_store import ObjectStore
 from tests.patience import wait_for

@@ -16,8 +16,8 @@ from imgclf_dagster.definitions import build_definitions
 from imgclf_dagster.progress import narrated
 from imgclf_dagster.runner import RunOutcome
 from imgclf_dagster.settings import Settings
+from resources.compute.failures import JobFailed
 from resources.endpoint_host import DeploymentFailed, HostUnavailable
-from resources.job_attempt import JobFailed
 from resources.model_registry import RegistryError
 from resources.store.errors import KeyMissing, ObjectRefused, StoreUnavailable
 from resources.transience import is_transient

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from resources.job_folder import JobFolder
+from resources.compute.local.folder import JobFolder
 from training import durable
 from training.checkpoints import CHECKPOINT
 from training.config import Hyperparameters

@@ -5,10 +5,11 @@ from pathlib import Path
 from filelock import FileLock
 
 from resources.compute.compute import Compute, JobResult
+from resources.compute.failures import Context, JobFailed
 from resources.compute.job_spec import JobSpec
+from resources.compute.local.attempt import Attempt
+from resources.compute.local.folder import JobFolder
 from resources.compute.outputs import record_key
-from resources.job_attempt import Attempt, Context, JobFailed
-from resources.job_folder import JobFolder
 
 
 class LocalCompute(Compute):

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from resources.compute.job_names import Kind
+from resources.compute.local.folder import JobFolder
 from resources.compute.outputs import (
     model_key,
 )
-from resources.job_folder import JobFolder
 from resources.store.object_store import ObjectStore
 
 

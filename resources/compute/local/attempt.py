@@ -1,19 +1,17 @@
 """One orchestrator's part in a local job: start or attach, wait, judge, store the outputs."""
 
 import json
-import re
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import dagster as dg
 import psutil
-from dagster_pipes import PipesException
 
+from resources.compute.local.folder import JobFolder, LocalLaunch, terminate
 from resources.compute.local.upload import upload
 from resources.compute.outputs import record_key
 from resources.compute.pipes import (
@@ -23,20 +21,13 @@ from resources.compute.pipes import (
     last_message,
     messages_prefix,
 )
-from resources.job_folder import JobFolder, LocalLaunch, terminate
 from resources.store.object_store import ObjectStore
-from training.errors import PermanentFailure
 
 if TYPE_CHECKING:
     from resources.compute.job_spec import JobSpec
+from resources.compute.failures import Context, JobFailed, script_failure
 
-Context = dg.AssetExecutionContext | dg.OpExecutionContext
 _WAIT_S = 0.5
-
-
-class JobFailed(dg.Failure):
-    """A job failed. Retries are allowed if the machine room is to blame, and not if the script is:
-    it would fail again, and its time would be paid again."""
 
 
 class Attempt:
@@ -175,42 +166,3 @@ class Attempt:
 def _ended_well(store: ObjectStore, name: str, folder: JobFolder, launch: LocalLaunch) -> bool:
     """Whether a process that nobody waited for has done the job: then only its outputs are taken."""
     return is_complete(store, name, launch.start_after) and not folder.failure
-
-
-@dataclass(frozen=True)
-class ScriptFailure:
-    """Why a job's script failed, in its own words; ``stack`` is Python's, if Pipes carried it."""
-
-    reason: str
-    stack: str
-    permanent: bool
-
-
-def script_failure(exception: PipesException | None, failure_file: str) -> ScriptFailure | None:
-    """What the script said of its failure, to Pipes or else in its failure file; None if nothing."""
-    permanent = _is_permanent(exception) or failure_file.startswith(tuple(_permanent_names()))
-    if exception:
-        name = exception["name"] or "error"
-        own = re.sub(rf"^([\w.]*\.)?{re.escape(name)}: ", "", exception["message"] or "")
-        # A permanent failure's own message is written for people; its class tells them nothing.
-        reason = own.strip() if name == PermanentFailure.__name__ else f"{name}: {own.strip()}"
-        return ScriptFailure(reason, "".join(exception["stack"]), permanent)
-    return ScriptFailure(failure_file, "", permanent) if failure_file else None
-
-
-def _permanent_names() -> set[str]:
-    """Names of PermanentFailure and what derives from it: Pipes carries exceptions by name."""
-    found, pending = set(), [PermanentFailure]
-    while pending:
-        kind = pending.pop()
-        found.add(kind.__name__)
-        pending.extend(kind.__subclasses__())
-    return found
-
-
-def _is_permanent(exception: PipesException | None) -> bool:
-    while exception:
-        if exception["name"] in _permanent_names():
-            return True
-        exception = exception["cause"]
-    return False
