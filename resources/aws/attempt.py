@@ -10,9 +10,7 @@ import dagster as dg
 from dagster_pipes import encode_param
 
 from resources.aws.errors import error_message, is_permanent
-from resources.aws.job_environment import check_environment
 from resources.aws.job_inputs import bring_inputs
-from resources.aws.job_reports import NO_SPOT_CAPACITY, failure_of, job_facts, job_metadata
 from resources.aws.job_resources import JobResources, TrainingResources
 from resources.aws.launches import (
     SageMakerLaunch,
@@ -25,7 +23,6 @@ from resources.aws.launches import (
     read_launch,
     write_launch,
 )
-from resources.aws.pipes_sagemaker import EndedJob, JobNameTaken, PipesSageMakerClient
 from resources.aws.requests import (
     JobPlaces,
     JobSettings,
@@ -33,11 +30,19 @@ from resources.aws.requests import (
     processing_request,
     training_request,
 )
-from resources.aws.sagemaker_jobs import JobState, SageMakerJobs
 from resources.compute.failures import Context, JobFailed, script_failure
 from resources.compute.job_spec import JobSpec
 from resources.compute.outputs import record_key
 from resources.compute.pipes import StoreContextInjector, StoreMessageReader, is_complete
+from resources.compute.sagemaker_pipes.client import EndedJob, JobNameTaken, PipesSageMakerClient
+from resources.compute.sagemaker_pipes.environment import check_environment
+from resources.compute.sagemaker_pipes.jobs import JobState, SageMakerJobs
+from resources.compute.sagemaker_pipes.reports import (
+    NO_SPOT_CAPACITY,
+    failure_of,
+    job_facts,
+    job_metadata,
+)
 from resources.store.errors import StoreError
 from resources.store.object_store import ObjectStore
 

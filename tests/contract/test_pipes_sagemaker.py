@@ -10,15 +10,15 @@ import pytest
 from dagster_pipes import PipesS3MessageWriter
 from obstore.store import from_url
 
-from resources.aws.job_environment import check_environment
-from resources.aws.pipes_sagemaker import (
+from resources.compute.pipes import StoreContextInjector, StoreMessageReader, messages_prefix
+from resources.compute.pipes_tuning import TuningMessageReader
+from resources.compute.sagemaker_pipes.client import (
     JobNameTaken,
     PipesSageMakerClient,
     SageMakerJobFailed,
 )
-from resources.aws.sagemaker_jobs import SageMakerJobs
-from resources.compute.pipes import StoreContextInjector, StoreMessageReader, messages_prefix
-from resources.compute.pipes_tuning import TuningMessageReader
+from resources.compute.sagemaker_pipes.environment import check_environment
+from resources.compute.sagemaker_pipes.jobs import SageMakerJobs
 from resources.store.object_store import ObjectStore
 from tests.contract.compute_world import write_modules
 from tests.testbed.bed import TestBed

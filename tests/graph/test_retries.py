@@ -62,7 +62,7 @@ def test_a_poll_that_is_never_answered_leads_back_to_the_same_job(
     """As after ``patience_s`` without an answer: the job goes on, and the next try attaches to it."""
     from botocore.exceptions import EndpointConnectionError
 
-    from resources.aws.pipes_sagemaker import PipesSageMakerClient
+    from resources.compute.sagemaker_pipes.client import PipesSageMakerClient
 
     watch = PipesSageMakerClient._watch
 

@@ -35,8 +35,8 @@ INTERNAL = {
     "imgclf_dagster.export.images.ImageUnreadable",  # becomes a line of the export's report
     "imgclf_dagster.export.target.NameRefused",  # likewise
     "labelling.sources.lists.json_document.NotJsonError",  # becomes a SourceError
-    "resources.aws.pipes_sagemaker.JobNameTaken",  # a Failure of Dagster's, for its pages
-    "resources.aws.pipes_sagemaker.SageMakerJobFailed",  # likewise
+    "resources.compute.sagemaker_pipes.client.JobNameTaken",  # a Failure of Dagster's, for its pages
+    "resources.compute.sagemaker_pipes.client.SageMakerJobFailed",  # likewise
     "resources.compute.failures.JobFailed",  # likewise
     "resources.store.errors.Refusal",  # becomes a StoreError
     "training.jpeg_whole.JpegIncomplete",  # becomes an ImageRejected

@@ -6,7 +6,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from resources.aws.logs import JobLogs
+from resources.compute.sagemaker_pipes.logs import JobLogs
 
 pytestmark = pytest.mark.unit
 

@@ -6,8 +6,8 @@ from typing import Any
 import boto3
 import pytest
 
-from resources.aws.job_requests import differing_fields
-from resources.aws.sagemaker_jobs import JobKind
+from resources.compute.sagemaker_pipes.jobs import JobKind
+from resources.compute.sagemaker_pipes.requests import differing_fields
 
 pytestmark = pytest.mark.unit
 

@@ -11,10 +11,7 @@ import pytest
 from botocore.validate import ParamValidator
 
 from resources.aws.attempt import failure_file
-from resources.aws.costs import cost_usd, spot_saving_percent
-from resources.aws.job_environment import with_pipes
 from resources.aws.job_inputs import bring_inputs
-from resources.aws.job_reports import failure_of, job_facts, with_signal
 from resources.aws.job_resources import JobResources, TrainingResources
 from resources.aws.launches import attempt_name, newest_launch, write_launch
 from resources.aws.requests import (
@@ -24,8 +21,11 @@ from resources.aws.requests import (
     processing_request,
     training_request,
 )
-from resources.aws.sagemaker_jobs import state_of
 from resources.compute.job_spec import Channel, JobSpec, LocalChannel
+from resources.compute.sagemaker_pipes.costs import cost_usd, spot_saving_percent
+from resources.compute.sagemaker_pipes.environment import with_pipes
+from resources.compute.sagemaker_pipes.jobs import state_of
+from resources.compute.sagemaker_pipes.reports import failure_of, job_facts, with_signal
 from resources.store.errors import KeyMissing
 from resources.store.object_store import ObjectStore
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from resources.aws.sagemaker_jobs import APIS, JobKind
+from resources.compute.sagemaker_pipes.jobs import APIS, JobKind
 
 PIPES_ENTRIES = 2
 """Environment variables that Pipes needs."""

@@ -7,7 +7,7 @@ that has it, so this compares the request with what Describe says of that job.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from resources.aws.sagemaker_jobs import APIS, JobKind
+from resources.compute.sagemaker_pipes.jobs import APIS, JobKind
 
 _DEFAULTS: Mapping[str, tuple[Any, ...]] = {
     "CompressionType": ("None", "GZIP"),

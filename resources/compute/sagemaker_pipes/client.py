@@ -18,17 +18,17 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.pipes.client import PipesClientCompletedInvocation
 
 from resources.aws.errors import is_in_use, is_permanent
-from resources.aws.interrupts import Context, forward_interrupt
-from resources.aws.job_environment import (
+from resources.compute.sagemaker_pipes.environment import (
     PIPES_ENTRIES,
     check_environment,
     environments,
     with_pipes,
 )
-from resources.aws.job_reports import failure_of, job_metadata
-from resources.aws.job_requests import differing_fields
-from resources.aws.logs import JobLogs
-from resources.aws.sagemaker_jobs import JobKind, JobState, SageMakerJobs
+from resources.compute.sagemaker_pipes.interrupts import Context, forward_interrupt
+from resources.compute.sagemaker_pipes.jobs import JobKind, JobState, SageMakerJobs
+from resources.compute.sagemaker_pipes.logs import JobLogs
+from resources.compute.sagemaker_pipes.reports import failure_of, job_metadata
+from resources.compute.sagemaker_pipes.requests import differing_fields
 
 _SILENT = {"Starting", "LaunchingMLInstances", "PreparingTrainingStack", "Pending"}
 """Secondary statuses in which no container runs, so that there is nothing in CloudWatch."""

@@ -20,8 +20,8 @@ from typing import Any
 
 import dagster as dg
 
-from resources.aws.costs import PRICES_AS_OF, cost_usd, spot_saving_percent
-from resources.aws.sagemaker_jobs import JobState, SageMakerJobs
+from resources.compute.sagemaker_pipes.costs import PRICES_AS_OF, cost_usd, spot_saving_percent
+from resources.compute.sagemaker_pipes.jobs import JobState, SageMakerJobs
 
 NO_SPOT_CAPACITY = (
     "MaxWaitTimeExceeded: SageMaker found no spot capacity for it in time. Allow a longer "

@@ -7,7 +7,7 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.events import RunFailureReason
 from dagster._core.execution.retries import auto_reexecution_should_retry_run
 
-from resources.aws.sagemaker_jobs import SageMakerJobs
+from resources.compute.sagemaker_pipes.jobs import SageMakerJobs
 
 Context = dg.AssetExecutionContext | dg.OpExecutionContext
 
