@@ -86,8 +86,8 @@ def measure(scratch: Path) -> Result:
 
 
 def _compute(bed: Any) -> Any:
-    from resources.aws.compute import SageMakerCompute
     from resources.aws.session import AwsSession
+    from resources.compute.sagemaker.compute import SageMakerCompute
     from resources.store.object_store import ObjectStore
 
     store = ObjectStore(url=f"s3://{bed.bucket()}")

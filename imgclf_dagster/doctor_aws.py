@@ -21,9 +21,9 @@ from imgclf_dagster.doctor_quotas import look_at_quotas
 from imgclf_dagster.doctor_sagemaker import look_at_images, look_at_sagemaker
 from imgclf_dagster.profile_aws import missing_settings
 from imgclf_dagster.settings import Settings, deployed_file
-from resources.aws.job_resources import JobResources
-from resources.aws.requests import JobSettings, NotConfigured
 from resources.aws.session import AwsSession
+from resources.compute.sagemaker.machines import JobResources
+from resources.compute.sagemaker.requests import JobSettings, NotConfigured
 
 LIMIT_S = 15.0
 """After this many seconds the doctor tells what it knows."""

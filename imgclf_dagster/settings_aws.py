@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from resources.aws.job_resources import JobResources, TrainingResources
+from resources.compute.sagemaker.machines import JobResources, TrainingResources
 
 
 class AwsSettings(BaseModel):

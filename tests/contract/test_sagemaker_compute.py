@@ -12,13 +12,13 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from resources.aws.attempt import SageMakerAttempt
-from resources.aws.compute import SageMakerCompute
-from resources.aws.job_resources import TrainingResources
 from resources.compute.compute import JobResult
 from resources.compute.failures import Context, JobFailed
 from resources.compute.job_spec import JobSpec
 from resources.compute.outputs import record_key
+from resources.compute.sagemaker.attempt import SageMakerAttempt
+from resources.compute.sagemaker.compute import SageMakerCompute
+from resources.compute.sagemaker.machines import TrainingResources
 from resources.store.object_store import ObjectStore
 from tests.contract.compute_world import (
     JOBS,

@@ -10,18 +10,18 @@ import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 
-from resources.aws.attempt import failure_file
-from resources.aws.job_inputs import bring_inputs
-from resources.aws.job_resources import JobResources, TrainingResources
-from resources.aws.launches import attempt_name, newest_launch, write_launch
-from resources.aws.requests import (
+from resources.compute.job_spec import Channel, JobSpec, LocalChannel
+from resources.compute.sagemaker.attempt import failure_file
+from resources.compute.sagemaker.inputs import bring_inputs
+from resources.compute.sagemaker.launches import attempt_name, newest_launch, write_launch
+from resources.compute.sagemaker.machines import JobResources, TrainingResources
+from resources.compute.sagemaker.requests import (
     JobPlaces,
     JobSettings,
     NotConfigured,
     processing_request,
     training_request,
 )
-from resources.compute.job_spec import Channel, JobSpec, LocalChannel
 from resources.compute.sagemaker_pipes.costs import cost_usd, spot_saving_percent
 from resources.compute.sagemaker_pipes.environment import with_pipes
 from resources.compute.sagemaker_pipes.jobs import state_of

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from imgclf_dagster.settings import SettingsError, load_settings
-from resources.aws.job_resources import JobResources, TrainingResources
+from resources.compute.sagemaker.machines import JobResources, TrainingResources
 
 pytestmark = pytest.mark.unit
 

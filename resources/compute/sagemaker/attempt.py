@@ -10,9 +10,12 @@ import dagster as dg
 from dagster_pipes import encode_param
 
 from resources.aws.errors import error_message, is_permanent
-from resources.aws.job_inputs import bring_inputs
-from resources.aws.job_resources import JobResources, TrainingResources
-from resources.aws.launches import (
+from resources.compute.failures import Context, JobFailed, script_failure
+from resources.compute.job_spec import JobSpec
+from resources.compute.outputs import record_key
+from resources.compute.pipes import StoreContextInjector, StoreMessageReader, is_complete
+from resources.compute.sagemaker.inputs import bring_inputs
+from resources.compute.sagemaker.launches import (
     SageMakerLaunch,
     attempt_name,
     has_waited,
@@ -23,17 +26,14 @@ from resources.aws.launches import (
     read_launch,
     write_launch,
 )
-from resources.aws.requests import (
+from resources.compute.sagemaker.machines import JobResources, TrainingResources
+from resources.compute.sagemaker.requests import (
     JobPlaces,
     JobSettings,
     NotConfigured,
     processing_request,
     training_request,
 )
-from resources.compute.failures import Context, JobFailed, script_failure
-from resources.compute.job_spec import JobSpec
-from resources.compute.outputs import record_key
-from resources.compute.pipes import StoreContextInjector, StoreMessageReader, is_complete
 from resources.compute.sagemaker_pipes.client import EndedJob, JobNameTaken, PipesSageMakerClient
 from resources.compute.sagemaker_pipes.environment import check_environment
 from resources.compute.sagemaker_pipes.jobs import JobState, SageMakerJobs

@@ -4,8 +4,8 @@ import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from resources.aws.requests import manifest
 from resources.compute.job_spec import JobSpec, LocalChannel
+from resources.compute.sagemaker.requests import manifest
 from resources.store.errors import KeyMissing
 from resources.store.object_store import ObjectStore
 

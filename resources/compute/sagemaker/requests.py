@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from errors.base import ImgclfError
-from resources.aws.job_resources import JobResources, TrainingResources
 from resources.compute.job_spec import JobSpec
+from resources.compute.sagemaker.machines import JobResources, TrainingResources
 
 LAUNCHER = ("python", "-m", "training.launcher")
 """The container's command before the job's module: it starts one process per GPU."""

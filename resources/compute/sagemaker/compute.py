@@ -4,13 +4,13 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationInfo, field_validator
 
-from resources.aws.attempt import SageMakerAttempt
-from resources.aws.job_resources import JobResources, TrainingResources
-from resources.aws.requests import JobSettings
 from resources.aws.session import AwsSession
 from resources.compute.compute import Compute, JobResult
 from resources.compute.failures import Context, JobFailed
 from resources.compute.job_spec import JobSpec
+from resources.compute.sagemaker.attempt import SageMakerAttempt
+from resources.compute.sagemaker.machines import JobResources, TrainingResources
+from resources.compute.sagemaker.requests import JobSettings
 
 _RESOURCES: dict[str, type[JobResources]] = {
     "training": TrainingResources,

@@ -1,0 +1,1 @@
+"""Jobs on SageMaker: requests, inputs, machines and attempts."""
