@@ -21,7 +21,7 @@ from assets.release_verification import (
 )
 from assets.retries import retried
 from resources.endpoint_host import DeploymentFailed, Endpoints, HostUnavailable
-from resources.model_registry import ModelPackage, ModelRegistry, RegistryError
+from resources.registry.registry import ModelPackage, ModelRegistry, RegistryError
 from resources.store.object_store import ObjectStore
 from resources.transience import is_transient
 from serving.deployments import EndpointStatus, Stage, version_in

@@ -9,7 +9,7 @@ from assets.verdicts import MODEL_CHECKS, STAGING_CHECKS, failed_checks
 from errors.base import ImgclfError
 from resources.contents.numbered import number_of
 from resources.endpoint_host import Endpoints
-from resources.model_registry import ModelPackage, ModelRegistry
+from resources.registry.registry import ModelPackage, ModelRegistry
 from resources.store.object_store import ObjectStore
 from serving.deployments import DeploymentRecord, version_in
 

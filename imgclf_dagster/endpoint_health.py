@@ -13,7 +13,7 @@ from assets.line import MODEL_VERSIONS
 from imgclf_dagster.asking import Tick, ask, under_way
 from imgclf_dagster.jobs import PROMOTION, RELEASE_CANDIDATE
 from resources.endpoint_host import Endpoints, HostUnavailable
-from resources.model_registry import ModelRegistry, PackageMissing
+from resources.registry.registry import ModelRegistry, PackageMissing
 from serving.deployments import DeploymentRecord, EndpointStatus, Stage, record_key
 
 ASSETS = {"prod": "prod_endpoint", "staging": "staging_endpoint"}

@@ -30,7 +30,7 @@ from imgclf_dagster.profiles.chosen import build_endpoints
 from imgclf_dagster.progress import Narrator, narrated
 from imgclf_dagster.settings import Settings
 from resources.endpoint_host import Endpoints
-from resources.model_registry import ModelRegistry
+from resources.registry.registry import ModelRegistry
 from resources.store.object_store import ObjectStore
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

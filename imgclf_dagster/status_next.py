@@ -17,7 +17,7 @@ from imgclf_dagster.jobs import LINE_ASSETS
 from imgclf_dagster.status_checks import checks_failed
 from imgclf_dagster.status_runs import last_failure
 from resources.endpoint_host import Endpoints
-from resources.model_registry import ModelPackage, ModelRegistry
+from resources.registry.registry import ModelPackage, ModelRegistry
 from resources.store.errors import StoreError
 from resources.store.object_store import ObjectStore
 from serving.deployments import RecordError

@@ -10,7 +10,7 @@ from training.quick_imports import without_collection
 
 if TYPE_CHECKING:
     from resources.endpoint_host import Endpoints
-    from resources.model_registry import ModelPackage
+    from resources.registry.registry import ModelPackage
     from serving.deployments import Stage
 
 

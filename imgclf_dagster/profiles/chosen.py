@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from resources.compute.compute import Compute
     from resources.endpoint_host import Endpoints
     from resources.label_studio import LabelStudio
-    from resources.model_registry import ModelRegistry
+    from resources.registry.registry import ModelRegistry
 
 
 def build_line(settings: Settings) -> "Line":
@@ -36,7 +36,7 @@ def build_registry(settings: Settings) -> "ModelRegistry":
         from imgclf_dagster import profile_aws
 
         return profile_aws.build_registry(settings, open_store(settings))
-    from resources.mlflow_registry import MlflowRegistry
+    from resources.registry.mlflow import MlflowRegistry
 
     return MlflowRegistry(tracking_uri=settings.mlflow_uri, project=settings.project)
 

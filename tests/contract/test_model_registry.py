@@ -15,17 +15,18 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from resources import mlflow_database, mlflow_registry
-from resources.aws.registry import DECISIONS, SageMakerRegistry
 from resources.aws.session import AwsSession
-from resources.mlflow_registry import MlflowRegistry
-from resources.model_registry import (
+from resources.registry import mlflow as mlflow_registry
+from resources.registry import mlflow_database
+from resources.registry.mlflow import MlflowRegistry
+from resources.registry.registry import (
     DigestMismatch,
     ModelPackage,
     ModelRegistry,
     PackageMissing,
     RegistryError,
 )
+from resources.registry.sagemaker import DECISIONS, SageMakerRegistry
 from resources.store.object_store import ObjectStore
 from tests.testbed.bed import TestBed
 
@@ -314,7 +315,7 @@ def test_packages_are_read_and_decided_about_without_importing_mlflow(
     mlflow.register(package())
     code = (
         "import sys\n"
-        "from resources.mlflow_registry import MlflowRegistry\n"
+        "from resources.registry.mlflow import MlflowRegistry\n"
         f"registry = MlflowRegistry(tracking_uri={mlflow.tracking_uri!r}, project='shop')\n"
         "registry.list(), registry.decisions('train-1')\n"
         "registry.set_approval('train-1', 'Approved', by='ann', reason='', digest='a' * 64)\n"

@@ -150,7 +150,7 @@ def runs(imgclf: Any) -> tuple[Counter[str], list[str]]:
 def registered(imgclf: Any) -> tuple[int, int]:
     """Model versions and evaluation runs in MLflow."""
     from imgclf_dagster.settings import Settings
-    from resources.mlflow_registry import MlflowRegistry
+    from resources.registry.mlflow import MlflowRegistry
 
     settings = Settings(home=imgclf.home)
     registry = MlflowRegistry(tracking_uri=settings.mlflow_uri, project=settings.project)
@@ -236,11 +236,11 @@ def training_stages(imgclf: Any, attached: Path) -> None:
 def evaluation_and_release(imgclf: Any) -> None:
     run = ("run",)
     # the evaluation is logged to MLflow, and not recorded as the model's
-    answer = killed_at(imgclf, run, kill("resources.mlflow_registry:MlflowRegistry.log_evaluation"))
+    answer = killed_at(imgclf, run, kill("resources.registry.mlflow:MlflowRegistry.log_evaluation"))
     assert "ended while nobody watched: taking its outputs" in answer.out, answer.said
     assert not [key for key in Store(imgclf).keys if "/evaluations/" in key]
     # registered, and the asset not materialized
-    answer = killed_at(imgclf, run, kill("resources.mlflow_registry:MlflowRegistry.register"))
+    answer = killed_at(imgclf, run, kill("resources.registry.mlflow:MlflowRegistry.register"))
     assert answer.out.count("is done already: reusing it") == 2, answer.said
     # staging has its record, and nobody saw it served
     killed_at(imgclf, run, kill("resources.endpoint_host:EndpointHost._write"))
@@ -253,12 +253,12 @@ def evaluation_and_release(imgclf: Any) -> None:
 def approval_and_production(imgclf: Any) -> None:
     # an approval that was not written yet is none
     approve = ("approve", "--reason", "it knows its colours", "--by", "ann")
-    killed_at(imgclf, approve, kill("resources.mlflow_database:set_tags", when="before"))
+    killed_at(imgclf, approve, kill("resources.registry.mlflow_database:set_tags", when="before"))
     answer = imgclf("run")
     assert answer.code == 0, answer.said
     assert "waits for approval" in answer.words
     # approved, and not carried out: the next run does
-    killed_at(imgclf, approve, kill("resources.mlflow_registry:MlflowRegistry.set_approval"))
+    killed_at(imgclf, approve, kill("resources.registry.mlflow:MlflowRegistry.set_approval"))
     assert not Store(imgclf).under("endpoints/prod/")
     # production has its record, and nobody saw it served
     killed_at(imgclf, ("run",), kill("resources.endpoint_host:EndpointHost._write"))

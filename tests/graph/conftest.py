@@ -36,8 +36,8 @@ from imgclf_dagster.settings import Settings
 from labelling.snapshots import AnnotationSnapshot, ingested_key
 from resources.compute.compute import Compute
 from resources.endpoint_host import Endpoints
-from resources.mlflow_registry import MlflowRegistry
-from resources.model_registry import ModelPackage, ModelRegistry
+from resources.registry.mlflow import MlflowRegistry
+from resources.registry.registry import ModelPackage, ModelRegistry
 from resources.store.object_store import ObjectStore
 from serving.deployments import DeploymentRecord, record_key
 from tests.testbed.account import aws_section

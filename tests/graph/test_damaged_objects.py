@@ -20,10 +20,10 @@ from imgclf_dagster.store_doctor.home_files import examine_home
 from imgclf_dagster.store_doctor.repair import Bench, repair_all
 from labelling.corrections import Correction, correction_key
 from labelling.label_events import Rename, event_key, to_json
-from resources import mlflow_registry
 from resources.contents.damage import DamagedObject
-from resources.mlflow_database import TaggedVersion
-from resources.model_registry import RegistryError
+from resources.registry import mlflow as mlflow_registry
+from resources.registry.mlflow_database import TaggedVersion
+from resources.registry.registry import RegistryError
 from resources.store.object_store import ObjectStore
 from serving.address import read_address
 

@@ -19,7 +19,7 @@ from imgclf_dagster.decisions import (
     promotion_tags,
     undeployed_approvals,
 )
-from resources.model_registry import DigestMismatch, ModelPackage
+from resources.registry.registry import DigestMismatch, ModelPackage
 from serving.deployments import DeploymentRecord, record_key
 
 pytestmark = pytest.mark.graph

@@ -16,7 +16,7 @@ from imgclf_dagster.decisions import (
     undeployed_approvals,
     undone_rejection,
 )
-from resources.model_registry import ModelPackage
+from resources.registry.registry import ModelPackage
 from resources.store.object_store import ObjectStore
 from serving.deployments import DeploymentRecord, record_key
 

@@ -9,7 +9,7 @@ import pytest
 from assets import release
 from assets.release import ApprovalConfig
 from resources.endpoint_host import DeploymentFailed, HostUnavailable
-from resources.model_registry import ModelPackage, RegistryError
+from resources.registry.registry import ModelPackage, RegistryError
 from serving.deployments import EndpointStatus
 
 pytestmark = pytest.mark.unit

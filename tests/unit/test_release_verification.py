@@ -26,7 +26,7 @@ from assets.verdicts import (
     record_verdict,
 )
 from resources.contents.damage import DamagedObject
-from resources.model_registry import ModelPackage
+from resources.registry.registry import ModelPackage
 from resources.store.errors import KeyMissing
 from resources.store.object_store import ObjectStore
 from serving.deployments import DeploymentRecord

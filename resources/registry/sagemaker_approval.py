@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from resources.model_registry import ApprovalStatus, RegistryError
+from resources.registry.registry import ApprovalStatus, RegistryError
 
 _MAX_CHARACTERS = 1024
 

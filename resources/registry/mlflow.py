@@ -11,16 +11,16 @@ from urllib.parse import unquote
 
 from filelock import FileLock
 
-from resources import mlflow_database
-from resources.mlflow_database import TaggedVersion
-from resources.mlflow_writes import (
+from resources.registry import mlflow_database
+from resources.registry.mlflow_database import TaggedVersion
+from resources.registry.mlflow_writes import (
     DECISION_TAG,
     approval_tags,
     create_database,
     log_run,
     write_tags,
 )
-from resources.model_registry import (
+from resources.registry.registry import (
     ApprovalStatus,
     ModelPackage,
     ModelRegistry,

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from resources.mlflow_database import TaggedVersion
+from resources.registry.mlflow_database import TaggedVersion
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

@@ -18,18 +18,18 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from resources.aws.approval import Decision, decision_of, decision_text
 from resources.aws.errors import error_message, is_missing
-from resources.aws.package_requests import create_request, package_of
 from resources.aws.session import AwsSession
 from resources.contents.numbered import DIGITS, next_number
-from resources.model_registry import (
+from resources.registry.registry import (
     ApprovalStatus,
     ModelPackage,
     ModelRegistry,
     PackageMissing,
     RegistryError,
 )
+from resources.registry.sagemaker_approval import Decision, decision_of, decision_text
+from resources.registry.sagemaker_packages import create_request, package_of
 from resources.store.object_store import ObjectStore
 
 DECISIONS = "registry/decisions"

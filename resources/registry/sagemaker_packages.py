@@ -5,8 +5,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from resources.aws.approval import Decision
-from resources.model_registry import ModelPackage
+from resources.registry.registry import ModelPackage
+from resources.registry.sagemaker_approval import Decision
 
 _CONTENT_TYPES = [
     "application/x-image",

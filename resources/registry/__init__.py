@@ -1,0 +1,1 @@
+"""The model registry: the port, MLflow and SageMaker behind it."""
