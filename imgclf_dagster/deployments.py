@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from imgclf_dagster.profile_aws import tags
 from imgclf_dagster.settings import Settings, SettingsError, deployed_file
-from resources.aws.stack_plan import StackRequest
-from resources.aws.stacks import IAM_CAPABILITY, Stacks
+from resources.stacks.plan import StackRequest
+from resources.stacks.stacks import IAM_CAPABILITY, Stacks
 
 Part = Literal["foundation", "edge", "orchestrator", "cicd"]
 """What is deployed by hand; endpoints are deployed by the line."""

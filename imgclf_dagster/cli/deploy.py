@@ -15,8 +15,8 @@ from serving.deployments import Stage
 
 if TYPE_CHECKING:
     from imgclf_dagster.deployments import Part
-    from resources.aws.stack_plan import StackResult
-    from resources.aws.stacks import Stacks
+    from resources.stacks.plan import StackResult
+    from resources.stacks.stacks import Stacks
 
 deploy_app = typer.Typer(
     name="deploy",
@@ -223,7 +223,7 @@ def _deploy(
 
 def _stacks(settings: Settings) -> "Stacks":
     from imgclf_dagster.profile_aws import build_session
-    from resources.aws.stacks import Stacks
+    from resources.stacks.stacks import Stacks
 
     return Stacks(
         session=build_session(settings),

@@ -13,8 +13,8 @@ from imgclf_dagster.cli.common import console, errors, fail, plainly
 from imgclf_dagster.console import escape
 
 if TYPE_CHECKING:
-    from resources.aws.stack_plan import StackPlan, StackRequest, StackResult
-    from resources.aws.stacks import Stacks
+    from resources.stacks.plan import StackPlan, StackRequest, StackResult
+    from resources.stacks.stacks import Stacks
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -8,15 +8,15 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from resources.aws.change_sets import describe
 from resources.aws.endpoint_state import find_endpoint
 from resources.aws.errors import error_message, is_permanent
-from resources.aws.stack_errors import StackBusy, StackError, StackTimeout
-from resources.aws.stack_events import OnEvent, has_ended
-from resources.aws.stack_plan import StackRequest, StackResult
-from resources.aws.stacks import Stacks
 from resources.aws.stage_files import StageFileError, stage_settings
 from resources.endpoint_host import HostUnavailable
+from resources.stacks.change_sets import describe
+from resources.stacks.errors import StackBusy, StackError, StackTimeout
+from resources.stacks.events import OnEvent, has_ended
+from resources.stacks.plan import StackRequest, StackResult
+from resources.stacks.stacks import Stacks
 from serving.deployments import DeploymentRecord, Stage, endpoint_name
 
 CONFIG = "EndpointConfigName"

@@ -26,10 +26,10 @@ from resources.aws.endpoint_state import (
 )
 from resources.aws.errors import error_message
 from resources.aws.session import AwsSession
-from resources.aws.stack_errors import StackError
-from resources.aws.stack_plan import StackResult
-from resources.aws.stacks import Stacks
 from resources.endpoint_host import DeploymentFailed, Endpoints, HostUnavailable
+from resources.stacks.errors import StackError
+from resources.stacks.plan import StackResult
+from resources.stacks.stacks import Stacks
 from serving.deployments import DeploymentRecord, EndpointStatus, Stage, endpoint_name
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from resources.aws.endpoints import SageMakerEndpoints
-from resources.aws.stacks import Stacks
 from resources.endpoint_host import DeploymentFailed, HostUnavailable
+from resources.stacks.stacks import Stacks
 from tests.contract.endpoint_shops import Shop, records, sagemaker_shop
 from tests.patience import wait_for
 from tests.testbed.bed import TestBed

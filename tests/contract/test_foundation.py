@@ -86,7 +86,7 @@ def test_a_wrong_parameter_is_named(account):
 def test_the_edge_gets_what_the_foundation_made(account, outputs):
     from imgclf_dagster.deployments import request_for
     from imgclf_dagster.settings import load_settings
-    from resources.aws.stacks import Stacks
+    from resources.stacks.stacks import Stacks
 
     request = request_for(
         "edge", load_settings(), Stacks(session=boto3.Session()), {"ThrottleRate": "5"}

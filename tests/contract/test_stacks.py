@@ -1,4 +1,4 @@
-"""CloudFormation stacks as ``resources.aws.stacks`` deploys them, against ministack."""
+"""CloudFormation stacks as ``resources.stacks.stacks`` deploys them, against ministack."""
 
 import contextlib
 import json
@@ -9,8 +9,8 @@ import boto3
 import pytest
 
 from resources.aws.session import AwsSession
-from resources.aws.stack_errors import StackError, StackFailed, StackTimeout
-from resources.aws.stacks import Stacks
+from resources.stacks.errors import StackError, StackFailed, StackTimeout
+from resources.stacks.stacks import Stacks
 from tests.patience import wait_for
 from tests.testbed.ministack import ENVIRON
 from tests.testbed.ministack_trial import trial_stacks

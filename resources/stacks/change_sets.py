@@ -5,8 +5,8 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from resources.aws.stack_errors import StackBusy, StackError
-from resources.aws.stack_plan import StackChange, StackPlan, StackRequest
+from resources.stacks.errors import StackBusy, StackError
+from resources.stacks.plan import StackChange, StackPlan, StackRequest
 
 INLINE_LIMIT = 51_200
 """Bytes of a template that a request may carry; a longer one must lie in a bucket

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from resources.aws.stack_errors import StackFailed, StackTimeout
+from resources.stacks.errors import StackFailed, StackTimeout
 
 OnEvent = Callable[[str], object]
 """Takes one line of what happens, as it happens: ``context.log.info``, ``print``."""

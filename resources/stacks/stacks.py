@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from resources.aws.change_sets import (
+from resources.stacks.change_sets import (
     create_change_set,
     describe,
     discard,
@@ -13,9 +13,9 @@ from resources.aws.change_sets import (
     status_of,
     template_argument,
 )
-from resources.aws.stack_errors import StackBusy, StackError, StackFailed, remedies
-from resources.aws.stack_events import OnEvent, StackEvents, has_ended, watch
-from resources.aws.stack_plan import Clients, StackChange, StackPlan, StackRequest, StackResult
+from resources.stacks.errors import StackBusy, StackError, StackFailed, remedies
+from resources.stacks.events import OnEvent, StackEvents, has_ended, watch
+from resources.stacks.plan import Clients, StackChange, StackPlan, StackRequest, StackResult
 
 IAM_CAPABILITY = "CAPABILITY_NAMED_IAM"
 """Said with a template that makes roles with names of their own."""

@@ -1,0 +1,1 @@
+"""CloudFormation stacks: planned as change sets, deployed, watched and explained."""
