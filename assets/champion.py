@@ -10,7 +10,7 @@ from assets.evaluation_records import newest_evaluation
 from assets.release_verification import actual_digest
 from assets.split_generations import generation_number
 from resources.contents.damage import DamagedObject
-from resources.endpoint_host import Endpoints
+from resources.endpoints.endpoint_host import Endpoints
 from resources.store.errors import KeyMissing, ObjectRefused
 from resources.store.object_store import ObjectStore
 from serving.deployments import DeploymentRecord, version_in

@@ -24,7 +24,7 @@ from assets.models_in_use import ModelInUse, models_in_use
 from assets.pictures import ornament, picture
 from assets.retries import retried
 from resources.compute.compute import Compute
-from resources.endpoint_host import Endpoints
+from resources.endpoints.endpoint_host import Endpoints
 from resources.store.object_store import ObjectStore
 from training.config import Hyperparameters
 from training.features import FEATURES_VERSION

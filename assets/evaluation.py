@@ -26,7 +26,7 @@ from resources.compute.job_names import job_name
 from resources.compute.job_spec import Channel, JobSpec
 from resources.contents.damage import DamagedObject
 from resources.contents.reading import parse_object
-from resources.endpoint_host import Endpoints
+from resources.endpoints.endpoint_host import Endpoints
 from resources.registry.registry import ModelRegistry
 from resources.store.errors import KeyMissing
 from resources.store.object_store import ObjectStore

@@ -35,7 +35,7 @@ from labelling.corrections import CORRECTIONS_PREFIX
 from labelling.counted import counted
 from labelling.foreign_text import visible
 from resources.compute.compute import Compute
-from resources.endpoint_host import Endpoints
+from resources.endpoints.endpoint_host import Endpoints
 from resources.label_studio import LabelStudio, LabelStudioDown, LabelStudioError, Project
 from resources.store.object_store import ObjectStore
 from resources.store.transfer import get_many

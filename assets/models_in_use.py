@@ -16,7 +16,7 @@ from assets.line import latest_metadata
 from resources.compute.compute import Compute
 from resources.contents.damage import DamagedObject
 from resources.contents.reading import first_flaw
-from resources.endpoint_host import Endpoints
+from resources.endpoints.endpoint_host import Endpoints
 from resources.store.object_store import ObjectStore
 from serving.deployments import STAGES
 from training.artefact import MANIFEST, ArtefactManifest

@@ -20,7 +20,7 @@ from assets.release_verification import (
     package_objections,
 )
 from assets.retries import retried
-from resources.endpoint_host import DeploymentFailed, Endpoints, HostUnavailable
+from resources.endpoints.endpoint_host import DeploymentFailed, Endpoints, HostUnavailable
 from resources.registry.registry import ModelPackage, ModelRegistry, RegistryError
 from resources.store.object_store import ObjectStore
 from resources.transience import is_transient

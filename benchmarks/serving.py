@@ -15,7 +15,7 @@ from benchmarks.result import Measurement, Result
 if TYPE_CHECKING:
     import torch
 
-    from resources.local_endpoints import LocalEndpoints
+    from resources.endpoints.local import LocalEndpoints
     from training.export import ServingNet
 
 ROUNDS = 3
@@ -30,7 +30,7 @@ Ask = Callable[[], None]
 
 def measure(scratch: Path) -> Result:
     """Load the endpoint and torch in turn; then switch models under load."""
-    from resources.local_endpoints import running_host
+    from resources.endpoints.local import running_host
 
     versions = ("train-aaaaaaaaaaaa", "train-bbbbbbbbbbbb")
     host, torch_asker, artefacts = _set_up(scratch, versions)
@@ -131,7 +131,7 @@ def _set_up(
     """A store with two models, a host port for it, torch's asker, (digest, key) by version."""
     import torch
 
-    from resources.local_endpoints import LocalEndpoints
+    from resources.endpoints.local import LocalEndpoints
     from resources.store.object_store import ObjectStore
     from training.architectures import build
     from training.artefact import digest, pack

@@ -8,7 +8,7 @@ from assets.release_verification import DECISION_TAG, is_overtaken
 from assets.verdicts import MODEL_CHECKS, STAGING_CHECKS, failed_checks
 from errors.base import ImgclfError
 from resources.contents.numbered import number_of
-from resources.endpoint_host import Endpoints
+from resources.endpoints.endpoint_host import Endpoints
 from resources.registry.registry import ModelPackage, ModelRegistry
 from resources.store.object_store import ObjectStore
 from serving.deployments import DeploymentRecord, version_in

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from imgclf_dagster.doctor_account import Account
 from imgclf_dagster.doctor_findings import Finding
 from imgclf_dagster.settings import Settings
-from resources.aws.stage_files import stage_settings
+from resources.endpoints.stage_files import stage_settings
 from serving.deployments import STAGES
 
 _REMEDY = "ask for more in Service Quotas (SageMaker), which may take a day, or choose another"

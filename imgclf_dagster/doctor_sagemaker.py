@@ -8,7 +8,7 @@ from imgclf_dagster.doctor_account import FOUNDATION, Account, finding_of_error
 from imgclf_dagster.doctor_findings import Finding
 from imgclf_dagster.profile_aws import build_endpoints, build_store, missing_settings
 from resources.aws.errors import error_code, is_missing
-from resources.endpoint_host import HostUnavailable
+from resources.endpoints.endpoint_host import HostUnavailable
 from resources.store.errors import StoreError
 from serving.deployments import STAGES, endpoint_name
 

@@ -3,9 +3,9 @@
 from imgclf_dagster.settings import Settings, SettingsError, settings_file
 from resources.arrivals import Arrivals, NoArrivals
 from resources.aws.arrivals import SqsArrivals
-from resources.aws.endpoints import SageMakerEndpoints
 from resources.aws.session import AwsSession
 from resources.compute.sagemaker.compute import SageMakerCompute
+from resources.endpoints.sagemaker import SageMakerEndpoints
 from resources.registry.sagemaker import SageMakerRegistry
 from resources.store.object_store import ObjectStore
 

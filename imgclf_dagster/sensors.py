@@ -27,7 +27,7 @@ from imgclf_dagster.sensors_labels import annotations_change_sensor, when_hinted
 from imgclf_dagster.sensors_queue import labelling_queue_sensor
 from resources.arrivals import Arrivals, ArrivalsError, pending_notices
 from resources.contents.damage import DamagedObject
-from resources.endpoint_host import Endpoints
+from resources.endpoints.endpoint_host import Endpoints
 from resources.registry.registry import ModelPackage, ModelRegistry
 from resources.store.object_store import ObjectStore
 from serving.deployments import DeploymentRecord, record_key

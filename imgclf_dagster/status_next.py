@@ -16,7 +16,7 @@ from imgclf_dagster.decisions import (
 from imgclf_dagster.jobs import LINE_ASSETS
 from imgclf_dagster.status_checks import checks_failed
 from imgclf_dagster.status_runs import last_failure
-from resources.endpoint_host import Endpoints
+from resources.endpoints.endpoint_host import Endpoints
 from resources.registry.registry import ModelPackage, ModelRegistry
 from resources.store.errors import StoreError
 from resources.store.object_store import ObjectStore

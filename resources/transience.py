@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from resources.aws.errors import is_permanent
-from resources.endpoint_host import DeploymentFailed
+from resources.endpoints.endpoint_host import DeploymentFailed
 from resources.store.errors import StoreError, StoreUnavailable
 
 _UNREACHED = {"ConnectionError", "ConnectTimeout", "ReadTimeout", "TimeoutError", "TransportError"}

@@ -18,7 +18,7 @@ from imgclf_dagster.checks.latency import QUIET_P95, judge_latency
 from imgclf_dagster.checks.result import fails_closed, judge
 from resources.contents.damage import DamagedObject
 from resources.contents.reading import read_rows
-from resources.endpoint_host import Endpoints, HostUnavailable
+from resources.endpoints.endpoint_host import Endpoints, HostUnavailable
 from resources.registry.registry import ModelRegistry
 from resources.store.object_store import ObjectStore
 from serving.client import InvocationFailed

@@ -23,7 +23,7 @@ from labelling.sources.containers import Passed, Rejection, SourceError
 from labelling.sources.folders import Folder
 
 if TYPE_CHECKING:
-    from resources.endpoint_host import Endpoints
+    from resources.endpoints.endpoint_host import Endpoints
 
 IN_FLIGHT = 4
 _FORMULA = tuple("=+-@＝＋－＠")
@@ -173,7 +173,7 @@ def _bytes_of(file: Path) -> bytes:
 
 def ask_endpoint(endpoints: "Endpoints", file: Path, *, stage: Any, top_k: int) -> Answer:
     """Send one file to an endpoint."""
-    from resources.endpoint_host import HostUnavailable
+    from resources.endpoints.endpoint_host import HostUnavailable
     from serving.client import InvocationFailed
 
     try:

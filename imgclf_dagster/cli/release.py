@@ -15,7 +15,7 @@ from training.quick_imports import without_collection
 
 if TYPE_CHECKING:
     from imgclf_dagster.settings import Settings
-    from resources.endpoint_host import Endpoints
+    from resources.endpoints.endpoint_host import Endpoints
     from resources.registry.registry import ModelPackage, ModelRegistry
     from resources.store.object_store import ObjectStore
 

@@ -9,7 +9,7 @@ from imgclf_dagster.settings import load_settings
 from training.quick_imports import without_collection
 
 if TYPE_CHECKING:
-    from resources.endpoint_host import Endpoints
+    from resources.endpoints.endpoint_host import Endpoints
     from resources.registry.registry import ModelPackage
     from serving.deployments import Stage
 

@@ -6,7 +6,7 @@ from imgclf_dagster.cli.common import console, fail
 from imgclf_dagster.console import escape
 
 if TYPE_CHECKING:
-    from resources.endpoint_host import Endpoints
+    from resources.endpoints.endpoint_host import Endpoints
     from serving.deployments import EndpointStatus, Stage
 
 NAMES = {"prod": "production", "staging": "staging"}
@@ -37,7 +37,7 @@ def require_served(endpoints: "Endpoints", stage: "Stage", model_version: str, d
 def say_served(endpoints: "Endpoints", stage: "Stage", text: str) -> None:
     """Say ``text``, which was compared with what is served, and whether it goes on being served:
     an endpoint host that a command started for itself has ended with it."""
-    from resources.endpoint_host import HostUnavailable
+    from resources.endpoints.endpoint_host import HostUnavailable
 
     console.print(f"[green]✓[/] {escape(text)}")
     try:

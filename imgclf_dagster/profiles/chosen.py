@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from assets.line import Line
     from resources.arrivals import Arrivals
     from resources.compute.compute import Compute
-    from resources.endpoint_host import Endpoints
+    from resources.endpoints.endpoint_host import Endpoints
     from resources.label_studio import LabelStudio
     from resources.registry.registry import ModelRegistry
 
@@ -47,7 +47,7 @@ def build_endpoints(settings: Settings) -> "Endpoints":
         from imgclf_dagster import profile_aws
 
         return profile_aws.build_endpoints(settings, open_store(settings))
-    from resources.local_endpoints import LocalEndpoints
+    from resources.endpoints.local import LocalEndpoints
 
     return LocalEndpoints(
         store=open_store(settings),

@@ -10,10 +10,10 @@ from pathlib import Path
 import psutil
 from PIL import Image
 
-from resources.aws.endpoints import SageMakerEndpoints
 from resources.aws.session import AwsSession
-from resources.endpoint_host import Endpoints
-from resources.local_endpoints import LocalEndpoints
+from resources.endpoints.endpoint_host import Endpoints
+from resources.endpoints.local import LocalEndpoints
+from resources.endpoints.sagemaker import SageMakerEndpoints
 from resources.store.object_store import ObjectStore
 from serving.address import read_address
 from serving.deployments import EndpointStatus, Stage

@@ -14,8 +14,8 @@ from imgclf_dagster.cli.main import app
 from imgclf_dagster.profile_aws import build_endpoints, build_store
 from imgclf_dagster.settings import load_settings
 from imgclf_dagster.status import _stage, _waiting
-from resources.aws.endpoints import SageMakerEndpoints
-from resources.endpoint_host import DeploymentFailed
+from resources.endpoints.endpoint_host import DeploymentFailed
+from resources.endpoints.sagemaker import SageMakerEndpoints
 from resources.stacks.change_sets import describe
 from tests.contract.endpoint_shops import Shop, records
 from tests.patience import wait_for

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from resources.endpoint_host import DeploymentFailed, Endpoints
+from resources.endpoints.endpoint_host import DeploymentFailed, Endpoints
 from serving.client import InvocationFailed
 from serving.deployments import DeploymentRecord, Stage, record_key
 from tests.contract.endpoint_shops import (
@@ -87,7 +87,7 @@ def test_back_and_forth_keeps_a_history_in_order_whatever_the_clock_says(
     shop.model("train-2")
     now = time.time_ns()
     clock = iter(range(now, 0, -60_000_000_000))
-    monkeypatch.setattr("resources.endpoint_host.time.time_ns", lambda: next(clock))
+    monkeypatch.setattr("resources.endpoints.endpoint_host.time.time_ns", lambda: next(clock))
     for version in ("train-1", "train-2", "train-1"):
         shop.deploy("prod", version)
         assert shop.answering() == version

@@ -16,7 +16,7 @@ import httpx
 import psutil
 import pytest
 
-from resources.endpoint_host import HostUnavailable
+from resources.endpoints.endpoint_host import HostUnavailable
 from serving.address import Address, read_address
 from serving.launch import HostNotStarted
 from tests.contract.endpoint_shops import LocalShop, local_shop, picture

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from resources.aws.endpoints import SageMakerEndpoints
-from resources.endpoint_host import DeploymentFailed, HostUnavailable
+from resources.endpoints.endpoint_host import DeploymentFailed, HostUnavailable
+from resources.endpoints.sagemaker import SageMakerEndpoints
 from resources.stacks.stacks import Stacks
 from tests.contract.endpoint_shops import Shop, records, sagemaker_shop
 from tests.patience import wait_for

@@ -35,7 +35,7 @@ from imgclf_dagster.home import TELEMETRY_OFF
 from imgclf_dagster.settings import Settings
 from labelling.snapshots import AnnotationSnapshot, ingested_key
 from resources.compute.compute import Compute
-from resources.endpoint_host import Endpoints
+from resources.endpoints.endpoint_host import Endpoints
 from resources.registry.mlflow import MlflowRegistry
 from resources.registry.registry import ModelPackage, ModelRegistry
 from resources.store.object_store import ObjectStore

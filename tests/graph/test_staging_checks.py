@@ -7,7 +7,7 @@ import pytest
 
 from imgclf_dagster.checks import staging
 from imgclf_dagster.checks.staging import Probe
-from resources.local_endpoints import LocalEndpoints
+from resources.endpoints.local import LocalEndpoints
 
 pytestmark = pytest.mark.graph
 

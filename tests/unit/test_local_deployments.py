@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import PrivateAttr
 
-from resources.endpoint_host import DeploymentFailed
-from resources.local_endpoints import LocalEndpoints
+from resources.endpoints.endpoint_host import DeploymentFailed
+from resources.endpoints.local import LocalEndpoints
 from resources.store.object_store import ObjectStore
 from serving.deployments import EndpointStatus, Stage, record_key
 

@@ -8,7 +8,7 @@ import pytest
 
 from assets import release
 from assets.release import ApprovalConfig
-from resources.endpoint_host import DeploymentFailed, HostUnavailable
+from resources.endpoints.endpoint_host import DeploymentFailed, HostUnavailable
 from resources.registry.registry import ModelPackage, RegistryError
 from serving.deployments import EndpointStatus
 

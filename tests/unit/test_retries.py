@@ -17,7 +17,7 @@ from imgclf_dagster.progress import narrated
 from imgclf_dagster.runner import RunOutcome
 from imgclf_dagster.settings import Settings
 from resources.compute.failures import JobFailed
-from resources.endpoint_host import DeploymentFailed, HostUnavailable
+from resources.endpoints.endpoint_host import DeploymentFailed, HostUnavailable
 from resources.registry.registry import RegistryError
 from resources.store.errors import KeyMissing, ObjectRefused, StoreUnavailable
 from resources.transience import is_transient

@@ -1,6 +1,6 @@
 """What matters of each resource of ``endpoint.yaml``; that it works is tested on the test bed."""
 
-from resources.aws.endpoint_stack import DEPLOY_TIMEOUT_S
+from resources.endpoints.sagemaker_stack import DEPLOY_TIMEOUT_S
 from tests.unit.templates.looks import Look, Resource, att, both, has, ref, sub, under
 
 NOTHING = ref("AWS::NoValue")

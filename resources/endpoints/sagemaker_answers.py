@@ -6,9 +6,9 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from resources.aws.endpoint_state import UNKNOWN, Identity
 from resources.aws.errors import error_code, error_message
-from resources.endpoint_host import HostUnavailable
+from resources.endpoints.endpoint_host import HostUnavailable
+from resources.endpoints.sagemaker_state import UNKNOWN, Identity
 from serving.client import InvocationFailed
 from serving.deployments import DeploymentRecord, EndpointState, EndpointStatus, Stage, record_key
 

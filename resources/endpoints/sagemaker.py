@@ -15,18 +15,18 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import PrivateAttr
 
-from resources.aws.endpoint_answers import absent, console_links, described, invoked
-from resources.aws.endpoint_stack import CONFIG, DEPLOY_TIMEOUT_S, EndpointStack
-from resources.aws.endpoint_state import (
+from resources.aws.errors import error_message
+from resources.aws.session import AwsSession
+from resources.endpoints.endpoint_host import DeploymentFailed, Endpoints, HostUnavailable
+from resources.endpoints.sagemaker_answers import absent, console_links, described, invoked
+from resources.endpoints.sagemaker_stack import CONFIG, DEPLOY_TIMEOUT_S, EndpointStack
+from resources.endpoints.sagemaker_state import (
     UNKNOWN,
     Identity,
     apply_endpoint_config,
     find_endpoint,
     identity_of,
 )
-from resources.aws.errors import error_message
-from resources.aws.session import AwsSession
-from resources.endpoint_host import DeploymentFailed, Endpoints, HostUnavailable
 from resources.stacks.errors import StackError
 from resources.stacks.plan import StackResult
 from resources.stacks.stacks import Stacks

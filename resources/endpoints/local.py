@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import PrivateAttr
 
-from resources.endpoint_host import DeploymentFailed, Endpoints, HostUnavailable
+from resources.endpoints.endpoint_host import DeploymentFailed, Endpoints, HostUnavailable
 from serving.address import read_address
 from serving.client import HostClient, HostSilent
 from serving.deployments import (

@@ -8,10 +8,10 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from resources.aws.endpoint_state import find_endpoint
 from resources.aws.errors import error_message, is_permanent
-from resources.aws.stage_files import StageFileError, stage_settings
-from resources.endpoint_host import HostUnavailable
+from resources.endpoints.endpoint_host import HostUnavailable
+from resources.endpoints.sagemaker_state import find_endpoint
+from resources.endpoints.stage_files import StageFileError, stage_settings
 from resources.stacks.change_sets import describe
 from resources.stacks.errors import StackBusy, StackError, StackTimeout
 from resources.stacks.events import OnEvent, has_ended

@@ -6,7 +6,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from resources.aws.errors import is_missing
-from resources.endpoint_host import HostUnavailable
+from resources.endpoints.endpoint_host import HostUnavailable
 
 Identity = tuple[str, str]
 """Model version and digest."""

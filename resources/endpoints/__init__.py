@@ -1,0 +1,1 @@
+"""Where models answer: the port, this machine and SageMaker behind it."""
