@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from assets.image_index import LEDGER, RAW, diff_listing, images_table, newest_rows
 from assets.image_refusals import readable_again, refused_keys
-from resources.arrivals import is_noticed, pending_notices, write_notice
+from resources.arrivals.arrivals import is_noticed, pending_notices, write_notice
 from resources.store.object_store import ObjectStore
 
 WINDOW = 19_999

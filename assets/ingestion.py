@@ -22,7 +22,7 @@ from assets.line import OWNERS, Line
 from assets.retries import retried
 from labelling.foreign_text import visible
 from labelling.sources.listing import Groups
-from resources.arrivals import pending_notices, read_notices
+from resources.arrivals.arrivals import pending_notices, read_notices
 from resources.contents.damage import DamagedObject
 from resources.store.object_store import ObjectStore
 

@@ -23,7 +23,7 @@ from labelling.consensus import annotations_only
 from labelling.counted import Counted
 from labelling.foreign_text import visible
 from labelling.schema import NONE_OF_THEM, Task, in_words
-from resources.arrivals import LABEL_ARRIVALS, pending_notices
+from resources.arrivals.arrivals import LABEL_ARRIVALS, pending_notices
 from resources.store.object_store import ObjectStore
 
 REJECTIONS_SHOWN = 50

@@ -16,7 +16,7 @@ from benchmarks.servers import aws_variables, fast_s3, moto
 
 if TYPE_CHECKING:
     from imgclf_dagster.settings import Settings
-    from resources.arrivals import Arrivals
+    from resources.arrivals.arrivals import Arrivals
 
 SIZES = tuple(
     int(size) for size in os.environ.get("IMGCLF_BENCH_ARRIVAL_OBJECTS", "1000,100000").split(",")
@@ -143,7 +143,7 @@ def _sensor(kind: str) -> Callable[[], None]:
     from imgclf_dagster.profiles.chosen import build_line
     from imgclf_dagster.sensors import raw_images_arrival_sensor
     from imgclf_dagster.settings import load_settings
-    from resources.arrivals import pending_notices
+    from resources.arrivals.arrivals import pending_notices
     from resources.store.object_store import ObjectStore
 
     instance = dg.DagsterInstance.ephemeral()
@@ -172,8 +172,8 @@ def _sensor(kind: str) -> Callable[[], None]:
 
 
 def _arrivals(kind: str, settings: "Settings") -> "Arrivals":
-    from resources.arrivals import NoArrivals
-    from resources.aws.arrivals import SqsArrivals
+    from resources.arrivals.arrivals import NoArrivals
+    from resources.arrivals.sqs import SqsArrivals
     from resources.aws.session import AwsSession
 
     if kind != "queue":

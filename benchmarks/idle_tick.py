@@ -134,7 +134,7 @@ def sensor_tick(root: Path, instance: "dg.DagsterInstance") -> Callable[[], bool
     from imgclf_dagster.profiles.chosen import build_line
     from imgclf_dagster.sensors import raw_images_arrival_sensor
     from imgclf_dagster.settings import load_settings
-    from resources.arrivals import NoArrivals
+    from resources.arrivals.arrivals import NoArrivals
     from resources.store.object_store import ObjectStore
 
     resources = {

@@ -1,8 +1,8 @@
 """The adapters of profile ``aws``, made from the settings. Imported only under that profile."""
 
 from imgclf_dagster.settings import Settings, SettingsError, settings_file
-from resources.arrivals import Arrivals, NoArrivals
-from resources.aws.arrivals import SqsArrivals
+from resources.arrivals.arrivals import Arrivals, NoArrivals
+from resources.arrivals.sqs import SqsArrivals
 from resources.aws.session import AwsSession
 from resources.compute.sagemaker.compute import SageMakerCompute
 from resources.endpoints.sagemaker import SageMakerEndpoints

@@ -25,7 +25,7 @@ from imgclf_dagster.endpoint_health import endpoint_health_sensor
 from imgclf_dagster.orphans import reap_orphaned_runs
 from imgclf_dagster.sensors_labels import annotations_change_sensor, when_hinted
 from imgclf_dagster.sensors_queue import labelling_queue_sensor
-from resources.arrivals import Arrivals, ArrivalsError, pending_notices
+from resources.arrivals.arrivals import Arrivals, ArrivalsError, pending_notices
 from resources.contents.damage import DamagedObject
 from resources.endpoints.endpoint_host import Endpoints
 from resources.registry.registry import ModelPackage, ModelRegistry

@@ -25,7 +25,7 @@ from imgclf_dagster.asking import Tick, ask, under_way
 from imgclf_dagster.jobs import LINE
 from imgclf_dagster.label_studio_poll import PollCursor, poll
 from labelling.snapshots import LABEL_STUDIO_PREFIX
-from resources.arrivals import LABEL_ARRIVALS, pending_notices
+from resources.arrivals.arrivals import LABEL_ARRIVALS, pending_notices
 from resources.contents.damage import DamagedObject
 from resources.label_studio import LabelStudio, LabelStudioError, ProjectMissing
 from resources.store.object_store import ObjectStore

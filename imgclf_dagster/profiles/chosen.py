@@ -7,7 +7,7 @@ from imgclf_dagster.settings import Settings
 
 if TYPE_CHECKING:
     from assets.line import Line
-    from resources.arrivals import Arrivals
+    from resources.arrivals.arrivals import Arrivals
     from resources.compute.compute import Compute
     from resources.endpoints.endpoint_host import Endpoints
     from resources.label_studio import LabelStudio
@@ -76,7 +76,7 @@ def build_arrivals(settings: Settings) -> "Arrivals":
         from imgclf_dagster import profile_aws
 
         return profile_aws.build_arrivals(settings)
-    from resources.arrivals import NoArrivals
+    from resources.arrivals.arrivals import NoArrivals
 
     return NoArrivals()
 

@@ -15,7 +15,7 @@ from assets.ingestion import raw_images
 from imgclf_dagster import sensors
 from imgclf_dagster.profiles.chosen import build_line
 from imgclf_dagster.settings import Settings
-from resources.arrivals import Arrivals
+from resources.arrivals.arrivals import Arrivals
 from resources.store.object_store import ObjectStore
 from tests.testbed.bed import TestBed
 

@@ -12,9 +12,9 @@ import pytest
 from assets import arrival_sweep, retries
 from assets.image_index import images_table, newest_rows
 from imgclf_dagster import asking
-from resources.arrivals import NoArrivals, pending_notices, write_notice
-from resources.aws import arrivals as sqs_arrivals
-from resources.aws.arrivals import SqsArrivals
+from resources.arrivals import sqs as sqs_arrivals
+from resources.arrivals.arrivals import NoArrivals, pending_notices, write_notice
+from resources.arrivals.sqs import SqsArrivals
 from resources.aws.session import AwsSession
 from resources.store import s3_access
 from resources.store.object_store import ObjectStore

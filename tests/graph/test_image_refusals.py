@@ -14,7 +14,7 @@ from assets.arrival_sweep import Sweep, sweep_step
 from assets.image_index import images_table, newest_rows
 from assets.image_refusals import readable_again
 from imgclf_dagster.sensors import raw_images_arrival_sensor
-from resources.arrivals import pending_notices, read_notices
+from resources.arrivals.arrivals import pending_notices, read_notices
 from resources.store import object_store
 from tests.testbed.bed import TestBed
 
@@ -200,7 +200,7 @@ def test_one_that_may_not_even_be_looked_at_is_rejected_too(
     photo: Callable[..., bytes],
 ) -> None:
     """A bucket policy denies GetObject, by which S3 judges a HEAD as well."""
-    from resources.arrivals import write_notice
+    from resources.arrivals.arrivals import write_notice
 
     aws = {**aws_settings["aws"], "bucket": bed.bucket()}
     world = empty_world(tmp_path / "home", **{**aws_settings, "aws": aws})

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from resources.aws.s3_events import NoS3EventError, event_keys
+from resources.arrivals.s3_events import NoS3EventError, event_keys
 
 pytestmark = pytest.mark.unit
 

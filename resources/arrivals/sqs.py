@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from resources.arrivals import (
+from resources.arrivals.arrivals import (
     ARRIVALS,
     LABEL_ARRIVALS,
     Arrivals,
@@ -15,8 +15,8 @@ from resources.arrivals import (
     Warn,
     write_notice,
 )
+from resources.arrivals.s3_events import NoS3EventError, event_keys
 from resources.aws.errors import error_message
-from resources.aws.s3_events import NoS3EventError, event_keys
 from resources.aws.session import AwsSession
 from resources.store.object_store import ObjectStore
 from resources.store.transfer import at_once
