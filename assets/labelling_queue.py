@@ -36,7 +36,7 @@ from labelling.counted import counted
 from labelling.foreign_text import visible
 from resources.compute.compute import Compute
 from resources.endpoints.endpoint_host import Endpoints
-from resources.label_studio import LabelStudio, LabelStudioDown, LabelStudioError, Project
+from resources.label_studio.project import LabelStudio, LabelStudioDown, LabelStudioError, Project
 from resources.store.object_store import ObjectStore
 from resources.store.transfer import get_many
 

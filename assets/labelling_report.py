@@ -28,8 +28,8 @@ from labelling.snapshots import epoch_ms
 from labelling.statistics import Share, statistics
 from resources.compute.compute import Compute
 from resources.contents.reading import parse_record
-from resources.label_studio import LabelStudio
-from resources.label_studio_types import LabelStudioError
+from resources.label_studio.project import LabelStudio
+from resources.label_studio.types import LabelStudioError
 from resources.store.object_store import ObjectStore
 
 REPORTS = "reports/labelling/"

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from assets.image_index import usable_images
 from assets.pool_build import Images
-from resources.label_studio_storage import can_show
+from resources.label_studio.storage import can_show
 
 NAMED = 3
 

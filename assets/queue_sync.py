@@ -16,7 +16,7 @@ from assets.queue_ledger import (
 )
 from assets.shown_version import shown_since
 from labelling.schema import LabelSchema
-from resources.label_studio import (
+from resources.label_studio.project import (
     LabelStudio,
     LabelStudioError,
     LabelStudioRefused,
@@ -25,7 +25,7 @@ from resources.label_studio import (
     Project,
     TaskRef,
 )
-from resources.label_studio_storage import image_url
+from resources.label_studio.storage import image_url
 from resources.store.object_store import ObjectStore
 
 
@@ -107,7 +107,7 @@ class QueueSync:
 
     def _tasks(self) -> list[TaskRef]:
         """All tasks, each image's once: runs at the same time may have sent the same images."""
-        from resources.label_studio_import import take_twins_away
+        from resources.label_studio.task_import import take_twins_away
 
         studio = self.label_studio
         tasks = studio.tasks()
@@ -233,7 +233,7 @@ class QueueSync:
     # --- doubts ----------------------------------------------------------------------------
 
     def _review(self, situation: Situation, done: Synced) -> None:
-        from resources.label_studio_reviews import show_reviews
+        from resources.label_studio.reviews import show_reviews
 
         done.reviews = situation.doubts.of(situation.done)
         done.review_link = show_reviews(self.label_studio, done.reviews)

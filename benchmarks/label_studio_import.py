@@ -14,7 +14,7 @@ from benchmarks.processes import BenchmarkFailed, peak_mb, reset_peak, resident_
 from benchmarks.result import Measurement, Result
 
 if TYPE_CHECKING:
-    from resources.label_studio import LabelStudio, NewTask
+    from resources.label_studio.project import LabelStudio, NewTask
 
 TASKS = int(os.environ.get("IMGCLF_BENCH_LABEL_STUDIO_OBJECTS", "10000"))
 LABELS = ("buildings", "forest", "glacier", "mountain", "sea", "street")
@@ -97,7 +97,7 @@ def _of(url: str, token: str, scratch: Path) -> Result:
 
 def _project(url: str, token: str, title: str) -> "LabelStudio":
     from labelling.schema import LabelSchema
-    from resources.label_studio import LabelStudio
+    from resources.label_studio.project import LabelStudio
 
     port = LabelStudio(url=url, token=token, project_title=title)
     port.ensure_project(LabelSchema(), LABELS)
@@ -105,7 +105,7 @@ def _project(url: str, token: str, title: str) -> "LabelStudio":
 
 
 def _tasks(count: int) -> "Iterator[NewTask]":
-    from resources.label_studio import NewTask, Prelabel
+    from resources.label_studio.project import NewTask, Prelabel
 
     for number in range(count):
         label = LABELS[number % len(LABELS)]
@@ -139,7 +139,7 @@ def _sdk(port: "LabelStudio") -> Any:
 
 
 def _import_bare(port: "LabelStudio") -> None:
-    from resources.label_studio_changes import batched
+    from resources.label_studio.tasks import batched
 
     projects, project = _sdk(port).projects, port.found_id()
     for chunk in batched(_tasks(TASKS), FIRST):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.processes import BenchmarkFailed
 
 if TYPE_CHECKING:
-    from resources.label_studio import LabelStudio
+    from resources.label_studio.project import LabelStudio
 
 ANNOTATED = 200
 """Tasks that have a label already: the store and the label table are not empty."""

@@ -26,7 +26,8 @@ from imgclf_dagster.label_studio_setup import (
 )
 from imgclf_dagster.profiles.chosen import build_label_studio
 from imgclf_dagster.settings import Settings, SettingsError
-from resources.label_studio import (
+from resources.label_studio.network import blocks
+from resources.label_studio.project import (
     Backend,
     LabelStudio,
     LabelStudioDown,
@@ -35,8 +36,7 @@ from resources.label_studio import (
     ProjectMissing,
     TokenRefused,
 )
-from resources.label_studio_network import blocks
-from resources.label_studio_session import expiry
+from resources.label_studio.session import expiry
 
 SERVER = "label studio"
 TOKEN = "label studio token"  # noqa: S105 - what is looked at, not one
@@ -164,7 +164,7 @@ class _Visit:
 
     def _overlap(self, project: Project) -> Iterator[Finding]:
         """Does a task get as many annotators as it should, and are there so many?"""
-        from resources.label_studio_overlap import count_users, read_overlap
+        from resources.label_studio.overlap import count_users, read_overlap
 
         want, has = overlap_of(self.settings), read_overlap(self.label_studio)
         if not has.same_as(want):

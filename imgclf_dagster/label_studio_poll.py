@@ -35,7 +35,7 @@ from labelling.snapshots import (
 )
 from labelling.table import snapshot_of
 from resources.contents.damage import DamagedObject
-from resources.label_studio import LabelStudio, LabelStudioRefused, Project
+from resources.label_studio.project import LabelStudio, LabelStudioRefused, Project
 from resources.store.object_store import ObjectStore
 from resources.store.transfer import at_once, workers
 

@@ -21,8 +21,8 @@ from imgclf_dagster.profiles.chosen import build_endpoints, build_label_studio
 from imgclf_dagster.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
-    from resources.label_studio import LabelStudio, Project
-    from resources.label_studio_overlap import Overlap
+    from resources.label_studio.overlap import Overlap
+    from resources.label_studio.project import LabelStudio, Project
 
 UNBLOCK = (
     "Label Studio keeps off private networks; start it with "
@@ -151,8 +151,8 @@ def set_up(settings: Settings) -> SetUp:
 
 def _project(settings: Settings, label_studio: "LabelStudio", labels: Sequence[str]) -> "Project":
     from assets.label_names import label_names
-    from resources.label_studio import ProjectMissing
-    from resources.label_studio_overlap import ensure_overlap
+    from resources.label_studio.overlap import ensure_overlap
+    from resources.label_studio.project import ProjectMissing
 
     known = label_names(open_store(settings), settings.labels)
     names = list(labels)
@@ -170,7 +170,7 @@ def _project(settings: Settings, label_studio: "LabelStudio", labels: Sequence[s
 
 def overlap_of(settings: Settings) -> "Overlap":
     """How many annotators the settings want for a task."""
-    from resources.label_studio_overlap import Overlap
+    from resources.label_studio.overlap import Overlap
 
     policy = settings.labelling
     return Overlap(policy.annotators_per_task, round(100 * policy.overlap_share))
@@ -178,7 +178,7 @@ def overlap_of(settings: Settings) -> "Overlap":
 
 def _storage(settings: Settings, label_studio: "LabelStudio", has_images: bool) -> None:
     """Let Label Studio show the store's images."""
-    from resources.label_studio_storage import (
+    from resources.label_studio.storage import (
         ensure_local_storage,
         ensure_s3_backup,
         ensure_s3_source,
@@ -241,7 +241,7 @@ def _connections(
 
 
 def _connect(label_studio: "LabelStudio", url: str, user: str, password: str, served: str) -> None:
-    from resources.label_studio import LabelStudioRefused
+    from resources.label_studio.project import LabelStudioRefused
 
     shown = label_studio.project().model_version
     try:
@@ -256,7 +256,7 @@ def _connect(label_studio: "LabelStudio", url: str, user: str, password: str, se
 
 def _tried(what: str, step: Callable[[], None]) -> list[str]:
     """What is wrong after ``step``: the others are tried all the same."""
-    from resources.label_studio import LabelStudioRefused
+    from resources.label_studio.project import LabelStudioRefused
 
     try:
         step()
@@ -267,7 +267,7 @@ def _tried(what: str, step: Callable[[], None]) -> list[str]:
 
 def explained(said: str) -> str:
     """What Label Studio said; with the remedy, where it blocks an address."""
-    from resources.label_studio_network import is_block
+    from resources.label_studio.network import is_block
 
     return f"{said}. {UNBLOCK}" if is_block(said) else said
 

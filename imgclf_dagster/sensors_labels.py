@@ -27,7 +27,7 @@ from imgclf_dagster.label_studio_poll import PollCursor, poll
 from labelling.snapshots import LABEL_STUDIO_PREFIX
 from resources.arrivals.arrivals import LABEL_ARRIVALS, pending_notices
 from resources.contents.damage import DamagedObject
-from resources.label_studio import LabelStudio, LabelStudioError, ProjectMissing
+from resources.label_studio.project import LabelStudio, LabelStudioError, ProjectMissing
 from resources.store.object_store import ObjectStore
 
 LABEL_PAGE_S = 30.0

@@ -11,7 +11,7 @@ from assets.queue_ledger import newest_key, unfinished
 from imgclf_dagster.asking import Tick, ask
 from imgclf_dagster.jobs import LABELLING
 from labelling.corrections import CORRECTIONS_PREFIX
-from resources.label_studio import LabelStudio, LabelStudioError
+from resources.label_studio.project import LabelStudio, LabelStudioError
 from resources.store.object_store import ObjectStore
 
 QUEUE = "labelling_queue"
@@ -54,7 +54,7 @@ def _look_how_long_it_is(
 ) -> Tick:
     if not latest_metadata(context.instance, "embeddings"):
         return dg.SkipReason("nobody has looked at the images yet; embeddings come first")
-    from resources.label_studio_overlap import untouched_tasks
+    from resources.label_studio.overlap import untouched_tasks
 
     try:
         state = state_of(label_studio, label_studio.project())

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from resources.arrivals.arrivals import Arrivals
     from resources.compute.compute import Compute
     from resources.endpoints.endpoint_host import Endpoints
-    from resources.label_studio import LabelStudio
+    from resources.label_studio.project import LabelStudio
     from resources.registry.registry import ModelRegistry
 
 
@@ -88,7 +88,7 @@ def build_label_studio(settings: Settings) -> "LabelStudio":
         SettingsError: see :func:`find_access`.
     """
     from imgclf_dagster.label_studio_access import find_access, project_title
-    from resources.label_studio import LabelStudio
+    from resources.label_studio.project import LabelStudio
 
     access = find_access(settings)
     return LabelStudio(

@@ -8,7 +8,7 @@ from uuid import uuid4
 import httpx
 
 from labelling.schema import LabelSchema
-from resources.label_studio import LabelStudio, NewTask, Prelabel
+from resources.label_studio.project import LabelStudio, NewTask, Prelabel
 from tests.label_studio.server import LabelStudioServer
 
 LABELS = ("cat", "dog", "bird")

@@ -10,7 +10,7 @@ import pytest
 from labelling.label_config import label_config, parse_label_config
 from labelling.label_studio_tasks import read_task
 from labelling.schema import LabelSchema
-from resources.label_studio import (
+from resources.label_studio.project import (
     LabelStudio,
     LabelStudioDown,
     LabelStudioRefused,
@@ -18,7 +18,7 @@ from resources.label_studio import (
     TokenRefused,
     User,
 )
-from resources.label_studio_session import open_session
+from resources.label_studio.session import open_session
 from tests.contract.label_studio_yard import LABELS, Yard, make_yard, new_task
 from tests.label_studio.proxy import Fault, Proxy
 from tests.label_studio.server import LabelStudioServer
@@ -113,7 +113,7 @@ def test_a_question_is_asked_again(yard: Yard, proxy: Proxy, kind):
 
 
 def test_a_slow_server_is_given_up(yard: Yard, proxy: Proxy, monkeypatch):
-    monkeypatch.setattr("resources.label_studio_session.TIMEOUT_S", 0.5)
+    monkeypatch.setattr("resources.label_studio.session.TIMEOUT_S", 0.5)
     proxy.fail(Fault("late", "GET", "/api/version", seconds=3))
     with pytest.raises(LabelStudioDown, match=r"GET /api/version within 0\.5 s"):
         yard.port_at(f"{proxy.url}/").version()

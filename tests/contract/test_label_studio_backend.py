@@ -15,8 +15,8 @@ import httpx
 import pytest
 from PIL import Image
 
-from resources.label_studio import LabelStudio
-from resources.label_studio_types import LabelStudioRefused
+from resources.label_studio.project import LabelStudio
+from resources.label_studio.types import LabelStudioRefused
 from serving.backend_access import Credentials, ensure_credentials
 from serving.deployments import DeploymentRecord, record_key
 from tests.label_studio.server import LabelStudioServer

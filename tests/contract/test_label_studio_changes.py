@@ -6,8 +6,8 @@ import pytest
 
 from labelling.label_studio_tasks import read_task
 from labelling.schema import LabelSchema
-from resources import label_studio_changes
-from resources.label_studio import TaskRef
+from resources.label_studio import tasks as label_studio_changes
+from resources.label_studio.project import TaskRef
 from tests.contract.label_studio_yard import Yard, make_yard, new_task, prelabel, result, sha
 from tests.label_studio.server import LabelStudioServer
 

@@ -8,9 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from resources import label_studio_storage as storages
-from resources.label_studio import LabelStudioRefused
-from resources.label_studio_connections import SECRET_HEADER
+from resources.label_studio import storage as storages
+from resources.label_studio.connections import SECRET_HEADER
+from resources.label_studio.project import LabelStudioRefused
 from tests.contract.label_studio_yard import Yard, make_yard, new_task, sha
 from tests.label_studio.server import LabelStudioServer
 from tests.ports import free_port

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from resources import label_studio_import
-from resources.label_studio import (
+from resources.label_studio import task_import as label_studio_import
+from resources.label_studio.project import (
     ImportResult,
     LabelStudioDown,
     LabelStudioRefused,

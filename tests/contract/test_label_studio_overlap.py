@@ -4,8 +4,8 @@ import pytest
 
 from imgclf_dagster.settings import load_settings
 from labelling.agreement import agreement_of
-from resources import label_studio_overlap as overlap
-from resources.label_studio_overlap import Overlap, ensure_overlap, read_overlap, untouched_tasks
+from resources.label_studio import overlap
+from resources.label_studio.overlap import Overlap, ensure_overlap, read_overlap, untouched_tasks
 from tests.contract.label_studio_line import Line, line
 from tests.contract.label_studio_yard import Yard, make_yard, new_task, sha
 from tests.label_studio.annotators import Annotator

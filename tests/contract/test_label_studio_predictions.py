@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from labelling.schema import LabelSchema
-from resources import label_studio_predictions
-from resources.label_studio import LabelStudioRefused
+from resources.label_studio import predictions as label_studio_predictions
+from resources.label_studio.project import LabelStudioRefused
 from tests.contract.label_studio_yard import LABELS, Yard, make_yard, new_task, prelabel, sha
 from tests.label_studio.proxy import Fault, Proxy
 from tests.label_studio.server import LabelStudioServer

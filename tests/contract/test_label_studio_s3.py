@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks.servers import aws_variables, moto
 from imgclf_dagster.label_studio_environment import Installation
-from resources import label_studio_storage as storages
-from resources.label_studio import LabelStudioRefused
+from resources.label_studio import storage as storages
+from resources.label_studio.project import LabelStudioRefused
 from tests.contract.label_studio_yard import Yard, make_yard, new_task, sha
 from tests.contract.test_label_studio_connections import PNG
 from tests.label_studio.server import LabelStudioServer

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from resources import label_studio_withdrawal as withdrawal
+from resources.label_studio import withdrawal
 from tests.contract.label_studio_yard import Yard, make_yard, new_task, sha
 from tests.label_studio.server import LabelStudioServer
 

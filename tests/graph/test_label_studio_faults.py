@@ -10,7 +10,7 @@ import dagster as dg
 import httpx
 import pytest
 
-from resources.label_studio_session import PatientTransport
+from resources.label_studio.session import PatientTransport
 from tests.graph.label_studio_room import IMAGES, Room, open_room, world_of
 from tests.label_studio.server import LabelStudioServer
 from tests.patience import SOON_S

@@ -9,8 +9,8 @@ import pytest
 
 from assets.queue_ledger import newest_batches, unfinished
 from labelling.pool import REASONS
-from resources import label_studio_predictions
-from resources.label_studio import Prelabel
+from resources.label_studio import predictions as label_studio_predictions
+from resources.label_studio.project import Prelabel
 from tests.graph.queue_room import LABELS, Room
 from tests.label_studio.server import LabelStudioServer
 

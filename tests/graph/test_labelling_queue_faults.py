@@ -14,8 +14,8 @@ import pytest
 from assets import queue_images
 from assets.labelling_queue import RETRIES_TAG
 from assets.queue_ledger import newest_batches, unfinished
-from resources import label_studio_import
-from resources.label_studio import LabelStudio, LabelStudioDown, NewTask
+from resources.label_studio import task_import as label_studio_import
+from resources.label_studio.project import LabelStudio, LabelStudioDown, NewTask
 from tests.graph.queue_room import LABELS, Room
 from tests.label_studio.server import LabelStudioServer
 from tests.patience import WAIT_S

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from imgclf_dagster import sensors_queue
-from resources.label_studio import LabelStudio
+from resources.label_studio.project import LabelStudio
 from tests.graph.queue_room import LABELS, Room
 from tests.label_studio.server import LabelStudioServer
 

@@ -16,7 +16,7 @@ from assets.queue_ledger import QueueBatch, QueuedImage, write_batch
 from labelling.label_studio_ledger import label_studio_key
 from labelling.report import LabellingReport
 from labelling.snapshots import AnnotationSnapshot, PredictionOrigin
-from resources.label_studio_types import LabelStudioDown
+from resources.label_studio.types import LabelStudioDown
 
 pytestmark = pytest.mark.graph
 

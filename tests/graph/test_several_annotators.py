@@ -10,7 +10,7 @@ import pytest
 from assets.label_index import labelled_view
 from assets.retraining import dataset_labels
 from imgclf_dagster import sensors_queue
-from resources.label_studio_overlap import Overlap, ensure_overlap
+from resources.label_studio.overlap import Overlap, ensure_overlap
 from tests.graph.queue_room import LABELS, Room
 from tests.label_studio.annotators import Annotator
 from tests.label_studio.server import LabelStudioServer

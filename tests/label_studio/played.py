@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from resources.label_studio_types import LabelStudioDown, LabelStudioRefused, Project, TaskRef
+from resources.label_studio.types import LabelStudioDown, LabelStudioRefused, Project, TaskRef
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

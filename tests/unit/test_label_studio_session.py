@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from resources import label_studio_changes, label_studio_import
-from resources.label_studio import (
+from resources.label_studio import task_import as label_studio_import
+from resources.label_studio import tasks as label_studio_changes
+from resources.label_studio.project import (
     ImportResult,
     LabelStudio,
     LabelStudioDown,
@@ -18,7 +19,7 @@ from resources.label_studio import (
     ProjectMissing,
     TokenRefused,
 )
-from resources.label_studio_session import expiry, is_personal, open_session
+from resources.label_studio.session import expiry, is_personal, open_session
 
 pytestmark = pytest.mark.unit
 
@@ -46,7 +47,7 @@ def serve(monkeypatch) -> Iterator[Callable[[Handler], None]]:
     def install(handler: Handler) -> None:
         monkeypatch.setattr(httpx, "HTTPTransport", lambda **_: httpx.MockTransport(handler))
 
-    monkeypatch.setattr("resources.label_studio_session.time.sleep", waits.append)
+    monkeypatch.setattr("resources.label_studio.session.time.sleep", waits.append)
     install.waits = waits  # type: ignore[attr-defined]
     open_session.cache_clear()
     yield install

@@ -13,7 +13,7 @@ from assets.pool_build import Doubts, Images, Opinions
 from assets.queue_build import Situation
 from assets.queue_sync import QueueSync
 from labelling.schema import LabelSchema
-from resources.label_studio_types import TaskRef
+from resources.label_studio.types import TaskRef
 from resources.store.object_store import ObjectStore
 
 pytestmark = pytest.mark.unit

@@ -9,13 +9,13 @@ opens them there, corrects the annotation or keeps it, and the change comes back
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from resources.label_studio_changes import batched, find_tasks
-from resources.label_studio_projects import project_missing
+from resources.label_studio.projects import project_missing
+from resources.label_studio.tasks import batched, find_tasks
 
 if TYPE_CHECKING:
     import httpx
 
-    from resources.label_studio import LabelStudio
+    from resources.label_studio.project import LabelStudio
 
 TAB = "Labels in doubt"
 MOST_SHOWN = 100

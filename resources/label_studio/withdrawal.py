@@ -13,9 +13,9 @@ from typing import Any
 
 import httpx
 
-from resources.label_studio_changes import all_tasks_whole, find_tasks, is_touched, whole_task
-from resources.label_studio_projects import TITLE_LENGTHS, find_by_title, project_missing
-from resources.label_studio_types import LabelStudioDown, LabelStudioRefused
+from resources.label_studio.projects import TITLE_LENGTHS, find_by_title, project_missing
+from resources.label_studio.tasks import all_tasks_whole, find_tasks, is_touched, whole_task
+from resources.label_studio.types import LabelStudioDown, LabelStudioRefused
 
 KEPT = timedelta(hours=1)
 """Longer than anybody looks at one image."""

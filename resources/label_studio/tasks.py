@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import httpx
 
-from resources.label_studio_projects import project_missing
-from resources.label_studio_types import TaskRef
+from resources.label_studio.projects import project_missing
+from resources.label_studio.types import TaskRef
 
 CHANGES_PAGE = 100
 """Tasks with all their fields: some kB each."""

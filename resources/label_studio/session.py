@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from resources.label_studio_types import LabelStudioDown, LabelStudioRefused, TokenRefused
+from resources.label_studio.types import LabelStudioDown, LabelStudioRefused, TokenRefused
 
 if TYPE_CHECKING:
     from label_studio_sdk.client import LabelStudio as Sdk

@@ -9,10 +9,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from resources.label_studio_projects import project_missing
+from resources.label_studio.projects import project_missing
 
 if TYPE_CHECKING:
-    from resources.label_studio import LabelStudio
+    from resources.label_studio.project import LabelStudio
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from resources.label_studio_types import LabelStudioRefused
+from resources.label_studio.types import LabelStudioRefused
 
 if TYPE_CHECKING:
-    from resources.label_studio import LabelStudio
+    from resources.label_studio.project import LabelStudio
 
 _NO_ACTION = "IMGCLF_ASKS_WHETHER_THE_ADDRESS_IS_ALLOWED"
 _BLOCKED = "reserved network address"

@@ -12,16 +12,11 @@ from typing import Any
 
 import httpx
 
-from resources.label_studio_changes import batched, find_tasks, is_touched, tasks_with_ids
-from resources.label_studio_predictions import WRITE_TIMEOUT_S, PredictionCheck
-from resources.label_studio_projects import project_missing
-from resources.label_studio_types import (
-    ImportResult,
-    LabelStudioDown,
-    LabelStudioRefused,
-    NewTask,
-)
-from resources.label_studio_withdrawal import set_aside
+from resources.label_studio.predictions import WRITE_TIMEOUT_S, PredictionCheck
+from resources.label_studio.projects import project_missing
+from resources.label_studio.tasks import batched, find_tasks, is_touched, tasks_with_ids
+from resources.label_studio.types import ImportResult, LabelStudioDown, LabelStudioRefused, NewTask
+from resources.label_studio.withdrawal import set_aside
 
 CHUNK = 500
 WAITS_S = (1.0, 2.0, 4.0)

@@ -14,8 +14,8 @@ from labelling.label_config import (
     parse_label_config,
 )
 from labelling.schema import LabelSchema
-from resources.label_studio_session import open_sdk
-from resources.label_studio_types import (
+from resources.label_studio.session import open_sdk
+from resources.label_studio.types import (
     LabelStudioDown,
     LabelStudioRefused,
     Project,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from labelling.schema import LabelSchema
-from resources.label_studio_types import (
+from resources.label_studio.types import (
     Backend,
     ImportResult,
     LabelStudioDown,
@@ -82,25 +82,25 @@ class LabelStudio(dg.ConfigurableResource):
     @property
     def token_kind(self) -> str:
         """``personal`` or ``legacy``."""
-        from resources.label_studio_session import is_personal
+        from resources.label_studio.session import is_personal
 
         return "personal" if is_personal(self.token) else "legacy"
 
     def whoami(self) -> User:
         """Whose token it is. Proves that the server is there and takes the token."""
-        from resources.label_studio_projects import whoami
+        from resources.label_studio.projects import whoami
 
         return whoami(self.session())
 
     def version(self) -> str:
         """The server's, like ``1.23.2``."""
-        from resources.label_studio_projects import server_version
+        from resources.label_studio.projects import server_version
 
         return server_version(self.session())
 
     def project(self) -> Project:
         """The project as it is now."""
-        from resources.label_studio_projects import read_project
+        from resources.label_studio.projects import read_project
 
         return read_project(self.session(), self.found_id())
 
@@ -122,7 +122,7 @@ class LabelStudio(dg.ConfigurableResource):
                 how many annotations use each.
             LabelConfigError: no page can be made of ``names``.
         """
-        from resources.label_studio_projects import ensure_project
+        from resources.label_studio.projects import ensure_project
 
         return ensure_project(
             self.session(), self.project_title, self.project_id, schema, names, renamed
@@ -140,7 +140,7 @@ class LabelStudio(dg.ConfigurableResource):
             LabelStudioRefused: a prediction is wrong (it names the image and why), or tasks are
                 not there after the server took them.
         """
-        from resources.label_studio_import import import_tasks
+        from resources.label_studio.task_import import import_tasks
 
         return import_tasks(self.session(), self.found_id(), tasks, progress or _quiet)
 
@@ -157,7 +157,7 @@ class LabelStudio(dg.ConfigurableResource):
         Raises:
             LabelStudioRefused: a prediction is wrong, or the server has fewer than it should.
         """
-        from resources.label_studio_predictions import prelabel
+        from resources.label_studio.predictions import prelabel
 
         return prelabel(self.session(), self.found_id(), prelabels, progress or _quiet)
 
@@ -167,7 +167,7 @@ class LabelStudio(dg.ConfigurableResource):
         Raises:
             LabelStudioRefused: the server has no predictions of this version, or shows others.
         """
-        from resources.label_studio_predictions import show_model_version
+        from resources.label_studio.predictions import show_model_version
 
         show_model_version(self.session(), self.found_id(), version)
 
@@ -180,7 +180,7 @@ class LabelStudio(dg.ConfigurableResource):
         Returns:
             How many were deleted.
         """
-        from resources.label_studio_predictions import drop_superseded
+        from resources.label_studio.predictions import drop_superseded
 
         return drop_superseded(self.session(), self.found_id(), version, shown_since)
 
@@ -196,7 +196,7 @@ class LabelStudio(dg.ConfigurableResource):
                 transactions may end in another order than they began.
             limit: give at most so many.
         """
-        from resources.label_studio_changes import changed_since
+        from resources.label_studio.tasks import changed_since
 
         return changed_since(self.session(), self.found_id(), moment, limit)
 
@@ -207,7 +207,7 @@ class LabelStudio(dg.ConfigurableResource):
             after: only those with a greater id.
             limit: only the first so many (a thousand take some 0.3 s).
         """
-        from resources.label_studio_changes import all_tasks
+        from resources.label_studio.tasks import all_tasks
 
         return list(islice(all_tasks(self.session(), self.found_id(), after), limit))
 
@@ -220,7 +220,7 @@ class LabelStudio(dg.ConfigurableResource):
         Returns:
             How many were taken away.
         """
-        from resources.label_studio_withdrawal import withdraw
+        from resources.label_studio.withdrawal import withdraw
 
         return withdraw(self.session(), self.found_id(), sample_ids)
 
@@ -235,7 +235,7 @@ class LabelStudio(dg.ConfigurableResource):
         Returns:
             How many came back.
         """
-        from resources.label_studio_withdrawal import tend_withdrawn
+        from resources.label_studio.withdrawal import tend_withdrawn
 
         return len(tend_withdrawn(self.session(), self.found_id(), deletions=deletions))
 
@@ -244,7 +244,7 @@ class LabelStudio(dg.ConfigurableResource):
 
         ``title`` must be the model version: scores are null otherwise.
         """
-        from resources.label_studio_connections import connect_backend
+        from resources.label_studio.connections import connect_backend
 
         connect_backend(self.session(), self.found_id(), url, user, password, title)
 
@@ -252,13 +252,13 @@ class LabelStudio(dg.ConfigurableResource):
         """Tell Label Studio that our backend serves another model version, if it does already: under
         the title of one that it does not serve, annotators would see no pre-labels.
         """
-        from resources.label_studio_connections import retitle_backend
+        from resources.label_studio.connections import retitle_backend
 
         retitle_backend(self.session(), self.found_id(), title)
 
     def backends(self) -> list[Backend]:
         """The ML backends of the project. Label Studio asks each how it is."""
-        from resources.label_studio_connections import backends
+        from resources.label_studio.connections import backends
 
         return backends(self.session(), self.found_id())
 
@@ -266,26 +266,26 @@ class LabelStudio(dg.ConfigurableResource):
         """Let changes of the project's annotations be told to ``url``, with ``secret`` in the
         header ``X-Webhook-Secret``.
         """
-        from resources.label_studio_connections import connect_webhook
+        from resources.label_studio.connections import connect_webhook
 
         connect_webhook(self.session(), self.found_id(), url, secret)
 
     def webhooks(self) -> list[Webhook]:
         """All webhooks of the organisation."""
-        from resources.label_studio_connections import webhooks
+        from resources.label_studio.connections import webhooks
 
         return webhooks(self.session())
 
     def orphan_webhooks(self) -> list[Webhook]:
         """Webhooks that only cost: ours at addresses but the newest, of other projects at our
         address, and those that Label Studio made for a backend that is ours or gone."""
-        from resources.label_studio_connections import orphan_webhooks
+        from resources.label_studio.connections import orphan_webhooks
 
         return orphan_webhooks(self.session(), self.found_id())
 
     def session(self) -> "httpx.Client":
         """The connection, for what has no method here."""
-        from resources.label_studio_session import open_session
+        from resources.label_studio.session import open_session
 
         if not self.configured:
             raise LabelStudioRefused(
@@ -296,7 +296,7 @@ class LabelStudio(dg.ConfigurableResource):
 
     def found_id(self) -> int:
         """The project's id."""
-        from resources.label_studio_projects import find_project
+        from resources.label_studio.projects import find_project
 
         return find_project(self.session(), self.project_title, self.project_id)
 

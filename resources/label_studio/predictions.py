@@ -11,17 +11,11 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from labelling.label_config import CONTROL, OBJECT, parse_label_config
-from resources.label_studio_changes import (
-    batched,
-    find_tasks,
-    is_labelled,
-    is_touched,
-    open_tasks,
-)
-from resources.label_studio_projects import project_missing
-from resources.label_studio_session import WAITS_S
-from resources.label_studio_types import LabelStudioDown, LabelStudioRefused, Prelabel
-from resources.label_studio_withdrawal import KEPT
+from resources.label_studio.projects import project_missing
+from resources.label_studio.session import WAITS_S
+from resources.label_studio.tasks import batched, find_tasks, is_labelled, is_touched, open_tasks
+from resources.label_studio.types import LabelStudioDown, LabelStudioRefused, Prelabel
+from resources.label_studio.withdrawal import KEPT
 
 if TYPE_CHECKING:
     from label_studio_sdk.label_interface.interface import LabelInterface

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from resources.label_studio_projects import project_missing
-from resources.label_studio_session import open_sdk
-from resources.label_studio_types import LabelStudioDown, LabelStudioRefused
+from resources.label_studio.projects import project_missing
+from resources.label_studio.session import open_sdk
+from resources.label_studio.types import LabelStudioDown, LabelStudioRefused
 
 if TYPE_CHECKING:
-    from resources.label_studio import LabelStudio
+    from resources.label_studio.project import LabelStudio
 
 SOURCE_TITLE = "imgclf-dagster: images (never sync)"
 BACKUP_TITLE = "imgclf-dagster: backup of annotations"

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from resources.label_studio_projects import project_missing
-from resources.label_studio_session import open_sdk
-from resources.label_studio_types import Backend, LabelStudioRefused, Webhook
+from resources.label_studio.projects import project_missing
+from resources.label_studio.session import open_sdk
+from resources.label_studio.types import Backend, LabelStudioRefused, Webhook
 
 if TYPE_CHECKING:
     from label_studio_sdk.types import ActionsEnum

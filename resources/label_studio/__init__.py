@@ -1,0 +1,1 @@
+"""The client of a Label Studio server: the port and its parts."""
