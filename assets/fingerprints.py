@@ -76,7 +76,7 @@ def _computed(
 ) -> Iterator[tuple[str, bytes]]:
     def compute(sha: str) -> bytes | str:
         from training.fingerprint import fingerprint
-        from training.images import ImageRejected, decode
+        from training.images.images import ImageRejected, decode
 
         try:
             data = store.get(keys[sha])

@@ -200,7 +200,7 @@ def reject_unusable(table: Table, indexed: pa.Table) -> pa.Table:
     Returns:
         The rows that were appended.
     """
-    from training.images import MAX_SIDE, side_too_long
+    from training.images.images import MAX_SIDE, side_too_long
 
     rows = newest_rows(indexed)
     longest = pc.max_element_wise(rows["width"], rows["height"])
@@ -292,7 +292,7 @@ def _tombstones(keys: pa.Array) -> list[dict[str, Any]]:
 
 
 def _index_one(store: ObjectStore, item: dict[str, Any], limits: _Limits) -> dict[str, Any] | None:
-    from training.images import ImageRejected, inspect
+    from training.images.images import ImageRejected, inspect
 
     row: dict[str, Any] = {
         "key": item["key"],

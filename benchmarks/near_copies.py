@@ -12,7 +12,7 @@ from assets.policies import SplitPolicy
 from benchmarks.photos import MISSING, NAME, copy_photos
 from benchmarks.result import Measurement, Result
 from training.fingerprint import Prints, fingerprint
-from training.images import decode, inspect
+from training.images.images import decode, inspect
 
 PHOTOS = 300
 SCENES = 6

@@ -82,7 +82,7 @@ def _squares(files: list[Path], size: int) -> np.ndarray:
     from concurrent.futures import ThreadPoolExecutor
 
     from training.data import squashed
-    from training.images import decode
+    from training.images.images import decode
 
     def square(path: Path) -> np.ndarray:
         return squashed(np.asarray(decode(path.read_bytes(), fit=size)), size)

@@ -224,7 +224,7 @@ def _http_asker(url: str, body: bytes) -> Ask:
 def _torch_asker(net: "torch.nn.Module", body: bytes, size: int) -> Ask:
     import torch
 
-    from training.images import decode, to_array
+    from training.images.images import decode, to_array
 
     def ask() -> None:
         pixels = torch.from_numpy(to_array(decode(body, fit=size)).copy())[None]

@@ -28,7 +28,7 @@ from resources.store.errors import InvalidKey
 from resources.store.listing import key_flaw
 from resources.store.object_store import ObjectStore
 from resources.store.transfer import Progress, at_once, holds, workers
-from training.images import ImageRejected, inspect
+from training.images.images import ImageRejected, inspect
 
 RAW_PREFIX = "raw/"
 SHOWN_DUPLICATES = 10

@@ -26,7 +26,7 @@ from serving.host import Serving
 from serving.inference import MAX_BODY_BYTES, decoded_base64
 from serving.store import BackingStore
 from serving.work import BIG_PICTURE
-from training.images import DEFAULT_MAX_PIXELS, ImageFacts, ImageRejected, inspect
+from training.images.images import DEFAULT_MAX_PIXELS, ImageFacts, ImageRejected, inspect
 
 MAX_CORRECTION_BYTES = MAX_BODY_BYTES * 4 // 3 + 1024**2
 """Largest request: the largest image that an endpoint takes, in base64, and what is said of it."""

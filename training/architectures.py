@@ -15,7 +15,7 @@ from torch import nn
 
 from training.config import Hyperparameters
 from training.errors import PermanentFailure, WeightsUnavailable
-from training.preprocessing import MEAN, STD
+from training.images.preprocessing import MEAN, STD
 
 SMALL_NET = "small_convnet"
 _DOWNLOAD_TIMEOUT_S = 30.0

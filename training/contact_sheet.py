@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from PIL import Image
 
-from training.images import ImageRejected, decode
+from training.images.images import ImageRejected, decode
 
 TILE = 64
 COLUMNS = 6

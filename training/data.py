@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from training import image_memory
 from training.artefact import Task
 from training.durable import put_in_place
 from training.errors import PermanentFailure
+from training.images import memory as image_memory
 from training.inference import Sample, load_pixels
 from training.manifest import ManifestError, ShardReader, read_manifest
 from training.set_aside import UnreadableImage, require_few
@@ -185,7 +185,7 @@ def squashed(image: np.ndarray, size: int) -> np.ndarray:
     """``preprocessing.squash`` of one image, rounded: uint8 [h, w, 3] → uint8 [size, size, 3]."""
     import torch
 
-    from training.preprocessing import squash
+    from training.images.preprocessing import squash
 
     # float32 and a copy of it, beside the pixels and theirs
     with image_memory.reserved(30 * image.shape[0] * image.shape[1]), torch.inference_mode():

@@ -35,7 +35,7 @@ from training.features import (
     probabilities_table,
 )
 from training.hardware import yield_cores
-from training.images import DEFAULT_MAX_PIXELS
+from training.images.images import DEFAULT_MAX_PIXELS
 from training.pipes import open_pipes
 from training.quick_imports import without_collection
 

@@ -18,7 +18,7 @@ from training.container import JobContainer
 from training.data import LabelledImages, squashed
 from training.durable import put_in_place
 from training.features import packed_features
-from training.images import ImageRejected, decode, to_array
+from training.images.images import ImageRejected, decode, to_array
 from training.phases import Phases
 
 if TYPE_CHECKING:

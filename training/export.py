@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from training.artefact import Task
-from training.preprocessing import squash
+from training.images.preprocessing import squash
 
 OPSET = 20
 """The first with antialiased resizing in every runtime that matters here, and gelu."""

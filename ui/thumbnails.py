@@ -8,8 +8,8 @@ import base64
 import io
 import logging
 
-from training.decode_cost import decode_cost
-from training.images import ImageRejected, decode
+from training.images.decode_cost import decode_cost
+from training.images.images import ImageRejected, decode
 
 THUMBNAIL_PX = 320
 _COSTLY = 100_000_000

@@ -97,7 +97,7 @@ def _image(look: Look, info: ObjectInfo) -> None:
         return
     if info.etag == known.etag:
         raise look.damaged(info.key, "its bytes changed, and its time did not: the disk did it")
-    from training.images import ImageRejected, inspect
+    from training.images.images import ImageRejected, inspect
 
     try:
         inspect(look.store.get(info.key))  # rewritten by somebody: the next run indexes it

@@ -48,7 +48,7 @@ _MAY_BE_READ = re.compile(
     rb"|\xff\x4f\xff\x51|\0\0\0\x0cjP  |[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0",
     re.DOTALL,
 )
-"""What Pillow's readers of ``training.images.FORMATS`` look for; the last are DIB's headers."""
+"""What Pillow's readers of ``training.images.images.FORMATS`` look for; the last are DIB's headers."""
 
 _WHOLE = 16
 """Bytes that any image has."""

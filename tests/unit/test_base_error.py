@@ -39,7 +39,7 @@ INTERNAL = {
     "resources.compute.sagemaker_pipes.client.SageMakerJobFailed",  # likewise
     "resources.compute.failures.JobFailed",  # likewise
     "resources.store.errors.Refusal",  # becomes a StoreError
-    "training.jpeg_whole.JpegIncomplete",  # becomes an ImageRejected
+    "training.images.jpeg_whole.JpegIncomplete",  # becomes an ImageRejected
 }
 """Classes that are caught before they reach a user, or that Dagster shows."""
 

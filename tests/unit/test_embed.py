@@ -24,7 +24,7 @@ from training.errors import PermanentFailure, WeightsUnavailable
 from training.export import ServingNet, probabilities_of
 from training.features import features_of
 from training.features import probabilities_of as read_probabilities
-from training.images import decode, to_array
+from training.images.images import decode, to_array
 
 pytestmark = pytest.mark.unit
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageEnhance
 
 from training.fingerprint import COLOUR, LUMA, SIZE, VERSION, Prints, fingerprint
-from training.images import decode, inspect
+from training.images.images import decode, inspect
 
 pytestmark = pytest.mark.unit
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.images import ImageRejected, decode, inspect
+from training.images.images import ImageRejected, decode, inspect
 
 pytestmark = [pytest.mark.unit, pytest.mark.photos]
 

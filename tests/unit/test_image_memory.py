@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from training.image_memory import Budget
+from training.images.memory import Budget
 
 pytestmark = pytest.mark.unit
 
@@ -52,7 +52,7 @@ def test_an_ordinary_photo_does_not_wait_for_a_huge_one() -> None:
 CHILD = """
 import resource, struct, sys, threading, zlib
 import imagehash
-from training.images import decode, inspect
+from training.images.images import decode, inspect
 
 def png(side, depth, colour, channels):
     row = bytes(1 + side * channels * depth // 8)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, TiffImagePlugin
 
-from training.images import ImageRejected, decode, inspect, to_array
+from training.images.images import ImageRejected, decode, inspect, to_array
 
 pytestmark = pytest.mark.unit
 

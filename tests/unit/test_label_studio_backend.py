@@ -254,7 +254,7 @@ def test_a_webhook_is_answered_without_its_body(room: Room) -> None:
 def test_big_pictures_of_a_batch_come_last(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     room.deploy("prod", 1, "train-1")
     big, *small = [room.task(number, "lime") for number in range(100, 90, -1)]  # 120 px wide, …
-    monkeypatch.setattr("training.decode_cost.SMALL_MEMORY", 24 * 16 * 119)
+    monkeypatch.setattr("training.images.decode_cost.SMALL_MEMORY", 24 * 16 * 119)
     widths, decode = list[int](), serving.backend_predictions.decode
 
     def watched(data: bytes, **options: Any) -> Any:

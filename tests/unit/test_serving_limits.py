@@ -27,7 +27,7 @@ from serving.limits import LimitsWrong, ServingLimits
 from serving.store import DeploymentStore
 from serving.work import Lanes, Ticket, in_lane, while_waited_for
 from tests.patience import WAIT_S
-from training.decode_cost import DecodeCost, decode_cost
+from training.images.decode_cost import DecodeCost, decode_cost
 
 pytestmark = pytest.mark.unit
 

@@ -20,8 +20,8 @@ from training.data import LabelledImages
 from training.errors import PermanentFailure, WeightsUnavailable
 from training.evidence import read_evidence, write_evidence
 from training.export import ServingNet, export_onnx, probabilities_of
+from training.images.preprocessing import squash
 from training.losses import loss_of
-from training.preprocessing import squash
 from training.probe import _fitted, _regress, fit_probe
 from training.train import _calibrated, _export
 from training.watched import MeanOverImages

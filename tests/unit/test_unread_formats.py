@@ -16,7 +16,7 @@ from labelling.sources.read import read_source
 from labelling.sources.reading import Reading
 from labelling.sources.unread_formats import by_head, by_suffix
 from tests.unit.ingest_of_tests import Ingest, ingest, picture
-from training.images import FORMATS, ImageRejected, inspect
+from training.images.images import FORMATS, ImageRejected, inspect
 
 __all__ = ["ingest"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from training.images import MAX_SIDE, ImageRejected, decode, inspect, to_array
+from training.images.images import MAX_SIDE, ImageRejected, decode, inspect, to_array
 
 pytestmark = pytest.mark.unit
 
@@ -167,17 +167,17 @@ def test_bands_of_a_big_picture_give_the_pixels_of_the_whole() -> None:
 
 
 def test_what_takes_too_much_memory_to_decode_is_refused_with_the_way_out(monkeypatch) -> None:
-    monkeypatch.setattr("training.image_memory.LIMIT", 200_000)
+    monkeypatch.setattr("training.images.memory.LIMIT", 200_000)
     with pytest.raises(ImageRejected, match=r"160 × 120 .* from a WEBP.* save it as JPEG or PNG"):
         inspect(encoded(photo(), "WEBP"))
-    monkeypatch.setattr("training.image_memory.LIMIT", 100_000)
+    monkeypatch.setattr("training.images.memory.LIMIT", 100_000)
     with pytest.raises(ImageRejected, match=r"progressive JPEG.* baseline JPEG"):
         inspect(encoded(photo(320, 240), "JPEG", progressive=True))
     assert inspect(encoded(photo(320, 240), "JPEG")).width == 320
 
 
 def test_what_pillow_decodes_in_python_has_a_bound_of_its_own(monkeypatch) -> None:
-    monkeypatch.setattr("training.image_memory.MOST_SCRIPTED_PIXELS", 100)
+    monkeypatch.setattr("training.images.memory.MOST_SCRIPTED_PIXELS", 100)
     plain = b"P3\n16 16\n255\n" + b"9 " * 768
     with pytest.raises(ImageRejected, match="minutes to read; save it as PNG"):
         inspect(plain)

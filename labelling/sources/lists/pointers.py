@@ -1,7 +1,7 @@
 """Lists that were not downloaded: what Git LFS and git-annex leave in their place.
 
 https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md,
-https://git-annex.branchable.com/internals/pointer_file/. ``training.images`` names images that are
+https://git-annex.branchable.com/internals/pointer_file/. ``training.images.images`` names images that are
 pointers; a training container knows nothing of lists, so each has the marks for itself.
 """
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from training import image_memory
-from training.images import _drafted, _jpeg_coefficients, _open, _reduction
+from training.images import memory as image_memory
+from training.images.images import _drafted, _jpeg_coefficients, _open, _reduction
 
 SMALL_MEMORY, SMALL_WORK = 64_000_000, 256_000_000
 """Bytes that something small holds at a time, and that it decodes in all."""
@@ -34,7 +34,7 @@ class DecodeCost:
 
 
 def decode_cost(data: bytes, *, fit: int) -> DecodeCost:
-    """The cost of ``training.images.decode`` with ``fit``, and of a net that gets the result."""
+    """The cost of ``training.images.images.decode`` with ``fit``, and of a net that gets the result."""
     try:
         with _open(data) as image:
             pixels = image.width * image.height

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from training import image_memory
 from training.errors import ImageRejected
-from training.image_colours import in_colour
-from training.jpeg_whole import END_OF_IMAGE, JpegIncomplete, completed, layout
-from training.png_chunks import SIGNATURE as PNG_SIGNATURE
-from training.png_chunks import is_damaged, without_notes
+from training.images import memory as image_memory
+from training.images.colours import in_colour
+from training.images.jpeg_whole import END_OF_IMAGE, JpegIncomplete, completed, layout
+from training.images.png_chunks import SIGNATURE as PNG_SIGNATURE
+from training.images.png_chunks import is_damaged, without_notes
 
 __all__ = [
     "MAX_SIDE",
