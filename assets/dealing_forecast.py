@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from assets.policies import SplitPolicy
 from assets.splitting import NO_CLASS, Given, given_to
-from training.dealing import SPLITS, Group, Tally, deal
+from training.groups.dealing import SPLITS, Group, Tally, deal
 
 
 def dealt_anew(manifest: pa.Table, given: Given, split: SplitPolicy) -> Mapping[str, Counter[str]]:

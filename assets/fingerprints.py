@@ -45,7 +45,7 @@ def fingerprints_of(
         wanted: images (sha256).
         say: told of those that cannot be read; they are left out.
     """
-    from training.fingerprint import VERSION
+    from training.groups.fingerprint import VERSION
 
     table = fingerprints_table(store, on_damage=say)
     rows = table.read()
@@ -75,7 +75,7 @@ def _computed(
     say: Callable[[str], object],
 ) -> Iterator[tuple[str, bytes]]:
     def compute(sha: str) -> bytes | str:
-        from training.fingerprint import fingerprint
+        from training.groups.fingerprint import fingerprint
         from training.images.images import ImageRejected, decode
 
         try:

@@ -44,7 +44,7 @@ def _print_test(
     images: pa.Table, max_distance: int, fingerprints: Fingerprints
 ) -> Callable[[int, np.ndarray], np.ndarray]:
     """Which of the others (positions) the fingerprints do not tell from one."""
-    from training.fingerprint import Prints
+    from training.groups.fingerprint import Prints
 
     asked = np.zeros(images.num_rows, bool)
     for one, others in _near(images, max_distance):

@@ -13,7 +13,7 @@ from assets.split_generations import is_released, newest_generation, settings_ch
 from assets.splitting import NO_CLASS, current_groups, given_too_late
 from labelling.schema import LabelSchema
 from resources.store.object_store import ObjectStore
-from training.groups import EXCLUDED
+from training.groups.groups import EXCLUDED
 
 SHOWN = 20
 

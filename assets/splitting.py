@@ -27,8 +27,8 @@ from labelling.columns import (
 )
 from resources.contents.tables import Table
 from resources.store.object_store import ObjectStore
-from training.dealing import SPLITS, Group, Tally, deal
-from training.groups import (
+from training.groups.dealing import SPLITS, Group, Tally, deal
+from training.groups.groups import (
     EXCLUDED,
     GROUPS_SCHEMA,
     assign_groups,
@@ -135,7 +135,7 @@ def deal_groups(
 
 def _dealt(groups: pa.Table, written: pa.Table) -> pa.Table:
     """``groups`` after ``written`` was appended, which are rows of images that had no split:
-    what :func:`training.groups.current_rows` makes of both, but for the order of its rows."""
+    what :func:`training.groups.groups.current_rows` makes of both, but for the order of its rows."""
     places = np.flatnonzero(is_true(pc.is_in(groups["sha256"], value_set=flat(written["sha256"]))))
     found = positions(groups["sha256"].take(pa.array(places)), written["sha256"])
     source = np.arange(groups.num_rows)

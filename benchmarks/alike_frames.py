@@ -11,8 +11,8 @@ import pyarrow as pa
 from assets.leakage import crossing_pairs
 from benchmarks.processes import BenchmarkFailed, peak_mb, reset_peak
 from benchmarks.result import Measurement, Result
-from training.fingerprint import COLOUR, LUMA, Prints
-from training.groups import GROUPS_SCHEMA, assign_groups, current_rows, founders_split
+from training.groups.fingerprint import COLOUR, LUMA, Prints
+from training.groups.groups import GROUPS_SCHEMA, assign_groups, current_rows, founders_split
 
 FRAMES = 10_000
 MORE = 100

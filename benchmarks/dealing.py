@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.result import Measurement, Result
-from training.dealing import SPLITS, Group, Tally, deal
-from training.groups import at_place, founders_split, place_of
+from training.groups.dealing import SPLITS, Group, Tally, deal
+from training.groups.groups import at_place, founders_split, place_of
 
 SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
 FLOORS = {"train": 2, "val": 1, "test": 1}

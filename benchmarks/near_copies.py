@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFont, ImageOps
 from assets.policies import SplitPolicy
 from benchmarks.photos import MISSING, NAME, copy_photos
 from benchmarks.result import Measurement, Result
-from training.fingerprint import Prints, fingerprint
+from training.groups.fingerprint import Prints, fingerprint
 from training.images.images import decode, inspect
 
 PHOTOS = 300
@@ -42,7 +42,7 @@ def measure(scratch: Path) -> Result:
         notes=[
             f"{len(photos)} photos of {NAME}, each saved at quality 90; each copy is compared with "
             "its original. Confirmed: near by the hash, and by the fingerprint "
-            "(training/fingerprint.py). Of different pictures the share is of all pairs.",
+            "(training/groups/fingerprint.py). Of different pictures the share is of all pairs.",
             f"{SCENES} cameras with {FRAMES} frames each, 640 × 480, with noise and light that "
             "changes by ± 10 %; a person of 16 × 54 pixels stands somewhere else in each, as in "
             "the case that the fingerprint was made for.",

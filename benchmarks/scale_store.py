@@ -223,7 +223,7 @@ def _write_groups(store: "ObjectStore", pictures: Pictures, place: np.ndarray) -
     from assets.policies import SplitPolicy
     from assets.split_generations import begin_generation
     from assets.splitting import groups_table
-    from training.groups import GROUPS_SCHEMA
+    from training.groups.groups import GROUPS_SCHEMA
 
     rng, count = np.random.default_rng(3), len(pictures)
     founder = np.arange(count)

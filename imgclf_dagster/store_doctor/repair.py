@@ -49,7 +49,7 @@ from resources.store.errors import KeyMissing, StoreError
 from resources.store.listing import UNFINISHED
 from resources.store.object_store import DAMAGED, MARKER, STALE_WRITE_S, ObjectStore
 from serving.deployments import STAGES, records_prefix
-from training.groups import current_rows
+from training.groups.groups import current_rows
 
 
 @dataclass(frozen=True)

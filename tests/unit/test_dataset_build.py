@@ -10,7 +10,7 @@ from assets.label_index import LabelledView
 from labelling.schema import LabelSchema
 from resources.store.errors import KeyMissing
 from resources.store.object_store import ObjectStore
-from training.groups import GROUPS_SCHEMA, current_rows
+from training.groups.groups import GROUPS_SCHEMA, current_rows
 
 pytestmark = pytest.mark.unit
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.dealing import SPLITS, Group, Tally, deal
-from training.groups import founders_split, place_of
+from training.groups.dealing import SPLITS, Group, Tally, deal
+from training.groups.groups import founders_split, place_of
 
 pytestmark = pytest.mark.unit
 

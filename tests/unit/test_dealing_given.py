@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.dealing import SPLITS, Group, Tally, deal
+from training.groups.dealing import SPLITS, Group, Tally, deal
 
 pytestmark = pytest.mark.unit
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageEnhance
 
-from training.fingerprint import COLOUR, LUMA, SIZE, VERSION, Prints, fingerprint
+from training.groups.fingerprint import COLOUR, LUMA, SIZE, VERSION, Prints, fingerprint
 from training.images.images import decode, inspect
 
 pytestmark = pytest.mark.unit

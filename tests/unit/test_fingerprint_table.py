@@ -17,7 +17,7 @@ from assets.split_generations import (
 )
 from resources.contents.damage import DamagedObject
 from resources.store.object_store import ObjectStore
-from training.fingerprint import SIZE
+from training.groups.fingerprint import SIZE
 
 pytestmark = pytest.mark.unit
 

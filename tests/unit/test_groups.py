@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training import groups as groups_module
-from training.fingerprint import COLOUR, LUMA, Prints
-from training.groups import (
+from training.groups import groups as groups_module
+from training.groups.fingerprint import COLOUR, LUMA, Prints
+from training.groups.groups import (
     GROUPS_SCHEMA,
     Fingerprints,
     assign_groups,

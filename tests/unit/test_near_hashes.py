@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from training import near_hashes
-from training.near_hashes import Bands, NearHashes
+from training.groups import near_hashes
+from training.groups.near_hashes import Bands, NearHashes
 
 pytestmark = pytest.mark.unit
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
-from training.groups import at_place, place_of
+from training.groups.groups import at_place, place_of
 
 SPLITS = ("train", "val", "test")
 

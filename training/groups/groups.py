@@ -2,7 +2,7 @@
 
 Images that show the same picture are one picture to a model: one in training and one in test would
 flatter the score. So they form a group, and a group shares a split. A split, once dealt
-(:mod:`training.dealing`), is never taken back: scores stay comparable as the data grows.
+(:mod:`training.groups.dealing`), is never taken back: scores stay comparable as the data grows.
 """
 
 import hashlib
@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from labelling.columns import codes_of, flat, is_true, kept, last_of_each, ranks, taken
-from training.fingerprint import Prints
-from training.near_hashes import NearHashes
+from training.groups.fingerprint import Prints
+from training.groups.near_hashes import NearHashes
 
 GROUPS_SCHEMA = pa.schema(
     [

@@ -1,0 +1,1 @@
+"""Near-duplicate groups, and how they are dealt to the splits."""
