@@ -13,7 +13,7 @@ ARG BASE_IMAGE=python:3.11-slim-bookworm
 ARG CUDA_IMAGE=nvcr.io/nvidia/cuda:13.2.1-base-ubuntu24.04
 ARG VARIANT=cpu
 
-# cuda-compat, for hosts whose driver is older than that CUDA: training/gpus.py takes it where it is
+# cuda-compat, for hosts whose driver is older than that CUDA: training/container/gpus.py takes it where it is
 # needed. Only the stage of the chosen variant is built.
 FROM ${CUDA_IMAGE} AS compat-gpu
 RUN mkdir -p /opt/cuda-compat && cp -a /usr/local/cuda-13.2/compat/. /opt/cuda-compat/ \
@@ -86,7 +86,7 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=120s \
 # SageMaker starts containers as root, and supports no USER: /opt/ml is root's
 # (docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html). So `serve` and
 # every job hand over what they write and become this user before anything else
-# (training/privileges.py); ECS tasks are started as this user to begin with.
+# (training/container/privileges.py); ECS tasks are started as this user to begin with.
 ENV IMGCLF_RUN_AS=imgclf
 # By these the container runtime knows that it is to bring the GPUs and their driver along.
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.result import Measurement, Result
-from training.hardware import usable_cores
+from training.container.hardware import usable_cores
 
 HEAD = """\
 # Benchmarks

@@ -15,8 +15,8 @@ LIMIT_S = 3.0
 LENGTHS_S = (1, 5, 20, 45)
 _JOB = """
 import time
-from training.container import Container
-from training.pipes import open_pipes
+from training.container.container import Container
+from training.container.pipes import open_pipes
 
 with open_pipes() as pipes:
     seconds = float(Container.from_environment().hyperparameters["seconds"])

@@ -28,11 +28,11 @@ from serving.limits import LimitsWrong, ServingLimits
 from serving.listening import MAX_PORT, listen, server_config
 from serving.model import check_identity, warm_model
 from training.artefact import verify
-from training.container import ROOT_VARIABLE
+from training.container.container import ROOT_VARIABLE
+from training.container.hardware import usable_cores
+from training.container.privileges import drop_privileges
 from training.errors import ArtefactError
-from training.hardware import usable_cores
 from training.predictor import OnnxPredictor
-from training.privileges import drop_privileges
 
 PORT_VARIABLE = "SAGEMAKER_BIND_TO_PORT"
 VERSION_VARIABLE = "IMGCLF_MODEL_VERSION"

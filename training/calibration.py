@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 from training.artefact import Task
+from training.container.distributed import ALONE, Team
+from training.container.hardware import device
 from training.data import LabelledImages
-from training.distributed import ALONE, Team
-from training.hardware import device
 from training.losses import loss_of
 from training.sweep import sweep
 

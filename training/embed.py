@@ -24,7 +24,10 @@ from dagster_pipes import PipesContext
 
 from training.artefact import TORCH_MODEL, ArtefactManifest, digest, unpack
 from training.config import CODE_VERSION, Hyperparameters
-from training.container import JobContainer
+from training.container.container import JobContainer
+from training.container.hardware import yield_cores
+from training.container.pipes import open_pipes
+from training.container.quick_imports import without_collection
 from training.embed_images import RESULT_SCHEMA, embedded_parts
 from training.errors import ArtefactError, PermanentFailure
 from training.features import (
@@ -34,10 +37,7 @@ from training.features import (
     features_of,
     probabilities_table,
 )
-from training.hardware import yield_cores
 from training.images.images import DEFAULT_MAX_PIXELS
-from training.pipes import open_pipes
-from training.quick_imports import without_collection
 
 if TYPE_CHECKING:
     from training.architectures import Classifier

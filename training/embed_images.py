@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 from dagster_pipes import PipesContext
 
 from training.config import Hyperparameters
-from training.container import JobContainer
+from training.container.container import JobContainer
+from training.container.phases import Phases
 from training.data import LabelledImages, squashed
 from training.durable import put_in_place
 from training.features import packed_features
 from training.images.images import ImageRejected, decode, to_array
-from training.phases import Phases
 
 if TYPE_CHECKING:
     from training.architectures import Classifier
@@ -106,7 +106,7 @@ def _prepare(path: Path, folder: Path, size: int, max_pixels: int) -> _Picture:
 
 
 def _embed(net: "Classifier", pictures: Sequence[_Picture]) -> pa.Table:
-    from training.hardware import uses_bf16
+    from training.container.hardware import uses_bf16
     from training.probe import extract
 
     squares = [picture.square for picture in pictures if picture.square is not None]

@@ -20,12 +20,12 @@ from dagster_pipes import PipesContext
 
 from training import metrics, plots
 from training.artefact import unpack
-from training.container import JobContainer
+from training.container.container import JobContainer
+from training.container.pipes import open_pipes
 from training.errors import ArtefactError, PermanentFailure
 from training.inference import Answers, Sample, load_pixels, predict
 from training.manifest import ManifestError, ShardReader, read_manifest
 from training.metrics import Outcome
-from training.pipes import open_pipes
 from training.predictor import OnnxPredictor
 from training.report import EvaluationReport, ModelScores
 from training.set_aside import ornament, require_few, tell

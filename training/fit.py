@@ -19,10 +19,10 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from training.artefact import Task
 from training.checkpoints import CHECKPOINT, AtomicCheckpointIO, drop_damaged
 from training.config import Hyperparameters
+from training.container.distributed import ALONE, Team
+from training.container.hardware import device, use_cores_for, uses_bf16
 from training.data import Batches, LabelledImages
-from training.distributed import ALONE, Team
 from training.errors import PermanentFailure
-from training.hardware import device, use_cores_for, uses_bf16
 from training.module import ClassifierModule
 
 Epoch = dict[str, float]

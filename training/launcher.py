@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Self
 
-from training.container import ROOT_VARIABLE, JobContainer
-from training.gpus import NoGpu, prefer_compat, require_gpus
-from training.privileges import drop_privileges
+from training.container.container import ROOT_VARIABLE, JobContainer
+from training.container.gpus import NoGpu, prefer_compat, require_gpus
+from training.container.privileges import drop_privileges
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
@@ -225,7 +225,7 @@ class Failed:
         code = failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
         if code == _STOPPED:
             return cls(code, f"{who} was told to end", True)
-        if "follows" in failure.error_file_data:  # training.distributed.note_failure's
+        if "follows" in failure.error_file_data:  # training.container.distributed.note_failure's
             follows = failure.error_file_data["follows"]
             return cls(max(1, failure.exitcode), f"{failure.message} [{who}]", follows)
         if failure.exitcode < 0:

@@ -19,17 +19,17 @@ from dagster_pipes import PipesContext
 
 from labelling.curve_report import PICTURE_FILE, REPORT_FILE, CurveReport
 from training.config import Hyperparameters
-from training.container import JobContainer
+from training.container.container import JobContainer
+from training.container.hardware import uses_bf16, yield_cores
+from training.container.phases import Phases
+from training.container.pipes import open_pipes
 from training.curve_study import MOST_IMAGES, Split, curve_report
 from training.data import DataSource
 from training.embed import Model, load_model
 from training.errors import PermanentFailure
 from training.features import FEATURES_SCHEMA, features_of
-from training.hardware import uses_bf16, yield_cores
 from training.manifest import CARD, ManifestError, read_card
 from training.metrics import indicator
-from training.phases import Phases
-from training.pipes import open_pipes
 from training.set_aside import ornament, tell
 
 POLITENESS = 10

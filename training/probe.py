@@ -14,9 +14,9 @@ import torch
 
 from training.architectures import Classifier
 from training.artefact import Task
+from training.container.distributed import ALONE, Team
+from training.container.hardware import device
 from training.data import LabelledImages, Progress
-from training.distributed import ALONE, Team
-from training.hardware import device
 from training.sweep import sweep
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from training.container.distributed import ALONE, Team
+from training.container.hardware import batch_workers, device
 from training.data import Batches, LabelledImages
-from training.distributed import ALONE, Team
-from training.hardware import batch_workers, device
 
 if TYPE_CHECKING:
     import torch

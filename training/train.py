@@ -16,16 +16,16 @@ from pydantic import ValidationError
 from training.artefact import ONNX_MODEL, TORCH_MODEL, ArtefactManifest, Task, digest
 from training.artefact import write_manifest as write_artefact_manifest
 from training.config import CODE_VERSION, Hyperparameters
-from training.container import JobContainer
-from training.distributed import ALONE, Team, ends_at_its_failure, joined, note_failure
+from training.container.container import JobContainer
+from training.container.distributed import ALONE, Team, ends_at_its_failure, joined, note_failure
+from training.container.hardware import yield_cores
+from training.container.leaving import leave
+from training.container.phases import Phases
+from training.container.pipes import open_pipes
+from training.container.quick_imports import without_collection
 from training.errors import PermanentFailure
 from training.evidence import write_evidence
-from training.hardware import yield_cores
-from training.leaving import leave
 from training.manifest import CARD, ManifestError, read_card
-from training.phases import Phases
-from training.pipes import open_pipes
-from training.quick_imports import without_collection
 from training.set_aside import ornament, tell
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def _fitted(
     Here the ways of a team part: only its first process returns.
     """
     from training.architectures import architecture_name, build, load_weights
-    from training.hardware import uses_bf16
+    from training.container.hardware import uses_bf16
 
     parameters, classes = job.parameters, len(job.labels)
     together = f", {team.size} processes together" if team.size > 1 else ""

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from training.quick_imports import without_collection
+from training.container.quick_imports import without_collection
 
 
 @dataclass(frozen=True)

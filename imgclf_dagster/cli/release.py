@@ -11,7 +11,7 @@ from imgclf_dagster.cli.common import console, current_user, fail, plainly
 from imgclf_dagster.cli.served import require_served, say_served, served
 from imgclf_dagster.cli.without_pandas import keep_pandas_out
 from imgclf_dagster.console import escape
-from training.quick_imports import without_collection
+from training.container.quick_imports import without_collection
 
 if TYPE_CHECKING:
     from imgclf_dagster.settings import Settings

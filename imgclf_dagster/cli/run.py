@@ -6,7 +6,7 @@ from imgclf_dagster.cli.common import console, fail, plainly
 from imgclf_dagster.cli.served import require_served, say_served
 from imgclf_dagster.console import escape
 from imgclf_dagster.settings import load_settings
-from training.quick_imports import without_collection
+from training.container.quick_imports import without_collection
 
 if TYPE_CHECKING:
     from resources.endpoints.endpoint_host import Endpoints

@@ -9,7 +9,7 @@ from rich.table import Table
 from imgclf_dagster.cli.common import AsJson, console, plainly
 from imgclf_dagster.cli.without_pandas import keep_pandas_out
 from imgclf_dagster.console import escape
-from training.quick_imports import without_collection
+from training.container.quick_imports import without_collection
 
 
 @plainly

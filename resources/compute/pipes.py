@@ -1,4 +1,4 @@
-"""Dagster's side of Pipes over the object store: see ``training/pipes.py`` for the job's.
+"""Dagster's side of Pipes over the object store: see ``training/container/pipes.py`` for the job's.
 
 Context and messages lie under ``pipes/<job>/``. The reader lists what is new after the last key
 it saw, so that it can begin anywhere: at the launch of a job that an earlier process started, too.
@@ -18,7 +18,7 @@ from dagster_pipes import PipesContextData, PipesException, PipesMessage, PipesP
 from resources.contents.damage import DamagedObject, flaw_of
 from resources.store.errors import StoreError
 from resources.store.object_store import ObjectStore
-from training.pipes import INTERVAL, KEY, STORE
+from training.container.pipes import INTERVAL, KEY, STORE
 
 _logger = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """Pipes messages of a tuning job: its training jobs share one environment, not one reader.
 
 Each training job writes below ``pipes/<tuning job>/messages/<training job>/`` and is read by
-itself; what it logs is shown with its name. See ``training.pipes.OWN_FOLDER``.
+itself; what it logs is shown with its name. See ``training.container.pipes.OWN_FOLDER``.
 """
 
 from typing import cast
@@ -11,7 +11,7 @@ from dagster_pipes import PipesMessage, PipesParams
 
 from resources.compute.pipes import POLL_S, StoreMessageReader, messages_prefix
 from resources.store.object_store import ObjectStore
-from training.pipes import OWN_FOLDER
+from training.container.pipes import OWN_FOLDER
 
 
 class TuningMessageReader(StoreMessageReader):

@@ -27,7 +27,7 @@ from resources.registry.registry import (
     PackageMissing,
     RegistryError,
 )
-from training.quick_imports import without_collection
+from training.container.quick_imports import without_collection
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

@@ -82,9 +82,9 @@ JOBS = {
 HEAD = """
 import json, os, signal, sys, time
 from pathlib import Path
-from training.container import Container
+from training.container.container import Container
 from training.errors import WeightsUnavailable
-from training.pipes import open_pipes
+from training.container.pipes import open_pipes
 here = Path(__file__).parent
 container = Container.from_environment()
 with (here / "starts").open("a") as file:

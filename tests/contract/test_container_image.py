@@ -14,7 +14,7 @@ import pytest
 
 from imgclf_dagster.home import TELEMETRY_OFF
 from tests.patience import WAIT_S
-from training.gpus import COMPAT
+from training.container.gpus import COMPAT
 
 pytestmark = pytest.mark.contract
 

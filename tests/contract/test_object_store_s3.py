@@ -15,7 +15,7 @@ from resources.store import s3_access
 from resources.store.errors import StoreError, StoreMissing
 from resources.store.object_store import MARKER, ObjectStore
 from tests.testbed.bed import TestBed
-from training.pipes import StoreMessageChannel
+from training.container.pipes import StoreMessageChannel
 
 pytestmark = pytest.mark.contract
 

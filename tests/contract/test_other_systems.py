@@ -17,7 +17,7 @@ from labelling.schema import LabelSchema
 from labelling.sources.read import read_source
 from resources.store.listing import ObjectInfo
 from resources.store.object_store import ObjectStore
-from training.hardware import usable_cores
+from training.container.hardware import usable_cores
 
 pytestmark = pytest.mark.contract
 
@@ -51,7 +51,7 @@ from serving.app import create_app
 from serving.host import EndpointHost
 from serving.container import Container, create_container_app
 from serving.store import DeploymentStore
-import training.privileges, training.distributed, imgclf_dagster.supervisor
+import training.container.privileges, training.container.distributed, imgclf_dagster.supervisor
 import imgclf_dagster.process_groups, benchmarks.page
 create_app(EndpointHost(DeploymentStore(Path(sys.argv[1]).as_uri()), "imgclf"))
 create_container_app(Container(Path(sys.argv[1]), "train-1", "0" * 64))

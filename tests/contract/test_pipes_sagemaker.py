@@ -22,7 +22,7 @@ from resources.compute.sagemaker_pipes.jobs import SageMakerJobs
 from resources.store.object_store import ObjectStore
 from tests.contract.compute_world import write_modules
 from tests.testbed.bed import TestBed
-from training.pipes import StoreMessageChannel
+from training.container.pipes import StoreMessageChannel
 
 pytestmark = pytest.mark.contract
 

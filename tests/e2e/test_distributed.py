@@ -226,7 +226,7 @@ import numpy as np
 import torch
 from training.config import Hyperparameters
 from training.data import LabelledImages
-from training.distributed import joined
+from training.container.distributed import joined
 from training.fit import fit
 from training.sweep import sweep
 

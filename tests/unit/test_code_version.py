@@ -20,14 +20,14 @@ ENTRIES = ("training.train", "training.evaluate")
 
 TELLS_ONLY = {
     "training.contact_sheet",
-    "training.container",
+    "training.container.container",
     "training.curves",
     "training.errors",
     "training.fonts",
-    "training.leaving",
-    "training.gpus",
-    "training.phases",
-    "training.pipes",
+    "training.container.leaving",
+    "training.container.gpus",
+    "training.container.phases",
+    "training.container.pipes",
     "training.plots",
 }
 """Modules that tell or draw what a job did; the model and its scores are the same without them.

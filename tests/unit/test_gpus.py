@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from training import gpus, hardware, launcher
+from training import launcher
+from training.container import gpus, hardware
 from training.errors import PermanentFailure
 
 pytestmark = pytest.mark.unit

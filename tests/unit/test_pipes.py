@@ -12,7 +12,7 @@ from dagster_pipes import encode_param
 from obstore.exceptions import GenericError, PermissionDeniedError
 from obstore.store import LocalStore
 
-import training.pipes
+import training.container.pipes
 from resources.compute.failures import ScriptFailure, script_failure
 from resources.compute.local.attempt import _ended_well
 from resources.compute.pipes import (
@@ -25,9 +25,9 @@ from resources.compute.pipes import (
 from resources.store.errors import StoreError
 from resources.store.object_store import ObjectStore
 from tests.patience import wait_for
-from training.container import ROOT_VARIABLE
+from training.container.container import ROOT_VARIABLE
+from training.container.pipes import MessagesLostError, StoreMessageChannel, open_pipes
 from training.errors import PermanentFailure, PermissionDenied
-from training.pipes import MessagesLostError, StoreMessageChannel, open_pipes
 
 pytestmark = pytest.mark.unit
 
@@ -105,7 +105,9 @@ def test_attempts_are_in_order_though_clocks_are_not(
     store: ObjectStore, raw: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for now, number in ((2_000_000_000_000, 1), (1_000_000_000_000, 2)):
-        monkeypatch.setattr(training.pipes.time, "time_ns", lambda now=now: now * 1_000_000)
+        monkeypatch.setattr(
+            training.container.pipes.time, "time_ns", lambda now=now: now * 1_000_000
+        )
         channel = StoreMessageChannel(raw, PREFIX, 0)
         say(channel, "report_custom_message", payload=number)
         channel.close()
@@ -133,7 +135,7 @@ def test_refused_uploads_are_tried_again(
             raise GenericError("503 SlowDown")
         return put(*args, **kwargs)
 
-    monkeypatch.setattr(training.pipes.obstore, "put", sometimes)
+    monkeypatch.setattr(training.container.pipes.obstore, "put", sometimes)
     channel = StoreMessageChannel(raw, PREFIX, 0)
     say(channel, "report_custom_message", payload=1)
     channel.close()
@@ -144,8 +146,8 @@ def test_lost_messages_fail_the_job(raw: LocalStore, monkeypatch: pytest.MonkeyP
     def never(*_: Any, **__: Any) -> None:
         raise GenericError("403")
 
-    monkeypatch.setattr(training.pipes.obstore, "put", never)
-    monkeypatch.setattr(training.pipes, "CLOSE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(training.container.pipes.obstore, "put", never)
+    monkeypatch.setattr(training.container.pipes, "CLOSE_TIMEOUT_S", 0.05)
     channel = StoreMessageChannel(raw, PREFIX, 0)
     say(channel, "opened")
     with pytest.raises(MessagesLostError, match="403"):
@@ -172,7 +174,7 @@ def test_a_job_that_may_not_speak_ends_before_it_computes(
         monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path / "ml"))
         (tmp_path / "ml" / "input" / "config").mkdir(parents=True)
         (tmp_path / "ml" / "input" / "config" / "hyperparameters.json").write_text("{}")
-        monkeypatch.setattr(training.pipes.obstore, call, denied)
+        monkeypatch.setattr(training.container.pipes.obstore, call, denied)
         computed = False
         with pytest.raises(PermissionDenied, match=needs) as told, open_pipes():
             computed = True

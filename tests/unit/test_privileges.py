@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.patience import WAIT_S
-from training.privileges import USER_VARIABLE
+from training.container.privileges import USER_VARIABLE
 
 pytestmark = pytest.mark.unit
 
@@ -23,7 +23,7 @@ PROBE = """
 import json, os, sys
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
-from training.privileges import drop_privileges
+from training.container.privileges import drop_privileges
 root = Path(sys.argv[1])
 dropped = drop_privileges(root)
 told = {"dropped": dropped, "uids": os.getresuid(), "gids": os.getresgid(),
@@ -122,10 +122,10 @@ def test_an_ordinary_user_is_what_it_was(root: Path) -> None:
         for path in root.rglob("*"):
             shutil.chown(path, "nobody")
     code = "import os, sys; sys.argv = ['-c', *sys.argv[1:]]\n" + (
-        "import training.privileges, pwd\n"
+        "import training.container.privileges, pwd\n"
         "if os.geteuid() == 0: os.setuid(pwd.getpwnam('nobody').pw_uid)\n"
         "from pathlib import Path\n"
-        "print(training.privileges.drop_privileges(Path(sys.argv[1])), os.geteuid() != 0)"
+        "print(training.container.privileges.drop_privileges(Path(sys.argv[1])), os.geteuid() != 0)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(root)],

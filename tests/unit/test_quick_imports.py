@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from training.quick_imports import without_collection
+from training.container.quick_imports import without_collection
 
 pytestmark = pytest.mark.unit
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from training.container import JobContainer
+from training.container.container import JobContainer
 from training.errors import PermanentFailure
 
 pytestmark = pytest.mark.unit

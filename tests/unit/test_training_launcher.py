@@ -8,10 +8,10 @@ import pytest
 from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 from training import launcher
-from training.distributed import ALONE, Team, note_failure
+from training.container.distributed import ALONE, Team, note_failure
+from training.container.pipes import open_pipes
 from training.errors import PeerLost, PermanentFailure
 from training.launcher import Failed, Machines
-from training.pipes import open_pipes
 
 pytestmark = pytest.mark.unit
 

@@ -129,7 +129,7 @@ class Attempt:
         else:
             reason = (
                 "its process ended without a completion message: was it killed, or does "
-                f"{self._spec.module} not use training.pipes.open_pipes()?"
+                f"{self._spec.module} not use training.container.pipes.open_pipes()?"
             )
         self._folder.forget_launch()
         text = f"job {self._spec.name} failed: {reason}"

@@ -23,7 +23,7 @@ import psutil
 
 from resources.store.errors import KeyMissing
 from resources.store.object_store import ObjectStore
-from training.container import ROOT_VARIABLE
+from training.container.container import ROOT_VARIABLE
 from training.durable import put_in_place
 
 if TYPE_CHECKING:

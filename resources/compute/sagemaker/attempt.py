@@ -288,7 +288,7 @@ class SageMakerAttempt:
             return
         silent = (
             "Completed, but without a completion message: does "
-            f"{self._spec.module} use training.pipes.open_pipes()?"
+            f"{self._spec.module} use training.container.pipes.open_pipes()?"
         )
         # Of a job that says it has done its work, the next one would say the same, and cost as much.
         theirs, retry = failure or ("Completed" if reader.exception else silent, False)

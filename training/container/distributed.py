@@ -19,8 +19,8 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 
+from training.container.hardware import device
 from training.errors import PeerLost, PermanentFailure
-from training.hardware import device
 
 T = TypeVar("T")
 

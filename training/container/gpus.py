@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from training.container import ROOT_VARIABLE
+from training.container.container import ROOT_VARIABLE
 from training.errors import PermanentFailure
 
 COMPAT = Path("/opt/cuda-compat")

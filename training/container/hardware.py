@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from training.config import Hyperparameters
-from training.gpus import require_gpus
+from training.container.gpus import require_gpus
 
 if TYPE_CHECKING:
     import torch

@@ -37,7 +37,7 @@ from obstore.exceptions import (
 from obstore.store import ObjectStore, from_url
 
 from errors.base import ImgclfError
-from training.container import JobContainer
+from training.container.container import JobContainer
 from training.errors import PermissionDenied
 
 STORE = "store"
