@@ -19,7 +19,7 @@ from resources.contents.reading import first_flaw
 from resources.endpoints.endpoint_host import Endpoints
 from resources.store.object_store import ObjectStore
 from serving.deployments import STAGES
-from training.artefact import MANIFEST, ArtefactManifest
+from training.artefact.artefact import MANIFEST, ArtefactManifest
 
 Role = str
 """``prod``, ``staging`` or ``newest``."""

@@ -16,7 +16,7 @@ from labelling.pool import Choice, choose
 from labelling.schema import LabelSchema
 from labelling.selection.reviews import REVIEWED
 from resources.store.object_store import ObjectStore
-from training.predictor import decide
+from training.artefact.predictor import decide
 
 TOP_UP_SHARE = 0.2
 """The queue is filled up when this much of it is missing: few at a time would be chosen worse, for

@@ -32,7 +32,7 @@ def actual_digest(store: ObjectStore, model_key: str) -> str:
     import tempfile
     from pathlib import Path
 
-    from training.artefact import digest, unpack
+    from training.artefact.artefact import digest, unpack
     from training.errors import ArtefactError
 
     with tempfile.TemporaryDirectory(prefix="imgclf-") as scratch:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from resources.endpoints.local import LocalEndpoints
-    from training.export import ServingNet
+    from training.artefact.export import ServingNet
 
 ROUNDS = 3
 ROUND_S = 3.0
@@ -134,9 +134,9 @@ def _set_up(
     from resources.endpoints.local import LocalEndpoints
     from resources.store.object_store import ObjectStore
     from training.architectures import build
-    from training.artefact import digest, pack
+    from training.artefact.artefact import digest, pack
+    from training.artefact.export import ServingNet
     from training.config import Hyperparameters
-    from training.export import ServingNet
 
     torch.manual_seed(0)
     hyperparameters = Hyperparameters(weights="none")
@@ -171,8 +171,8 @@ def _set_up(
 def _artefact(folder: Path, net: "ServingNet", version: str) -> Path:
     import torch
 
-    from training.artefact import write_manifest
-    from training.export import OPSET, export_onnx
+    from training.artefact.artefact import write_manifest
+    from training.artefact.export import OPSET, export_onnx
 
     folder.mkdir()
     export_onnx(net, folder / "model.onnx")

@@ -18,8 +18,8 @@ from serving.errors import RequestRefused
 from serving.host import EndpointHost, Slot
 from serving.invocations import MAX_PENDING, Invoker, TopK, add_error_handlers
 from serving.limits import ServingLimits
+from training.artefact.predictor import OnnxPredictor
 from training.container.hardware import usable_cores
-from training.predictor import OnnxPredictor
 
 
 def find_slot(host: EndpointHost, name: str) -> Slot:

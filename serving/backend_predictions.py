@@ -21,9 +21,9 @@ from serving.host import Serving
 from serving.limits import ServingLimits
 from serving.store import BackingStore
 from serving.work import BIG_PICTURE, Ticket, in_lane
+from training.artefact.predictor import MAX_BATCH_IMAGES, OnnxPredictor
 from training.images.decode_cost import decode_cost
 from training.images.images import ImageRejected, decode, to_array
-from training.predictor import MAX_BATCH_IMAGES, OnnxPredictor
 
 CHUNK = MAX_BATCH_IMAGES
 """Images predicted at a time."""

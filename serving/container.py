@@ -27,12 +27,12 @@ from serving.invocations import Invoker, TopK, add_error_handlers, bounded_int
 from serving.limits import LimitsWrong, ServingLimits
 from serving.listening import MAX_PORT, listen, server_config
 from serving.model import check_identity, warm_model
-from training.artefact import verify
+from training.artefact.artefact import verify
+from training.artefact.predictor import OnnxPredictor
 from training.container.container import ROOT_VARIABLE
 from training.container.hardware import usable_cores
 from training.container.privileges import drop_privileges
 from training.errors import ArtefactError
-from training.predictor import OnnxPredictor
 
 PORT_VARIABLE = "SAGEMAKER_BIND_TO_PORT"
 VERSION_VARIABLE = "IMGCLF_MODEL_VERSION"

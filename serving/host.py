@@ -18,7 +18,7 @@ from serving.deployments import (
 from serving.errors import ModelUnusable
 from serving.model import load_model
 from serving.store import DeploymentStore
-from training.predictor import OnnxPredictor
+from training.artefact.predictor import OnnxPredictor
 
 POLL_S = 0.25
 """How often the store is asked for new records (seconds)."""

@@ -14,9 +14,9 @@ import numpy as np
 from serving.errors import RequestRefused
 from serving.limits import ServingLimits
 from serving.work import Ticket
+from training.artefact.predictor import OnnxPredictor
 from training.images.decode_cost import SMALL_MEMORY, SMALL_WORK, decode_cost
 from training.images.images import ImageRejected, decode, to_array
-from training.predictor import OnnxPredictor
 
 MAX_BODY_BYTES = 25 * 1024**2
 """Largest request, as for a real-time SageMaker endpoint

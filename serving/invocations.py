@@ -19,7 +19,7 @@ from serving.errors import RequestRefused
 from serving.inference import MAX_BODY_BYTES, Pictures, predict, read_images, weigh
 from serving.limits import ServingLimits
 from serving.work import Lanes, Ticket, in_lane, while_waited_for
-from training.predictor import OnnxPredictor
+from training.artefact.predictor import OnnxPredictor
 
 MAX_PENDING = 64
 """Requests of one model that may be under way or waiting; more are told to come back."""

@@ -8,10 +8,10 @@ import numpy as np
 
 from serving.deployments import DeploymentRecord
 from serving.errors import ModelUnusable
-from training.artefact import ArtefactManifest, read_artefact_manifest, unpack
-from training.artefact import digest as digest_of
+from training.artefact.artefact import ArtefactManifest, read_artefact_manifest, unpack
+from training.artefact.artefact import digest as digest_of
+from training.artefact.predictor import OnnxPredictor
 from training.errors import ArtefactError
-from training.predictor import OnnxPredictor
 
 
 def load_model(

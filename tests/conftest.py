@@ -195,13 +195,13 @@ def colour_artefact() -> Callable[..., Path]:
 
     ``colour_artefact(folder, labels=…, sharpness=…, task=…, thresholds=…, model_version=…)``:
     label ``i`` follows channel ``i % 3`` (red, green, blue); a higher ``sharpness`` is surer, a
-    negative one always wrong. Returns the folder (``training.artefact.pack`` makes the archive).
+    negative one always wrong. Returns the folder (``training.artefact.artefact.pack`` makes the archive).
     """
     import numpy as np
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    from training.artefact import write_manifest
+    from training.artefact.artefact import write_manifest
 
     def write(
         folder: Path,
@@ -269,7 +269,7 @@ def publish_model(
 
     ``publish_model(store_dir, model_version, **of_colour_artefact)`` returns (digest, model key).
     """
-    from training.artefact import digest, pack
+    from training.artefact.artefact import digest, pack
 
     def publish(store_dir: Path, model_version: str, **fields: object) -> tuple[str, str]:
         folder = colour_artefact(

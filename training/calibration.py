@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from training.artefact import Task
+from training.artefact.artefact import Task
 from training.container.distributed import ALONE, Team
 from training.container.hardware import device
 from training.data import LabelledImages

@@ -16,7 +16,7 @@ from labelling.learning_curve import (
     Points,
     fit,
 )
-from training.artefact import ArtefactManifest, Task
+from training.artefact.artefact import ArtefactManifest, Task
 from training.curve_points import Subsets
 from training.manifest import DatasetCard
 from training.refit import Refit

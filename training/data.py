@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from training.artefact import Task
+from training.artefact.artefact import Task
 from training.durable import put_in_place
 from training.errors import PermanentFailure
 from training.images import memory as image_memory

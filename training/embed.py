@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from dagster_pipes import PipesContext
 
-from training.artefact import TORCH_MODEL, ArtefactManifest, digest, unpack
+from training.artefact.artefact import TORCH_MODEL, ArtefactManifest, digest, unpack
 from training.config import CODE_VERSION, Hyperparameters
 from training.container.container import JobContainer
 from training.container.hardware import yield_cores

@@ -19,14 +19,14 @@ import pyarrow.parquet as pq
 from dagster_pipes import PipesContext
 
 from training import metrics, plots
-from training.artefact import unpack
+from training.artefact.artefact import unpack
+from training.artefact.predictor import OnnxPredictor
 from training.container.container import JobContainer
 from training.container.pipes import open_pipes
 from training.errors import ArtefactError, PermanentFailure
 from training.inference import Answers, Sample, load_pixels, predict
 from training.manifest import ManifestError, ShardReader, read_manifest
 from training.metrics import Outcome
-from training.predictor import OnnxPredictor
 from training.report import EvaluationReport, ModelScores
 from training.set_aside import ornament, require_few, tell
 

@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from training.artefact import Task
+from training.artefact.artefact import Task
 from training.checkpoints import CHECKPOINT, AtomicCheckpointIO, drop_damaged
 from training.config import Hyperparameters
 from training.container.distributed import ALONE, Team

@@ -11,9 +11,9 @@ from typing import Any, Self
 
 import numpy as np
 
+from training.artefact.predictor import OnnxPredictor
 from training.images.images import ImageRejected, decode, reduced_pixels, to_array
 from training.manifest import ManifestError, ShardReader
-from training.predictor import OnnxPredictor
 from training.set_aside import UnreadableImage, require_these
 
 WINDOW = 32

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional
 
-from training.artefact import Task
+from training.artefact.artefact import Task
 
 
 def loss_of(logits: torch.Tensor, targets: torch.Tensor, task: Task) -> torch.Tensor:

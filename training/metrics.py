@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.artefact import Task
+from training.artefact.artefact import Task
 from training.report import ClassScores, PairedCounts, Scores
 
 CALIBRATION_BINS = 15

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from training.artefact import Task
+from training.artefact.artefact import Task
 from training.augmentation import augment
 from training.config import Hyperparameters
 from training.losses import loss_of

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from training.artefact import Task
+from training.artefact.artefact import Task
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression

@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from training.artefact import Task
+from training.artefact.artefact import Task
 
 
 class ClassScores(BaseModel):

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Self
 from dagster_pipes import PipesContext
 from pydantic import ValidationError
 
-from training.artefact import ONNX_MODEL, TORCH_MODEL, ArtefactManifest, Task, digest
-from training.artefact import write_manifest as write_artefact_manifest
+from training.artefact.artefact import ONNX_MODEL, TORCH_MODEL, ArtefactManifest, Task, digest
+from training.artefact.artefact import write_manifest as write_artefact_manifest
+from training.artefact.evidence import write_evidence
 from training.config import CODE_VERSION, Hyperparameters
 from training.container.container import JobContainer
 from training.container.distributed import ALONE, Team, ends_at_its_failure, joined, note_failure
@@ -24,7 +25,6 @@ from training.container.phases import Phases
 from training.container.pipes import open_pipes
 from training.container.quick_imports import without_collection
 from training.errors import PermanentFailure
-from training.evidence import write_evidence
 from training.manifest import CARD, ManifestError, read_card
 from training.set_aside import ornament, tell
 
@@ -254,8 +254,8 @@ def _export(
     import numpy as np
     import torch
 
-    from training import export
-    from training.predictor import OnnxPredictor
+    from training.artefact import export
+    from training.artefact.predictor import OnnxPredictor
 
     size = job.parameters.image_size
     serving = export.ServingNet(net, size=size, temperature=temperature, task=job.task)

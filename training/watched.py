@@ -10,7 +10,7 @@ from torchmetrics.classification import (
     MultilabelF1Score,
 )
 
-from training.artefact import Task
+from training.artefact.artefact import Task
 from training.losses import loss_of
 
 

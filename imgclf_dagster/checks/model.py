@@ -77,10 +77,10 @@ def export_difference(store: ObjectStore, model_key: str, evidence: bytes) -> tu
     """
     import numpy as np
 
-    from training.artefact import unpack
+    from training.artefact.artefact import unpack
+    from training.artefact.evidence import read_evidence
+    from training.artefact.predictor import OnnxPredictor
     from training.errors import ArtefactError
-    from training.evidence import read_evidence
-    from training.predictor import OnnxPredictor
 
     try:
         images, expected = read_evidence(io.BytesIO(evidence))

@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.patience import WAIT_S
 from tests.testbed.bed import TestBed
-from training.artefact import digest, pack
+from training.artefact.artefact import digest, pack
 
 FOLDER = Path(__file__).parents[2] / "cloudformation"
 TEMPLATE = (FOLDER / "endpoint.yaml").read_text(encoding="utf-8")

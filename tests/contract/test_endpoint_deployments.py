@@ -20,8 +20,8 @@ from tests.contract.endpoint_shops import (
 from tests.patience import WAIT_S
 from tests.testbed.account import role
 from tests.testbed.bed import TestBed
-from training.artefact import digest as digest_of
-from training.artefact import pack, unpack, write_manifest
+from training.artefact.artefact import digest as digest_of
+from training.artefact.artefact import pack, unpack, write_manifest
 
 pytestmark = pytest.mark.contract
 

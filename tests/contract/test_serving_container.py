@@ -13,7 +13,7 @@ import pytest
 
 from serving.inference import MAX_BODY_BYTES
 from tests.patience import WAIT_S
-from training.artefact import digest, read_artefact_manifest, write_manifest
+from training.artefact.artefact import digest, read_artefact_manifest, write_manifest
 
 pytestmark = pytest.mark.contract
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from tests.patience import WAIT_S
 from tests.testbed.bed import TestBed
-from training.artefact import digest, pack
+from training.artefact.artefact import digest, pack
 
 pytestmark = pytest.mark.contract
 

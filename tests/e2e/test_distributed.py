@@ -18,7 +18,7 @@ import torch
 
 from tests.patience import WAIT_S, wait_for
 from tests.ports import free_port
-from training.predictor import OnnxPredictor
+from training.artefact.predictor import OnnxPredictor
 
 pytestmark = pytest.mark.e2e
 

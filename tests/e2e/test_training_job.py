@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from tests.patience import WAIT_S, wait_for
-from training.artefact import digest
-from training.evidence import read_evidence
-from training.predictor import OnnxPredictor
+from training.artefact.artefact import digest
+from training.artefact.evidence import read_evidence
+from training.artefact.predictor import OnnxPredictor
 
 pytestmark = pytest.mark.e2e
 

@@ -17,7 +17,7 @@ import pytest
 
 from assets.verdicts import MODEL_CHECKS, STAGING_CHECKS
 from tests.testbed.account import aws_section
-from training.evidence import read_evidence, write_evidence
+from training.artefact.evidence import read_evidence, write_evidence
 
 pytestmark = pytest.mark.graph
 

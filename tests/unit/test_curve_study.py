@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from labelling.curve_report import CurveReport
-from training.artefact import ArtefactManifest, Task
+from training.artefact.artefact import ArtefactManifest, Task
 from training.curve_picture import draw_curves
 from training.curve_points import FRACTIONS, Subsets
 from training.curve_study import LEAST_RANDOM, MOST_IMAGES, Split, curve_report

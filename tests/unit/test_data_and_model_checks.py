@@ -11,14 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-import training.artefact
-import training.predictor
+import training.artefact.artefact
+import training.artefact.predictor
 from imgclf_dagster.checks import dataset as dataset_checks
 from imgclf_dagster.checks.model import GATES, export_difference, gate_checks
 from resources.contents.damage import DamagedObject
 from resources.store.object_store import ObjectStore
+from training.artefact.evidence import write_evidence
 from training.errors import ArtefactError
-from training.evidence import write_evidence
 
 pytestmark = pytest.mark.unit
 
@@ -61,8 +61,8 @@ def test_the_export_is_compared_on_the_images_of_the_training(
             assert [image.shape for image in images] == [(2, 2, 3), (3, 2, 3)]
             return np.asarray([[0.5, 0.5], [0.0, 1.0]], np.float32)
 
-    monkeypatch.setattr(training.artefact, "unpack", unpack)
-    monkeypatch.setattr(training.predictor, "OnnxPredictor", Predictor)
+    monkeypatch.setattr(training.artefact.artefact, "unpack", unpack)
+    monkeypatch.setattr(training.artefact.predictor, "OnnxPredictor", Predictor)
     assert export_difference(store, KEY, evidence) == (0.5, 2)
     assert seen[0] == seen[1]
     assert seen[0].name == "model"
@@ -103,7 +103,7 @@ def test_a_damaged_artefact_is_named_by_its_key(
     def unpack(data: bytes, folder: Path) -> Path:
         raise ArtefactError("cut")
 
-    monkeypatch.setattr(training.artefact, "unpack", unpack)
+    monkeypatch.setattr(training.artefact.artefact, "unpack", unpack)
     with pytest.raises(DamagedObject) as raised:
         export_difference(store, KEY, evidence)
     assert (raised.value.key, raised.value.flaw) == (KEY, "cut")

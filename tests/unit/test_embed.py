@@ -18,10 +18,10 @@ from PIL import Image
 
 from training import embed, embed_images
 from training.architectures import Classifier, build
-from training.artefact import pack, write_manifest
+from training.artefact.artefact import pack, write_manifest
+from training.artefact.export import ServingNet, probabilities_of
 from training.config import Hyperparameters
 from training.errors import PermanentFailure, WeightsUnavailable
-from training.export import ServingNet, probabilities_of
 from training.features import features_of
 from training.features import probabilities_of as read_probabilities
 from training.images.images import decode, to_array

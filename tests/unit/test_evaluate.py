@@ -16,7 +16,7 @@ from PIL import Image
 from assets.gates import evaluate_gates
 from assets.policies import GatePolicy
 from training import evaluate, inference
-from training.artefact import pack
+from training.artefact.artefact import pack
 from training.errors import PermanentFailure
 from training.manifest import MANIFEST_SCHEMA, build_shards, write_manifest
 from training.report import EvaluationReport

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training import predictor as module
+from training.artefact import predictor as module
+from training.artefact.predictor import OnnxPredictor, decide
 from training.errors import ArtefactError
-from training.predictor import OnnxPredictor, decide
 
 pytestmark = pytest.mark.unit
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import assets.release_verification as verification
-import training.artefact
+import training.artefact.artefact
 from assets.dataset_build import record_sources
 from assets.evaluation_records import evaluations_prefix, record_evaluation
 from assets.release_verification import (
@@ -182,8 +182,8 @@ def test_the_artefact_is_unpacked_from_where_it_lies(
         assert folder.parent.is_dir()
         return folder
 
-    monkeypatch.setattr(training.artefact, "unpack", unpack)
-    monkeypatch.setattr(training.artefact, "digest", lambda folder: f"of {folder.name}")
+    monkeypatch.setattr(training.artefact.artefact, "unpack", unpack)
+    monkeypatch.setattr(training.artefact.artefact, "digest", lambda folder: f"of {folder.name}")
     assert actual_digest(store, key) == "of model"
     monkeypatch.setattr(ObjectStore, "local_path", lambda self, key: None)
     assert actual_digest(store, key) == "of model"
@@ -206,7 +206,7 @@ def test_a_damaged_artefact_is_named_by_its_key(
     def unpack(archive: Path, folder: Path) -> Path:
         raise ArtefactError(f"{archive}{sep}was cut")
 
-    monkeypatch.setattr(training.artefact, "unpack", unpack)
+    monkeypatch.setattr(training.artefact.artefact, "unpack", unpack)
     with pytest.raises(DamagedObject) as raised:
         actual_digest(store, key)
     assert (raised.value.key, raised.value.flaw) == (key, "was cut")

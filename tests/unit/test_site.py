@@ -69,7 +69,7 @@ def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
 
 def test_docstrings_are_shown_as_markdown(site: Path) -> None:
     text = (site / "api.html").read_text()
-    assert 'id="training.predictor.OnnxPredictor.predict_images"' in text
+    assert 'id="training.artefact.predictor.OnnxPredictor.predict_images"' in text
     assert "float32 [len(images), len(labels)]" in text
     assert not re.findall(r":(?:class|meth|func|mod|attr):", text)
 

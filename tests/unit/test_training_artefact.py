@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from training.artefact import digest, pack, read_artefact_manifest, unpack
+from training.artefact.artefact import digest, pack, read_artefact_manifest, unpack
 from training.errors import ArtefactError
 
 pytestmark = pytest.mark.unit

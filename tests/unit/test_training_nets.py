@@ -12,14 +12,14 @@ import torch
 from torch import nn
 
 from training.architectures import Classifier, build, load_weights
-from training.artefact import Task
+from training.artefact.artefact import Task
+from training.artefact.evidence import read_evidence, write_evidence
+from training.artefact.export import ServingNet, export_onnx, probabilities_of
 from training.augmentation import augment
 from training.calibration import fit_temperature, fit_thresholds
 from training.config import Hyperparameters
 from training.data import LabelledImages
 from training.errors import PermanentFailure, WeightsUnavailable
-from training.evidence import read_evidence, write_evidence
-from training.export import ServingNet, export_onnx, probabilities_of
 from training.images.preprocessing import squash
 from training.losses import loss_of
 from training.probe import _fitted, _regress, fit_probe
@@ -266,7 +266,7 @@ def test_what_is_trained_is_exported_with_its_temperature(
     def exported(served: ServingNet, path: Path) -> None:
         raise Exported(served.temperature, served.size, served.task)
 
-    monkeypatch.setattr("training.export.export_onnx", exported)
+    monkeypatch.setattr("training.artefact.export.export_onnx", exported)
     job: Any = SimpleNamespace(parameters=SimpleNamespace(image_size=32), task="multi_label")
     container: Any = SimpleNamespace(model_dir=tmp_path)
     nothing: Any = None

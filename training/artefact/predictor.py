@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from training.artefact import ONNX_MODEL, ArtefactManifest, digest, read_artefact_manifest
+from training.artefact.artefact import ONNX_MODEL, ArtefactManifest, digest, read_artefact_manifest
 from training.errors import ArtefactError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class OnnxPredictor:
     """
 
     def __init__(self, folder: Path, *, threads: int | None = None) -> None:
-        """Load the artefact unpacked in ``folder`` (``training.artefact.unpack`` verified it).
+        """Load the artefact unpacked in ``folder`` (``training.artefact.artefact.unpack`` verified it).
 
         Args:
             folder: holds ``manifest.json`` and ``model.onnx``.

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from training.artefact import Task
+from training.artefact.artefact import Task
 from training.images.preprocessing import squash
 
 OPSET = 20

@@ -1,0 +1,1 @@
+"""The model artefact: what is in it, how it is exported, and how it answers."""
