@@ -41,7 +41,7 @@ from resources.contents.tables import Table
 from resources.store.errors import KeyMissing, ObjectRefused
 from resources.store.object_store import ObjectStore
 from resources.store.transfer import at_once, get_many
-from training.manifest import MANIFEST_SCHEMA, build_shards, dataset_version, write_manifest
+from training.data.manifest import MANIFEST_SCHEMA, build_shards, dataset_version, write_manifest
 
 DATASETS = "datasets/"
 SPLITS = ("train", "val", "test")
@@ -273,7 +273,7 @@ def write_contact_sheets(
 
     They are an ornament: what one lacks is told to ``warn``, and stops nothing.
     """
-    from training.contact_sheet import contact_sheet
+    from training.data.contact_sheet import contact_sheet
 
     sheets = {}
     for label, keys in _first_keys(assembly, SHEET_CANDIDATES).items():
@@ -429,7 +429,7 @@ def read_card(store: ObjectStore, version: str) -> dict[str, Any]:
 
 
 def read_dataset_manifest(store: ObjectStore, version: str) -> pa.Table:
-    """The manifest of a data set version, in ``training.manifest.MANIFEST_SCHEMA``.
+    """The manifest of a data set version, in ``training.data.manifest.MANIFEST_SCHEMA``.
 
     Raises:
         KeyMissing: it, or the card, is not there.
@@ -449,6 +449,6 @@ def version_of(content: str, task: str, labels: Sequence[str]) -> str:
     labels in another order, as a model's outputs follow it.
 
     Args:
-        content: what ``training.manifest.dataset_version`` says of its rows.
+        content: what ``training.data.manifest.dataset_version`` says of its rows.
     """
     return fingerprint([content, task, list(labels)], 16)

@@ -35,7 +35,7 @@ from resources.contents.damage import DamagedObject
 from resources.contents.reading import read_rows
 from resources.store.errors import KeyMissing, StoreError
 from resources.store.object_store import ObjectStore
-from training.manifest import MANIFEST_SCHEMA, build_shards, dataset_version
+from training.data.manifest import MANIFEST_SCHEMA, build_shards, dataset_version
 
 Say = Callable[[str], object]
 

@@ -238,7 +238,7 @@ def _reviews_table(reviews: dict[str, str]) -> str:
 
 
 def _sheet(store: ObjectStore, batch: QueueBatch, max_pixels: int) -> dg.MetadataValue | None:
-    from training.contact_sheet import MOST, contact_sheet
+    from training.data.contact_sheet import MOST, contact_sheet
 
     keys = [image.key for image in batch.images[:MOST]]
     sheet, _ = contact_sheet(get_many(store, keys), max_pixels=max_pixels)

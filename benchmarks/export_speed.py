@@ -105,7 +105,7 @@ def make_dataset(store: "ObjectStore") -> "ChosenDataset":
     )
     from assets.policies import SplitPolicy
     from imgclf_dagster.export.choice import choose_dataset
-    from training.manifest import dataset_version
+    from training.data.manifest import dataset_version
 
     source = random.Random(3)
     rows: list[dict[str, Any]] = []

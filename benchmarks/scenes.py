@@ -42,7 +42,7 @@ def scenes(scratch: Path) -> Scenes | None:
     """The photos' features; ``None`` if there are no photos (``photos.MISSING``)."""
     from training.architectures import build, load_weights
     from training.config import Hyperparameters
-    from training.data import LabelledImages
+    from training.data.data import LabelledImages
     from training.probe import extract
 
     if not copy_photos(scratch / "photos"):
@@ -81,7 +81,7 @@ def _squares(files: list[Path], size: int) -> np.ndarray:
     """uint8 [n, size, size, 3], as a training job prepares them."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from training.data import squashed
+    from training.data.data import squashed
     from training.images.images import decode
 
     def square(path: Path) -> np.ndarray:

@@ -298,7 +298,12 @@ def training_job() -> Callable[..., Path]:
     from PIL import Image
 
     from training.config import Hyperparameters
-    from training.manifest import MANIFEST_SCHEMA, build_shards, dataset_version, write_manifest
+    from training.data.manifest import (
+        MANIFEST_SCHEMA,
+        build_shards,
+        dataset_version,
+        write_manifest,
+    )
 
     def png(array: np.ndarray) -> bytes:
         buffer = io.BytesIO()

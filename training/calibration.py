@@ -6,7 +6,7 @@ import torch
 from training.artefact.artefact import Task
 from training.container.distributed import ALONE, Team
 from training.container.hardware import device
-from training.data import LabelledImages
+from training.data.data import LabelledImages
 from training.losses import loss_of
 from training.sweep import sweep
 

@@ -18,7 +18,7 @@ from labelling.learning_curve import (
 )
 from training.artefact.artefact import ArtefactManifest, Task
 from training.curve_points import Subsets
-from training.manifest import DatasetCard
+from training.data.manifest import DatasetCard
 from training.refit import Refit
 
 MOST_IMAGES = 10_000

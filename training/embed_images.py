@@ -16,7 +16,7 @@ from dagster_pipes import PipesContext
 from training.config import Hyperparameters
 from training.container.container import JobContainer
 from training.container.phases import Phases
-from training.data import LabelledImages, squashed
+from training.data.data import LabelledImages, squashed
 from training.durable import put_in_place
 from training.features import packed_features
 from training.images.images import ImageRejected, decode, to_array

@@ -23,12 +23,12 @@ from training.artefact.artefact import unpack
 from training.artefact.predictor import OnnxPredictor
 from training.container.container import JobContainer
 from training.container.pipes import open_pipes
+from training.data.inference import Answers, Sample, load_pixels, predict
+from training.data.manifest import ManifestError, ShardReader, read_manifest
+from training.data.set_aside import ornament, require_few, tell
 from training.errors import ArtefactError, PermanentFailure
-from training.inference import Answers, Sample, load_pixels, predict
-from training.manifest import ManifestError, ShardReader, read_manifest
 from training.metrics import Outcome
 from training.report import EvaluationReport, ModelScores
-from training.set_aside import ornament, require_few, tell
 
 MANIFEST = "manifest.parquet"
 REPORT = "report.json"

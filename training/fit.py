@@ -21,7 +21,7 @@ from training.checkpoints import CHECKPOINT, AtomicCheckpointIO, drop_damaged
 from training.config import Hyperparameters
 from training.container.distributed import ALONE, Team
 from training.container.hardware import device, use_cores_for, uses_bf16
-from training.data import Batches, LabelledImages
+from training.data.data import Batches, LabelledImages
 from training.errors import PermanentFailure
 from training.module import ClassifierModule
 

@@ -24,13 +24,13 @@ from training.container.hardware import uses_bf16, yield_cores
 from training.container.phases import Phases
 from training.container.pipes import open_pipes
 from training.curve_study import MOST_IMAGES, Split, curve_report
-from training.data import DataSource
+from training.data.data import DataSource
+from training.data.manifest import CARD, ManifestError, read_card
+from training.data.set_aside import ornament, tell
 from training.embed import Model, load_model
 from training.errors import PermanentFailure
 from training.features import FEATURES_SCHEMA, features_of
-from training.manifest import CARD, ManifestError, read_card
 from training.metrics import indicator
-from training.set_aside import ornament, tell
 
 POLITENESS = 10
 """A report can wait: whatever else the machine does goes first (see nice(1))."""

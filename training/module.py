@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from training.artefact.artefact import Task
-from training.augmentation import augment
 from training.config import Hyperparameters
+from training.data.augmentation import augment
 from training.losses import loss_of
 from training.watched import MeanOverImages, metrics_for
 

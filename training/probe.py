@@ -16,7 +16,7 @@ from training.architectures import Classifier
 from training.artefact.artefact import Task
 from training.container.distributed import ALONE, Team
 from training.container.hardware import device
-from training.data import LabelledImages, Progress
+from training.data.data import LabelledImages, Progress
 from training.sweep import sweep
 
 if TYPE_CHECKING:

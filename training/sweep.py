@@ -7,7 +7,7 @@ import numpy as np
 
 from training.container.distributed import ALONE, Team
 from training.container.hardware import batch_workers, device
-from training.data import Batches, LabelledImages
+from training.data.data import Batches, LabelledImages
 
 if TYPE_CHECKING:
     import torch

@@ -24,15 +24,15 @@ from training.container.leaving import leave
 from training.container.phases import Phases
 from training.container.pipes import open_pipes
 from training.container.quick_imports import without_collection
+from training.data.manifest import CARD, ManifestError, read_card
+from training.data.set_aside import ornament, tell
 from training.errors import PermanentFailure
-from training.manifest import CARD, ManifestError, read_card
-from training.set_aside import ornament, tell
 
 if TYPE_CHECKING:
     import torch
 
     from training.architectures import Classifier
-    from training.data import DataSource, LabelledImages
+    from training.data.data import DataSource, LabelledImages
 
 METRICS = "metrics.json"
 HISTORY = "history.json"
@@ -122,7 +122,7 @@ def train(
         import torch
 
         from training.curves import draw_history
-        from training.data import DataSource, require_learnable
+        from training.data.data import DataSource, require_learnable
 
     def read() -> "tuple[Job, DataSource, LabelledImages, LabelledImages]":
         job = Job.from_container(container)

@@ -8,7 +8,7 @@ from typing import Any
 from assets.dataset_build import DATASETS
 from resources.store.errors import StoreError, StoreMissing, StoreUnavailable
 from resources.store.object_store import ObjectStore
-from training.manifest import ManifestError, ShardReader
+from training.data.manifest import ManifestError, ShardReader
 
 
 class ImageUnreadable(Exception):  # noqa: N818 - a state, as its callers say it

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from resources.contents.damage import DamagedObject, flaw_of
 from resources.store.object_store import ObjectStore
-from training.sealed import is_intact
+from training.data.sealed import is_intact
 
 Record = TypeVar("Record", bound=BaseModel)
 

@@ -24,7 +24,7 @@ from resources.contents.damage import DamagedObject, flaw_of
 from resources.contents.reading import open_parquet
 from resources.store.errors import KeyMissing, StoreError
 from resources.store.object_store import ObjectStore
-from training.sealed import sealed_parquet
+from training.data.sealed import sealed_parquet
 
 _PART = re.compile(r"(\d{10})-(\d{10})\.parquet$")
 _READ_ATTEMPTS = 20

@@ -13,7 +13,7 @@ from imgclf_dagster.store_doctor.examine import examine_store
 from imgclf_dagster.store_doctor.repair import Bench, repair_all
 from resources.store.object_store import ObjectStore
 from tests.testbed.bed import TestBed
-from training.manifest import build_shards
+from training.data.manifest import build_shards
 
 pytestmark = pytest.mark.contract
 

@@ -225,7 +225,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from training.config import Hyperparameters
-from training.data import LabelledImages
+from training.data.data import LabelledImages
 from training.container.distributed import joined
 from training.fit import fit
 from training.sweep import sweep

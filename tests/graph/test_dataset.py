@@ -14,8 +14,8 @@ from assets.dataset_build import DATASETS
 from assets.dataset_repair import restore_version
 from assets.release_verification import dataset_objections
 from labelling.label_events import Rename, event_key, to_json
+from training.data.manifest import ShardReader
 from training.groups.groups import founders_split
-from training.manifest import ShardReader
 
 pytestmark = pytest.mark.graph
 

@@ -61,7 +61,7 @@ def test_an_ornament_that_fails_is_said_and_costs_nothing(
     def broken(*args: object, **options: object) -> None:
         raise ZeroDivisionError("a fault of the sheet")
 
-    monkeypatch.setattr("training.contact_sheet._laid_out", broken)
+    monkeypatch.setattr("training.data.contact_sheet._laid_out", broken)
     world.add_classes(4)
     done = world.run(*DATA)
     assert "dataset" in done.materialized, done.why

@@ -19,7 +19,7 @@ from assets.dataset_build import (
 from assets.policies import SplitPolicy
 from imgclf_dagster.export.choice import ChosenDataset, choose_dataset
 from resources.store.object_store import ObjectStore
-from training.manifest import dataset_version
+from training.data.manifest import dataset_version
 
 ODD = ["n/a", "Cat", "cat", "con", ".net", "a|b", "end."]
 

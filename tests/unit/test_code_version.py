@@ -19,7 +19,7 @@ REFRESH = "IMGCLF_UPDATE_SNAPSHOTS"
 ENTRIES = ("training.train", "training.evaluate")
 
 TELLS_ONLY = {
-    "training.contact_sheet",
+    "training.data.contact_sheet",
     "training.container.container",
     "training.curves",
     "training.errors",

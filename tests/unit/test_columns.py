@@ -28,8 +28,8 @@ from labelling.columns import (
 )
 from labelling.consensus import CONFLICTS_SCHEMA, Decisions
 from labelling.schema import NONE_OF_THEM
+from training.data.manifest import dataset_version
 from training.groups.groups import EXCLUDED, GROUPS_SCHEMA, current_rows
-from training.manifest import dataset_version
 
 pytestmark = pytest.mark.unit
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.contact_sheet import TILE, contact_sheet
+from training.data.contact_sheet import TILE, contact_sheet
 
 pytestmark = pytest.mark.unit
 

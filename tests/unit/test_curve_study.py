@@ -11,7 +11,7 @@ from training.artefact.artefact import ArtefactManifest, Task
 from training.curve_picture import draw_curves
 from training.curve_points import FRACTIONS, Subsets
 from training.curve_study import LEAST_RANDOM, MOST_IMAGES, Split, curve_report
-from training.manifest import DatasetCard
+from training.data.manifest import DatasetCard
 from training.refit import Marks, Refit, marks_of
 
 pytestmark = pytest.mark.unit

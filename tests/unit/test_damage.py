@@ -26,8 +26,8 @@ from resources.store.listing import UNFINISHED
 from resources.store.object_store import ObjectStore
 from serving.store import BackingStore
 from tests.patience import WAIT_S
+from training.data.sealed import is_intact, sealed_parquet
 from training.durable import create_file
-from training.sealed import is_intact, sealed_parquet
 
 pytestmark = pytest.mark.unit
 

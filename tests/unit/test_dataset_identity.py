@@ -24,7 +24,7 @@ from labelling.schema import LabelSchema
 from labelling.snapshots import AnnotationSnapshot, ingested_key
 from labelling.table import label_rows
 from resources.store.object_store import ObjectStore
-from training.manifest import dataset_version
+from training.data.manifest import dataset_version
 
 pytestmark = pytest.mark.unit
 

@@ -17,7 +17,7 @@ from assets.label_index import index_snapshots, labels_table
 from labelling.snapshots import AnnotationSnapshot, PredictionOrigin
 from resources.store.object_store import ObjectStore
 from training.artefact.artefact import pack
-from training.manifest import MANIFEST_SCHEMA, write_manifest
+from training.data.manifest import MANIFEST_SCHEMA, write_manifest
 
 pytestmark = pytest.mark.unit
 

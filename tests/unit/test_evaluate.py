@@ -15,10 +15,11 @@ from PIL import Image
 
 from assets.gates import evaluate_gates
 from assets.policies import GatePolicy
-from training import evaluate, inference
+from training import evaluate
 from training.artefact.artefact import pack
+from training.data import inference
+from training.data.manifest import MANIFEST_SCHEMA, build_shards, write_manifest
 from training.errors import PermanentFailure
-from training.manifest import MANIFEST_SCHEMA, build_shards, write_manifest
 from training.report import EvaluationReport
 
 pytestmark = pytest.mark.unit

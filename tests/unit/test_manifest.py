@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 import pytest
 
-from training.manifest import (
+from training.data.manifest import (
     MANIFEST_SCHEMA,
     ManifestError,
     ShardReader,

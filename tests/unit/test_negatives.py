@@ -26,8 +26,8 @@ from labelling.sources.reading import ReadingOptions
 from labelling.table import label_rows
 from resources.store.object_store import ObjectStore
 from training import metrics
-from training.data import _targets, require_learnable
-from training.manifest import dataset_version
+from training.data.data import _targets, require_learnable
+from training.data.manifest import dataset_version
 from training.refit import Refit
 from ui.cards import Card
 

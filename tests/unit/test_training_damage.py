@@ -17,7 +17,7 @@ from resources.compute.local.folder import JobFolder
 from training import durable
 from training.checkpoints import CHECKPOINT
 from training.config import Hyperparameters
-from training.data import LabelledImages
+from training.data.data import LabelledImages
 from training.fit import Epoch, fit
 
 pytestmark = pytest.mark.unit

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.data import Batches, DataSource, LabelledImages, require_learnable, squashed
+from training.data.data import Batches, DataSource, LabelledImages, require_learnable, squashed
 from training.errors import PermanentFailure
 
 pytestmark = pytest.mark.unit

@@ -9,7 +9,7 @@ import torch
 
 from training.checkpoints import CHECKPOINT
 from training.config import Hyperparameters
-from training.data import LabelledImages
+from training.data.data import LabelledImages
 from training.errors import PermanentFailure
 from training.fit import Epoch, fit, require_finite
 

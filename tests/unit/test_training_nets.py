@@ -15,10 +15,10 @@ from training.architectures import Classifier, build, load_weights
 from training.artefact.artefact import Task
 from training.artefact.evidence import read_evidence, write_evidence
 from training.artefact.export import ServingNet, export_onnx, probabilities_of
-from training.augmentation import augment
 from training.calibration import fit_temperature, fit_thresholds
 from training.config import Hyperparameters
-from training.data import LabelledImages
+from training.data.augmentation import augment
+from training.data.data import LabelledImages
 from training.errors import PermanentFailure, WeightsUnavailable
 from training.images.preprocessing import squash
 from training.losses import loss_of

@@ -12,9 +12,9 @@ from typing import Any, Self
 import numpy as np
 
 from training.artefact.predictor import OnnxPredictor
+from training.data.manifest import ManifestError, ShardReader
+from training.data.set_aside import UnreadableImage, require_these
 from training.images.images import ImageRejected, decode, reduced_pixels, to_array
-from training.manifest import ManifestError, ShardReader
-from training.set_aside import UnreadableImage, require_these
 
 WINDOW = 32
 """Images decoded ahead while the net works on as many."""
@@ -38,7 +38,7 @@ class Sample:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
-        """From a row in ``training.manifest.MANIFEST_SCHEMA``."""
+        """From a row in ``training.data.manifest.MANIFEST_SCHEMA``."""
         names = ("sha256", "width", "height", "raw_key", "shard", "offset", "length")
         return cls(labels=tuple(row["labels"]), **{name: row[name] for name in names})
 

@@ -32,7 +32,7 @@ from labelling.columns import (
     taken,
 )
 from labelling.schema import Task
-from training.sealed import is_intact, sealed_parquet
+from training.data.sealed import is_intact, sealed_parquet
 
 Split = Literal["train", "val", "test", "excluded"]
 

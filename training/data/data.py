@@ -16,12 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from training.artefact.artefact import Task
+from training.data.inference import Sample, load_pixels
+from training.data.manifest import ManifestError, ShardReader, read_manifest
+from training.data.set_aside import UnreadableImage, require_few
 from training.durable import put_in_place
 from training.errors import PermanentFailure
 from training.images import memory as image_memory
-from training.inference import Sample, load_pixels
-from training.manifest import ManifestError, ShardReader, read_manifest
-from training.set_aside import UnreadableImage, require_few
 
 if TYPE_CHECKING:
     import torch
