@@ -129,7 +129,7 @@ def _result(labels: dict[str, float], best: float, curves: dict[str, np.ndarray]
 def _notes(best: float) -> list[str]:
     return [
         f"Enough is {ENOUGH:.0%} of {best:.1%}, the accuracy with all labels of a training split. Frozen "
-        f"MobileNetV2 features of {NAME}; a probe as training/probe.py fits it.",
+        f"MobileNetV2 features of {NAME}; a probe as training/fitting/probe.py fits it.",
         f"{FOLDS} folds, {REPEATS} times: a fifth is for testing, {VAL} for validation, the rest may "
         f"be labelled; {START} first labels at random, the same for all, then batches of "
         f"{BATCHES[0]}. The mean of the {FOLDS * REPEATS} curves counts, smoothed so that it never "

@@ -1,11 +1,11 @@
-"""The probe of ``training.probe``, quick enough to be fitted a thousand times."""
+"""The probe of ``training.fitting.probe``, quick enough to be fitted a thousand times."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from training.probe import STRENGTHS
+from training.fitting.probe import STRENGTHS
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression

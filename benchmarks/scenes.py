@@ -40,10 +40,10 @@ def missing() -> str:
 
 def scenes(scratch: Path) -> Scenes | None:
     """The photos' features; ``None`` if there are no photos (``photos.MISSING``)."""
-    from training.architectures import build, load_weights
     from training.config import Hyperparameters
     from training.data.data import LabelledImages
-    from training.probe import extract
+    from training.fitting.architectures import build, load_weights
+    from training.fitting.probe import extract
 
     if not copy_photos(scratch / "photos"):
         return None

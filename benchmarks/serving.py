@@ -133,10 +133,10 @@ def _set_up(
 
     from resources.endpoints.local import LocalEndpoints
     from resources.store.object_store import ObjectStore
-    from training.architectures import build
     from training.artefact.artefact import digest, pack
     from training.artefact.export import ServingNet
     from training.config import Hyperparameters
+    from training.fitting.architectures import build
 
     torch.manual_seed(0)
     hyperparameters = Hyperparameters(weights="none")

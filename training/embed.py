@@ -40,7 +40,7 @@ from training.features import (
 from training.images.images import DEFAULT_MAX_PIXELS
 
 if TYPE_CHECKING:
-    from training.architectures import Classifier
+    from training.fitting.architectures import Classifier
 
 FEATURES = "features.parquet"
 SUMMARY = "embedding.json"
@@ -174,7 +174,7 @@ def load_model(folder: Path, into: Path) -> Model:
     with without_collection("torch"):
         import torch
 
-        from training.architectures import build
+        from training.fitting.architectures import build
 
     found = sorted(folder.rglob("model.tar.gz"))
     if len(found) != 1:
@@ -204,7 +204,7 @@ def load_model(folder: Path, into: Path) -> Model:
 
 def _pretrained(container: JobContainer) -> "Classifier":
     with without_collection("torch"):
-        from training.architectures import build, load_weights
+        from training.fitting.architectures import build, load_weights
 
     parameters = _parameters(container)
     weights = load_weights(parameters, container.optional_channel("weights", "*.pth"))

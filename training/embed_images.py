@@ -22,7 +22,7 @@ from training.features import packed_features
 from training.images.images import ImageRejected, decode, to_array
 
 if TYPE_CHECKING:
-    from training.architectures import Classifier
+    from training.fitting.architectures import Classifier
 
 RESULT_SCHEMA = pa.schema(
     [
@@ -107,7 +107,7 @@ def _prepare(path: Path, folder: Path, size: int, max_pixels: int) -> _Picture:
 
 def _embed(net: "Classifier", pictures: Sequence[_Picture]) -> pa.Table:
     from training.container.hardware import uses_bf16
-    from training.probe import extract
+    from training.fitting.probe import extract
 
     squares = [picture.square for picture in pictures if picture.square is not None]
     features = np.empty((0, net.head.in_features), np.float32)

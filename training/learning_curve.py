@@ -119,7 +119,7 @@ def _extracted(
     source: DataSource, name: str, model: Model, phases: Phases
 ) -> tuple[np.ndarray, pa.Table]:
     """Features of every image of a split that can be read, float32 [n, d], and their rows."""
-    from training.probe import extract
+    from training.fitting.probe import extract
 
     size, bf16 = model.manifest.input_size, uses_bf16(Hyperparameters())
     images = source.split(name, size, lambda *n: phases.count("images read", *n))

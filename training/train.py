@@ -31,8 +31,8 @@ from training.errors import PermanentFailure
 if TYPE_CHECKING:
     import torch
 
-    from training.architectures import Classifier
     from training.data.data import DataSource, LabelledImages
+    from training.fitting.architectures import Classifier
 
 METRICS = "metrics.json"
 HISTORY = "history.json"
@@ -173,8 +173,8 @@ def _fitted(
 
     Here the ways of a team part: only its first process returns.
     """
-    from training.architectures import architecture_name, build, load_weights
     from training.container.hardware import uses_bf16
+    from training.fitting.architectures import architecture_name, build, load_weights
 
     parameters, classes = job.parameters, len(job.labels)
     together = f", {team.size} processes together" if team.size > 1 else ""
@@ -183,8 +183,8 @@ def _fitted(
         lambda: build(parameters, classes, load_weights(parameters, job.weights))
     )
     if parameters.recipe == "probe":
-        with without_collection("training.probe"):
-            from training.probe import fit_probe
+        with without_collection("training.fitting.probe"):
+            from training.fitting.probe import fit_probe
 
         history, logits = fit_probe(
             net,
@@ -198,8 +198,8 @@ def _fitted(
         )
     else:
         with without_collection("lightning.pytorch"):
-            from training.calibration import predict_logits
-            from training.fit import fit
+            from training.fitting.calibration import predict_logits
+            from training.fitting.fit import fit
 
         history = fit(
             net,
@@ -224,8 +224,8 @@ def _calibrated(
     """Numbers on the validation split, the temperature, and the thresholds (multi_label)."""
     import torch
 
-    from training.calibration import fit_temperature, fit_thresholds
-    from training.watched import scores_of
+    from training.fitting.calibration import fit_temperature, fit_thresholds
+    from training.fitting.watched import scores_of
 
     targets = torch.from_numpy(val_split.targets)
     temperature = fit_temperature(logits, targets, job.task)
@@ -278,7 +278,7 @@ def _export(
 
 def _description(job: Job) -> dict[str, object]:
     """The manifest's fields that the job's configuration decides."""
-    from training.architectures import architecture_name
+    from training.fitting.architectures import architecture_name
 
     return {
         "task": job.task,

@@ -16,7 +16,7 @@ class Uncertainty:
     to its threshold a label is, the nearest and the mean over all labels, half each, so that an
     image that is unclear in many labels comes before one that is in one.
 
-    The probabilities are calibrated (``training.calibration``), else "near" means nothing.
+    The probabilities are calibrated (``training.fitting.calibration``), else "near" means nothing.
     """
 
     name = "uncertainty"

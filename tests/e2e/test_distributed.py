@@ -227,8 +227,8 @@ import torch
 from training.config import Hyperparameters
 from training.data.data import LabelledImages
 from training.container.distributed import joined
-from training.fit import fit
-from training.sweep import sweep
+from training.fitting.fit import fit
+from training.fitting.sweep import sweep
 
 def split(count):
     images = np.random.default_rng(count).integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)

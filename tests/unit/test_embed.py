@@ -17,13 +17,13 @@ import torch
 from PIL import Image
 
 from training import embed, embed_images
-from training.architectures import Classifier, build
 from training.artefact.artefact import pack, write_manifest
 from training.artefact.export import ServingNet, probabilities_of
 from training.config import Hyperparameters
 from training.errors import PermanentFailure, WeightsUnavailable
 from training.features import features_of
 from training.features import probabilities_of as read_probabilities
+from training.fitting.architectures import Classifier, build
 from training.images.images import decode, to_array
 
 pytestmark = pytest.mark.unit
@@ -236,7 +236,7 @@ def test_before_there_is_a_model_the_pretrained_net_looks(new_job: Any) -> None:
     ]
     job.file("a.png", png(1))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("training.architectures._download", unreachable)
+        patched.setattr("training.fitting.architectures._download", unreachable)
         with pytest.raises(WeightsUnavailable, match="put them there"):
             job.run()
     job.file("shufflenet_v2_x0_5.pth", sink.getvalue(), channel="weights")

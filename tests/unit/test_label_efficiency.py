@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from benchmarks.label_efficiency import labels_needed
 from benchmarks.labelling_probe import Split, fit
 from benchmarks.processes import BenchmarkFailed
-from training.probe import STRENGTHS
+from training.fitting.probe import STRENGTHS
 
 pytestmark = pytest.mark.unit
 

@@ -46,7 +46,7 @@ def test_a_second_import_changes_nothing() -> None:
 def test_to_embed_images_nothing_is_imported_that_only_training_needs() -> None:
     """Of a job's seven seconds, torchmetrics with SciPy's signals and Matplotlib takes three."""
     code = (
-        "import sys, training.embed, training.probe, training.learning_curve, training.calibration\n"
+        "import sys, training.embed, training.fitting.probe, training.learning_curve, training.fitting.calibration\n"
         "print({'torchmetrics', 'lightning', 'matplotlib'} & sys.modules.keys())"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

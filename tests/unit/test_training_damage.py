@@ -15,10 +15,10 @@ import torch
 
 from resources.compute.local.folder import JobFolder
 from training import durable
-from training.checkpoints import CHECKPOINT
 from training.config import Hyperparameters
 from training.data.data import LabelledImages
-from training.fit import Epoch, fit
+from training.fitting.checkpoints import CHECKPOINT
+from training.fitting.fit import Epoch, fit
 
 pytestmark = pytest.mark.unit
 

@@ -7,11 +7,11 @@ import pyarrow as pa
 import pytest
 import torch
 
-from training.checkpoints import CHECKPOINT
 from training.config import Hyperparameters
 from training.data.data import LabelledImages
 from training.errors import PermanentFailure
-from training.fit import Epoch, fit, require_finite
+from training.fitting.checkpoints import CHECKPOINT
+from training.fitting.fit import Epoch, fit, require_finite
 
 pytestmark = pytest.mark.unit
 

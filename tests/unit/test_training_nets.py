@@ -11,20 +11,20 @@ import pytest
 import torch
 from torch import nn
 
-from training.architectures import Classifier, build, load_weights
 from training.artefact.artefact import Task
 from training.artefact.evidence import read_evidence, write_evidence
 from training.artefact.export import ServingNet, export_onnx, probabilities_of
-from training.calibration import fit_temperature, fit_thresholds
 from training.config import Hyperparameters
 from training.data.augmentation import augment
 from training.data.data import LabelledImages
 from training.errors import PermanentFailure, WeightsUnavailable
+from training.fitting.architectures import Classifier, build, load_weights
+from training.fitting.calibration import fit_temperature, fit_thresholds
+from training.fitting.losses import loss_of
+from training.fitting.probe import _fitted, _regress, fit_probe
+from training.fitting.watched import MeanOverImages
 from training.images.preprocessing import squash
-from training.losses import loss_of
-from training.probe import _fitted, _regress, fit_probe
 from training.train import _calibrated, _export
-from training.watched import MeanOverImages
 
 pytestmark = pytest.mark.unit
 

@@ -11,7 +11,7 @@ from torchmetrics.classification import (
 )
 
 from training.artefact.artefact import Task
-from training.losses import loss_of
+from training.fitting.losses import loss_of
 
 
 class MeanOverImages(Metric):

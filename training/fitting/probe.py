@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from training.architectures import Classifier
 from training.artefact.artefact import Task
 from training.container.distributed import ALONE, Team
 from training.container.hardware import device
 from training.data.data import LabelledImages, Progress
-from training.sweep import sweep
+from training.fitting.architectures import Classifier
+from training.fitting.sweep import sweep
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
@@ -71,7 +71,7 @@ def fit_probe(
         All that was reported, in order; and the logits of the validation split, float32
         [n, classes].
     """
-    from training.watched import scores_of
+    from training.fitting.watched import scores_of
 
     total = len(train) + len(val)
     extracted = partial(extract, net, bf16=bf16, team=team)

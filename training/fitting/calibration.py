@@ -7,8 +7,8 @@ from training.artefact.artefact import Task
 from training.container.distributed import ALONE, Team
 from training.container.hardware import device
 from training.data.data import LabelledImages
-from training.losses import loss_of
-from training.sweep import sweep
+from training.fitting.losses import loss_of
+from training.fitting.sweep import sweep
 
 _LOWEST_TEMPERATURE, _HIGHEST_TEMPERATURE = 0.05, 20.0
 

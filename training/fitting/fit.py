@@ -17,13 +17,13 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from training.artefact.artefact import Task
-from training.checkpoints import CHECKPOINT, AtomicCheckpointIO, drop_damaged
 from training.config import Hyperparameters
 from training.container.distributed import ALONE, Team
 from training.container.hardware import device, use_cores_for, uses_bf16
 from training.data.data import Batches, LabelledImages
 from training.errors import PermanentFailure
-from training.module import ClassifierModule
+from training.fitting.checkpoints import CHECKPOINT, AtomicCheckpointIO, drop_damaged
+from training.fitting.module import ClassifierModule
 
 Epoch = dict[str, float]
 """``epoch`` (from 1), ``train_loss``, ``val_loss``, ``val_accuracy``, ``val_macro_f1``."""

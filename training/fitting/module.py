@@ -11,8 +11,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from training.artefact.artefact import Task
 from training.config import Hyperparameters
 from training.data.augmentation import augment
-from training.losses import loss_of
-from training.watched import MeanOverImages, metrics_for
+from training.fitting.losses import loss_of
+from training.fitting.watched import MeanOverImages, metrics_for
 
 TrainingBatch = tuple[torch.Tensor, torch.Tensor, int]
 """Images float32 [batch, 3, size, size] in 0…255, targets, number of the batch in its epoch."""
