@@ -37,7 +37,7 @@ from resources.contents.reading import parse_object, parse_rows, read_record
 from resources.store.errors import KeyMissing
 from resources.store.object_store import ObjectStore
 from training.config import CODE_VERSION, Hyperparameters
-from training.features import FEATURES_SCHEMA, FEATURES_VERSION, PROBABILITIES_SCHEMA
+from training.embedding.features import FEATURES_SCHEMA, FEATURES_VERSION, PROBABILITIES_SCHEMA
 
 IMAGES_PER_JOB = 10_000
 """What a job that dies can cost at most on a machine that keeps no checkpoints."""

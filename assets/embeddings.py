@@ -27,7 +27,7 @@ from resources.compute.compute import Compute
 from resources.endpoints.endpoint_host import Endpoints
 from resources.store.object_store import ObjectStore
 from training.config import Hyperparameters
-from training.features import FEATURES_VERSION
+from training.embedding.features import FEATURES_VERSION
 
 REJECTED_SHOWN = 20
 MAP_IMAGES = 2000

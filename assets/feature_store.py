@@ -18,7 +18,7 @@ from resources.contents.tables import Table
 from resources.store.errors import KeyMissing
 from resources.store.object_store import ObjectStore
 from training.config import CODE_VERSION
-from training.features import (
+from training.embedding.features import (
     FEATURES_SCHEMA,
     FEATURES_VERSION,
     PROBABILITIES_SCHEMA,

@@ -302,7 +302,7 @@ def _features(root: str) -> None:
 
     from assets.feature_store import features_table
     from benchmarks.scale_store import strings
-    from training.features import FEATURES_SCHEMA, packed_features
+    from training.embedding.features import FEATURES_SCHEMA, packed_features
 
     store = opened(root)
     store.ensure()
@@ -322,7 +322,7 @@ def _embed(root: str) -> dict[str, float]:
 
     from assets.feature_store import append_new, embedded_images, features_table, read_features
     from benchmarks.scale_store import strings
-    from training.features import FEATURES_SCHEMA, packed_features
+    from training.embedding.features import FEATURES_SCHEMA, packed_features
 
     store = opened(root)
     rng = np.random.default_rng(99)

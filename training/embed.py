@@ -28,15 +28,15 @@ from training.container.container import JobContainer
 from training.container.hardware import yield_cores
 from training.container.pipes import open_pipes
 from training.container.quick_imports import without_collection
-from training.embed_images import RESULT_SCHEMA, embedded_parts
-from training.errors import ArtefactError, PermanentFailure
-from training.features import (
+from training.embedding.features import (
     FEATURES_SCHEMA,
     FEATURES_VERSION,
     PROBABILITIES_SCHEMA,
     features_of,
     probabilities_table,
 )
+from training.embedding.images import RESULT_SCHEMA, embedded_parts
+from training.errors import ArtefactError, PermanentFailure
 from training.images.images import DEFAULT_MAX_PIXELS
 
 if TYPE_CHECKING:

@@ -28,8 +28,8 @@ from training.data.data import DataSource
 from training.data.manifest import CARD, ManifestError, read_card
 from training.data.set_aside import ornament, tell
 from training.embed import Model, load_model
+from training.embedding.features import FEATURES_SCHEMA, features_of
 from training.errors import PermanentFailure
-from training.features import FEATURES_SCHEMA, features_of
 from training.metrics import indicator
 
 POLITENESS = 10

@@ -19,7 +19,7 @@ from labelling.corrections import Correction, correction_key
 from labelling.snapshots import AnnotationSnapshot
 from serving.deployments import DeploymentRecord, record_key
 from tests.label_studio.server import LabelStudioServer
-from training.features import FEATURES_SCHEMA, packed_features, probabilities_table
+from training.embedding.features import FEATURES_SCHEMA, packed_features, probabilities_table
 
 LABELS = ("blue", "green", "red")
 BACKBONE = "tiny-16-000000000000"

@@ -16,13 +16,14 @@ import pytest
 import torch
 from PIL import Image
 
-from training import embed, embed_images
+from training import embed
 from training.artefact.artefact import pack, write_manifest
 from training.artefact.export import ServingNet, probabilities_of
 from training.config import Hyperparameters
+from training.embedding import images as embed_images
+from training.embedding.features import features_of
+from training.embedding.features import probabilities_of as read_probabilities
 from training.errors import PermanentFailure, WeightsUnavailable
-from training.features import features_of
-from training.features import probabilities_of as read_probabilities
 from training.fitting.architectures import Classifier, build
 from training.images.images import decode, to_array
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.unit.test_code_version import REFRESH, _syntax, meaning
-from training.features import FEATURES_VERSION
+from training.embedding.features import FEATURES_VERSION
 
 pytestmark = pytest.mark.unit
 
 SNAPSHOT = Path(__file__).with_name("features_version.snapshot.json")
-MODULES = ("training.embed", "training.embed_images", "training.features")
+MODULES = ("training.embed", "training.embedding.images", "training.embedding.features")
 
 
 def test_code_that_computes_features_changes_with_its_version() -> None:
@@ -25,6 +25,6 @@ def test_code_that_computes_features_changes_with_its_version() -> None:
         SNAPSHOT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     assert found == json.loads(SNAPSHOT.read_text(encoding="utf-8")), (
         "the embedding job changed. If features or probabilities come out otherwise, raise "
-        "FEATURES_VERSION in training/features.py: else old and new ones are mixed. Then: "
+        "FEATURES_VERSION in training/embedding/features.py: else old and new ones are mixed. Then: "
         f"{REFRESH}=1 pytest tests/unit/{Path(__file__).name}"
     )

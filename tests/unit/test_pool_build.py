@@ -40,7 +40,7 @@ from labelling.pool import DEFAULT_WEIGHTS
 from labelling.schema import LabelSchema
 from labelling.table import LABELS_SCHEMA
 from resources.store.object_store import ObjectStore
-from training.features import FEATURES_SCHEMA, packed_features, probabilities_table
+from training.embedding.features import FEATURES_SCHEMA, packed_features, probabilities_table
 
 pytestmark = pytest.mark.unit
 

@@ -18,7 +18,7 @@ from training.container.container import JobContainer
 from training.container.phases import Phases
 from training.data.data import LabelledImages, squashed
 from training.durable import put_in_place
-from training.features import packed_features
+from training.embedding.features import packed_features
 from training.images.images import ImageRejected, decode, to_array
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Features and probabilities of raw images."""
