@@ -151,7 +151,7 @@ def _map(
     known = np.flatnonzero(features.any(axis=1)) if features.size else np.empty(0, int)
     if len(known) < 2:
         return None
-    from training.pool_map import draw_pool_map
+    from training.evaluation.pool_map import draw_pool_map
 
     labels = [view.kind(shown[row]) for row in known.tolist()]
     title = f"{len(known):,} images as {backbone} sees them"

@@ -32,7 +32,7 @@ from resources.store.errors import KeyMissing
 from resources.store.object_store import ObjectStore
 from serving.deployments import DeploymentRecord
 from training.config import CODE_VERSION
-from training.report import EvaluationReport
+from training.evaluation.report import EvaluationReport
 
 PICTURES = ("confusion_matrix.png", "mistakes.png", "per_class.png", "reliability.png")
 HEADLINES = ("accuracy", "macro_f1", "log_loss", "calibration_error")

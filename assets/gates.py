@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from assets.policies import GatePolicy
-from training.metrics import one_sided_mcnemar_p
-from training.report import EvaluationReport
+from training.evaluation.metrics import one_sided_mcnemar_p
+from training.evaluation.report import EvaluationReport
 
 SIGNIFICANCE = 0.05
 """A loss of recall is believed when the exact test gives it at most this p-value. Each class is
@@ -38,7 +38,7 @@ def evaluate_gates(
     """The verdicts of ``beats_champion``, ``no_slice_regression``, ``calibration_within_bound``.
 
     Args:
-        report: the content of ``report.json`` (``training.report.EvaluationReport``).
+        report: the content of ``report.json`` (``training.evaluation.report.EvaluationReport``).
         policy: the user's bounds.
         no_champion: why the report has no champion, if it has none.
 

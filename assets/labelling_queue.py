@@ -249,7 +249,7 @@ def _map(store: ObjectStore, situation: Situation, batch: QueueBatch) -> dg.Meta
     """The chosen images among the others, near each other where the net finds them alike."""
     if not batch.backbone:
         return None
-    from training.pool_map import draw_pool_map
+    from training.evaluation.pool_map import draw_pool_map
 
     chosen = [image.sha256 for image in batch.images]
     among = list(dict.fromkeys([*chosen, *situation.images.keys]))[:MAP_IMAGES]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from labelling.curve_report import CurveReport
-from training.plots import picture_file, short
+from training.evaluation.plots import picture_file, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -2,7 +2,7 @@
 
 A processing job. Channels: ``dataset`` (``<version>/manifest.parquet`` and the shards),
 ``model`` and, if there is one, ``champion`` (each with one ``model.tar.gz`` somewhere below).
-Leaves ``report.json`` (``training.report``), ``predictions.parquet`` and four pictures.
+Leaves ``report.json`` (``training.evaluation.report``), ``predictions.parquet`` and four pictures.
 """
 
 import json
@@ -18,7 +18,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from dagster_pipes import PipesContext
 
-from training import metrics, plots
 from training.artefact.artefact import unpack
 from training.artefact.predictor import OnnxPredictor
 from training.container.container import JobContainer
@@ -27,8 +26,9 @@ from training.data.inference import Answers, Sample, load_pixels, predict
 from training.data.manifest import ManifestError, ShardReader, read_manifest
 from training.data.set_aside import ornament, require_few, tell
 from training.errors import ArtefactError, PermanentFailure
-from training.metrics import Outcome
-from training.report import EvaluationReport, ModelScores
+from training.evaluation import metrics, plots
+from training.evaluation.metrics import Outcome
+from training.evaluation.report import EvaluationReport, ModelScores
 
 MANIFEST = "manifest.parquet"
 REPORT = "report.json"

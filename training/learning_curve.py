@@ -30,7 +30,7 @@ from training.data.set_aside import ornament, tell
 from training.embed import Model, load_model
 from training.embedding.features import FEATURES_SCHEMA, features_of
 from training.errors import PermanentFailure
-from training.metrics import indicator
+from training.evaluation.metrics import indicator
 
 POLITENESS = 10
 """A report can wait: whatever else the machine does goes first (see nice(1))."""

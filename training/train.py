@@ -121,8 +121,8 @@ def train(
     with without_collection("torch"):
         import torch
 
-        from training.curves import draw_history
         from training.data.data import DataSource, require_learnable
+        from training.evaluation.history_picture import draw_history
 
     def read() -> "tuple[Job, DataSource, LabelledImages, LabelledImages]":
         job = Job.from_container(container)

@@ -16,7 +16,7 @@ from resources.compute.compute import Compute
 from resources.contents.damage import DamagedObject
 from resources.contents.reading import parse_object
 from resources.store.object_store import ObjectStore
-from training.report import EvaluationReport
+from training.evaluation.report import EvaluationReport
 
 _UNREADABLE = (
     ValueError,

@@ -21,14 +21,14 @@ ENTRIES = ("training.train", "training.evaluate")
 TELLS_ONLY = {
     "training.data.contact_sheet",
     "training.container.container",
-    "training.curves",
+    "training.evaluation.history_picture",
     "training.errors",
-    "training.fonts",
+    "training.evaluation.fonts",
     "training.container.leaving",
     "training.container.gpus",
     "training.container.phases",
     "training.container.pipes",
-    "training.plots",
+    "training.evaluation.plots",
 }
 """Modules that tell or draw what a job did; the model and its scores are the same without them.
 Whatever else the jobs import decides, so a new module counts until it is named here."""

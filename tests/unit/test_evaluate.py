@@ -20,7 +20,7 @@ from training.artefact.artefact import pack
 from training.data import inference
 from training.data.manifest import MANIFEST_SCHEMA, build_shards, write_manifest
 from training.errors import PermanentFailure
-from training.report import EvaluationReport
+from training.evaluation.report import EvaluationReport
 
 pytestmark = pytest.mark.unit
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from training import fonts
-from training.plots import picture_file
+from training.evaluation import fonts
+from training.evaluation.plots import picture_file
 
 pytestmark = pytest.mark.unit
 

@@ -6,8 +6,8 @@ from scipy.stats import binomtest
 from sklearn.metrics import log_loss as sklearn_log_loss
 from sklearn.metrics import multilabel_confusion_matrix, precision_recall_fscore_support
 
-from training import metrics
-from training.metrics import Outcome
+from training.evaluation import metrics
+from training.evaluation.metrics import Outcome
 
 pytestmark = pytest.mark.unit
 

@@ -25,9 +25,9 @@ from labelling.sources.read import read_source
 from labelling.sources.reading import ReadingOptions
 from labelling.table import label_rows
 from resources.store.object_store import ObjectStore
-from training import metrics
 from training.data.data import _targets, require_learnable
 from training.data.manifest import dataset_version
+from training.evaluation import metrics
 from training.refit import Refit
 from ui.cards import Card
 

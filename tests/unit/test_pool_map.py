@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.pool_map import MOST_POINTS, _drawn, _plane, draw_pool_map
+from training.evaluation.pool_map import MOST_POINTS, _drawn, _plane, draw_pool_map
 
 pytestmark = pytest.mark.unit
 

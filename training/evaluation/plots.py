@@ -10,9 +10,9 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from training import fonts
-from training.metrics import Bin, Mistake
-from training.report import EvaluationReport
+from training.evaluation import fonts
+from training.evaluation.metrics import Bin, Mistake
+from training.evaluation.report import EvaluationReport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

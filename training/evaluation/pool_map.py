@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from training.plots import picture_file, short
+from training.evaluation.plots import picture_file, short
 
 MOST_POINTS = 2000
 MOST_COLOURS = 10

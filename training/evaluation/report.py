@@ -24,7 +24,7 @@ class Scores(BaseModel):
     ``accuracy`` is the share of images given exactly their labels. ``macro_f1`` is the mean F1
     of the labels that occur in the split. ``log_loss`` is in nats: the negative log probability
     of the true label (single_label), or the mean binary cross-entropy over all images and
-    labels (multi_label). ``calibration_error`` is explained at ``training.metrics``;
+    labels (multi_label). ``calibration_error`` is explained at ``training.evaluation.metrics``;
     ``calibration_chance`` is what a perfectly calibrated model, as sure as this one, stays below
     19 times of 20 on as many images.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.artefact.artefact import Task
-from training.report import ClassScores, PairedCounts, Scores
+from training.evaluation.report import ClassScores, PairedCounts, Scores
 
 CALIBRATION_BINS = 15
 MIN_BIN_VALUES = 10
@@ -136,7 +136,7 @@ def class_scores(result: Outcome, labels: Sequence[str]) -> dict[str, ClassScore
 
 
 def log_loss(result: Outcome, *, task: Task) -> float:
-    """Mean negative log-likelihood in nats; see ``training.report.Scores``."""
+    """Mean negative log-likelihood in nats; see ``training.evaluation.report.Scores``."""
     clipped = np.clip(
         result.probabilities.astype(np.float64), SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY
     )
