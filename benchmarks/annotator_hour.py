@@ -14,7 +14,7 @@ from benchmarks.photos import MISSING
 from benchmarks.result import Measurement, Result
 from benchmarks.scenes import Scenes, load, missing, saved, scenes
 from benchmarks.simulated_queue import EXPLORATION, queued
-from training.refit import STRENGTHS
+from training.curve.refit import STRENGTHS
 
 QUEUE, RANDOM, PLAIN = "our queue", "random order, pre-labels", "random order, no pre-labels"
 ARMS = (QUEUE, RANDOM, PLAIN)

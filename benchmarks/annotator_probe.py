@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from training.refit import STRENGTHS
+from training.curve.refit import STRENGTHS
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression

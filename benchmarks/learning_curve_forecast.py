@@ -13,9 +13,9 @@ from benchmarks.result import Measurement, Result
 from benchmarks.scenes import load, missing, saved, scenes
 from labelling.curve_report import Backtest
 from labelling.learning_curve import LEVEL
-from training.curve_points import Subsets
-from training.curve_study import backtest
-from training.refit import Refit
+from training.curve.points import Subsets
+from training.curve.refit import Refit
+from training.curve.study import backtest
 
 SPLITS = range(20)
 TRAIN = 0.7
@@ -78,7 +78,7 @@ def _result(found: list[Backtest], labels: int) -> Result:
             ),
         ],
         notes=[
-            f"The check of the labelling report (training/curve_study.py, backtest) on {NAME}: "
+            f"The check of the labelling report (training/curve/study.py, backtest) on {NAME}: "
             f"{found[0].labels:,} labels foretell what {labels:,} reach on the other photos. "
             "The splits are of the same photos, so their errors go together.",
         ],

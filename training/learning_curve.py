@@ -23,7 +23,7 @@ from training.container.container import JobContainer
 from training.container.hardware import uses_bf16, yield_cores
 from training.container.phases import Phases
 from training.container.pipes import open_pipes
-from training.curve_study import MOST_IMAGES, Split, curve_report
+from training.curve.study import MOST_IMAGES, Split, curve_report
 from training.data.data import DataSource
 from training.data.manifest import CARD, ManifestError, read_card
 from training.data.set_aside import ornament, tell
@@ -57,7 +57,7 @@ def measure(container: JobContainer, pipes: PipesContext) -> CurveReport:
     Raises:
         PermanentFailure: the data set or the model cannot be used; running again would not help.
     """
-    from training.curve_picture import draw_curves
+    from training.curve.picture import draw_curves
 
     phases = Phases(pipes)
     phases.begin("features", "features of the labelled images")

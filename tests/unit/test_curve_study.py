@@ -8,11 +8,11 @@ from PIL import Image
 
 from labelling.curve_report import CurveReport
 from training.artefact.artefact import ArtefactManifest, Task
-from training.curve_picture import draw_curves
-from training.curve_points import FRACTIONS, Subsets
-from training.curve_study import LEAST_RANDOM, MOST_IMAGES, Split, curve_report
+from training.curve.picture import draw_curves
+from training.curve.points import FRACTIONS, Subsets
+from training.curve.refit import Marks, Refit, marks_of
+from training.curve.study import LEAST_RANDOM, MOST_IMAGES, Split, curve_report
 from training.data.manifest import DatasetCard
-from training.refit import Marks, Refit, marks_of
 
 pytestmark = pytest.mark.unit
 
@@ -162,7 +162,7 @@ class LawAbiding:
 
 
 def test_of_a_sample_everything_is_said_of_all_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.curve_study.Refit", LawAbiding)
+    monkeypatch.setattr("training.curve.study.Refit", LawAbiding)
     train = clouds([10_000] * 4, spread=0.6)
     chosen = frozenset(train.sha256[::2].tolist())
     found = studied(train, clouds([9] * 4, spread=0.6), chosen=chosen)

@@ -25,10 +25,10 @@ from labelling.sources.read import read_source
 from labelling.sources.reading import ReadingOptions
 from labelling.table import label_rows
 from resources.store.object_store import ObjectStore
+from training.curve.refit import Refit
 from training.data.data import _targets, require_learnable
 from training.data.manifest import dataset_version
 from training.evaluation import metrics
-from training.refit import Refit
 from ui.cards import Card
 
 pytestmark = pytest.mark.unit
@@ -249,7 +249,7 @@ def test_what_more_labels_would_bring_is_computed_with_it() -> None:
     features[:, :2] += truth
     refit = Refit(features, truth, features, truth, "multi_label")
     logits = refit._logits(np.arange(60), 1.0)
-    from training.refit import _decided
+    from training.curve.refit import _decided
 
     assert _decided(logits, "multi_label", none=True)[40:].sum() < 5
     assert _decided(logits, "multi_label", none=False).any(1).all()

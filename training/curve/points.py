@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from labelling.learning_curve import Points
-from training.refit import Marks, Refit
+from training.curve.refit import Marks, Refit
 
 FRACTIONS = (0.06, 0.12, 0.2, 0.35, 0.5, 0.7)
 """Of all images; all of them come last."""

@@ -17,9 +17,9 @@ from labelling.learning_curve import (
     fit,
 )
 from training.artefact.artefact import ArtefactManifest, Task
-from training.curve_points import Subsets
+from training.curve.points import Subsets
+from training.curve.refit import Refit
 from training.data.manifest import DatasetCard
-from training.refit import Refit
 
 MOST_IMAGES = 10_000
 """More training images than this are sampled: fits take longer in proportion."""

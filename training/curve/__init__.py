@@ -1,0 +1,1 @@
+"""The learning curve of a data set: measured on subsets, studied and drawn."""
