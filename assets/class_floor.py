@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from assets.given_splits import SPLITS
-from labelling.foreign_text import visible
+from labelling.labels.foreign_text import visible
 
 HOW_TO_DIVIDE = (
     "Where they are different pictures, set near_duplicate_distance = 0 under [split] in "

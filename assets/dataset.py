@@ -34,7 +34,7 @@ from assets.retries import retried
 from assets.split_generations import generation_number
 from assets.splitting import deal_groups, given_too_late, update_groups
 from labelling.columns import remembering
-from labelling.foreign_text import visible
+from labelling.labels.foreign_text import visible
 from resources.store.object_store import ObjectStore
 
 SHEETS_SHOWN = 24

@@ -32,8 +32,8 @@ from labelling.columns import (
     sort_order,
     taken,
 )
-from labelling.foreign_text import visible
-from labelling.schema import LabelSchema
+from labelling.labels.foreign_text import visible
+from labelling.labels.schema import LabelSchema
 from resources.contents.damage import DamagedObject
 from resources.contents.numbered import add_record, newest_key
 from resources.contents.reading import read_object, read_rows
@@ -73,7 +73,7 @@ class Assembly:
     """A data set before it is written.
 
     ``rows`` are in ``ROWS_SCHEMA``, sorted by sha256; ``left_out`` maps a reason to the images
-    (sha256) it kept out; ``conflicts`` are rows of ``labelling.consensus.CONFLICTS_SCHEMA``.
+    (sha256) it kept out; ``conflicts`` are rows of ``labelling.labels.consensus.CONFLICTS_SCHEMA``.
     """
 
     version: str

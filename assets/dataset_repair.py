@@ -30,7 +30,7 @@ from assets.label_names import label_names
 from assets.line import Line
 from assets.split_generations import generation_number
 from assets.splitting import current_groups
-from labelling.schema import LabelSchema, Task
+from labelling.labels.schema import LabelSchema, Task
 from resources.contents.damage import DamagedObject
 from resources.contents.reading import read_rows
 from resources.store.errors import KeyMissing, StoreError

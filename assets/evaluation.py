@@ -20,7 +20,7 @@ from assets.line import MODEL_VERSIONS, OWNERS, Line, fingerprint, require_metad
 from assets.pictures import ornament, picture
 from assets.retries import retried
 from assets.training import dataset_channel
-from labelling.schema import LabelSchema
+from labelling.labels.schema import LabelSchema
 from resources.compute.compute import Compute
 from resources.compute.job_names import job_name
 from resources.compute.job_spec import Channel, JobSpec

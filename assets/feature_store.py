@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
-from labelling.schema import Task
+from labelling.labels.schema import Task
 from resources.contents.reading import read_record
 from resources.contents.tables import Table
 from resources.store.errors import KeyMissing

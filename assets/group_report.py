@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from labelling.foreign_text import visible
+from labelling.labels.foreign_text import visible
 
 LARGE_FROM = 10
 """Images from which on a group's share of all says something."""

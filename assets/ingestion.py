@@ -20,7 +20,7 @@ from assets.image_index import (
 )
 from assets.line import OWNERS, Line
 from assets.retries import retried
-from labelling.foreign_text import visible
+from labelling.labels.foreign_text import visible
 from labelling.sources.listing import Groups
 from resources.arrivals.arrivals import pending_notices, read_notices
 from resources.contents.damage import DamagedObject

@@ -18,7 +18,7 @@ from assets.label_index import (
     snapshot_rows,
 )
 from errors.base import ImgclfError
-from labelling.label_events import (
+from labelling.labels.events import (
     EVENTS_PREFIX,
     Rename,
     Restoral,
@@ -28,9 +28,9 @@ from labelling.label_events import (
     number_after,
     to_json,
 )
-from labelling.label_form import normal_label
-from labelling.schema import LabelSchema, in_words
-from labelling.table import EVENT, label_rows
+from labelling.labels.form import normal_label
+from labelling.labels.schema import LabelSchema, in_words
+from labelling.labels.table import EVENT, label_rows
 from resources.store.errors import StoreError
 from resources.store.object_store import ObjectStore
 

@@ -30,16 +30,16 @@ from labelling.columns import (
     sort_order,
     taken,
 )
-from labelling.consensus import (
+from labelling.labels.consensus import (
     Decisions,
     annotations_only,
     decide,
     newest_snapshots,
     not_superseded,
 )
-from labelling.counted import Counted, counted
-from labelling.schema import NONE_OF_THEM, LabelSchema
-from labelling.table import LABELS_SCHEMA, label_rows, recheck
+from labelling.labels.counted import Counted, counted
+from labelling.labels.schema import NONE_OF_THEM, LabelSchema
+from labelling.labels.table import LABELS_SCHEMA, label_rows, recheck
 from resources.contents.tables import Table
 from resources.store.object_store import ObjectStore
 from resources.store.transfer import get_many

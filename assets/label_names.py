@@ -9,9 +9,8 @@ import pyarrow.compute as pc
 
 from assets.label_changes import all_rows
 from assets.label_index import labels_table
-from labelling.counted import counted, renamed_schema
-from labelling.known_classes import KnownClasses
-from labelling.label_events import (
+from labelling.labels.counted import counted, renamed_schema
+from labelling.labels.events import (
     EVENTS_PREFIX,
     EventError,
     History,
@@ -20,8 +19,9 @@ from labelling.label_events import (
     name_at,
     parse_event,
 )
-from labelling.schema import LabelSchema
-from labelling.snapshots import INGESTED_PREFIX, SnapshotError, epoch_ms, parse_snapshot
+from labelling.labels.known_classes import KnownClasses
+from labelling.labels.schema import LabelSchema
+from labelling.labels.snapshots import INGESTED_PREFIX, SnapshotError, epoch_ms, parse_snapshot
 from resources.store.object_store import ObjectStore
 from resources.store.transfer import get_many
 

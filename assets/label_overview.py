@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 
 from assets.label_changes import Event, keys_of, sources_of
 from assets.label_index import Judged, judge_labels
-from labelling.counted import Counted
-from labelling.label_events import Rename, Restoral
-from labelling.label_form import LookAlikes, look_alikes
-from labelling.schema import LabelSchema
+from labelling.labels.counted import Counted
+from labelling.labels.events import Rename, Restoral
+from labelling.labels.form import LookAlikes, look_alikes
+from labelling.labels.schema import LabelSchema
 
 Images = dict[str, set[str]]
 """Label to images (sha256)."""

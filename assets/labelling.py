@@ -18,11 +18,11 @@ from assets.label_index import (
 )
 from assets.line import OWNERS, Line
 from assets.retries import retried
-from labelling.agreement import Agreement, Disagreement, agreement
-from labelling.consensus import annotations_only
-from labelling.counted import Counted
-from labelling.foreign_text import visible
-from labelling.schema import NONE_OF_THEM, Task, in_words
+from labelling.labels.agreement import Agreement, Disagreement, agreement
+from labelling.labels.consensus import annotations_only
+from labelling.labels.counted import Counted
+from labelling.labels.foreign_text import visible
+from labelling.labels.schema import NONE_OF_THEM, Task, in_words
 from resources.arrivals.arrivals import LABEL_ARRIVALS, pending_notices
 from resources.store.object_store import ObjectStore
 

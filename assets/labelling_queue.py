@@ -31,9 +31,9 @@ from assets.queue_ledger import QueueBatch, QueuedImage
 from assets.queue_sync import QueueSync, Synced
 from assets.retries import retried
 from assets.splitting import update_groups, with_lots
-from labelling.corrections import CORRECTIONS_PREFIX
-from labelling.counted import counted
-from labelling.foreign_text import visible
+from labelling.labels.corrections import CORRECTIONS_PREFIX
+from labelling.labels.counted import counted
+from labelling.labels.foreign_text import visible
 from resources.compute.compute import Compute
 from resources.endpoints.endpoint_host import Endpoints
 from resources.label_studio.project import LabelStudio, LabelStudioDown, LabelStudioError, Project

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from assets.policies import GatePolicy, IngestionPolicy, LabellingPolicy, RetrainPolicy, SplitPolicy
-from labelling.schema import LabelSchema
+from labelling.labels.schema import LabelSchema
 
 OWNERS = ["team:imgclf"]
 

@@ -7,7 +7,7 @@ link among them would make the browser of whoever looks at the page send request
 import re
 from collections.abc import Iterable, Sequence
 
-from labelling.foreign_text import visible
+from labelling.labels.foreign_text import visible
 
 # What acts within a line (https://spec.commonmark.org/0.31.2/#inlines, and GitHub's ~), an
 # underscore only at the edge of a word, and what acts where a line begins.

@@ -21,16 +21,16 @@ from assets.feature_store import (
 from assets.label_index import LabelledView
 from assets.models_in_use import ModelInUse
 from assets.policies import LabellingPolicy
-from labelling.consensus import newest_snapshots
-from labelling.corrections import (
+from labelling.labels.consensus import newest_snapshots
+from labelling.labels.corrections import (
     CORRECTIONS_PREFIX,
     Correction,
     CorrectionError,
     parse_correction,
     parse_correction_key,
 )
+from labelling.labels.schema import LabelSchema, in_words
 from labelling.pool import TRAIN, Pool
-from labelling.schema import LabelSchema, in_words
 from resources.store.object_store import ObjectStore
 from resources.store.transfer import get_many
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from assets.line import fingerprint
-from labelling.snapshots import epoch_ms
+from labelling.labels.snapshots import epoch_ms
 from resources.contents.damage import DamagedObject
 from resources.contents.reading import read_record
 from resources.store.object_store import ObjectStore

@@ -15,7 +15,7 @@ from assets.queue_ledger import (
     write_batch,
 )
 from assets.shown_version import shown_since
-from labelling.schema import LabelSchema
+from labelling.labels.schema import LabelSchema
 from resources.label_studio.project import (
     LabelStudio,
     LabelStudioError,

@@ -22,7 +22,7 @@ from labelling.columns import (
     positions,
     relabelled,
 )
-from labelling.schema import NONE_OF_THEM
+from labelling.labels.schema import NONE_OF_THEM
 from resources.store.object_store import ObjectStore
 
 SHARE_FLOOR = 5

@@ -8,7 +8,7 @@ import re
 from datetime import UTC, datetime
 
 from assets.queue_ledger import QUEUE
-from labelling.snapshots import epoch_ms
+from labelling.labels.snapshots import epoch_ms
 from resources.store.object_store import ObjectStore
 
 SHOWN = f"{QUEUE}shown/"

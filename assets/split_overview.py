@@ -11,7 +11,7 @@ from assets.label_index import labelled_view
 from assets.policies import SplitPolicy
 from assets.split_generations import is_released, newest_generation, settings_changed
 from assets.splitting import NO_CLASS, current_groups, given_too_late
-from labelling.schema import LabelSchema
+from labelling.labels.schema import LabelSchema
 from resources.store.object_store import ObjectStore
 from training.groups.groups import EXCLUDED
 

@@ -96,7 +96,7 @@ def _of(url: str, token: str, scratch: Path) -> Result:
 
 
 def _project(url: str, token: str, title: str) -> "LabelStudio":
-    from labelling.schema import LabelSchema
+    from labelling.labels.schema import LabelSchema
     from resources.label_studio.project import LabelStudio
 
     port = LabelStudio(url=url, token=token, project_title=title)

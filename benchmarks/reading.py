@@ -139,7 +139,7 @@ def take(source: str, report: str) -> None:
     """Ingest a folder into an empty store."""
     from assets.policies import IngestionPolicy
     from imgclf_dagster.ingest import ingest
-    from labelling.schema import LabelSchema
+    from labelling.labels.schema import LabelSchema
     from labelling.sources.read import read_source
     from resources.store.object_store import ObjectStore
 

@@ -179,7 +179,7 @@ def statements(pictures: Pictures, chosen: np.ndarray, by: str) -> "pa.Table":
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from labelling.table import LABELS_SCHEMA
+    from labelling.labels.table import LABELS_SCHEMA
 
     is_ingest, count = by == "ingest", len(chosen)
     shas = pictures.sha256.take(pa.array(chosen))

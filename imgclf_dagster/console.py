@@ -6,7 +6,7 @@ from rich import markup
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from labelling.foreign_text import visible
+from labelling.labels.foreign_text import visible
 
 
 def escape(text: str) -> str:

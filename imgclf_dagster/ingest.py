@@ -19,7 +19,7 @@ from imgclf_dagster.ingest_listing import ListedObjects
 from imgclf_dagster.ingest_readings import ReadAs, read_by_present_names
 from imgclf_dagster.ingest_scratch import Duplicates, Scratch
 from imgclf_dagster.ingest_splits import SplitRecorder, Taken
-from labelling.schema import LabelSchema
+from labelling.labels.schema import LabelSchema
 from labelling.sources.containers import Rejection, SourceError
 from labelling.sources.items import SourceItem, item_count, source_items
 from labelling.sources.litter import key_of_data, litter

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from assets.label_names import LabelNames
 from imgclf_dagster.ingest_scratch import ImageLabels, Labels
-from labelling.snapshots import SnapshotError, parse_snapshot
+from labelling.labels.snapshots import SnapshotError, parse_snapshot
 from resources.store.errors import KeyMissing
 from resources.store.object_store import ObjectStore
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from assets.label_names import LabelNames
 from imgclf_dagster.ingest_changes import Changes, LabelChange
 from imgclf_dagster.ingest_scratch import ImageLabels, Scratch
-from labelling.snapshots import (
+from labelling.labels.snapshots import (
     INGESTED_PREFIX,
     LATEST,
     AnnotationSnapshot,
@@ -26,7 +26,7 @@ class LabelLedger:
 
     Once an ingest is through, the newest labels of an image are exactly those that its source
     gives it. If the source contradicts itself, all its labels bear the same time, which is what
-    ``labelling.consensus`` takes for a conflict, also if a killed run had written one of them
+    ``labelling.labels.consensus`` takes for a conflict, also if a killed run had written one of them
     before.
     """
 

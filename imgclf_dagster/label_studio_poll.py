@@ -15,7 +15,6 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from assets.label_index import labels_table
 from assets.policies import LabellingPolicy
 from imgclf_dagster.label_studio_refusals import Refusals
-from labelling.consensus import newest_snapshots
 from labelling.label_studio_ledger import (
     Interval,
     Standing,
@@ -27,13 +26,14 @@ from labelling.label_studio_ledger import (
     vanished,
 )
 from labelling.label_studio_tasks import TaskError, TaskReading, read_task
-from labelling.snapshots import (
+from labelling.labels.consensus import newest_snapshots
+from labelling.labels.snapshots import (
     LABEL_STUDIO_PREFIX,
     AnnotationSnapshot,
     SnapshotError,
     parse_snapshot,
 )
-from labelling.table import snapshot_of
+from labelling.labels.table import snapshot_of
 from resources.contents.damage import DamagedObject
 from resources.label_studio.project import LabelStudio, LabelStudioRefused, Project
 from resources.store.object_store import ObjectStore

@@ -24,7 +24,7 @@ from assets.retraining import LABEL_ROWS, retraining
 from imgclf_dagster.asking import Tick, ask, under_way
 from imgclf_dagster.jobs import LINE
 from imgclf_dagster.label_studio_poll import PollCursor, poll
-from labelling.snapshots import LABEL_STUDIO_PREFIX
+from labelling.labels.snapshots import LABEL_STUDIO_PREFIX
 from resources.arrivals.arrivals import LABEL_ARRIVALS, pending_notices
 from resources.contents.damage import DamagedObject
 from resources.label_studio.project import LabelStudio, LabelStudioError, ProjectMissing

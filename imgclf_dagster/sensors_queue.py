@@ -10,7 +10,7 @@ from assets.line import Line, fingerprint, latest_metadata
 from assets.queue_ledger import newest_key, unfinished
 from imgclf_dagster.asking import Tick, ask
 from imgclf_dagster.jobs import LABELLING
-from labelling.corrections import CORRECTIONS_PREFIX
+from labelling.labels.corrections import CORRECTIONS_PREFIX
 from resources.label_studio.project import LabelStudio, LabelStudioError
 from resources.store.object_store import ObjectStore
 

@@ -2,8 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict
 
+from labelling.labels.schema import Task
 from labelling.learning_curve import Estimate, Points
-from labelling.schema import Task
 
 REPORT_FILE = "learning_curve.json"
 PICTURE_FILE = "learning_curve.png"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from errors.base import ImgclfError
-from labelling.schema import LabelSchema
+from labelling.labels.schema import LabelSchema
 
 CONTROL = "label"
 """Name of the tag that annotators click on: ``from_name`` of every result."""

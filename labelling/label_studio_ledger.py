@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from labelling.label_studio_tasks import TAKEN_BACK, TaskReading, content_hash
-from labelling.snapshots import LABEL_STUDIO_PREFIX, AnnotationSnapshot, epoch_ms
+from labelling.labels.snapshots import LABEL_STUDIO_PREFIX, AnnotationSnapshot, epoch_ms
 
 _KEY = re.compile(
     r"(?P<sha256>[0-9a-f]{64})-(?P<ms>\d{13})-(?P<of>[0-9a-f]{12})-(?P<says>[0-9a-f]{8})"

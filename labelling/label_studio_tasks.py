@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError, field_validator
 
 from errors.base import ImgclfError
-from labelling.snapshots import AnnotationSnapshot, PredictionOrigin, in_bounds
+from labelling.labels.snapshots import AnnotationSnapshot, PredictionOrigin, in_bounds
 
 CONTROL = "label"
 """The control tag of our label config that holds the labels."""

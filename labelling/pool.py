@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from labelling.schema import Task
+from labelling.labels.schema import Task
 from labelling.selection.class_balance import ClassBalance
 from labelling.selection.correction import CorrectionReason
 from labelling.selection.disagreement import Disagreement

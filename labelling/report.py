@@ -4,10 +4,10 @@ from datetime import datetime
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from labelling.agreement import Agreement
 from labelling.curve_report import CurveReport
+from labelling.labels.agreement import Agreement
+from labelling.labels.schema import Task
 from labelling.learning_curve import Estimate
-from labelling.schema import Task
 from labelling.statistics import Statistics
 
 
@@ -16,7 +16,7 @@ class _Frozen(BaseModel):
 
 
 class PairSummary(_Frozen):
-    """Two annotators: see ``labelling.agreement.PairAgreement``."""
+    """Two annotators: see ``labelling.labels.agreement.PairAgreement``."""
 
     annotator_a: str
     annotator_b: str
@@ -26,7 +26,7 @@ class PairSummary(_Frozen):
 
 
 class ClassSummary(_Frozen):
-    """One label: see ``labelling.agreement.ClassAgreement``."""
+    """One label: see ``labelling.labels.agreement.ClassAgreement``."""
 
     label: str
     images: int
@@ -35,7 +35,7 @@ class ClassSummary(_Frozen):
 
 
 class AgreementSummary(_Frozen):
-    """How well people agree: see ``labelling.agreement.Agreement``."""
+    """How well people agree: see ``labelling.labels.agreement.Agreement``."""
 
     images: int
     same: float | None

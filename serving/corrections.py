@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from labelling.corrections import (
+from labelling.labels.corrections import (
     CORRECTED_IMAGES_PREFIX,
     CORRECTIONS_PREFIX,
     MAX_LABELS,
@@ -19,7 +19,7 @@ from labelling.corrections import (
     parse_correction,
     parse_correction_key,
 )
-from labelling.schema import LabelSchema, Task
+from labelling.labels.schema import LabelSchema, Task
 from serving.backend_images import known_key
 from serving.errors import RequestRefused
 from serving.host import Serving

@@ -20,7 +20,7 @@ from assets.leakage import crossing_pairs
 from assets.line import Line, latest_metadata
 from assets.split_generations import newest_generation
 from imgclf_dagster.checks.result import fails_closed, judge, nothing_to_judge
-from labelling.schema import LabelSchema
+from labelling.labels.schema import LabelSchema
 from resources.store.object_store import ObjectStore
 
 

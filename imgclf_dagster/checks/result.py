@@ -8,7 +8,7 @@ import dagster as dg
 
 from assets.markdown import prose
 from assets.verdicts import Severity, record_verdict
-from labelling.foreign_text import visible
+from labelling.labels.foreign_text import visible
 from resources.contents.damage import DamagedObject
 from resources.store.errors import KeyMissing
 from resources.store.object_store import ObjectStore

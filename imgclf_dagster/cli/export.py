@@ -13,7 +13,7 @@ from rich.table import Column, Table
 
 from imgclf_dagster.cli.common import AsJson, console, errors, fail, given_path, plainly
 from imgclf_dagster.console import escape
-from labelling.foreign_text import visible
+from labelling.labels.foreign_text import visible
 
 if TYPE_CHECKING:
     from imgclf_dagster.export.run import ExportReport

@@ -25,14 +25,14 @@ from imgclf_dagster.cli.ingest_options import (
 from imgclf_dagster.cli.ingest_summary import as_json as told_as_json
 from imgclf_dagster.cli.ingest_summary import show_doubt, show_facts, show_report
 from imgclf_dagster.console import SafeConsole
-from labelling.foreign_text import visible
-from labelling.given_splits import given_splits_text, no_splits_said
+from labelling.labels.foreign_text import visible
+from labelling.labels.given_splits import given_splits_text, no_splits_said
 from labelling.sources.reading import Doubt, ReadingOptions
 
 if TYPE_CHECKING:
     from imgclf_dagster.ingest import IngestReport
     from imgclf_dagster.settings import Settings
-    from labelling.known_classes import KnownClasses
+    from labelling.labels.known_classes import KnownClasses
     from labelling.sources.facts import SourceFacts
     from labelling.sources.reading import Reading
 

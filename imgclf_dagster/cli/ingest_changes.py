@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from imgclf_dagster.console import escape
-from labelling.foreign_text import visible
+from labelling.labels.foreign_text import visible
 
 if TYPE_CHECKING:
     from imgclf_dagster.ingest import IngestReport

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import typer
 
-from labelling.foreign_text import label_flaw
-from labelling.label_form import normal_label
+from labelling.labels.foreign_text import label_flaw
+from labelling.labels.form import normal_label
 from labelling.sources.reading import Doubt, ReadingOptions
 
 YES = "--yes"

@@ -10,7 +10,7 @@ from rich.table import Column, Table
 
 from imgclf_dagster.cli.ingest_changes import show_changes, show_readings
 from imgclf_dagster.console import escape
-from labelling.foreign_text import visible
+from labelling.labels.foreign_text import visible
 from labelling.sources.containers import Rejection
 from labelling.sources.facts import SourceFacts, grouped
 from labelling.sources.reading import Doubt, Ignored

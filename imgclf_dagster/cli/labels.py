@@ -80,7 +80,7 @@ def merge_command(
     dry_run: DryRun = False,
 ) -> None:
     """Make one class of several. An image that had two of them has the one."""
-    from labelling.label_form import normal_label
+    from labelling.labels.form import normal_label
 
     old = [label for label in labels if normal_label(label) != normal_label(into)]
     if not old:
@@ -133,8 +133,8 @@ def _withdrawal(
     """Raises typer.Exit if a part of it is not known."""
     from assets.label_changes import next_number, now_after, sources_of, spellings
     from assets.label_overview import overview
-    from labelling.counted import counted
-    from labelling.label_events import Withdrawal
+    from labelling.labels.counted import counted
+    from labelling.labels.events import Withdrawal
 
     if source is not None:
         _require_source(source, sources_of(counted(rows, settings.labels).rows))
@@ -172,8 +172,8 @@ def _restoral(rows: "pa.Table", event: str) -> "Event":
     """Raises typer.Exit if there is no such event that counts."""
     from assets.label_changes import next_number, now_after
     from assets.label_overview import event_id
-    from labelling.label_events import Restoral
-    from labelling.table import history_of
+    from labelling.labels.events import Restoral
+    from labelling.labels.table import history_of
 
     standing = [key for key, _ in history_of(rows).standing()]
     found = [key for key in standing if event in (key, event_id(key))]
@@ -191,7 +191,7 @@ def _opened() -> "tuple[Settings, ObjectStore]":
 
 
 def _rename(old: tuple[str, ...], new: str, *, yes: bool, dry_run: bool) -> None:
-    from labelling.label_events import Rename
+    from labelling.labels.events import Rename
 
     settings, event = _decide(
         lambda settings, _, rows: _renaming(settings, rows, old, new), yes=yes, dry_run=dry_run
@@ -204,9 +204,9 @@ def _renaming(settings: Settings, rows: "pa.Table", old: tuple[str, ...], new: s
     """Say what else there is of the new name. Raises typer.Exit if a name cannot be used."""
     from assets.label_changes import next_number, now_after, spellings
     from assets.label_overview import overview
-    from labelling.foreign_text import label_flaw
-    from labelling.label_events import Rename
-    from labelling.label_form import look_alikes, normal_label
+    from labelling.labels.events import Rename
+    from labelling.labels.foreign_text import label_flaw
+    from labelling.labels.form import look_alikes, normal_label
 
     found = overview(rows, settings.labels)
     new = normal_label(new)
@@ -255,8 +255,8 @@ def _known_class(label: str, found: "Overview") -> str:
     """``label`` as it is counted. Raises typer.Exit if there is none of that name."""
     import difflib
 
-    from labelling.label_form import normal_label
-    from labelling.schema import LabelSchema
+    from labelling.labels.form import normal_label
+    from labelling.labels.schema import LabelSchema
 
     known = {one.label for one in found.classes} | found.unknown.keys()
     written = LabelSchema(task="multi_label", names=found.names).taken_for(normal_label(label))

@@ -10,7 +10,7 @@ from imgclf_dagster.console import escape
 
 if TYPE_CHECKING:
     from assets.label_overview import Overview
-    from labelling.label_form import LookAlikes
+    from labelling.labels.form import LookAlikes
 
 
 def show_overview(found: "Overview") -> None:

@@ -13,7 +13,7 @@ from labelling.exports.contents import SPLITS, Contents, ExportImage, Layout, Te
 from labelling.exports.file_names import IMAGE_SUFFIXES
 from labelling.exports.placing import side_by_side
 from labelling.label_config import CONTROL, OBJECT, LabelConfigError, label_config
-from labelling.schema import LabelSchema, Task
+from labelling.labels.schema import LabelSchema, Task
 
 TASKS = "tasks.json"
 PAGE = "label_config.xml"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from labelling.exports.contents import SPLITS, Contents, ExportFormat, Layout, TextFile
-from labelling.foreign_text import visible
+from labelling.labels.foreign_text import visible
 
 README = "README.md"
 

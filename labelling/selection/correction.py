@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from labelling.schema import in_words
+from labelling.labels.schema import in_words
 
 if TYPE_CHECKING:
     from labelling.pool import Pool

@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from labelling.label_form import normal_label
+from labelling.labels.form import normal_label
 from labelling.sources.layouts import Layout
 from labelling.sources.name_words import words
 

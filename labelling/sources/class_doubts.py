@@ -3,8 +3,8 @@
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
-from labelling.known_classes import KnownClasses
-from labelling.label_form import look_alikes
+from labelling.labels.form import look_alikes
+from labelling.labels.known_classes import KnownClasses
 from labelling.sources.reading import Doubt
 
 _SHOWN = 5

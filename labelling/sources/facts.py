@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from labelling.label_form import normal_label
+from labelling.labels.form import normal_label
 from labelling.sources.containers import Rejection
 from labelling.sources.reading import Ignored, Reading
 

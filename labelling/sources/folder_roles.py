@@ -13,7 +13,7 @@ The rules, as docs/data.md tells them:
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from labelling.label_form import normal_label
+from labelling.labels.form import normal_label
 from labelling.sources.class_parts import classes_in_parts
 from labelling.sources.dated_names import begins_with_date, has_year
 from labelling.sources.folder_doubts import NamesInDoubt, has_opposite, listed, look

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from labelling.label_form import normal_label
+from labelling.labels.form import normal_label
 from labelling.sources.folder_names import is_to_label
 from labelling.sources.folder_roles import OF_SERIES, Roles, assign_roles
 from labelling.sources.folder_tree import FolderNode, folder_tree

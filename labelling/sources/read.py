@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from labelling.known_classes import KnownClasses
+from labelling.labels.known_classes import KnownClasses
 from labelling.sources.archives import open_container
 from labelling.sources.augmented import changed_copies
 from labelling.sources.class_doubts import (

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from labelling.schema import Task
+from labelling.labels.schema import Task
 from labelling.sources.containers import FileContainer, Rejection
 
 Split = Literal["train", "val", "test"]

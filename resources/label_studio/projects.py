@@ -13,7 +13,7 @@ from labelling.label_config import (
     label_config,
     parse_label_config,
 )
-from labelling.schema import LabelSchema
+from labelling.labels.schema import LabelSchema
 from resources.label_studio.session import open_sdk
 from resources.label_studio.types import (
     LabelStudioDown,

@@ -13,7 +13,7 @@ import dagster as dg
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from errors.base import ImgclfError
-from labelling.schema import Task
+from labelling.labels.schema import Task
 
 ApprovalStatus = Literal["PendingManualApproval", "Approved", "Rejected"]
 """SageMaker's words (https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ModelPackage.html)."""

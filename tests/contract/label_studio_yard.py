@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import httpx
 
-from labelling.schema import LabelSchema
+from labelling.labels.schema import LabelSchema
 from resources.label_studio.project import LabelStudio, NewTask, Prelabel
 from tests.label_studio.server import LabelStudioServer
 

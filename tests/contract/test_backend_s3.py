@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from assets.image_index import IMAGES_SCHEMA
-from labelling.corrections import parse_correction
+from labelling.labels.corrections import parse_correction
 from resources.contents.tables import Table
 from resources.store.object_store import ObjectStore
 from serving.store import DeploymentStore

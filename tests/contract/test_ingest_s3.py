@@ -8,7 +8,7 @@ from PIL import Image
 
 from assets.policies import IngestionPolicy
 from imgclf_dagster.ingest import IngestReport, ingest
-from labelling.schema import LabelSchema
+from labelling.labels.schema import LabelSchema
 from labelling.sources.read import read_source
 from resources.store.object_store import ObjectStore
 from tests.testbed.bed import TestBed

@@ -9,7 +9,7 @@ import pytest
 
 from labelling.label_config import label_config, parse_label_config
 from labelling.label_studio_tasks import read_task
-from labelling.schema import LabelSchema
+from labelling.labels.schema import LabelSchema
 from resources.label_studio.project import (
     LabelStudio,
     LabelStudioDown,

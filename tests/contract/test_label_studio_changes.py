@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from labelling.label_studio_tasks import read_task
-from labelling.schema import LabelSchema
+from labelling.labels.schema import LabelSchema
 from resources.label_studio import tasks as label_studio_changes
 from resources.label_studio.project import TaskRef
 from tests.contract.label_studio_yard import Yard, make_yard, new_task, prelabel, result, sha

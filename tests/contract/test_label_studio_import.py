@@ -199,7 +199,7 @@ def test_a_project_that_goes_while_it_is_filled(yard: Yard, small_chunks):
 
 
 def test_several_labels_an_image(label_studio: LabelStudioServer):
-    from labelling.schema import LabelSchema
+    from labelling.labels.schema import LabelSchema
 
     yard = make_yard(label_studio, "several labels")
     yard.port.ensure_project(LabelSchema(task="multi_label"), LABELS)

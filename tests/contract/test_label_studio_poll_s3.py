@@ -7,7 +7,7 @@ import pytest
 
 from assets.policies import LabellingPolicy
 from imgclf_dagster.label_studio_poll import PollCursor, poll
-from labelling.snapshots import LABEL_STUDIO_PREFIX
+from labelling.labels.snapshots import LABEL_STUDIO_PREFIX
 from resources.store.object_store import ObjectStore
 from tests.label_studio.played import PlayedLabelStudio
 from tests.testbed.bed import TestBed

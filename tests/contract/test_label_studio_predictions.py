@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from labelling.schema import LabelSchema
+from labelling.labels.schema import LabelSchema
 from resources.label_studio import predictions as label_studio_predictions
 from resources.label_studio.project import LabelStudioRefused
 from tests.contract.label_studio_yard import LABELS, Yard, make_yard, new_task, prelabel, sha

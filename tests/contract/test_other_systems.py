@@ -13,7 +13,7 @@ from PIL import Image
 
 from assets.policies import IngestionPolicy
 from imgclf_dagster.ingest import ingest
-from labelling.schema import LabelSchema
+from labelling.labels.schema import LabelSchema
 from labelling.sources.read import read_source
 from resources.store.listing import ObjectInfo
 from resources.store.object_store import ObjectStore

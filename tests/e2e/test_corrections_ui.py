@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from labelling.corrections import Correction, parse_correction
+from labelling.labels.corrections import Correction, parse_correction
 from serving.backend_access import ensure_credentials
 from serving.deployments import DeploymentRecord, record_key
 from tests.e2e.predictor_page import (

@@ -14,9 +14,9 @@ from assets.image_index import images_table, newest_rows, usable_images
 from assets.queue_ledger import QUEUE
 from assets.shown_version import SHOWN
 from imgclf_dagster.label_studio_poll import PollCursor, poll
-from labelling.consensus import newest_snapshots
-from labelling.corrections import Correction, correction_key
-from labelling.snapshots import AnnotationSnapshot
+from labelling.labels.consensus import newest_snapshots
+from labelling.labels.corrections import Correction, correction_key
+from labelling.labels.snapshots import AnnotationSnapshot
 from serving.deployments import DeploymentRecord, record_key
 from tests.label_studio.server import LabelStudioServer
 from training.embedding.features import FEATURES_SCHEMA, packed_features, probabilities_table

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from assets.label_index import labelled_view
-from labelling.label_events import Rename, event_key, to_json
+from labelling.labels.events import Rename, event_key, to_json
 
 pytestmark = pytest.mark.graph
 

@@ -18,8 +18,8 @@ from imgclf_dagster.settings import Settings
 from imgclf_dagster.store_doctor.examine import examine_store
 from imgclf_dagster.store_doctor.home_files import examine_home
 from imgclf_dagster.store_doctor.repair import Bench, repair_all
-from labelling.corrections import Correction, correction_key
-from labelling.label_events import Rename, event_key, to_json
+from labelling.labels.corrections import Correction, correction_key
+from labelling.labels.events import Rename, event_key, to_json
 from resources.contents.damage import DamagedObject
 from resources.registry import mlflow as mlflow_registry
 from resources.registry.mlflow_database import TaggedVersion

@@ -13,7 +13,7 @@ from PIL import Image
 from assets.dataset_build import DATASETS
 from assets.dataset_repair import restore_version
 from assets.release_verification import dataset_objections
-from labelling.label_events import Rename, event_key, to_json
+from labelling.labels.events import Rename, event_key, to_json
 from training.data.manifest import ShardReader
 from training.groups.groups import founders_split
 

@@ -14,7 +14,7 @@ from assets.label_changes import keep
 from assets.label_index import labelled_view
 from assets.label_overview import words_of
 from imgclf_dagster.cli.main import app
-from labelling.label_events import EVENTS_PREFIX, Withdrawal
+from labelling.labels.events import EVENTS_PREFIX, Withdrawal
 
 pytestmark = pytest.mark.graph
 

@@ -14,8 +14,8 @@ from assets.label_index import labels_table
 from assets.labelling_report import REPORTS, _open_tasks
 from assets.queue_ledger import QueueBatch, QueuedImage, write_batch
 from labelling.label_studio_ledger import label_studio_key
+from labelling.labels.snapshots import AnnotationSnapshot, PredictionOrigin
 from labelling.report import LabellingReport
-from labelling.snapshots import AnnotationSnapshot, PredictionOrigin
 from resources.label_studio.types import LabelStudioDown
 
 pytestmark = pytest.mark.graph

@@ -18,7 +18,7 @@ from assets.label_index import labels_table, new_snapshots
 from imgclf_dagster import asking, sensors
 from imgclf_dagster.jobs import LINE
 from imgclf_dagster.orphans import PROCESS_TAG, process_tag, reap_orphaned_runs
-from labelling.label_events import Rename, event_key, to_json
+from labelling.labels.events import Rename, event_key, to_json
 from resources.store.errors import StoreMissing
 
 pytestmark = pytest.mark.graph

@@ -13,7 +13,7 @@ import pytest
 
 from imgclf_dagster import sensors, sensors_labels
 from imgclf_dagster.settings import Settings
-from labelling.snapshots import parse_ingested_key
+from labelling.labels.snapshots import parse_ingested_key
 from tests.label_studio.played import PlayedLabelStudio
 from tests.testbed.bed import TestBed
 

@@ -9,7 +9,7 @@ from assets.label_index import index_snapshots, labelled_view, labels_table
 from assets.policies import LabellingPolicy
 from imgclf_dagster import label_studio_poll
 from imgclf_dagster.label_studio_poll import PollCursor, poll
-from labelling.schema import LabelSchema
+from labelling.labels.schema import LabelSchema
 from resources.store.object_store import ObjectStore
 from tests.label_studio.played import START, PlayedLabelStudio
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labelling.agreement import agreement, agreement_of, krippendorff_alpha, masi_distance
-from labelling.table import LABELS_SCHEMA
+from labelling.labels.agreement import agreement, agreement_of, krippendorff_alpha, masi_distance
+from labelling.labels.table import LABELS_SCHEMA
 
 pytestmark = pytest.mark.unit
 

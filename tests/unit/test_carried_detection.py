@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from labelling.schema import Task
+from labelling.labels.schema import Task
 from labelling.sources.lists.cvat import Cvat
 from labelling.sources.lists.detection import DetectionFiles
 from labelling.sources.lists.json_lists import JsonLists

@@ -26,8 +26,8 @@ from labelling.columns import (
     remembering,
     sort_order,
 )
-from labelling.consensus import CONFLICTS_SCHEMA, Decisions
-from labelling.schema import NONE_OF_THEM
+from labelling.labels.consensus import CONFLICTS_SCHEMA, Decisions
+from labelling.labels.schema import NONE_OF_THEM
 from training.data.manifest import dataset_version
 from training.groups.groups import EXCLUDED, GROUPS_SCHEMA, current_rows
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assets.label_index import judge_labels, view_of
-from labelling.consensus import (
+from labelling.labels.consensus import (
     CONFLICTS_SCHEMA,
     _deliberated,
     annotations_only,
@@ -19,8 +19,8 @@ from labelling.consensus import (
     voices,
     vote,
 )
-from labelling.schema import LabelSchema
-from labelling.table import LABELS_SCHEMA
+from labelling.labels.schema import LabelSchema
+from labelling.labels.table import LABELS_SCHEMA
 
 pytestmark = pytest.mark.unit
 

@@ -17,14 +17,14 @@ from PIL import Image
 
 import serving.corrections
 from assets.image_index import IMAGES_SCHEMA
-from labelling.corrections import (
+from labelling.labels.corrections import (
     Correction,
     CorrectionError,
     correction_key,
     parse_correction,
     parse_correction_key,
 )
-from labelling.snapshots import labels_hash
+from labelling.labels.snapshots import labels_hash
 from resources.contents.tables import Table
 from resources.store.object_store import ObjectStore
 from serving.inference import MAX_BODY_BYTES

@@ -16,9 +16,9 @@ from assets.evaluation_records import newest_evaluation, record_evaluation
 from assets.label_index import index_snapshots, judge_labels, labels_table
 from assets.verdicts import newest_verdict, objections, record_verdict
 from imgclf_dagster.ingest import only_ingest
-from labelling.schema import LabelSchema
-from labelling.snapshots import AnnotationSnapshot, ingested_key
-from labelling.table import label_rows, snapshot_of
+from labelling.labels.schema import LabelSchema
+from labelling.labels.snapshots import AnnotationSnapshot, ingested_key
+from labelling.labels.table import label_rows, snapshot_of
 from resources.contents.damage import DamagedObject
 from resources.contents.reading import read_object, read_record, read_rows
 from resources.contents.tables import Table, TableDamagedError
@@ -242,9 +242,9 @@ def test_an_odd_snapshot_is_set_aside_by_name_and_the_rest_goes_on(
 def test_a_row_that_the_table_cannot_hold_is_a_rejected_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("labelling.snapshots.MAX_NUMBER", 2**70)
+    monkeypatch.setattr("labelling.labels.snapshots.MAX_NUMBER", 2**70)
     data = AnnotationSnapshot.model_construct(**json.loads(snapshot(task=2**65)))
-    monkeypatch.setattr("labelling.table.parse_snapshot", lambda raw, key: data)
+    monkeypatch.setattr("labelling.labels.table.parse_snapshot", lambda raw, key: data)
     schema = LabelSchema(task="single_label")
     rows = label_rows([("annotations/a.json", b"")], schema).to_pylist()
     assert [row["status"] for row in rows] == ["rejected"]
@@ -389,7 +389,7 @@ def test_an_ingest_waits_for_another_one_and_says_so(tmp_path: Path) -> None:
 
 
 def test_a_moment_of_a_correction_is_in_bounds() -> None:
-    from labelling.corrections import CorrectionError, parse_correction
+    from labelling.labels.corrections import CorrectionError, parse_correction
 
     data = {
         "sha256": "a" * 64,

@@ -7,7 +7,7 @@ import pytest
 
 from assets.dataset_build import assemble, verified_images
 from assets.label_index import LabelledView
-from labelling.schema import LabelSchema
+from labelling.labels.schema import LabelSchema
 from resources.store.errors import KeyMissing
 from resources.store.object_store import ObjectStore
 from training.groups.groups import GROUPS_SCHEMA, current_rows

@@ -19,10 +19,10 @@ from assets.label_index import view_of
 from assets.policies import SplitPolicy
 from assets.split_generations import begin_generation
 from assets.splitting import deal_groups, update_groups
-from labelling.label_events import Rename, Withdrawal, event_key, to_json
-from labelling.schema import LabelSchema
-from labelling.snapshots import AnnotationSnapshot, ingested_key
-from labelling.table import label_rows
+from labelling.labels.events import Rename, Withdrawal, event_key, to_json
+from labelling.labels.schema import LabelSchema
+from labelling.labels.snapshots import AnnotationSnapshot, ingested_key
+from labelling.labels.table import label_rows
 from resources.store.object_store import ObjectStore
 from training.data.manifest import dataset_version
 

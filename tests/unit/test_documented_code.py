@@ -14,7 +14,7 @@ from PIL import Image
 
 from assets.image_index import IMAGES_SCHEMA, images_table
 from assets.label_index import index_snapshots, labels_table
-from labelling.snapshots import AnnotationSnapshot, PredictionOrigin
+from labelling.labels.snapshots import AnnotationSnapshot, PredictionOrigin
 from resources.store.object_store import ObjectStore
 from training.artefact.artefact import pack
 from training.data.manifest import MANIFEST_SCHEMA, write_manifest

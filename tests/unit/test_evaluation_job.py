@@ -9,8 +9,8 @@ import pytest
 
 from assets import evaluation
 from assets.evaluation import evaluation_job, renamed_since
-from labelling.label_events import Rename, event_key, to_json
-from labelling.schema import LabelSchema
+from labelling.labels.events import Rename, event_key, to_json
+from labelling.labels.schema import LabelSchema
 from resources.store.object_store import ObjectStore
 
 pytestmark = pytest.mark.unit

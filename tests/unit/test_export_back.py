@@ -8,13 +8,13 @@ import pytest
 from assets.policies import IngestionPolicy
 from imgclf_dagster.export.run import export_dataset
 from imgclf_dagster.ingest import ingest
-from labelling.consensus import decide
 from labelling.exports.formats import FORMATS
-from labelling.schema import LabelSchema, Task
+from labelling.labels.consensus import decide
+from labelling.labels.schema import LabelSchema, Task
+from labelling.labels.table import label_rows
 from labelling.sources.items import SourceItem, source_items
 from labelling.sources.read import read_source
 from labelling.sources.reading import ReadingOptions
-from labelling.table import label_rows
 from tests.unit.export_room import (
     Member,
     make_dataset,

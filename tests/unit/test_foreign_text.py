@@ -14,13 +14,8 @@ from assets import markdown
 from assets.dataset import count_table
 from assets.evaluation import per_class_table
 from imgclf_dagster.console import SafeConsole, escape
-from labelling.foreign_text import (
-    MAX_LABEL_BYTES,
-    MAX_LABEL_CHARACTERS,
-    label_flaw,
-    visible,
-)
-from labelling.schema import LabelSchema
+from labelling.labels.foreign_text import MAX_LABEL_BYTES, MAX_LABEL_CHARACTERS, label_flaw, visible
+from labelling.labels.schema import LabelSchema
 
 pytestmark = pytest.mark.unit
 

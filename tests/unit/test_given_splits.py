@@ -11,7 +11,7 @@ from assets.given_splits import (
     record_given_splits,
     withdraw_given_splits,
 )
-from labelling.given_splits import given_splits_text
+from labelling.labels.given_splits import given_splits_text
 from resources.store.object_store import ObjectStore
 
 pytestmark = pytest.mark.unit

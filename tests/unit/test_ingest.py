@@ -13,13 +13,13 @@ from assets.label_changes import all_rows
 from assets.label_index import view_of
 from assets.policies import IngestionPolicy
 from imgclf_dagster.ingest import IngestReport, ingest
-from labelling.consensus import decide
-from labelling.known_classes import KnownClasses
-from labelling.label_events import Rename, Withdrawal, event_key, to_json
-from labelling.schema import LabelSchema
+from labelling.labels.consensus import decide
+from labelling.labels.events import Rename, Withdrawal, event_key, to_json
+from labelling.labels.known_classes import KnownClasses
+from labelling.labels.schema import LabelSchema
+from labelling.labels.table import label_rows
 from labelling.sources.litter import key_of_data, litter_of_key
 from labelling.sources.read import read_source
-from labelling.table import label_rows
 from resources.store.errors import StoreError
 from resources.store.object_store import ObjectStore
 

@@ -16,9 +16,9 @@ from assets.policies import IngestionPolicy
 from imgclf_dagster.cli.ingest_summary import as_json, show_report
 from imgclf_dagster.ingest import IngestReport, ingest
 from imgclf_dagster.ingest_readings import ReadAs
-from labelling.known_classes import KnownClasses
-from labelling.label_events import Rename, Withdrawal
-from labelling.schema import LabelSchema
+from labelling.labels.events import Rename, Withdrawal
+from labelling.labels.known_classes import KnownClasses
+from labelling.labels.schema import LabelSchema
 from labelling.sources.facts import source_facts
 from labelling.sources.read import read_source
 from resources.store.object_store import ObjectStore

@@ -7,10 +7,10 @@ import pytest
 
 from assets.label_index import index_snapshots, labels_table
 from assets.label_names import known_classes
-from labelling.known_classes import KnownClasses
-from labelling.label_events import Rename, event_key, to_json
-from labelling.schema import LabelSchema
-from labelling.snapshots import AnnotationSnapshot, ingested_key
+from labelling.labels.events import Rename, event_key, to_json
+from labelling.labels.known_classes import KnownClasses
+from labelling.labels.schema import LabelSchema
+from labelling.labels.snapshots import AnnotationSnapshot, ingested_key
 from labelling.sources.read import read_source
 from labelling.sources.reading import Reading
 from resources.store.object_store import ObjectStore

@@ -15,7 +15,7 @@ from labelling.label_config import (
     label_config,
     parse_label_config,
 )
-from labelling.schema import LabelSchema
+from labelling.labels.schema import LabelSchema
 
 pytestmark = pytest.mark.unit
 

@@ -21,7 +21,7 @@ from assets.label_changes import (
 )
 from assets.label_index import view_of
 from assets.label_overview import Overview, overview, words_of
-from labelling.label_events import (
+from labelling.labels.events import (
     EventError,
     Rename,
     Restoral,
@@ -30,9 +30,9 @@ from labelling.label_events import (
     parse_event,
     to_json,
 )
-from labelling.schema import LabelSchema
-from labelling.snapshots import AnnotationSnapshot, ingested_key
-from labelling.table import label_rows
+from labelling.labels.schema import LabelSchema
+from labelling.labels.snapshots import AnnotationSnapshot, ingested_key
+from labelling.labels.table import label_rows
 from resources.store.object_store import ObjectStore
 
 pytestmark = pytest.mark.unit

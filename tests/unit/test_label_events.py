@@ -10,8 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from assets.label_index import judge_labels, view_of
-from labelling.counted import counted
-from labelling.label_events import (
+from labelling.labels.counted import counted
+from labelling.labels.events import (
     EventError,
     Rename,
     Restoral,
@@ -21,9 +21,9 @@ from labelling.label_events import (
     parse_event,
     to_json,
 )
-from labelling.schema import LabelSchema
-from labelling.snapshots import AnnotationSnapshot, PredictionOrigin, ingested_key
-from labelling.table import label_rows
+from labelling.labels.schema import LabelSchema
+from labelling.labels.snapshots import AnnotationSnapshot, PredictionOrigin, ingested_key
+from labelling.labels.table import label_rows
 
 pytestmark = pytest.mark.unit
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelling.label_form import LookAlikes, look_alikes, normal_label
-from labelling.schema import LabelSchema
+from labelling.labels.form import LookAlikes, look_alikes, normal_label
+from labelling.labels.schema import LabelSchema
 
 pytestmark = pytest.mark.unit
 

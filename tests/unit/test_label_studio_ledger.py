@@ -17,7 +17,7 @@ from labelling.label_studio_ledger import (
     vanished,
 )
 from labelling.label_studio_tasks import TaskReading
-from labelling.snapshots import AnnotationSnapshot
+from labelling.labels.snapshots import AnnotationSnapshot
 
 pytestmark = pytest.mark.unit
 

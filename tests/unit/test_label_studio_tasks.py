@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from labelling.label_studio_tasks import TaskError, read_task
-from labelling.snapshots import parse_snapshot
+from labelling.labels.snapshots import parse_snapshot
 
 pytestmark = pytest.mark.unit
 

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 
 from assets.label_index import labels_version, view_of
-from labelling.consensus import CONFLICTS_SCHEMA, Decisions
-from labelling.schema import LabelSchema
-from labelling.snapshots import AnnotationSnapshot, ingested_key
-from labelling.table import LABELS_SCHEMA, label_rows
+from labelling.labels.consensus import CONFLICTS_SCHEMA, Decisions
+from labelling.labels.schema import LabelSchema
+from labelling.labels.snapshots import AnnotationSnapshot, ingested_key
+from labelling.labels.table import LABELS_SCHEMA, label_rows
 
 pytestmark = pytest.mark.unit
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from labelling.labels.table import LABELS_SCHEMA
 from labelling.pace import times
 from labelling.statistics import NO_REASON, Statistics, share, statistics
-from labelling.table import LABELS_SCHEMA
 
 pytestmark = pytest.mark.unit
 

@@ -6,16 +6,16 @@ from datetime import UTC, datetime, timedelta, timezone
 import pyarrow as pa
 import pytest
 
-from labelling.consensus import decide
-from labelling.schema import LabelSchema
-from labelling.snapshots import (
+from labelling.labels.consensus import decide
+from labelling.labels.schema import LabelSchema
+from labelling.labels.snapshots import (
     AnnotationSnapshot,
     SnapshotError,
     ingested_key,
     parse_ingested_key,
     parse_snapshot,
 )
-from labelling.table import LABELS_SCHEMA, label_rows, recheck
+from labelling.labels.table import LABELS_SCHEMA, label_rows, recheck
 
 pytestmark = pytest.mark.unit
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labelling.label_form import normal_label
+from labelling.labels.form import normal_label
 from labelling.sources.lists.list_format import ListRefusedError
 from labelling.sources.reading import ReadingOptions
 from tests.unit.lists_of_tests import ListedSource

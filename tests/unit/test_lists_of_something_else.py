@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from labelling.known_classes import KnownClasses
+from labelling.labels.known_classes import KnownClasses
 from labelling.sources.read import read_source
 from labelling.sources.reading import Reading, ReadingOptions
 from tests.unit.lists_of_tests import ListedSource, labels

@@ -14,16 +14,21 @@ from assets.label_index import judge_labels, view_of
 from assets.policies import IngestionPolicy, RetrainPolicy
 from assets.retraining import decide_retraining
 from imgclf_dagster.ingest import ingest
-from labelling.agreement import agreement
-from labelling.consensus import vote
-from labelling.corrections import Correction, correction_key, parse_correction
 from labelling.label_config import _page, is_former_page, label_config
 from labelling.label_studio_tasks import read_task
-from labelling.schema import LabelSchema
-from labelling.snapshots import AnnotationSnapshot, ingested_key, parse_ingested_key, parse_snapshot
+from labelling.labels.agreement import agreement
+from labelling.labels.consensus import vote
+from labelling.labels.corrections import Correction, correction_key, parse_correction
+from labelling.labels.schema import LabelSchema
+from labelling.labels.snapshots import (
+    AnnotationSnapshot,
+    ingested_key,
+    parse_ingested_key,
+    parse_snapshot,
+)
+from labelling.labels.table import label_rows
 from labelling.sources.read import read_source
 from labelling.sources.reading import ReadingOptions
-from labelling.table import label_rows
 from resources.store.object_store import ObjectStore
 from training.curve.refit import Refit
 from training.data.data import _targets, require_learnable

@@ -35,10 +35,10 @@ from assets.pool_build import (
     skipped_images,
 )
 from assets.queue_build import Situation, predictions
-from labelling.corrections import Correction, correction_key
+from labelling.labels.corrections import Correction, correction_key
+from labelling.labels.schema import LabelSchema
+from labelling.labels.table import LABELS_SCHEMA
 from labelling.pool import DEFAULT_WEIGHTS
-from labelling.schema import LabelSchema
-from labelling.table import LABELS_SCHEMA
 from resources.store.object_store import ObjectStore
 from training.embedding.features import FEATURES_SCHEMA, packed_features, probabilities_table
 

@@ -13,7 +13,7 @@ from assets.pool_build import Doubts, Images, Opinions
 from assets.queue_build import Situation, choose_batch
 from assets.queue_images import hidden_problem, shown_images
 from assets.queue_ledger import QueueBatch
-from labelling.schema import LabelSchema
+from labelling.labels.schema import LabelSchema
 from resources.store.object_store import ObjectStore
 from tests.pools import sha
 

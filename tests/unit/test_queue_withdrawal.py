@@ -12,7 +12,7 @@ from assets.policies import LabellingPolicy
 from assets.pool_build import Doubts, Images, Opinions
 from assets.queue_build import Situation
 from assets.queue_sync import QueueSync
-from labelling.schema import LabelSchema
+from labelling.labels.schema import LabelSchema
 from resources.label_studio.types import TaskRef
 from resources.store.object_store import ObjectStore
 

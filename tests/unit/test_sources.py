@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from labelling.schema import Task
+from labelling.labels.schema import Task
 from labelling.sources.containers import Rejection, SourceError
 from labelling.sources.items import SourceItem, item_count, source_items
 from labelling.sources.litter import EMPTY

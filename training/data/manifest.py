@@ -31,7 +31,7 @@ from labelling.columns import (
     sort_order,
     taken,
 )
-from labelling.schema import Task
+from labelling.labels.schema import Task
 from training.data.sealed import is_intact, sealed_parquet
 
 Split = Literal["train", "val", "test", "excluded"]

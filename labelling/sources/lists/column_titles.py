@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from labelling.foreign_text import visible
+from labelling.labels.foreign_text import visible
 from labelling.sources.lists.column_names import LABEL_COLUMNS, plain
 from labelling.sources.lists.list_format import WrongColumnsError
 from labelling.sources.lists.table import Table

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from itertools import pairwise
 
-from labelling.foreign_text import visible
+from labelling.labels.foreign_text import visible
 from labelling.sources.lists.yes_and_no import NO, TRUE_OR_FALSE, YES
 
 ONE_FOR_EACH = "says something else for nearly every image"

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from labelling.foreign_text import visible
-from labelling.schema import Task
+from labelling.labels.foreign_text import visible
+from labelling.labels.schema import Task
 from labelling.sources.lists.box_columns import places_of_objects
 from labelling.sources.lists.class_columns import (
     counts_of_classes,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import compress
 
-from labelling.foreign_text import visible
+from labelling.labels.foreign_text import visible
 from labelling.sources.containers import Rejection
 from labelling.sources.lists.class_names import is_class_table
 from labelling.sources.lists.column_names import plain

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from labelling.foreign_text import visible
-from labelling.schema import Task
+from labelling.labels.foreign_text import visible
+from labelling.labels.schema import Task
 from labelling.sources.lists.column_titles import ColumnTitles
 from labelling.sources.lists.columns import Columns
 from labelling.sources.lists.review_words import is_never_a_class

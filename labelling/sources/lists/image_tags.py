@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from labelling.foreign_text import visible
+from labelling.labels.foreign_text import visible
 from labelling.sources.lists.file_finder import folder_of
 from labelling.sources.lists.file_index import base_name
 from labelling.sources.lists.json_document import JsonDocument

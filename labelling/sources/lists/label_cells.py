@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from labelling.schema import Task
+from labelling.labels.schema import Task
 from labelling.sources.lists.list_format import ListRefusedError
 from labelling.sources.lists.no_label import means_no_label
 

@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from labelling.consensus import vote
+from labelling.labels.consensus import vote
 from labelling.sources.lists.file_index import FileIndex
 from labelling.sources.lists.list_format import (
     ListReading,

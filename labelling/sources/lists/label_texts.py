@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from labelling.schema import Task
+from labelling.labels.schema import Task
 from labelling.sources.lists.class_names import find_class_names
 from labelling.sources.lists.label_cells import read_label_cells
 from labelling.sources.lists.list_format import Surroundings

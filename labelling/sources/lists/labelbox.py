@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from labelling.consensus import vote
+from labelling.labels.consensus import vote
 from labelling.sources.containers import Rejection
 from labelling.sources.lists.json_document import JsonDocument
 from labelling.sources.lists.labelbox_answers import Answers, answers_of, dicts

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from labelling.foreign_text import label_flaw
-from labelling.label_form import normal_label
+from labelling.labels.foreign_text import label_flaw
+from labelling.labels.form import normal_label
 from labelling.sources.containers import Rejection
 from labelling.sources.lists.file_finder import FileFinder, folder_of
 from labelling.sources.lists.file_index import FileIndex

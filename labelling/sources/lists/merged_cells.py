@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-from labelling.foreign_text import visible
-from labelling.schema import Task
+from labelling.labels.foreign_text import visible
+from labelling.labels.schema import Task
 from labelling.sources.containers import Rejection
 from labelling.sources.lists.column_titles import ColumnTitles
 from labelling.sources.lists.columns import Columns

@@ -4,8 +4,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from labelling.foreign_text import visible
-from labelling.schema import Task
+from labelling.labels.foreign_text import visible
+from labelling.labels.schema import Task
 from labelling.sources.containers import Rejection
 from labelling.sources.lists.column_names import LABEL_COLUMNS, plain
 from labelling.sources.lists.column_titles import ColumnTitles

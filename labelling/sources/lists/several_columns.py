@@ -3,8 +3,8 @@
 import re
 from collections.abc import Sequence
 
-from labelling.foreign_text import visible
-from labelling.schema import Task
+from labelling.labels.foreign_text import visible
+from labelling.labels.schema import Task
 from labelling.sources.lists.column_names import LABEL_COLUMNS, WEAK_LABEL_COLUMNS, plain
 from labelling.sources.lists.column_titles import ColumnTitles
 from labelling.sources.lists.column_values import is_yes_or_no, shown_classes

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from labelling.foreign_text import visible
+from labelling.labels.foreign_text import visible
 from labelling.sources.lists.column_names import SPLIT_COLUMNS, is_split_in_english, plain, split_of
 from labelling.sources.lists.table import Table
 from labelling.sources.lists.yes_and_no import NO, YES

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
-from labelling.label_form import normal_label
+from labelling.labels.form import normal_label
 from labelling.sources.containers import Rejection
 from labelling.sources.lists import column_names
 from labelling.sources.lists.file_index import IMAGE_SUFFIXES, base_name, without_suffix

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from labelling.foreign_text import visible
-from labelling.schema import Task
+from labelling.labels.foreign_text import visible
+from labelling.labels.schema import Task
 from labelling.sources.containers import Rejection
 from labelling.sources.lists.alternative_splits import ALTERNATIVE, is_alternative
 from labelling.sources.lists.class_names import find_class_names

@@ -4,7 +4,7 @@ import codecs
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from labelling.foreign_text import visible
+from labelling.labels.foreign_text import visible
 from labelling.sources.lists.list_format import ListRefusedError
 from labelling.sources.lists.oddities import EAST_ASIAN, count_oddities, foreign_words
 from labelling.sources.reading import Doubt

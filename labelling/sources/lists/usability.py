@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from labelling.foreign_text import visible
+from labelling.labels.foreign_text import visible
 from labelling.sources.containers import Rejection
 from labelling.sources.lists.list_format import ListRefusedError
 

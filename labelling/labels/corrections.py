@@ -7,7 +7,7 @@ from datetime import datetime
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from errors.base import ImgclfError
-from labelling.snapshots import epoch_ms, in_bounds, labels_hash
+from labelling.labels.snapshots import epoch_ms, in_bounds, labels_hash
 
 CORRECTIONS_PREFIX = "corrections/"
 CORRECTED_IMAGES_PREFIX = "raw/corrections/"

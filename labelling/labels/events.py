@@ -1,7 +1,7 @@
 """What people decide about labels as a whole: renamed, merged, taken back, and restored.
 
 Each decision is one immutable JSON object under ``annotations/events/``. No snapshot is rewritten;
-which labels count is computed from the snapshots and these events (``labelling.counted``).
+which labels count is computed from the snapshots and these events (``labelling.labels.counted``).
 """
 
 import hashlib
@@ -24,9 +24,9 @@ from pydantic import (
 )
 
 from errors.base import ImgclfError
-from labelling.foreign_text import label_flaw
-from labelling.label_form import normal_label
-from labelling.snapshots import epoch_ms, in_bounds
+from labelling.labels.foreign_text import label_flaw
+from labelling.labels.form import normal_label
+from labelling.labels.snapshots import epoch_ms, in_bounds
 
 EVENTS_PREFIX = "annotations/events/"
 """Where the events lie: below ``annotations/``, so that what looks for new labels finds them."""

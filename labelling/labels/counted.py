@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from labelling.label_events import History, Rename, Withdrawal, applies
-from labelling.schema import LabelSchema
-from labelling.table import EVENT, history_of
+from labelling.labels.events import History, Rename, Withdrawal, applies
+from labelling.labels.schema import LabelSchema
+from labelling.labels.table import EVENT, history_of
 
 _START = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -24,7 +24,7 @@ class Counted:
 
     Attributes:
         rows: the statements that were not taken back, with labels and pre-labels by their present
-            names; in ``labelling.table.LABELS_SCHEMA``, without events.
+            names; in ``labelling.labels.table.LABELS_SCHEMA``, without events.
         schema: the label schema, whose names follow the renames.
         history: the events.
         withdrawn: the statements, as they were said, of which something was taken back.
@@ -43,7 +43,7 @@ def counted(labels: pa.Table, schema: LabelSchema) -> Counted:
     """Apply the events in the label table to its statements.
 
     Args:
-        labels: the table, in ``labelling.table.LABELS_SCHEMA``, with ``prelabel`` or without; with
+        labels: the table, in ``labelling.labels.table.LABELS_SCHEMA``, with ``prelabel`` or without; with
             none of the events, labels are written in their normal form and nothing else is changed.
         schema: what the settings say.
     """
@@ -224,7 +224,7 @@ def _fits(rows: pa.Table, event: Withdrawal) -> np.ndarray:
 
 
 def is_of_source(rows: pa.Table, source: str) -> pa.ChunkedArray:
-    """Which rows come of ``source`` (see :class:`labelling.label_events.Withdrawal`)."""
+    """Which rows come of ``source`` (see :class:`labelling.labels.events.Withdrawal`)."""
     ingested = pc.and_(
         pc.equal(rows["source"], "ingest"),
         pc.starts_with(rows["annotation_id"], pattern=f"raw/{source}/"),

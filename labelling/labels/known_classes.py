@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from labelling.foreign_text import visible
-from labelling.label_form import normal_label
-from labelling.schema import LabelSchema
+from labelling.labels.foreign_text import visible
+from labelling.labels.form import normal_label
+from labelling.labels.schema import LabelSchema
 
 
 @dataclass(frozen=True)

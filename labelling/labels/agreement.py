@@ -13,8 +13,8 @@ from itertools import combinations
 import numpy as np
 import pyarrow as pa
 
-from labelling.consensus import Said, voices
-from labelling.schema import Task
+from labelling.labels.consensus import Said, voices
+from labelling.labels.schema import Task
 
 Statements = Mapping[str, Mapping[str, Said]]
 """Image (sha256) to annotator to the set of labels they gave."""
@@ -69,7 +69,7 @@ def agreement(labels: pa.Table, task: Task = "single_label") -> Agreement:
     """How well the annotators of Label Studio agree.
 
     Args:
-        labels: in ``labelling.table.LABELS_SCHEMA``; each annotator's newest standing annotation of
+        labels: in ``labelling.labels.table.LABELS_SCHEMA``; each annotator's newest standing annotation of
             an image counts.
         task: for ``multi_label``, kappa is the mean over labels, and alpha weighs by how much two
             sets overlap (MASI).

@@ -5,8 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from labelling.foreign_text import label_flaw
-from labelling.label_form import normal_label
+from labelling.labels.foreign_text import label_flaw
+from labelling.labels.form import normal_label
 
 Task = Literal["single_label", "multi_label"]
 

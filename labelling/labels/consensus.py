@@ -24,7 +24,7 @@ from labelling.columns import (
     ranks,
     taken,
 )
-from labelling.schema import Task
+from labelling.labels.schema import Task
 
 CONFLICTS_SCHEMA = pa.schema(
     [
@@ -99,7 +99,7 @@ def decide(
     """Which labels count.
 
     Args:
-        labels: in ``labelling.table.LABELS_SCHEMA``; rejected rows count for nothing.
+        labels: in ``labelling.labels.table.LABELS_SCHEMA``; rejected rows count for nothing.
         task: ``single_label``: the labels that most people gave; as many for others is a conflict.
             ``multi_label``: each label that more than half gave; just half is a conflict. That the
             image has none of the labels is an answer if more than half say so, else a conflict.
@@ -265,7 +265,7 @@ def not_superseded(labels: pa.Table, suspects: pa.Table) -> pa.Table:
     """Those of ``suspects`` that would count for their image if nothing were wrong with them.
 
     Args:
-        labels: all statements, in ``labelling.table.LABELS_SCHEMA``.
+        labels: all statements, in ``labelling.labels.table.LABELS_SCHEMA``.
         suspects: rows of it. One that names no image is never superseded.
     """
     images = pc.unique(suspects["sha256"])

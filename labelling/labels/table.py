@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from labelling.columns import LabelLists, flat, is_true
-from labelling.label_events import EVENTS_PREFIX, EventError, History, parse_event, to_json
-from labelling.schema import LabelSchema
-from labelling.snapshots import (
+from labelling.labels.events import EVENTS_PREFIX, EventError, History, parse_event, to_json
+from labelling.labels.schema import LabelSchema
+from labelling.labels.snapshots import (
     AnnotationSnapshot,
     PredictionOrigin,
     SnapshotError,
@@ -43,7 +43,7 @@ LABELS_SCHEMA = pa.schema(
     ]
 )
 """``status`` is ``ok``, or ``rejected`` with the ``reason``, or ``event``: no statement, but an event
-about labels (``labelling.label_events``), as JSON in the column ``event``. A snapshot that cannot be read is
+about labels (``labelling.labels.events``), as JSON in the column ``event``. A snapshot that cannot be read is
 a rejected row with an empty ``sha256``. The columns from ``unique_id`` on are of Label Studio's
 annotations (``prelabel``: what the model had said); they are null in rows of other sources and in
 parts of the table that were written before the columns were there."""
