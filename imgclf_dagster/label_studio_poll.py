@@ -15,7 +15,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from assets.label_index import labels_table
 from assets.policies import LabellingPolicy
 from imgclf_dagster.label_studio_refusals import Refusals
-from labelling.label_studio_ledger import (
+from labelling.label_studio.ledger import (
     Interval,
     Standing,
     TaskTimes,
@@ -25,7 +25,7 @@ from labelling.label_studio_ledger import (
     taken_back,
     vanished,
 )
-from labelling.label_studio_tasks import TaskError, TaskReading, read_task
+from labelling.label_studio.tasks import TaskError, TaskReading, read_task
 from labelling.labels.consensus import newest_snapshots
 from labelling.labels.snapshots import (
     LABEL_STUDIO_PREFIX,

@@ -18,7 +18,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 
-from labelling.label_config import LabelConfigError, parse_label_config
+from labelling.label_studio.config import LabelConfigError, parse_label_config
 from serving.backend_access import Access
 from serving.backend_model import ServedModel
 from serving.backend_predictions import LabelStudioTask, PredictRequest, Prelabeller

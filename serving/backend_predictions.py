@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from labelling.label_config import CONTROL, OBJECT
+from labelling.label_studio.config import CONTROL, OBJECT
 from serving.backend_images import NoImage, task_image
 from serving.host import Serving
 from serving.limits import ServingLimits

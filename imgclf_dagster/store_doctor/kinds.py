@@ -21,7 +21,7 @@ from assets.queue_ledger import read_batch
 from assets.release_verification import actual_digest
 from assets.split_generations import read_generation
 from assets.verdicts import read_verdict
-from labelling.label_studio_ledger import LABEL_STUDIO_KEY, label_studio_key
+from labelling.label_studio.ledger import LABEL_STUDIO_KEY, label_studio_key
 from labelling.labels.corrections import CorrectionError, parse_correction
 from labelling.labels.events import EventError, parse_event
 from labelling.labels.snapshots import SnapshotError, parse_snapshot

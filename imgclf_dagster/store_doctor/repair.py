@@ -39,7 +39,7 @@ from assets.split_generations import generation_number
 from assets.splitting import groups_table, update_groups
 from imgclf_dagster.store_doctor.examine import Trouble
 from imgclf_dagster.store_doctor.job_record import is_training, training_record
-from labelling.label_studio_ledger import label_studio_key
+from labelling.label_studio.ledger import label_studio_key
 from labelling.labels.events import parse_event, to_json
 from labelling.labels.snapshots import ingested_key, parse_snapshot
 from labelling.labels.table import snapshot_of

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from labelling.exports.contents import SPLITS, Contents, ExportImage, Layout, TextFile
 from labelling.exports.file_names import IMAGE_SUFFIXES
 from labelling.exports.placing import side_by_side
-from labelling.label_config import CONTROL, OBJECT, LabelConfigError, label_config
+from labelling.label_studio.config import CONTROL, OBJECT, LabelConfigError, label_config
 from labelling.labels.schema import LabelSchema, Task
 
 TASKS = "tasks.json"

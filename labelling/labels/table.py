@@ -113,7 +113,7 @@ def _row(key: str, data: bytes, schema: LabelSchema) -> dict[str, object]:
 
 def _unclear(snapshot: AnnotationSnapshot) -> str | None:
     """Why no labels do not mean here that the image has none: what Label Studio had was no answer on
-    our page (``labelling.label_studio_tasks`` notes what is odd)."""
+    our page (``labelling.label_studio.tasks`` notes what is odd)."""
     return (snapshot.note or None) if snapshot.unique_id and not snapshot.labels else None
 
 

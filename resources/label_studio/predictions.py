@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from labelling.label_config import CONTROL, OBJECT, parse_label_config
+from labelling.label_studio.config import CONTROL, OBJECT, parse_label_config
 from resources.label_studio.projects import project_missing
 from resources.label_studio.session import WAITS_S
 from resources.label_studio.tasks import batched, find_tasks, is_labelled, is_touched, open_tasks

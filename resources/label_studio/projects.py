@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from labelling.label_config import (
+from labelling.label_studio.config import (
     LabelConfigError,
     is_former_page,
     label_config,

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from labelling.label_config import label_config, parse_label_config
-from labelling.label_studio_tasks import read_task
+from labelling.label_studio.config import label_config, parse_label_config
+from labelling.label_studio.tasks import read_task
 from labelling.labels.schema import LabelSchema
 from resources.label_studio.project import (
     LabelStudio,

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from labelling.label_studio_tasks import read_task
+from labelling.label_studio.tasks import read_task
 from labelling.labels.schema import LabelSchema
 from resources.label_studio import tasks as label_studio_changes
 from resources.label_studio.project import TaskRef

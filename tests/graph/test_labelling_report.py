@@ -13,7 +13,7 @@ from assets.curve_job import curve_job, why_no_curve
 from assets.label_index import labels_table
 from assets.labelling_report import REPORTS, _open_tasks
 from assets.queue_ledger import QueueBatch, QueuedImage, write_batch
-from labelling.label_studio_ledger import label_studio_key
+from labelling.label_studio.ledger import label_studio_key
 from labelling.labels.snapshots import AnnotationSnapshot, PredictionOrigin
 from labelling.report import LabellingReport
 from resources.label_studio.types import LabelStudioDown

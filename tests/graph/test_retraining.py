@@ -11,7 +11,7 @@ from dagster._core.events import StepMaterializationData
 
 from assets.line import latest_metadata
 from imgclf_dagster import sensors_labels
-from labelling.label_studio_ledger import label_studio_key
+from labelling.label_studio.ledger import label_studio_key
 from labelling.labels.snapshots import AnnotationSnapshot
 
 pytestmark = pytest.mark.graph

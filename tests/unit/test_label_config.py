@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelling.label_config import (
+from labelling.label_studio.config import (
     CONTROL,
     OBJECT,
     LabelConfig,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelling.label_studio_ledger import (
+from labelling.label_studio.ledger import (
     Interval,
     Standing,
     TaskTimes,
@@ -16,7 +16,7 @@ from labelling.label_studio_ledger import (
     read_ledger,
     vanished,
 )
-from labelling.label_studio_tasks import TaskReading
+from labelling.label_studio.tasks import TaskReading
 from labelling.labels.snapshots import AnnotationSnapshot
 
 pytestmark = pytest.mark.unit

@@ -11,7 +11,7 @@ import pytest
 from assets.policies import LabellingPolicy
 from imgclf_dagster import label_studio_poll
 from imgclf_dagster.label_studio_poll import Poll, PollCursor
-from labelling.label_studio_ledger import Interval, Vanished
+from labelling.label_studio.ledger import Interval, Vanished
 from resources.label_studio.types import LabelStudioDown
 from tests.label_studio.played import START
 from tests.unit.label_studio_polled import OVERLAP_S, Line, line

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from labelling.label_studio_tasks import TaskError, read_task
+from labelling.label_studio.tasks import TaskError, read_task
 from labelling.labels.snapshots import parse_snapshot
 
 pytestmark = pytest.mark.unit

@@ -14,8 +14,8 @@ from assets.label_index import judge_labels, view_of
 from assets.policies import IngestionPolicy, RetrainPolicy
 from assets.retraining import decide_retraining
 from imgclf_dagster.ingest import ingest
-from labelling.label_config import _page, is_former_page, label_config
-from labelling.label_studio_tasks import read_task
+from labelling.label_studio.config import _page, is_former_page, label_config
+from labelling.label_studio.tasks import read_task
 from labelling.labels.agreement import agreement
 from labelling.labels.consensus import vote
 from labelling.labels.corrections import Correction, correction_key, parse_correction

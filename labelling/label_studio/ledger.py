@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from labelling.label_studio_tasks import TAKEN_BACK, TaskReading, content_hash
+from labelling.label_studio.tasks import TAKEN_BACK, TaskReading, content_hash
 from labelling.labels.snapshots import LABEL_STUDIO_PREFIX, AnnotationSnapshot, epoch_ms
 
 _KEY = re.compile(

@@ -1,0 +1,1 @@
+"""Label Studio's tasks, configuration and annotations as data."""
