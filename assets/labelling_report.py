@@ -18,14 +18,14 @@ from assets.line import OWNERS, Line, fingerprint, latest_metadata
 from assets.pictures import ornament, picture
 from assets.queue_ledger import queued_images
 from assets.retries import retried
-from labelling.curve_report import PICTURE_FILE, REPORT_FILE, CurveReport
 from labelling.labels.agreement import agreement
 from labelling.labels.foreign_text import visible
 from labelling.labels.snapshots import epoch_ms
-from labelling.report import AgreementSummary, LabellingReport, advice
-from labelling.report_page import page
-from labelling.report_words import percent
-from labelling.statistics import Share, statistics
+from labelling.report.curve_report import PICTURE_FILE, REPORT_FILE, CurveReport
+from labelling.report.page import page
+from labelling.report.report import AgreementSummary, LabellingReport, advice
+from labelling.report.statistics import Share, statistics
+from labelling.report.words import percent
 from resources.compute.compute import Compute
 from resources.contents.reading import parse_record
 from resources.label_studio.project import LabelStudio

@@ -11,8 +11,8 @@ from benchmarks.photos import MISSING, NAME
 from benchmarks.processes import BenchmarkFailed
 from benchmarks.result import Measurement, Result
 from benchmarks.scenes import load, missing, saved, scenes
-from labelling.curve_report import Backtest
-from labelling.learning_curve import LEVEL
+from labelling.report.curve_law import LEVEL
+from labelling.report.curve_report import Backtest
 from training.curve.points import Subsets
 from training.curve.refit import Refit
 from training.curve.study import backtest

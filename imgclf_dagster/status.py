@@ -25,7 +25,7 @@ from imgclf_dagster.status_next import (
 )
 from imgclf_dagster.status_runs import runs_under_way
 from imgclf_dagster.status_scores import same_images
-from labelling.report_words import count
+from labelling.report.words import count
 from resources.endpoints.endpoint_host import Endpoints, HostUnavailable
 from resources.registry.registry import ModelPackage
 from resources.store.errors import StoreError

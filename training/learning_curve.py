@@ -4,7 +4,7 @@ A processing job. Channels: ``dataset`` (``<version>/manifest.parquet``, card an
 (one ``model.tar.gz``: its backbone makes the features), and if there are any ``features`` (Parquet
 in ``FEATURES_SCHEMA``, of that backbone) and ``chosen`` (a JSON list: sha256 of the images that the
 queue chose). Leaves ``learning_curve.json``
-(``labelling.curve_report``) and a picture.
+(``labelling.report.curve_report``) and a picture.
 """
 
 import json
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from dagster_pipes import PipesContext
 
-from labelling.curve_report import PICTURE_FILE, REPORT_FILE, CurveReport
+from labelling.report.curve_report import PICTURE_FILE, REPORT_FILE, CurveReport
 from training.config import Hyperparameters
 from training.container.container import JobContainer
 from training.container.hardware import uses_bf16, yield_cores

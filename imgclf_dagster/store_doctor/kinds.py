@@ -25,7 +25,7 @@ from labelling.label_studio.ledger import LABEL_STUDIO_KEY, label_studio_key
 from labelling.labels.corrections import CorrectionError, parse_correction
 from labelling.labels.events import EventError, parse_event
 from labelling.labels.snapshots import SnapshotError, parse_snapshot
-from labelling.report import LabellingReport
+from labelling.report.report import LabellingReport
 from resources.compute.outputs import read_job
 from resources.contents.damage import DamagedObject, flaw_of
 from resources.contents.reading import read_object, read_record

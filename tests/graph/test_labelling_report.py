@@ -15,7 +15,7 @@ from assets.labelling_report import REPORTS, _open_tasks
 from assets.queue_ledger import QueueBatch, QueuedImage, write_batch
 from labelling.label_studio.ledger import label_studio_key
 from labelling.labels.snapshots import AnnotationSnapshot, PredictionOrigin
-from labelling.report import LabellingReport
+from labelling.report.report import LabellingReport
 from resources.label_studio.types import LabelStudioDown
 
 pytestmark = pytest.mark.graph

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from labelling.curve_report import CurveReport
+from labelling.report.curve_report import CurveReport
 from training.artefact.artefact import ArtefactManifest, Task
 from training.curve.picture import draw_curves
 from training.curve.points import FRACTIONS, Subsets

@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 import pytest
 
-import labelling.report_page
+import labelling.report.page
 import serving.backend_report
 import ui.cards
 from tests.unit.test_report_page import EVIL, report, table
@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def report_values() -> dict[str, Any]:
-    return labelling.report_page.page_values(report(table()))
+    return labelling.report.page.page_values(report(table()))
 
 
 def no_report_values() -> dict[str, Any]:
@@ -38,7 +38,7 @@ def card_values() -> dict[str, Any]:
 
 
 PAGES: dict[str, tuple[Any, str, Callable[[], dict[str, Any]]]] = {
-    "report": (labelling.report_page, "report.html", report_values),
+    "report": (labelling.report.page, "report.html", report_values),
     "no report": (serving.backend_report, "no_report.html", no_report_values),
     "unreachable": (serving.backend_report, "no_report.html", unreachable_values),
     "cards": (ui.cards, "cards.html", card_values),

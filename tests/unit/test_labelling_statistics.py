@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from labelling.labels.table import LABELS_SCHEMA
-from labelling.pace import times
-from labelling.statistics import NO_REASON, Statistics, share, statistics
+from labelling.report.pace import times
+from labelling.report.statistics import NO_REASON, Statistics, share, statistics
 
 pytestmark = pytest.mark.unit
 

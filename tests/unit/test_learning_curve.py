@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labelling.learning_curve import CurveError, Points, fit
+from labelling.report.curve_law import CurveError, Points, fit
 
 pytestmark = pytest.mark.unit
 

@@ -7,14 +7,14 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from labelling.curve_report import Backtest, ClassCurve, CurveReport, Forecast, Saved
 from labelling.labels.agreement import agreement
 from labelling.labels.table import LABELS_SCHEMA
-from labelling.learning_curve import Estimate, Points
-from labelling.report import AgreementSummary, LabellingReport, advice, gain_text
-from labelling.report_charts import _ticks, curve_chart
-from labelling.report_page import page
-from labelling.statistics import statistics
+from labelling.report.charts import _ticks, curve_chart
+from labelling.report.curve_law import Estimate, Points
+from labelling.report.curve_report import Backtest, ClassCurve, CurveReport, Forecast, Saved
+from labelling.report.page import page
+from labelling.report.report import AgreementSummary, LabellingReport, advice, gain_text
+from labelling.report.statistics import statistics
 
 pytestmark = pytest.mark.unit
 

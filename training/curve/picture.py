@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from labelling.curve_report import CurveReport
+from labelling.report.curve_report import CurveReport
 from training.evaluation.plots import picture_file, short
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from labelling.learning_curve import Points
+from labelling.report.curve_law import Points
 from training.curve.refit import Marks, Refit
 
 FRACTIONS = (0.06, 0.12, 0.2, 0.35, 0.5, 0.7)

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from labelling.curve_report import Backtest, ClassCurve, CurveReport, Forecast, Saved
-from labelling.learning_curve import (
+from labelling.report.curve_law import (
     FURTHEST,
     LEAST_SAMPLE,
     MIN_LABELS,
@@ -16,6 +15,7 @@ from labelling.learning_curve import (
     Points,
     fit,
 )
+from labelling.report.curve_report import Backtest, ClassCurve, CurveReport, Forecast, Saved
 from training.artefact.artefact import ArtefactManifest, Task
 from training.curve.points import Subsets
 from training.curve.refit import Refit

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from labelling.curve_report import CurveReport
-from labelling.learning_curve import Estimate
-from labelling.report_words import percent
-from labelling.statistics import Day
+from labelling.report.curve_law import Estimate
+from labelling.report.curve_report import CurveReport
+from labelling.report.statistics import Day
+from labelling.report.words import percent
 
 _WIDTH, _HEIGHT, _DAYS_HEIGHT = 460, 270, 170
 _LEFT, _RIGHT, _TOP, _BOTTOM, _DAYS_BOTTOM = 44, 12, 12, 40, 26

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from labelling.pace import Speed, Times, speed, times, together
+from labelling.report.pace import Speed, Times, speed, times, together
 
 NO_REASON = "not by the queue"
 """The reason of an image that the queue never chose."""

@@ -3,7 +3,7 @@
 from pydantic import BaseModel, ConfigDict
 
 from labelling.labels.schema import Task
-from labelling.learning_curve import Estimate, Points
+from labelling.report.curve_law import Estimate, Points
 
 REPORT_FILE = "learning_curve.json"
 PICTURE_FILE = "learning_curve.png"

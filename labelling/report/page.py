@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from labelling import report_words as words
-from labelling.curve_report import CurveReport
-from labelling.pace import Times
-from labelling.report import AgreementSummary, LabellingReport, advice, gain_text
-from labelling.report_charts import curve_chart, days_chart, gain_bars
-from labelling.statistics import Share, Statistics
+from labelling.report import words
+from labelling.report.charts import curve_chart, days_chart, gain_bars
+from labelling.report.curve_report import CurveReport
+from labelling.report.pace import Times
+from labelling.report.report import AgreementSummary, LabellingReport, advice, gain_text
+from labelling.report.statistics import Share, Statistics
 
 if TYPE_CHECKING:
     import jinja2

@@ -4,11 +4,11 @@ from datetime import datetime
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from labelling.curve_report import CurveReport
 from labelling.labels.agreement import Agreement
 from labelling.labels.schema import Task
-from labelling.learning_curve import Estimate
-from labelling.statistics import Statistics
+from labelling.report.curve_law import Estimate
+from labelling.report.curve_report import CurveReport
+from labelling.report.statistics import Statistics
 
 
 class _Frozen(BaseModel):

@@ -1,0 +1,1 @@
+"""The labelling report: its numbers and its page."""
