@@ -30,7 +30,7 @@ from labelling.labels.corrections import (
     parse_correction_key,
 )
 from labelling.labels.schema import LabelSchema, in_words
-from labelling.pool import TRAIN, Pool
+from labelling.selection.pool import TRAIN, Pool
 from resources.store.object_store import ObjectStore
 from resources.store.transfer import get_many
 

@@ -13,7 +13,8 @@ from assets.policies import LabellingPolicy
 from assets.pool_build import Doubts, Images, Opinions, build_pool
 from assets.queue_ledger import QueueBatch, QueuedImage, batch_id
 from labelling.labels.schema import LabelSchema
-from labelling.pool import Choice, choose
+from labelling.selection.choose import choose
+from labelling.selection.pool import Choice
 from labelling.selection.reviews import REVIEWED
 from resources.store.object_store import ObjectStore
 from training.artefact.predictor import decide

@@ -7,7 +7,8 @@ import numpy as np
 
 from benchmarks.processes import cpu_seconds, peak_mb, reset_peak
 from benchmarks.result import Measurement, Result
-from labelling.pool import Pool, choose
+from labelling.selection.choose import choose
+from labelling.selection.pool import Pool
 
 IMAGES, WIDTH, CLASSES, LABELLED = 100_000, 1280, 10, 5_000
 CHOSEN = 1_000

@@ -3,7 +3,8 @@
 import numpy as np
 
 from benchmarks.scenes import Scenes
-from labelling.pool import Pool, choose
+from labelling.selection.choose import choose
+from labelling.selection.pool import Pool
 
 EXPLORATION = 0.2
 """Share of a batch that is drawn at random, as the policy has it."""
@@ -20,7 +21,7 @@ def queued(
     exploration: float,
     seed: int,
 ) -> np.ndarray:
-    """The rows that ``labelling.pool.choose`` takes, with its default weights: int64 [size].
+    """The rows that ``labelling.selection.choose.choose`` takes, with its default weights: int64 [size].
 
     Args:
         scenes: the photos; rows are positions in them.

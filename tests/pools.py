@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from labelling.pool import Pool
+from labelling.selection.pool import Pool
 
 LABELS = ("cat", "dog", "owl")
 

@@ -1,0 +1,1 @@
+"""Which images are worth a person's time."""

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from labelling.pool import REASONS, TRAIN, Choice, Pool
 from labelling.selection.design import (
     Design,
     design,
@@ -15,6 +14,8 @@ from labelling.selection.design import (
 )
 from labelling.selection.geometry import nearest
 from labelling.selection.herding import likeness, spread
+from labelling.selection.mix import REASONS
+from labelling.selection.pool import TRAIN, Choice, Pool
 from labelling.selection.reviews import reviews
 from labelling.selection.uncertainty import closeness
 
@@ -33,7 +34,7 @@ _SPEAKS = 0.05
 
 
 class BatchSelection:
-    """A batch being filled; ``labelling.pool.choose`` says what goes into it."""
+    """A batch being filled; ``labelling.selection.choose.choose`` says what goes into it."""
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ import numpy as np
 from labelling.labels.schema import in_words
 
 if TYPE_CHECKING:
-    from labelling.pool import Pool
+    from labelling.selection.pool import Pool
 
 
 class CorrectionReason:

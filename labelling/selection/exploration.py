@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from labelling.pool import Pool
+    from labelling.selection.pool import Pool
 
 
 class Exploration:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from labelling.pool import Pool
+    from labelling.selection.pool import Pool
 
 _USUAL, _FAR = 0.75, 0.99
 """Quantiles of the distances: up to the first nothing is new, from the second on all is."""

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 if TYPE_CHECKING:
-    from labelling.pool import Pool
+    from labelling.selection.pool import Pool
 
 
 class Reason(Protocol):
     """Why images are worth a person's time: a score for each, and a sentence for one.
 
-    A new reason is a class like this in a file of its own, and a line in ``labelling.pool``.
+    A new reason is a class like this in a file of its own, and a line in ``labelling.selection.pool``.
     """
 
     name: str

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from assets.policies import ReasonWeights
-from labelling.pool import DEFAULT_WEIGHTS, REASONS, Choice, Pool, choose
+from labelling.selection.choose import choose
+from labelling.selection.mix import DEFAULT_WEIGHTS, REASONS
+from labelling.selection.pool import Choice, Pool
 from tests.pools import pool_of, sha
 
 pytestmark = pytest.mark.unit

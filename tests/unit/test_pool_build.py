@@ -38,7 +38,7 @@ from assets.queue_build import Situation, predictions
 from labelling.labels.corrections import Correction, correction_key
 from labelling.labels.schema import LabelSchema
 from labelling.labels.table import LABELS_SCHEMA
-from labelling.pool import DEFAULT_WEIGHTS
+from labelling.selection.mix import DEFAULT_WEIGHTS
 from resources.store.object_store import ObjectStore
 from training.embedding.features import FEATURES_SCHEMA, packed_features, probabilities_table
 

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labelling.pool import DEFAULT_WEIGHTS, REASONS, Pool, choose
 from labelling.selection.batch import _interleaved
+from labelling.selection.choose import choose
 from labelling.selection.herding import spread
+from labelling.selection.mix import DEFAULT_WEIGHTS, REASONS
+from labelling.selection.pool import Pool
 from labelling.selection.reviews import REVIEWED
 from tests.pools import pool_of, sha
 

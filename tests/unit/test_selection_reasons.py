@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from labelling.pool import REASONS
+from labelling.selection.mix import REASONS
 from tests.pools import pool_of, sha
 
 pytestmark = pytest.mark.unit
