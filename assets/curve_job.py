@@ -10,7 +10,7 @@ from assets.line import fingerprint
 from assets.queue_ledger import queued_images
 from assets.training import dataset_channel
 from labelling.report.curve_report import CURVE_VERSION
-from labelling.selection.exploration import Exploration
+from labelling.selection.reasons.exploration import Exploration
 from resources.compute.compute import Compute
 from resources.compute.job_names import job_name
 from resources.compute.job_spec import Channel, JobSpec

@@ -16,8 +16,8 @@ from labelling.selection.geometry import nearest
 from labelling.selection.herding import likeness, spread
 from labelling.selection.mix import REASONS
 from labelling.selection.pool import TRAIN, Choice, Pool
+from labelling.selection.reasons.uncertainty import closeness
 from labelling.selection.reviews import reviews
-from labelling.selection.uncertainty import closeness
 
 _SHORTLIST = 8_000
 """Images that picks are spread over: their likeness to each other takes 256 MB."""

@@ -1,14 +1,14 @@
 """The reasons to label an image, and how much each counts."""
 
-from labelling.selection.class_balance import ClassBalance
-from labelling.selection.correction import CorrectionReason
-from labelling.selection.disagreement import Disagreement
-from labelling.selection.diversity import Diversity
-from labelling.selection.exploration import Exploration
-from labelling.selection.label_conflict import LabelConflict
-from labelling.selection.novelty import Novelty
-from labelling.selection.reason import Reason
-from labelling.selection.uncertainty import Uncertainty
+from labelling.selection.reasons.class_balance import ClassBalance
+from labelling.selection.reasons.correction import CorrectionReason
+from labelling.selection.reasons.disagreement import Disagreement
+from labelling.selection.reasons.diversity import Diversity
+from labelling.selection.reasons.exploration import Exploration
+from labelling.selection.reasons.label_conflict import LabelConflict
+from labelling.selection.reasons.novelty import Novelty
+from labelling.selection.reasons.reason import Reason
+from labelling.selection.reasons.uncertainty import Uncertainty
 
 DEFAULT_WEIGHTS: dict[str, float] = {
     "uncertainty": 1.0,

@@ -1,8 +1,8 @@
 """What is known to be wrong, and waits for a person: corrections, then label conflicts."""
 
-from labelling.selection.correction import CorrectionReason
-from labelling.selection.label_conflict import LabelConflict
 from labelling.selection.pool import TRAIN, Choice, Pool
+from labelling.selection.reasons.correction import CorrectionReason
+from labelling.selection.reasons.label_conflict import LabelConflict
 
 REVIEWED = (CorrectionReason.name, LabelConflict.name)
 """The reasons of what is known to be wrong."""
