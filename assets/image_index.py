@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from assets.image_refusals import blame
 from labelling.columns import flat, is_true, json_rows, kept, ranks, sort_order, taken
-from labelling.sources.litter import litter_of_key
+from labelling.sources.containers.litter import litter_of_key
 from resources.contents.tables import Table
 from resources.store.errors import KeyMissing, ObjectRefused
 from resources.store.listing import remote_flaw, unread
@@ -79,7 +79,7 @@ class ListingDiff:
 
     ``new`` has the listing's columns (new or rewritten objects); ``gone`` are keys; ``again`` are
     those of ``new`` that are as they were when they could not be read; ``passed`` are keys that
-    are no data (``labelling.sources.litter``), with the reasons.
+    are no data (``labelling.sources.containers.litter``), with the reasons.
     """
 
     new: pa.Table

@@ -20,9 +20,9 @@ from imgclf_dagster.ingest_readings import ReadAs, read_by_present_names
 from imgclf_dagster.ingest_scratch import Duplicates, Scratch
 from imgclf_dagster.ingest_splits import SplitRecorder, Taken
 from labelling.labels.schema import LabelSchema
-from labelling.sources.containers import Rejection, SourceError
+from labelling.sources.containers.containers import Rejection, SourceError
+from labelling.sources.containers.litter import key_of_data, litter
 from labelling.sources.items import SourceItem, item_count, source_items
-from labelling.sources.litter import key_of_data, litter
 from labelling.sources.reading import Reading
 from resources.store.errors import InvalidKey
 from resources.store.listing import key_flaw

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import Any
 
-from labelling.sources.containers import SourceError
+from labelling.sources.containers.containers import SourceError
 
 _TABLES = """
 PRAGMA journal_mode = OFF;

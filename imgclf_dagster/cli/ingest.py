@@ -27,7 +27,8 @@ from imgclf_dagster.cli.ingest_summary import show_doubt, show_facts, show_repor
 from imgclf_dagster.console import SafeConsole
 from labelling.labels.foreign_text import visible
 from labelling.labels.given_splits import given_splits_text, no_splits_said
-from labelling.sources.reading import Doubt, ReadingOptions
+from labelling.sources.doubt import Doubt
+from labelling.sources.reading import ReadingOptions
 
 if TYPE_CHECKING:
     from imgclf_dagster.ingest import IngestReport
@@ -134,7 +135,7 @@ def _refuse_own_store(source: Path, settings: "Settings") -> None:
     Raises:
         SourceError: it is one.
     """
-    from labelling.sources.containers import SourceError
+    from labelling.sources.containers.containers import SourceError
 
     own = settings.store_dir.resolve()
     if source.resolve().parent == own:
@@ -161,7 +162,7 @@ class _Session:
             typer.BadParameter: an option is wrong, or decides nothing.
             typer.Exit: something stays open; all questions and their options are told.
         """
-        from labelling.sources.containers import OptionError
+        from labelling.sources.containers.containers import OptionError
         from labelling.sources.facts import source_facts
         from labelling.sources.read import read_source
 

@@ -9,7 +9,8 @@ import typer
 
 from labelling.labels.foreign_text import label_flaw
 from labelling.labels.form import normal_label
-from labelling.sources.reading import Doubt, ReadingOptions
+from labelling.sources.doubt import Doubt
+from labelling.sources.reading import ReadingOptions
 
 YES = "--yes"
 NAME = "NAME"

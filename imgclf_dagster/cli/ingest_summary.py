@@ -11,9 +11,10 @@ from rich.table import Column, Table
 from imgclf_dagster.cli.ingest_changes import show_changes, show_readings
 from imgclf_dagster.console import escape
 from labelling.labels.foreign_text import visible
-from labelling.sources.containers import Rejection
+from labelling.sources.containers.containers import Rejection
+from labelling.sources.doubt import Doubt
 from labelling.sources.facts import SourceFacts, grouped
-from labelling.sources.reading import Doubt, Ignored
+from labelling.sources.reading import Ignored
 
 if TYPE_CHECKING:
     from imgclf_dagster.ingest import IngestReport

@@ -19,8 +19,8 @@ from imgclf_dagster.cli.common import AsJson, console, errors, fail, given_path,
 from imgclf_dagster.console import escape
 from imgclf_dagster.settings import load_settings
 from labelling.labels.foreign_text import visible
-from labelling.sources.containers import Passed, Rejection, SourceError
-from labelling.sources.folders import Folder
+from labelling.sources.containers.containers import Passed, Rejection, SourceError
+from labelling.sources.containers.folders import Folder
 
 if TYPE_CHECKING:
     from resources.endpoints.endpoint_host import Endpoints

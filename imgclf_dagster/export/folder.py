@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from imgclf_dagster.export.errors import OF_A_NAME, ExportError, cannot_write
 from imgclf_dagster.export.target import Image, NameRefused, require_room
-from labelling.sources.litter import litter_of_source
+from labelling.sources.containers.litter import litter_of_source
 from training.durable import sync_folder
 
 WORK = ".imgclf-export"

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Collection, Iterable
 from itertools import chain
 
-from labelling.sources.litter import litter_of_source
+from labelling.sources.containers.litter import litter_of_source
 
 MAX_BYTES = 240
 """Of a name in UTF-8. 255 is the usual limit; ours are told apart by up to 13 bytes more."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from labelling.labels.form import look_alikes
 from labelling.labels.known_classes import KnownClasses
-from labelling.sources.reading import Doubt
+from labelling.sources.doubt import Doubt
 
 _SHOWN = 5
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from labelling.labels.form import normal_label
-from labelling.sources.containers import Rejection
+from labelling.sources.containers.containers import Rejection
 from labelling.sources.reading import Ignored, Reading
 
 EXAMPLES = 3

@@ -4,7 +4,9 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from labelling.sources.containers import Content, FileContainer, Rejection
+from labelling.sources.containers.containers import Content, FileContainer, Rejection
+from labelling.sources.containers.litter import SIDECAR, image_of_sidecar
+from labelling.sources.doubt import Doubt
 from labelling.sources.file_kinds import file_kind
 from labelling.sources.listing import Groups, Listing
 from labelling.sources.lists import formats
@@ -27,8 +29,7 @@ from labelling.sources.lists.list_format import (
 from labelling.sources.lists.not_lists import what_else
 from labelling.sources.lists.other_columns import asked_as_answers
 from labelling.sources.lists.pointers import is_pointer
-from labelling.sources.litter import SIDECAR, image_of_sidecar
-from labelling.sources.reading import Doubt, ReadingOptions
+from labelling.sources.reading import ReadingOptions
 
 MAX_LIST_BYTES = 1 << 28
 SIDECARS_READ = 20

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+from labelling.sources.doubt import Doubt
 from labelling.sources.lists.file_finder import folder_of
 from labelling.sources.lists.list_format import ListReading
 from labelling.sources.lists_and_folders import one_to_one
-from labelling.sources.reading import Doubt
 
 BEHIND_A_LIST = "labels in a file beside each image, which are not read where a list gives labels"
 

@@ -6,11 +6,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field, replace
 
 from labelling.labels.form import normal_label
+from labelling.sources.doubt import Doubt
 from labelling.sources.folder_names import is_to_label
 from labelling.sources.folder_roles import OF_SERIES, Roles, assign_roles
 from labelling.sources.folder_tree import FolderNode, folder_tree
 from labelling.sources.name_words import words
-from labelling.sources.reading import Doubt, ReadingOptions, Split
+from labelling.sources.reading import ReadingOptions, Split
 
 SHOWN_CLASSES = 5
 _SHOWN_QUESTIONS = 2

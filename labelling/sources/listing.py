@@ -4,10 +4,10 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from labelling.sources.containers import FileContainer, Passed, Rejection
+from labelling.sources.containers.containers import FileContainer, Passed, Rejection
+from labelling.sources.containers.litter import SIDECAR
 from labelling.sources.file_kinds import FileKind, file_kind
 from labelling.sources.lists.file_index import has_image_suffix
-from labelling.sources.litter import SIDECAR
 from labelling.sources.reading import Ignored
 
 NO_IMAGE = "no images by their names"

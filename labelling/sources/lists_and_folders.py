@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from labelling.sources.doubt import Doubt
 from labelling.sources.layouts import Layout
 from labelling.sources.lists.families import families
 from labelling.sources.name_words import folded
-from labelling.sources.reading import Doubt
 
 _SHOWN = 3
 

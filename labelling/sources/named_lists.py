@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from labelling.sources.containers import Content, FileContainer, OptionError, SourceError
+from labelling.sources.containers.containers import Content, FileContainer, OptionError, SourceError
 from labelling.sources.given_lists import MAX_LIST_BYTES
 from labelling.sources.listing import Listing
 from labelling.sources.lists.families import fits, is_pattern

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from labelling.sources.containers import FileContainer, OptionError
-from labelling.sources.folders import Folder
+from labelling.sources.containers.containers import FileContainer, OptionError
+from labelling.sources.containers.folders import Folder
 from labelling.sources.layouts import FOLDER_MODES, Layout
 from labelling.sources.reading import ReadingOptions
 from labelling.sources.source_lists import FOLDERS, Said

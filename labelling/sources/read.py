@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from labelling.labels.known_classes import KnownClasses
-from labelling.sources.archives import open_container
 from labelling.sources.augmented import changed_copies
 from labelling.sources.class_doubts import (
     look_alike_classes,
@@ -16,10 +15,12 @@ from labelling.sources.class_doubts import (
     singular_and_plural,
     words_for_no_label,
 )
-from labelling.sources.containers import FileContainer, Rejection
+from labelling.sources.containers.archives import open_container
+from labelling.sources.containers.containers import FileContainer, Rejection
+from labelling.sources.containers.folders import Folder
+from labelling.sources.doubt import Doubt
 from labelling.sources.file_kinds import file_kind
 from labelling.sources.folder_names import masked_stem
-from labelling.sources.folders import Folder
 from labelling.sources.layouts import FOLDER_MODES, Layout, read_layout
 from labelling.sources.listing import Groups, Listing, read_listing
 from labelling.sources.lists.match import Matching
@@ -31,7 +32,7 @@ from labelling.sources.option_use import (
     refuse_beside_list,
     refuse_together,
 )
-from labelling.sources.reading import Doubt, Ignored, Reading, ReadingOptions, Split
+from labelling.sources.reading import Ignored, Reading, ReadingOptions, Split
 from labelling.sources.source_lists import Said, SourceLists
 from labelling.sources.source_names import ByFolder, SourceNames
 from labelling.sources.unread_formats import set_aside

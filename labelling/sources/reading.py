@@ -6,7 +6,8 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from labelling.labels.schema import Task
-from labelling.sources.containers import FileContainer, Rejection
+from labelling.sources.containers.containers import FileContainer, Rejection
+from labelling.sources.doubt import Doubt
 
 Split = Literal["train", "val", "test"]
 
@@ -37,20 +38,6 @@ class ReadingOptions:
         told = (self.labels_from or "").replace("\\", "/")
         told, name = told.rpartition("/")[2], name.rpartition("/")[2]
         return told == name or fnmatchcase(name, told.replace("[", "[[]"))
-
-
-@dataclass(frozen=True, slots=True)
-class Doubt:
-    """A question that the source leaves open.
-
-    Attributes:
-        question: one sentence, without the answers.
-        answers: the option of ``imgclf ingest`` that decides (``--labels-from parent``), and what
-            would come of it (``classes: cat (12), dog (9)``).
-    """
-
-    question: str
-    answers: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)

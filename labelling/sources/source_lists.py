@@ -5,11 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from labelling.sources.containers import (
-    FileContainer,
-    OptionError,
-    Rejection,
-)
+from labelling.sources.containers.containers import FileContainer, OptionError, Rejection
+from labelling.sources.doubt import Doubt
 from labelling.sources.folder_names import split_of, split_of_list
 from labelling.sources.given_lists import (
     NAMELESS,
@@ -40,7 +37,7 @@ from labelling.sources.lists_and_folders import (
     one_to_one,
 )
 from labelling.sources.named_lists import named_lists
-from labelling.sources.reading import Doubt, ReadingOptions, Split
+from labelling.sources.reading import ReadingOptions, Split
 from labelling.sources.source_names import SourceNames
 
 FOLDERS = (*FOLDER_MODES, "none")

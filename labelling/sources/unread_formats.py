@@ -8,7 +8,7 @@ Ingest itself goes by the whole file, so what is missed here is named there.
 import re
 from collections.abc import Iterator, Sequence
 
-from labelling.sources.containers import FileContainer, Rejection
+from labelling.sources.containers.containers import FileContainer, Rejection
 from labelling.sources.listing import Listing
 from labelling.sources.lists.file_index import has_image_suffix
 

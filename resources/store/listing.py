@@ -20,8 +20,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from labelling.sources.litter import litter
-from labelling.sources.walk import ITSELF, NOT_REGULAR
+from labelling.sources.containers.litter import litter
+from labelling.sources.containers.walk import ITSELF, NOT_REGULAR
 
 LISTING_SCHEMA = pa.schema(
     [

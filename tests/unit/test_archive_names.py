@@ -11,11 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from labelling.sources.archives import open_container
-from labelling.sources.containers import Entry, FileContainer, Passed, Rejection, SourceError
-from labelling.sources.litter import PACKED, SIDECAR
-from labelling.sources.name_encodings import guess_encoding
-from labelling.sources.packed import TWICE
+from labelling.sources.containers.archives import open_container
+from labelling.sources.containers.containers import (
+    Entry,
+    FileContainer,
+    Passed,
+    Rejection,
+    SourceError,
+)
+from labelling.sources.containers.litter import PACKED, SIDECAR
+from labelling.sources.containers.name_encodings import guess_encoding
+from labelling.sources.containers.packed import TWICE
 from labelling.sources.read import read_source
 from labelling.sources.reading import ReadingOptions
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from labelling.sources.containers.litter import SIDECAR
 from labelling.sources.labels_beside import BEHIND_A_LIST
-from labelling.sources.litter import SIDECAR
 from labelling.sources.read import read_source
 from labelling.sources.reading import Reading, ReadingOptions
 

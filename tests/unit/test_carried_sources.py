@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from labelling.sources.containers import SourceError
+from labelling.sources.containers.containers import SourceError
 from labelling.sources.read import read_source
 from labelling.sources.reading import Reading, ReadingOptions
 

@@ -18,7 +18,7 @@ from labelling.labels.events import Rename, Withdrawal, event_key, to_json
 from labelling.labels.known_classes import KnownClasses
 from labelling.labels.schema import LabelSchema
 from labelling.labels.table import label_rows
-from labelling.sources.litter import key_of_data, litter_of_key
+from labelling.sources.containers.litter import key_of_data, litter_of_key
 from labelling.sources.read import read_source
 from resources.store.errors import StoreError
 from resources.store.object_store import ObjectStore

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelling.sources.containers import Rejection
+from labelling.sources.containers.containers import Rejection
 from labelling.sources.lists.json_document import JsonDocument, Record, open_json
 from labelling.sources.lists.list_format import ListFile, ListRefusedError
 

@@ -2,8 +2,9 @@
 
 import pytest
 
+from labelling.sources.doubt import Doubt
 from labelling.sources.lists.list_format import ListRefusedError
-from labelling.sources.reading import Doubt, ReadingOptions
+from labelling.sources.reading import ReadingOptions
 from tests.unit.lists_of_tests import ListedSource, labels
 
 pytestmark = pytest.mark.unit

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelling.sources.containers import Rejection
+from labelling.sources.containers.containers import Rejection
 from labelling.sources.lists.file_finder import FileFinder
 from labelling.sources.lists.file_index import FileIndex
 from labelling.sources.lists.list_format import ListReading, ListRefusedError, Statement

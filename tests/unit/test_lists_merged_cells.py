@@ -2,7 +2,8 @@
 
 import pytest
 
-from labelling.sources.reading import Doubt, ReadingOptions
+from labelling.sources.doubt import Doubt
+from labelling.sources.reading import ReadingOptions
 from tests.unit.lists_of_tests import ListedSource, labels
 
 pytestmark = pytest.mark.unit

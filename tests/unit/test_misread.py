@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from labelling.sources.misread import misread
+from labelling.sources.containers.misread import misread
 from labelling.sources.read import read_source
 
 pytestmark = pytest.mark.unit

@@ -90,7 +90,7 @@ def test_what_is_passed_over_is_told_and_a_folder_that_cannot_be_read_stops_no_o
     (places / "locked").mkdir()
     (places / "photos/locked").mkdir()
     (places / "photos/.mine.jpg").write_bytes(b"x")
-    monkeypatch.setattr("labelling.sources.walk.os.scandir", scandir)
+    monkeypatch.setattr("labelling.sources.containers.walk.os.scandir", scandir)
     files, refused, passed = _found([Path("../locked"), Path("../photos")])
     assert files == [Path("../photos/0.jpg")]
     assert [answer.file for answer in refused] == ["../locked", "../photos/locked"]

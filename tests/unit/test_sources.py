@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from labelling.labels.schema import Task
-from labelling.sources.containers import Rejection, SourceError
+from labelling.sources.containers.containers import Rejection, SourceError
+from labelling.sources.containers.litter import EMPTY
 from labelling.sources.items import SourceItem, item_count, source_items
-from labelling.sources.litter import EMPTY
 from labelling.sources.read import read_source
 from labelling.sources.reading import ReadingOptions
 
@@ -264,7 +264,7 @@ def test_a_zip_whose_sizes_lie_gives_no_more_than_it_says(tmp_path):
 
 
 def test_a_tar_bomb_is_refused_in_little_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr("labelling.sources.tars.FREE_EXPANSION_BYTES", 1_000_000)
+    monkeypatch.setattr("labelling.sources.containers.tars.FREE_EXPANSION_BYTES", 1_000_000)
     bomb = packed_tar(tmp_path, {"a/1.png": bytes(30_000_000), "b/1.png": b"x"}, ".tar.gz", "w:gz")
     tracemalloc.start()
     with pytest.raises(SourceError, match="unpacks to more than"):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from labelling.sources import walk as module
-from labelling.sources.containers import Entry, Passed, Rejection, SourceError
-from labelling.sources.litter import (
+from labelling.sources.containers import walk as module
+from labelling.sources.containers.containers import Entry, Passed, Rejection, SourceError
+from labelling.sources.containers.litter import (
     EMPTY,
     HIDDEN,
     LIBRARY,
@@ -18,7 +18,16 @@ from labelling.sources.litter import (
     SYSTEM,
     UNFINISHED,
 )
-from labelling.sources.walk import CACHE, HOME, ITSELF, PYTHON, SEEN, STORE, STORE_MARKER, walk
+from labelling.sources.containers.walk import (
+    CACHE,
+    HOME,
+    ITSELF,
+    PYTHON,
+    SEEN,
+    STORE,
+    STORE_MARKER,
+    walk,
+)
 from resources.store.object_store import MARKER
 
 pytestmark = pytest.mark.unit

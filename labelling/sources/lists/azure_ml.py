@@ -8,7 +8,7 @@ https://learn.microsoft.com/azure/machine-learning/reference-automl-images-schem
 from collections.abc import Mapping
 from typing import Any
 
-from labelling.sources.containers import Rejection
+from labelling.sources.containers.containers import Rejection
 from labelling.sources.lists.json_document import JsonDocument
 from labelling.sources.lists.list_format import ListReading, ListRefusedError, Surroundings
 from labelling.sources.lists.not_labels import SAYS_WHERE

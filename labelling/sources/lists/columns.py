@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from labelling.labels.foreign_text import visible
 from labelling.labels.schema import Task
+from labelling.sources.doubt import Doubt
 from labelling.sources.lists.box_columns import places_of_objects
 from labelling.sources.lists.class_columns import (
     counts_of_classes,
@@ -52,7 +53,7 @@ from labelling.sources.lists.several_columns import asked_of_several, numbered, 
 from labelling.sources.lists.split_columns import SplitColumns, find_splits
 from labelling.sources.lists.table import Table, rows_of_images
 from labelling.sources.lists.yes_and_no import YES
-from labelling.sources.reading import Doubt, ReadingOptions
+from labelling.sources.reading import ReadingOptions
 
 _ENOUGH = 0.5
 """The share of cells that must name images in a column that is read as naming them."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import compress
 
 from labelling.labels.foreign_text import visible
-from labelling.sources.containers import Rejection
+from labelling.sources.containers.containers import Rejection
 from labelling.sources.lists.class_names import is_class_table
 from labelling.sources.lists.column_names import plain
 from labelling.sources.lists.column_values import is_numeric

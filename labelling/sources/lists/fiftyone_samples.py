@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from labelling.sources.containers import Rejection
+from labelling.sources.containers.containers import Rejection
+from labelling.sources.doubt import Doubt
 from labelling.sources.lists.json_document import JsonDocument
 from labelling.sources.lists.list_format import (
     ListReading,
@@ -20,7 +21,7 @@ from labelling.sources.lists.list_format import (
 )
 from labelling.sources.lists.not_labels import SAYS_WHERE
 from labelling.sources.lists.statements import Statements, as_label, shown_counts, split_of
-from labelling.sources.reading import Doubt, ReadingOptions, Split
+from labelling.sources.reading import ReadingOptions, Split
 
 _WHOLE = ("Classification", "Classifications")
 _WHERE = (

@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from labelling.sources.containers import Rejection
+from labelling.sources.containers.containers import Rejection
+from labelling.sources.doubt import Doubt
 from labelling.sources.lists.json_document import JsonDocument, Record
 from labelling.sources.lists.list_format import (
     ListReading,
@@ -30,7 +31,7 @@ from labelling.sources.lists.statements import (
     shown,
     shown_counts,
 )
-from labelling.sources.reading import Doubt, ReadingOptions
+from labelling.sources.reading import ReadingOptions
 
 _IMAGE = "source-ref"
 _METADATA = "-metadata"

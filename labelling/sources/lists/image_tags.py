@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from labelling.labels.foreign_text import visible
+from labelling.sources.doubt import Doubt
 from labelling.sources.lists.file_finder import folder_of
 from labelling.sources.lists.file_index import base_name
 from labelling.sources.lists.json_document import JsonDocument
@@ -23,7 +24,7 @@ from labelling.sources.lists.list_format import (
 )
 from labelling.sources.lists.not_labels import SAYS_WHERE
 from labelling.sources.lists.statements import Statements
-from labelling.sources.reading import Doubt, ReadingOptions
+from labelling.sources.reading import ReadingOptions
 
 _SHOWN = 4
 _OWN_ATTRIBUTES = frozenset({"caption", "public_domain", "image_url"})

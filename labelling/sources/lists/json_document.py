@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Any, Literal
 
-from labelling.sources.containers import Rejection
+from labelling.sources.containers.containers import Rejection
 from labelling.sources.lists.file_index import IMAGE_SUFFIXES
 from labelling.sources.lists.list_format import ListFile, ListRefusedError
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from sys import intern
 from typing import Any
 
-from labelling.sources.containers import Rejection
+from labelling.sources.containers.containers import Rejection
 from labelling.sources.lists.column_names import FILE_COLUMNS, LABEL_COLUMNS, plain
 from labelling.sources.lists.columns import Columns, choose_columns, open_doubts
 from labelling.sources.lists.dialect import Kept, Row

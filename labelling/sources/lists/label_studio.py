@@ -7,7 +7,7 @@ not. Export > JSON holds all annotations of a task; JSON-MIN a record for each a
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from labelling.sources.containers import Rejection
+from labelling.sources.containers.containers import Rejection
 from labelling.sources.lists.json_document import JsonDocument, Record
 from labelling.sources.lists.label_studio_answers import (
     Answer,

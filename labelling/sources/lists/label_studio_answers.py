@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from labelling.labels.consensus import vote
+from labelling.sources.doubt import Doubt
 from labelling.sources.lists.file_index import FileIndex
 from labelling.sources.lists.list_format import (
     ListReading,
@@ -31,7 +32,7 @@ from labelling.sources.lists.statements import (
     shown_counts,
     split_of,
 )
-from labelling.sources.reading import Doubt, ReadingOptions
+from labelling.sources.reading import ReadingOptions
 
 _SERVED = re.compile(r"/data/upload/|/data/local-files/|[?&]fileuri=")
 _USUAL_FIELDS = ("image", "img", "image_url", "picture", "photo", "url", "file", "filename", "path")

@@ -9,7 +9,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import replace
 
-from labelling.sources.containers import Rejection
+from labelling.sources.containers.containers import Rejection
 from labelling.sources.lists.json_document import Record
 from labelling.sources.lists.label_studio_rows import FIXED, is_row, read_rows
 from labelling.sources.lists.list_format import (

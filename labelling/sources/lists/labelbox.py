@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from labelling.labels.consensus import vote
-from labelling.sources.containers import Rejection
+from labelling.sources.containers.containers import Rejection
+from labelling.sources.doubt import Doubt
 from labelling.sources.lists.json_document import JsonDocument
 from labelling.sources.lists.labelbox_answers import Answers, answers_of, dicts
 from labelling.sources.lists.list_format import (
@@ -24,7 +25,7 @@ from labelling.sources.lists.list_format import (
 )
 from labelling.sources.lists.not_labels import SAYS_WHERE
 from labelling.sources.lists.statements import Statements, count_of, shown_counts, split_of
-from labelling.sources.reading import Doubt, ReadingOptions, Split
+from labelling.sources.reading import ReadingOptions, Split
 
 _DISAGREE = "annotators disagree; settle it in Labelbox (a benchmark, or a review) and export again"
 _TO_REDO = "REWORK"

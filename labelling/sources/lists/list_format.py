@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from labelling.sources.containers import OptionError, Rejection, SourceError
+from labelling.sources.containers.containers import OptionError, Rejection, SourceError
+from labelling.sources.doubt import Doubt
 from labelling.sources.lists.file_index import FileIndex
-from labelling.sources.reading import Doubt, ReadingOptions, Split
+from labelling.sources.reading import ReadingOptions, Split
 
 
 class ListRefusedError(SourceError):

@@ -5,11 +5,11 @@ from itertools import pairwise
 
 from labelling.labels.foreign_text import visible
 from labelling.labels.schema import Task
-from labelling.sources.containers import Rejection
+from labelling.sources.containers.containers import Rejection
+from labelling.sources.doubt import Doubt
 from labelling.sources.lists.column_titles import ColumnTitles
 from labelling.sources.lists.columns import Columns
 from labelling.sources.lists.table import Table
-from labelling.sources.reading import Doubt
 
 _FEW_BLOCKS = 20
 """In so many blocks, each label is followed by a blank. In more, a block may be of one line."""

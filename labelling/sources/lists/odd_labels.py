@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping
 
-from labelling.sources.misread import misread
+from labelling.sources.containers.misread import misread
 
 _ERROR = re.compile(r"#(REF|NAME|VALUE|DIV/0|NUM|NULL|SPILL|BEZUG|WERT|NOM)[!?]?$", re.IGNORECASE)
 _FORMULA = re.compile(r'=("|[A-Z]+\()')

@@ -4,8 +4,8 @@ import re
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 
+from labelling.sources.doubt import Doubt
 from labelling.sources.lists.column_names import LABEL_COLUMNS, plain
-from labelling.sources.reading import Doubt
 
 
 def _set_of(words: str) -> frozenset[str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from labelling.sources.containers import Rejection
+from labelling.sources.containers.containers import Rejection
 from labelling.sources.lists.json_document import JsonDocument, Record
 from labelling.sources.lists.list_format import ListReading, ListRefusedError, Surroundings
 from labelling.sources.lists.not_labels import SAYS_WHERE

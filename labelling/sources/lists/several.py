@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from labelling.sources.containers import Rejection
+from labelling.sources.containers.containers import Rejection
 from labelling.sources.lists.list_format import ListRefusedError, Statement
 
 _SLIPS = 0.05

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from labelling.labels.foreign_text import visible
 from labelling.labels.schema import Task
-from labelling.sources.containers import Rejection
+from labelling.sources.containers.containers import Rejection
+from labelling.sources.doubt import Doubt
 from labelling.sources.lists.alternative_splits import ALTERNATIVE, is_alternative
 from labelling.sources.lists.class_names import find_class_names
 from labelling.sources.lists.column_names import (
@@ -37,7 +38,7 @@ from labelling.sources.lists.several import set_aside
 from labelling.sources.lists.split_columns import not_understood
 from labelling.sources.lists.table import Table
 from labelling.sources.lists.yes_and_no import NO, YES
-from labelling.sources.reading import Doubt, Split
+from labelling.sources.reading import Split
 
 _SHOWN = 4
 _REPEATED = 0.1

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from labelling.labels.foreign_text import visible
+from labelling.sources.doubt import Doubt
 from labelling.sources.lists.list_format import ListRefusedError
 from labelling.sources.lists.oddities import EAST_ASIAN, count_oddities, foreign_words
-from labelling.sources.reading import Doubt
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from labelling.labels.foreign_text import visible
-from labelling.sources.containers import Rejection
+from labelling.sources.containers.containers import Rejection
 from labelling.sources.lists.list_format import ListRefusedError
 
 _EXAMPLES = 3

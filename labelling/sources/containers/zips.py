@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from labelling.sources.containers import (
+from labelling.sources.containers.containers import (
     HEAD_BYTES,
     Content,
     Entry,
@@ -23,8 +23,8 @@ from labelling.sources.containers import (
     safe_name,
     too_big,
 )
-from labelling.sources.packed import NamesRead, Sieve, read_names, undecodable
-from labelling.sources.reading import Doubt
+from labelling.sources.containers.packed import NamesRead, Sieve, read_names, undecodable
+from labelling.sources.doubt import Doubt
 
 _UTF8 = 0x800
 _ENCRYPTED = 0x1

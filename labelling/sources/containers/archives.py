@@ -9,12 +9,17 @@ import stat
 import zipfile
 from pathlib import Path
 
-from labelling.sources.containers import FileContainer, OptionError, SourceError, unreadable
-from labelling.sources.folders import Folder
-from labelling.sources.litter import is_archive
-from labelling.sources.name_encodings import known_encoding
-from labelling.sources.tars import Tar
-from labelling.sources.zips import Zip
+from labelling.sources.containers.containers import (
+    FileContainer,
+    OptionError,
+    SourceError,
+    unreadable,
+)
+from labelling.sources.containers.folders import Folder
+from labelling.sources.containers.litter import is_archive
+from labelling.sources.containers.name_encodings import known_encoding
+from labelling.sources.containers.tars import Tar
+from labelling.sources.containers.zips import Zip
 
 _TAR = re.compile(r"\.(tar(\.(gz|bz2|xz))?|tgz|tbz2?|txz)$")
 _PART = re.compile(r"\.(z\d\d|r\d\d|(zip|7z|rar|tar|tgz|gz)\.\d{2,3}|part\d+\.rar)$")

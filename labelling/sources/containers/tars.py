@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import IO, cast
 
-from labelling.sources.containers import (
+from labelling.sources.containers.containers import (
     Content,
     Entry,
     FileContainer,
@@ -23,8 +23,8 @@ from labelling.sources.containers import (
     safe_name,
     too_big,
 )
-from labelling.sources.packed import NamesRead, Sieve, read_names, undecodable
-from labelling.sources.reading import Doubt
+from labelling.sources.containers.packed import NamesRead, Sieve, read_names, undecodable
+from labelling.sources.doubt import Doubt
 
 MAX_EXPANSION = 200
 """A compressed tar may unpack to this many times its size. Photos hardly compress at all, blank

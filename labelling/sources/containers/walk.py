@@ -7,8 +7,14 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-from labelling.sources.containers import Entry, Passed, Rejection, SourceError, unreadable
-from labelling.sources.litter import (
+from labelling.sources.containers.containers import (
+    Entry,
+    Passed,
+    Rejection,
+    SourceError,
+    unreadable,
+)
+from labelling.sources.containers.litter import (
     EMPTY,
     PACKED,
     SIDECAR,

@@ -4,7 +4,7 @@
 valid names, so nothing fails: a data set would have them as classes for ever.
 """
 
-from labelling.sources.name_encodings import guess_encoding
+from labelling.sources.containers.name_encodings import guess_encoding
 
 _SHOWN = 3
 _BOXES = range(0x2500, 0x25A0)

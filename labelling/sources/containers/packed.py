@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from labelling.sources.containers import Entry, Passed, Rejection, safe_name
-from labelling.sources.litter import (
+from labelling.sources.containers.containers import Entry, Passed, Rejection, safe_name
+from labelling.sources.containers.litter import (
     EMPTY,
     PACKED,
     SIDECAR,
@@ -14,9 +14,9 @@ from labelling.sources.litter import (
     is_archive,
     litter_of_source,
 )
-from labelling.sources.misread import Misread
-from labelling.sources.name_encodings import guess_encoding
-from labelling.sources.reading import Doubt
+from labelling.sources.containers.misread import Misread
+from labelling.sources.containers.name_encodings import guess_encoding
+from labelling.sources.doubt import Doubt
 
 TWICE = "there is a second file of this name in the archive; the last one counts"
 _EXAMPLES = 3

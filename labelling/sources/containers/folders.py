@@ -5,7 +5,7 @@ import stat
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from labelling.sources.containers import (
+from labelling.sources.containers.containers import (
     HEAD_BYTES,
     Content,
     Entry,
@@ -14,8 +14,8 @@ from labelling.sources.containers import (
     too_big,
     unreadable,
 )
-from labelling.sources.misread import Misread
-from labelling.sources.walk import walk
+from labelling.sources.containers.misread import Misread
+from labelling.sources.containers.walk import walk
 
 
 class Folder(FileContainer):

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from labelling.sources.name_letters import ABSURD_BITS, ASCII_BITS, RARE_BITS, letters
+from labelling.sources.containers.name_letters import ABSURD_BITS, ASCII_BITS, RARE_BITS, letters
 
 MARGIN_BITS = 7.0
 """The second best must be this much less plausible (2^7 = 128 times)."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from errors.base import ImgclfError
 
 if TYPE_CHECKING:
-    from labelling.sources.reading import Doubt
+    from labelling.sources.doubt import Doubt
 
 HEAD_BYTES = 64
 MAX_READ_FOR_HEAD = 1 << 28

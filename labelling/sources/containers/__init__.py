@@ -1,0 +1,1 @@
+"""What a source is packed in: folders and archives, and the names in them."""
