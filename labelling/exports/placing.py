@@ -5,10 +5,10 @@ from itertools import count
 
 from labelling.exports.contents import CannotHold, Contents, ExportImage
 from labelling.exports.file_names import UniqueNames, safe_name, stem_and_suffix, suffix_for
-from labelling.sources.dated_names import has_year
 from labelling.sources.folder_names import kind_of, original_of
-from labelling.sources.series_names import are_hash_prefixes, are_wells, is_identifier
-from labelling.sources.split_names import sounds_like_split
+from labelling.sources.names.dates import has_year
+from labelling.sources.names.series import are_hash_prefixes, are_wells, is_identifier
+from labelling.sources.names.splits import sounds_like_split
 
 HOLD_SEVERAL = "huggingface, coco or label-studio"
 """The formats that hold any number of labels of an image."""

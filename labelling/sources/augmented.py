@@ -5,7 +5,7 @@ from pathlib import Path
 
 from labelling.labels.form import normal_label
 from labelling.sources.layouts import Layout
-from labelling.sources.name_words import words
+from labelling.sources.names.words import words
 
 _AUGMENTED = {"aug", "augs", "augment", "augmented", "augmentation", "augmentations"}
 _AUGMENTED |= {"flipped", "rotated", "mirrored", "hflip", "vflip"}

@@ -4,10 +4,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from labelling.sources.folder_tree import FolderNode
-from labelling.sources.leftover_names import is_class_beside
-from labelling.sources.name_words import words
-from labelling.sources.partition_names import value_of
-from labelling.sources.series_names import are_wells
+from labelling.sources.names.leftovers import is_class_beside
+from labelling.sources.names.partitions import value_of
+from labelling.sources.names.series import are_wells
+from labelling.sources.names.words import words
 
 _SHARED = 5
 """So many letters two words have in common that are one word and its opposite (``unsorted``)."""

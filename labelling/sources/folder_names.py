@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal
 
-from labelling.sources.leftover_names import is_leftover, is_new_folder
-from labelling.sources.name_words import folded, words
-from labelling.sources.partition_names import value_of
+from labelling.sources.names.leftovers import is_leftover, is_new_folder
+from labelling.sources.names.partitions import value_of
+from labelling.sources.names.series import is_album, is_photo_service, is_series, may_be_container
+from labelling.sources.names.splits import DATA, EITHER, PARTICLES, SPLITS, WEAK, joined_phrases
+from labelling.sources.names.unsorted import is_unsorted, may_be_unsorted
+from labelling.sources.names.words import folded, words
 from labelling.sources.reading import Split
-from labelling.sources.series_names import is_album, is_photo_service, is_series, may_be_container
-from labelling.sources.split_names import DATA, EITHER, PARTICLES, SPLITS, WEAK, joined_phrases
-from labelling.sources.unsorted_names import is_unsorted, may_be_unsorted
 
 Kind = Literal[
     "split",

@@ -14,8 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from labelling.labels.form import normal_label
-from labelling.sources.class_parts import classes_in_parts
-from labelling.sources.dated_names import begins_with_date, has_year
 from labelling.sources.folder_doubts import NamesInDoubt, has_opposite, listed, look
 from labelling.sources.folder_names import (
     Kind,
@@ -31,11 +29,13 @@ from labelling.sources.folder_names import (
     split_words,
 )
 from labelling.sources.folder_tree import FolderNode
-from labelling.sources.microscope_names import are_of_one_series
-from labelling.sources.name_words import words
-from labelling.sources.partition_names import class_in, is_of_classes, is_of_splits, key_and_value
-from labelling.sources.series_names import are_hash_prefixes, is_identifier
-from labelling.sources.split_names import sounds_like_split
+from labelling.sources.names.class_parts import classes_in_parts
+from labelling.sources.names.dates import begins_with_date, has_year
+from labelling.sources.names.microscope import are_of_one_series
+from labelling.sources.names.partitions import class_in, is_of_classes, is_of_splits, key_and_value
+from labelling.sources.names.series import are_hash_prefixes, is_identifier
+from labelling.sources.names.splits import sounds_like_split
+from labelling.sources.names.words import words
 
 OF_SERIES = "classes, or splits, dates, places, series and copies that say nothing about the images"
 _WORD = 3

@@ -11,7 +11,6 @@ from labelling.sources.file_kinds import file_kind
 from labelling.sources.listing import Groups, Listing
 from labelling.sources.lists import formats
 from labelling.sources.lists.alternative_splits import ALTERNATIVE
-from labelling.sources.lists.column_names import FILE_COLUMNS, LABEL_COLUMNS, plain
 from labelling.sources.lists.file_index import (
     FileIndex,
     base_name,
@@ -29,6 +28,7 @@ from labelling.sources.lists.list_format import (
 from labelling.sources.lists.not_lists import what_else
 from labelling.sources.lists.other_columns import asked_as_answers
 from labelling.sources.lists.pointers import is_pointer
+from labelling.sources.names.columns import FILE_COLUMNS, LABEL_COLUMNS, plain
 from labelling.sources.reading import ReadingOptions
 
 MAX_LIST_BYTES = 1 << 28

@@ -10,7 +10,7 @@ from labelling.sources.doubt import Doubt
 from labelling.sources.folder_names import is_to_label
 from labelling.sources.folder_roles import OF_SERIES, Roles, assign_roles
 from labelling.sources.folder_tree import FolderNode, folder_tree
-from labelling.sources.name_words import words
+from labelling.sources.names.words import words
 from labelling.sources.reading import ReadingOptions, Split
 
 SHOWN_CLASSES = 5

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from labelling.sources.doubt import Doubt
 from labelling.sources.layouts import Layout
 from labelling.sources.lists.families import families
-from labelling.sources.name_words import folded
+from labelling.sources.names.words import folded
 
 _SHOWN = 3
 

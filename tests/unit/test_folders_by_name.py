@@ -6,9 +6,9 @@ import pytest
 
 from labelling.sources.folder_names import kind_of
 from labelling.sources.layouts import Layout, read_layout
-from labelling.sources.leftover_names import LEFTOVERS
+from labelling.sources.names.leftovers import LEFTOVERS
+from labelling.sources.names.unsorted import PERHAPS_UNSORTED, UNSORTED
 from labelling.sources.reading import ReadingOptions
-from labelling.sources.unsorted_names import PERHAPS_UNSORTED, UNSORTED
 
 pytestmark = pytest.mark.unit
 

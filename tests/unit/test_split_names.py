@@ -6,9 +6,9 @@ import pytest
 
 from labelling.sources.folder_names import kind_of, split_of, split_of_list
 from labelling.sources.layouts import Layout, read_layout
-from labelling.sources.name_words import words
+from labelling.sources.names.splits import EITHER, SPLITS, WEAK
+from labelling.sources.names.words import words
 from labelling.sources.reading import ReadingOptions
-from labelling.sources.split_names import EITHER, SPLITS, WEAK
 
 pytestmark = pytest.mark.unit
 

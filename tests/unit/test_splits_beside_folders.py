@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from labelling.sources.lists.column_names import is_train_and_val, split_of_list
+from labelling.sources.names.columns import is_train_and_val, split_of_list
 from labelling.sources.read import read_source
 from labelling.sources.reading import Reading, ReadingOptions
 

@@ -6,7 +6,6 @@ https://github.com/webdataset/webdataset: the members of a sample share all but 
 
 from dataclasses import replace
 
-from labelling.sources.lists.column_names import LABEL_COLUMNS, PLURAL_COLUMNS, plain
 from labelling.sources.lists.file_index import (
     FileIndex,
     base_name,
@@ -18,6 +17,7 @@ from labelling.sources.lists.list_format import ListFile, ListReading, Surroundi
 from labelling.sources.lists.other_columns import is_called_answer
 from labelling.sources.lists.review import is_called_review
 from labelling.sources.lists.statements import Statements, as_label
+from labelling.sources.names.columns import LABEL_COLUMNS, PLURAL_COLUMNS, plain
 from labelling.sources.reading import ReadingOptions
 
 _KEYS = frozenset(

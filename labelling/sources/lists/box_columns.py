@@ -7,7 +7,7 @@ from labelling.sources.lists.column_values import is_numeric
 from labelling.sources.lists.list_format import ListRefusedError
 from labelling.sources.lists.not_labels import SAYS_WHERE
 from labelling.sources.lists.table import Table
-from labelling.sources.name_words import words
+from labelling.sources.names.words import words
 
 
 def places_of_objects(table: Table, values: Sequence[Sequence[str]]) -> frozenset[int]:

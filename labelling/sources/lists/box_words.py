@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
-from labelling.sources.lists.column_names import plain
-from labelling.sources.name_words import words
+from labelling.sources.names.columns import plain
+from labelling.sources.names.words import words
 
 Side = Literal["left", "top", "right", "bottom", "width", "height"]
 _SIDES: tuple[Side, ...] = ("left", "top", "right", "bottom", "width", "height")

@@ -12,7 +12,7 @@ from labelling.sources.lists.huggingface import classes_of_card
 from labelling.sources.lists.list_format import ListRefusedError, Surroundings
 from labelling.sources.lists.table import trimmed
 from labelling.sources.lists.text_encoding import decode_list
-from labelling.sources.name_words import words
+from labelling.sources.names.words import words
 
 _STEMS = (
     *("classes", "class_names", "classnames", "class_list", "classlist", "class_map"),

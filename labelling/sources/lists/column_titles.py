@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from labelling.labels.foreign_text import visible
-from labelling.sources.lists.column_names import LABEL_COLUMNS, plain
 from labelling.sources.lists.list_format import WrongColumnsError
 from labelling.sources.lists.table import Table
+from labelling.sources.names.columns import LABEL_COLUMNS, plain
 
 _NOT_IN_QUOTES = frozenset('"$`\\!%,')
 """What a shell reads inside of double quotes, too, and the comma that ``--columns`` divides at."""

@@ -14,17 +14,6 @@ from labelling.sources.lists.class_columns import (
     offered_classes,
     refuse_if_mostly_unknown,
 )
-from labelling.sources.lists.column_names import (
-    CAPTION_COLUMNS,
-    COUNTER_COLUMNS,
-    FILE_COLUMNS,
-    LABEL_COLUMNS,
-    LEVEL_COLUMNS,
-    SPLIT_COLUMNS,
-    WEAK_FILE_COLUMNS,
-    WEAK_LABEL_COLUMNS,
-    names_of_columns,
-)
 from labelling.sources.lists.column_titles import ColumnTitles
 from labelling.sources.lists.column_values import (
     ONE_FOR_EACH,
@@ -53,6 +42,17 @@ from labelling.sources.lists.several_columns import asked_of_several, numbered, 
 from labelling.sources.lists.split_columns import SplitColumns, find_splits
 from labelling.sources.lists.table import Table, rows_of_images
 from labelling.sources.lists.yes_and_no import YES
+from labelling.sources.names.columns import (
+    CAPTION_COLUMNS,
+    COUNTER_COLUMNS,
+    FILE_COLUMNS,
+    LABEL_COLUMNS,
+    LEVEL_COLUMNS,
+    SPLIT_COLUMNS,
+    WEAK_FILE_COLUMNS,
+    WEAK_LABEL_COLUMNS,
+    names_of_columns,
+)
 from labelling.sources.reading import ReadingOptions
 
 _ENOUGH = 0.5

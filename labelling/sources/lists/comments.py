@@ -3,7 +3,10 @@
 import re
 from collections.abc import Callable, Sequence
 
-from labelling.sources.lists.column_names import (
+from labelling.sources.lists.dialect import Dialect, Row, rows_of
+from labelling.sources.lists.file_index import has_image_suffix
+from labelling.sources.lists.table import trimmed, usual_width
+from labelling.sources.names.columns import (
     FILE_COLUMNS,
     LABEL_COLUMNS,
     LEVEL_COLUMNS,
@@ -12,9 +15,6 @@ from labelling.sources.lists.column_names import (
     WEAK_LABEL_COLUMNS,
     plain,
 )
-from labelling.sources.lists.dialect import Dialect, Row, rows_of
-from labelling.sources.lists.file_index import has_image_suffix
-from labelling.sources.lists.table import trimmed, usual_width
 
 _SIGN = re.compile(r"\s*(#+|//+|%+|;+|--+)")
 _FIRST_CELL = re.compile(r"[^,;\t|]*")

@@ -8,7 +8,6 @@ from itertools import compress
 from labelling.labels.foreign_text import visible
 from labelling.sources.containers.containers import Rejection
 from labelling.sources.lists.class_names import is_class_table
-from labelling.sources.lists.column_names import plain
 from labelling.sources.lists.column_values import is_numeric
 from labelling.sources.lists.columns import Columns, choose_columns, open_doubts
 from labelling.sources.lists.comments import comment_lines, header_in
@@ -27,6 +26,7 @@ from labelling.sources.lists.ragged_labels import READ_SO, with_labels_together
 from labelling.sources.lists.table import Table, is_comment, trimmed
 from labelling.sources.lists.table_statements import read_or_ask
 from labelling.sources.lists.text_encoding import decode_list
+from labelling.sources.names.columns import plain
 from labelling.sources.reading import ReadingOptions
 
 _REGULAR = 0.8

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from labelling.sources.lists.column_names import split_of
 from labelling.sources.lists.file_index import base_name
+from labelling.sources.names.columns import split_of
 
 _WORDS = re.compile(r"([^\W_]+)")
 _PATTERN = re.compile(r"[*?]")

@@ -2,7 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
-from labelling.sources.lists.column_names import (
+from labelling.sources.lists.dialect import Row
+from labelling.sources.lists.file_index import has_image_suffix
+from labelling.sources.lists.list_format import ListRefusedError
+from labelling.sources.lists.table import Table, is_comment, trimmed, usual_width
+from labelling.sources.names.columns import (
     FILE_COLUMNS,
     LABEL_COLUMNS,
     SPLIT_COLUMNS,
@@ -10,10 +14,6 @@ from labelling.sources.lists.column_names import (
     WEAK_LABEL_COLUMNS,
     plain,
 )
-from labelling.sources.lists.dialect import Row
-from labelling.sources.lists.file_index import has_image_suffix
-from labelling.sources.lists.list_format import ListRefusedError
-from labelling.sources.lists.table import Table, is_comment, trimmed, usual_width
 
 _LINES_ABOVE = 30
 

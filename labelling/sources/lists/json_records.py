@@ -13,7 +13,6 @@ from sys import intern
 from typing import Any
 
 from labelling.sources.containers.containers import Rejection
-from labelling.sources.lists.column_names import FILE_COLUMNS, LABEL_COLUMNS, plain
 from labelling.sources.lists.columns import Columns, choose_columns, open_doubts
 from labelling.sources.lists.dialect import Kept, Row
 from labelling.sources.lists.file_finder import FileFinder, folder_of
@@ -25,6 +24,7 @@ from labelling.sources.lists.review import PEOPLE
 from labelling.sources.lists.statements import names_image, split_of
 from labelling.sources.lists.table import Table
 from labelling.sources.lists.table_statements import read_or_ask
+from labelling.sources.names.columns import FILE_COLUMNS, LABEL_COLUMNS, plain
 from labelling.sources.reading import ReadingOptions
 
 _NAMES = ("label", "name", "tag", "class", "category", "value", "displayName", "tagName")

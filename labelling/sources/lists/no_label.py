@@ -8,7 +8,7 @@ from dataclasses import replace
 from labelling.sources.containers.containers import Rejection
 from labelling.sources.lists.list_format import ListReading, Statement, Surroundings
 from labelling.sources.lists.odd_labels import odd_labels
-from labelling.sources.unsorted_names import is_unsorted, may_be_unsorted
+from labelling.sources.names.unsorted import is_unsorted, may_be_unsorted
 
 _NO_LABEL = frozenset(
     (

@@ -4,10 +4,10 @@ and NABirds do: ``train_test_split.txt``, ``image_class_labels.txt``."""
 import re
 from collections.abc import Mapping
 
-from labelling.sources.lists.column_names import split_of
 from labelling.sources.lists.file_finder import folder_of
 from labelling.sources.lists.file_index import base_name, has_image_suffix
 from labelling.sources.lists.list_format import ListFile, ListReading, Statement, Surroundings
+from labelling.sources.names.columns import split_of
 from labelling.sources.reading import ReadingOptions, Split
 
 _IMAGES, _CLASSES = "images.txt", "classes.txt"

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from functools import lru_cache
 
 from labelling.sources.doubt import Doubt
-from labelling.sources.lists.column_names import LABEL_COLUMNS, plain
+from labelling.sources.names.columns import LABEL_COLUMNS, plain
 
 
 def _set_of(words: str) -> frozenset[str]:

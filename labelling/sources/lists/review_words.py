@@ -6,7 +6,7 @@ They are compared as ``words`` folds them.
 from collections.abc import Iterator
 
 from labelling.sources.lists.yes_and_no import TRUE_OR_FALSE
-from labelling.sources.name_words import folded, words
+from labelling.sources.names.words import folded, words
 
 # Language: what no class is called (excluded, discarded, deleted, checked, verified, labelled,
 # done); what a class may be called as well (valid, usable, scrap, state).

@@ -5,12 +5,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from labelling.labels.foreign_text import visible
-from labelling.sources.lists.column_names import SPLIT_COLUMNS, is_split_in_english, plain, split_of
 from labelling.sources.lists.table import Table
 from labelling.sources.lists.yes_and_no import NO, YES
-from labelling.sources.name_words import words
+from labelling.sources.names.columns import SPLIT_COLUMNS, is_split_in_english, plain, split_of
+from labelling.sources.names.splits import DATA, PARTICLES
+from labelling.sources.names.words import words
 from labelling.sources.reading import Split
-from labelling.sources.split_names import DATA, PARTICLES
 
 _CODES: tuple[Mapping[str, Split], ...] = (
     {"0": "train", "1": "val", "2": "test"},  # CelebA's list_eval_partition

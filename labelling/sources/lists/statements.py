@@ -8,11 +8,11 @@ from itertools import islice
 from labelling.labels.form import normal_label
 from labelling.sources.containers.containers import Rejection
 from labelling.sources.doubt import Doubt
-from labelling.sources.lists import column_names
 from labelling.sources.lists.file_index import IMAGE_SUFFIXES, base_name, without_suffix
 from labelling.sources.lists.hierarchy import hierarchy_in
 from labelling.sources.lists.list_format import ListReading, ListRefusedError, Statement
 from labelling.sources.lists.several import set_aside
+from labelling.sources.names import columns as column_names
 from labelling.sources.reading import ReadingOptions, Split
 
 _IMAGE_NAME = re.compile(

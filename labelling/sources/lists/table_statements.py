@@ -10,12 +10,6 @@ from labelling.sources.containers.containers import Rejection
 from labelling.sources.doubt import Doubt
 from labelling.sources.lists.alternative_splits import ALTERNATIVE, is_alternative
 from labelling.sources.lists.class_names import find_class_names
-from labelling.sources.lists.column_names import (
-    PLURAL_COLUMNS,
-    is_train_and_val,
-    plain,
-    split_of_list,
-)
 from labelling.sources.lists.column_titles import common_prefix
 from labelling.sources.lists.column_values import are_true_or_false
 from labelling.sources.lists.columns import Columns
@@ -38,6 +32,7 @@ from labelling.sources.lists.several import set_aside
 from labelling.sources.lists.split_columns import not_understood
 from labelling.sources.lists.table import Table
 from labelling.sources.lists.yes_and_no import NO, YES
+from labelling.sources.names.columns import PLURAL_COLUMNS, is_train_and_val, plain, split_of_list
 from labelling.sources.reading import Split
 
 _SHOWN = 4

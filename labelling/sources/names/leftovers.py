@@ -2,8 +2,8 @@
 
 from collections.abc import Collection, Iterator
 
-from labelling.sources.name_words import words
-from labelling.sources.split_names import DATA
+from labelling.sources.names.splits import DATA
+from labelling.sources.names.words import words
 
 _LEFTOVERS = """recycle bin, recyclebin, deleted, deleted items, removed, to delete, delete me, discard, discarded,
 duplicate, duplicates, dupe, dupes, dups, duplicated, copies, copy, ignore, ignored, exclude, excluded, do not use, dont use,

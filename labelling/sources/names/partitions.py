@@ -3,7 +3,7 @@
 import re
 from urllib.parse import unquote
 
-from labelling.sources.lists.column_names import LABEL_COLUMNS, LEVEL_COLUMNS, plain
+from labelling.sources.names.columns import LABEL_COLUMNS, LEVEL_COLUMNS, plain
 
 _PARTITION = re.compile(r"(?P<key>[^\W\d][\w .\-]*?)=(?P<value>.+)")
 _NULL = "__HIVE_DEFAULT_PARTITION__"

@@ -4,9 +4,9 @@ import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 
-from labelling.sources.name_words import folded, words
+from labelling.sources.names.splits import EITHER, SPLITS, WEAK
+from labelling.sources.names.words import folded, words
 from labelling.sources.reading import Split
-from labelling.sources.split_names import EITHER, SPLITS, WEAK
 
 
 @lru_cache(maxsize=1 << 12)

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Collection
 
-from labelling.sources.dated_names import is_dated
-from labelling.sources.name_words import words
+from labelling.sources.names.dates import is_dated
+from labelling.sources.names.words import words
 
 _ORDER = {
     *("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "last"),

@@ -5,7 +5,7 @@ A word that has other meanings (a gallery, an exam) names a split only beside on
 
 from collections.abc import Iterator
 
-from labelling.sources.name_words import folded, words
+from labelling.sources.names.words import folded, words
 from labelling.sources.reading import Split
 
 # Language: train; validation; test. Where a language has one word for validation and test, it

@@ -2,7 +2,7 @@
 
 import re
 
-from labelling.sources.name_words import words
+from labelling.sources.names.words import words
 
 _Y = r"(?:19|20)\d\d"
 _M = r"(?:0?[1-9]|1[0-2])"

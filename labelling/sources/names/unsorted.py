@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from labelling.sources.name_words import words
-from labelling.sources.split_names import DATA
+from labelling.sources.names.splits import DATA
+from labelling.sources.names.words import words
 
 _BY_LANGUAGE = {
     "English": (

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping
 
-from labelling.sources.name_words import folded
+from labelling.sources.names.words import folded
 
 _PARTS = (
     "batch|batches|part|parts|fold|chunk|shard|subset|session|camera|cam|day|week|run|round|set|"

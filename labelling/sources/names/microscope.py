@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection
 from itertools import pairwise
 
-from labelling.sources.name_words import folded, words
+from labelling.sources.names.words import folded, words
 
 _MAGNIFICATION = re.compile(r"(?:mag|magnification|obj|objective)?[ _-]?\d+(?:[.,]\d+)?\s?[x×](?:[ _-]?(?:mag|magnification|obj|objective|lens|zoom))?", re.I)  # fmt: skip
 _X_IN_FRONT = re.compile(r"[x×](?:1|2|2[.,]5|4|5|10|16|20|25|32|40|50|60|63|100|150|200|250|400|500|1000)", re.I)  # fmt: skip

@@ -1,0 +1,1 @@
+"""What the words of a name say: splits, dates, series, leftovers."""
