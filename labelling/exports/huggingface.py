@@ -22,7 +22,7 @@ from labelling.exports.placing import (
     side_by_side,
     unread,
 )
-from labelling.sources.folder_names import kind_of
+from labelling.sources.folders.names import kind_of
 from labelling.sources.lists.no_label import may_mean_no_label, means_no_label
 
 METADATA = "metadata.jsonl"

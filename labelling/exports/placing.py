@@ -5,7 +5,7 @@ from itertools import count
 
 from labelling.exports.contents import CannotHold, Contents, ExportImage
 from labelling.exports.file_names import UniqueNames, safe_name, stem_and_suffix, suffix_for
-from labelling.sources.folder_names import kind_of, original_of
+from labelling.sources.folders.names import kind_of, original_of
 from labelling.sources.names.dates import has_year
 from labelling.sources.names.series import are_hash_prefixes, are_wells, is_identifier
 from labelling.sources.names.splits import sounds_like_split

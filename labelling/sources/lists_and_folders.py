@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from labelling.sources.doubt import Doubt
-from labelling.sources.layouts import Layout
+from labelling.sources.folders.layouts import Layout
 from labelling.sources.lists.families import families
 from labelling.sources.names.words import folded
 

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from labelling.sources.folder_names import kind_of
+from labelling.sources.folders.names import kind_of
 from labelling.sources.source_names import SourceNames
 
 _FIRST_WORD = re.compile(r"([^\W\d_]{3,})[ ._\-]*\(?\d+\)?\.\w+$")

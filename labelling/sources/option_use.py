@@ -4,7 +4,7 @@ from pathlib import Path
 
 from labelling.sources.containers.containers import FileContainer, OptionError
 from labelling.sources.containers.folders import Folder
-from labelling.sources.layouts import FOLDER_MODES, Layout
+from labelling.sources.folders.layouts import FOLDER_MODES, Layout
 from labelling.sources.reading import ReadingOptions
 from labelling.sources.source_lists import FOLDERS, Said
 

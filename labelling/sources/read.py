@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from labelling.labels.known_classes import KnownClasses
-from labelling.sources.augmented import changed_copies
 from labelling.sources.class_doubts import (
     look_alike_classes,
     odd_classes,
@@ -20,8 +19,9 @@ from labelling.sources.containers.containers import FileContainer, Rejection
 from labelling.sources.containers.folders import Folder
 from labelling.sources.doubt import Doubt
 from labelling.sources.file_kinds import file_kind
-from labelling.sources.folder_names import masked_stem
-from labelling.sources.layouts import FOLDER_MODES, Layout, read_layout
+from labelling.sources.folders.augmented import changed_copies
+from labelling.sources.folders.layouts import FOLDER_MODES, Layout, read_layout
+from labelling.sources.folders.names import masked_stem
 from labelling.sources.listing import Groups, Listing, read_listing
 from labelling.sources.lists.match import Matching
 from labelling.sources.lists_and_folders import offer_beside

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from labelling.sources.containers.containers import FileContainer, OptionError, Rejection
 from labelling.sources.doubt import Doubt
-from labelling.sources.folder_names import split_of, split_of_list
+from labelling.sources.folders.layouts import FOLDER_MODES, Layout
+from labelling.sources.folders.names import split_of, split_of_list
 from labelling.sources.given_lists import (
     NAMELESS,
     GivenLists,
@@ -16,7 +17,6 @@ from labelling.sources.given_lists import (
     surroundings,
 )
 from labelling.sources.labels_beside import BEHIND_A_LIST, compare_with_beside, set_apart
-from labelling.sources.layouts import FOLDER_MODES, Layout
 from labelling.sources.listing import Groups, Listing
 from labelling.sources.lists.alternative_splits import ALTERNATIVE
 from labelling.sources.lists.file_index import FileIndex, base_name

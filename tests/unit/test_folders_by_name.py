@@ -4,8 +4,8 @@ import unicodedata
 
 import pytest
 
-from labelling.sources.folder_names import kind_of
-from labelling.sources.layouts import Layout, read_layout
+from labelling.sources.folders.layouts import Layout, read_layout
+from labelling.sources.folders.names import kind_of
 from labelling.sources.names.leftovers import LEFTOVERS
 from labelling.sources.names.unsorted import PERHAPS_UNSORTED, UNSORTED
 from labelling.sources.reading import ReadingOptions

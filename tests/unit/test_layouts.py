@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from labelling.sources.folder_names import kind_of, split_of
-from labelling.sources.layouts import Layout, read_layout
+from labelling.sources.folders.layouts import Layout, read_layout
+from labelling.sources.folders.names import kind_of, split_of
 from labelling.sources.reading import ReadingOptions
 
 pytestmark = pytest.mark.unit

@@ -2,7 +2,7 @@
 
 import pytest
 
-from labelling.sources.layouts import Layout, read_layout
+from labelling.sources.folders.layouts import Layout, read_layout
 from labelling.sources.reading import ReadingOptions
 
 pytestmark = pytest.mark.unit

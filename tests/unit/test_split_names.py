@@ -4,8 +4,8 @@ import unicodedata
 
 import pytest
 
-from labelling.sources.folder_names import kind_of, split_of, split_of_list
-from labelling.sources.layouts import Layout, read_layout
+from labelling.sources.folders.layouts import Layout, read_layout
+from labelling.sources.folders.names import kind_of, split_of, split_of_list
 from labelling.sources.names.splits import EITHER, SPLITS, WEAK
 from labelling.sources.names.words import words
 from labelling.sources.reading import ReadingOptions

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from labelling.labels.form import normal_label
-from labelling.sources.folder_doubts import NamesInDoubt, has_opposite, listed, look
-from labelling.sources.folder_names import (
+from labelling.sources.folders.doubts import NamesInDoubt, has_opposite, listed, look
+from labelling.sources.folders.names import (
     Kind,
     holds_albums,
     is_numbered_part,
@@ -28,7 +28,7 @@ from labelling.sources.folder_names import (
     split_of,
     split_words,
 )
-from labelling.sources.folder_tree import FolderNode
+from labelling.sources.folders.tree import FolderNode
 from labelling.sources.names.class_parts import classes_in_parts
 from labelling.sources.names.dates import begins_with_date, has_year
 from labelling.sources.names.microscope import are_of_one_series

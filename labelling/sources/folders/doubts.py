@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from labelling.sources.folder_tree import FolderNode
+from labelling.sources.folders.tree import FolderNode
 from labelling.sources.names.leftovers import is_class_beside
 from labelling.sources.names.partitions import value_of
 from labelling.sources.names.series import are_wells

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from labelling.labels.form import normal_label
 from labelling.sources.doubt import Doubt
-from labelling.sources.folder_names import is_to_label
-from labelling.sources.folder_roles import OF_SERIES, Roles, assign_roles
-from labelling.sources.folder_tree import FolderNode, folder_tree
+from labelling.sources.folders.names import is_to_label
+from labelling.sources.folders.roles import OF_SERIES, Roles, assign_roles
+from labelling.sources.folders.tree import FolderNode, folder_tree
 from labelling.sources.names.words import words
 from labelling.sources.reading import ReadingOptions, Split
 

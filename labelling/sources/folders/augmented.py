@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 
 from labelling.labels.form import normal_label
-from labelling.sources.layouts import Layout
+from labelling.sources.folders.layouts import Layout
 from labelling.sources.names.words import words
 
 _AUGMENTED = {"aug", "augs", "augment", "augmented", "augmentation", "augmentations"}

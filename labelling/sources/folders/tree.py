@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from labelling.sources.folder_names import Kind
+from labelling.sources.folders.names import Kind
 from labelling.sources.reading import Split
 
 Role = Literal["class", "seen through", "unlabelled", "masks"]

@@ -1,0 +1,1 @@
+"""What the folders of a source say about its images."""
