@@ -5,7 +5,7 @@ import random
 import pytest
 
 from labelling.sources.lists.list_format import ListRefusedError
-from labelling.sources.lists.text_encoding import decode_list
+from labelling.sources.lists.text.encoding import decode_list
 from tests.unit.lists_of_tests import ListedSource, labels
 
 pytestmark = pytest.mark.unit

@@ -4,8 +4,8 @@ import pytest
 import typer
 
 from imgclf_dagster.cli.ingest_options import parsed_columns
-from labelling.sources.lists import table as lists_table
 from labelling.sources.lists.list_format import ListRefusedError
+from labelling.sources.lists.text import table as lists_table
 from labelling.sources.reading import ReadingOptions
 from tests.unit.lists_of_tests import ListedSource, labels
 

@@ -5,13 +5,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from labelling.sources.lists.dialect import Dialect, lines_of, rows_of
 from labelling.sources.lists.file_finder import folder_of
 from labelling.sources.lists.file_index import base_name
 from labelling.sources.lists.huggingface import classes_of_card
 from labelling.sources.lists.list_format import ListRefusedError, Surroundings
-from labelling.sources.lists.table import trimmed
-from labelling.sources.lists.text_encoding import decode_list
+from labelling.sources.lists.text.dialect import Dialect, lines_of, rows_of
+from labelling.sources.lists.text.encoding import decode_list
+from labelling.sources.lists.text.table import trimmed
 from labelling.sources.names.words import words
 
 _STEMS = (

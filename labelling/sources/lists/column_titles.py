@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from labelling.labels.foreign_text import visible
 from labelling.sources.lists.list_format import WrongColumnsError
-from labelling.sources.lists.table import Table
+from labelling.sources.lists.text.table import Table
 from labelling.sources.names.columns import LABEL_COLUMNS, plain
 
 _NOT_IN_QUOTES = frozenset('"$`\\!%,')

@@ -40,7 +40,7 @@ from labelling.sources.lists.other_columns import (
 )
 from labelling.sources.lists.several_columns import asked_of_several, numbered, second_opinions
 from labelling.sources.lists.split_columns import SplitColumns, find_splits
-from labelling.sources.lists.table import Table, rows_of_images
+from labelling.sources.lists.text.table import Table, rows_of_images
 from labelling.sources.lists.yes_and_no import YES
 from labelling.sources.names.columns import (
     CAPTION_COLUMNS,

@@ -11,7 +11,6 @@ from labelling.sources.lists.class_names import is_class_table
 from labelling.sources.lists.column_values import is_numeric
 from labelling.sources.lists.columns import Columns, choose_columns, open_doubts
 from labelling.sources.lists.comments import comment_lines, header_in
-from labelling.sources.lists.dialect import Row, find_dialect, lines_of, rows_of
 from labelling.sources.lists.file_finder import FileFinder, folder_of
 from labelling.sources.lists.file_index import base_name, has_image_suffix, without_suffix
 from labelling.sources.lists.header import make_table
@@ -23,9 +22,10 @@ from labelling.sources.lists.list_format import (
     Surroundings,
 )
 from labelling.sources.lists.ragged_labels import READ_SO, with_labels_together
-from labelling.sources.lists.table import Table, is_comment, trimmed
 from labelling.sources.lists.table_statements import read_or_ask
-from labelling.sources.lists.text_encoding import decode_list
+from labelling.sources.lists.text.dialect import Row, find_dialect, lines_of, rows_of
+from labelling.sources.lists.text.encoding import decode_list
+from labelling.sources.lists.text.table import Table, is_comment, trimmed
 from labelling.sources.names.columns import plain
 from labelling.sources.reading import ReadingOptions
 

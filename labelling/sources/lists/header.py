@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-from labelling.sources.lists.dialect import Row
 from labelling.sources.lists.file_index import has_image_suffix
 from labelling.sources.lists.list_format import ListRefusedError
-from labelling.sources.lists.table import Table, is_comment, trimmed, usual_width
+from labelling.sources.lists.text.dialect import Row
+from labelling.sources.lists.text.table import Table, is_comment, trimmed, usual_width
 from labelling.sources.names.columns import (
     FILE_COLUMNS,
     LABEL_COLUMNS,

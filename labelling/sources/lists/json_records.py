@@ -14,7 +14,6 @@ from typing import Any
 
 from labelling.sources.containers.containers import Rejection
 from labelling.sources.lists.columns import Columns, choose_columns, open_doubts
-from labelling.sources.lists.dialect import Kept, Row
 from labelling.sources.lists.file_finder import FileFinder, folder_of
 from labelling.sources.lists.file_index import has_image_suffix
 from labelling.sources.lists.json_document import JsonDocument, Record
@@ -22,8 +21,9 @@ from labelling.sources.lists.label_texts import class_names_in
 from labelling.sources.lists.list_format import ListReading, ListRefusedError, Surroundings
 from labelling.sources.lists.review import PEOPLE
 from labelling.sources.lists.statements import names_image, split_of
-from labelling.sources.lists.table import Table
 from labelling.sources.lists.table_statements import read_or_ask
+from labelling.sources.lists.text.dialect import Kept, Row
+from labelling.sources.lists.text.table import Table
 from labelling.sources.names.columns import FILE_COLUMNS, LABEL_COLUMNS, plain
 from labelling.sources.reading import ReadingOptions
 

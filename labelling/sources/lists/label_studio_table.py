@@ -17,7 +17,7 @@ from labelling.sources.lists.list_format import (
     ListReading,
     Surroundings,
 )
-from labelling.sources.lists.text_encoding import decode_list
+from labelling.sources.lists.text.encoding import decode_list
 from labelling.sources.reading import ReadingOptions
 
 

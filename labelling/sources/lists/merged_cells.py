@@ -9,7 +9,7 @@ from labelling.sources.containers.containers import Rejection
 from labelling.sources.doubt import Doubt
 from labelling.sources.lists.column_titles import ColumnTitles
 from labelling.sources.lists.columns import Columns
-from labelling.sources.lists.table import Table
+from labelling.sources.lists.text.table import Table
 
 _FEW_BLOCKS = 20
 """In so many blocks, each label is followed by a blank. In more, a block may be of one line."""

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from labelling.sources.lists.columns import choose_columns, open_doubts
-from labelling.sources.lists.dialect import Row
 from labelling.sources.lists.file_finder import FileFinder, folder_of
 from labelling.sources.lists.huggingface import classes_of_schema
 from labelling.sources.lists.list_format import (
@@ -14,8 +13,9 @@ from labelling.sources.lists.list_format import (
     ListRefusedError,
     Surroundings,
 )
-from labelling.sources.lists.table import Table
 from labelling.sources.lists.table_statements import read_or_ask
+from labelling.sources.lists.text.dialect import Row
+from labelling.sources.lists.text.table import Table
 from labelling.sources.reading import ReadingOptions
 
 _MAGIC = b"PAR1"

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from labelling.sources.lists.column_values import is_numeric
-from labelling.sources.lists.dialect import Row
-from labelling.sources.lists.table import trimmed
+from labelling.sources.lists.text.dialect import Row
+from labelling.sources.lists.text.table import trimmed
 
 _NEARLY_ALL = 0.9
 _MOST_LABELS = 12

@@ -13,7 +13,7 @@ from labelling.sources.lists.column_values import is_score, is_yes_or_no, shown_
 from labelling.sources.lists.columns import Columns
 from labelling.sources.lists.extra_columns import certain_classes
 from labelling.sources.lists.review_words import is_never_a_class, may_say_what_counts
-from labelling.sources.lists.table import Table
+from labelling.sources.lists.text.table import Table
 from labelling.sources.names.columns import LABEL_COLUMNS, plain
 
 

@@ -13,7 +13,6 @@ from labelling.sources.lists.class_names import find_class_names
 from labelling.sources.lists.column_titles import common_prefix
 from labelling.sources.lists.column_values import are_true_or_false
 from labelling.sources.lists.columns import Columns
-from labelling.sources.lists.dialect import Row
 from labelling.sources.lists.extra_columns import asked_as_extra
 from labelling.sources.lists.file_finder import folder_of
 from labelling.sources.lists.file_index import base_name, without_suffix
@@ -30,7 +29,8 @@ from labelling.sources.lists.merged_cells import asked_as_merged
 from labelling.sources.lists.review import several_annotators, which_apply, which_count
 from labelling.sources.lists.several import set_aside
 from labelling.sources.lists.split_columns import not_understood
-from labelling.sources.lists.table import Table
+from labelling.sources.lists.text.dialect import Row
+from labelling.sources.lists.text.table import Table
 from labelling.sources.lists.yes_and_no import NO, YES
 from labelling.sources.names.columns import PLURAL_COLUMNS, is_train_and_val, plain, split_of_list
 from labelling.sources.reading import Split

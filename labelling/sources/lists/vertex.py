@@ -23,7 +23,7 @@ from labelling.sources.lists.list_format import (
 )
 from labelling.sources.lists.not_labels import SAYS_WHERE
 from labelling.sources.lists.statements import Statements, split_of
-from labelling.sources.lists.text_encoding import decode_list
+from labelling.sources.lists.text.encoding import decode_list
 from labelling.sources.reading import ReadingOptions, Split
 
 _IMAGE = "imageGcsUri"

@@ -14,7 +14,7 @@ from labelling.sources.lists.list_format import (
     Surroundings,
 )
 from labelling.sources.lists.not_labels import SAYS_WHERE
-from labelling.sources.lists.text_encoding import decode_list
+from labelling.sources.lists.text.encoding import decode_list
 from labelling.sources.reading import ReadingOptions
 
 _FILE, _ATTRIBUTES, _SHAPE = "filename", "file_attributes", "region_shape_attributes"

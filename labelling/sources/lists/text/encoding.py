@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from labelling.labels.foreign_text import visible
 from labelling.sources.doubt import Doubt
 from labelling.sources.lists.list_format import ListRefusedError
-from labelling.sources.lists.oddities import EAST_ASIAN, count_oddities, foreign_words
+from labelling.sources.lists.text.oddities import EAST_ASIAN, count_oddities, foreign_words
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from labelling.sources.containers.containers import Rejection
-from labelling.sources.lists.dialect import Row
 from labelling.sources.lists.file_index import has_image_suffix
+from labelling.sources.lists.text.dialect import Row
 
 SAMPLE_ROWS = 2_000
 """Rows by which it is decided what columns mean. What the others hold is checked row by row."""

@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
-from labelling.sources.lists.alphabets import letters_of_no_language
+from labelling.sources.lists.text.alphabets import letters_of_no_language
 
 EAST_ASIAN = {
     "gb18030": ("gb2312", ((0xA1, 0xA3), (0xA6, 0xA9), (0xB0, 0xD7))),
