@@ -1,6 +1,6 @@
 """What tests of the formats of lists have in common: a source around a list."""
 
-from labelling.sources.lists.file_index import FileIndex
+from labelling.sources.lists.files.index import FileIndex
 from labelling.sources.lists.list_format import Surroundings
 
 

@@ -10,8 +10,8 @@ from labelling.sources.doubt import Doubt
 from labelling.sources.file_kinds import file_kind
 from labelling.sources.listing import Groups, Listing
 from labelling.sources.lists import formats
-from labelling.sources.lists.alternative_splits import ALTERNATIVE
-from labelling.sources.lists.file_index import (
+from labelling.sources.lists.files.alternative_splits import ALTERNATIVE
+from labelling.sources.lists.files.index import (
     FileIndex,
     base_name,
     has_image_suffix,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from labelling.sources.doubt import Doubt
-from labelling.sources.lists.file_finder import folder_of
+from labelling.sources.lists.files.finder import folder_of
 from labelling.sources.lists.list_format import ListReading
 from labelling.sources.lists_and_folders import one_to_one
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from labelling.sources.containers.containers import FileContainer, Passed, Rejection
 from labelling.sources.containers.litter import SIDECAR
 from labelling.sources.file_kinds import FileKind, file_kind
-from labelling.sources.lists.file_index import has_image_suffix
+from labelling.sources.lists.files.index import has_image_suffix
 from labelling.sources.reading import Ignored
 
 NO_IMAGE = "no images by their names"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from labelling.sources.doubt import Doubt
 from labelling.sources.folders.layouts import Layout
-from labelling.sources.lists.families import families
+from labelling.sources.lists.files.families import families
 from labelling.sources.names.words import folded
 
 _SHOWN = 3

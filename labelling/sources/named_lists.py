@@ -6,7 +6,7 @@ from pathlib import Path
 from labelling.sources.containers.containers import Content, FileContainer, OptionError, SourceError
 from labelling.sources.given_lists import MAX_LIST_BYTES
 from labelling.sources.listing import Listing
-from labelling.sources.lists.families import fits, is_pattern
+from labelling.sources.lists.files.families import fits, is_pattern
 from labelling.sources.lists.list_format import ListFile
 
 

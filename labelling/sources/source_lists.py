@@ -18,8 +18,8 @@ from labelling.sources.given_lists import (
 )
 from labelling.sources.labels_beside import BEHIND_A_LIST, compare_with_beside, set_apart
 from labelling.sources.listing import Groups, Listing
-from labelling.sources.lists.alternative_splits import ALTERNATIVE
-from labelling.sources.lists.file_index import FileIndex, base_name
+from labelling.sources.lists.files.alternative_splits import ALTERNATIVE
+from labelling.sources.lists.files.index import FileIndex, base_name
 from labelling.sources.lists.list_format import (
     ListReading,
     ListRefusedError,

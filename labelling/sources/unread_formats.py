@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from labelling.sources.containers.containers import FileContainer, Rejection
 from labelling.sources.listing import Listing
-from labelling.sources.lists.file_index import has_image_suffix
+from labelling.sources.lists.files.index import has_image_suffix
 
 HEIC = "HEIC is not supported; convert it to JPEG, PNG, WebP or AVIF"
 RAW = "a camera's raw file, of which only a small preview could be read; export it as JPEG or TIFF"

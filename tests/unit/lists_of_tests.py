@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from labelling.sources.lists.file_index import FileIndex
+from labelling.sources.lists.files.index import FileIndex
 from labelling.sources.lists.formats import read_list
 from labelling.sources.lists.list_format import ListFile, ListReading, Surroundings
 from labelling.sources.lists.match import Matching, match

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from labelling.sources.lists.file_index import FileIndex
+from labelling.sources.lists.files.index import FileIndex
 from labelling.sources.lists.json_lists import JsonLists
 from labelling.sources.lists.list_format import ListFile, ListReading, ListRefusedError
 from labelling.sources.lists.match import match

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelling.sources.containers.containers import Rejection
-from labelling.sources.lists.file_finder import FileFinder
-from labelling.sources.lists.file_index import FileIndex
+from labelling.sources.lists.files.finder import FileFinder
+from labelling.sources.lists.files.index import FileIndex
 from labelling.sources.lists.list_format import ListReading, ListRefusedError, Statement
 from labelling.sources.lists.match import (
     NO_SUCH_FILE,

@@ -9,7 +9,7 @@ import pytest
 
 from labelling.labels.given_splits import no_splits_said
 from labelling.sources.containers.containers import OptionError
-from labelling.sources.lists.families import families
+from labelling.sources.lists.files.families import families
 from labelling.sources.read import read_source
 from labelling.sources.reading import Reading, ReadingOptions
 

@@ -6,7 +6,7 @@ https://github.com/webdataset/webdataset: the members of a sample share all but 
 
 from dataclasses import replace
 
-from labelling.sources.lists.file_index import (
+from labelling.sources.lists.files.index import (
     FileIndex,
     base_name,
     has_image_suffix,

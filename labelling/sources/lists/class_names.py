@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from labelling.sources.lists.file_finder import folder_of
-from labelling.sources.lists.file_index import base_name
+from labelling.sources.lists.files.finder import folder_of
+from labelling.sources.lists.files.index import base_name
 from labelling.sources.lists.huggingface import classes_of_card
 from labelling.sources.lists.list_format import ListRefusedError, Surroundings
 from labelling.sources.lists.text.dialect import Dialect, lines_of, rows_of

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from labelling.sources.lists.file_index import base_name, without_suffix
+from labelling.sources.lists.files.index import base_name, without_suffix
 from labelling.sources.lists.json_document import JsonDocument
 from labelling.sources.lists.list_format import ListReading, ListRefusedError, Surroundings
 from labelling.sources.lists.statements import Statements, as_label, split_of

@@ -29,7 +29,7 @@ from labelling.sources.lists.column_values import (
     shown_classes,
     unlike_labels,
 )
-from labelling.sources.lists.file_index import has_image_suffix
+from labelling.sources.lists.files.index import has_image_suffix
 from labelling.sources.lists.list_format import ListRefusedError, WrongColumnsError
 from labelling.sources.lists.other_columns import (
     asked_as_answers,

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 
-from labelling.sources.lists.file_index import has_image_suffix
+from labelling.sources.lists.files.index import has_image_suffix
 from labelling.sources.lists.text.dialect import Dialect, Row, rows_of
 from labelling.sources.lists.text.table import trimmed, usual_width
 from labelling.sources.names.columns import (

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from itertools import islice
 
-from labelling.sources.lists.file_finder import folder_of
+from labelling.sources.lists.files.finder import folder_of
 from labelling.sources.lists.list_format import (
     ListFile,
     ListReading,

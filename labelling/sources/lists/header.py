@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from labelling.sources.lists.file_index import has_image_suffix
+from labelling.sources.lists.files.index import has_image_suffix
 from labelling.sources.lists.list_format import ListRefusedError
 from labelling.sources.lists.text.dialect import Row
 from labelling.sources.lists.text.table import Table, is_comment, trimmed, usual_width

@@ -12,8 +12,8 @@ from typing import Any
 
 from labelling.labels.foreign_text import visible
 from labelling.sources.doubt import Doubt
-from labelling.sources.lists.file_finder import folder_of
-from labelling.sources.lists.file_index import base_name
+from labelling.sources.lists.files.finder import folder_of
+from labelling.sources.lists.files.index import base_name
 from labelling.sources.lists.json_document import JsonDocument
 from labelling.sources.lists.list_format import (
     ListReading,

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, Literal
 
 from labelling.sources.containers.containers import Rejection
-from labelling.sources.lists.file_index import IMAGE_SUFFIXES
+from labelling.sources.lists.files.index import IMAGE_SUFFIXES
 from labelling.sources.lists.list_format import ListFile, ListRefusedError
 
 Form = Literal["object", "array", "lines"]

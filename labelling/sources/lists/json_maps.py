@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from labelling.sources.lists.file_index import FileIndex, base_name
+from labelling.sources.lists.files.index import FileIndex, base_name
 from labelling.sources.lists.json_document import JsonDocument, Repeated
 from labelling.sources.lists.json_splits import are_splits, lists_by_split, splits_by_file
 from labelling.sources.lists.label_texts import (

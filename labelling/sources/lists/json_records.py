@@ -14,8 +14,8 @@ from typing import Any
 
 from labelling.sources.containers.containers import Rejection
 from labelling.sources.lists.columns import Columns, choose_columns, open_doubts
-from labelling.sources.lists.file_finder import FileFinder, folder_of
-from labelling.sources.lists.file_index import has_image_suffix
+from labelling.sources.lists.files.finder import FileFinder, folder_of
+from labelling.sources.lists.files.index import has_image_suffix
 from labelling.sources.lists.json_document import JsonDocument, Record
 from labelling.sources.lists.label_texts import class_names_in
 from labelling.sources.lists.list_format import ListReading, ListRefusedError, Surroundings

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from labelling.labels.consensus import vote
 from labelling.sources.doubt import Doubt
-from labelling.sources.lists.file_index import FileIndex
+from labelling.sources.lists.files.index import FileIndex
 from labelling.sources.lists.list_format import (
     ListReading,
     ListRefusedError,

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from labelling.sources.containers.containers import OptionError, Rejection, SourceError
 from labelling.sources.doubt import Doubt
-from labelling.sources.lists.file_index import FileIndex
+from labelling.sources.lists.files.index import FileIndex
 from labelling.sources.reading import ReadingOptions, Split
 
 

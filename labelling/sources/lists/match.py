@@ -8,8 +8,8 @@ from functools import lru_cache
 from labelling.labels.foreign_text import label_flaw
 from labelling.labels.form import normal_label
 from labelling.sources.containers.containers import Rejection
-from labelling.sources.lists.file_finder import FileFinder, folder_of
-from labelling.sources.lists.file_index import FileIndex
+from labelling.sources.lists.files.finder import FileFinder, folder_of
+from labelling.sources.lists.files.index import FileIndex
 from labelling.sources.lists.list_format import ListReading, Statement
 from labelling.sources.lists.usability import refuse_if_mostly_unusable
 from labelling.sources.reading import Split

@@ -4,8 +4,8 @@ and NABirds do: ``train_test_split.txt``, ``image_class_labels.txt``."""
 import re
 from collections.abc import Mapping
 
-from labelling.sources.lists.file_finder import folder_of
-from labelling.sources.lists.file_index import base_name, has_image_suffix
+from labelling.sources.lists.files.finder import folder_of
+from labelling.sources.lists.files.index import base_name, has_image_suffix
 from labelling.sources.lists.list_format import ListFile, ListReading, Statement, Surroundings
 from labelling.sources.names.columns import split_of
 from labelling.sources.reading import ReadingOptions, Split

@@ -8,7 +8,7 @@ from itertools import islice
 from labelling.labels.form import normal_label
 from labelling.sources.containers.containers import Rejection
 from labelling.sources.doubt import Doubt
-from labelling.sources.lists.file_index import IMAGE_SUFFIXES, base_name, without_suffix
+from labelling.sources.lists.files.index import IMAGE_SUFFIXES, base_name, without_suffix
 from labelling.sources.lists.hierarchy import hierarchy_in
 from labelling.sources.lists.list_format import ListReading, ListRefusedError, Statement
 from labelling.sources.lists.several import set_aside

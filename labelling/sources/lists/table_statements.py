@@ -8,14 +8,14 @@ from labelling.labels.foreign_text import visible
 from labelling.labels.schema import Task
 from labelling.sources.containers.containers import Rejection
 from labelling.sources.doubt import Doubt
-from labelling.sources.lists.alternative_splits import ALTERNATIVE, is_alternative
 from labelling.sources.lists.class_names import find_class_names
 from labelling.sources.lists.column_titles import common_prefix
 from labelling.sources.lists.column_values import are_true_or_false
 from labelling.sources.lists.columns import Columns
 from labelling.sources.lists.extra_columns import asked_as_extra
-from labelling.sources.lists.file_finder import folder_of
-from labelling.sources.lists.file_index import base_name, without_suffix
+from labelling.sources.lists.files.alternative_splits import ALTERNATIVE, is_alternative
+from labelling.sources.lists.files.finder import folder_of
+from labelling.sources.lists.files.index import base_name, without_suffix
 from labelling.sources.lists.hierarchy import hierarchy_in
 from labelling.sources.lists.huggingface import ClassesByColumn
 from labelling.sources.lists.label_cells import read_label_cells

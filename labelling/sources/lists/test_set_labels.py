@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from labelling.sources.doubt import Doubt
-from labelling.sources.lists.file_index import without_suffix
+from labelling.sources.lists.files.index import without_suffix
 from labelling.sources.lists.list_format import ListReading, Statement
 from labelling.sources.lists.statements import count_of
 from labelling.sources.names.columns import split_of_list

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from labelling.sources.lists.file_finder import folder_of
-from labelling.sources.lists.file_index import FileIndex, base_name
+from labelling.sources.lists.files.finder import folder_of
+from labelling.sources.lists.files.index import FileIndex, base_name
 from labelling.sources.lists.list_format import (
     ListFile,
     ListReading,

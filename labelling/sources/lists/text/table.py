@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from labelling.sources.containers.containers import Rejection
-from labelling.sources.lists.file_index import has_image_suffix
+from labelling.sources.lists.files.index import has_image_suffix
 from labelling.sources.lists.text.dialect import Row
 
 SAMPLE_ROWS = 2_000

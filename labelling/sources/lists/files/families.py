@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from labelling.sources.lists.file_index import base_name
+from labelling.sources.lists.files.index import base_name
 from labelling.sources.names.columns import split_of
 
 _WORDS = re.compile(r"([^\W_]+)")

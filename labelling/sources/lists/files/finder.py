@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from labelling.sources.lists.file_index import (
+from labelling.sources.lists.files.index import (
     FileIndex,
     base_name,
     comparable,

@@ -2,8 +2,8 @@
 
 import re
 
-from labelling.sources.lists.file_finder import folder_of
-from labelling.sources.lists.file_index import FileIndex, base_name, without_suffix
+from labelling.sources.lists.files.finder import folder_of
+from labelling.sources.lists.files.index import FileIndex, base_name, without_suffix
 from labelling.sources.names.columns import is_train_and_val, split_of_list
 
 _NUMBER = re.compile(r"[-_ ]?\d+$")

@@ -1,0 +1,1 @@
+"""Which file of the source a list means."""
