@@ -23,7 +23,7 @@ from labelling.exports.placing import (
     unread,
 )
 from labelling.sources.folders.names import kind_of
-from labelling.sources.lists.no_label import may_mean_no_label, means_no_label
+from labelling.sources.lists.labels.no_label import may_mean_no_label, means_no_label
 
 METADATA = "metadata.jsonl"
 _SPLITS = {"train": "train", "val": "validation", "test": "test"}

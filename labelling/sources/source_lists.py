@@ -20,13 +20,13 @@ from labelling.sources.labels_beside import BEHIND_A_LIST, compare_with_beside, 
 from labelling.sources.listing import Groups, Listing
 from labelling.sources.lists.files.alternative_splits import ALTERNATIVE
 from labelling.sources.lists.files.index import FileIndex, base_name
+from labelling.sources.lists.labels.several import SEVERAL_REMEDY
 from labelling.sources.lists.list_format import (
     ListReading,
     ListRefusedError,
     WrongColumnsError,
 )
 from labelling.sources.lists.match import SAID_TWICE, TWO_SPLITS, Matching, match
-from labelling.sources.lists.several import SEVERAL_REMEDY
 from labelling.sources.lists.test_set_labels import without_hidden_labels
 from labelling.sources.lists_and_folders import (
     compare_with_folders,

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from itertools import pairwise
 
 from labelling.labels.foreign_text import visible
-from labelling.sources.lists.yes_and_no import NO, TRUE_OR_FALSE, YES
+from labelling.sources.lists.labels.yes_and_no import NO, TRUE_OR_FALSE, YES
 
 ONE_FOR_EACH = "says something else for nearly every image"
 

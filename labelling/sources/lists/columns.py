@@ -30,6 +30,7 @@ from labelling.sources.lists.column_values import (
     unlike_labels,
 )
 from labelling.sources.lists.files.index import has_image_suffix
+from labelling.sources.lists.labels.yes_and_no import YES
 from labelling.sources.lists.list_format import ListRefusedError, WrongColumnsError
 from labelling.sources.lists.other_columns import (
     asked_as_answers,
@@ -41,7 +42,6 @@ from labelling.sources.lists.other_columns import (
 from labelling.sources.lists.several_columns import asked_of_several, numbered, second_opinions
 from labelling.sources.lists.split_columns import SplitColumns, find_splits
 from labelling.sources.lists.text.table import Table, rows_of_images
-from labelling.sources.lists.yes_and_no import YES
 from labelling.sources.names.columns import (
     CAPTION_COLUMNS,
     COUNTER_COLUMNS,

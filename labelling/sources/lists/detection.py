@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from itertools import islice
 
 from labelling.sources.lists.files.finder import folder_of
+from labelling.sources.lists.labels.not_labels import SAYS_WHERE
 from labelling.sources.lists.list_format import (
     ListFile,
     ListReading,
     ListRefusedError,
     Surroundings,
 )
-from labelling.sources.lists.not_labels import SAYS_WHERE
 from labelling.sources.lists.statements import names_image
 from labelling.sources.lists.voc_lists import class_lists
 from labelling.sources.reading import ReadingOptions

@@ -7,10 +7,10 @@ from labelling.labels.schema import Task
 from labelling.sources.doubt import Doubt
 from labelling.sources.lists.column_titles import ColumnTitles
 from labelling.sources.lists.columns import Columns
+from labelling.sources.lists.labels.yes_and_no import YES
 from labelling.sources.lists.review_words import is_never_a_class
 from labelling.sources.lists.split_columns import flag_of
 from labelling.sources.lists.text.table import Table
-from labelling.sources.lists.yes_and_no import YES
 
 _ROWS = 10
 """Of fewer, columns exclude one another by chance."""

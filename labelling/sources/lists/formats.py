@@ -8,13 +8,13 @@ from labelling.sources.lists.delimited import Delimited
 from labelling.sources.lists.detection import DetectionFiles
 from labelling.sources.lists.json_lists import JsonLists
 from labelling.sources.lists.label_studio_table import LabelStudioTable
+from labelling.sources.lists.labels.no_label import without_words
 from labelling.sources.lists.list_format import (
     ListFile,
     ListFormat,
     ListReading,
     Surroundings,
 )
-from labelling.sources.lists.no_label import without_words
 from labelling.sources.lists.numbered_images import NumberedImages
 from labelling.sources.lists.parquet import Parquet
 from labelling.sources.lists.pointers import Pointers

@@ -15,6 +15,7 @@ from labelling.sources.doubt import Doubt
 from labelling.sources.lists.files.finder import folder_of
 from labelling.sources.lists.files.index import base_name
 from labelling.sources.lists.json_document import JsonDocument
+from labelling.sources.lists.labels.not_labels import SAYS_WHERE
 from labelling.sources.lists.list_format import (
     ListReading,
     ListRefusedError,
@@ -22,7 +23,6 @@ from labelling.sources.lists.list_format import (
     WrongColumnsError,
     one_label_column,
 )
-from labelling.sources.lists.not_labels import SAYS_WHERE
 from labelling.sources.lists.statements import Statements
 from labelling.sources.reading import ReadingOptions
 

@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 from labelling.labels.consensus import vote
 from labelling.sources.doubt import Doubt
 from labelling.sources.lists.files.index import FileIndex
+from labelling.sources.lists.labels.not_labels import SAYS_WHERE
 from labelling.sources.lists.list_format import (
     ListReading,
     ListRefusedError,
@@ -24,7 +25,6 @@ from labelling.sources.lists.list_format import (
     WrongColumnsError,
     one_label_column,
 )
-from labelling.sources.lists.not_labels import SAYS_WHERE
 from labelling.sources.lists.statements import (
     Statements,
     count_of,

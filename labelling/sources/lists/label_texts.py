@@ -6,7 +6,7 @@ from typing import Any
 
 from labelling.labels.schema import Task
 from labelling.sources.lists.class_names import find_class_names
-from labelling.sources.lists.label_cells import read_label_cells
+from labelling.sources.lists.labels.cells import read_label_cells
 from labelling.sources.lists.list_format import Surroundings
 
 CLASS_NAME_KEYS = (

@@ -5,7 +5,7 @@ They are compared as ``words`` folds them.
 
 from collections.abc import Iterator
 
-from labelling.sources.lists.yes_and_no import TRUE_OR_FALSE
+from labelling.sources.lists.labels.yes_and_no import TRUE_OR_FALSE
 from labelling.sources.names.words import folded, words
 
 # Language: what no class is called (excluded, discarded, deleted, checked, verified, labelled,

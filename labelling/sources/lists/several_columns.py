@@ -8,7 +8,7 @@ from labelling.labels.schema import Task
 from labelling.sources.doubt import Doubt
 from labelling.sources.lists.column_titles import ColumnTitles
 from labelling.sources.lists.column_values import is_yes_or_no, shown_classes
-from labelling.sources.lists.label_cells import EMPTY
+from labelling.sources.lists.labels.cells import EMPTY
 from labelling.sources.lists.other_columns import is_called_label
 from labelling.sources.lists.text.table import Table
 from labelling.sources.names.columns import LABEL_COLUMNS, WEAK_LABEL_COLUMNS, plain

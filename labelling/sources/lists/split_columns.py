@@ -5,8 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from labelling.labels.foreign_text import visible
+from labelling.sources.lists.labels.yes_and_no import NO, YES
 from labelling.sources.lists.text.table import Table
-from labelling.sources.lists.yes_and_no import NO, YES
 from labelling.sources.names.columns import SPLIT_COLUMNS, is_split_in_english, plain, split_of
 from labelling.sources.names.splits import DATA, PARTICLES
 from labelling.sources.names.words import words

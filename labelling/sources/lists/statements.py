@@ -9,9 +9,9 @@ from labelling.labels.form import normal_label
 from labelling.sources.containers.containers import Rejection
 from labelling.sources.doubt import Doubt
 from labelling.sources.lists.files.index import IMAGE_SUFFIXES, base_name, without_suffix
-from labelling.sources.lists.hierarchy import hierarchy_in
+from labelling.sources.lists.labels.hierarchy import hierarchy_in
+from labelling.sources.lists.labels.several import set_aside
 from labelling.sources.lists.list_format import ListReading, ListRefusedError, Statement
-from labelling.sources.lists.several import set_aside
 from labelling.sources.names import columns as column_names
 from labelling.sources.reading import ReadingOptions, Split
 

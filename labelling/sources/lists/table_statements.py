@@ -16,9 +16,11 @@ from labelling.sources.lists.extra_columns import asked_as_extra
 from labelling.sources.lists.files.alternative_splits import ALTERNATIVE, is_alternative
 from labelling.sources.lists.files.finder import folder_of
 from labelling.sources.lists.files.index import base_name, without_suffix
-from labelling.sources.lists.hierarchy import hierarchy_in
 from labelling.sources.lists.huggingface import ClassesByColumn
-from labelling.sources.lists.label_cells import read_label_cells
+from labelling.sources.lists.labels.cells import read_label_cells
+from labelling.sources.lists.labels.hierarchy import hierarchy_in
+from labelling.sources.lists.labels.several import set_aside
+from labelling.sources.lists.labels.yes_and_no import NO, YES
 from labelling.sources.lists.list_format import (
     ListReading,
     ListRefusedError,
@@ -27,11 +29,9 @@ from labelling.sources.lists.list_format import (
 )
 from labelling.sources.lists.merged_cells import asked_as_merged
 from labelling.sources.lists.review import several_annotators, which_apply, which_count
-from labelling.sources.lists.several import set_aside
 from labelling.sources.lists.split_columns import not_understood
 from labelling.sources.lists.text.dialect import Row
 from labelling.sources.lists.text.table import Table
-from labelling.sources.lists.yes_and_no import NO, YES
 from labelling.sources.names.columns import PLURAL_COLUMNS, is_train_and_val, plain, split_of_list
 from labelling.sources.reading import Split
 

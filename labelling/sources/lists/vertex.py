@@ -15,13 +15,13 @@ from typing import Any
 
 from labelling.sources.containers.containers import Rejection
 from labelling.sources.lists.json_document import JsonDocument
+from labelling.sources.lists.labels.not_labels import SAYS_WHERE
 from labelling.sources.lists.list_format import (
     ListFile,
     ListReading,
     ListRefusedError,
     Surroundings,
 )
-from labelling.sources.lists.not_labels import SAYS_WHERE
 from labelling.sources.lists.statements import Statements, split_of
 from labelling.sources.lists.text.encoding import decode_list
 from labelling.sources.reading import ReadingOptions, Split

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from labelling.sources.lists.image_tags import read_attributes
+from labelling.sources.lists.labels.not_labels import SAYS_WHERE
 from labelling.sources.lists.list_format import (
     ListFile,
     ListReading,
     ListRefusedError,
     Surroundings,
 )
-from labelling.sources.lists.not_labels import SAYS_WHERE
 from labelling.sources.lists.text.encoding import decode_list
 from labelling.sources.reading import ReadingOptions
 

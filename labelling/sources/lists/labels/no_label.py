@@ -6,8 +6,8 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from labelling.sources.containers.containers import Rejection
+from labelling.sources.lists.labels.odd_labels import odd_labels
 from labelling.sources.lists.list_format import ListReading, Statement, Surroundings
-from labelling.sources.lists.odd_labels import odd_labels
 from labelling.sources.names.unsorted import is_unsorted, may_be_unsorted
 
 _NO_LABEL = frozenset(

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from labelling.labels.schema import Task
+from labelling.sources.lists.labels.no_label import means_no_label
 from labelling.sources.lists.list_format import ListRefusedError
-from labelling.sources.lists.no_label import means_no_label
 
 EMPTY = frozenset({"", "nan", "<na>", "null", "[]", "{}"})
 """Cells without a label. Not ``none`` and ``na``, which may be names of classes."""
