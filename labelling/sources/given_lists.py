@@ -10,6 +10,7 @@ from labelling.sources.doubt import Doubt
 from labelling.sources.file_kinds import file_kind
 from labelling.sources.listing import Groups, Listing
 from labelling.sources.lists import formats
+from labelling.sources.lists.columns.other_columns import asked_as_answers
 from labelling.sources.lists.files.alternative_splits import ALTERNATIVE
 from labelling.sources.lists.files.index import (
     FileIndex,
@@ -26,7 +27,6 @@ from labelling.sources.lists.list_format import (
     WrongColumnsError,
 )
 from labelling.sources.lists.not_lists import what_else
-from labelling.sources.lists.other_columns import asked_as_answers
 from labelling.sources.lists.pointers import is_pointer
 from labelling.sources.names.columns import FILE_COLUMNS, LABEL_COLUMNS, plain
 from labelling.sources.reading import ReadingOptions

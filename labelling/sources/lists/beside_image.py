@@ -6,6 +6,7 @@ https://github.com/webdataset/webdataset: the members of a sample share all but 
 
 from dataclasses import replace
 
+from labelling.sources.lists.columns.other_columns import is_called_answer
 from labelling.sources.lists.files.index import (
     FileIndex,
     base_name,
@@ -14,7 +15,6 @@ from labelling.sources.lists.files.index import (
 )
 from labelling.sources.lists.json_document import JsonDocument
 from labelling.sources.lists.list_format import ListFile, ListReading, Surroundings
-from labelling.sources.lists.other_columns import is_called_answer
 from labelling.sources.lists.review import is_called_review
 from labelling.sources.lists.statements import Statements, as_label
 from labelling.sources.names.columns import LABEL_COLUMNS, PLURAL_COLUMNS, plain

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from labelling.labels.foreign_text import visible
 from labelling.labels.schema import Task
 from labelling.sources.doubt import Doubt
-from labelling.sources.lists.column_titles import ColumnTitles
-from labelling.sources.lists.columns import Columns
+from labelling.sources.lists.columns.columns import Columns
+from labelling.sources.lists.columns.split_columns import flag_of
+from labelling.sources.lists.columns.titles import ColumnTitles
 from labelling.sources.lists.labels.yes_and_no import YES
 from labelling.sources.lists.review_words import is_never_a_class
-from labelling.sources.lists.split_columns import flag_of
 from labelling.sources.lists.text.table import Table
 
 _ROWS = 10

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+from labelling.sources.lists.columns.other_columns import is_called_split
 from labelling.sources.lists.files.index import FileIndex, base_name
 from labelling.sources.lists.json_document import JsonDocument, Repeated
 from labelling.sources.lists.json_splits import are_splits, lists_by_split, splits_by_file
@@ -20,7 +21,6 @@ from labelling.sources.lists.label_texts import (
     read_label_texts,
 )
 from labelling.sources.lists.list_format import ListReading, ListRefusedError, Surroundings
-from labelling.sources.lists.other_columns import is_called_split
 from labelling.sources.lists.statements import (
     Statements,
     as_label,

@@ -13,7 +13,7 @@ from sys import intern
 from typing import Any
 
 from labelling.sources.containers.containers import Rejection
-from labelling.sources.lists.columns import Columns, choose_columns, open_doubts
+from labelling.sources.lists.columns.columns import Columns, choose_columns, open_doubts
 from labelling.sources.lists.files.finder import FileFinder, folder_of
 from labelling.sources.lists.files.index import has_image_suffix
 from labelling.sources.lists.json_document import JsonDocument, Record

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from labelling.labels.foreign_text import visible
+from labelling.sources.lists.columns.other_columns import is_called_split
 from labelling.sources.lists.list_format import ListReading, ListRefusedError
-from labelling.sources.lists.other_columns import is_called_split
 from labelling.sources.lists.statements import Statements, as_label, shown, split_of
 from labelling.sources.reading import ReadingOptions
 

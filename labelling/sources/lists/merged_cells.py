@@ -7,8 +7,8 @@ from labelling.labels.foreign_text import visible
 from labelling.labels.schema import Task
 from labelling.sources.containers.containers import Rejection
 from labelling.sources.doubt import Doubt
-from labelling.sources.lists.column_titles import ColumnTitles
-from labelling.sources.lists.columns import Columns
+from labelling.sources.lists.columns.columns import Columns
+from labelling.sources.lists.columns.titles import ColumnTitles
 from labelling.sources.lists.text.table import Table
 
 _FEW_BLOCKS = 20

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from labelling.sources.lists.columns import choose_columns, open_doubts
+from labelling.sources.lists.columns.columns import choose_columns, open_doubts
 from labelling.sources.lists.files.finder import FileFinder, folder_of
 from labelling.sources.lists.huggingface import classes_of_schema
 from labelling.sources.lists.list_format import (

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from labelling.sources.lists.column_values import is_numeric
+from labelling.sources.lists.columns.values import is_numeric
 from labelling.sources.lists.text.dialect import Row
 from labelling.sources.lists.text.table import trimmed
 

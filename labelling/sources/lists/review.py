@@ -8,9 +8,9 @@ from labelling.labels.foreign_text import visible
 from labelling.labels.schema import Task
 from labelling.sources.containers.containers import Rejection
 from labelling.sources.doubt import Doubt
-from labelling.sources.lists.column_titles import ColumnTitles
-from labelling.sources.lists.column_values import is_score, is_yes_or_no, shown_classes
-from labelling.sources.lists.columns import Columns
+from labelling.sources.lists.columns.columns import Columns
+from labelling.sources.lists.columns.titles import ColumnTitles
+from labelling.sources.lists.columns.values import is_score, is_yes_or_no, shown_classes
 from labelling.sources.lists.extra_columns import certain_classes
 from labelling.sources.lists.review_words import is_never_a_class, may_say_what_counts
 from labelling.sources.lists.text.table import Table

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from labelling.sources.lists.box_words import are_of_a_box, sides_of
-from labelling.sources.lists.column_values import is_numeric
+from labelling.sources.lists.columns.box_words import are_of_a_box, sides_of
+from labelling.sources.lists.columns.values import is_numeric
 from labelling.sources.lists.labels.not_labels import SAYS_WHERE
 from labelling.sources.lists.list_format import ListRefusedError
 from labelling.sources.lists.text.table import Table

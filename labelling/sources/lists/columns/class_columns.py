@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from labelling.sources.lists.column_titles import ColumnTitles
-from labelling.sources.lists.column_values import number, shown_classes
+from labelling.sources.lists.columns.titles import ColumnTitles
+from labelling.sources.lists.columns.values import number, shown_classes
 from labelling.sources.lists.labels.yes_and_no import NO, YES
 from labelling.sources.lists.list_format import ListRefusedError
 from labelling.sources.names.columns import COUNT_COLUMNS

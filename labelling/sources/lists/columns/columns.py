@@ -7,15 +7,28 @@ from itertools import pairwise
 from labelling.labels.foreign_text import visible
 from labelling.labels.schema import Task
 from labelling.sources.doubt import Doubt
-from labelling.sources.lists.box_columns import places_of_objects
-from labelling.sources.lists.class_columns import (
+from labelling.sources.lists.columns.box_columns import places_of_objects
+from labelling.sources.lists.columns.class_columns import (
     counts_of_classes,
     is_count,
     offered_classes,
     refuse_if_mostly_unknown,
 )
-from labelling.sources.lists.column_titles import ColumnTitles
-from labelling.sources.lists.column_values import (
+from labelling.sources.lists.columns.other_columns import (
+    asked_as_answers,
+    holds_otherwise,
+    is_called_otherwise,
+    is_called_split,
+    is_of_files,
+)
+from labelling.sources.lists.columns.several_columns import (
+    asked_of_several,
+    numbered,
+    second_opinions,
+)
+from labelling.sources.lists.columns.split_columns import SplitColumns, find_splits
+from labelling.sources.lists.columns.titles import ColumnTitles
+from labelling.sources.lists.columns.values import (
     ONE_FOR_EACH,
     are_sentences,
     first_number,
@@ -32,15 +45,6 @@ from labelling.sources.lists.column_values import (
 from labelling.sources.lists.files.index import has_image_suffix
 from labelling.sources.lists.labels.yes_and_no import YES
 from labelling.sources.lists.list_format import ListRefusedError, WrongColumnsError
-from labelling.sources.lists.other_columns import (
-    asked_as_answers,
-    holds_otherwise,
-    is_called_otherwise,
-    is_called_split,
-    is_of_files,
-)
-from labelling.sources.lists.several_columns import asked_of_several, numbered, second_opinions
-from labelling.sources.lists.split_columns import SplitColumns, find_splits
 from labelling.sources.lists.text.table import Table, rows_of_images
 from labelling.sources.names.columns import (
     CAPTION_COLUMNS,

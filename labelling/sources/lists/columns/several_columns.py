@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from labelling.labels.foreign_text import visible
 from labelling.labels.schema import Task
 from labelling.sources.doubt import Doubt
-from labelling.sources.lists.column_titles import ColumnTitles
-from labelling.sources.lists.column_values import is_yes_or_no, shown_classes
+from labelling.sources.lists.columns.other_columns import is_called_label
+from labelling.sources.lists.columns.titles import ColumnTitles
+from labelling.sources.lists.columns.values import is_yes_or_no, shown_classes
 from labelling.sources.lists.labels.cells import EMPTY
-from labelling.sources.lists.other_columns import is_called_label
 from labelling.sources.lists.text.table import Table
 from labelling.sources.names.columns import LABEL_COLUMNS, WEAK_LABEL_COLUMNS, plain
 
