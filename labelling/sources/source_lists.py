@@ -27,7 +27,7 @@ from labelling.sources.lists.list_format import (
     WrongColumnsError,
 )
 from labelling.sources.lists.match import SAID_TWICE, TWO_SPLITS, Matching, match
-from labelling.sources.lists.test_set_labels import without_hidden_labels
+from labelling.sources.lists.review.labels_of_test_sets import without_hidden_labels
 from labelling.sources.lists_and_folders import (
     compare_with_folders,
     list_answers,

@@ -4,7 +4,7 @@ import pytest
 
 from labelling.sources.doubt import Doubt
 from labelling.sources.lists.columns.split_columns import flag_of
-from labelling.sources.lists.review_words import is_never_a_class, may_say_what_counts
+from labelling.sources.lists.review.words import is_never_a_class, may_say_what_counts
 from labelling.sources.names.splits import SPLITS
 from labelling.sources.reading import ReadingOptions
 from tests.unit.lists_of_tests import ListedSource, labels

@@ -15,7 +15,7 @@ from labelling.sources.lists.files.index import (
 )
 from labelling.sources.lists.json_document import JsonDocument
 from labelling.sources.lists.list_format import ListFile, ListReading, Surroundings
-from labelling.sources.lists.review import is_called_review
+from labelling.sources.lists.review.review import is_called_review
 from labelling.sources.lists.statements import Statements, as_label
 from labelling.sources.names.columns import LABEL_COLUMNS, PLURAL_COLUMNS, plain
 from labelling.sources.reading import ReadingOptions

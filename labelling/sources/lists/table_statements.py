@@ -13,7 +13,6 @@ from labelling.sources.lists.columns.columns import Columns
 from labelling.sources.lists.columns.split_columns import not_understood
 from labelling.sources.lists.columns.titles import common_prefix
 from labelling.sources.lists.columns.values import are_true_or_false
-from labelling.sources.lists.extra_columns import asked_as_extra
 from labelling.sources.lists.files.alternative_splits import ALTERNATIVE, is_alternative
 from labelling.sources.lists.files.finder import folder_of
 from labelling.sources.lists.files.index import base_name, without_suffix
@@ -28,8 +27,9 @@ from labelling.sources.lists.list_format import (
     Statement,
     Surroundings,
 )
-from labelling.sources.lists.merged_cells import asked_as_merged
-from labelling.sources.lists.review import several_annotators, which_apply, which_count
+from labelling.sources.lists.review.extra_columns import asked_as_extra
+from labelling.sources.lists.review.merged_cells import asked_as_merged
+from labelling.sources.lists.review.review import several_annotators, which_apply, which_count
 from labelling.sources.lists.text.dialect import Row
 from labelling.sources.lists.text.table import Table
 from labelling.sources.names.columns import PLURAL_COLUMNS, is_train_and_val, plain, split_of_list

@@ -11,8 +11,8 @@ from labelling.sources.doubt import Doubt
 from labelling.sources.lists.columns.columns import Columns
 from labelling.sources.lists.columns.titles import ColumnTitles
 from labelling.sources.lists.columns.values import is_score, is_yes_or_no, shown_classes
-from labelling.sources.lists.extra_columns import certain_classes
-from labelling.sources.lists.review_words import is_never_a_class, may_say_what_counts
+from labelling.sources.lists.review.extra_columns import certain_classes
+from labelling.sources.lists.review.words import is_never_a_class, may_say_what_counts
 from labelling.sources.lists.text.table import Table
 from labelling.sources.names.columns import LABEL_COLUMNS, plain
 

@@ -9,7 +9,7 @@ from labelling.sources.lists.columns.columns import Columns
 from labelling.sources.lists.columns.split_columns import flag_of
 from labelling.sources.lists.columns.titles import ColumnTitles
 from labelling.sources.lists.labels.yes_and_no import YES
-from labelling.sources.lists.review_words import is_never_a_class
+from labelling.sources.lists.review.words import is_never_a_class
 from labelling.sources.lists.text.table import Table
 
 _ROWS = 10
