@@ -5,9 +5,9 @@ import json
 import pytest
 
 from imgclf_dagster.cli.ingest_options import with_answer
-from labelling.sources.lists.delimited import Delimited
 from labelling.sources.lists.json_lists import JsonLists
 from labelling.sources.lists.list_format import ListFile, ListReading, ListRefusedError
+from labelling.sources.lists.tables.delimited import Delimited
 from labelling.sources.reading import ReadingOptions
 from tests.carried import around
 

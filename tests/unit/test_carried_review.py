@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from labelling.sources.lists.delimited import Delimited
 from labelling.sources.lists.json_lists import JsonLists
 from labelling.sources.lists.list_format import ListFile, ListReading, ListRefusedError
+from labelling.sources.lists.tables.delimited import Delimited
 from labelling.sources.read import read_source
 from labelling.sources.reading import ReadingOptions
 from tests.carried import around

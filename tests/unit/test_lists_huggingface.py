@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from labelling.sources.lists.huggingface import classes_of_card, classes_of_schema
 from labelling.sources.lists.list_format import ListRefusedError
+from labelling.sources.lists.tables.huggingface import classes_of_card, classes_of_schema
 from labelling.sources.read import read_source
 from labelling.sources.reading import ReadingOptions
 from tests.unit.lists_of_tests import ListedSource

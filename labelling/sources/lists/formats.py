@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from labelling.sources.lists.beside_image import ClassBesideImage
 from labelling.sources.lists.cvat import Cvat
-from labelling.sources.lists.delimited import Delimited
 from labelling.sources.lists.detection import DetectionFiles
 from labelling.sources.lists.json_lists import JsonLists
 from labelling.sources.lists.label_studio_table import LabelStudioTable
@@ -15,9 +14,10 @@ from labelling.sources.lists.list_format import (
     ListReading,
     Surroundings,
 )
-from labelling.sources.lists.numbered_images import NumberedImages
-from labelling.sources.lists.parquet import Parquet
 from labelling.sources.lists.pointers import Pointers
+from labelling.sources.lists.tables.delimited import Delimited
+from labelling.sources.lists.tables.numbered_images import NumberedImages
+from labelling.sources.lists.tables.parquet import Parquet
 from labelling.sources.lists.vertex import VertexTable
 from labelling.sources.lists.via_table import ViaTable
 from labelling.sources.lists.voc_lists import VocLists

@@ -21,7 +21,7 @@ from labelling.sources.lists.label_texts import class_names_in
 from labelling.sources.lists.list_format import ListReading, ListRefusedError, Surroundings
 from labelling.sources.lists.review.review import PEOPLE
 from labelling.sources.lists.statements import names_image, split_of
-from labelling.sources.lists.table_statements import read_or_ask
+from labelling.sources.lists.tables.statements import read_or_ask
 from labelling.sources.lists.text.dialect import Kept, Row
 from labelling.sources.lists.text.table import Table
 from labelling.sources.names.columns import FILE_COLUMNS, LABEL_COLUMNS, plain

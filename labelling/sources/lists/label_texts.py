@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from labelling.labels.schema import Task
-from labelling.sources.lists.class_names import find_class_names
 from labelling.sources.lists.labels.cells import read_label_cells
 from labelling.sources.lists.list_format import Surroundings
+from labelling.sources.lists.tables.class_names import find_class_names
 
 CLASS_NAME_KEYS = (
     "classes",

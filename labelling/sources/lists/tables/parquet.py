@@ -6,14 +6,14 @@ from typing import Any
 
 from labelling.sources.lists.columns.columns import choose_columns, open_doubts
 from labelling.sources.lists.files.finder import FileFinder, folder_of
-from labelling.sources.lists.huggingface import classes_of_schema
 from labelling.sources.lists.list_format import (
     ListFile,
     ListReading,
     ListRefusedError,
     Surroundings,
 )
-from labelling.sources.lists.table_statements import read_or_ask
+from labelling.sources.lists.tables.huggingface import classes_of_schema
+from labelling.sources.lists.tables.statements import read_or_ask
 from labelling.sources.lists.text.dialect import Row
 from labelling.sources.lists.text.table import Table
 from labelling.sources.reading import ReadingOptions

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from labelling.sources.lists.files.finder import folder_of
 from labelling.sources.lists.files.index import base_name
-from labelling.sources.lists.huggingface import classes_of_card
 from labelling.sources.lists.list_format import ListRefusedError, Surroundings
+from labelling.sources.lists.tables.huggingface import classes_of_card
 from labelling.sources.lists.text.dialect import Dialect, lines_of, rows_of
 from labelling.sources.lists.text.encoding import decode_list
 from labelling.sources.lists.text.table import trimmed

@@ -8,7 +8,6 @@ from labelling.labels.foreign_text import visible
 from labelling.labels.schema import Task
 from labelling.sources.containers.containers import Rejection
 from labelling.sources.doubt import Doubt
-from labelling.sources.lists.class_names import find_class_names
 from labelling.sources.lists.columns.columns import Columns
 from labelling.sources.lists.columns.split_columns import not_understood
 from labelling.sources.lists.columns.titles import common_prefix
@@ -16,7 +15,6 @@ from labelling.sources.lists.columns.values import are_true_or_false
 from labelling.sources.lists.files.alternative_splits import ALTERNATIVE, is_alternative
 from labelling.sources.lists.files.finder import folder_of
 from labelling.sources.lists.files.index import base_name, without_suffix
-from labelling.sources.lists.huggingface import ClassesByColumn
 from labelling.sources.lists.labels.cells import read_label_cells
 from labelling.sources.lists.labels.hierarchy import hierarchy_in
 from labelling.sources.lists.labels.several import set_aside
@@ -30,6 +28,8 @@ from labelling.sources.lists.list_format import (
 from labelling.sources.lists.review.extra_columns import asked_as_extra
 from labelling.sources.lists.review.merged_cells import asked_as_merged
 from labelling.sources.lists.review.review import several_annotators, which_apply, which_count
+from labelling.sources.lists.tables.class_names import find_class_names
+from labelling.sources.lists.tables.huggingface import ClassesByColumn
 from labelling.sources.lists.text.dialect import Row
 from labelling.sources.lists.text.table import Table
 from labelling.sources.names.columns import PLURAL_COLUMNS, is_train_and_val, plain, split_of_list

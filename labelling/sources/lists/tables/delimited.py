@@ -7,13 +7,10 @@ from itertools import compress
 
 from labelling.labels.foreign_text import visible
 from labelling.sources.containers.containers import Rejection
-from labelling.sources.lists.class_names import is_class_table
 from labelling.sources.lists.columns.columns import Columns, choose_columns, open_doubts
 from labelling.sources.lists.columns.values import is_numeric
-from labelling.sources.lists.comments import comment_lines, header_in
 from labelling.sources.lists.files.finder import FileFinder, folder_of
 from labelling.sources.lists.files.index import base_name, has_image_suffix, without_suffix
-from labelling.sources.lists.header import make_table
 from labelling.sources.lists.list_format import (
     ListFile,
     ListReading,
@@ -21,8 +18,11 @@ from labelling.sources.lists.list_format import (
     NamesNoImageError,
     Surroundings,
 )
-from labelling.sources.lists.ragged_labels import READ_SO, with_labels_together
-from labelling.sources.lists.table_statements import read_or_ask
+from labelling.sources.lists.tables.class_names import is_class_table
+from labelling.sources.lists.tables.comments import comment_lines, header_in
+from labelling.sources.lists.tables.header import make_table
+from labelling.sources.lists.tables.ragged_labels import READ_SO, with_labels_together
+from labelling.sources.lists.tables.statements import read_or_ask
 from labelling.sources.lists.text.dialect import Row, find_dialect, lines_of, rows_of
 from labelling.sources.lists.text.encoding import decode_list
 from labelling.sources.lists.text.table import Table, is_comment, trimmed

@@ -1,0 +1,1 @@
+"""Tables as lists: delimited text and Parquet."""
