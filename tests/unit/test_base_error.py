@@ -34,7 +34,7 @@ EXCEPTIONS = {"dg.Failure"} | {
 INTERNAL = {
     "imgclf_dagster.export.images.ImageUnreadable",  # becomes a line of the export's report
     "imgclf_dagster.export.target.NameRefused",  # likewise
-    "labelling.sources.lists.json_document.NotJsonError",  # becomes a SourceError
+    "labelling.sources.lists.plain_json.document.NotJsonError",  # becomes a SourceError
     "resources.compute.sagemaker_pipes.client.JobNameTaken",  # a Failure of Dagster's, for its pages
     "resources.compute.sagemaker_pipes.client.SageMakerJobFailed",  # likewise
     "resources.compute.failures.JobFailed",  # likewise

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from labelling.sources.lists.cvat import Cvat
 from labelling.sources.lists.detection import DetectionFiles
-from labelling.sources.lists.json_document import open_json
 from labelling.sources.lists.json_lists import JSON_FORMATS, JsonLists
 from labelling.sources.lists.label_studio_table import LabelStudioTable
 from labelling.sources.lists.list_format import (
@@ -19,6 +18,7 @@ from labelling.sources.lists.list_format import (
     ListReading,
     ListRefusedError,
 )
+from labelling.sources.lists.plain_json.document import open_json
 from labelling.sources.lists.pointers import Pointers
 from labelling.sources.lists.vertex import VertexTable
 from labelling.sources.lists.voc_lists import VocLists

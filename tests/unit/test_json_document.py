@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelling.sources.containers.containers import Rejection
-from labelling.sources.lists.json_document import JsonDocument, Record, open_json
 from labelling.sources.lists.list_format import ListFile, ListRefusedError
+from labelling.sources.lists.plain_json.document import JsonDocument, Record, open_json
 
 pytestmark = pytest.mark.unit
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from labelling.sources.containers.containers import Rejection
-from labelling.sources.lists.json_document import JsonDocument
 from labelling.sources.lists.labels.not_labels import SAYS_WHERE
 from labelling.sources.lists.list_format import ListReading, ListRefusedError, Surroundings
+from labelling.sources.lists.plain_json.document import JsonDocument
 from labelling.sources.lists.statements import Statements
 from labelling.sources.reading import ReadingOptions
 

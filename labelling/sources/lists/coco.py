@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from labelling.sources.lists.files.index import base_name, without_suffix
-from labelling.sources.lists.json_document import JsonDocument
 from labelling.sources.lists.list_format import ListReading, ListRefusedError, Surroundings
+from labelling.sources.lists.plain_json.document import JsonDocument
 from labelling.sources.lists.statements import Statements, as_label, split_of
 from labelling.sources.reading import ReadingOptions, Split
 

@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from labelling.sources.containers.containers import Rejection
-from labelling.sources.lists.json_document import JsonDocument
 from labelling.sources.lists.labels.not_labels import SAYS_WHERE
 from labelling.sources.lists.list_format import ListReading, ListRefusedError, Surroundings
+from labelling.sources.lists.plain_json.document import JsonDocument
 from labelling.sources.lists.statements import Statements, count_of
 from labelling.sources.reading import ReadingOptions
 

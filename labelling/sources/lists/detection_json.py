@@ -9,9 +9,9 @@ whatever else keeps boxes, points or polygons beside the names of images.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from labelling.sources.lists.json_document import JsonDocument
 from labelling.sources.lists.labels.not_labels import SAYS_WHERE
 from labelling.sources.lists.list_format import ListReading, ListRefusedError, Surroundings
+from labelling.sources.lists.plain_json.document import JsonDocument
 from labelling.sources.lists.statements import names_image
 from labelling.sources.reading import ReadingOptions
 

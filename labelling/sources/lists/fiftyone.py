@@ -8,9 +8,9 @@ with ``label`` (and ``confidence``, ``attributes``), or null.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from labelling.sources.lists.json_document import JsonDocument
 from labelling.sources.lists.labels.not_labels import SAYS_WHERE
 from labelling.sources.lists.list_format import ListReading, ListRefusedError, Surroundings
+from labelling.sources.lists.plain_json.document import JsonDocument
 from labelling.sources.lists.statements import Statements, as_label, count_of, shown
 from labelling.sources.reading import ReadingOptions
 

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from labelling.sources.lists.beside_image import ClassBesideImage
 from labelling.sources.lists.cvat import Cvat
 from labelling.sources.lists.detection import DetectionFiles
 from labelling.sources.lists.json_lists import JsonLists
@@ -14,6 +13,7 @@ from labelling.sources.lists.list_format import (
     ListReading,
     Surroundings,
 )
+from labelling.sources.lists.plain_json.beside_image import ClassBesideImage
 from labelling.sources.lists.pointers import Pointers
 from labelling.sources.lists.tables.delimited import Delimited
 from labelling.sources.lists.tables.numbered_images import NumberedImages

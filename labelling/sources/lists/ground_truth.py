@@ -16,7 +16,6 @@ from typing import Any
 
 from labelling.sources.containers.containers import Rejection
 from labelling.sources.doubt import Doubt
-from labelling.sources.lists.json_document import JsonDocument, Record
 from labelling.sources.lists.list_format import (
     ListReading,
     ListRefusedError,
@@ -24,6 +23,7 @@ from labelling.sources.lists.list_format import (
     WrongColumnsError,
     one_label_column,
 )
+from labelling.sources.lists.plain_json.document import JsonDocument, Record
 from labelling.sources.lists.statements import (
     Statements,
     as_label,

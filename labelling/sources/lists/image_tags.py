@@ -14,7 +14,6 @@ from labelling.labels.foreign_text import visible
 from labelling.sources.doubt import Doubt
 from labelling.sources.lists.files.finder import folder_of
 from labelling.sources.lists.files.index import base_name
-from labelling.sources.lists.json_document import JsonDocument
 from labelling.sources.lists.labels.not_labels import SAYS_WHERE
 from labelling.sources.lists.list_format import (
     ListReading,
@@ -23,6 +22,7 @@ from labelling.sources.lists.list_format import (
     WrongColumnsError,
     one_label_column,
 )
+from labelling.sources.lists.plain_json.document import JsonDocument
 from labelling.sources.lists.statements import Statements
 from labelling.sources.reading import ReadingOptions
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Protocol
 
 from labelling.sources.lists.azure_ml import AzureMlLines
-from labelling.sources.lists.beside_image import JsonBesideImage
 from labelling.sources.lists.coco import Coco
 from labelling.sources.lists.custom_vision import CustomVision
 from labelling.sources.lists.detection_json import DetectionJson
@@ -18,13 +17,14 @@ from labelling.sources.lists.image_tags import (
     SuperviselyTags,
     ViaAttributes,
 )
-from labelling.sources.lists.json_document import JsonDocument, open_json
-from labelling.sources.lists.json_maps import JsonMaps
-from labelling.sources.lists.json_records import JsonRecords
 from labelling.sources.lists.label_studio import LabelStudio
 from labelling.sources.lists.labelbox import Labelbox
 from labelling.sources.lists.labelme import LabelMeFlags
 from labelling.sources.lists.list_format import ListFile, ListReading, Surroundings
+from labelling.sources.lists.plain_json.beside_image import JsonBesideImage
+from labelling.sources.lists.plain_json.document import JsonDocument, open_json
+from labelling.sources.lists.plain_json.maps import JsonMaps
+from labelling.sources.lists.plain_json.records import JsonRecords
 from labelling.sources.lists.prodigy import Prodigy
 from labelling.sources.lists.vertex import VertexLines
 from labelling.sources.reading import ReadingOptions

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from labelling.sources.containers.containers import Rejection
-from labelling.sources.lists.json_document import Record
 from labelling.sources.lists.label_studio_answers import (
     Answer,
     Controls,
@@ -21,6 +20,7 @@ from labelling.sources.lists.label_studio_answers import (
     shows_image,
 )
 from labelling.sources.lists.list_format import ListReading, Surroundings, one_label_column
+from labelling.sources.lists.plain_json.document import Record
 from labelling.sources.reading import ReadingOptions
 
 FIXED = ("annotator", "annotation_id", "created_at", "updated_at", "lead_time")

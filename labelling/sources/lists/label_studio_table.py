@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from labelling.sources.containers.containers import Rejection
-from labelling.sources.lists.json_document import Record
 from labelling.sources.lists.label_studio_rows import FIXED, is_row, read_rows
 from labelling.sources.lists.list_format import (
     ListFile,
     ListReading,
     Surroundings,
 )
+from labelling.sources.lists.plain_json.document import Record
 from labelling.sources.lists.text.encoding import decode_list
 from labelling.sources.reading import ReadingOptions
 

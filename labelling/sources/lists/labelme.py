@@ -7,8 +7,8 @@ was offered, true or false, and ``shapes`` is empty. A file with shapes is detec
 from collections.abc import Mapping
 from typing import Any
 
-from labelling.sources.lists.json_document import JsonDocument
 from labelling.sources.lists.list_format import ListReading, Surroundings
+from labelling.sources.lists.plain_json.document import JsonDocument
 from labelling.sources.lists.statements import Statements
 from labelling.sources.reading import ReadingOptions
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from labelling.sources.containers.containers import Rejection
-from labelling.sources.lists.json_document import JsonDocument, Record
 from labelling.sources.lists.labels.not_labels import SAYS_WHERE
 from labelling.sources.lists.list_format import ListReading, ListRefusedError, Surroundings
+from labelling.sources.lists.plain_json.document import JsonDocument, Record
 from labelling.sources.lists.statements import Statements, as_label, count_of
 from labelling.sources.reading import ReadingOptions
 

@@ -14,7 +14,6 @@ from itertools import islice
 from typing import Any
 
 from labelling.sources.containers.containers import Rejection
-from labelling.sources.lists.json_document import JsonDocument
 from labelling.sources.lists.labels.not_labels import SAYS_WHERE
 from labelling.sources.lists.list_format import (
     ListFile,
@@ -22,6 +21,7 @@ from labelling.sources.lists.list_format import (
     ListRefusedError,
     Surroundings,
 )
+from labelling.sources.lists.plain_json.document import JsonDocument
 from labelling.sources.lists.statements import Statements, split_of
 from labelling.sources.lists.text.encoding import decode_list
 from labelling.sources.reading import ReadingOptions, Split

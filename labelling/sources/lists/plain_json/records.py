@@ -16,9 +16,9 @@ from labelling.sources.containers.containers import Rejection
 from labelling.sources.lists.columns.columns import Columns, choose_columns, open_doubts
 from labelling.sources.lists.files.finder import FileFinder, folder_of
 from labelling.sources.lists.files.index import has_image_suffix
-from labelling.sources.lists.json_document import JsonDocument, Record
-from labelling.sources.lists.label_texts import class_names_in
 from labelling.sources.lists.list_format import ListReading, ListRefusedError, Surroundings
+from labelling.sources.lists.plain_json.document import JsonDocument, Record
+from labelling.sources.lists.plain_json.label_texts import class_names_in
 from labelling.sources.lists.review.review import PEOPLE
 from labelling.sources.lists.statements import names_image, split_of
 from labelling.sources.lists.tables.statements import read_or_ask

@@ -13,8 +13,8 @@ from labelling.sources.lists.files.index import (
     has_image_suffix,
     without_suffix,
 )
-from labelling.sources.lists.json_document import JsonDocument
 from labelling.sources.lists.list_format import ListFile, ListReading, Surroundings
+from labelling.sources.lists.plain_json.document import JsonDocument
 from labelling.sources.lists.review.review import is_called_review
 from labelling.sources.lists.statements import Statements, as_label
 from labelling.sources.names.columns import LABEL_COLUMNS, PLURAL_COLUMNS, plain

@@ -12,15 +12,15 @@ from typing import Any
 
 from labelling.sources.lists.columns.other_columns import is_called_split
 from labelling.sources.lists.files.index import FileIndex, base_name
-from labelling.sources.lists.json_document import JsonDocument, Repeated
-from labelling.sources.lists.json_splits import are_splits, lists_by_split, splits_by_file
-from labelling.sources.lists.label_texts import (
+from labelling.sources.lists.list_format import ListReading, ListRefusedError, Surroundings
+from labelling.sources.lists.plain_json.document import JsonDocument, Repeated
+from labelling.sources.lists.plain_json.label_texts import (
     CLASS_NAME_KEYS,
     LabelTexts,
     class_names_in,
     read_label_texts,
 )
-from labelling.sources.lists.list_format import ListReading, ListRefusedError, Surroundings
+from labelling.sources.lists.plain_json.splits import are_splits, lists_by_split, splits_by_file
 from labelling.sources.lists.statements import (
     Statements,
     as_label,

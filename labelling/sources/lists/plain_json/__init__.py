@@ -1,0 +1,1 @@
+"""JSON as people and competitions write it."""
