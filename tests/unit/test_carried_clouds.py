@@ -7,7 +7,7 @@ import pytest
 
 from labelling.sources.lists.json_lists import JsonLists
 from labelling.sources.lists.list_format import ListFile, ListReading, ListRefusedError
-from labelling.sources.lists.vertex import VertexTable
+from labelling.sources.lists.tools.vertex import VertexTable
 from labelling.sources.reading import ReadingOptions
 from tests.carried import around
 

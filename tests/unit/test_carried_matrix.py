@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labelling.sources.lists.cvat import Cvat
 from labelling.sources.lists.detection import DetectionFiles
 from labelling.sources.lists.json_lists import JSON_FORMATS, JsonLists
 from labelling.sources.lists.label_studio_table import LabelStudioTable
@@ -20,8 +19,9 @@ from labelling.sources.lists.list_format import (
 )
 from labelling.sources.lists.plain_json.document import open_json
 from labelling.sources.lists.pointers import Pointers
-from labelling.sources.lists.vertex import VertexTable
-from labelling.sources.lists.voc_lists import VocLists
+from labelling.sources.lists.tools.cvat import Cvat
+from labelling.sources.lists.tools.vertex import VertexTable
+from labelling.sources.lists.tools.voc_lists import VocLists
 from labelling.sources.reading import ReadingOptions
 from tests.carried import around
 

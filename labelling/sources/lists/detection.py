@@ -20,7 +20,7 @@ from labelling.sources.lists.list_format import (
     Surroundings,
 )
 from labelling.sources.lists.statements import names_image
-from labelling.sources.lists.voc_lists import class_lists
+from labelling.sources.lists.tools.voc_lists import class_lists
 from labelling.sources.reading import ReadingOptions
 
 _HEAD = 1 << 14

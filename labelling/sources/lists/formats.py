@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from labelling.sources.lists.cvat import Cvat
 from labelling.sources.lists.detection import DetectionFiles
 from labelling.sources.lists.json_lists import JsonLists
 from labelling.sources.lists.label_studio_table import LabelStudioTable
@@ -18,9 +17,10 @@ from labelling.sources.lists.pointers import Pointers
 from labelling.sources.lists.tables.delimited import Delimited
 from labelling.sources.lists.tables.numbered_images import NumberedImages
 from labelling.sources.lists.tables.parquet import Parquet
-from labelling.sources.lists.vertex import VertexTable
+from labelling.sources.lists.tools.cvat import Cvat
+from labelling.sources.lists.tools.vertex import VertexTable
+from labelling.sources.lists.tools.voc_lists import VocLists
 from labelling.sources.lists.via_table import ViaTable
-from labelling.sources.lists.voc_lists import VocLists
 from labelling.sources.reading import ReadingOptions
 
 FORMATS: tuple[ListFormat, ...] = (

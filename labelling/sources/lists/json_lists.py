@@ -4,13 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from labelling.sources.lists.azure_ml import AzureMlLines
-from labelling.sources.lists.coco import Coco
-from labelling.sources.lists.custom_vision import CustomVision
 from labelling.sources.lists.detection_json import DetectionJson
-from labelling.sources.lists.fiftyone import FiftyOne
-from labelling.sources.lists.fiftyone_samples import FiftyOneSamples
-from labelling.sources.lists.ground_truth import GroundTruth
 from labelling.sources.lists.image_tags import (
     DarwinTags,
     SuperAnnotateTags,
@@ -18,15 +12,21 @@ from labelling.sources.lists.image_tags import (
     ViaAttributes,
 )
 from labelling.sources.lists.label_studio import LabelStudio
-from labelling.sources.lists.labelbox import Labelbox
-from labelling.sources.lists.labelme import LabelMeFlags
 from labelling.sources.lists.list_format import ListFile, ListReading, Surroundings
 from labelling.sources.lists.plain_json.beside_image import JsonBesideImage
 from labelling.sources.lists.plain_json.document import JsonDocument, open_json
 from labelling.sources.lists.plain_json.maps import JsonMaps
 from labelling.sources.lists.plain_json.records import JsonRecords
-from labelling.sources.lists.prodigy import Prodigy
-from labelling.sources.lists.vertex import VertexLines
+from labelling.sources.lists.tools.azure_ml import AzureMlLines
+from labelling.sources.lists.tools.coco import Coco
+from labelling.sources.lists.tools.custom_vision import CustomVision
+from labelling.sources.lists.tools.fiftyone import FiftyOne
+from labelling.sources.lists.tools.fiftyone_samples import FiftyOneSamples
+from labelling.sources.lists.tools.ground_truth import GroundTruth
+from labelling.sources.lists.tools.labelbox import Labelbox
+from labelling.sources.lists.tools.labelme import LabelMeFlags
+from labelling.sources.lists.tools.prodigy import Prodigy
+from labelling.sources.lists.tools.vertex import VertexLines
 from labelling.sources.reading import ReadingOptions
 
 

@@ -14,7 +14,6 @@ from typing import Any
 from labelling.labels.consensus import vote
 from labelling.sources.containers.containers import Rejection
 from labelling.sources.doubt import Doubt
-from labelling.sources.lists.labelbox_answers import Answers, answers_of, dicts
 from labelling.sources.lists.labels.not_labels import SAYS_WHERE
 from labelling.sources.lists.list_format import (
     ListReading,
@@ -25,6 +24,7 @@ from labelling.sources.lists.list_format import (
 )
 from labelling.sources.lists.plain_json.document import JsonDocument
 from labelling.sources.lists.statements import Statements, count_of, shown_counts, split_of
+from labelling.sources.lists.tools.labelbox_answers import Answers, answers_of, dicts
 from labelling.sources.reading import ReadingOptions, Split
 
 _DISAGREE = "annotators disagree; settle it in Labelbox (a benchmark, or a review) and export again"

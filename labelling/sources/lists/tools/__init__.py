@@ -1,0 +1,1 @@
+"""The exports of labelling tools and clouds, one format a file."""
