@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from labelling.sources.lists.json_lists import JsonLists
-from labelling.sources.lists.label_studio_table import LabelStudioTable
 from labelling.sources.lists.list_format import ListFile, ListReading, ListRefusedError
+from labelling.sources.lists.tools.label_studio.table import LabelStudioTable
 from labelling.sources.reading import ReadingOptions
 from tests.carried import around
 

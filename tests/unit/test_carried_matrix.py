@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from labelling.sources.lists.detection import DetectionFiles
 from labelling.sources.lists.json_lists import JSON_FORMATS, JsonLists
-from labelling.sources.lists.label_studio_table import LabelStudioTable
 from labelling.sources.lists.list_format import (
     ListFile,
     ListFormat,
@@ -20,6 +19,7 @@ from labelling.sources.lists.list_format import (
 from labelling.sources.lists.plain_json.document import open_json
 from labelling.sources.lists.pointers import Pointers
 from labelling.sources.lists.tools.cvat import Cvat
+from labelling.sources.lists.tools.label_studio.table import LabelStudioTable
 from labelling.sources.lists.tools.vertex import VertexTable
 from labelling.sources.lists.tools.voc_lists import VocLists
 from labelling.sources.reading import ReadingOptions

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from labelling.sources.lists.detection import DetectionFiles
 from labelling.sources.lists.json_lists import JsonLists
-from labelling.sources.lists.label_studio_table import LabelStudioTable
 from labelling.sources.lists.labels.no_label import without_words
 from labelling.sources.lists.list_format import (
     ListFile,
@@ -18,6 +17,7 @@ from labelling.sources.lists.tables.delimited import Delimited
 from labelling.sources.lists.tables.numbered_images import NumberedImages
 from labelling.sources.lists.tables.parquet import Parquet
 from labelling.sources.lists.tools.cvat import Cvat
+from labelling.sources.lists.tools.label_studio.table import LabelStudioTable
 from labelling.sources.lists.tools.vertex import VertexTable
 from labelling.sources.lists.tools.voc_lists import VocLists
 from labelling.sources.lists.via_table import ViaTable

@@ -11,7 +11,6 @@ from labelling.sources.lists.image_tags import (
     SuperviselyTags,
     ViaAttributes,
 )
-from labelling.sources.lists.label_studio import LabelStudio
 from labelling.sources.lists.list_format import ListFile, ListReading, Surroundings
 from labelling.sources.lists.plain_json.beside_image import JsonBesideImage
 from labelling.sources.lists.plain_json.document import JsonDocument, open_json
@@ -23,6 +22,7 @@ from labelling.sources.lists.tools.custom_vision import CustomVision
 from labelling.sources.lists.tools.fiftyone import FiftyOne
 from labelling.sources.lists.tools.fiftyone_samples import FiftyOneSamples
 from labelling.sources.lists.tools.ground_truth import GroundTruth
+from labelling.sources.lists.tools.label_studio.json_export import LabelStudio
 from labelling.sources.lists.tools.labelbox import Labelbox
 from labelling.sources.lists.tools.labelme import LabelMeFlags
 from labelling.sources.lists.tools.prodigy import Prodigy

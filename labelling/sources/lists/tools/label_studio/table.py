@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from labelling.sources.containers.containers import Rejection
-from labelling.sources.lists.label_studio_rows import FIXED, is_row, read_rows
 from labelling.sources.lists.list_format import (
     ListFile,
     ListReading,
@@ -18,6 +17,7 @@ from labelling.sources.lists.list_format import (
 )
 from labelling.sources.lists.plain_json.document import Record
 from labelling.sources.lists.text.encoding import decode_list
+from labelling.sources.lists.tools.label_studio.rows import FIXED, is_row, read_rows
 from labelling.sources.reading import ReadingOptions
 
 

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from labelling.sources.containers.containers import Rejection
-from labelling.sources.lists.label_studio_answers import (
+from labelling.sources.lists.list_format import ListReading, Surroundings, one_label_column
+from labelling.sources.lists.plain_json.document import Record
+from labelling.sources.lists.tools.label_studio.answers import (
     Answer,
     Controls,
     TaskAnswers,
@@ -19,8 +21,6 @@ from labelling.sources.lists.label_studio_answers import (
     read_answers,
     shows_image,
 )
-from labelling.sources.lists.list_format import ListReading, Surroundings, one_label_column
-from labelling.sources.lists.plain_json.document import Record
 from labelling.sources.reading import ReadingOptions
 
 FIXED = ("annotator", "annotation_id", "created_at", "updated_at", "lead_time")

@@ -8,16 +8,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from labelling.sources.containers.containers import Rejection
-from labelling.sources.lists.label_studio_answers import (
+from labelling.sources.lists.list_format import ListReading, Surroundings
+from labelling.sources.lists.plain_json.document import JsonDocument, Record
+from labelling.sources.lists.tools.label_studio.answers import (
     Answer,
     Controls,
     TaskAnswers,
     choices_of,
     read_answers,
 )
-from labelling.sources.lists.label_studio_rows import is_row, read_rows
-from labelling.sources.lists.list_format import ListReading, Surroundings
-from labelling.sources.lists.plain_json.document import JsonDocument, Record
+from labelling.sources.lists.tools.label_studio.rows import is_row, read_rows
 from labelling.sources.reading import ReadingOptions
 
 _GIVEN = ("annotations", "completions")
