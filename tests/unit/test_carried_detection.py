@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from labelling.labels.schema import Task
-from labelling.sources.lists.detection import DetectionFiles
 from labelling.sources.lists.json_lists import JsonLists
 from labelling.sources.lists.list_format import ListFile, ListReading, ListRefusedError
+from labelling.sources.lists.shapes.detection import DetectionFiles
 from labelling.sources.lists.tools.cvat import Cvat
 from labelling.sources.reading import ReadingOptions
 from tests.carried import around

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labelling.sources.lists.detection import DetectionFiles
 from labelling.sources.lists.json_lists import JSON_FORMATS, JsonLists
 from labelling.sources.lists.list_format import (
     ListFile,
@@ -18,6 +17,7 @@ from labelling.sources.lists.list_format import (
 )
 from labelling.sources.lists.plain_json.document import open_json
 from labelling.sources.lists.pointers import Pointers
+from labelling.sources.lists.shapes.detection import DetectionFiles
 from labelling.sources.lists.tools.cvat import Cvat
 from labelling.sources.lists.tools.label_studio.table import LabelStudioTable
 from labelling.sources.lists.tools.vertex import VertexTable

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from labelling.sources.lists.detection import DetectionFiles
 from labelling.sources.lists.json_lists import JsonLists
 from labelling.sources.lists.labels.no_label import without_words
 from labelling.sources.lists.list_format import (
@@ -13,6 +12,8 @@ from labelling.sources.lists.list_format import (
 )
 from labelling.sources.lists.plain_json.beside_image import ClassBesideImage
 from labelling.sources.lists.pointers import Pointers
+from labelling.sources.lists.shapes.detection import DetectionFiles
+from labelling.sources.lists.shapes.via_table import ViaTable
 from labelling.sources.lists.tables.delimited import Delimited
 from labelling.sources.lists.tables.numbered_images import NumberedImages
 from labelling.sources.lists.tables.parquet import Parquet
@@ -20,7 +21,6 @@ from labelling.sources.lists.tools.cvat import Cvat
 from labelling.sources.lists.tools.label_studio.table import LabelStudioTable
 from labelling.sources.lists.tools.vertex import VertexTable
 from labelling.sources.lists.tools.voc_lists import VocLists
-from labelling.sources.lists.via_table import ViaTable
 from labelling.sources.reading import ReadingOptions
 
 FORMATS: tuple[ListFormat, ...] = (

@@ -4,18 +4,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from labelling.sources.lists.detection_json import DetectionJson
-from labelling.sources.lists.image_tags import (
-    DarwinTags,
-    SuperAnnotateTags,
-    SuperviselyTags,
-    ViaAttributes,
-)
 from labelling.sources.lists.list_format import ListFile, ListReading, Surroundings
 from labelling.sources.lists.plain_json.beside_image import JsonBesideImage
 from labelling.sources.lists.plain_json.document import JsonDocument, open_json
 from labelling.sources.lists.plain_json.maps import JsonMaps
 from labelling.sources.lists.plain_json.records import JsonRecords
+from labelling.sources.lists.shapes.detection_json import DetectionJson
+from labelling.sources.lists.shapes.image_tags import (
+    DarwinTags,
+    SuperAnnotateTags,
+    SuperviselyTags,
+    ViaAttributes,
+)
 from labelling.sources.lists.tools.azure_ml import AzureMlLines
 from labelling.sources.lists.tools.coco import Coco
 from labelling.sources.lists.tools.custom_vision import CustomVision

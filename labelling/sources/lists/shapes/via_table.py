@@ -6,7 +6,6 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from labelling.sources.lists.image_tags import read_attributes
 from labelling.sources.lists.labels.not_labels import SAYS_WHERE
 from labelling.sources.lists.list_format import (
     ListFile,
@@ -14,6 +13,7 @@ from labelling.sources.lists.list_format import (
     ListRefusedError,
     Surroundings,
 )
+from labelling.sources.lists.shapes.image_tags import read_attributes
 from labelling.sources.lists.text.encoding import decode_list
 from labelling.sources.reading import ReadingOptions
 
