@@ -128,7 +128,7 @@ def _in_process(function: str, source: Path, scratch: Path) -> dict[str, float]:
 
 def read_names(source: str, report: str) -> None:
     """Read a folder as ``imgclf ingest`` does before its summary."""
-    from labelling.sources.facts import source_facts
+    from labelling.sources.findings.facts import source_facts
     from labelling.sources.read import read_source
 
     with _Measured(report):

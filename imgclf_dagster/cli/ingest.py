@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from imgclf_dagster.ingest import IngestReport
     from imgclf_dagster.settings import Settings
     from labelling.labels.known_classes import KnownClasses
-    from labelling.sources.facts import SourceFacts
+    from labelling.sources.findings.facts import SourceFacts
     from labelling.sources.reading import Reading
 
 OPEN_QUESTIONS = 3
@@ -163,7 +163,7 @@ class _Session:
             typer.Exit: something stays open; all questions and their options are told.
         """
         from labelling.sources.containers.containers import OptionError
-        from labelling.sources.facts import source_facts
+        from labelling.sources.findings.facts import source_facts
         from labelling.sources.read import read_source
 
         known, is_first = _known_classes(self._settings), True

@@ -13,7 +13,7 @@ from imgclf_dagster.console import escape
 from labelling.labels.foreign_text import visible
 from labelling.sources.containers.containers import Rejection
 from labelling.sources.doubt import Doubt
-from labelling.sources.facts import SourceFacts, grouped
+from labelling.sources.findings.facts import SourceFacts, grouped
 from labelling.sources.reading import Ignored
 
 if TYPE_CHECKING:

@@ -8,34 +8,34 @@ from dataclasses import replace
 from pathlib import Path
 
 from labelling.labels.known_classes import KnownClasses
-from labelling.sources.class_doubts import (
-    look_alike_classes,
-    odd_classes,
-    singular_and_plural,
-    words_for_no_label,
-)
 from labelling.sources.containers.archives import open_container
 from labelling.sources.containers.containers import FileContainer, Rejection
 from labelling.sources.containers.folders import Folder
 from labelling.sources.doubt import Doubt
 from labelling.sources.file_kinds import file_kind
+from labelling.sources.findings.class_doubts import (
+    look_alike_classes,
+    odd_classes,
+    singular_and_plural,
+    words_for_no_label,
+)
+from labelling.sources.findings.name_hints import classes_in_names
+from labelling.sources.findings.option_use import (
+    encoding_not_needed,
+    options_without_effect,
+    refuse_beside_list,
+    refuse_together,
+)
+from labelling.sources.findings.unread_formats import set_aside
 from labelling.sources.folders.augmented import changed_copies
 from labelling.sources.folders.layouts import FOLDER_MODES, Layout, read_layout
 from labelling.sources.folders.names import masked_stem
 from labelling.sources.listing import Groups, Listing, read_listing
 from labelling.sources.lists.match import Matching
 from labelling.sources.lists_and_folders import offer_beside
-from labelling.sources.name_hints import classes_in_names
-from labelling.sources.option_use import (
-    encoding_not_needed,
-    options_without_effect,
-    refuse_beside_list,
-    refuse_together,
-)
 from labelling.sources.reading import Ignored, Reading, ReadingOptions, Split
 from labelling.sources.source_lists import Said, SourceLists
 from labelling.sources.source_names import ByFolder, SourceNames
-from labelling.sources.unread_formats import set_aside
 
 
 def read_source(

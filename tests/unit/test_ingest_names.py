@@ -19,7 +19,7 @@ from imgclf_dagster.ingest_readings import ReadAs
 from labelling.labels.events import Rename, Withdrawal
 from labelling.labels.known_classes import KnownClasses
 from labelling.labels.schema import LabelSchema
-from labelling.sources.facts import source_facts
+from labelling.sources.findings.facts import source_facts
 from labelling.sources.read import read_source
 from resources.store.object_store import ObjectStore
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from labelling.sources import unread_formats
-from labelling.sources.facts import source_facts
+from labelling.sources.findings import unread_formats
+from labelling.sources.findings.facts import source_facts
+from labelling.sources.findings.unread_formats import by_head, by_suffix
 from labelling.sources.read import read_source
 from labelling.sources.reading import Reading
-from labelling.sources.unread_formats import by_head, by_suffix
 from tests.unit.ingest_of_tests import Ingest, ingest, picture
 from training.images.images import FORMATS, ImageRejected, inspect
 
