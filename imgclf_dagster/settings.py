@@ -30,7 +30,7 @@ from imgclf_dagster.settings_label_studio import LabelStudioSettings
 from imgclf_dagster.settings_names import DELIMITER, PREFIX, unknown_name, unknown_variables
 from imgclf_dagster.settings_web import WebSettings
 from labelling.labels.schema import LabelSchema
-from serving.limits import ServingLimits
+from serving.limits.limits import ServingLimits
 from training.config import Hyperparameters
 
 if TYPE_CHECKING:

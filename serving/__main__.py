@@ -17,7 +17,7 @@ from guard.middleware import BrowserGuard
 from serving.address import HOST_RUNS_ALREADY, HostRunning, only_host, write_address
 from serving.app import create_app
 from serving.host import EndpointHost
-from serving.limits import LimitsWrong, ServingLimits
+from serving.limits.limits import LimitsWrong, ServingLimits
 from serving.listening import listen, port_number, server_config
 from serving.store import DeploymentStore
 

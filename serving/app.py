@@ -17,7 +17,7 @@ from serving.deployments import EndpointStatus, endpoint_name
 from serving.errors import RequestRefused
 from serving.host import EndpointHost, Slot
 from serving.invocations import MAX_PENDING, Invoker, TopK, add_error_handlers
-from serving.limits import ServingLimits
+from serving.limits.limits import ServingLimits
 from training.artefact.predictor import OnnxPredictor
 from training.container.hardware import usable_cores
 

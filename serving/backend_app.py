@@ -23,13 +23,13 @@ from serving.backend_access import Access
 from serving.backend_model import ServedModel
 from serving.backend_predictions import LabelStudioTask, PredictRequest, Prelabeller
 from serving.backend_report import POLICY, ReportShelf, no_report, unreachable
-from serving.bodies import BodyBuffer
 from serving.corrections import MAX_CORRECTION_BYTES, CorrectionDesk, LabelsOffered
 from serving.errors import RequestRefused
 from serving.invocations import Gate, add_error_handlers
-from serving.limits import ServingLimits
+from serving.limits.bodies import BodyBuffer
+from serving.limits.limits import ServingLimits
+from serving.limits.work import Ticket, while_waited_for
 from serving.store import BackingStore
-from serving.work import Ticket, while_waited_for
 
 _MAX_PREDICT_BYTES = 64 * 1024**2
 _PREDICT_S = 120.0

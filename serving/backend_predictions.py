@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict
 from labelling.label_studio.config import CONTROL, OBJECT
 from serving.backend_images import NoImage, task_image
 from serving.host import Serving
-from serving.limits import ServingLimits
+from serving.limits.limits import ServingLimits
+from serving.limits.work import BIG_PICTURE, Ticket, in_lane
 from serving.store import BackingStore
-from serving.work import BIG_PICTURE, Ticket, in_lane
 from training.artefact.predictor import MAX_BATCH_IMAGES, OnnxPredictor
 from training.images.decode_cost import decode_cost
 from training.images.images import ImageRejected, decode, to_array

@@ -24,7 +24,7 @@ from fastapi.responses import JSONResponse
 from guard.middleware import BrowserGuard
 from serving.errors import ModelUnusable, RequestRefused
 from serving.invocations import Invoker, TopK, add_error_handlers, bounded_int
-from serving.limits import LimitsWrong, ServingLimits
+from serving.limits.limits import LimitsWrong, ServingLimits
 from serving.listening import MAX_PORT, listen, server_config
 from serving.model import check_identity, warm_model
 from training.artefact.artefact import verify

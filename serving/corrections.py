@@ -24,8 +24,8 @@ from serving.backend_images import known_key
 from serving.errors import RequestRefused
 from serving.host import Serving
 from serving.inference import MAX_BODY_BYTES, decoded_base64
+from serving.limits.work import BIG_PICTURE
 from serving.store import BackingStore
-from serving.work import BIG_PICTURE
 from training.images.images import DEFAULT_MAX_PIXELS, ImageFacts, ImageRejected, inspect
 
 MAX_CORRECTION_BYTES = MAX_BODY_BYTES * 4 // 3 + 1024**2

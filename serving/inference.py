@@ -12,8 +12,8 @@ from uuid import uuid4
 import numpy as np
 
 from serving.errors import RequestRefused
-from serving.limits import ServingLimits
-from serving.work import Ticket
+from serving.limits.limits import ServingLimits
+from serving.limits.work import Ticket
 from training.artefact.predictor import OnnxPredictor
 from training.images.decode_cost import SMALL_MEMORY, SMALL_WORK, decode_cost
 from training.images.images import ImageRejected, decode, to_array

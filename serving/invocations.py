@@ -14,11 +14,11 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from serving.bodies import BodyBuffer
 from serving.errors import RequestRefused
 from serving.inference import MAX_BODY_BYTES, Pictures, predict, read_images, weigh
-from serving.limits import ServingLimits
-from serving.work import Lanes, Ticket, in_lane, while_waited_for
+from serving.limits.bodies import BodyBuffer
+from serving.limits.limits import ServingLimits
+from serving.limits.work import Lanes, Ticket, in_lane, while_waited_for
 from training.artefact.predictor import OnnxPredictor
 
 MAX_PENDING = 64

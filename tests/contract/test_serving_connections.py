@@ -18,7 +18,7 @@ from guard.connections import BoundedProtocol, connection_limit
 from serving.app import create_app
 from serving.deployments import DeploymentRecord, record_key
 from serving.host import EndpointHost
-from serving.limits import ServingLimits
+from serving.limits.limits import ServingLimits
 from serving.listening import listen, server_config
 from serving.store import DeploymentStore
 from tests.patience import WAIT_S, wait_for

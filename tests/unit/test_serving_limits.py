@@ -18,14 +18,14 @@ from starlette.requests import ClientDisconnect
 
 import serving.inference
 from serving.app import create_app
-from serving.bodies import BodyBuffer
 from serving.deployments import DeploymentRecord, record_key
 from serving.errors import RequestRefused
 from serving.host import EndpointHost
 from serving.invocations import bounded_int
-from serving.limits import LimitsWrong, ServingLimits
+from serving.limits.bodies import BodyBuffer
+from serving.limits.limits import LimitsWrong, ServingLimits
+from serving.limits.work import Lanes, Ticket, in_lane, while_waited_for
 from serving.store import DeploymentStore
-from serving.work import Lanes, Ticket, in_lane, while_waited_for
 from tests.patience import WAIT_S
 from training.images.decode_cost import DecodeCost, decode_cost
 

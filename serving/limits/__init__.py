@@ -1,0 +1,1 @@
+"""What one request may cost: bytes, pixels, seconds."""
