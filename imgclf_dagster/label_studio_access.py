@@ -11,7 +11,7 @@ from imgclf_dagster.label_studio_server import Server
 from imgclf_dagster.ports import HOST
 from imgclf_dagster.secret_files import private_folder, read_secret
 from imgclf_dagster.settings import Settings, SettingsError
-from serving.address import read_address, write_address
+from serving.endpoint.address import read_address, write_address
 
 if TYPE_CHECKING:
     from serving.backend_access import Credentials

@@ -14,11 +14,11 @@ from obstore.exceptions import BaseError
 
 from guard.arguments import add_allow_host
 from guard.middleware import BrowserGuard
-from serving.address import HOST_RUNS_ALREADY, HostRunning, only_host, write_address
-from serving.app import create_app
-from serving.host import EndpointHost
+from serving.endpoint.address import HOST_RUNS_ALREADY, HostRunning, only_host, write_address
+from serving.endpoint.app import create_app
+from serving.endpoint.host import EndpointHost
+from serving.endpoint.listening import listen, port_number, server_config
 from serving.limits.limits import LimitsWrong, ServingLimits
-from serving.listening import listen, port_number, server_config
 from serving.store import DeploymentStore
 
 _PARENT_POLL_S = 1.0

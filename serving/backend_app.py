@@ -24,8 +24,8 @@ from serving.backend_model import ServedModel
 from serving.backend_predictions import LabelStudioTask, PredictRequest, Prelabeller
 from serving.backend_report import POLICY, ReportShelf, no_report, unreachable
 from serving.corrections import MAX_CORRECTION_BYTES, CorrectionDesk, LabelsOffered
+from serving.endpoint.invocations import Gate, add_error_handlers
 from serving.errors import RequestRefused
-from serving.invocations import Gate, add_error_handlers
 from serving.limits.bodies import BodyBuffer
 from serving.limits.limits import ServingLimits
 from serving.limits.work import Ticket, while_waited_for

@@ -3,7 +3,7 @@
 import logging
 import threading
 
-from serving.host import EndpointHost, Serving, Slot
+from serving.endpoint.host import EndpointHost, Serving, Slot
 from serving.store import DeploymentStore
 
 POLL_S = 1.0

@@ -22,11 +22,11 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from guard.middleware import BrowserGuard
+from serving.endpoint.invocations import Invoker, TopK, add_error_handlers, bounded_int
+from serving.endpoint.listening import MAX_PORT, listen, server_config
+from serving.endpoint.model import check_identity, warm_model
 from serving.errors import ModelUnusable, RequestRefused
-from serving.invocations import Invoker, TopK, add_error_handlers, bounded_int
 from serving.limits.limits import LimitsWrong, ServingLimits
-from serving.listening import MAX_PORT, listen, server_config
-from serving.model import check_identity, warm_model
 from training.artefact.artefact import verify
 from training.artefact.predictor import OnnxPredictor
 from training.container.container import ROOT_VARIABLE

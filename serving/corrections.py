@@ -21,9 +21,9 @@ from labelling.labels.corrections import (
 )
 from labelling.labels.schema import LabelSchema, Task
 from serving.backend_images import known_key
+from serving.endpoint.host import Serving
+from serving.endpoint.inference import MAX_BODY_BYTES, decoded_base64
 from serving.errors import RequestRefused
-from serving.host import Serving
-from serving.inference import MAX_BODY_BYTES, decoded_base64
 from serving.limits.work import BIG_PICTURE
 from serving.store import BackingStore
 from training.images.images import DEFAULT_MAX_PIXELS, ImageFacts, ImageRejected, inspect

@@ -18,8 +18,8 @@ from guard.middleware import BrowserGuard
 from serving.backend_access import Access, CredentialsUnusable, is_loopback, read_credentials
 from serving.backend_app import Backend, create_backend_app
 from serving.backend_model import ServedModel
+from serving.endpoint.listening import listen, port_number, server_config
 from serving.limits.limits import LimitsWrong, ServingLimits
-from serving.listening import listen, port_number, server_config
 from serving.store import DeploymentStore
 
 

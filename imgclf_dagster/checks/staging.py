@@ -21,8 +21,8 @@ from resources.contents.reading import read_rows
 from resources.endpoints.endpoint_host import Endpoints, HostUnavailable
 from resources.registry.registry import ModelRegistry
 from resources.store.object_store import ObjectStore
-from serving.client import InvocationFailed
 from serving.deployments import Stage
+from serving.endpoint.client import InvocationFailed
 
 PROBES = 32
 """Test images sent to staging: enough for a 95th percentile, few enough for a second or two."""

@@ -158,7 +158,7 @@ def _shown(path: Path) -> str:
 
 def _bytes_of(file: Path) -> bytes:
     """The bytes of an image file. Raises ValueError for what no endpoint takes, OSError."""
-    from serving.inference import MAX_BODY_BYTES
+    from serving.endpoint.inference import MAX_BODY_BYTES
 
     status = file.stat()
     if not stat.S_ISREG(status.st_mode):
@@ -174,7 +174,7 @@ def _bytes_of(file: Path) -> bytes:
 def ask_endpoint(endpoints: "Endpoints", file: Path, *, stage: Any, top_k: int) -> Answer:
     """Send one file to an endpoint."""
     from resources.endpoints.endpoint_host import HostUnavailable
-    from serving.client import InvocationFailed
+    from serving.endpoint.client import InvocationFailed
 
     try:
         image = _bytes_of(file)

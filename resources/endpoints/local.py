@@ -9,8 +9,6 @@ from typing import Any
 from pydantic import PrivateAttr
 
 from resources.endpoints.endpoint_host import DeploymentFailed, Endpoints, HostUnavailable
-from serving.address import read_address
-from serving.client import HostClient, HostSilent
 from serving.deployments import (
     STAGES,
     DeploymentRecord,
@@ -19,7 +17,9 @@ from serving.deployments import (
     endpoint_name,
     record_key,
 )
-from serving.launch import own_host
+from serving.endpoint.address import read_address
+from serving.endpoint.client import HostClient, HostSilent
+from serving.endpoint.launch import own_host
 
 _POLL_S = 0.1
 

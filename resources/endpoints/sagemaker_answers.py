@@ -9,8 +9,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from resources.aws.errors import error_code, error_message
 from resources.endpoints.endpoint_host import HostUnavailable
 from resources.endpoints.sagemaker_state import UNKNOWN, Identity
-from serving.client import InvocationFailed
 from serving.deployments import DeploymentRecord, EndpointState, EndpointStatus, Stage, record_key
+from serving.endpoint.client import InvocationFailed
 
 STATES: dict[str, EndpointState] = {
     "Creating": "Creating",

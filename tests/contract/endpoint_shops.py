@@ -15,8 +15,8 @@ from resources.endpoints.endpoint_host import Endpoints
 from resources.endpoints.local import LocalEndpoints
 from resources.endpoints.sagemaker import SageMakerEndpoints
 from resources.store.object_store import ObjectStore
-from serving.address import read_address
 from serving.deployments import EndpointStatus, Stage
+from serving.endpoint.address import read_address
 from tests.patience import WAIT_S
 from tests.testbed.account import IMAGE, role
 from tests.testbed.bed import TestBed

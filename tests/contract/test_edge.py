@@ -16,9 +16,9 @@ from botocore.exceptions import ClientError, WaiterError
 from PIL import Image
 
 from cloudformation import packaging
-from serving.address import read_address
 from serving.deployments import DeploymentRecord, record_key
-from serving.launch import own_host
+from serving.endpoint.address import read_address
+from serving.endpoint.launch import own_host
 from tests.testbed.edge import Answer, Cloud, call, signature
 from tests.testbed.issuer import Issuer, running_issuer
 from tests.testbed.ministack import running_ministack

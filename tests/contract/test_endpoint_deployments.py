@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from resources.endpoints.endpoint_host import DeploymentFailed, Endpoints
-from serving.client import InvocationFailed
 from serving.deployments import DeploymentRecord, Stage, record_key
+from serving.endpoint.client import InvocationFailed
 from tests.contract.endpoint_shops import (
     LocalShop,
     Shop,

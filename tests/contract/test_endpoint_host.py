@@ -17,8 +17,8 @@ import psutil
 import pytest
 
 from resources.endpoints.endpoint_host import HostUnavailable
-from serving.address import Address, read_address
-from serving.launch import HostNotStarted
+from serving.endpoint.address import Address, read_address
+from serving.endpoint.launch import HostNotStarted
 from tests.contract.endpoint_shops import LocalShop, local_shop, picture
 from tests.patience import SOON_S, WAIT_S, wait_for
 
@@ -108,7 +108,7 @@ def test_a_taken_port_a_second_host_and_a_missing_store_are_said(
 def test_a_host_of_ones_own_does_not_outlive_a_killed_parent(closed_shop: LocalShop) -> None:
     shop = closed_shop.endpoints
     script = (
-        "import sys, time; from pathlib import Path; from serving.launch import own_host\n"
+        "import sys, time; from pathlib import Path; from serving.endpoint.launch import own_host\n"
         "with own_host(store_url=sys.argv[1], project='shop', address_file=Path(sys.argv[2]),"
         " log_file=Path(sys.argv[3]), start_timeout_s=600): print('up', flush=True); time.sleep(3600)"
     )

@@ -47,8 +47,8 @@ for name in {names!r}:
 import fastapi, filelock, httpx, numpy, obstore, onnxruntime, psutil, urllib.request, uvicorn
 sys.platform = "darwin"
 from pathlib import Path
-from serving.app import create_app
-from serving.host import EndpointHost
+from serving.endpoint.app import create_app
+from serving.endpoint.host import EndpointHost
 from serving.container import Container, create_container_app
 from serving.store import DeploymentStore
 import training.container.privileges, training.container.distributed, imgclf_dagster.supervisor

@@ -13,13 +13,13 @@ import pytest
 import uvicorn
 from PIL import Image
 
-import serving.inference
+import serving.endpoint.inference
 from guard.connections import BoundedProtocol, connection_limit
-from serving.app import create_app
 from serving.deployments import DeploymentRecord, record_key
-from serving.host import EndpointHost
+from serving.endpoint.app import create_app
+from serving.endpoint.host import EndpointHost
+from serving.endpoint.listening import listen, server_config
 from serving.limits.limits import ServingLimits
-from serving.listening import listen, server_config
 from serving.store import DeploymentStore
 from tests.patience import WAIT_S, wait_for
 
@@ -245,7 +245,7 @@ def test_what_waits_for_clients_that_left_is_not_done(
     serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     began, go_on, decoded = threading.Event(), threading.Event(), list[int]()
-    decode = serving.inference.decode
+    decode = serving.endpoint.inference.decode
 
     def slow(data: bytes, **options: Any) -> Image.Image:
         decoded.append(len(data))
@@ -254,7 +254,7 @@ def test_what_waits_for_clients_that_left_is_not_done(
         return decode(data, **options)
 
     server = serve()
-    monkeypatch.setattr("serving.inference.decode", slow)
+    monkeypatch.setattr("serving.endpoint.inference.decode", slow)
     image = picture()
     first = server.send(head(len(image)) + image)
     assert began.wait(WAIT_S)

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from serving.inference import MAX_BODY_BYTES
+from serving.endpoint.inference import MAX_BODY_BYTES
 from tests.patience import WAIT_S
 from training.artefact.artefact import digest, read_artefact_manifest, write_manifest
 

@@ -25,7 +25,7 @@ from resources.registry import mlflow as mlflow_registry
 from resources.registry.mlflow_database import TaggedVersion
 from resources.registry.registry import RegistryError
 from resources.store.object_store import ObjectStore
-from serving.address import read_address
+from serving.endpoint.address import read_address
 
 pytestmark = pytest.mark.graph
 

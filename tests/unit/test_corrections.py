@@ -27,7 +27,7 @@ from labelling.labels.corrections import (
 from labelling.labels.snapshots import labels_hash
 from resources.contents.tables import Table
 from resources.store.object_store import ObjectStore
-from serving.inference import MAX_BODY_BYTES
+from serving.endpoint.inference import MAX_BODY_BYTES
 from tests.patience import WAIT_S
 from tests.unit.backend_room import BEARER, Room, make_room
 

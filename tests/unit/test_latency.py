@@ -10,7 +10,7 @@ from assets.verdicts import record_verdict
 from imgclf_dagster.checks.latency import QUIET_P95, LatencyFinding, judge_latency, p95
 from imgclf_dagster.checks.staging import _answer_times, _champion_before
 from resources.store.object_store import ObjectStore
-from serving.client import InvocationFailed
+from serving.endpoint.client import InvocationFailed
 
 pytestmark = pytest.mark.unit
 

@@ -11,10 +11,10 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from serving.app import create_app
 from serving.deployments import DeploymentRecord, record_key
-from serving.host import EndpointHost
-from serving.inference import MAX_BODY_BYTES
+from serving.endpoint.app import create_app
+from serving.endpoint.host import EndpointHost
+from serving.endpoint.inference import MAX_BODY_BYTES
 from serving.store import DeploymentStore
 from tests.patience import WAIT_S
 

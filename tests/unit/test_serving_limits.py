@@ -16,12 +16,12 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from starlette.requests import ClientDisconnect
 
-import serving.inference
-from serving.app import create_app
+import serving.endpoint.inference
 from serving.deployments import DeploymentRecord, record_key
+from serving.endpoint.app import create_app
+from serving.endpoint.host import EndpointHost
+from serving.endpoint.invocations import bounded_int
 from serving.errors import RequestRefused
-from serving.host import EndpointHost
-from serving.invocations import bounded_int
 from serving.limits.bodies import BodyBuffer
 from serving.limits.limits import LimitsWrong, ServingLimits
 from serving.limits.work import Lanes, Ticket, in_lane, while_waited_for
@@ -175,7 +175,7 @@ def test_json_of_very_many_values_is_refused_by_their_number(host: EndpointHost)
 def test_as_many_images_as_are_allowed_are_answered_and_one_more_is_not(
     host: EndpointHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serving.inference.MAX_INSTANCES", 3)
+    monkeypatch.setattr("serving.endpoint.inference.MAX_INSTANCES", 3)
     client = client_of(host)
     assert client.post(PROD, content=instances(*[picture()] * 3), headers=JSON).status_code == 200
     more = client.post(PROD, content=instances(*[picture()] * 4), headers=JSON)
@@ -185,7 +185,7 @@ def test_as_many_images_as_are_allowed_are_answered_and_one_more_is_not(
 def test_an_answer_has_a_bounded_number_of_scores(
     host: EndpointHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serving.inference.MAX_SCORES", 6)
+    monkeypatch.setattr("serving.endpoint.inference.MAX_SCORES", 6)
     client, three = client_of(host), instances(*[picture()] * 3)
     assert refusal(client.post(PROD, content=three, headers=JSON))[1] == "too_large"
     assert "top_k" in refusal(client.post(PROD, content=three, headers=JSON))[2]
@@ -203,7 +203,7 @@ def test_pixels_of_an_image_and_of_a_request_have_a_bound(
     assert client.post(PROD, content=fits, headers=PNG).status_code == 200
     assert client.post(PROD, content=instances(fits, fits), headers=JSON).status_code == 200
     with monkeypatch.context() as unread:
-        unread.setattr("serving.inference.decode", lambda *_, **__: pytest.fail("decoded"))
+        unread.setattr("serving.endpoint.inference.decode", lambda *_, **__: pytest.fail("decoded"))
         status, code, message = refusal(client.post(PROD, content=wide, headers=PNG))
         assert (status, code) == (400, "unreadable_image")
         assert "max_pixels under [serving]" in message
@@ -246,7 +246,7 @@ def test_many_decoded_images_are_held_a_few_at_a_time(
         held.append(len(images))
         return predict_images(images)
 
-    monkeypatch.setattr("serving.inference._CHUNK_BYTES", 2 * 8 * 8 * 3)
+    monkeypatch.setattr("serving.endpoint.inference._CHUNK_BYTES", 2 * 8 * 8 * 3)
     monkeypatch.setattr(model, "predict_images", counted)
     answer = client_of(host).post(PROD, content=instances(*[picture()] * 5), headers=JSON)
     assert len(answer.json()["predictions"]) == 5
@@ -259,7 +259,7 @@ def test_a_picture_too_big_for_the_memory_is_refused_by_name(
     def full(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("serving.inference.decode", full)
+    monkeypatch.setattr("serving.endpoint.inference.decode", full)
     answer = client_of(host).post(PROD, content=instances(picture(), picture()), headers=JSON)
     assert refusal(answer)[:2] == (413, "too_large")
     assert "instances[0]" in refusal(answer)[2]
@@ -269,7 +269,7 @@ def test_big_requests_do_not_hold_up_small_ones(
     host: EndpointHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     began, go_on = threading.Event(), threading.Event()
-    decode = serving.inference.decode
+    decode = serving.endpoint.inference.decode
 
     def slow(data: bytes, **options: Any) -> Image.Image:
         if len(data) == len(big):
@@ -277,8 +277,8 @@ def test_big_requests_do_not_hold_up_small_ones(
             assert go_on.wait(WAIT_S)
         return decode(data, **options)
 
-    monkeypatch.setattr("serving.inference.decode", slow)
-    monkeypatch.setattr("serving.inference.SMALL_MEMORY", 10_000)
+    monkeypatch.setattr("serving.endpoint.inference.decode", slow)
+    monkeypatch.setattr("serving.endpoint.inference.SMALL_MEMORY", 10_000)
     app = create_app(host, workers=1, max_pending=8)
     small, big = picture(), picture(size=(200, 200))
     statuses: list[int] = []
@@ -309,14 +309,14 @@ def test_an_answer_that_takes_too_long_is_refused_and_its_work_ends(
     host: EndpointHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go_on, count = threading.Event(), [0]
-    decode = serving.inference.decode
+    decode = serving.endpoint.inference.decode
 
     def slow(data: bytes, **options: Any) -> Image.Image:
         count[0] += 1
         assert go_on.wait(WAIT_S)
         return decode(data, **options)
 
-    monkeypatch.setattr("serving.inference.decode", slow)
+    monkeypatch.setattr("serving.endpoint.inference.decode", slow)
     with client_of(host, answer_s=0.2) as client:
         late = client.post(PROD, content=instances(*[picture()] * 3), headers=JSON)
         assert refusal(late)[:2] == (503, "timed_out")

@@ -14,8 +14,8 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from serving.endpoint.inference import MAX_BODY_BYTES, Pictures, predict, read_images, weigh
 from serving.errors import RequestRefused
-from serving.inference import MAX_BODY_BYTES, Pictures, predict, read_images, weigh
 from serving.limits.bodies import BodyBuffer
 from serving.limits.limits import ServingLimits
 from serving.limits.work import Lanes, Ticket, in_lane, while_waited_for

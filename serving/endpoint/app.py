@@ -14,9 +14,9 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from serving.deployments import EndpointStatus, endpoint_name
+from serving.endpoint.host import EndpointHost, Slot
+from serving.endpoint.invocations import MAX_PENDING, Invoker, TopK, add_error_handlers
 from serving.errors import RequestRefused
-from serving.host import EndpointHost, Slot
-from serving.invocations import MAX_PENDING, Invoker, TopK, add_error_handlers
 from serving.limits.limits import ServingLimits
 from training.artefact.predictor import OnnxPredictor
 from training.container.hardware import usable_cores

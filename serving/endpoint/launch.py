@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from errors.base import ImgclfError
-from serving.address import HOST_RUNS_ALREADY, read_address
+from serving.endpoint.address import HOST_RUNS_ALREADY, read_address
 
 _POLL_S = 0.1
 _STOP_S = 8.0

@@ -15,8 +15,8 @@ from serving.deployments import (
     Stage,
     endpoint_name,
 )
+from serving.endpoint.model import load_model
 from serving.errors import ModelUnusable
-from serving.model import load_model
 from serving.store import DeploymentStore
 from training.artefact.predictor import OnnxPredictor
 

@@ -1,0 +1,1 @@
+"""The endpoint: models loaded, requests answered."""
