@@ -14,7 +14,7 @@ from imgclf_dagster.settings import Settings, SettingsError
 from serving.endpoint.address import read_address, write_address
 
 if TYPE_CHECKING:
-    from serving.backend_access import Credentials
+    from serving.labelling.access import Credentials
 
 _ANY = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -130,7 +130,7 @@ def credentials(settings: Settings) -> "Credentials":
     Raises:
         SettingsError: others may read the file, or it does not hold credentials.
     """
-    from serving.backend_access import CredentialsUnusable, ensure_credentials
+    from serving.labelling.access import CredentialsUnusable, ensure_credentials
 
     private_folder(label_studio_dir(settings))
     try:

@@ -23,7 +23,7 @@ from imgclf_dagster.settings import Settings
 from imgclf_dagster.supervisor import ProcessSpec
 
 if TYPE_CHECKING:
-    from serving.backend_access import Credentials
+    from serving.labelling.access import Credentials
 
 LABEL_STUDIO = "Label Studio"
 LABELLING = "Labelling"

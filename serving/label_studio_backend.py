@@ -15,10 +15,10 @@ from obstore.exceptions import BaseError
 
 from guard.arguments import add_allow_host
 from guard.middleware import BrowserGuard
-from serving.backend_access import Access, CredentialsUnusable, is_loopback, read_credentials
-from serving.backend_app import Backend, create_backend_app
-from serving.backend_model import ServedModel
 from serving.endpoint.listening import listen, port_number, server_config
+from serving.labelling.access import Access, CredentialsUnusable, is_loopback, read_credentials
+from serving.labelling.app import Backend, create_backend_app
+from serving.labelling.model import ServedModel
 from serving.limits.limits import LimitsWrong, ServingLimits
 from serving.store import DeploymentStore
 

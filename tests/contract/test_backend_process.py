@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from serving.backend_access import ensure_credentials, read_credentials
 from serving.deployments import DeploymentRecord, record_key
+from serving.labelling.access import ensure_credentials, read_credentials
 from tests.patience import SOON_S, WAIT_S, wait_for
 
 pytestmark = pytest.mark.contract

@@ -17,8 +17,8 @@ from PIL import Image
 
 from resources.label_studio.project import LabelStudio
 from resources.label_studio.types import LabelStudioRefused
-from serving.backend_access import Credentials, ensure_credentials
 from serving.deployments import DeploymentRecord, record_key
+from serving.labelling.access import Credentials, ensure_credentials
 from tests.label_studio.server import LabelStudioServer
 from tests.patience import SOON_S, WAIT_S, wait_for
 from tests.ports import free_port

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from labelling.labels.corrections import Correction, parse_correction
-from serving.backend_access import ensure_credentials
 from serving.deployments import DeploymentRecord, record_key
+from serving.labelling.access import ensure_credentials
 from tests.e2e.predictor_page import (
     FakeRuntime,
     drop,

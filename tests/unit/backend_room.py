@@ -12,11 +12,11 @@ from typing import Any
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from serving.backend_access import Access, Credentials
-from serving.backend_app import Backend, create_backend_app
-from serving.backend_model import ServedModel
-from serving.backend_predictions import Bounds, Prelabeller
 from serving.deployments import DeploymentRecord, record_key
+from serving.labelling.access import Access, Credentials
+from serving.labelling.app import Backend, create_backend_app
+from serving.labelling.model import ServedModel
+from serving.labelling.predictions import Bounds, Prelabeller
 from serving.store import DeploymentStore
 
 SAMPLES = Path(__file__).parents[1] / "label_studio" / "samples"

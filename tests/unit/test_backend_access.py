@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.backend_access import (
+from serving.labelling.access import (
     CredentialsUnusable,
     ensure_credentials,
     is_loopback,

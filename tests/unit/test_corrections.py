@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-import serving.corrections
+import serving.labelling.corrections
 from assets.image_index import IMAGES_SCHEMA
 from labelling.labels.corrections import (
     Correction,
@@ -255,7 +255,7 @@ def test_a_key_tells_image_time_and_labels(labels: list[str], moment: datetime) 
 def test_corrections_are_decoded_one_at_a_time(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     """A picture of few bytes can take hundreds of megabytes while it is decoded."""
     inside, most, lock = [0], [0], threading.Lock()
-    honest = serving.corrections.inspect
+    honest = serving.labelling.corrections.inspect
 
     def watched(data: bytes, **options: Any) -> Any:
         with lock:
@@ -266,7 +266,7 @@ def test_corrections_are_decoded_one_at_a_time(room: Room, monkeypatch: pytest.M
             inside[0] -= 1
         return honest(data, **options)
 
-    monkeypatch.setattr("serving.corrections.inspect", watched)
+    monkeypatch.setattr("serving.labelling.corrections.inspect", watched)
     with room.client:
         threads = [
             threading.Thread(target=send, args=(room, picture(colour), "green"))
@@ -298,7 +298,7 @@ def test_what_is_said_later_counts_though_the_clock_was_set_back(
             return datetime(2001, 1, 1, tzinfo=tz)
 
     send(room, picture(), "green")
-    monkeypatch.setattr(serving.corrections, "datetime", Behind)
+    monkeypatch.setattr(serving.labelling.corrections, "datetime", Behind)
     assert send(room, picture(), "blue")[0] == 201
     assert [c.labels for c in stored(room)] == [("green",), ("blue",)], "in the order of their keys"
 

@@ -9,7 +9,7 @@ import jinja2
 import pytest
 
 import labelling.report.page
-import serving.backend_report
+import serving.labelling.report
 import ui.cards
 from tests.unit.test_report_page import EVIL, report, table
 from ui.runtime import ModelAnswer, RankedLabel
@@ -39,8 +39,8 @@ def card_values() -> dict[str, Any]:
 
 PAGES: dict[str, tuple[Any, str, Callable[[], dict[str, Any]]]] = {
     "report": (labelling.report.page, "report.html", report_values),
-    "no report": (serving.backend_report, "no_report.html", no_report_values),
-    "unreachable": (serving.backend_report, "no_report.html", unreachable_values),
+    "no report": (serving.labelling.report, "no_report.html", no_report_values),
+    "unreachable": (serving.labelling.report, "no_report.html", unreachable_values),
     "cards": (ui.cards, "cards.html", card_values),
 }
 every_page = pytest.mark.parametrize("page", PAGES)

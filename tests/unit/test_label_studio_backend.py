@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-import serving.backend_predictions
-from serving.backend_predictions import Bounds
+import serving.labelling.predictions
 from serving.deployments import DeploymentRecord, record_key
+from serving.labelling.predictions import Bounds
 from tests.patience import SOON_S, WAIT_S, slowness
 from tests.unit.backend_room import BASIC, BEARER, PAGE, Room, captured, choices, make_room
 
@@ -255,14 +255,14 @@ def test_big_pictures_of_a_batch_come_last(room: Room, monkeypatch: pytest.Monke
     room.deploy("prod", 1, "train-1")
     big, *small = [room.task(number, "lime") for number in range(100, 90, -1)]  # 120 px wide, …
     monkeypatch.setattr("training.images.decode_cost.SMALL_MEMORY", 24 * 16 * 119)
-    widths, decode = list[int](), serving.backend_predictions.decode
+    widths, decode = list[int](), serving.labelling.predictions.decode
 
     def watched(data: bytes, **options: Any) -> Any:
         found = decode(data, **options)
         widths.append(found.width)
         return found
 
-    monkeypatch.setattr("serving.backend_predictions.decode", watched)
+    monkeypatch.setattr("serving.labelling.predictions.decode", watched)
     answers = room.predict(big, *small, sample="batch_retrieve_action")
     assert [choices(answer) for answer in answers] == [["green"]] * 10
     assert widths[-1] == 120

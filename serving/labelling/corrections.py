@@ -20,10 +20,10 @@ from labelling.labels.corrections import (
     parse_correction_key,
 )
 from labelling.labels.schema import LabelSchema, Task
-from serving.backend_images import known_key
 from serving.endpoint.host import Serving
 from serving.endpoint.inference import MAX_BODY_BYTES, decoded_base64
 from serving.errors import RequestRefused
+from serving.labelling.images import known_key
 from serving.limits.work import BIG_PICTURE
 from serving.store import BackingStore
 from training.images.images import DEFAULT_MAX_PIXELS, ImageFacts, ImageRejected, inspect

@@ -19,13 +19,13 @@ from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 
 from labelling.label_studio.config import LabelConfigError, parse_label_config
-from serving.backend_access import Access
-from serving.backend_model import ServedModel
-from serving.backend_predictions import LabelStudioTask, PredictRequest, Prelabeller
-from serving.backend_report import POLICY, ReportShelf, no_report, unreachable
-from serving.corrections import MAX_CORRECTION_BYTES, CorrectionDesk, LabelsOffered
 from serving.endpoint.invocations import Gate, add_error_handlers
 from serving.errors import RequestRefused
+from serving.labelling.access import Access
+from serving.labelling.corrections import MAX_CORRECTION_BYTES, CorrectionDesk, LabelsOffered
+from serving.labelling.model import ServedModel
+from serving.labelling.predictions import LabelStudioTask, PredictRequest, Prelabeller
+from serving.labelling.report import POLICY, ReportShelf, no_report, unreachable
 from serving.limits.bodies import BodyBuffer
 from serving.limits.limits import ServingLimits
 from serving.limits.work import Ticket, while_waited_for

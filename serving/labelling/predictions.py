@@ -16,8 +16,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from labelling.label_studio.config import CONTROL, OBJECT
-from serving.backend_images import NoImage, task_image
 from serving.endpoint.host import Serving
+from serving.labelling.images import NoImage, task_image
 from serving.limits.limits import ServingLimits
 from serving.limits.work import BIG_PICTURE, Ticket, in_lane
 from serving.store import BackingStore

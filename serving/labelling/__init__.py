@@ -1,0 +1,1 @@
+"""The labelling backend: pre-labels, corrections, the report."""
