@@ -23,8 +23,8 @@ from assets.dataset_build import (
 )
 from assets.dataset_repair import is_whole, mend_places
 from assets.given_splits import given_splits
-from assets.image_index import images_table, images_version, newest_rows, usable_rows
-from assets.ingestion import raw_images
+from assets.ingestion.image_index import images_table, images_version, newest_rows, usable_rows
+from assets.ingestion.raw_images import raw_images
 from assets.label_index import LabelledView, labelled_view
 from assets.labelling import annotations
 from assets.line import OWNERS, Line

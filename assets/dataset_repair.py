@@ -24,7 +24,7 @@ from assets.dataset_build import (
     write_dataset,
     write_shards,
 )
-from assets.image_index import images_table, newest_rows, usable_images
+from assets.ingestion.image_index import images_table, newest_rows, usable_images
 from assets.label_index import labelled_view
 from assets.label_names import label_names
 from assets.line import Line

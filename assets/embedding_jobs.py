@@ -24,7 +24,7 @@ from assets.feature_store import (
     predictions_table,
     record_model,
 )
-from assets.image_index import RAW
+from assets.ingestion.image_index import RAW
 from assets.line import fingerprint
 from assets.models_in_use import ModelInUse, read_model_manifest
 from assets.training import weights_channel, weights_identity

@@ -16,8 +16,8 @@ from assets.feature_store import (
     predictions_table,
     read_features,
 )
-from assets.image_index import images_table, newest_rows, usable_images
-from assets.ingestion import raw_images
+from assets.ingestion.image_index import images_table, newest_rows, usable_images
+from assets.ingestion.raw_images import raw_images
 from assets.label_index import LabelledView, labelled_view
 from assets.line import OWNERS, Line, fingerprint
 from assets.models_in_use import ModelInUse, models_in_use

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.image_index import images_table, newest_rows, usable_images
+from assets.ingestion.image_index import images_table, newest_rows, usable_images
 from assets.label_index import (
     ANY_LABEL,
     Judged,

@@ -10,7 +10,7 @@ import numpy as np
 from assets import markdown
 from assets.embeddings import MAP_IMAGES
 from assets.feature_store import read_features
-from assets.image_index import images_table, newest_rows, usable_images
+from assets.ingestion.image_index import images_table, newest_rows, usable_images
 from assets.label_index import labels_table, view_of
 from assets.labelling import annotations
 from assets.line import OWNERS, Line, fingerprint, latest_metadata

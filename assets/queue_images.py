@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from assets.image_index import usable_images
+from assets.ingestion.image_index import usable_images
 from assets.pool_build import Images
 from resources.label_studio.storage import can_show
 

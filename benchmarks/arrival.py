@@ -139,7 +139,7 @@ def _sensor(kind: str) -> Callable[[], None]:
     """The product's sensor: one tick with a queue, or the ticks of one sweep."""
     import dagster as dg
 
-    from assets.arrival_sweep import Sweep
+    from assets.ingestion.sweep import Sweep
     from imgclf_dagster.profiles.chosen import build_line
     from imgclf_dagster.sensors import raw_images_arrival_sensor
     from imgclf_dagster.settings import load_settings

@@ -102,7 +102,7 @@ def make_table(store: "ObjectStore") -> int:
     """Write the image table that all objects under ``raw/`` would have; how many they are."""
     import pyarrow as pa
 
-    from assets.image_index import IMAGES_SCHEMA, RAW, images_table
+    from assets.ingestion.image_index import IMAGES_SCHEMA, RAW, images_table
 
     listing = store.list_table(RAW)
     count = listing.num_rows

@@ -66,7 +66,7 @@ def measure(scratch: Path) -> Result:
 
 def index(store: "ObjectStore", table_name: str) -> None:
     """What ``raw_images`` does when everything is new."""
-    from assets.image_index import IMAGES_SCHEMA, RAW, diff_listing, index_objects
+    from assets.ingestion.image_index import IMAGES_SCHEMA, RAW, diff_listing, index_objects
     from assets.policies import IngestionPolicy
     from resources.contents.tables import Table
 

@@ -227,7 +227,7 @@ def _tick(count: int) -> dict[str, Spent]:
 
     import dagster as dg
 
-    from assets.arrival_sweep import Sweep
+    from assets.ingestion.sweep import Sweep
     from benchmarks.arrival import BUCKET, _arrivals, _tell_of_new
     from imgclf_dagster.profiles.chosen import build_line
     from imgclf_dagster.sensors import raw_images_arrival_sensor
@@ -271,7 +271,7 @@ def _table(count: int) -> None:
     import numpy as np
     import pyarrow as pa
 
-    from assets.image_index import IMAGES_SCHEMA, images_table
+    from assets.ingestion.image_index import IMAGES_SCHEMA, images_table
     from benchmarks.arrival import BUCKET
     from benchmarks.scale_store import START, filled, strings
     from resources.store.object_store import ObjectStore

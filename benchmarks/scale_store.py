@@ -134,7 +134,7 @@ def filled(schema: "pa.Schema", columns: dict[str, Any], count: int) -> "pa.Tabl
 
 
 def _write_images(store: "ObjectStore", pictures: Pictures) -> None:
-    from assets.image_index import IMAGES_SCHEMA, images_table
+    from assets.ingestion.image_index import IMAGES_SCHEMA, images_table
 
     rng, count = np.random.default_rng(5), len(pictures)
     columns = {

@@ -5,7 +5,7 @@ import dagster as dg
 from assets.dataset import dataset
 from assets.embeddings import build_embeddings
 from assets.evaluation import evaluation_report
-from assets.ingestion import raw_images
+from assets.ingestion.raw_images import raw_images
 from assets.labelling import annotations
 from assets.labelling_queue import labelling_queue
 from assets.labelling_report import labelling_report

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from assets.image_index import RAW
+from assets.ingestion.image_index import RAW
 from errors.base import ImgclfError
 from imgclf_dagster.home import is_prepared, open_store
 from imgclf_dagster.label_studio_access import (

@@ -9,10 +9,10 @@ from typing import Any
 
 import dagster as dg
 
-from assets.arrival_sweep import Sweep, sweep_step
-from assets.image_index import LEDGER, RAW, diff_listing, images_table, newest_rows
-from assets.image_refusals import readable_again, refused_keys
-from assets.ingestion import TABLE_VERSION
+from assets.ingestion.image_index import LEDGER, RAW, diff_listing, images_table, newest_rows
+from assets.ingestion.raw_images import TABLE_VERSION
+from assets.ingestion.refusals import readable_again, refused_keys
+from assets.ingestion.sweep import Sweep, sweep_step
 from assets.line import Line, fingerprint, latest_metadata
 from imgclf_dagster.asking import Tick, ask
 from imgclf_dagster.decisions import (

@@ -14,7 +14,7 @@ from assets.dataset_build import read_card, read_dataset_manifest
 from assets.dealing_forecast import dealt_anew
 from assets.fingerprints import fingerprints_of
 from assets.given_splits import given_splits
-from assets.image_index import images_table, usable_images
+from assets.ingestion.image_index import images_table, usable_images
 from assets.label_index import judge_labels, labelled_view, labels_table
 from assets.leakage import crossing_pairs
 from assets.line import Line, latest_metadata

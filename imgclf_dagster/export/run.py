@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.image_index import images_table
+from assets.ingestion.image_index import images_table
 from assets.line import fingerprint
 from imgclf_dagster.export.archive import ZipTarget
 from imgclf_dagster.export.choice import ChosenDataset

@@ -11,7 +11,7 @@ from assets.dataset_repair import short_shards
 from assets.feature_store import features_table, predictions_table
 from assets.fingerprints import fingerprints_table
 from assets.given_splits import given_table
-from assets.image_index import images_table
+from assets.ingestion.image_index import images_table
 from assets.label_index import labels_table
 from assets.release_verification import actual_digest
 from assets.splitting import groups_table

@@ -25,7 +25,7 @@ from assets.dataset_repair import (
 )
 from assets.feature_store import features_table, predictions_table
 from assets.fingerprints import fingerprints_table
-from assets.image_index import (
+from assets.ingestion.image_index import (
     RAW,
     diff_listing,
     images_table,

@@ -10,8 +10,8 @@ from typing import Any
 import dagster as dg
 from PIL import Image
 
-from assets.image_index import images_table, newest_rows
-from assets.ingestion import raw_images
+from assets.ingestion.image_index import images_table, newest_rows
+from assets.ingestion.raw_images import raw_images
 from imgclf_dagster import sensors
 from imgclf_dagster.profiles.chosen import build_line
 from imgclf_dagster.settings import Settings

@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import dagster as dg
 import pytest
 
-from assets import arrival_sweep, retries
-from assets.image_index import images_table, newest_rows
+from assets import retries
+from assets.ingestion import sweep as arrival_sweep
+from assets.ingestion.image_index import images_table, newest_rows
 from imgclf_dagster import asking
 from resources.arrivals import sqs as sqs_arrivals
 from resources.arrivals.arrivals import NoArrivals, pending_notices, write_notice

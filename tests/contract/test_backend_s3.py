@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from assets.image_index import IMAGES_SCHEMA
+from assets.ingestion.image_index import IMAGES_SCHEMA
 from labelling.labels.corrections import parse_correction
 from resources.contents.tables import Table
 from resources.store.object_store import ObjectStore

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from assets.dataset_build import DATASETS, shards_table
-from assets.image_index import IMAGES_SCHEMA, images_table
+from assets.ingestion.image_index import IMAGES_SCHEMA, images_table
 from imgclf_dagster.profiles.chosen import build_line
 from imgclf_dagster.settings import Settings
 from imgclf_dagster.store_doctor.examine import examine_store

@@ -33,7 +33,7 @@ EPOCH = "dagster_pipes:PipesContext.report_custom_message"
 UPLOAD_S = 2 * slowness()
 """Pipes messages are in the store after that long: they tell this test what was computed."""
 
-SMALL_PARTS = {"target": "assets.image_index:CHUNK", "do": [["set", 50]]}
+SMALL_PARTS = {"target": "assets.ingestion.image_index:CHUNK", "do": [["set", 50]]}
 
 
 def kill(target: str, *, victims: tuple[str, ...] = ("self",), **options: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 
 from assets.feature_store import append_new, features_table, predictions_table, record_model
-from assets.image_index import images_table, newest_rows, usable_images
+from assets.ingestion.image_index import images_table, newest_rows, usable_images
 from assets.queue_ledger import QUEUE
 from assets.shown_version import SHOWN
 from imgclf_dagster.label_studio_poll import PollCursor, poll

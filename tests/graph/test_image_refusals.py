@@ -10,9 +10,9 @@ import obstore
 import pytest
 from obstore.exceptions import GenericError
 
-from assets.arrival_sweep import Sweep, sweep_step
-from assets.image_index import images_table, newest_rows
-from assets.image_refusals import readable_again
+from assets.ingestion.image_index import images_table, newest_rows
+from assets.ingestion.refusals import readable_again
+from assets.ingestion.sweep import Sweep, sweep_step
 from imgclf_dagster.sensors import raw_images_arrival_sensor
 from resources.arrivals.arrivals import pending_notices, read_notices
 from resources.store import object_store

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from assets.image_index import (
+from assets.ingestion.image_index import (
     RAW,
     diff_listing,
     images_table,

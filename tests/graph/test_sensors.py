@@ -12,8 +12,9 @@ import dagster as dg
 import pytest
 from dagster._core.events import EngineEventData
 
-from assets import ingestion, labelling
-from assets.image_index import images_table
+from assets import labelling
+from assets.ingestion import raw_images as ingestion
+from assets.ingestion.image_index import images_table
 from assets.label_index import labels_table, new_snapshots
 from imgclf_dagster import asking, sensors
 from imgclf_dagster.jobs import LINE

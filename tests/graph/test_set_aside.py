@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from assets.dataset_build import LOST, sheet_key
-from assets.image_index import IMAGES_SCHEMA, images_table, newest_rows
+from assets.ingestion.image_index import IMAGES_SCHEMA, images_table, newest_rows
 
 pytestmark = pytest.mark.graph
 

@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from assets.arrival_sweep import _between
+from assets.ingestion.sweep import _between
 
 pytestmark = pytest.mark.unit
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import serving.labelling.corrections
-from assets.image_index import IMAGES_SCHEMA
+from assets.ingestion.image_index import IMAGES_SCHEMA
 from labelling.labels.corrections import (
     Correction,
     CorrectionError,

@@ -296,7 +296,7 @@ def test_a_name_without_suffix_gets_the_one_of_its_bytes(
     """Readers of folders go by suffixes. The image table knows what an image is."""
     import pyarrow as pa
 
-    from assets.image_index import IMAGES_SCHEMA, images_table
+    from assets.ingestion.image_index import IMAGES_SCHEMA, images_table
 
     images = [
         Member("s/photo", ("cat",), "train", picture(1, "JPEG")),

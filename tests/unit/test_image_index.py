@@ -5,7 +5,7 @@ import hashlib
 import pyarrow as pa
 import pytest
 
-from assets.image_index import diff_listing, images_version, newest_rows, usable_images
+from assets.ingestion.image_index import diff_listing, images_version, newest_rows, usable_images
 from resources.store.listing import with_unread
 
 pytestmark = pytest.mark.unit

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.image_refusals import blame
+from assets.ingestion.refusals import blame
 from labelling.columns import flat, is_true, json_rows, kept, ranks, sort_order, taken
 from labelling.sources.containers.litter import litter_of_key
 from resources.contents.tables import Table

@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from assets import markdown
-from assets.image_index import (
+from assets.ingestion.image_index import (
     RAW,
     ListingDiff,
     diff_listing,

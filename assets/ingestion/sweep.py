@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.image_index import LEDGER, RAW, diff_listing, images_table, newest_rows
-from assets.image_refusals import readable_again, refused_keys
+from assets.ingestion.image_index import LEDGER, RAW, diff_listing, images_table, newest_rows
+from assets.ingestion.refusals import readable_again, refused_keys
 from resources.arrivals.arrivals import is_noticed, pending_notices, write_notice
 from resources.store.object_store import ObjectStore
 

@@ -1,0 +1,1 @@
+"""Assets of group ingestion: which images there are."""
