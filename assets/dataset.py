@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets import markdown
+from assets.annotations.annotations import annotations
+from assets.annotations.label_index import LabelledView, labelled_view
 from assets.dataset_build import (
     Assembly,
     assemble,
@@ -25,8 +27,6 @@ from assets.dataset_repair import is_whole, mend_places
 from assets.given_splits import given_splits
 from assets.ingestion.image_index import images_table, images_version, newest_rows, usable_rows
 from assets.ingestion.raw_images import raw_images
-from assets.label_index import LabelledView, labelled_view
-from assets.labelling import annotations
 from assets.line import OWNERS, Line
 from assets.pictures import ornament, picture
 from assets.retraining import LABEL_ROWS, Retraining, retraining

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
-from assets.label_index import LabelledView
+from assets.annotations.label_index import LabelledView
 from assets.line import fingerprint
 from assets.policies import SplitPolicy
 from errors.base import ImgclfError

@@ -8,6 +8,8 @@ from typing import Any, get_args
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from assets.annotations.label_index import labelled_view
+from assets.annotations.label_names import label_names
 from assets.dataset_build import (
     DATASETS,
     ROWS_SCHEMA,
@@ -25,8 +27,6 @@ from assets.dataset_build import (
     write_shards,
 )
 from assets.ingestion.image_index import images_table, newest_rows, usable_images
-from assets.label_index import labelled_view
-from assets.label_names import label_names
 from assets.line import Line
 from assets.split_generations import generation_number
 from assets.splitting import current_groups

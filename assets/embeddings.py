@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from assets import markdown
+from assets.annotations.label_index import LabelledView, labelled_view
 from assets.embedding_jobs import Embedded, Embedder, run_details
 from assets.feature_store import (
     EMBEDDINGS,
@@ -18,7 +19,6 @@ from assets.feature_store import (
 )
 from assets.ingestion.image_index import images_table, newest_rows, usable_images
 from assets.ingestion.raw_images import raw_images
-from assets.label_index import LabelledView, labelled_view
 from assets.line import OWNERS, Line, fingerprint
 from assets.models_in_use import ModelInUse, models_in_use
 from assets.pictures import ornament, picture

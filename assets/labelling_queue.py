@@ -8,11 +8,11 @@ import dagster as dg
 import numpy as np
 
 from assets import markdown
+from assets.annotations.annotations import annotations
+from assets.annotations.label_index import labels_table, view_of
 from assets.embeddings import MAP_IMAGES
 from assets.feature_store import read_features
 from assets.ingestion.image_index import images_table, newest_rows, usable_images
-from assets.label_index import labels_table, view_of
-from assets.labelling import annotations
 from assets.line import OWNERS, Line, fingerprint, latest_metadata
 from assets.models_in_use import models_in_use
 from assets.pictures import ornament, picture

@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from assets import markdown
+from assets.annotations.annotations import annotations
+from assets.annotations.label_index import judge_labels, labels_table
 from assets.curve_job import curve_job, why_no_curve
-from assets.label_index import judge_labels, labels_table
-from assets.labelling import annotations
 from assets.line import OWNERS, Line, fingerprint, latest_metadata
 from assets.pictures import ornament, picture
 from assets.queue_ledger import queued_images

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from assets.annotations.label_index import LabelledView
 from assets.dataset_build import SPLITS
 from assets.feature_store import (
     EmbeddedModel,
@@ -18,7 +19,6 @@ from assets.feature_store import (
     read_features,
     read_probabilities,
 )
-from assets.label_index import LabelledView
 from assets.models_in_use import ModelInUse
 from assets.policies import LabellingPolicy
 from labelling.labels.consensus import newest_snapshots

@@ -6,8 +6,8 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from assets.annotations.label_index import labelled_view
 from assets.given_splits import SPLITS, given_splits
-from assets.label_index import labelled_view
 from assets.policies import SplitPolicy
 from assets.split_generations import is_released, newest_generation, settings_changed
 from assets.splitting import NO_CLASS, current_groups, given_too_late

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from assets.annotations.label_index import LabelledView
 from assets.fingerprints import fingerprints_of
 from assets.given_splits import given_splits
-from assets.label_index import LabelledView
 from assets.policies import SplitPolicy
 from assets.split_generations import Say, current_generation, generation_number
 from labelling.columns import (

@@ -105,14 +105,14 @@ class IdleTicks:
     def _make_annotations(self) -> None:
         import dagster as dg
 
-        from assets.labelling import annotations
+        from assets.annotations.annotations import annotations
 
         resources = {name: self._resources[name] for name in ("store", "line")}
         dg.materialize([annotations], instance=self._instance, resources=resources)
 
     def _read(self) -> int:
         """Labels in the label table."""
-        from assets.label_index import labels_table
+        from assets.annotations.label_index import labels_table
 
         return int(labels_table(self._resources["store"]).read().num_rows)
 

@@ -159,7 +159,7 @@ def _write_images(store: "ObjectStore", pictures: Pictures) -> None:
 def _write_labels(store: "ObjectStore", pictures: Pictures, place: np.ndarray) -> None:
     import pyarrow as pa
 
-    from assets.label_index import labels_table
+    from assets.annotations.label_index import labels_table
 
     by_people = INGESTED + BY_ONE + BY_TWO
     first = statements(pictures, np.flatnonzero(place < INGESTED), "ingest")
@@ -210,7 +210,7 @@ def statements(pictures: Pictures, chosen: np.ndarray, by: str) -> "pa.Table":
 
 def say_new_labels(root: str, count: int) -> None:
     """An annotator labels the last ``NEW`` images: one more part of the label table."""
-    from assets.label_index import labels_table
+    from assets.annotations.label_index import labels_table
 
     rows = statements(make_pictures(count), np.arange(count - NEW, count), "label_studio:1")
     labels_table(opened(root)).append(rows)

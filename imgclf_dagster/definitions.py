@@ -2,11 +2,11 @@
 
 import dagster as dg
 
+from assets.annotations.annotations import annotations
 from assets.dataset import dataset
 from assets.embeddings import build_embeddings
 from assets.evaluation import evaluation_report
 from assets.ingestion.raw_images import raw_images
-from assets.labelling import annotations
 from assets.labelling_queue import labelling_queue
 from assets.labelling_report import labelling_report
 from assets.release import prod_endpoint, registered_package, release_approval, staging_endpoint

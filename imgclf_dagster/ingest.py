@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from filelock import FileLock, Timeout
 
-from assets.label_names import LabelNames, label_names
+from assets.annotations.label_names import LabelNames, label_names
 from assets.policies import IngestionPolicy
 from imgclf_dagster.ingest_changes import LabelChange
 from imgclf_dagster.ingest_labels import LabelLedger

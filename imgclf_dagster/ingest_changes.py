@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from assets.label_names import LabelNames
+from assets.annotations.label_names import LabelNames
 from imgclf_dagster.ingest_scratch import ImageLabels, Labels
 from labelling.labels.snapshots import SnapshotError, parse_snapshot
 from resources.store.errors import KeyMissing

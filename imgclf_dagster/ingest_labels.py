@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-from assets.label_names import LabelNames
+from assets.annotations.label_names import LabelNames
 from imgclf_dagster.ingest_changes import Changes, LabelChange
 from imgclf_dagster.ingest_scratch import ImageLabels, Scratch
 from labelling.labels.snapshots import (

@@ -97,8 +97,8 @@ def labels_of(settings: Settings) -> tuple[str, ...]:
     names that they have now."""
     import dagster as dg
 
+    from assets.annotations.label_names import label_names
     from assets.dataset_build import read_card
-    from assets.label_names import label_names
     from assets.line import latest_metadata
 
     if not is_prepared(settings):
@@ -150,7 +150,7 @@ def set_up(settings: Settings) -> SetUp:
 
 
 def _project(settings: Settings, label_studio: "LabelStudio", labels: Sequence[str]) -> "Project":
-    from assets.label_names import label_names
+    from assets.annotations.label_names import label_names
     from resources.label_studio.overlap import ensure_overlap
     from resources.label_studio.project import ProjectMissing
 

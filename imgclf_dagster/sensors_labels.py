@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from assets.label_index import (
+from assets.annotations.label_index import (
     ANNOTATIONS,
     labels_table,
     new_snapshots,
@@ -19,11 +19,11 @@ from assets.label_index import (
     snapshot_rows,
     view_of,
 )
+from assets.annotations.label_studio_poll import PollCursor, poll
 from assets.line import Line, fingerprint, latest_metadata
 from assets.retraining import LABEL_ROWS, retraining
 from imgclf_dagster.asking import Tick, ask, under_way
 from imgclf_dagster.jobs import LINE
-from imgclf_dagster.label_studio_poll import PollCursor, poll
 from labelling.labels.snapshots import LABEL_STUDIO_PREFIX
 from resources.arrivals.arrivals import LABEL_ARRIVALS, pending_notices
 from resources.contents.damage import DamagedObject

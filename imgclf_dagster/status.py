@@ -7,10 +7,10 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from assets.annotations.label_index import labelled_view, labels_table, new_snapshots
 from assets.evaluation_records import newest_evaluation
 from assets.former_splits import former_test_split
 from assets.ingestion.image_index import RAW, diff_listing, images_table, newest_rows, usable_images
-from assets.label_index import labelled_view, labels_table, new_snapshots
 from assets.line import latest_metadata
 from imgclf_dagster.home import open_store
 from imgclf_dagster.presence import is_up

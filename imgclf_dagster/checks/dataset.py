@@ -9,13 +9,13 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from assets.annotations.label_index import judge_labels, labelled_view, labels_table
 from assets.class_floor import count_classes, floor_reasons
 from assets.dataset_build import read_card, read_dataset_manifest
 from assets.dealing_forecast import dealt_anew
 from assets.fingerprints import fingerprints_of
 from assets.given_splits import given_splits
 from assets.ingestion.image_index import images_table, usable_images
-from assets.label_index import judge_labels, labelled_view, labels_table
 from assets.leakage import crossing_pairs
 from assets.line import Line, latest_metadata
 from assets.split_generations import newest_generation

@@ -265,7 +265,7 @@ def _is_terminal() -> bool:
 
 def _known_classes(settings: "Settings") -> "KnownClasses":
     """The classes of the home, if it was made ready before, and those of the settings."""
-    from assets.label_names import LabelNames, known_classes
+    from assets.annotations.label_names import LabelNames, known_classes
     from imgclf_dagster.home import is_prepared, require_store
 
     if is_prepared(settings):

@@ -17,8 +17,8 @@ from imgclf_dagster.settings import Settings, load_settings, settings_file
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from assets.label_changes import Change, Event
-    from assets.label_overview import Overview
+    from assets.annotations.label_changes import Change, Event
+    from assets.annotations.label_overview import Overview
     from resources.store.object_store import ObjectStore
 
 labels_app = typer.Typer(
@@ -43,8 +43,8 @@ def labels_command(context: typer.Context, as_json: AsJson = False) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    from assets.label_changes import all_rows
-    from assets.label_overview import overview
+    from assets.annotations.label_changes import all_rows
+    from assets.annotations.label_overview import overview
 
     settings, store = _opened()
     found = overview(all_rows(store), settings.labels)
@@ -131,8 +131,8 @@ def _withdrawal(
     files: list[str],
 ) -> "Event":
     """Raises typer.Exit if a part of it is not known."""
-    from assets.label_changes import next_number, now_after, sources_of, spellings
-    from assets.label_overview import overview
+    from assets.annotations.label_changes import next_number, now_after, sources_of, spellings
+    from assets.annotations.label_overview import overview
     from labelling.labels.counted import counted
     from labelling.labels.events import Withdrawal
 
@@ -170,8 +170,8 @@ def restore_command(
 
 def _restoral(rows: "pa.Table", event: str) -> "Event":
     """Raises typer.Exit if there is no such event that counts."""
-    from assets.label_changes import next_number, now_after
-    from assets.label_overview import event_id
+    from assets.annotations.label_changes import next_number, now_after
+    from assets.annotations.label_overview import event_id
     from labelling.labels.events import Restoral
     from labelling.labels.table import history_of
 
@@ -202,8 +202,8 @@ def _rename(old: tuple[str, ...], new: str, *, yes: bool, dry_run: bool) -> None
 
 def _renaming(settings: Settings, rows: "pa.Table", old: tuple[str, ...], new: str) -> "Event":
     """Say what else there is of the new name. Raises typer.Exit if a name cannot be used."""
-    from assets.label_changes import next_number, now_after, spellings
-    from assets.label_overview import overview
+    from assets.annotations.label_changes import next_number, now_after, spellings
+    from assets.annotations.label_overview import overview
     from labelling.labels.events import Rename
     from labelling.labels.foreign_text import label_flaw
     from labelling.labels.form import look_alikes, normal_label
@@ -280,7 +280,7 @@ def _require_source(source: str, known: dict[str, int]) -> None:
 
 
 def _image(store: "ObjectStore", rows: "pa.Table", path: str) -> str:
-    from assets.label_changes import image_of
+    from assets.annotations.label_changes import image_of
 
     if Path(path).is_file():
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()
@@ -309,7 +309,7 @@ def _decide(
         yes: do not ask.
         dry_run: write nothing.
     """
-    from assets.label_changes import OvertakenError, all_rows, preview
+    from assets.annotations.label_changes import OvertakenError, all_rows, preview
 
     settings, store = _opened()
     before = None
@@ -342,8 +342,8 @@ def _write(
     dry_run: bool,
 ) -> None:
     """Say what ``event`` changes, ask, and write it. Raises OvertakenError."""
-    from assets.label_changes import keep, keys_of
-    from assets.label_overview import event_id, images_named, words_of
+    from assets.annotations.label_changes import keep, keys_of
+    from assets.annotations.label_overview import event_id, images_named, words_of
 
     console.print(f"[bold]{escape(words_of(event, keys_of(rows, images_named([event]))))}[/]")
     _show_change(change)

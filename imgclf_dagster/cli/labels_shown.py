@@ -9,7 +9,7 @@ from imgclf_dagster.cli.common import console
 from imgclf_dagster.console import escape
 
 if TYPE_CHECKING:
-    from assets.label_overview import Overview
+    from assets.annotations.label_overview import Overview
     from labelling.labels.form import LookAlikes
 
 

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from assets.annotations.label_index import labels_table
+from assets.annotations.label_studio_refusals import refusals_table
 from assets.dataset_build import DATASETS, read_dataset_manifest, shards_table
 from assets.dataset_repair import short_shards
 from assets.feature_store import features_table, predictions_table
 from assets.fingerprints import fingerprints_table
 from assets.given_splits import given_table
 from assets.ingestion.image_index import images_table
-from assets.label_index import labels_table
 from assets.release_verification import actual_digest
 from assets.splitting import groups_table
-from imgclf_dagster.label_studio_refusals import refusals_table
 from imgclf_dagster.store_doctor.kinds import Known, Look, check_object
 from resources.compute.outputs import read_job
 from resources.contents.damage import DamagedObject

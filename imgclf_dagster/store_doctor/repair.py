@@ -15,6 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from assets.annotations.label_index import index_snapshots, labels_table
 from assets.dataset_build import DATASETS, shards_table
 from assets.dataset_repair import (
     manifests,
@@ -33,7 +34,6 @@ from assets.ingestion.image_index import (
     newest_rows,
     usable_images,
 )
-from assets.label_index import index_snapshots, labels_table
 from assets.line import Line
 from assets.split_generations import generation_number
 from assets.splitting import groups_table, update_groups

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from assets.annotations.label_studio_poll import PollCursor, poll
 from assets.policies import LabellingPolicy
-from imgclf_dagster.label_studio_poll import PollCursor, poll
 from labelling.labels.snapshots import LABEL_STUDIO_PREFIX
 from resources.store.object_store import ObjectStore
 from tests.label_studio.played import PlayedLabelStudio

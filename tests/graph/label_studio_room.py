@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 import httpx
 
-from assets.label_index import labelled_view, labels_table
+from assets.annotations.label_index import labelled_view, labels_table
 from imgclf_dagster import sensors_labels
 from tests.label_studio.server import LabelStudioServer
 

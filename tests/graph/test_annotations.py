@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from assets.label_index import labelled_view
+from assets.annotations.label_index import labelled_view
 from labelling.labels.events import Rename, event_key, to_json
 
 pytestmark = pytest.mark.graph

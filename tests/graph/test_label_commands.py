@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from assets.label_changes import keep
-from assets.label_index import labelled_view
-from assets.label_overview import words_of
+from assets.annotations.label_changes import keep
+from assets.annotations.label_index import labelled_view
+from assets.annotations.label_overview import words_of
 from imgclf_dagster.cli.main import app
 from labelling.labels.events import EVENTS_PREFIX, Withdrawal
 
@@ -157,7 +157,7 @@ def test_of_two_terminals_the_second_decides_by_what_the_first_has_written(
             assert command(*meanwhile.pop(), "--yes").exit_code == 0
         return keep(store, event)
 
-    monkeypatch.setattr("assets.label_changes.keep", overtaken)
+    monkeypatch.setattr("assets.annotations.label_changes.keep", overtaken)
     second = command("rename", "dog", "B", "--yes")
     assert second.exit_code == 1
     assert "somebody else has changed the labels meanwhile" in words(second)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from assets.label_index import labelled_view
+from assets.annotations.label_index import labelled_view
 from tests.graph.label_studio_room import IMAGES, Room, open_room
 from tests.label_studio.server import LabelStudioServer
 

@@ -261,7 +261,7 @@ def splits(room: Room) -> dict[str, str]:
 
 
 def is_labelled(room: Room, image: str) -> bool:
-    from assets.label_index import labelled_view
+    from assets.annotations.label_index import labelled_view
 
     return image in labelled_view(room.world.store, room.world.line.labels).labels
 

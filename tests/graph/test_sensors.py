@@ -12,10 +12,10 @@ import dagster as dg
 import pytest
 from dagster._core.events import EngineEventData
 
-from assets import labelling
+from assets.annotations import annotations as labelling
+from assets.annotations.label_index import labels_table, new_snapshots
 from assets.ingestion import raw_images as ingestion
 from assets.ingestion.image_index import images_table
-from assets.label_index import labels_table, new_snapshots
 from imgclf_dagster import asking, sensors
 from imgclf_dagster.jobs import LINE
 from imgclf_dagster.orphans import PROCESS_TAG, process_tag, reap_orphaned_runs

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from assets.label_index import labelled_view
+from assets.annotations.label_index import labelled_view
 from assets.retraining import dataset_labels
 from imgclf_dagster import sensors_queue
 from resources.label_studio.overlap import Overlap, ensure_overlap

@@ -15,9 +15,9 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from assets import splitting
+from assets.annotations.label_index import labelled_view
 from assets.given_splits import record_given_splits
 from assets.ingestion.image_index import images_table, usable_images
-from assets.label_index import labelled_view
 from assets.split_generations import newest_generation
 from assets.splitting import current_groups, deal_groups, groups_table, update_groups
 from imgclf_dagster.cli import splits as splits_command

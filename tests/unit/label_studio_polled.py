@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from assets.label_index import index_snapshots, labelled_view, labels_table
+from assets.annotations import label_studio_poll
+from assets.annotations.label_index import index_snapshots, labelled_view, labels_table
+from assets.annotations.label_studio_poll import PollCursor, poll
 from assets.policies import LabellingPolicy
-from imgclf_dagster import label_studio_poll
-from imgclf_dagster.label_studio_poll import PollCursor, poll
 from labelling.labels.schema import LabelSchema
 from resources.store.object_store import ObjectStore
 from tests.label_studio.played import START, PlayedLabelStudio

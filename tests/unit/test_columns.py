@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assets.label_index import labels_version
+from assets.annotations.label_index import labels_version
 from assets.line import fingerprint
 from assets.retraining import _changed
 from labelling import columns

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assets.label_index import judge_labels, view_of
+from assets.annotations.label_index import judge_labels, view_of
 from labelling.labels.consensus import (
     CONFLICTS_SCHEMA,
     _deliberated,

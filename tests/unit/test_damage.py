@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 from pydantic import BaseModel
 
+from assets.annotations.label_index import index_snapshots, judge_labels, labels_table
 from assets.evaluation_records import newest_evaluation, record_evaluation
-from assets.label_index import index_snapshots, judge_labels, labels_table
 from assets.verdicts import newest_verdict, objections, record_verdict
 from imgclf_dagster.ingest import only_ingest
 from labelling.labels.schema import LabelSchema

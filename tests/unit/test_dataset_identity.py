@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from assets.annotations.label_index import view_of
 from assets.dataset_build import IDENTITY_SCHEMA, assemble
 from assets.ingestion.image_index import IMAGES_SCHEMA, images_version, usable_images
-from assets.label_index import view_of
 from assets.policies import SplitPolicy
 from assets.split_generations import begin_generation
 from assets.splitting import deal_groups, update_groups

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from assets.annotations.label_index import index_snapshots, labels_table
 from assets.ingestion.image_index import IMAGES_SCHEMA, images_table
-from assets.label_index import index_snapshots, labels_table
 from labelling.labels.snapshots import AnnotationSnapshot, PredictionOrigin
 from resources.store.object_store import ObjectStore
 from training.artefact.artefact import pack

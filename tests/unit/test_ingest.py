@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from assets.label_changes import all_rows
-from assets.label_index import view_of
+from assets.annotations.label_changes import all_rows
+from assets.annotations.label_index import view_of
 from assets.policies import IngestionPolicy
 from imgclf_dagster.ingest import IngestReport, ingest
 from labelling.labels.consensus import decide

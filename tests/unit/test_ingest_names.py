@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from assets.label_changes import all_rows, keep, next_number, now_after
-from assets.label_index import view_of
+from assets.annotations.label_changes import all_rows, keep, next_number, now_after
+from assets.annotations.label_index import view_of
 from assets.policies import IngestionPolicy
 from imgclf_dagster.cli.ingest_summary import as_json, show_report
 from imgclf_dagster.ingest import IngestReport, ingest

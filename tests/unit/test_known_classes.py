@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from assets.label_index import index_snapshots, labels_table
-from assets.label_names import known_classes
+from assets.annotations.label_index import index_snapshots, labels_table
+from assets.annotations.label_names import known_classes
 from labelling.labels.events import Rename, event_key, to_json
 from labelling.labels.known_classes import KnownClasses
 from labelling.labels.schema import LabelSchema

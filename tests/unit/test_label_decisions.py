@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assets.label_changes import (
+from assets.annotations.label_changes import (
     Event,
     OvertakenError,
     all_rows,
@@ -19,8 +19,8 @@ from assets.label_changes import (
     now_after,
     preview,
 )
-from assets.label_index import view_of
-from assets.label_overview import Overview, overview, words_of
+from assets.annotations.label_index import view_of
+from assets.annotations.label_overview import Overview, overview, words_of
 from labelling.labels.events import (
     EventError,
     Rename,

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from assets.label_index import judge_labels, view_of
+from assets.annotations.label_index import judge_labels, view_of
 from labelling.labels.counted import counted
 from labelling.labels.events import (
     EventError,

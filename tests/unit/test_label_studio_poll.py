@@ -8,9 +8,9 @@ from datetime import timedelta
 
 import pytest
 
+from assets.annotations import label_studio_poll
+from assets.annotations.label_studio_poll import Poll, PollCursor
 from assets.policies import LabellingPolicy
-from imgclf_dagster import label_studio_poll
-from imgclf_dagster.label_studio_poll import Poll, PollCursor
 from labelling.label_studio.ledger import Interval, Vanished
 from resources.label_studio.types import LabelStudioDown
 from tests.label_studio.played import START

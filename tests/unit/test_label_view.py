@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from assets.label_index import labels_version, view_of
+from assets.annotations.label_index import labels_version, view_of
 from labelling.labels.consensus import CONFLICTS_SCHEMA, Decisions
 from labelling.labels.schema import LabelSchema
 from labelling.labels.snapshots import AnnotationSnapshot, ingested_key

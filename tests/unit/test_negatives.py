@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from assets.annotations.label_index import judge_labels, view_of
 from assets.dataset_build import assemble
-from assets.label_index import judge_labels, view_of
 from assets.policies import IngestionPolicy, RetrainPolicy
 from assets.retraining import decide_retraining
 from imgclf_dagster.ingest import ingest

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from assets.annotations.label_index import LabelledView
 from assets.feature_store import (
     EmbeddedModel,
     append_new,
@@ -21,7 +22,6 @@ from assets.feature_store import (
     read_probabilities,
     record_model,
 )
-from assets.label_index import LabelledView
 from assets.models_in_use import ModelInUse
 from assets.policies import LabellingPolicy, ReasonWeights
 from assets.pool_build import (

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from assets.label_index import LabelledView
+from assets.annotations.label_index import LabelledView
 from assets.policies import LabellingPolicy
 from assets.pool_build import Doubts, Images, Opinions
 from assets.queue_build import Situation, choose_batch

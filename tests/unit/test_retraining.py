@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assets import retraining as retraining_module
-from assets.label_index import LabelledView
+from assets.annotations.label_index import LabelledView
 from assets.policies import RetrainPolicy
 from assets.retraining import Retraining, dataset_labels, decide_retraining
 

@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.ingestion.image_index import images_table, newest_rows, usable_images
-from assets.label_index import (
+from assets.annotations.label_index import (
     ANY_LABEL,
     Judged,
     judge_labels,
@@ -17,6 +16,7 @@ from assets.label_index import (
     new_snapshots,
     snapshot_rows,
 )
+from assets.ingestion.image_index import images_table, newest_rows, usable_images
 from errors.base import ImgclfError
 from labelling.labels.events import (
     EVENTS_PREFIX,

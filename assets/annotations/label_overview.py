@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.label_changes import Event, keys_of, sources_of
-from assets.label_index import Judged, judge_labels
+from assets.annotations.label_changes import Event, keys_of, sources_of
+from assets.annotations.label_index import Judged, judge_labels
 from labelling.labels.counted import Counted
 from labelling.labels.events import Rename, Restoral
 from labelling.labels.form import LookAlikes, look_alikes

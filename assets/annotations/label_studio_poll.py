@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow.compute as pc
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from assets.label_index import labels_table
+from assets.annotations.label_index import labels_table
+from assets.annotations.label_studio_refusals import Refusals
 from assets.policies import LabellingPolicy
-from imgclf_dagster.label_studio_refusals import Refusals
 from labelling.label_studio.ledger import (
     Interval,
     Standing,

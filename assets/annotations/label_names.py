@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pyarrow.compute as pc
 
-from assets.label_changes import all_rows
-from assets.label_index import labels_table
+from assets.annotations.label_changes import all_rows
+from assets.annotations.label_index import labels_table
 from labelling.labels.counted import counted, renamed_schema
 from labelling.labels.events import (
     EVENTS_PREFIX,

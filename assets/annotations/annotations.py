@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets import markdown
-from assets.label_index import (
+from assets.annotations.label_index import (
     ANNOTATIONS,
     index_snapshots,
     judge_labels,

@@ -1,0 +1,1 @@
+"""The asset annotations: what people said, and what they decided about labels."""
