@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.dataset_build import read_dataset_manifest
+from assets.dataset.build import read_dataset_manifest
 from assets.evaluation_records import newest_evaluation
 from assets.release_verification import actual_digest
 from assets.split_generations import generation_number

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from assets.dataset_build import dataset_prefix, read_card, read_dataset_manifest
+from assets.dataset.build import dataset_prefix, read_card, read_dataset_manifest
 from assets.feature_store import EMBEDDINGS, embedded_model
 from assets.line import fingerprint
 from assets.queue_ledger import queued_images

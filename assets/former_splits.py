@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.dataset_build import read_card, read_dataset_manifest
+from assets.dataset.build import read_card, read_dataset_manifest
 from assets.split_generations import generation_number
 from assets.splitting import current_groups
 from resources.contents.damage import DamagedObject

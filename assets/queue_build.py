@@ -7,7 +7,7 @@ from datetime import datetime
 import numpy as np
 
 from assets.annotations.label_index import LabelledView
-from assets.dataset_build import SPLITS
+from assets.dataset.build import SPLITS
 from assets.feature_store import EmbeddedModel, read_probabilities
 from assets.policies import LabellingPolicy
 from assets.pool_build import Doubts, Images, Opinions, build_pool

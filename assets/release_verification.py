@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from assets.dataset_build import newest_sources
+from assets.dataset.build import newest_sources
 from assets.evaluation_records import newest_evaluation
 from assets.verdicts import (
     DATASET_CHECKS,

@@ -198,7 +198,7 @@ def _waiting(groups: pa.Table, view: LabelledView) -> dict[str, list[dict[str, A
 
 def _earlier_policy(store: ObjectStore, split: SplitPolicy) -> SplitPolicy:
     """By which settings an earlier version dealt: those that its newest data set names."""
-    from assets.dataset_build import DATASETS, read_card
+    from assets.dataset.build import DATASETS, read_card
 
     cards = [info for info in store.list(DATASETS) if info.key.endswith("/card.json")]
     for info in sorted(cards, key=lambda info: info.last_modified, reverse=True):

@@ -8,8 +8,8 @@ from typing import Any
 import dagster as dg
 from pydantic import BaseModel, Field, ValidationError, create_model
 
-from assets.dataset import dataset
-from assets.dataset_build import DATASETS, dataset_prefix, read_card
+from assets.dataset.build import DATASETS, dataset_prefix, read_card
+from assets.dataset.dataset import dataset
 from assets.line import OWNERS, Line, fingerprint, require_metadata
 from assets.pictures import ornament, picture
 from assets.retries import retried

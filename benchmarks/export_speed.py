@@ -96,13 +96,7 @@ def make_dataset(store: "ObjectStore") -> "ChosenDataset":
 
     import pyarrow as pa
 
-    from assets.dataset_build import (
-        ROWS_SCHEMA,
-        Assembly,
-        version_of,
-        write_dataset,
-        write_shards,
-    )
+    from assets.dataset.build import ROWS_SCHEMA, Assembly, version_of, write_dataset, write_shards
     from assets.policies import SplitPolicy
     from imgclf_dagster.export.choice import choose_dataset
     from training.data.manifest import dataset_version

@@ -171,7 +171,7 @@ def _run_dataset(root: str, instance: "dg.DagsterInstance") -> _Run:
     import dagster as dg
     import pyarrow as pa
 
-    from assets import dataset as module
+    from assets.dataset import dataset as module
     from imgclf_dagster.profiles.chosen import build_line
     from imgclf_dagster.settings import load_settings
 

@@ -250,7 +250,7 @@ def _write_shards(store: "ObjectStore", pictures: Pictures, place: np.ndarray) -
 
     import pyarrow as pa
 
-    from assets.dataset_build import DATASETS, SHARDS_SCHEMA, shards_table
+    from assets.dataset.build import DATASETS, SHARDS_SCHEMA, shards_table
 
     packed = np.flatnonzero(place < INGESTED + BY_ONE + BY_TWO)
     number = np.arange(len(packed))

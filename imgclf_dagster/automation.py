@@ -9,7 +9,7 @@ from imgclf_dagster.passed_checks import blocking_checks_passed
 
 
 class RetrainingIsDue(AutomationCondition):
-    """``dataset`` said when it is time to train on it (``assets.retraining``), and it is."""
+    """``dataset`` said when it is time to train on it (``assets.dataset.retraining``), and it is."""
 
     @property
     def description(self) -> str:

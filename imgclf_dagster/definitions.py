@@ -3,7 +3,7 @@
 import dagster as dg
 
 from assets.annotations.annotations import annotations
-from assets.dataset import dataset
+from assets.dataset.dataset import dataset
 from assets.embeddings import build_embeddings
 from assets.evaluation import evaluation_report
 from assets.ingestion.raw_images import raw_images

@@ -98,7 +98,7 @@ def labels_of(settings: Settings) -> tuple[str, ...]:
     import dagster as dg
 
     from assets.annotations.label_names import label_names
-    from assets.dataset_build import read_card
+    from assets.dataset.build import read_card
     from assets.line import latest_metadata
 
     if not is_prepared(settings):

@@ -20,8 +20,8 @@ from assets.annotations.label_index import (
     view_of,
 )
 from assets.annotations.label_studio_poll import PollCursor, poll
+from assets.dataset.retraining import LABEL_ROWS, retraining
 from assets.line import Line, fingerprint, latest_metadata
-from assets.retraining import LABEL_ROWS, retraining
 from imgclf_dagster.asking import Tick, ask, under_way
 from imgclf_dagster.jobs import LINE
 from labelling.labels.snapshots import LABEL_STUDIO_PREFIX

@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.dataset_build import newest_sources
+from assets.dataset.build import newest_sources
 from assets.line import latest_metadata
 from assets.verdicts import SOURCE_CHECKS
 from imgclf_dagster.decisions import (

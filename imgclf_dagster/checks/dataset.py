@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from assets.annotations.label_index import judge_labels, labelled_view, labels_table
 from assets.class_floor import count_classes, floor_reasons
-from assets.dataset_build import read_card, read_dataset_manifest
+from assets.dataset.build import read_card, read_dataset_manifest
 from assets.dealing_forecast import dealt_anew
 from assets.fingerprints import fingerprints_of
 from assets.given_splits import given_splits

@@ -10,7 +10,7 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.dataset_build import DATASETS, read_dataset_manifest
+from assets.dataset.build import DATASETS, read_dataset_manifest
 from assets.evaluation_records import newest_evaluation
 from assets.line import MODEL_VERSIONS, Line
 from assets.verdicts import newest_verdict

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from assets.dataset_build import DATASETS
+from assets.dataset.build import DATASETS
 from resources.store.errors import StoreError, StoreMissing, StoreUnavailable
 from resources.store.object_store import ObjectStore
 from training.data.manifest import ManifestError, ShardReader

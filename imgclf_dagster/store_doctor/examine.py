@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 
 from assets.annotations.label_index import labels_table
 from assets.annotations.label_studio_refusals import refusals_table
-from assets.dataset_build import DATASETS, read_dataset_manifest, shards_table
-from assets.dataset_repair import short_shards
+from assets.dataset.build import DATASETS, read_dataset_manifest, shards_table
+from assets.dataset.repair import short_shards
 from assets.feature_store import features_table, predictions_table
 from assets.fingerprints import fingerprints_table
 from assets.given_splits import given_table

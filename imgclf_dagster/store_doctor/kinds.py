@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from assets.dataset_build import Sources, read_card, read_dataset_manifest
+from assets.dataset.build import Sources, read_card, read_dataset_manifest
 from assets.evaluation_records import read_evaluation
 from assets.feature_store import EmbeddedModel
 from assets.queue_ledger import read_batch

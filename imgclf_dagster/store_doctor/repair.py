@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.annotations.label_index import index_snapshots, labels_table
-from assets.dataset_build import DATASETS, shards_table
-from assets.dataset_repair import (
+from assets.dataset.build import DATASETS, shards_table
+from assets.dataset.repair import (
     manifests,
     manifests_of_generation,
     mend_places,

@@ -5,7 +5,7 @@ import hashlib
 import pyarrow as pa
 import pytest
 
-from assets.dataset_build import DATASETS, shards_table
+from assets.dataset.build import DATASETS, shards_table
 from assets.ingestion.image_index import IMAGES_SCHEMA, images_table
 from imgclf_dagster.profiles.chosen import build_line
 from imgclf_dagster.settings import Settings

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from assets import retries
-from assets.dataset_build import read_card, read_dataset_manifest, record_sources
+from assets.dataset.build import read_card, read_dataset_manifest, record_sources
 from assets.evaluation_records import record_evaluation
 from assets.line import MODEL_VERSIONS, Line
 from assets.verdicts import (

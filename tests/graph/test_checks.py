@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from assets import dataset_build
+from assets.dataset import build as dataset_build
 from assets.line import latest_metadata
 from imgclf_dagster.checks import dataset as checks
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import assets.dataset as dataset_module
+import assets.dataset.dataset as dataset_module
 from tests.graph.played_runs import HEEDED, INPUTS, SOURCES, Theatre
 from tests.graph.test_automation import Daemon
 

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from assets.dataset_build import record_sources
+from assets.dataset.build import record_sources
 from assets.evaluation_records import evaluations_prefix
 from assets.verdicts import record_verdict
 from imgclf_dagster.decisions import (

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from assets.dataset_build import LOST, sheet_key
+from assets.dataset.build import LOST, sheet_key
 from assets.ingestion.image_index import IMAGES_SCHEMA, images_table, newest_rows
 
 pytestmark = pytest.mark.graph

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from assets.annotations.label_index import labelled_view
-from assets.retraining import dataset_labels
+from assets.dataset.retraining import dataset_labels
 from imgclf_dagster import sensors_queue
 from resources.label_studio.overlap import Overlap, ensure_overlap
 from tests.graph.queue_room import LABELS, Room

@@ -9,13 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 from PIL import Image
 
-from assets.dataset_build import (
-    ROWS_SCHEMA,
-    Assembly,
-    version_of,
-    write_dataset,
-    write_shards,
-)
+from assets.dataset.build import ROWS_SCHEMA, Assembly, version_of, write_dataset, write_shards
 from assets.policies import SplitPolicy
 from imgclf_dagster.export.choice import ChosenDataset, choose_dataset
 from resources.store.object_store import ObjectStore

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assets.annotations.label_index import labels_version
+from assets.dataset.retraining import _changed
 from assets.line import fingerprint
-from assets.retraining import _changed
 from labelling import columns
 from labelling.columns import (
     ByImage,

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from assets.annotations.label_index import LabelledView
-from assets.dataset_build import assemble, verified_images
+from assets.dataset.build import assemble, verified_images
 from labelling.labels.schema import LabelSchema
 from resources.store.errors import KeyMissing
 from resources.store.object_store import ObjectStore

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from assets.annotations.label_index import view_of
-from assets.dataset_build import IDENTITY_SCHEMA, assemble
+from assets.dataset.build import IDENTITY_SCHEMA, assemble
 from assets.ingestion.image_index import IMAGES_SCHEMA, images_version, usable_images
 from assets.policies import SplitPolicy
 from assets.split_generations import begin_generation

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from assets.annotations.label_index import judge_labels, view_of
-from assets.dataset_build import assemble
+from assets.dataset.build import assemble
+from assets.dataset.retraining import decide_retraining
 from assets.policies import IngestionPolicy, RetrainPolicy
-from assets.retraining import decide_retraining
 from imgclf_dagster.ingest import ingest
 from labelling.label_studio.config import _page, is_former_page, label_config
 from labelling.label_studio.tasks import read_task

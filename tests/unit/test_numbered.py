@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from assets.dataset_build import newest_sources, record_sources
+from assets.dataset.build import newest_sources, record_sources
 from assets.evaluation_records import newest_evaluation, record_evaluation
 from assets.verdicts import Verdict, newest_verdict, objections, record_verdict
 from resources.contents.numbered import add_record, newest_key, next_number, number_of

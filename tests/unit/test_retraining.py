@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assets import retraining as retraining_module
 from assets.annotations.label_index import LabelledView
+from assets.dataset import retraining as retraining_module
+from assets.dataset.retraining import Retraining, dataset_labels, decide_retraining
 from assets.policies import RetrainPolicy
-from assets.retraining import Retraining, dataset_labels, decide_retraining
 
 pytestmark = pytest.mark.unit
 

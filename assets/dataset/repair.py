@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from assets.annotations.label_index import labelled_view
 from assets.annotations.label_names import label_names
-from assets.dataset_build import (
+from assets.dataset.build import (
     DATASETS,
     ROWS_SCHEMA,
     SHARDS_SCHEMA,

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from assets import markdown
 from assets.annotations.annotations import annotations
 from assets.annotations.label_index import LabelledView, labelled_view
-from assets.dataset_build import (
+from assets.dataset.build import (
     Assembly,
     assemble,
     dataset_prefix,
@@ -23,13 +23,13 @@ from assets.dataset_build import (
     write_dataset,
     write_shards,
 )
-from assets.dataset_repair import is_whole, mend_places
+from assets.dataset.repair import is_whole, mend_places
+from assets.dataset.retraining import LABEL_ROWS, Retraining, retraining
 from assets.given_splits import given_splits
 from assets.ingestion.image_index import images_table, images_version, newest_rows, usable_rows
 from assets.ingestion.raw_images import raw_images
 from assets.line import OWNERS, Line
 from assets.pictures import ornament, picture
-from assets.retraining import LABEL_ROWS, Retraining, retraining
 from assets.retries import retried
 from assets.split_generations import generation_number
 from assets.splitting import deal_groups, given_too_late, update_groups

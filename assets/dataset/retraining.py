@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from assets.annotations.label_index import LabelledView
-from assets.dataset_build import dataset_prefix, read_dataset_manifest
+from assets.dataset.build import dataset_prefix, read_dataset_manifest
 from assets.line import latest_metadata
 from assets.policies import RetrainPolicy
 from labelling.columns import (

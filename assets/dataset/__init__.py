@@ -1,0 +1,1 @@
+"""The asset dataset: assembled, versioned, repaired."""
