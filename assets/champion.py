@@ -6,9 +6,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.dataset.build import read_dataset_manifest
+from assets.dataset.splits.generations import generation_number
 from assets.evaluation_records import newest_evaluation
 from assets.release_verification import actual_digest
-from assets.split_generations import generation_number
 from resources.contents.damage import DamagedObject
 from resources.endpoints.endpoint_host import Endpoints
 from resources.store.errors import KeyMissing, ObjectRefused

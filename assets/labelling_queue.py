@@ -10,6 +10,7 @@ import numpy as np
 from assets import markdown
 from assets.annotations.annotations import annotations
 from assets.annotations.label_index import labels_table, view_of
+from assets.dataset.splits.splitting import update_groups, with_lots
 from assets.embeddings import MAP_IMAGES
 from assets.feature_store import read_features
 from assets.ingestion.image_index import images_table, newest_rows, usable_images
@@ -30,7 +31,6 @@ from assets.queue_images import hidden_problem, shown_images
 from assets.queue_ledger import QueueBatch, QueuedImage
 from assets.queue_sync import QueueSync, Synced
 from assets.retries import retried
-from assets.splitting import update_groups, with_lots
 from labelling.labels.corrections import CORRECTIONS_PREFIX
 from labelling.labels.counted import counted
 from labelling.labels.foreign_text import visible

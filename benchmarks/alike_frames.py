@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from assets.leakage import crossing_pairs
+from assets.dataset.splits.leakage import crossing_pairs
 from benchmarks.processes import BenchmarkFailed, peak_mb, reset_peak
 from benchmarks.result import Measurement, Result
 from training.groups.fingerprint import COLOUR, LUMA, Prints

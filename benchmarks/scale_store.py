@@ -220,9 +220,9 @@ def _write_groups(store: "ObjectStore", pictures: Pictures, place: np.ndarray) -
     """Of each labelled image a split, of pairs the same; as many are dealt as by the settings."""
     import pyarrow as pa
 
+    from assets.dataset.splits.generations import begin_generation
+    from assets.dataset.splits.splitting import groups_table
     from assets.policies import SplitPolicy
-    from assets.split_generations import begin_generation
-    from assets.splitting import groups_table
     from training.groups.groups import GROUPS_SCHEMA
 
     rng, count = np.random.default_rng(3), len(pictures)

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.annotations.label_index import labelled_view, labels_table, new_snapshots
+from assets.dataset.splits.former_splits import former_test_split
 from assets.evaluation_records import newest_evaluation
-from assets.former_splits import former_test_split
 from assets.ingestion.image_index import RAW, diff_listing, images_table, newest_rows, usable_images
 from assets.line import latest_metadata
 from imgclf_dagster.home import open_store

@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets import class_floor
+from assets.dataset.splits import class_floor
 from assets.line import latest_metadata
 from assets.verdicts import (
     DATASET_CHECKS,

@@ -103,7 +103,7 @@ def assemble(
     Args:
         images: usable images, one row per sha256.
         view: the label that counts for each image, and the conflicts.
-        groups: one row an image (``assets.splitting``).
+        groups: one row an image (``assets.dataset.splits.splitting``).
     """
     shas, labelled = flat(images["sha256"]), labels_table_of(view.labels)
     said, group = positions(shas, labelled["sha256"]), positions(shas, groups["sha256"])

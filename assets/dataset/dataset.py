@@ -25,14 +25,14 @@ from assets.dataset.build import (
 )
 from assets.dataset.repair import is_whole, mend_places
 from assets.dataset.retraining import LABEL_ROWS, Retraining, retraining
-from assets.given_splits import given_splits
+from assets.dataset.splits.generations import generation_number
+from assets.dataset.splits.given_splits import given_splits
+from assets.dataset.splits.splitting import deal_groups, given_too_late, update_groups
 from assets.ingestion.image_index import images_table, images_version, newest_rows, usable_rows
 from assets.ingestion.raw_images import raw_images
 from assets.line import OWNERS, Line
 from assets.pictures import ornament, picture
 from assets.retries import retried
-from assets.split_generations import generation_number
-from assets.splitting import deal_groups, given_too_late, update_groups
 from labelling.columns import remembering
 from labelling.labels.foreign_text import visible
 from resources.store.object_store import ObjectStore

@@ -26,10 +26,10 @@ from assets.dataset.build import (
     write_dataset,
     write_shards,
 )
+from assets.dataset.splits.generations import generation_number
+from assets.dataset.splits.splitting import current_groups
 from assets.ingestion.image_index import images_table, newest_rows, usable_images
 from assets.line import Line
-from assets.split_generations import generation_number
-from assets.splitting import current_groups
 from labelling.labels.schema import LabelSchema, Task
 from resources.contents.damage import DamagedObject
 from resources.contents.reading import read_rows

@@ -10,15 +10,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.annotations.label_index import judge_labels, labelled_view, labels_table
-from assets.class_floor import count_classes, floor_reasons
 from assets.dataset.build import read_card, read_dataset_manifest
-from assets.dealing_forecast import dealt_anew
-from assets.fingerprints import fingerprints_of
-from assets.given_splits import given_splits
+from assets.dataset.splits.class_floor import count_classes, floor_reasons
+from assets.dataset.splits.fingerprints import fingerprints_of
+from assets.dataset.splits.forecast import dealt_anew
+from assets.dataset.splits.generations import newest_generation
+from assets.dataset.splits.given_splits import given_splits
+from assets.dataset.splits.leakage import crossing_pairs
 from assets.ingestion.image_index import images_table, usable_images
-from assets.leakage import crossing_pairs
 from assets.line import Line, latest_metadata
-from assets.split_generations import newest_generation
 from imgclf_dagster.checks.result import fails_closed, judge, nothing_to_judge
 from labelling.labels.schema import LabelSchema
 from resources.store.object_store import ObjectStore

@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from assets.class_floor import HOW_TO_DIVIDE
-from assets.group_report import suspect_groups
+from assets.dataset.splits.class_floor import HOW_TO_DIVIDE
+from assets.dataset.splits.group_report import suspect_groups
 from assets.line import Line
 from imgclf_dagster.checks.dataset import newest_data_set
 from imgclf_dagster.checks.result import fails_closed, judge, nothing_to_judge

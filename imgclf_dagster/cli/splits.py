@@ -11,7 +11,7 @@ from imgclf_dagster.cli.labels import is_asked
 from imgclf_dagster.console import escape
 
 if TYPE_CHECKING:
-    from assets.split_overview import SplitOverview
+    from assets.dataset.splits.overview import SplitOverview
     from imgclf_dagster.settings import Settings
     from resources.store.object_store import ObjectStore
 
@@ -38,7 +38,7 @@ def splits_command(context: typer.Context, as_json: AsJson = False) -> None:
     """Show each class's images by split, near-duplicate groups, and what is in no split."""
     if context.invoked_subcommand is not None:
         return
-    from assets.split_overview import split_overview
+    from assets.dataset.splits.overview import split_overview
     from imgclf_dagster.settings import load_settings
 
     settings = load_settings()
@@ -65,8 +65,8 @@ def deal_anew_command(
     It is needed where `class_floor_met` says so, and once a model was released: before that a change
     under \[split] deals anew by itself.
     """
-    from assets.given_splits import withdraw_given_splits
-    from assets.split_generations import deal_anew
+    from assets.dataset.splits.generations import deal_anew
+    from assets.dataset.splits.given_splits import withdraw_given_splits
     from imgclf_dagster.settings import load_settings
 
     settings = load_settings()

@@ -10,12 +10,12 @@ from assets.annotations.label_index import labels_table
 from assets.annotations.label_studio_refusals import refusals_table
 from assets.dataset.build import DATASETS, read_dataset_manifest, shards_table
 from assets.dataset.repair import short_shards
+from assets.dataset.splits.fingerprints import fingerprints_table
+from assets.dataset.splits.given_splits import given_table
+from assets.dataset.splits.splitting import groups_table
 from assets.feature_store import features_table, predictions_table
-from assets.fingerprints import fingerprints_table
-from assets.given_splits import given_table
 from assets.ingestion.image_index import images_table
 from assets.release_verification import actual_digest
-from assets.splitting import groups_table
 from imgclf_dagster.store_doctor.kinds import Known, Look, check_object
 from resources.compute.outputs import read_job
 from resources.contents.damage import DamagedObject

@@ -24,8 +24,10 @@ from assets.dataset.repair import (
     rebuild_shard,
     restore_version,
 )
+from assets.dataset.splits.fingerprints import fingerprints_table
+from assets.dataset.splits.generations import generation_number
+from assets.dataset.splits.splitting import groups_table, update_groups
 from assets.feature_store import features_table, predictions_table
-from assets.fingerprints import fingerprints_table
 from assets.ingestion.image_index import (
     RAW,
     diff_listing,
@@ -35,8 +37,6 @@ from assets.ingestion.image_index import (
     usable_images,
 )
 from assets.line import Line
-from assets.split_generations import generation_number
-from assets.splitting import groups_table, update_groups
 from imgclf_dagster.store_doctor.examine import Trouble
 from imgclf_dagster.store_doctor.job_record import is_training, training_record
 from labelling.label_studio.ledger import label_studio_key

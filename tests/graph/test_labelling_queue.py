@@ -250,7 +250,7 @@ def test_a_correction_comes_first_and_says_what_was_said(room: Room) -> None:
 
 
 def splits(room: Room) -> dict[str, str]:
-    from assets.splitting import current_groups, with_lots
+    from assets.dataset.splits.splitting import current_groups, with_lots
 
     rows = current_groups(room.world.store)
     if not rows.num_rows:

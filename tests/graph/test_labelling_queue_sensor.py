@@ -74,7 +74,7 @@ def test_the_sensor_asks_when_the_queue_runs_low(room: Room) -> None:
 
 def labelled_for_training(room: Room) -> list[str]:
     from assets.annotations.label_index import labelled_view
-    from assets.splitting import groups_table
+    from assets.dataset.splits.splitting import groups_table
 
     room.world.run("dataset")
     rows = groups_table(room.world.store).read().to_pylist()

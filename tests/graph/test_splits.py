@@ -14,12 +14,12 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from assets import splitting
 from assets.annotations.label_index import labelled_view
-from assets.given_splits import record_given_splits
+from assets.dataset.splits import splitting
+from assets.dataset.splits.generations import newest_generation
+from assets.dataset.splits.given_splits import record_given_splits
+from assets.dataset.splits.splitting import current_groups, deal_groups, groups_table, update_groups
 from assets.ingestion.image_index import images_table, usable_images
-from assets.split_generations import newest_generation
-from assets.splitting import current_groups, deal_groups, groups_table, update_groups
 from imgclf_dagster.cli import splits as splits_command
 from imgclf_dagster.cli.main import app
 from resources.store.object_store import ObjectStore

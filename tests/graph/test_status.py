@@ -15,9 +15,9 @@ import pyarrow as pa
 import pytest
 from rich.text import Text
 
-from assets import former_splits
+from assets.dataset.splits import former_splits
+from assets.dataset.splits.generations import deal_anew
 from assets.evaluation_records import record_evaluation
-from assets.split_generations import deal_anew
 from assets.verdicts import (
     DATASET_CHECKS,
     MODEL_CHECKS,

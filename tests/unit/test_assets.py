@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from assets.leakage import crossing_pairs
+from assets.dataset.splits.leakage import crossing_pairs
 from assets.pictures import INLINE_LIMIT, picture
 from assets.training import training_config, training_job
 from imgclf_dagster.progress import ConsoleNarrator

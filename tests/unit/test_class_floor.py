@@ -3,9 +3,17 @@
 import pyarrow as pa
 import pytest
 
-from assets.class_floor import ALIKE, BOUND, LACKING, UNEVEN, count_classes, floor_reasons, remedy
-from assets.dealing_forecast import dealt_anew
-from assets.group_report import suspect_groups
+from assets.dataset.splits.class_floor import (
+    ALIKE,
+    BOUND,
+    LACKING,
+    UNEVEN,
+    count_classes,
+    floor_reasons,
+    remedy,
+)
+from assets.dataset.splits.forecast import dealt_anew
+from assets.dataset.splits.group_report import suspect_groups
 from assets.policies import SplitPolicy
 
 pytestmark = pytest.mark.unit

@@ -15,10 +15,10 @@ import pytest
 
 from assets.annotations.label_index import view_of
 from assets.dataset.build import IDENTITY_SCHEMA, assemble
+from assets.dataset.splits.generations import begin_generation
+from assets.dataset.splits.splitting import deal_groups, update_groups
 from assets.ingestion.image_index import IMAGES_SCHEMA, images_version, usable_images
 from assets.policies import SplitPolicy
-from assets.split_generations import begin_generation
-from assets.splitting import deal_groups, update_groups
 from labelling.labels.events import Rename, Withdrawal, event_key, to_json
 from labelling.labels.schema import LabelSchema
 from labelling.labels.snapshots import AnnotationSnapshot, ingested_key

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from assets.fingerprints import fingerprints_of, fingerprints_table
-from assets.policies import SplitPolicy
-from assets.split_generations import (
+from assets.dataset.splits.fingerprints import fingerprints_of, fingerprints_table
+from assets.dataset.splits.generations import (
     current_generation,
     deal_anew,
     generation_number,
     newest_generation,
 )
+from assets.policies import SplitPolicy
 from resources.contents.damage import DamagedObject
 from resources.store.object_store import ObjectStore
 from training.groups.fingerprint import SIZE

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from assets.given_splits import (
+from assets.dataset.splits.given_splits import (
     given_splits,
     given_table,
     may_be_dealt_to,

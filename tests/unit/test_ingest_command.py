@@ -231,7 +231,7 @@ def test_nothing_to_use_is_exit_code_1_and_leaves_no_home(ingest: Ingest) -> Non
 
 
 def test_given_splits_are_kept_for_who_asks(ingest: Ingest) -> None:
-    from assets.given_splits import given_splits
+    from assets.dataset.splits.given_splits import given_splits
 
     ingest.lay("train/cat", "train/dog", "test/cat", "test/dog")
     assert ingest("--keep-splits", "--json") == 0
@@ -247,7 +247,7 @@ def test_given_splits_are_kept_for_who_asks(ingest: Ingest) -> None:
 
 
 def test_an_image_in_two_splits_is_named_and_stays_in_test(ingest: Ingest) -> None:
-    from assets.given_splits import given_splits
+    from assets.dataset.splits.given_splits import given_splits
 
     ingest.lay("train/cat", "test/cat", "test/dog")
     (ingest.source / "train/cat/again.png").write_bytes(

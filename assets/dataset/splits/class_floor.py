@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from assets.given_splits import SPLITS
+from assets.dataset.splits.given_splits import SPLITS
 from labelling.labels.foreign_text import visible
 
 HOW_TO_DIVIDE = (
@@ -91,7 +91,7 @@ def floor_reasons(
         floors: the fewest images of a class, by split.
         names: those under [labels] in imgclf.toml; empty: every class that a label names.
         anew: images of each class by split, if all were dealt anew and given splits kept
-            (``assets.dealing_forecast``); left out: dealing anew helps wherever images are enough.
+            (``assets.dataset.splits.forecast``); left out: dealing anew helps wherever images are enough.
         freely: the same, if no split were given.
     """
     short, wanted, alike = [], dict[str, int](), list[str]()

@@ -4,8 +4,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.dataset.build import read_card, read_dataset_manifest
-from assets.split_generations import generation_number
-from assets.splitting import current_groups
+from assets.dataset.splits.generations import generation_number
+from assets.dataset.splits.splitting import current_groups
 from resources.contents.damage import DamagedObject
 from resources.store.errors import KeyMissing
 from resources.store.object_store import ObjectStore

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.annotations.label_index import LabelledView
-from assets.fingerprints import fingerprints_of
-from assets.given_splits import given_splits
+from assets.dataset.splits.fingerprints import fingerprints_of
+from assets.dataset.splits.generations import Say, current_generation, generation_number
+from assets.dataset.splits.given_splits import given_splits
 from assets.policies import SplitPolicy
-from assets.split_generations import Say, current_generation, generation_number
 from labelling.columns import (
     LabelLists,
     flat,

@@ -6,8 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from assets.dataset.splits.splitting import NO_CLASS, Given, given_to
 from assets.policies import SplitPolicy
-from assets.splitting import NO_CLASS, Given, given_to
 from training.groups.dealing import SPLITS, Group, Tally, deal
 
 

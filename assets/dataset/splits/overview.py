@@ -7,10 +7,10 @@ from typing import Any
 import pyarrow.compute as pc
 
 from assets.annotations.label_index import labelled_view
-from assets.given_splits import SPLITS, given_splits
+from assets.dataset.splits.generations import is_released, newest_generation, settings_changed
+from assets.dataset.splits.given_splits import SPLITS, given_splits
+from assets.dataset.splits.splitting import NO_CLASS, current_groups, given_too_late
 from assets.policies import SplitPolicy
-from assets.split_generations import is_released, newest_generation, settings_changed
-from assets.splitting import NO_CLASS, current_groups, given_too_late
 from labelling.labels.schema import LabelSchema
 from resources.store.object_store import ObjectStore
 from training.groups.groups import EXCLUDED

@@ -1,7 +1,7 @@
 """Splits that a source brought with it and its owner asked to keep (``ingest --keep-splits``).
 
 They are statements like labels: what was said is never rewritten, and the newest of a source counts.
-Dealing reads them (:mod:`assets.splitting`).
+Dealing reads them (:mod:`assets.dataset.splits.splitting`).
 """
 
 from collections.abc import Collection, Mapping

@@ -1,0 +1,1 @@
+"""Groups and splits of the images: dealt, kept, checked and shown."""
