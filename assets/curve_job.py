@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from assets.dataset.build import dataset_prefix, read_card, read_dataset_manifest
-from assets.feature_store import EMBEDDINGS, embedded_model
 from assets.line import fingerprint
+from assets.model.feature_store import EMBEDDINGS, embedded_model
+from assets.model.trained_model import dataset_channel
 from assets.queue_ledger import queued_images
-from assets.training import dataset_channel
 from labelling.report.curve_report import CURVE_VERSION
 from labelling.selection.reasons.exploration import Exploration
 from resources.compute.compute import Compute

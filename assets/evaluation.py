@@ -17,9 +17,9 @@ from assets.dataset.build import read_card
 from assets.evaluation_records import newest_evaluation, record_evaluation
 from assets.gates import evaluate_gates
 from assets.line import MODEL_VERSIONS, OWNERS, Line, fingerprint, require_metadata
+from assets.model.trained_model import dataset_channel
 from assets.pictures import ornament, picture
 from assets.retries import retried
-from assets.training import dataset_channel
 from labelling.labels.schema import LabelSchema
 from resources.compute.compute import Compute
 from resources.compute.job_names import job_name

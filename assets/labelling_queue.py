@@ -11,11 +11,11 @@ from assets import markdown
 from assets.annotations.annotations import annotations
 from assets.annotations.label_index import labels_table, view_of
 from assets.dataset.splits.splitting import update_groups, with_lots
-from assets.embeddings import MAP_IMAGES
-from assets.feature_store import read_features
 from assets.ingestion.image_index import images_table, newest_rows, usable_images
 from assets.line import OWNERS, Line, fingerprint, latest_metadata
-from assets.models_in_use import models_in_use
+from assets.model.embeddings import MAP_IMAGES
+from assets.model.feature_store import read_features
+from assets.model.models_in_use import models_in_use
 from assets.pictures import ornament, picture
 from assets.pool_build import (
     Images,

@@ -13,13 +13,13 @@ import pyarrow.compute as pc
 
 from assets.annotations.label_index import LabelledView
 from assets.dataset.build import SPLITS
-from assets.feature_store import (
+from assets.model.feature_store import (
     EmbeddedModel,
     embedded_model,
     read_features,
     read_probabilities,
 )
-from assets.models_in_use import ModelInUse
+from assets.model.models_in_use import ModelInUse
 from assets.policies import LabellingPolicy
 from labelling.labels.consensus import newest_snapshots
 from labelling.labels.corrections import (

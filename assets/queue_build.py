@@ -8,7 +8,7 @@ import numpy as np
 
 from assets.annotations.label_index import LabelledView
 from assets.dataset.build import SPLITS
-from assets.feature_store import EmbeddedModel, read_probabilities
+from assets.model.feature_store import EmbeddedModel, read_probabilities
 from assets.policies import LabellingPolicy
 from assets.pool_build import Doubts, Images, Opinions, build_pool
 from assets.queue_ledger import QueueBatch, QueuedImage, batch_id

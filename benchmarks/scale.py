@@ -300,7 +300,7 @@ def _features(root: str) -> None:
     import numpy as np
     import pyarrow as pa
 
-    from assets.feature_store import features_table
+    from assets.model.feature_store import features_table
     from benchmarks.scale_store import strings
     from training.embedding.features import FEATURES_SCHEMA, packed_features
 
@@ -320,7 +320,12 @@ def _embed(root: str) -> dict[str, float]:
     import numpy as np
     import pyarrow as pa
 
-    from assets.feature_store import append_new, embedded_images, features_table, read_features
+    from assets.model.feature_store import (
+        append_new,
+        embedded_images,
+        features_table,
+        read_features,
+    )
     from benchmarks.scale_store import strings
     from training.embedding.features import FEATURES_SCHEMA, packed_features
 

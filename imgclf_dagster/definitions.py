@@ -4,13 +4,13 @@ import dagster as dg
 
 from assets.annotations.annotations import annotations
 from assets.dataset.dataset import dataset
-from assets.embeddings import build_embeddings
 from assets.evaluation import evaluation_report
 from assets.ingestion.raw_images import raw_images
 from assets.labelling_queue import labelling_queue
 from assets.labelling_report import labelling_report
+from assets.model.embeddings import build_embeddings
+from assets.model.trained_model import build_trained_model
 from assets.release import prod_endpoint, registered_package, release_approval, staging_endpoint
-from assets.training import build_trained_model
 from imgclf_dagster.automation import automated
 from imgclf_dagster.checks import dataset as dataset_checks
 from imgclf_dagster.checks import model as model_checks

@@ -27,7 +27,6 @@ from assets.dataset.repair import (
 from assets.dataset.splits.fingerprints import fingerprints_table
 from assets.dataset.splits.generations import generation_number
 from assets.dataset.splits.splitting import groups_table, update_groups
-from assets.feature_store import features_table, predictions_table
 from assets.ingestion.image_index import (
     RAW,
     diff_listing,
@@ -37,6 +36,7 @@ from assets.ingestion.image_index import (
     usable_images,
 )
 from assets.line import Line
+from assets.model.feature_store import features_table, predictions_table
 from imgclf_dagster.store_doctor.examine import Trouble
 from imgclf_dagster.store_doctor.job_record import is_training, training_record
 from labelling.label_studio.ledger import label_studio_key

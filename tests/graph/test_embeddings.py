@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from assets.feature_store import embedded_model, read_features, read_probabilities
-from assets.models_in_use import models_in_use, read_model_manifest
+from assets.model.feature_store import embedded_model, read_features, read_probabilities
+from assets.model.models_in_use import models_in_use, read_model_manifest
 from resources.contents.damage import DamagedObject
 
 pytestmark = pytest.mark.graph
@@ -101,7 +101,7 @@ def test_a_kill_between_the_job_and_the_tables_costs_nothing_but_the_job(
     unlabelled(trained, photo, 3, start=970)
     trained.run("raw_images")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("assets.embedding_jobs.predictions_table", broken)
+        patched.setattr("assets.model.embedding_jobs.predictions_table", broken)
         assert not trained.run("embeddings").success
     done = trained.run("embeddings")
     assert done.success, done.why

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assets.annotations.label_index import LabelledView
-from assets.feature_store import (
+from assets.model.feature_store import (
     EmbeddedModel,
     append_new,
     embedded_model,
@@ -22,7 +22,7 @@ from assets.feature_store import (
     read_probabilities,
     record_model,
 )
-from assets.models_in_use import ModelInUse
+from assets.model.models_in_use import ModelInUse
 from assets.policies import LabellingPolicy, ReasonWeights
 from assets.pool_build import (
     Doubts,

@@ -13,7 +13,9 @@ import dagster as dg
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from assets.feature_store import (
+from assets.ingestion.image_index import RAW
+from assets.line import fingerprint
+from assets.model.feature_store import (
     EMBEDDINGS,
     EmbeddedModel,
     append_new,
@@ -24,10 +26,8 @@ from assets.feature_store import (
     predictions_table,
     record_model,
 )
-from assets.ingestion.image_index import RAW
-from assets.line import fingerprint
-from assets.models_in_use import ModelInUse, read_model_manifest
-from assets.training import weights_channel, weights_identity
+from assets.model.models_in_use import ModelInUse, read_model_manifest
+from assets.model.trained_model import weights_channel, weights_identity
 from resources.compute.compute import Compute
 from resources.compute.failures import Context, JobFailed
 from resources.compute.job_names import job_name

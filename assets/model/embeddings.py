@@ -9,18 +9,18 @@ import pyarrow as pa
 
 from assets import markdown
 from assets.annotations.label_index import LabelledView, labelled_view
-from assets.embedding_jobs import Embedded, Embedder, run_details
-from assets.feature_store import (
+from assets.ingestion.image_index import images_table, newest_rows, usable_images
+from assets.ingestion.raw_images import raw_images
+from assets.line import OWNERS, Line, fingerprint
+from assets.model.embedding_jobs import Embedded, Embedder, run_details
+from assets.model.feature_store import (
     EMBEDDINGS,
     PREDICTIONS,
     features_table,
     predictions_table,
     read_features,
 )
-from assets.ingestion.image_index import images_table, newest_rows, usable_images
-from assets.ingestion.raw_images import raw_images
-from assets.line import OWNERS, Line, fingerprint
-from assets.models_in_use import ModelInUse, models_in_use
+from assets.model.models_in_use import ModelInUse, models_in_use
 from assets.pictures import ornament, picture
 from assets.retries import retried
 from resources.compute.compute import Compute
