@@ -59,7 +59,7 @@ docs: $(READY)  ## Build the site of the documentation into build/site
 bench: $(READY)  ## Run the benchmarks and write docs/benchmarks.md
 	$(BIN)/python -m benchmarks
 
-mutation: $(READY)  ## Measure the mutation score of what decides (MODULE=assets.gates: of one module)
+mutation: $(READY)  ## Measure the mutation score of what decides (MODULE=assets.evaluation.gates: of one module)
 	$(BIN)/mutmut run $(if $(MODULE),"$(MODULE).*")
 	@$(BIN)/mutmut results --all true | awk '/not checked$$/ {next} \
 	  {name = $$1; sub(/\.x[^.]*$$/, "", name); all[name]++} \

@@ -9,8 +9,8 @@ import re
 import dagster as dg
 from pydantic import Field
 
-from assets.evaluation import evaluation_report
-from assets.evaluation_records import newest_evaluation
+from assets.evaluation.evaluation_report import evaluation_report
+from assets.evaluation.records import newest_evaluation
 from assets.line import MODEL_VERSIONS, OWNERS
 from assets.release_verification import (
     DECISION_TAG,

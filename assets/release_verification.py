@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from assets.dataset.build import newest_sources
-from assets.evaluation_records import newest_evaluation
+from assets.evaluation.records import newest_evaluation
 from assets.verdicts import (
     DATASET_CHECKS,
     MODEL_CHECKS,

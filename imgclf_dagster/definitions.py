@@ -4,7 +4,7 @@ import dagster as dg
 
 from assets.annotations.annotations import annotations
 from assets.dataset.dataset import dataset
-from assets.evaluation import evaluation_report
+from assets.evaluation.evaluation_report import evaluation_report
 from assets.ingestion.raw_images import raw_images
 from assets.labelling_queue import labelling_queue
 from assets.labelling_report import labelling_report

@@ -11,7 +11,7 @@ import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 from filelock import FileLock, Timeout
 
-from assets.evaluation_records import newest_evaluation
+from assets.evaluation.records import newest_evaluation
 from assets.line import MODEL_VERSIONS, latest_metadata
 from assets.verdicts import STAGING_CHECKS, objections
 from errors.base import ImgclfError

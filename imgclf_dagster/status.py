@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from assets.annotations.label_index import labelled_view, labels_table, new_snapshots
 from assets.dataset.splits.former_splits import former_test_split
-from assets.evaluation_records import newest_evaluation
+from assets.evaluation.records import newest_evaluation
 from assets.ingestion.image_index import RAW, diff_listing, images_table, newest_rows, usable_images
 from assets.line import latest_metadata
 from imgclf_dagster.home import open_store

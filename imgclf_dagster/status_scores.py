@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from assets.evaluation_records import newest_evaluation
+from assets.evaluation.records import newest_evaluation
 from resources.store.errors import StoreError
 from resources.store.object_store import ObjectStore
 

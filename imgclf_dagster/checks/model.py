@@ -8,8 +8,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from assets.champion import NONE_YET
-from assets.gates import evaluate_gates
+from assets.evaluation.champion import NONE_YET
+from assets.evaluation.gates import evaluate_gates
 from assets.line import Line, latest_metadata
 from imgclf_dagster.checks.result import fails_closed, judge, nothing_to_judge
 from resources.compute.compute import Compute

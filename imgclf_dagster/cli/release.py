@@ -84,8 +84,8 @@ def approve_command(reason: Reason, model_version: Version = None, by: By = None
 
 def _warn(store: "ObjectStore", package: "ModelPackage") -> None:
     """Say what the scores of a package do not tell, as its checks cannot."""
-    from assets.champion import NONE_YET
     from assets.dataset.splits.former_splits import former_test_split
+    from assets.evaluation.champion import NONE_YET
     from assets.verdicts import newest_verdict
 
     version = package.model_version

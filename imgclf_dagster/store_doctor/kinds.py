@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from assets.dataset.build import Sources, read_card, read_dataset_manifest
 from assets.dataset.splits.generations import read_generation
-from assets.evaluation_records import read_evaluation
+from assets.evaluation.records import read_evaluation
 from assets.model.feature_store import EmbeddedModel
 from assets.queue_ledger import read_batch
 from assets.release_verification import actual_digest

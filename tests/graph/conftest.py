@@ -19,7 +19,7 @@ from PIL import Image, PngImagePlugin
 
 from assets import retries
 from assets.dataset.build import read_card, read_dataset_manifest, record_sources
-from assets.evaluation_records import record_evaluation
+from assets.evaluation.records import record_evaluation
 from assets.line import MODEL_VERSIONS, Line
 from assets.verdicts import (
     DATASET_CHECKS,

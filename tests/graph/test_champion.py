@@ -10,10 +10,10 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
-from assets import champion as champions
-from assets import evaluation
-from assets.champion import NONE_YET, Champion, find_champion, unless_seen
-from assets.evaluation_records import newest_evaluation
+from assets.evaluation import champion as champions
+from assets.evaluation import evaluation_report as evaluation
+from assets.evaluation.champion import NONE_YET, Champion, find_champion, unless_seen
+from assets.evaluation.records import newest_evaluation
 from resources.compute.job_spec import JobSpec
 from resources.store.errors import KeyMissing, StoreError, StoreMissing, StoreUnavailable
 from resources.store.object_store import ObjectStore

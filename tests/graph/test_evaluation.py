@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from assets import evaluation
+from assets.evaluation import evaluation_report as evaluation
 from resources.compute.job_spec import JobSpec
 from resources.compute.local.compute import LocalCompute
 

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from assets.dataset.build import record_sources
-from assets.evaluation_records import evaluations_prefix
+from assets.evaluation.records import evaluations_prefix
 from assets.verdicts import record_verdict
 from imgclf_dagster.decisions import (
     DecisionError,

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from assets.dataset.splits import former_splits
 from assets.dataset.splits.generations import deal_anew
-from assets.evaluation_records import record_evaluation
+from assets.evaluation.records import record_evaluation
 from assets.verdicts import (
     DATASET_CHECKS,
     MODEL_CHECKS,

@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from assets.annotations.label_index import index_snapshots, judge_labels, labels_table
-from assets.evaluation_records import newest_evaluation, record_evaluation
+from assets.evaluation.records import newest_evaluation, record_evaluation
 from assets.verdicts import newest_verdict, objections, record_verdict
 from imgclf_dagster.ingest import only_ingest
 from labelling.labels.schema import LabelSchema

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from assets.gates import evaluate_gates
+from assets.evaluation.gates import evaluate_gates
 from assets.policies import GatePolicy
 from training import evaluate
 from training.artefact.artefact import pack

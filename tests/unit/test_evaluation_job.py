@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from assets import evaluation
-from assets.evaluation import evaluation_job, renamed_since
+from assets.evaluation import evaluation_report as evaluation
+from assets.evaluation.evaluation_report import evaluation_job, renamed_since
 from labelling.labels.events import Rename, event_key, to_json
 from labelling.labels.schema import LabelSchema
 from resources.store.object_store import ObjectStore

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from assets import gates
-from assets.gates import GateResult, evaluate_gates
+from assets.evaluation import gates
+from assets.evaluation.gates import GateResult, evaluate_gates
 from assets.policies import GatePolicy
 
 pytestmark = pytest.mark.unit

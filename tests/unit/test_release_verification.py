@@ -9,7 +9,7 @@ import pytest
 import assets.release_verification as verification
 import training.artefact.artefact
 from assets.dataset.build import record_sources
-from assets.evaluation_records import evaluations_prefix, record_evaluation
+from assets.evaluation.records import evaluations_prefix, record_evaluation
 from assets.release_verification import (
     actual_digest,
     approval_objections,

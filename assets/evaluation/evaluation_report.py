@@ -12,10 +12,10 @@ import dagster as dg
 
 from assets import markdown
 from assets.annotations.label_names import label_names
-from assets.champion import ITSELF, NONE_YET, Champion, find_champion, unless_seen
 from assets.dataset.build import read_card
-from assets.evaluation_records import newest_evaluation, record_evaluation
-from assets.gates import evaluate_gates
+from assets.evaluation.champion import ITSELF, NONE_YET, Champion, find_champion, unless_seen
+from assets.evaluation.gates import evaluate_gates
+from assets.evaluation.records import newest_evaluation, record_evaluation
 from assets.line import MODEL_VERSIONS, OWNERS, Line, fingerprint, require_metadata
 from assets.model.trained_model import dataset_channel
 from assets.pictures import ornament, picture

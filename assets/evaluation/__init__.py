@@ -1,0 +1,1 @@
+"""The asset evaluation_report: the candidate, the champion and the gates."""
