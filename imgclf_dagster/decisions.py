@@ -4,8 +4,8 @@ which is the source of truth, and reach the graph by its assets, whoever decided
 from collections.abc import Sequence
 from typing import Any
 
-from assets.release_verification import DECISION_TAG, is_overtaken
-from assets.verdicts import MODEL_CHECKS, STAGING_CHECKS, failed_checks
+from assets.release.verdicts import MODEL_CHECKS, STAGING_CHECKS, failed_checks
+from assets.release.verification import DECISION_TAG, is_overtaken
 from errors.base import ImgclfError
 from resources.contents.numbered import number_of
 from resources.endpoints.endpoint_host import Endpoints

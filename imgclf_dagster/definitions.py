@@ -10,7 +10,12 @@ from assets.labelling_queue import labelling_queue
 from assets.labelling_report import labelling_report
 from assets.model.embeddings import build_embeddings
 from assets.model.trained_model import build_trained_model
-from assets.release import prod_endpoint, registered_package, release_approval, staging_endpoint
+from assets.release.release import (
+    prod_endpoint,
+    registered_package,
+    release_approval,
+    staging_endpoint,
+)
 from imgclf_dagster.automation import automated
 from imgclf_dagster.checks import dataset as dataset_checks
 from imgclf_dagster.checks import model as model_checks

@@ -12,7 +12,7 @@ from dagster import DagsterEventType
 from dagster_shared.error import SerializableErrorInfo
 from rich.console import Console
 
-from assets.verdicts import ADVISORY_CHECKS, every_check
+from assets.release.verdicts import ADVISORY_CHECKS, every_check
 from imgclf_dagster.checks.result import WARNING
 from imgclf_dagster.console import escape
 

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from assets.evaluation.records import newest_evaluation
 from assets.line import MODEL_VERSIONS, latest_metadata
-from assets.verdicts import STAGING_CHECKS, objections
+from assets.release.verdicts import STAGING_CHECKS, objections
 from errors.base import ImgclfError
 from imgclf_dagster.asking import under_way
 from imgclf_dagster.decisions import (

@@ -7,7 +7,7 @@ import dagster as dg
 
 from assets.dataset.splits import class_floor
 from assets.line import latest_metadata
-from assets.verdicts import (
+from assets.release.verdicts import (
     DATASET_CHECKS,
     MODEL_CHECKS,
     SOURCE_CHECKS,

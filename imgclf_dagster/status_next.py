@@ -7,7 +7,7 @@ import dagster as dg
 
 from assets.dataset.build import newest_sources
 from assets.line import latest_metadata
-from assets.verdicts import SOURCE_CHECKS
+from assets.release.verdicts import SOURCE_CHECKS
 from imgclf_dagster.decisions import (
     live_deployment,
     previous_deployment,

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from assets.dataset.build import read_dataset_manifest
 from assets.dataset.splits.generations import generation_number
 from assets.evaluation.records import newest_evaluation
-from assets.release_verification import actual_digest
+from assets.model.digest import actual_digest
 from resources.contents.damage import DamagedObject
 from resources.endpoints.endpoint_host import Endpoints
 from resources.store.errors import KeyMissing, ObjectRefused

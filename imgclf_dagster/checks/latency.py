@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from assets.verdicts import Severity
+from assets.release.verdicts import Severity
 
 QUIET_P95 = "quiet_p95_ms"
 """Number of a verdict: the 95th percentile as it would be on a quiet machine (ms)."""

@@ -7,7 +7,7 @@ from typing import ParamSpec
 import dagster as dg
 
 from assets.markdown import prose
-from assets.verdicts import Severity, record_verdict
+from assets.release.verdicts import Severity, record_verdict
 from labelling.labels.foreign_text import visible
 from resources.contents.damage import DamagedObject
 from resources.store.errors import KeyMissing

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from assets.dataset.build import DATASETS, read_dataset_manifest
 from assets.evaluation.records import newest_evaluation
 from assets.line import MODEL_VERSIONS, Line
-from assets.verdicts import newest_verdict
+from assets.release.verdicts import newest_verdict
 from imgclf_dagster.checks.latency import QUIET_P95, judge_latency
 from imgclf_dagster.checks.result import fails_closed, judge
 from resources.contents.damage import DamagedObject

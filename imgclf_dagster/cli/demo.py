@@ -212,7 +212,7 @@ def _accuracy(runner: "LineRunner", withheld: list[Withheld]) -> float:
 def _summary(
     version: str, accuracy: float, count: int, seconds: Mapping[str, float], total: float
 ) -> Table:
-    from assets.verdicts import ADVISORY_CHECKS, every_check
+    from assets.release.verdicts import ADVISORY_CHECKS, every_check
 
     table = Table(title="imgclf demo", title_justify="left", min_width=52)
     table.add_column("what")

@@ -55,7 +55,7 @@ def approve_command(reason: Reason, model_version: Version = None, by: By = None
     Refused, with the reasons, if the package failed a blocking check or is not what was checked.
     """
     with without_collection("dagster"):
-        from assets.release_verification import package_objections
+        from assets.release.verification import package_objections
         from imgclf_dagster.decisions import choose_package
         from imgclf_dagster.home import prepare_home
         from imgclf_dagster.profiles.chosen import build_endpoints, build_registry
@@ -86,7 +86,7 @@ def _warn(store: "ObjectStore", package: "ModelPackage") -> None:
     """Say what the scores of a package do not tell, as its checks cannot."""
     from assets.dataset.splits.former_splits import former_test_split
     from assets.evaluation.champion import NONE_YET
-    from assets.verdicts import newest_verdict
+    from assets.release.verdicts import newest_verdict
 
     version = package.model_version
     warnings = [former_test_split(store, package.dataset_version)]

@@ -14,8 +14,8 @@ from assets.dataset.splits.fingerprints import fingerprints_table
 from assets.dataset.splits.given_splits import given_table
 from assets.dataset.splits.splitting import groups_table
 from assets.ingestion.image_index import images_table
+from assets.model.digest import actual_digest
 from assets.model.feature_store import features_table, predictions_table
-from assets.release_verification import actual_digest
 from imgclf_dagster.store_doctor.kinds import Known, Look, check_object
 from resources.compute.outputs import read_job
 from resources.contents.damage import DamagedObject

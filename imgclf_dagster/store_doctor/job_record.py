@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from assets.release_verification import actual_digest
+from assets.model.digest import actual_digest
 from imgclf_dagster.store_doctor.kinds import Look, check_object
 from resources.compute.outputs import model_key, record_key
 from resources.compute.pipes import messages_prefix

@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 from assets.dataset.build import Sources, read_card, read_dataset_manifest
 from assets.dataset.splits.generations import read_generation
 from assets.evaluation.records import read_evaluation
+from assets.model.digest import actual_digest
 from assets.model.feature_store import EmbeddedModel
 from assets.queue_ledger import read_batch
-from assets.release_verification import actual_digest
-from assets.verdicts import read_verdict
+from assets.release.verdicts import read_verdict
 from labelling.label_studio.ledger import LABEL_STUDIO_KEY, label_studio_key
 from labelling.labels.corrections import CorrectionError, parse_correction
 from labelling.labels.events import EventError, parse_event

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from assets.verdicts import STAGING_CHECKS
+from assets.release.verdicts import STAGING_CHECKS
 from tests.e2e.up_program import Up
 from tests.patience import WAIT_S, wait_for
 from tests.testbed.account import told_by_a_queue

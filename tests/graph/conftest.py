@@ -21,7 +21,7 @@ from assets import retries
 from assets.dataset.build import read_card, read_dataset_manifest, record_sources
 from assets.evaluation.records import record_evaluation
 from assets.line import MODEL_VERSIONS, Line
-from assets.verdicts import (
+from assets.release.verdicts import (
     DATASET_CHECKS,
     MODEL_CHECKS,
     SOURCE_CHECKS,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from assets.queue_ledger import QueueBatch, QueuedImage, write_batch
-from assets.release_verification import package_objections
+from assets.release.verification import package_objections
 from imgclf_dagster.profiles.chosen import build_registry
 from imgclf_dagster.settings import Settings
 from imgclf_dagster.store_doctor.examine import examine_store

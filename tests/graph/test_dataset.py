@@ -12,7 +12,7 @@ from PIL import Image
 
 from assets.dataset.build import DATASETS
 from assets.dataset.repair import restore_version
-from assets.release_verification import dataset_objections
+from assets.release.verification import dataset_objections
 from labelling.labels.events import Rename, event_key, to_json
 from training.data.manifest import ShardReader
 from training.groups.groups import founders_split

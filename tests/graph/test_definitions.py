@@ -81,7 +81,7 @@ def test_the_definitions_load(definitions: dg.Definitions) -> None:
 
 
 def test_every_blocking_check_is_verified_before_production(definitions: dg.Definitions) -> None:
-    from assets.verdicts import every_check
+    from assets.release.verdicts import every_check
 
     graph = definitions.get_repository_def().asset_graph
     blocking = [key.name for key in graph.asset_check_keys if graph.get_check_spec(key).blocking]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from assets.verdicts import MODEL_CHECKS, STAGING_CHECKS
+from assets.release.verdicts import MODEL_CHECKS, STAGING_CHECKS
 from tests.testbed.account import aws_section
 from training.artefact.evidence import read_evidence, write_evidence
 

@@ -10,7 +10,7 @@ import pytest
 
 from assets.dataset.build import record_sources
 from assets.evaluation.records import evaluations_prefix
-from assets.verdicts import record_verdict
+from assets.release.verdicts import record_verdict
 from imgclf_dagster.decisions import (
     DecisionError,
     choose_package,

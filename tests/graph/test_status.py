@@ -18,7 +18,7 @@ from rich.text import Text
 from assets.dataset.splits import former_splits
 from assets.dataset.splits.generations import deal_anew
 from assets.evaluation.records import record_evaluation
-from assets.verdicts import (
+from assets.release.verdicts import (
     DATASET_CHECKS,
     MODEL_CHECKS,
     SOURCE_CHECKS,

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 from markdown_it import MarkdownIt
 
-from assets.verdicts import newest_verdict
+from assets.release.verdicts import newest_verdict
 from imgclf_dagster.checks.result import check_result, fails_closed, judge, nothing_to_judge
 from imgclf_dagster.progress import _check_reason
 from resources.contents.damage import DamagedObject

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from assets.verdicts import record_verdict
+from assets.release.verdicts import record_verdict
 from imgclf_dagster.decisions import (
     DecisionError,
     choose_package,

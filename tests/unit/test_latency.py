@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from assets.verdicts import record_verdict
+from assets.release.verdicts import record_verdict
 from imgclf_dagster.checks.latency import QUIET_P95, LatencyFinding, judge_latency, p95
 from imgclf_dagster.checks.staging import _answer_times, _champion_before
 from resources.store.object_store import ObjectStore

@@ -10,7 +10,7 @@ import pytest
 
 from assets.dataset.build import newest_sources, record_sources
 from assets.evaluation.records import newest_evaluation, record_evaluation
-from assets.verdicts import Verdict, newest_verdict, objections, record_verdict
+from assets.release.verdicts import Verdict, newest_verdict, objections, record_verdict
 from resources.contents.numbered import add_record, newest_key, next_number, number_of
 from resources.store.object_store import ObjectStore
 

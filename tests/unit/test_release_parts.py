@@ -6,8 +6,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from assets import release
-from assets.release import ApprovalConfig
+from assets.release import release
+from assets.release.release import ApprovalConfig
 from resources.endpoints.endpoint_host import DeploymentFailed, HostUnavailable
 from resources.registry.registry import ModelPackage, RegistryError
 from serving.deployments import EndpointStatus

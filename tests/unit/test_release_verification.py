@@ -6,24 +6,24 @@ from typing import Any
 
 import pytest
 
-import assets.release_verification as verification
+import assets.release.verification as verification
 import training.artefact.artefact
 from assets.dataset.build import record_sources
 from assets.evaluation.records import evaluations_prefix, record_evaluation
-from assets.release_verification import (
-    actual_digest,
-    approval_objections,
-    dataset_objections,
-    is_overtaken,
-    overtaken_objections,
-    package_objections,
-)
-from assets.verdicts import (
+from assets.model.digest import actual_digest
+from assets.release.verdicts import (
     DATASET_CHECKS,
     MODEL_CHECKS,
     SOURCE_CHECKS,
     STAGING_CHECKS,
     record_verdict,
+)
+from assets.release.verification import (
+    approval_objections,
+    dataset_objections,
+    is_overtaken,
+    overtaken_objections,
+    package_objections,
 )
 from resources.contents.damage import DamagedObject
 from resources.registry.registry import ModelPackage

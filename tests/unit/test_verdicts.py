@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from assets import verdicts
-from assets.verdicts import (
+from assets.release import verdicts
+from assets.release.verdicts import (
     Verdict,
     every_check,
     failed_checks,

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from assets.dataset.build import newest_sources
 from assets.evaluation.records import newest_evaluation
-from assets.verdicts import (
+from assets.model.digest import actual_digest
+from assets.release.verdicts import (
     DATASET_CHECKS,
     MODEL_CHECKS,
     SOURCE_CHECKS,
@@ -20,30 +21,6 @@ from serving.deployments import DeploymentRecord
 DECISION_TAG = "imgclf/decision"
 """Tag of a run that carries an approval into the graph which the registry holds already. Without
 it, whoever launches ``release_approval`` decides, anew."""
-
-
-def actual_digest(store: ObjectStore, model_key: str) -> str:
-    """The digest of the artefact as it lies in the store, every member verified.
-
-    Raises:
-        resources.contents.damage.DamagedObject: the artefact is damaged.
-        resources.store.errors.KeyMissing: it is not there.
-    """
-    import tempfile
-    from pathlib import Path
-
-    from training.artefact.artefact import digest, unpack
-    from training.errors import ArtefactError
-
-    with tempfile.TemporaryDirectory(prefix="imgclf-") as scratch:
-        archive = store.local_path(model_key) or Path(scratch) / "model.tar.gz"
-        if not archive.exists():
-            store.download(model_key, archive)
-        try:
-            return digest(unpack(archive, Path(scratch) / "model"))
-        except ArtefactError as error:
-            flaw = str(error).removeprefix(f"{archive}: ").removeprefix(f"{archive} ")
-            raise DamagedObject(model_key, flaw, store.url) from None
 
 
 def package_objections(

@@ -12,9 +12,9 @@ from pydantic import Field
 from assets.evaluation.evaluation_report import evaluation_report
 from assets.evaluation.records import newest_evaluation
 from assets.line import MODEL_VERSIONS, OWNERS
-from assets.release_verification import (
+from assets.model.digest import actual_digest
+from assets.release.verification import (
     DECISION_TAG,
-    actual_digest,
     approval_objections,
     overtaken_objections,
     package_objections,

@@ -1,0 +1,28 @@
+"""The digest of a model artefact as it lies in the store."""
+
+from resources.contents.damage import DamagedObject
+from resources.store.object_store import ObjectStore
+
+
+def actual_digest(store: ObjectStore, model_key: str) -> str:
+    """The digest of the artefact as it lies in the store, every member verified.
+
+    Raises:
+        resources.contents.damage.DamagedObject: the artefact is damaged.
+        resources.store.errors.KeyMissing: it is not there.
+    """
+    import tempfile
+    from pathlib import Path
+
+    from training.artefact.artefact import digest, unpack
+    from training.errors import ArtefactError
+
+    with tempfile.TemporaryDirectory(prefix="imgclf-") as scratch:
+        archive = store.local_path(model_key) or Path(scratch) / "model.tar.gz"
+        if not archive.exists():
+            store.download(model_key, archive)
+        try:
+            return digest(unpack(archive, Path(scratch) / "model"))
+        except ArtefactError as error:
+            flaw = str(error).removeprefix(f"{archive}: ").removeprefix(f"{archive} ")
+            raise DamagedObject(model_key, flaw, store.url) from None
