@@ -8,7 +8,7 @@ from assets.dataset.build import dataset_prefix, read_card, read_dataset_manifes
 from assets.line import fingerprint
 from assets.model.feature_store import EMBEDDINGS, embedded_model
 from assets.model.trained_model import dataset_channel
-from assets.queue_ledger import queued_images
+from assets.queue.ledger import queued_images
 from labelling.report.curve_report import CURVE_VERSION
 from labelling.selection.reasons.exploration import Exploration
 from resources.compute.compute import Compute

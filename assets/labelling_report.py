@@ -16,7 +16,7 @@ from assets.annotations.label_index import judge_labels, labels_table
 from assets.curve_job import curve_job, why_no_curve
 from assets.line import OWNERS, Line, fingerprint, latest_metadata
 from assets.pictures import ornament, picture
-from assets.queue_ledger import queued_images
+from assets.queue.ledger import queued_images
 from assets.retries import retried
 from labelling.labels.agreement import agreement
 from labelling.labels.foreign_text import visible

@@ -6,10 +6,10 @@ from assets.annotations.annotations import annotations
 from assets.dataset.dataset import dataset
 from assets.evaluation.evaluation_report import evaluation_report
 from assets.ingestion.raw_images import raw_images
-from assets.labelling_queue import labelling_queue
 from assets.labelling_report import labelling_report
 from assets.model.embeddings import build_embeddings
 from assets.model.trained_model import build_trained_model
+from assets.queue.labelling_queue import labelling_queue
 from assets.release.release import (
     prod_endpoint,
     registered_package,

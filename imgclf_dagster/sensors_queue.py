@@ -5,9 +5,9 @@ from typing import Any
 
 import dagster as dg
 
-from assets.labelling_queue import LEFT, state_of
 from assets.line import Line, fingerprint, latest_metadata
-from assets.queue_ledger import newest_key, unfinished
+from assets.queue.labelling_queue import LEFT, state_of
+from assets.queue.ledger import newest_key, unfinished
 from imgclf_dagster.asking import Tick, ask
 from imgclf_dagster.jobs import LABELLING
 from labelling.labels.corrections import CORRECTIONS_PREFIX

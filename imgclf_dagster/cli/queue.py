@@ -23,8 +23,8 @@ def queue_command(as_json: AsJson = False) -> None:
     """
     import dagster as dg
 
-    from assets.labelling_queue import NOT_CONNECTED
     from assets.line import latest_metadata
+    from assets.queue.labelling_queue import NOT_CONNECTED
     from imgclf_dagster.jobs import LABELLING, LINE
     from imgclf_dagster.progress import ConsoleNarrator
     from imgclf_dagster.runner import line_runner

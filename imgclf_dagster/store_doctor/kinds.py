@@ -19,7 +19,7 @@ from assets.dataset.splits.generations import read_generation
 from assets.evaluation.records import read_evaluation
 from assets.model.digest import actual_digest
 from assets.model.feature_store import EmbeddedModel
-from assets.queue_ledger import read_batch
+from assets.queue.ledger import read_batch
 from assets.release.verdicts import read_verdict
 from labelling.label_studio.ledger import LABEL_STUDIO_KEY, label_studio_key
 from labelling.labels.corrections import CorrectionError, parse_correction

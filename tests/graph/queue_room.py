@@ -12,8 +12,8 @@ import numpy as np
 from assets.annotations.label_studio_poll import PollCursor, poll
 from assets.ingestion.image_index import images_table, newest_rows, usable_images
 from assets.model.feature_store import append_new, features_table, predictions_table, record_model
-from assets.queue_ledger import QUEUE
-from assets.shown_version import SHOWN
+from assets.queue.ledger import QUEUE
+from assets.queue.shown_version import SHOWN
 from labelling.labels.consensus import newest_snapshots
 from labelling.labels.corrections import Correction, correction_key
 from labelling.labels.snapshots import AnnotationSnapshot

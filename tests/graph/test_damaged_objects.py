@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from assets.queue_ledger import QueueBatch, QueuedImage, write_batch
+from assets.queue.ledger import QueueBatch, QueuedImage, write_batch
 from assets.release.verification import package_objections
 from imgclf_dagster.profiles.chosen import build_registry
 from imgclf_dagster.settings import Settings

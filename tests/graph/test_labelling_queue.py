@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from assets.queue_ledger import newest_batches, unfinished
+from assets.queue.ledger import newest_batches, unfinished
 from labelling.selection.mix import REASONS
 from resources.label_studio import predictions as label_studio_predictions
 from resources.label_studio.project import Prelabel

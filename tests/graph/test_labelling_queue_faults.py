@@ -11,9 +11,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from assets import queue_images
-from assets.labelling_queue import RETRIES_TAG
-from assets.queue_ledger import newest_batches, unfinished
+from assets.queue import images as queue_images
+from assets.queue.labelling_queue import RETRIES_TAG
+from assets.queue.ledger import newest_batches, unfinished
 from resources.label_studio import task_import as label_studio_import
 from resources.label_studio.project import LabelStudio, LabelStudioDown, NewTask
 from tests.graph.queue_room import LABELS, Room

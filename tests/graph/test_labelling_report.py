@@ -12,7 +12,7 @@ import pytest
 from assets.annotations.label_index import labels_table
 from assets.curve_job import curve_job, why_no_curve
 from assets.labelling_report import REPORTS, _open_tasks
-from assets.queue_ledger import QueueBatch, QueuedImage, write_batch
+from assets.queue.ledger import QueueBatch, QueuedImage, write_batch
 from labelling.label_studio.ledger import label_studio_key
 from labelling.labels.snapshots import AnnotationSnapshot, PredictionOrigin
 from labelling.report.report import LabellingReport

@@ -24,7 +24,8 @@ from assets.model.feature_store import (
 )
 from assets.model.models_in_use import ModelInUse
 from assets.policies import LabellingPolicy, ReasonWeights
-from assets.pool_build import (
+from assets.queue.build import Situation, predictions
+from assets.queue.pool import (
     Doubts,
     Images,
     Opinions,
@@ -34,7 +35,6 @@ from assets.pool_build import (
     queue_length,
     skipped_images,
 )
-from assets.queue_build import Situation, predictions
 from labelling.labels.corrections import Correction, correction_key
 from labelling.labels.schema import LabelSchema
 from labelling.labels.table import LABELS_SCHEMA

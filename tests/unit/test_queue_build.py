@@ -9,10 +9,10 @@ import pytest
 
 from assets.annotations.label_index import LabelledView
 from assets.policies import LabellingPolicy
-from assets.pool_build import Doubts, Images, Opinions
-from assets.queue_build import Situation, choose_batch
-from assets.queue_images import hidden_problem, shown_images
-from assets.queue_ledger import QueueBatch
+from assets.queue.build import Situation, choose_batch
+from assets.queue.images import hidden_problem, shown_images
+from assets.queue.ledger import QueueBatch
+from assets.queue.pool import Doubts, Images, Opinions
 from labelling.labels.schema import LabelSchema
 from resources.store.object_store import ObjectStore
 from tests.pools import sha

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from assets.queue_ledger import (
+from assets.queue.ledger import (
     QueueBatch,
     QueuedImage,
     confirm,

@@ -9,9 +9,9 @@ import pytest
 
 from assets.annotations.label_index import LabelledView
 from assets.policies import LabellingPolicy
-from assets.pool_build import Doubts, Images, Opinions
-from assets.queue_build import Situation
-from assets.queue_sync import QueueSync
+from assets.queue.build import Situation
+from assets.queue.pool import Doubts, Images, Opinions
+from assets.queue.sync import QueueSync
 from labelling.labels.schema import LabelSchema
 from resources.label_studio.types import TaskRef
 from resources.store.object_store import ObjectStore

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from assets.shown_version import SHOWN, shown_since
+from assets.queue.shown_version import SHOWN, shown_since
 from resources.store.object_store import ObjectStore
 
 

@@ -10,8 +10,8 @@ from assets.annotations.label_index import LabelledView
 from assets.dataset.build import SPLITS
 from assets.model.feature_store import EmbeddedModel, read_probabilities
 from assets.policies import LabellingPolicy
-from assets.pool_build import Doubts, Images, Opinions, build_pool
-from assets.queue_ledger import QueueBatch, QueuedImage, batch_id
+from assets.queue.ledger import QueueBatch, QueuedImage, batch_id
+from assets.queue.pool import Doubts, Images, Opinions, build_pool
 from labelling.labels.schema import LabelSchema
 from labelling.selection.choose import choose
 from labelling.selection.pool import Choice

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from assets.ingestion.image_index import usable_images
-from assets.pool_build import Images
+from assets.queue.pool import Images
 from resources.label_studio.storage import can_show
 
 NAMED = 3

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from assets.policies import LabellingPolicy
-from assets.queue_build import Situation, choose_batch, predictions, ranked_anew
-from assets.queue_ledger import (
+from assets.queue.build import Situation, choose_batch, predictions, ranked_anew
+from assets.queue.ledger import (
     QueueBatch,
     QueuedImage,
     confirm,
@@ -14,7 +14,7 @@ from assets.queue_ledger import (
     unfinished,
     write_batch,
 )
-from assets.shown_version import shown_since
+from assets.queue.shown_version import shown_since
 from labelling.labels.schema import LabelSchema
 from resources.label_studio.project import (
     LabelStudio,

@@ -17,7 +17,10 @@ from assets.model.embeddings import MAP_IMAGES
 from assets.model.feature_store import read_features
 from assets.model.models_in_use import models_in_use
 from assets.pictures import ornament, picture
-from assets.pool_build import (
+from assets.queue.build import Situation, choose_batch
+from assets.queue.images import hidden_problem, shown_images
+from assets.queue.ledger import QueueBatch, QueuedImage
+from assets.queue.pool import (
     Images,
     Opinions,
     find_doubts,
@@ -26,10 +29,7 @@ from assets.pool_build import (
     queue_length,
     skipped_images,
 )
-from assets.queue_build import Situation, choose_batch
-from assets.queue_images import hidden_problem, shown_images
-from assets.queue_ledger import QueueBatch, QueuedImage
-from assets.queue_sync import QueueSync, Synced
+from assets.queue.sync import QueueSync, Synced
 from assets.retries import retried
 from labelling.labels.corrections import CORRECTIONS_PREFIX
 from labelling.labels.counted import counted

@@ -7,7 +7,7 @@ shown; whoever set it (the queue, or the set-up after a promotion), it was befor
 import re
 from datetime import UTC, datetime
 
-from assets.queue_ledger import QUEUE
+from assets.queue.ledger import QUEUE
 from labelling.labels.snapshots import epoch_ms
 from resources.store.object_store import ObjectStore
 

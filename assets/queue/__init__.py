@@ -1,0 +1,1 @@
+"""The asset labelling_queue: chosen, noted, brought to Label Studio."""
