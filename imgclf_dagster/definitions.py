@@ -6,7 +6,6 @@ from assets.annotations.annotations import annotations
 from assets.dataset.dataset import dataset
 from assets.evaluation.evaluation_report import evaluation_report
 from assets.ingestion.raw_images import raw_images
-from assets.labelling_report import labelling_report
 from assets.model.embeddings import build_embeddings
 from assets.model.trained_model import build_trained_model
 from assets.queue.labelling_queue import labelling_queue
@@ -16,6 +15,7 @@ from assets.release.release import (
     release_approval,
     staging_endpoint,
 )
+from assets.report.labelling_report import labelling_report
 from imgclf_dagster.automation import automated
 from imgclf_dagster.checks import dataset as dataset_checks
 from imgclf_dagster.checks import model as model_checks

@@ -10,9 +10,9 @@ from unittest.mock import Mock
 import pytest
 
 from assets.annotations.label_index import labels_table
-from assets.curve_job import curve_job, why_no_curve
-from assets.labelling_report import REPORTS, _open_tasks
 from assets.queue.ledger import QueueBatch, QueuedImage, write_batch
+from assets.report.curve_job import curve_job, why_no_curve
+from assets.report.labelling_report import REPORTS, _open_tasks
 from labelling.label_studio.ledger import label_studio_key
 from labelling.labels.snapshots import AnnotationSnapshot, PredictionOrigin
 from labelling.report.report import LabellingReport

@@ -13,10 +13,10 @@ from pydantic import ValidationError
 from assets import markdown
 from assets.annotations.annotations import annotations
 from assets.annotations.label_index import judge_labels, labels_table
-from assets.curve_job import curve_job, why_no_curve
 from assets.line import OWNERS, Line, fingerprint, latest_metadata
 from assets.pictures import ornament, picture
 from assets.queue.ledger import queued_images
+from assets.report.curve_job import curve_job, why_no_curve
 from assets.retries import retried
 from labelling.labels.agreement import agreement
 from labelling.labels.foreign_text import visible

@@ -1,0 +1,1 @@
+"""The asset labelling_report."""
