@@ -15,7 +15,7 @@ from benchmarks.result import Measurement, Result
 from benchmarks.servers import aws_variables, fast_s3, moto
 
 if TYPE_CHECKING:
-    from imgclf_dagster.settings import Settings
+    from imgclf_dagster.settings.root import Settings
     from resources.arrivals.arrivals import Arrivals
 
 SIZES = tuple(
@@ -142,7 +142,7 @@ def _sensor(kind: str) -> Callable[[], None]:
     from assets.ingestion.sweep import Sweep
     from imgclf_dagster.profiles.chosen import build_line
     from imgclf_dagster.sensors import raw_images_arrival_sensor
-    from imgclf_dagster.settings import load_settings
+    from imgclf_dagster.settings.root import load_settings
     from resources.arrivals.arrivals import pending_notices
     from resources.store.object_store import ObjectStore
 

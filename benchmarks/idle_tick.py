@@ -133,7 +133,7 @@ def sensor_tick(root: Path, instance: "dg.DagsterInstance") -> Callable[[], bool
 
     from imgclf_dagster.profiles.chosen import build_line
     from imgclf_dagster.sensors import raw_images_arrival_sensor
-    from imgclf_dagster.settings import load_settings
+    from imgclf_dagster.settings.root import load_settings
     from resources.arrivals.arrivals import NoArrivals
     from resources.store.object_store import ObjectStore
 
@@ -193,7 +193,7 @@ def _child(kind: str, root: Path) -> Ticks:
     import dagster as dg
 
     from imgclf_dagster.definitions import build_definitions
-    from imgclf_dagster.settings import load_settings
+    from imgclf_dagster.settings.root import load_settings
 
     home = root.parent / f"dagster-{kind}"
     home.mkdir()

@@ -105,7 +105,7 @@ def _child(profile: str | None) -> Spent:
     alone = imported = built = cpu_seconds() - before
     if profile:
         from imgclf_dagster.definitions import build_definitions
-        from imgclf_dagster.settings import load_settings
+        from imgclf_dagster.settings.root import load_settings
 
         imported = cpu_seconds() - before
         build_definitions(load_settings()).get_repository_def()

@@ -30,7 +30,7 @@ class IdleTicks:
         import dagster as dg
 
         from imgclf_dagster.profiles.chosen import build_line
-        from imgclf_dagster.settings import load_settings
+        from imgclf_dagster.settings.root import load_settings
         from resources.store.object_store import ObjectStore
 
         # No change is read a second time two minutes later: the benchmark would wait for that.

@@ -134,7 +134,7 @@ def _up(home: Path, weights: Path, scratch: Path) -> Iterator["Studio"]:
 def _staged_after(home: Path, version: str) -> str:
     """The model that answers on staging, once it is another than ``version``."""
     from imgclf_dagster.profiles.chosen import build_endpoints
-    from imgclf_dagster.settings import Settings
+    from imgclf_dagster.settings.root import Settings
     from resources.endpoints.endpoint_host import HostUnavailable
 
     endpoints = build_endpoints(Settings(home=home))

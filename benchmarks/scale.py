@@ -173,7 +173,7 @@ def _run_dataset(root: str, instance: "dg.DagsterInstance") -> _Run:
 
     from assets.dataset import dataset as module
     from imgclf_dagster.profiles.chosen import build_line
-    from imgclf_dagster.settings import load_settings
+    from imgclf_dagster.settings.root import load_settings
 
     pa.array([""])  # loads pandas, as Arrow does once in each process
     line, store = build_line(load_settings()), opened(root)
@@ -231,7 +231,7 @@ def _tick(count: int) -> dict[str, Spent]:
     from benchmarks.arrival import BUCKET, _arrivals, _tell_of_new
     from imgclf_dagster.profiles.chosen import build_line
     from imgclf_dagster.sensors import raw_images_arrival_sensor
-    from imgclf_dagster.settings import load_settings
+    from imgclf_dagster.settings.root import load_settings
     from resources.store.object_store import ObjectStore
 
     store = ObjectStore(url=f"s3://{BUCKET}")

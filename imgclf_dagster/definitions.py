@@ -33,7 +33,7 @@ from imgclf_dagster.profiles.chosen import (
     build_registry,
 )
 from imgclf_dagster.sensors import sensors
-from imgclf_dagster.settings import Settings, load_settings
+from imgclf_dagster.settings.root import Settings, load_settings
 
 _SAGEMAKER_GROUPS = {"training", "evaluation", "release"}
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from imgclf_dagster.doctor_findings import Finding
-from imgclf_dagster.settings import Settings
+from imgclf_dagster.settings.root import Settings
 
 FREE_BYTES = 2 * 10**9
 """Free disk space below which a data set and its models may not fit."""
@@ -42,7 +42,7 @@ def _python(settings: Settings) -> Iterator[Finding]:
 
 
 def _home(settings: Settings) -> Iterator[Finding]:
-    from imgclf_dagster.settings import settings_file
+    from imgclf_dagster.settings.root import settings_file
 
     yield Finding("settings", "ok", f"profile {settings.profile}, {settings_file()}")
     home = settings.home

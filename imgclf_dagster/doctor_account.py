@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imgclf_dagster.doctor_findings import Finding
-from imgclf_dagster.settings import Settings
+from imgclf_dagster.settings.root import Settings
 from resources.aws.session import AwsSession
 
 FOUNDATION = "run `imgclf deploy foundation`"

@@ -25,7 +25,7 @@ from imgclf_dagster.label_studio_setup import (
     wanted,
 )
 from imgclf_dagster.profiles.chosen import build_label_studio
-from imgclf_dagster.settings import Settings, SettingsError
+from imgclf_dagster.settings.root import Settings, SettingsError
 from resources.label_studio.network import blocks
 from resources.label_studio.project import (
     Backend,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from imgclf_dagster.doctor_account import Account
 from imgclf_dagster.doctor_findings import Finding
-from imgclf_dagster.settings import Settings
+from imgclf_dagster.settings.root import Settings
 from resources.endpoints.stage_files import stage_settings
 from serving.deployments import STAGES
 

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from imgclf_dagster.deployment import dagster_yaml
 from imgclf_dagster.run_databases import create_run_databases
-from imgclf_dagster.settings import Settings, SettingsError, settings_file
+from imgclf_dagster.settings.root import Settings, SettingsError, settings_file
 from resources.store.errors import StoreMissing
 from resources.store.object_store import MARKER, ObjectStore
 

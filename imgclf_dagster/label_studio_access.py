@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from imgclf_dagster.label_studio_server import Server
 from imgclf_dagster.ports import HOST
-from imgclf_dagster.secret_files import private_folder, read_secret
-from imgclf_dagster.settings import Settings, SettingsError
+from imgclf_dagster.settings.root import Settings, SettingsError
+from imgclf_dagster.settings.secret_files import private_folder, read_secret
 from serving.endpoint.address import read_address, write_address
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from guard import label_studio as guarded
 from guard.hosts import LOOPBACK, in_header
 from imgclf_dagster.label_studio_environment import QUIET, Installation
 from imgclf_dagster.ports import HOST
-from imgclf_dagster.secret_files import keep_secret, private_folder, read_secret
-from imgclf_dagster.settings import SettingsError
+from imgclf_dagster.settings.root import SettingsError
+from imgclf_dagster.settings.secret_files import keep_secret, private_folder, read_secret
 
 USERNAME = "imgclf@localhost"
 """Who logs in; Label Studio wants an e-mail address."""

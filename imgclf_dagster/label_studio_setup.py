@@ -18,7 +18,7 @@ from imgclf_dagster.label_studio_access import (
     find_access,
 )
 from imgclf_dagster.profiles.chosen import build_endpoints, build_label_studio
-from imgclf_dagster.settings import Settings, SettingsError
+from imgclf_dagster.settings.root import Settings, SettingsError
 
 if TYPE_CHECKING:
     from resources.label_studio.overlap import Overlap

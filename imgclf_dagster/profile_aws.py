@@ -1,6 +1,6 @@
 """The adapters of profile ``aws``, made from the settings. Imported only under that profile."""
 
-from imgclf_dagster.settings import Settings, SettingsError, settings_file
+from imgclf_dagster.settings.root import Settings, SettingsError, settings_file
 from resources.arrivals.arrivals import Arrivals, NoArrivals
 from resources.arrivals.sqs import SqsArrivals
 from resources.aws.session import AwsSession

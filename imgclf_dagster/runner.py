@@ -28,7 +28,7 @@ from imgclf_dagster.jobs import LINE, PROMOTION, RELEASE_CANDIDATE
 from imgclf_dagster.orphans import process_tag, reap_orphaned_runs
 from imgclf_dagster.profiles.chosen import build_endpoints
 from imgclf_dagster.progress import Narrator, narrated
-from imgclf_dagster.settings import Settings
+from imgclf_dagster.settings.root import Settings
 from resources.endpoints.endpoint_host import Endpoints
 from resources.registry.registry import ModelRegistry
 from resources.store.object_store import ObjectStore

@@ -15,7 +15,7 @@ from assets.line import latest_metadata
 from imgclf_dagster.home import open_store
 from imgclf_dagster.presence import is_up
 from imgclf_dagster.profiles.chosen import build_endpoints, build_registry
-from imgclf_dagster.settings import Settings
+from imgclf_dagster.settings.root import Settings
 from imgclf_dagster.status_checks import blocking_checks, checks_failed
 from imgclf_dagster.status_next import (
     decisions_waiting,

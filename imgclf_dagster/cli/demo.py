@@ -16,7 +16,7 @@ from rich.table import Table
 from imgclf_dagster.cli.common import console, fail, plainly
 from imgclf_dagster.cli.served import require_served
 from imgclf_dagster.console import escape
-from imgclf_dagster.settings import Settings, load_settings
+from imgclf_dagster.settings.root import Settings, load_settings
 
 if TYPE_CHECKING:
     import numpy as np

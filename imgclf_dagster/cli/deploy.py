@@ -10,7 +10,7 @@ from imgclf_dagster.cli.common import AsJson, console, fail
 from imgclf_dagster.cli.served import served
 from imgclf_dagster.cli.stack_plans import PlanOnly, Set, Yes, deploy_stack, pairs, speaking, teller
 from imgclf_dagster.console import escape
-from imgclf_dagster.settings import Settings, load_settings
+from imgclf_dagster.settings.root import Settings, load_settings
 from serving.deployments import Stage
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import typer
 
 from imgclf_dagster.cli.common import AsJson, console, fail, plainly
 from imgclf_dagster.console import escape
-from imgclf_dagster.settings import load_settings
+from imgclf_dagster.settings.root import load_settings
 
 MARKS = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "failed": "[red]✗[/]"}
 

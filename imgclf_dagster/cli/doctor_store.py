@@ -9,7 +9,7 @@ from rich.progress import Progress
 
 from imgclf_dagster.cli.common import console, errors
 from imgclf_dagster.console import escape
-from imgclf_dagster.settings import Settings
+from imgclf_dagster.settings.root import Settings
 
 if TYPE_CHECKING:
     from imgclf_dagster.store_doctor.examine import Trouble

@@ -71,7 +71,7 @@ def export_command(
     from imgclf_dagster.export.choice import choose_dataset
     from imgclf_dagster.export.run import export_dataset
     from imgclf_dagster.home import prepare_home
-    from imgclf_dagster.settings import load_settings
+    from imgclf_dagster.settings.root import load_settings
     from labelling.exports.formats import FORMATS
 
     # An unset variable of the shell is no wish for the newest one.

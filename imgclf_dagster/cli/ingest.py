@@ -32,7 +32,7 @@ from labelling.sources.reading import ReadingOptions
 
 if TYPE_CHECKING:
     from imgclf_dagster.ingest import IngestReport
-    from imgclf_dagster.settings import Settings
+    from imgclf_dagster.settings.root import Settings
     from labelling.labels.known_classes import KnownClasses
     from labelling.sources.findings.facts import SourceFacts
     from labelling.sources.reading import Reading
@@ -105,7 +105,7 @@ def ingest_command(
     Exit codes: 0 done (or, with --dry-run, nothing in doubt); 1 a question is open, or nothing could
     be used; 2 an option is wrong; 130 interrupted.
     """
-    from imgclf_dagster.settings import load_settings
+    from imgclf_dagster.settings.root import load_settings
 
     settings = load_settings()
     _refuse_own_store(source, settings)

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from errors.base import ImgclfError
 from imgclf_dagster.cli.common import AsJson, console, errors, plainly
 from imgclf_dagster.console import escape
-from imgclf_dagster.settings import load_settings
+from imgclf_dagster.settings.root import load_settings
 
 if TYPE_CHECKING:
     from imgclf_dagster.label_studio_environment import Installation, Told

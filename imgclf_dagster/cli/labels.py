@@ -12,7 +12,7 @@ from rich.table import Table
 
 from imgclf_dagster.cli.common import AsJson, console, current_user, fail, plainly
 from imgclf_dagster.console import escape
-from imgclf_dagster.settings import Settings, load_settings, settings_file
+from imgclf_dagster.settings.root import Settings, load_settings, settings_file
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from imgclf_dagster.cli.common import AsJson, console, errors, fail, given_path, plainly
 from imgclf_dagster.console import escape
-from imgclf_dagster.settings import load_settings
+from imgclf_dagster.settings.root import load_settings
 from labelling.labels.foreign_text import visible
 from labelling.sources.containers.containers import Passed, Rejection, SourceError
 from labelling.sources.containers.folders import Folder

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from imgclf_dagster.cli.common import AsJson, console, errors, fail, plainly
 from imgclf_dagster.console import escape
-from imgclf_dagster.settings import load_settings
+from imgclf_dagster.settings.root import load_settings
 
 NUMBERS = ("open", "wanted", "added", "withdrawn", "left to label", "in doubt", "labels_per_day")
 TEXTS = ("batch", "model_version", "project", "labels in doubt", "problems")

@@ -14,7 +14,7 @@ from imgclf_dagster.console import escape
 from training.container.quick_imports import without_collection
 
 if TYPE_CHECKING:
-    from imgclf_dagster.settings import Settings
+    from imgclf_dagster.settings.root import Settings
     from resources.endpoints.endpoint_host import Endpoints
     from resources.registry.registry import ModelPackage, ModelRegistry
     from resources.store.object_store import ObjectStore
@@ -59,7 +59,7 @@ def approve_command(reason: Reason, model_version: Version = None, by: By = None
         from imgclf_dagster.decisions import choose_package
         from imgclf_dagster.home import prepare_home
         from imgclf_dagster.profiles.chosen import build_endpoints, build_registry
-        from imgclf_dagster.settings import load_settings
+        from imgclf_dagster.settings.root import load_settings
 
     keep_pandas_out()
     settings = load_settings()
@@ -108,7 +108,7 @@ def reject_command(reason: Reason, model_version: Version = None, by: By = None)
         from imgclf_dagster.decisions import choose_package, live_deployment, previous_deployment
         from imgclf_dagster.home import prepare_home
         from imgclf_dagster.profiles.chosen import build_endpoints, build_registry
-        from imgclf_dagster.settings import load_settings
+        from imgclf_dagster.settings.root import load_settings
 
     keep_pandas_out()
     settings = load_settings()
@@ -141,7 +141,7 @@ def rollback_command(reason: Reason, by: By = None) -> None:
     with without_collection("dagster"):
         from imgclf_dagster.decisions import DecisionError, live_deployment, previous_deployment
         from imgclf_dagster.profiles.chosen import build_endpoints, build_registry
-        from imgclf_dagster.settings import load_settings
+        from imgclf_dagster.settings.root import load_settings
 
     settings = load_settings()
     registry, endpoints = build_registry(settings), build_endpoints(settings)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from imgclf_dagster.cli.common import console, fail, plainly
 from imgclf_dagster.cli.served import require_served, say_served
 from imgclf_dagster.console import escape
-from imgclf_dagster.settings import load_settings
+from imgclf_dagster.settings.root import load_settings
 from training.container.quick_imports import without_collection
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from imgclf_dagster.console import escape
 
 if TYPE_CHECKING:
     from assets.dataset.splits.overview import SplitOverview
-    from imgclf_dagster.settings import Settings
+    from imgclf_dagster.settings.root import Settings
     from resources.store.object_store import ObjectStore
 
 splits_app = typer.Typer(
@@ -39,7 +39,7 @@ def splits_command(context: typer.Context, as_json: AsJson = False) -> None:
     if context.invoked_subcommand is not None:
         return
     from assets.dataset.splits.overview import split_overview
-    from imgclf_dagster.settings import load_settings
+    from imgclf_dagster.settings.root import load_settings
 
     settings = load_settings()
     found = split_overview(_store(settings), settings.labels, settings.split)
@@ -67,7 +67,7 @@ def deal_anew_command(
     """
     from assets.dataset.splits.generations import deal_anew
     from assets.dataset.splits.given_splits import withdraw_given_splits
-    from imgclf_dagster.settings import load_settings
+    from imgclf_dagster.settings.root import load_settings
 
     settings = load_settings()
     store = _store(settings)

@@ -19,7 +19,7 @@ def status_command(as_json: AsJson = False) -> None:
         import dagster as dg
 
         from imgclf_dagster.home import prepare_home
-        from imgclf_dagster.settings import load_settings
+        from imgclf_dagster.settings.root import load_settings
         from imgclf_dagster.status import gather_status
 
         keep_pandas_out()

@@ -20,7 +20,7 @@ from imgclf_dagster.label_studio_keeper import BackgroundSetup
 from imgclf_dagster.labelling_programs import LabellingPrograms, labelling_programs
 from imgclf_dagster.mlflow_server import variables as mlflow_variables
 from imgclf_dagster.ports import HOST, Port
-from imgclf_dagster.settings import Settings, SettingsError, load_settings
+from imgclf_dagster.settings.root import Settings, SettingsError, load_settings
 from imgclf_dagster.supervisor import (
     ProcessSpec,
     Supervisor,

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from imgclf_dagster.home import open_store
-from imgclf_dagster.settings import Settings
+from imgclf_dagster.settings.root import Settings
 
 if TYPE_CHECKING:
     from assets.line import Line

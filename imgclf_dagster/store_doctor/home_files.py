@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from imgclf_dagster.settings import Settings
+from imgclf_dagster.settings.root import Settings
 from imgclf_dagster.store_doctor.examine import Trouble
 
 _REGISTRY = (

@@ -43,7 +43,7 @@ def test_an_image_that_arrives_is_told_of(outputs):
 
 
 def test_it_writes_the_settings_that_follow(account, outputs):
-    from imgclf_dagster.settings import load_settings
+    from imgclf_dagster.settings.root import load_settings
 
     path = account["home"] / "aws.toml"
     assert account["said"]["settings_file"] == str(path)
@@ -85,7 +85,7 @@ def test_a_wrong_parameter_is_named(account):
 
 def test_the_edge_gets_what_the_foundation_made(account, outputs):
     from imgclf_dagster.deployments import request_for
-    from imgclf_dagster.settings import load_settings
+    from imgclf_dagster.settings.root import load_settings
     from resources.stacks.stacks import Stacks
 
     request = request_for(

@@ -86,7 +86,7 @@ def test_the_doctor_asks_for_nothing_that_the_roles_lack(roles, account):
     """What ``imgclf doctor`` simulates is what the policies allow."""
     from imgclf_dagster import doctor_needs as doctor
     from imgclf_dagster.doctor_account import Account
-    from imgclf_dagster.settings import load_settings
+    from imgclf_dagster.settings.root import load_settings
     from resources.aws.session import AwsSession
 
     seen = Account(load_settings(), AwsSession(), role_arn("orchestrator"))

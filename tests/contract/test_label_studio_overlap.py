@@ -2,7 +2,7 @@
 
 import pytest
 
-from imgclf_dagster.settings import load_settings
+from imgclf_dagster.settings.root import load_settings
 from labelling.labels.agreement import agreement_of
 from resources.label_studio import overlap
 from resources.label_studio.overlap import Overlap, ensure_overlap, read_overlap, untouched_tasks

@@ -9,7 +9,7 @@ import pytest
 from imgclf_dagster.home import open_store, prepare_home
 from imgclf_dagster.label_studio_environment import Installation
 from imgclf_dagster.label_studio_setup import set_up
-from imgclf_dagster.settings import Settings, load_settings
+from imgclf_dagster.settings.root import Settings, load_settings
 from tests.label_studio.server import LabelStudioServer
 from tests.ports import free_port
 from tests.testbed.account import aws_section

@@ -8,7 +8,7 @@ import pytest
 from assets.dataset.build import DATASETS, shards_table
 from assets.ingestion.image_index import IMAGES_SCHEMA, images_table
 from imgclf_dagster.profiles.chosen import build_line
-from imgclf_dagster.settings import Settings
+from imgclf_dagster.settings.root import Settings
 from imgclf_dagster.store_doctor.examine import examine_store
 from imgclf_dagster.store_doctor.repair import Bench, repair_all
 from resources.store.object_store import ObjectStore

@@ -48,7 +48,7 @@ TICK = """
 import dagster as dg
 from imgclf_dagster.definitions import build_definitions
 from imgclf_dagster.sensors import raw_images_arrival_sensor
-from imgclf_dagster.settings import load_settings
+from imgclf_dagster.settings.root import load_settings
 given = build_definitions(load_settings()).resources
 given = {name: given[name] for name in ("store", "line", "arrivals")}
 with dg.DagsterInstance.ephemeral() as instance:

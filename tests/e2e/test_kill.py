@@ -149,7 +149,7 @@ def runs(imgclf: Any) -> tuple[Counter[str], list[str]]:
 
 def registered(imgclf: Any) -> tuple[int, int]:
     """Model versions and evaluation runs in MLflow."""
-    from imgclf_dagster.settings import Settings
+    from imgclf_dagster.settings.root import Settings
     from resources.registry.mlflow import MlflowRegistry
 
     settings = Settings(home=imgclf.home)

@@ -32,7 +32,7 @@ from assets.release.verdicts import (
 )
 from imgclf_dagster.definitions import build_definitions
 from imgclf_dagster.home import TELEMETRY_OFF
-from imgclf_dagster.settings import Settings
+from imgclf_dagster.settings.root import Settings
 from labelling.labels.snapshots import AnnotationSnapshot, ingested_key
 from resources.compute.compute import Compute
 from resources.endpoints.endpoint_host import Endpoints

@@ -14,7 +14,7 @@ import pytest
 from assets.queue.ledger import QueueBatch, QueuedImage, write_batch
 from assets.release.verification import package_objections
 from imgclf_dagster.profiles.chosen import build_registry
-from imgclf_dagster.settings import Settings
+from imgclf_dagster.settings.root import Settings
 from imgclf_dagster.store_doctor.examine import examine_store
 from imgclf_dagster.store_doctor.home_files import examine_home
 from imgclf_dagster.store_doctor.repair import Bench, repair_all

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from imgclf_dagster.definitions import build_definitions
-from imgclf_dagster.settings import Settings
+from imgclf_dagster.settings.root import Settings
 
 pytestmark = pytest.mark.graph
 

@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 
 from imgclf_dagster import sensors, sensors_labels
-from imgclf_dagster.settings import Settings
+from imgclf_dagster.settings.root import Settings
 from labelling.labels.snapshots import parse_ingested_key
 from tests.label_studio.played import PlayedLabelStudio
 from tests.testbed.bed import TestBed

@@ -18,7 +18,7 @@ from imgclf_dagster.label_studio_environment import (
     install,
 )
 from imgclf_dagster.label_studio_server import BLOCKED, Server
-from imgclf_dagster.settings import SettingsError
+from imgclf_dagster.settings.root import SettingsError
 
 pytestmark = pytest.mark.unit
 

@@ -18,8 +18,8 @@ from imgclf_dagster.label_studio_access import (
     own_server,
     project_title,
 )
-from imgclf_dagster.secret_files import keep_secret, read_secret
-from imgclf_dagster.settings import Settings, SettingsError, load_settings
+from imgclf_dagster.settings.root import Settings, SettingsError, load_settings
+from imgclf_dagster.settings.secret_files import keep_secret, read_secret
 from tests.patience import WAIT_S
 
 pytestmark = pytest.mark.unit

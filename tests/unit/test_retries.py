@@ -15,7 +15,7 @@ from assets.retries import TRANSIENT, retried
 from imgclf_dagster.definitions import build_definitions
 from imgclf_dagster.progress import narrated
 from imgclf_dagster.runner import RunOutcome
-from imgclf_dagster.settings import Settings
+from imgclf_dagster.settings.root import Settings
 from resources.compute.failures import JobFailed
 from resources.endpoints.endpoint_host import DeploymentFailed, HostUnavailable
 from resources.registry.registry import RegistryError

@@ -9,7 +9,7 @@ import pytest
 
 from imgclf_dagster.cli.up import programs
 from imgclf_dagster.profiles.chosen import build_endpoints
-from imgclf_dagster.settings import load_settings
+from imgclf_dagster.settings.root import load_settings
 from serving.limits.limits import ServingLimits
 from tests.unit.templates.template import Template
 

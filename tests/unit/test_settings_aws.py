@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from imgclf_dagster.settings import SettingsError, load_settings
+from imgclf_dagster.settings.root import SettingsError, load_settings
 from resources.compute.sagemaker.machines import JobResources, TrainingResources
 
 pytestmark = pytest.mark.unit

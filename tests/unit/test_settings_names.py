@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from imgclf_dagster.settings import Settings, SettingsError, load_settings
-from imgclf_dagster.settings_names import OTHER_PREFIXES, OTHER_VARIABLES, setting_paths
+from imgclf_dagster.settings.names import OTHER_PREFIXES, OTHER_VARIABLES, setting_paths
+from imgclf_dagster.settings.root import Settings, SettingsError, load_settings
 
 pytestmark = pytest.mark.unit
 

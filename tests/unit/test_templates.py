@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from imgclf_dagster.settings_aws import AwsSettings
+from imgclf_dagster.settings.aws import AwsSettings
 from tests.unit.templates import rules_compute, rules_data, rules_iam
 from tests.unit.templates.policies import statements
 from tests.unit.templates.rules import RULES

@@ -22,7 +22,7 @@ _OF_THE_JOB = ("SageMaker job", "SageMaker console", "CloudWatch logs")
 class SageMakerCompute(Compute):
     """Runs jobs on SageMaker; the store is a bucket.
 
-    What is said of each is in :class:`imgclf_dagster.settings_aws.AwsSettings`.
+    What is said of each is in :class:`imgclf_dagster.settings.aws.AwsSettings`.
 
     Attributes:
         session: the account and region.

@@ -33,7 +33,7 @@ class NotConfigured(ImgclfError, ValueError):  # noqa: N818 - what is wrong, not
 
 @dataclass(frozen=True)
 class JobSettings:
-    """What all jobs of a deployment have in common; see ``imgclf_dagster.settings_aws``."""
+    """What all jobs of a deployment have in common; see ``imgclf_dagster.settings.aws``."""
 
     role_arn: str
     image_uri: str

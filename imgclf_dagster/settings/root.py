@@ -24,11 +24,11 @@ from assets.policies import (
     SplitPolicy,
 )
 from errors.base import ImgclfError
-from imgclf_dagster.settings_aws import AwsSettings
-from imgclf_dagster.settings_label_studio import SECTION as LABEL_STUDIO
-from imgclf_dagster.settings_label_studio import LabelStudioSettings
-from imgclf_dagster.settings_names import DELIMITER, PREFIX, unknown_name, unknown_variables
-from imgclf_dagster.settings_web import WebSettings
+from imgclf_dagster.settings.aws import AwsSettings
+from imgclf_dagster.settings.label_studio import SECTION as LABEL_STUDIO
+from imgclf_dagster.settings.label_studio import LabelStudioSettings
+from imgclf_dagster.settings.names import DELIMITER, PREFIX, unknown_name, unknown_variables
+from imgclf_dagster.settings.web import WebSettings
 from labelling.labels.schema import LabelSchema
 from serving.limits.limits import ServingLimits
 from training.config import Hyperparameters

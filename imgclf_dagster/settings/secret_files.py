@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from imgclf_dagster.settings import SettingsError
+from imgclf_dagster.settings.root import SettingsError
 
 _OTHERS = 0o077
 

@@ -1,0 +1,1 @@
+"""The settings: imgclf.toml, its sections, and the variables over it."""
