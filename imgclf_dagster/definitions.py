@@ -23,12 +23,12 @@ from imgclf_dagster.checks import splits as split_checks
 from imgclf_dagster.checks import staging as staging_checks
 from imgclf_dagster.home import open_store
 from imgclf_dagster.jobs import jobs
+from imgclf_dagster.label_studio.port import build_label_studio
 from imgclf_dagster.label_studio_access import hint_file
 from imgclf_dagster.profiles.chosen import (
     build_arrivals,
     build_compute,
     build_endpoints,
-    build_label_studio,
     build_line,
     build_registry,
 )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from imgclf_dagster.profile_aws import tags
+from imgclf_dagster.profiles.aws import tags
 from imgclf_dagster.settings.root import Settings, SettingsError, deployed_file
 from resources.stacks.plan import StackRequest
 from resources.stacks.stacks import IAM_CAPABILITY, Stacks

@@ -177,7 +177,7 @@ def _code_location(settings: Settings) -> Iterator[Finding]:
     from imgclf_dagster.definitions import build_definitions
 
     if settings.profile == "aws":
-        from imgclf_dagster.profile_aws import missing_settings
+        from imgclf_dagster.profiles.aws import missing_settings
 
         if missing_settings(settings):
             return  # the look at the account has said so

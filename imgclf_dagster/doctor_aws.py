@@ -19,7 +19,7 @@ from imgclf_dagster.doctor_permissions import role_looks
 from imgclf_dagster.doctor_places import look_at_arrivals, look_at_bucket, look_at_key
 from imgclf_dagster.doctor_quotas import look_at_quotas
 from imgclf_dagster.doctor_sagemaker import look_at_images, look_at_sagemaker
-from imgclf_dagster.profile_aws import missing_settings
+from imgclf_dagster.profiles.aws import missing_settings
 from imgclf_dagster.settings.root import Settings, deployed_file
 from resources.aws.session import AwsSession
 from resources.compute.sagemaker.machines import JobResources

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 from imgclf_dagster.doctor_findings import Finding
+from imgclf_dagster.label_studio.port import build_label_studio
 from imgclf_dagster.label_studio_access import (
     Access,
     backend_url,
@@ -24,7 +25,6 @@ from imgclf_dagster.label_studio_setup import (
     overlap_of,
     wanted,
 )
-from imgclf_dagster.profiles.chosen import build_label_studio
 from imgclf_dagster.settings.root import Settings, SettingsError
 from resources.label_studio.network import blocks
 from resources.label_studio.project import (

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from imgclf_dagster.doctor_account import FOUNDATION, Account, finding_of_error
 from imgclf_dagster.doctor_findings import Finding
-from imgclf_dagster.profile_aws import build_endpoints, build_store, missing_settings
+from imgclf_dagster.profiles.aws import build_endpoints, build_store, missing_settings
 from resources.aws.errors import error_code, is_missing
 from resources.endpoints.endpoint_host import HostUnavailable
 from resources.store.errors import StoreError

@@ -31,7 +31,7 @@ tables."""
 def open_store(settings: Settings) -> ObjectStore:
     """The object store of the profile."""
     if settings.profile == "aws":
-        from imgclf_dagster.profile_aws import build_store
+        from imgclf_dagster.profiles.aws import build_store
 
         return build_store(settings)
     return ObjectStore(url=settings.store_dir.as_uri())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from assets.ingestion.image_index import RAW
 from errors.base import ImgclfError
 from imgclf_dagster.home import is_prepared, open_store
+from imgclf_dagster.label_studio.port import build_label_studio
 from imgclf_dagster.label_studio_access import (
     Access,
     backend_url,
@@ -17,7 +18,7 @@ from imgclf_dagster.label_studio_access import (
     credentials,
     find_access,
 )
-from imgclf_dagster.profiles.chosen import build_endpoints, build_label_studio
+from imgclf_dagster.profiles.chosen import build_endpoints
 from imgclf_dagster.settings.root import Settings, SettingsError
 
 if TYPE_CHECKING:

@@ -87,7 +87,7 @@ def image_command(
         push_commands,
     )
     from imgclf_dagster.deployments import stack_name, write_deployed
-    from imgclf_dagster.profile_aws import build_session
+    from imgclf_dagster.profiles.aws import build_session
 
     settings = load_settings()
     stacks = _stacks(settings)
@@ -129,7 +129,7 @@ def endpoint_command(
     After its stages' file, a setting of AWS or the image has changed: without it, what is new comes
     with the next model.
     """
-    from imgclf_dagster.profile_aws import build_endpoints, build_store
+    from imgclf_dagster.profiles.aws import build_endpoints, build_store
 
     settings = load_settings()
     if settings.profile != "aws":
@@ -222,7 +222,7 @@ def _deploy(
 
 
 def _stacks(settings: Settings) -> "Stacks":
-    from imgclf_dagster.profile_aws import build_session
+    from imgclf_dagster.profiles.aws import build_session
     from resources.stacks.stacks import Stacks
 
     return Stacks(

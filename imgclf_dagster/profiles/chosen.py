@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from resources.arrivals.arrivals import Arrivals
     from resources.compute.compute import Compute
     from resources.endpoints.endpoint_host import Endpoints
-    from resources.label_studio.project import LabelStudio
     from resources.registry.registry import ModelRegistry
 
 
@@ -33,7 +32,7 @@ def build_line(settings: Settings) -> "Line":
 def build_registry(settings: Settings) -> "ModelRegistry":
     """The model registry of the profile."""
     if settings.profile == "aws":
-        from imgclf_dagster import profile_aws
+        from imgclf_dagster.profiles import aws as profile_aws
 
         return profile_aws.build_registry(settings, open_store(settings))
     from resources.registry.mlflow import MlflowRegistry
@@ -44,7 +43,7 @@ def build_registry(settings: Settings) -> "ModelRegistry":
 def build_endpoints(settings: Settings) -> "Endpoints":
     """The endpoint host of the profile."""
     if settings.profile == "aws":
-        from imgclf_dagster import profile_aws
+        from imgclf_dagster.profiles import aws as profile_aws
 
         return profile_aws.build_endpoints(settings, open_store(settings))
     from resources.endpoints.local import LocalEndpoints
@@ -62,7 +61,7 @@ def build_compute(settings: Settings) -> "Compute":
     """What runs the jobs of the profile."""
     store = open_store(settings)
     if settings.profile == "aws":
-        from imgclf_dagster import profile_aws
+        from imgclf_dagster.profiles import aws as profile_aws
 
         return profile_aws.build_compute(settings, store)
     from resources.compute.local.compute import LocalCompute
@@ -73,27 +72,9 @@ def build_compute(settings: Settings) -> "Compute":
 def build_arrivals(settings: Settings) -> "Arrivals":
     """Who tells of new images in the profile."""
     if settings.profile == "aws":
-        from imgclf_dagster import profile_aws
+        from imgclf_dagster.profiles import aws as profile_aws
 
         return profile_aws.build_arrivals(settings)
     from resources.arrivals.arrivals import NoArrivals
 
     return NoArrivals()
-
-
-def build_label_studio(settings: Settings) -> "LabelStudio":
-    """The port to Label Studio; not ``configured`` if there is none.
-
-    Raises:
-        SettingsError: see :func:`find_access`.
-    """
-    from imgclf_dagster.label_studio_access import find_access, project_title
-    from resources.label_studio.project import LabelStudio
-
-    access = find_access(settings)
-    return LabelStudio(
-        url=access.url if access else "",
-        token=access.token if access else "",
-        project_title=project_title(settings),
-        project_id=settings.label_studio.project_id,
-    )

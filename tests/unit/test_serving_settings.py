@@ -34,7 +34,7 @@ def test_what_a_request_may_cost_reaches_the_servers(
 
 
 def test_on_aws_they_are_a_parameter_of_the_stack_only_if_they_are_no_defaults() -> None:
-    from imgclf_dagster.profile_aws import _serving_limits
+    from imgclf_dagster.profiles.aws import _serving_limits
 
     def parameters(**limits: float) -> dict[str, str]:
         settings: Any = SimpleNamespace(serving=ServingLimits(**limits))  # type: ignore[arg-type]

@@ -128,7 +128,7 @@ def test_what_the_line_needs_is_asked_of_services_that_exist(world: World) -> No
 
     from imgclf_dagster.doctor_account import Account
     from imgclf_dagster.doctor_needs import caller_needs, endpoint_needs, job_needs, stack_needs
-    from imgclf_dagster.profile_aws import build_session
+    from imgclf_dagster.profiles.aws import build_session
 
     settings = world.settings()
     account = Account(settings, build_session(settings), f"arn:aws:iam::{ACCOUNT}:user/ann")

@@ -76,7 +76,7 @@ def test_an_endpoint_that_is_not_what_is_recorded(
     own_world: World, publish_model: Callable[..., tuple[str, str]], tmp_path: Path
 ) -> None:
     """Found, mended and found well again: all of it by the orchestrator's role."""
-    from imgclf_dagster.profile_aws import build_endpoints, build_store
+    from imgclf_dagster.profiles.aws import build_endpoints, build_store
 
     world = own_world
     name = f"{world.account.project}-staging"

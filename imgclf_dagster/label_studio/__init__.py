@@ -1,0 +1,1 @@
+"""A Label Studio of our own: installed, run, set up and kept so."""

@@ -1,0 +1,26 @@
+"""The port to Label Studio, made from the settings."""
+
+from typing import TYPE_CHECKING
+
+from imgclf_dagster.settings.root import Settings
+
+if TYPE_CHECKING:
+    from resources.label_studio.project import LabelStudio
+
+
+def build_label_studio(settings: Settings) -> "LabelStudio":
+    """The port to Label Studio; not ``configured`` if there is none.
+
+    Raises:
+        SettingsError: see :func:`find_access`.
+    """
+    from imgclf_dagster.label_studio_access import find_access, project_title
+    from resources.label_studio.project import LabelStudio
+
+    access = find_access(settings)
+    return LabelStudio(
+        url=access.url if access else "",
+        token=access.token if access else "",
+        project_title=project_title(settings),
+        project_id=settings.label_studio.project_id,
+    )
