@@ -90,7 +90,7 @@ def _account(settings: Settings) -> Callable[[Settings], Iterable[Finding]]:
 
 
 def _store(settings: Settings) -> Iterator[Finding]:
-    from imgclf_dagster.home import is_prepared, require_store
+    from imgclf_dagster.home.home import is_prepared, require_store
     from resources.store.errors import StoreError
 
     if not is_prepared(settings):

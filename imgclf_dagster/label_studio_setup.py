@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from assets.ingestion.image_index import RAW
 from errors.base import ImgclfError
-from imgclf_dagster.home import is_prepared, open_store
+from imgclf_dagster.home.home import is_prepared
 from imgclf_dagster.label_studio.port import build_label_studio
 from imgclf_dagster.label_studio_access import (
     Access,
@@ -19,6 +19,7 @@ from imgclf_dagster.label_studio_access import (
     find_access,
 )
 from imgclf_dagster.profiles.chosen import build_endpoints
+from imgclf_dagster.profiles.store import open_store
 from imgclf_dagster.settings.root import Settings, SettingsError
 
 if TYPE_CHECKING:

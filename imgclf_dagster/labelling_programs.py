@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from guard.arguments import allow_host_options
-from imgclf_dagster.home import open_store
 from imgclf_dagster.label_studio_access import (
     credentials,
     credentials_file,
@@ -19,6 +18,7 @@ from imgclf_dagster.label_studio_access import (
 from imgclf_dagster.label_studio_environment import Installation
 from imgclf_dagster.label_studio_server import USERNAME
 from imgclf_dagster.ports import Port
+from imgclf_dagster.profiles.store import open_store
 from imgclf_dagster.settings.root import Settings
 from imgclf_dagster.supervisor import ProcessSpec
 

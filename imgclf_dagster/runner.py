@@ -23,7 +23,7 @@ from imgclf_dagster.decisions import (
     undone_rejection,
 )
 from imgclf_dagster.definitions import build_definitions
-from imgclf_dagster.home import prepare_home
+from imgclf_dagster.home.home import prepare_home
 from imgclf_dagster.jobs import LINE, PROMOTION, RELEASE_CANDIDATE
 from imgclf_dagster.orphans import process_tag, reap_orphaned_runs
 from imgclf_dagster.profiles.chosen import build_endpoints

@@ -12,9 +12,9 @@ from assets.dataset.splits.former_splits import former_test_split
 from assets.evaluation.records import newest_evaluation
 from assets.ingestion.image_index import RAW, diff_listing, images_table, newest_rows, usable_images
 from assets.line import latest_metadata
-from imgclf_dagster.home import open_store
 from imgclf_dagster.presence import is_up
 from imgclf_dagster.profiles.chosen import build_endpoints, build_registry
+from imgclf_dagster.profiles.store import open_store
 from imgclf_dagster.settings.root import Settings
 from imgclf_dagster.status_checks import blocking_checks, checks_failed
 from imgclf_dagster.status_next import (

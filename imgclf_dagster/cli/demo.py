@@ -60,7 +60,7 @@ def demo_command() -> None:
     the withheld ones. Everything lies under demo/ in the home; running it again reuses it. Runs
     on this machine whatever the profile, so it costs nothing.
     """
-    from imgclf_dagster.home import prepare_home, write_once
+    from imgclf_dagster.home.home import prepare_home, write_once
     from imgclf_dagster.progress import ConsoleNarrator
     from imgclf_dagster.runner import line_runner
 
@@ -145,8 +145,8 @@ def _load_digits() -> "tuple[np.ndarray, np.ndarray]":
 
 
 def _ingest(settings: Settings, folder: Path) -> None:
-    from imgclf_dagster.home import open_store
     from imgclf_dagster.ingest import ingest
+    from imgclf_dagster.profiles.store import open_store
     from labelling.sources.read import read_source
 
     report = ingest(

@@ -22,7 +22,7 @@ def look_at_store(settings: Settings, *, as_json: bool, repair: bool) -> None:
         typer.Exit: code 1 if something is damaged still.
         StoreError: the store does not answer.
     """
-    from imgclf_dagster.home import require_store
+    from imgclf_dagster.home.home import require_store
     from imgclf_dagster.profiles.chosen import build_line
     from imgclf_dagster.store_doctor.examine import examine_store
     from imgclf_dagster.store_doctor.home_files import examine_home

@@ -70,7 +70,7 @@ def export_command(
     from assets.line import latest_metadata
     from imgclf_dagster.export.choice import choose_dataset
     from imgclf_dagster.export.run import export_dataset
-    from imgclf_dagster.home import prepare_home
+    from imgclf_dagster.home.home import prepare_home
     from imgclf_dagster.settings.root import load_settings
     from labelling.exports.formats import FORMATS
 

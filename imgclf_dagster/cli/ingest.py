@@ -231,7 +231,7 @@ class _Session:
 
     def write(self, reading: "Reading") -> None:
         """Bring everything into the store, and tell what came of it."""
-        from imgclf_dagster.home import prepare_home
+        from imgclf_dagster.home.home import prepare_home
         from imgclf_dagster.ingest import ingest, only_ingest
 
         # Pillow warns about EXIF blocks; what matters about an image is in the report.
@@ -266,7 +266,7 @@ def _is_terminal() -> bool:
 def _known_classes(settings: "Settings") -> "KnownClasses":
     """The classes of the home, if it was made ready before, and those of the settings."""
     from assets.annotations.label_names import LabelNames, known_classes
-    from imgclf_dagster.home import is_prepared, require_store
+    from imgclf_dagster.home.home import is_prepared, require_store
 
     if is_prepared(settings):
         return known_classes(require_store(settings), settings.labels)

@@ -46,7 +46,7 @@ def setup_command(as_json: AsJson = False) -> None:
     again, it changes nothing; a changed label schema is taken over, but a class that annotations
     use is never dropped. Exit code 1: something is missing; it says what and what to do.
     """
-    from imgclf_dagster.home import prepare_home
+    from imgclf_dagster.home.home import prepare_home
     from imgclf_dagster.label_studio_setup import set_up
 
     try:

@@ -184,7 +184,7 @@ def _restoral(rows: "pa.Table", event: str) -> "Event":
 
 
 def _opened() -> "tuple[Settings, ObjectStore]":
-    from imgclf_dagster.home import prepare_home
+    from imgclf_dagster.home.home import prepare_home
 
     settings = load_settings()
     return settings, prepare_home(settings)

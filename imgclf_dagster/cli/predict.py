@@ -73,7 +73,7 @@ def predict_command(
     Of a folder, the files that `imgclf ingest` would take. Starts an endpoint host for its own duration if none is up. A file that cannot be read is
     named; the others are answered. Exit code 1 if any file failed.
     """
-    from imgclf_dagster.home import prepare_home
+    from imgclf_dagster.home.home import prepare_home
     from imgclf_dagster.profiles.chosen import build_endpoints
 
     files, refused, passed = _found(paths)

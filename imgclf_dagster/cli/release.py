@@ -57,7 +57,7 @@ def approve_command(reason: Reason, model_version: Version = None, by: By = None
     with without_collection("dagster"):
         from assets.release.verification import package_objections
         from imgclf_dagster.decisions import choose_package
-        from imgclf_dagster.home import prepare_home
+        from imgclf_dagster.home.home import prepare_home
         from imgclf_dagster.profiles.chosen import build_endpoints, build_registry
         from imgclf_dagster.settings.root import load_settings
 
@@ -106,7 +106,7 @@ def reject_command(reason: Reason, model_version: Version = None, by: By = None)
     """Reject a package. If it is in production, the one before it is rolled out again."""
     with without_collection("dagster"):
         from imgclf_dagster.decisions import choose_package, live_deployment, previous_deployment
-        from imgclf_dagster.home import prepare_home
+        from imgclf_dagster.home.home import prepare_home
         from imgclf_dagster.profiles.chosen import build_endpoints, build_registry
         from imgclf_dagster.settings.root import load_settings
 

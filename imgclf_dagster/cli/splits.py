@@ -88,7 +88,7 @@ def deal_anew_command(
 
 
 def _store(settings: "Settings") -> "ObjectStore":
-    from imgclf_dagster.home import prepare_home
+    from imgclf_dagster.home.home import prepare_home
 
     return prepare_home(settings)
 

@@ -18,7 +18,7 @@ def status_command(as_json: AsJson = False) -> None:
     with without_collection("dagster"):
         import dagster as dg
 
-        from imgclf_dagster.home import prepare_home
+        from imgclf_dagster.home.home import prepare_home
         from imgclf_dagster.settings.root import load_settings
         from imgclf_dagster.status import gather_status
 

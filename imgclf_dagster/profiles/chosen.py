@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from imgclf_dagster.home import open_store
+from imgclf_dagster.profiles.store import open_store
 from imgclf_dagster.settings.root import Settings
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from imgclf_dagster.home import TELEMETRY_OFF
+from imgclf_dagster.home.home import TELEMETRY_OFF
 from tests.patience import WAIT_S
 from training.container.gpus import COMPAT
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from imgclf_dagster.run_databases import create_run_databases
+from imgclf_dagster.home.run_databases import create_run_databases
 from tests.patience import WAIT_S
 
 pytestmark = pytest.mark.contract
@@ -28,7 +28,7 @@ def revisions(dagster_home: Path) -> list[int]:
 def test_programs_that_start_together_make_one_database_of_each_kind(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; "
-        "from imgclf_dagster.run_databases import create_run_databases; "
+        "from imgclf_dagster.home.run_databases import create_run_databases; "
         "import dagster; print('ready', flush=True); sys.stdin.readline(); "
         "create_run_databases(Path(sys.argv[1])); "
         "instance = dagster.DagsterInstance.from_config(sys.argv[1]); "

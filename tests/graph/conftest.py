@@ -31,7 +31,7 @@ from assets.release.verdicts import (
     record_verdict,
 )
 from imgclf_dagster.definitions import build_definitions
-from imgclf_dagster.home import TELEMETRY_OFF
+from imgclf_dagster.home.home import TELEMETRY_OFF
 from imgclf_dagster.settings.root import Settings
 from labelling.labels.snapshots import AnnotationSnapshot, ingested_key
 from resources.compute.compute import Compute

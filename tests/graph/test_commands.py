@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from imgclf_dagster.cli.main import app
-from imgclf_dagster.home import prepare_home
+from imgclf_dagster.home.home import prepare_home
 from imgclf_dagster.runner import LineRunner, RunOutcome
 from resources.store.object_store import ObjectStore
 from serving.deployments import DeploymentRecord, record_key

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from imgclf_dagster import home
 from imgclf_dagster.cli.main import app
+from imgclf_dagster.home import home
 from resources.store.object_store import ObjectStore
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from guard.arguments import OPTION
 from imgclf_dagster.cli.up import programs
-from imgclf_dagster.home import prepare_home, settings_template
+from imgclf_dagster.home.home import prepare_home
+from imgclf_dagster.home.template import settings_template
 from imgclf_dagster.label_studio_access import own_server
 from imgclf_dagster.label_studio_environment import VERSION, Installation
 from imgclf_dagster.labelling_programs import labelling_programs

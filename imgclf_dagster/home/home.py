@@ -2,15 +2,12 @@
 
 import os
 import sys
-from enum import Enum
 from pathlib import Path
-from typing import Any, get_args
-
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 from imgclf_dagster.deployment import dagster_yaml
-from imgclf_dagster.run_databases import create_run_databases
+from imgclf_dagster.home.run_databases import create_run_databases
+from imgclf_dagster.home.template import settings_template
+from imgclf_dagster.profiles.store import open_store
 from imgclf_dagster.settings.root import Settings, SettingsError, settings_file
 from resources.store.errors import StoreMissing
 from resources.store.object_store import MARKER, ObjectStore
@@ -26,15 +23,6 @@ TELEMETRY_OFF = {
 }
 """Variables that keep every library we start from calling home, and MLflow from telling of its
 tables."""
-
-
-def open_store(settings: Settings) -> ObjectStore:
-    """The object store of the profile."""
-    if settings.profile == "aws":
-        from imgclf_dagster.profiles.aws import build_store
-
-        return build_store(settings)
-    return ObjectStore(url=settings.store_dir.as_uri())
 
 
 def process_environment(settings: Settings) -> dict[str, str]:
@@ -131,56 +119,3 @@ def write_once(path: Path, text: str) -> None:
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     part.write_text(text, encoding="utf-8")
     part.replace(path)
-
-
-def settings_template() -> str:
-    """``imgclf.toml`` as it is first written: every setting, its default and its meaning, as comments."""
-    head = (
-        "# imgclf settings. Every line shows a default; remove the # to change it.\n"
-        "# Variables override this file: IMGCLF_TRAINING__EPOCHS=20, IMGCLF_PROFILE=local, …\n"
-    )
-    plain, sections = [], []
-    for name, field in Settings.model_fields.items():
-        if name == "home":
-            continue
-        if isinstance(field.default, BaseModel):
-            sections += _template_sections(name, field.default)
-        else:
-            plain.append(_template_row(name, field, field.default))
-    return "\n".join([head, *plain, "", "\n\n".join(sections), ""])
-
-
-def _template_sections(name: str, defaults: BaseModel) -> list[str]:
-    """A section and those below it."""
-    rows, below = [], []
-    for key, field in type(defaults).model_fields.items():
-        value = getattr(defaults, key)
-        if isinstance(value, BaseModel):
-            below += _template_sections(f"{name}.{key}", value)
-        else:
-            rows.append(_template_row(key, field, value))
-    return ["\n".join([f"[{name}]", *rows]), *below]
-
-
-def _template_row(name: str, field: FieldInfo, default: Any) -> str:
-    choices = get_args(field.annotation)
-    meaning = field.description or (
-        f"one of {', '.join(map(str, choices))}" if choices and type(None) not in choices else ""
-    )
-    return f"# {name} = {_toml(default)}" + (f"    # {meaning}" if meaning else "")
-
-
-def _toml(value: Any) -> str:
-    match value:
-        case bool():
-            return str(value).lower()
-        case int() | float():
-            return str(value)
-        case tuple() | list():
-            return "[" + ", ".join(_toml(item) for item in value) + "]"
-        case None:
-            return '""'
-        case Enum():
-            return _toml(value.value)
-        case _:
-            return f'"{value}"'

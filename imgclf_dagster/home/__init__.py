@@ -1,0 +1,1 @@
+"""The home folder: written on first use."""

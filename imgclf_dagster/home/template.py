@@ -1,0 +1,62 @@
+"""``imgclf.toml`` as it is first written."""
+
+from enum import Enum
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from imgclf_dagster.settings.root import Settings
+
+
+def settings_template() -> str:
+    """``imgclf.toml`` as it is first written: every setting, its default and its meaning, as comments."""
+    head = (
+        "# imgclf settings. Every line shows a default; remove the # to change it.\n"
+        "# Variables override this file: IMGCLF_TRAINING__EPOCHS=20, IMGCLF_PROFILE=local, …\n"
+    )
+    plain, sections = [], []
+    for name, field in Settings.model_fields.items():
+        if name == "home":
+            continue
+        if isinstance(field.default, BaseModel):
+            sections += _template_sections(name, field.default)
+        else:
+            plain.append(_template_row(name, field, field.default))
+    return "\n".join([head, *plain, "", "\n\n".join(sections), ""])
+
+
+def _template_sections(name: str, defaults: BaseModel) -> list[str]:
+    """A section and those below it."""
+    rows, below = [], []
+    for key, field in type(defaults).model_fields.items():
+        value = getattr(defaults, key)
+        if isinstance(value, BaseModel):
+            below += _template_sections(f"{name}.{key}", value)
+        else:
+            rows.append(_template_row(key, field, value))
+    return ["\n".join([f"[{name}]", *rows]), *below]
+
+
+def _template_row(name: str, field: FieldInfo, default: Any) -> str:
+    choices = get_args(field.annotation)
+    meaning = field.description or (
+        f"one of {', '.join(map(str, choices))}" if choices and type(None) not in choices else ""
+    )
+    return f"# {name} = {_toml(default)}" + (f"    # {meaning}" if meaning else "")
+
+
+def _toml(value: Any) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case int() | float():
+            return str(value)
+        case tuple() | list():
+            return "[" + ", ".join(_toml(item) for item in value) + "]"
+        case None:
+            return '""'
+        case Enum():
+            return _toml(value.value)
+        case _:
+            return f'"{value}"'

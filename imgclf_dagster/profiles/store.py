@@ -1,0 +1,13 @@
+"""The object store of the profile."""
+
+from imgclf_dagster.settings.root import Settings
+from resources.store.object_store import ObjectStore
+
+
+def open_store(settings: Settings) -> ObjectStore:
+    """The object store of the profile."""
+    if settings.profile == "aws":
+        from imgclf_dagster.profiles.aws import build_store
+
+        return build_store(settings)
+    return ObjectStore(url=settings.store_dir.as_uri())
