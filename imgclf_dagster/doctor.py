@@ -146,8 +146,8 @@ def _torch_cache() -> Path:
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:
-    from imgclf_dagster.ports import Port, PortTaken, require_free
-    from imgclf_dagster.presence import is_up
+    from imgclf_dagster.processes.ports import Port, PortTaken, require_free
+    from imgclf_dagster.processes.presence import is_up
 
     if is_up(settings.run_dir):
         yield Finding("ports", "ok", "imgclf up is running")

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from imgclf_dagster.label_studio_access import announced
-from imgclf_dagster.process_groups import end_groups
+from imgclf_dagster.processes.process_groups import end_groups
+from imgclf_dagster.processes.supervisor import Notice
 from imgclf_dagster.settings.root import Settings
-from imgclf_dagster.supervisor import Notice
 
 if TYPE_CHECKING:
     from imgclf_dagster.label_studio_setup import Wanted

@@ -17,10 +17,10 @@ from imgclf_dagster.label_studio_access import (
 )
 from imgclf_dagster.label_studio_environment import Installation
 from imgclf_dagster.label_studio_server import USERNAME
-from imgclf_dagster.ports import Port
+from imgclf_dagster.processes.ports import Port
+from imgclf_dagster.processes.supervisor import ProcessSpec
 from imgclf_dagster.profiles.store import open_store
 from imgclf_dagster.settings.root import Settings
-from imgclf_dagster.supervisor import ProcessSpec
 
 if TYPE_CHECKING:
     from serving.labelling.access import Credentials

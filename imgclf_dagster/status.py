@@ -12,7 +12,7 @@ from assets.dataset.splits.former_splits import former_test_split
 from assets.evaluation.records import newest_evaluation
 from assets.ingestion.image_index import RAW, diff_listing, images_table, newest_rows, usable_images
 from assets.line import latest_metadata
-from imgclf_dagster.presence import is_up
+from imgclf_dagster.processes.presence import is_up
 from imgclf_dagster.profiles.chosen import build_endpoints, build_registry
 from imgclf_dagster.profiles.store import open_store
 from imgclf_dagster.settings.root import Settings

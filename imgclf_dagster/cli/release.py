@@ -178,7 +178,7 @@ def _say_decided(registry: "ModelRegistry", decided: "ModelPackage") -> None:
 
 def _carry_out(settings: "Settings", wanted: _Wanted) -> None:
     """See the decision through: by ``imgclf up`` if it runs, else here and now."""
-    from imgclf_dagster.presence import is_up
+    from imgclf_dagster.processes.presence import is_up
 
     if is_up(settings.run_dir):
         _wait_for(settings, wanted)

@@ -19,14 +19,14 @@ from imgclf_dagster.home.home import prepare_home
 from imgclf_dagster.label_studio_keeper import BackgroundSetup
 from imgclf_dagster.labelling_programs import LabellingPrograms, labelling_programs
 from imgclf_dagster.mlflow_server import variables as mlflow_variables
-from imgclf_dagster.ports import HOST, Port
-from imgclf_dagster.settings.root import Settings, SettingsError, load_settings
-from imgclf_dagster.supervisor import (
+from imgclf_dagster.processes.ports import HOST, Port
+from imgclf_dagster.processes.supervisor import (
     ProcessSpec,
     Supervisor,
     http_healthy,
     socket_healthy,
 )
+from imgclf_dagster.settings.root import Settings, SettingsError, load_settings
 
 LOCATION = "imgclf"
 """Name of the code location, as in ``workspace.yaml``: sensors keep their state under it."""

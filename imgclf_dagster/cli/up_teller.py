@@ -7,7 +7,7 @@ from typing import Literal
 from rich.console import Console
 
 from imgclf_dagster.console import escape
-from imgclf_dagster.supervisor import Notice, ProcessSpec
+from imgclf_dagster.processes.supervisor import Notice, ProcessSpec
 
 
 class NoticePrinter:

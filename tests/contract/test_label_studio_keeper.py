@@ -10,8 +10,8 @@ import pytest
 from imgclf_dagster import label_studio_keeper, label_studio_setup
 from imgclf_dagster.label_studio_keeper import BackgroundSetup
 from imgclf_dagster.label_studio_setup import Wanted
+from imgclf_dagster.processes.supervisor import Notice, ProcessSpec, Supervisor
 from imgclf_dagster.settings.root import Settings, load_settings
-from imgclf_dagster.supervisor import Notice, ProcessSpec, Supervisor
 from tests.patience import FOREVER_S, SOON_S, wait_for
 
 pytestmark = pytest.mark.contract

@@ -51,8 +51,8 @@ from serving.endpoint.app import create_app
 from serving.endpoint.host import EndpointHost
 from serving.container import Container, create_container_app
 from serving.store import DeploymentStore
-import training.container.privileges, training.container.distributed, imgclf_dagster.supervisor
-import imgclf_dagster.process_groups, benchmarks.page
+import training.container.privileges, training.container.distributed, imgclf_dagster.processes.supervisor
+import imgclf_dagster.processes.process_groups, benchmarks.page
 create_app(EndpointHost(DeploymentStore(Path(sys.argv[1]).as_uri()), "imgclf"))
 create_container_app(Container(Path(sys.argv[1]), "train-1", "0" * 64))
 assert benchmarks.page.machine()

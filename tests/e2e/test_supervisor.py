@@ -23,7 +23,7 @@ REPOSITORY = Path(__file__).parents[2]
 DRIVER = """
 import json, sys
 from pathlib import Path
-from imgclf_dagster.supervisor import ProcessSpec, Supervisor
+from imgclf_dagster.processes.supervisor import ProcessSpec, Supervisor
 
 folder, programs = Path(sys.argv[1]), json.loads(sys.argv[2])
 
@@ -198,7 +198,9 @@ def test_what_outlived_supervisor_and_watchdog_is_named_and_ended_by_the_next(
     first = supervise(web, daemon)
     assert {first.hear()[1] for _ in range(2)} == {"web", "daemon"}
     family = first.family()
-    watchdog = next(one for one in family if "imgclf_dagster.process_groups" in one.cmdline())
+    watchdog = next(
+        one for one in family if "imgclf_dagster.processes.process_groups" in one.cmdline()
+    )
     left = [one for one in family if one not in (watchdog, family[0])]
     for one in (watchdog, family[0]):  # the watchdog first, or it ends the rest
         one.kill()

@@ -15,7 +15,7 @@ import httpx
 
 from imgclf_dagster.label_studio_environment import Installation
 from imgclf_dagster.label_studio_server import USERNAME, Server
-from imgclf_dagster.process_groups import Watchdog, end_groups
+from imgclf_dagster.processes.process_groups import Watchdog, end_groups
 from tests.patience import WAIT_S
 from tests.ports import free_port
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from imgclf_dagster import supervisor
-from imgclf_dagster.leftovers import Roster
-from imgclf_dagster.supervisor import STEADY_AFTER_S, Notice, ProcessSpec, _Child
+from imgclf_dagster.processes import supervisor
+from imgclf_dagster.processes.leftovers import Roster
+from imgclf_dagster.processes.supervisor import STEADY_AFTER_S, Notice, ProcessSpec, _Child
 
 pytestmark = pytest.mark.unit
 

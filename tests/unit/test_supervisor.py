@@ -10,10 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from imgclf_dagster.leftovers import PROGRAMS, Roster, leftovers
-from imgclf_dagster.ports import Port, PortTaken, require_free
-from imgclf_dagster.process_groups import end_groups
-from imgclf_dagster.supervisor import AlreadyRunning, backoff_s, single_instance
+from imgclf_dagster.processes.leftovers import PROGRAMS, Roster, leftovers
+from imgclf_dagster.processes.ports import Port, PortTaken, require_free
+from imgclf_dagster.processes.process_groups import end_groups
+from imgclf_dagster.processes.supervisor import AlreadyRunning, backoff_s, single_instance
 from tests.patience import SOON_S, WAIT_S
 
 pytestmark = pytest.mark.unit

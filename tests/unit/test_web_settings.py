@@ -13,8 +13,8 @@ from imgclf_dagster.label_studio_access import own_server
 from imgclf_dagster.label_studio_environment import VERSION, Installation
 from imgclf_dagster.labelling_programs import labelling_programs
 from imgclf_dagster.mlflow_server import variables
+from imgclf_dagster.processes.supervisor import ProcessSpec
 from imgclf_dagster.settings.root import Settings, SettingsError, load_settings
-from imgclf_dagster.supervisor import ProcessSpec
 
 pytestmark = pytest.mark.unit
 

@@ -1,6 +1,6 @@
 """Ending process groups for good, also when the one who should have done it is gone.
 
-``python -m imgclf_dagster.process_groups`` is the watchdog: it holds the reading end of a pipe
+``python -m imgclf_dagster.processes.process_groups`` is the watchdog: it holds the reading end of a pipe
 whose writing end only the supervisor has. The pipe closes when the supervisor dies of anything,
 ``kill -9`` included; the watchdog then ends every group that is still noted in it.
 """

@@ -20,10 +20,10 @@ from typing import Literal
 from filelock import FileLock, Timeout
 
 from errors.base import ImgclfError
-from imgclf_dagster.leftovers import Roster, leftovers
-from imgclf_dagster.ports import Port, PortTaken, require_free
-from imgclf_dagster.presence import UP_LOCK
-from imgclf_dagster.process_groups import Watchdog, end_groups, signal_group
+from imgclf_dagster.processes.leftovers import Roster, leftovers
+from imgclf_dagster.processes.ports import Port, PortTaken, require_free
+from imgclf_dagster.processes.presence import UP_LOCK
+from imgclf_dagster.processes.process_groups import Watchdog, end_groups, signal_group
 
 FIRST_BACKOFF_S = 1.0
 MAX_BACKOFF_S = 30.0

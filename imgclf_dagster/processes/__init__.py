@@ -1,0 +1,1 @@
+"""Programs beside this one: started, watched, ended."""
