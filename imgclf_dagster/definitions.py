@@ -21,7 +21,6 @@ from imgclf_dagster.checks import dataset as dataset_checks
 from imgclf_dagster.checks import model as model_checks
 from imgclf_dagster.checks import splits as split_checks
 from imgclf_dagster.checks import staging as staging_checks
-from imgclf_dagster.jobs import jobs
 from imgclf_dagster.label_studio.port import build_label_studio
 from imgclf_dagster.label_studio_access import hint_file
 from imgclf_dagster.profiles.chosen import (
@@ -32,6 +31,7 @@ from imgclf_dagster.profiles.chosen import (
     build_registry,
 )
 from imgclf_dagster.profiles.store import open_store
+from imgclf_dagster.runs.jobs import jobs
 from imgclf_dagster.sensors import sensors
 from imgclf_dagster.settings.root import Settings, load_settings
 

@@ -10,8 +10,8 @@ from typing import Any
 import dagster as dg
 
 from assets.line import MODEL_VERSIONS
-from imgclf_dagster.asking import Tick, ask, under_way
-from imgclf_dagster.jobs import PROMOTION, RELEASE_CANDIDATE
+from imgclf_dagster.runs.asking import Tick, ask, under_way
+from imgclf_dagster.runs.jobs import PROMOTION, RELEASE_CANDIDATE
 from resources.endpoints.endpoint_host import Endpoints, HostUnavailable
 from resources.registry.registry import ModelRegistry, PackageMissing
 from serving.deployments import DeploymentRecord, EndpointStatus, Stage, record_key

@@ -15,7 +15,6 @@ from assets.evaluation.records import newest_evaluation
 from assets.line import MODEL_VERSIONS, latest_metadata
 from assets.release.verdicts import STAGING_CHECKS, objections
 from errors.base import ImgclfError
-from imgclf_dagster.asking import under_way
 from imgclf_dagster.decisions import (
     promotion_config,
     promotion_tags,
@@ -24,10 +23,11 @@ from imgclf_dagster.decisions import (
 )
 from imgclf_dagster.definitions import build_definitions
 from imgclf_dagster.home.home import prepare_home
-from imgclf_dagster.jobs import LINE, PROMOTION, RELEASE_CANDIDATE
-from imgclf_dagster.orphans import process_tag, reap_orphaned_runs
 from imgclf_dagster.profiles.chosen import build_endpoints
 from imgclf_dagster.progress import Narrator, narrated
+from imgclf_dagster.runs.asking import under_way
+from imgclf_dagster.runs.jobs import LINE, PROMOTION, RELEASE_CANDIDATE
+from imgclf_dagster.runs.orphans import process_tag, reap_orphaned_runs
 from imgclf_dagster.settings.root import Settings
 from resources.endpoints.endpoint_host import Endpoints
 from resources.registry.registry import ModelRegistry

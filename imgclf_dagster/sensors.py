@@ -14,7 +14,6 @@ from assets.ingestion.raw_images import TABLE_VERSION
 from assets.ingestion.refusals import readable_again, refused_keys
 from assets.ingestion.sweep import Sweep, sweep_step
 from assets.line import Line, fingerprint, latest_metadata
-from imgclf_dagster.asking import Tick, ask
 from imgclf_dagster.decisions import (
     live_deployment,
     promotion_config,
@@ -22,7 +21,8 @@ from imgclf_dagster.decisions import (
     undone_rejection,
 )
 from imgclf_dagster.endpoint_health import endpoint_health_sensor
-from imgclf_dagster.orphans import reap_orphaned_runs
+from imgclf_dagster.runs.asking import Tick, ask
+from imgclf_dagster.runs.orphans import reap_orphaned_runs
 from imgclf_dagster.sensors_labels import annotations_change_sensor, when_hinted
 from imgclf_dagster.sensors_queue import labelling_queue_sensor
 from resources.arrivals.arrivals import Arrivals, ArrivalsError, pending_notices

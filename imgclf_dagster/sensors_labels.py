@@ -22,8 +22,8 @@ from assets.annotations.label_index import (
 from assets.annotations.label_studio_poll import PollCursor, poll
 from assets.dataset.retraining import LABEL_ROWS, retraining
 from assets.line import Line, fingerprint, latest_metadata
-from imgclf_dagster.asking import Tick, ask, under_way
-from imgclf_dagster.jobs import LINE
+from imgclf_dagster.runs.asking import Tick, ask, under_way
+from imgclf_dagster.runs.jobs import LINE
 from labelling.labels.snapshots import LABEL_STUDIO_PREFIX
 from resources.arrivals.arrivals import LABEL_ARRIVALS, pending_notices
 from resources.contents.damage import DamagedObject

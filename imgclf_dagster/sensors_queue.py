@@ -8,8 +8,8 @@ import dagster as dg
 from assets.line import Line, fingerprint, latest_metadata
 from assets.queue.labelling_queue import LEFT, state_of
 from assets.queue.ledger import newest_key, unfinished
-from imgclf_dagster.asking import Tick, ask
-from imgclf_dagster.jobs import LABELLING
+from imgclf_dagster.runs.asking import Tick, ask
+from imgclf_dagster.runs.jobs import LABELLING
 from labelling.labels.corrections import CORRECTIONS_PREFIX
 from resources.label_studio.project import LabelStudio, LabelStudioError
 from resources.store.object_store import ObjectStore

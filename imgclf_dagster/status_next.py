@@ -13,7 +13,7 @@ from imgclf_dagster.decisions import (
     previous_deployment,
     undeployed_approvals,
 )
-from imgclf_dagster.jobs import LINE_ASSETS
+from imgclf_dagster.runs.jobs import LINE_ASSETS
 from imgclf_dagster.status_checks import checks_failed
 from imgclf_dagster.status_runs import last_failure
 from resources.endpoints.endpoint_host import Endpoints

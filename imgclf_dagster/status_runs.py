@@ -7,9 +7,9 @@ from typing import Any
 import dagster as dg
 from dagster import DagsterEventType
 
-from imgclf_dagster.asking import UNFINISHED
-from imgclf_dagster.orphans import gone_process
 from imgclf_dagster.progress import failed_steps, is_check_step
+from imgclf_dagster.runs.asking import UNFINISHED
+from imgclf_dagster.runs.orphans import gone_process
 
 LOOKED_AT = 5
 """How many of the last failed runs are looked at; and how many messages of a run under way."""

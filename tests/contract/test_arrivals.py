@@ -12,7 +12,7 @@ import pytest
 from assets import retries
 from assets.ingestion import sweep as arrival_sweep
 from assets.ingestion.image_index import images_table, newest_rows
-from imgclf_dagster import asking
+from imgclf_dagster.runs import asking
 from resources.arrivals import sqs as sqs_arrivals
 from resources.arrivals.arrivals import NoArrivals, pending_notices, write_notice
 from resources.arrivals.sqs import SqsArrivals

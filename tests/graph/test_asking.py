@@ -15,8 +15,8 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon.sensor import execute_sensor_iteration
 
-from imgclf_dagster import asking
-from imgclf_dagster.asking import ask
+from imgclf_dagster.runs import asking
+from imgclf_dagster.runs.asking import ask
 
 pytestmark = pytest.mark.graph
 

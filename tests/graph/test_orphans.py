@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from imgclf_dagster import orphans
+from imgclf_dagster.runs import orphans
 
 pytestmark = pytest.mark.graph
 

@@ -27,7 +27,7 @@ from assets.release.verdicts import (
 )
 from imgclf_dagster.cli import release
 from imgclf_dagster.cli.status import _lines
-from imgclf_dagster.orphans import process_tag
+from imgclf_dagster.runs.orphans import process_tag
 from imgclf_dagster.status import gather_status
 from imgclf_dagster.status_next import next_command
 from resources.store.object_store import ObjectStore

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from imgclf_dagster.jobs import LINE
+from imgclf_dagster.runs.jobs import LINE
 
 ASKED_TAG = "imgclf/asked-for"
 """Names what a run was asked to look at, so that its failures can be counted."""
