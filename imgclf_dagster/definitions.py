@@ -16,7 +16,7 @@ from assets.release.release import (
     staging_endpoint,
 )
 from assets.report.labelling_report import labelling_report
-from imgclf_dagster.automation import automated
+from imgclf_dagster.automation.conditions import automated
 from imgclf_dagster.checks import dataset as dataset_checks
 from imgclf_dagster.checks import model as model_checks
 from imgclf_dagster.checks import splits as split_checks

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 from dagster import AutomationCondition
 
-from imgclf_dagster.automation import (
+from imgclf_dagster.automation.conditions import (
     RetrainingIsDue,
     automated,
     conditions,

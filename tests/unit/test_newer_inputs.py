@@ -8,8 +8,8 @@ import pytest
 from dagster import AutomationCondition
 from pydantic import ValidationError
 
-from imgclf_dagster import newer_inputs
-from imgclf_dagster.newer_inputs import (
+from imgclf_dagster.automation import newer_inputs
+from imgclf_dagster.automation.newer_inputs import (
     ApprovalIsNewer,
     Approvals,
     DataSetIsNewer,

@@ -8,7 +8,11 @@ import pytest
 from dagster import AutomationCondition
 from dagster._core.events import StepMaterializationData
 
-from imgclf_dagster.passed_checks import ChecksPassedBefore, _is_of, blocking_checks_passed
+from imgclf_dagster.automation.passed_checks import (
+    ChecksPassedBefore,
+    _is_of,
+    blocking_checks_passed,
+)
 
 pytestmark = pytest.mark.unit
 

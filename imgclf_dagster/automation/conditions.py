@@ -4,8 +4,8 @@ import dagster as dg
 from dagster import AutomationCondition
 
 from assets.line import latest_metadata
-from imgclf_dagster.newer_inputs import ApprovalIsNewer, DataSetIsNewer, InputsAreNewer
-from imgclf_dagster.passed_checks import blocking_checks_passed
+from imgclf_dagster.automation.newer_inputs import ApprovalIsNewer, DataSetIsNewer, InputsAreNewer
+from imgclf_dagster.automation.passed_checks import blocking_checks_passed
 
 
 class RetrainingIsDue(AutomationCondition):

@@ -1,0 +1,1 @@
+"""When assets materialize by themselves."""
