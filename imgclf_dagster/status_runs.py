@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 from dagster import DagsterEventType
 
-from imgclf_dagster.progress import failed_steps, is_check_step
+from imgclf_dagster.line.progress import failed_steps, is_check_step
 from imgclf_dagster.runs.asking import UNFINISHED
 from imgclf_dagster.runs.orphans import gone_process
 

@@ -21,7 +21,8 @@ from imgclf_dagster.settings.root import Settings, load_settings
 if TYPE_CHECKING:
     import numpy as np
 
-    from imgclf_dagster.runner import LineRunner, RunOutcome
+    from imgclf_dagster.line.outcome import RunOutcome
+    from imgclf_dagster.line.runner import LineRunner
 
 WITHHELD_SHARE = 0.2
 FLOOR = 0.97
@@ -61,8 +62,8 @@ def demo_command() -> None:
     on this machine whatever the profile, so it costs nothing.
     """
     from imgclf_dagster.home.home import prepare_home, write_once
-    from imgclf_dagster.progress import ConsoleNarrator
-    from imgclf_dagster.runner import line_runner
+    from imgclf_dagster.line.progress import ConsoleNarrator
+    from imgclf_dagster.line.runner import line_runner
 
     begun = time.monotonic()
     home = Path(os.environ.get("IMGCLF_HOME", ".imgclf")).absolute() / "demo"

@@ -25,8 +25,8 @@ def queue_command(as_json: AsJson = False) -> None:
 
     from assets.line import latest_metadata
     from assets.queue.labelling_queue import NOT_CONNECTED
-    from imgclf_dagster.progress import ConsoleNarrator
-    from imgclf_dagster.runner import line_runner
+    from imgclf_dagster.line.progress import ConsoleNarrator
+    from imgclf_dagster.line.runner import line_runner
     from imgclf_dagster.runs.jobs import LABELLING, LINE
 
     came = [dg.AssetKey("raw_images"), dg.AssetKey("annotations")]

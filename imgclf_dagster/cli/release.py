@@ -183,8 +183,8 @@ def _carry_out(settings: "Settings", wanted: _Wanted) -> None:
     if is_up(settings.run_dir):
         _wait_for(settings, wanted)
         return
-    from imgclf_dagster.progress import ConsoleNarrator
-    from imgclf_dagster.runner import line_runner
+    from imgclf_dagster.line.progress import ConsoleNarrator
+    from imgclf_dagster.line.runner import line_runner
 
     with line_runner(settings, ConsoleNarrator(console)) as runner:
         for outcome in runner.settle_decisions():
@@ -205,8 +205,8 @@ def _say_served(endpoints: "Endpoints", wanted: _Wanted) -> None:
 def _wait_for(settings: "Settings", wanted: _Wanted) -> None:
     import dagster as dg
 
+    from imgclf_dagster.line.progress import failure_since
     from imgclf_dagster.profiles.chosen import build_endpoints
-    from imgclf_dagster.progress import failure_since
 
     endpoints = build_endpoints(settings)
     since = datetime.now(UTC)

@@ -21,10 +21,10 @@ def run_command() -> None:
     What is complete is not done again. Ends with a candidate on staging that waits for approval,
     or with the reason why there is none. Also carries out decisions that were made meanwhile.
     """
-    with without_collection("imgclf_dagster.runner"):
+    with without_collection("imgclf_dagster.line.runner"):
         from imgclf_dagster.decisions import live_deployment
-        from imgclf_dagster.progress import ConsoleNarrator
-        from imgclf_dagster.runner import line_runner
+        from imgclf_dagster.line.progress import ConsoleNarrator
+        from imgclf_dagster.line.runner import line_runner
 
     with line_runner(load_settings(), ConsoleNarrator(console)) as runner:
         outcome = runner.run_line()

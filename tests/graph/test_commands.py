@@ -13,7 +13,8 @@ from typer.testing import CliRunner, Result
 
 from imgclf_dagster.cli.main import app
 from imgclf_dagster.home.home import prepare_home
-from imgclf_dagster.runner import LineRunner, RunOutcome
+from imgclf_dagster.line.outcome import RunOutcome
+from imgclf_dagster.line.runner import LineRunner
 from resources.store.object_store import ObjectStore
 from serving.deployments import DeploymentRecord, record_key
 

@@ -8,7 +8,7 @@ from markdown_it import MarkdownIt
 
 from assets.release.verdicts import newest_verdict
 from imgclf_dagster.checks.result import check_result, fails_closed, judge, nothing_to_judge
-from imgclf_dagster.progress import _check_reason
+from imgclf_dagster.line.progress import _check_reason
 from resources.contents.damage import DamagedObject
 from resources.store.errors import KeyMissing
 from resources.store.object_store import ObjectStore

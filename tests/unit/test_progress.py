@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from imgclf_dagster.checks.result import judge
-from imgclf_dagster.progress import ConsoleNarrator, narrated
-from imgclf_dagster.runner import RunOutcome
+from imgclf_dagster.line.outcome import RunOutcome
+from imgclf_dagster.line.progress import ConsoleNarrator, narrated
 from resources.store.object_store import ObjectStore
 
 pytestmark = pytest.mark.unit

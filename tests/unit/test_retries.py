@@ -13,8 +13,8 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from assets import retries
 from assets.retries import TRANSIENT, retried
 from imgclf_dagster.definitions import build_definitions
-from imgclf_dagster.progress import narrated
-from imgclf_dagster.runner import RunOutcome
+from imgclf_dagster.line.outcome import RunOutcome
+from imgclf_dagster.line.progress import narrated
 from imgclf_dagster.settings.root import Settings
 from resources.compute.failures import JobFailed
 from resources.endpoints.endpoint_host import DeploymentFailed, HostUnavailable

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
@@ -23,8 +22,9 @@ from imgclf_dagster.decisions import (
 )
 from imgclf_dagster.definitions import build_definitions
 from imgclf_dagster.home.home import prepare_home
+from imgclf_dagster.line.outcome import RunOutcome
+from imgclf_dagster.line.progress import Narrator, narrated
 from imgclf_dagster.profiles.chosen import build_endpoints
-from imgclf_dagster.progress import Narrator, narrated
 from imgclf_dagster.runs.asking import under_way
 from imgclf_dagster.runs.jobs import LINE, PROMOTION, RELEASE_CANDIDATE
 from imgclf_dagster.runs.orphans import process_tag, reap_orphaned_runs
@@ -38,18 +38,6 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 class RunInProgress(ImgclfError, RuntimeError):  # noqa: N818 - a state, as its callers say it
     """Another process runs the line in this home."""
-
-
-@dataclass
-class RunOutcome:
-    """What became of one Dagster run: seconds by step, what failed with its reason, and whether it
-    was Ctrl-C that ended it."""
-
-    run_id: str
-    success: bool
-    seconds: dict[str, float] = field(default_factory=dict)
-    failures: dict[str, str] = field(default_factory=dict)
-    interrupted: bool = False
 
 
 class LineRunner:

@@ -17,7 +17,7 @@ from imgclf_dagster.checks.result import WARNING
 from imgclf_dagster.console import escape
 
 if TYPE_CHECKING:
-    from imgclf_dagster.runner import RunOutcome
+    from imgclf_dagster.line.outcome import RunOutcome
 
 POLL_S = 0.25
 INFO = 20

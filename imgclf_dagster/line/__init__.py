@@ -1,0 +1,1 @@
+"""The line from the command line: run and told."""
