@@ -20,7 +20,7 @@ def status_command(as_json: AsJson = False) -> None:
 
         from imgclf_dagster.home.home import prepare_home
         from imgclf_dagster.settings.root import load_settings
-        from imgclf_dagster.status import gather_status
+        from imgclf_dagster.status.status import gather_status
 
         keep_pandas_out()
         settings = load_settings()

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from imgclf_dagster.cli.main import app
 from imgclf_dagster.profiles.aws import build_endpoints, build_store
 from imgclf_dagster.settings.root import load_settings
-from imgclf_dagster.status import _stage, _waiting
+from imgclf_dagster.status.status import _stage, _waiting
 from resources.endpoints.endpoint_host import DeploymentFailed
 from resources.endpoints.sagemaker import SageMakerEndpoints
 from resources.stacks.change_sets import describe

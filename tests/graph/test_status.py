@@ -28,8 +28,8 @@ from assets.release.verdicts import (
 from imgclf_dagster.cli import release
 from imgclf_dagster.cli.status import _lines
 from imgclf_dagster.runs.orphans import process_tag
-from imgclf_dagster.status import gather_status
-from imgclf_dagster.status_next import next_command
+from imgclf_dagster.status.next_step import next_command
+from imgclf_dagster.status.status import gather_status
 from resources.store.object_store import ObjectStore
 from serving.deployments import DeploymentRecord, record_key
 

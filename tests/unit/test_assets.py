@@ -16,7 +16,7 @@ from assets.dataset.splits.leakage import crossing_pairs
 from assets.model.trained_model import training_config, training_job
 from assets.pictures import INLINE_LIMIT, picture
 from imgclf_dagster.line.progress import ConsoleNarrator
-from imgclf_dagster.status import _waiting
+from imgclf_dagster.status.status import _waiting
 from training.config import Hyperparameters
 
 pytestmark = pytest.mark.unit

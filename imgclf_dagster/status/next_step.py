@@ -14,8 +14,8 @@ from imgclf_dagster.decisions import (
     undeployed_approvals,
 )
 from imgclf_dagster.runs.jobs import LINE_ASSETS
-from imgclf_dagster.status_checks import checks_failed
-from imgclf_dagster.status_runs import last_failure
+from imgclf_dagster.status.checks import checks_failed
+from imgclf_dagster.status.runs import last_failure
 from resources.endpoints.endpoint_host import Endpoints
 from resources.registry.registry import ModelPackage, ModelRegistry
 from resources.store.errors import StoreError

@@ -16,15 +16,15 @@ from imgclf_dagster.processes.presence import is_up
 from imgclf_dagster.profiles.chosen import build_endpoints, build_registry
 from imgclf_dagster.profiles.store import open_store
 from imgclf_dagster.settings.root import Settings
-from imgclf_dagster.status_checks import blocking_checks, checks_failed
-from imgclf_dagster.status_next import (
+from imgclf_dagster.status.checks import blocking_checks, checks_failed
+from imgclf_dagster.status.next_step import (
     decisions_waiting,
     last_refused,
     next_command,
     unfinished,
 )
-from imgclf_dagster.status_runs import runs_under_way
-from imgclf_dagster.status_scores import same_images
+from imgclf_dagster.status.runs import runs_under_way
+from imgclf_dagster.status.scores import same_images
 from labelling.report.words import count
 from resources.endpoints.endpoint_host import Endpoints, HostUnavailable
 from resources.registry.registry import ModelPackage
