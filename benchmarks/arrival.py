@@ -141,7 +141,7 @@ def _sensor(kind: str) -> Callable[[], None]:
 
     from assets.ingestion.sweep import Sweep
     from imgclf_dagster.profiles.chosen import build_line
-    from imgclf_dagster.sensors import raw_images_arrival_sensor
+    from imgclf_dagster.sensors.arrival import raw_images_arrival_sensor
     from imgclf_dagster.settings.root import load_settings
     from resources.arrivals.arrivals import pending_notices
     from resources.store.object_store import ObjectStore

@@ -132,7 +132,7 @@ def sensor_tick(root: Path, instance: "dg.DagsterInstance") -> Callable[[], bool
     import dagster as dg
 
     from imgclf_dagster.profiles.chosen import build_line
-    from imgclf_dagster.sensors import raw_images_arrival_sensor
+    from imgclf_dagster.sensors.arrival import raw_images_arrival_sensor
     from imgclf_dagster.settings.root import load_settings
     from resources.arrivals.arrivals import NoArrivals
     from resources.store.object_store import ObjectStore

@@ -49,7 +49,7 @@ class IdleTicks:
 
     def __call__(self) -> None:
         """A tick that finds nothing."""
-        from imgclf_dagster.sensors_labels import NO_LABELS
+        from imgclf_dagster.sensors.labels import NO_LABELS
 
         said = self._tick()
         if said != NO_LABELS:  # trouble with Label Studio is added to it
@@ -71,7 +71,7 @@ class IdleTicks:
 
     def _catch_up(self) -> None:
         """Tick, and make the label table when asked to, until there is nothing more."""
-        from imgclf_dagster.sensors_labels import NO_LABELS
+        from imgclf_dagster.sensors.labels import NO_LABELS
 
         for _ in range(CATCHING_UP):
             if self._tick() != NO_LABELS:
@@ -88,7 +88,7 @@ class IdleTicks:
         """What the tick says when it asks for nothing; empty if it asks for a run."""
         import dagster as dg
 
-        from imgclf_dagster.sensors_labels import annotations_change_sensor
+        from imgclf_dagster.sensors.labels import annotations_change_sensor
 
         with dg.build_sensor_context(
             instance=self._instance, cursor=self._cursor, resources=self._resources
@@ -98,7 +98,7 @@ class IdleTicks:
         return str(found.skip_message) if isinstance(found, dg.SkipReason) else ""
 
     def _parsed(self) -> Any:
-        from imgclf_dagster.sensors_labels import LabelsCursor
+        from imgclf_dagster.sensors.labels import LabelsCursor
 
         return LabelsCursor.parse(self._cursor)
 

@@ -230,7 +230,7 @@ def _tick(count: int) -> dict[str, Spent]:
     from assets.ingestion.sweep import Sweep
     from benchmarks.arrival import BUCKET, _arrivals, _tell_of_new
     from imgclf_dagster.profiles.chosen import build_line
-    from imgclf_dagster.sensors import raw_images_arrival_sensor
+    from imgclf_dagster.sensors.arrival import raw_images_arrival_sensor
     from imgclf_dagster.settings.root import load_settings
     from resources.store.object_store import ObjectStore
 

@@ -32,7 +32,7 @@ from imgclf_dagster.profiles.chosen import (
 )
 from imgclf_dagster.profiles.store import open_store
 from imgclf_dagster.runs.jobs import jobs
-from imgclf_dagster.sensors import sensors
+from imgclf_dagster.sensors.arrival import sensors
 from imgclf_dagster.settings.root import Settings, load_settings
 
 _SAGEMAKER_GROUPS = {"training", "evaluation", "release"}

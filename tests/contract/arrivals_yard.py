@@ -12,8 +12,8 @@ from PIL import Image
 
 from assets.ingestion.image_index import images_table, newest_rows
 from assets.ingestion.raw_images import raw_images
-from imgclf_dagster import sensors
 from imgclf_dagster.profiles.chosen import build_line
+from imgclf_dagster.sensors import arrival as sensors
 from imgclf_dagster.settings.root import Settings
 from resources.arrivals.arrivals import Arrivals
 from resources.store.object_store import ObjectStore

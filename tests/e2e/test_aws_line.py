@@ -47,7 +47,7 @@ THROTTLED = (
 TICK = """
 import dagster as dg
 from imgclf_dagster.definitions import build_definitions
-from imgclf_dagster.sensors import raw_images_arrival_sensor
+from imgclf_dagster.sensors.arrival import raw_images_arrival_sensor
 from imgclf_dagster.settings.root import load_settings
 given = build_definitions(load_settings()).resources
 given = {name: given[name] for name in ("store", "line", "arrivals")}

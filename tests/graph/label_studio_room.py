@@ -10,7 +10,7 @@ import dagster as dg
 import httpx
 
 from assets.annotations.label_index import labelled_view, labels_table
-from imgclf_dagster import sensors_labels
+from imgclf_dagster.sensors import labels as sensors_labels
 from tests.label_studio.server import LabelStudioServer
 
 IMAGES = tuple(f"{number:064x}" for number in range(1, 6))

@@ -10,10 +10,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from imgclf_dagster.endpoint_health import endpoint_health_sensor
 from imgclf_dagster.runs import asking
 from imgclf_dagster.runs.jobs import PROMOTION
 from imgclf_dagster.runs.orphans import process_tag
+from imgclf_dagster.sensors.endpoint_health import endpoint_health_sensor
 from serving.deployments import DeploymentRecord, record_key
 from tests.patience import wait_for
 from tests.testbed.bed import TestBed

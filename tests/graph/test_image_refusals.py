@@ -13,7 +13,7 @@ from obstore.exceptions import GenericError
 from assets.ingestion.image_index import images_table, newest_rows
 from assets.ingestion.refusals import readable_again
 from assets.ingestion.sweep import Sweep, sweep_step
-from imgclf_dagster.sensors import raw_images_arrival_sensor
+from imgclf_dagster.sensors.arrival import raw_images_arrival_sensor
 from resources.arrivals.arrivals import pending_notices, read_notices
 from resources.store import object_store
 from tests.testbed.bed import TestBed

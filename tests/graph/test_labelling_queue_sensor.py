@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from imgclf_dagster import sensors_queue
+from imgclf_dagster.sensors import queue as sensors_queue
 from resources.label_studio.project import LabelStudio
 from tests.graph.queue_room import LABELS, Room
 from tests.label_studio.server import LabelStudioServer

@@ -10,7 +10,7 @@ import pytest
 from dagster._core.events import StepMaterializationData
 
 from assets.line import latest_metadata
-from imgclf_dagster import sensors_labels
+from imgclf_dagster.sensors import labels as sensors_labels
 from labelling.label_studio.ledger import label_studio_key
 from labelling.labels.snapshots import AnnotationSnapshot
 

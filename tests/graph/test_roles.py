@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from imgclf_dagster.sensors import raw_images_arrival_sensor
+from imgclf_dagster.sensors.arrival import raw_images_arrival_sensor
 from resources.compute.job_names import JOB_KINDS
 from tests.testbed.bed import TestBed
 from tests.testbed.foundation import Foundation

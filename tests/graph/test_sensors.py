@@ -16,10 +16,10 @@ from assets.annotations import annotations as labelling
 from assets.annotations.label_index import labels_table, new_snapshots
 from assets.ingestion import raw_images as ingestion
 from assets.ingestion.image_index import images_table
-from imgclf_dagster import sensors
 from imgclf_dagster.runs import asking
 from imgclf_dagster.runs.jobs import LINE
 from imgclf_dagster.runs.orphans import PROCESS_TAG, process_tag, reap_orphaned_runs
+from imgclf_dagster.sensors import arrival as sensors
 from labelling.labels.events import Rename, event_key, to_json
 from resources.store.errors import StoreMissing
 

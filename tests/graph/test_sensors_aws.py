@@ -11,7 +11,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from imgclf_dagster import sensors, sensors_labels
+from imgclf_dagster.sensors import arrival as sensors
+from imgclf_dagster.sensors import labels as sensors_labels
 from imgclf_dagster.settings.root import Settings
 from labelling.labels.snapshots import parse_ingested_key
 from tests.label_studio.played import PlayedLabelStudio

@@ -9,7 +9,7 @@ import pytest
 
 from assets.annotations.label_index import labelled_view
 from assets.dataset.retraining import dataset_labels
-from imgclf_dagster import sensors_queue
+from imgclf_dagster.sensors import queue as sensors_queue
 from resources.label_studio.overlap import Overlap, ensure_overlap
 from tests.graph.queue_room import LABELS, Room
 from tests.label_studio.annotators import Annotator

@@ -20,11 +20,11 @@ from imgclf_dagster.decisions import (
     promotion_tags,
     undone_rejection,
 )
-from imgclf_dagster.endpoint_health import endpoint_health_sensor
 from imgclf_dagster.runs.asking import Tick, ask
 from imgclf_dagster.runs.orphans import reap_orphaned_runs
-from imgclf_dagster.sensors_labels import annotations_change_sensor, when_hinted
-from imgclf_dagster.sensors_queue import labelling_queue_sensor
+from imgclf_dagster.sensors.endpoint_health import endpoint_health_sensor
+from imgclf_dagster.sensors.labels import annotations_change_sensor, when_hinted
+from imgclf_dagster.sensors.queue import labelling_queue_sensor
 from resources.arrivals.arrivals import Arrivals, ArrivalsError, pending_notices
 from resources.contents.damage import DamagedObject
 from resources.endpoints.endpoint_host import Endpoints

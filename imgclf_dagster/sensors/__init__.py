@@ -1,0 +1,1 @@
+"""Sensors: what happens outside the graph."""
