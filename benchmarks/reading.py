@@ -138,7 +138,7 @@ def read_names(source: str, report: str) -> None:
 def take(source: str, report: str) -> None:
     """Ingest a folder into an empty store."""
     from assets.policies import IngestionPolicy
-    from imgclf_dagster.ingest import ingest
+    from imgclf_dagster.ingest.ingest import ingest
     from labelling.labels.schema import LabelSchema
     from labelling.sources.read import read_source
     from resources.store.object_store import ObjectStore

@@ -146,7 +146,7 @@ def _load_digits() -> "tuple[np.ndarray, np.ndarray]":
 
 
 def _ingest(settings: Settings, folder: Path) -> None:
-    from imgclf_dagster.ingest import ingest
+    from imgclf_dagster.ingest.ingest import ingest
     from imgclf_dagster.profiles.store import open_store
     from labelling.sources.read import read_source
 

@@ -31,7 +31,7 @@ from labelling.sources.doubt import Doubt
 from labelling.sources.reading import ReadingOptions
 
 if TYPE_CHECKING:
-    from imgclf_dagster.ingest import IngestReport
+    from imgclf_dagster.ingest.ingest import IngestReport
     from imgclf_dagster.settings.root import Settings
     from labelling.labels.known_classes import KnownClasses
     from labelling.sources.findings.facts import SourceFacts
@@ -232,7 +232,7 @@ class _Session:
     def write(self, reading: "Reading") -> None:
         """Bring everything into the store, and tell what came of it."""
         from imgclf_dagster.home.home import prepare_home
-        from imgclf_dagster.ingest import ingest, only_ingest
+        from imgclf_dagster.ingest.ingest import ingest, only_ingest
 
         # Pillow warns about EXIF blocks; what matters about an image is in the report.
         warnings.filterwarnings("ignore", module=r"PIL\.")

@@ -9,9 +9,9 @@ from imgclf_dagster.console import escape
 from labelling.labels.foreign_text import visible
 
 if TYPE_CHECKING:
-    from imgclf_dagster.ingest import IngestReport
-    from imgclf_dagster.ingest_changes import LabelChange
-    from imgclf_dagster.ingest_scratch import Labels
+    from imgclf_dagster.ingest.changes import LabelChange
+    from imgclf_dagster.ingest.ingest import IngestReport
+    from imgclf_dagster.ingest.scratch import Labels
 
 _SHOWN = 10
 _COMMANDS = 3

@@ -17,7 +17,7 @@ from labelling.sources.findings.facts import SourceFacts, grouped
 from labelling.sources.reading import Ignored
 
 if TYPE_CHECKING:
-    from imgclf_dagster.ingest import IngestReport
+    from imgclf_dagster.ingest.ingest import IngestReport
 
 SHOWN_CLASSES = 20
 SHOWN_GROUPS = 20

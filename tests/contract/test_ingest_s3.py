@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from assets.policies import IngestionPolicy
-from imgclf_dagster.ingest import IngestReport, ingest
+from imgclf_dagster.ingest.ingest import IngestReport, ingest
 from labelling.labels.schema import LabelSchema
 from labelling.sources.read import read_source
 from resources.store.object_store import ObjectStore

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from assets.policies import IngestionPolicy
-from imgclf_dagster.ingest import ingest
+from imgclf_dagster.ingest.ingest import ingest
 from labelling.labels.schema import LabelSchema
 from labelling.sources.read import read_source
 from resources.store.listing import ObjectInfo

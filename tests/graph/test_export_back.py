@@ -9,7 +9,7 @@ import pytest
 from assets.policies import IngestionPolicy
 from imgclf_dagster.export.choice import choose_dataset
 from imgclf_dagster.export.run import export_dataset
-from imgclf_dagster.ingest import ingest
+from imgclf_dagster.ingest.ingest import ingest
 from labelling.exports.formats import FORMATS
 from labelling.sources.read import read_source
 

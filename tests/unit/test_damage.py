@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from assets.annotations.label_index import index_snapshots, judge_labels, labels_table
 from assets.evaluation.records import newest_evaluation, record_evaluation
 from assets.release.verdicts import newest_verdict, objections, record_verdict
-from imgclf_dagster.ingest import only_ingest
+from imgclf_dagster.ingest.ingest import only_ingest
 from labelling.labels.schema import LabelSchema
 from labelling.labels.snapshots import AnnotationSnapshot, ingested_key
 from labelling.labels.table import label_rows, snapshot_of

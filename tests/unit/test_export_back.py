@@ -7,7 +7,7 @@ import pytest
 
 from assets.policies import IngestionPolicy
 from imgclf_dagster.export.run import export_dataset
-from imgclf_dagster.ingest import ingest
+from imgclf_dagster.ingest.ingest import ingest
 from labelling.exports.formats import FORMATS
 from labelling.labels.consensus import decide
 from labelling.labels.schema import LabelSchema, Task

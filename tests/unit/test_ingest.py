@@ -12,7 +12,7 @@ from PIL import Image
 from assets.annotations.label_changes import all_rows
 from assets.annotations.label_index import view_of
 from assets.policies import IngestionPolicy
-from imgclf_dagster.ingest import IngestReport, ingest
+from imgclf_dagster.ingest.ingest import IngestReport, ingest
 from labelling.labels.consensus import decide
 from labelling.labels.events import Rename, Withdrawal, event_key, to_json
 from labelling.labels.known_classes import KnownClasses

@@ -14,8 +14,8 @@ from assets.annotations.label_changes import all_rows, keep, next_number, now_af
 from assets.annotations.label_index import view_of
 from assets.policies import IngestionPolicy
 from imgclf_dagster.cli.ingest_summary import as_json, show_report
-from imgclf_dagster.ingest import IngestReport, ingest
-from imgclf_dagster.ingest_readings import ReadAs
+from imgclf_dagster.ingest.ingest import IngestReport, ingest
+from imgclf_dagster.ingest.readings import ReadAs
 from labelling.labels.events import Rename, Withdrawal
 from labelling.labels.known_classes import KnownClasses
 from labelling.labels.schema import LabelSchema

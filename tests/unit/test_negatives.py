@@ -13,7 +13,7 @@ from assets.annotations.label_index import judge_labels, view_of
 from assets.dataset.build import assemble
 from assets.dataset.retraining import decide_retraining
 from assets.policies import IngestionPolicy, RetrainPolicy
-from imgclf_dagster.ingest import ingest
+from imgclf_dagster.ingest.ingest import ingest
 from labelling.label_studio.config import _page, is_former_page, label_config
 from labelling.label_studio.tasks import read_task
 from labelling.labels.agreement import agreement

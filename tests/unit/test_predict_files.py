@@ -23,7 +23,7 @@ from imgclf_dagster.cli.predict import (
     _write_csv,
     ask_endpoint,
 )
-from imgclf_dagster.ingest import IngestReport
+from imgclf_dagster.ingest.ingest import IngestReport
 
 pytestmark = pytest.mark.unit
 

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from assets.annotations.label_names import LabelNames
-from imgclf_dagster.ingest_scratch import ImageLabels, Labels
+from imgclf_dagster.ingest.scratch import ImageLabels, Labels
 from labelling.labels.snapshots import SnapshotError, parse_snapshot
 from resources.store.errors import KeyMissing
 from resources.store.object_store import ObjectStore

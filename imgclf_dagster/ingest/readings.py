@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from assets.annotations.label_names import LabelNames
-from imgclf_dagster.ingest_scratch import Scratch
+from imgclf_dagster.ingest.scratch import Scratch
 
 
 @dataclass(frozen=True, slots=True)

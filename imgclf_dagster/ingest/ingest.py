@@ -13,12 +13,12 @@ from filelock import FileLock, Timeout
 
 from assets.annotations.label_names import LabelNames, label_names
 from assets.policies import IngestionPolicy
-from imgclf_dagster.ingest_changes import LabelChange
-from imgclf_dagster.ingest_labels import LabelLedger
-from imgclf_dagster.ingest_listing import ListedObjects
-from imgclf_dagster.ingest_readings import ReadAs, read_by_present_names
-from imgclf_dagster.ingest_scratch import Duplicates, Scratch
-from imgclf_dagster.ingest_splits import SplitRecorder, Taken
+from imgclf_dagster.ingest.changes import LabelChange
+from imgclf_dagster.ingest.labels import LabelLedger
+from imgclf_dagster.ingest.listing import ListedObjects
+from imgclf_dagster.ingest.readings import ReadAs, read_by_present_names
+from imgclf_dagster.ingest.scratch import Duplicates, Scratch
+from imgclf_dagster.ingest.splits import SplitRecorder, Taken
 from labelling.labels.schema import LabelSchema
 from labelling.sources.containers.containers import Rejection, SourceError
 from labelling.sources.containers.litter import key_of_data, litter

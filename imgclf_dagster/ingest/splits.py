@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from assets.dataset.splits.given_splits import record_given_splits
-from imgclf_dagster.ingest_scratch import Scratch
+from imgclf_dagster.ingest.scratch import Scratch
 from labelling.sources.reading import Reading, Split
 from resources.store.object_store import ObjectStore
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from assets.annotations.label_names import LabelNames
-from imgclf_dagster.ingest_changes import Changes, LabelChange
-from imgclf_dagster.ingest_scratch import ImageLabels, Scratch
+from imgclf_dagster.ingest.changes import Changes, LabelChange
+from imgclf_dagster.ingest.scratch import ImageLabels, Scratch
 from labelling.labels.snapshots import (
     INGESTED_PREFIX,
     LATEST,

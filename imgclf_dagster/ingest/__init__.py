@@ -1,0 +1,1 @@
+"""Bringing images and labels into the store."""
