@@ -28,7 +28,7 @@ FIRST = 500
 
 def measure(scratch: Path) -> Result:
     """Import, poll, and the same by the SDK's own calls."""
-    from imgclf_dagster.label_studio_environment import LabelStudioNotInstalled
+    from imgclf_dagster.label_studio.install import LabelStudioNotInstalled
 
     try:
         with running_label_studio(scratch / "server") as (url, token):

@@ -23,8 +23,8 @@ def running_label_studio(folder: Path) -> Iterator[tuple[str, str]]:
         LabelStudioNotInstalled: and it cannot be.
         BenchmarkFailed: it does not start.
     """
-    from imgclf_dagster.label_studio_environment import install
-    from imgclf_dagster.label_studio_server import Server
+    from imgclf_dagster.label_studio.install import install
+    from imgclf_dagster.label_studio.server import Server
 
     installation = install()
     files = folder / "files"

@@ -6,8 +6,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 from imgclf_dagster.doctor_findings import Finding
-from imgclf_dagster.label_studio.port import build_label_studio
-from imgclf_dagster.label_studio_access import (
+from imgclf_dagster.label_studio.access import (
     Access,
     backend_url,
     backend_within_reach,
@@ -16,8 +15,9 @@ from imgclf_dagster.label_studio_access import (
     is_loopback,
     local_backend_url,
 )
-from imgclf_dagster.label_studio_environment import VERSION, find_installation
-from imgclf_dagster.label_studio_setup import (
+from imgclf_dagster.label_studio.install import VERSION, find_installation
+from imgclf_dagster.label_studio.port import build_label_studio
+from imgclf_dagster.label_studio.setup import (
     NO_MODEL,
     REACHABLE,
     UNBLOCK,

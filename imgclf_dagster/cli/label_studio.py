@@ -16,8 +16,8 @@ from imgclf_dagster.console import escape
 from imgclf_dagster.settings.root import load_settings
 
 if TYPE_CHECKING:
-    from imgclf_dagster.label_studio_environment import Installation, Told
-    from imgclf_dagster.label_studio_setup import SetUp
+    from imgclf_dagster.label_studio.install import Installation, Told
+    from imgclf_dagster.label_studio.setup import SetUp
 
 label_studio_app = typer.Typer(
     name="label-studio",
@@ -47,7 +47,7 @@ def setup_command(as_json: AsJson = False) -> None:
     use is never dropped. Exit code 1: something is missing; it says what and what to do.
     """
     from imgclf_dagster.home.home import prepare_home
-    from imgclf_dagster.label_studio_setup import set_up
+    from imgclf_dagster.label_studio.setup import set_up
 
     try:
         settings = load_settings()
@@ -70,8 +70,8 @@ def setup_command(as_json: AsJson = False) -> None:
 @plainly
 def login_command(as_json: AsJson = False) -> None:
     """Show address, user and password of the Label Studio that `imgclf up --label-studio` runs."""
-    from imgclf_dagster.label_studio_access import own_server
-    from imgclf_dagster.label_studio_server import USERNAME
+    from imgclf_dagster.label_studio.access import own_server
+    from imgclf_dagster.label_studio.server import USERNAME
 
     server = own_server(load_settings())
     login = {"url": server.url, "user": USERNAME, "password": server.password()}
@@ -84,7 +84,7 @@ def login_command(as_json: AsJson = False) -> None:
 
 def install_shown(shown_on: Console) -> "Installation":
     """Install Label Studio unless it is there, with its progress on a console."""
-    from imgclf_dagster.label_studio_environment import find_installation, install
+    from imgclf_dagster.label_studio.install import find_installation, install
 
     found = find_installation()
     if found is not None:

@@ -16,8 +16,8 @@ from imgclf_dagster.cli.label_studio import install_shown
 from imgclf_dagster.cli.up_teller import NoticePrinter
 from imgclf_dagster.console import SafeConsole, escape
 from imgclf_dagster.home.home import prepare_home
-from imgclf_dagster.label_studio_keeper import BackgroundSetup
-from imgclf_dagster.labelling_programs import LabellingPrograms, labelling_programs
+from imgclf_dagster.label_studio.keeper import BackgroundSetup
+from imgclf_dagster.label_studio.programs import LabellingPrograms, labelling_programs
 from imgclf_dagster.mlflow_server import variables as mlflow_variables
 from imgclf_dagster.processes.ports import HOST, Port
 from imgclf_dagster.processes.supervisor import (

@@ -14,7 +14,7 @@ def build_label_studio(settings: Settings) -> "LabelStudio":
     Raises:
         SettingsError: see :func:`find_access`.
     """
-    from imgclf_dagster.label_studio_access import find_access, project_title
+    from imgclf_dagster.label_studio.access import find_access, project_title
     from resources.label_studio.project import LabelStudio
 
     access = find_access(settings)

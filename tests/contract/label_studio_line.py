@@ -15,8 +15,8 @@ import pytest
 from imgclf_dagster.doctor_findings import Finding
 from imgclf_dagster.doctor_label_studio import examine_label_studio
 from imgclf_dagster.home.home import prepare_home
-from imgclf_dagster.label_studio_access import credentials
-from imgclf_dagster.label_studio_setup import SetUp, set_up
+from imgclf_dagster.label_studio.access import credentials
+from imgclf_dagster.label_studio.setup import SetUp, set_up
 from imgclf_dagster.settings.root import Settings, load_settings
 from tests.label_studio.server import LabelStudioServer
 from tests.ports import free_port

@@ -9,7 +9,7 @@ import pytest
 from imgclf_dagster import doctor_label_studio
 from imgclf_dagster.doctor_findings import Finding
 from imgclf_dagster.doctor_label_studio import examine_label_studio
-from imgclf_dagster.label_studio_access import Access, backend_within_reach
+from imgclf_dagster.label_studio.access import Access, backend_within_reach
 from imgclf_dagster.settings.root import load_settings
 from resources.label_studio.project import LabelStudioDown, TokenRefused
 from tests.contract.label_studio_line import Line, line

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from imgclf_dagster import label_studio_environment
-from imgclf_dagster.label_studio_environment import (
+from imgclf_dagster.label_studio import install as label_studio_environment
+from imgclf_dagster.label_studio.install import (
     VERSION,
     Installation,
     LabelStudioNotInstalled,

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from imgclf_dagster import label_studio_keeper, label_studio_setup
-from imgclf_dagster.label_studio_keeper import BackgroundSetup
-from imgclf_dagster.label_studio_setup import Wanted
+from imgclf_dagster.label_studio import keeper as label_studio_keeper
+from imgclf_dagster.label_studio import setup as label_studio_setup
+from imgclf_dagster.label_studio.keeper import BackgroundSetup
+from imgclf_dagster.label_studio.setup import Wanted
 from imgclf_dagster.processes.supervisor import Notice, ProcessSpec, Supervisor
 from imgclf_dagster.settings.root import Settings, load_settings
 from tests.patience import FOREVER_S, SOON_S, wait_for

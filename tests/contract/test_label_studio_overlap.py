@@ -139,7 +139,7 @@ def test_the_set_up_keeps_the_project_to_the_settings(
 
 
 def test_a_share_is_said_in_percent_that_label_studio_takes() -> None:
-    from imgclf_dagster.label_studio_setup import overlap_of
+    from imgclf_dagster.label_studio.setup import overlap_of
 
     shares = {0.01: 1, 0.125: 12, 0.29: 29, 1.0: 100}
     for share, percent in shares.items():

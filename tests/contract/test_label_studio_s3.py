@@ -6,7 +6,7 @@ import boto3
 import pytest
 
 from benchmarks.servers import aws_variables, moto
-from imgclf_dagster.label_studio_environment import Installation
+from imgclf_dagster.label_studio.install import Installation
 from resources.label_studio import storage as storages
 from resources.label_studio.project import LabelStudioRefused
 from tests.contract.label_studio_yard import Yard, make_yard, new_task, sha

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from imgclf_dagster.home.home import prepare_home
-from imgclf_dagster.label_studio_environment import Installation
-from imgclf_dagster.label_studio_setup import set_up
+from imgclf_dagster.label_studio.install import Installation
+from imgclf_dagster.label_studio.setup import set_up
 from imgclf_dagster.profiles.store import open_store
 from imgclf_dagster.settings.root import Settings, load_settings
 from tests.label_studio.server import LabelStudioServer

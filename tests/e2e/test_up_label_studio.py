@@ -16,7 +16,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from imgclf_dagster.label_studio_environment import Installation
+from imgclf_dagster.label_studio.install import Installation
 from tests.e2e.up_program import REPOSITORY, Up
 from tests.label_studio.server import LabelStudioServer
 from tests.patience import WAIT_S, wait_for

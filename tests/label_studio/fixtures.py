@@ -4,11 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from imgclf_dagster.label_studio_environment import (
-    Installation,
-    LabelStudioNotInstalled,
-    install,
-)
+from imgclf_dagster.label_studio.install import Installation, LabelStudioNotInstalled, install
 from tests.label_studio.server import LabelStudioServer
 
 

@@ -13,8 +13,8 @@ from typing import Any, Self
 
 import httpx
 
-from imgclf_dagster.label_studio_environment import Installation
-from imgclf_dagster.label_studio_server import USERNAME, Server
+from imgclf_dagster.label_studio.install import Installation
+from imgclf_dagster.label_studio.server import USERNAME, Server
 from imgclf_dagster.processes.process_groups import Watchdog, end_groups
 from tests.patience import WAIT_S
 from tests.ports import free_port

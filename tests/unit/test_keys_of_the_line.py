@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from imgclf_dagster.label_studio_setup import KEYS_OF_THE_LINE
+from imgclf_dagster.label_studio.setup import KEYS_OF_THE_LINE
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("assets", "resources", "labelling", "training", "serving", "imgclf_dagster")

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from guard import label_studio as guard_of_label_studio
-from imgclf_dagster import label_studio_environment
 from imgclf_dagster.deployment import __file__ as deployment
-from imgclf_dagster.label_studio_environment import (
+from imgclf_dagster.label_studio import install as label_studio_environment
+from imgclf_dagster.label_studio.install import (
     VERSION,
     Installation,
     LabelStudioNotInstalled,
@@ -17,7 +17,7 @@ from imgclf_dagster.label_studio_environment import (
     found_version,
     install,
 )
-from imgclf_dagster.label_studio_server import BLOCKED, Server
+from imgclf_dagster.label_studio.server import BLOCKED, Server
 from imgclf_dagster.settings.root import SettingsError
 
 pytestmark = pytest.mark.unit

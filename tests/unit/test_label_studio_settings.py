@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from imgclf_dagster.home.template import settings_template
-from imgclf_dagster.label_studio_access import (
+from imgclf_dagster.label_studio.access import (
     announced,
     backend_within_reach,
     credentials,

@@ -14,7 +14,7 @@ from cfnlint.decode import decode
 
 from guard.arguments import OPTION
 from imgclf_dagster.deployment import dagster_yaml
-from imgclf_dagster.label_studio_access import find_access
+from imgclf_dagster.label_studio.access import find_access
 from imgclf_dagster.settings.root import Settings
 from imgclf_dagster.webserver import HEALTH_PATH
 

@@ -9,9 +9,9 @@ from guard.arguments import OPTION
 from imgclf_dagster.cli.up import programs
 from imgclf_dagster.home.home import prepare_home
 from imgclf_dagster.home.template import settings_template
-from imgclf_dagster.label_studio_access import own_server
-from imgclf_dagster.label_studio_environment import VERSION, Installation
-from imgclf_dagster.labelling_programs import labelling_programs
+from imgclf_dagster.label_studio.access import own_server
+from imgclf_dagster.label_studio.install import VERSION, Installation
+from imgclf_dagster.label_studio.programs import labelling_programs
 from imgclf_dagster.mlflow_server import variables
 from imgclf_dagster.processes.supervisor import ProcessSpec
 from imgclf_dagster.settings.root import Settings, SettingsError, load_settings

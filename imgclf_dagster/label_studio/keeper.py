@@ -15,13 +15,13 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
-from imgclf_dagster.label_studio_access import announced
+from imgclf_dagster.label_studio.access import announced
 from imgclf_dagster.processes.process_groups import end_groups
 from imgclf_dagster.processes.supervisor import Notice
 from imgclf_dagster.settings.root import Settings
 
 if TYPE_CHECKING:
-    from imgclf_dagster.label_studio_setup import Wanted
+    from imgclf_dagster.label_studio.setup import Wanted
 
 CHECK_S = 15.0
 """Between two looks at what Label Studio should show."""
@@ -97,7 +97,7 @@ class BackgroundSetup(AbstractContextManager["BackgroundSetup"]):
         self._ready.wait()
         if self._stop.is_set():
             return
-        from imgclf_dagster.label_studio_setup import wanted  # and all of the graph with it
+        from imgclf_dagster.label_studio.setup import wanted  # and all of the graph with it
 
         done: Wanted | None = None
         now: Wanted | None = None

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from assets.ingestion.image_index import RAW
 from errors.base import ImgclfError
 from imgclf_dagster.home.home import is_prepared
-from imgclf_dagster.label_studio.port import build_label_studio
-from imgclf_dagster.label_studio_access import (
+from imgclf_dagster.label_studio.access import (
     Access,
     backend_url,
     backend_within_reach,
     credentials,
     find_access,
 )
+from imgclf_dagster.label_studio.port import build_label_studio
 from imgclf_dagster.profiles.chosen import build_endpoints
 from imgclf_dagster.profiles.store import open_store
 from imgclf_dagster.settings.root import Settings, SettingsError

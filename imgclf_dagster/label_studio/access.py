@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from imgclf_dagster.label_studio_server import Server
+from imgclf_dagster.label_studio.server import Server
 from imgclf_dagster.processes.ports import HOST
 from imgclf_dagster.settings.root import Settings, SettingsError
 from imgclf_dagster.settings.secret_files import private_folder, read_secret

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from guard.arguments import allow_host_options
-from imgclf_dagster.label_studio_access import (
+from imgclf_dagster.label_studio.access import (
     credentials,
     credentials_file,
     find_access,
@@ -15,8 +15,8 @@ from imgclf_dagster.label_studio_access import (
     local_backend_url,
     own_server,
 )
-from imgclf_dagster.label_studio_environment import Installation
-from imgclf_dagster.label_studio_server import USERNAME
+from imgclf_dagster.label_studio.install import Installation
+from imgclf_dagster.label_studio.server import USERNAME
 from imgclf_dagster.processes.ports import Port
 from imgclf_dagster.processes.supervisor import ProcessSpec
 from imgclf_dagster.profiles.store import open_store

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from guard import label_studio as guarded
 from guard.hosts import LOOPBACK, in_header
-from imgclf_dagster.label_studio_environment import QUIET, Installation
+from imgclf_dagster.label_studio.install import QUIET, Installation
 from imgclf_dagster.processes.ports import HOST
 from imgclf_dagster.settings.root import SettingsError
 from imgclf_dagster.settings.secret_files import keep_secret, private_folder, read_secret
