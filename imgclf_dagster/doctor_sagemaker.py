@@ -45,7 +45,7 @@ def look_at_images(account: Account) -> Iterator[Finding]:
 def _image(account: Account, uri: str) -> Finding:
     from botocore.exceptions import ClientError
 
-    from imgclf_dagster.container_image import MANIFEST_TYPE, format_remedy, refused_format
+    from imgclf_dagster.cloud.container_image import MANIFEST_TYPE, format_remedy, refused_format
 
     image = Image.parse(uri)
     if image is None:

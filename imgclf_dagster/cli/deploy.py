@@ -14,7 +14,7 @@ from imgclf_dagster.settings.root import Settings, load_settings
 from serving.deployments import Stage
 
 if TYPE_CHECKING:
-    from imgclf_dagster.deployments import Part
+    from imgclf_dagster.cloud.stack_requests import Part
     from resources.stacks.plan import StackResult
     from resources.stacks.stacks import Stacks
 
@@ -44,7 +44,7 @@ def foundation_command(
 
     Writes what it made to aws.toml beside imgclf.toml, where profile aws finds it.
     """
-    from imgclf_dagster.deployments import settings_of, write_deployed
+    from imgclf_dagster.cloud.stack_requests import settings_of, write_deployed
 
     parameters = pairs(chosen)
     if email:
@@ -80,13 +80,13 @@ def image_command(
 
     An image that is there already is only taken into use.
     """
-    from imgclf_dagster.container_image import (
+    from imgclf_dagster.cloud.container_image import (
         build_and_push,
         default_tag,
         is_pushed,
         push_commands,
     )
-    from imgclf_dagster.deployments import stack_name, write_deployed
+    from imgclf_dagster.cloud.stack_requests import stack_name, write_deployed
     from imgclf_dagster.profiles.aws import build_session
 
     settings = load_settings()
@@ -215,7 +215,7 @@ def _deploy(
     yes: bool,
     as_json: bool,
 ) -> "StackResult | None":
-    from imgclf_dagster.deployments import request_for
+    from imgclf_dagster.cloud.stack_requests import request_for
 
     request = request_for(part, settings, stacks, chosen)
     return deploy_stack(request, stacks, plan_only=plan_only, yes=yes, as_json=as_json)

@@ -7,8 +7,8 @@ import boto3
 import pytest
 from typer.testing import CliRunner
 
-from imgclf_dagster import container_image
 from imgclf_dagster.cli.main import app
+from imgclf_dagster.cloud import container_image
 from tests.testbed.deployed_foundation import deployed_foundation
 from tests.testbed.role_calls import ACCOUNT, REGION, role_arn
 
@@ -84,7 +84,7 @@ def test_a_wrong_parameter_is_named(account):
 
 
 def test_the_edge_gets_what_the_foundation_made(account, outputs):
-    from imgclf_dagster.deployments import request_for
+    from imgclf_dagster.cloud.stack_requests import request_for
     from imgclf_dagster.settings.root import load_settings
     from resources.stacks.stacks import Stacks
 

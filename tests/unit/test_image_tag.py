@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imgclf_dagster.container_image import ImageNotPushed, default_tag
+from imgclf_dagster.cloud.container_image import ImageNotPushed, default_tag
 
 pytestmark = pytest.mark.unit
 

@@ -51,7 +51,7 @@ def test_every_resource_is_looked_at(template):
 
 def test_foundation_outputs_what_the_settings_take():
     """``imgclf deploy foundation`` writes them to ``aws.toml``."""
-    from imgclf_dagster.deployments import FOUNDATION_SETTINGS
+    from imgclf_dagster.cloud.stack_requests import FOUNDATION_SETTINGS
 
     outputs = Template.ours("foundation.yaml").body["Outputs"]
     assert set(FOUNDATION_SETTINGS.values()) <= set(outputs)
