@@ -43,7 +43,7 @@ def doctor_command(
 
         look_at_store(load_settings(), as_json=as_json, repair=repair)
         return
-    from imgclf_dagster.doctor import examine
+    from imgclf_dagster.doctor.examine import examine
 
     findings = examine(load_settings())
     if as_json:

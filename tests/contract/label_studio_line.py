@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from imgclf_dagster.doctor_findings import Finding
-from imgclf_dagster.doctor_label_studio import examine_label_studio
+from imgclf_dagster.doctor.findings import Finding
+from imgclf_dagster.doctor.label_studio import examine_label_studio
 from imgclf_dagster.home.home import prepare_home
 from imgclf_dagster.label_studio.access import credentials
 from imgclf_dagster.label_studio.setup import SetUp, set_up

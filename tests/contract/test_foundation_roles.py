@@ -84,8 +84,8 @@ def test_a_role_may_do_nothing_else(roles, outputs, role):
 
 def test_the_doctor_asks_for_nothing_that_the_roles_lack(roles, account):
     """What ``imgclf doctor`` simulates is what the policies allow."""
-    from imgclf_dagster import doctor_needs as doctor
-    from imgclf_dagster.doctor_account import Account
+    from imgclf_dagster.doctor import aws_role_needs as doctor
+    from imgclf_dagster.doctor.aws_account import Account
     from imgclf_dagster.settings.root import load_settings
     from resources.aws.session import AwsSession
 

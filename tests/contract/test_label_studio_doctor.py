@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from imgclf_dagster import doctor_label_studio
-from imgclf_dagster.doctor_findings import Finding
-from imgclf_dagster.doctor_label_studio import examine_label_studio
+from imgclf_dagster.doctor import label_studio as doctor_label_studio
+from imgclf_dagster.doctor.findings import Finding
+from imgclf_dagster.doctor.label_studio import examine_label_studio
 from imgclf_dagster.label_studio.access import Access, backend_within_reach
 from imgclf_dagster.settings.root import load_settings
 from resources.label_studio.project import LabelStudioDown, TokenRefused

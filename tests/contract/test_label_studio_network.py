@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from imgclf_dagster.doctor_findings import Finding
-from imgclf_dagster.doctor_label_studio import examine_label_studio
+from imgclf_dagster.doctor.findings import Finding
+from imgclf_dagster.doctor.label_studio import examine_label_studio
 from imgclf_dagster.home.home import prepare_home
 from imgclf_dagster.label_studio.install import Installation
 from imgclf_dagster.label_studio.setup import set_up

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from imgclf_dagster.doctor_findings import Finding, look_at_once, side_by_side
-from imgclf_dagster.doctor_sagemaker import Image
+from imgclf_dagster.doctor.aws_sagemaker import Image
+from imgclf_dagster.doctor.findings import Finding, look_at_once, side_by_side
 from tests.patience import SOON_S, WAIT_S, slowness
 
 pytestmark = pytest.mark.unit

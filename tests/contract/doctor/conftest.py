@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from imgclf_dagster import doctor_aws
+from imgclf_dagster.doctor import aws as doctor_aws
 from tests.contract.doctor.world import World
 from tests.testbed.bed import TestBed
 from tests.testbed.foundation import Foundation

@@ -126,8 +126,13 @@ def test_what_the_line_needs_is_asked_of_services_that_exist(world: World) -> No
     """A misspelt action would be denied everywhere, or allowed by a wildcard, unnoticed."""
     import botocore.session
 
-    from imgclf_dagster.doctor_account import Account
-    from imgclf_dagster.doctor_needs import caller_needs, endpoint_needs, job_needs, stack_needs
+    from imgclf_dagster.doctor.aws_account import Account
+    from imgclf_dagster.doctor.aws_role_needs import (
+        caller_needs,
+        endpoint_needs,
+        job_needs,
+        stack_needs,
+    )
     from imgclf_dagster.profiles.aws import build_session
 
     settings = world.settings()

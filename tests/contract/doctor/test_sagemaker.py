@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from imgclf_dagster import doctor_aws
-from imgclf_dagster.doctor_findings import Finding
+from imgclf_dagster.doctor import aws as doctor_aws
+from imgclf_dagster.doctor.findings import Finding
 from tests.contract.doctor.world import World
 from tests.patience import wait_for
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from imgclf_dagster.doctor_aws import examine_aws
-from imgclf_dagster.doctor_findings import Finding
+from imgclf_dagster.doctor.aws import examine_aws
+from imgclf_dagster.doctor.findings import Finding
 from imgclf_dagster.settings.root import Settings, load_settings
 from tests.testbed.bed import TestBed
 from tests.testbed.foundation import Foundation

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from imgclf_dagster.doctor_account import FOUNDATION, Account, finding_of_error
-from imgclf_dagster.doctor_findings import Finding
+from imgclf_dagster.doctor.aws_account import FOUNDATION, Account, finding_of_error
+from imgclf_dagster.doctor.findings import Finding
 from imgclf_dagster.home.home import is_prepared, require_store
 from imgclf_dagster.profiles.aws import build_store, missing_settings, store_url
 from resources.aws.errors import error_code

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from imgclf_dagster.doctor_findings import Finding
+from imgclf_dagster.doctor.findings import Finding
 from imgclf_dagster.settings.root import Settings
 from resources.aws.session import AwsSession
 

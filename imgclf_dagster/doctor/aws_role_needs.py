@@ -7,8 +7,8 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from imgclf_dagster.doctor_account import Account
-from imgclf_dagster.doctor_sagemaker import Image
+from imgclf_dagster.doctor.aws_account import Account
+from imgclf_dagster.doctor.aws_sagemaker import Image
 from resources.compute.job_names import JOB_KINDS, job_name
 
 Context = Mapping[str, tuple[str, str]]

@@ -7,8 +7,8 @@ https://docs.aws.amazon.com/general/latest/gr/sagemaker.html
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from imgclf_dagster.doctor_account import Account
-from imgclf_dagster.doctor_findings import Finding
+from imgclf_dagster.doctor.aws_account import Account
+from imgclf_dagster.doctor.findings import Finding
 from imgclf_dagster.settings.root import Settings
 from resources.endpoints.stage_files import stage_settings
 from serving.deployments import STAGES

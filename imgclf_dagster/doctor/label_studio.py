@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
-from imgclf_dagster.doctor_findings import Finding
+from imgclf_dagster.doctor.findings import Finding
 from imgclf_dagster.label_studio.access import (
     Access,
     backend_url,

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from imgclf_dagster.doctor_findings import Finding
+from imgclf_dagster.doctor.findings import Finding
 from imgclf_dagster.settings.root import Settings
 
 FREE_BYTES = 2 * 10**9
@@ -69,7 +69,7 @@ def _home(settings: Settings) -> Iterator[Finding]:
 
 def _account(settings: Settings) -> Callable[[Settings], Iterable[Finding]]:
     """The look at the AWS account, which goes on beside the others from now on."""
-    from imgclf_dagster.doctor_aws import examine_aws
+    from imgclf_dagster.doctor.aws import examine_aws
 
     found: list[Finding] = []
 
@@ -166,7 +166,7 @@ def _who_needs(port: str) -> str:
 
 
 def _label_studio(settings: Settings) -> Iterator[Finding]:
-    from imgclf_dagster.doctor_label_studio import examine_label_studio
+    from imgclf_dagster.doctor.label_studio import examine_label_studio
 
     return examine_label_studio(settings)
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from imgclf_dagster.doctor_account import FOUNDATION, Account, finding_of_error
-from imgclf_dagster.doctor_findings import Finding
+from imgclf_dagster.doctor.aws_account import FOUNDATION, Account, finding_of_error
+from imgclf_dagster.doctor.findings import Finding
 from imgclf_dagster.profiles.aws import build_endpoints, build_store, missing_settings
 from resources.aws.errors import error_code, is_missing
 from resources.endpoints.endpoint_host import HostUnavailable

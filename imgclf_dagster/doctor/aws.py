@@ -13,12 +13,12 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
 
-from imgclf_dagster.doctor_account import FOUNDATION, Account, finding_of_error
-from imgclf_dagster.doctor_findings import Finding, Look, look_at_once
-from imgclf_dagster.doctor_permissions import role_looks
-from imgclf_dagster.doctor_places import look_at_arrivals, look_at_bucket, look_at_key
-from imgclf_dagster.doctor_quotas import look_at_quotas
-from imgclf_dagster.doctor_sagemaker import look_at_images, look_at_sagemaker
+from imgclf_dagster.doctor.aws_account import FOUNDATION, Account, finding_of_error
+from imgclf_dagster.doctor.aws_quotas import look_at_quotas
+from imgclf_dagster.doctor.aws_roles import role_looks
+from imgclf_dagster.doctor.aws_sagemaker import look_at_images, look_at_sagemaker
+from imgclf_dagster.doctor.aws_storage import look_at_arrivals, look_at_bucket, look_at_key
+from imgclf_dagster.doctor.findings import Finding, Look, look_at_once
 from imgclf_dagster.profiles.aws import missing_settings
 from imgclf_dagster.settings.root import Settings, deployed_file
 from resources.aws.session import AwsSession

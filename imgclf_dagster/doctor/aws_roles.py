@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
-from imgclf_dagster.doctor_account import FOUNDATION, Account, finding_of_error
-from imgclf_dagster.doctor_findings import Finding, Look, side_by_side
-from imgclf_dagster.doctor_needs import (
+from imgclf_dagster.doctor.aws_account import FOUNDATION, Account, finding_of_error
+from imgclf_dagster.doctor.aws_role_needs import (
     Need,
     caller_needs,
     endpoint_needs,
@@ -19,6 +18,7 @@ from imgclf_dagster.doctor_needs import (
     stack_needs,
     usual_context,
 )
+from imgclf_dagster.doctor.findings import Finding, Look, side_by_side
 from resources.aws.errors import error_code, is_denied
 
 _REMEDY = f"{FOUNDATION} again, or compare its policies with cloudformation/foundation.yaml"
