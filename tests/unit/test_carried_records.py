@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from imgclf_dagster.cli.ingest_options import with_answer
+from imgclf_dagster.cli.ingest.options import with_answer
 from labelling.sources.lists.json_lists import JsonLists
 from labelling.sources.lists.list_format import ListFile, ListReading, ListRefusedError
 from labelling.sources.lists.tables.delimited import Delimited

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from imgclf_dagster.cli import ingest as command
+from imgclf_dagster.cli.ingest import ingest as command
 from resources.store.object_store import ObjectStore
 from tests.unit.ingest_of_tests import Ingest, ingest
 

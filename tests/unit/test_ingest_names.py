@@ -13,7 +13,7 @@ from rich.console import Console
 from assets.annotations.label_changes import all_rows, keep, next_number, now_after
 from assets.annotations.label_index import view_of
 from assets.policies import IngestionPolicy
-from imgclf_dagster.cli.ingest_summary import as_json, show_report
+from imgclf_dagster.cli.ingest.summary import as_json, show_report
 from imgclf_dagster.ingest.ingest import IngestReport, ingest
 from imgclf_dagster.ingest.readings import ReadAs
 from labelling.labels.events import Rename, Withdrawal

@@ -4,7 +4,7 @@ import zipfile
 
 import pytest
 
-from imgclf_dagster.cli import ingest as command
+from imgclf_dagster.cli.ingest import ingest as command
 from tests.unit.ingest_of_tests import Ingest, ingest, picture
 
 __all__ = ["ingest"]

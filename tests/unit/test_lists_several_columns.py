@@ -3,7 +3,7 @@
 import pytest
 import typer
 
-from imgclf_dagster.cli.ingest_options import parsed_columns
+from imgclf_dagster.cli.ingest.options import parsed_columns
 from labelling.sources.lists.list_format import ListRefusedError
 from labelling.sources.lists.text import table as lists_table
 from labelling.sources.reading import ReadingOptions

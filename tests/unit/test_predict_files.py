@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from imgclf_dagster.cli.common import given_path
 from imgclf_dagster.cli.foreign_paths import foreign_path
-from imgclf_dagster.cli.ingest_summary import show_report
+from imgclf_dagster.cli.ingest.summary import show_report
 from imgclf_dagster.cli.main import app
 from imgclf_dagster.cli.predict import (
     Answer,

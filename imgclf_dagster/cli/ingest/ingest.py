@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.prompt import IntPrompt, Prompt
 
 from imgclf_dagster.cli.common import current_user, errors, fail, given_path, plainly
-from imgclf_dagster.cli.ingest_options import (
+from imgclf_dagster.cli.ingest.options import (
     NAME,
     YES,
     parsed_class,
@@ -22,8 +22,8 @@ from imgclf_dagster.cli.ingest_options import (
     undecided,
     with_answer,
 )
-from imgclf_dagster.cli.ingest_summary import as_json as told_as_json
-from imgclf_dagster.cli.ingest_summary import show_doubt, show_facts, show_report
+from imgclf_dagster.cli.ingest.summary import as_json as told_as_json
+from imgclf_dagster.cli.ingest.summary import show_doubt, show_facts, show_report
 from imgclf_dagster.console import SafeConsole
 from labelling.labels.foreign_text import visible
 from labelling.labels.given_splits import given_splits_text, no_splits_said

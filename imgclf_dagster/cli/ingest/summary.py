@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Column, Table
 
-from imgclf_dagster.cli.ingest_changes import show_changes, show_readings
+from imgclf_dagster.cli.ingest.changes import show_changes, show_readings
 from imgclf_dagster.console import escape
 from labelling.labels.foreign_text import visible
 from labelling.sources.containers.containers import Rejection
