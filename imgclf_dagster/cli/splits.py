@@ -7,7 +7,7 @@ import typer
 from rich.table import Column, Table
 
 from imgclf_dagster.cli.common import AsJson, console, current_user, fail, plainly
-from imgclf_dagster.cli.labels import is_asked
+from imgclf_dagster.cli.labels.labels import is_asked
 from imgclf_dagster.console import escape
 
 if TYPE_CHECKING:

@@ -94,7 +94,7 @@ def test_a_rename_says_what_it_does_and_is_done_when_it_is_allowed(
 def test_a_terminal_is_asked(
     fed: Any, command: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imgclf_dagster.cli.labels.is_asked", lambda: True)
+    monkeypatch.setattr("imgclf_dagster.cli.labels.labels.is_asked", lambda: True)
     answers = iter((False, True))
     monkeypatch.setattr("typer.confirm", lambda text: next(answers))
     assert command("rename", "dog", "hound").exit_code == 1

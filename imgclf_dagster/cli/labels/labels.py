@@ -51,7 +51,7 @@ def labels_command(context: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
         return
-    from imgclf_dagster.cli.labels_shown import show_overview
+    from imgclf_dagster.cli.labels.shown import show_overview
 
     show_overview(found)
 
