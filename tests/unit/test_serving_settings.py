@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from imgclf_dagster.cli.up import programs
+from imgclf_dagster.cli.up.up import programs
 from imgclf_dagster.profiles.chosen import build_endpoints
 from imgclf_dagster.settings.root import load_settings
 from serving.limits.limits import ServingLimits

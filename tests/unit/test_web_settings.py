@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from guard.arguments import OPTION
-from imgclf_dagster.cli.up import programs
+from imgclf_dagster.cli.up.up import programs
 from imgclf_dagster.home.home import prepare_home
 from imgclf_dagster.home.template import settings_template
 from imgclf_dagster.label_studio.access import own_server

@@ -13,7 +13,7 @@ from rich.console import Console
 from errors.base import ImgclfError
 from guard.arguments import allow_host_options
 from imgclf_dagster.cli.label_studio import install_shown
-from imgclf_dagster.cli.up_teller import NoticePrinter
+from imgclf_dagster.cli.up.teller import NoticePrinter
 from imgclf_dagster.console import SafeConsole, escape
 from imgclf_dagster.home.home import prepare_home
 from imgclf_dagster.label_studio.keeper import BackgroundSetup
