@@ -39,7 +39,7 @@ def doctor_command(
     if repair and not store:
         raise fail("--repair goes with --store")
     if store:
-        from imgclf_dagster.cli.doctor_store import look_at_store
+        from imgclf_dagster.cli.doctor.store import look_at_store
 
         look_at_store(load_settings(), as_json=as_json, repair=repair)
         return
