@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imgclf_dagster.cli.common import AsJson, console, fail
+from imgclf_dagster.cli.deploy.stack_plans import (
+    PlanOnly,
+    Set,
+    Yes,
+    deploy_stack,
+    pairs,
+    speaking,
+    teller,
+)
 from imgclf_dagster.cli.served import served
-from imgclf_dagster.cli.stack_plans import PlanOnly, Set, Yes, deploy_stack, pairs, speaking, teller
 from imgclf_dagster.console import escape
 from imgclf_dagster.settings.root import Settings, load_settings
 from serving.deployments import Stage
