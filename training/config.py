@@ -13,7 +13,7 @@ Augmentation = Literal["none", "light", "photo"]
 CODE_VERSION = "1"
 """Version of the training code: part of every job's name. Raise it when a change to this
 package changes what a training job produces from the same data and configuration;
-``tests/unit/test_code_version.py`` asks for that. Versions of libraries are no part of it: most of
+``tests/unit/training/test_code_version.py`` asks for that. Versions of libraries are no part of it: most of
 them change last bits only, and every user would train everything anew. Nor is the number of
 machines: it changes what a model costs, not what it is about."""
 

@@ -2,7 +2,7 @@
 
 Kappa is scikit-learn's. Alpha is our own, for want of a package: ``krippendorff`` is GPL,
 ``simpledorff`` has not been kept up since 2020, and NLTK's needs seconds to import. It is checked
-against the worked examples of its author and against NLTK in ``tests/unit/test_agreement.py``.
+against the worked examples of its author and against NLTK in ``tests/unit/labelling/labels/test_agreement.py``.
 """
 
 from collections import Counter, defaultdict

@@ -18,7 +18,7 @@ from resources.contents.tables import Table
 from resources.store.object_store import ObjectStore
 from serving.store import DeploymentStore
 from tests.testbed.bed import TestBed
-from tests.unit.backend_room import BEARER, Room, choices, make_room
+from tests.unit.serving.labelling.backend_room import BEARER, Room, choices, make_room
 
 pytestmark = pytest.mark.contract
 

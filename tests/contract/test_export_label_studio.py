@@ -7,7 +7,13 @@ import pytest
 from imgclf_dagster.export.run import export_dataset
 from labelling.exports.formats import FORMATS
 from tests.label_studio.server import LabelStudioServer
-from tests.unit.export_room import make_dataset, odd_classes, open_store, said_of, several_labels
+from tests.unit.imgclf_dagster.export.export_room import (
+    make_dataset,
+    odd_classes,
+    open_store,
+    said_of,
+    several_labels,
+)
 
 pytestmark = pytest.mark.contract
 

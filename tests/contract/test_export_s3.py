@@ -10,7 +10,7 @@ from imgclf_dagster.export.run import export_dataset
 from labelling.exports.formats import FORMATS
 from resources.store.object_store import ObjectStore
 from tests.testbed.bed import TestBed
-from tests.unit.export_room import files_in, make_dataset, two_classes
+from tests.unit.imgclf_dagster.export.export_room import files_in, make_dataset, two_classes
 
 pytestmark = pytest.mark.contract
 
