@@ -1,6 +1,6 @@
 """What matters of each resource of ``foundation.yaml``.
 
-What the roles may do is in ``tests/contract/test_foundation_roles.py``.
+What the roles may do is in ``tests/contract/cloudformation/test_foundation_roles.py``.
 """
 
 from tests.unit.cloudformation.templates.looks import (

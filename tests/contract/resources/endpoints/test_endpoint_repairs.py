@@ -1,0 +1,191 @@
+"""SageMaker's endpoints when CloudFormation refuses, takes long, or somebody deletes what it made."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resources.endpoints.endpoint_host import DeploymentFailed, HostUnavailable
+from resources.endpoints.sagemaker import SageMakerEndpoints
+from resources.stacks.stacks import Stacks
+from tests.contract.resources.endpoints.endpoint_shops import Shop, records, sagemaker_shop
+from tests.patience import wait_for
+from tests.testbed.bed import TestBed
+
+pytestmark = pytest.mark.contract
+
+DENIED = {
+    "status": 403,
+    "code": "AccessDenied",
+    "message": "User: arn:aws:sts::123456789012:assumed-role/imgclf-orchestrator/i-0 is not "
+    "authorized to perform: cloudformation:{} on resource: arn:aws:cloudformation:…",
+}
+
+
+@pytest.fixture
+def shop(
+    tmp_path: Path, publish_model: Callable[..., tuple[str, str]], aws_with_stacks: TestBed
+) -> Shop:
+    """Production serves train-1."""
+    made = sagemaker_shop(tmp_path, publish_model, aws_with_stacks)
+    made.model("train-1")
+    made.deploy("prod", "train-1")
+    return made
+
+
+def refuse(bed: TestBed, operation: str) -> None:
+    message = str(DENIED["message"]).format(operation)
+    bed.fault(operation, "refused", **{**DENIED, "message": message})
+
+
+def name_of(shop: Shop) -> str:
+    return f"{shop.project}-prod"
+
+
+def anew(shop: Shop, **fields: Any) -> Shop:
+    """The shop as another process has it, which remembers nothing."""
+    host = shop.endpoints
+    assert isinstance(host, SageMakerEndpoints)
+    kept = {name: getattr(host, name) for name in type(host).model_fields}
+    return Shop(shop.folder, SageMakerEndpoints(**{**kept, **fields}), shop.publish, shop.digests)
+
+
+def delete_endpoint(shop: Shop, bed: TestBed) -> None:
+    client = bed.client("sagemaker")
+    client.delete_endpoint(EndpointName=name_of(shop))
+    wait_for(lambda: not client.list_endpoints(NameContains=name_of(shop))["Endpoints"])
+
+
+def delete_behind(shop: Shop, bed: TestBed, what: str) -> str:
+    """Delete the endpoint's model or configuration; name of the configuration."""
+    client = bed.client("sagemaker")
+    config: str = client.describe_endpoint(EndpointName=name_of(shop))["EndpointConfigName"]
+    if what == "configuration":
+        client.delete_endpoint_config(EndpointConfigName=config)
+    else:
+        found = client.describe_endpoint_config(EndpointConfigName=config)
+        client.delete_model(ModelName=found["ProductionVariants"][0]["ModelName"])
+    return config
+
+
+def test_a_deployment_that_takes_too_long_is_not_undone(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its record would be followed by one of train-1, which the sensor would bring back."""
+    digest = shop.model("train-2")
+    whole = Stacks.deploy
+
+    def impatient(self: Stacks, *args: Any, **named: Any) -> Any:
+        return whole(self, *args, **{**named, "timeout_s": 0})
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Stacks, "deploy", impatient)
+        with pytest.raises(HostUnavailable, match="it goes on: deploy again to wait"):
+            shop.deploy("prod", "train-2")
+    assert list(records(shop)) == ["train-2", "train-1"]
+    assert shop.deploy("prod", "train-2").digest == digest
+    assert list(records(shop)) == ["train-2", "train-1"]
+    assert shop.answering() == "train-2"
+
+
+def test_what_cloudformation_refuses_is_not_recorded(
+    shop: Shop, bed: TestBed, tmp_path: Path
+) -> None:
+    shop.model("train-2")
+    refuse(bed, "CreateChangeSet")
+    with pytest.raises(
+        DeploymentFailed,
+        match=r"(?s)nothing was changed: CreateChangeSet.*Remedy: allow cloudformation:CreateCh",
+    ):
+        shop.deploy("prod", "train-2")
+    with pytest.raises(DeploymentFailed, match=r"nothing was changed: .* has no prod\.json"):
+        anew(shop, stages_dir=str(tmp_path)).deploy("prod", "train-2")
+    assert list(records(shop)) == ["train-1"]
+
+
+def test_a_change_that_may_not_be_executed_leaves_the_record_of_what_is_served(
+    shop: Shop, bed: TestBed
+) -> None:
+    shop.model("train-2")
+    refuse(bed, "ExecuteChangeSet")
+    with pytest.raises(
+        DeploymentFailed, match=r"(?s)Remedy: allow cloudformation:Execute.*goes on"
+    ):
+        shop.deploy("prod", "train-2")
+    assert list(records(shop)) == ["train-1", "train-2", "train-1"]
+    assert shop.endpoints.describe("prod").status == "InService"
+
+
+def test_a_silent_cloudformation_undoes_nothing(shop: Shop, bed: TestBed) -> None:
+    shop.model("train-2")
+    refuse(bed, "DescribeStackEvents")
+    with pytest.raises(HostUnavailable, match="Remedy: allow cloudformation:DescribeStackEvents"):
+        shop.deploy("prod", "train-2")
+    assert list(records(shop)) == ["train-2", "train-1"]
+    assert shop.deploy("prod", "train-2").status == "InService"
+
+
+def test_an_endpoint_that_does_not_come_up_again_is_no_success(shop: Shop, bed: TestBed) -> None:
+    delete_endpoint(shop, bed)
+    bed.fault("CreateEndpoint", "unhealthy", endpoint=name_of(shop))
+    for _ in range(2):  # it stays so, and no record says otherwise
+        with pytest.raises(HostUnavailable, match="is Failed .* aws sagemaker delete-endpoint"):
+            shop.deploy("prod", "train-1")
+        assert list(records(shop)) == ["train-1"]
+    delete_endpoint(shop, bed)
+    assert shop.deploy("prod", "train-1").status == "InService"
+    assert shop.answering() == "train-1"
+
+
+def test_a_new_model_comes_in_the_place_of_a_deleted_endpoint(shop: Shop, bed: TestBed) -> None:
+    shop.model("train-2")
+    delete_endpoint(shop, bed)
+    assert shop.deploy("prod", "train-2").model_version == "train-2"
+    assert list(records(shop)) == ["train-2", "train-1"]
+
+
+@pytest.mark.parametrize("what", ["model", "configuration"])
+def test_what_is_deleted_behind_an_endpoint_is_made_anew(
+    shop: Shop, bed: TestBed, what: str
+) -> None:
+    lost = delete_behind(shop, bed, what)
+    found = anew(shop)
+    status = found.endpoints.describe("prod")
+    assert (status.status, status.digest) == ("Failed", None)
+    assert "drift: train-1" in str(status.failure_reason)
+    assert "what is served cannot be told" in str(status.failure_reason)
+    told: list[str] = []
+    assert found.deploy("prod", "train-1", on_event=told.append).status == "InService"  # type: ignore[arg-type]
+    assert any(f"{lost} or its model was deleted" in line for line in told)
+    client = bed.client("sagemaker")
+    config = client.describe_endpoint(EndpointName=name_of(shop))["EndpointConfigName"]
+    assert config != lost
+    assert client.describe_endpoint_config(EndpointConfigName=config)
+    assert anew(shop).endpoints.describe("prod").status == "InService"
+    assert list(records(shop)) == ["train-1"]
+
+
+def test_a_new_model_is_not_kept_back_by_a_deleted_one(shop: Shop, bed: TestBed) -> None:
+    shop.model("train-2")
+    shop.model("train-3")
+    delete_behind(shop, bed, "model")
+    bed.fault("UpdateEndpoint", "unhealthy", endpoint=name_of(shop))
+    with pytest.raises(DeploymentFailed, match=r"train-2 cannot be served.*train-1 goes on"):
+        anew(shop).deploy("prod", "train-2")
+    assert list(records(shop)) == ["train-1", "train-2", "train-1"]
+    assert anew(shop).deploy("prod", "train-3").model_version == "train-3"
+    assert shop.answering() == "train-3"
+
+
+def test_settings_that_are_not_todays_are_named(shop: Shop, bed: TestBed) -> None:
+    assert shop.endpoints.differing_settings("prod") == []
+    assert shop.endpoints.differing_settings("staging") == [], "there is no stack"
+    host = shop.endpoints
+    assert isinstance(host, SageMakerEndpoints)
+    changed = {**host.parameters, "MaxP95LatencyMs": "700"}
+    other = anew(shop, parameters=changed, image_uri=f"{host.image_uri}-1").endpoints
+    assert other.differing_settings("prod") == ["ImageUri", "MaxP95LatencyMs"]
+    refuse(bed, "DescribeStacks")
+    with pytest.raises(HostUnavailable, match="Remedy: allow cloudformation:DescribeStacks"):
+        other.differing_settings("prod")
