@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import assets.dataset.dataset as dataset_module
+from tests.graph.imgclf_dagster.automation.test_automation import Daemon
 from tests.graph.played_runs import HEEDED, INPUTS, SOURCES, Theatre
-from tests.graph.test_automation import Daemon
 
 pytestmark = pytest.mark.graph
 

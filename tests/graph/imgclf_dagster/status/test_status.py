@@ -449,7 +449,7 @@ def test_status_imports_neither_the_graph_nor_mlflow(shop: Any) -> None:
         capture_output=True,
         text=True,
         check=True,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[4],
         env={**os.environ, "IMGCLF_HOME": str(shop.home), "PYTHONPATH": "."},
     )
     assert ran.stdout.splitlines()[-1] == "0 []", ran.stdout
