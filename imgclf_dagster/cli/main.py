@@ -27,12 +27,12 @@ class LazyCommand:
 
 COMMANDS = {
     "up": LazyCommand(
-        "up",
+        "up.up",
         "up_command",
         "Run Dagster, the endpoints, the predictor and MLflow until Ctrl-C.",
     ),
     "ingest": LazyCommand(
-        "ingest",
+        "ingest.ingest",
         "ingest_command",
         "Say what is understood of images and labels, then bring them into the store.",
     ),
@@ -73,7 +73,7 @@ COMMANDS = {
         "Return production to the approved version before the present one, and reject that one.",
     ),
     "doctor": LazyCommand(
-        "doctor",
+        "doctor.doctor",
         "doctor_command",
         "Check settings, disk, store, weights, ports, Label Studio and the code location, and on "
         "AWS credentials, clock, bucket, queue, key, image, roles, quotas and endpoints; name each "
@@ -85,7 +85,7 @@ COMMANDS = {
         "Run the whole line on 1,797 real handwritten digits, to a production endpoint.",
     ),
     "labels": LazyCommand(
-        "labels", "labels_app", "List the labels; rename, merge, take back and restore them."
+        "labels.labels", "labels_app", "List the labels; rename, merge, take back and restore them."
     ),
     "splits": LazyCommand(
         "splits",
@@ -93,7 +93,7 @@ COMMANDS = {
         "Show how the images are dealt to training, validation and test; deal them anew.",
     ),
     "deploy": LazyCommand(
-        "deploy",
+        "deploy.deploy",
         "deploy_app",
         "Put into an AWS account what the line needs. In order: foundation, image; then, if "
         "wanted, edge, orchestrator, cicd. Endpoints are deployed by the line itself, and brought "

@@ -1,0 +1,1 @@
+"""Taking a data set out, into a folder or an archive."""

@@ -233,7 +233,7 @@ class _Intake:
     ) -> None:
         self._store, self._policy, self._names = store, policy, names
         self._prefix, self._there = prefix, ListedObjects(store, prefix)
-        # Many may be sent at once. How much memory decoding takes, image_memory bounds.
+        # Many may be sent at once. How much memory decoding takes, training.images.memory bounds.
         self._decoding = threading.Semaphore(2 * (os.cpu_count() or 1))
 
     def take(self, item: SourceItem | Rejection) -> Taken | Rejection:

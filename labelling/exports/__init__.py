@@ -1,0 +1,1 @@
+"""The formats in which a data set goes out."""

@@ -1,7 +1,7 @@
 """Port: where models answer requests. Each deployment is a record in the store, in both profiles.
 
-Locally one ``serving`` process converges on the records (``local_endpoints.py``); on AWS each
-stage is a CloudFormation stack of a SageMaker endpoint (``aws/endpoints.py``). A record whose
+Locally one ``serving`` process converges on the records (``local.py``); on AWS each
+stage is a CloudFormation stack of a SageMaker endpoint (``sagemaker.py``). A record whose
 model cannot be served is followed by one that returns to what was served before.
 """
 

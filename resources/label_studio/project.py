@@ -1,6 +1,6 @@
 """Port: Label Studio, where people label images. One adapter: any server, by URL and token.
 
-What it takes, gives and raises is in ``label_studio_types``.
+What it takes, gives and raises is in ``types``.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -215,7 +215,7 @@ class LabelStudio(dg.ConfigurableResource):
         """Take away the tasks of these images, but those that somebody labels or has labelled.
 
         They go to a project of their own for an hour, so that nothing is lost that somebody saves
-        meanwhile (``label_studio_withdrawal``).
+        meanwhile (``withdrawal``).
 
         Returns:
             How many were taken away.

@@ -41,7 +41,7 @@ def open_session(url: str, token: str) -> httpx.Client:
     """The connection to the server at ``url``, kept open and shared by all threads.
 
     Every answer of the server with an error status is raised by it as one of
-    ``label_studio_types``' errors; so is every failure to reach it. What is safe to repeat is
+    the errors of ``types``; so is every failure to reach it. What is safe to repeat is
     repeated.
     """
     base = url.rstrip("/")

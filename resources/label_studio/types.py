@@ -96,7 +96,7 @@ class NewTask:
 
     Attributes:
         sample_id: sha256 of the image; the identity of the task.
-        image: URL that the browser loads (``label_studio_storage.image_url``).
+        image: URL that the browser loads (``storage.image_url``).
         uri: key in the store or ``s3://`` URI, for whoever reads the image itself.
         why: one sentence for the annotator.
         batch: id of the batch that it was chosen in.

@@ -1,6 +1,6 @@
 """Port: the register of models, what they were measured at and who approved them.
 
-Locally MLflow (``mlflow_registry.py``), on AWS SageMaker's Model Registry (``aws/registry.py``).
+Locally MLflow (``mlflow.py``), on AWS SageMaker's Model Registry (``sagemaker.py``).
 """
 
 from abc import abstractmethod

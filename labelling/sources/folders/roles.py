@@ -364,7 +364,7 @@ def _ask_about_photo_service(
 
 def _ask_about_strange_splits(children: Sequence[FolderNode], found: Roles) -> None:
     """Two or three folders with images right in them, of which one sounds like a split: a word of
-    a language that ``split_names`` does not know."""
+    a language that ``names.splits`` does not know."""
     if not 2 <= len(children) <= 3 or any(
         c.children or c.kind not in ("name", "perhaps split", "perhaps container") for c in children
     ):

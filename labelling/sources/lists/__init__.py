@@ -1,0 +1,1 @@
+"""Lists of labels: a CSV, an export of a labelling tool, a manifest."""

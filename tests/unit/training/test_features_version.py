@@ -26,5 +26,5 @@ def test_code_that_computes_features_changes_with_its_version() -> None:
     assert found == json.loads(SNAPSHOT.read_text(encoding="utf-8")), (
         "the embedding job changed. If features or probabilities come out otherwise, raise "
         "FEATURES_VERSION in training/embedding/features.py: else old and new ones are mixed. Then: "
-        f"{REFRESH}=1 pytest tests/unit/{Path(__file__).name}"
+        f"{REFRESH}=1 pytest tests/unit/training/{Path(__file__).name}"
     )

@@ -2,7 +2,7 @@
 
 ``{"a.jpg": "cat"}``, ``{"a.jpg": ["cat", "dog"]}``, ``{"cat": ["a.jpg", "b.jpg"]}``, each also
 below or above ``train``, ``val`` and ``test``. ``{"animal": {"cat": ["a.jpg"]}}`` is a hierarchy.
-Where splits stand in the place of labels, they are splits: see ``json_splits``.
+Where splits stand in the place of labels, they are splits: see ``splits``.
 """
 
 from collections import defaultdict
