@@ -19,6 +19,13 @@ def test_every_path_in_it_exists() -> None:
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 
+def test_every_path_that_contributors_are_told_exists() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([\w.]+/[\w./]+)`", page)
+    assert len(named) > 15
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
 def test_every_function_in_it_is_in_the_file_that_it_names() -> None:
     pairs = re.findall(r"`(\w+)` in `([\w/]+\.py)`", PAGE)
     assert pairs
