@@ -243,7 +243,7 @@ def evaluation_and_release(imgclf: Any) -> None:
     answer = killed_at(imgclf, run, kill("resources.registry.mlflow:MlflowRegistry.register"))
     assert answer.out.count("is done already: reusing it") == 2, answer.said
     # staging has its record, and nobody saw it served
-    killed_at(imgclf, run, kill("resources.endpoints.endpoint_host:EndpointHost._write"))
+    killed_at(imgclf, run, kill("resources.endpoints.endpoint_host:Endpoints._write"))
     assert len(Store(imgclf).under("endpoints/staging/")) == 1
     answer = imgclf("run")
     assert answer.code == 0, answer.said
@@ -261,7 +261,7 @@ def approval_and_production(imgclf: Any) -> None:
     killed_at(imgclf, approve, kill("resources.registry.mlflow:MlflowRegistry.set_approval"))
     assert not Store(imgclf).under("endpoints/prod/")
     # production has its record, and nobody saw it served
-    killed_at(imgclf, ("run",), kill("resources.endpoints.endpoint_host:EndpointHost._write"))
+    killed_at(imgclf, ("run",), kill("resources.endpoints.endpoint_host:Endpoints._write"))
     answer = imgclf("run")
     assert answer.code == 0, answer.said
     assert "is in production" in answer.words
