@@ -15,11 +15,11 @@ LIMIT_S = 3.0
 LENGTHS_S = (1, 5, 20, 45)
 _JOB = """
 import time
-from training.container.container import Container
+from training.container.container import JobContainer
 from training.container.pipes import open_pipes
 
 with open_pipes() as pipes:
-    seconds = float(Container.from_environment().hyperparameters["seconds"])
+    seconds = float(JobContainer.from_environment().hyperparameters["seconds"])
     for second in range(int(seconds)):
         print("second", second, flush=True)
         time.sleep(1)

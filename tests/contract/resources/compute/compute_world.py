@@ -82,11 +82,11 @@ JOBS = {
 HEAD = """
 import json, os, signal, sys, time
 from pathlib import Path
-from training.container.container import Container
+from training.container.container import JobContainer
 from training.errors import WeightsUnavailable
 from training.container.pipes import open_pipes
 here = Path(__file__).parent
-container = Container.from_environment()
+container = JobContainer.from_environment()
 with (here / "starts").open("a") as file:
     file.write("x")
 """
