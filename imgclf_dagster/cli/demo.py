@@ -1,6 +1,4 @@
-"""``imgclf demo``: the whole line on real handwritten digits, without cloud, downloads or
-pretrained weights.
-"""
+"""``imgclf demo``: the whole line on real handwritten digits, without cloud, weights or downloads."""
 
 import os
 import shutil

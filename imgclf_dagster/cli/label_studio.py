@@ -86,7 +86,7 @@ def install_shown(shown_on: Console) -> "Installation":
     """Return the installation of Label Studio; install it if missing, with a progress bar.
 
     Raises:
-        LabelStudioError: it could not be installed.
+        LabelStudioNotInstalled: it could not be installed.
     """
     from imgclf_dagster.label_studio.install import find_installation, install
 

@@ -39,9 +39,7 @@ class StageName(StrEnum):
 
 @dataclass(frozen=True)
 class Answer:
-    """The endpoint's answer for one file: labels with scores, in descending order, or an error
-    message.
-    """
+    """The endpoint's answer for one file: labels by descending score, or an error message."""
 
     file: str
     model_version: str = ""

@@ -28,9 +28,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 
 
 def speaking(command: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a command as ``plainly`` does, and translate boto3 errors into a message and a
-    remedy.
-    """
+    """Decorate a command as ``plainly`` does, and translate boto3 errors for the user."""
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -70,6 +68,7 @@ def deploy_stack(
         The executed stack's result; ``None`` with ``plan_only``.
 
     Raises:
+        StackError: the stack cannot be changed so, or the operation failed or timed out.
         typer.Exit: the user declined, cannot be asked, or pressed Ctrl-C.
     """
     tell = teller(as_json)

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
 
 def look_at_store(settings: Settings, *, as_json: bool, repair: bool) -> None:
-    """Read every object, print which are damaged with their remedies, and repair what can be
-    repaired.
+    """Read every object, print the damaged ones with their remedies, and repair what can be.
 
     Args:
         settings: the user's settings.

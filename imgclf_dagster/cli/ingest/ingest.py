@@ -203,8 +203,7 @@ class _Session:
             options = options if answer == YES else with_answer(options, answer)
 
     def _asked(self, doubt: Doubt) -> str:
-        """Ask the user about ``doubt`` and return the chosen option, such as ``--labels-from
-        parent``.
+        """Ask the user about ``doubt`` and return the chosen option (``--labels-from parent``).
 
         Raises:
             typer.Exit: the user stops, or stdin has ended.

@@ -1,6 +1,4 @@
-"""Parsing of the options of ``imgclf ingest`` that say how to read a source, and of answers to
-doubts.
-"""
+"""Parse the options of ``imgclf ingest`` that say how to read a source, and answers to doubts."""
 
 import csv
 import shlex
@@ -78,9 +76,7 @@ def with_answer(options: ReadingOptions, answer: str) -> ReadingOptions:
 
 
 def undecided(doubts: Sequence[Doubt], *, yes: bool) -> list[Doubt]:
-    """Return the doubts that are still open; with ``yes``, those that ``--yes`` settles are left
-    out.
-    """
+    """Return the doubts that are still open, without those that ``--yes`` settles if it is given."""
     return [doubt for doubt in doubts if not (yes and settled_by_yes(doubt))]
 
 

@@ -331,7 +331,8 @@ def _decide(
         The settings and the event.
 
     Raises:
-        typer.Exit: the user declined or cannot be asked.
+        typer.Exit: the user declined or cannot be asked; or, with ``yes``, the effect has changed
+            since it was shown.
     """
     from assets.annotations.label_changes import OvertakenError, all_rows, preview
 

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
 
 def show_overview(found: "Overview") -> None:
-    """Print the tables of classes, sources and events, and the notes on labels; empty ones are left
-    out.
-    """
+    """Print the tables of classes, sources and events, and notes on the labels."""
     if not found.classes and not found.unknown:
         console.print("there are no labels yet (imgclf ingest SRC brings some)")
         return

@@ -11,9 +11,7 @@ from imgclf_dagster.processes.supervisor import Notice, ProcessSpec
 
 
 class NoticePrinter:
-    """Prints a line for each notice of the supervisor, and one when all programs are up the first
-    time.
-    """
+    """Prints the supervisor's notices, and a line when all programs are up for the first time."""
 
     def __init__(self, console: Console, specs: Sequence[ProcessSpec]) -> None:
         self._console = console
