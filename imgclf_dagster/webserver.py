@@ -1,5 +1,4 @@
-"""``python -m imgclf_dagster.webserver``: Dagster's web server, protected from pages of other
-origins.
+"""``python -m imgclf_dagster.webserver``: Dagster's web server, protected from other sites' pages.
 
 The stock server (``dagster-webserver``, ``dagster dev``) executes GraphQL, mutations included, that
 any web page makes a browser send. All its options are kept, and one is added.
@@ -34,9 +33,7 @@ class GuardedWebserver(DagsterWebserver):
         return [guard, *super().build_middleware()]
 
     async def graphql_http_endpoint(self, request: Request) -> Response:
-        """Execute GraphQL posted as JSON; answer a browser's GET with the query page; refuse
-        others.
-        """
+        """Execute GraphQL posted as JSON; serve the query page to browsers; refuse the rest."""
         if request.method == "POST":
             if not is_json(request.headers):
                 return PlainTextResponse("refused: GraphQL is taken as application/json\n", 415)
