@@ -106,7 +106,7 @@ def _named(*assets: str) -> dg.AssetSelection:
 
 
 def line_is_asked_for() -> AutomationCondition:
-    """True if an asset from labels to production is requested in the same tick."""
+    """True if an asset from the data set to production is requested in the same tick."""
     # The requests of a tick become one run, whose steps are executed one by one in any order: data
     # set and training could wait for a minute of embeddings. So the assets for labelling get a run
     # of their own in a later tick.

@@ -201,9 +201,7 @@ class ApprovalIsNewer(AutomationCondition):
 def _newest(
     context: dg.AutomationContext, keys: list[dg.AssetKey]
 ) -> dict[dg.AssetKey, dg.EventLogRecord]:
-    """Return the newest materialization of each key that has one, as of the start of the
-    evaluation.
-    """
+    """Return the newest materialization of each key that has one, as of the evaluation's start."""
     records = context.asset_graph_view.get_inner_queryer_for_back_compat()  # has cached them
     found = {}
     for key in keys:

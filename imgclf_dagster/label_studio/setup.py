@@ -95,8 +95,7 @@ class SetUp:
 
 
 def wanted(settings: Settings, before: Wanted | None = None) -> Wanted:
-    """Return what Label Studio should show, by the settings, the newest data set and what is
-    deployed.
+    """Return what Label Studio should show, by the settings, the newest data set and deployments.
 
     Args:
         settings: the user's settings.

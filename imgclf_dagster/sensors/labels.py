@@ -136,8 +136,10 @@ def _poll(
     label_studio: LabelStudio,
     cursor: PollCursor,
 ) -> str:
-    """Copy new annotations from Label Studio, if there is one; return a problem for the user, or
-    "".
+    """Copy new annotations from Label Studio, if one is configured.
+
+    Returns:
+        A problem that a person should know; "" without one.
     """
     if not label_studio.configured:
         return ""
@@ -196,8 +198,9 @@ def _ask(
     token: str,
     fresh: Sequence[str],
 ) -> Tick:
-    """Request a run for ``fresh`` snapshots, up to the model if annotators' labels make training
-    due.
+    """Request a run for ``fresh`` snapshots, up to the model if training is due by them.
+
+    Only snapshots of Label Studio count for that.
     """
     instance = context.instance
     also: tuple[str, ...] = ()

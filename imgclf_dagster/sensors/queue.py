@@ -72,7 +72,6 @@ def _look_how_long_it_is(
 
 
 def _ask(context: dg.SensorEvaluationContext, why: str, *state: object) -> Tick:
-    """Request a run once for the same state: if no image is left, repeating it would change
-    nothing.
-    """
+    """Request a run, once for the same state."""
+    # If no image is left to choose from, a second run would change nothing.
     return ask(context.instance, QUEUE, fingerprint([why, *state]), jobs=(LABELLING,))

@@ -227,9 +227,7 @@ def settings_file() -> Path:
 
 
 def deployed_file() -> Path:
-    """Return ``aws.toml`` beside ``imgclf.toml``, which ``imgclf deploy`` writes and which has
-    lower priority.
-    """
+    """Return ``aws.toml`` beside ``imgclf.toml``: what ``imgclf deploy`` wrote, of lower priority."""
     return settings_file().with_name("aws.toml")
 
 
