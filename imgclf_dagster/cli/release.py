@@ -47,7 +47,7 @@ Reason = Annotated[
 ]
 
 START_S = 60.0
-"""How long the sensor and Dagster may take to start the run of a decision (seconds)."""
+"""Maximum time for the sensor and Dagster to start the run of a decision (seconds)."""
 
 POLL_S = 0.5
 

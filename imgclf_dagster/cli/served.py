@@ -31,8 +31,7 @@ def require_served(endpoints: "Endpoints", stage: "Stage", model_version: str, d
         digest: digest of the model that is to be served.
 
     Raises:
-        typer.Exit: another model or none is served, or the endpoint is not in service; the message
-            says which.
+        typer.Exit: another model or none is served, or the endpoint is not in service.
     """
     status = endpoints.describe(stage)
     if status.digest != digest or status.status != "InService":

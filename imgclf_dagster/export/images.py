@@ -11,7 +11,7 @@ from resources.store.object_store import ObjectStore
 from training.data.manifest import ManifestError, ShardReader
 
 
-class ImageUnreadable(Exception):  # noqa: N818 - a state, as its callers say it
+class ImageUnreadable(Exception):  # noqa: N818 - it names a state
     """Neither a shard nor ``raw/`` has the image's bytes; the message has the reason."""
 
 

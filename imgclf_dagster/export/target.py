@@ -16,7 +16,7 @@ class Image:
     Attributes:
         path: its path in the export.
         sha256: hash of its encoded bytes (hex).
-        length: their number.
+        length: number of these bytes.
     """
 
     path: str
@@ -24,7 +24,7 @@ class Image:
     length: int
 
 
-class NameRefused(Exception):  # noqa: N818 - a state, as its callers say it
+class NameRefused(Exception):  # noqa: N818 - it names a state
     """The file system refuses the name of one image."""
 
 

@@ -57,7 +57,7 @@ Told = Callable[[str, float], object]
 """Called with the present step and the share that is done (0 to 1)."""
 
 
-class LabelStudioNotInstalled(ImgclfError, RuntimeError):  # noqa: N818 - a state, as its callers say it
+class LabelStudioNotInstalled(ImgclfError, RuntimeError):  # noqa: N818 - it names a state
     """Label Studio cannot be installed or prepared; the message has the reason and the remedies."""
 
 

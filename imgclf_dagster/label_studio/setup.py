@@ -56,7 +56,7 @@ The title must not be a model version that the backend does not serve: Label Stu
 for the pre-labels of its title, and would show none."""
 
 
-class NoLabelsYet(ImgclfError, RuntimeError):  # noqa: N818 - a state, as its callers say it
+class NoLabelsYet(ImgclfError, RuntimeError):  # noqa: N818 - it names a state
     """Neither the settings nor a data set define labels."""
 
 
@@ -67,7 +67,7 @@ class Wanted:
     Attributes:
         labels: labels that the project offers, in order.
         model_version: version of the served model; "" without one.
-        has_images: whether the store has objects under ``raw/``.
+        has_images: whether the store has objects under ``raw/``; always True on profile ``local``.
     """
 
     labels: tuple[str, ...]

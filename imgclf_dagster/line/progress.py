@@ -217,7 +217,7 @@ def _failure_reason(event: dg.DagsterEvent) -> str:
     if error is None:
         return "unknown error"
     message = error.message.strip()
-    if message.startswith(_OURS):  # says by itself what is wrong and what to do
+    if message.startswith(_OURS):  # the message has the reason and the remedy
         message = message.partition(": ")[2]
     return message
 

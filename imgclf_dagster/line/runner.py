@@ -36,7 +36,7 @@ from resources.store.object_store import ObjectStore
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-class RunInProgress(ImgclfError, RuntimeError):  # noqa: N818 - a state, as its callers say it
+class RunInProgress(ImgclfError, RuntimeError):  # noqa: N818 - it names a state
     """Another run of the line is in progress in this home."""
 
 
@@ -82,7 +82,7 @@ class LineRunner:
         return None if self.is_staged(version) else self.execute(RELEASE_CANDIDATE, version)
 
     def is_staged(self, version: str) -> bool:
-        """Whether staging is deployed with ``version`` and has passed its checks."""
+        """Whether ``version`` is registered, deployed to staging, and has passed its checks there."""
         evaluation = newest_evaluation(self.store, version)
         current = self.endpoints.readable("staging")
         if evaluation is None or current is None or current.digest != evaluation["digest"]:

@@ -32,7 +32,7 @@ _STEP_S = 0.1
 _LOCK_S = 1.0  # `is_up` holds the lock for a moment
 
 
-class AlreadyRunning(ImgclfError, RuntimeError):  # noqa: N818 - what is wrong, not that it is
+class AlreadyRunning(ImgclfError, RuntimeError):  # noqa: N818 - it names what is wrong
     """Another supervisor runs in the same home; nothing was started."""
 
 
@@ -242,9 +242,7 @@ class Supervisor:
         self._stop.set()
 
     def _end_leftovers(self) -> None:
-        """End the programs that an earlier supervisor of this home has left running, and report
-        them.
-        """
+        """End the programs that an earlier supervisor of this home has left, and report them."""
         # Some are left if the watchdog was killed together with the supervisor. Two daemons would
         # launch every run twice.
         left = leftovers(self._run_dir)

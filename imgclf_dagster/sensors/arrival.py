@@ -53,7 +53,7 @@ def raw_images_arrival_sensor(
     upload within the same second, a rewritten or a deleted object. A folder is listed whole. Of a
     bucket, its notifications tell, if it has a queue of them; the listing goes on by windows.
     """
-    reap_orphaned_runs(context.instance)  # a killed `imgclf run` would block us, and the conditions
+    reap_orphaned_runs(context.instance)  # a killed `imgclf run` would block sensors and conditions
     store.require()
     try:
         if store.is_bucket:

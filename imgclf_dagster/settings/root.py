@@ -134,8 +134,8 @@ class Settings(BaseSettings):
     @field_validator("home")
     @classmethod
     def _holds_databases(cls, home: Path) -> Path:
-        # Dagster writes the path into a SQLite URL as it is (dagster/_core/storage/sqlite.py),
-        # where these two begin an escape and a query: the databases would lie elsewhere.
+        # Dagster puts the path into a SQLite URL without quoting (dagster/_core/storage/sqlite.py),
+        # where these two begin an escape and a query: the databases would be elsewhere.
         if wrong := [char for char in "%?" if char in str(home)]:
             raise ValueError(
                 f"the path of the home may not contain {' or '.join(map(repr, wrong))}: Dagster's "

@@ -85,7 +85,7 @@ def _blocking(
         except (
             StoreError,
             ValueError,
-        ) as error:  # a record that cannot be read lets nothing through
+        ) as error:  # an unreadable verdict counts as blocking
             found.append(_fact(check, subject, str(error), {}, "make the check again: imgclf run"))
             continue
         if verdict is not None and verdict.blocks:

@@ -48,7 +48,7 @@ class Trouble:
 def examine_store(
     store: ObjectStore, on_progress: Progress = lambda done, total: None
 ) -> list[Trouble]:
-    """Read every object to its end, and return the damaged ones by key.
+    """Read every object to its end, and return the damaged ones, sorted by key.
 
     Args:
         store: the store.

@@ -239,7 +239,10 @@ def _version(bench: Bench, trouble: Trouble) -> str:
 
 
 def _job_again(bench: Bench, trouble: Trouble) -> str:
-    """Rebuild a training job's record; move a processing job's record aside, which repeats the job."""
+    """Rebuild a training job's record; move a processing job's record and damaged file aside.
+
+    Without a record, the next run repeats the processing job.
+    """
     job = trouble.key.split("/")[1]
     store = bench.store
     if is_training(store, trouble.key):

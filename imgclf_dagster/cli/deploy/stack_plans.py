@@ -62,7 +62,7 @@ def deploy_stack(
         plan_only: show the changes, discard the change set and execute nothing.
         yes: execute without asking.
         as_json: print nothing but JSON on stdout; progress goes to stderr.
-        timeout_s: how long the execution may take (seconds).
+        timeout_s: maximum duration of the execution (seconds).
 
     Returns:
         The executed stack's result; ``None`` with ``plan_only``.

@@ -258,7 +258,7 @@ class _Session:
         from imgclf_dagster.home.home import prepare_home
         from imgclf_dagster.ingest.ingest import ingest, only_ingest
 
-        # Pillow warns about EXIF blocks; what matters about an image is in the report.
+        # Pillow warns about EXIF blocks, which do not matter here; the report names unusable images.
         warnings.filterwarnings("ignore", module=r"PIL\.")
         settings = self._settings
         store = prepare_home(settings)
