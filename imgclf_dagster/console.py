@@ -1,4 +1,4 @@
-"""A terminal that shows text from outside (labels, file names, messages) and never acts on it."""
+"""A terminal that shows foreign text (labels, file names, messages) without interpreting it."""
 
 from collections.abc import Iterable
 
@@ -10,19 +10,21 @@ from labelling.labels.foreign_text import visible
 
 
 def escape(text: str) -> str:
-    """Write ``text`` so that neither rich's markup nor a control character in it acts."""
-    # A lone backslash before a tag of ours would turn that tag into text.
+    """Return ``text`` with rich's markup and control characters escaped."""
+    # A backslash at the end of the text would escape a markup tag that follows it.
     return markup.escape(visible(text, lines=True))
 
 
 class SafeConsole(Console):
-    """A console whose text holds no control characters but line breaks, whoever forgot
-    ``escape``."""
+    """A console that shows control characters in its text, except line breaks, as escapes.
+
+    It is a second protection for text that did not pass through :func:`escape`.
+    """
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """Render as rich does; its own control codes are no text and stay."""
+        """Render as rich does, with control characters of the text escaped; rich's own are kept."""
         for segment in super().render(renderable, options):
             if segment.control or segment.text.isprintable():
                 yield segment

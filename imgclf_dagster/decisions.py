@@ -1,5 +1,7 @@
-"""A person's decisions about a package: approve, reject, roll back. They begin in the registry,
-which is the source of truth, and reach the graph by its assets, whoever decided and wherever."""
+"""A person's decisions about a package: approve, reject, roll back.
+
+They are recorded in the registry, which is the source of truth; the assets carry them out.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,12 +23,16 @@ class DecisionError(ImgclfError, RuntimeError):
 def choose_package(
     registry: ModelRegistry, endpoints: Endpoints, model_version: str | None
 ) -> ModelPackage:
-    """The package a decision is about: the one named, else the one on staging.
+    """Return the package that a decision is about.
 
-    A unique beginning of the model version is enough.
+    Args:
+        registry: the model registry.
+        endpoints: the endpoints of the profile.
+        model_version: a version or a unique beginning of one, with or without ``train-``; ``None``
+            for the version on staging.
 
     Raises:
-        DecisionError: there is none, or several begin so.
+        DecisionError: there is no such package, or several match.
     """
     packages = registry.list()
     if not packages:
@@ -56,10 +62,10 @@ def choose_package(
 
 
 def _explain(store: ObjectStore, names: Sequence[str | None]) -> None:
-    """Say why a model of one of ``names``, or of names that begin so, is not registered.
+    """Say why a model whose version begins with one of ``names`` is not registered.
 
     Raises:
-        DecisionError: there is such a model.
+        DecisionError: there is such a model; the message has the reason.
     """
     versions = {
         info.key.split("/")[2]
@@ -82,7 +88,7 @@ def _explain(store: ObjectStore, names: Sequence[str | None]) -> None:
 
 
 def previous_deployment(endpoints: Endpoints, registry: ModelRegistry) -> DeploymentRecord | None:
-    """The newest production deployment of another model that is still approved, or ``None``."""
+    """Return the newest production deployment of another, still approved model, or ``None``."""
     live = live_deployment(endpoints, registry)
     if live is None:
         return None
@@ -100,8 +106,11 @@ def previous_deployment(endpoints: Endpoints, registry: ModelRegistry) -> Deploy
 
 
 def live_deployment(endpoints: Endpoints, registry: ModelRegistry) -> DeploymentRecord | None:
-    """The newest deployment to production. Of a record that is damaged, its key tells the model
-    version and the registry the rest, so that what it deployed can be rejected and replaced."""
+    """Return the newest deployment to production, or ``None``.
+
+    If its record is damaged, a record is made from the model version in its key and the registry,
+    so that the deployed model can be rejected and replaced.
+    """
     key, record = endpoints.newest_key("prod"), endpoints.readable("prod")
     if record is not None or key is None:
         return record
@@ -121,10 +130,9 @@ def live_deployment(endpoints: Endpoints, registry: ModelRegistry) -> Deployment
 
 
 def undeployed_approvals(endpoints: Endpoints, registry: ModelRegistry) -> list[ModelPackage]:
-    """The approved packages that production has not followed yet, the latest decision first.
+    """Return the approved packages that production does not follow yet, latest decision first.
 
-    An approval from before the decision that production carries out was overtaken by it: rolling
-    it out would put an older decision in the place of a newer one.
+    Approvals older than the decision that production follows are left out.
     """
     serving = live_deployment(endpoints, registry)
     packages = registry.list()
@@ -141,9 +149,9 @@ def undeployed_approvals(endpoints: Endpoints, registry: ModelRegistry) -> list[
 
 
 def promotion_config(package: ModelPackage) -> dict[str, Any]:
-    """Run config of ``release_approval``: the approval as the registry holds it.
+    """Return the run config of ``release_approval``: the approval as the registry holds it.
 
-    Without an approver it is refused there: nobody's approval is none.
+    The asset refuses an approval without an approver.
     """
     approval = {
         "approved_by": package.approver,
@@ -154,14 +162,14 @@ def promotion_config(package: ModelPackage) -> dict[str, Any]:
 
 
 def promotion_tags(package: ModelPackage) -> dict[str, str]:
-    """Tags of the run that has ``promotion_config``: the decision is made already."""
+    """Return the tags for a run with ``promotion_config``: the number of the recorded decision."""
     return {DECISION_TAG: str(package.decision)} if package.decision else {}
 
 
 def undone_rejection(
     endpoints: Endpoints, registry: ModelRegistry
 ) -> tuple[str, dict[str, Any]] | None:
-    """If production serves a rejected package: the version to return to, and its run config."""
+    """Return the version to return to and its run config, if production serves a rejected package."""
     serving = live_deployment(endpoints, registry)
     if serving is None:
         return None

@@ -1,4 +1,4 @@
-"""The code location: assets, checks, jobs, sensors and resources, composed from the settings."""
+"""The code location: assets, checks, jobs, sensors and resources, built from the settings."""
 
 import dagster as dg
 
@@ -45,7 +45,7 @@ def defs() -> dg.Definitions:
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:
-    """Everything Dagster loads, for ``settings``."""
+    """Return everything that Dagster loads, for ``settings``."""
     store = open_store(settings)
     assets = [
         raw_images,
@@ -99,8 +99,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
 
 
 def _on_profile(spec: dg.AssetSpec, settings: Settings) -> dg.AssetSpec:
-    """Kinds say what an asset is made with: on AWS the jobs, registry and endpoints are
-    SageMaker's."""
+    """Replace the kind ``mlflow`` by ``sagemaker`` where SageMaker does the work (profile ``aws``)."""
     if settings.profile == "local" or spec.group_name not in _SAGEMAKER_GROUPS:
         return spec
     return spec.replace_attributes(kinds={*spec.kinds - {"mlflow"}, "sagemaker"})

@@ -1,7 +1,7 @@
-"""``python -m imgclf_dagster.mlflow_server``: ``mlflow``, its server kept from other sites' pages.
+"""``python -m imgclf_dagster.mlflow_server``: ``mlflow``, protected from pages of other origins.
 
-MLflow itself looks at Host, but lets every page of this machine's other ports read and write, the
-approval of a model included; and of its own accord it knows ``10.evil.example`` as private.
+MLflow checks Host, but lets pages of any other port of this machine read and write, model approval
+included; and it accepts ``10.evil.example`` as a private address.
 """
 
 import os
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 HOSTS_VARIABLE = "MLFLOW_GUARD_ALLOWED_HOSTS"
-"""Tells the server's process, which ``mlflow`` starts, the names that are allowed."""
+"""Passes the allowed host names to the server process that ``mlflow`` starts."""
 
 _STOCK = "mlflow.server.fastapi_app:app"
 _GUARDED = "imgclf_dagster.mlflow_server:create_app"
 
 
 def variables(allowed_hosts: Sequence[str]) -> dict[str, str]:
-    """What the server's environment says of the names under which it is reached."""
+    """Return the environment variables of the server for its allowed host names."""
     names = list(map(in_header, allowed_hosts))
     known = [*map(in_header, LOOPBACK), *names]
     # Shell patterns, in which a bracket opens a set of characters.
@@ -38,7 +38,7 @@ def variables(allowed_hosts: Sequence[str]) -> dict[str, str]:
 
 
 def create_app() -> "ASGIApp":
-    """MLflow's own application behind the guard."""
+    """Return MLflow's application behind the guard."""
     from mlflow.server.fastapi_app import app
 
     from guard.middleware import BrowserGuard

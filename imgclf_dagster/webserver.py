@@ -1,7 +1,7 @@
-"""``python -m imgclf_dagster.webserver``: Dagster's web server, kept from other sites' pages.
+"""``python -m imgclf_dagster.webserver``: Dagster's web server, protected from other sites' pages.
 
-The stock one (``dagster-webserver``, ``dagster dev``) executes GraphQL, mutations included, that
-any page makes a browser ask for. Its options are all there, and one of ours.
+The stock server (``dagster-webserver``, ``dagster dev``) executes GraphQL, mutations included, that
+any web page makes a browser send. All its options are kept, and one is added.
 """
 
 import json
@@ -18,29 +18,29 @@ from guard.arguments import OPTION
 from guard.middleware import BrowserGuard, is_json
 
 HEALTH_PATH = "/server_info"
-"""Asked by load balancers; tells Dagster's version and nothing else."""
+"""Health check of load balancers; it returns nothing but Dagster's version."""
 
 
 class GuardedWebserver(DagsterWebserver):
-    """The web server behind ``BrowserGuard``, with GraphQL by POST of JSON alone."""
+    """Dagster's web server behind ``BrowserGuard``; it accepts GraphQL only by POST of JSON."""
 
     allowed_hosts: tuple[str, ...] = ()
 
     def build_middleware(self) -> list[Middleware]:
-        """The guard first, so that nothing is done for what it turns away."""
+        """Return the middleware with the guard first, so that refused requests cost nothing."""
         health = f"{self._app_path_prefix}{HEALTH_PATH}"
         guard = Middleware(BrowserGuard, self.allowed_hosts, health_paths=[health])
         return [guard, *super().build_middleware()]
 
     async def graphql_http_endpoint(self, request: Request) -> Response:
-        """Execute what is posted as JSON; show a browser the page to write queries in."""
+        """Execute GraphQL posted as JSON; serve the query page to browsers; refuse the rest."""
         if request.method == "POST":
             if not is_json(request.headers):
                 return PlainTextResponse("refused: GraphQL is taken as application/json\n", 415)
             if not _is_object(await request.body()):  # Dagster fails on it with a traceback
                 return PlainTextResponse("refused: the body is not one JSON object\n", 400)
         elif request.method != "GET" or not _asks_for_a_page(request):
-            # An image's address is such a GET, and Dagster would execute what stands in it.
+            # A page can send such a GET as the address of an image; Dagster would execute it.
             return PlainTextResponse(
                 "refused: GraphQL is asked by POST, as application/json\n", 405, {"Allow": "POST"}
             )
@@ -65,7 +65,7 @@ def _guard(_: click.Context, __: click.Parameter, hosts: tuple[str, ...]) -> Non
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
     GuardedWebserver.allowed_hosts = hosts
-    # Its factory looks the class up there.
+    # Its factory looks the class up in this module.
     names = vars(dagster_webserver.app)
     if names.get(DagsterWebserver.__name__) is not DagsterWebserver:
         raise click.ClickException(
@@ -76,7 +76,7 @@ def _guard(_: click.Context, __: click.Parameter, hosts: tuple[str, ...]) -> Non
 
 
 async def _nothing(*_: object) -> None:
-    """No application."""
+    """An ASGI application that does nothing, for checking the host names."""
 
 
 command = click.Command(

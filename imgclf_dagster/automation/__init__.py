@@ -1,1 +1,1 @@
-"""When assets materialize by themselves."""
+"""Automation conditions: when assets are materialized automatically."""

@@ -1,4 +1,4 @@
-"""When assets materialize by themselves. Each condition has a name and a reason."""
+"""Automation conditions of the assets. Each has a label and a reason."""
 
 import dagster as dg
 from dagster import AutomationCondition
@@ -17,9 +17,9 @@ class RetrainingIsDue(AutomationCondition):
         return "enough labels are new, or the oldest has waited long enough ([retraining])"
 
     def evaluate(self, context: dg.AutomationContext) -> dg.AutomationResult:
-        """True or false of everything that is asked about."""
+        """Return all of the candidates if training is due, else none."""
         found = latest_metadata(context.asset_graph_view.instance, "dataset")
-        # A data set of before the policy, or one that was reported by hand, says nothing: train.
+        # A data set made before there was the policy, or reported by hand, has no date: train.
         if "retraining" not in found:
             return _answer(context, True)
         due_at = found.get("retrain_at")
@@ -33,14 +33,12 @@ def _answer(context: dg.AutomationContext, is_true: bool) -> dg.AutomationResult
 
 
 def when_inputs_changed() -> AutomationCondition:
-    """An input holds something else than the asset was made from, and its checks let it through.
-
-    Not ``eager()``: that fires whenever an input *ran*, so every look at the raw folder would
-    ripple through to training. Here a dependency counts as changed when its data version did.
-    """
+    """True if an input differs from the one that the asset was made from and passed its checks."""
+    # Not eager(), which fires whenever an input was materialized: every check of the raw folder
+    # would lead to a training. Here an input has changed when its data version has.
     return (
         InputsAreNewer()
-        & ~AutomationCondition.newly_requested()  # its run may not have begun
+        & ~AutomationCondition.newly_requested()  # its run may not have started
         & ~AutomationCondition.any_deps_missing()
         & ~AutomationCondition.any_deps_in_progress()
         & ~AutomationCondition.in_progress()
@@ -49,7 +47,7 @@ def when_inputs_changed() -> AutomationCondition:
 
 
 def when_retraining_is_due() -> AutomationCondition:
-    """The data set changed, and that is worth a training: a label by a person at a time is not."""
+    """True if the data set changed and the retraining policy says that it is worth a training."""
     return (
         DataSetIsNewer()
         & RetrainingIsDue()
@@ -62,12 +60,12 @@ def when_retraining_is_due() -> AutomationCondition:
 
 
 def when_version_is_new() -> AutomationCondition:
-    """A model version has its inputs and lacks this asset.
+    """True for a model version whose inputs exist and for which this asset is missing.
 
-    Not ``on_missing()``: that overlooks partitions which existed before its first evaluation,
-    so a version that appeared while the daemon was down would never be released. A version
-    whose attempt failed is not asked for again: a person looks first.
+    A version whose run failed is not requested again: a person has to look first.
     """
+    # Not on_missing(), which ignores partitions that existed before its first evaluation: a version
+    # added while the daemon was down would never be released.
     return (
         AutomationCondition.missing()
         & ~AutomationCondition.execution_failed()
@@ -79,8 +77,11 @@ def when_version_is_new() -> AutomationCondition:
 
 
 def when_approved() -> AutomationCondition:
-    """This very version was approved (again). The asset verifies the approval in its own code:
-    a condition sees that ``release_approval`` was materialized, not what stands in it."""
+    """True for a model version with a new approval.
+
+    The asset verifies the approval itself: a condition sees only that ``release_approval`` was
+    materialized.
+    """
     return (
         ApprovalIsNewer()
         & ~AutomationCondition.newly_requested()
@@ -92,12 +93,12 @@ def when_approved() -> AutomationCondition:
 
 
 EMBED_EVERY = "* * * * *"
-"""Cron schedule. A model comes in steps (evaluated, staged, in production), each of which changes who
-is in use; and what is asked for a little later is out of the way of the line's own runs."""
+"""Cron schedule. A release has several steps (evaluated, staged, in production), each of which
+changes the model in use; and a later run does not compete with the line's own runs."""
 
 LABELS_HEEDED_EVERY = "*/10 * * * *"
-"""Cron schedule. While people label, labels change every few seconds; each look at the queue costs
-the start of a process. That the queue runs low, ``labelling_queue_sensor`` sees at once."""
+"""Cron schedule. While people label, labels change every few seconds, and each run of the queue costs
+the start of a process. A queue that runs low is noticed earlier, by ``labelling_queue_sensor``."""
 
 
 def _named(*assets: str) -> dg.AssetSelection:
@@ -105,12 +106,10 @@ def _named(*assets: str) -> dg.AssetSelection:
 
 
 def line_is_asked_for() -> AutomationCondition:
-    """Something on the way from labels to staging is requested in this very tick.
-
-    What a tick requests becomes one run, whose steps come one after the other in any order: data
-    set and training once waited for a minute of embeddings. So what serves labelling goes into a
-    run of its own, a tick later.
-    """
+    """True if an asset from the data set to production is requested in the same tick."""
+    # The requests of a tick become one run, whose steps are executed one by one in any order: data
+    # set and training could wait for a minute of embeddings. So the assets for labelling get a run
+    # of their own in a later tick.
     asked = AutomationCondition.will_be_requested()
     found, *others = (AutomationCondition.asset_matches(name, asked) for name in conditions())
     for other in others:
@@ -119,10 +118,10 @@ def line_is_asked_for() -> AutomationCondition:
 
 
 def when_the_pool_changed() -> AutomationCondition:
-    """There are other images, or another model is in use; looked at every minute.
+    """True if images or the model in use changed; evaluated every minute.
 
-    Needs no model: before there is one, a pretrained net looks at the images. So of what it comes
-    after only the images must be there.
+    Of its inputs only ``raw_images`` must exist: without a model, a pretrained net computes the
+    embeddings.
     """
     images = _named("raw_images")
     return (
@@ -138,7 +137,7 @@ def when_the_pool_changed() -> AutomationCondition:
 
 
 def when_the_queue_is_stale() -> AutomationCondition:
-    """The models see the images with other eyes, at once; or labels changed, every ten minutes."""
+    """True if the embeddings changed, or, every ten minutes, if labels changed."""
     return (
         (
             InputsAreNewer("embeddings")
@@ -157,14 +156,14 @@ def when_the_queue_is_stale() -> AutomationCondition:
 
 
 REPORTED_EVERY = "5-55/10 * * * *"
-"""Cron schedule, between two looks at the queue. People read a report once in a while; and a training
-that has just ended goes on to staging, which the report's job must not slow down."""
+"""Cron schedule, between two evaluations of the queue. The report is read now and then; and its job
+must not slow down the staging that follows a training."""
 
 
 def when_the_report_is_old() -> AutomationCondition:
-    """Labels or the model changed since the last report; looked at every ten minutes.
+    """True if labels or the model changed since the last report; evaluated every ten minutes.
 
-    Needs no model, nor a queue: without them the report says less.
+    Of its inputs only ``annotations`` must exist: without a model or a queue the report is shorter.
     """
     return (
         InputsAreNewer("annotations", "trained_model")
@@ -178,7 +177,7 @@ def when_the_report_is_old() -> AutomationCondition:
 
 
 def labelling_conditions() -> dict[str, AutomationCondition]:
-    """Of what serves labelling in Label Studio; without one, nobody needs it to be current."""
+    """Return the conditions of the assets that serve labelling in Label Studio, by asset."""
     return {
         "embeddings": when_the_pool_changed(),
         "labelling_queue": when_the_queue_is_stale(),
@@ -187,8 +186,8 @@ def labelling_conditions() -> dict[str, AutomationCondition]:
 
 
 def conditions() -> dict[str, AutomationCondition]:
-    """Which asset goes by which condition. ``raw_images``, ``annotations`` and
-    ``release_approval`` have none: sensors ask for them, for they look at the outside world."""
+    """Return the conditions of the line's assets, by asset."""
+    # raw_images, annotations and release_approval have none: sensors request them.
     return {
         "dataset": when_inputs_changed(),
         "trained_model": when_retraining_is_due(),
@@ -200,10 +199,11 @@ def conditions() -> dict[str, AutomationCondition]:
 
 
 def automated(spec: dg.AssetSpec, *, labelling: bool = False) -> dg.AssetSpec:
-    """``spec`` with its automation condition, if it has one.
+    """Return ``spec`` with its automation condition, if it has one.
 
     Args:
-        labelling: there is a Label Studio to label in.
+        spec: an asset's spec.
+        labelling: whether a Label Studio is configured.
     """
     known = conditions() | (labelling_conditions() if labelling else {})
     condition = known.get(spec.key.to_user_string())

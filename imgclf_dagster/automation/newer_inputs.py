@@ -1,7 +1,7 @@
 """Automation conditions that compare an asset's newest materialization with its inputs.
 
-A condition that only watches for changes loses one that comes while the asset's own run is in
-progress: the end of that run clears it. These conditions look at what the run was made from.
+A condition that only watches for changes misses one that comes while the asset's own run is in
+progress: the end of that run clears it. These conditions use the inputs that the run recorded.
 """
 
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ from pydantic import BaseModel, ValidationError
 DATA_VERSION = "dagster/data_version"
 INPUT_VERSION = "dagster/input_data_version/"
 INPUT_EVENT = "dagster/input_event_pointer/"
-"""Tags that Dagster puts on a materialization. What it says of the inputs it looks up when the step
-starts, before the asset reads them: an asset may hold something newer, never something older."""
+"""Tags that Dagster adds to a materialization. It records the inputs when the step starts, before the
+asset reads them: the asset may have read newer inputs, but not older ones."""
 
 LOOKED_THROUGH = 1000
-"""Materializations of one input between two evaluations; of more, one is taken to be a change."""
+"""Maximum number of an input's materializations examined; if there are more, it counts as changed."""
 
 Records = Mapping[dg.AssetKey, dg.EventLogRecord]
 
@@ -39,7 +39,7 @@ class Memory(BaseModel):
 
     @classmethod
     def parse(cls, cursor: str | None) -> "Memory | None":
-        """None at the first evaluation; what another version wrote is forgotten."""
+        """Parse a cursor; ``None`` without one, or if another version wrote it."""
         try:
             return cls.model_validate_json(cursor) if cursor else None
         except ValidationError:
@@ -54,7 +54,7 @@ class InputsAreNewer(AutomationCondition):
     """
 
     def __init__(self, *inputs: str) -> None:
-        """Watch ``inputs``; none named: all the asset depends on."""
+        """Watch the assets named by ``inputs``; without any, all inputs of the asset."""
         self.inputs = inputs
 
     @property
@@ -68,7 +68,7 @@ class InputsAreNewer(AutomationCondition):
         return f"{', '.join(self.inputs) or 'an input'} changed since the asset was made"
 
     def evaluate(self, context: dg.AutomationContext) -> dg.AutomationResult:
-        """True or false of the (unpartitioned) asset."""
+        """Return all of the candidates if an input is newer, else none. The asset is unpartitioned."""
         instance = context.asset_graph_view.instance
         found = _newest(context, [context.key, *self._keys(context)])
         own = found.pop(context.key, None)
@@ -80,7 +80,15 @@ class InputsAreNewer(AutomationCondition):
         return dg.AutomationResult(context, subset, cursor=memory.model_dump_json())
 
     def made_from(self, own: dg.EventLogRecord, inputs: Records) -> dict[str, int]:
-        """Newest event of each input that ``own`` was made from; 0: none of those that count."""
+        """Return the storage id of each input's event that a materialization was made from.
+
+        Args:
+            own: the asset's materialization.
+            inputs: newest materialization of each input.
+
+        Returns:
+            Storage ids by input; 0 if it was made from none of the known events.
+        """
         tags = own.event_log_entry.tags or {}
         found = {}
         for key, newest in inputs.items():
@@ -89,7 +97,7 @@ class InputsAreNewer(AutomationCondition):
                 found[name] = int(event) if event.isdecimal() else 0
             elif (version := tags.get(INPUT_VERSION + name)) is not None:
                 found[name] = newest.storage_id if _version(newest) == version else 0
-            else:  # reported by hand: it counts as made from what was there
+            else:  # reported by hand: counts as made from the inputs of that time
                 found[name] = min(own.storage_id, newest.storage_id)
         return found
 
@@ -109,14 +117,17 @@ class InputsAreNewer(AutomationCondition):
 
 
 class DataSetIsNewer(InputsAreNewer):
-    """The newest data set is another than the newest model was trained on.
+    """The newest data set differs from the one that the newest model was trained on.
 
-    The model says which one that was, which is more exact than Dagster's tags: a person may have
-    named an older one, which a newer data set, and nothing else, supersedes.
+    The model's metadata names its data set, which is more exact than Dagster's tags. If a person
+    named an older data set for it, only a newer data set makes the condition true.
     """
 
     def made_from(self, own: dg.EventLogRecord, inputs: Records) -> dict[str, int]:
-        """As the model says, unless its data set was named."""
+        """Return the storage ids by input, that of ``dataset`` by the model's metadata.
+
+        If a person named the data set, Dagster's tags are used.
+        """
         found = super().made_from(own, inputs)
         said = _metadata(own)
         dataset = inputs.get(dg.AssetKey("dataset"))
@@ -149,7 +160,7 @@ class ApprovalIsNewer(AutomationCondition):
         return "an approval that no deployment has used"
 
     def evaluate(self, context: dg.AutomationContext) -> dg.AutomationResult:
-        """True of the partitions whose approval waits."""
+        """Return the partitions whose approval no run has used."""
         instance, graph = context.asset_graph_view.instance, context.asset_graph_view
         (approval,) = context.asset_graph.get(context.key).parent_keys
         memory = self._remembered(context, approval)
@@ -190,8 +201,8 @@ class ApprovalIsNewer(AutomationCondition):
 def _newest(
     context: dg.AutomationContext, keys: list[dg.AssetKey]
 ) -> dict[dg.AssetKey, dg.EventLogRecord]:
-    """The newest materialization of each key that has one, as of the beginning of the evaluation."""
-    records = context.asset_graph_view.get_inner_queryer_for_back_compat()  # has fetched them all
+    """Return the newest materialization of each key that has one, as of the evaluation's start."""
+    records = context.asset_graph_view.get_inner_queryer_for_back_compat()  # has cached them
     found = {}
     for key in keys:
         record = records.get_asset_record(key)
@@ -201,7 +212,7 @@ def _newest(
 
 
 def _use_up(instance: dg.DagsterInstance, inputs: Records, used: dict[str, int]) -> bool:
-    """Move ``used`` on over events that changed nothing; whether all inputs are used then."""
+    """Advance ``used`` over events without a change; return whether all inputs are used up."""
     is_all = True
     for key, newest in inputs.items():
         name = key.to_user_string()
@@ -220,14 +231,15 @@ def _changed_since(
 ) -> bool:
     """Whether a materialization after ``event`` has another data version than its partition had.
 
-    All of them are looked at: an input that changed and changed back may have been read between.
-
     Args:
+        instance: Dagster's instance.
         key: an asset.
         newest: its newest materialization.
-        event: storage id; None: there was no materialization.
+        event: storage id; ``None`` if there was no materialization.
     """
-    if event is None or newest.storage_id < event:  # wiped since
+    # All later materializations are examined: an input that changed and changed back may have been
+    # read in between.
+    if event is None or newest.storage_id < event:  # its materializations were wiped
         return True
     if newest.storage_id == event:
         return False
@@ -258,7 +270,7 @@ def _version_at(
 def _used_by(
     instance: dg.DagsterInstance, key: dg.AssetKey, partition: str, used: dg.AssetKey
 ) -> int:
-    """The newest event of input ``used`` that the newest materialization of a partition has seen."""
+    """Return the newest event of input ``used`` that a partition's newest materialization has used."""
     found = instance.fetch_materializations(
         dg.AssetRecordsFilter(key, asset_partitions=[partition]), limit=1
     ).records

@@ -1,4 +1,4 @@
-"""The automation condition that blocking checks of the inputs passed, whatever became of later runs."""
+"""The automation condition that the blocking checks of the inputs passed."""
 
 import dagster as dg
 from dagster import AutomationCondition
@@ -9,12 +9,14 @@ from dagster._core.storage.asset_check_execution_record import (
 
 EVALUATED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 LOOKED_THROUGH = 20
-"""Evaluations of a check, the newest first, among which the input's newest materialization is."""
+"""Number of newest evaluations of a check searched for the input's newest materialization."""
 
 
 def blocking_checks_passed(*inputs: str) -> AutomationCondition:
-    """Every blocking check of ``inputs`` (none named: of all) let their newest materialization
-    through."""
+    """True if all blocking checks of the newest materialization of ``inputs`` passed.
+
+    Without ``inputs``, all inputs of the asset count.
+    """
     passed: AutomationCondition = AutomationCondition.all_deps_blocking_checks_passed()
     if inputs:
         passed = AutomationCondition.all_deps_blocking_checks_passed().allow(
@@ -31,7 +33,7 @@ class ChecksPassedBefore(AutomationCondition):
     """
 
     def __init__(self, *inputs: str) -> None:
-        """Look at ``inputs``; none named: at all the asset depends on."""
+        """Watch the checks of ``inputs``; without any, of all inputs of the asset."""
         self.inputs = inputs
 
     @property
@@ -40,7 +42,7 @@ class ChecksPassedBefore(AutomationCondition):
         return "they passed for the newest materialization, in whichever run"
 
     def evaluate(self, context: dg.AutomationContext) -> dg.AutomationResult:
-        """True of all that is asked about, or of nothing."""
+        """Return all of the candidates if the checks passed, else none."""
         is_passed = not context.candidate_subset.is_empty and all(
             _passed(context, key)
             for key in context.asset_graph.get(context.key).parent_keys
@@ -61,7 +63,7 @@ def _passed(context: dg.AutomationContext, key: dg.AssetKey) -> bool:
         return True
     instance = context.asset_graph_view.instance
     newest = instance.get_latest_materialization_event(key)
-    # Without a run, as one reported by hand, nothing tells which evaluations are of it.
+    # A materialization reported by hand has no run, by which its evaluations could be found.
     if newest is None or not newest.run_id or context.asset_graph.get(key).is_partitioned:
         return False
     for check in checks:
@@ -76,7 +78,9 @@ def _passed(context: dg.AutomationContext, key: dg.AssetKey) -> bool:
 
 
 def _is_of(record: AssetCheckExecutionRecord, newest: dg.EventLogEntry) -> bool:
-    """Whether a check's evaluation is of the materialization ``newest``: made in the same run, or
-    later and of that run's."""
+    """Whether a check's evaluation belongs to the materialization ``newest``.
+
+    It was made in the same run, or later with a materialization of that run as its target.
+    """
     target = record.evaluation.target_materialization_data if record.evaluation else None
     return newest.run_id in (record.run_id, target.run_id if target else None)

@@ -1,1 +1,1 @@
-"""Asset checks: what blocks, what only warns, and the verdicts that they leave in the store."""
+"""Asset checks, and the verdicts that they leave in the store."""

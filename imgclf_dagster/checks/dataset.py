@@ -1,4 +1,4 @@
-"""Checks of the data: what comes in, what people say about it, what the data set is made of."""
+"""Checks of the images, of the labels and of the data set."""
 
 import difflib
 import json
@@ -79,7 +79,7 @@ def labels_known(
 
 
 def _unknown_labels(rejected: pa.Table, count: int, schema: LabelSchema) -> str:
-    """How many of the labels that count are unknown, which, and what can be done about them."""
+    """Return a sentence on the unknown labels: how many, which, and the remedies."""
     if not rejected.num_rows:
         return f"0 of the {count:,} labels that count are unknown"
     reasons = sorted(set(rejected["reason"].to_pylist()))
@@ -140,7 +140,7 @@ def no_split_leakage(
     def fingerprints(wanted: Sequence[str]) -> dict[str, bytes]:
         return fingerprints_of(store, keys, wanted, context.log.info)
 
-    # What was dealt under a smaller distance stays, and the next is dealt by the setting.
+    # Images assigned to splits under a smaller distance stay there.
     dealt = newest_generation(store)
     distance = line.split.near_duplicate_distance
     distance = min(distance, dealt.policy.near_duplicate_distance) if dealt else distance
@@ -174,7 +174,7 @@ def class_floor_met(
     names = labels if line.labels.names else ()
     counts = count_classes(manifest)
     short, helps, kinds = floor_reasons(labels, counts, floors, names)
-    if short:  # what would help is dealt in memory to find out
+    if short:  # try in memory which way of assigning splits would help
         anew = dealt_anew(manifest, given_splits(store), line.split)
         freely = dealt_anew(manifest, {}, line.split)
         short, helps, kinds = floor_reasons(labels, counts, floors, names, anew=anew, freely=freely)
@@ -201,7 +201,7 @@ def class_floor_met(
 def newest_data_set(
     context: dg.AssetCheckExecutionContext, store: ObjectStore
 ) -> tuple[str, pa.Table | None]:
-    """The version of the newest data set and its manifest, if there is one."""
+    """Return the version and the manifest of the newest data set; ("", ``None``) without one."""
     version = latest_metadata(context.instance, "dataset").get("dataset_version")
     if version is None:
         return "", None

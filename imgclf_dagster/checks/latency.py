@@ -1,4 +1,4 @@
-"""Whether a model answers in time, told apart from whether the machine is busy."""
+"""Judge a model's latency, and distinguish a slow model from a busy machine."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from assets.release.verdicts import Severity
 
 QUIET_P95 = "quiet_p95_ms"
-"""Number of a verdict: the 95th percentile as it would be on a quiet machine (ms)."""
+"""Name of a verdict's number: estimated 95th percentile on an idle machine (ms)."""
 
 
 @dataclass(frozen=True)
 class LatencyFinding:
-    """What was found of a model's answer times: the parts of a verdict."""
+    """The parts of a verdict on latency."""
 
     passed: bool
     severity: Severity
@@ -21,7 +21,7 @@ class LatencyFinding:
 
 
 def p95(latencies: Sequence[float]) -> float:
-    """Compute the 95th percentile; infinite for fewer than two values, which tell of no tail."""
+    """Return the 95th percentile (same unit as the input); infinite for fewer than two values."""
     return statistics.quantiles(latencies, n=20)[-1] if len(latencies) > 1 else float("inf")
 
 
@@ -32,18 +32,18 @@ def judge_latency(
     champion: Sequence[float] = (),
     champion_before_ms: float | None = None,
 ) -> LatencyFinding:
-    """Judge the answer times of a model on staging.
+    """Judge the latency of a model on staging.
 
-    A model over its budget passes with a warning where the machine is to blame: production's
-    model, asked for the same images at the same time, takes longer than when it was checked, and
-    by that factor the candidate would be within the budget. Without such a model to compare with,
-    the median has to be within the budget, since a busy machine delays some answers and not all.
+    A model over its budget gets a warning only if the machine is the cause: if production's model
+    takes longer for the same images at the same time than when it was checked, and the candidate
+    would be within the budget after division by that ratio. Without a model to compare with, the
+    median must be within the budget, since a busy machine delays some answers and not all.
 
     Args:
-        candidate: answer times of single images (ms).
-        budget_ms: what the 95th percentile may be (ms).
-        champion: those of production's model for the same images at the same time; empty: there
-            is none, or it does not answer.
+        candidate: latencies of single images (ms).
+        budget_ms: budget of the 95th percentile (ms).
+        champion: latencies of production's model for the same images at the same time (ms); empty
+            if there is none or it does not answer.
         champion_before_ms: its 95th percentile when it was checked (ms).
 
     Returns:

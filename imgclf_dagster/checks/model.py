@@ -1,4 +1,4 @@
-"""Checks of a candidate: its export, and the gates it has to pass on the test split."""
+"""Checks of a candidate: its export, and its gates on the test split."""
 
 import io
 import tempfile
@@ -27,7 +27,7 @@ _UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
 )
-"""What NumPy raises of an ``.npz`` that is damaged."""
+"""Errors that NumPy raises for a damaged ``.npz``."""
 
 GATES = {
     "beats_champion": "The candidate is at least as good as the model in production "
@@ -66,14 +66,18 @@ def export_matches_training(
 
 
 def export_difference(store: ObjectStore, model_key: str, evidence: bytes) -> tuple[float, int]:
-    """The largest absolute difference of a probability between the ONNX graph and torch.
+    """Return the largest absolute difference of a probability between the ONNX graph and torch.
 
     Args:
+        store: holds the artefact.
         model_key: key of the artefact.
-        evidence: an ``.npz`` of the training job: real images and torch's probabilities.
+        evidence: bytes of the training job's ``.npz``: images and torch's probabilities for them.
 
     Returns:
-        (difference, number of images).
+        The difference (0 to 1) and the number of images.
+
+    Raises:
+        DamagedObject: the evidence or the artefact cannot be read.
     """
     import numpy as np
 
@@ -129,5 +133,5 @@ def _gate_check(name: str, description: str) -> dg.AssetChecksDefinition:
 
 
 def gate_checks() -> list[dg.AssetChecksDefinition]:
-    """One check for each gate on the evaluation report."""
+    """Return one check for each gate on the evaluation report."""
     return [_gate_check(name, description) for name, description in GATES.items()]

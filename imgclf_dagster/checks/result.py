@@ -1,4 +1,4 @@
-"""From a finding to a check result: the verdict goes into the store, the result to Dagster."""
+"""Results of checks: the verdict is recorded in the store, the result is reported to Dagster."""
 
 from collections.abc import Callable, Mapping
 from functools import wraps
@@ -16,7 +16,7 @@ from resources.store.object_store import ObjectStore
 Params = ParamSpec("Params")
 
 WARNING = "warning"
-"""Metadata of a result that counts as passed and yet found something."""
+"""Metadata key of a result that counts as passed but has a warning."""
 
 
 def judge(
@@ -30,11 +30,23 @@ def judge(
     digest: str = "",
     numbers: Mapping[str, float | str] | None = None,
 ) -> dg.AssetCheckResult:
-    """Record the verdict of ``check`` about ``subject`` and report it.
+    """Record the verdict of a check and return its result.
 
-    A finding that only warns is reported as passed, with its reason: automation conditions know
-    no severity, and one broken file among thousands would hold up the line for ever.
+    Args:
+        store: keeps the verdict.
+        check: name of the check.
+        subject: what was checked, as ``<asset>/<version>``.
+        passed: whether nothing was found.
+        reason: why, as a sentence.
+        severity: ``ERROR`` blocks if not passed, ``WARN`` warns.
+        digest: digest of the model, if one was checked.
+        numbers: measured values by name.
+
+    Returns:
+        The result; one that only warns is reported as passed, with the metadata ``warning``.
     """
+    # Automation conditions know no severity: a failed result would block the line even for one
+    # unreadable file among thousands.
     verdict = record_verdict(
         store,
         subject=subject,
@@ -61,21 +73,21 @@ def check_result(
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
     more: Mapping[str, float | str] | None = None,
 ) -> dg.AssetCheckResult:
-    """Make the result of a check.
+    """Return the result of a check.
 
     Args:
-        passed: whether it lets through what it looked at.
-        reason: why, in words; may hold labels and file names.
-        severity: whether a failure blocks.
-        more: metadata beside the reason.
+        passed: whether the check passed.
+        reason: why, as a sentence; may contain labels and file names.
+        severity: severity of a failure.
+        more: further metadata.
 
     Returns:
-        The result, with the reason as text (metadata ``reason``) and as Dagster's page shows it.
+        The result, with the reason as text (metadata ``reason``) and as Markdown (description).
     """
     return dg.AssetCheckResult(
         passed=passed,
         severity=severity,
-        description=prose(reason),  # which Dagster's page takes for Markdown
+        description=prose(reason),  # Dagster renders it as Markdown
         metadata={"reason": visible(reason), **(more or {})},
     )
 
@@ -83,8 +95,10 @@ def check_result(
 def fails_closed(
     check: Callable[Params, dg.AssetCheckResult],
 ) -> Callable[Params, dg.AssetCheckResult]:
-    """A check's function that fails with key and remedy where what it needs to read is damaged; goes
-    below ``@dg.asset_check``."""
+    """Decorate a check's function to fail if an object that it reads is damaged or missing.
+
+    The result of a damaged object has its key and remedy. Place it below ``@dg.asset_check``.
+    """
 
     @wraps(check)
     def checked(*args: Params.args, **kwargs: Params.kwargs) -> dg.AssetCheckResult:
@@ -100,5 +114,5 @@ def fails_closed(
 
 
 def nothing_to_judge(asset: str) -> dg.AssetCheckResult:
-    """The failing result of a check whose asset was never materialized."""
+    """Return the failed result for an asset that was never materialized."""
     return check_result(passed=False, reason=f"{asset} has not been materialized yet")

@@ -1,4 +1,4 @@
-"""Checks of near-duplicate groups and of splits."""
+"""The check of near-duplicate groups."""
 
 import dagster as dg
 

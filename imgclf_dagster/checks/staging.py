@@ -1,4 +1,4 @@
-"""Checks of the staging endpoint: the very package answers, as it was evaluated, and in time."""
+"""Checks of the staging endpoint: the right model answers, as evaluated, and in time."""
 
 import time
 import warnings
@@ -25,7 +25,7 @@ from serving.deployments import Stage
 from serving.endpoint.client import InvocationFailed
 
 PROBES = 32
-"""Test images sent to staging: enough for a 95th percentile, few enough for a second or two."""
+"""Number of test images sent to staging: enough for a 95th percentile, sent in a second or two."""
 
 _PREDICTED = pa.schema(
     [("sha256", pa.string()), ("split", pa.string()), ("predicted", pa.list_(pa.string()))]
@@ -36,11 +36,9 @@ ANY_IMAGE = "application/x-image"
 
 
 def _of_each_version(check: Callable[..., dg.AssetCheckResult]) -> dg.AssetChecksDefinition:
-    """A blocking check of one partition of ``staging_endpoint``.
-
-    Dagster calls partitioned checks a preview and warns at each; without them, a check of one
-    version would let the others through. ``prod_endpoint`` relies on our own verdicts instead.
-    """
+    """Make a blocking check of one partition of ``staging_endpoint``."""
+    # Dagster warns that partitioned checks are a preview. An unpartitioned check of one version
+    # would let other versions through. prod_endpoint relies on our own verdicts instead.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.PreviewWarning)
         return dg.asset_check(
@@ -128,12 +126,13 @@ def staging_latency_within_budget(
 def _answer_times(
     endpoints: Endpoints, images: Sequence[bytes], stages: Sequence[Stage]
 ) -> dict[Stage, list[float]]:
-    """Ask each of ``stages`` for each image in turn; the answer times by stage (ms).
+    """Send each image to each of ``stages`` in turn, and return the latencies by stage (ms).
+
+    If production refuses a request, its list is empty.
 
     Raises:
-        HostUnavailable: no host is up.
-        InvocationFailed: staging refused a request; production, which then is nothing to compare
-            with, is left out instead.
+        HostUnavailable: no endpoint host is up.
+        InvocationFailed: staging refused a request.
     """
     times: dict[Stage, list[float]] = {stage: [] for stage in stages}
     asked = list(stages)
@@ -153,15 +152,17 @@ def _answer_times(
 
 
 def _champion_before(store: ObjectStore, endpoints: Endpoints, digest: str) -> float | None:
-    """The 95th percentile of production's model when it was checked (ms); ``None`` if production
-    has none, has the candidate itself, or that cannot be known."""
+    """Return the 95th percentile of production's model when it was checked (ms).
+
+    ``None`` if production has no model, has the candidate itself, or the value is unknown.
+    """
     try:
         current = endpoints.current("prod")
         if current is None or current.digest == digest:
             return None
         subject = f"trained_model/{current.model_version}"
         verdict = newest_verdict(store, subject, "staging_latency_within_budget")
-    except DamagedObject:  # the comparison is missing, which is stricter
+    except DamagedObject:  # judged without the comparison, which is stricter
         return None
     if verdict is None or verdict.digest != current.digest:
         return None
@@ -171,14 +172,15 @@ def _champion_before(store: ObjectStore, endpoints: Endpoints, digest: str) -> f
 
 @dataclass(frozen=True)
 class Probe:
-    """A test image (the bytes of its file) with the labels that the evaluation predicted."""
+    """A test image as encoded bytes, with the labels that the evaluation predicted."""
 
     image: bytes
     predicted: list[str]
 
 
 def _probes(store: ObjectStore, version: str) -> Iterator[Probe]:
-    """Test images of the model's evaluation, out of the data set: those under ``raw/`` may go."""
+    """Yield test images of the model's evaluation, read from the data set's shards."""
+    # Not from raw/, where images may have been deleted.
     evaluation = newest_evaluation(store, version)
     if evaluation is None:
         return

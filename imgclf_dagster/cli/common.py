@@ -1,4 +1,4 @@
-"""What the commands share: how they speak, how they fail, and who is asking."""
+"""What the commands share: consoles, the path type, error messages and exit codes, the user name."""
 
 import errno
 import functools
@@ -24,12 +24,19 @@ AsJson = Annotated[bool, typer.Option("--json", help="Write JSON for a script to
 
 
 def given_path(given: str) -> Path:
-    """The path that was given.
+    """Parse a path argument of the command line.
+
+    Args:
+        given: the argument as typed.
+
+    Returns:
+        The path; it need not exist.
 
     Raises:
-        typer.BadParameter: it is empty, a link to itself, a path of Windows, or an address.
+        typer.BadParameter: it is empty, a symbolic link to itself, or does not exist and is written
+            as a Windows path or a URL.
     """
-    # pathlib takes "" for the present folder; it is an unset variable of the shell.
+    # pathlib reads "" as the current folder, but here it comes from an unset shell variable.
     if not given.strip():
         raise typer.BadParameter('it is empty; give a file or a folder ("." is the present one)')
     path = Path(given)
@@ -44,15 +51,15 @@ def given_path(given: str) -> Path:
 
 
 def fail(message: str, code: int = 1, *, remedy: str = "") -> typer.Exit:
-    """Print what is wrong, and what to do about it, on stderr.
+    """Print an error message and its remedy on stderr.
 
     Args:
         message: what is wrong.
-        code: the exit code.
-        remedy: what to do about it; nothing is printed for an empty one.
+        code: exit code.
+        remedy: what to do about it; an empty one is not printed.
 
     Returns:
-        The exit to raise.
+        The ``typer.Exit`` for the caller to raise.
     """
     errors.print(f"[red]error:[/] {escape(message)}")
     if remedy:
@@ -61,9 +68,9 @@ def fail(message: str, code: int = 1, *, remedy: str = "") -> typer.Exit:
 
 
 def plainly(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn the errors that a user can do something about into one message and exit code 1.
+    """Decorate a command: errors that a user can act on become one message and exit code 1.
 
-    Anything else is a defect of ours and keeps its traceback.
+    Ctrl-C becomes a message and exit code 130. Any other error is a defect and keeps its traceback.
     """
 
     @functools.wraps(command)
@@ -84,15 +91,19 @@ def plainly(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def of_a_library(error: Exception) -> ImgclfError | None:
-    """Say what a user can do about an error of the system, SQLAlchemy or boto3; else ``None``."""
+    """Translate an error of the operating system, SQLAlchemy or boto3 for the user.
+
+    Returns:
+        An error with a message and a remedy; ``None`` if there is no translation.
+    """
     return disk_trouble(error) or aws_trouble(error)
 
 
 def disk_trouble(error: Exception) -> ImgclfError | None:
-    """What to tell of an error that only says that a disk is full or read-only; else ``None``.
+    """Translate an error that means a full or read-only disk; ``None`` for any other.
 
-    The store says so itself (``StoreUnwritable``). Everything else in the home may run into it,
-    too: folders, logs, and the SQLite databases of Dagster and MLflow.
+    The store raises ``StoreUnwritable`` itself. Other writes in the home fail with these errors:
+    folders, logs, and the SQLite databases of Dagster and MLflow.
     """
     what, remedy = "", None
     if isinstance(error, OSError) and error.errno is not None:
@@ -105,7 +116,7 @@ def disk_trouble(error: Exception) -> ImgclfError | None:
 
 
 def aws_trouble(error: Exception) -> ImgclfError | None:
-    """What to tell of a refusal by AWS that reached us as it was; else ``None``."""
+    """Translate a boto3 error that no caller has handled; ``None`` for any other error."""
     if not _is_a(error, "botocore.exceptions", "BotoCoreError", "ClientError"):
         return None
     from resources.aws.errors import explained
@@ -114,7 +125,7 @@ def aws_trouble(error: Exception) -> ImgclfError | None:
 
 
 def _is_a(error: Exception, module: str, *names: str) -> bool:
-    # Nobody can have raised an error of a module that is not imported; importing costs 0.2 s.
+    # If the module is not imported, the error is not one of its own. Importing it would take 0.2 s.
     loaded = sys.modules.get(module)
     return loaded is not None and isinstance(error, tuple(getattr(loaded, name) for name in names))
 
@@ -137,7 +148,7 @@ _SQLITE = {
 
 
 def current_user() -> str:
-    """The name a decision is signed with when none is given."""
+    """Return the operating system's user name, the default signature of a decision."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # a container without a passwd entry

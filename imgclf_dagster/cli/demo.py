@@ -46,7 +46,7 @@ augmentation = "light"
 
 @dataclass(frozen=True)
 class Withheld:
-    """A digit the line never saw."""
+    """A digit that is not ingested, for testing the deployed model."""
 
     path: Path
     label: str
@@ -99,13 +99,16 @@ def _say_where_to_look(home: Path) -> None:
 
 
 def write_digits(folder: Path) -> list[Withheld]:
-    """Write scikit-learn's digits as PNG files, by class, and withhold a fifth of each class.
+    """Write scikit-learn's digits as PNG files in class folders, 20 % of each class withheld.
 
-    The digits are 8 × 8 px of UCI's "Optical Recognition of Handwritten Digits"
-    (https://archive.ics.uci.edu/dataset/80); their values 0 to 16 become 0 to 255.
+    The 1,797 images have 8 × 8 px and come from UCI's "Optical Recognition of Handwritten Digits"
+    (https://archive.ics.uci.edu/dataset/80). Pixel values 0 to 16 are scaled to 0 to 255.
+
+    Args:
+        folder: where the files are written; existing ones are kept.
 
     Returns:
-        The withheld ones, under ``folder/withheld``; the others lie under ``folder/ingest``.
+        The withheld digits, under ``folder/withheld``; the others are under ``folder/ingest``.
     """
     import numpy as np
     from PIL import Image
@@ -130,12 +133,13 @@ def write_digits(folder: Path) -> list[Withheld]:
 
 
 def _load_digits() -> "tuple[np.ndarray, np.ndarray]":
-    """Values 0 to 16, [1797, 8, 8], and labels, [1797]: what scikit-learn's ``load_digits`` gives.
+    """Return the pixel values, [1797, 8, 8], 0 to 16, and the labels, [1797], integers 0 to 9.
 
-    From the file that it reads: to import scikit-learn for that takes two seconds and a half.
+    The same as scikit-learn's ``load_digits``, read from its data file.
     """
     import numpy as np
 
+    # Importing scikit-learn to read one file would take 2.5 s.
     package = find_spec("sklearn")
     if package is None or package.origin is None:
         raise fail("scikit-learn is not installed: run make install")
@@ -165,7 +169,14 @@ def _ingest(settings: Settings, folder: Path) -> None:
 
 
 def _release(runner: "LineRunner", seconds: dict[str, float]) -> str:
-    """The line, the release candidate, the demo user's approval, the rollout."""
+    """Run the line, stage the candidate, approve it as the demo user, and deploy it to production.
+
+    Returns:
+        The model version.
+
+    Raises:
+        typer.Exit: a run failed, or the candidate did not pass its gates.
+    """
     _require(runner.run_line(), seconds)
     version = runner.candidate()
     if version is None:

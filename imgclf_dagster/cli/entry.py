@@ -1,10 +1,10 @@
-"""The program ``imgclf``: looks at the system before anything is imported that needs it."""
+"""The program ``imgclf``. Checks the platform before it imports modules that need POSIX."""
 
 import sys
 
 
 def main() -> None:
-    """Run the command line, or say where it runs."""
+    """Run the command line; on Windows, exit with a message that points to WSL 2."""
     if sys.platform == "win32":  # process groups, Unix sockets, owners of files
         sys.exit(
             "imgclf runs on Linux and macOS. On Windows, use WSL 2: `wsl --install` "

@@ -1,4 +1,4 @@
-"""``imgclf export``: take a data set out, in a format that other programs read."""
+"""``imgclf export``: write a data set in a format that other programs read."""
 
 import json
 import shlex
@@ -22,7 +22,7 @@ SHOWN = 20
 
 
 class FormatName(StrEnum):
-    """The formats, as options of the command line."""
+    """Values of the option ``--format``."""
 
     folder = "folder"
     huggingface = "huggingface"
@@ -74,7 +74,7 @@ def export_command(
     from imgclf_dagster.settings.root import load_settings
     from labelling.exports.formats import FORMATS
 
-    # An unset variable of the shell is no wish for the newest one.
+    # An empty argument comes from an unset shell variable; it does not ask for the newest version.
     if dataset is not None and not dataset.strip():
         raise typer.BadParameter("DATASET is empty; give a version, or leave it out for the newest")
     settings = load_settings()

@@ -1,4 +1,4 @@
-"""Paths as other systems write them, and what is to be given instead."""
+"""Recognize Windows paths and URLs given as paths, and name the path to give instead."""
 
 import re
 
@@ -8,7 +8,11 @@ _ADDRESS = re.compile(r"^(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):/{1,3}")
 
 
 def foreign_path(given: str) -> str | None:
-    """Say what is to be given instead of a path of Windows or an address; else ``None``."""
+    """Say which path to give instead of a Windows path or a URL.
+
+    Returns:
+        The message for the user; ``None`` if ``given`` is neither.
+    """
     if address := _ADDRESS.match(given):
         return _address(given, address["scheme"].lower())
     if given.startswith("\\\\"):

@@ -1,4 +1,4 @@
-"""``imgclf label-studio``: have it installed, set up, and log in."""
+"""``imgclf label-studio``: install Label Studio, set up its project, show the login."""
 
 import json
 from collections.abc import Iterator
@@ -83,7 +83,11 @@ def login_command(as_json: AsJson = False) -> None:
 
 
 def install_shown(shown_on: Console) -> "Installation":
-    """Install Label Studio unless it is there, with its progress on a console."""
+    """Return the installation of Label Studio; install it if missing, with a progress bar.
+
+    Raises:
+        LabelStudioNotInstalled: it could not be installed.
+    """
     from imgclf_dagster.label_studio.install import find_installation, install
 
     found = find_installation()

@@ -12,12 +12,12 @@ from training.container.quick_imports import without_collection
 
 @dataclass(frozen=True)
 class LazyCommand:
-    """A command, or a group of commands, whose module is not imported yet.
+    """A command, or a group of commands, whose module is imported when it is called.
 
     Attributes:
-        module: below ``imgclf_dagster.cli``.
-        name: of the command's function, or of the group's ``typer.Typer``, in that module.
-        summary: the first paragraph of its help, which `imgclf --help` shows.
+        module: module below ``imgclf_dagster.cli``.
+        name: name in that module of the command's function, or of the group's ``typer.Typer``.
+        summary: first paragraph of its help, shown by ``imgclf --help``.
     """
 
     module: str
@@ -105,11 +105,11 @@ COMMANDS = {
         "Label Studio, where people label images: `imgclf up --label-studio` runs one.",
     ),
 }
-"""By name, in the order of `imgclf --help`."""
+"""Commands by name, in the order of ``imgclf --help``."""
 
 
 class LazyGroup(TyperGroup):
-    """A group whose help needs no module of a command."""
+    """A Click group that shows its help without importing the modules of its commands."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
         """The command that ``args`` name, imported now, and the arguments that are left."""
@@ -147,7 +147,7 @@ app = typer.Typer(
 
 
 def _unloaded() -> None:
-    """Stand in for a command until :class:`LazyGroup` has loaded it."""
+    """Placeholder for a command until :class:`LazyGroup` has imported it."""
 
 
 for _name, _command in COMMANDS.items():

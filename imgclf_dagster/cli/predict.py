@@ -1,4 +1,4 @@
-"""``imgclf predict``: ask an endpoint about files and folders."""
+"""``imgclf predict``: send files and folders to an endpoint."""
 
 import csv
 import json
@@ -31,7 +31,7 @@ ANY_IMAGE = "application/x-image"
 
 
 class StageName(StrEnum):
-    """The stages, as options of the command line."""
+    """Values of the option ``--stage``."""
 
     prod = "prod"
     staging = "staging"
@@ -39,7 +39,7 @@ class StageName(StrEnum):
 
 @dataclass(frozen=True)
 class Answer:
-    """What the endpoint said of one file: ranked labels, or why there are none."""
+    """The endpoint's answer for one file: labels by descending score, or an error message."""
 
     file: str
     model_version: str = ""
@@ -117,9 +117,10 @@ def predict_command(
 
 
 def _found(paths: list[Path]) -> tuple[list[Path], list[Answer], list[Passed]]:
-    """The files to ask about, those of a folder that are none, and what is passed over there.
+    """Return the files to send, the refused files of folders, and the files of folders passed over.
 
-    By the rules of ingest; a file that is named itself is asked about whatever it is.
+    Folders are listed by the rules of ``imgclf ingest``; a file that is named itself is always
+    sent.
     """
     files: list[Path] = []
     refused: list[Answer] = []
@@ -142,7 +143,7 @@ def _found(paths: list[Path]) -> tuple[list[Path], list[Answer], list[Passed]]:
 
 
 def _refusal_lines(passed: list[Passed]) -> list[str]:
-    """A line for each reason, with how many there are and some of them."""
+    """Return a line for each reason, with the number of files and some of their names."""
     from labelling.sources.listing import Groups
 
     groups = Groups()
@@ -152,12 +153,18 @@ def _refusal_lines(passed: list[Passed]) -> list[str]:
 
 
 def _shown(path: Path) -> str:
-    """The path, with escapes for bytes that are not UTF-8: no file could be written otherwise."""
+    """Return the path as text; bytes that are not UTF-8 become backslash escapes."""
+    # Undecodable bytes would make printing and writing the output fail.
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _bytes_of(file: Path) -> bytes:
-    """The bytes of an image file. Raises ValueError for what no endpoint takes, OSError."""
+    """Read an image file.
+
+    Raises:
+        ValueError: it is not a regular file, or larger than an endpoint accepts.
+        OSError: it cannot be read.
+    """
     from serving.endpoint.inference import MAX_BODY_BYTES
 
     status = file.stat()
@@ -172,7 +179,18 @@ def _bytes_of(file: Path) -> bytes:
 
 
 def ask_endpoint(endpoints: "Endpoints", file: Path, *, stage: Any, top_k: int) -> Answer:
-    """Send one file to an endpoint."""
+    """Send one image file to an endpoint.
+
+    Args:
+        endpoints: the endpoints of the profile.
+        file: path of the image.
+        stage: ``prod`` or ``staging``.
+        top_k: number of labels to return.
+
+    Returns:
+        The ranked labels, or an answer with ``error`` set if the file cannot be read or the
+        invocation fails.
+    """
     from resources.endpoints.endpoint_host import HostUnavailable
     from serving.endpoint.client import InvocationFailed
 
@@ -217,10 +235,9 @@ def _write_csv(answers: list[Answer]) -> None:
 
 
 def _cell(text: str) -> str:
-    """Text that no spreadsheet takes for a formula.
+    """Return text that spreadsheets do not read as a formula, with control characters escaped.
 
-    https://owasp.org/www-community/attacks/CSV_Injection: names and labels come from anybody.
-    Control characters become escapes; ``--json`` gives the text as it is.
+    See https://owasp.org/www-community/attacks/CSV_Injection. ``--json`` gives the text unchanged.
     """
     shown = visible(text)
     return f"'{shown}" if shown.startswith(_FORMULA) else shown

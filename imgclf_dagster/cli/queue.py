@@ -1,4 +1,4 @@
-"""``imgclf queue``: ask people for the labels that are worth most, now."""
+"""``imgclf queue``: fill the labelling queue now."""
 
 import json
 from collections.abc import Mapping
@@ -44,10 +44,10 @@ def queue_command(as_json: AsJson = False) -> None:
         print(json.dumps(shown, indent=1, ensure_ascii=False))
     else:
         console.print(_table(found))
-        # As the asset made it for Dagster's page.
+        # The asset's own Markdown table, as on its page in Dagster.
         console.print(Markdown(found["first" if "first" in found else "reasons"]))
     problems = str(found.get("problems", ""))
-    if problems and NOT_CONNECTED not in problems:  # without one, it only shows what it would ask
+    if problems and NOT_CONNECTED not in problems:  # without a Label Studio, that is no failure
         raise fail(f"the queue is not as it was asked for:\n{problems}")
 
 

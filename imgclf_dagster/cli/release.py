@@ -1,4 +1,4 @@
-"""``imgclf approve``, ``reject`` and ``rollback``: a person decides."""
+"""``imgclf approve``, ``reject`` and ``rollback``: record a person's decision and carry it out."""
 
 import time
 from dataclasses import dataclass
@@ -26,7 +26,11 @@ Version = Annotated[
 
 
 def _stripped(given: str | None) -> str | None:
-    """What was given without blanks around it. Raises typer.BadParameter if nothing is left."""
+    """Strip an option's value.
+
+    Raises:
+        typer.BadParameter: nothing is left.
+    """
     if given is None:
         return None
     if not given.strip():
@@ -43,7 +47,7 @@ Reason = Annotated[
 ]
 
 START_S = 60.0
-"""How long the sensor and Dagster may take to begin with a decision (seconds)."""
+"""Maximum time for the sensor and Dagster to start the run of a decision (seconds)."""
 
 POLL_S = 0.5
 
@@ -83,7 +87,7 @@ def approve_command(reason: Reason, model_version: Version = None, by: By = None
 
 
 def _warn(store: "ObjectStore", package: "ModelPackage") -> None:
-    """Say what the scores of a package do not tell, as its checks cannot."""
+    """Print what limits the meaning of a package's scores and is not covered by its checks."""
     from assets.dataset.splits.former_splits import former_test_split
     from assets.evaluation.champion import NONE_YET
     from assets.release.verdicts import newest_verdict
@@ -158,14 +162,18 @@ def rollback_command(reason: Reason, by: By = None) -> None:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What production is to serve once a decision is carried out."""
+    """The model that production is to serve after the decision."""
 
     model_version: str
     digest: str
 
 
 def _say_decided(registry: "ModelRegistry", decided: "ModelPackage") -> None:
-    """Say what was decided, as the registry has it now."""
+    """Print the decision as the registry has it.
+
+    Raises:
+        typer.Exit: the registry has another decision, made at the same time.
+    """
     known = registry.get(decided.model_version)
     if (known.decision, known.approval_status) != (decided.decision, decided.approval_status):
         raise fail(
@@ -177,7 +185,11 @@ def _say_decided(registry: "ModelRegistry", decided: "ModelPackage") -> None:
 
 
 def _carry_out(settings: "Settings", wanted: _Wanted) -> None:
-    """See the decision through: by ``imgclf up`` if it runs, else here and now."""
+    """Carry out the decision: wait for ``imgclf up`` to do it if it runs, else run it here.
+
+    Raises:
+        typer.Exit: production does not serve the wanted model afterwards.
+    """
     from imgclf_dagster.processes.presence import is_up
 
     if is_up(settings.run_dir):

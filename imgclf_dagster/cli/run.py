@@ -1,4 +1,4 @@
-"""``imgclf run``: the line, once, from what has arrived to a staged candidate."""
+"""``imgclf run``: run the line once, from new images to a staged candidate."""
 
 from typing import TYPE_CHECKING
 

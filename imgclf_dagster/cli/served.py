@@ -1,4 +1,4 @@
-"""What a command that releases says at its end: what is served, compared with what was asked for."""
+"""What the commands that release print at their end: the served model compared with the wanted one."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ NAMES = {"prod": "production", "staging": "staging"}
 
 
 def served(status: "EndpointStatus") -> str:
-    """What an endpoint does, in words."""
+    """Describe in a sentence which model an endpoint serves and whether it has a problem."""
     name = NAMES[status.stage]
     if not status.digest:
         return f"{name} serves nothing ({status.failure_reason or status.status})"
@@ -22,10 +22,16 @@ def served(status: "EndpointStatus") -> str:
 
 
 def require_served(endpoints: "Endpoints", stage: "Stage", model_version: str, digest: str) -> None:
-    """Make sure that the endpoint of ``stage`` answers with ``digest``. A host must be up.
+    """Make sure that an endpoint serves a model. Needs a running endpoint host.
+
+    Args:
+        endpoints: the endpoints of the profile.
+        stage: ``prod`` or ``staging``.
+        model_version: version of the model, for the message.
+        digest: digest of the model that is to be served.
 
     Raises:
-        typer.Exit: it does not; what it does was said.
+        typer.Exit: another model or none is served, or the endpoint is not in service.
     """
     status = endpoints.describe(stage)
     if status.digest != digest or status.status != "InService":
@@ -35,11 +41,17 @@ def require_served(endpoints: "Endpoints", stage: "Stage", model_version: str, d
 
 
 def say_served(endpoints: "Endpoints", stage: "Stage", text: str) -> None:
-    """Say ``text``, which was compared with what is served, and whether it goes on being served:
-    an endpoint host that a command started for itself has ended with it."""
+    """Print what is served, and a hint if the endpoint host has ended together with the command.
+
+    Args:
+        endpoints: the endpoints of the profile.
+        stage: ``prod`` or ``staging``.
+        text: the sentence to print.
+    """
     from resources.endpoints.endpoint_host import HostUnavailable
 
     console.print(f"[green]✓[/] {escape(text)}")
+    # The command may have started the host for its own duration.
     try:
         endpoints.describe(stage)
     except HostUnavailable:

@@ -1,4 +1,4 @@
-"""``imgclf splits``: how the images are dealt to the splits; deal them anew."""
+"""``imgclf splits``: show how images are assigned to the splits; assign all of them again."""
 
 import json
 from typing import TYPE_CHECKING, Annotated

@@ -1,4 +1,4 @@
-"""``imgclf status``: the line on one screen."""
+"""``imgclf status``: the state of the line on one screen."""
 
 import json
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def status_command(as_json: AsJson = False) -> None:
 
 
 def _lines(facts: dict[str, Any]) -> Iterator[str]:
-    """What blocks, what is under way, what waits for whom, and what was refused last."""
+    """Yield the lines on blocking checks, unfinished runs, waiting items and what was last refused."""
     for check in facts["blocking"]:
         yield f"[red]✗[/] {escape(check['check'])} blocks {escape(check['subject'])}: " + escape(
             check["reason"]

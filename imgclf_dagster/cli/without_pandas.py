@@ -1,19 +1,19 @@
-"""PyArrow without pandas, for commands that only read tables."""
+"""Keep pandas from being imported by commands that only read tables."""
 
 import sys
 
 
 def keep_pandas_out() -> None:
-    """Have PyArrow do without pandas, which it imports with the first table that it makes.
+    """Make PyArrow's first look for pandas fail.
 
-    It looks for pandas once: so, once, it finds none. That saves a command that only reads tables
-    0.3 CPU seconds. A conversion to pandas looks again, and works.
+    PyArrow imports pandas with the first array it makes, which costs 0.3 CPU seconds. A later
+    conversion to pandas looks again and works.
     """
     if "pandas" in sys.modules:
         return
     import pyarrow as pa
 
-    # Cython takes `sys.modules["pandas"] = None` for a module.
+    # `sys.modules["pandas"] = None` does not do: Cython would use None as the module.
     sys.meta_path.insert(0, _WithoutPandas)
     try:
         pa.array([])
@@ -22,7 +22,7 @@ def keep_pandas_out() -> None:
 
 
 class _WithoutPandas:
-    """An importer that knows of no pandas."""
+    """An import finder that raises ``ModuleNotFoundError`` for pandas."""
 
     @staticmethod
     def find_spec(name: str, path: object = None, target: object = None) -> None:

@@ -1,1 +1,1 @@
-"""What is deployed in an AWS account: stacks and the container image."""
+"""Deployment to an AWS account: stacks and the container image."""

@@ -1,4 +1,4 @@
-"""The container image of jobs, endpoints and orchestrator: built here, pushed to ECR."""
+"""The container image of jobs, endpoints and orchestrator: build it here and push it to ECR."""
 
 import hashlib
 import os
@@ -12,27 +12,27 @@ from typing import Any
 from errors.base import ImgclfError
 
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
-"""The only format of an image that SageMaker hosting takes: CreateModel refuses OCI manifests and
-every kind of image index (https://github.com/aws/amazon-sagemaker-feedback/issues/180)."""
+"""The only image format that SageMaker hosting accepts: CreateModel refuses OCI manifests and
+image indexes (https://github.com/aws/amazon-sagemaker-feedback/issues/180)."""
 
 
-class ImageNotPushed(ImgclfError, RuntimeError):  # noqa: N818 - a state, as its callers say it
-    """There is no such image in the repository; the message says how to get it there."""
+class ImageNotPushed(ImgclfError, RuntimeError):  # noqa: N818 - it names a state
+    """The image is not in the repository; the message says how to push it."""
 
 
 class ImageFormatError(ImageNotPushed):
-    """There is one, in a format that SageMaker refuses; the message says how to replace it."""
+    """The image in the repository has a format that SageMaker refuses; the message has the remedy."""
 
 
 def default_tag() -> str:
-    """The product's version and the commit, and a hash of what was changed since in this checkout.
+    """Return ``<version>-<commit>``, with a hash of uncommitted changes appended if there are any.
 
-    Tags never move, so other code has to have another one: else the image that was pushed before
-    would be taken into use for it.
+    Without a Dockerfile in the current folder it is the version alone.
 
     Raises:
-        ImageNotPushed: there is a Dockerfile here, and no git to tell its code by.
+        ImageNotPushed: there is a Dockerfile, but no git checkout.
     """
+    # Tags in ECR are immutable. Changed code under a former tag would deploy the former image.
     release = version("imgclf-dagster")
     if not Path("Dockerfile").exists():
         return release
@@ -48,10 +48,8 @@ def default_tag() -> str:
 
 
 def _changes() -> str:
-    """A hash of the difference to the commit, files that git does not know yet included; or "".
-
-    What git ignores does not count: ``.dockerignore`` lets none of it into the image, either.
-    """
+    """Return a hash of the changes since the commit, untracked files included; "" without any."""
+    # Files that git ignores do not count: .dockerignore keeps them out of the image as well.
     difference = _git("diff", "--binary", "--no-ext-diff", "--no-textconv", "HEAD", "--", ".")
     unknown = _git("ls-files", "-z", "--others", "--exclude-standard").split(b"\0")[:-1]
     if not difference and not unknown:
@@ -70,11 +68,16 @@ def _git(*arguments: str) -> bytes:
 
 
 def is_pushed(ecr: Any, repository_uri: str, tag: str) -> bool:
-    """Whether the repository has an image of that tag. One call.
+    """Whether the repository has an image with this tag. Costs one request.
+
+    Args:
+        ecr: boto3 client of ECR.
+        repository_uri: ``<account>.dkr.ecr.<region>.amazonaws.com/<name>``.
+        tag: the image's tag.
 
     Raises:
-        ImageFormatError: it has one that SageMaker refuses.
-        botocore.exceptions.ClientError: there is no such repository, or one may not look.
+        ImageFormatError: it has one in a format that SageMaker refuses.
+        botocore.exceptions.ClientError: the repository is missing, or access is denied.
     """
     try:
         answer = ecr.describe_images(
@@ -94,7 +97,7 @@ def is_pushed(ecr: Any, repository_uri: str, tag: str) -> bool:
 
 
 def refused_format(answer: Mapping[str, Any]) -> str:
-    """The media type of the image in an answer of DescribeImages; "" if SageMaker takes it."""
+    """Return the image's media type in an answer of DescribeImages; "" if SageMaker accepts it."""
     for details in answer["imageDetails"]:
         kind = str(details.get("imageManifestMediaType") or "an image of unknown media type")
         if kind != MANIFEST_TYPE:
@@ -103,10 +106,8 @@ def refused_format(answer: Mapping[str, Any]) -> str:
 
 
 def format_remedy(uri: str) -> str:
-    """What to do about an image that is in ECR in a wrong format.
-
-    Tags of the repository are immutable: a push over one that is there is refused.
-    """
+    """Return the remedy for an image in ECR that has a format SageMaker refuses."""
+    # The repository's tags are immutable, so a push over an existing tag is refused.
     host, _, path = uri.partition("/")
     account, region = host.split(".")[0], host.split(".")[3]
     name, digest = path.partition("@")[::2]
@@ -121,13 +122,20 @@ def format_remedy(uri: str) -> str:
 
 
 def push_commands(repository_uri: str, tag: str, region: str, *, gpu: bool) -> list[str]:
-    """The lines, for a shell, that build the image and push it."""
+    """Return the shell commands that build the image and push it.
+
+    Args:
+        repository_uri: ``<account>.dkr.ecr.<region>.amazonaws.com/<name>``.
+        tag: the image's tag.
+        region: AWS region of the repository.
+        gpu: build the variant for instances with GPUs.
+    """
     registry = repository_uri.partition("/")[0]
     variant = " --build-arg VARIANT=gpu" if gpu else ""
     return [
         f"aws ecr get-login-password --region {region}"
         f" | docker login --username AWS --password-stdin {registry}",
-        # Provenance or an SBOM would make it an image index, and the default of Docker 29 is OCI.
+        # Provenance or an SBOM would make an image index; Docker 29 writes OCI by default.
         f"docker buildx build --platform linux/amd64 --provenance=false --sbom=false{variant}"
         f" --output type=docker,name={repository_uri}:{tag},oci-mediatypes=false .",
         f"docker push {repository_uri}:{tag}",
@@ -135,10 +143,16 @@ def push_commands(repository_uri: str, tag: str, region: str, *, gpu: bool) -> l
 
 
 def build_and_push(repository_uri: str, tag: str, region: str, *, gpu: bool) -> None:
-    """Run those lines; what they say goes to this terminal.
+    """Run :func:`push_commands`; their output goes to the terminal.
+
+    Args:
+        repository_uri: ``<account>.dkr.ecr.<region>.amazonaws.com/<name>``.
+        tag: the image's tag.
+        region: AWS region of the repository.
+        gpu: build the variant for instances with GPUs.
 
     Raises:
-        ImageNotPushed: there is no Docker or no Dockerfile here, or one of them failed.
+        ImageNotPushed: Docker, the AWS CLI or the Dockerfile is missing, or a command failed.
     """
     commands = push_commands(repository_uri, tag, region, gpu=gpu)
     lines = "\n".join(f"  {command}" for command in commands)

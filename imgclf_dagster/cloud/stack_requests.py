@@ -1,4 +1,4 @@
-"""What ``imgclf deploy`` puts where: stacks, their parameters, and the settings they lead to."""
+"""Requests of ``imgclf deploy``: stacks, their parameters, and settings made from their outputs."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from resources.stacks.plan import StackRequest
 from resources.stacks.stacks import IAM_CAPABILITY, Stacks
 
 Part = Literal["foundation", "edge", "orchestrator", "cicd"]
-"""What is deployed by hand; endpoints are deployed by the line."""
+"""Stacks that ``imgclf deploy`` deploys; those of endpoints are deployed by the line."""
 
 FOUNDATION_SETTINGS = {
     "bucket": "BucketName",
@@ -25,7 +25,7 @@ FOUNDATION_SETTINGS = {
     "arrivals_queue_url": "ArrivalsQueueUrl",
     "alerts_topic_arn": "AlertsTopicArn",
 }
-"""Settings of section ``[aws]`` and the outputs of ``foundation.yaml`` that they are taken from."""
+"""Outputs of ``foundation.yaml`` by the setting of section ``[aws]`` that they become."""
 
 _HEADER = """\
 # Written by `imgclf deploy`: what it made in the AWS account. imgclf.toml and IMGCLF_* variables
@@ -34,21 +34,24 @@ _HEADER = """\
 
 
 def stack_name(settings: Settings, part: str) -> str:
-    """Name of a part's stack."""
+    """Return the name of a part's stack."""
     return f"{settings.project}-{part}"
 
 
 def request_for(
     part: Part, settings: Settings, stacks: Stacks, chosen: Mapping[str, str]
 ) -> StackRequest:
-    """What the stack of a part is to be.
+    """Build the request for a part's stack.
 
     Args:
-        chosen: parameters that somebody has set; they win over those that follow from the
-            settings and the foundation.
+        part: which stack.
+        settings: the user's settings.
+        stacks: CloudFormation of the account and region.
+        chosen: template parameters of the command line by name; they override those taken from the
+            settings and the foundation's outputs.
 
     Raises:
-        SettingsError: the foundation is not there yet.
+        SettingsError: the foundation is not deployed yet.
     """
     from cloudformation import template
 
@@ -76,10 +79,8 @@ def request_for(
 
 
 def declared_parameters(template: str) -> set[str]:
-    """Names of a template's parameters.
-
-    Read from the text, two spaces deep as all of ours are: its tags (``!Ref``) are no plain YAML.
-    """
+    """Return the names of a template's parameters."""
+    # Read from the text, with two spaces of indentation: tags such as !Ref are not plain YAML.
     lines = iter(template.splitlines())
     for line in lines:
         if line == "Parameters:":
@@ -104,7 +105,7 @@ def _outputs_of_foundation(settings: Settings, stacks: Stacks) -> dict[str, str]
 
 
 def settings_of(outputs: Mapping[str, str], region: str) -> dict[str, str]:
-    """The settings that follow from the foundation's outputs."""
+    """Return the settings of section ``[aws]`` made from the foundation's outputs and the region."""
     found = {
         name: outputs[output] for name, output in FOUNDATION_SETTINGS.items() if output in outputs
     }
@@ -112,10 +113,17 @@ def settings_of(outputs: Mapping[str, str], region: str) -> dict[str, str]:
 
 
 def write_deployed(values: Mapping[str, str], path: Path | None = None) -> Path:
-    """Add to, or correct, what ``aws.toml`` says; never leaves half a file. Returns its path.
+    """Set values in ``aws.toml`` atomically; other values in it are kept.
+
+    Args:
+        values: settings of section ``[aws]`` by name.
+        path: the file; ``None`` for ``aws.toml`` beside ``imgclf.toml``.
+
+    Returns:
+        The file's path.
 
     Raises:
-        SettingsError: the file that is there cannot be read.
+        SettingsError: the existing file cannot be read.
     """
     path = path or deployed_file()
     merged = {**_read(path), **values}

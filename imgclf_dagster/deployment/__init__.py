@@ -1,9 +1,9 @@
-"""What Dagster's programs read at their start, for each profile; the files lie beside this one."""
+"""Configuration files of Dagster's programs, for each profile."""
 
 from importlib.resources import files
 from typing import Literal
 
 
 def dagster_yaml(profile: Literal["local", "aws"]) -> str:
-    """The ``dagster.yaml`` of ``profile``, as text."""
+    """Return the text of ``dagster.yaml`` for a profile."""
     return files(__package__).joinpath(f"dagster-{profile}.yaml").read_text(encoding="utf-8")

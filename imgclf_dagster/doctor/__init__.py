@@ -1,1 +1,1 @@
-"""Whether everything is there that a run will need."""
+"""Checks that what a run needs is available."""

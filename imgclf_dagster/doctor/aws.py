@@ -1,7 +1,7 @@
-"""What ``imgclf doctor`` looks at on profile ``aws``: whatever a run would find out after paying.
+"""What ``imgclf doctor`` checks on profile ``aws``: everything that could make a run fail.
 
-First what everything else needs (settings, credentials, clock), then all the rest at once. A look
-that the caller may not take is a warning that names the permission.
+Settings, credentials and the clock come first, since the rest depends on them; then all other
+checks in parallel. A check that the caller lacks a permission for is a warning that names it.
 """
 
 import os
@@ -26,7 +26,7 @@ from resources.compute.sagemaker.machines import JobResources
 from resources.compute.sagemaker.requests import JobSettings, NotConfigured
 
 LIMIT_S = 15.0
-"""After this many seconds the doctor tells what it knows."""
+"""Time after which the doctor reports what it has found so far (seconds)."""
 
 CLOCK_WARNING_S = 60.0
 CLOCK_LIMIT_S = 300.0
@@ -39,7 +39,7 @@ _SHORTEST_SECRET = 16
 
 
 def examine_aws(settings: Settings) -> list[Finding]:
-    """Look at the account; ends early where nothing further can be asked. Never raises."""
+    """Check the AWS account; stop early if the credentials do not work. Never raises."""
     deadline = time.monotonic() + LIMIT_S
     findings = list(_settings(settings))
     session = AwsSession(
@@ -60,7 +60,7 @@ def examine_aws(settings: Settings) -> list[Finding]:
 
 
 def _looks(account: Account) -> dict[str, Look]:
-    """The looks for which everything is set."""
+    """Return the checks whose settings are set, by name."""
     aws = account.settings.aws
     looks: dict[str, tuple[object, Callable[[Account], Iterable[Finding]]]] = {
         "bucket": (aws.bucket, look_at_bucket),
@@ -113,7 +113,7 @@ def _settings(settings: Settings) -> Iterator[Finding]:
 
 
 def _credentials(session: AwsSession, callers: list[str]) -> Iterator[Finding]:
-    """Who asks, where, and whether the clock is right; adds the caller's ARN to ``callers``."""
+    """Check the credentials and the clock; append the caller's ARN to ``callers`` if they work."""
     from botocore.exceptions import ClientError
 
     try:
@@ -122,7 +122,7 @@ def _credentials(session: AwsSession, callers: list[str]) -> Iterator[Finding]:
     except ClientError as error:
         clock = list(_clock(error.response))
         if any(finding.health == "failed" for finding in clock):
-            yield from clock  # so its signature cannot be right, either
+            yield from clock  # a wrong clock makes the signature invalid
         else:
             yield replace(finding_of_error("aws credentials", error), health="failed")
         return
@@ -135,7 +135,7 @@ def _credentials(session: AwsSession, callers: list[str]) -> Iterator[Finding]:
 
 
 def _clock(answer: Any) -> Iterator[Finding]:
-    """How far this machine's clock is from AWS's."""
+    """Compare this machine's clock with the Date header of an answer of AWS."""
     date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     if not date:
         return
@@ -151,7 +151,7 @@ def _clock(answer: Any) -> Iterator[Finding]:
 
 
 def _strangers(account: Account) -> Iterator[Finding]:
-    """Roles of another account: nothing would fit together."""
+    """Yield findings on role ARNs that are malformed or belong to another account."""
     names = ("job_role_arn", "endpoint_role_arn", "cloudformation_role_arn")
     for name in names:
         arn = getattr(account.settings.aws, name)
@@ -172,7 +172,7 @@ def _strangers(account: Account) -> Iterator[Finding]:
 
 
 def _discreet(finding: Finding) -> Finding:
-    """The finding without the secrets in this process's environment, should AWS repeat any."""
+    """Return the finding with secrets of this process's environment replaced by ``***``."""
     secrets = [
         value
         for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")

@@ -1,4 +1,4 @@
-"""Which account the doctor looks at, and how it tells of what AWS refuses."""
+"""The AWS account that the doctor checks, and findings made from errors of AWS."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -24,15 +24,17 @@ _PERMISSIONS = {
     "ListServiceQuotas": "servicequotas:ListServiceQuotas",
     "SimulatePrincipalPolicy": "iam:SimulatePrincipalPolicy",
 }
-"""What allows the calls of the doctor; S3 does not say it when it denies one."""
+"""Permission that each operation of the doctor needs; S3 does not name it when it denies one."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """An account, as somebody sees it.
+    """An AWS account as its caller sees it.
 
     Attributes:
-        arn: who asks, by STS.
+        settings: the user's settings.
+        session: makes boto3 clients.
+        arn: ARN of the caller, from STS.
     """
 
     settings: Settings
@@ -62,12 +64,15 @@ class Account:
         return f"role {parts[1]}" if ":assumed-role/" in self.arn else parts[-1]
 
     def client(self, service: str) -> Any:
-        """boto3's client."""
+        """Return the boto3 client of a service."""
         return self.session.client(service)
 
 
 def finding_of_error(what: str, error: Exception) -> Finding:
-    """A finding of what a look raised: a warning if the caller may not look, or if it may pass."""
+    """Make a finding from an error that a check raised.
+
+    It is a warning if the caller lacks a permission or the error may be temporary, else a failure.
+    """
     from botocore.exceptions import BotoCoreError, ClientError
 
     from resources.aws.errors import explained, is_denied, is_permanent, is_unreached

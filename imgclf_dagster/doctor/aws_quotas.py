@@ -1,6 +1,6 @@
-"""Whether the account may use as many instances as the settings ask for.
+"""Compare the account's SageMaker quotas with the instances that the settings ask for.
 
-SageMaker's quotas are one per instance type and use; new accounts have 0 of most GPU types.
+There is one quota for each instance type and use; new accounts have 0 of most GPU types.
 https://docs.aws.amazon.com/general/latest/gr/sagemaker.html
 """
 
@@ -15,17 +15,18 @@ from serving.deployments import STAGES
 
 _REMEDY = "ask for more in Service Quotas (SageMaker), which may take a day, or choose another"
 _PAGE = 100
-"""The most that Service Quotas gives at once, of the thousands that SageMaker has."""
+"""Maximum page size of Service Quotas; SageMaker has thousands of quotas."""
 
 
 @dataclass
 class Wanted:
-    """How many instances of a quota are in use at the same time.
+    """Number of instances of a quota that are in use at the same time.
 
     Attributes:
-        needed: without them a run fails.
-        most: with everything that may come to it, ``more`` says what.
-        setting: where the instance type was chosen.
+        needed: instances without which a run fails.
+        most: instances with everything optional; ``more`` says with what.
+        setting: the setting that chooses the instance type.
+        more: what ``most`` includes.
     """
 
     needed: int
@@ -35,7 +36,7 @@ class Wanted:
 
 
 def wanted_quotas(settings: Settings) -> dict[str, Wanted]:
-    """By the name of the quota."""
+    """Return the instances that the settings ask for, by the name of the quota."""
     training, processing = settings.aws.training, settings.aws.processing
     use = "spot training job" if training.spot else "training job"
     count = training.instance_count
@@ -56,7 +57,7 @@ def wanted_quotas(settings: Settings) -> dict[str, Wanted]:
         parameters = stage_settings(stage, str(settings.aws.stages_dir or "")).parameters
         if parameters.get("ServerlessMemoryMB", "0") != "0":
             continue
-        # A blue/green update runs both fleets for a while.
+        # A blue/green update runs both fleets at the same time.
         both = 2 * int(parameters.get("InstanceCount", "1"))
         most = max(both, int(parameters.get("MaxInstanceCount", "1")))
         name = f"{parameters['InstanceType']} for endpoint usage"
@@ -66,7 +67,7 @@ def wanted_quotas(settings: Settings) -> dict[str, Wanted]:
 
 
 def look_at_quotas(account: Account) -> Iterator[Finding]:
-    """Compare each quota with what is wanted."""
+    """Compare each quota with the number of instances wanted."""
     wanted = wanted_quotas(account.settings)
     granted = _granted(account, set(wanted))
     for name, want in wanted.items():
@@ -92,7 +93,7 @@ def look_at_quotas(account: Account) -> Iterator[Finding]:
 
 
 def _granted(account: Account, names: set[str]) -> dict[str, float]:
-    """The quotas' values, as far as the account has them; asks no longer than it must."""
+    """Return the values of the named quotas that the account lists; stop when all are found."""
     pages = account.client("service-quotas").get_paginator("list_service_quotas")
     found: dict[str, float] = {}
     for page in pages.paginate(ServiceCode="sagemaker", PaginationConfig={"PageSize": _PAGE}):

@@ -1,6 +1,6 @@
-"""What the line asks of AWS, as actions on resources: what each of its roles must be allowed.
+"""The IAM actions and resources that the caller and each role of the line must be allowed.
 
-It follows the calls in ``resources/aws`` and what SageMaker does in the name of its roles:
+They follow the calls in ``resources/aws`` and what SageMaker does with its roles:
 https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html
 """
 
@@ -12,12 +12,12 @@ from imgclf_dagster.doctor.aws_sagemaker import Image
 from resources.compute.job_names import JOB_KINDS, job_name
 
 Context = Mapping[str, tuple[str, str]]
-"""Type and value by condition key: what a request would say of itself."""
+"""Type and value of a request's context, by IAM condition key."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """Actions on one resource."""
+    """Actions that must be allowed on a resource, with the request's context."""
 
     actions: tuple[str, ...]
     resource: str
@@ -25,7 +25,7 @@ class Need:
 
 
 def usual_context(account: Account) -> Context:
-    """What holds for all that the line does; a simulation knows only what it is told."""
+    """Return the context keys common to all requests of the line, for the simulation."""
     project, suffix = account.settings.project, _suffix(account)
     return {
         "aws:SecureTransport": ("boolean", "true"),
@@ -43,7 +43,7 @@ def usual_context(account: Account) -> Context:
 
 
 def caller_needs(account: Account) -> Iterator[Need]:
-    """Whoever runs the line: Dagster's tasks, or a person."""
+    """Yield what the caller needs: the tasks of Dagster, or a person on the command line."""
     aws, project = account.settings.aws, account.settings.project
     objects = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
     yield Need(objects, _object(account, "raw/x"))
@@ -68,7 +68,7 @@ def caller_needs(account: Account) -> Iterator[Need]:
 
 
 def _starting_jobs(account: Account) -> Iterator[Need]:
-    """Jobs of every name that the line gives, and their logs."""
+    """Yield what it takes to start and watch jobs of every name, and to read their logs."""
     for stage, kind in JOB_KINDS.items():
         verbs = ("Create", "Describe", "Stop")
         jobs = tuple(f"sagemaker:{verb}{kind.title()}Job" for verb in verbs)
@@ -81,7 +81,7 @@ def _starting_jobs(account: Account) -> Iterator[Need]:
 
 
 def _deploying(account: Account) -> Iterator[Need]:
-    """Stacks and endpoints; without a role of its own, CloudFormation works with the caller's."""
+    """Yield what it takes to deploy stacks and endpoints."""
     aws, project = account.settings.aws, account.settings.project
     changes = (
         "CreateChangeSet",
@@ -96,7 +96,7 @@ def _deploying(account: Account) -> Iterator[Need]:
         _arn(account, "cloudformation", f"stack/{project}-endpoint-prod/x"),
     )
     yield Need(("cloudformation:GetTemplateSummary", "sagemaker:ListEndpoints"), "*")
-    mending = ("AddTags", "CreateEndpoint", "UpdateEndpoint")  # of what was changed by hand
+    mending = ("AddTags", "CreateEndpoint", "UpdateEndpoint")  # to repair what was changed by hand
     yield Need(
         tuple(f"sagemaker:{do}" for do in ("DescribeEndpoint", "InvokeEndpoint", *mending)),
         _arn(account, "sagemaker", f"endpoint/{project}-prod"),
@@ -105,6 +105,7 @@ def _deploying(account: Account) -> Iterator[Need]:
     described = ("DescribeEndpointConfig", "CreateEndpoint", "UpdateEndpoint")
     yield Need(tuple(f"sagemaker:{do}" for do in described), config)
     yield Need(("sagemaker:DescribeModel",), _arn(account, "sagemaker", "model/x"))
+    # Without a role of its own, CloudFormation uses the caller's permissions.
     if aws.cloudformation_role_arn:
         yield _pass_role(aws.cloudformation_role_arn, account, "cloudformation")
     else:
@@ -112,7 +113,7 @@ def _deploying(account: Account) -> Iterator[Need]:
 
 
 def stack_needs(account: Account) -> Iterator[Need]:
-    """What CloudFormation does for an endpoint."""
+    """Yield what CloudFormation needs for the stack of an endpoint."""
     aws, project = account.settings.aws, account.settings.project
     for action, name in (("Model", "model"), ("EndpointConfig", "endpoint-config")):
         actions = (f"sagemaker:Create{action}", f"sagemaker:Delete{action}", "sagemaker:AddTags")
@@ -133,7 +134,7 @@ def stack_needs(account: Account) -> Iterator[Need]:
 
 
 def job_needs(account: Account) -> Iterator[Need]:
-    """What jobs do."""
+    """Yield what the role of training and processing jobs needs."""
     for key in ("datasets/x", "embeddings/x", "inputs/x", "raw/x"):
         yield Need(("s3:GetObject",), _object(account, key))
     for key in ("models/x", "pipes/x", "checkpoints/x"):
@@ -146,7 +147,7 @@ def job_needs(account: Account) -> Iterator[Need]:
 
 
 def endpoint_needs(account: Account) -> Iterator[Need]:
-    """What endpoints do."""
+    """Yield what the role of endpoints needs."""
     project = account.settings.project
     yield Need(("s3:GetObject",), _object(account, "models/x"))
     yield Need(("s3:PutObject",), _object(account, "captures/x"))
@@ -158,7 +159,7 @@ def endpoint_needs(account: Account) -> Iterator[Need]:
 
 
 def _container(account: Account) -> Iterator[Need]:
-    """What SageMaker does to start a container, in the role's name."""
+    """Yield what SageMaker needs, with the role's permissions, to start a container."""
     aws = account.settings.aws
     yield Need(("s3:ListBucket",), _bucket(account))
     yield Need(("ecr:GetAuthorizationToken",), "*")

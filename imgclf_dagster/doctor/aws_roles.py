@@ -1,7 +1,7 @@
-"""Whether the roles may do what the line will ask of them: by IAM's own simulation.
+"""Simulate with IAM whether the caller and the roles have the permissions that the line needs.
 
-It knows the policies of roles and users, permission boundaries and those of the organization; it
-does not know the policies of buckets and keys.
+The simulation covers policies of roles and users, permission boundaries and the organization's
+policies; it does not cover policies of buckets and keys.
 https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
 """
 
@@ -25,7 +25,7 @@ _REMEDY = f"{FOUNDATION} again, or compare its policies with cloudformation/foun
 
 
 def role_looks(account: Account) -> dict[str, Look]:
-    """One look at each role, and at whoever asks."""
+    """Return one check for the caller and one for each configured role, by name."""
     aws = account.settings.aws
     roles: tuple[tuple[str, str, str, Callable[[Account], Iterable[Need]]], ...] = (
         ("jobs", aws.job_role_arn, "sagemaker", job_needs),
@@ -71,7 +71,7 @@ def _look_at_role(
                 raise
             yield Finding(what, "failed", f"there is no role {arn}", FOUNDATION)
             return
-        yield finding_of_error(what, error)  # its permissions can be asked for all the same
+        yield finding_of_error(what, error)  # its permissions can be simulated nevertheless
     else:
         if not _trusts(role["AssumeRolePolicyDocument"], f"{service}.amazonaws.com"):
             detail = f"{arn} does not let {service}.amazonaws.com take it on"
@@ -81,7 +81,7 @@ def _look_at_role(
 
 
 def _trusts(document: dict[str, Any], service: str) -> bool:
-    """Whether a role's trust policy lets a service take it on."""
+    """Whether a role's trust policy allows a service to assume the role."""
     statements = document.get("Statement", [])
     for statement in statements if isinstance(statements, list) else [statements]:
         principal = statement.get("Principal", {})
@@ -94,7 +94,7 @@ def _trusts(document: dict[str, Any], service: str) -> bool:
 
 
 def _simulated(account: Account, what: str, arn: str, needs: Iterable[Need]) -> Iterator[Finding]:
-    """One finding: all that the principal may not do, or that it may do everything."""
+    """Yield the findings on a principal: denied and conditional actions, or that all are allowed."""
     denied: list[str] = []
     unclear: list[str] = []
     asked = list(needs)
@@ -134,7 +134,7 @@ def _results(account: Account, arn: str, need: Need) -> list[Any]:
 
 
 def _principal(account: Account) -> str | None:
-    """What IAM can simulate of a caller: the role behind a session of it, or the user itself."""
+    """Return the ARN that IAM can simulate for the caller: a user, or the role behind its session."""
     from botocore.exceptions import ClientError
 
     if ":assumed-role/" not in account.arn:

@@ -1,4 +1,4 @@
-"""The doctor's looks at SageMaker (registry, endpoints) and at the images that it runs."""
+"""The doctor's checks of SageMaker (model registry, endpoints) and of the container images."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Image:
 
     @classmethod
     def parse(cls, uri: str) -> "Image | None":
-        """The image of a URI; None if it is not one in ECR."""
+        """Parse an image URI; ``None`` if it is not in ECR."""
         parts = urlsplit(f"//{uri}")
         host = parts.netloc.split(".")
         if len(host) < 5 or host[1:3] != ["dkr", "ecr"]:
@@ -36,7 +36,7 @@ class Image:
 
 
 def look_at_images(account: Account) -> Iterator[Finding]:
-    """Are they where SageMaker takes them from?"""
+    """Check that the images are in ECR, in the right region and format."""
     aws = account.settings.aws
     for uri in dict.fromkeys(filter(None, (aws.image_uri, aws.gpu_image_uri))):
         yield _image(account, uri)
@@ -72,7 +72,7 @@ def _image(account: Account, uri: str) -> Finding:
 
 
 def look_at_sagemaker(account: Account) -> Iterator[Finding]:
-    """Does it answer, is there a registry, and is what is recorded what is served?"""
+    """Check that SageMaker answers, the package group exists, and endpoints serve their records."""
     from botocore.exceptions import ClientError
 
     name = account.settings.aws.package_group or account.settings.project
@@ -94,10 +94,10 @@ def _endpoints(account: Account) -> Iterator[Finding]:
     settings = account.settings
     if missing_settings(settings):
         return
-    try:  # for the store itself is more patient than the doctor
+    try:  # the store itself would retry for longer than the doctor's time limit
         account.client("s3").head_bucket(Bucket=settings.aws.bucket)
     except (BotoCoreError, ClientError):
-        return  # the look at the bucket tells why
+        return  # the check of the bucket reports it
     endpoints = build_endpoints(settings, build_store(settings), account.session)
     for stage in STAGES:
         try:
@@ -106,7 +106,7 @@ def _endpoints(account: Account) -> Iterator[Finding]:
             yield finding_of_error(endpoint_name(settings.project, stage), error)
             continue
         except StoreError:
-            return  # nothing was ever deployed, or the look at the bucket tells why it is not known
+            return  # nothing was deployed, or the check of the bucket reports the reason
         detail = f"{status.status} {status.model_version or ''}".strip()
         if status.status == "NotFound":
             yield Finding(status.name, "ok", "not deployed yet")

@@ -1,4 +1,4 @@
-"""The doctor's looks at what keeps the line's data: bucket, arrivals queue, key."""
+"""The doctor's checks of the line's storage: bucket, arrivals queue, encryption key."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +12,7 @@ from resources.store.errors import StoreError, StoreMissing
 
 
 def look_at_bucket(account: Account) -> Iterator[Finding]:
-    """Is it there, in this region, ours, and closed to the public?"""
+    """Check that the bucket exists, is in this region, is accessible and blocks public access."""
     from botocore.exceptions import ClientError
 
     bucket, s3 = account.settings.aws.bucket, account.client("s3")
@@ -39,7 +39,7 @@ def look_at_bucket(account: Account) -> Iterator[Finding]:
 
 
 def _refusal(account: Account, error: Any) -> Finding:
-    """What S3's status means: the answer to a HEAD has no words."""
+    """Make a finding from the HTTP status of HeadBucket, whose answer has no body."""
     bucket = account.settings.aws.bucket
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     if status == 404:
@@ -62,7 +62,7 @@ def _region(answer: Any, default: str) -> str:
 
 
 def _store(account: Account) -> Finding:
-    """Whether the adapter that jobs and Dagster use reads it: obstore, not boto3."""
+    """Check that the store can be read by obstore, the client that jobs and Dagster use."""
     settings = account.settings
     try:
         if is_prepared(settings):
@@ -100,7 +100,7 @@ def _public_access(account: Account) -> Finding:
 
 
 def look_at_arrivals(account: Account) -> Iterator[Finding]:
-    """Does the bucket tell the queue, and does the queue keep what cannot be read?"""
+    """Check that the bucket notifies the queue, and that the queue has a dead-letter queue."""
     from botocore.exceptions import ClientError
 
     url = account.settings.aws.arrivals_queue_url
@@ -147,7 +147,7 @@ def _arrivals(account: Account, queue: dict[str, str]) -> Finding:
 
 
 def _tells(entry: dict[str, Any], queue_arn: str, prefix: str) -> bool:
-    """Whether a notification tells the queue of what comes to ``raw/``."""
+    """Whether a notification configuration sends new objects under ``raw/`` to the queue."""
     rules = entry.get("Filter", {}).get("Key", {}).get("FilterRules", [])
     limits = {rule["Name"].lower(): rule["Value"] for rule in rules}
     raw = f"{prefix}/raw/".lstrip("/")
@@ -160,7 +160,7 @@ def _tells(entry: dict[str, Any], queue_arn: str, prefix: str) -> bool:
 
 
 def look_at_key(account: Account) -> Iterator[Finding]:
-    """Can it be used?"""
+    """Check that the KMS key exists and is enabled."""
     from botocore.exceptions import ClientError
 
     arn = account.settings.aws.kms_key_arn

@@ -1,4 +1,4 @@
-"""What ``imgclf doctor`` looks at: whatever would otherwise be found out at the end of a long run."""
+"""What ``imgclf doctor`` checks: everything that could make a long run fail at its end."""
 
 import os
 import shutil
@@ -11,11 +11,11 @@ from imgclf_dagster.doctor.findings import Finding
 from imgclf_dagster.settings.root import Settings
 
 FREE_BYTES = 2 * 10**9
-"""Free disk space below which a data set and its models may not fit."""
+"""Free disk space below which a data set and its models may not fit (bytes)."""
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Look at everything; one finding for each thing, never an exception."""
+    """Run all checks in order; an exception in one becomes a finding."""
     looks: tuple[Callable[[Settings], Iterable[Finding]], ...] = (
         _python,
         _home,
@@ -29,7 +29,7 @@ def examine(settings: Settings) -> list[Finding]:
     for look in looks:
         try:
             findings += look(settings)
-        except Exception as error:  # noqa: BLE001 - a doctor reports whatever it meets
+        except Exception as error:  # noqa: BLE001 - every error becomes a finding
             findings.append(
                 Finding(look.__name__.strip("_"), "failed", f"{type(error).__name__}: {error}")
             )
@@ -68,7 +68,7 @@ def _home(settings: Settings) -> Iterator[Finding]:
 
 
 def _account(settings: Settings) -> Callable[[Settings], Iterable[Finding]]:
-    """The look at the AWS account, which goes on beside the others from now on."""
+    """Start the check of the AWS account in the background and return the check that waits for it."""
     from imgclf_dagster.doctor.aws import examine_aws
 
     found: list[Finding] = []
@@ -138,8 +138,8 @@ def _weights(settings: Settings) -> Iterator[Finding]:
 
 
 def _torch_cache() -> Path:
-    """Where torchvision keeps what it downloads, as ``torch.hub.get_dir`` says: importing torch
-    takes seconds."""
+    """Return the folder in which torchvision keeps downloaded weights."""
+    # As torch.hub.get_dir, without importing torch, which takes seconds.
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     hub = os.environ.get("TORCH_HOME", f"{cache}/torch")
     return Path(hub).expanduser() / "hub" / "checkpoints"
@@ -180,7 +180,7 @@ def _code_location(settings: Settings) -> Iterator[Finding]:
         from imgclf_dagster.profiles.aws import missing_settings
 
         if missing_settings(settings):
-            return  # the look at the account has said so
+            return  # the check of the account has reported it
     definitions = build_definitions(settings)
     dg.Definitions.validate_loadable(definitions)
     assets = len(list(definitions.resolve_all_asset_specs()))

@@ -1,4 +1,4 @@
-"""What a doctor says: one thing looked at, how it is and, if it is not well, what to do."""
+"""Findings of the doctor: what was checked, its state and, if it is not well, the remedy."""
 
 import threading
 import time
@@ -14,7 +14,14 @@ Health = Literal["ok", "warning", "failed"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at."""
+    """The result of one check.
+
+    Attributes:
+        what: name of what was checked.
+        health: its state.
+        detail: what was found.
+        remedy: what to do; empty if nothing.
+    """
 
     what: str
     health: Health
@@ -28,7 +35,7 @@ FindingOfError = Callable[[str, Exception], Finding]
 
 @dataclass
 class _Looking:
-    """A look that is taken in a thread of its own."""
+    """A check that runs in a thread of its own."""
 
     name: str
     look: Look
@@ -36,7 +43,7 @@ class _Looking:
     findings: list[Finding] = field(default_factory=list)
 
     def start(self) -> threading.Thread:
-        # A daemon, for a look that gets no answer must not keep the program from ending.
+        # A daemon thread, so that a check without an answer does not keep the program from ending.
         thread = threading.Thread(target=self._run, name=f"doctor-{self.name}", daemon=True)
         thread.start()
         return thread
@@ -45,20 +52,23 @@ class _Looking:
         try:
             for finding in self.look():
                 self.findings.append(finding)
-        except Exception as error:  # noqa: BLE001 - a doctor reports whatever it meets
+        except Exception as error:  # noqa: BLE001 - every error becomes a finding
             self.findings.append(self.finding_of(self.name, error))
 
 
 def look_at_once(
     looks: Mapping[str, Look], deadline: float, finding_of: FindingOfError
 ) -> list[Finding]:
-    """Take all looks at the same time.
+    """Run checks in parallel.
 
     Args:
-        looks: by name; their findings come in this order.
-        deadline: of ``time.monotonic()``. A look that has not ended by then is left alone, and
-            a finding says so.
-        finding_of: makes a finding of what a look raises.
+        looks: checks by name.
+        deadline: value of ``time.monotonic()`` until which checks may run; for each that is still
+            running then, a finding is added.
+        finding_of: makes a finding from the error that a check raised.
+
+    Returns:
+        The findings, in the order of ``looks``.
     """
     began = time.monotonic()
     taken = [_Looking(name, look, finding_of) for name, look in looks.items()]
@@ -78,13 +88,20 @@ def look_at_once(
 def side_by_side(
     function: Callable[[Item], Result], items: Iterable[Item], threads: int = 3
 ) -> list[Result]:
-    """``function`` of each item, a few at a time, in the items' order.
+    """Call ``function`` with each item, several at a time.
 
-    Not a ThreadPoolExecutor, whose threads the program would wait for at its end.
+    Args:
+        function: called with one item.
+        items: the items.
+        threads: number of calls at the same time.
+
+    Returns:
+        The results, in the order of ``items``.
 
     Raises:
-        Exception: the first one that ``function`` raised; nothing further is begun.
+        Exception: the first error that ``function`` raised; no further call is started.
     """
+    # Not a ThreadPoolExecutor: the program would wait for its threads when it ends.
     todo, lock = iter(enumerate(items)), threading.Lock()
     done: dict[int, Result] = {}
     raised: list[Exception] = []

@@ -1,4 +1,4 @@
-"""The doctor's look at Label Studio: the server, the token, the project, and the way both go."""
+"""The doctor's checks of Label Studio: server, token, project, and the connections both ways."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -49,16 +49,16 @@ WEBHOOK = "label studio webhook"
 NETWORK = "label studio network"
 
 METADATA = "http://169.254.169.254/"
-"""Where cloud machines find their own credentials; whoever may give Label Studio an address could
-have it look there."""
+"""Metadata service of cloud machines, which holds their credentials. A user who can give Label
+Studio a URL could make it fetch from there."""
 
 SETUP = "run `imgclf label-studio setup`"
 SOON = timedelta(days=14)
-"""A personal token that ends within this is worth a warning."""
+"""A personal token that expires within this time is a warning."""
 
 
 def examine_label_studio(settings: Settings) -> Iterator[Finding]:
-    """Look at everything between the line and the people who label."""
+    """Check everything between the line and the annotators."""
     try:
         access = find_access(settings)
     except SettingsError as error:
@@ -74,7 +74,7 @@ def examine_label_studio(settings: Settings) -> Iterator[Finding]:
         if any(
             finding.health == "failed" and finding.what in (SERVER, TOKEN) for finding in findings
         ):
-            return  # the rest would only say it again
+            return  # the other checks would report the same
 
 
 def _nothing_runs() -> Finding:
@@ -86,19 +86,19 @@ def _nothing_runs() -> Finding:
 
 @dataclass
 class _Visit:
-    """One server, looked at."""
+    """The checks of one server."""
 
     settings: Settings
     access: Access
     label_studio: LabelStudio
 
     def server(self) -> Iterator[Finding]:
-        """Is it there, and is it the version that we are tested with?"""
+        """Check that the server answers and has the version imgclf is tested with."""
         url = self.access.url
         try:
             version = self.label_studio.version()
         except TokenRefused:
-            return  # so it is there; the look at the token says the rest
+            return  # the server is up; the check of the token reports it
         except LabelStudioError as error:
             yield Finding(SERVER, "failed", str(error))
             return
@@ -120,7 +120,7 @@ class _Visit:
             )
 
     def token(self) -> Iterator[Finding]:
-        """Does the server take it, of which kind is it, and how long is it good?"""
+        """Check that the server accepts the token, and when it expires."""
         kind = self.label_studio.token_kind
         try:
             user = self.label_studio.whoami()
@@ -142,7 +142,7 @@ class _Visit:
             yield Finding(TOKEN, "ok", f"{kind}, of {user.email}")
 
     def project(self) -> Iterator[Finding]:
-        """Is it there, and does it ask for the labels of the schema?"""
+        """Check that the project exists, offers the labels of the schema and shows predictions."""
         try:
             project = self.label_studio.project()
         except ProjectMissing as error:
@@ -163,7 +163,7 @@ class _Visit:
         yield from self._overlap(project)
 
     def _overlap(self, project: Project) -> Iterator[Finding]:
-        """Does a task get as many annotators as it should, and are there so many?"""
+        """Check the number of annotators per task against the settings and the number of users."""
         from resources.label_studio.overlap import count_users, read_overlap
 
         want, has = overlap_of(self.settings), read_overlap(self.label_studio)
@@ -180,7 +180,7 @@ class _Visit:
             yield Finding(OVERLAP, "ok", str(want))
 
     def _version_shown(self, project: Project, served: str) -> Finding:
-        """Predictions are shown only of ``project.model_version``."""
+        """Check which model's predictions the project shows: those of its ``model_version``."""
         shown = project.model_version
         if project.predictions and shown in ("", NO_MODEL):
             return Finding(
@@ -199,7 +199,7 @@ class _Visit:
         return Finding(VERSION_SHOWN, "ok", shown or "no predictions yet")
 
     def backend(self) -> Iterator[Finding]:
-        """Does our own backend answer us, and take our password?"""
+        """Check that our ML backend answers and accepts our password."""
         import httpx
 
         url = local_backend_url(self.settings)
@@ -226,7 +226,7 @@ class _Visit:
             )
 
     def connections(self) -> Iterator[Finding]:
-        """May Label Studio reach our backend, does it, and do its webhooks lead there?"""
+        """Check that Label Studio may and does reach our backend, and that its webhook leads there."""
         url = backend_url(self.settings)
         if not backend_within_reach(self.settings, self.access):
             detail = f"{self.access.url} cannot reach {url}, our loopback"
@@ -241,10 +241,10 @@ class _Visit:
             yield self._reach(self.label_studio.backends())
             yield from self._webhooks()
         except ProjectMissing:
-            return  # said already
+            return  # the check of the project reports it
 
     def _network(self) -> Finding:
-        """Open to our backend must not mean open to all."""
+        """Check that Label Studio blocks cloud metadata although our backend is reachable."""
         if not blocks(self.label_studio, METADATA):
             detail = f"Label Studio may be led to {METADATA}, where cloud machines keep credentials"
             return Finding(NETWORK, "warning", detail, UNBLOCK)

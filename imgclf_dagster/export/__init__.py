@@ -1,1 +1,1 @@
-"""Taking a data set out, into a folder or an archive."""
+"""Export of a data set into a folder or a zip."""

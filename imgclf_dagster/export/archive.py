@@ -1,4 +1,4 @@
-"""An export into a zip: written beside its name, and renamed when it is whole."""
+"""Export into a zip: written under a temporary name, and renamed when it is complete."""
 
 import contextlib
 import zipfile
@@ -15,14 +15,14 @@ from training.durable import put_in_place
 
 _KEPT = "Nothing of it is kept: run the same command again"
 _ENTRY_BYTES = 400
-"""Of an entry beside its data: two headers with its name."""
+"""Size of an entry's two headers with its name (bytes)."""
 
 
 class ZipTarget:
-    """A zip that is not there yet. Its entries lie in one folder, of its own name.
+    """A new zip, with all entries in one folder.
 
-    Images are compressed already: they are stored as they are. The same data set makes the same
-    bytes. A killed run leaves a hidden part, which the next one writes anew.
+    Images are stored without compression, as they are compressed already. The same data set gives
+    the same bytes. A killed run leaves a hidden partial file, which the next run replaces.
     """
 
     parallel = False
@@ -31,9 +31,9 @@ class ZipTarget:
         """Prepare to write ``place``.
 
         Args:
-            place: of the zip.
-            top: the folder that everything in it lies in.
-            moment: of the data set; the time of every entry.
+            place: path of the zip.
+            top: name of the folder that contains all entries.
+            moment: creation time of the data set, used for every entry.
         """
         self._place, self._top = place, top
         self._moment = max(moment.timetuple()[:6], (1980, 1, 1, 0, 0, 0))
@@ -43,7 +43,16 @@ class ZipTarget:
         self._zip: zipfile.ZipFile | None = None
 
     def begin(self, *, identity: str, said: str, need: int) -> None:
-        """See :class:`imgclf_dagster.export.target.Target`."""
+        """See :class:`imgclf_dagster.export.target.Target`.
+
+        Args:
+            identity: not used; a zip is never continued.
+            said: not used.
+            need: size of the images (bytes).
+
+        Raises:
+            ExportError: the zip exists, is being written, or there is no space.
+        """
         self._require_free()
         with self._translated_errors():
             self._place.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +69,7 @@ class ZipTarget:
             raise ExportError(f"{self._place} exists: delete it, or name another one in --to")
 
     def has(self, image: Image) -> bool:
-        """Never: a zip is written in one go."""
+        """Return False: a zip is always written from its beginning."""
         return False
 
     def write(self, image: Image, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Which data set is exported: the newest one, or the one whose version begins with what was given."""
+"""Choice of the data set to export: the newest, or one by the beginning of its version."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,15 +23,15 @@ class ChosenDataset:
 
 
 def choose_dataset(store: ObjectStore, given: str, current: str | None = None) -> ChosenDataset:
-    """The data set that ``given`` means.
+    """Return the data set to export.
 
     Args:
-        store: of the line.
-        given: a version, its beginning, or "" for the newest.
-        current: the version that the line made last, if that is known.
+        store: holds the data sets.
+        given: a version or the beginning of one; "" for the newest.
+        current: the version that the line made last, if known.
 
     Raises:
-        ExportError: there is none, or more than one.
+        ExportError: there is no such data set, or several match.
         DamagedObject: its card or its manifest cannot be read.
     """
     made = _versions(store)
@@ -45,20 +45,20 @@ def choose_dataset(store: ObjectStore, given: str, current: str | None = None) -
 
 
 def _versions(store: ObjectStore) -> dict[str, datetime]:
-    """Every data set that is whole (has a card), and when it was last made."""
+    """Return the complete data sets (those with a card) with the time they were last made."""
     infos = [info for info in store.list(DATASETS) if info.key.count("/") >= 2]
     whole = {info.key.split("/")[1] for info in infos if info.key.endswith("/card.json")}
     made: dict[str, datetime] = {}
     for info in infos:
         version, name = info.key.split("/")[1:3]
-        # A version that the line came back to gets a record of its sources more.
+        # If the line makes a version again, it adds a record of its sources.
         if version in whole and name in {"card.json", "sources"}:
             made[version] = max(info.last_modified, made.get(version, info.last_modified))
     return made
 
 
 def _newest(made: dict[str, datetime], current: str | None) -> str:
-    """The one that the line made last. Of a store without its line, the newest by its files."""
+    """Return the version that the line made last; if unknown, the newest by its files."""
     return current if current in made else max(made, key=lambda version: (made[version], version))
 
 

@@ -1,4 +1,4 @@
-"""Why an export cannot be made, or not go on."""
+"""Errors that stop an export."""
 
 import errno
 from pathlib import Path
@@ -18,20 +18,20 @@ _REMEDIES = {
 }
 
 OF_A_NAME = {errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL}
-"""What a file system says of a name that it does not take; another name it may take."""
+"""Errors of a file system that refuses one name, while it may accept others."""
 
 
 class ExportError(ImgclfError):
-    """The export cannot be made, or not go on; the message says why and what to do."""
+    """The export cannot be made or continued; the message has the reason and the remedy."""
 
 
 def cannot_write(error: OSError, path: Path, *, kept: str) -> ExportError:
-    """What to tell of a place that cannot be written.
+    """Make the error for a place that cannot be written.
 
     Args:
-        error: what the system says.
+        error: the system's error.
         path: the export's place.
-        kept: what became of what was written, as a sentence.
+        kept: a sentence on whether what was written is kept.
     """
     remedy = _REMEDIES.get(error.errno or 0, "name another place in --to")
     return ExportError(f"{path} cannot be written ({error.strerror}). {kept}", remedy)

@@ -1,4 +1,4 @@
-"""An export into a folder: written out of sight in it, and moved up when all is there."""
+"""Export into a folder: written into a hidden sub-folder, and moved up when it is complete."""
 
 import contextlib
 import hashlib
@@ -17,8 +17,8 @@ from labelling.sources.containers.litter import litter_of_source
 from training.durable import sync_folder
 
 WORK = ".imgclf-export"
-"""Where an export lies in its folder until it is whole. Readers of folders pass hidden ones over.
-Inside and not beside it: the folder may be a disk of its own, or its parent not be writable."""
+"""Hidden sub-folder that holds an export until it is complete; programs that read folders skip it.
+Not beside the folder, which may be a mount point or have a read-only parent."""
 
 _KEPT = "What was written is kept: the same command goes on with it"
 _NOTHING = "Nothing was written"
@@ -26,7 +26,7 @@ _BLOCK = 4096
 
 
 class FolderTarget:
-    """A folder that is not there yet, is empty, or holds the remains of the same export."""
+    """A folder that is new, empty, or holds an unfinished run of the same export."""
 
     parallel = True
 
@@ -40,7 +40,16 @@ class FolderTarget:
         self._is_new = not place.exists()
 
     def begin(self, *, identity: str, said: str, need: int) -> None:
-        """See :class:`imgclf_dagster.export.target.Target`."""
+        """See :class:`imgclf_dagster.export.target.Target`.
+
+        Args:
+            identity: identifies the export.
+            said: the export in words, for messages.
+            need: size of the images (bytes).
+
+        Raises:
+            ExportError: the place is a file, holds other files, is being written, or has no space.
+        """
         if self._place.exists() and not self._place.is_dir():
             raise ExportError(f"{self._place} is a file; name a new folder, or a .zip, in --to")
         self._require_own(identity, said)
@@ -53,7 +62,11 @@ class FolderTarget:
         require_room(self._place, need - (_size_below(self._files) if self._resumed else 0))
 
     def _require_own(self, identity: str, said: str) -> None:
-        """Raise ExportError if somebody's files are in the folder, or another export's."""
+        """Make sure that the folder holds nothing but an unfinished run of the same export.
+
+        Raises:
+            ExportError: it holds other files, or another export.
+        """
         remains = self._read_note()
         if remains and remains.get("identity") != identity:
             raise ExportError(
@@ -81,7 +94,7 @@ class FolderTarget:
             ) from None
 
     def _take_back(self) -> None:
-        """Undo the moves of a run that was killed at its end, so that all is compared again."""
+        """Undo the moves of a run that was killed at its end, so that all files are compared again."""
         for name in (self._read_note() or {}).get("moved", ()):
             if (self._place / name).exists() and not (self._files / name).exists():
                 (self._place / name).rename(self._files / name)
@@ -91,7 +104,7 @@ class FolderTarget:
         path = self._files / image.path
         if not self._resumed or not path.is_file() or path.stat().st_size != image.length:
             return False
-        with path.open("rb") as file:  # by its bytes: a power cut leaves zeros of the right length
+        with path.open("rb") as file:  # after a power cut a file may be zeros of the right length
             return hashlib.file_digest(file, "sha256").hexdigest() == image.sha256
 
     def write(self, image: Image, data: bytes) -> None:
@@ -121,8 +134,8 @@ class FolderTarget:
                 f"written ({missing[0]}): does another program change it? {_KEPT}"
             )
         with self._translated_errors():
-            os.sync()  # or a power cut leaves a folder that looks whole
-            # Folders first: what lists the images comes when they are there.
+            os.sync()  # without it, a power cut could leave a folder that looks complete
+            # Folders first, so that lists of images appear after the images.
             names = sorted(_names(self._files), key=lambda name: (self._files / name).is_file())
             self._note({**(self._read_note() or {}), "moved": names})
             for name in names:
@@ -132,8 +145,10 @@ class FolderTarget:
             shutil.rmtree(self._work)
 
     def leave(self) -> None:
-        """See :class:`imgclf_dagster.export.target.Target`. Nothing is left where nothing was
-        written."""
+        """See :class:`imgclf_dagster.export.target.Target`.
+
+        If no file was written, the created folders are removed.
+        """
         if not self._lock.is_locked:
             return
         self._lock.release()
@@ -146,7 +161,7 @@ class FolderTarget:
                 self._place.rmdir()
 
     def _path(self, path: str) -> str:
-        """Where a file goes; its folder is there."""
+        """Return the path of a file to write, with its folder created."""
         folder = path.rpartition("/")[0]
         if folder not in self._made:
             (self._files / folder).mkdir(parents=True, exist_ok=True)
@@ -177,7 +192,7 @@ class FolderTarget:
             raise cannot_write(error, self._place, kept=self._kept()) from error
 
     def _kept(self) -> str:
-        """What became of what was written."""
+        """Return a sentence on whether written files are kept."""
         try:
             return _KEPT if any(self._files.iterdir()) else _NOTHING
         except OSError:

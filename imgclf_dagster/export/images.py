@@ -1,4 +1,4 @@
-"""The bytes of a data set's images, as they were ingested."""
+"""The encoded bytes of a data set's images, as they were ingested."""
 
 import hashlib
 import threading
@@ -11,16 +11,15 @@ from resources.store.object_store import ObjectStore
 from training.data.manifest import ManifestError, ShardReader
 
 
-class ImageUnreadable(Exception):  # noqa: N818 - a state, as its callers say it
-    """Neither a shard nor ``raw/`` has the image as it was; the message says what is wrong."""
+class ImageUnreadable(Exception):  # noqa: N818 - it names a state
+    """Neither a shard nor ``raw/`` has the image's bytes; the message has the reason."""
 
 
 class DatasetImages:
-    """Reads images by their rows in the manifest; used by several threads.
+    """Reads images by their rows in the manifest. Safe for several threads.
 
-    Out of the shards: nobody rewrites those, and a version's images lie side by side in them. What
-    a damaged shard lost, ``raw/`` still has, unless somebody changed it. Either way the SHA-256 of
-    the bytes is compared with the manifest's.
+    An image is read from its shard, and from ``raw/`` if the shard is damaged. The SHA-256 of its
+    bytes is compared with the manifest's.
     """
 
     def __init__(self, store: ObjectStore) -> None:
@@ -29,15 +28,16 @@ class DatasetImages:
         folder = store.local_path(DATASETS)
         self._reader = ShardReader(folder) if folder else None
         self.mended: set[str] = set()
-        """Shards that did not have an image, which came out of ``raw/``."""
+        """Damaged shards whose images were read from ``raw/``."""
 
     def read(self, row: Mapping[str, Any]) -> bytes:
-        """The bytes of an image.
+        """Return the encoded bytes of an image.
 
         Raises:
-            ImageUnreadable: they are nowhere as they were.
+            ImageUnreadable: neither source has the image's bytes.
             StoreError: the store does not answer.
         """
+        # Shards first: they are never rewritten, and hold the images of a version side by side.
         try:
             data = self._from_shard(row)
             if _is(data, row):
@@ -53,12 +53,12 @@ class DatasetImages:
         return data
 
     def _from_shard(self, row: Mapping[str, Any]) -> bytes:
-        if self._reader is not None:  # open files: a tenth of the CPU time of opening for each
+        if self._reader is not None:  # it keeps files open, which takes a tenth of the CPU time
             return self._reader.read(row["shard"], row["offset"], row["length"])
         return self._store.get_range(f"{DATASETS}{row['shard']}", row["offset"], row["length"])
 
     def close(self) -> None:
-        """Close the shards."""
+        """Close the open shards."""
         if self._reader is not None:
             self._reader.close()
 

@@ -1,4 +1,4 @@
-"""Taking a data set out of the store, in a format that others read."""
+"""Export of a data set from the store in a format of other programs."""
 
 import shlex
 import time
@@ -28,7 +28,7 @@ from resources.store.transfer import Progress, at_once, workers
 
 Row = Mapping[str, Any]
 _LAYOUT_VERSION = 1
-"""Another one for another arrangement of files, so that no remains of an older one are gone on with."""
+"""Increased with each change of the layout, so that a run of an older layout is not continued."""
 
 _BATCH_IMAGES = 32
 _BATCH_BYTES = 2**22
@@ -38,9 +38,25 @@ _ARCHIVES = (".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 
 @dataclass
 class ExportReport:
-    """What an export holds. ``written`` counts images, of which ``kept`` were there from a run
-    that was interrupted; ``aside`` holds (image, reason); ``size`` in bytes, ``seconds`` of wall
-    time; ``mended`` names the shards whose images came out of ``raw/``."""
+    """The result of an export.
+
+    Attributes:
+        version: version of the data set.
+        format: name of the format.
+        place: the folder or zip.
+        asked: images of the data set.
+        written: images in the export.
+        kept: those of them from an interrupted run.
+        size: size of the images (bytes).
+        counts: images by class and split.
+        splits: images by split.
+        aside: key and reason of the images left out.
+        renamed: folder of each label that cannot be the name of a folder.
+        notes: sentences on how programs read the export.
+        mended: damaged shards whose images were read from ``raw/``.
+        reading: lines that show how to read the export.
+        seconds: wall time (s).
+    """
 
     version: str
     format: str
@@ -61,7 +77,15 @@ class ExportReport:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What became of one image; ``data`` is still to be written."""
+    """The result for one image.
+
+    Attributes:
+        row: its row of the manifest.
+        image: its place in the export.
+        data: bytes that are still to be written, if any.
+        kept: whether an interrupted run wrote it.
+        problem: why it is left out; "" if it is not.
+    """
 
     row: Row
     image: Image
@@ -78,21 +102,21 @@ def export_dataset(
     store: ObjectStore,
     on_progress: Progress | None = None,
 ) -> ExportReport:
-    """Write a data set to ``place`` in a format.
+    """Write a data set to a folder or a zip.
 
-    The place shows nothing before all of it is there. An export into a folder that was interrupted
-    is gone on with. An image that cannot be read is set aside by name, and the rest is written.
+    The place stays empty until the export is complete. An interrupted export into a folder is
+    continued. An image that cannot be read is left out and reported.
 
     Args:
         dataset: the version, its card and its manifest.
         form: the format.
-        place: a folder, or a ``.zip``.
-        store: of the data set.
-        on_progress: called with (images done, images in all).
+        place: path of the folder or of the ``.zip``.
+        store: holds the data set.
+        on_progress: called with the number of images done and of all images.
 
     Raises:
-        CannotHold: the format has no way to say what the data set says.
-        ExportError: the place is taken, cannot be written, or the disk is full.
+        CannotHold: the format cannot express the data set.
+        ExportError: the place is taken or cannot be written, or the disk is full.
         StoreError: the store does not answer.
     """
     begun = time.monotonic()
@@ -136,7 +160,7 @@ def _reading(form: ExportFormat, contents: Contents, layout: Layout, place: Path
 
 
 def _target(place: Path, dataset: ChosenDataset) -> tuple[Target, str]:
-    """Where it goes, and the name of the folder that it will lie in."""
+    """Return the target, and the name of the folder in which the export will be."""
     suffix = place.suffix.lower()
     if suffix in _ARCHIVES:
         raise ExportError(f"{place}: of archives, only .zip is written; name a folder or a .zip")
@@ -177,12 +201,12 @@ def _contents(
 
 
 def _formats(store: ObjectStore, rows: Mapping[str, Row]) -> dict[str, str]:
-    """What the bytes of each image are, of those whose suffix is not the plainest."""
+    """Return the image formats, by sha256, of images whose suffix does not show it."""
     plain = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
     odd = [sha256 for sha256, row in rows.items() if not row["raw_key"].lower().endswith(plain)]
     if not odd:
         return {}
-    # Only a help: without it, a name without suffix stays one.
+    # Damage is ignored: without its format, an image keeps a name without suffix.
     table = images_table(store, on_damage=lambda _: None).read(["sha256", "format"])
     table = table.filter(pc.is_in(table["sha256"], value_set=pa.array(odd, pa.string())))
     return dict(zip(table["sha256"].to_pylist(), table["format"].to_pylist(), strict=True))
@@ -196,8 +220,8 @@ def _write_images(
     report: ExportReport,
     on_progress: Progress | None,
 ) -> set[str]:
-    """Write every image; those (sha256) that are there in the end."""
-    # Neighbours in a shard one after the other: a disk reads them at once.
+    """Write all images and return the sha256 of those in the export."""
+    # In the order of the shards, which a disk reads sequentially.
     ordered = sorted(rows.values(), key=lambda row: (row["shard"], row["offset"]))
     there: set[str] = set()
     with closing(DatasetImages(store)) as images:
@@ -222,7 +246,7 @@ def _write_images(
 
 
 def _take(images: DatasetImages, target: Target, row: Row, layout: Layout) -> Taken:
-    """Read an image and, where several threads may, write it."""
+    """Read an image, and write it if the target allows several threads."""
     image = Image(layout.paths[row["sha256"]], row["sha256"], row["length"])
     try:
         if target.has(image):
@@ -237,8 +261,8 @@ def _take(images: DatasetImages, target: Target, row: Row, layout: Layout) -> Ta
 
 
 def _batches(rows: list[Row], most: int) -> Iterator[list[Row]]:
-    """The rows by at most so many, and not many bytes, at once: of small images in a folder, handing
-    each to a thread costs more than the image."""
+    """Split the rows into batches of at most ``most`` images and about 4 MB."""
+    # Handing each small image of a local folder to a thread would cost more than reading it.
     batch: list[Row] = []
     size = 0
     for row in rows:

@@ -1,4 +1,4 @@
-"""Where an export is written: what a folder and an archive have in common."""
+"""What a folder and a zip have in common as targets of an export."""
 
 import shutil
 from collections.abc import Iterable, Mapping
@@ -11,69 +11,92 @@ from imgclf_dagster.export.errors import ExportError
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image to be written: its path in the export, and what its bytes are."""
+    """An image to write.
+
+    Attributes:
+        path: its path in the export.
+        sha256: hash of its encoded bytes (hex).
+        length: number of these bytes.
+    """
 
     path: str
     sha256: str
     length: int
 
 
-class NameRefused(Exception):  # noqa: N818 - a state, as its callers say it
-    """The file system does not take the name of one image."""
+class NameRefused(Exception):  # noqa: N818 - it names a state
+    """The file system refuses the name of one image."""
 
 
 class Target(Protocol):
-    """A place that appears whole or not at all."""
+    """A place where an export appears when it is complete, and not before."""
 
     parallel: bool
-    """Whether :meth:`write` may be called by several threads at once, in any order."""
+    """Whether several threads may call :meth:`write` at the same time, in any order."""
 
     def begin(self, *, identity: str, said: str, need: int) -> None:
-        """Make sure that it can be written.
+        """Make sure that the place can be written, and lock it.
 
         Args:
-            identity: tells this export from any other one.
-            said: which one it is, in words.
-            need: bytes of its images.
+            identity: identifies the export.
+            said: the export in words, for messages.
+            need: size of the images (bytes).
 
         Raises:
-            ExportError: it is taken, or there is no room.
+            ExportError: the place is taken, or has no space.
         """
 
     def has(self, image: Image) -> bool:
-        """Whether an earlier run of the same export wrote this image, whole."""
+        """Whether an earlier run of the same export has written this image completely."""
 
     def write(self, image: Image, data: bytes) -> None:
-        """Write an image. Raises NameRefused, ExportError."""
-
-    def write_text(self, path: str, pieces: Iterable[str]) -> None:
-        """Write a file of text. Raises ExportError."""
-
-    def make_folder(self, path: str) -> None:
-        """Have a folder, even if nothing lies in it. Raises ExportError."""
-
-    def finish(self, written: Mapping[str, int]) -> None:
-        """Compare what is there with what was written, and make it visible.
-
-        Args:
-            written: the size of each image in bytes, by its path.
+        """Write an image.
 
         Raises:
-            ExportError: something is missing, or the place cannot be written.
+            NameRefused: the file system refuses its name.
+            ExportError: the place cannot be written.
+        """
+
+    def write_text(self, path: str, pieces: Iterable[str]) -> None:
+        """Write a text file.
+
+        Raises:
+            ExportError: the place cannot be written.
+        """
+
+    def make_folder(self, path: str) -> None:
+        """Create a folder, which may stay empty.
+
+        Raises:
+            ExportError: the place cannot be written.
+        """
+
+    def finish(self, written: Mapping[str, int]) -> None:
+        """Compare the files with what was written, and make the export visible.
+
+        Args:
+            written: size of each image (bytes) by its path.
+
+        Raises:
+            ExportError: an image is missing, or the place cannot be written.
         """
 
     def leave(self) -> None:
-        """Let go of it, whether it was finished or not."""
+        """Release the place, whether the export was finished or not."""
 
 
 def require_outside(path: Path, store: Path | None) -> None:
-    """Raise ExportError if ``path`` lies in the store: its images would be taken for new ones."""
+    """Make sure that ``path`` is not in the store, where images would be ingested again.
+
+    Raises:
+        ExportError: it is.
+    """
     if store is not None and path.resolve().is_relative_to(store.resolve()):
         raise ExportError(f"{path} lies in the store {store}: name a place outside it in --to")
 
 
 def size_words(size: float) -> str:
-    """``size`` bytes in words."""
+    """Return a size in bytes as text with a unit, such as ``1.2 MB``."""
     for unit in ("bytes", "kB", "MB"):
         if size < 1000:
             return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"
@@ -82,7 +105,11 @@ def size_words(size: float) -> str:
 
 
 def require_room(path: Path, need: int) -> None:
-    """Raise ExportError if the disk of ``path`` has less than ``need`` bytes free."""
+    """Make sure that the disk of ``path`` has ``need`` bytes free.
+
+    Raises:
+        ExportError: it has less.
+    """
     there = path
     while not there.exists():
         there = there.parent

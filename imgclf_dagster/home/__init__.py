@@ -1,1 +1,1 @@
-"""The home folder: written on first use."""
+"""The home folder, created on first use."""

@@ -1,4 +1,4 @@
-"""The home folder: what is written on first use, and the store that lies in it."""
+"""The home folder: files created on first use, and the store."""
 
 import os
 import sys
@@ -21,12 +21,11 @@ TELEMETRY_OFF = {
     "HF_HUB_OFFLINE": "1",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
-"""Variables that keep every library we start from calling home, and MLflow from telling of its
-tables."""
+"""Variables that turn off the telemetry of libraries, and MLflow's messages on its tables."""
 
 
 def process_environment(settings: Settings) -> dict[str, str]:
-    """Variables that every program of ours runs under: where home is, and no telemetry."""
+    """Return the environment variables of our programs: home, settings, AWS, no telemetry."""
     weights = {"IMGCLF_WEIGHTS_DIR": str(settings.weights_dir)} if settings.weights_dir else {}
     return {
         **TELEMETRY_OFF,
@@ -40,19 +39,22 @@ def process_environment(settings: Settings) -> dict[str, str]:
 
 
 def _aws_environment(settings: Settings) -> dict[str, str]:
-    """Region and profile for what asks boto3 itself: the predictor, Dagster's own AWS parts."""
+    """Return region and profile for programs that use boto3's defaults; empty on profile ``local``."""
     chosen = {"AWS_REGION": settings.aws.region, "AWS_PROFILE": settings.aws.profile_name}
     chosen["AWS_DEFAULT_REGION"] = settings.aws.region
     return {name: value for name, value in chosen.items() if value and settings.profile == "aws"}
 
 
 def prepare_home(settings: Settings) -> ObjectStore:
-    """Make the home ready: folders, ``imgclf.toml``, ``dagster.yaml``, the store.
+    """Create what is missing in the home: folders, ``imgclf.toml``, ``dagster.yaml``, the store.
 
-    Idempotent. Also sets this process's environment, so that what it starts is at home too.
+    Sets this process's environment variables as well, for the programs that it starts.
+
+    Returns:
+        The store.
 
     Raises:
-        SettingsError: the home cannot be written; the message names it and the remedy.
+        SettingsError: the home cannot be written; the message has the remedy.
         StoreMissing: see ``require_store``.
         StoreUnwritable: the store cannot be set up.
     """
@@ -81,24 +83,24 @@ def prepare_home(settings: Settings) -> ObjectStore:
 
 
 def _local_folders(settings: Settings) -> list[Path]:
-    """What SageMaker and its registry do without."""
+    """Return the folders that only profile ``local`` needs."""
     if settings.profile == "aws":
         return []
     return [settings.home / "mlflow", settings.home / "jobs"]
 
 
 def is_prepared(settings: Settings) -> bool:
-    """Whether the home was made ready before: then its store must be there, too."""
+    """Whether the home was prepared before, so that its store must exist."""
     return (settings.dagster_home / "dagster.yaml").exists()
 
 
 def require_store(settings: Settings) -> ObjectStore:
-    """The store of a home that was made ready before.
+    """Return the store of a prepared home.
 
     Raises:
-        StoreMissing: it is gone. A new one in its place would look as if all images had been
-            deleted.
+        StoreMissing: the store is gone.
     """
+    # A new store in its place would look as if all images had been deleted.
     store = open_store(settings)
     try:
         store.require()
@@ -112,7 +114,7 @@ def require_store(settings: Settings) -> ObjectStore:
 
 
 def write_once(path: Path, text: str) -> None:
-    """Write ``text`` unless the file is there; never leaves half a file."""
+    """Write a text file atomically unless it exists."""
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)

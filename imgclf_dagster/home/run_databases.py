@@ -1,30 +1,27 @@
-"""Dagster's own databases on a laptop, made before any of its programs runs."""
+"""Dagster's SQLite databases in the home, created before any of its programs starts."""
 
 import shutil
 from pathlib import Path
 
 _FOLDERS = ("history", "schedules")
-"""Where Dagster keeps its SQLite files in its home: runs and events, schedules and sensors."""
+"""Folders of Dagster's SQLite files: runs and events, schedules and sensors."""
 
 
 def create_run_databases(dagster_home: Path) -> None:
-    """Make the databases of a new home.
-
-    Dagster's programs each make those that they do not find. When two of them, such as the
-    webserver and the daemon of a first ``imgclf up``, do so at once, one may find tables without a
-    revision and note down an old one beside the other's; neither then ever starts again ("Version
-    table 'alembic_version' has more than one head present"). So they are made apart, by one
-    process, and moved into place whole.
-
-    Does nothing where they are there already.
+    """Create Dagster's databases in a new home; existing ones are left as they are.
 
     Args:
-        dagster_home: a folder. One whose ``dagster.yaml`` names another storage needs no databases.
+        dagster_home: an existing folder. If its ``dagster.yaml`` names another storage, it needs no
+            databases.
 
     Raises:
         OSError: the home cannot be written.
-        sqlalchemy.exc.OperationalError: the same, as SQLite says it.
+        sqlalchemy.exc.OperationalError: SQLite cannot write the home.
     """
+    # Each of Dagster's programs creates missing databases. If two do so at once (webserver and
+    # daemon of a first `imgclf up`), one may find tables without a revision and record an old one
+    # beside the other's; then neither starts again ("Version table 'alembic_version' has more than
+    # one head present"). So one process makes them in another folder and moves them into place.
     if not _missing(dagster_home):
         return
     import dagster as dg
@@ -35,7 +32,7 @@ def create_run_databases(dagster_home: Path) -> None:
         if not missing:
             return
         made = dagster_home / "databases.part"
-        shutil.rmtree(made, ignore_errors=True)  # of a process that was killed here
+        shutil.rmtree(made, ignore_errors=True)  # left by a killed process
         made.mkdir()
         try:
             (made / "dagster.yaml").touch()  # Dagster warns of a home without one
@@ -44,7 +41,7 @@ def create_run_databases(dagster_home: Path) -> None:
             for name in missing:
                 (made / name).rename(dagster_home / name)
         finally:
-            shutil.rmtree(made, ignore_errors=True)  # a disk that is full must not stay so by it
+            shutil.rmtree(made, ignore_errors=True)  # it must not go on filling a full disk
 
 
 def _missing(dagster_home: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""``imgclf.toml`` as it is first written."""
+"""The first ``imgclf.toml``."""
 
 from enum import Enum
 from typing import Any, get_args
@@ -10,7 +10,7 @@ from imgclf_dagster.settings.root import Settings
 
 
 def settings_template() -> str:
-    """``imgclf.toml`` as it is first written: every setting, its default and its meaning, as comments."""
+    """Return the first ``imgclf.toml``: every setting with default and description, as comments."""
     head = (
         "# imgclf settings. Every line shows a default; remove the # to change it.\n"
         "# Variables override this file: IMGCLF_TRAINING__EPOCHS=20, IMGCLF_PROFILE=local, …\n"
@@ -27,7 +27,7 @@ def settings_template() -> str:
 
 
 def _template_sections(name: str, defaults: BaseModel) -> list[str]:
-    """A section and those below it."""
+    """Return the text of a section, followed by its sub-sections."""
     rows, below = [], []
     for key, field in type(defaults).model_fields.items():
         value = getattr(defaults, key)

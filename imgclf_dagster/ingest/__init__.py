@@ -1,1 +1,1 @@
-"""Bringing images and labels into the store."""
+"""Ingest of images and labels into the store."""

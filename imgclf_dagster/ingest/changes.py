@@ -1,4 +1,4 @@
-"""Images that had another label from earlier ingests: which became which."""
+"""Changes of labels that earlier ingests gave."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -11,25 +11,25 @@ from resources.store.object_store import ObjectStore
 
 EXAMPLES = 3
 _MOST = 10_000
-"""So many different sets of labels, and changes of one to another, are told apart."""
+"""Maximum number of different sets of labels, and of kinds of changes, that are kept apart."""
 
 _RESOLVED = 50
-"""Of so many changes the former labels are looked up."""
+"""Maximum number of kinds of changes whose former labels are looked up."""
 
 _Kind = tuple[frozenset[str], int, tuple[Labels, ...]]
-"""Digests of the former labels, when they were stored, and the new ones."""
+"""Digests of the former labels, when they were stored (ms since the epoch), and the new labels."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelChange:
-    """Images whose label an ingest changed, all in the same way.
+    """Images whose labels an ingest changed in the same way.
 
     Attributes:
-        old: what earlier ingests said, by the names that count; several sets of labels contradicted
-            one another.
-        new: what this one says, by the names that count.
-        images: how many.
-        examples: the first of them, by their keys in the store.
+        old: sets of labels from earlier ingests, by class names that count; several contradict one
+            another.
+        new: sets of labels from this ingest, by class names that count.
+        images: number of images.
+        examples: keys of the first of them.
     """
 
     old: tuple[Labels, ...]
@@ -39,7 +39,7 @@ class LabelChange:
 
 
 class Changes:
-    """Counts the changes; memory grows with the kinds of change, not with images."""
+    """Counts changes of labels. Memory grows with the kinds of change, not with images."""
 
     def __init__(self) -> None:
         self._keys: dict[str, str] = {}
@@ -47,12 +47,12 @@ class Changes:
         self._examples: dict[_Kind, list[str]] = {}
 
     def recall(self, digest: str, key: str) -> None:
-        """A snapshot in the store, and the digest of its labels."""
+        """Remember the key of a stored snapshot by the digest of its labels."""
         if len(self._keys) < _MOST:
             self._keys.setdefault(digest, key)
 
     def add(self, image: ImageLabels) -> None:
-        """The newest labels of an image, which are in the store, give way to what is said now."""
+        """Count the change of an image's newest stored labels to those given now."""
         kind = image.newest, image.moment, tuple(labels for _, labels, _ in image.given)
         if kind not in self._counts and len(self._counts) >= _MOST:
             kind = frozenset(), 0, ()
@@ -62,11 +62,11 @@ class Changes:
             shown.append(image.given[0][2])
 
     def most_frequent(self, store: ObjectStore, names: LabelNames) -> list[LabelChange]:
-        """The changes, the most frequent first, and the number of all others as one.
+        """Return the changes, most frequent first, and all others as one change without labels.
 
         Args:
-            store: with the snapshots.
-            names: what labels count as: another name of the same class is no change.
+            store: holds the snapshots.
+            names: class names that count; a change between two names of a class is left out.
         """
         known: dict[str, Labels | None] = {}
         found: dict[tuple[tuple[Labels, ...], tuple[Labels, ...]], LabelChange] = {}
@@ -89,7 +89,7 @@ class Changes:
         return told
 
     def _labels(self, store: ObjectStore, digest: str) -> Labels | None:
-        """The labels of a digest, of which one snapshot is read."""
+        """Return the labels with this digest, from one of their snapshots; ``None`` if unreadable."""
         key = self._keys.get(digest)
         try:
             return parse_snapshot(store.get(key), key).labels if key else None

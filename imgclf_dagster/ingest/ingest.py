@@ -1,4 +1,4 @@
-"""Bring images and their labels into the store: checked, create-only, resumable at any point."""
+"""Write images and their labels into the store: checked, create-only, resumable at any time."""
 
 import os
 import threading
@@ -33,25 +33,23 @@ from training.images.images import ImageRejected, inspect
 RAW_PREFIX = "raw/"
 SHOWN_DUPLICATES = 10
 LABELS_AT_ONCE = 100
-"""Images whose labels are written together, soon after them: meanwhile the line takes them for
-unlabelled."""
+"""Number of images whose labels are written together. It is small, because until then the line sees
+the images as unlabelled."""
 
 SPLITS_AT_ONCE = 2000
-"""The same with splits, each record of which is a part of a table."""
+"""The same with splits, of which each write adds a part to a table."""
 
 
 @contextmanager
 def only_ingest(run_dir: Path, say: Callable[[str], object]) -> Iterator[None]:
-    """Be the only ingest of a home while the block lasts; wait for another one, and say so.
-
-    Two at once would not see each other's labels, and write every one of them again. The system
-    frees the lock of one that is killed. Ingests of several machines into one bucket do not wait
-    for each other: what they then write more often says the same.
+    """Hold the home's ingest lock while the block lasts; wait if another ingest holds it.
 
     Args:
         run_dir: the home's folder of locks.
-        say: told that there is another one.
+        say: called with a message if it has to wait.
     """
+    # Two at once would not see each other's labels, and write all of them again. Ingests of several
+    # machines into one bucket do not wait; what they write twice has the same content.
     run_dir.mkdir(parents=True, exist_ok=True)
     lock = FileLock(run_dir / "ingest.lock")
     try:
@@ -70,25 +68,25 @@ def only_ingest(run_dir: Path, say: Callable[[str], object]) -> Iterator[None]:
 
 @dataclass
 class IngestReport:
-    """What became of a source.
+    """The result of an ingest. Files with the same bytes are one image.
 
     Attributes:
-        new: images that came in.
-        known: images that were there.
-        labelled: labels written, new or changed.
-        images: different images that were taken: files of the same bytes are one.
+        new: files stored.
+        known: files whose image was stored before.
+        labelled: label snapshots written, new or changed.
+        images: different images.
         classes: different images by the class that they count as.
-        read_as: labels that count as another class than they say.
-        negatives: images that are said to have none of the labels.
-        unlabelled: images that come without labels.
-        rejected: name and reason of what was not taken.
-        changed: which labels of earlier ingests this one changed.
-        doubled: files of which an earlier file of the source has the same bytes.
-        duplicates: the first groups of such files, those that contradict one another before others.
-        contradictions: groups whose files are labelled differently.
+        read_as: labels that count as a class of another name.
+        negatives: images labelled with none of the classes.
+        unlabelled: images without labels.
+        rejected: name and reason of files left out.
+        changed: labels of earlier ingests that this one changed.
+        doubled: files with the same bytes as an earlier file of the source.
+        duplicates: first groups of such files, contradictory ones before others.
+        contradictions: number of groups whose files are labelled differently.
         splits_kept: images whose given split was recorded, new or changed.
-        split_conflicts: images that the source gives to two splits.
-        seconds: wall time.
+        split_conflicts: images that the source gives to two splits, as sentences.
+        seconds: wall time (s).
     """
 
     new: int = 0
@@ -119,23 +117,23 @@ def ingest(
     annotator: str = "ingest",
     keep_splits: bool = False,
 ) -> IngestReport:
-    """Copy every readable image of a source to ``raw/<source>/`` and its labels to
-    ``annotations/ingested/``.
+    """Copy the readable images of a source to ``raw/<source>/`` and write their labels.
 
-    Doing it again changes nothing, and doing it again after a kill does what is left. A file
-    that is no image, or whose labels the schema does not allow, is rejected by name and the
-    rest goes on.
+    Repeating it changes nothing, and after an interruption does what is left. A file that is not an
+    image, or has labels that the schema does not allow, is rejected and reported.
 
     Args:
-        reading: what ``labelling.sources.read.read_source`` understood, without doubts.
+        reading: the source as ``labelling.sources.read.read_source`` read it, without doubts.
         store: an object store that has been set up.
-        on_progress: called with (files done, files in all) after every file.
-        annotator: who the labels are recorded as coming from.
-        keep_splits: whether the splits that the source gives are recorded for the data set.
+        policy: limits of images.
+        schema: the label schema.
+        on_progress: called with the number of files done and of all files after every file.
+        annotator: name recorded with the labels.
+        keep_splits: whether to record the splits that the source gives.
 
     Raises:
-        SourceError: something is still to be decided, or the source cannot be read.
-        StoreError: the store cannot be written; what was written is complete, and counts.
+        SourceError: a doubt is open, or the source cannot be read.
+        StoreError: the store cannot be written; what was written is complete and valid.
     """
     if reading.doubts:
         raise SourceError("; ".join(doubt.question for doubt in reading.doubts))
@@ -176,11 +174,12 @@ def ingest(
 def _say(
     batch: list[Taken], scratch: Scratch, ledger: LabelLedger, keeper: SplitRecorder | None
 ) -> None:
-    """What the source says of images that are in the store."""
+    """Record the splits and labels of images that are in the store."""
     if not batch:
         return
     if keeper:
-        # Without labels an image is in no data set: none is dealt before its split is known.
+        # Splits before labels: an image without labels is in no data set, so it is not assigned to
+        # another split in between.
         keeper.take(batch)
     ledger.say([(one.sha256, one.labels, one.key) for one in batch if one.labels is not None])
     scratch.add_taken([(one.sha256, one.name, one.labels) for one in batch])
@@ -222,7 +221,7 @@ def _weight(item: SourceItem | Rejection) -> int:
 
 
 class _Intake:
-    """Takes one file at a time; used by several threads."""
+    """Checks and stores one file at a time. Safe for several threads."""
 
     def __init__(
         self,
@@ -233,11 +232,11 @@ class _Intake:
     ) -> None:
         self._store, self._policy, self._names = store, policy, names
         self._prefix, self._there = prefix, ListedObjects(store, prefix)
-        # Many may be sent at once. How much memory decoding takes, training.images.memory bounds.
+        # More files may be uploaded at once than decoded; training.images.memory bounds the memory.
         self._decoding = threading.Semaphore(2 * (os.cpu_count() or 1))
 
     def take(self, item: SourceItem | Rejection) -> Taken | Rejection:
-        """Check and store one image."""
+        """Check and store one image; return what was stored, or why it was rejected."""
         if isinstance(item, Rejection):
             return item
         labels = None if item.labels is None else self._names.written(item.labels)
@@ -253,8 +252,13 @@ class _Intake:
         return Taken(item.name, sha256, key, is_new, labels, item.split)
 
     def _put(self, item: SourceItem, sha256: str) -> tuple[str, bool]:
-        """The key of the image, and whether this call made it. A name that other bytes have
-        gets the image's hash into it: keys are never rewritten."""
+        """Store an image; return its key and whether this call created it.
+
+        If other bytes have the key, the image's hash is added to its name.
+
+        Raises:
+            InvalidKey: it cannot be stored under its path.
+        """
         path = PurePosixPath(item.name)
         if reason := litter(path.name):  # a list may name anything
             raise InvalidKey(f"it would be passed over in the store: {reason}")

@@ -1,4 +1,4 @@
-"""The labels that ingests wrote, and what one more has to add."""
+"""Labels that ingests wrote, and the ones that another ingest has to add."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -22,12 +22,11 @@ from resources.store.transfer import at_once, workers
 
 
 class LabelLedger:
-    """The labels that ingests wrote, and what this one has to add.
+    """Writes the labels of an ingest that are not in the store yet.
 
-    Once an ingest is through, the newest labels of an image are exactly those that its source
-    gives it. If the source contradicts itself, all its labels bear the same time, which is what
-    ``labelling.labels.consensus`` takes for a conflict, also if a killed run had written one of them
-    before.
+    After an ingest, an image's newest labels are exactly those that the source gives. If the source
+    contradicts itself, all its labels have the same time, which ``labelling.labels.consensus``
+    treats as a conflict, even if a killed run had written one of them before.
     """
 
     def __init__(
@@ -39,13 +38,14 @@ class LabelLedger:
         *,
         note: str,
     ) -> None:
-        """
+        """Read the stored labels of ingests into ``scratch``.
+
         Args:
-            store: with the labels.
-            scratch: what this ingest remembers.
-            names: what labels are called now, and which were taken back.
-            annotator: who the labels are recorded as coming from.
-            note: recorded with them.
+            store: holds the labels.
+            scratch: the state of this ingest.
+            names: present class names, and withdrawn labels.
+            annotator: name recorded with the labels.
+            note: text recorded with the labels.
         """
         self._store, self._scratch = store, scratch
         self._names, self._changes = names, Changes()
@@ -58,18 +58,22 @@ class LabelLedger:
         self._now = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=now)
 
     def say(self, labels: Sequence[tuple[str, tuple[str, ...], str]]) -> None:
-        """The source gives images labels: sha256, labels, and the image's key in the store."""
+        """Write the labels that the source gives, unless they are the newest ones.
+
+        Args:
+            labels: sha256, labels and key of each image.
+        """
         sayings = [(sha, labels_hash(given), given, key) for sha, given, key in labels]
         images = self._scratch.add_labels(sayings)
         self._write([i for i in images if not {digest for digest, _, _ in i.given} <= i.newest])
 
     def finish(self) -> None:
-        """The source is through: take back what it no longer says."""
+        """Write the labels of images that have other newest labels than the source gives."""
         for images in self._scratch.said_otherwise():
             self._write(images)
 
     def changes(self) -> list[LabelChange]:
-        """Which labels of earlier ingests this one changed."""
+        """Return the labels of earlier ingests that this one changed."""
         return self._changes.most_frequent(self._store, self._names)
 
     def _write(self, images: Sequence[ImageLabels]) -> None:
@@ -107,11 +111,11 @@ class LabelLedger:
                 try:
                     sha256, moment, digest = parse_ingested_key(key)
                 except SnapshotError:
-                    continue  # somebody else's file: `annotations` says what is wrong with it
+                    continue  # not a snapshot: the asset `annotations` reports it
                 if moment >= epoch_ms(LATEST):
-                    continue  # no label of ours: nothing could be newer
+                    continue  # not written by imgclf: no label could be newer
                 self._latest = max(self._latest, moment)
-                # What was taken back is not known: who says it again says it anew.
+                # Withdrawn labels are not known, so that they are written again if given again.
                 if key not in names.withdrawn:
                     self._changes.recall(digest, key)
                     yield sha256, moment, digest

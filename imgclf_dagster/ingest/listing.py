@@ -1,4 +1,4 @@
-"""The objects that a source has in the store already, found by key in little memory."""
+"""The stored objects of a source, found by key with little memory."""
 
 from array import array
 from collections.abc import Iterator, Sized
@@ -8,7 +8,7 @@ from resources.store.object_store import ObjectStore
 
 
 class ListedObjects(Sized):
-    """A listing as one block of bytes, sorted: an object costs what its row takes as text."""
+    """A listing as one block of sorted rows of text, which is all the memory it takes."""
 
     def __init__(self, store: ObjectStore, prefix: str) -> None:
         self._block, self._ends = b"", array("Q", [0])
@@ -27,7 +27,7 @@ class ListedObjects(Sized):
         return len(self._ends) - 1
 
     def get(self, key: str) -> ObjectInfo | None:
-        """What the listing tells of an object; ``None`` if it is not there."""
+        """Return the listed object with this key; ``None`` if there is none."""
         wanted = f"{key}\0".encode()
         low, high = 0, len(self)
         while low < high:

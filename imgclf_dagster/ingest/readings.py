@@ -1,4 +1,4 @@
-"""Labels of a source that count as another class than they say, because classes were renamed."""
+"""Labels that count as a class of another name, because classes were renamed."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from imgclf_dagster.ingest.scratch import Scratch
 
 @dataclass(frozen=True, slots=True)
 class ReadAs:
-    """A label that counts as another class, or that means two.
+    """A label that counts as a class of another name, or as two classes.
 
     Attributes:
-        label: as it is stored.
-        counts: the class.
-        images: different images of which the source says so.
-        now: the class that the label is if it is said now. Another than ``counts``: it was stored
-            before the name was given to another class.
+        label: the label as stored.
+        counts: the class that it counts as.
+        images: number of different images with this label.
+        now: the class that the label counts as if given now; it differs from ``counts`` if the name
+            was given to another class after the label was stored.
     """
 
     label: str
@@ -26,8 +26,11 @@ class ReadAs:
 
 
 def read_by_present_names(scratch: Scratch, names: LabelNames) -> list[ReadAs]:
-    """Give the files in ``scratch`` the labels that count; the labels that this makes others of, and
-    those that mean two classes in this source."""
+    """Replace the labels in ``scratch`` by the classes that they count as.
+
+    Returns:
+        The labels that count as a class of another name, or as two classes.
+    """
     meant, found = [], Counter[tuple[str, str]]()
     for labels, moment, images in scratch.meanings():
         counted = names.counted_at(labels, moment)

@@ -1,9 +1,8 @@
-"""What an ingest remembers while it runs, in a database of its own: memory does not grow with files.
+"""The state of a running ingest, in a temporary SQLite database, so that memory does not grow.
 
-SQLite keeps it in a nameless file in the system's temporary folder, which goes with the process.
-Used by one thread, and for many images at once: Python lets go of its lock for every row that
-SQLite is given or asked for, and under load waits long until it has it again. As JSON, all of a
-batch are one row.
+The database is an unnamed file in the system's temporary folder, which ends with the process. It is
+used by one thread. Statements take many images as one JSON value: Python releases its lock for
+every row that SQLite reads or returns, and waits long for it under load.
 """
 
 import json
@@ -76,17 +75,17 @@ _CHUNK = 1000
 
 Labels = tuple[str, ...]
 Saying = tuple[str, str, Labels, str]
-"""Of one image: sha256, digest of its labels, labels, key of the object."""
+"""Labels given to an image: sha256, digest of the labels, labels, key of the image."""
 
 
 @dataclass(frozen=True, slots=True)
 class Duplicates:
-    """Files of one source with the same bytes.
+    """Files of a source with the same bytes.
 
     Attributes:
-        count: how many there are.
-        names: some of them.
-        labels: what they are labelled, each once; more than one contradict one another.
+        count: number of files.
+        names: some of their names.
+        labels: their different sets of labels; more than one contradict one another.
     """
 
     count: int
@@ -96,10 +95,13 @@ class Duplicates:
 
 @dataclass(frozen=True, slots=True)
 class ImageLabels:
-    """What the source says of an image, and which of it is stored as the newest labels.
+    """The labels that a source gives to an image, and its newest stored labels.
 
-    ``given`` has digest, labels and key of each saying; ``newest`` has digests, and ``moment`` says
-    when they were said, in ms since the epoch.
+    Attributes:
+        sha256: hash of the image (hex).
+        given: digest, labels and key of each set of labels that the source gives.
+        newest: digests of the newest stored labels.
+        moment: when those were given (ms since the epoch); 0 without any.
     """
 
     sha256: str
@@ -109,7 +111,7 @@ class ImageLabels:
 
 
 class Scratch:
-    """The tables."""
+    """The database of one ingest."""
 
     def __init__(self) -> None:
         with _translated_errors():
@@ -117,33 +119,38 @@ class Scratch:
             self._database.executescript(_TABLES)
 
     def close(self) -> None:
-        """Forget everything."""
+        """Close the database, which deletes it."""
         self._database.close()
 
     # --- labels that are in the store, and those that the source gives ---
 
     def add_stored(self, labels: Iterable[tuple[str, int, str]]) -> None:
-        """Remember the newest labels of each image.
+        """Add stored labels; only the newest of each image are kept.
 
         Args:
-            labels: sha256, moment (ms since the epoch) and digest of stored labels.
+            labels: sha256, time (ms since the epoch) and digest of stored labels.
         """
         for chunk in _chunks(labels):
             self._put(_STORED, chunk)
 
     def set_newest(self, images: Sequence[ImageLabels], moment: int) -> None:
-        """Remember that all that is said of these images is about to be written."""
+        """Set the given labels of images as their newest ones.
+
+        Args:
+            images: the images with the labels that the source gives.
+            moment: when they are given (ms since the epoch).
+        """
         rows = [(i.sha256, moment, ",".join(digest for digest, _, _ in i.given)) for i in images]
         self._put(_SET_NEWEST, rows)
 
     def add_labels(self, sayings: Sequence[Saying]) -> list[ImageLabels]:
-        """The source says this; all that it has said of these images."""
+        """Add labels that the source gives, and return all it has given to these images."""
         rows = [(sha, digest, json.dumps(labels), key) for sha, digest, labels, key in sayings]
         self._put(_ADD_LABELS, rows)
         return self.labels_of([sha for sha, _, _, _ in sayings])
 
     def labels_of(self, images: Sequence[str]) -> list[ImageLabels]:
-        """All that the source has said of these images (sha256)."""
+        """Return all labels that the source has given to images (sha256)."""
         with _translated_errors():
             ((text,),) = self._database.execute(_SAID, (_json(images),)).fetchall()
         found = []
@@ -155,7 +162,7 @@ class Scratch:
         return found
 
     def said_otherwise(self) -> Iterator[list[ImageLabels]]:
-        """The images whose newest labels are not exactly those that the source gives."""
+        """Yield images whose newest labels are not exactly those that the source gives, in chunks."""
         query = (
             "SELECT sha, (SELECT group_concat(digest) FROM said AS s WHERE s.sha = newest.sha), "
             "digests FROM newest WHERE sha IN (SELECT sha FROM said)"
@@ -171,7 +178,7 @@ class Scratch:
     # --- splits that the source gives ---
 
     def splits(self, images: Sequence[str]) -> dict[str, str]:
-        """The splits that images (sha256) were given so far."""
+        """Return the splits given to images so far, by sha256."""
         query = (
             "SELECT json_group_object(sha, split) FROM splits "
             "WHERE sha IN (SELECT value FROM json_each(?))"
@@ -182,13 +189,13 @@ class Scratch:
         return found
 
     def set_splits(self, splits: Sequence[tuple[str, str]]) -> None:
-        """Images (sha256) are given splits."""
+        """Set the splits of images, given as pairs of sha256 and split."""
         self._put(_SET_SPLITS, splits)
 
     # --- files that were taken ---
 
     def add_taken(self, files: Sequence[tuple[str, str, Labels | None]]) -> None:
-        """Images were taken: sha256, name, labels."""
+        """Add stored files: sha256, name and labels (``None`` without)."""
         rows = [
             (sha, name, None if labels is None else json.dumps(sorted(labels)))
             for sha, name, labels in files
@@ -196,8 +203,7 @@ class Scratch:
         self._put(_ADD_TAKEN, rows)
 
     def meanings(self) -> list[tuple[Labels, int, int]]:
-        """Each set of labels that was given, when that was stored (ms since the epoch), and how many
-        different images were given it then."""
+        """Return each set of labels with its time (ms since the epoch) and number of images."""
         query = (
             "SELECT labels, moment, count(DISTINCT sha) FROM taken JOIN newest USING (sha) "
             "WHERE labels IS NOT NULL GROUP BY labels, moment ORDER BY labels, moment"
@@ -207,10 +213,11 @@ class Scratch:
         return [(tuple(json.loads(labels)), moment, images) for labels, moment, images in rows]
 
     def read_as(self, meant: Iterable[tuple[Labels, int, Labels]]) -> None:
-        """From now on files have the labels that they count as.
+        """Replace the labels of files by the classes that they count as.
 
         Args:
-            meant: labels that were given, when that was stored, and what they are.
+            meant: labels as given, their time (ms since the epoch), and the classes that they count
+                as.
         """
         rows = [(json.dumps(said), at, json.dumps(counted)) for said, at, counted in meant]
         with _translated_errors():
@@ -218,7 +225,7 @@ class Scratch:
             self._database.execute(_READ)
 
     def by_labels(self) -> Iterator[tuple[Labels | None, int]]:
-        """How many different images were taken with each set of labels, or with none."""
+        """Yield the number of different images by set of labels; ``None`` for images without."""
         query = "SELECT labels, count(DISTINCT sha) FROM taken GROUP BY labels"
         with _translated_errors():
             rows = self._database.execute(query).fetchall()
@@ -226,13 +233,13 @@ class Scratch:
             yield None if text is None else tuple(json.loads(text)), images
 
     def taken_images(self) -> int:
-        """How many different images were taken."""
+        """Return the number of different images."""
         with _translated_errors():
             ((images,),) = self._database.execute("SELECT count(DISTINCT sha) FROM taken")
         return int(images)
 
     def duplicates(self) -> Iterator[Duplicates]:
-        """Files of the same bytes, image by image."""
+        """Yield the groups of files with the same bytes."""
         query = (
             "SELECT taken.sha, name, labels FROM taken JOIN "
             "(SELECT sha FROM taken GROUP BY sha HAVING count(*) > 1) AS doubled "
@@ -250,7 +257,7 @@ class Scratch:
 
 def _duplicates(group: list[tuple[str, str, str | None]]) -> Duplicates:
     said = sorted({labels for _, _, labels in group if labels is not None})
-    # One name for each label first: they are what has to be looked at.
+    # First one file of each set of labels: these are the ones to compare.
     first = {labels: name for _, name, labels in reversed(group)}
     names = dict.fromkeys([*first.values(), *(name for _, name, _ in group)])
     labels = tuple(tuple(json.loads(text)) for text in said)

@@ -1,4 +1,4 @@
-"""``--keep-splits``: the splits of a source are recorded before the labels of their images."""
+"""``--keep-splits``: record the splits that a source gives, before the labels of the images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ SHOWN_CONFLICTS = 20
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """An image that is in the store.
+    """A stored image of a source.
 
     Attributes:
-        name: in the source.
-        sha256: of the image.
-        key: in the store.
-        is_new: whether this ingest brought it.
-        labels: that the source gives it.
-        split: that the source gives it.
+        name: name in the source.
+        sha256: hash of the image (hex).
+        key: key in the store.
+        is_new: whether this ingest stored it.
+        labels: labels that the source gives; ``None`` without.
+        split: split that the source gives; ``None`` without.
     """
 
     name: str
@@ -34,7 +34,13 @@ class Taken:
 
 
 class SplitRecorder:
-    """Records the given splits of images, many at once."""
+    """Records the splits that a source gives.
+
+    Args:
+        store: holds the records.
+        scratch: the state of this ingest.
+        reading: the source.
+    """
 
     def __init__(self, store: ObjectStore, scratch: Scratch, reading: Reading) -> None:
         self._store, self._scratch = store, scratch
@@ -44,7 +50,7 @@ class SplitRecorder:
         self.conflicts: list[str] = []
 
     def take(self, images: Sequence[Taken]) -> None:
-        """Record the splits of images that are in the store."""
+        """Record the splits of stored images."""
         known = cast("dict[str, Split]", self._scratch.splits([one.sha256 for one in images]))
         splits: dict[str, Split] = {}
         for one in images:
@@ -58,8 +64,8 @@ class SplitRecorder:
         )
 
     def _counts(self, image: Taken, earlier: Split | None, split: Split) -> bool:
-        """Whether a split is to be recorded; of two, test: what a model is judged by must not be
-        what it has learnt from."""
+        """Whether the split of an image is to be recorded; of two different ones, ``test`` is."""
+        # Of two splits test wins: a model must not be tested on images that it was trained on.
         if earlier is None or earlier == split:
             return earlier is None
         if len(self.conflicts) < SHOWN_CONFLICTS:

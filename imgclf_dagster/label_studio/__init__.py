@@ -1,1 +1,1 @@
-"""A Label Studio of our own: installed, run, set up and kept so."""
+"""The Label Studio that imgclf installs, runs and sets up."""

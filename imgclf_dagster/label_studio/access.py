@@ -1,4 +1,4 @@
-"""Which Label Studio the line talks to, and with what: from the settings, or our own if it runs."""
+"""Which Label Studio the line uses and how it logs in: that of the settings, or its own."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +22,13 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 @dataclass(frozen=True)
 class Access:
-    """A server and how we are known there. Printing it shows no token."""
+    """A server's address and API token; the repr does not show the token.
+
+    Attributes:
+        url: address of the server.
+        token: token of its API.
+        own: whether ``imgclf up --label-studio`` runs it.
+    """
 
     url: str
     token: str = field(repr=False)
@@ -30,15 +36,15 @@ class Access:
 
 
 def label_studio_dir(settings: Settings) -> Path:
-    """What belongs to Label Studio in the home; only the user may enter it."""
+    """Return the home's folder for Label Studio, which only the user may enter."""
     return settings.home / "label-studio"
 
 
 def own_server(settings: Settings) -> Server:
-    """The server that ``imgclf up --label-studio`` runs."""
+    """Return the server that ``imgclf up --label-studio`` runs."""
     return Server(
         folder=label_studio_dir(settings),
-        # As Label Studio resolves the paths of storages, which must lie below it.
+        # Label Studio resolves the paths of storages, which must be below it.
         document_root=settings.store_dir.resolve(),
         port=settings.ports.label_studio,
         allowed_hosts=settings.web.allowed_hosts,
@@ -46,22 +52,20 @@ def own_server(settings: Settings) -> Server:
 
 
 def address_file(settings: Settings) -> Path:
-    """Says where our own server is reached while ``imgclf up --label-studio`` runs."""
+    """Return the file that holds the own server's address while ``imgclf up --label-studio`` runs."""
     return settings.run_dir / "label-studio.json"
 
 
 def hint_file(settings: Settings) -> Path:
-    """Our ML backend touches it when Label Studio's webhook tells of a change."""
+    """Return the file that our ML backend touches when Label Studio's webhook reports a change."""
     return settings.run_dir / "label-studio.hint"
 
 
 @contextmanager
 def announced(settings: Settings) -> Iterator[None]:
-    """Say, while the block lasts, that this process runs our own server.
-
-    From the start, not only once it answers: whoever reads it then finds it down for a few
-    seconds, and would otherwise think there is none.
-    """
+    """Publish the address of the own server while the block lasts."""
+    # Published before the server answers: a reader should find it down for some seconds, and not
+    # conclude that there is none.
     path = address_file(settings)
     write_address(path, own_server(settings).url, settings.store_dir.as_uri())
     try:
@@ -71,10 +75,10 @@ def announced(settings: Settings) -> Iterator[None]:
 
 
 def find_access(settings: Settings) -> Access | None:
-    """The server of the settings, else our own if it runs, else ``None``.
+    """Return the access to the server of the settings, else to our own if it runs, else ``None``.
 
     Raises:
-        SettingsError: the token is missing, or others may read the file that holds it.
+        SettingsError: the token is missing, or other users can read its file.
     """
     url = settings.label_studio.url
     if url:
@@ -98,37 +102,37 @@ def _token(settings: Settings) -> str:
 
 
 def project_title(settings: Settings) -> str:
-    """Title of the project in Label Studio, which takes no title of two letters."""
+    """Return the project's title in Label Studio, which needs at least three characters."""
     title = settings.label_studio.project_title or settings.project
     return title if len(title) > 2 else f"{title} images"
 
 
 def backend_url(settings: Settings) -> str:
-    """Where our ML backend is reached, as Label Studio is told."""
+    """Return the address at which Label Studio reaches our ML backend."""
     return settings.label_studio.backend_url or f"http://{HOST}:{settings.ports.labelling}"
 
 
 def local_backend_url(settings: Settings) -> str:
-    """Where our ML backend is reached from this machine."""
+    """Return the address at which this machine reaches our ML backend."""
     host = settings.label_studio.backend_host
     return f"http://{HOST if host in _ANY else host}:{settings.ports.labelling}"
 
 
 def backend_within_reach(settings: Settings, access: Access) -> bool:
-    """Whether Label Studio can reach the backend at all: not our loopback from another machine."""
+    """Whether Label Studio can reach the backend; another machine cannot reach our loopback."""
     return is_loopback(access.url) or not is_loopback(backend_url(settings))
 
 
 def credentials_file(settings: Settings) -> Path:
-    """Holds ``credentials``."""
+    """Return the file that holds :func:`credentials`."""
     return label_studio_dir(settings) / "backend.json"
 
 
 def credentials(settings: Settings) -> "Credentials":
-    """What Label Studio and the predictor are let in with by the backend, made up the first time.
+    """Return the backend's credentials for Label Studio and the predictor; create them if missing.
 
     Raises:
-        SettingsError: others may read the file, or it does not hold credentials.
+        SettingsError: other users can read the file, or it does not hold credentials.
     """
     from serving.labelling.access import CredentialsUnusable, ensure_credentials
 
@@ -140,5 +144,5 @@ def credentials(settings: Settings) -> "Credentials":
 
 
 def is_loopback(url: str) -> bool:
-    """Whether ``url`` leads to the machine of whoever follows it."""
+    """Whether ``url`` names the loopback interface."""
     return urlsplit(url).hostname in _LOOPBACK

@@ -1,8 +1,8 @@
-"""Label Studio's own environment: it pins packages that ours has otherwise, so it lives apart.
+"""Installation of Label Studio into an environment of its own, since its pins conflict with ours.
 
-Installed once for a user, shared by all homes, and good without a network from then on: an
-environment with the pinned version, and a database that is migrated already, from which each new
-server begins (9 s instead of 40).
+It is installed once for a user, shared by all homes, and needs no network afterwards. It consists
+of an environment with the pinned version and a migrated database, which each new server copies (9 s
+instead of 40 s).
 """
 
 import os
@@ -24,7 +24,7 @@ from filelock import FileLock
 from errors.base import ImgclfError
 
 VERSION = "1.23.2"
-"""The version that this product is tested with."""
+"""The version that imgclf is tested with."""
 
 ENVIRONMENT_VARIABLE = "IMGCLF_LABEL_STUDIO_ENV"
 
@@ -34,7 +34,7 @@ ELSEWHERE = (
 )
 
 MIGRATIONS = 396
-"""Rows that ``django_migrations`` has at the end; only the progress bar looks at it."""
+"""Number of migrations, for the progress bar."""
 
 QUIET = {
     "LABEL_STUDIO_COLLECT_ANALYTICS": "false",
@@ -43,32 +43,32 @@ QUIET = {
     "LABEL_STUDIO_FRONTEND_SENTRY_DSN": "",
     "LABEL_STUDIO_DJANGO_DB": "sqlite",
 }
-"""Nothing calls home. Its variables count with this prefix first, so that a HOST or USERNAME that
-the shell has set is nothing to it."""
+"""Variables that turn off telemetry. Label Studio reads names with this prefix first, so that HOST
+or USERNAME of the shell have no effect."""
 
 _INSTALLING = 0.6
-"""Share of the time that the packages take; the database takes the rest."""
+"""Share of the progress bar for the packages (0 to 1); the rest is for the database."""
 
 _INSTALL_TIMEOUT_S = 1800.0
 _MIGRATION_TIMEOUT_S = 900.0
 _POLL_S = 0.2
 
 Told = Callable[[str, float], object]
-"""Told what is being done, and which share of it is (0 to 1)."""
+"""Called with the present step and the share that is done (0 to 1)."""
 
 
-class LabelStudioNotInstalled(ImgclfError, RuntimeError):  # noqa: N818 - a state, as its callers say it
-    """Label Studio cannot be installed or prepared; the message says why, and the ways out."""
+class LabelStudioNotInstalled(ImgclfError, RuntimeError):  # noqa: N818 - it names a state
+    """Label Studio cannot be installed or prepared; the message has the reason and the remedies."""
 
 
 @dataclass(frozen=True)
 class Installation:
-    """Label Studio, ready to be started.
+    """An installed Label Studio.
 
     Attributes:
-        python: the interpreter of its environment.
-        version: as found there.
-        database: migrated and empty, to be copied.
+        python: interpreter of its environment.
+        version: the installed version.
+        database: migrated, empty SQLite database to copy.
     """
 
     python: Path
@@ -84,18 +84,18 @@ class Installation:
         return (str(self.python), "-I", "-m", "label_studio.server")
 
     def starting(self, script: Path) -> tuple[str, ...]:
-        """What runs ``script`` there, isolated as well: its folder does not count."""
+        """Return the command that runs ``script`` in the environment, isolated (``-I``)."""
         return (str(self.python), "-I", str(script))
 
 
 def cache_dir() -> Path:
-    """Where what is shared by all homes of a user lies."""
+    """Return the folder of what all homes of a user share."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(cache).expanduser().absolute() / "imgclf"
 
 
 def environment_dir() -> Path:
-    """``IMGCLF_LABEL_STUDIO_ENV`` if set, else the user's own."""
+    """Return ``IMGCLF_LABEL_STUDIO_ENV`` if set, else the environment in the user's cache."""
     named = os.environ.get(ENVIRONMENT_VARIABLE)
     if named:
         return Path(named).expanduser().absolute()
@@ -103,7 +103,7 @@ def environment_dir() -> Path:
 
 
 def found_version(environment: Path) -> str | None:
-    """Version of Label Studio in an environment, ``None`` if it is not there."""
+    """Return the version of Label Studio in an environment; ``None`` if there is none."""
     if not (environment / "bin" / "python").exists():
         return None
     for info in environment.glob("lib/python*/site-packages/label_studio-*.dist-info"):
@@ -112,7 +112,7 @@ def found_version(environment: Path) -> str | None:
 
 
 def find_installation() -> Installation | None:
-    """What ``install`` left behind, without changing anything; ``None`` if there is none."""
+    """Return the installation if it is complete, else ``None``. Changes nothing."""
     environment = environment_dir()
     version = found_version(environment)
     if version is None or not _database_of(version).exists():
@@ -121,17 +121,17 @@ def find_installation() -> Installation | None:
 
 
 def install(tell: Told = lambda what, share: None) -> Installation:
-    """Have Label Studio on this machine. What is there already is not touched.
-
-    Each part is made beside its place and renamed, so that a killed install leaves nothing that
-    looks like one; a lock keeps a second one waiting.
+    """Install what is missing of Label Studio. An existing installation is left as it is.
 
     Args:
-        tell: told of the progress.
+        tell: called with the progress.
 
     Raises:
-        LabelStudioNotInstalled: no network, no disk, or a named environment without Label Studio.
+        LabelStudioNotInstalled: no network, no disk space, or a named environment without Label
+            Studio.
     """
+    # Each part is made under a temporary name and renamed, so that a killed installation leaves
+    # nothing that looks complete; the lock makes a second installation wait.
     found = find_installation()
     if found is not None:
         return found
@@ -162,7 +162,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _install_environment(environment: Path, tell: Told) -> str:
-    """Make the environment; returns the version in it."""
+    """Create the environment and return the version of Label Studio in it."""
     if os.environ.get(ENVIRONMENT_VARIABLE) and environment.exists():
         raise LabelStudioNotInstalled(
             f"there is no Label Studio in {environment} ({ENVIRONMENT_VARIABLE}): install "
@@ -179,17 +179,15 @@ def _install_environment(environment: Path, tell: Told) -> str:
         version = found_version(part)
         if version is None:
             raise LabelStudioNotInstalled(f"uv installed no Label Studio in {part}", ELSEWHERE)
-        shutil.rmtree(environment, ignore_errors=True)  # one whose Python is gone
+        shutil.rmtree(environment, ignore_errors=True)  # an environment whose Python is gone
         part.replace(environment)
     return version
 
 
 @contextmanager
 def _beside(place: Path) -> Iterator[Path]:
-    """A path beside ``place`` to make it at; what others that were killed left there is removed.
-
-    Each has a name of its own: the uv of a killed install may go on for a while.
-    """
+    """Yield a temporary path beside ``place``; remove those left by killed installations."""
+    # The name is unique, because the uv of a killed installation may still be writing.
     place.parent.mkdir(parents=True, exist_ok=True)
     for left in place.parent.glob(f"{place.name}.part-*"):
         shutil.rmtree(left, ignore_errors=True)
@@ -213,7 +211,11 @@ def _uv() -> str:
 
 
 def _run(command: tuple[str, ...], tell: Told) -> None:
-    """Run uv and tell what it says: how far it is, it says in words only."""
+    """Run uv and report its progress, estimated from its messages.
+
+    Raises:
+        LabelStudioNotInstalled: uv failed or took too long.
+    """
     process = subprocess.Popen(
         command,
         env={**os.environ, "UV_NO_PROGRESS": "1", "NO_COLOR": "1"},
@@ -245,20 +247,20 @@ def _run(command: tuple[str, ...], tell: Told) -> None:
 
 
 def _share(line: str) -> float:
-    """How much of an installation is done, by uv's words."""
+    """Estimate the done share of the installation (0 to 1) from a line of uv."""
     shares = {"Resolved": 0.1, "Downloading": 0.2, "Downloaded": 0.6, "Prepared": 0.8}
     first = line.split(maxsplit=1)[0] if line.strip() else ""
     return 1.0 if first.startswith(("Installed", "+")) else shares.get(first, 0.0)
 
 
 def _make_database(python: Path, database: Path, tell: Told) -> None:
-    """Migrate an empty database, without users: those are each server's own."""
+    """Create a migrated database without users; each server creates its own."""
     with _beside(database) as folder:
         folder.mkdir()
         log = folder / "log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                # Any command migrates first; this one does nothing else.
+                # Every command migrates first; this one does nothing else.
                 (str(python), "-I", "-m", "label_studio.server", "version"),
                 cwd=folder,
                 env={**os.environ, **QUIET, "LABEL_STUDIO_BASE_DATA_DIR": str(folder)},
@@ -283,7 +285,11 @@ def _make_database(python: Path, database: Path, tell: Told) -> None:
 
 
 def _follow(process: "subprocess.Popen[bytes]", database: Path, tell: Told) -> int | None:
-    """Tell how many migrations are done until the process ends; None if it takes too long."""
+    """Report the share of finished migrations until the process ends.
+
+    Returns:
+        The exit code; ``None`` after the time limit.
+    """
     deadline = time.monotonic() + _MIGRATION_TIMEOUT_S
     while time.monotonic() < deadline:
         try:

@@ -1,8 +1,7 @@
-"""Keeps Label Studio set up while ``imgclf up`` runs: once it answers, and when labels or the
-served model change.
+"""Sets Label Studio up while ``imgclf up`` runs, again when labels or the served model change.
 
-The setting up itself runs in a process of its own: Label Studio's client takes 220 MB, which
-would stay with the supervisor for as long as it lives.
+Each setup runs in a process of its own: the client of Label Studio takes 220 MB, which the
+supervisor would keep until it ends.
 """
 
 import json
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from imgclf_dagster.label_studio.setup import Wanted
 
 CHECK_S = 15.0
-"""Between two looks at what Label Studio should show."""
+"""Seconds between two checks for a change."""
 
 MAX_PAUSE_S = 300.0
 _SETUP_TIMEOUT_S = 300.0
@@ -38,7 +37,7 @@ Kind = Literal["done", "trouble"]
 
 
 class Say(Protocol):
-    """Told of what happens."""
+    """Receives messages about the setup."""
 
     def __call__(self, kind: Kind, name: str, text: str, *, url: str = "") -> object: ...
 
@@ -50,12 +49,13 @@ _NO_LABELS = (
 
 
 class BackgroundSetup(AbstractContextManager["BackgroundSetup"]):
-    """Sets Label Studio up in the background while the block lasts.
+    """Sets Label Studio up in a background thread while the block lasts.
 
     Args:
-        own: whether the server is ours; then its address is told to all who look for it.
-        after: programs that must be healthy first.
-        say: told of what happens, from another thread.
+        settings: the user's settings.
+        own: whether imgclf runs the server; its address is then published.
+        after: names of programs that must be healthy first.
+        say: receives messages; called from another thread.
     """
 
     def __init__(self, settings: Settings, *, own: bool, after: Iterable[str], say: Say) -> None:
@@ -82,7 +82,7 @@ class BackgroundSetup(AbstractContextManager["BackgroundSetup"]):
         self._stack.close()
 
     def passing_on(self, say: Callable[[Notice], object]) -> Callable[[Notice], None]:
-        """``say``, with an ear to it: once the programs are healthy, it begins."""
+        """Wrap the receiver of notices ``say`` to learn when the programs are healthy."""
 
         def heard(notice: Notice) -> None:
             say(notice)
@@ -97,7 +97,7 @@ class BackgroundSetup(AbstractContextManager["BackgroundSetup"]):
         self._ready.wait()
         if self._stop.is_set():
             return
-        from imgclf_dagster.label_studio.setup import wanted  # and all of the graph with it
+        from imgclf_dagster.label_studio.setup import wanted  # imports all of the graph
 
         done: Wanted | None = None
         now: Wanted | None = None
@@ -109,12 +109,12 @@ class BackgroundSetup(AbstractContextManager["BackgroundSetup"]):
                     self._tell("trouble", _NO_LABELS)
                 elif now != done:
                     done, pause = (now, CHECK_S) if self._set_up() else (None, 2 * pause)
-            except Exception as error:  # noqa: BLE001 - the store may be away for a while
+            except Exception as error:  # noqa: BLE001 - the store may be unreachable for a while
                 self._tell("trouble", f"cannot see what is to be set up: {error}")
             self._stop.wait(min(pause, MAX_PAUSE_S))
 
     def _set_up(self) -> bool:
-        """Set up in a process of its own; whether all of it worked."""
+        """Run the setup in a process of its own and return whether it succeeded without problems."""
         log = self._settings.logs_dir / "label-studio-setup.log"
         with log.open("a", encoding="utf-8") as errors:
             process = subprocess.Popen(
@@ -151,7 +151,7 @@ class BackgroundSetup(AbstractContextManager["BackgroundSetup"]):
         return not problems
 
     def _tell(self, kind: Kind, text: str, url: str = "") -> None:
-        """Say it, unless it was said since all was well."""
+        """Pass the message on, unless it was passed on since the last setup without problems."""
         if text not in self._told:
             self._told.add(text)
             self._say(kind, "Project", text, url=url)

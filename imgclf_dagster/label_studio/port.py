@@ -1,4 +1,4 @@
-"""The port to Label Studio, made from the settings."""
+"""The port to Label Studio, built from the settings."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def build_label_studio(settings: Settings) -> "LabelStudio":
-    """The port to Label Studio; not ``configured`` if there is none.
+    """Return the port to Label Studio; it is not ``configured`` if no server is known.
 
     Raises:
         SettingsError: see :func:`find_access`.

@@ -1,4 +1,4 @@
-"""The programs that ``imgclf up`` runs for people who label: Label Studio and its backend."""
+"""The programs that ``imgclf up`` runs for labelling: Label Studio and its ML backend."""
 
 import sys
 from collections.abc import Callable
@@ -31,7 +31,13 @@ LABELLING = "Labelling"
 
 @dataclass(frozen=True)
 class LabellingPrograms:
-    """What is run besides the rest, and what the predictor needs to know of it."""
+    """The programs for labelling, and what the predictor needs to send corrections to them.
+
+    Attributes:
+        specs: the programs, in the order of starting.
+        feedback_url: address that receives corrections.
+        feedback_token: token for it.
+    """
 
     specs: tuple[ProcessSpec, ...]
     feedback_url: str
@@ -39,20 +45,22 @@ class LabellingPrograms:
 
 
 def labelling_programs(settings: Settings, installation: Installation | None) -> LabellingPrograms:
-    """Label Studio, if it is our own, and the backend that serves it.
+    """Return the programs for labelling.
 
     Args:
-        installation: of our own server, which is prepared; ``None``: that of the settings is used.
+        settings: the user's settings.
+        installation: Label Studio to run, whose server is prepared; ``None`` to use the server of
+            the settings.
 
     Raises:
-        SettingsError: secrets are gone, open to others, or not given.
+        SettingsError: a secret is missing, or other users can read its file.
     """
     known = credentials(settings)
     specs = [_backend(settings, known)]
     if installation is not None:
         specs.insert(0, _label_studio(settings, installation))
     else:
-        find_access(settings)  # no token, no start
+        find_access(settings)  # raises if there is no token
     return LabellingPrograms(
         tuple(specs),
         specs[-1].url or "",
@@ -100,13 +108,13 @@ def _backend(settings: Settings, known: "Credentials") -> ProcessSpec:
 
 
 def _backend_hosts(settings: Settings) -> list[str]:
-    """Names under which people and Label Studio reach the backend, besides loopback's."""
+    """Return the host names under which people and Label Studio reach the backend."""
     told = (settings.label_studio.backend_url, local_backend_url(settings))
     return [*settings.web.allowed_hosts, *(filter(None, (urlsplit(url).hostname for url in told)))]
 
 
 def _backend_healthy(url: str, known: "Credentials") -> Callable[[], bool]:
-    """A health check: it answers, and takes the password that Label Studio is given."""
+    """Return a health check: the backend answers and accepts the password given to Label Studio."""
     auth = (known.user, known.password.get_secret_value())
 
     def check() -> bool:

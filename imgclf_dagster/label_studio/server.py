@@ -1,4 +1,4 @@
-"""A Label Studio of our own: its folder, its secrets, and how it is started."""
+"""The Label Studio server of the home: its folder, its secrets and how it is started."""
 
 import secrets
 import shutil
@@ -14,26 +14,25 @@ from imgclf_dagster.settings.root import SettingsError
 from imgclf_dagster.settings.secret_files import keep_secret, private_folder, read_secret
 
 USERNAME = "imgclf@localhost"
-"""Who logs in; Label Studio wants an e-mail address."""
+"""The user of the server; Label Studio requires an e-mail address."""
 
 BLOCKED = (
     "0.0.0.0/8,10.0.0.0/8,100.64.0.0/10,169.254.0.0/16,172.16.0.0/12,192.0.0.0/24,192.168.0.0/16,"
     "198.18.0.0/15,224.0.0.0/4,240.0.0.0/4,::/128,fc00::/7,fe80::/10,ff00::/8"
 )
-"""Addresses that Label Studio must not fetch from: its own list of reserved ones, less loopback,
-where our backend listens. Link-local ones hold a cloud machine's credentials."""
+"""Networks from which Label Studio must not fetch: its default list of reserved ones without
+loopback, where our backend listens. Link-local addresses serve a cloud machine's credentials."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """A Label Studio in a folder; nothing else uses it.
+    """A Label Studio server with a folder of its own.
 
     Attributes:
-        folder: database, uploads and secrets; only the user may enter it.
-        document_root: local files are served from folders below it, if a project's storage
-            names them.
-        port: on loopback.
-        allowed_hosts: names under which people reach it besides loopback's, by a proxy.
+        folder: holds database, uploads and secrets; only the user may enter it.
+        document_root: folder below which the folders of local storages must be.
+        port: TCP port on loopback.
+        allowed_hosts: host names besides loopback's under which a proxy reaches it.
     """
 
     folder: Path
@@ -62,16 +61,16 @@ class Server:
         return self.folder / "server-token"
 
     def prepare(self, installation: Installation) -> None:
-        """Make secrets and database unless they are there. Killed at any point, it goes on.
+        """Create the secrets and the database if missing. An interrupted call can be repeated.
 
         Raises:
-            SettingsError: the database is there and its secrets are not, or others may read them.
+            SettingsError: the database exists and its secrets do not, or other users can read them.
         """
         database = self.data_dir / "label_studio.sqlite3"
         private_folder(self.folder)
         private_folder(self.data_dir)
         if database.exists() and not (self.token_file.exists() and self.password_file.exists()):
-            # Label Studio takes them in once, with its first user.
+            # Label Studio stores them once, with its first user.
             raise SettingsError(
                 f"{self.token_file} or {self.password_file} is gone, and Label Studio in "
                 f"{self.data_dir} still has them: put them back, or delete {self.folder} to begin "
@@ -87,21 +86,21 @@ class Server:
             part.replace(database)
 
     def command(self, installation: Installation) -> tuple[str, ...]:
-        """What starts it."""
+        """Return the command that starts the server."""
         return (
             *installation.starting(Path(guarded.__file__)),
             *("start", "--no-browser", "--internal-host", HOST, "--port", str(self.port)),
-            # All that this does is to keep it from taking another port if this one is busy.
+            # Its only effect here: Label Studio does not take another port if this one is busy.
             "--debug",
         )
 
     def environment(self) -> dict[str, str]:
-        """Its variables. Those with secrets are for this process only."""
+        """Return the server's environment variables. They hold secrets, for its process only."""
         return {
             **QUIET,
             "LABEL_STUDIO_BASE_DATA_DIR": str(self.data_dir),
-            "LABEL_STUDIO_HOST": "",  # links are relative to what the browser was told
-            # By itself it takes any name for its own, and lets pages of any origin read.
+            "LABEL_STUDIO_HOST": "",  # links are relative to the browser's address
+            # By default it accepts any host name, and lets pages of any origin read.
             guarded.HOSTS_VARIABLE: ",".join(self._hosts()),
             "LABEL_STUDIO_CORS_ALLOW_ALL_ORIGINS": "false",
             "LABEL_STUDIO_USERNAME": USERNAME,
@@ -119,19 +118,19 @@ class Server:
         }
 
     def _hosts(self) -> tuple[str, ...]:
-        """As Django wants them: without port, IPv6 addresses in brackets."""
+        """Return the host names as Django expects them: without port, IPv6 in brackets."""
         return tuple(map(in_header, (*LOOPBACK, *self.allowed_hosts)))
 
     def token(self) -> str:
-        """The token of its API."""
+        """Return the token of the server's API."""
         return self._kept(self.token_file.name)
 
     def password(self) -> str:
-        """The password of ``USERNAME``."""
+        """Return the password of ``USERNAME``."""
         return self._kept(self.password_file.name)
 
     def healthy(self) -> Callable[[], bool]:
-        """A health check: what answers at its port is this server, and knows us."""
+        """Return a health check: the server answers at its port and accepts our token."""
         token = self.token()
 
         def check() -> bool:

@@ -1,5 +1,6 @@
-"""What has to be there in Label Studio: project, images, backend, webhook. Done again, it changes
-nothing; what was undone by hand is done anew.
+"""Setup of Label Studio: project, images, ML backend, webhook.
+
+Repeating it changes nothing; what was removed by hand is created again.
 """
 
 from collections.abc import Callable, Sequence
@@ -46,22 +47,28 @@ KEYS_OF_THE_LINE = frozenset(
         "splits",
     ]
 )
-"""What the store's keys begin with."""
+"""First parts of the line's keys in the store."""
 
 NO_MODEL = "no model yet"
 """Title of the backend until a model is served; then it is the model's version.
 
-Never that of a model which the backend does not serve: Label Studio asks the backend for the
-pre-labels of its title, and would show none."""
+The title must not be a model version that the backend does not serve: Label Studio asks the backend
+for the pre-labels of its title, and would show none."""
 
 
-class NoLabelsYet(ImgclfError, RuntimeError):  # noqa: N818 - a state, as its callers say it
-    """Neither the settings nor a data set say which labels there are."""
+class NoLabelsYet(ImgclfError, RuntimeError):  # noqa: N818 - it names a state
+    """Neither the settings nor a data set define labels."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What Label Studio should show; set up again when it changes."""
+    """What Label Studio should show; a change requires another setup.
+
+    Attributes:
+        labels: labels that the project offers, in order.
+        model_version: version of the served model; "" without one.
+        has_images: whether the store has objects under ``raw/``; always True on profile ``local``.
+    """
 
     labels: tuple[str, ...]
     model_version: str
@@ -70,11 +77,14 @@ class Wanted:
 
 @dataclass(frozen=True)
 class SetUp:
-    """What is there now.
+    """The result of a setup.
 
     Attributes:
-        link: the project's page.
-        problems: what could not be done, each with its remedy.
+        project_id: id of the project.
+        title: title of the project.
+        link: address of the project's page.
+        labels: labels that the project offers.
+        problems: what failed, each with its remedy.
     """
 
     project_id: int
@@ -85,18 +95,21 @@ class SetUp:
 
 
 def wanted(settings: Settings, before: Wanted | None = None) -> Wanted:
-    """What Label Studio should show, by the settings, the newest data set and what is served.
+    """Return what Label Studio should show, by the settings, the newest data set and deployments.
 
     Args:
-        before: the last answer; whether there are images need not be asked again then.
+        settings: the user's settings.
+        before: the previous result; if it has images, the store is not asked again.
     """
     has_images = bool(before and before.has_images) or _has_images(settings)
     return Wanted(labels_of(settings), _served(settings), has_images)
 
 
 def labels_of(settings: Settings) -> tuple[str, ...]:
-    """The labels of the schema; if it is open, those of the newest data set; else none. All by the
-    names that they have now."""
+    """Return the present names of the labels to offer.
+
+    They are those of the schema; with an open schema, those of the newest data set, or none.
+    """
     import dagster as dg
 
     from assets.annotations.label_names import label_names
@@ -116,13 +129,13 @@ def labels_of(settings: Settings) -> tuple[str, ...]:
 
 
 def set_up(settings: Settings) -> SetUp:
-    """Make the project and all that belongs to it, or bring it up to date.
+    """Create the project with its storage, backend and webhook, or bring them up to date.
 
     Raises:
-        NoLabelsYet: a project without labels cannot be made.
-        SettingsError: no server is known, or no token.
-        LabelStudioError: the server is down, refuses the token, or the labels (a class that is in
-            use is never dropped).
+        NoLabelsYet: no labels are known, and a project needs some.
+        SettingsError: no server is known, or its token is missing.
+        LabelStudioError: the server is down, or refuses the token or the labels (a class in use is
+            never removed).
     """
     access = find_access(settings)
     if access is None:
@@ -159,7 +172,7 @@ def _project(settings: Settings, label_studio: "LabelStudio", labels: Sequence[s
     known = label_names(open_store(settings), settings.labels)
     names = list(labels)
     if not settings.labels.names:
-        # An open schema: what people added in Label Studio stays, and no hotkey moves.
+        # With an open schema, labels that people added in Label Studio stay, and so do hotkeys.
         try:
             there = known.page(label_studio.project().labels)
         except ProjectMissing:
@@ -171,7 +184,7 @@ def _project(settings: Settings, label_studio: "LabelStudio", labels: Sequence[s
 
 
 def overlap_of(settings: Settings) -> "Overlap":
-    """How many annotators the settings want for a task."""
+    """Return the annotators per task and the share of such tasks (%) that the settings ask for."""
     from resources.label_studio.overlap import Overlap
 
     policy = settings.labelling
@@ -179,7 +192,7 @@ def overlap_of(settings: Settings) -> "Overlap":
 
 
 def _storage(settings: Settings, label_studio: "LabelStudio", has_images: bool) -> None:
-    """Let Label Studio show the store's images."""
+    """Give Label Studio access to the store's images."""
     from resources.label_studio.storage import (
         ensure_local_storage,
         ensure_s3_backup,
@@ -187,23 +200,27 @@ def _storage(settings: Settings, label_studio: "LabelStudio", has_images: bool) 
     )
 
     if settings.profile == "local":
-        # The server's document root is the store; only what lies in a folder below is shown.
+        # The server's document root is the store; a storage must be a folder below it.
         raw = settings.store_dir / RAW.rstrip("/")
-        ensure_local_storage(label_studio, raw.resolve())  # so does Label Studio
+        ensure_local_storage(label_studio, raw.resolve())  # Label Studio resolves paths as well
         return
     bucket, backup = settings.aws.bucket, settings.label_studio.backup_prefix
     place = {"region": settings.aws.region, "endpoint": _s3_endpoint()}
     prefix = f"{settings.aws.prefix}/{RAW}".lstrip("/")
     if backup:
         _require_apart(settings, backup)
-    if has_images:  # else it takes the prefix for a wrong one; it is done when the first arrives
+    if has_images:  # Label Studio refuses an empty prefix; a later setup adds it
         ensure_s3_source(label_studio, bucket, prefix, **place)
     if backup:
         ensure_s3_backup(label_studio, bucket, backup, **place)
 
 
 def _require_apart(settings: Settings, backup: str) -> None:
-    """What Label Studio writes by itself must not lie among the keys of the line."""
+    """Make sure that Label Studio's backup prefix is not among the line's keys.
+
+    Raises:
+        SettingsError: it is.
+    """
     prefix = settings.aws.prefix
     below = f"{backup}/".removeprefix(f"{prefix}/" if prefix else "")
     if not below or below.partition("/")[0] in KEYS_OF_THE_LINE:
@@ -214,7 +231,7 @@ def _require_apart(settings: Settings, backup: str) -> None:
 
 
 def _s3_endpoint() -> str:
-    """Of an S3 server of one's own, as boto3 is told of it; empty: AWS."""
+    """Return the S3 endpoint of boto3's environment variables; "" for AWS."""
     import os
 
     names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
@@ -249,15 +266,15 @@ def _connect(label_studio: "LabelStudio", url: str, user: str, password: str, se
     try:
         label_studio.connect_backend(url, user, password, served or NO_MODEL)
     finally:
-        # A title that changes takes the project's version with it if that was the same. A backend
-        # that serves nothing must not hide the pre-labels of a model that is not deployed yet.
+        # Label Studio changes the project's version together with the title if they were equal. A
+        # backend that serves nothing must not hide the pre-labels of a model not deployed yet.
         if shown and not served and label_studio.project().model_version != shown:
-            with suppress(LabelStudioRefused):  # it has none of them, so nothing is hidden
+            with suppress(LabelStudioRefused):  # it has no such predictions, so none are hidden
                 label_studio.show_model_version(shown)
 
 
 def _tried(what: str, step: Callable[[], None]) -> list[str]:
-    """What is wrong after ``step``: the others are tried all the same."""
+    """Run ``step`` and return its problem, if any, so that the other steps run as well."""
     from resources.label_studio.project import LabelStudioRefused
 
     try:
@@ -268,7 +285,7 @@ def _tried(what: str, step: Callable[[], None]) -> list[str]:
 
 
 def explained(said: str) -> str:
-    """What Label Studio said; with the remedy, where it blocks an address."""
+    """Return Label Studio's message, with the remedy if it blocks an address."""
     from resources.label_studio.network import is_block
 
     return f"{said}. {UNBLOCK}" if is_block(said) else said
@@ -281,7 +298,7 @@ def _has_images(settings: Settings) -> bool:
 
 
 def _served(settings: Settings) -> str:
-    """Version of the model that the backend answers with: production's, else staging's."""
+    """Return the model version that the backend serves: production's, else staging's, else ""."""
     endpoints = build_endpoints(settings)
     record = endpoints.readable("prod") or endpoints.readable("staging")
     return record.model_version if record else ""

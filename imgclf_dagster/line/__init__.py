@@ -1,1 +1,1 @@
-"""The line from the command line: run and told."""
+"""Running the line from the command line, with its progress on the console."""

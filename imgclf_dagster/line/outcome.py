@@ -1,12 +1,19 @@
-"""What became of one Dagster run."""
+"""The outcome of one Dagster run."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass
 class RunOutcome:
-    """What became of one Dagster run: seconds by step, what failed with its reason, and whether it
-    was Ctrl-C that ended it."""
+    """The outcome of one Dagster run.
+
+    Attributes:
+        run_id: id of the run.
+        success: whether it succeeded.
+        seconds: duration of each finished step (seconds), by step key.
+        failures: reasons by failed check or step.
+        interrupted: whether Ctrl-C ended it.
+    """
 
     run_id: str
     success: bool

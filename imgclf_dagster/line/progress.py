@@ -1,4 +1,4 @@
-"""Telling a person how a run goes, as it goes."""
+"""Report the progress of a run while it executes."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -23,73 +23,100 @@ POLL_S = 0.25
 INFO = 20
 
 _WRAPPERS = {"DagsterExecutionStepExecutionError", "DagsterResourceFunctionError"}
-"""What Dagster puts around the error of an asset or resource."""
+"""Errors in which Dagster wraps the error of an asset or resource."""
 
 _INTERRUPTS = {"DagsterExecutionInterruptedError", "KeyboardInterrupt"}
-"""What Dagster makes of Ctrl-C."""
+"""Errors that Dagster records for Ctrl-C."""
 
 _NOT_REACHED = "Dependencies for step "
-"""How Dagster begins to say, of every step after a failed one, that it is not executed."""
+"""Beginning of Dagster's message for each step that it skips after a failed one."""
 
 _RETRIED_TAG = "dagster/will_retry"
 
 _OURS = ("assets.", "imgclf_dagster.", "labelling.", "resources.", "serving.", "training.")
-"""Errors of these packages are written for the person who reads them."""
+"""Packages whose error messages are written for users."""
 
 
 class Narrator(Protocol):
-    """Is told what happens in a run."""
+    """Receives the events of a run."""
 
     def started(self, step: str) -> None:
-        """A step began."""
+        """A step started."""
 
     def logged(self, step: str, message: str, *, level: int) -> None:
-        """A step logged ``message`` at a Python log level."""
+        """A step logged a message.
+
+        Args:
+            step: step key.
+            message: the text.
+            level: Python log level.
+        """
 
     def finished(self, step: str, seconds: float) -> None:
-        """A step succeeded."""
+        """A step succeeded after ``seconds``."""
 
     def checked(self, check: str, *, passed: bool, blocking: bool, reason: str) -> None:
-        """A check was evaluated."""
+        """A check was evaluated.
+
+        Args:
+            check: name of the check.
+            passed: whether it passed without a warning.
+            blocking: whether it failed with severity ERROR.
+            reason: its reason as text.
+        """
 
     def failed(self, step: str, reason: str) -> None:
-        """A step failed."""
+        """A step failed for ``reason``."""
 
 
 class ConsoleNarrator:
-    """Writes a line for each thing that happens."""
+    """Prints a line for each event. Steps of checks show their result only."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     def started(self, step: str) -> None:
-        """A step began; checks speak only of their result."""
+        """Print that a step started."""
         if not is_check_step(step):
             self._console.print(f"[cyan]▸[/] {escape(step)}")
 
     def logged(self, step: str, message: str, *, level: int) -> None:
-        """A step logged a message."""
+        """Print a step's message.
+
+        Args:
+            step: step key.
+            message: the text.
+            level: Python log level; above INFO it is highlighted.
+        """
         style = "yellow" if level > INFO else "dim"
         self._console.print(f"  [{style}]{escape(message)}[/]", highlight=False)
 
     def finished(self, step: str, seconds: float) -> None:
-        """A step succeeded."""
+        """Print that a step succeeded, with its duration in seconds."""
         if not is_check_step(step):
             self._console.print(f"[green]✓[/] {escape(step)}  [dim]{seconds:.1f} s[/]")
 
     def checked(self, check: str, *, passed: bool, blocking: bool, reason: str) -> None:
-        """A check was evaluated."""
+        """Print a check's result.
+
+        Args:
+            check: name of the check.
+            passed: whether it passed without a warning.
+            blocking: whether it failed with severity ERROR.
+            reason: its reason as text.
+        """
         mark = "[green]✓[/]" if passed else "[red]✗[/]" if blocking else "[yellow]![/]"
         self._console.print(f"  {mark} {escape(check)}  [dim]{escape(reason)}[/]", highlight=False)
 
     def failed(self, step: str, reason: str) -> None:
-        """A step failed."""
+        """Print that a step failed, with the reason."""
         if not is_check_step(step):
             self._console.print(f"[red]✗ {escape(step)}[/]\n  {escape(reason)}", highlight=False)
 
 
 def is_check_step(step: str) -> bool:
-    """Dagster names a check's step ``<asset>_<check>``; no asset of ours is named so."""
+    """Whether a step key is that of a check."""
+    # Dagster names a check's step <asset>_<check>; no asset's name ends with a check's name.
     return step.endswith((*every_check(), *ADVISORY_CHECKS))
 
 
@@ -97,9 +124,14 @@ def is_check_step(step: str) -> bool:
 def narrated(
     instance: dg.DagsterInstance, outcome: "RunOutcome", narrator: Narrator
 ) -> Iterator[None]:
-    """Follow the run of ``outcome`` while the block executes it; fill ``outcome`` in.
+    """Follow a run while the block executes it.
 
-    What goes wrong in following is raised after the block, unless that raises itself.
+    An error in following is raised after the block, unless the block raises one itself.
+
+    Args:
+        instance: Dagster's instance.
+        outcome: its ``run_id`` names the run; the other fields except ``success`` are filled in.
+        narrator: receives the run's events.
     """
     done = threading.Event()
     with ThreadPoolExecutor(1, thread_name_prefix="narrator") as pool:
@@ -168,7 +200,7 @@ def _tell(entry: dg.EventLogEntry, outcome: "RunOutcome", narrator: Narrator) ->
 
 
 def _check_reason(check: dg.AssetCheckEvaluation) -> str:
-    """The reason as text; the description is Markdown."""
+    """Return the check's reason as plain text; its description is Markdown."""
     told = check.metadata.get("reason")
     return str(told.value) if told is not None else check.description or ""
 
@@ -185,20 +217,20 @@ def _failure_reason(event: dg.DagsterEvent) -> str:
     if error is None:
         return "unknown error"
     message = error.message.strip()
-    if message.startswith(_OURS):  # says by itself what is wrong and what to do
+    if message.startswith(_OURS):  # the message has the reason and the remedy
         message = message.partition(": ")[2]
     return message
 
 
 def failed_steps(instance: dg.DagsterInstance, run_id: str) -> dict[str, str]:
-    """The reasons of the failed steps of a run, by the step, in the order of their failing."""
+    """Return the reasons of a run's failed steps by step key, in the order of failing."""
     page = instance.get_records_for_run(run_id, of_type=DagsterEventType.STEP_FAILURE)
     events = [record.event_log_entry.dagster_event for record in page.records]
     return {event.step_key or "": _failure_reason(event) for event in events if event is not None}
 
 
 def _interrupted(error: SerializableErrorInfo | None) -> bool:
-    """Whether Ctrl-C is what an error comes of."""
+    """Whether Ctrl-C caused the error."""
     while error is not None:
         if error.cls_name in _INTERRUPTS:
             return True
@@ -209,11 +241,16 @@ def _interrupted(error: SerializableErrorInfo | None) -> bool:
 def failure_since(
     instance: dg.DagsterInstance, since: datetime, assets: Sequence[str]
 ) -> str | None:
-    """Why the newest run of one of ``assets`` that was asked for after ``since`` failed, if one did.
+    """Return why the newest failed run of some assets failed; ``None`` if none failed.
 
-    A run that Dagster starts again, because its process was lost, has not failed yet; nor has one
-    of which Dagster is yet to decide that, which it does a moment after it calls the run failed.
+    Runs that Dagster retries, or has not decided yet to retry, do not count.
+
+    Args:
+        instance: Dagster's instance.
+        since: only runs created after this moment count.
+        assets: names of the assets.
     """
+    # Dagster sets the tag a moment after it records the failure.
     undecided = {"true"} | ({None} if instance.run_retries_enabled else set())
     keys = {dg.AssetKey(asset) for asset in assets}
     filters = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], created_after=since)

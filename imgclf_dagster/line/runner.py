@@ -1,4 +1,4 @@
-"""Running the line from the command line: the same jobs, in this process, on the real instance."""
+"""Run the line's jobs in this process, on the home's Dagster instance."""
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -36,12 +36,19 @@ from resources.store.object_store import ObjectStore
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-class RunInProgress(ImgclfError, RuntimeError):  # noqa: N818 - a state, as its callers say it
-    """Another process runs the line in this home."""
+class RunInProgress(ImgclfError, RuntimeError):  # noqa: N818 - it names a state
+    """Another run of the line is in progress in this home."""
 
 
 class LineRunner:
-    """Runs the line's jobs in this process. Made by :func:`line_runner`."""
+    """Runs the line's jobs in this process. Made by :func:`line_runner`.
+
+    Args:
+        definitions: the code location.
+        instance: the home's Dagster instance.
+        narrator: receives the events of each run.
+        await_host: returns once an endpoint host is up.
+    """
 
     def __init__(
         self,
@@ -50,7 +57,7 @@ class LineRunner:
         narrator: Narrator,
         await_host: Callable[[], object],
     ) -> None:
-        """See :func:`line_runner`; ``await_host`` returns once an endpoint host is up."""
+        """See the class."""
         self.instance = instance
         self.await_host = await_host
         self._narrator = narrator
@@ -61,21 +68,21 @@ class LineRunner:
         self.endpoints: Endpoints = resources["endpoints"]
 
     def run_line(self) -> RunOutcome:
-        """From arriving images to an evaluated candidate."""
+        """Run the job from arriving images to an evaluated candidate."""
         return self.execute(LINE)
 
     def candidate(self) -> str | None:
-        """The newest model version that passed its gates, or ``None`` if the newest did not."""
+        """Return the newest evaluated model version if it passed its gates, else ``None``."""
         version = latest_metadata(self.instance, "evaluation_report").get("model_version")
         passed = self.instance.get_dynamic_partitions(str(MODEL_VERSIONS.name))
         return str(version) if version in passed else None
 
     def release(self, version: str) -> RunOutcome | None:
-        """Register and stage ``version``; ``None`` if it is staged and checked already."""
+        """Register and stage a model version; ``None`` if it is staged and checked already."""
         return None if self.is_staged(version) else self.execute(RELEASE_CANDIDATE, version)
 
     def is_staged(self, version: str) -> bool:
-        """Whether staging serves ``version`` and its checks there were passed."""
+        """Whether ``version`` is registered, deployed to staging, and has passed its checks there."""
         evaluation = newest_evaluation(self.store, version)
         current = self.endpoints.readable("staging")
         if evaluation is None or current is None or current.digest != evaluation["digest"]:
@@ -85,7 +92,11 @@ class LineRunner:
         return version in registered and not objections(self.store, subject, STAGING_CHECKS, digest)
 
     def settle_decisions(self) -> list[RunOutcome]:
-        """Carry out what the registry decided and no run has: promotions, then rollbacks."""
+        """Carry out the registry's decisions that production does not follow yet.
+
+        Returns:
+            The outcomes: first of approvals, the latest first, then of a rollback.
+        """
         outcomes = []
         for package in undeployed_approvals(self.endpoints, self.registry):
             outcomes.append(
@@ -97,7 +108,7 @@ class LineRunner:
                 )
             )
             if outcomes[-1].success:
-                break  # it overtakes the approvals before it
+                break  # the newest approval overrides older ones
         rollback = undone_rejection(self.endpoints, self.registry)
         if rollback is not None:
             version, config = rollback
@@ -107,12 +118,12 @@ class LineRunner:
         return outcomes
 
     def stay_out_of_the_way(self, asset: str, job_name: str) -> None:
-        """Look that no run of the daemon's or the web UI's, which heed no lock of ours, makes
-        ``asset``, alone or in ``job_name``.
+        """Make sure that no unfinished run materializes ``asset``, alone or within ``job_name``.
 
         Raises:
-            RunInProgress: one does.
+            RunInProgress: there is such a run.
         """
+        # Runs of the daemon and the web UI do not take this home's lock.
         if run_id := under_way(self.instance, {asset}, (job_name,)):
             raise RunInProgress(
                 f"run {run_id} makes {asset} already",
@@ -127,7 +138,21 @@ class LineRunner:
         assets: list[dg.AssetKey] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> RunOutcome:
-        """Execute one job, telling the narrator as it goes; one of a model version needs a host."""
+        """Execute a job in this process. A job of a partition waits for an endpoint host first.
+
+        Args:
+            job_name: name of the job.
+            partition: model version; ``None`` for a job without partitions.
+            config: run config.
+            assets: materialize only these; ``None`` for all of the job.
+            tags: further tags of the run.
+
+        Returns:
+            The outcome; a failed run does not raise.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C ended the run.
+        """
         if partition is not None:
             self.await_host()
         outcome = RunOutcome(run_id=str(uuid4()), success=False)
@@ -148,9 +173,9 @@ class LineRunner:
 
 
 def _instance(settings: Settings) -> dg.DagsterInstance:
-    """The home's instance, which leaves the output of steps in the terminal."""
-    # Dagster copies that output by processes of its own, two for each stream of a step: Ctrl-C in
-    # a terminal ends them, too, and each leaves a traceback.
+    """Return the home's Dagster instance, with the output of steps left in the terminal."""
+    # Dagster captures that output with two processes for each stream of a step. Ctrl-C in a
+    # terminal ends these too, and each prints a traceback.
     in_terminal = {
         "module": "dagster._core.storage.noop_compute_log_manager",
         "class": "NoOpComputeLogManager",
@@ -165,12 +190,12 @@ def _instance(settings: Settings) -> dg.DagsterInstance:
 def line_runner(
     settings: Settings, narrator: Narrator, *, hosted: bool = True
 ) -> Iterator[LineRunner]:
-    """A runner with the home prepared, the lock held and an endpoint host, starting meanwhile.
+    """Yield a runner: home prepared, lock held, an endpoint host starting in the background.
 
     Args:
-        settings: the user's.
-        narrator: told what happens.
-        hosted: False for what releases nothing, and needs no host.
+        settings: the user's settings.
+        narrator: receives the events of each run.
+        hosted: whether to start an endpoint host; False for jobs that release nothing.
 
     Raises:
         RunInProgress: another process holds the lock.

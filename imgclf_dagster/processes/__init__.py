@@ -1,1 +1,1 @@
-"""Programs beside this one: started, watched, ended."""
+"""Child processes: starting, watching and ending them."""

@@ -1,4 +1,4 @@
-"""Programs of an earlier ``imgclf up`` that outlived both it and its watchdog."""
+"""Programs of an earlier ``imgclf up`` that outlived it and its watchdog."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 PROGRAMS = "programs.json"
-"""Beside the lock of ``imgclf up``: which programs it has started and not yet ended."""
+"""File beside the lock of ``imgclf up`` that lists its running programs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +17,10 @@ class Program:
     """A program that was started.
 
     Attributes:
-        name: what people call it.
-        pid: its process, which leads a process group of the same number.
-        created: when the process began (seconds since the epoch): numbers are given again.
-        launches_runs: whether it starts runs by itself.
+        name: its name for people.
+        pid: id of its process, which leads a process group with the same id.
+        created: start time of the process (seconds since the epoch), since pids are reused.
+        launches_runs: whether it launches Dagster runs.
     """
 
     name: str
@@ -30,10 +30,10 @@ class Program:
 
 
 class Roster:
-    """Writes down which programs run, so that the next ``imgclf up`` can find them.
+    """Keeps a file of the running programs, for the next ``imgclf up``.
 
     Args:
-        run_dir: the folder of the lock; only its holder may write here.
+        run_dir: folder of the lock; only the lock's holder may write here.
     """
 
     def __init__(self, run_dir: Path) -> None:
@@ -41,7 +41,13 @@ class Roster:
         self._programs: dict[int, Program] = {}
 
     def note(self, name: str, pid: int, *, launches_runs: bool = False) -> None:
-        """Add a program that was just started."""
+        """Add a program that was just started.
+
+        Args:
+            name: its name for people.
+            pid: id of its process.
+            launches_runs: whether it launches Dagster runs.
+        """
         try:
             created = psutil.Process(pid).create_time()
         except psutil.NoSuchProcess:  # it has ended already
@@ -50,12 +56,12 @@ class Roster:
         self._write()
 
     def forget(self, pid: int) -> None:
-        """Take a program off that has ended."""
+        """Remove a program that has ended."""
         if self._programs.pop(pid, None) is not None:
             self._write()
 
     def clear(self) -> None:
-        """Say that nothing runs any more."""
+        """Delete the file: no program runs any more."""
         self._programs.clear()
         self._file.unlink(missing_ok=True)
 
@@ -67,14 +73,15 @@ class Roster:
 
 
 def leftovers(run_dir: Path) -> list[Program]:
-    """List the programs of an earlier ``imgclf up`` that still run.
+    """Return the programs of an earlier ``imgclf up`` that still run.
 
     Args:
-        run_dir: the folder of the lock, which the caller holds.
+        run_dir: folder of the lock, which the caller holds.
 
     Returns:
-        Those that launch runs first: two of them would launch everything twice.
+        The programs, those that launch runs first.
     """
+    # Two daemons would launch every run twice, so they are ended first.
     left = [program for program in _noted(run_dir / PROGRAMS) if _runs(program)]
     return sorted(left, key=lambda program: not program.launches_runs)
 
@@ -88,19 +95,19 @@ def _noted(file: Path) -> Sequence[Program]:
         ValueError,
         TypeError,
         RecursionError,
-    ):  # cut short by a power cut, which ended all programs, too
+    ):  # damaged by a power cut, which ended all programs as well
         return []
 
 
 def _runs(program: Program) -> bool:
-    """Whether the program or something that it started in its group still runs."""
+    """Whether the program, or another process of its session, still runs."""
     try:
         process = psutil.Process(program.pid)
         began = process.create_time()
     except psutil.NoSuchProcess:
-        # A number is not given again while a group has it, so these are its own.
+        # A pid is not reused while a process group has it, so these processes are its own.
         return any(_session_of(other.pid) == program.pid for other in psutil.process_iter())
-    # create_time is rounded to the clock's ticks, and shifts by that when the clock is set.
+    # create_time is rounded to clock ticks, and shifts when the clock is set.
     same = abs(began - program.created) < 1.0
     return same and process.status() != psutil.STATUS_ZOMBIE
 

@@ -1,4 +1,4 @@
-"""TCP ports of the loopback interface: who wants them, who has them."""
+"""TCP ports of the loopback interface: which are free, and which process has one."""
 
 import socket
 from collections.abc import Sequence
@@ -9,16 +9,22 @@ import psutil
 from errors.base import ImgclfError
 
 HOST = "127.0.0.1"
-"""Loopback only: nothing that is started here asks who is calling."""
+"""Loopback only, because the programs started here have no authentication."""
 
 
-class PortTaken(ImgclfError, RuntimeError):  # noqa: N818 - what is wrong, not that it is
-    """Somebody else listens where one of our programs should; the message says who and what to do."""
+class PortTaken(ImgclfError, RuntimeError):  # noqa: N818 - it names what is wrong
+    """A port of our programs is in use; the message names the process and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A port that a program of ours wants, and the setting that names another."""
+    """A port that one of our programs needs.
+
+    Attributes:
+        number: TCP port.
+        program: the program, for messages.
+        setting: the setting that chooses the port.
+    """
 
     number: int
     program: str
@@ -26,7 +32,11 @@ class Port:
 
 
 def require_free(ports: Sequence[Port]) -> None:
-    """Raise PortTaken, naming every one of ``ports`` that is in use or wanted twice."""
+    """Make sure that ports are free and different from one another.
+
+    Raises:
+        PortTaken: some are not; the message names them all.
+    """
     problems = []
     wanted: dict[int, Port] = {}
     for port in ports:
@@ -46,7 +56,7 @@ def require_free(ports: Sequence[Port]) -> None:
 
 
 def owner(number: int) -> str:
-    """Who listens on a port of this machine, in words."""
+    """Return the name and pid of the process that listens on a port, as text."""
     try:
         for connection in psutil.net_connections(kind="tcp"):
             if connection.status != psutil.CONN_LISTEN or connection.pid is None:
@@ -54,13 +64,13 @@ def owner(number: int) -> str:
             if connection.laddr and connection.laddr.port == number:
                 return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
     except (psutil.AccessDenied, psutil.NoSuchProcess):
-        pass  # not ours to see; saying so is all that can be done
+        pass  # the user lacks the permission to see it
     return "a process that this user may not see"
 
 
 def _is_free(number: int) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As servers do: a connection of the last run that lingers does not count.
+        # As servers do, so that connections in TIME_WAIT do not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, number))

@@ -8,7 +8,7 @@ UP_LOCK = "up.lock"
 
 
 def is_up(run_dir: Path) -> bool:
-    """Whether another process holds the home of ``run_dir`` up (see ``supervisor.single_instance``)."""
+    """Whether ``imgclf up`` runs in a home, by its lock (see ``supervisor.single_instance``)."""
     if not run_dir.exists():
         return False
     try:

@@ -1,8 +1,8 @@
-"""Ending process groups for good, also when the one who should have done it is gone.
+"""Ending process groups, also when the process that started them was killed.
 
-``python -m imgclf_dagster.processes.process_groups`` is the watchdog: it holds the reading end of a pipe
-whose writing end only the supervisor has. The pipe closes when the supervisor dies of anything,
-``kill -9`` included; the watchdog then ends every group that is still noted in it.
+``python -m imgclf_dagster.processes.process_groups`` is the watchdog. It reads a pipe whose only
+writer is the supervisor. The pipe closes when the supervisor ends for any reason, ``kill -9``
+included; the watchdog then ends every group still noted.
 """
 
 import os
@@ -17,17 +17,19 @@ from typing import Self
 import psutil
 
 TERM_ALL_AFTER_S = 3.5
-"""A process outside its group (a training job has a session of its own) is asked to end by its
-parent; from here on it is asked by us too."""
+"""Time after which descendants outside the groups get SIGTERM from us (seconds); before that it is up
+to their parent (a training job has a session of its own)."""
 
 KILL_AFTER_S = 7.0
-"""What is still there then is killed, so that all is over within ten seconds."""
+"""Time after which processes get SIGKILL (seconds), so that all have ended within ten."""
 
 
 def end_groups(leaders: Iterable[int], *, kill_after_s: float = KILL_AFTER_S) -> list[int]:
-    """End the process groups led by ``leaders`` and everything that descends from them.
+    """End process groups and all their descendants: SIGTERM first, SIGKILL at last.
 
-    SIGTERM to the groups first, SIGKILL at last; returns when nothing is left.
+    Args:
+        leaders: ids of the processes that lead the groups.
+        kill_after_s: time until SIGKILL (seconds).
 
     Returns:
         Ids of the processes that had to be killed.
@@ -50,10 +52,10 @@ def end_groups(leaders: Iterable[int], *, kill_after_s: float = KILL_AFTER_S) ->
 
 
 def signal_group(group: int, number: signal.Signals) -> None:
-    """Send a signal to every process of a group; one that is gone already is fine."""
+    """Send a signal to a process group, unless it has ended."""
     try:
         os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):  # macOS says the latter of a zombie's group
+    except (ProcessLookupError, PermissionError):  # macOS raises the latter for a zombie's group
         return
 
 
@@ -76,10 +78,11 @@ def _with_children(processes: list[psutil.Process]) -> list[psutil.Process]:
 
 
 def _left_after(seconds: float, processes: list[psutil.Process]) -> list[psutil.Process]:
-    """The ``processes`` that have not ended by then.
+    """Wait until all processes have ended; return those that have not after some seconds.
 
-    A zombie has ended: in a container, often nobody is there to collect the orphaned ones.
+    Zombies count as ended.
     """
+    # In a container, often no process collects orphaned zombies.
     deadline = time.monotonic() + seconds
     while (left := [process for process in processes if not _has_ended(process)]) and (
         time.monotonic() < deadline
@@ -110,13 +113,13 @@ def _signal(process: psutil.Process, number: signal.Signals) -> None:
 
 
 class Watchdog:
-    """The supervisor's side of the pipe."""
+    """The supervisor's side of the watchdog: starts it and writes to its pipe."""
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__],
             stdin=subprocess.PIPE,
-            start_new_session=True,  # a terminal that closes must not take the watchdog along
+            start_new_session=True,  # the watchdog must survive the closing of the terminal
         )
         return self
 
@@ -126,17 +129,17 @@ class Watchdog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # Whoever leaves has ended the groups; a watchdog told to end them again could hit a
-        # stranger that got the number since.
+        # The groups have been ended already; a watchdog that ends them again could hit another
+        # process that got the pid in the meantime.
         self._process.kill()
         self._process.communicate()
 
     def note(self, group: int) -> None:
-        """From now on the group ends with this process."""
+        """Have a process group ended when this process ends."""
         self._tell(f"+{group}\n")
 
     def forget(self, group: int) -> None:
-        """The group has ended; its number may be given to someone else."""
+        """Stop watching a process group that has ended, as its id may be reused."""
         self._tell(f"-{group}\n")
 
     def _tell(self, line: str) -> None:

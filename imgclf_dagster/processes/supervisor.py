@@ -1,7 +1,4 @@
-"""Runs several programs as one: started, health-checked, restarted and stopped together.
-
-One thread does it all, in small steps, so that there is one order of events and no lock.
-"""
+"""Runs several programs together: starts, health-checks, restarts and stops them."""
 
 import json
 import os
@@ -28,25 +25,34 @@ from imgclf_dagster.processes.process_groups import Watchdog, end_groups, signal
 FIRST_BACKOFF_S = 1.0
 MAX_BACKOFF_S = 30.0
 STEADY_AFTER_S = 60.0
-"""A program that has run this long has recovered: its next crash is a first one again."""
+"""Running time after which a program counts as recovered, and its backoff starts again (seconds)."""
 
 MAX_LOG_BYTES = 10_000_000
 _STEP_S = 0.1
-_LOCK_S = 1.0  # who only looks whether anything is up holds the lock for a moment (see presence)
+_LOCK_S = 1.0  # `is_up` holds the lock for a moment
 
 
-class AlreadyRunning(ImgclfError, RuntimeError):  # noqa: N818 - what is wrong, not that it is
-    """Another supervisor runs on the same home; nothing was started."""
+class AlreadyRunning(ImgclfError, RuntimeError):  # noqa: N818 - it names what is wrong
+    """Another supervisor runs in the same home; nothing was started."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
     """A program to run.
 
-    ``healthy`` is asked until it says yes (it must answer within a second or so); without one, a
-    program is healthy once it runs. ``after`` names programs that must be healthy before this one
-    is started. ``url`` is what a person opens; ``about`` says what is there. One that
-    ``launches_runs`` is ended first where an earlier supervisor has left it behind.
+    Attributes:
+        name: its name for people.
+        argv: the command.
+        log_file: receives its stdout and stderr.
+        env: variables added to the environment.
+        port: the port that it binds.
+        healthy: health check, called until it returns True; must return within about a second.
+            Without one, a running program is healthy.
+        health_timeout_s: time to become healthy, after which it is restarted (seconds).
+        after: names of programs that must be healthy before it is started.
+        url: address for people.
+        about: what is at the address.
+        launches_runs: whether it launches Dagster runs; a leftover one is then ended first.
     """
 
     name: str
@@ -64,7 +70,13 @@ class ProcessSpec:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something a person should know of a program."""
+    """A message on a program.
+
+    Attributes:
+        kind: "healthy" once it is, "trouble" if it failed.
+        spec: the program.
+        text: the message.
+    """
 
     kind: Literal["healthy", "trouble"]
     spec: ProcessSpec
@@ -72,7 +84,7 @@ class Notice:
 
 
 def http_healthy(url: str) -> Callable[[], bool]:
-    """A health check: GET ``url`` answers below 400."""
+    """Return a health check: GET ``url`` answers with a status below 400."""
 
     def check() -> bool:
         import httpx
@@ -86,7 +98,7 @@ def http_healthy(url: str) -> Callable[[], bool]:
 
 
 def socket_healthy(path: Path) -> Callable[[], bool]:
-    """A health check: something accepts connections on the Unix socket at ``path``."""
+    """Return a health check: the Unix socket at ``path`` accepts connections."""
 
     def check() -> bool:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -97,13 +109,13 @@ def socket_healthy(path: Path) -> Callable[[], bool]:
 
 
 def backoff_s(failures: int) -> float:
-    """Seconds to wait before the start that follows the given number of failures in a row."""
+    """Return the pause before the next start (seconds) after ``failures`` failures in a row."""
     doublings = min(max(0, failures - 1), 10)
     return min(FIRST_BACKOFF_S * 2**doublings, MAX_BACKOFF_S)
 
 
 class _Child:
-    """One program and where it stands. ``process`` is None while it waits to be started."""
+    """A program and its state. ``process`` is ``None`` until it is started."""
 
     def __init__(
         self,
@@ -123,7 +135,7 @@ class _Child:
         self._started = 0.0
 
     def step(self, healthy: set[str]) -> None:
-        """Look once and do the one thing that is due."""
+        """Check the program and start, restart or report it if that is due. Never waits for long."""
         now = time.monotonic()
         if self.process is None:
             if now >= self._start_at and healthy.issuperset(self.spec.after):
@@ -171,7 +183,7 @@ class _Child:
             )
         )
         if self.process is not None:
-            # What the program started must not outlive it, or hold its port.
+            # Its child processes must not outlive it, or hold its port.
             signal_group(self.process.pid, signal.SIGKILL)
             self.process.wait()
             self._watchdog.forget(self.process.pid)
@@ -180,12 +192,13 @@ class _Child:
 
 
 class Supervisor:
-    """Keeps the programs of ``specs`` running until it is told to stop.
+    """Keeps programs running until it is stopped. One thread does all steps, so no lock is needed.
 
     Args:
-        run_dir: holds the lock and ``up.json`` (who runs here); one supervisor per folder.
-        say: told of what happens, in the order in which it does.
-        meanwhile: entered once the home is ours, before anything is started; left at the end.
+        specs: the programs.
+        run_dir: folder of the lock and of ``up.json`` (pid); one supervisor per folder.
+        say: receives the notices, in order.
+        meanwhile: context entered after the lock is taken and before programs start.
     """
 
     def __init__(
@@ -203,7 +216,7 @@ class Supervisor:
         self._stop = threading.Event()
 
     def run(self) -> None:
-        """Run until SIGINT, SIGTERM, SIGHUP or ``stop()``; then end everything and return.
+        """Run the programs until SIGINT, SIGTERM, SIGHUP or ``stop()``; then end them and return.
 
         Raises:
             AlreadyRunning: another supervisor runs here; nothing was started.
@@ -225,21 +238,19 @@ class Supervisor:
                 roster.clear()
 
     def stop(self) -> None:
-        """End ``run``. May be called from a signal handler or another thread."""
+        """End ``run``. Safe to call from a signal handler or another thread."""
         self._stop.set()
 
     def _end_leftovers(self) -> None:
-        """End what an earlier supervisor of this home has left running, and say so.
-
-        It happens when the watchdog was killed along with it; two daemons would then launch
-        every run twice.
-        """
+        """End the programs that an earlier supervisor of this home has left, and report them."""
+        # Some are left if the watchdog was killed together with the supervisor. Two daemons would
+        # launch every run twice.
         left = leftovers(self._run_dir)
         for program in left:
             spec = ProcessSpec(name=program.name, argv=(), log_file=self._run_dir / "unknown")
             text = f"process {program.pid} is left of an earlier imgclf up; ending it"
             self._say(Notice("trouble", spec, text))
-        # One after the other: while one that launches runs ends, nothing else is taken from it.
+        # Those that launch runs first, while what they depend on still runs.
         for launches_runs in (True, False):
             end_groups([one.pid for one in left if one.launches_runs is launches_runs])
 
@@ -252,7 +263,7 @@ class Supervisor:
 
 
 def _noted_pid(note: Path) -> str:
-    """The process that holds the home, as it noted itself; a note may be damaged."""
+    """Return the pid in ``up.json`` as text; "unknown" if the file is damaged."""
     try:
         return str(json.loads(note.read_text(encoding="utf-8"))["pid"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -261,7 +272,11 @@ def _noted_pid(note: Path) -> str:
 
 @contextmanager
 def single_instance(run_dir: Path) -> Iterator[None]:
-    """Hold the home for this process. Raises AlreadyRunning, naming the one that has it."""
+    """Hold the home's lock for this process while the block lasts.
+
+    Raises:
+        AlreadyRunning: another process holds it; the message names it.
+    """
     note = run_dir / "up.json"
     lock = FileLock(run_dir / UP_LOCK)
     try:

@@ -1,1 +1,1 @@
-"""The adapters behind the ports, by profile."""
+"""The adapters behind the ports, for each profile."""

@@ -1,4 +1,4 @@
-"""The adapters of profile ``aws``, made from the settings. Imported only under that profile."""
+"""The adapters of profile ``aws``, built from the settings. Imported only with that profile."""
 
 from imgclf_dagster.settings.root import Settings, SettingsError, settings_file
 from resources.arrivals.arrivals import Arrivals, NoArrivals
@@ -13,15 +13,15 @@ REQUIRED = ("bucket", "job_role_arn", "endpoint_role_arn", "image_uri")
 
 
 def missing_settings(settings: Settings) -> list[str]:
-    """What has no default and is not set, such as ``aws.bucket``."""
+    """Return the names of required settings that are not set, such as ``aws.bucket``."""
     return [f"aws.{name}" for name in REQUIRED if not getattr(settings.aws, name)]
 
 
 def require_settings(settings: Settings) -> None:
-    """Make sure that everything is set that has no default.
+    """Make sure that all required settings are set.
 
     Raises:
-        SettingsError: naming what is not, and what sets it.
+        SettingsError: some are not; the message names them and the remedy.
     """
     missing = missing_settings(settings)
     if missing:
@@ -32,17 +32,21 @@ def require_settings(settings: Settings) -> None:
 
 
 def build_session(settings: Settings) -> AwsSession:
-    """The account and region."""
+    """Return the session for the account and region of the settings."""
     return AwsSession(region=settings.aws.region, profile_name=settings.aws.profile_name)
 
 
 def store_url(settings: Settings) -> str:
-    """Address of the store."""
+    """Return the store's URL, ``s3://<bucket>/<prefix>``."""
     return f"s3://{settings.aws.bucket}/{settings.aws.prefix}".rstrip("/")
 
 
 def build_store(settings: Settings) -> ObjectStore:
-    """The store in the bucket."""
+    """Return the store in the bucket.
+
+    Raises:
+        SettingsError: a required setting is not set.
+    """
     require_settings(settings)
     return ObjectStore(
         url=store_url(settings),
@@ -53,11 +57,11 @@ def build_store(settings: Settings) -> ObjectStore:
 
 
 def build_arrivals(settings: Settings) -> Arrivals:
-    """The queue of the bucket's notifications, if there is one."""
+    """Return the queue of the bucket's notifications, or ``NoArrivals`` without one."""
     aws = settings.aws
     if not aws.arrivals_queue_url:
         return NoArrivals()
-    # Fewer tries than elsewhere: a tick has 60 s, and the next one asks again.
+    # Fewer attempts than elsewhere: a tick has 60 s, and the next one tries again.
     session = AwsSession(
         region=aws.region, profile_name=aws.profile_name, max_attempts=4, read_timeout_s=15
     )
@@ -70,7 +74,7 @@ def build_arrivals(settings: Settings) -> Arrivals:
 
 
 def build_compute(settings: Settings, store: ObjectStore) -> SageMakerCompute:
-    """SageMaker's jobs."""
+    """Return the adapter for SageMaker's jobs."""
     aws = settings.aws
     return SageMakerCompute(
         session=build_session(settings),
@@ -89,7 +93,7 @@ def build_compute(settings: Settings, store: ObjectStore) -> SageMakerCompute:
 
 
 def build_registry(settings: Settings, store: ObjectStore) -> SageMakerRegistry:
-    """SageMaker's model registry."""
+    """Return the adapter for SageMaker's model registry."""
     return SageMakerRegistry(
         session=build_session(settings),
         store=store,
@@ -102,7 +106,13 @@ def build_registry(settings: Settings, store: ObjectStore) -> SageMakerRegistry:
 def build_endpoints(
     settings: Settings, store: ObjectStore, session: AwsSession | None = None
 ) -> SageMakerEndpoints:
-    """SageMaker's endpoints, one stack a stage."""
+    """Return the adapter for SageMaker's endpoints, with one stack per stage.
+
+    Args:
+        settings: the user's settings.
+        store: holds models and deployment records.
+        session: makes boto3 clients; ``None`` for one by the settings.
+    """
     aws = settings.aws
     return SageMakerEndpoints(
         session=session or build_session(settings),
@@ -125,11 +135,11 @@ def build_endpoints(
 
 
 def _serving_limits(settings: Settings) -> dict[str, str]:
-    """The parameter that tells the container what a request may cost, if that is no default."""
+    """Return the stack's parameter for limits of requests, if they differ from the defaults."""
     limits = settings.serving.model_dump_json(exclude_defaults=True)
     return {"ServingLimits": limits} if limits != "{}" else {}
 
 
 def tags(settings: Settings) -> dict[str, str]:
-    """Tags of everything the line makes: who pays for it is asked by them."""
+    """Return the tags of everything that the line creates, for cost allocation."""
     return {"imgclf:project": settings.project, "imgclf:managed-by": "imgclf-dagster"}

@@ -1,4 +1,4 @@
-"""The adapters of the profile that the settings choose. Each is imported when it is built."""
+"""The adapters of the chosen profile. Each is imported when it is built."""
 
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def build_line(settings: Settings) -> "Line":
-    """What the assets need to know of the settings."""
+    """Return the part of the settings that the assets need."""
     from assets.line import Line
 
     return Line(
@@ -30,7 +30,7 @@ def build_line(settings: Settings) -> "Line":
 
 
 def build_registry(settings: Settings) -> "ModelRegistry":
-    """The model registry of the profile."""
+    """Return the model registry of the profile."""
     if settings.profile == "aws":
         from imgclf_dagster.profiles import aws as profile_aws
 
@@ -41,7 +41,7 @@ def build_registry(settings: Settings) -> "ModelRegistry":
 
 
 def build_endpoints(settings: Settings) -> "Endpoints":
-    """The endpoint host of the profile."""
+    """Return the endpoints of the profile."""
     if settings.profile == "aws":
         from imgclf_dagster.profiles import aws as profile_aws
 
@@ -58,7 +58,7 @@ def build_endpoints(settings: Settings) -> "Endpoints":
 
 
 def build_compute(settings: Settings) -> "Compute":
-    """What runs the jobs of the profile."""
+    """Return the adapter that runs the profile's jobs."""
     store = open_store(settings)
     if settings.profile == "aws":
         from imgclf_dagster.profiles import aws as profile_aws
@@ -70,7 +70,7 @@ def build_compute(settings: Settings) -> "Compute":
 
 
 def build_arrivals(settings: Settings) -> "Arrivals":
-    """Who tells of new images in the profile."""
+    """Return the source of notices about new images in the profile."""
     if settings.profile == "aws":
         from imgclf_dagster.profiles import aws as profile_aws
 

@@ -5,7 +5,11 @@ from resources.store.object_store import ObjectStore
 
 
 def open_store(settings: Settings) -> ObjectStore:
-    """The object store of the profile."""
+    """Return the object store of the profile.
+
+    Raises:
+        SettingsError: profile ``aws`` lacks a required setting.
+    """
     if settings.profile == "aws":
         from imgclf_dagster.profiles.aws import build_store
 

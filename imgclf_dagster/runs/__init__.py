@@ -1,1 +1,1 @@
-"""Dagster's runs: the jobs, asking for one, and those whose process is gone."""
+"""Dagster runs: the jobs, run requests of sensors, and runs whose process has ended."""

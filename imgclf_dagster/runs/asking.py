@@ -1,4 +1,4 @@
-"""How a sensor asks for a run: once at a time, and ever more seldom after failures."""
+"""Run requests of sensors: one at a time, with growing pauses after failures."""
 
 import time
 from collections.abc import Collection, Sequence
@@ -10,7 +10,7 @@ import dagster as dg
 from imgclf_dagster.runs.jobs import LINE
 
 ASKED_TAG = "imgclf/asked-for"
-"""Names what a run was asked to look at, so that its failures can be counted."""
+"""Tag with the token of a run request, by which the failures of its runs are counted."""
 
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -39,18 +39,25 @@ def ask(
     run_config: dict[str, Any] | None = None,
     recurs: bool = False,
 ) -> Tick:
-    """One run for what ``token`` names: not while one is under way, which may be at it already,
-    and after a failure again, ever more seldom. (Dagster takes a run key once, failed or not, so
-    the key names the run after which it is asked again.)
+    """Request one run for ``token``, or skip while such a run is unfinished or a pause lasts.
+
+    After a failure the run is requested again after 1 minute, doubled with each further failure up
+    to 1 hour.
 
     Args:
-        asset: what the run materializes.
-        jobs: do it, too.
-        also: what follows on it and goes with it in the same run.
-        beside: assets that must not be materialized at the same time.
-        partition: of the asset, if it has some.
-        recurs: whether the same may be needed again after a run that succeeded. Else what a run
-            that succeeded left as it is stays so: asking again would change nothing.
+        instance: Dagster's instance.
+        asset: name of the asset that the run materializes.
+        token: names the change for which the run is requested.
+        jobs: names of jobs that materialize the asset as well.
+        also: names of downstream assets that are materialized in the same run.
+        beside: names of assets that must not be materialized at the same time.
+        partition: partition key of the asset, if it is partitioned.
+        run_config: run config.
+        recurs: whether the token may need a run again after a successful one. If not, one
+            successful run is enough.
+
+    Returns:
+        The run request, or the reason for skipping.
     """
     if run_id := under_way(instance, {asset, *beside}, jobs):
         return dg.SkipReason(f"run {run_id} is under way")
@@ -62,6 +69,8 @@ def ask(
         if wait > 0:
             done = f"failed {len(failures)} times" if failures else "was done just now"
             return dg.SkipReason(f"{done}; again in {wait:.0f} s")
+    # Dagster accepts a run key only once, even if its run failed, so the key of a repetition names
+    # the run before it.
     after = next(iter(asked if recurs else failures), None)
     request = dg.RunRequest(
         run_key=f"{asset}-{token}" + (f"-{after.dagster_run.run_id}" if after else ""),
@@ -74,7 +83,10 @@ def ask(
 
 
 def _failures(asked: Sequence[dg.RunRecord], *, since_success: bool) -> list[dg.RunRecord]:
-    """Those of the runs, newest first, that did not succeed; of those before a success none."""
+    """Return the failed and canceled runs of ``asked`` (newest first).
+
+    With ``since_success``, only those after the last successful run.
+    """
     if since_success:
         asked = list(takewhile(lambda run: run.dagster_run.status != SUCCESS, asked))
     return [run for run in asked if run.dagster_run.status in UNSUCCESSFUL]
@@ -83,9 +95,17 @@ def _failures(asked: Sequence[dg.RunRecord], *, since_success: bool) -> list[dg.
 def under_way(
     instance: dg.DagsterInstance, assets: Collection[str], jobs: Collection[str]
 ) -> str | None:
-    """Id of an unfinished run of one of ``jobs``, or that materializes one of ``assets``.
+    """Return the id of an unfinished run of one of ``jobs``, or one that materializes an asset.
 
-    A run that has done its part of them, and is at something else since, is none.
+    A run with other assets does not count if it has materialized its part of ``assets`` already.
+
+    Args:
+        instance: Dagster's instance.
+        assets: names of assets.
+        jobs: names of jobs.
+
+    Returns:
+        The run id, or ``None``.
     """
     keys = {dg.AssetKey(asset) for asset in assets}
     for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):

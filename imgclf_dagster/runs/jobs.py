@@ -1,4 +1,4 @@
-"""Jobs: the stretches of the line, as the command line and the launchpad run them."""
+"""The jobs: parts of the line, for the command line and Dagster's launchpad."""
 
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ LINE_ASSETS = ("raw_images", "annotations", "dataset", "trained_model", "evaluat
 
 
 def jobs() -> "list[UnresolvedAssetJobDefinition]":
-    """Every job."""
+    """Return all jobs of the code location."""
     return [
         dg.define_asset_job(
             LINE,

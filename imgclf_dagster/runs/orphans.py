@@ -1,4 +1,4 @@
-"""Runs whose process is gone: killed, or lost to a power cut."""
+"""Runs whose process was killed or lost in a power cut."""
 
 import socket
 
@@ -6,13 +6,13 @@ import dagster as dg
 import psutil
 
 PROCESS_TAG = "imgclf/process"
-"""Which process executes a run, so that the next one can tell a killed run from a running one."""
+"""Tag with the process that executes a run (host:pid:start time), to recognize killed runs."""
 
 LAUNCHED_TAG = ".dagster/grpc_info"
-"""What Dagster's own launcher says of a run: a process of this machine's code server executes it."""
+"""Tag that Dagster's default launcher sets: a process of this machine's code server executes it."""
 
 CLOCK_SLACK_S = 300.0
-"""How far a process's beginning, which counts from the boot, may lie off the clock (seconds)."""
+"""Tolerance between a process's start time, counted from the boot, and the clock (seconds)."""
 
 ACTIVE = (
     dg.DagsterRunStatus.STARTED,
@@ -22,7 +22,7 @@ ACTIVE = (
 
 
 def process_tag() -> dict[str, str]:
-    """The tags of a run that this very process executes, and whoever started it starts again."""
+    """Return the tags of a run that this process executes; Dagster must not retry it."""
     process = psutil.Process()
     return {
         PROCESS_TAG: f"{socket.gethostname()}:{process.pid}:{process.create_time()}",
@@ -31,15 +31,15 @@ def process_tag() -> dict[str, str]:
 
 
 def reap_orphaned_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Fail the runs whose process is gone; return their ids.
+    """Mark the runs whose process has ended as failed, and return their ids.
 
-    Left as *started*, they would block every automation condition for ever. Runs that another
-    launcher started (a task of ECS) are left to Dagster's run monitoring, which can ask it.
+    Runs of other launchers (tasks of ECS) are left to Dagster's run monitoring.
     """
+    # A run left as STARTED would block every automation condition.
     reaped = []
     for run in instance.get_runs(dg.RunsFilter(statuses=list(ACTIVE))):
         gone = gone_process(instance, run)
-        # Looked at again: it may have ended well between the two looks.
+        # Its status is read again: the run may have ended regularly in the meantime.
         if gone is not None and _is_active(instance, run):
             instance.report_run_failed(run, f"its process {gone} is gone")
             reaped.append(run.run_id)
@@ -52,7 +52,7 @@ def _is_active(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
 
 
 def gone_process(instance: dg.DagsterInstance, run: dg.DagsterRun) -> int | None:
-    """The process of ``run``, if it had one on this machine that is gone."""
+    """Return the pid of the run's process if it ran on this machine and has ended, else ``None``."""
     if executor := run.tags.get(PROCESS_TAG):
         host, pid, created = executor.split(":")
         if host != socket.gethostname() and _is_shared(instance):
@@ -66,12 +66,16 @@ def gone_process(instance: dg.DagsterInstance, run: dg.DagsterRun) -> int | None
 
 
 def _is_shared(instance: dg.DagsterInstance) -> bool:
-    """Whether other machines may run things here; else another host name is our own former one."""
+    """Whether other machines may execute runs of this instance."""
+    # In a SQLite instance, another host name is a former name of this machine.
     return type(instance.run_storage).__module__.startswith("dagster_postgres")
 
 
 def _launched(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[int, float] | None:
-    """The process that Dagster started for ``run``, and when it said so (seconds since the epoch)."""
+    """Return the pid of the process that Dagster started for a run, and the event's time.
+
+    The time is in seconds since the epoch. ``None`` if no event names a process.
+    """
     page = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
     for record in page.records:
         event = record.event_log_entry.dagster_event
@@ -82,7 +86,8 @@ def _launched(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[int, fl
 
 
 def _alive(pid: int, earliest: float, latest: float) -> bool:
-    """Whether process ``pid`` runs, and began between the two moments: numbers are given again."""
+    """Whether process ``pid`` runs and started between two moments (seconds since the epoch)."""
+    # The operating system reuses pids, so the start time is compared as well.
     try:
         process = psutil.Process(pid)
         began: float = process.create_time()

@@ -1,1 +1,1 @@
-"""Sensors: what happens outside the graph."""
+"""Sensors: they watch what changes outside Dagster."""

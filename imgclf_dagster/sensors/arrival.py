@@ -1,4 +1,7 @@
-"""Sensors: the outside world only. Inside the graph, automation conditions decide."""
+"""Sensors for new images and for decisions of the registry, and the list of all sensors.
+
+Sensors watch what changes outside Dagster; inside, automation conditions decide.
+"""
 
 import inspect
 import time
@@ -34,7 +37,7 @@ from serving.deployments import DeploymentRecord, record_key
 
 RUNNING = dg.DefaultSensorStatus.RUNNING
 INTERVAL_S = 5
-"""Seconds between two looks, where a look costs one listing of a folder (settings: [sensors])."""
+"""Seconds between two evaluations, where one costs the listing of a folder (settings: [sensors])."""
 
 
 @dg.sensor(target="raw_images", default_status=RUNNING)
@@ -50,13 +53,13 @@ def raw_images_arrival_sensor(
     upload within the same second, a rewritten or a deleted object. A folder is listed whole. Of a
     bucket, its notifications tell, if it has a queue of them; the listing goes on by windows.
     """
-    reap_orphaned_runs(context.instance)  # a killed `imgclf run` would block us, and the conditions
+    reap_orphaned_runs(context.instance)  # a killed `imgclf run` would block sensors and conditions
     store.require()
     try:
         if store.is_bucket:
             return _look_at_notices(context, store, line, arrivals)
         return _look_at_the_folder(context, store)
-    except DamagedObject as damage:  # the asset puts it aside, and makes good what it said
+    except DamagedObject as damage:  # the asset moves it aside and rebuilds its content
         context.log.warning(str(damage))
         return ask(context.instance, "raw_images", fingerprint([damage.key, damage.flaw]))
 
@@ -66,12 +69,12 @@ def _look_at_the_folder(context: dg.SensorEvaluationContext, store: ObjectStore)
     known = newest_rows(table.read(LEDGER))
     diff = diff_listing(store.list_table(RAW), known)
     again = readable_again(store, refused_keys(known))
-    # A run that was killed may have indexed what its asset never told of.
+    # A killed run may have indexed images without a materialization.
     told = latest_metadata(context.instance, "raw_images").get(TABLE_VERSION)
     is_told = told in (None, table.version()) if _is_made(context) else not known.num_rows
     if not diff and not again and is_told:
         return dg.SkipReason(f"nothing new among {known.num_rows} known objects")
-    # With the table's version: an object that went and came back is the same, and new again.
+    # The table's version makes the token of an object that was deleted and restored a new one.
     return ask(context.instance, "raw_images", fingerprint([diff.token, table.version(), *again]))
 
 
@@ -82,12 +85,12 @@ def _is_made(context: dg.SensorEvaluationContext) -> bool:
 def _look_at_notices(
     context: dg.SensorEvaluationContext, store: ObjectStore, line: Line, arrivals: Arrivals
 ) -> Tick:
-    """Gather notices, then ask for a run that looks at what they name."""
+    """Collect notices, and request a run for the images that they name."""
     every_s = line.ingestion.reconcile_every_s if arrivals.tells else line.ingestion.list_every_s
     trouble = ""
     try:
         arrivals.collect(store, context.log.warning)
-    except ArrivalsError as error:  # the listing finds what it would have told
+    except ArrivalsError as error:  # the listing finds the same objects
         every_s, trouble = line.ingestion.list_every_s, f"; {error}"
         context.log.error(str(error))
     sweep = Sweep.from_cursor(context.cursor)
@@ -96,7 +99,7 @@ def _look_at_notices(
     notices = pending_notices(store)
     if not notices:
         return dg.SkipReason(f"nothing has arrived{trouble}")
-    # The oldest stands for all: as long as it is there, the run that should have read it failed.
+    # The oldest notice identifies the request: it remains as long as no run has read it.
     config = {"ops": {"raw_images": {"config": {"noticed_only": True}}}}
     return ask(context.instance, "raw_images", fingerprint(notices[0]), run_config=config)
 
@@ -135,7 +138,7 @@ def registry_approval_sensor(
 
 
 def _is_recorded(instance: dg.DagsterInstance, package: ModelPackage) -> bool:
-    """Whether ``release_approval`` knows this very approval."""
+    """Whether ``release_approval`` has recorded this approval."""
     known = latest_metadata(instance, "release_approval", partition=package.model_version)
     return (known.get("approved_at"), known.get("decision", 0), known.get("digest")) == (
         str(package.approval_changed_at),
@@ -170,11 +173,12 @@ def _rollback_request(
 def sensors(
     interval_s: int = INTERVAL_S, hint_file: Path | None = None
 ) -> list[dg.SensorDefinition]:
-    """Every sensor, looking every ``interval_s`` seconds, and the one that evaluates the automation
-    conditions, which asks nobody outside.
+    """Return all sensors, including the one that evaluates the automation conditions.
 
     Args:
-        hint_file: is touched when Label Studio tells of a change; labels are looked for then, too.
+        interval_s: seconds between two evaluations of a sensor.
+        hint_file: touched when Label Studio reports a change; the sensor of labels then looks at
+            once. ``None`` without a Label Studio.
     """
     looking = (
         raw_images_arrival_sensor,
@@ -191,21 +195,21 @@ def sensors(
 
 def _automation_sensor() -> dg.SensorDefinition:
     with warnings.catch_warnings():
-        # Nobody who runs the line can do anything about it; constraints.txt pins Dagster.
+        # Users cannot act on the warning; constraints.txt pins Dagster.
         warnings.simplefilter("ignore", dg.BetaWarning)
         return dg.AutomationConditionSensorDefinition(
             "automation_condition_sensor",
             target=dg.AssetSelection.all(),
             default_status=RUNNING,
             minimum_interval_seconds=INTERVAL_S,
-            use_user_code_server=True,  # the daemon itself knows no condition of our own
+            use_user_code_server=True,  # the daemon itself cannot load our conditions
         )
 
 
 def _hinted(
     sensor: dg.SensorDefinition, interval_s: int, hint_file: Path | None
 ) -> dg.SensorDefinition:
-    """``sensor``, which also looks when it is hinted, if that is any sooner."""
+    """Return ``sensor``, evaluated also after a hint if that is sooner than its interval."""
     if hint_file is None or interval_s <= INTERVAL_S:
         return _paced(sensor, interval_s)
     look = when_hinted(inspect.unwrap(sensor), interval_s, hint_file)
@@ -215,7 +219,8 @@ def _hinted(
 def _paced(
     sensor: dg.SensorDefinition, interval_s: int, look: Callable[..., Any] | None = None
 ) -> dg.SensorDefinition:
-    """``sensor`` with another interval, which Dagster sets only when it makes one."""
+    """Return ``sensor`` with another interval and, if given, another function."""
+    # Dagster takes the interval only when a sensor is created.
     return dg.sensor(
         name=sensor.name,
         job=sensor.job,

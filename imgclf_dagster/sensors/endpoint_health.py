@@ -1,7 +1,7 @@
-"""The sensor that compares what is recorded of a stage with what is served there.
+"""The sensor that compares the newest deployment record of a stage with what it serves.
 
-A deployment writes its record first. Where the record is not served in the end, its deployer was
-killed, or somebody changed the endpoint behind our back: deploying the record again mends both.
+A deployment writes its record first. If the record is not served in the end, the deployment was
+killed or somebody changed the endpoint; deploying the record again repairs both.
 """
 
 from dataclasses import dataclass
@@ -20,12 +20,18 @@ ASSETS = {"prod": "prod_endpoint", "staging": "staging_endpoint"}
 RELEASE = ("registered_package", "staging_endpoint", "release_approval", "prod_endpoint")
 JOBS = (RELEASE_CANDIDATE, PROMOTION)
 PROD_FIRST: tuple[Stage, ...] = ("prod", "staging")
-"""Production first: one thing is mended at a time."""
+"""Order of repairing: production first, one stage at a time."""
 
 
 @dataclass(frozen=True)
 class EndpointFinding:
-    """What there is to say of a stage, and the record to deploy again, if one must be."""
+    """The state of a stage.
+
+    Attributes:
+        text: the state as a sentence.
+        record: the record to deploy again; ``None`` if none has to be.
+        trouble: whether the state is worth a warning.
+    """
 
     text: str
     record: DeploymentRecord | None = None
@@ -62,8 +68,16 @@ def endpoint_health_sensor(
 def examine_stage(
     stage: Stage, registry: ModelRegistry, endpoints: Endpoints, instance: dg.DagsterInstance
 ) -> EndpointFinding:
-    """Compare the newest record of ``stage`` with what is served. One look costs one listing, one
-    object and one description; only trouble costs more."""
+    """Compare the newest record of a stage with what it serves.
+
+    Costs one listing, one object and one description; only trouble costs more.
+
+    Args:
+        stage: ``prod`` or ``staging``.
+        registry: the model registry.
+        endpoints: the endpoints of the profile.
+        instance: Dagster's instance.
+    """
     try:
         status = endpoints.describe(stage)
     except HostUnavailable as error:
@@ -86,14 +100,14 @@ def examine_stage(
 
 
 def _is_unserved(status: EndpointStatus) -> bool:
-    """Whether the newest record that the host has seen is not what it serves, nor on its way."""
+    """Whether the endpoint neither serves the newest record nor is being updated."""
     return status.record_key is not None and not status.changing and status.status != "InService"
 
 
 def _hindrance(
     record: DeploymentRecord, registry: ModelRegistry, instance: dg.DagsterInstance
 ) -> str:
-    """Why the recorded model must not or cannot be deployed again, or ""."""
+    """Return why the recorded model must not or cannot be deployed again; "" if it can."""
     version = record.model_version
     try:
         package = registry.get(version)
@@ -127,5 +141,5 @@ def _deploy_again(instance: dg.DagsterInstance, record: DeploymentRecord) -> Tic
         beside=RELEASE,
         partition=record.model_version,
         run_config={"ops": {asset: {"config": config}}} if record.stage == "prod" else None,
-        recurs=True,  # mending writes no record, so that the next drift is of the same one
+        recurs=True,  # a repair writes no record, so the next drift has the same token
     )

@@ -1,4 +1,4 @@
-"""The sensor that looks for labels: in Label Studio, and in the store."""
+"""The sensor for labels, in Label Studio and in the store."""
 
 import functools
 import time
@@ -31,13 +31,13 @@ from resources.label_studio.project import LabelStudio, LabelStudioError, Projec
 from resources.store.object_store import ObjectStore
 
 LABEL_PAGE_S = 30.0
-"""A bucket's annotations are listed so seldom that a page of a thousand comes to this (seconds)."""
+"""Interval of listing a bucket's annotations, for each thousand of them (seconds)."""
 
 LABELS_LISTED = 100_000
-"""Snapshots that a tick can list: some 10 s of a real bucket."""
+"""Maximum number of snapshots that a tick lists: some 10 s with a real bucket."""
 
 TO_THE_MODEL = ("dataset", "trained_model", "evaluation_report")
-"""What follows on ``annotations``; each run of its own would cost the start of a process."""
+"""Assets after ``annotations`` that share its run, which saves the start of processes."""
 
 NO_LABELS = "no new annotation snapshots"
 NO_PROJECT = "Label Studio has no project of ours yet"
@@ -55,8 +55,8 @@ class LabelsCursor(BaseModel):
 
     @classmethod
     def parse(cls, text: str | None) -> "LabelsCursor":
-        """Also what former versions wrote: the time of the listing alone. What cannot be read is
-        forgotten: everything is looked at again, and nothing is written twice."""
+        """Parse a cursor, also of former versions; one that cannot be read becomes an empty one."""
+        # With an empty cursor everything is looked at again; nothing is written twice.
         try:
             return cls.model_validate_json(text or "{}")
         except ValidationError:
@@ -89,13 +89,13 @@ def annotations_change_sensor(
         else:
             table = labels_table(store)
             fresh, rows = new_snapshots(store, table), table.read(["snapshot_key"]).num_rows
-            # A run that was killed may have indexed what its asset never told of.
+            # A killed run may have indexed snapshots without a materialization.
             changed = fresh or made_under != schema or rows != int(made.get("snapshots", 0))
             token = fingerprint([fresh, made_under, schema, rows])
             tick = _ask(context, store, line, token, fresh) if changed else dg.SkipReason(NO_LABELS)
             if not changed or isinstance(tick, dg.SensorResult):
                 cursor.label_studio.unindexed = False
-    except DamagedObject as damage:  # the asset puts it aside, and makes good what it said
+    except DamagedObject as damage:  # the asset moves it aside and rebuilds its content
         context.log.warning(str(damage))
         tick = ask(context.instance, "annotations", fingerprint([damage.key, damage.flaw]))
     context.update_cursor(cursor.model_dump_json(exclude_defaults=True))
@@ -107,10 +107,17 @@ def annotations_change_sensor(
 def when_hinted(
     look: Callable[..., Tick], interval_s: float, hint_file: Path
 ) -> Callable[..., Tick]:
-    """The sensor's function ``look``, to be called often: it looks every ``interval_s`` seconds, and
-    at once when Label Studio's webhook has touched ``hint_file``. A webhook is sent once and may be
-    lost, so it is no more than that."""
+    """Wrap a sensor's function, which can then be called often.
 
+    It is executed every ``interval_s`` seconds, and earlier when ``hint_file`` was touched.
+
+    Args:
+        look: the sensor's function, with a :class:`LabelsCursor` as its cursor.
+        interval_s: seconds between two executions.
+        hint_file: touched when Label Studio's webhook reports a change.
+    """
+
+    # A webhook is sent once and may be lost, so the interval stays.
     @functools.wraps(look)
     def look_if_due(context: dg.SensorEvaluationContext, **resources: Any) -> Tick:
         looked_at = LabelsCursor.parse(context.cursor).looked_at
@@ -129,7 +136,11 @@ def _poll(
     label_studio: LabelStudio,
     cursor: PollCursor,
 ) -> str:
-    """Look at Label Studio, if there is one; what a person should know of it, or nothing."""
+    """Copy new annotations from Label Studio, if one is configured.
+
+    Returns:
+        A problem that a person should know; "" without one.
+    """
     if not label_studio.configured:
         return ""
     try:
@@ -138,9 +149,9 @@ def _poll(
         context.log.error(str(damage))
         return str(damage)
     except LabelStudioError as error:
-        cursor.reconciled_at = 0.0  # once it is back, it may be a restored one
+        cursor.reconciled_at = 0.0  # it may come back restored from a backup
         if isinstance(error, ProjectMissing) and cursor.project is None:
-            return NO_PROJECT  # as long as there are no labels to make one with
+            return NO_PROJECT  # none can be created before there are labels
         context.log.error(str(error))
         return str(error)
     if cursor.note:
@@ -155,8 +166,11 @@ def _look_for_labels(
     made: Mapping[str, Any],
     cursor: LabelsCursor,
 ) -> Tick:
-    """Notices first; all snapshots are listed the more seldom the more there are. What is too long
-    to be listed within a tick, or was never listed, the run lists."""
+    """Request a run for new snapshots in a bucket: by notices, else by listing.
+
+    The more snapshots there are, the longer the interval of listing. Too many for a tick are listed
+    by the run.
+    """
     notices = pending_notices(store, LABEL_ARRIVALS)
     snapshots, now = int(made.get("snapshots", 0)), time.time()
     if notices and not cursor.label_studio.unindexed:
@@ -184,13 +198,16 @@ def _ask(
     token: str,
     fresh: Sequence[str],
 ) -> Tick:
-    """A run for ``fresh`` snapshots: as far as the model, if that is due by annotators' labels."""
+    """Request a run for ``fresh`` snapshots, up to the model if training is due by them.
+
+    Only snapshots of Label Studio count for that.
+    """
     instance = context.instance
     also: tuple[str, ...] = ()
     ours = [key for key in fresh if key.startswith(LABEL_STUDIO_PREFIX)]
     if ours and not under_way(instance, ("annotations", *TO_THE_MODEL[1:]), (LINE,)):
         also = TO_THE_MODEL if _is_due(instance, store, line, ours) else ()
-    # A data set without these labels is being made: one with them has to wait for it anyway.
+    # A data set without these labels is being made; the next one has to wait for it anyway.
     if also and (run_id := under_way(instance, ("dataset",), ())):
         return dg.SkipReason(f"run {run_id} makes a data set; afterwards one run makes the model")
     return ask(instance, "annotations", token, also=also)
@@ -199,15 +216,14 @@ def _ask(
 def _is_due(
     instance: dg.DagsterInstance, store: ObjectStore, line: Line, fresh: Sequence[str]
 ) -> bool:
-    """Whether to train, once the snapshots at ``fresh`` are in the label table.
+    """Whether training is due once the snapshots at ``fresh`` are in the label table.
 
-    Labels count that the newest data set was made without: these, and those of a run of
-    ``annotations`` that no data set has followed yet.
+    Labels count that are not in the newest data set: these, and those indexed since it was made.
     """
     made = latest_metadata(instance, "dataset")
     newest = made.get("dataset_version")
     if newest is None or not latest_metadata(instance, "trained_model"):
-        return False  # the first model comes by itself, when its data do
+        return False  # the first model is trained by its automation condition
     indexed = labels_table(store).read()
     rows = pa.concat_tables([indexed, snapshot_rows(store, list(fresh))])
     since = rows.slice(min(int(made.get(LABEL_ROWS, indexed.num_rows)), indexed.num_rows))

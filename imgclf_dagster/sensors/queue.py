@@ -1,4 +1,4 @@
-"""The sensor that looks whether annotators have enough before them, and the right things."""
+"""The sensor that keeps enough tasks for annotators in the labelling queue."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,8 +16,8 @@ from resources.store.object_store import ObjectStore
 
 QUEUE = "labelling_queue"
 LOW_SHARE = 0.5
-"""Of the open tasks that are wanted: below this the queue is filled up. Filling takes a minute, in
-which nobody should run out of work."""
+"""Share of the wanted open tasks below which the queue is filled up. Filling takes a minute, in which
+annotators should not run out of tasks."""
 
 
 @dg.sensor(target=QUEUE, default_status=dg.DefaultSensorStatus.RUNNING)
@@ -67,10 +67,11 @@ def _look_how_long_it_is(
     wanted = int(made.get("wanted", line.labelling.batch_min))
     if waiting > LOW_SHARE * wanted:
         return dg.SkipReason(f"{waiting} tasks wait for annotators, {wanted} are wanted")
-    # The state alone may come again, when tasks are deleted; what was chosen in between does not.
+    # The same state may come again when tasks are deleted; the newest batch makes the token unique.
     return _ask(context, "low", *state, waiting, newest_key(store))
 
 
 def _ask(context: dg.SensorEvaluationContext, why: str, *state: object) -> Tick:
-    """Once for the same state: if nothing is left to choose from, asking again changes nothing."""
+    """Request a run, once for the same state."""
+    # If no image is left to choose from, a second run would change nothing.
     return ask(context.instance, QUEUE, fingerprint([why, *state]), jobs=(LABELLING,))

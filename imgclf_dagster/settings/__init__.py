@@ -1,1 +1,1 @@
-"""The settings: imgclf.toml, its sections, and the variables over it."""
+"""The settings: ``imgclf.toml``, its sections, and the environment variables that override it."""

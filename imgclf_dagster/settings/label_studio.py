@@ -13,7 +13,7 @@ SECTION = "label_studio"
 class LabelStudioSettings(BaseModel):
     """Which Label Studio people label in. ``imgclf up --label-studio`` needs none of it."""
 
-    # What is wrong with a token must be said without showing it.
+    # Error messages must not show a token.
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     url: str = Field(

@@ -1,4 +1,4 @@
-"""The names of settings: which there are, and which one a misspelt name may have meant."""
+"""Names of settings and variables, and suggestions for misspelt ones."""
 
 import difflib
 from collections.abc import Iterator, Mapping
@@ -7,10 +7,10 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 PREFIX = "IMGCLF_"
-"""Of every variable that is ours."""
+"""Prefix of all our environment variables."""
 
 DELIMITER = "__"
-"""Between a section and a setting in the name of a variable."""
+"""Separates section and setting in the name of a variable."""
 
 OTHER_VARIABLES = frozenset(
     {
@@ -33,28 +33,28 @@ OTHER_VARIABLES = frozenset(
         "IMGCLF_UPDATE_SNAPSHOTS",  # the tests'
     }
 )
-"""Variables of ours that are no settings."""
+"""Our variables that are not settings."""
 
 OTHER_PREFIXES = ("IMGCLF_TEST_", "IMGCLF_BENCH_", "IMGCLF_STANDIN_")
-"""Variables of the tests and the benchmarks."""
+"""Prefixes of variables of the tests and the benchmarks."""
 
 
 def setting_paths(model: type[BaseModel]) -> list[tuple[str, ...]]:
-    """List every section and setting of ``model``, as paths such as ``("training", "epochs")``."""
+    """Return every section and setting of ``model``, as paths such as ``("training", "epochs")``."""
     return list(_paths(model, ()))
 
 
 def unknown_variables(model: type[BaseModel], environment: Mapping[str, str]) -> list[str]:
-    """Say of each ``IMGCLF_*`` variable that sets nothing which one may have been meant.
+    """Find ``IMGCLF_*`` variables that set nothing, and suggest the one that may be meant.
 
-    Variables of a known section are left out: that they set something is checked with the values.
+    Variables of a known section are left out; they are checked together with the values.
 
     Args:
         model: the settings.
-        environment: variables by name; their values are not looked at.
+        environment: variables by name; their values are not used.
 
     Returns:
-        One sentence for each such variable. No value is in it.
+        One sentence for each such variable, without its value.
     """
     variables = {_variable(path) for path in setting_paths(model)}
     sections = tuple(
@@ -67,14 +67,14 @@ def unknown_variables(model: type[BaseModel], environment: Mapping[str, str]) ->
             continue
         if upper.startswith((*sections, *OTHER_PREFIXES)):
             continue
-        # Without what all of them share, which makes any two look alike.
+        # Compared without the common prefix, which makes any two similar.
         bare = {known.removeprefix(PREFIX): known for known in variables | OTHER_VARIABLES}
         found.append(f"{name}: no such setting{_nearest(upper.removeprefix(PREFIX), bare)}")
     return found
 
 
 def unknown_name(model: type[BaseModel], path: tuple[str, ...]) -> str:
-    """Say that there is no setting ``path`` and which one may have been meant."""
+    """Return a sentence that there is no setting ``path``, with the one that may be meant."""
     known = {".".join(one): ".".join(one) for one in setting_paths(model)}
     return f"no such setting{_nearest('.'.join(path), known)}"
 
@@ -87,7 +87,7 @@ def _paths(model: type[BaseModel], above: tuple[str, ...]) -> Iterator[tuple[str
 
 
 def _section(model: type[BaseModel], name: str) -> type[BaseModel] | None:
-    """The model of the section ``name``; ``None`` if it is a single setting."""
+    """Return the model of section ``name``; ``None`` if it is a single setting."""
     annotation: Any = model.model_fields[name].annotation
     for candidate in (annotation, *get_args(annotation)):
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
@@ -100,6 +100,9 @@ def _variable(path: tuple[str, ...]) -> str:
 
 
 def _nearest(name: str, known: Mapping[str, str]) -> str:
-    """Name the one of ``known`` (by what is compared) that is most like ``name``, if one is."""
+    """Return a suggestion of the most similar name, or "".
+
+    ``known`` has the names to suggest, by the text that is compared with ``name``.
+    """
     near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
     return f"; did you mean {known[near[0]]}?" if near else ""

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 Profile = Literal["local", "aws"]
 
 _MOST_SHOWN = 100
-"""Characters of a wrong value that a message repeats."""
+"""Maximum length of a wrong value in a message (characters)."""
 
 
 class SettingsError(ImgclfError, ValueError):
@@ -134,8 +134,8 @@ class Settings(BaseSettings):
     @field_validator("home")
     @classmethod
     def _holds_databases(cls, home: Path) -> Path:
-        # Dagster writes the path into a SQLite URL as it is (dagster/_core/storage/sqlite.py),
-        # where these two begin an escape and a query: the databases would lie elsewhere.
+        # Dagster puts the path into a SQLite URL without quoting (dagster/_core/storage/sqlite.py),
+        # where these two begin an escape and a query: the databases would be elsewhere.
         if wrong := [char for char in "%?" if char in str(home)]:
             raise ValueError(
                 f"the path of the home may not contain {' or '.join(map(repr, wrong))}: Dagster's "
@@ -152,6 +152,18 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the sources of settings in descending priority. Called by pydantic-settings.
+
+        Args:
+            settings_cls: the settings class.
+            init_settings: keyword arguments of the constructor.
+            env_settings: environment variables.
+            dotenv_settings: not used.
+            file_secret_settings: not used.
+
+        Returns:
+            Arguments, environment variables, ``imgclf.toml``, ``aws.toml``.
+        """
         toml = TomlConfigSettingsSource(settings_cls, toml_file=settings_file())
         deployed = TomlConfigSettingsSource(settings_cls, toml_file=deployed_file())
         return init_settings, env_settings, toml, deployed
@@ -188,13 +200,13 @@ class Settings(BaseSettings):
 
 
 def _problem(item: "ErrorDetails") -> str:
-    """One wrong setting: its name, what is wrong, and what was given if that is no secret."""
+    """Return a line on a wrong setting: name, problem, and the value unless it may be secret."""
     path = tuple(str(part) for part in item["loc"])
     name = ".".join(path)
     if item["type"] == "extra_forbidden":
-        # What stands under a misspelt name may be a token: only the name is shown.
+        # The value of a misspelt name may be a token, so only the name is shown.
         return f"  {name}: {unknown_name(Settings, path)}"
-    # A whole section or list may hold a token, too.
+    # A whole section or list may contain a token as well.
     is_shown = LABEL_STUDIO not in path and isinstance(item["input"], str | int | float)
     got = f" (got {_shortened(item['input'])!r})" if is_shown else ""
     return f"  {name}: {item['msg']}{got}"
@@ -207,7 +219,7 @@ def _shortened(given: str | float) -> str | float:
 
 
 def settings_file() -> Path:
-    """``IMGCLF_SETTINGS`` if set, else ``imgclf.toml`` in the home (``IMGCLF_HOME``)."""
+    """Return ``IMGCLF_SETTINGS`` if set, else ``imgclf.toml`` in the home (``IMGCLF_HOME``)."""
     explicit = os.environ.get("IMGCLF_SETTINGS")
     if explicit:
         return Path(explicit).expanduser().absolute()
@@ -215,16 +227,19 @@ def settings_file() -> Path:
 
 
 def deployed_file() -> Path:
-    """What ``imgclf deploy`` writes of the stacks it made: lies beside ``imgclf.toml``, loses to it."""
+    """Return ``aws.toml`` beside ``imgclf.toml``: what ``imgclf deploy`` wrote, of lower priority."""
     return settings_file().with_name("aws.toml")
 
 
 def load_settings(**overrides: Any) -> Settings:
     """Read the settings.
 
+    Args:
+        overrides: values that take precedence over variables and files.
+
     Raises:
-        SettingsError: a value is wrong, or a name is no setting; every one is named, with its
-            place. Values that may be secret are not shown.
+        SettingsError: a value is wrong, or a name is not a setting. The message lists all problems
+            with their places; values that may be secret are not shown.
     """
     unknown = [f"  {line}" for line in unknown_variables(Settings, os.environ)]
     try:
@@ -232,7 +247,7 @@ def load_settings(**overrides: Any) -> Settings:
     except ValidationError as error:
         problems = [_problem(item) for item in error.errors()] + unknown
         raise _wrong(problems) from None
-    except SourceError as error:  # a section's variable that is no JSON
+    except SourceError as error:  # a section's variable that is not JSON
         raise _wrong([f"  {error}: write it as JSON", *unknown]) from None
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"{settings_file()} cannot be read: {error}") from None
@@ -242,7 +257,8 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def _infinite(section: BaseModel, above: tuple[str, ...] = ()) -> Iterator[str]:
-    """Every number of ``section`` that is infinite: a gate of that bound would let anything pass."""
+    """Yield a line for each infinite number of ``section``."""
+    # A gate with an infinite bound would let anything pass.
     for name, value in section:
         path = (*above, name)
         if isinstance(value, BaseModel):

@@ -12,15 +12,15 @@ _OTHERS = 0o077
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder that nobody else may enter, unless it is there."""
+    """Create a folder that only its owner may enter, unless it exists; return its path."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     return path
 
 
 def keep_secret(path: Path, make: Callable[[], str]) -> str:
-    """The secret at ``path``; what ``make`` returns becomes it if there is none.
+    """Return the secret in a file; if there is no file, create it with the result of ``make``.
 
-    Two at once agree on one, and a reader never sees half of it.
+    Concurrent calls agree on one secret, and readers never see a part of it.
 
     Raises:
         SettingsError: see ``read_secret``.
@@ -33,17 +33,17 @@ def keep_secret(path: Path, make: Callable[[], str]) -> str:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 file.write(make() + "\n")
             with contextlib.suppress(FileExistsError):
-                os.link(part, path)  # unlike a rename, leaves the other's alone
+                os.link(part, path)  # unlike a rename, it does not replace another process's file
         finally:
             part.unlink()
     return read_secret(path) or ""
 
 
 def read_secret(path: Path) -> str | None:
-    """The secret at ``path``, ``None`` if there is no file.
+    """Return the secret in a file; ``None`` if there is no file.
 
     Raises:
-        SettingsError: others may read the file too, it is empty, or it cannot be read.
+        SettingsError: other users can read the file, it is empty, or it cannot be read.
     """
     try:
         mode = path.stat().st_mode

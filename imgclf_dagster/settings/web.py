@@ -1,4 +1,4 @@
-"""The settings of every web server of ours: section ``[web]`` of ``imgclf.toml``, or ``IMGCLF_WEB__*``."""
+"""The settings of all our web servers: section ``[web]`` of ``imgclf.toml``, or ``IMGCLF_WEB__*``."""
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 

@@ -1,1 +1,1 @@
-"""Where the line stands."""
+"""The state of the line."""

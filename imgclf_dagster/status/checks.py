@@ -1,4 +1,4 @@
-"""The blocking checks that hold the line up now, with their numbers and what can be done."""
+"""The blocking checks of the newest data set and model, with their numbers and remedies."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -38,20 +38,20 @@ REMEDIES = {
     "staging_latency_within_budget": "measure it again when this machine has less to do (imgclf run), "
     "or raise max_staging_latency_ms under [gates] in imgclf.toml",
 }
-"""What to do where a check blocks, by its name."""
+"""Remedy of each blocking check, by its name."""
 
 WITHOUT_CHAMPION = (
     "label more images (imgclf queue says which), or change [training] in imgclf.toml; then "
     "imgclf run"
 )
-"""The remedy of ``beats_champion`` where the candidate was compared with a constant answer: no
-tolerance applies there."""
+"""Remedy of ``beats_champion`` where the candidate was compared with the majority baseline, for
+which there is no tolerance."""
 
 Facts = dict[str, Any]
 
 
 def blocking_checks(store: ObjectStore, instance: dg.DagsterInstance) -> list[Facts]:
-    """Every check that blocks what the line made last, in the order of the line."""
+    """Return every check that blocks the newest version of an asset, in the order of the line."""
     found = []
     for asset, checks in SOURCE_CHECKS.items():
         version = latest_metadata(instance, asset).get("content_version")
@@ -63,12 +63,12 @@ def blocking_checks(store: ObjectStore, instance: dg.DagsterInstance) -> list[Fa
 
 
 def checks_failed(store: ObjectStore, asset: str, version: str) -> Mapping[str, str]:
-    """Why a version of an asset is held back: the reasons of its failed checks, by their names.
+    """Return the reasons of the failed blocking checks of a version, by the check's name.
 
     Args:
-        store: where the verdicts lie.
+        store: holds the verdicts.
         asset: ``dataset`` or ``trained_model``.
-        version: of the data set or the model.
+        version: data set version or model version.
     """
     checks = {"dataset": DATASET_CHECKS, "trained_model": (*MODEL_CHECKS, *STAGING_CHECKS)}[asset]
     return {item["check"]: item["reason"] for item in _blocking(store, asset, version, checks)}
@@ -85,7 +85,7 @@ def _blocking(
         except (
             StoreError,
             ValueError,
-        ) as error:  # a record that cannot be read lets nothing through
+        ) as error:  # an unreadable verdict counts as blocking
             found.append(_fact(check, subject, str(error), {}, "make the check again: imgclf run"))
             continue
         if verdict is not None and verdict.blocks:

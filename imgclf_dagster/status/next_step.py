@@ -1,4 +1,4 @@
-"""What was refused last and why, which decisions wait, and what to do next."""
+"""What was refused last and why, which decisions wait, and the next command."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,7 +23,7 @@ from resources.store.object_store import ObjectStore
 from serving.deployments import RecordError
 
 LOOKED_AT = 5
-"""How many of the last evaluations are looked at for a model that was held back."""
+"""Number of last evaluations searched for a model that was held back."""
 
 Facts = dict[str, Any]
 
@@ -31,8 +31,16 @@ Facts = dict[str, Any]
 def last_refused(
     store: ObjectStore, instance: dg.DagsterInstance, packages: Sequence[ModelPackage]
 ) -> list[Facts]:
-    """The model that was held back last, the package that was rejected last, the run that failed
-    last; each with its reason."""
+    """Return the last held-back model, the last rejected package and the last failed run.
+
+    Args:
+        store: holds the verdicts.
+        instance: Dagster's instance.
+        packages: all packages of the registry.
+
+    Returns:
+        At most three items, each with ``kind``, ``what`` and ``why``.
+    """
     failed = last_failure(instance)
     return [
         *_held_back(store, instance, packages),
@@ -76,7 +84,7 @@ def _rejected(packages: Sequence[ModelPackage]) -> list[Facts]:
 
 
 def unfinished(store: ObjectStore, instance: dg.DagsterInstance) -> list[str]:
-    """What the line has made a part of, and not gone on with: a killed run leaves it so."""
+    """Return sentences on assets older than their inputs, as an interrupted run leaves them."""
     made = {asset: latest_metadata(instance, asset) for asset in LINE_ASSETS}
     dataset, model = made["dataset"].get("dataset_version"), made["trained_model"]
     if not dataset:
@@ -107,12 +115,12 @@ def _sources(store: ObjectStore, dataset: str) -> dict[str, str] | None:
 
 
 def decisions_waiting(endpoints: Endpoints, registry: ModelRegistry) -> list[str]:
-    """Decisions that production does not follow yet."""
+    """Return sentences on decisions that production does not follow yet."""
     try:
         serving = live_deployment(endpoints, registry)
         approved = undeployed_approvals(endpoints, registry)
         before = previous_deployment(endpoints, registry)
-    except (StoreError, RecordError):  # of which "prod" tells
+    except (StoreError, RecordError):  # shown as the problem of "prod"
         return []
     waiting = [
         f"{package.model_version} is approved by {package.approver or 'nobody'} and not in "

@@ -1,4 +1,4 @@
-"""The runs under way, and the last that failed and was not made good since."""
+"""The unfinished runs, and the last failed run whose assets were not materialized since."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -12,14 +12,13 @@ from imgclf_dagster.runs.asking import UNFINISHED
 from imgclf_dagster.runs.orphans import gone_process
 
 LOOKED_AT = 5
-"""How many of the last failed runs are looked at; and how many messages of a run under way."""
+"""Number of last failed runs looked at; times 20, the number of a run's events searched."""
 
 Facts = dict[str, Any]
 
 
 def runs_under_way(instance: dg.DagsterInstance) -> list[Facts]:
-    """The unfinished runs whose process is alive, oldest first: what they make, since when, and
-    what they said last."""
+    """Return the unfinished runs with a live process, oldest first, with step and last message."""
     records = instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED))
     return [
         _under_way(instance, record)
@@ -49,7 +48,7 @@ def _under_way(instance: dg.DagsterInstance, record: dg.RunRecord) -> Facts:
 
 
 def _last_words(instance: dg.DagsterInstance, run_id: str) -> str:
-    """What a step, or its job, said last: "evaluated 100 of 399 images", say."""
+    """Return the last message of a run's step, such as "evaluated 100 of 399 images"; "" if none."""
     page = instance.get_records_for_run(run_id, limit=20 * LOOKED_AT, ascending=False)
     said = (
         record.event_log_entry.user_message
@@ -60,8 +59,11 @@ def _last_words(instance: dg.DagsterInstance, run_id: str) -> str:
 
 
 def last_failure(instance: dg.DagsterInstance) -> Facts | None:
-    """The last run that failed, unless what it failed to make was made since, or a check blocks it,
-    of which the blocking checks tell."""
+    """Return the last failed run, or ``None``.
+
+    Runs whose failed steps were materialized later, and runs that failed only by a check, do not
+    count.
+    """
     for record, why in _failures(instance):
         if why and not _made_since(instance, set(why), record):
             return {
@@ -74,8 +76,10 @@ def last_failure(instance: dg.DagsterInstance) -> Facts | None:
 
 
 def _failures(instance: dg.DagsterInstance) -> Iterator[tuple[dg.RunRecord, dict[str, str]]]:
-    """The last failed runs, newest first, with the reasons of their failed steps; and those whose
-    process is gone."""
+    """Yield the last failed runs, newest first, with the reasons of their failed steps.
+
+    Unfinished runs whose process has ended count as failed.
+    """
     failed = instance.get_run_records(
         dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE, *UNFINISHED]), limit=LOOKED_AT
     )
@@ -94,21 +98,21 @@ def _failures(instance: dg.DagsterInstance) -> Iterator[tuple[dg.RunRecord, dict
 
 
 def _end(instance: dg.DagsterInstance, run_id: str) -> str:
-    """Why a run failed of which no step did."""
+    """Return why a run failed without a failed step."""
     page = instance.get_records_for_run(run_id, of_type=DagsterEventType.RUN_FAILURE)
     told = [record.event_log_entry.dagster_event for record in page.records]
     return next((event.message or "" for event in told if event), "") or "it failed"
 
 
 def _made_since(instance: dg.DagsterInstance, assets: set[str], record: dg.RunRecord) -> bool:
-    """Whether every one of ``assets`` was made after the run began."""
+    """Whether all of ``assets`` were materialized after the run started."""
     began = record.start_time or record.create_timestamp.timestamp()
     made = (instance.get_latest_materialization_event(dg.AssetKey(asset)) for asset in assets)
     return all(event is not None and event.timestamp > began for event in made)
 
 
 def _made(run: dg.DagsterRun) -> list[str]:
-    """What a run is to make: its assets, or its job."""
+    """Return the names of a run's selected assets, or of its job."""
     selected = sorted(key.to_user_string() for key in run.asset_selection or ())
     return selected or [run.job_name]
 

@@ -1,4 +1,4 @@
-"""Scores that may stand side by side: those that models got on the very same test images."""
+"""Scores that can be compared: those measured on the same test images."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,8 +14,14 @@ SHOWN = ("accuracy", "macro_f1", "log_loss", "calibration_error")
 
 @dataclass
 class Scores:
-    """What one evaluation measured on its test images: of the candidate, and of the champion beside
-    it; and of every other model that was evaluated on the same data set."""
+    """Scores of several models on the test images of one evaluation.
+
+    Attributes:
+        store: holds the evaluation records.
+        dataset_version: data set of the test images.
+        test_images: number of test images.
+        by_digest: scores of the candidate and the champion, by digest of the model.
+    """
 
     store: ObjectStore
     dataset_version: str = ""
@@ -23,7 +29,10 @@ class Scores:
     by_digest: dict[str, Mapping[str, float]] = field(default_factory=dict)
 
     def of(self, model_version: str, digest: str) -> dict[str, Any]:
-        """A model's scores on these images, or why there are none."""
+        """Return a model's scores on these test images, or why there are none.
+
+        A model evaluated separately on the same data set has its own evaluation's scores.
+        """
         metrics = self.by_digest.get(digest)
         why = ""
         if metrics is None:
@@ -41,7 +50,7 @@ class Scores:
 
 
 def same_images(store: ObjectStore, versions: Sequence[str]) -> Scores:
-    """The scores of the newest evaluation of the first of ``versions`` that has one."""
+    """Return the scores of the first of ``versions`` that has a readable evaluation."""
     for version in versions:
         record = _record(store, version)
         if record is None:

@@ -1,4 +1,4 @@
-"""Where the line stands: gathered once, for the command line and for scripts."""
+"""The state of the line, gathered once for the command line and for scripts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -36,7 +36,11 @@ Facts = dict[str, Any]
 
 
 def gather_status(settings: Settings, instance: dg.DagsterInstance) -> Facts:
-    """Everything ``imgclf status`` shows, as JSON-ready values."""
+    """Return everything that ``imgclf status`` shows, as values that ``json`` can serialize.
+
+    Raises:
+        StoreError: the store is missing or does not answer.
+    """
     store = open_store(settings)
     store.require()
     registry, endpoints = build_registry(settings), build_endpoints(settings)
@@ -85,7 +89,7 @@ def _images(store: ObjectStore, rows: pa.Table, usable: set[str]) -> Facts:
 
 
 def _labels(store: ObjectStore, settings: Settings, usable: set[str]) -> Facts:
-    """Labels and conflicts of usable images; a label of an image that is gone counts for nothing."""
+    """Count labelled images, conflicts and unindexed label changes; only usable images count."""
     view = labelled_view(store, settings.labels)
     conflicts = {row["sha256"] for row in view.conflicts} & usable
     return {
@@ -161,14 +165,14 @@ _OF_A_STAGE = ("model_version", "digest", "since", "deployed_by", "reason", "end
 def _differing(endpoints: Endpoints, stage: Any) -> list[str]:
     try:
         return endpoints.differing_settings(stage)
-    except HostUnavailable:  # of which "endpoint" tells
+    except HostUnavailable:  # shown as "endpoint"
         return []
 
 
 def _of_former_splits(
     store: ObjectStore, staged: Facts | None, packages: Sequence[ModelPackage]
 ) -> list[str]:
-    """What whoever is to approve the staged package must know of its scores."""
+    """Return notices on the scores of the staged package that the approver must know."""
     found = [item for item in packages if staged and item.digest == staged["digest"]]
     return [
         f"{package.model_version} waits, but {notice}"
@@ -185,11 +189,11 @@ def _waiting(
     stages: dict[str, Facts | None],
     packages: Sequence[ModelPackage],
 ) -> list[str]:
-    """What waits, and for whom, in the order of the line."""
+    """Return sentences on what waits and for whom, in the order of the line."""
     waiting = []
     arrived = [
         count(images["not_indexed"], "object"),
-        # a snapshot of an image's labels, or an event of imgclf labels that is about many
+        # snapshots of an image's labels, and events of imgclf labels
         count(labels["not_indexed"], "change of labels", "changes of labels"),
     ]
     arrived = [told for told in arrived if not told.startswith("0 ")]

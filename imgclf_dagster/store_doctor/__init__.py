@@ -1,1 +1,1 @@
-"""Whether every object in the store is what its key says, and repairs."""
+"""Check every object in the store, and repair what can be repaired."""

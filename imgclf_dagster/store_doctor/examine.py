@@ -1,4 +1,4 @@
-"""Looking at every object of the store, several at once and in bounded memory."""
+"""Check every object of the store, several at once and with bounded memory."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,15 +27,15 @@ from resources.store.transfer import at_once, workers
 from serving.deployments import STAGES, RecordError, parse_record, records_prefix
 
 Progress = Callable[[int, int], None]
-"""Told (objects looked at, objects in all)."""
+"""Called with the number of objects checked and of all objects."""
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """Something that is wrong with an object.
+    """A damaged object.
 
     Attributes:
-        key: of the object.
+        key: its key, or the path of a file in the home.
         flaw: what is wrong with it.
         remedy: what a person can do.
     """
@@ -48,7 +48,11 @@ class Trouble:
 def examine_store(
     store: ObjectStore, on_progress: Progress = lambda done, total: None
 ) -> list[Trouble]:
-    """What is wrong with the objects of a store: every one is read by its kind, to the end.
+    """Read every object to its end, and return the damaged ones, sorted by key.
+
+    Args:
+        store: the store.
+        on_progress: called with the number of objects checked and of all objects.
 
     Raises:
         StoreError: the store does not answer.
@@ -63,13 +67,13 @@ def examine_store(
         try:
             check_object(look, info)
         except KeyMissing:
-            return None  # deleted meanwhile
+            return None  # deleted in the meantime
         except (DamagedObject, ObjectRefused) as error:
             return error
         return None
 
     listed = [info for info in store.list("") if not info.key.startswith(DAMAGED)]
-    # Of a bucket many are asked for at once; what is weighed is what one may hold in memory.
+    # A bucket is read with many requests at once; the weight bounds the memory they use.
     threads = min(workers(store), 16)
     for done, (info, error) in enumerate(
         zip(listed, at_once(check, listed, threads=threads, weigh=_weight), strict=True), start=1
@@ -93,7 +97,7 @@ def _trouble(damage: DamagedObject) -> Trouble:
 
 
 def tables(store: ObjectStore) -> list[Table]:
-    """Every table that there is."""
+    """Return all tables of the store."""
     known = {
         "images": images_table,
         "labels": labels_table,
@@ -120,7 +124,7 @@ def _of_tables(store: ObjectStore) -> Iterator[DamagedObject]:
 
 
 def _known_images(store: ObjectStore) -> dict[str, Known]:
-    """Of each key the last readable image; not of those that are gone."""
+    """Return the last readable image of each key, without deleted ones."""
     rows = images_table(store, on_damage=lambda text: None).read(
         ["key", "etag", "sha256", "status"]
     )
@@ -136,19 +140,19 @@ def _known_images(store: ObjectStore) -> dict[str, Known]:
 
 
 def _sums(store: ObjectStore) -> dict[str, str]:
-    """By key, the sha256 of what jobs wrote, as far as their records say."""
+    """Return the sha256 (hex) of outputs that the records of jobs have, by key."""
     sums: dict[str, str] = {}
     for name in _folders(store, "models"):
         try:
             record = read_job(store, name)
         except DamagedObject:
-            continue  # told when it is looked at
+            continue  # reported when the record itself is checked
         sums |= (record or {}).get("sha256", {})
     return sums
 
 
 def _of_what_serves(store: ObjectStore) -> Iterator[DamagedObject]:
-    """The newest deployment records whose model is another one than they say."""
+    """Yield the newest deployment records whose model is missing or has another digest."""
     for stage in STAGES:
         newest = store.newest(records_prefix(stage))
         try:
@@ -157,7 +161,7 @@ def _of_what_serves(store: ObjectStore) -> Iterator[DamagedObject]:
             record = parse_record(store.get(newest.key), newest.key)
             digest = actual_digest(store, record.model_key)
         except (RecordError, DamagedObject):
-            continue  # told when it was looked at
+            continue  # reported when the object itself was checked
         except KeyMissing:
             yield DamagedObject(
                 record.model_key, f"it is missing, and {stage} serves it", store.url
@@ -169,7 +173,7 @@ def _of_what_serves(store: ObjectStore) -> Iterator[DamagedObject]:
 
 
 def _of_data_sets(store: ObjectStore, listed: list[ObjectInfo]) -> Iterator[DamagedObject]:
-    """Shards that a data set needs and that are not there; those that are, were read already."""
+    """Yield the missing or too short shards of data sets."""
     for info in listed:
         if not info.key.startswith(DATASETS) or not info.key.endswith("/manifest.parquet"):
             continue

@@ -1,4 +1,4 @@
-"""The home's own files: databases, and what running programs write of themselves."""
+"""Checks of the home's own files: databases, and the address files of running programs."""
 
 import json
 import sqlite3
@@ -19,7 +19,7 @@ _RUNS = (
 
 
 def examine_home(settings: Settings) -> Iterator[Trouble]:
-    """What is wrong with the home's databases and files."""
+    """Yield the damaged databases and files of the home."""
     for path in sorted((settings.home / "mlflow").glob("*.db")):
         yield from _database(path, _REGISTRY)
     for path in sorted(settings.dagster_home.rglob("*.db")):
@@ -34,7 +34,7 @@ def examine_home(settings: Settings) -> Iterator[Trouble]:
 
 def _database(path: Path, remedy: str) -> Iterator[Trouble]:
     if not path.stat().st_size:
-        return  # as SQLite makes it before the first table
+        return  # SQLite creates an empty file before the first table
     try:
         with sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True) as database:
             said = database.execute("PRAGMA quick_check(1)").fetchone()[0]

@@ -1,4 +1,4 @@
-"""A training job's record, written again from its outputs and its messages."""
+"""Rebuild the record of a training job from its outputs and messages."""
 
 import json
 from datetime import UTC, datetime
@@ -13,10 +13,10 @@ from resources.store.object_store import ObjectStore
 
 
 def training_record(store: ObjectStore, job: str) -> bytes:
-    """``job.json`` of a training job whose outputs are whole.
+    """Return ``job.json`` of a training job with undamaged outputs, as JSON bytes.
 
     Raises:
-        KeyMissing: the model is not there.
+        KeyMissing: the model is missing.
         DamagedObject: the model, another output or a message is damaged.
     """
     actual_digest(store, model_key(job))
@@ -48,7 +48,7 @@ def training_record(store: ObjectStore, job: str) -> bytes:
 
 
 def is_training(store: ObjectStore, key: str) -> bool:
-    """Whether ``key`` is that of the record of a job that left a model."""
+    """Whether ``key`` is that of the record of a job with a model."""
     job = key.split("/")[1]
     return key == record_key(job) and store.exists(model_key(job))
 

@@ -1,4 +1,4 @@
-"""Every kind of object in the store, and how to tell that one is damaged."""
+"""The kinds of objects in the store, and the check of each kind."""
 
 import hashlib
 import io
@@ -39,8 +39,12 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class Known:
-    """What the image table says of an object under ``raw/``: the sha256 it had when it was a readable
-    image, and the etag it had then."""
+    """An object under ``raw/`` as the image table has it.
+
+    Attributes:
+        sha256: hash when it was a readable image (hex).
+        etag: etag at that time.
+    """
 
     sha256: str
     etag: str
@@ -48,12 +52,12 @@ class Known:
 
 @dataclass
 class Look:
-    """What the checks of single objects need to know of the rest.
+    """What the checks of single objects need.
 
     Attributes:
-        store: that is looked at.
-        images: by key, what was readable.
-        sums: by key, the sha256 that a job's record has of what it wrote.
+        store: the store.
+        images: readable images of the image table, by key.
+        sums: sha256 (hex) of the outputs of jobs, by key.
     """
 
     store: ObjectStore
@@ -61,23 +65,28 @@ class Look:
     sums: dict[str, str] = field(default_factory=dict)
 
     def sha256(self, key: str) -> str:
-        """Of the object's bytes, read a few megabytes at a time."""
+        """Return the sha256 (hex) of an object, read in chunks."""
         digest = hashlib.sha256()
         for chunk in self.store.place.chunks(key):
             digest.update(memoryview(chunk))
         return digest.hexdigest()
 
     def damaged(self, key: str, flaw: str) -> DamagedObject:
-        """The finding."""
+        """Return the error for a damaged object."""
         return DamagedObject(key, flaw, self.store.url)
 
 
 Check = Callable[[Look, ObjectInfo], None]
-"""Reads one object. Raises DamagedObject if it is not what its key says."""
+"""Reads one object; raises DamagedObject if its content does not fit its key."""
 
 
 def check_object(look: Look, info: ObjectInfo) -> None:
-    """Read one object by its kind. Raises KeyMissing, DamagedObject."""
+    """Check one object by its kind.
+
+    Raises:
+        KeyMissing: it was deleted.
+        DamagedObject: it, or another object that it needs, is damaged.
+    """
     expected = look.sums.get(info.key)
     if expected is not None and look.sha256(info.key) != expected:
         flaw = "its bytes are not those that the job wrote" if info.size else "it is empty"
@@ -100,7 +109,7 @@ def _image(look: Look, info: ObjectInfo) -> None:
     from training.images.images import ImageRejected, inspect
 
     try:
-        inspect(look.store.get(info.key))  # rewritten by somebody: the next run indexes it
+        inspect(look.store.get(info.key))  # a rewritten image is indexed by the next run
     except ImageRejected as error:
         was = "it is empty" if not info.size else f"it is no readable image any more ({error})"
         raise look.damaged(info.key, was) from None
@@ -141,9 +150,9 @@ def _manifest(look: Look, info: ObjectInfo) -> None:
     try:
         read_dataset_manifest(look.store, version)
     except KeyMissing:
-        return  # without a card: a killed run's, which the next one completes
+        return  # no card yet: the next run completes what a killed one began
     except DamagedObject as damage:
-        if damage.key == info.key:  # else it is the card's
+        if damage.key == info.key:  # damage of the card is reported with the card
             raise
 
 
@@ -161,12 +170,12 @@ def _picture(look: Look, info: ObjectInfo) -> None:
     try:
         with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as picture:
             picture.load()
-    except Exception as error:  # noqa: BLE001 - whatever Pillow raises of broken bytes
+    except Exception as error:  # noqa: BLE001 - Pillow raises many kinds for broken bytes
         raise look.damaged(info.key, flaw_of(data, error)) from None
 
 
 def _archive(look: Look, info: ObjectInfo) -> None:
-    """Every byte of a .tar.gz is read, for the sum at its end tells of a changed one."""
+    """Read a .tar.gz to its end, where gzip's checksum shows changed bytes."""
     with tempfile.TemporaryDirectory(prefix="imgclf-") as scratch:
         path = Path(scratch) / "archive"
         look.store.download(info.key, path)
@@ -251,7 +260,7 @@ def _not_empty(look: Look, info: ObjectInfo) -> None:
 
 
 def _nothing(look: Look, info: ObjectInfo) -> None:
-    """Its key says all."""
+    """Accept the object; its content is not checked here."""
 
 
 _KINDS: tuple[tuple[str, Check], ...] = (
@@ -283,8 +292,8 @@ _KINDS: tuple[tuple[str, Check], ...] = (
     (r".*\.(png|jpe?g)$", _picture),
     (r".*\.html$", _not_empty),
 )
-"""What checks the objects of a key; the first that fits."""
+"""Pattern of keys and check; the first pattern that matches is used."""
 
 
 def _is(_: object) -> None:
-    """It could be read."""
+    """Accept a value: that it could be read is enough."""

@@ -1,7 +1,7 @@
-"""Making good what the store itself can make good; the rest is left as it is, and told.
+"""Repair objects that the store itself can rebuild; others are left as they are and reported.
 
-A damaged object is moved to ``damaged/`` and written again only once what is to take its place is
-known to be right, so that a repair may be killed at any moment and run again.
+A damaged object is moved to ``damaged/`` only once its replacement is known to be right. So a
+repair can be interrupted at any time and repeated.
 """
 
 import hashlib
@@ -57,8 +57,8 @@ class Bench:
     """What repairs need.
 
     Attributes:
-        store: that is repaired.
-        line: the user's settings, under which tables and data sets are made.
+        store: the store to repair.
+        line: the user's settings, by which tables and data sets are made.
     """
 
     store: ObjectStore
@@ -66,13 +66,20 @@ class Bench:
 
 
 Repair = Callable[[Bench, Trouble], str]
-"""Makes one object good; says how. "" if it cannot. May raise StoreError, which is told."""
+"""Repairs one object; returns how, or "" if it cannot. May raise StoreError."""
 
 
 def repair_all(bench: Bench, troubles: list[Trouble]) -> dict[str, str]:
-    """Repair what can be repaired, and clear away what killed writers left; what was done, by key.
+    """Repair what can be repaired and move aside unfinished files of killed writers.
 
-    Tables come first, then shards and images, which are made of one another, then the rest.
+    Tables come first, then shards and images, which are rebuilt from one another, then the rest.
+
+    Args:
+        bench: what repairs need.
+        troubles: the damaged objects.
+
+    Returns:
+        What was done, by key.
     """
     done: dict[str, str] = {}
     for pattern, mend in _REPAIRS:
@@ -82,13 +89,13 @@ def repair_all(bench: Bench, troubles: list[Trouble]) -> dict[str, str]:
             try:
                 if how := mend(bench, trouble):
                     done[trouble.key] = how
-            except StoreError:  # nothing was changed: its remedy stands
+            except StoreError:  # not repaired: the remedy of the finding remains
                 continue
     return done | _leftovers(bench.store)
 
 
 def _leftovers(store: ObjectStore) -> dict[str, str]:
-    """Unfinished files that killed writers left among people's images: they are no objects."""
+    """Move unfinished files of killed writers out of ``raw/``; return what was done, by path."""
     store.sweep()
     root, done = store.root, dict[str, str]()
     if root is None:
@@ -129,8 +136,11 @@ def _labels_table(bench: Bench, trouble: Trouble) -> str:
 
 
 def _groups_table(bench: Bench, trouble: Trouble) -> str:
-    """Splits are for ever: those that a data set has are taken from there, the others come out of
-    the images as they did before."""
+    """Rebuild the table of groups and splits.
+
+    Images of data sets keep their splits; others are assigned by the same rules as before.
+    """
+    # The split of an image must never change.
     store = bench.store
     table = groups_table(store, on_damage=_quiet)
     number = generation_number(store)
@@ -229,8 +239,10 @@ def _version(bench: Bench, trouble: Trouble) -> str:
 
 
 def _job_again(bench: Bench, trouble: Trouble) -> str:
-    """Of a processing job: without its record, the next run does it again. That of a training job is
-    made of what the job left."""
+    """Rebuild a training job's record; move a processing job's record and damaged file aside.
+
+    Without a record, the next run repeats the processing job.
+    """
     job = trouble.key.split("/")[1]
     store = bench.store
     if is_training(store, trouble.key):
@@ -246,8 +258,8 @@ def _job_again(bench: Bench, trouble: Trouble) -> str:
 
 
 def _training_again(bench: Bench, trouble: Trouble) -> str:
-    """Of a training job whose model no stage serves: the next run trains it again. A model of the
-    same name that comes out otherwise has another digest, and no approval."""
+    """Move aside a training job whose model no stage serves, so that the next run trains it again."""
+    # A different model under the same name has another digest, and so no approval.
     store, job = bench.store, trouble.key.split("/")[1]
     for stage in STAGES:
         newest = store.newest(records_prefix(stage))
@@ -255,7 +267,7 @@ def _training_again(bench: Bench, trouble: Trouble) -> str:
             return ""
     moved = []
     with suppress(KeyMissing):
-        moved.append(store.set_aside(record_key(job)))  # first: without it the outputs are no job's
+        moved.append(store.set_aside(record_key(job)))  # first: it is what makes the job complete
     moved += [store.set_aside(info.key) for info in store.list(f"models/{job}/output")]
     return f"moved to {', '.join(moved)}; `imgclf run` trains it again" if moved else ""
 
@@ -268,7 +280,7 @@ def _aside(bench: Bench, trouble: Trouble) -> str:
 
 
 def _superseded(bench: Bench, trouble: Trouble) -> str:
-    """Of a decision: only if a newer one counts already; else a person makes a new one."""
+    """Move aside a decision's record if a newer one exists; else a person has to decide again."""
     folder = trouble.key.rpartition("/")[0]
     newest = newest_key(bench.store, folder)
     if newest is None or newest == trouble.key:
@@ -307,19 +319,25 @@ _REPAIRS: tuple[tuple[str, Repair], ...] = (
     (r"checks/|endpoints/|models/[^/]+/evaluations/|datasets/[^/]+/sources/", _superseded),
     (r"(queue|reports|arrivals|label-arrivals|pipes|captures)/", _aside),
 )
-"""In this order; what is in none of them a person decides on. What is made of one another is tried
-twice: a shard of images, an image out of a shard."""
+"""Pattern of keys and repair, in the order of repairing; a key that matches none needs a person.
+Kinds that are rebuilt from one another are tried twice: shards from images, images from shards."""
 
 
 def replace(store: ObjectStore, key: str, data: bytes) -> None:
-    """Put ``data`` in the place of a damaged object, which is moved aside."""
+    """Move a damaged object aside and create another in its place.
+
+    Args:
+        store: the store.
+        key: key of the object; it may be missing.
+        data: the new bytes.
+    """
     with suppress(KeyMissing):
         store.set_aside(key)
     store.create(key, data)
 
 
 def _members(store: ObjectStore, shard: str) -> pa.Table:
-    """Who was in a shard, and where under raw/ each image lies now or did."""
+    """Return the rows of a shard's images: sha256, shard, offset (bytes) and key under ``raw/``."""
     images = newest_rows(images_table(store).read(["key", "sha256", "status"]))
     images = images.filter(pc.equal(images["status"], "ok"))
     keys = dict(zip(images["sha256"].to_pylist(), images["key"].to_pylist(), strict=True))
@@ -347,4 +365,4 @@ _MEMBERS = pa.schema(
 
 
 def _quiet(_: str) -> None:
-    """The doctor has told of it."""
+    """Ignore a report of damage; the doctor has printed it."""

@@ -1,4 +1,4 @@
-"""``imgclf deploy``: what the line needs in an AWS account, part by part."""
+"""``imgclf deploy``: create the AWS resources of the line, one stack at a time."""
 
 import json
 from dataclasses import asdict
@@ -109,7 +109,7 @@ def image_command(
     pushed = is_pushed(ecr, repository, tag)
     if not pushed:
         build_and_push(repository, tag, region, gpu=gpu)
-        # Whatever Docker did: it must be there, in a format that SageMaker takes.
+        # Docker's exit code is not enough: the image must be in ECR, in a format SageMaker accepts.
         if not is_pushed(build_session(settings).client("ecr"), repository, tag):
             raise fail(
                 f"{repository}:{tag} is not in the repository after it was pushed; push again"

@@ -1,4 +1,4 @@
-"""What the parts of ``imgclf deploy`` share: show a stack's changes, ask, do it, tell."""
+"""What the commands of ``imgclf deploy`` share: show a stack's changes, confirm, execute, report."""
 
 import functools
 import json
@@ -28,7 +28,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 
 
 def speaking(command: Callable[P, R]) -> Callable[P, R]:
-    """``plainly``, and AWS's refusals in words that say what to do."""
+    """Decorate a command as ``plainly`` does, and translate boto3 errors for the user."""
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -54,7 +54,23 @@ def deploy_stack(
     as_json: bool,
     timeout_s: float = 7200,
 ) -> "StackResult | None":
-    """Plan, ask, execute, tell. ``None`` if it was only planned."""
+    """Plan the changes of a stack, have them confirmed, and execute them.
+
+    Args:
+        request: the stack's name, template, parameters and tags.
+        stacks: CloudFormation of the account and region.
+        plan_only: show the changes, discard the change set and execute nothing.
+        yes: execute without asking.
+        as_json: print nothing but JSON on stdout; progress goes to stderr.
+        timeout_s: maximum duration of the execution (seconds).
+
+    Returns:
+        The executed stack's result; ``None`` with ``plan_only``.
+
+    Raises:
+        StackError: the stack cannot be changed so, or the operation failed or timed out.
+        typer.Exit: the user declined, cannot be asked, or pressed Ctrl-C.
+    """
     tell = teller(as_json)
     plan = stacks.plan(request, on_event=tell, only_look=plan_only)
     if plan_only:
@@ -79,7 +95,7 @@ def deploy_stack(
 
 
 def teller(as_json: bool) -> Callable[[str], None]:
-    """Says a line of what happens: on stderr where stdout is a script's."""
+    """Return a function that prints a progress line: on stderr with ``as_json``, else on stdout."""
     speaker = errors if as_json else console
     return lambda line: speaker.print(escape(line))
 
@@ -94,7 +110,7 @@ def _show(plan: "StackPlan", as_json: bool) -> None:
 
 
 def _ask(plan: "StackPlan", stacks: "Stacks", as_json: bool) -> None:
-    """Have the user agree, or drop the plan and leave."""
+    """Have the user confirm the plan; if not confirmed, discard it and raise ``typer.Exit``."""
 
     def leave(message: str) -> NoReturn:
         stacks.discard(plan)
@@ -111,7 +127,11 @@ def _ask(plan: "StackPlan", stacks: "Stacks", as_json: bool) -> None:
 
 
 def pairs(chosen: list[str] | None) -> dict[str, str]:
-    """``Name=Value`` as a mapping."""
+    """Parse the values of ``--set``, each ``Name=Value``.
+
+    Raises:
+        typer.Exit: one has another form.
+    """
     found: dict[str, Any] = {}
     for text in chosen or []:
         name, equals, value = text.partition("=")

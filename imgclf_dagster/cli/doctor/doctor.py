@@ -1,4 +1,4 @@
-"""``imgclf doctor``: is everything there that a run will need?"""
+"""``imgclf doctor``: check that a run will find what it needs."""
 
 import json
 from dataclasses import asdict

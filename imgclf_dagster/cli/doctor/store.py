@@ -1,4 +1,4 @@
-"""``imgclf doctor --store``: is every object in the store what its key says?"""
+"""``imgclf doctor --store``: compare every object in the store with its key."""
 
 import json
 from dataclasses import asdict
@@ -16,10 +16,15 @@ if TYPE_CHECKING:
 
 
 def look_at_store(settings: Settings, *, as_json: bool, repair: bool) -> None:
-    """Read every object, say what is damaged and what to do about it, and mend what can be.
+    """Read every object, print the damaged ones with their remedies, and repair what can be.
+
+    Args:
+        settings: the user's settings.
+        as_json: print JSON instead of lines.
+        repair: rebuild damaged objects where that is possible, then read the store again.
 
     Raises:
-        typer.Exit: code 1 if something is damaged still.
+        typer.Exit: with code 1, if an object is still damaged.
         StoreError: the store does not answer.
     """
     from imgclf_dagster.home.home import require_store

@@ -1,4 +1,4 @@
-"""How ``imgclf ingest`` tells that images have other labels than before, and how to take it back."""
+"""How ``imgclf ingest`` reports labels that changed, with the commands that undo the change."""
 
 import shlex
 from typing import TYPE_CHECKING
@@ -18,12 +18,12 @@ _COMMANDS = 3
 
 
 def show_changes(console: Console, report: "IngestReport", source: str) -> None:
-    """Print which images had another label before, and the commands that take it back.
+    """Print which images had another label before, and the commands that undo the change.
 
     Args:
-        console: where to.
-        report: what became of the source.
-        source: the name under which its images are stored.
+        console: the console to print on.
+        report: the result of the ingest.
+        source: name under which the images are stored (``raw/<source>/``).
     """
     images = sum(change.images for change in report.changed)
     if not images:
@@ -39,12 +39,14 @@ def show_changes(console: Console, report: "IngestReport", source: str) -> None:
 
 
 def show_readings(console: Console, report: "IngestReport", source: str) -> None:
-    """Print which labels count as another class than they say, and which of them mean two.
+    """Print which labels count as a class of another name, and which have two meanings.
+
+    A label has two meanings if its name was given to another class after it was recorded.
 
     Args:
-        console: where to.
-        report: what became of the source.
-        source: the name under which its images are stored.
+        console: the console to print on.
+        report: the result of the ingest.
+        source: name under which the images are stored (``raw/<source>/``).
     """
     renamed = [one for one in report.read_as if one.label != one.counts]
     if renamed:
@@ -83,9 +85,12 @@ def _labels_text(labels: "Labels") -> str:
 
 
 def _undoing(report: "IngestReport", source: str) -> list[str]:
-    """What takes it back. Labels of several ingests are not told apart by any command but by class:
-    where the class was given to other images of the source as well, the former labels are ingested
-    again instead."""
+    """Return the lines that say how to undo the changed labels.
+
+    No command withdraws the labels of a single ingest; ``imgclf labels withdraw`` works by class.
+    Where the class was also given to other images of the source, the advice is to ingest the former
+    labels again.
+    """
     now: dict[str, int] = {}
     for change in report.changed:
         if len(change.new) != 1 or len(change.new[0]) != 1:

@@ -1,4 +1,4 @@
-"""``imgclf ingest``: say what is understood of images and labels, then bring them into the store."""
+"""``imgclf ingest``: report what a source contains, resolve doubts, and write it into the store."""
 
 import shlex
 import sys
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from labelling.sources.reading import Reading
 
 OPEN_QUESTIONS = 3
-"""Of these many the text is shown."""
+"""Number of open questions whose text is shown."""
 
 
 @plainly
@@ -129,14 +129,14 @@ def ingest_command(
 
 
 def _refuse_own_store(source: Path, settings: "Settings") -> None:
-    """Refuse ``raw/`` of this home, and its store's other folders. A folder below ``raw/`` that is
-    named is meant: its images may be labelled again.
+    """Refuse a direct sub-folder of this home's store, such as ``raw/``.
 
     Raises:
-        SourceError: it is one.
+        SourceError: ``source`` is one.
     """
     from labelling.sources.containers.containers import SourceError
 
+    # A folder below raw/ is allowed: its images may be labelled again.
     own = settings.store_dir.resolve()
     if source.resolve().parent == own:
         raise SourceError(
@@ -146,7 +146,7 @@ def _refuse_own_store(source: Path, settings: "Settings") -> None:
 
 
 class _Session:
-    """One call of the command: how it speaks, and with which settings."""
+    """One call of the command: its source, settings, options and console."""
 
     def __init__(
         self, source: Path, settings: "Settings", *, yes: bool, keep: bool, as_json: bool
@@ -156,11 +156,19 @@ class _Session:
         self._console = SafeConsole(highlight=False)
 
     def decided(self, options: ReadingOptions, *, asks: bool) -> "Reading":
-        """Read the source, tell what is understood, and ask until nothing is doubtful.
+        """Read the source, print what it contains, and ask the user until no doubt is left.
+
+        Args:
+            options: how to read the source, as given on the command line.
+            asks: whether the user can be asked; else an open doubt ends the command.
+
+        Returns:
+            The reading without open doubts.
 
         Raises:
-            typer.BadParameter: an option is wrong, or decides nothing.
-            typer.Exit: something stays open; all questions and their options are told.
+            typer.BadParameter: an option is wrong, or has no effect on this source.
+            typer.Exit: a doubt stays open; the questions and the options that settle them are
+                printed.
         """
         from labelling.sources.containers.containers import OptionError
         from labelling.sources.findings.facts import source_facts
@@ -183,7 +191,7 @@ class _Session:
             )
             if not self._as_json:
                 show_facts(self._console, self._facts, self._splits_said)
-            if is_first and reading.unused:  # later ones may be, because of an answer
+            if is_first and reading.unused:  # later, an answer may have made an option unused
                 raise typer.BadParameter(visible("; ".join(reading.unused)))
             is_first = False
             if not open_doubts:
@@ -195,7 +203,11 @@ class _Session:
             options = options if answer == YES else with_answer(options, answer)
 
     def _asked(self, doubt: Doubt) -> str:
-        """The option that the user chooses."""
+        """Ask the user about ``doubt`` and return the chosen option (``--labels-from parent``).
+
+        Raises:
+            typer.Exit: the user stops, or stdin has ended.
+        """
         show_doubt(self._console, doubt, numbered=True)
         last = len(doubt.answers) + 1
         try:
@@ -221,7 +233,15 @@ class _Session:
         return fail(f"nothing was written: a question is open; give {options}")
 
     def say_dry(self, reading: "Reading", *, asked_for: bool) -> None:
-        """End a call that writes nothing."""
+        """Report a call that writes nothing.
+
+        Args:
+            reading: what was read from the source.
+            asked_for: whether ``--dry-run`` was given.
+
+        Raises:
+            typer.Exit: the source has no usable image.
+        """
         if self._as_json:
             typer.echo(told_as_json(self._facts, self._splits_said, None, ""))
         elif asked_for:
@@ -230,11 +250,15 @@ class _Session:
             raise fail(f"nothing in {visible(str(self._source))} could be used")
 
     def write(self, reading: "Reading") -> None:
-        """Bring everything into the store, and tell what came of it."""
+        """Write the reading into the store and print the report.
+
+        Raises:
+            typer.Exit: no image could be used.
+        """
         from imgclf_dagster.home.home import prepare_home
         from imgclf_dagster.ingest.ingest import ingest, only_ingest
 
-        # Pillow warns about EXIF blocks; what matters about an image is in the report.
+        # Pillow warns about EXIF blocks, which do not matter here; the report names unusable images.
         warnings.filterwarnings("ignore", module=r"PIL\.")
         settings = self._settings
         store = prepare_home(settings)
@@ -264,7 +288,7 @@ def _is_terminal() -> bool:
 
 
 def _known_classes(settings: "Settings") -> "KnownClasses":
-    """The classes of the home, if it was made ready before, and those of the settings."""
+    """Return the classes of the settings, and of the store if the home exists already."""
     from assets.annotations.label_names import LabelNames, known_classes
     from imgclf_dagster.home.home import is_prepared, require_store
 

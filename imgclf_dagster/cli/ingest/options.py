@@ -1,4 +1,4 @@
-"""The options of ``imgclf ingest`` that say how a source is to be read, and the answers to doubts."""
+"""Parse the options of ``imgclf ingest`` that say how to read a source, and answers to doubts."""
 
 import csv
 import shlex
@@ -14,15 +14,17 @@ from labelling.sources.reading import ReadingOptions
 
 YES = "--yes"
 NAME = "NAME"
-"""What stands in an answer for a name that the user has to give."""
+"""Placeholder in an answer for a name that the user has to give."""
 
 
 def parsed_columns(given: str | None) -> tuple[str, ...] | None:
-    """``IMAGE,LABEL``, or ``IMAGE,LABEL,LABEL``: names or numbers of columns; a name with a comma is
-    quoted.
+    """Parse ``--columns``: names or numbers of columns, separated by commas; ``None`` if not given.
+
+    The first is the column of images, the others are columns of labels. A name with a comma is
+    quoted, as in CSV.
 
     Raises:
-        typer.BadParameter: it is fewer than two of them.
+        typer.BadParameter: there are fewer than two, or one is empty.
     """
     if given is None:
         return None
@@ -37,10 +39,10 @@ def parsed_columns(given: str | None) -> tuple[str, ...] | None:
 
 
 def parsed_class(given: str | None) -> str | None:
-    """A label, in its normal form.
+    """Return a class name in its normal form; ``None`` if not given.
 
     Raises:
-        typer.BadParameter: it can be none.
+        typer.BadParameter: it cannot be a class name.
     """
     if given is None:
         return None
@@ -51,10 +53,11 @@ def parsed_class(given: str | None) -> str | None:
 
 
 def with_answer(options: ReadingOptions, answer: str) -> ReadingOptions:
-    """The options, and what an answer to a doubt (``--labels-from parent``) says.
+    """Return the options with an answer to a doubt, such as ``--labels-from parent``, applied.
 
     Raises:
-        typer.BadParameter: a value in it cannot be used.
+        typer.BadParameter: the answer has an invalid value, or an option that cannot be applied
+            here.
     """
     words = shlex.split(answer)
     for option, value in zip(words[::2], words[1::2], strict=True):
@@ -65,7 +68,7 @@ def with_answer(options: ReadingOptions, answer: str) -> ReadingOptions:
         elif option == "--encoding":
             options = replace(options, encoding=value)
         elif option == "--labels-from":
-            read = value not in ("parent", "top", "path", "none")  # else no list is
+            read = value not in ("parent", "top", "path", "none")  # then it names a list
             options = replace(options, labels_from=value, columns=options.columns if read else None)
         else:
             raise typer.BadParameter(f"{answer}: stop here and give this option yourself")
@@ -73,10 +76,10 @@ def with_answer(options: ReadingOptions, answer: str) -> ReadingOptions:
 
 
 def undecided(doubts: Sequence[Doubt], *, yes: bool) -> list[Doubt]:
-    """The doubts that are left: ``--yes`` settles those that it is an answer to."""
+    """Return the doubts that are still open, without those that ``--yes`` settles if it is given."""
     return [doubt for doubt in doubts if not (yes and settled_by_yes(doubt))]
 
 
 def settled_by_yes(doubt: Doubt) -> bool:
-    """Whether ``--yes`` is an answer to a doubt."""
+    """Whether ``--yes`` is one of the answers to a doubt."""
     return any(option == YES for option, _ in doubt.answers)

@@ -1,4 +1,4 @@
-"""What ``imgclf ingest`` tells: what it understood, before it writes, and what came of it, after."""
+"""What ``imgclf ingest`` prints: the contents of the source before writing, and the result after."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -24,12 +24,12 @@ SHOWN_GROUPS = 20
 
 
 def show_facts(console: Console, facts: SourceFacts, splits_said: Sequence[str]) -> None:
-    """Print what is understood of a source.
+    """Print what was found in a source.
 
     Args:
-        console: where to.
-        facts: about the source.
-        splits_said: what becomes of the splits that it comes with.
+        console: the console to print on.
+        facts: what was found.
+        splits_said: sentences about the splits that the source gives.
     """
     layout = f"{_images(facts.images)}, labels still open" if facts.is_open else facts.layout
     console.print(f"[bold]{_shown(facts.source)}[/]: {_shown(layout)}", soft_wrap=True)
@@ -58,7 +58,14 @@ def _show_labels(console: Console, facts: SourceFacts) -> None:
 
 
 def show_doubt(console: Console, doubt: Doubt, *, numbered: bool) -> None:
-    """Print a question and its answers: with numbers to choose from, or as options to give."""
+    """Print a question and its answers.
+
+    Args:
+        console: the console to print on.
+        doubt: the question.
+        numbered: number the answers for a prompt, and add the answer "stop here"; else list them as
+            options of the command.
+    """
     console.print(f"[yellow]?[/] {_shown(doubt.question)}", soft_wrap=True)
     for number, (option, then) in enumerate(doubt.answers, start=1):
         mark = f"{number})" if numbered else "-"
@@ -74,14 +81,14 @@ def show_report(
     source: str,
     told: Collection[str] = (),
 ) -> None:
-    """Print what became of a source.
+    """Print the result of an ingest.
 
     Args:
-        console: where to.
-        report: what became of it.
-        next_command: to go on with.
-        source: the name under which its images are stored.
-        told: reasons of rejections that were told before anything was written.
+        console: the console to print on.
+        report: the result.
+        next_command: the command that continues the work.
+        source: name under which the images are stored (``raw/<source>/``).
+        told: reasons of rejections that were printed before and are not repeated.
     """
     counts = Table("new", "known", "rejected", "labels written", "seconds")
     counts.add_row(
@@ -111,12 +118,12 @@ def show_report(
 def as_json(
     facts: SourceFacts, splits_said: Sequence[str], report: "IngestReport | None", following: str
 ) -> str:
-    """The same facts for a script.
+    """Return the facts and the result as JSON text.
 
     Args:
-        facts: about the source.
-        splits_said: what becomes of the splits that it comes with.
-        report: what became of it; ``None`` if nothing was written.
+        facts: what was found in the source.
+        splits_said: sentences about the splits that the source gives.
+        report: the result; ``None`` if nothing was written.
         following: the next command.
     """
     told: dict[str, object] = {"understood": {**asdict(facts), "notes": list(splits_said)}}
@@ -149,7 +156,7 @@ def as_json(
 
 
 def _class_table(facts: SourceFacts) -> Table:
-    # Names that differ at their ends only must stay apart: nothing is cut off.
+    # Names may differ only at their ends, so long ones are folded and not truncated.
     table = Table(
         Column("class", overflow="fold"),
         Column("images", justify="right"),

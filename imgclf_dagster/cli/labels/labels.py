@@ -1,4 +1,4 @@
-"""``imgclf labels``: which labels there are; rename, merge, take back and restore them."""
+"""``imgclf labels``: list labels; rename, merge, withdraw and restore them."""
 
 import hashlib
 import json
@@ -130,7 +130,11 @@ def _withdrawal(
     label: str | None,
     files: list[str],
 ) -> "Event":
-    """Raises typer.Exit if a part of it is not known."""
+    """Build the withdrawal event.
+
+    Raises:
+        typer.Exit: the source, the class or an image is not known.
+    """
     from assets.annotations.label_changes import next_number, now_after, sources_of, spellings
     from assets.annotations.label_overview import overview
     from labelling.labels.counted import counted
@@ -169,7 +173,11 @@ def restore_command(
 
 
 def _restoral(rows: "pa.Table", event: str) -> "Event":
-    """Raises typer.Exit if there is no such event that counts."""
+    """Build the event that undoes ``event``.
+
+    Raises:
+        typer.Exit: no event in force has this id.
+    """
     from assets.annotations.label_changes import next_number, now_after
     from assets.annotations.label_overview import event_id
     from labelling.labels.events import Restoral
@@ -201,7 +209,11 @@ def _rename(old: tuple[str, ...], new: str, *, yes: bool, dry_run: bool) -> None
 
 
 def _renaming(settings: Settings, rows: "pa.Table", old: tuple[str, ...], new: str) -> "Event":
-    """Say what else there is of the new name. Raises typer.Exit if a name cannot be used."""
+    """Build the rename event, and print what else is known about the new name.
+
+    Raises:
+        typer.Exit: a name cannot be used.
+    """
     from assets.annotations.label_changes import next_number, now_after, spellings
     from assets.annotations.label_overview import overview
     from labelling.labels.events import Rename
@@ -241,7 +253,8 @@ def _renaming(settings: Settings, rows: "pa.Table", old: tuple[str, ...], new: s
 
 
 def _say_names(settings: Settings, old: tuple[str, ...], new: str) -> None:
-    """Which line the settings may have now; they need not, for their names follow the events."""
+    """Print the line of ``imgclf.toml`` with the new names; changing the file is optional."""
+    # Optional, because the configured names are read through the rename events.
     names = dict.fromkeys(new if name in old else name for name in settings.labels.names)
     if tuple(names) != settings.labels.names:
         line = ", ".join(json.dumps(name, ensure_ascii=False) for name in names)
@@ -252,7 +265,11 @@ def _say_names(settings: Settings, old: tuple[str, ...], new: str) -> None:
 
 
 def _known_class(label: str, found: "Overview") -> str:
-    """``label`` as it is counted. Raises typer.Exit if there is none of that name."""
+    """Return the name under which class ``label`` is counted.
+
+    Raises:
+        typer.Exit: there is no such class.
+    """
     import difflib
 
     from labelling.labels.form import normal_label
@@ -294,20 +311,28 @@ def _image(store: "ObjectStore", rows: "pa.Table", path: str) -> str:
 
 
 def is_asked() -> bool:
-    """Whether somebody is there to answer a question."""
+    """Whether a user can answer a question: stdin is a terminal."""
     return sys.stdin.isatty()
 
 
 def _decide(
     decision: "Callable[[Settings, ObjectStore, pa.Table], Event]", *, yes: bool, dry_run: bool
 ) -> "tuple[Settings, Event]":
-    """Decide by the label table as it is, say what that changes, ask, and write it.
+    """Build an event from the present label table, show its effect, confirm it, and write it.
 
     Args:
-        decision: settings, store and the rows of the label table to the event; it may refuse. Called
-            again where somebody else has decided something meanwhile.
+        decision: builds the event from the settings, the store and the rows of the label table. It
+            is called again if another process has changed the labels in the meantime; it may raise
+            ``typer.Exit``.
         yes: do not ask.
         dry_run: write nothing.
+
+    Returns:
+        The settings and the event.
+
+    Raises:
+        typer.Exit: the user declined or cannot be asked; or, with ``yes``, the effect has changed
+            since it was shown.
     """
     from assets.annotations.label_changes import OvertakenError, all_rows, preview
 
@@ -341,7 +366,12 @@ def _write(
     yes: bool,
     dry_run: bool,
 ) -> None:
-    """Say what ``event`` changes, ask, and write it. Raises OvertakenError."""
+    """Print what ``event`` changes, have it confirmed, and write it.
+
+    Raises:
+        OvertakenError: another process has changed the labels in the meantime.
+        typer.Exit: the user declined or cannot be asked.
+    """
     from assets.annotations.label_changes import keep, keys_of
     from assets.annotations.label_overview import event_id, images_named, words_of
 

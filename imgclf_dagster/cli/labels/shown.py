@@ -1,4 +1,4 @@
-"""What ``imgclf labels`` shows."""
+"""Tables that ``imgclf labels`` prints."""
 
 import shlex
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def show_overview(found: "Overview") -> None:
-    """Print tables of what there is; nothing for what there is not."""
+    """Print the tables of classes, sources and events, and notes on the labels."""
     if not found.classes and not found.unknown:
         console.print("there are no labels yet (imgclf ingest SRC brings some)")
         return
@@ -46,8 +46,10 @@ def show_overview(found: "Overview") -> None:
 
 
 def merge_line(group: "LookAlikes", found: "Overview") -> str:
-    """The command that makes one class of labels that look alike: the one that is listed, or has
-    most images."""
+    """Return the command that merges labels that look alike.
+
+    They are merged into a label that the settings list, else into the one with most images.
+    """
     listed = set(found.names)
     into = max(group.labels, key=lambda label: (label in listed, found.images(label), label))
     others = [label for label in group.labels if label != into]

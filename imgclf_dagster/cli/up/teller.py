@@ -1,4 +1,4 @@
-"""What ``imgclf up`` prints while it runs."""
+"""Messages that ``imgclf up`` prints while it runs."""
 
 import time
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from imgclf_dagster.processes.supervisor import Notice, ProcessSpec
 
 
 class NoticePrinter:
-    """Prints what happens; once everything is up for the first time, says so."""
+    """Prints the supervisor's notices, and a line when all programs are up for the first time."""
 
     def __init__(self, console: Console, specs: Sequence[ProcessSpec]) -> None:
         self._console = console
@@ -21,7 +21,7 @@ class NoticePrinter:
         self._started = time.monotonic()
 
     def __call__(self, notice: Notice) -> None:
-        """Tell what a program does."""
+        """Print a notice about a program."""
         if notice.kind == "trouble":
             self.say("trouble", notice.spec.name, notice.text)
             return
@@ -33,7 +33,14 @@ class NoticePrinter:
             self._console.print(f"All up after {seconds:.0f} s. Ctrl-C stops everything.")
 
     def say(self, kind: Literal["done", "trouble"], name: str, text: str, *, url: str = "") -> None:
-        """Tell of a thing: what is there now, or what is wrong. May be called from any thread."""
+        """Print one line. Safe to call from any thread.
+
+        Args:
+            kind: "done" for what is available now, "trouble" for a problem.
+            name: name of the program.
+            text: the message.
+            url: address to show for "done"; may be empty.
+        """
         name = name.ljust(self._width)
         if kind == "trouble":
             line = f"[yellow]! {name}[/]  {escape(text)}"

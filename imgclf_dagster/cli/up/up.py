@@ -1,4 +1,4 @@
-"""``imgclf up``: everything at once, for as long as it is left running."""
+"""``imgclf up``: run all programs of the line until Ctrl-C."""
 
 import json
 import sys
@@ -29,10 +29,10 @@ from imgclf_dagster.processes.supervisor import (
 from imgclf_dagster.settings.root import Settings, SettingsError, load_settings
 
 LOCATION = "imgclf"
-"""Name of the code location, as in ``workspace.yaml``: sensors keep their state under it."""
+"""Name of the code location, as in ``workspace.yaml``; Dagster keeps the sensors' state under it."""
 
 _MAX_SOCKET_PATH = 100
-"""Bytes; the kernel takes 108 on Linux and 104 on macOS."""
+"""Maximum length of a socket's path (bytes); the limit is 108 on Linux and 104 on macOS."""
 
 _DAEMONS_QUERY = (
     "{instance{daemonHealth{allDaemonStatuses{daemonType required lastHeartbeatTime}}}}"
@@ -92,10 +92,11 @@ def _keeper(
 
 
 def programs(settings: Settings, labelling: LabellingPrograms | None = None) -> list[ProcessSpec]:
-    """What ``imgclf up`` runs, in the order in which it is started.
+    """Return the programs that ``imgclf up`` runs, in the order of starting.
 
     Args:
-        labelling: what is run for people who label, if anything is.
+        settings: the user's settings.
+        labelling: the programs for labelling; ``None`` without Label Studio.
     """
     definitions = _definitions(settings)
     workspace = _write_workspace(settings)
@@ -224,7 +225,7 @@ def _mlflow(settings: Settings) -> ProcessSpec:
         },
         port=_port(port, "MLflow", "mlflow"),
         healthy=http_healthy(f"http://{HOST}:{port}/health"),
-        url=f"http://{HOST}:{port}/#/experiments",  # its first page is about other things
+        url=f"http://{HOST}:{port}/#/experiments",  # its home page shows no experiments
         about="models and what they scored",
     )
 
@@ -249,13 +250,13 @@ def _socket(settings: Settings) -> Path:
 def _write_workspace(settings: Settings) -> Path:
     path = settings.run_dir / "workspace.yaml"
     server = {"socket": str(_socket(settings)), "location_name": LOCATION}
-    # JSON is YAML, and quotes any path right.
+    # JSON is valid YAML and quotes any path correctly.
     path.write_text(json.dumps({"load_from": [{"grpc_server": server}]}), encoding="utf-8")
     return path
 
 
 def _daemon_healthy(graphql_url: str) -> Callable[[], bool]:
-    """A health check: every daemon that must run has beaten since this moment."""
+    """Return a health check: all required daemons had a heartbeat after this call."""
     since = time.time()
 
     def check() -> bool:
