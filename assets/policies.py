@@ -1,5 +1,4 @@
-"""What a user decides about the line: the bounds of the gates, the splits, what may come in, what
-people are asked to label."""
+"""The user's settings of the pipeline: ingestion, splits, gates, labelling and retraining."""
 
 from typing import Self
 

@@ -384,7 +384,7 @@ def record_sources(store: ObjectStore, version: str, sources: Mapping[str, str])
     try:
         if newest_sources(store, version) == dict(sources):
             return
-    except DamagedObject:  # this one comes after it, and counts
+    except DamagedObject:  # the new record comes after it and replaces it
         pass
     add_record(store, f"{dataset_prefix(version)}sources/", json.dumps(dict(sources)).encode())
 
