@@ -16,7 +16,7 @@ from ui.page import build_page
 from ui.runtime import Runtime
 
 TOKEN_VARIABLE = "IMGCLF_FEEDBACK_TOKEN"  # noqa: S105 - its name
-"""What the labelling backend asks for; in the environment, where other users cannot see it."""
+"""Token of the labelling backend; in the environment, where other users cannot see it."""
 
 MAX_UPLOAD = "100mb"
 _SHUTDOWN_S = 3
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def _counter(feedback_url: str) -> CorrectionCounter | None:
-    """Takes corrections to the labelling backend; None if there is none."""
+    """Return what sends corrections to the labelling backend; ``None`` without a backend."""
     if not feedback_url:
         return None
     token = os.environ.get(TOKEN_VARIABLE, "")

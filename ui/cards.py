@@ -1,4 +1,4 @@
-"""The result cards: what is known of each image; ``templates/cards.html`` makes HTML of it."""
+"""The result cards of images; ``templates/cards.html`` renders them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,18 +11,22 @@ if TYPE_CHECKING:
     import jinja2
 
 TOP = 5
-"""Labels shown of each model; one more is shown rather than counted."""
+"""Labels shown of each model, and one more if it would be the only one left out."""
 
 STAGE_NAMES: Mapping[Stage, str] = {"staging": "Staging", "prod": "Production"}
 
 
 @dataclass(slots=True)
 class Card:
-    """One image on the page and what has been said of it so far.
+    """One image on the page, with the answers so far.
 
-    ``picture`` is a data URL, None while there is none. ``id`` names a card that can be corrected
-    (""; it cannot), ``corrected`` is what a person said,
-    None while nobody has; without a label: the image has none of them.
+    Attributes:
+        name: name of the file.
+        size: bytes of the file.
+        picture: a data URL; ``None``: there is none yet.
+        answers: stage to its prediction or problem.
+        id: names a card that can be corrected; empty: it cannot.
+        corrected: the labels that a person gave (empty: none of them); ``None``: not corrected.
     """
 
     name: str
@@ -59,13 +63,13 @@ class Card:
 
 
 def render(cards: list[Card]) -> str:
-    """The page's result area."""
+    """Return the HTML of the result cards."""
     return _templates().get_template("cards.html").render(cards=cards, stages=STAGE_NAMES, top=TOP)
 
 
 @cache
 def _templates() -> "jinja2.Environment":
-    """The templates of this package: every value is escaped, and a missing one is an error."""
+    """Return the template environment: all values are escaped, and a missing one is an error."""
     import jinja2
 
     environment = jinja2.Environment(

@@ -1,4 +1,4 @@
-"""Start an endpoint host for a while, where none is up."""
+"""Starts an endpoint host for the duration of a block if none is running."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ _STOP_S = 8.0
 
 
 class HostNotStarted(ImgclfError, RuntimeError):  # noqa: N818 - a state, as its callers say it
-    """The endpoint host did not come up; the message holds its last words."""
+    """The endpoint host did not start; the message has the end of its log."""
 
 
 @contextmanager
@@ -29,21 +29,21 @@ def own_host(
     start_timeout_s: float,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[None]:
-    """Have a host at ``address_file`` while the block lasts.
+    """Ensure that a host runs at ``address_file`` while the block lasts.
 
-    If none is up, one is started on any free port; it is stopped at the end, and exits by
+    If none is running, one is started on any free port; it is stopped at the end, and exits by
     itself if this process is killed.
 
     Args:
-        store_url: what it serves.
-        project: names its endpoints.
-        address_file: where it says how it is reached.
-        log_file: gets what it says.
-        start_timeout_s: how long it may take to listen (seconds).
-        environment: variables for it, over this process's.
+        store_url: the store that it serves.
+        project: endpoints are ``<project>-<stage>``.
+        address_file: the host writes its address into it.
+        log_file: gets its output.
+        start_timeout_s: seconds within which it has to listen.
+        environment: its environment variables, added to those of this process.
 
     Raises:
-        HostNotStarted: it ended, or took too long.
+        HostNotStarted: it exited, or took too long.
     """
     if read_address(address_file):
         yield

@@ -1,8 +1,8 @@
 """The labelling backend over HTTP: Label Studio's ML backend, corrections, and the report.
 
-The contract is Label Studio's (https://labelstud.io/guide/ml_create), as 1.23 speaks it:
-``/health`` within 1 s, ``/setup`` within 3 s before every ``/predict``, one result for each task.
-``/setup`` brings the token of the project's owner; no body of it is ever read or logged.
+The contract is that of Label Studio 1.23 (https://labelstud.io/guide/ml_create): ``/health`` within
+1 s, ``/setup`` within 3 s before every ``/predict``, one result for each task. ``/setup`` brings
+the token of the project's owner; its body is never read or logged.
 """
 
 import asyncio
@@ -33,10 +33,10 @@ from serving.store import BackingStore
 
 _MAX_PREDICT_BYTES = 64 * 1024**2
 _PREDICT_S = 120.0
-"""More than Label Studio waits (100 s); what it is told in time, the prelabeller sees to."""
+"""Seconds, more than Label Studio waits (100 s); the prelabeller has the actual limits."""
 
 _MAX_CORRECTIONS = 16
-"""Corrections that may be under way or waiting."""
+"""Corrections that may be running or waiting."""
 _PAGE_HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -49,9 +49,16 @@ log = logging.getLogger("serving")
 
 @dataclass(frozen=True)
 class Backend:
-    """What the application works with.
+    """The parts of the application.
 
-    ``hint_file`` is touched when Label Studio tells of a change; the sensor then looks sooner.
+    Attributes:
+        store: has the images; gets the corrections.
+        project: name of the project.
+        model: the model that is served.
+        access: authorizes requests.
+        hint_file: touched when Label Studio reports a change, so that the sensor polls sooner.
+        label_studio_url: link on the empty report page.
+        limits: limits of one request.
     """
 
     store: BackingStore
@@ -64,7 +71,7 @@ class Backend:
 
 
 def create_backend_app(backend: Backend, prelabeller: Prelabeller | None = None) -> FastAPI:
-    """The application around ``backend``, whose model it follows while it runs."""
+    """Build the application for ``backend``, whose model follows the records while it runs."""
     prelabeller = prelabeller or Prelabeller(backend.store, limits=backend.limits)
     bodies = BodyBuffer(body_s=backend.limits.body_s)
 
@@ -91,7 +98,7 @@ def create_backend_app(backend: Backend, prelabeller: Prelabeller | None = None)
 
 
 def _contract(backend: Backend, prelabeller: Prelabeller, bodies: BodyBuffer) -> APIRouter:
-    """What Label Studio asks of an ML backend."""
+    """Return the routes of Label Studio's ML backend contract."""
     router = APIRouter()
     model, access = backend.model, backend.access
 
@@ -136,7 +143,7 @@ def _contract(backend: Backend, prelabeller: Prelabeller, bodies: BodyBuffer) ->
 
 
 def _corrections(backend: Backend, bodies: BodyBuffer) -> APIRouter:
-    """What the predictor's "This is wrong" asks for and sends."""
+    """Return the routes of the predictor's dialog "This is wrong"."""
     router = APIRouter()
     desk = CorrectionDesk(
         backend.store, lambda: backend.model.current, max_pixels=backend.limits.max_pixels
@@ -174,7 +181,7 @@ def _corrections(backend: Backend, bodies: BodyBuffer) -> APIRouter:
 
 
 def _report(backend: Backend) -> APIRouter:
-    """The page that a person opens."""
+    """Return the route of the report page."""
     router = APIRouter()
     shelf = ReportShelf(backend.store)
 
@@ -197,7 +204,7 @@ def _report(backend: Backend) -> APIRouter:
 
 
 def _asked(body: bytes) -> tuple[PredictRequest, bool]:
-    """The request, and whether a person waits for it inside the editor (interactive)."""
+    """Parse the request; return it and whether it is interactive (a person waits in the editor)."""
     try:
         asked = PredictRequest.model_validate_json(body)
     except ValidationError as error:
