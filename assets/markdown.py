@@ -9,13 +9,13 @@ from collections.abc import Iterable, Sequence
 
 from labelling.labels.foreign_text import visible
 
-# What acts within a line (https://spec.commonmark.org/0.31.2/#inlines, and GitHub's ~), an
-# underscore only at the edge of a word, and what acts where a line begins.
+# Inline markup (https://spec.commonmark.org/0.31.2/#inlines, and GitHub's ~), an underscore
+# only at the edge of a word, and block markup at the beginning of a line.
 _ACTIVE = re.compile(r"([\\`*\[\]<>!|&~])|(?<![^\W_])(_)|(_)(?![^\W_])")
 _BLOCK = re.compile(r"^(\s*)(\d*)([#+\-=>.)])")
 
-# What GitHub's dialect makes a link of without any markup, also where its punctuation is escaped
-# (https://github.github.com/gfm/#autolinks-extension-): a word joiner, which is not seen, ends it.
+# Text that GitHub's dialect links without markup, even if its punctuation is escaped
+# (https://github.github.com/gfm/#autolinks-extension-); an invisible word joiner prevents it.
 _BARE_LINK = re.compile(r"\b(https?|ftp|www|mailto|xmpp)(?=[:.])|(?<=\S)(?=@)", re.IGNORECASE)
 _JOINER = "\u2060"
 
@@ -34,12 +34,12 @@ def prose(text: str) -> Markdown:
 
 
 def code(text: str) -> Markdown:
-    """Write ``text`` as a code span that is also valid in a table cell."""
+    """Write ``text`` as a code span; :func:`table` escapes the pipes in it."""
     shown = visible(text)
     fence = "`" * (max(map(len, re.findall("`+", shown)), default=0) + 1)
-    # One space at either end is taken off again; without it a backtick would join the fence.
+    # Markdown strips one space at either end; without it a backtick would join the fence.
     padding = " " if shown.startswith(("`", " ")) or shown.endswith(("`", " ")) or not shown else ""
-    # Within a table a pipe ends the cell even in code, and only there is its escape taken off.
+    # The pipe is escaped in _cell: only in a table does it need it.
     return Markdown(f"{fence}{padding}{shown}{padding}{fence}")
 
 

@@ -39,7 +39,7 @@ def ornament(name: str, draw: Callable[[], dg.MetadataValue | None]) -> dict[str
     """
     try:
         shown = draw()
-    except Exception as error:  # noqa: BLE001 - nothing that decides depends on it
+    except Exception as error:  # noqa: BLE001 - the picture is optional
         why = (
             f"{name} cannot be shown, and nothing else is missing: {type(error).__name__}: {error}"
         )

@@ -13,7 +13,7 @@ class IngestionPolicy(BaseModel):
     max_pixels: int = Field(
         100_000_000,
         ge=1,
-        le=178_956_970,  # Pillow itself reads no bigger ones
+        le=178_956_970,  # Pillow's own limit
         description="Images with more pixels than this are rejected unread.",
     )
     max_file_mb: float = Field(100.0, gt=0, description="Bigger files are rejected unread (MB).")

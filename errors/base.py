@@ -21,5 +21,5 @@ class ImgclfError(Exception):
         """Return message and remedy, for logs, Dagster's pages and other messages."""
         if not self.remedy:
             return self.message
-        # After the output of another program the remedy begins a line of its own.
+        # After multi-line output of another program the remedy begins on a new line.
         return self.message + ("\n" if "\n" in self.message else ": ") + self.remedy

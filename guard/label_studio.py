@@ -48,7 +48,7 @@ def guarded(application: Application, allowed_hosts: Iterable[str]) -> Applicati
 def main() -> None:
     """Run ``label_studio.server`` with the arguments of this process."""
     _find_our_package()
-    # Its own environment has it, ours does not.
+    # Django is in Label Studio's environment, not in this project's.
     from django.core.handlers.wsgi import WSGIHandler  # type: ignore[import-not-found]
 
     hosts = os.environ[HOSTS_VARIABLE].split(",")

@@ -94,7 +94,7 @@ class Rules:
     def refusal(self, asked: Asked) -> Refusal | None:
         """Return why a request is refused, and log it; ``None`` if it is let in."""
         found = self._judged(asked)
-        # Each once: a page that asks in a loop shall not fill the log.
+        # Log each reason once: a page that asks in a loop must not fill the log.
         if found and found.reason not in self._told and len(self._told) < _MAX_TOLD:
             self._told.add(found.reason)
             log.warning("%s", found.reason)
@@ -117,7 +117,7 @@ class Rules:
             return True
         if not is_address(host.host):
             return False
-        # The socket's own, whatever the server was told to listen on.
+        # The local address of the connection, whatever address the server listens on.
         if asked.server == host.host:
             return True
         return asked.method in _READS and asked.path in self._health_paths
@@ -136,10 +136,10 @@ class Rules:
         if parsed is None:
             return False
         scheme, page = parsed
-        # A TLS proxy's page is https where this server sees http, so the scheme decides the port.
+        # Behind a TLS proxy the page is https and this server sees http: apply the page's scheme.
         if page.at(scheme) == host.at(scheme):
             return True
-        # A proxy that puts its own Host: only names that were set, and never another port there.
+        # A proxy may replace Host: then only configured names count, on the default port.
         return page.host in self._allowed and page.port is None
 
 

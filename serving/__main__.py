@@ -37,7 +37,7 @@ class _Server(uvicorn.Server):
             write_address(*self._announce)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # First of all, and here: uvicorn ends by raising the signal again, past any `finally`.
+        # First, and here: uvicorn raises the signal again at the end, which skips any `finally`.
         if self._announce:
             self._announce[0].unlink(missing_ok=True)
         await super().shutdown(sockets)

@@ -127,7 +127,7 @@ def main() -> None:
     container = ContainerModel(
         root / "model", _required(VERSION_VARIABLE), _required(DIGEST_VARIABLE)
     )
-    # SageMaker calls the container from outside it; elsewhere nobody else is to reach it.
+    # SageMaker connects from outside the container; elsewhere only this machine may.
     host = "127.0.0.1" if ROOT_VARIABLE in os.environ else "0.0.0.0"  # noqa: S104
     told = os.environ.get(PORT_VARIABLE, "8080")
     port = bounded_int(told, 0, MAX_PORT)
@@ -143,7 +143,7 @@ def main() -> None:
     except OSError as error:
         sys.exit(f"cannot listen on {host}:{port} ({error}); {PORT_VARIABLE} says where to")
     log.info("the container listens on %s:%s", *listener.getsockname())
-    # SageMaker alone knows under which name it asks; no browser reaches the container past it.
+    # Only SageMaker knows the Host it uses, and no browser can reach the container.
     app = BrowserGuard(create_container_app(container, limits), any_host=True)
     server = uvicorn.Server(server_config(app))
 
@@ -161,7 +161,7 @@ async def _load(container: ContainerModel, server: uvicorn.Server) -> bool:
     try:
         await asyncio.to_thread(container.load)
     except Exception as error:
-        # Whatever it is, nothing will be served: end, so that SageMaker sees it at once.
+        # Whatever the error, nothing can be served: exit, so that SageMaker notices at once.
         known = isinstance(error, ModelUnusable)
         log.error("cannot serve: %s", error, exc_info=None if known else error)
         server.should_exit = True

@@ -3,7 +3,7 @@
 from errors.base import ImgclfError
 
 
-class RequestRefused(ImgclfError):  # noqa: N818 - the word of the inference contract
+class RequestRefused(ImgclfError):  # noqa: N818 - a state
     """A request that gets no prediction.
 
     Args:
@@ -18,5 +18,5 @@ class RequestRefused(ImgclfError):  # noqa: N818 - the word of the inference con
         self.code = code
 
 
-class ModelUnusable(ImgclfError, RuntimeError):  # noqa: N818 - said of a model, not of a program
+class ModelUnusable(ImgclfError, RuntimeError):  # noqa: N818 - a state
     """The model of a deployment record cannot be served; a retry does not help."""

@@ -27,7 +27,7 @@ _EXPLICIT = (
 """Variables with credentials that obstore reads itself; it does not read ``~/.aws``."""
 
 
-class TooBig(ImgclfError, ValueError):  # noqa: N818 - said of an object
+class TooBig(ImgclfError, ValueError):  # noqa: N818 - a state
     """An object has more bytes than the caller allows."""
 
 
@@ -92,7 +92,7 @@ class BackingStore:
         Returns:
             True if this call wrote it, False if the key exists.
         """
-        if self._root is not None:  # on the disk when it is said to be there
+        if self._root is not None:  # durable when it returns
             return create_file(self._root, key, data, durable=True)
         try:
             obstore.put(self._store, key, data, mode="create")

@@ -35,7 +35,7 @@ class BodyBound:
         body = bytearray()
         while True:
             message = await receive()
-            if message["type"] != "http.request":  # the client went away
+            if message["type"] != "http.request":  # the client disconnected
                 return
             body += message.get("body", b"")
             if len(body) > MAX_BYTES:

@@ -116,7 +116,7 @@ def add_routes(app: "FastAPI", counter: CorrectionCounter) -> None:
 
     @app.post("/corrections/{card_id}")
     def correct(card_id: str, chosen: Chosen, request: Request) -> JSONResponse:
-        # Another site's page can send a form here, but neither JSON nor this header.
+        # Another site's page can send a form, but neither JSON nor this header.
         if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
             return JSONResponse({"error": "Corrections come from this page only."}, 403)
         try:

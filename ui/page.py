@@ -116,7 +116,7 @@ def _size(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError:
-        return 0  # asking about it will say why
+        return 0  # predicting it reports why
 
 
 def _put(said: str | ModelAnswer | Problem | None, card: Card, stage: Stage | None) -> None:
@@ -163,7 +163,7 @@ def _asked(runtime: Runtime, stage: Stage, card: Card, path: Path) -> ModelAnswe
         return runtime.predict(stage, path.read_bytes())
     except OSError as error:
         return Problem("image", f"The file cannot be read: {error.strerror}. Drop it once more.")
-    except Exception as error:  # of one file; the others have nothing to do with it
+    except Exception as error:  # of one file only
         log.exception("%s was not asked about an image", runtime.endpoint(stage))
         text = f"This predictor failed on the image ({type(error).__name__}); its log says more."
         return Problem("failed", text)

@@ -88,8 +88,8 @@ class Runtime:
         self.project = project
         bounds = Config(
             connect_timeout=3,
-            read_timeout=60,  # SageMaker's own limit for one answer
-            retries={"total_max_attempts": 1},  # a person is waiting, and can ask again
+            read_timeout=60,  # SageMaker's own limit
+            retries={"total_max_attempts": 1},  # a person waits, and can retry
             max_pool_connections=2 * PARALLEL,
         )
         if urlsplit(endpoint_url).scheme == "http":
@@ -124,7 +124,7 @@ class Runtime:
             return _refusal(error)
         except (exceptions.ConnectionError, exceptions.HTTPClientError):
             return Problem("failed", f"No answer from {self.endpoint_url}. {self._remedy}")
-        except exceptions.BotoCoreError as error:  # no credentials, no region: the text names it
+        except exceptions.BotoCoreError as error:  # no credentials, no region: the message names it
             return Problem("failed", str(error))
 
 

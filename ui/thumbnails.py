@@ -31,8 +31,8 @@ def thumbnail(data: bytes) -> str | None:
         out = io.BytesIO()
         small.save(out, "JPEG", quality=82)
     except ImageRejected:
-        return None  # whether and why it cannot be read is for the endpoint to say
-    except Exception:  # whatever it is: one file must not take the page from the others
+        return None  # the endpoint reports why it cannot be read
+    except Exception:  # one file must not break the page
         log.exception("a file of %d bytes has no preview", len(data))
         return None
     return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode('ascii')}"

@@ -82,7 +82,7 @@ def snapshot_rows(store: ObjectStore, keys: list[str]) -> pa.Table:
 
 def _read(store: ObjectStore, keys: list[str]) -> Iterator[tuple[str, bytes]]:
     for key, data in get_many(store, keys):
-        if data is not None:  # else removed since the listing
+        if data is not None:  # else deleted since the listing
             yield key, data
 
 
@@ -149,7 +149,7 @@ def labels_version(decisions: Decisions, rejected: pa.Table) -> str:
     bad = sorted(rejected["snapshot_key"].to_pylist())
     digest = hashlib.sha256(f'{{"conflicts":{_json(conflicts)},"labels":['.encode())
     for position, part in enumerate(_label_rows(current)):
-        digest.update(part if position else part[1:])  # a comma is before each
+        digest.update(part if position else part[1:])  # each begins with a comma
     digest.update(f'],"rejected":{_json(bad)}}}'.encode())
     return digest.hexdigest()[:16]
 

@@ -64,7 +64,7 @@ LOST = "raw/ does not hold it as it was indexed"
 """Why an image that cannot be packed is left out; the log has the reason of each."""
 
 
-class ImageChanged(ImgclfError, RuntimeError):  # noqa: N818 - a state, as its callers say it
+class ImageChanged(ImgclfError, RuntimeError):  # noqa: N818 - a state
     """An object under ``raw/`` has other bytes than when it was indexed."""
 
 

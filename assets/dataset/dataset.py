@@ -72,7 +72,7 @@ def gather(store: ObjectStore, line: Line, say: Callable[[str], None] = lambda _
     indexed = newest_rows(images_table(store).read(_OF_IMAGES))
     images = usable_rows(indexed)
     version = images_version(indexed, images)
-    del indexed  # a million rows are 100 MB, and the tables of labels and groups come next
+    del indexed  # free it: a million rows take 100 MB, and more tables follow
     view = labelled_view(store, line.labels)
     with remembering():
         groups = update_groups(store, images, line.split, say)

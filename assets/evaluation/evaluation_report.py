@@ -249,7 +249,7 @@ def _log_to_registry(
     with tempfile.TemporaryDirectory(prefix="imgclf-") as scratch:
         files = {}
         for name in ("report.json", *PICTURES):
-            with suppress(DamagedObject, KeyMissing):  # the report was read before
+            with suppress(DamagedObject, KeyMissing):  # the report was read above
                 data = outputs[name]
                 files[name] = Path(scratch) / name
                 files[name].write_bytes(data)

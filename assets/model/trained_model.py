@@ -64,7 +64,7 @@ def build_trained_model(defaults: Hyperparameters) -> dg.AssetsDefinition:
     @retried
     def trained_model(
         context: dg.AssetExecutionContext,
-        config: config_type,  # type: ignore[valid-type] # a class made for these settings
+        config: config_type,  # type: ignore[valid-type] # a class made at run time
         store: ObjectStore,
         compute: Compute,
         line: dg.ResourceParam[Line],

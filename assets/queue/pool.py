@@ -167,7 +167,7 @@ def _newest_corrections(store: ObjectStore, images: Images, warn: Any) -> list[C
         except CorrectionError as error:
             warn(str(error))
             continue
-        if images.splits.get(sha) == TRAIN:  # one that is not indexed yet: next time
+        if images.splits.get(sha) == TRAIN:  # not indexed yet: next time
             newest[sha] = max(newest.get(sha, (0, "")), (moment, info.key))
     found = []
     for key, data in get_many(store, sorted(key for _, key in newest.values())):

@@ -187,7 +187,7 @@ def prod_endpoint(
     """Deploy the approved package to production and wait until it answers with its digest."""
     package = _package(registry, context.partition_key)
     found = approval_objections(package) + package_objections(store, package, after_staging=True)
-    if not config.deployed_by:  # a rollback names who rolls back
+    if not config.deployed_by:  # set for a rollback only
         found += overtaken_objections(package, endpoints.readable("prod"), registry.list())
     _stop_on(package.model_version, found, "deployed to production")
     return _rollout(

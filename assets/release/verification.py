@@ -101,7 +101,7 @@ def is_overtaken(
     numbers = (known.decision for known in packages if known.digest == serving.digest)
     followed = max([serving.decision, *numbers])
     if package.decision:
-        return package.decision <= followed  # none is followed by an older home's deployment
+        return package.decision <= followed  # 0: a deployment of an older home
     return package.decision_order <= max(followed, serving.created_ms)
 
 

@@ -63,7 +63,7 @@ def curve_job(store: ObjectStore, compute: Compute, model: Mapping[str, Any]) ->
         "model": Channel(prefix=f"{key.rpartition('/')[0]}/", keys=(key,)),
     }
     if chosen:
-        inputs = f"models/{name}/inputs/"  # where a job's role may read
+        inputs = f"models/{name}/inputs/"  # the job's role may read there
         store.create(f"{inputs}chosen.json", json.dumps(chosen).encode())
         channels["chosen"] = Channel(prefix=inputs, keys=(f"{inputs}chosen.json",))
     if parts := _features(store, str(model["model_version"])):

@@ -15,7 +15,7 @@ HOST_RUNS_ALREADY = 3
 """Exit code of a host that finds another one running."""
 
 
-class HostRunning(ImgclfError, RuntimeError):  # noqa: N818 - says what is the case
+class HostRunning(ImgclfError, RuntimeError):  # noqa: N818 - a state
     """Another host holds the lock of the address file."""
 
 
@@ -48,7 +48,7 @@ def read_address(path: Path) -> Address | None:
         address = Address.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
-    except ValidationError:  # what a power cut left, after which no host runs
+    except ValidationError:  # left by a power cut, after which no host runs
         return None
     return address if address.alive else None
 

@@ -19,11 +19,11 @@ _ANSWER_S = 60.0
 Answer = TypeVar("Answer", bound=BaseModel)
 
 
-class HostSilent(ImgclfError, RuntimeError):  # noqa: N818 - a state, as its callers say it
+class HostSilent(ImgclfError, RuntimeError):  # noqa: N818 - a state
     """There is no response, or not one of an endpoint host."""
 
 
-class InvocationFailed(ImgclfError, RuntimeError):  # noqa: N818 - a state, as its callers say it
+class InvocationFailed(ImgclfError, RuntimeError):  # noqa: N818 - a state
     """The endpoint refused a request.
 
     Args:
@@ -58,7 +58,7 @@ class HostClient:
         self._http = httpx.Client(
             base_url=url,
             timeout=httpx.Timeout(_ANSWER_S, connect=_CONNECT_S),
-            trust_env=False,  # loopback: a proxy of the environment is not meant for it
+            trust_env=False,  # loopback: no proxy
             verify=False,  # noqa: S501 - plain HTTP; loading certificates takes 30 ms
         )
 

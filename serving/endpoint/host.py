@@ -46,7 +46,7 @@ class Slot:
         self.stage = stage
         self.name = name
         self.serving: Serving | None = None
-        # Until the store has answered, nobody knows whether something is deployed.
+        # Until the store has answered, it is unknown whether something is deployed.
         self.status = EndpointStatus(stage=stage, name=name, status="Creating")
         self.settled_key: str | None = None
         self.retry_at = 0.0
@@ -122,8 +122,8 @@ class EndpointHost:
         for slot in self.slots.values():
             try:
                 self._converge_slot(slot)
-            except Exception as error:  # noqa: BLE001 - whatever obstore raises when nobody answers
-                # That says nothing about what to serve: go on with what there is.
+            except Exception as error:  # noqa: BLE001 - any error of obstore
+                # The store does not answer: keep the present model.
                 self.store_problem = f"{self.store.url}: {_first_line(error)}"
                 slot.retry_at = time.monotonic() + slot.backoff_s
                 slot.backoff_s = min(2 * slot.backoff_s, _MAX_BACKOFF_S)

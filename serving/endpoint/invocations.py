@@ -140,7 +140,7 @@ class Invoker:
         self, source: ModelSource, ticket: Ticket, body: bytes, asked: "_Asked"
     ) -> "_Opened | dict[str, object]":
         """Return the response of a small request; a big one as it is to be predicted in its own lane."""
-        model = source()  # asked once: the whole request is answered by this model
+        model = source()  # read once: one model for the whole request
         images = read_images(body, asked.content_type)
         opened = _Opened(model, weigh(images, model.manifest.input_size, self._limits))
         return _predicted(opened, ticket, asked) if opened.pictures.small else opened
@@ -270,7 +270,7 @@ def _error_response(request: Request, status: int, code: str, message: str) -> J
     """
     error = {"error": {"code": code, "message": message}}
     headers = {"Retry-After": "1"} if status == 429 else {}
-    if status == 408:  # where the next request of this connection would begin is unknown
+    if status == 408:  # the start of the connection's next request is unknown
         headers["Connection"] = "close"
     if not request.url.path.startswith("/endpoints/"):
         return JSONResponse(error, status, headers)

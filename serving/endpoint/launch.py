@@ -15,7 +15,7 @@ _POLL_S = 0.1
 _STOP_S = 8.0
 
 
-class HostNotStarted(ImgclfError, RuntimeError):  # noqa: N818 - a state, as its callers say it
+class HostNotStarted(ImgclfError, RuntimeError):  # noqa: N818 - a state
     """The endpoint host did not start; the message has the end of its log."""
 
 
@@ -82,7 +82,7 @@ def _wait(
 ) -> None:
     deadline = time.monotonic() + timeout_s
     while read_address(address_file) is None:
-        # If another one was just quicker, its address will be there in a moment.
+        # If another host was faster, its address will be there in a moment.
         if process.poll() not in (None, HOST_RUNS_ALREADY):
             last = log_file.read_text(encoding="utf-8", errors="replace").splitlines()[-5:]
             raise HostNotStarted("the endpoint host does not start: " + "\n".join(last))

@@ -39,7 +39,7 @@ def listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        listener.listen(_BACKLOG)  # who is told of the address may connect at once
+        listener.listen(_BACKLOG)  # clients may connect at once
     except OSError:
         listener.close()
         raise

@@ -83,7 +83,7 @@ def warm_model(folder: Path, *, threads: int) -> OnnxPredictor:
         # The first prediction allocates and is slow: make it before a client waits for it.
         side = predictor.manifest.input_size
         predictor.predict_images([np.zeros((side, side, 3), np.uint8)])
-    except Exception as error:  # whatever onnxruntime says of a graph it cannot run
+    except Exception as error:  # any error of onnxruntime
         version = read_artefact_manifest(folder).model_version
         raise ModelUnusable(f"{version} does not predict: {error}") from error
     return predictor

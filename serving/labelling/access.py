@@ -30,7 +30,7 @@ WEBHOOK_HEADER = "X-Webhook-Secret"
 """Header with the token of a webhook: Label Studio's webhooks can send headers, but no password."""
 
 
-class CredentialsUnusable(ImgclfError, ValueError):  # noqa: N818 - said of a file
+class CredentialsUnusable(ImgclfError, ValueError):  # noqa: N818 - a state
     """The credentials file is missing, readable by others or invalid; the message has a remedy."""
 
 
@@ -59,7 +59,7 @@ def read_credentials(path: Path) -> Credentials:
         return Credentials.model_validate_json(path.read_bytes())
     except OSError as error:
         raise CredentialsUnusable(f"{path} cannot be read: {error.strerror}") from None
-    except ValidationError as error:  # its own text would show what was read
+    except ValidationError as error:  # its message would show the secrets
         wrong = sorted({".".join(map(str, item["loc"])) or "file" for item in error.errors()})
         raise CredentialsUnusable(
             f"{path} does not hold the backend's credentials (wrong or missing: "
@@ -80,7 +80,7 @@ def ensure_credentials(path: Path, user: str = "imgclf") -> Credentials:
         fresh.touch(mode=0o600)
         fresh.write_text(json.dumps(made), encoding="utf-8")
         try:
-            os.link(fresh, path)  # of two that make one, the first wins
+            os.link(fresh, path)  # of concurrent writers the first wins
         except FileExistsError:
             pass
         finally:
@@ -144,7 +144,7 @@ class Access:
     def _has(request: Request, *wanted: bytes) -> bool:
         scheme, _, said = request.headers.get("authorization", "").partition(" ")
         given = _decoded(said) if scheme.lower() == "basic" else f"Bearer {said.strip()}".encode()
-        # All are compared, each in constant time: how long it takes tells nothing.
+        # All are compared, each in constant time, against timing attacks.
         return sum(hmac.compare_digest(given, one) for one in wanted) > 0
 
 

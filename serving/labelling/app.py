@@ -125,7 +125,7 @@ def _contract(backend: Backend, prelabeller: Prelabeller, bodies: BodyBuffer) ->
         answers = await while_waited_for(
             request, Ticket(_PREDICT_S), _answers(backend, prelabeller, asked)
         )
-        if context:  # an interactive request takes results only, and keeps none of them
+        if context:  # interactive: Label Studio needs a result, and stores none
             empty = {"result": [], "score": 0.0, "model_version": model.version}
             answers = [answer or empty for answer in answers]
         return JSONResponse({"results": answers})
@@ -135,8 +135,8 @@ def _contract(backend: Backend, prelabeller: Prelabeller, bodies: BodyBuffer) ->
         access.webhook(request)
         if backend.hint_file is not None:
             await asyncio.to_thread(_leave_hint, backend.hint_file)
-        # Its body is not read: what it says is asked of Label Studio itself, for a webhook may be
-        # lost, or doubled.
+        # Its body is not read: the sensor asks Label Studio itself, as a webhook may be lost or
+        # sent twice.
         return JSONResponse({"ok": True})
 
     return router
@@ -164,7 +164,7 @@ def _corrections(backend: Backend, bodies: BodyBuffer) -> APIRouter:
                     taken = await asyncio.to_thread(desk.take, body)
         except (RequestRefused, ClientDisconnect):
             raise
-        except Exception as error:  # whatever obstore raises when the store does not answer
+        except Exception as error:  # any error of obstore
             log.exception("a correction is not in the store")
             raise RequestRefused(
                 503,
@@ -189,12 +189,12 @@ def _report(backend: Backend) -> APIRouter:
     async def report(request: Request) -> HTMLResponse:
         try:
             backend.access.reader(request)
-        except RequestRefused as refused:  # so that a browser asks for the password
+        except RequestRefused as refused:  # makes a browser ask for the password
             challenge = {"WWW-Authenticate": 'Basic realm="imgclf labelling"'}
             return HTMLResponse(refused.message, 401, challenge)
         try:
             page: str | bytes | None = await asyncio.to_thread(shelf.newest)
-        except Exception as error:  # noqa: BLE001 - whatever obstore raises when nobody answers
+        except Exception as error:  # noqa: BLE001 - any error of obstore
             why = (str(error).splitlines() or [""])[0]
             return HTMLResponse(unreachable(backend.project, why), 503, _PAGE_HEADERS)
         page = page or no_report(backend.project, backend.label_studio_url)
@@ -215,7 +215,7 @@ def _asked(body: bytes) -> tuple[PredictRequest, bool]:
 
 
 async def _answers(backend: Backend, prelabeller: Prelabeller, asked: PredictRequest) -> list[Any]:
-    serving = backend.model.current  # asked once: one model answers the whole request
+    serving = backend.model.current  # read once: one model for the whole request
     nothing: list[Any] = [[] for _ in asked.tasks]
     if serving is None:
         log.warning("%d tasks get no pre-label: %s", len(asked.tasks), backend.model.absence)
@@ -233,5 +233,5 @@ def _leave_hint(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    except OSError as error:  # the sensor looks without a hint, too, only later
+    except OSError as error:  # without the hint the sensor polls later
         log.warning("%s cannot be touched: %s", path, error.strerror)

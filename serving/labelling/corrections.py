@@ -121,7 +121,7 @@ class CorrectionDesk:
         schema = LabelSchema(task=offered.task, names=offered.labels)
         if problem := schema.problem(request.labels):
             raise RequestRefused(400, "bad_labels", problem)
-        with BIG_PICTURE:  # few bytes can be many pixels
+        with BIG_PICTURE:  # a small file can have many pixels
             image, facts = _image(request.image, self._max_pixels)
         with self._lock:
             newest = self._newest(facts.sha256)
@@ -148,7 +148,7 @@ class CorrectionDesk:
         for key in self._store.keys_after(CORRECTIONS_PREFIX.rstrip("/"), begin):
             if key.startswith(begin):
                 newest = max(newest, key)
-            elif self._store.is_bucket:  # in order: the others are of other images
+            elif self._store.is_bucket:  # sorted: the rest are of other images
                 break
         return newest
 

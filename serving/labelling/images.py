@@ -12,7 +12,7 @@ _MAX_IMAGE_BYTES = 100_000_000
 """The default limit of ingestion, too."""
 
 
-class NoImage(ImgclfError, ValueError):  # noqa: N818 - said of a task
+class NoImage(ImgclfError, ValueError):  # noqa: N818 - a state
     """A task's image is not available; the message has the reason, for people."""
 
 
@@ -57,7 +57,7 @@ async def task_image(
         raise NoImage(f"the store has no {key} any more") from None
     except TooBig as error:
         raise NoImage(f"{error}, too big to be decoded here") from None
-    except Exception as error:  # whatever obstore raises when nobody answers
+    except Exception as error:  # any error of obstore
         raise NoImage(f"{key} cannot be read: {(str(error).splitlines() or [''])[0]}") from error
     if hashlib.sha256(image).hexdigest() != data.get("sample_id"):
         raise NoImage(f"{key} holds other bytes than the task's image (data.sample_id)")
@@ -82,7 +82,7 @@ def known_key(store: BackingStore, sha256: str) -> str | None:
             rows = file.read(columns=["key", "sha256"], use_threads=False)
         except FileNotFoundError:  # compacted since the listing; the wider part has its rows
             continue
-        except (pa.ArrowException, OSError, KeyError):  # damaged: the line makes it again
+        except (pa.ArrowException, OSError, KeyError):  # damaged: the pipeline repairs it
             continue
         found = rows.filter(pc.equal(rows["sha256"], sha256))["key"].to_pylist()
         for key in found:

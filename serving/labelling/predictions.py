@@ -117,7 +117,7 @@ class Prelabeller:
             return answers
         limit = self._bounds.one_task_s if len(tasks) == 1 else self._bounds.batch_s
         self._free -= 1
-        ticket = Ticket(2 * limit)  # dropped when the limit is over, or Label Studio gone
+        ticket = Ticket(2 * limit)  # dropped at the limit or on disconnect
         try:
             await asyncio.wait_for(self._fill(answers, serving, tasks, allowed, ticket), limit)
         except TimeoutError:
@@ -219,14 +219,14 @@ def _prelabels(
         return answers
     try:
         probabilities = serving.model.predict_images(list(pixels.values()))
-    except Exception:  # a fault of the model must not keep the task from opening
+    except Exception:  # the task must open all the same
         log.exception("%s does not predict", serving.record.model_version)
         return answers
     meant = serving.model.decide(probabilities)
     for index, row, labels in zip(pixels, probabilities, meant, strict=True):
         unknown = set(labels) - allowed if allowed is not None else set()
         if unknown:
-            # Label Studio refuses the whole request for a label that its project does not know.
+            # Label Studio refuses the whole response for a label that the project does not have.
             log.warning("task %d gets no pre-label: the project has no label %s", tasks[index].id,
                         ", ".join(sorted(unknown)))  # fmt: skip
             continue

@@ -56,7 +56,7 @@ def _page(project: str, **values: str | None) -> str:
 @cache
 def _templates() -> "jinja2.Environment":
     """Return the template environment: all values are escaped, and a missing one is an error."""
-    import jinja2  # at the first page: no answer to Label Studio needs it
+    import jinja2  # late: Label Studio's requests do not need it
 
     return jinja2.Environment(
         loader=jinja2.PackageLoader("serving"),

@@ -95,7 +95,10 @@ class BodyBuffer:
         if size > max_bytes:
             raise _too_large(max_bytes)
         encoding = request.headers.get("content-encoding", "").strip().lower()
-        if encoding not in {"", "identity"}:  # images are compressed, and a bomb would unpack here
+        if encoding not in {
+            "",
+            "identity",
+        }:  # images are compressed already; guards against zip bombs
             raise RequestRefused(
                 415,
                 "unsupported_encoding",
@@ -139,7 +142,7 @@ def _refused_at_once(request: Request, max_bytes: int) -> bool:
     """Whether the declared size is too big and the client would notice an early response."""
     declared = request.headers.get("content-length", "")
     if not declared.isascii() or not declared.isdecimal():
-        return False  # in chunks; uvicorn refuses what is no number
+        return False  # chunked; uvicorn refuses invalid numbers
     size = int(declared) if len(declared) < 20 else max_bytes * _DRAINED + 1
     asks_first = request.headers.get("expect", "").lower() == "100-continue"
     return size > max_bytes * (1 if asks_first else _DRAINED)

@@ -13,7 +13,7 @@ VARIABLE = "IMGCLF_SERVING"
 PREFIX = f"{VARIABLE}__"
 
 
-class LimitsWrong(ImgclfError, ValueError):  # noqa: N818 - said of settings
+class LimitsWrong(ImgclfError, ValueError):  # noqa: N818 - a state
     """A limit in the environment is invalid; the message has the variable and its bounds."""
 
 
@@ -25,7 +25,7 @@ class ServingLimits(BaseModel):
     max_pixels: int = Field(
         100_000_000,
         ge=1,
-        le=178_956_970,  # Pillow itself reads no bigger ones
+        le=178_956_970,  # Pillow's own limit
         description="An image with more pixels than this is refused unread.",
     )
     max_request_pixels: int = Field(
@@ -38,7 +38,7 @@ class ServingLimits(BaseModel):
         60.0, gt=0, le=3600, description="A request must have arrived after so long (s)."
     )
     answer_s: float = Field(
-        50.0,  # less than the 60 s that SageMaker and our own clients wait
+        50.0,  # less than the 60 s that SageMaker and our clients wait
         gt=0,
         le=3600,
         description="A request is answered, or refused, so long after it has arrived (s).",

@@ -89,7 +89,7 @@ def _near(images: pa.Table, max_distance: int) -> Iterator[tuple[int, np.ndarray
                 near = np.bitwise_count(hashes[ones] ^ hashes[members]) <= max_distance
                 near &= splits[ones] != splits[members]
                 near &= ones < members
-                for earlier in bands[:number]:  # found there already
+                for earlier in bands[:number]:  # yielded for that band already
                     near &= earlier[ones] != earlier[members]
                 for row in np.flatnonzero(near.any(axis=1)).tolist():
                     yield int(ones[row, 0]), members[near[row]]
