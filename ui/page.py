@@ -70,7 +70,7 @@ def answer(
 ) -> Iterator[tuple[str, str]]:
     """Ask both stages about each image, and yield the page while the answers come in.
 
-    A failure of one file is shown on its card. Open requests are cancelled when the generator is
+    A failure of one file is shown on its card. Queued requests are cancelled when the generator is
     closed.
 
     Args:

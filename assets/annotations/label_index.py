@@ -76,7 +76,7 @@ def index_snapshots(store: ObjectStore, table: Table) -> int:
 
 
 def snapshot_rows(store: ObjectStore, keys: list[str]) -> pa.Table:
-    """Parse the snapshots at ``keys`` into rows of the label table, without those that are gone."""
+    """Parse the snapshots at ``keys`` into rows of the label table, without deleted ones."""
     return label_rows(_read(store, keys), ANY_LABEL)
 
 

@@ -1,4 +1,4 @@
-"""The digest of a model artefact as it lies in the store."""
+"""The digest of a model artefact in the store."""
 
 from resources.contents.damage import DamagedObject
 from resources.store.object_store import ObjectStore

@@ -181,7 +181,7 @@ def likely_backbone(store: ObjectStore, architecture: str, size: int) -> str | N
         size: side of the input image, in pixels.
 
     Returns:
-        Name of the backbone, or ``None`` if there are no features of such a one.
+        Name of the backbone, or ``None`` if there are no features of this architecture and size.
     """
     found = [
         info

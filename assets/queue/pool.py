@@ -88,7 +88,7 @@ class Doubts:
         )
 
     def of(self, images: Collection[str]) -> dict[str, str]:
-        """Return a sentence about each of ``images`` that is in doubt; a conflict goes first."""
+        """Return a sentence about each of ``images`` that is in doubt: its conflict, else its correction."""
         said = {
             sha: f"a user of the predictor says: {in_words(labels)}"
             for sha, labels in self.corrections.items()
@@ -297,7 +297,10 @@ def _second_word(
 def _as_labelled(
     probabilities: np.ndarray, model: EmbeddedModel, labels: Sequence[str]
 ) -> np.ndarray:
-    """Reorder a model's probabilities to the columns ``labels``; 0 for labels it does not know."""
+    """Reorder a model's probabilities to the columns ``labels``; 0 for labels that it does not have.
+
+    Rows without a prediction are NaN; those of a single_label model add up to 1 again.
+    """
     places: Mapping[str, int] = {label: index for index, label in enumerate(model.labels)}
     found = np.zeros((len(probabilities), len(labels)), np.float32)
     for column, label in enumerate(labels):

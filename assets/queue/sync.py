@@ -254,7 +254,11 @@ def with_tasks(situation: Situation, tasks: Sequence[TaskRef]) -> Situation:
 
 
 def fitting(prelabel: Prelabel | None, project: Project) -> Prelabel | None:
-    """Return ``prelabel`` if the project knows its labels, without probabilities of other labels."""
+    """Return ``prelabel`` with probabilities of the project's labels only.
+
+    Returns:
+        ``None`` if the project lacks one of its labels, or there is no ``prelabel``.
+    """
     if prelabel is None or not set(prelabel.labels) <= set(project.labels):
         return None
     known: Mapping[str, float] = {
