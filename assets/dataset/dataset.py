@@ -67,7 +67,7 @@ def gather(store: ObjectStore, line: Line, say: Callable[[str], None] = lambda _
     Args:
         store: has the tables; gets the rows of new groups.
         line: the settings of labels and splits.
-        say: called with messages about changed settings and unreadable images.
+        say: called with each message: changed settings, progress, images that cannot be read.
     """
     indexed = newest_rows(images_table(store).read(_OF_IMAGES))
     images = usable_rows(indexed)

@@ -88,7 +88,7 @@ class Doubts:
         )
 
     def of(self, images: Collection[str]) -> dict[str, str]:
-        """Return a sentence about each of ``images`` that is in doubt: its conflict, else its correction."""
+        """Return a sentence about each of ``images`` in doubt: its conflict, else its correction."""
         said = {
             sha: f"a user of the predictor says: {in_words(labels)}"
             for sha, labels in self.corrections.items()
@@ -134,7 +134,7 @@ def queue_length(policy: LabellingPolicy, pace: float) -> int:
 def find_doubts(
     store: ObjectStore, view: LabelledView, images: Images, warn: Any = lambda text: None
 ) -> Doubts:
-    """Find label conflicts, and corrections that are newer than the image's label.
+    """Find label conflicts, and corrections that are newer than the image's last statement.
 
     Corrections of validation and test images are ignored: users correct what a model got wrong, so
     those splits would become harder than the population (see ``labelling.selection.reviews``).
@@ -143,7 +143,7 @@ def find_doubts(
         store: has the corrections.
         view: the labels that count, and the conflicts.
         images: the images that may be labelled.
-        warn: gets a message about each object under ``corrections/`` that is no correction.
+        warn: called with a message about each object under ``corrections/`` that is no correction.
     """
     conflicts = {
         row["sha256"]: f"{in_words(row['labels_a'])} and {in_words(row['labels_b'])}"

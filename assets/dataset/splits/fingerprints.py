@@ -43,7 +43,7 @@ def fingerprints_of(
         store: has the table and the images.
         keys: image (sha256) to key.
         wanted: images (sha256).
-        say: called with a message about each image that cannot be read.
+        say: called with each message: progress, damage, images that cannot be read.
 
     Returns:
         Image (sha256) to fingerprint, of the images that can be read.

@@ -73,7 +73,7 @@ def update_groups(
         store: has the table of groups; gets the new rows.
         images: usable images, one row per sha256.
         split: the settings; if they changed before a release, all images are grouped again.
-        say: called with messages about changed settings and unreadable images.
+        say: called with each message: changed settings, progress, images that cannot be read.
 
     Returns:
         One row per grouped image, of the present generation.
