@@ -123,7 +123,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     @property
     def _waits(self) -> bool:
-        """Whether this server waits for the client, and not the client for it."""
+        """Whether the server waits for the client: no request is complete."""
         return self.cycle is None or self.cycle.response_complete or self.cycle.more_body
 
     def _refuse(self, status: int, message: str) -> None:

@@ -41,7 +41,7 @@ class DeploymentRecord(BaseModel):
 
     @property
     def created_ms(self) -> int:
-        """Milliseconds since the epoch."""
+        """Time of creation, in milliseconds since the epoch."""
         return round(self.created_at.timestamp() * 1000)
 
     @classmethod
@@ -71,7 +71,7 @@ class EndpointStatus(BaseModel):
 
     @property
     def changing(self) -> bool:
-        """Whether a model is being loaded, so that the status will be another one soon."""
+        """Whether a model is being loaded."""
         return self.status in ("Creating", "Updating")
 
 

@@ -46,7 +46,7 @@ class BackingStore:
 
     @property
     def is_bucket(self) -> bool:
-        """Whether each request takes milliseconds, and costs."""
+        """Whether the store is a bucket, where each request takes milliseconds and costs money."""
         return self.url.startswith("s3://")
 
     def keys_after(self, folder: str, after: str | None = None) -> Iterator[str]:

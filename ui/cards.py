@@ -38,26 +38,26 @@ class Card:
 
     @property
     def thanks(self) -> str:
-        """What a person is told who has corrected it."""
+        """Confirmation of a correction."""
         said = ", ".join(self.corrected or ()) or "none of the labels"
         return f"Thank you: it goes to the labelling queue as {said}."
 
     @property
     def common_problem(self) -> Problem | None:
-        """The problem that all models have with the image in the same words."""
+        """The problem, if all models have the same one with the image."""
         answers = list(self.answers.values())
         first = answers[0] if len(answers) == len(STAGES) else None
         return first if isinstance(first, Problem) and set(answers) == {first} else None
 
     @property
     def is_disputed(self) -> bool:
-        """Whether the two models mean different things."""
+        """Whether the two models predict different labels."""
         said = [answer for answer in self.answers.values() if isinstance(answer, ModelAnswer)]
         return len(said) == len(STAGES) and len({frozenset(one.predicted) for one in said}) > 1
 
     @property
     def is_correctable(self) -> bool:
-        """Whether a person may say that a model is wrong: once all has been said there is to say."""
+        """Whether the image can be corrected: all stages have answered, and one has predicted."""
         predicted = any(isinstance(answer, ModelAnswer) for answer in self.answers.values())
         return bool(self.id) and predicted and len(self.answers) == len(STAGES)
 

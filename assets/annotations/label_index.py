@@ -104,8 +104,7 @@ class Judged:
 
     @property
     def standing(self) -> pa.Table:
-        """The rejected rows that would count if nothing were wrong with them: what was said before
-        a newer word is of no consequence."""
+        """The rejected rows that a newer statement does not replace."""
         return not_superseded(self.counted.rows, self.rejected)
 
 

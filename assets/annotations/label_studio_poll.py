@@ -116,7 +116,7 @@ class PollCursor(BaseModel):
 
     @property
     def kept(self) -> Interval | None:
-        """What was said then is not taken back: the server has forgotten it."""
+        """Statements of this interval are not withdrawn: the server was restored and has lost them."""
         if self.kept_after is None or self.kept_until is None:
             return None
         return Interval(self.kept_after, self.kept_until)

@@ -95,7 +95,7 @@ class ListingDiff:
 
     @property
     def token(self) -> str:
-        """Names this very difference: the same objects, the same token."""
+        """Hash of the difference, 16 hex digits."""
         digest = hashlib.sha256()
         for key, etag in zip(
             self.new["key"].to_pylist(), self.new["etag"].to_pylist(), strict=True

@@ -65,29 +65,29 @@ class Situation:
 
     @property
     def with_task(self) -> set[str]:
-        """Images that Label Studio knows."""
+        """Images that have a task in Label Studio."""
         return {*self.open, *self.done}
 
     @property
     def closed(self) -> set[str]:
-        """Images that nobody is to be asked about any more, or can be."""
+        """Images that are not queued (again): they have a task, were skipped, or cannot be shown."""
         return {*self.with_task, *self.skipped, *self.hidden}
 
     @property
     def fresh_doubts(self) -> Doubts:
-        """Doubts about images that nobody is asked about yet."""
+        """Doubts about images that can still be queued."""
         return self.doubts.without(self.closed)
 
     @property
     def left(self) -> set[str]:
-        """Images that nobody has labelled, skipped or is asked about, though somebody could be."""
+        """Images in a split that are unlabelled and can still be queued."""
         known = {*self.closed, *self.view.labels}
         splits = self.images.splits
         return {sha for sha in self.images.keys if sha not in known and splits[sha] in SPLITS}
 
     @property
     def missing(self) -> int:
-        """Tasks to add now, if they are worth a choice."""
+        """Number of tasks to add now; 0 if too few are missing (``TOP_UP_SHARE``)."""
         lacking = max(0, self.wanted - len(self.open))
         return lacking if lacking >= max(1, TOP_UP_SHARE * self.wanted) else 0
 

@@ -74,7 +74,7 @@ class QueueBatch(BaseModel):
 
     @property
     def key(self) -> str:
-        """Where the record lies; keys sort by time."""
+        """Key of the record; keys sort by time."""
         return f"{QUEUE}{epoch_ms(self.created_at):013d}-{self.batch}{_RECORD}"
 
 

@@ -77,7 +77,7 @@ class Doubts:
 
     @property
     def images(self) -> set[str]:
-        """Which they are about."""
+        """Images (sha256) with a conflict or a correction."""
         return {*self.conflicts, *self.corrections}
 
     def without(self, images: Collection[str]) -> "Doubts":

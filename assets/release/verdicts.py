@@ -53,7 +53,7 @@ class Verdict(BaseModel):
 
     @property
     def blocks(self) -> bool:
-        """Whether this verdict keeps the subject out of production."""
+        """Whether this verdict blocks the subject's release."""
         return not self.passed and self.severity == "ERROR"
 
 

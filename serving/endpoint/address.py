@@ -31,7 +31,7 @@ class Address(BaseModel):
 
     @property
     def alive(self) -> bool:
-        """Whether that very process still runs; a pid alone may have been given to another."""
+        """Whether this very process still runs (its pid may have been reused)."""
         try:
             process = psutil.Process(self.pid)
             return (

@@ -33,12 +33,12 @@ class ServedModel:
 
     @property
     def current(self) -> Serving | None:
-        """What answers now. Ask once for a request and keep it."""
+        """The model that is served; ``None`` if there is none. Read it once a request."""
         return _slot(self._prod).serving or _slot(self._staging).serving
 
     @property
     def version(self) -> str:
-        """The version of what answers now; "" if nothing does."""
+        """Version of the model that is served; empty if there is none."""
         serving = self.current
         return serving.record.model_version if serving else ""
 

@@ -36,7 +36,7 @@ class Ticket:
 
     @property
     def left_s(self) -> float:
-        """Seconds until the answer would be too late."""
+        """Seconds until the deadline; 0 after it."""
         return max(0.0, self._ends - time.monotonic())
 
     def drop(self) -> None:

@@ -34,7 +34,7 @@ class Suspect:
 
     @property
     def sentence(self) -> str:
-        """What it is, for people."""
+        """A description of the group, for people."""
         told = ", ".join(
             f"{visible(name) or 'no label'} {count}" for name, count in self.labels[:5]
         )
