@@ -1,4 +1,4 @@
-"""What every asset of the line may need to know, as one plain resource; and how assets find each other."""
+"""The user's settings as one Dagster resource, and access to the metadata of other assets."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ MODEL_VERSIONS = dg.DynamicPartitionsDefinition(name="model_version")
 
 @dataclass(frozen=True)
 class Line:
-    """The user's decisions, as the assets need them (resource key ``line``)."""
+    """The settings that the assets need (resource key ``line``)."""
 
     project: str
     labels: LabelSchema
@@ -33,7 +33,7 @@ class Line:
 
 
 def fingerprint(value: Any, length: int = 12) -> str:
-    """The first ``length`` hex digits of the sha256 of ``value`` as canonical JSON."""
+    """Return the first ``length`` hex digits of the sha256 of ``value`` as canonical JSON."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
@@ -41,7 +41,16 @@ def fingerprint(value: Any, length: int = 12) -> str:
 def latest_metadata(
     instance: dg.DagsterInstance, asset: str, *, partition: str | None = None
 ) -> Mapping[str, Any]:
-    """Metadata values of the newest materialization of ``asset``; empty if there is none."""
+    """Return the metadata of the newest materialization of ``asset``; empty if there is none.
+
+    Args:
+        instance: the Dagster instance that stores the events.
+        asset: name of the asset, without a prefix.
+        partition: partition key; ``None``: the newest materialization of any partition.
+
+    Returns:
+        Metadata name to value, unwrapped from ``MetadataValue``.
+    """
     key = dg.AssetKey(asset)
     if partition is None:
         event = instance.get_latest_materialization_event(key)
@@ -56,10 +65,15 @@ def latest_metadata(
 
 
 def require_metadata(instance: dg.DagsterInstance, asset: str, name: str) -> str:
-    """One metadata value of the newest materialization.
+    """Return one metadata value of the newest materialization as text.
+
+    Args:
+        instance: the Dagster instance that stores the events.
+        asset: name of the asset.
+        name: metadata name.
 
     Raises:
-        dagster.Failure: ``asset`` was never materialized.
+        dagster.Failure: ``asset`` was never materialized, or has no metadata ``name``.
     """
     value = latest_metadata(instance, asset).get(name)
     if value is None:

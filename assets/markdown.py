@@ -1,7 +1,7 @@
-"""Markdown for Dagster's pages, in which text from outside is only ever text.
+"""Markdown for Dagster's pages, with all text from outside escaped.
 
-Labels, file names, annotators' names and messages about them come from anybody; an image or a
-link among them would make the browser of whoever looks at the page send requests.
+Labels, file names, annotators' names and messages about them come from outside; an image or a
+link in them would make the browser of the reader send requests.
 """
 
 import re
@@ -9,37 +9,37 @@ from collections.abc import Iterable, Sequence
 
 from labelling.labels.foreign_text import visible
 
-# What acts within a line (https://spec.commonmark.org/0.31.2/#inlines, and GitHub's ~), an
-# underscore only at the edge of a word, and what acts where a line begins.
+# Inline markup (https://spec.commonmark.org/0.31.2/#inlines, and GitHub's ~), an underscore
+# only at the edge of a word, and block markup at the beginning of a line.
 _ACTIVE = re.compile(r"([\\`*\[\]<>!|&~])|(?<![^\W_])(_)|(_)(?![^\W_])")
 _BLOCK = re.compile(r"^(\s*)(\d*)([#+\-=>.)])")
 
-# What GitHub's dialect makes a link of without any markup, also where its punctuation is escaped
-# (https://github.github.com/gfm/#autolinks-extension-): a word joiner, which is not seen, ends it.
+# Text that GitHub's dialect links without markup, even if its punctuation is escaped
+# (https://github.github.com/gfm/#autolinks-extension-); an invisible word joiner prevents it.
 _BARE_LINK = re.compile(r"\b(https?|ftp|www|mailto|xmpp)(?=[:.])|(?<=\S)(?=@)", re.IGNORECASE)
 _JOINER = "\u2060"
 
 
 class Markdown(str):
-    """Text that is Markdown already."""
+    """Text that is already Markdown and is not escaped again."""
 
     __slots__ = ()
 
 
 def prose(text: str) -> Markdown:
-    """Write ``text`` so that it is shown as it is, on one line."""
+    """Escape ``text`` so that Markdown shows it literally, on one line."""
     unlinked = _BARE_LINK.sub(lambda match: match[0] + _JOINER, visible(text))
     escaped = _ACTIVE.sub(r"\\\g<0>", unlinked)
     return Markdown(_BLOCK.sub(r"\1\2\\\3", escaped))
 
 
 def code(text: str) -> Markdown:
-    """Write ``text`` as a code span, also within a table."""
+    """Write ``text`` as a code span; :func:`table` escapes the pipes in it."""
     shown = visible(text)
     fence = "`" * (max(map(len, re.findall("`+", shown)), default=0) + 1)
-    # One space at either end is taken off again; without it a backtick would join the fence.
+    # Markdown strips one space at either end; without it a backtick would join the fence.
     padding = " " if shown.startswith(("`", " ")) or shown.endswith(("`", " ")) or not shown else ""
-    # Within a table a pipe ends the cell even in code, and only there is its escape taken off.
+    # The pipe is escaped in _cell: only in a table does it need it.
     return Markdown(f"{fence}{padding}{shown}{padding}{fence}")
 
 
@@ -47,11 +47,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Markdown:
     """Write a table.
 
     Args:
-        columns: the head; our own words.
-        rows: cells; text that is not ``Markdown`` is shown as it is.
+        columns: the header cells, not escaped.
+        rows: the cells; text that is not ``Markdown`` is escaped.
 
     Returns:
-        The table, without a line break at its end.
+        The table, without a trailing line break.
     """
     head = f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}"
     lines = (f"| {' | '.join(map(_cell, row))} |" for row in rows)
@@ -59,7 +59,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Markdown:
 
 
 def bullets(items: Iterable[str]) -> Markdown:
-    """Write a list, one item a line; an item that is not ``Markdown`` is shown as it is."""
+    """Write a bulleted list, one item a line; an item that is not ``Markdown`` is escaped."""
     return Markdown("\n".join(f"- {_inline(item)}" for item in items))
 
 

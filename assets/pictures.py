@@ -1,4 +1,4 @@
-"""Pictures in Dagster's metadata: small ones inline, big ones as a link to the artefact."""
+"""Pictures in Dagster's metadata: inline up to a size limit, with the key of the full file."""
 
 import base64
 import io
@@ -9,13 +9,16 @@ import dagster as dg
 from assets import markdown
 
 INLINE_LIMIT = 48_000
-"""Bytes of an inline picture: base64 makes 64 kB of it, beyond which Dagster's pages grow slow."""
+"""Bytes of an inline picture; base64 makes 64 kB of it. Dagster's pages get slow beyond that."""
 
 
 def picture(data: bytes, *, alt: str, link: str) -> dg.MetadataValue:
-    """``data`` (a PNG or JPEG file) as Markdown metadata that shows it.
+    """Return a picture as Markdown metadata that shows it.
 
-    A picture over ``INLINE_LIMIT`` is scaled down to fit; ``link`` names the full one.
+    Args:
+        data: a PNG or JPEG file; scaled down to a JPEG if it is over ``INLINE_LIMIT`` bytes.
+        alt: alternative text.
+        link: key or path of the full picture, shown below it.
     """
     shown = data if len(data) <= INLINE_LIMIT else _shrunk(data)
     kind = "png" if shown.startswith(b"\x89PNG") else "jpeg"
@@ -25,13 +28,18 @@ def picture(data: bytes, *, alt: str, link: str) -> dg.MetadataValue:
 
 
 def ornament(name: str, draw: Callable[[], dg.MetadataValue | None]) -> dict[str, dg.MetadataValue]:
-    """A picture for people as metadata ``name``; none if ``draw`` gives None.
+    """Return an optional picture as metadata ``name``.
 
-    That it cannot be drawn costs the asset nothing: the log says which and why.
+    Args:
+        name: metadata name.
+        draw: makes the picture; an exception is logged as a warning and shown in its place.
+
+    Returns:
+        One entry, or none if ``draw`` returns ``None``.
     """
     try:
         shown = draw()
-    except Exception as error:  # noqa: BLE001 - nothing that decides depends on it
+    except Exception as error:  # noqa: BLE001 - the picture is optional
         why = (
             f"{name} cannot be shown, and nothing else is missing: {type(error).__name__}: {error}"
         )

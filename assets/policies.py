@@ -1,5 +1,4 @@
-"""What a user decides about the line: the bounds of the gates, the splits, what may come in, what
-people are asked to label."""
+"""The user's settings of the pipeline: ingestion, splits, gates, labelling and retraining."""
 
 from typing import Self
 
@@ -14,7 +13,7 @@ class IngestionPolicy(BaseModel):
     max_pixels: int = Field(
         100_000_000,
         ge=1,
-        le=178_956_970,  # Pillow itself reads no bigger ones
+        le=178_956_970,  # Pillow's own limit
         description="Images with more pixels than this are rejected unread.",
     )
     max_file_mb: float = Field(100.0, gt=0, description="Bigger files are rejected unread (MB).")

@@ -1,4 +1,4 @@
-"""Trying again what failed for a while: within one Dagster run, and for nothing else."""
+"""Retries of transient failures within one Dagster run."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -19,32 +19,32 @@ TRANSIENT = dg.RetryPolicy(
     backoff=dg.Backoff.EXPONENTIAL,
     jitter=dg.Jitter.PLUS_MINUS,
 )
-"""For what passes by itself: SageMaker has no machine of the kind, AWS throttles or has an error of
-its own, a host does not answer. Every client of ours has tried for seconds to minutes before it says
-so, hence pauses of about 30, 90 and 210 s, unlike each other's (runs that failed together would
-come back together). What is worse than six minutes of it is told, and a run later goes on from there.
+"""For failures that pass by themselves: SageMaker has no capacity, AWS throttles or has an internal
+error, a host does not answer. The clients have retried for seconds to minutes before they raise,
+hence pauses of about 30, 90 and 210 s, with jitter (runs that failed together would otherwise
+retry together). After that the run fails, and a later run continues from there.
 """
 
 
 def retried(
     compute: Callable[Concatenate[dg.AssetExecutionContext, Params], Result],
 ) -> Callable[Concatenate[dg.AssetExecutionContext, Params], Result]:
-    """An asset's function under :data:`TRANSIENT`; goes below ``@dg.asset``.
+    """Retry an asset's function under :data:`TRANSIENT`; goes below ``@dg.asset``.
 
-    A job that was launched is attached to by the next try, and what is done is skipped, so that no
-    try pays for what another has paid. Of what is not transient nothing is tried again.
-
-    Not ``@dg.asset(retry_policy=…)``: that retries every exception, and an interrupt, too, so that a
-    cancelled run would launch its job anew. And the pause is made here, where an interrupt ends it.
+    A retry attaches to a job that is already running and skips what is done, so that nothing is
+    paid for twice. Only transient errors are retried (:func:`resources.transience.is_transient`).
+    ``DamagedObject`` becomes a ``dagster.Failure`` that is not retried.
     """
 
+    # Not @dg.asset(retry_policy=…): that retries every exception, also an interrupt, so that a
+    # cancelled run would launch its job again. The pause is made here, where an interrupt ends it.
     @wraps(compute)
     def attempt(
         context: dg.AssetExecutionContext, *args: Params.args, **kwargs: Params.kwargs
     ) -> Result:
         try:
             return compute(context, *args, **kwargs)
-        except DamagedObject as damage:  # said plainly, in one sentence
+        except DamagedObject as damage:  # one sentence, without a stack trace
             named = {"key": damage.key, "remedy": damage.remedy}
             raise dg.Failure(str(damage), metadata=named, allow_retries=False) from damage
         except Exception as error:
@@ -63,6 +63,6 @@ def retried(
 
 
 def _reason(error: Exception) -> str:
-    """What happened, without the detail behind the first blank line."""
+    """Return the error message up to the first blank line."""
     text = error.description if isinstance(error, dg.Failure) else None
     return (text or f"{type(error).__name__}: {error}").partition("\n\n")[0]

@@ -1,15 +1,15 @@
-"""The base of every error that is told to a user."""
+"""Base class of all errors that are shown to a user."""
 
 
 class ImgclfError(Exception):
-    """An error that a user can do something about, or has to know of.
+    """An error that the user can fix or has to know of.
 
-    The command line prints these and exits with 1; any other exception is a defect of ours and
-    keeps its traceback.
+    The command line prints these and exits with 1; any other exception is a bug and keeps its
+    traceback.
 
     Attributes:
-        message: what is wrong, naming the item.
-        remedy: what to do about it; empty if the message says it, or there is nothing to do.
+        message: what is wrong, with the name of the item.
+        remedy: what to do; empty if the message says it, or nothing can be done.
     """
 
     def __init__(self, message: str = "", remedy: str = "") -> None:
@@ -18,8 +18,8 @@ class ImgclfError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        """Message and remedy, for logs, Dagster's pages and other messages."""
+        """Return message and remedy, for logs, Dagster's pages and other messages."""
         if not self.remedy:
             return self.message
-        # After the output of another program the remedy begins a line of its own.
+        # After multi-line output of another program the remedy begins on a new line.
         return self.message + ("\n" if "\n" in self.message else ": ") + self.remedy

@@ -1,4 +1,4 @@
-"""The option by which a program is told its host names."""
+"""The command-line option ``--allow-host``."""
 
 import argparse
 from collections.abc import Iterable
@@ -9,12 +9,12 @@ OPTION = "--allow-host"
 
 
 def allow_host_options(hosts: Iterable[str]) -> tuple[str, ...]:
-    """What tells a program of ours that it is reached under ``hosts``."""
+    """Return the command-line options that allow ``hosts``."""
     return tuple(word for host in hosts for word in (OPTION, host))
 
 
 def add_allow_host(parser: argparse.ArgumentParser) -> None:
-    """Give ``parser`` the option; what is said by it is the list ``allow_host``."""
+    """Add the option to ``parser``; its values are the list ``allow_host``."""
     parser.add_argument(
         OPTION,
         action="append",

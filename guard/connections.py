@@ -1,7 +1,7 @@
-"""One HTTP connection, bounded: a head must come soon and be short, and the slowest gives way.
+"""HTTP connections with limits: time and size of a request's head, and number of connections.
 
-Uvicorn times connections only between two requests. Without these bounds, clients that never
-finish a request hold file descriptors and memory for as long as they like.
+Uvicorn limits the time between two requests only. Without these limits, clients that never finish
+a request hold file descriptors and memory indefinitely.
 """
 
 import asyncio
@@ -12,23 +12,23 @@ from http import HTTPStatus
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_CONNECTIONS = 512
-"""Connections at a time; half of the file descriptors, if those are fewer (macOS gives 256)."""
+"""Concurrent connections; half of the file descriptors, if those are fewer (macOS gives 256)."""
 
 HEAD_S = 10.0
-"""A request's line and headers must be there so long after the first byte of them (seconds)."""
+"""Seconds from the first byte of a request within which its headers must be complete."""
 
 MAX_HEAD_BYTES = 64 * 1024
-"""Bytes that neither end a head nor carry a body: headers, trailers, padding."""
+"""Bytes without the end of a head or a part of a body: headers, trailers, padding."""
 
 
 def connection_limit() -> int:
-    """Connections that this process takes at a time."""
+    """Return the number of concurrent connections that this process accepts."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MAX_CONNECTIONS if soft < 0 else min(MAX_CONNECTIONS, max(8, soft // 2))
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Uvicorn's protocol, with a bound on the time and the bytes of a head and on connections."""
+    """Uvicorn's protocol with limits on the time and size of a head and on connections."""
 
     head_s = HEAD_S
     max_connections = connection_limit()
@@ -38,7 +38,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _moved = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a connection; if there are too many, the one that has waited longest is closed."""
+        """Accept a connection; if there are too many, close the one that has waited longest."""
         super().connection_made(transport)
         self._waits_since = self.loop.time()
         self._await_head()
@@ -46,12 +46,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
+        """Stop the timer of the head."""
         self._head_came()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came."""
+        """Parse received bytes, and count those that are neither a head's end nor a body."""
         if self.cycle is None or self.cycle.response_complete:
             self._await_head()
         self._moved = False
@@ -61,39 +61,39 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(431, f"the headers have more than {MAX_HEAD_BYTES // 1024} kB")
 
     def on_message_begin(self) -> None:
-        """A head begins."""
+        """Begin a head: start its timer."""
         self._moved = True
         self._in_body = False
         self._await_head()
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header; one behind the body (a trailer) means nothing here."""
+        """Add a header; one after the body (a trailer) is ignored."""
         if not self._in_body:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The head is there."""
+        """End the head: stop its timer."""
         self._moved = self._in_body = True
         self._head_came()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """A part of a body."""
+        """Receive a part of a body."""
         self._moved = True
         super().on_body(body)
 
     def on_response_complete(self) -> None:
-        """A request is answered."""
+        """End a request: the connection waits from now on."""
         self._waits_since = self.loop.time()
         super().on_response_complete()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Nothing came for long: end, also with a client that does not read its answer."""
+        """Abort an idle connection, even if the client does not read its response."""
         self.transport.abort()
 
     def send_400_response(self, msg: str) -> None:
-        """Say that this is not HTTP, in the words of the inference contract."""
+        """Answer 400 in the format of the inference contract: this is not HTTP."""
         self._refuse(400, "this is not an HTTP request that can be understood")
 
     def _await_head(self) -> None:
@@ -111,7 +111,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(408, f"the request's headers did not come within {self.head_s:g} s")
 
     def _make_room(self) -> None:
-        """Close the connection that has been without a whole request for the longest time."""
+        """Abort the connection that has waited longest for a complete request."""
         others = [
             one
             for one in self.connections
@@ -123,11 +123,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     @property
     def _waits(self) -> bool:
-        """Whether this server waits for the client, and not the client for it."""
+        """Whether the server waits for the client: no request is complete."""
         return self.cycle is None or self.cycle.response_complete or self.cycle.more_body
 
     def _refuse(self, status: int, message: str) -> None:
-        """Answer without the application, and close: where the next request begins is unknown."""
+        """Answer without the application and close, as the start of the next request is unknown."""
         self._head_came()
         phrase = HTTPStatus(status).phrase
         error = {"code": phrase.lower().replace(" ", "_"), "message": message}

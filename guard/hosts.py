@@ -1,4 +1,4 @@
-"""Host names: read from a header, checked where a person wrote them, judged as loopback's."""
+"""Host names: parsed from headers, validated in settings, recognized as loopback."""
 
 import ipaddress
 import re
@@ -13,23 +13,23 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-"""Names of this machine that programs of others, which know no ranges, are told."""
+"""Names of this machine, for third-party programs that know no address ranges."""
 
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """A host in lower case (an IPv6 address without brackets) and the port that was said with it."""
+    """A host in lower case (an IPv6 address without brackets) and its port, if one was given."""
 
     host: str
     port: int | None
 
     def at(self, scheme: str) -> tuple[str, int | None]:
-        """Host and port, where a scheme's own port need not be said."""
+        """Return host and port, with the default port of ``scheme`` if none was given."""
         return self.host, self.port if self.port is not None else _DEFAULT_PORTS.get(scheme)
 
 
 def parse_authority(text: str) -> Authority | None:
-    """Host and port of a Host header or of what follows ``//`` in an address; None if it is neither."""
+    """Parse host and port of a Host header or URL authority; ``None`` if it is invalid."""
     found = _AUTHORITY.fullmatch(text)
     if found is None:
         return None
@@ -45,7 +45,7 @@ def parse_authority(text: str) -> Authority | None:
 
 
 def parse_origin(text: str) -> tuple[str, Authority] | None:
-    """Scheme and authority of an Origin header; None of ``null`` and of what is no origin."""
+    """Parse scheme and authority of an Origin header; ``None`` if it is ``null`` or invalid."""
     scheme, found, rest = text.partition("://")
     authority = parse_authority(rest) if found else None
     if authority is None or scheme.lower() not in _DEFAULT_PORTS:
@@ -54,12 +54,12 @@ def parse_origin(text: str) -> tuple[str, Authority] | None:
 
 
 def in_header(host: str) -> str:
-    """``host`` as it stands in a Host header: an IPv6 address in brackets."""
+    """Return ``host`` as in a Host header: an IPv6 address in brackets."""
     return f"[{host}]" if ":" in host else host
 
 
 def is_address(host: str) -> bool:
-    """Whether ``host`` is an IP address, which no name server has a say in."""
+    """Whether ``host`` is an IP address, which does not depend on DNS."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -68,7 +68,7 @@ def is_address(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether ``host`` is this machine, for whoever asks: localhost, 127.0.0.0/8, ::1."""
+    """Whether ``host`` is a loopback name: localhost, 127.0.0.0/8, ::1."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -76,10 +76,10 @@ def is_loopback(host: str) -> bool:
 
 
 def checked_host(host: str) -> str:
-    """A host name as a person wrote it into the settings, in lower case.
+    """Validate a host name from the settings; return it in lower case.
 
     Raises:
-        ValueError: it is none; says what is wrong with it.
+        ValueError: it is no host name; the message has the reason.
     """
     name = host.strip().lower()
     if "*" in name:

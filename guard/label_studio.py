@@ -1,7 +1,7 @@
-"""Starts Label Studio behind the rules. Run by the Python of its own environment, as a file.
+"""Starts Label Studio behind the rules. Run as a file by the Python of Label Studio's environment.
 
-By itself it enforces no CSRF token on its API, and its cookie goes along with what pages of other
-ports of this machine send: such a page could label as whoever is logged in.
+Label Studio enforces no CSRF token on its API, and browsers send its cookie with requests of pages
+on other ports of this machine: such a page could label in the name of the logged-in user.
 """
 
 import importlib.util
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 HOSTS_VARIABLE = "LABEL_STUDIO_ALLOWED_HOSTS"
-"""Label Studio's own, with loopback's names in it."""
+"""Label Studio's own variable; includes loopback's names."""
 
 _STATUS = {400: "400 Bad Request", 403: "403 Forbidden", 421: "421 Misdirected Request"}
 
@@ -22,7 +22,7 @@ Application = Callable[[Any, dict[str, Any], Callable[..., Any]], Iterable[bytes
 
 
 def guarded(application: Application, allowed_hosts: Iterable[str]) -> Application:
-    """``application``, asked only what the rules let in."""
+    """Wrap ``application``: requests that the rules refuse are answered without it."""
     from guard.rules import Asked, Rules
 
     rules = Rules(allowed_hosts)
@@ -48,7 +48,7 @@ def guarded(application: Application, allowed_hosts: Iterable[str]) -> Applicati
 def main() -> None:
     """Run ``label_studio.server`` with the arguments of this process."""
     _find_our_package()
-    # Its own environment has it, ours does not.
+    # Django is in Label Studio's environment, not in this project's.
     from django.core.handlers.wsgi import WSGIHandler  # type: ignore[import-not-found]
 
     hosts = os.environ[HOSTS_VARIABLE].split(",")
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def _find_our_package() -> None:
-    """Make this package known, and nothing else of ours: its folder's neighbours stay out."""
+    """Make ``guard`` importable, without the other packages in its parent folder."""
     folder = Path(__file__).parent
     spec = importlib.util.spec_from_file_location(
         "guard", folder / "__init__.py", submodule_search_locations=[str(folder)]

@@ -1,4 +1,4 @@
-"""An ASGI middleware that keeps other sites' pages out of a server that asks nobody who they are."""
+"""ASGI middleware that protects a server without authentication from pages of other sites."""
 
 from collections.abc import Collection, Iterable
 
@@ -10,19 +10,20 @@ from guard.rules import Asked, Rules
 
 
 class BrowserGuard:
-    """Turns away what a page of another site makes a browser ask.
-
-    Starlette's TrustedHostMiddleware would not do: it knows no range of addresses, nothing of
-    ``Origin``, and its answer does not say what to set.
+    """Refuses requests that a page of another site makes a browser send.
 
     Args:
-        app: what is guarded.
-        allowed_hosts: see ``Rules``, as are the others.
+        app: the application to protect.
+        allowed_hosts: see ``Rules``.
+        health_paths: see ``Rules``.
+        any_host: see ``Rules``.
 
     Raises:
         ValueError: one of ``allowed_hosts`` is no host name.
     """
 
+    # Not Starlette's TrustedHostMiddleware: it has no address ranges, ignores ``Origin``, and its
+    # response does not say what to set.
     def __init__(
         self,
         app: ASGIApp,
@@ -35,7 +36,13 @@ class BrowserGuard:
         self._rules = Rules(allowed_hosts, health_paths, any_host=any_host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer why not."""
+        """Pass a request on, or refuse it.
+
+        Args:
+            scope: ASGI connection scope.
+            receive: ASGI receive callable.
+            send: ASGI send callable.
+        """
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
@@ -60,7 +67,7 @@ def _asked(scope: Scope) -> Asked:
 
 
 def framed(send: Send) -> Send:
-    """``send``, with pages kept out of other sites' frames: a click in there is a command, too."""
+    """Wrap ``send`` so that other sites cannot frame the pages: a click in a frame is a command, too."""
 
     async def with_header(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -71,6 +78,6 @@ def framed(send: Send) -> Send:
 
 
 def is_json(headers: Headers) -> bool:
-    """Whether the body is said to be JSON, which no page sends elsewhere without asking first."""
+    """Whether the content type is JSON, which no page can send to another site without a preflight."""
     types = headers.getlist("content-type")
     return len(types) == 1 and types[0].partition(";")[0].strip().lower() == "application/json"

@@ -1,11 +1,11 @@
-"""Which requests are turned away: what a page of another site makes a browser ask.
+"""Rules that refuse requests which a page of another site makes a browser send.
 
-A browser sends a request of any page to any server, this machine's own included. Which page it was
-is said by headers that no script can set: ``Origin`` and ``Sec-Fetch-*``. A page whose *name* was
-pointed at this machine (DNS rebinding) is told by ``Host``. Programs that are no browsers send
-neither ``Origin`` nor ``Sec-Fetch-*`` and have nothing to prove.
+A browser sends requests of any page to any server, also on this machine. Headers that no script can
+set tell which page it was: ``Origin`` and ``Sec-Fetch-*``. ``Host`` reveals a page whose *name* was
+pointed at this machine (DNS rebinding). Programs that are no browsers send neither ``Origin`` nor
+``Sec-Fetch-*`` and are let in.
 
-Nothing but the standard library is imported: Label Studio's environment has no Starlette.
+Only the standard library is imported: Label Studio's environment has no Starlette.
 """
 
 import logging
@@ -27,7 +27,7 @@ SETTING = (
 )
 
 _OWN_SITES = ("same-origin", "none")
-"""``Sec-Fetch-Site`` of a server's own page, and of an address that a person typed in."""
+"""``Sec-Fetch-Site`` of the server's own pages, and of an address that the user typed."""
 
 _READS = ("GET", "HEAD")
 _MAX_TOLD = 100
@@ -37,13 +37,13 @@ log = logging.getLogger("guard")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request, as far as it matters here.
+    """The parts of a request that the rules need.
 
     Attributes:
-        method: of HTTP, in capitals; empty for the handshake of a websocket.
+        method: HTTP method in capitals; empty for the handshake of a websocket.
         path: without the query.
-        headers: names in lower case, and values.
-        server: the address at which the connection came in, if it is known.
+        headers: (name in lower case, value).
+        server: local address of the connection, if it is known.
     """
 
     method: str
@@ -52,27 +52,27 @@ class Asked:
     server: str | None = None
 
     def all(self, name: str) -> list[str]:
-        """Every value of a header."""
+        """Return every value of a header."""
         return [value for key, value in self.headers if key == name]
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The status of a request that is turned away, and why."""
+    """The HTTP status of a refused request, and the reason."""
 
     status: int
     reason: str
 
 
 class Rules:
-    """Decides on each request to a server that asks nobody who they are.
+    """Decides on each request to a server without authentication.
 
     Args:
-        allowed_hosts: names under which the server is reached besides those of loopback and the
-            very address that a connection came in at.
-        health_paths: answered under any IP address, for load balancers, whose health checks name
-            a target or themselves by address. No page can take an address for its name.
-        any_host: whether every Host will do, since something in front of the server chooses the
+        allowed_hosts: host names of the server, besides those of loopback and the local address of
+            the connection.
+        health_paths: paths that are answered under any IP address, for the health checks of load
+            balancers, which use addresses. A page cannot have an address as its name.
+        any_host: whether any Host is allowed, because something in front of the server chooses the
             name, as SageMaker does.
 
     Raises:
@@ -92,9 +92,9 @@ class Rules:
         self._told: set[str] = set()
 
     def refusal(self, asked: Asked) -> Refusal | None:
-        """Why a request is turned away, which is logged; None if it is not."""
+        """Return why a request is refused, and log it; ``None`` if it is let in."""
         found = self._judged(asked)
-        # Each once: a page that asks in a loop shall not fill the log.
+        # Log each reason once: a page that asks in a loop must not fill the log.
         if found and found.reason not in self._told and len(self._told) < _MAX_TOLD:
             self._told.add(found.reason)
             log.warning("%s", found.reason)
@@ -117,7 +117,7 @@ class Rules:
             return True
         if not is_address(host.host):
             return False
-        # The socket's own, whatever the server was told to listen on.
+        # The local address of the connection, whatever address the server listens on.
         if asked.server == host.host:
             return True
         return asked.method in _READS and asked.path in self._health_paths
@@ -136,15 +136,15 @@ class Rules:
         if parsed is None:
             return False
         scheme, page = parsed
-        # A TLS proxy's page is https where this server sees http, so the scheme decides the port.
+        # Behind a TLS proxy the page is https and this server sees http: apply the page's scheme.
         if page.at(scheme) == host.at(scheme):
             return True
-        # A proxy that puts its own Host: only names that were set, and never another port there.
+        # A proxy may replace Host: then only configured names count, on the default port.
         return page.host in self._allowed and page.port is None
 
 
 def _foreign_site(asked: Asked) -> Refusal | None:
-    """What ``Sec-Fetch-Site`` says against a request; links to whole pages may come from anywhere."""
+    """Judge a request by ``Sec-Fetch-Site``; links to whole pages may come from anywhere."""
     sites = asked.all("sec-fetch-site")
     if all(site in _OWN_SITES for site in sites):
         return None

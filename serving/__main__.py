@@ -25,7 +25,7 @@ _PARENT_POLL_S = 1.0
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn that tells its address while it listens, and does not outlive its parent."""
+    """Uvicorn that writes its address file while it listens, and exits with its parent process."""
 
     def __init__(self, config: uvicorn.Config, announce: tuple[Path, str, str] | None) -> None:
         super().__init__(config)
@@ -37,13 +37,13 @@ class _Server(uvicorn.Server):
             write_address(*self._announce)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # First of all, and here: uvicorn ends by raising the signal again, past any `finally`.
+        # First, and here: uvicorn raises the signal again at the end, which skips any `finally`.
         if self._announce:
             self._announce[0].unlink(missing_ok=True)
         await super().shutdown(sockets)
 
     async def leave_with(self, parent: int) -> None:
-        """Exit when ``parent`` is gone: nobody would stop this process any more."""
+        """Exit when the process ``parent`` is gone."""
         while os.getppid() == parent:
             await asyncio.sleep(_PARENT_POLL_S)
         self.should_exit = True

@@ -45,7 +45,13 @@ log = logging.getLogger("serving")
 
 @dataclass
 class ContainerModel:
-    """The model in ``folder``, if it is the one that ``model_version`` and ``digest`` name."""
+    """The model in ``folder``.
+
+    Attributes:
+        folder: the unpacked artefact.
+        model_version: the version that the model must have.
+        digest: the digest that the artefact must have, 64 hex digits.
+    """
 
     folder: Path
     model_version: str
@@ -56,7 +62,7 @@ class ContainerModel:
         """Verify, load and warm the model.
 
         Raises:
-            ModelUnusable: it is missing, damaged, another one, or does not predict.
+            ModelUnusable: it is missing, damaged, another model, or does not predict.
         """
         try:
             manifest = verify(self.folder)
@@ -72,14 +78,18 @@ class ContainerModel:
         self._predictor = warm_model(self.folder, threads=1)
 
     def model(self) -> OnnxPredictor:
-        """The model that answers. Raises RequestRefused (503) while it is being loaded."""
+        """Return the loaded model.
+
+        Raises:
+            RequestRefused: 503, it is still being loaded.
+        """
         if self._predictor is None:
             raise RequestRefused(503, "no_model", f"{self.model_version} is being loaded")
         return self._predictor
 
 
 def create_container_app(container: ContainerModel, limits: ServingLimits | None = None) -> FastAPI:
-    """The application around ``container``: ``GET /ping`` and ``POST /invocations``."""
+    """Build the application for ``container``: ``GET /ping`` and ``POST /invocations``."""
     invoker = Invoker({_MODEL: container.model}, workers=usable_cores(), limits=limits)
 
     @asynccontextmanager
@@ -109,7 +119,7 @@ def create_container_app(container: ContainerModel, limits: ServingLimits | None
 
 
 def main() -> None:
-    """Serve until SIGTERM. Exit codes: 1 the model cannot be served, 2 wrongly called."""
+    """Serve until SIGTERM. Exit codes: 1 the model cannot be served, 2 wrong arguments."""
     _check_command()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     root = Path(os.environ.get(ROOT_VARIABLE, "/opt/ml"))
@@ -117,7 +127,7 @@ def main() -> None:
     container = ContainerModel(
         root / "model", _required(VERSION_VARIABLE), _required(DIGEST_VARIABLE)
     )
-    # SageMaker calls the container from outside it; elsewhere nobody else is to reach it.
+    # SageMaker connects from outside the container; elsewhere only this machine may.
     host = "127.0.0.1" if ROOT_VARIABLE in os.environ else "0.0.0.0"  # noqa: S104
     told = os.environ.get(PORT_VARIABLE, "8080")
     port = bounded_int(told, 0, MAX_PORT)
@@ -133,7 +143,7 @@ def main() -> None:
     except OSError as error:
         sys.exit(f"cannot listen on {host}:{port} ({error}); {PORT_VARIABLE} says where to")
     log.info("the container listens on %s:%s", *listener.getsockname())
-    # SageMaker alone knows under which name it asks; no browser reaches the container past it.
+    # Only SageMaker knows the Host it uses, and no browser can reach the container.
     app = BrowserGuard(create_container_app(container, limits), any_host=True)
     server = uvicorn.Server(server_config(app))
 
@@ -147,11 +157,11 @@ def main() -> None:
 
 
 async def _load(container: ContainerModel, server: uvicorn.Server) -> bool:
-    """Have the model ready, or the server end; whether it is ready."""
+    """Load the model, or stop the server; return whether it is loaded."""
     try:
         await asyncio.to_thread(container.load)
     except Exception as error:
-        # Whatever it is, nothing will be served: end, so that SageMaker sees it at once.
+        # Whatever the error, nothing can be served: exit, so that SageMaker notices at once.
         known = isinstance(error, ModelUnusable)
         log.error("cannot serve: %s", error, exc_info=None if known else error)
         server.should_exit = True

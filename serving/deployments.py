@@ -1,4 +1,4 @@
-"""A deployment is a record in the store; the newest one of a stage says what the stage serves."""
+"""Deployment records in the store; a stage serves the model of its newest record."""
 
 from datetime import UTC, datetime
 from typing import Literal, Self, get_args
@@ -11,12 +11,13 @@ Stage = Literal["staging", "prod"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
 EndpointState = Literal["Creating", "Updating", "InService", "Failed", "NotFound"]
-"""SageMaker's words for the state of an endpoint, as far as they apply here
-(https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeEndpoint.html)."""
+"""SageMaker's endpoint states that are used here
+(https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeEndpoint.html).
+"""
 
 
 class RecordError(ImgclfError, ValueError):
-    """A deployment record cannot be read; the message names its key."""
+    """A deployment record cannot be read; the message has its key."""
 
 
 class DeploymentRecord(BaseModel):
@@ -40,12 +41,12 @@ class DeploymentRecord(BaseModel):
 
     @property
     def created_ms(self) -> int:
-        """Milliseconds since the epoch."""
+        """Time of creation, in milliseconds since the epoch."""
         return round(self.created_at.timestamp() * 1000)
 
     @classmethod
     def at(cls, created_ms: int, **fields: object) -> Self:
-        """A record created at ``created_ms`` (milliseconds since the epoch)."""
+        """Build a record that was created at ``created_ms`` (milliseconds since the epoch)."""
         created_at = datetime.fromtimestamp(created_ms / 1000, tz=UTC)
         return cls.model_validate({**fields, "created_at": created_at})
 
@@ -70,35 +71,35 @@ class EndpointStatus(BaseModel):
 
     @property
     def changing(self) -> bool:
-        """Whether a model is being loaded, so that the status will be another one soon."""
+        """Whether a model is being loaded."""
         return self.status in ("Creating", "Updating")
 
 
 def endpoint_name(project: str, stage: Stage) -> str:
-    """The endpoint's name, the same in both profiles."""
+    """Return the endpoint's name, the same in both profiles."""
     return f"{project}-{stage}"
 
 
 def records_prefix(stage: Stage) -> str:
-    """Where the records of a stage lie in the store."""
+    """Return the prefix of a stage's records in the store."""
     return f"endpoints/{stage}"
 
 
 def record_key(record: DeploymentRecord) -> str:
-    """The record's key: keys of a stage sort by time."""
+    """Return the record's key; keys of a stage sort by time."""
     return f"{records_prefix(record.stage)}/{record.created_ms:013d}-{record.model_version}.json"
 
 
 def version_in(key: str) -> str:
-    """The model version that a record's key names, though the record may be damaged."""
+    """Return the model version in a record's key; the record itself may be damaged."""
     return key.rpartition("/")[2].partition("-")[2].removesuffix(".json")
 
 
 def parse_record(data: bytes, key: str) -> DeploymentRecord:
-    """Read a record.
+    """Parse a deployment record.
 
     Raises:
-        RecordError: it is not one, or it lies under a key that is not its own.
+        RecordError: it is none, or it belongs to another key.
     """
     try:
         record = DeploymentRecord.model_validate_json(data)

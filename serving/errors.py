@@ -1,10 +1,16 @@
-"""What a client is told when a request cannot be answered."""
+"""Errors of requests and models."""
 
 from errors.base import ImgclfError
 
 
-class RequestRefused(ImgclfError):  # noqa: N818 - the word of the inference contract
-    """A request that gets no prediction: HTTP ``status``, a ``code`` for programs, a message for people."""
+class RequestRefused(ImgclfError):  # noqa: N818 - a state
+    """A request that gets no prediction.
+
+    Args:
+        status: HTTP status.
+        code: error code for programs, in snake_case.
+        message: one sentence for people.
+    """
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -12,5 +18,5 @@ class RequestRefused(ImgclfError):  # noqa: N818 - the word of the inference con
         self.code = code
 
 
-class ModelUnusable(ImgclfError, RuntimeError):  # noqa: N818 - said of a model, not of a program
-    """The model of a deployment record cannot be served; trying again will not help."""
+class ModelUnusable(ImgclfError, RuntimeError):  # noqa: N818 - a state
+    """The model of a deployment record cannot be served; a retry does not help."""

@@ -24,7 +24,7 @@ from serving.store import DeploymentStore
 
 
 def main() -> None:
-    """Serve until SIGTERM or SIGINT. Exit code 1: cannot start; it says why."""
+    """Serve until SIGTERM or SIGINT. Exit code 1: it cannot start; the reason is on stderr."""
     arguments = _arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:

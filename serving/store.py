@@ -1,4 +1,4 @@
-"""The store as the servers see it, straight through obstore: read, and added to, never changed."""
+"""The store as the servers use it, through obstore: objects are read and created, never changed."""
 
 import os
 from collections.abc import Awaitable, Callable, Iterator
@@ -24,18 +24,18 @@ _EXPLICIT = (
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
 )
-"""Variables that name credentials which obstore reads itself; of ``~/.aws`` it knows nothing."""
+"""Variables with credentials that obstore reads itself; it does not read ``~/.aws``."""
 
 
-class TooBig(ImgclfError, ValueError):  # noqa: N818 - said of an object
-    """An object has more bytes than whoever reads it takes."""
+class TooBig(ImgclfError, ValueError):  # noqa: N818 - a state
+    """An object has more bytes than the caller allows."""
 
 
 class BackingStore:
     """The store at ``url`` (``file:///…`` or ``s3://…``).
 
-    S3 is reached by the usual AWS_* variables or, without any that name credentials, as boto3
-    finds it. Every method raises what obstore raises when the store does not answer.
+    S3 takes its credentials from AWS_* variables or else from boto3. Every method raises obstore's
+    exceptions when the store does not answer.
     """
 
     def __init__(self, url: str) -> None:
@@ -46,16 +46,20 @@ class BackingStore:
 
     @property
     def is_bucket(self) -> bool:
-        """Whether each request takes milliseconds, and costs."""
+        """Whether the store is a bucket, where each request takes milliseconds and costs money."""
         return self.url.startswith("s3://")
 
     def keys_after(self, folder: str, after: str | None = None) -> Iterator[str]:
-        """Keys below ``folder`` that sort behind ``after``: of a bucket in order, else in any."""
+        """Yield the keys below ``folder`` that sort after ``after``; only a bucket's are sorted."""
         for page in obstore.list(self._store, folder, offset=after, chunk_size=_KEYS_A_PAGE):
             yield from (item["path"] for item in page)
 
     def read(self, key: str) -> bytes:
-        """The object's bytes. Raises FileNotFoundError."""
+        """Return the object's bytes.
+
+        Raises:
+            FileNotFoundError: there is no such key.
+        """
         return bytes(obstore.get(self._store, key).bytes())
 
     async def fetch(
@@ -64,16 +68,16 @@ class BackingStore:
         max_bytes: int,
         before_big: Callable[[], Awaitable[object]] | None = None,
     ) -> bytes:
-        """The object's bytes, without a thread that waits for them.
+        """Return the object's bytes, asynchronously.
 
         Args:
-            key: the object's.
-            max_bytes: it may have.
-            before_big: awaited before one of more than 16 MB is read.
+            key: key of the object.
+            max_bytes: most bytes of the object.
+            before_big: awaited before an object of more than 16 MB is read.
 
         Raises:
             FileNotFoundError: there is no such key.
-            TooBig: it has more than ``max_bytes``; they are not read.
+            TooBig: it has more than ``max_bytes``; it is not read.
         """
         found = await obstore.get_async(self._store, key)
         if found.meta["size"] > max_bytes:
@@ -83,12 +87,12 @@ class BackingStore:
         return bytes(await found.bytes_async())
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write a new object, which appears whole or not at all.
+        """Create an object atomically.
 
         Returns:
-            True if this call wrote it, False if the key was taken.
+            True if this call wrote it, False if the key exists.
         """
-        if self._root is not None:  # on the disk when it is said to be there
+        if self._root is not None:  # durable when it returns
             return create_file(self._root, key, data, durable=True)
         try:
             obstore.put(self._store, key, data, mode="create")
@@ -97,7 +101,11 @@ class BackingStore:
         return True
 
     def download(self, key: str, path: Path) -> None:
-        """Write an object to a local file. Raises FileNotFoundError if there is no such key."""
+        """Write an object to a local file.
+
+        Raises:
+            FileNotFoundError: there is no such key.
+        """
         with path.open("wb") as file:
             for chunk in obstore.get(self._store, key).stream(min_chunk_size=_CHUNK):
                 file.write(chunk)
@@ -107,17 +115,22 @@ class DeploymentStore(BackingStore):
     """Deployment records and models in a store."""
 
     def keys(self, stage: Stage, after: str | None = None) -> list[str]:
-        """Keys of the stage's records, oldest first; only those behind ``after``, if given."""
+        """Return the keys of the stage's records, oldest first; only those after ``after``, if given."""
         found = self.keys_after(records_prefix(stage), after)
         return sorted(key for key in found if key.endswith(".json"))
 
     def record(self, key: str) -> DeploymentRecord:
-        """One record. Raises RecordError if it is not one."""
+        """Read the deployment record at ``key``.
+
+        Raises:
+            FileNotFoundError: there is no such key.
+            RecordError: it is no deployment record.
+        """
         return parse_record(self.read(key), key)
 
 
 def _bucket(url: str) -> ObjectStore:
-    """A bucket, asked with patience for a server and none for a person: 5 s to connect."""
+    """Open a bucket; a connection may take 5 s."""
     endpoints = [os.environ.get(name, "") for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")]
     client: Any = {
         "connect_timeout": timedelta(seconds=5),
@@ -127,7 +140,7 @@ def _bucket(url: str) -> ObjectStore:
 
 
 def _credentials() -> Any:
-    """boto3's credentials for obstore; None where it finds the same ones itself."""
+    """Return boto3's credentials for obstore; ``None`` if obstore finds them itself."""
     if any(os.environ.get(name) for name in _EXPLICIT):
         return None
     from obstore.auth.boto3 import Boto3CredentialProvider

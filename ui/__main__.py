@@ -15,8 +15,8 @@ from ui.look import CSS, PASTE
 from ui.page import build_page
 from ui.runtime import Runtime
 
-TOKEN_VARIABLE = "IMGCLF_FEEDBACK_TOKEN"  # noqa: S105 - its name
-"""What the labelling backend asks for; in the environment, where other users cannot see it."""
+TOKEN_VARIABLE = "IMGCLF_FEEDBACK_TOKEN"  # noqa: S105 - a name
+"""Token of the labelling backend; in the environment, where other users cannot see it."""
 
 MAX_UPLOAD = "100mb"
 _SHUTDOWN_S = 3
@@ -25,7 +25,7 @@ _SHUTDOWN_S = 3
 def main() -> None:
     """Serve the page until SIGTERM or SIGINT."""
     arguments = _arguments()
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # also keeps it from asking for its version
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # also no version check
     os.environ["HF_HUB_OFFLINE"] = "1"
 
     import gradio as gr
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def _counter(feedback_url: str) -> CorrectionCounter | None:
-    """Takes corrections to the labelling backend; None if there is none."""
+    """Return what sends corrections to the labelling backend; ``None`` without a backend."""
     if not feedback_url:
         return None
     token = os.environ.get(TOKEN_VARIABLE, "")

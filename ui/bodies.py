@@ -1,35 +1,41 @@
-"""The predictor's requests but uploads are small: what is sent beyond that is refused."""
+"""Limits the bodies of the predictor's requests; uploads have a limit of their own."""
 
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BYTES = 4 * 1024**2
-"""Of a body that is no upload. Gradio and FastAPI read it whole and repeat it in their errors."""
+"""Bytes of a body that is no upload. Gradio and FastAPI read it whole and repeat it in their errors."""
 
 _UPLOADS = "/upload"
 
 
 class BodyBound:
-    """Reads a body before the application is asked, and refuses one of more than ``MAX_BYTES``.
+    """ASGI middleware that reads a body first, and refuses one of more than ``MAX_BYTES``.
 
-    Uploads pass: Gradio writes them to the disk as they come, and bounds each file.
+    Uploads pass: Gradio writes them to the disk as they come, and limits each file.
 
     Args:
-        app: what answers.
+        app: the application.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer why not."""
+        """Pass a request on, or answer 413.
+
+        Args:
+            scope: ASGI connection scope.
+            receive: ASGI receive callable.
+            send: ASGI send callable.
+        """
         if scope["type"] != "http" or scope["path"].endswith(_UPLOADS):
             await self._app(scope, receive, send)
             return
         body = bytearray()
         while True:
             message = await receive()
-            if message["type"] != "http.request":  # the client went away
+            if message["type"] != "http.request":  # the client disconnected
                 return
             body += message.get("body", b"")
             if len(body) > MAX_BYTES:
@@ -43,7 +49,7 @@ class BodyBound:
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
-    """``receive``, with the body that was read already before what comes next."""
+    """Return a ``receive`` that first gives the body that was read already."""
     first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def received() -> Message:

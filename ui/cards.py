@@ -1,4 +1,4 @@
-"""The result cards: what is known of each image; ``templates/cards.html`` makes HTML of it."""
+"""The result cards of images; ``templates/cards.html`` renders them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,18 +11,22 @@ if TYPE_CHECKING:
     import jinja2
 
 TOP = 5
-"""Labels shown of each model; one more is shown rather than counted."""
+"""Labels shown of each model, and one more if it would be the only one left out."""
 
 STAGE_NAMES: Mapping[Stage, str] = {"staging": "Staging", "prod": "Production"}
 
 
 @dataclass(slots=True)
 class Card:
-    """One image on the page and what has been said of it so far.
+    """One image on the page, with the answers so far.
 
-    ``picture`` is a data URL, None while there is none. ``id`` names a card that can be corrected
-    (""; it cannot), ``corrected`` is what a person said,
-    None while nobody has; without a label: the image has none of them.
+    Attributes:
+        name: name of the file.
+        size: bytes of the file.
+        picture: a data URL; ``None``: there is none yet.
+        answers: stage to its prediction or problem.
+        id: names a card that can be corrected; empty: it cannot.
+        corrected: the labels that a person gave (empty: none of them); ``None``: not corrected.
     """
 
     name: str
@@ -34,38 +38,38 @@ class Card:
 
     @property
     def thanks(self) -> str:
-        """What a person is told who has corrected it."""
+        """Confirmation of a correction."""
         said = ", ".join(self.corrected or ()) or "none of the labels"
         return f"Thank you: it goes to the labelling queue as {said}."
 
     @property
     def common_problem(self) -> Problem | None:
-        """The problem that all models have with the image in the same words."""
+        """The problem, if all models have the same one with the image."""
         answers = list(self.answers.values())
         first = answers[0] if len(answers) == len(STAGES) else None
         return first if isinstance(first, Problem) and set(answers) == {first} else None
 
     @property
     def is_disputed(self) -> bool:
-        """Whether the two models mean different things."""
+        """Whether the two models predict different labels."""
         said = [answer for answer in self.answers.values() if isinstance(answer, ModelAnswer)]
         return len(said) == len(STAGES) and len({frozenset(one.predicted) for one in said}) > 1
 
     @property
     def is_correctable(self) -> bool:
-        """Whether a person may say that a model is wrong: once all has been said there is to say."""
+        """Whether the image can be corrected: all stages have answered, and one has predicted."""
         predicted = any(isinstance(answer, ModelAnswer) for answer in self.answers.values())
         return bool(self.id) and predicted and len(self.answers) == len(STAGES)
 
 
 def render(cards: list[Card]) -> str:
-    """The page's result area."""
+    """Return the HTML of the result cards."""
     return _templates().get_template("cards.html").render(cards=cards, stages=STAGE_NAMES, top=TOP)
 
 
 @cache
 def _templates() -> "jinja2.Environment":
-    """The templates of this package: every value is escaped, and a missing one is an error."""
+    """Return the template environment: all values are escaped, and a missing one is an error."""
     import jinja2
 
     environment = jinja2.Environment(

@@ -1,4 +1,4 @@
-"""The dialog behind "This is wrong": one for the page, so that cards may be drawn anew meanwhile."""
+"""The dialog behind "This is wrong": one for the page, so that cards can be redrawn meanwhile."""
 
 DIALOG = """
 <dialog id="wrong" aria-labelledby="wrong-title"><form>

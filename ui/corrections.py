@@ -1,7 +1,7 @@
-"""What the page's "This is wrong" asks for: labels to choose from, and where to send them.
+"""Routes of the dialog "This is wrong": the labels to choose from, and where to send them.
 
-The page speaks to this server alone, which has the image and knows the backend's token. A card is
-named by an id that cannot be guessed, so nobody corrects what others are looking at.
+The page calls this server only, which has the image and the backend's token. A card has an id that
+cannot be guessed, so nobody corrects the images of others.
 """
 
 import threading
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 MAX_CARDS = 2000
-"""Cards kept that can be corrected; the oldest are forgotten first."""
+"""Cards kept for corrections; the oldest are dropped first."""
 
 _GONE = "This picture is not here any more; drop it once more and say so again."
 
@@ -34,10 +34,10 @@ class Chosen(BaseModel):
 
 
 class CorrectionCounter:
-    """Knows the cards on people's pages and takes corrections of them.
+    """Registers the cards on users' pages and sends their corrections.
 
     Args:
-        feedback: gets the corrections.
+        feedback: client of the labelling backend.
     """
 
     def __init__(self, feedback: Feedback) -> None:
@@ -46,7 +46,7 @@ class CorrectionCounter:
         self._lock = threading.Lock()
 
     def register(self, card: Card, path: Path) -> None:
-        """Let ``card`` be corrected; ``path`` is the file of its image."""
+        """Make ``card`` correctable; ``path`` is the file of its image."""
         card.id = uuid4().hex
         with self._lock:
             self._cards[card.id] = card, path
@@ -54,10 +54,13 @@ class CorrectionCounter:
                 self._cards.popitem(last=False)
 
     def choices(self, card_id: str) -> dict[str, Any]:
-        """What the dialog shows: the task, what was said, the labels, most probable first.
+        """Return what the dialog shows of a card: predictions, and the labels, most probable first.
+
+        Returns:
+            ``several`` (whether multi_label), ``labels``, ``chosen`` and ``said``.
 
         Raises:
-            FeedbackFailed: the card or the backend is gone.
+            FeedbackFailed: the card is unknown, or the backend does not answer.
         """
         card, _ = self._find(card_id)
         offered = self._feedback.offered()
@@ -77,7 +80,11 @@ class CorrectionCounter:
         }
 
     def correct(self, card_id: str, labels: list[str]) -> str:
-        """Send what a person says of a card; what to tell them then. Raises FeedbackFailed."""
+        """Send the right labels of a card; return the confirmation for the user.
+
+        Raises:
+            FeedbackFailed: the card or its file is gone, or the backend refuses the correction.
+        """
         card, path = self._find(card_id)
         try:
             image = path.read_bytes()
@@ -96,7 +103,7 @@ class CorrectionCounter:
 
 
 def add_routes(app: "FastAPI", counter: CorrectionCounter) -> None:
-    """Have ``app`` answer the page's dialog."""
+    """Add the dialog's routes to ``app``."""
     from fastapi import Request
     from fastapi.responses import JSONResponse
 
@@ -109,7 +116,7 @@ def add_routes(app: "FastAPI", counter: CorrectionCounter) -> None:
 
     @app.post("/corrections/{card_id}")
     def correct(card_id: str, chosen: Chosen, request: Request) -> JSONResponse:
-        # Another site's page can send a form here, but neither JSON nor this header.
+        # Another site's page can send a form, but neither JSON nor this header.
         if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
             return JSONResponse({"error": "Corrections come from this page only."}, 403)
         try:

@@ -1,4 +1,4 @@
-"""Tells the labelling backend what a person says is really on an image."""
+"""Client of the labelling backend: sends corrections."""
 
 import base64
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from errors.base import ImgclfError
 from ui.runtime import ModelAnswer, Stage
 
 SCORES_SENT = 20
-"""Scores sent of each model, highest first; a model may know thousands of labels."""
+"""Scores sent of each model, the highest: a model may have thousands of labels."""
 
 _TIMEOUT = httpx.Timeout(30, connect=3)
 
 
-class FeedbackFailed(ImgclfError, RuntimeError):  # noqa: N818 - a state, as its callers say it
-    """A correction was not taken; the message is for the person who sent it."""
+class FeedbackFailed(ImgclfError, RuntimeError):  # noqa: N818 - a state
+    """A correction was not accepted; the message is for the person who sent it."""
 
 
 class LabelsOffered(BaseModel):
@@ -31,13 +31,13 @@ class LabelsOffered(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a stage had said of the image."""
+    """A stage's prediction of the image."""
 
     stage: Stage
     prediction: ModelAnswer
 
     def to_json(self) -> dict[str, Any]:
-        """As the backend takes it."""
+        """Return it in the backend's format."""
         said = self.prediction
         return {
             "stage": self.stage,
@@ -50,11 +50,11 @@ class Said:
 
 
 class Feedback:
-    """The labelling backend. Safe to share between threads.
+    """Client of the labelling backend. Thread-safe.
 
     Args:
-        url: where it is (``--feedback-url``).
-        token: what it asks of the predictor (``IMGCLF_FEEDBACK_TOKEN``).
+        url: URL of the backend (``--feedback-url``).
+        token: the predictor's token (``IMGCLF_FEEDBACK_TOKEN``).
     """
 
     def __init__(self, url: str, token: str) -> None:
@@ -67,7 +67,11 @@ class Feedback:
         )
 
     def offered(self) -> LabelsOffered:
-        """The labels to choose from. Raises FeedbackFailed."""
+        """Return the labels to choose from.
+
+        Raises:
+            FeedbackFailed: the backend does not answer or has no model.
+        """
         answer = self._ask("GET", "/corrections/labels")
         try:
             return LabelsOffered.model_validate_json(answer.content)
@@ -77,7 +81,16 @@ class Feedback:
             ) from None
 
     def send(self, image: bytes, labels: list[str], said: list[Said]) -> None:
-        """Hand over a correction; said twice, it counts once. Raises FeedbackFailed."""
+        """Send a correction; a repetition counts once.
+
+        Args:
+            image: bytes of the image file.
+            labels: the right labels.
+            said: the stages' predictions.
+
+        Raises:
+            FeedbackFailed: the backend does not answer or refuses the correction.
+        """
         body = {
             "image": base64.b64encode(image).decode("ascii"),
             "labels": labels,

@@ -1,4 +1,4 @@
-"""How the page looks, and the one thing a browser must be taught: pasting a picture."""
+"""CSS of the page, and JavaScript that lets the user paste pictures."""
 
 CSS = """
 .gradio-container { --muted: var(--neutral-500); --meant: color-mix(in srgb, var(--color-accent) 20%, transparent);

@@ -1,4 +1,4 @@
-"""The predictor's page: images in, what staging and production say of them out."""
+"""The predictor's page: the models of staging and production predict the user's images."""
 
 import logging
 import time
@@ -18,23 +18,24 @@ if TYPE_CHECKING:
     import gradio as gr
 
 MAX_IMAGES = 200
-"""Images taken at once; the rest is left out, and said so."""
+"""Images taken at once; the note says how many were left out."""
 
 _UPDATE_EVERY_S = 0.4
 _PREVIEWS_S = 30.0
-"""Previews are made for so long; what is left then has none."""
+"""Seconds in which previews are made; images after that have none."""
 
 _UPLOADS_KEPT_S = 600
-"""Not deleted at once: Gradio names a file by its content, so another visitor may need it."""
+"""Seconds. Gradio names a file by its content, so another visitor may still need it."""
 
 log = logging.getLogger("ui")
 
 
 def build_page(runtime: Runtime, counter: CorrectionCounter | None = None) -> "gr.Blocks":
-    """The page, asking the endpoints behind ``runtime``.
+    """Build the page for the endpoints of ``runtime``.
 
     Args:
-        counter: takes corrections; without one the page has no button for them.
+        runtime: client of the endpoints.
+        counter: takes corrections; without it the page has no button for them.
     """
     import gradio as gr
 
@@ -67,9 +68,18 @@ def build_page(runtime: Runtime, counter: CorrectionCounter | None = None) -> "g
 def answer(
     runtime: Runtime, paths: list[Path], counter: CorrectionCounter | None = None
 ) -> Iterator[tuple[str, str]]:
-    """Ask both stages about each image; yields (note, result cards) as the answers come in.
+    """Ask both stages about each image, and yield the page while the answers come in.
 
-    Whatever one file makes go wrong is said on its card. What nobody waits for any more is dropped.
+    A failure of one file is shown on its card. Queued requests are cancelled when the generator is
+    closed.
+
+    Args:
+        runtime: client of the endpoints.
+        paths: uploaded files; those after ``MAX_IMAGES`` are left out.
+        counter: registers the cards for corrections.
+
+    Yields:
+        The note, and the HTML of the result cards.
     """
     left_out = len(paths) - MAX_IMAGES
     note = f"{left_out} more were left out: {MAX_IMAGES} at a time." if left_out > 0 else ""
@@ -106,7 +116,7 @@ def _size(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError:
-        return 0  # asking about it will say why
+        return 0  # predicting it reports why
 
 
 def _put(said: str | ModelAnswer | Problem | None, card: Card, stage: Stage | None) -> None:
@@ -118,14 +128,14 @@ def _put(said: str | ModelAnswer | Problem | None, card: Card, stage: Stage | No
 
 
 class Previews:
-    """Makes the pictures of cards in one thread, the cheap ones first, as long as there is time."""
+    """Makes the cards' pictures in one thread, the cheap ones first, within ``_PREVIEWS_S``."""
 
     def __init__(self) -> None:
         self._until = time.monotonic() + _PREVIEWS_S
         self._later: set[Path] = set()
 
     def cheap(self, card: Card, path: Path) -> str | None:
-        """The card's picture; None if it has none, or is left for later."""
+        """Return the card's picture; ``None`` if it has none, or is left for :meth:`costly`."""
         data = self._read(card, path)
         if data is not None and is_costly(data):
             self._later.add(path)
@@ -133,7 +143,7 @@ class Previews:
         return thumbnail(data) if data is not None else None
 
     def costly(self, card: Card, path: Path) -> str | None:
-        """The picture of a card that was left for later."""
+        """Return the picture of a card that :meth:`cheap` left."""
         data = self._read(card, path) if path in self._later else None
         return thumbnail(data) if data is not None else None
 
@@ -146,14 +156,14 @@ class Previews:
 
 
 def _asked(runtime: Runtime, stage: Stage, card: Card, path: Path) -> ModelAnswer | Problem:
-    """What a stage says of the card's image."""
+    """Return a stage's prediction of the card's image."""
     try:
         if card.size > MAX_BODY_MB * 1024**2:
             return too_big(card.size)
         return runtime.predict(stage, path.read_bytes())
     except OSError as error:
         return Problem("image", f"The file cannot be read: {error.strerror}. Drop it once more.")
-    except Exception as error:  # of one file; the others have nothing to do with it
+    except Exception as error:  # of one file only
         log.exception("%s was not asked about an image", runtime.endpoint(stage))
         text = f"This predictor failed on the image ({type(error).__name__}); its log says more."
         return Problem("failed", text)

@@ -1,4 +1,4 @@
-"""Asks an endpoint what is on an image, through SageMaker Runtime's API and nothing else."""
+"""Client of the endpoints, through SageMaker Runtime's API only."""
 
 import json
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ MAX_BODY_MB = 25
 (https://docs.aws.amazon.com/sagemaker/latest/dg/realtime-endpoints.html)."""
 
 PARALLEL = 4
-"""Requests under way at a time; enough to keep an endpoint busy, too few to be turned away."""
+"""Concurrent requests: enough to keep an endpoint busy, too few to be refused."""
 
 Stage = Literal["staging", "prod"]
 STAGES: tuple[Stage, ...] = ("staging", "prod")
@@ -50,7 +50,7 @@ class _Answer(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ModelAnswer:
-    """What a model says of one image: labels, most probable first, and which of them it means."""
+    """A model's prediction of one image: labels, most probable first, and the predicted ones."""
 
     model_version: str
     digest: str
@@ -61,7 +61,13 @@ class ModelAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why there is no prediction: the image is no good, nothing is deployed, or it does not work."""
+    """Why there is no prediction.
+
+    Attributes:
+        kind: ``image``: the image is not usable; ``absent``: nothing is deployed; ``failed``: an
+            error.
+        text: the message for the user.
+    """
 
     kind: Literal["image", "absent", "failed"]
     text: str
@@ -71,9 +77,9 @@ class Runtime:
     """The endpoints of a project.
 
     Args:
-        endpoint_url: where SageMaker Runtime's API is spoken. Over https, as AWS has it, the usual
-            AWS credentials and region apply; over plain http (a local endpoint host) requests go
-            past any proxy and unsigned: a session's token must not be readable on the way.
+        endpoint_url: URL of SageMaker Runtime's API. Over https, as on AWS, the usual AWS
+            credentials and region apply; over plain http (a local endpoint host) requests bypass
+            any proxy and are unsigned: a session's token must not be readable on the way.
         project: the endpoints are ``<project>-staging`` and ``<project>-prod``.
     """
 
@@ -82,8 +88,8 @@ class Runtime:
         self.project = project
         bounds = Config(
             connect_timeout=3,
-            read_timeout=60,  # SageMaker's own limit for one answer
-            retries={"total_max_attempts": 1},  # a person is waiting, and can ask again
+            read_timeout=60,  # SageMaker's own limit
+            retries={"total_max_attempts": 1},  # a person waits, and can retry
             max_pool_connections=2 * PARALLEL,
         )
         if urlsplit(endpoint_url).scheme == "http":
@@ -102,11 +108,11 @@ class Runtime:
             )
 
     def endpoint(self, stage: Stage) -> str:
-        """Name of a stage's endpoint."""
+        """Return the name of a stage's endpoint."""
         return f"{self.project}-{stage}"
 
     def predict(self, stage: Stage, image: bytes) -> ModelAnswer | Problem:
-        """Ask a stage about one image file."""
+        """Ask a stage about one image file; every failure is returned as a ``Problem``."""
         if len(image) > MAX_BODY_MB * 1024**2:
             return too_big(len(image))
         try:
@@ -118,12 +124,12 @@ class Runtime:
             return _refusal(error)
         except (exceptions.ConnectionError, exceptions.HTTPClientError):
             return Problem("failed", f"No answer from {self.endpoint_url}. {self._remedy}")
-        except exceptions.BotoCoreError as error:  # no credentials, no region: the text names it
+        except exceptions.BotoCoreError as error:  # no credentials, no region: the message names it
             return Problem("failed", str(error))
 
 
 def too_big(size: int) -> Problem:
-    """What is said of an image of ``size`` bytes that no endpoint takes."""
+    """Return the problem of an image of ``size`` bytes, more than endpoints take."""
     return Problem("image", f"{size / 1024**2:.1f} MB is more than the {MAX_BODY_MB} MB allowed")
 
 
@@ -142,9 +148,9 @@ def _prediction(body: bytes) -> ModelAnswer | Problem:
 
 
 def _refusal(error: ClientError) -> Problem:
-    """What an error of the API means to the person who asked.
+    """Return the problem that an error of the API stands for.
 
-    A model's own refusal comes wrapped into a ModelError, as it was, in OriginalMessage.
+    A model's own error is in OriginalMessage of a ModelError.
     """
     code = error.response["Error"]["Code"]
     message = error.response["Error"].get("Message") or str(error)

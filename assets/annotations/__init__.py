@@ -1,1 +1,1 @@
-"""The asset annotations: what people said, and what they decided about labels."""
+"""The asset annotations: annotators' labels, and decisions about labels."""

@@ -1,4 +1,4 @@
-"""Labelling: what people (and ingests) said about the images."""
+"""The asset ``annotations``: the label table, from annotators and from ingested labels."""
 
 from collections import Counter, defaultdict
 from typing import Any
@@ -78,7 +78,7 @@ def annotations(
 
 
 def _decided_metadata(found: Counted) -> dict[str, Any]:
-    """What was renamed and taken back (``imgclf labels``); nothing where nothing was."""
+    """Return metadata of renames and withdrawals (``imgclf labels``); empty if there are none."""
     if not found.history.events:
         return {}
     names = sorted(found.history.aliases().items())
@@ -89,7 +89,7 @@ def _decided_metadata(found: Counted) -> dict[str, Any]:
 
 
 def _people_metadata(usable: pa.Table, task: Task) -> dict[str, Any]:
-    """What annotators did, and how well they agree; nothing where nobody did anything."""
+    """Return metadata of annotators' work and agreement; empty if there are no annotations."""
     annotations_now = annotations_only(usable)
     if not annotations_now.num_rows:
         return {}
@@ -118,7 +118,7 @@ def _annotator_table(rows: pa.Table) -> str:
 
 
 def agreement_tables(found: Agreement) -> str:
-    """Agreement by pair of annotators and by label, and the images in dispute, as Markdown."""
+    """Return the agreement by pair of annotators and by label, and the disputed images, as Markdown."""
     if not found.images:
         return "no image was labelled by two people yet"
     parts = [

@@ -1,4 +1,4 @@
-"""Decisions about labels as a whole: what they would change, and their event in the store."""
+"""Decisions about whole classes or sources of labels: their preview, and their event in the store."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -43,12 +43,12 @@ class Change:
     """What an event would change of the labels that count.
 
     Attributes:
-        images: images whose label becomes another, or that lose theirs.
-        unlabelled: those that lose it.
-        relabelled: those that get an earlier or another label.
+        images: number of images whose label changes or is removed.
+        unlabelled: those that lose their label.
+        relabelled: those that get another label.
         classes: class to its images before and after, where the two differ.
-        conflicts: images in conflict, before and after.
-        examples: image files, with what they were called and what they are.
+        conflicts: number of images in conflict, before and after.
+        examples: (image file, labels before, labels after).
     """
 
     images: int
@@ -60,7 +60,7 @@ class Change:
 
 
 def all_rows(store: ObjectStore) -> pa.Table:
-    """The label table, with the snapshots and events that it has not got yet."""
+    """Return the label table with the snapshots and events that are not indexed yet."""
     table = labels_table(store)
     fresh = new_snapshots(store, table)
     indexed = table.read()
@@ -68,11 +68,11 @@ def all_rows(store: ObjectStore) -> pa.Table:
 
 
 class OvertakenError(ImgclfError):
-    """Somebody else has decided something about labels since the label table was read."""
+    """Another decision was recorded since the label table was read."""
 
 
 def now_after(rows: pa.Table) -> datetime:
-    """The time of a decision that is made now, later than all that ``rows`` have of them."""
+    """Return the present time, or a moment after the newest decision in ``rows`` if that is later."""
     events = rows.filter(pc.equal(rows["status"], EVENT))
     return moment_after(
         _event_keys(rows), datetime.now(UTC), pc.max(events["annotated_at"]).as_py()
@@ -80,19 +80,25 @@ def now_after(rows: pa.Table) -> datetime:
 
 
 def next_number(rows: pa.Table) -> int:
-    """The number of a decision that follows all that ``rows`` have."""
+    """Return the number of the next decision after those in ``rows``."""
     return number_after(_event_keys(rows))
 
 
 def _event_keys(rows: pa.Table) -> list[str]:
-    """Also of what is no event, but has the key of one: it is taken."""
+    """Return all keys under the prefix of events, valid or not: their numbers are taken."""
     keys = rows["snapshot_key"].filter(pc.starts_with(rows["snapshot_key"], EVENTS_PREFIX))
     found: list[str] = keys.to_pylist()
     return found
 
 
 def preview(rows: pa.Table, event: Event, schema: LabelSchema) -> Change:
-    """What the labels that count would be after ``event``, compared with what they are; pure."""
+    """Compare the labels that count before and after ``event``; pure.
+
+    Args:
+        rows: the label table, with all snapshots and events (:func:`all_rows`).
+        event: the decision; not written.
+        schema: label schema from the settings.
+    """
     then = label_rows([(event_key(event), to_json(event))], ANY_LABEL)
     before = judge_labels(rows, schema)
     after = judge_labels(pa.concat_tables([rows, then]), schema)
@@ -121,11 +127,11 @@ def preview(rows: pa.Table, event: Event, schema: LabelSchema) -> Change:
 
 
 def keep(store: ObjectStore, event: Event) -> str:
-    """Write ``event``; its key.
+    """Write ``event``; return its key.
 
     Raises:
         OvertakenError: another event has its number.
-        StoreError: it cannot be written, or is not there as it was written.
+        StoreError: it cannot be written, or differs when read back.
     """
     key, data = event_key(event), to_json(event)
     is_new = store.create(key, data)
@@ -138,8 +144,15 @@ def keep(store: ObjectStore, event: Event) -> str:
 
 
 def spellings(rows: pa.Table, schema: LabelSchema, names: Iterable[str]) -> list[str]:
-    """``names``, and every label that was said otherwise and is taken for one of them under
-    ``schema``: it has to follow, also once the settings do not list the name any more."""
+    """Return ``names`` and their other spellings in use: labels that ``schema`` maps to one of them.
+
+    An event has to name these, too, so that it still covers them if the settings drop the name.
+
+    Args:
+        rows: of the label table.
+        schema: label schema from the settings.
+        names: names of classes.
+    """
     wanted = list(dict.fromkeys(names))
     said = (normal_label(word) for word in pc.unique(pc.list_flatten(rows["labels"])).to_pylist())
     others = sorted({word for word in said if schema.taken_for(word) in wanted})
@@ -147,12 +160,15 @@ def spellings(rows: pa.Table, schema: LabelSchema, names: Iterable[str]) -> list
 
 
 def image_of(store: ObjectStore, path: str, said: pa.Table) -> str | None:
-    """The image (sha256) that lies at ``path`` in the store, or was said something of by that key.
+    """Find the image (sha256) at ``path`` in the store, or that was labelled under that key.
 
     Args:
-        store: with the image table, which does not have an image before it is indexed.
+        store: has the image table, which may not have the image yet.
         path: with or without ``raw/``.
         said: rows of the label table.
+
+    Returns:
+        The sha256, or ``None`` if the image is unknown.
     """
     key = path if path.startswith("raw/") else f"raw/{path}"
     indexed = usable_images(newest_rows(images_table(store).read()))
@@ -166,8 +182,9 @@ def image_of(store: ObjectStore, path: str, said: pa.Table) -> str | None:
 
 
 def sources_of(rows: pa.Table) -> dict[str, int]:
-    """Who said something that counts as a statement: sources (as ``labels withdraw`` takes them) to
-    their statements."""
+    """Count the statements of each source: ingested folders (as ``labels withdraw`` takes them) and
+    annotators.
+    """
     ingested = rows.filter(pc.equal(rows["source"], "ingest"))["annotation_id"].to_pylist()
     others = rows.filter(pc.not_equal(rows["source"], "ingest"))["annotator"].to_pylist()
     folders = (_folder(key) for key in ingested)
@@ -186,7 +203,7 @@ def _labels(judged: Judged) -> dict[str, tuple[str, ...]]:
 
 
 def keys_of(rows: pa.Table, images: Iterable[str]) -> dict[str, str]:
-    """The keys under ``raw/`` of ``images`` (sha256), as far as the label table's ``rows`` tell."""
+    """Return image (sha256) to its key under ``raw/``, of the ``images`` for which ``rows`` have one."""
     wanted = rows.filter(pc.is_in(rows["sha256"], value_set=pa.array(list(images), pa.string())))
     said = zip(wanted["sha256"].to_pylist(), wanted["annotation_id"].to_pylist(), strict=True)
     return {sha: key for sha, key in said if key.startswith("raw/")}

@@ -1,7 +1,7 @@
-"""The label table: every annotation snapshot, parsed once; which label counts is decided on reading.
+"""The label table: every annotation snapshot, parsed once. Which label counts is decided on reading.
 
-A snapshot's row does not depend on the label schema, so that a schema that grows makes the
-labels it once refused count again without touching the table.
+A row does not depend on the label schema, so an extended schema makes labels count that were
+rejected before, without a change of the table.
 """
 
 import hashlib
@@ -47,16 +47,16 @@ from resources.store.transfer import get_many
 ANNOTATIONS = "annotations/"
 CHUNK = 2000
 ANY_LABEL = LabelSchema(task="multi_label")
-"""What a snapshot is parsed under: any labels, any number of them."""
+"""The schema that snapshots are parsed under: any labels, any number of them."""
 
 
 def labels_table(store: ObjectStore, on_damage: Callable[[str], object] | None = None) -> Table:
-    """The label table of ``store``; ``on_damage``: see :class:`resources.contents.tables.Table`."""
+    """Return the label table; ``on_damage``: see :class:`resources.contents.tables.Table`."""
     return Table(store, "labels", LABELS_SCHEMA, on_damage=on_damage)
 
 
 def new_snapshots(store: ObjectStore, table: Table) -> list[str]:
-    """Keys of the annotation snapshots that the label table has not got, in order."""
+    """Return the keys of annotation snapshots that are not in the label table, in order."""
     keys = store.list_table(ANNOTATIONS)["key"]
     known = table.read(["snapshot_key"])["snapshot_key"]
     fresh: list[str] = keys.filter(pc.invert(pc.is_in(keys, value_set=known))).to_pylist()
@@ -64,8 +64,8 @@ def new_snapshots(store: ObjectStore, table: Table) -> list[str]:
 
 
 def index_snapshots(store: ObjectStore, table: Table) -> int:
-    """Parse the new snapshots into ``table``; return how many there were."""
-    table.read()  # all columns: a part that is damaged in any is to be made again
+    """Parse the new snapshots into ``table``; return their number."""
+    table.read()  # all columns, to find each damaged part: its rows are made again
     keys = new_snapshots(store, table)
     for start in range(0, len(keys), CHUNK):
         rows = snapshot_rows(store, keys[start : start + CHUNK])
@@ -76,25 +76,25 @@ def index_snapshots(store: ObjectStore, table: Table) -> int:
 
 
 def snapshot_rows(store: ObjectStore, keys: list[str]) -> pa.Table:
-    """The snapshots at ``keys`` as rows of the label table; those that are gone are left out."""
+    """Parse the snapshots at ``keys`` into rows of the label table, without deleted ones."""
     return label_rows(_read(store, keys), ANY_LABEL)
 
 
 def _read(store: ObjectStore, keys: list[str]) -> Iterator[tuple[str, bytes]]:
     for key, data in get_many(store, keys):
-        if data is not None:  # else removed since the listing
+        if data is not None:  # else deleted since the listing
             yield key, data
 
 
 @dataclass(frozen=True)
 class Judged:
-    """The label table as it counts now, judged by the label schema.
+    """The label table under a label schema.
 
     Attributes:
-        counted: the statements by their present names, without what was taken back.
+        counted: the statements under present names, without those that were withdrawn.
         usable: rows that can count.
         rejected: rows that cannot; ``reason`` says why.
-        decisions: which labels count, of the usable ones.
+        decisions: the labels that count, of the usable rows.
     """
 
     counted: Counted
@@ -104,21 +104,22 @@ class Judged:
 
     @property
     def standing(self) -> pa.Table:
-        """The rejected rows that would count if nothing were wrong with them: what was said before
-        a newer word is of no consequence."""
+        """The rejected rows that a newer statement does not replace."""
         return not_superseded(self.counted.rows, self.rejected)
 
 
 def judge_labels(
     rows: pa.Table, schema: LabelSchema, columns: Sequence[str] | None = None
 ) -> Judged:
-    """Judge the label table's ``rows`` by ``schema``. What an annotator said and then changed is
-    neither usable nor rejected.
+    """Apply ``schema`` to the label table's ``rows``.
+
+    A statement that its annotator changed later is neither usable nor rejected.
 
     Args:
-        rows: of the label table; all of it but ``prelabel`` and what is only told is needed.
-        schema: the settings.
-        columns: only these of the rows that count, with ``labels``; default: all.
+        rows: of the label table; ``prelabel`` and the columns that are only informative may be
+            missing.
+        schema: label schema from the settings.
+        columns: columns of ``decisions.labels``, with ``labels`` among them; default: all.
     """
     found = counted(rows, schema)
     judged = recheck(newest_snapshots(found.rows), found.schema)
@@ -129,28 +130,31 @@ def judge_labels(
 
 
 def schema_version(schema: LabelSchema) -> str:
-    """Changes with the schema, under which other labels may count."""
+    """Hash the schema, as other labels may count under another one."""
     return fingerprint(schema.model_dump())
 
 
 def labels_version(decisions: Decisions, rejected: pa.Table) -> str:
-    """Changes when a label that counts changes, or when what is rejected does.
+    """Hash the labels that count, the conflicts and the rejected snapshots.
 
     It is the :func:`assets.line.fingerprint` of ``conflicts`` (images), ``labels`` (of each image
-    its name, then its labels) and ``rejected`` (snapshots), each sorted.
+    its sha256, then its labels) and ``rejected`` (snapshots), each sorted.
+
+    Returns:
+        16 hex digits.
     """
     current = taken(decisions.labels, sort_order(decisions.labels["sha256"]))
     conflicts = sorted(decisions.conflicts["sha256"].to_pylist())
     bad = sorted(rejected["snapshot_key"].to_pylist())
     digest = hashlib.sha256(f'{{"conflicts":{_json(conflicts)},"labels":['.encode())
     for position, part in enumerate(_label_rows(current)):
-        digest.update(part if position else part[1:])  # a comma is before each
+        digest.update(part if position else part[1:])  # each begins with a comma
     digest.update(f'],"rejected":{_json(bad)}}}'.encode())
     return digest.hexdigest()[:16]
 
 
 def _label_rows(current: pa.Table) -> Iterator[bytes | memoryview]:
-    """Of each image a comma, and its name and its sorted labels as JSON; some at a time."""
+    """Yield each image's sha256 and sorted labels as JSON with a leading comma, several at a time."""
     shas = flat(current["sha256"])
     if not is_plain(shas):
         for sha, names in zip(shas.to_pylist(), current["labels"].to_pylist(), strict=True):
@@ -163,18 +167,23 @@ def _label_rows(current: pa.Table) -> Iterator[bytes | memoryview]:
 
 
 def _json(value: object) -> str:
-    """As ``fingerprint`` writes it."""
+    """Serialize like ``fingerprint`` does."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 @dataclass(frozen=True)
 class LabelledView:
-    """The labels that count now: image (sha256) to labels, and the conflicts among them.
+    """The labels that count now.
 
-    ``said`` maps an image to who said so last (the source of the snapshot) and when; one that has
-    no label any more, to who had the last word. ``rows``: of the label table, that it was read
-    from; what is indexed later comes after them. ``schema``: the label schema, whose names follow
-    the renames; ``aliases``: former name of a class to its present one.
+    Attributes:
+        labels: image (sha256) to labels.
+        conflicts: rows of ``labelling.labels.consensus.CONFLICTS_SCHEMA``.
+        version: hash of the labels (:func:`labels_version`).
+        said: image to (source, time) of the statement that counts; of an image without a label, of
+            its newest annotation.
+        rows: number of rows of the label table that were read; rows indexed later come after them.
+        schema: label schema with the present names.
+        aliases: former name of a class to its present one.
     """
 
     labels: Mapping[str, list[str]]
@@ -186,14 +195,17 @@ class LabelledView:
     aliases: dict[str, str] = field(default_factory=dict)
 
     def kind(self, image: str) -> str | None:
-        """What ``image`` (sha256) is shown as among others: its first label, or that it has none of
-        them; ``None`` if nobody has labelled it."""
+        """Return one label to show for ``image`` (sha256): its first one, or "none of them".
+
+        Returns:
+            The label; ``None`` if the image is not labelled.
+        """
         labels = self.labels.get(image)
         return None if labels is None else next(iter(labels), NONE_OF_THEM)
 
 
 def labelled_view(store: ObjectStore, schema: LabelSchema) -> LabelledView:
-    """Read the label table under ``schema``."""
+    """Read the label table and decide under ``schema`` which labels count."""
     return view_of(labels_table(store).read(_OF_THE_VIEW), schema)
 
 
@@ -212,11 +224,11 @@ _OF_THE_VIEW = [
     "skipped",
     "event",
 ]
-"""The columns by which it is decided what counts."""
+"""The columns that decide which labels count."""
 
 
 def view_of(rows: pa.Table, schema: LabelSchema) -> LabelledView:
-    """The labels that count of the label table's ``rows``."""
+    """Decide under ``schema`` which labels of the label table's ``rows`` count."""
     judged = judge_labels(rows, schema, [*_LAST_WORDS, "labels"])
     labels = judged.decisions.labels
     return LabelledView(
@@ -231,8 +243,9 @@ def view_of(rows: pa.Table, schema: LabelSchema) -> LabelledView:
 
 
 def _last_words(counted_rows: pa.Table, labels: pa.Table) -> pa.Table:
-    """Of each image with a label, or with an annotation that can change, the last word: that which
-    counts, else the newest annotation."""
+    """Return one row per image with a label or an annotation: the statement that counts, else the
+    newest annotation.
+    """
     some = [*_LAST_WORDS, "unique_id", "snapshot_key"]
     annotations = annotations_only(counted_rows.select(some)).select(_LAST_WORDS)
     is_unlabelled = positions(annotations["sha256"], labels["sha256"]) < 0

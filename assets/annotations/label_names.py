@@ -1,4 +1,4 @@
-"""Labels that come in, as the events in the store have them: under which name they count."""
+"""Names of classes: under which name an incoming label counts, after the renames in the store."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -28,15 +28,15 @@ from resources.store.transfer import get_many
 
 @dataclass(frozen=True)
 class LabelNames:
-    """What a label that is said now counts as.
+    """Under which names labels count now.
 
     Attributes:
-        given: the label schema, as the settings say it.
-        present: the same with its names as they are called now.
+        given: the label schema in the settings.
+        present: the same with the present names of its classes.
         aliases: former name of a class to its present one.
-        withdrawn: keys of the snapshots of which something was taken back: who says the same again
-            says it anew.
-        latest: when the last event was; what is said now is said later.
+        withdrawn: keys of snapshots that were withdrawn in part or whole: the same labels, ingested
+            again, are a new statement.
+        latest: time of the newest event; a statement made now is later.
         events: the renames and withdrawals that count, in order.
     """
 
@@ -48,44 +48,48 @@ class LabelNames:
     events: tuple[Rename | Withdrawal, ...] = ()
 
     def written(self, labels: Iterable[str]) -> tuple[str, ...]:
-        """``labels`` as they are stored: in normal form, a variant of a listed name as that name."""
+        """Return ``labels`` as they are stored: normalized, spelling variants as the listed name."""
         return self.given.written(labels)
 
     def known(self, labels: Iterable[str]) -> KnownClasses:
-        """What a source is compared with where ``labels`` were said already."""
+        """Return the classes that a source is compared with, given the ``labels`` in use."""
         classes = frozenset({*map(self.counts_as, labels), *self.present.names})
         return KnownClasses(classes, self.given, self.present, self.aliases)
 
     def counts_as(self, label: str) -> str:
-        """The class that ``label`` is said to be."""
+        """Return the class that ``label`` counts as now."""
         return KnownClasses(frozenset(), self.given, self.present, self.aliases).counts_as(label)
 
     def counted_at(self, labels: Iterable[str], moment: int) -> tuple[str, ...]:
-        """What an image has to which ``labels`` were given at ``moment`` (ms since the epoch). A name
-        that was put into use again since means what it meant then."""
+        """Return the present classes of ``labels`` that were given at ``moment`` (ms since the epoch).
+
+        A name that was reused after a rename has its meaning of that time.
+        """
         made = sum(epoch_ms(event.at) <= moment for event in self.events)
         given = (self.given.taken_for(label) for label in labels)
         called = (self.present.taken_for(name_at(self.events, one, made)) for one in given)
         return tuple(sorted(set(called)))
 
     def counted_now(self, labels: Iterable[str]) -> tuple[str, ...]:
-        """What an image has to which ``labels`` are given now."""
+        """Return the present classes of ``labels`` that are given now, sorted."""
         return tuple(sorted(set(map(self.counts_as, labels))))
 
     def problem(self, labels: Sequence[str]) -> str | None:
-        """Why ``labels``, as :meth:`written` has them, cannot label an image, or ``None``."""
+        """Return why ``labels`` (from :meth:`written`) cannot label an image, or ``None``."""
         if len(set(labels)) < len(labels):
             return self.present.problem(labels)
         return self.present.problem(tuple(dict.fromkeys(map(self.counts_as, labels))))
 
     def page(self, there: Iterable[str]) -> tuple[str, ...]:
-        """The labels ``there`` (on a page, in a data set) as they are called now."""
+        """Return ``there`` (labels on a page or in a data set) under their present names."""
         return tuple(dict.fromkeys(self.aliases.get(label, label) for label in there))
 
 
 def label_names(store: ObjectStore, schema: LabelSchema) -> LabelNames:
-    """The names by which labels count in ``store``. The label table is read only if something was
-    taken back, the events always: there are few."""
+    """Read the names under which labels count in ``store``.
+
+    All events are read; the label table only if there is a withdrawal.
+    """
     history = _history(store)
     if not history.events:
         return LabelNames(schema, schema)
@@ -104,9 +108,11 @@ def label_names(store: ObjectStore, schema: LabelSchema) -> LabelNames:
 
 
 def known_classes(store: ObjectStore, schema: LabelSchema) -> KnownClasses:
-    """The classes that were ever said in ``store``: those in the label table, and those that it has
-    not got yet. Of these one snapshot is read for each set of labels, which their keys tell apart."""
-    table = labels_table(store, on_damage=lambda _: None)  # `annotations` makes its rows again
+    """Return all classes that were ever used in ``store``: in the label table and in new snapshots.
+
+    Of the new snapshots one is read for each set of labels, which is part of their keys.
+    """
+    table = labels_table(store, on_damage=lambda _: None)  # `annotations` repairs the table
     rows = table.read(["snapshot_key", "labels"])
     said = set(pc.unique(pc.list_flatten(rows["labels"])).to_pylist())
     keys = store.list_table(INGESTED_PREFIX)["key"]
@@ -118,7 +124,7 @@ def known_classes(store: ObjectStore, schema: LabelSchema) -> KnownClasses:
 
 
 def _history(store: ObjectStore) -> History:
-    """The events in ``store``; ``annotations`` names what lies among them and is none."""
+    """Read the events in ``store``; invalid ones are skipped, as ``annotations`` reports them."""
     events = []
     for key, data in get_many(store, [info.key for info in store.list(EVENTS_PREFIX)]):
         with suppress(EventError):

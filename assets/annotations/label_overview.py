@@ -1,4 +1,4 @@
-"""All labels at a glance: classes, former names, look-alikes, and what the settings do not list."""
+"""Overview of the labels: classes, former names, look-alikes, and labels not in the settings."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -21,9 +21,15 @@ Images = dict[str, set[str]]
 
 @dataclass(frozen=True)
 class ClassCounts:
-    """A class: images that count, and images that were called so once and are no more: because a
-    newer word says otherwise (``superseded``), or it was taken back (``withdrawn``). ``is_listed``:
-    whether the settings allow it."""
+    """The images of a class.
+
+    Attributes:
+        label: present name.
+        images: number of images that count.
+        superseded: images with this label before, replaced by a newer statement.
+        withdrawn: images with this label before, whose statement was withdrawn.
+        is_listed: whether the settings allow the label.
+    """
 
     label: str
     images: int
@@ -34,9 +40,17 @@ class ClassCounts:
 
 @dataclass(frozen=True)
 class Decided:
-    """An event: its ``id`` (8 hex digits), when, by whom, and what it says; whether it counts
-    (``in_force``). ``is_idle``: nobody has restored it, but it has no effect, because what it renames
-    was called otherwise by then, or nothing was said that it takes back."""
+    """An event about labels.
+
+    Attributes:
+        id: 8 hex digits.
+        at: its time, as text in UTC.
+        by: who decided.
+        says: its content, in words.
+        in_force: whether it counts.
+        is_idle: whether it has no effect though nobody restored it: its class was renamed
+            before, or there was nothing to withdraw.
+    """
 
     id: str
     at: str
@@ -52,14 +66,15 @@ class Overview:
 
     Attributes:
         task: of the settings.
-        names: the names in the settings, as they are called now; empty: all labels count.
-        classes: of every label that counts, counted once, or is listed.
-        aliases: former name to present one.
-        look_alikes: groups of classes.
-        unknown: label to the images whose newest word it is, though the settings do not list it.
-        negatives: images that are said to have none of the labels.
-        labelled, conflicts: images.
-        sources: who said how many statements that were not taken back.
+        names: present names of the classes in the settings; empty: all labels count.
+        classes: one for every label that counts, counted before, or is listed.
+        aliases: former name of a class to its present one.
+        look_alikes: groups of classes with similar names.
+        unknown: label to number of images, of current labels that the settings do not list.
+        negatives: number of images labelled as having none of the classes.
+        labelled: number of images with a label.
+        conflicts: number of images in conflict.
+        sources: source to number of its statements, without withdrawn ones.
         decided: the events, in order.
     """
 
@@ -76,21 +91,21 @@ class Overview:
     decided: tuple[Decided, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """Return it for ``--json``."""
         return asdict(self)
 
     def images(self, label: str) -> int:
-        """How many images of ``label`` count, or would if the settings listed it."""
+        """Return the number of images of ``label`` that count, or would if the settings listed it."""
         found = next((one.images for one in self.classes if one.label == label), 0)
         return found or self.unknown.get(label, 0)
 
 
 def overview(rows: pa.Table, schema: LabelSchema) -> Overview:
-    """Everything about the labels in the label table's ``rows``; pure.
+    """Summarize the labels in the label table's ``rows``; pure.
 
     Args:
-        rows: all of them, events too.
-        schema: what the settings say.
+        rows: all of them, with events.
+        schema: label schema from the settings.
     """
     judged = judge_labels(rows, schema)
     history, present = judged.counted.history, judged.counted.schema
@@ -138,7 +153,7 @@ def _classes(
 
 
 def _images(rows: pa.Table) -> Images:
-    """Label to the images (sha256) of which it is said."""
+    """Return label to the images (sha256) in ``rows`` that have it."""
     found: Images = defaultdict(set)
     for image, labels in zip(rows["sha256"].to_pylist(), rows["labels"].to_pylist(), strict=True):
         for label in labels:
@@ -163,21 +178,21 @@ def _decided(found: Counted, rows: pa.Table) -> Iterable[Decided]:
 
 
 def event_id(key: str) -> str:
-    """What ``imgclf labels restore`` takes for the event at ``key``."""
+    """Return the id of the event at ``key``, as ``imgclf labels restore`` takes it."""
     return key.removesuffix(".json")[-8:]
 
 
 def images_named(events: Iterable[Event]) -> set[str]:
-    """The images (sha256) that ``events`` name."""
+    """Return the images (sha256) that ``events`` name."""
     return {image for event in events for image in getattr(event, "images", ())}
 
 
 def words_of(event: Event, keys: Mapping[str, str] | None = None) -> str:
-    """What an event says, in words.
+    """Describe an event in words.
 
     Args:
         event: a rename, a withdrawal or a restoral.
-        keys: names of images by sha256; the first digits of the sha256 where there is none.
+        keys: image (sha256) to file; an image without one is named by the start of its sha256.
     """
     if isinstance(event, Rename):
         are = "is" if len(event.old) == 1 else "are"

@@ -1,6 +1,6 @@
-"""Looking at Label Studio: what changed since the last look becomes snapshots in the store.
+"""Polling Label Studio: changes since the last poll become snapshots in the store.
 
-Every change is read twice: at once, and again a while later, for what was being saved meanwhile.
+Every change is read twice, at once and again later, as some changes are saved in between.
 """
 
 import time
@@ -41,16 +41,16 @@ from resources.store.transfer import at_once, workers
 
 TICK_TASKS = 500
 TICK_S = 10.0
-"""No further tasks are asked for after these seconds of a tick, of which Dagster allows 60."""
+"""Seconds of a tick after which no further tasks are requested; Dagster allows 60."""
 
 RECONCILE_TASKS = 10_000
-"""So many are looked for in a tick: a few seconds; the next tick goes on."""
+"""Tasks that are checked for deletion in a tick, which takes a few seconds."""
 
 LOOKUPS = 16
-"""Images that a bucket is asked of at once: as many connections as are kept open to it."""
+"""Images that a bucket is asked about at once: the number of connections kept open to it."""
 
 TICK_DELETIONS = 20
-"""Withdrawn tasks that a look deletes, at some 0.1 s each; the queue's own run deletes more."""
+"""Withdrawn tasks that are deleted in a tick, at about 0.1 s each; the queue's run deletes more."""
 
 _EVERYTHING = 1_000_000_000
 _NEXT = timedelta(microseconds=1)
@@ -84,9 +84,17 @@ class PollCursor(BaseModel):
     unindexed: bool = False
 
     def begin(self, project: Project) -> str:
-        """Go on with ``project``, or begin anew if it is another one: snapshots of the one before
-        stay what they are. What a person should know of that, or nothing."""
-        same_time = self.created_at in (None, project.created_at)  # a former version knew of none
+        """Continue with ``project``, or start again if it is another one.
+
+        Snapshots of the former project are kept.
+
+        Returns:
+            A message for the user if the project changed; otherwise empty.
+        """
+        same_time = self.created_at in (
+            None,
+            project.created_at,
+        )  # None: the cursor of an earlier version
         before, self.created_at = self.project, project.created_at
         if before == project.id and same_time:
             return ""
@@ -108,7 +116,7 @@ class PollCursor(BaseModel):
 
     @property
     def kept(self) -> Interval | None:
-        """What was said then is not taken back: the server has forgotten it."""
+        """Statements of this interval are not withdrawn: the server was restored and has lost them."""
         if self.kept_after is None or self.kept_until is None:
             return None
         return Interval(self.kept_after, self.kept_until)
@@ -116,7 +124,7 @@ class PollCursor(BaseModel):
 
 @dataclass
 class Poll:
-    """One look. Made by :func:`poll`."""
+    """One poll of a project; created by :func:`poll`."""
 
     label_studio: LabelStudio
     store: ObjectStore
@@ -126,7 +134,7 @@ class Poll:
     shown_version: str = ""
 
     def read_changes(self) -> None:
-        """Read what is new, then again what has settled."""
+        """Read new changes, then read settled ones for the second time."""
         cursor, begun = self.cursor, time.monotonic()
         cursor.read_to, more = self._read(cursor.read_to, None)
         while more and time.monotonic() - begun < TICK_S:
@@ -141,7 +149,11 @@ class Poll:
             cursor.settle_to = cursor.settle_to if more else None
 
     def _read(self, after: datetime | None, until: datetime | None) -> tuple[datetime | None, bool]:
-        """The last change that was read, and whether there is more to read."""
+        """Read changes after ``after``, up to ``until``.
+
+        Returns:
+            The time of the last change that was read, and whether there are more.
+        """
         tasks: list[dict[str, Any]] = []
         reached, more = after, False
         since = after + _NEXT if after else None
@@ -149,7 +161,9 @@ class Poll:
             moved = datetime.fromisoformat(raw["updated_at"])
             if until is not None and moved > until:
                 break
-            if len(tasks) >= TICK_TASKS and moved != reached:  # never amid those of one moment
+            if (
+                len(tasks) >= TICK_TASKS and moved != reached
+            ):  # never between changes of the same time
                 more = True
                 break
             tasks.append(raw)
@@ -180,7 +194,7 @@ class Poll:
             yield reading
 
     def reconcile(self) -> None:
-        """Take back the labels of tasks that were deleted; of the next ``RECONCILE_TASKS``."""
+        """Withdraw the labels of deleted tasks, among the next ``RECONCILE_TASKS``."""
         cursor = self.cursor
         first, last = cursor.reconciled_to, 0
         if not first:
@@ -200,10 +214,10 @@ class Poll:
             cursor.reconciled_at = time.time()
 
     def _tend_withdrawn(self) -> None:
-        """What somebody saved on a withdrawn page comes back, to be read with what is new."""
+        """Restore withdrawn tasks that somebody saved an annotation on; they are read as new changes."""
         try:
             self.label_studio.tend_withdrawn(deletions=TICK_DELETIONS)
-        except LabelStudioRefused as error:  # labels come in without it, too
+        except LabelStudioRefused as error:  # polling works without it
             self.warn(str(error))
 
     def _take_back(
@@ -222,7 +236,7 @@ class Poll:
         self._write([taken_back(snapshot, snapshot.annotated_at) for snapshot in gone])
 
     def _load(self, key: str) -> AnnotationSnapshot:
-        """The snapshot at ``key``; of one that is damaged, what the label table keeps of it."""
+        """Read the snapshot at ``key``; of a damaged one, what the label table has of it."""
         try:
             return parse_snapshot(self.store.get(key), key)
         except SnapshotError as error:
@@ -248,9 +262,16 @@ def poll(
     policy: LabellingPolicy,
     warn: Warn,
 ) -> None:
-    """Bring the store up to date with the project, as far as a tick allows, and ``cursor`` with it.
+    """Write the project's changes to the store, as far as a tick allows, and advance ``cursor``.
 
-    Doing it again, from any older cursor or none, writes nothing twice.
+    Idempotent: a repetition from an older cursor, or none, writes nothing twice.
+
+    Args:
+        label_studio: connection to the server and its project.
+        store: gets the snapshots.
+        cursor: progress of the last poll; changed in place.
+        policy: intervals of the second reading and of reconciliation, share of vanished tasks.
+        warn: called with each message for the user.
 
     Raises:
         LabelStudioError: the server is down, refuses the token or has no such project. What was
@@ -266,8 +287,9 @@ def poll(
 
 
 def _known_keys(store: ObjectStore, images: Collection[str]) -> list[str]:
-    """Keys of the snapshots there are of ``images``, and maybe of others. A bucket is asked for
-    each image: of some 300,000 snapshots, a listing of all would take longer than a tick may."""
+    """Return the keys of the snapshots of ``images``, and possibly of others."""
+    # A bucket is asked for each image: a listing of, say, 300,000 snapshots takes longer than a
+    # tick may.
     if not store.is_bucket:
         keys: list[str] = store.list_table(LABEL_STUDIO_PREFIX)["key"].to_pylist()
         return keys
@@ -279,8 +301,10 @@ def _known_keys(store: ObjectStore, images: Collection[str]) -> list[str]:
 
 
 def _standing(store: ObjectStore, cursor: PollCursor) -> list[Standing]:
-    """The annotations of the project that the label table has and nobody has taken back; not those
-    of an earlier project of the same number."""
+    """Return the project's annotations in the label table that are not withdrawn.
+
+    Those of an earlier project with the same number are left out.
+    """
     rows = newest_snapshots(labels_table(store).read(list(_COLUMNS))).to_pylist()
     found = [
         Standing(

@@ -1,8 +1,9 @@
-"""What was refused to be taken back, in the store: so that it stays refused until a person decides.
+"""Withdrawals that were refused because too many labels would go at once. They stay refused until a
+person decides.
 
-A refusal is a share of what people have labelled. They go on labelling, so the share shrinks by
-itself, and would have let through a few days later what it was there to prevent. In the store, and
-not in the sensor's cursor: one may be reset, and of a big project it would be megabytes a tick.
+A refusal depends on the share of all labelled images. That share shrinks as people label more, so
+without a record the withdrawal would pass a few days later. The record is in the store, not in the
+sensor's cursor: a cursor may be reset, and for a big project it would be megabytes a tick.
 """
 
 import time
@@ -20,12 +21,13 @@ REFUSALS_SCHEMA = pa.schema(
         ("refused_at", pa.timestamp("us", tz="UTC")),
     ]
 )
-"""The last row of a snapshot counts. ``share`` of the labelled images was gone with it, in [0, 1];
-0: its task was there again afterwards."""
+"""The last row of a snapshot counts. ``share``, in [0, 1]: the share of the labelled images that was
+gone with it; 0: its task exists again.
+"""
 
 
 def refusals_table(store: ObjectStore) -> Table:
-    """The table ``refusals`` of a store."""
+    """Return the table ``refusals`` of a store."""
     return Table(store, "refusals", REFUSALS_SCHEMA)
 
 
@@ -33,18 +35,20 @@ class Refusals:
     """The table ``refusals`` of a store."""
 
     def __init__(self, store: ObjectStore) -> None:
-        """Nothing is read or written."""
+        """Open the table; nothing is read or written."""
         self._table = refusals_table(store)
 
     def read(self) -> dict[str, float]:
-        """The snapshots that stay, by key: as long as ``labelling.max_vanished_share`` is below
-        this share."""
+        """Return the refused snapshots: key to share.
+
+        A snapshot stays as long as ``labelling.max_vanished_share`` is below its share.
+        """
         rows = self._table.read(["snapshot_key", "share"])
         shares = zip(rows["snapshot_key"].to_pylist(), rows["share"].to_pylist(), strict=True)
         return {key: share for key, share in dict(shares).items() if share > 0}
 
     def add(self, shares: Mapping[str, float]) -> None:
-        """Remember ``shares`` (by key) in place of what was remembered of these snapshots."""
+        """Record ``shares`` (key to share) in place of earlier ones of these snapshots."""
         if not shares:
             return
         now = round(time.time() * 1e6)

@@ -1,4 +1,4 @@
-"""Assembling a data set: groups and splits, what stays out, shards, card."""
+"""Assembling a data set: its rows, the images that are left out, shards, contact sheets, card."""
 
 import hashlib
 import json
@@ -56,24 +56,30 @@ SHARDS_SCHEMA = pa.schema(
 ROWS_SCHEMA = pa.schema(
     [field for field in MANIFEST_SCHEMA if field.name not in SHARDS_SCHEMA.names[1:]]
 )
-"""A manifest without the places in shards."""
+"""A manifest without the columns that locate an image in a shard."""
 IDENTITY_SCHEMA = pa.schema([MANIFEST_SCHEMA.field(n) for n in ("sha256", "labels", "split")])
 SHEET_CANDIDATES = 24
 
 LOST = "raw/ does not hold it as it was indexed"
-"""Why an image is left out that cannot be packed; the log says more of each."""
+"""Why an image that cannot be packed is left out; the log has the reason of each."""
 
 
-class ImageChanged(ImgclfError, RuntimeError):  # noqa: N818 - a state, as its callers say it
-    """An object under ``raw/`` does not hold the bytes that the image table knows."""
+class ImageChanged(ImgclfError, RuntimeError):  # noqa: N818 - a state
+    """An object under ``raw/`` has other bytes than when it was indexed."""
 
 
 @dataclass(frozen=True)
 class Assembly:
     """A data set before it is written.
 
-    ``rows`` are in ``ROWS_SCHEMA``, sorted by sha256; ``left_out`` maps a reason to the images
-    (sha256) it kept out; ``conflicts`` are rows of ``labelling.labels.consensus.CONFLICTS_SCHEMA``.
+    Attributes:
+        version: hash of the content, task and labels, 16 hex digits.
+        task: ``single_label`` or ``multi_label``.
+        labels: the classes, in the order of a model's outputs.
+        rows: in ``ROWS_SCHEMA``, sorted by sha256.
+        left_out: reason to the images (sha256) that it excludes.
+        conflicts: rows of ``labelling.labels.consensus.CONFLICTS_SCHEMA``.
+        unlabelled: number of images without a label.
     """
 
     version: str
@@ -86,12 +92,15 @@ class Assembly:
 
 
 def dataset_prefix(version: str) -> str:
-    """Where a data set version lies."""
+    """Return the prefix of a data set version."""
     return f"{DATASETS}{version}/"
 
 
 def shards_table(store: ObjectStore, on_damage: Callable[[str], object] | None = None) -> Table:
-    """Where each image lies in a shard; ``on_damage``: see :class:`resources.contents.tables.Table`."""
+    """Return the table of images' places in shards, in ``SHARDS_SCHEMA``.
+
+    ``on_damage``: see :class:`resources.contents.tables.Table`.
+    """
     return Table(store, "shards", SHARDS_SCHEMA, on_damage=on_damage)
 
 
@@ -104,6 +113,10 @@ def assemble(
         images: usable images, one row per sha256.
         view: the label that counts for each image, and the conflicts.
         groups: one row an image (``assets.dataset.splits.splitting``).
+        schema: label schema; without ``names`` the classes are those in use, sorted.
+
+    Raises:
+        KeyError: an image has no group.
     """
     shas, labelled = flat(images["sha256"]), labels_table_of(view.labels)
     said, group = positions(shas, labelled["sha256"]), positions(shas, groups["sha256"])
@@ -145,12 +158,12 @@ def assemble(
 def _left_out(
     shas: pa.Array, where: np.ndarray, groups: pa.Table, view: LabelledView
 ) -> dict[str, list[str]]:
-    """Reason to the images that it keeps out.
+    """Return reason to the images (sha256) that it excludes.
 
     Args:
         shas: all images.
-        where: which of them stay out.
-        groups: the rows of those, in their order.
+        where: positions of the excluded ones.
+        groups: their rows, in the same order.
         view: has the conflicts.
     """
     conflicted = {row["sha256"]: row["reason"] for row in view.conflicts}
@@ -162,10 +175,11 @@ def _left_out(
 
 
 def without(assembly: Assembly, lost: Mapping[str, str]) -> Assembly:
-    """The data set without images that cannot be had; another version.
+    """Return the data set without images that cannot be read; its version is another one.
 
     Args:
-        lost: images (sha256), and why.
+        assembly: the data set.
+        lost: image (sha256) to reason.
     """
     gone = pc.is_in(assembly.rows["sha256"], value_set=pa.array(list(lost), pa.string()))
     rows = assembly.rows.filter(pc.invert(gone))
@@ -185,15 +199,24 @@ def write_shards(
     progress: Callable[[str], None],
     lost: dict[str, str] | None = None,
 ) -> pa.Table:
-    """Pack the images that no shard holds yet; return the place of every image of the data set, in
-    ``SHARDS_SCHEMA``, and of others.
+    """Pack the images that are in no shard yet.
 
-    Shards are shared by data set versions and named by their content, so a new version costs
-    what is new in it, and a repeated attempt writes the same objects again.
+    Shards are shared by data set versions and named by their content, so a new version costs only
+    what is new in it, and a repeated attempt writes the same objects.
 
     Args:
-        lost: gets the images (sha256) that ``raw/`` does not have as they were indexed, and why;
-            without it, the first of them raises KeyMissing or ImageChanged.
+        store: gets the shards and the rows of their table.
+        assembly: the data set.
+        progress: called with a message after each shard.
+        lost: gets image (sha256) to reason, of those that ``raw/`` does not have as they were
+            indexed; ``None``: the first of them raises.
+
+    Returns:
+        The places of all images of the data set, and of others, in ``SHARDS_SCHEMA``.
+
+    Raises:
+        KeyMissing: ``raw/`` lacks an image, and ``lost`` is ``None``.
+        ImageChanged: an image has other bytes, and ``lost`` is ``None``.
     """
     table = shards_table(store, on_damage=progress)
     placed = [_whole_places(store, table.read())]
@@ -211,7 +234,7 @@ def write_shards(
 
 
 def _whole_places(store: ObjectStore, places: pa.Table) -> pa.Table:
-    """Those of ``places`` that a shard reaches, of each image the last."""
+    """Return the last place of each image, of those places that lie within their shard."""
     sizes = {info.key: info.size for info in store.list(f"{DATASETS}shards")}
     shards = flat(places["shard"]).dictionary_encode()
     reach = [sizes.get(f"{DATASETS}{shard}", 0) for shard in shards.dictionary.to_pylist()]
@@ -222,7 +245,12 @@ def _whole_places(store: ObjectStore, places: pa.Table) -> pa.Table:
 
 
 def verified_images(store: ObjectStore, rows: list[dict[str, Any]]) -> Iterator[tuple[str, bytes]]:
-    """Images and their bytes. Raises KeyMissing, ImageChanged."""
+    """Yield (sha256, bytes) of images whose bytes have the sha256.
+
+    Raises:
+        KeyMissing: an image is not under ``raw/``.
+        ImageChanged: an image has other bytes than when it was indexed.
+    """
     found = get_many(store, (row["raw_key"] for row in rows))
     for row, (_, data) in zip(rows, found, strict=True):
         yield row["sha256"], _verified(store, row, data)
@@ -231,7 +259,13 @@ def verified_images(store: ObjectStore, rows: list[dict[str, Any]]) -> Iterator[
 def salvaged_images(
     store: ObjectStore, rows: list[dict[str, Any]], lost: dict[str, str]
 ) -> Iterator[tuple[str, bytes]]:
-    """Images and their bytes; those that cannot be had are put into ``lost`` with the reason."""
+    """Yield (sha256, bytes) of the images that can be read; record the others.
+
+    Args:
+        store: object store of the project.
+        rows: ``sha256`` and ``raw_key`` of each image.
+        lost: gets image (sha256) to reason, of missing, unreadable and changed images.
+    """
 
     def read(row: dict[str, Any]) -> bytes | str:
         try:
@@ -248,7 +282,7 @@ def salvaged_images(
 
 
 def _verified(store: ObjectStore, row: Mapping[str, Any], data: bytes | None) -> bytes:
-    """The bytes, if they are those of the row; shards are for ever."""
+    """Return ``data`` if it has the row's sha256."""
     if data is None:
         raise KeyMissing(f"{row['raw_key']} is not in the store {store.url}")
     if hashlib.sha256(data).hexdigest() != row["sha256"]:
@@ -260,8 +294,10 @@ def _verified(store: ObjectStore, row: Mapping[str, Any], data: bytes | None) ->
 
 
 def sheet_key(version: str, label: str) -> str:
-    """Key of a class's contact sheet. Of a label only a hash is in it: a label may be longer than
-    a key, and hold anything."""
+    """Return the key of a class's contact sheet.
+
+    It has a hash of the label, as a label may be longer than a key and hold any character.
+    """
     digest = hashlib.sha256(label.encode()).hexdigest()[:16]
     return f"{dataset_prefix(version)}contact_sheets/{digest}.jpg"
 
@@ -269,9 +305,18 @@ def sheet_key(version: str, label: str) -> str:
 def write_contact_sheets(
     store: ObjectStore, assembly: Assembly, *, max_pixels: int, warn: Callable[[str], object]
 ) -> dict[str, str]:
-    """One contact sheet per class that has images; their keys by label.
+    """Write a contact sheet of each class that has images.
 
-    They are an ornament: what one lacks is told to ``warn``, and stops nothing.
+    A failure is reported to ``warn`` and raises nothing.
+
+    Args:
+        store: object store of the project.
+        assembly: the data set.
+        max_pixels: images with more pixels are left out.
+        warn: called with each message.
+
+    Returns:
+        Label to key of its sheet.
     """
     from training.data.contact_sheet import contact_sheet
 
@@ -284,7 +329,7 @@ def write_contact_sheets(
             if sheet is not None:
                 store.create(key, sheet)
                 sheets[label] = key
-        except Exception as error:  # noqa: BLE001 - nothing about a sheet may cost the data set
+        except Exception as error:  # noqa: BLE001 - a data set does not need its sheets
             warn(f"no contact sheet of {visible(label)}: {type(error).__name__}: {error}")
             continue
         for name, reason in missing.items():
@@ -301,7 +346,7 @@ def _objects(store: ObjectStore, keys: Iterable[str]) -> Iterator[tuple[str, byt
 
 
 def _first_keys(assembly: Assembly, count: int) -> dict[str, list[str]]:
-    """Label to the keys of the first ``count`` images that have it, of each label that one has."""
+    """Return label to the keys of its first ``count`` images, of each label in use."""
     rows = assembly.rows
     lists = flat(rows["labels"])
     words = flat(pc.list_flatten(lists)).dictionary_encode()
@@ -319,7 +364,7 @@ def _first_keys(assembly: Assembly, count: int) -> dict[str, list[str]]:
 
 
 def _counts(assembly: Assembly) -> dict[str, dict[str, int]]:
-    """Images of each label in each split."""
+    """Return label to split to number of images."""
     counts = {label: dict.fromkeys(SPLITS, 0) for label in assembly.labels}
     lists = LabelLists.of(assembly.rows["labels"])
     for split in SPLITS:
@@ -339,15 +384,15 @@ def write_dataset(
     *,
     generation: int | None = None,
 ) -> None:
-    """Write the manifest, then the card: a version with a card is whole.
+    """Write the manifest, then the card, which marks the version as complete.
 
     Args:
-        store: gets them.
+        store: object store of the project.
         assembly: the data set.
-        placed: where each of its images lies (``write_shards``), in ``SHARDS_SCHEMA``.
+        placed: the places of its images (``write_shards``), in ``SHARDS_SCHEMA``.
         split: the policy it was split by.
-        sheets: keys of the contact sheets by label.
-        generation: of its splits; ``None``: not known.
+        sheets: label to key of its contact sheet.
+        generation: number of the generation of its splits; ``None``: unknown.
     """
     prefix = dataset_prefix(assembly.version)
     place = positions(assembly.rows["sha256"], placed["sha256"])
@@ -376,24 +421,32 @@ def write_dataset(
 
 
 def record_sources(store: ObjectStore, version: str, sources: Mapping[str, str]) -> None:
-    """Keep from which content versions of the tables (asset to version) a data set came out.
+    """Record the content versions of the tables that a data set was made from.
 
-    The same data set may come out of other tables later, and those are what it stands on then:
-    a version must not be held up for ever by what was wrong beside it when it was first made.
+    If the same data set is made from other tables later, the newest record counts: a version must
+    not stay blocked by a fault of its former tables.
+
+    Args:
+        store: object store of the project.
+        version: data set version.
+        sources: asset name to content version.
     """
     try:
         if newest_sources(store, version) == dict(sources):
             return
-    except DamagedObject:  # this one comes after it, and counts
+    except DamagedObject:  # the new record comes after it and replaces it
         pass
     add_record(store, f"{dataset_prefix(version)}sources/", json.dumps(dict(sources)).encode())
 
 
 def newest_sources(store: ObjectStore, version: str) -> dict[str, str] | None:
-    """What the data set came out of the last time, or ``None`` if it never did.
+    """Return the tables that the data set was last made from: asset name to content version.
+
+    Returns:
+        ``None`` if the data set was never made.
 
     Raises:
-        DamagedObject: that cannot be read. An older one never counts in its place.
+        DamagedObject: the record cannot be read. An older one is never used in its place.
     """
     newest = newest_key(store, f"{dataset_prefix(version)}sources/")
     return None if newest is None else read_object(store, newest, Sources)
@@ -420,7 +473,12 @@ class Card(BaseModel):
 
 
 def read_card(store: ObjectStore, version: str) -> dict[str, Any]:
-    """The card of a data set version. Raises KeyMissing, DamagedObject."""
+    """Read the card of a data set version.
+
+    Raises:
+        KeyMissing: there is none.
+        DamagedObject: it cannot be read, or is the card of another version.
+    """
     key = f"{dataset_prefix(version)}card.json"
     card = read_object(store, key, Card)
     if card["version"] != version:
@@ -429,11 +487,11 @@ def read_card(store: ObjectStore, version: str) -> dict[str, Any]:
 
 
 def read_dataset_manifest(store: ObjectStore, version: str) -> pa.Table:
-    """The manifest of a data set version, in ``training.data.manifest.MANIFEST_SCHEMA``.
+    """Read the manifest of a data set version, in ``training.data.manifest.MANIFEST_SCHEMA``.
 
     Raises:
-        KeyMissing: it, or the card, is not there.
-        DamagedObject: it cannot be read, or its content is not what the version is the hash of.
+        KeyMissing: the manifest or the card is missing.
+        DamagedObject: it cannot be read, or its content has another hash than the version.
     """
     key = f"{dataset_prefix(version)}manifest.parquet"
     rows, card = read_rows(store, key, MANIFEST_SCHEMA), read_card(store, version)
@@ -445,10 +503,13 @@ def read_dataset_manifest(store: ObjectStore, version: str) -> pa.Table:
 
 
 def version_of(content: str, task: str, labels: Sequence[str]) -> str:
-    """The version of a data set: the same images make another one under another task, or with the
-    labels in another order, as a model's outputs follow it.
+    """Return the version of a data set: a hash of its content, task and labels, 16 hex digits.
+
+    The order of the labels counts, as a model's outputs follow it.
 
     Args:
-        content: what ``training.data.manifest.dataset_version`` says of its rows.
+        content: ``training.data.manifest.dataset_version`` of its rows.
+        task: ``single_label`` or ``multi_label``.
+        labels: the classes in order.
     """
     return fingerprint([content, task, list(labels)], 16)

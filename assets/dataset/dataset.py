@@ -1,4 +1,4 @@
-"""The data set: what a model is trained and tested on, versioned by content."""
+"""The asset ``dataset``: labelled images in splits, versioned by content."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -45,12 +45,12 @@ LATE_SHOWN = 5
 
 @dataclass(frozen=True)
 class Gathered:
-    """What the tables make up before anything is packed.
+    """The joined tables, before anything is packed.
 
     Attributes:
         assembly: the data set.
         view: the labels that count.
-        sources: the content version of each asset that it came out of.
+        sources: asset name to content version of its table.
         late: images that were dealt before their source gave them another split
             (``given_too_late``).
     """
@@ -62,17 +62,17 @@ class Gathered:
 
 
 def gather(store: ObjectStore, line: Line, say: Callable[[str], None] = lambda _: None) -> Gathered:
-    """Join the tables of images, labels and groups; group and deal what is new.
+    """Join the tables of images, labels and groups; group and deal new images.
 
     Args:
         store: has the tables; gets the rows of new groups.
         line: the settings of labels and splits.
-        say: told what is out of the ordinary.
+        say: called with each message: changed settings, progress, images that cannot be read.
     """
     indexed = newest_rows(images_table(store).read(_OF_IMAGES))
     images = usable_rows(indexed)
     version = images_version(indexed, images)
-    del indexed  # a million rows are 100 MB, and the tables of labels and groups come next
+    del indexed  # free it: a million rows take 100 MB, and more tables follow
     view = labelled_view(store, line.labels)
     with remembering():
         groups = update_groups(store, images, line.split, say)
@@ -125,10 +125,10 @@ def dataset(
 def _written(
     context: dg.AssetExecutionContext, store: ObjectStore, line: Line, assembly: Assembly
 ) -> tuple[Assembly, dict[str, str]]:
-    """Write the data set, unless it is there.
+    """Write the data set unless it exists.
 
     Returns:
-        What was written, and by ``raw/`` key why an image had to stay out.
+        The data set as written, and key under ``raw/`` to reason, of the images that were lost.
     """
     _require_rows(assembly)
     if is_whole(store, assembly.version, context.log.warning):
@@ -158,7 +158,7 @@ def _written(
 
 
 def _require_rows(assembly: Assembly, lost: str = "") -> None:
-    """Raise a Failure if nothing is left; ``lost`` says why an image is not."""
+    """Raise a Failure if the data set is empty; ``lost`` is the reason of a lost image."""
     if not assembly.rows.num_rows:
         raise dg.Failure(
             "no image is both readable and labelled, so there is no data set; "
@@ -176,7 +176,7 @@ def _lost_metadata(lost: dict[str, str]) -> dict[str, dg.MetadataValue]:
 
 
 def _late_splits_text(late: Mapping[str, tuple[str, str]]) -> str:
-    """Given splits that came when the images had been dealt."""
+    """Describe the images whose given split came after they were dealt."""
     shown = (f"{sha[:12]} (given {said}, in {dealt})" for sha, (said, dealt) in late.items())
     return (
         f"{len(late)} images stay in the split that they were dealt to before their source said "
@@ -186,7 +186,7 @@ def _late_splits_text(late: Mapping[str, tuple[str, str]]) -> str:
 
 
 def _retraining_metadata(found: Retraining) -> dict[str, dg.MetadataValue]:
-    """What the automation goes by, and a person can read."""
+    """Return metadata about the next training, for the automation and for people."""
     shown: dict[str, dg.MetadataValue] = {"retraining": dg.MetadataValue.text(found.reason)}
     if found.due_at is not None:
         shown["retrain_at"] = dg.MetadataValue.timestamp(found.due_at)
@@ -219,7 +219,7 @@ def _sheet(store: ObjectStore, key: str, label: str) -> dg.MetadataValue:
 
 
 def count_table(counts: dict[str, dict[str, int]]) -> str:
-    """Images per label and split as a Markdown table."""
+    """Return the number of images per label and split as a Markdown table."""
     splits = ("train", "val", "test")
     return markdown.table(
         ["label", *splits], ([name, *(n[split] for split in splits)] for name, n in counts.items())

@@ -1,4 +1,4 @@
-"""Making good what a power cut or a bad disk did to a data set: from raw/ and the tables."""
+"""Repair of damaged data sets, from ``raw/`` and the tables."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -41,10 +41,15 @@ Say = Callable[[str], object]
 
 
 def is_whole(store: ObjectStore, version: str, say: Say) -> bool:
-    """Whether the data set is there to be used; its damaged shards are built again.
+    """Whether the data set exists and can be used; its damaged shards are built again.
 
-    A manifest or a card that is damaged, or that needs a shard which nothing makes again, is moved
-    aside, so that both can be written again.
+    A damaged manifest or card, or one that needs a shard which cannot be rebuilt, is set aside so
+    that it can be written again.
+
+    Args:
+        store: object store of the project.
+        version: data set version.
+        say: called with a message about each repair.
     """
     prefix = dataset_prefix(version)
     if not store.exists(f"{prefix}card.json"):
@@ -54,7 +59,7 @@ def is_whole(store: ObjectStore, version: str, say: Say) -> bool:
     except KeyMissing:
         return False
     except DamagedObject as damage:
-        for key in {damage.key, f"{prefix}card.json"}:  # the card is written last, and says: whole
+        for key in {damage.key, f"{prefix}card.json"}:  # the card marks the version as complete
             say(f"{key} is moved to {store.set_aside(key)} and written again: {damage.flaw}")
         return False
     for shard, flaw in short_shards(store, manifest).items():
@@ -70,11 +75,12 @@ def is_whole(store: ObjectStore, version: str, say: Say) -> bool:
 
 
 def mend_places(store: ObjectStore, say: Say) -> int:
-    """Make good a damaged table of places: out of the manifests, which name them, too. An image that
-    is in none is packed again when it is needed.
+    """Restore lost rows of the table of places from the manifests, which have them too.
+
+    An image that is in no manifest is packed again when it is needed.
 
     Returns:
-        How many places were found again.
+        Number of rows that were restored.
     """
     table = shards_table(store, on_damage=say)
     if not table.flaws():
@@ -93,7 +99,7 @@ def mend_places(store: ObjectStore, say: Say) -> int:
 
 
 def manifests(store: ObjectStore) -> Iterator[pa.Table]:
-    """Every manifest that can be read."""
+    """Yield every manifest that can be read."""
     for info in store.list(DATASETS):
         if info.key.endswith("/manifest.parquet"):
             with suppress(DamagedObject, KeyMissing):
@@ -101,19 +107,22 @@ def manifests(store: ObjectStore) -> Iterator[pa.Table]:
 
 
 def manifests_of_generation(store: ObjectStore, generation: int) -> Iterator[pa.Table]:
-    """Every manifest that can be read, of data sets with the splits of a generation."""
+    """Yield every readable manifest of a data set whose splits are of ``generation``."""
     for info in store.list(DATASETS):
         if not info.key.endswith("/card.json"):
             continue
         version = info.key.split("/")[1]
         with suppress(DamagedObject, KeyMissing):
-            # Cards of earlier versions say nothing: they are of the first generation.
+            # Cards of earlier versions have no generation: it is the first one, 0.
             if read_card(store, version).get("generation", 0) == generation:
                 yield read_dataset_manifest(store, version)
 
 
 def short_shards(store: ObjectStore, manifest: pa.Table) -> dict[str, str]:
-    """The shards of a manifest that are missing or cut, and what is wrong; nothing is read."""
+    """Return the shards of a manifest that are missing or truncated, and what is wrong.
+
+    Sizes are listed; no shard is read.
+    """
     sizes = {info.key: info.size for info in store.list(f"{DATASETS}shards")} if manifest else {}
     ends = manifest.append_column("end", pc.add(manifest["offset"], manifest["length"]))
     needed = ends.group_by("shard").aggregate([("end", "max")]).to_pylist()
@@ -128,15 +137,16 @@ def short_shards(store: ObjectStore, manifest: pa.Table) -> dict[str, str]:
 
 
 def rebuild_shard(store: ObjectStore, rows: pa.Table, shard: str, flaw: str) -> None:
-    """Write a shard again, in place of the damaged one, which is moved aside.
+    """Build a shard again from ``raw/``; the damaged one is set aside.
 
     Args:
-        rows: who was in it: ``sha256``, ``shard``, ``offset`` and ``raw_key``.
+        store: object store of the project.
+        rows: its images: ``sha256``, ``shard``, ``offset`` and ``raw_key``.
         shard: ``shards/<sha256>.tar``.
         flaw: what is wrong with it.
 
     Raises:
-        DamagedObject: the images that raw/ has do not make this shard; nothing was changed.
+        DamagedObject: the images under ``raw/`` do not make this shard; nothing was changed.
     """
     key = f"{DATASETS}{shard}"
     members = rows.filter(pc.equal(rows["shard"], shard)).sort_by("offset").to_pylist()
@@ -157,7 +167,7 @@ _NO_BOUND = 2**62
 
 
 def _lost(store: ObjectStore, members: list[dict[str, Any]]) -> int:
-    """How many of the images raw/ does not hold as they were."""
+    """Count the images that ``raw/`` does not hold with their sha256."""
     lost = 0
     for row in members:
         try:
@@ -168,10 +178,18 @@ def _lost(store: ObjectStore, members: list[dict[str, Any]]) -> int:
 
 
 def restore_version(store: ObjectStore, line: Line, version: str) -> str:
-    """Write the manifest or the card of a data set again; how, or "" if nothing makes it again.
+    """Write the manifest or the card of a data set again.
 
-    Each is made of the other one or of the tables, and only written if its content has the version
-    as its hash.
+    Each is made from the other one or from the tables, and only written if its content has the
+    version as its hash.
+
+    Args:
+        store: object store of the project.
+        line: the settings of labels and splits.
+        version: data set version.
+
+    Returns:
+        What it was made from, as text; empty if it could not be restored.
     """
     prefix = dataset_prefix(version)
     if manifest := _readable_manifest(store, version):
@@ -206,7 +224,7 @@ def restore_version(store: ObjectStore, line: Line, version: str) -> str:
 
 
 def _readable_manifest(store: ObjectStore, version: str) -> pa.Table | None:
-    """The rows, though the card that would prove them is damaged."""
+    """Read the manifest without the card that would verify it; ``None`` if it cannot be read."""
     with suppress(DamagedObject, KeyMissing):
         return read_rows(store, f"{dataset_prefix(version)}manifest.parquet", MANIFEST_SCHEMA)
     return None
@@ -215,12 +233,15 @@ def _readable_manifest(store: ObjectStore, version: str) -> pa.Table | None:
 def _order_of(
     rows: pa.Table, listed: Sequence[tuple[str, ...]], version: str
 ) -> tuple[tuple[str, ...], str]:
-    """The labels in order and the task under which ``rows`` are this version; ((), "") if none.
+    """Find the order of labels and the task under which ``rows`` have this version.
 
     Args:
         rows: of a manifest.
-        listed: orders that the settings gave or give.
-        version: which they should be.
+        listed: orders to try, from the settings.
+        version: the version to find.
+
+    Returns:
+        The labels and the task; ((), "") if there are none.
     """
     named = tuple(sorted(set(pc.list_flatten(rows["labels"]).to_pylist())))
     content = dataset_version(rows)

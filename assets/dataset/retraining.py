@@ -1,4 +1,4 @@
-"""When to train anew: what the newest data set has that the model was not trained on."""
+"""When to train again: what the newest data set has that the model was not trained on."""
 
 import time
 from collections import Counter
@@ -26,12 +26,14 @@ from labelling.labels.schema import NONE_OF_THEM
 from resources.store.object_store import ObjectStore
 
 SHARE_FLOOR = 5
-"""Images of a class that must be new before their share of the class counts: of a class of ten,
-every single label would be a tenth."""
+"""New images of a class before their share of the class counts: of a class of ten images, every
+single label would be a tenth.
+"""
 
 LABEL_ROWS = "label_rows"
-"""Metadata of ``dataset``: how many rows of the label table it was made from. Labels that were
-indexed since are in the rows after these, whether or not they change the data set."""
+"""Metadata of ``dataset``: number of rows of the label table it was made from. Later labels are in
+the rows after these, whether or not they change the data set.
+"""
 
 Labels = Mapping[str, Sequence[str]]
 """Image (sha256) to its labels."""
@@ -39,14 +41,18 @@ Labels = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True)
 class Retraining:
-    """Whether it is time. ``due_at``: seconds since 1970 from which on it is, ``None`` if there is
-    nothing to train for; ``reason`` says why, or how far it is."""
+    """Whether a training is due.
+
+    Attributes:
+        due_at: time from which on it is due, seconds since the epoch; ``None``: nothing to train.
+        reason: why, or what is missing.
+    """
 
     due_at: float | None
     reason: str
 
     def is_due(self, now: float) -> bool:
-        """Whether it is time at ``now``, in seconds since 1970."""
+        """Whether it is due at ``now``, in seconds since the epoch."""
         return self.due_at is not None and self.due_at <= now
 
 
@@ -57,14 +63,14 @@ def decide_retraining(
     policy: RetrainPolicy,
     now: float,
 ) -> Retraining:
-    """Whether to train on ``newest``; pure.
+    """Decide whether to train on ``newest``; pure.
 
     Args:
-        trained: what the model was trained on; ``None``: nothing ever was.
-        newest: the newest data set.
-        said: image to the source of its label, or of what took it away, and when.
+        trained: labels of the data set that the model was trained on; ``None``: there is no model.
+        newest: labels of the newest data set.
+        said: image (sha256) to the source and time of its label, or of its withdrawal.
         policy: how many labels of annotators are enough.
-        now: seconds since 1970.
+        now: seconds since the epoch.
     """
     if trained is None:
         return Retraining(now, "due: nothing was trained yet")
@@ -92,14 +98,13 @@ def decide_retraining(
 
 
 def _kinds(labels: Labels, image: str) -> frozenset[str]:
-    """What an image counts among: its labels, or the images that have none of them; nothing if it is
-    not among ``labels``."""
+    """Return the classes of an image: its labels, or "none of them"; empty if not in ``labels``."""
     given = labels.get(image)
     return frozenset() if given is None else frozenset(given or (NONE_OF_THEM,))
 
 
 def _changed(trained: Labels, newest: Labels) -> list[str]:
-    """The images that came, went, or count among other classes."""
+    """Return the images that were added, removed, or have other classes."""
     before, after = labels_table_of(trained), labels_table_of(newest)
     numbers = dict[frozenset[str], int]()
 
@@ -121,7 +126,7 @@ def _changed(trained: Labels, newest: Labels) -> list[str]:
 
 
 def _images_of_classes(labels: Labels) -> Counter[str]:
-    """Class to the images that count among it."""
+    """Count the images of each class."""
     lists = LabelLists.of(labels_table_of(labels)["labels"])
     counts = Counter[str]()
     for kind, images in zip(lists.kinds, lists.counts().tolist(), strict=True):
@@ -133,9 +138,12 @@ def _images_of_classes(labels: Labels) -> Counter[str]:
 def _most_changed(
     waiting: Iterable[str], trained: Labels, newest: Labels, had: Counter[str]
 ) -> tuple[str, int, float]:
-    """The class that changed most for its size: its name, images and share of what it had.
+    """Find the class with the largest share of changed images.
 
-    One with too few new images is behind all others, however small it was.
+    A class with fewer than ``SHARE_FLOOR`` of them comes after all others.
+
+    Returns:
+        The class, its changed images, and their share of the images that it had.
     """
     new = Counter(
         label for image in waiting for label in _kinds(trained, image) ^ _kinds(newest, image)
@@ -146,7 +154,7 @@ def _most_changed(
 
 
 def dataset_labels(store: ObjectStore, version: str) -> Labels | None:
-    """Image to labels of a data set version, or ``None`` if the store has it no more."""
+    """Return image (sha256) to labels of a data set; ``None`` if it is not in the store any more."""
     if not store.exists(f"{dataset_prefix(version)}manifest.parquet"):
         return None
     return labels_by_image(read_dataset_manifest(store, version))
@@ -161,11 +169,15 @@ def retraining(
     *,
     fresh: Iterable[str] = (),
 ) -> Retraining:
-    """Whether to train on data set ``newest_version``.
+    """Decide whether to train on data set ``newest_version``.
 
     Args:
+        instance: the Dagster instance, for the newest ``trained_model``.
+        store: has the data sets.
+        newest_version: data set version.
         view: the labels that count now.
-        fresh: images that were labelled since that data set was made: as if they were in it.
+        policy: how many labels of annotators are enough.
+        fresh: images (sha256) labelled since that data set was made, counted as if in it.
     """
     now = time.time()
     trained_version = latest_metadata(instance, "trained_model").get("dataset_version")

@@ -1,4 +1,4 @@
-"""The champion: the model in production that a candidate has to beat, if it can be read."""
+"""The champion: the model in production that a candidate is compared with."""
 
 from dataclasses import dataclass
 
@@ -28,13 +28,18 @@ class Champion:
 
 
 def find_champion(store: ObjectStore, endpoints: Endpoints, digest: str) -> Champion:
-    """The rival of the candidate of ``digest``.
+    """Find the champion for a candidate.
 
-    A model in production whose record or artefact is missing or damaged counts as none: it would
-    keep every candidate out, the one that is to replace it as well.
+    A model in production whose record or artefact is missing or damaged counts as none; otherwise
+    no candidate, not even its replacement, could pass.
+
+    Args:
+        store: object store of the project.
+        endpoints: the deployments to staging and production.
+        digest: of the candidate's artefact, 64 hex digits.
 
     Raises:
-        StoreError: the store does not answer, which says nothing about the champion.
+        StoreError: the store does not answer.
     """
     try:
         record = endpoints.current("prod")
@@ -54,15 +59,18 @@ def find_champion(store: ObjectStore, endpoints: Endpoints, digest: str) -> Cham
 
 
 def unless_seen(store: ObjectStore, found: Champion, dataset_version: str) -> Champion:
-    """The champion, unless it has learnt from images of the test split that it would be judged on.
+    """Return the champion, unless it was trained on images of the test split.
 
-    That can only be after the images were dealt anew. Its scores there would be those of images it
-    knows by heart, and no candidate could reach them.
+    That happens only after all images were dealt again. The champion's scores on images that it
+    was trained on would be too high for any candidate.
 
     Args:
         store: has the data sets of both.
         found: the champion, or why there is none.
-        dataset_version: what the candidate was trained on and is tested on.
+        dataset_version: data set that the candidate was trained and is tested on.
+
+    Returns:
+        ``found``, or no champion with the reason.
     """
     if found.record is None or not generation_number(store):
         return found
@@ -89,7 +97,7 @@ def unless_seen(store: ObjectStore, found: Champion, dataset_version: str) -> Ch
 
 
 def _images(store: ObjectStore, dataset_version: str, splits: tuple[str, ...]) -> set[str]:
-    """The images (sha256) of a data set that are in some of its splits."""
+    """Return the images (sha256) of a data set that are in ``splits``."""
     if not dataset_version:
         raise KeyMissing("no evaluation says which data set it was trained on")
     rows = read_dataset_manifest(store, dataset_version)

@@ -1,4 +1,4 @@
-"""Evaluation: the candidate, and the champion beside it, on the same test split."""
+"""Evaluation of the candidate and the champion on the same test split."""
 
 import json
 import tempfile
@@ -85,7 +85,7 @@ def evaluation_report(
     if known is not None and known["job"] == spec.name:
         run = known["evaluation_run"]
         if found.why_none == ITSELF:
-            # As it was told then: that the model was released since makes no new evaluation of it.
+            # The reason recorded then: a release of the model since does not change its evaluation.
             found = Champion(None, str(known.get("no_champion", NONE_YET)))
     else:
         run = _log_to_registry(registry, version, spec, report, outputs)
@@ -129,15 +129,14 @@ def evaluation_report(
 
 
 def _of_champion(report: Mapping[str, Any], found: Champion) -> dict[str, Any]:
-    """The champion's scores on the same test images, or why there is no champion."""
+    """Return the champion's scores on the same test images, or why there is no champion."""
     if found.record is None:
         return {"no_champion": found.why_none}
     return _champion_scores(report)
 
 
 def scores(report: Mapping[str, Any]) -> dict[str, float]:
-    """The headline scores, and on how many test images: without that they say nothing beside those
-    of another model."""
+    """Return the headline scores and the number of test images that they are based on."""
     return {
         **{name: float(report[name]) for name in HEADLINES},
         "test_images": float(report["n_test"]),
@@ -145,7 +144,7 @@ def scores(report: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _champion_scores(report: Mapping[str, Any]) -> dict[str, float]:
-    """Those of the champion on the same test images; empty if there is none."""
+    """Return the champion's headline scores; empty if there is no champion."""
     champion = report["champion"] or {}
     return {f"champion_{name}": float(champion[name]) for name in HEADLINES if champion}
 
@@ -161,7 +160,7 @@ def _pictures(outputs: Mapping[str, bytes], job: str) -> dict[str, dg.MetadataVa
 
 
 def _set_aside(report: Mapping[str, Any]) -> dict[str, dg.MetadataValue]:
-    """The images that could not be read, if there are any."""
+    """Return a table of the images that could not be read; empty if all could."""
     aside = list(report.get("set_aside", {}).items())[:SET_ASIDE_SHOWN]
     if not aside:
         return {}
@@ -175,8 +174,19 @@ def renamed_since(
     champion: DeploymentRecord | None,
     labels: Collection[str],
 ) -> dict[str, str]:
-    """What classes of the champion are called among the data set's ``labels``: a class that was
-    renamed since it was trained is no class that it gets wrong."""
+    """Map the champion's classes that were renamed since its training to their present names.
+
+    Without it a renamed class would count as wrong.
+
+    Args:
+        store: object store of the project.
+        schema: label schema from the settings.
+        champion: the champion's deployment, or ``None``.
+        labels: the data set's labels.
+
+    Returns:
+        Former name to present name, of present names that are in ``labels``.
+    """
     if champion is None:
         return {}
     aliases = label_names(store, schema).aliases
@@ -197,14 +207,14 @@ def evaluation_job(
     *,
     renamed: Mapping[str, str] | None = None,
 ) -> JobSpec:
-    """The job that evaluates ``models`` on a data set.
+    """Describe the job that evaluates ``models`` on a data set.
 
     Args:
-        card: of the data set.
-        digest: of the candidate.
-        champion_digest: of the champion; empty if there is none.
+        card: the data set's card.
+        digest: of the candidate's artefact.
+        champion_digest: of the champion's artefact; empty if there is none.
         models: channel to key of model.tar.gz.
-        renamed: what classes of the champion are called now.
+        renamed: former to present name of the champion's renamed classes.
     """
     called = {"renamed": json.dumps(dict(renamed))} if renamed else {}
     identity = {
@@ -239,7 +249,7 @@ def _log_to_registry(
     with tempfile.TemporaryDirectory(prefix="imgclf-") as scratch:
         files = {}
         for name in ("report.json", *PICTURES):
-            with suppress(DamagedObject, KeyMissing):  # the report was read before
+            with suppress(DamagedObject, KeyMissing):  # the report was read above
                 data = outputs[name]
                 files[name] = Path(scratch) / name
                 files[name].write_bytes(data)

@@ -1,7 +1,7 @@
-"""The gates of a candidate: whether its evaluation report lets it go on. Pure functions.
+"""The gates of a candidate, computed from its evaluation report. Pure functions.
 
-Where a gate compares shares of few images, a difference counts only if chance hardly explains
-it: a gate that blocks one good candidate in three teaches people to ignore it.
+Where a gate compares proportions of few images, a difference counts only if it is significant:
+users ignore a gate that blocks one good candidate in three.
 """
 
 from collections.abc import Mapping
@@ -12,19 +12,20 @@ from training.evaluation.metrics import one_sided_mcnemar_p
 from training.evaluation.report import EvaluationReport
 
 SIGNIFICANCE = 0.05
-"""A loss of recall is believed when the exact test gives it at most this p-value. Each class is
-tested on its own, uncorrected for their number: a loss that goes unseen costs more than a second
-look, and with few images the exact test errs well below this rate."""
+"""A loss of recall counts if the p-value of the exact test is at most this. Each class is tested
+on its own, without a correction for multiple comparisons: an undetected loss costs more than a
+second look, and with few images the exact test errs well below this rate.
+"""
 
 SLICE_TEST = "one-sided exact McNemar test"
 
 _ROUNDING = 1e-9
-"""What is exactly at its bound passes, whatever binary fractions make of it."""
+"""Tolerance of the comparisons: a value exactly at its bound passes despite binary rounding."""
 
 
 @dataclass(frozen=True)
 class GateResult:
-    """One gate's verdict; ``reason`` is for people, ``metadata`` holds the numbers behind it."""
+    """The result of one gate; ``reason`` is for people, ``metadata`` has the numbers behind it."""
 
     name: str
     passed: bool
@@ -35,7 +36,7 @@ class GateResult:
 def evaluate_gates(
     report: Mapping[str, object], policy: GatePolicy, no_champion: str = "no champion yet"
 ) -> list[GateResult]:
-    """The verdicts of ``beats_champion``, ``no_slice_regression``, ``calibration_within_bound``.
+    """Evaluate ``beats_champion``, ``no_slice_regression`` and ``calibration_within_bound``.
 
     Args:
         report: the content of ``report.json`` (``training.evaluation.report.EvaluationReport``).
@@ -56,8 +57,15 @@ def evaluate_gates(
 def beats_champion(
     report: EvaluationReport, policy: GatePolicy, no_champion: str = "no champion yet"
 ) -> GateResult:
-    """The macro-F1 is not below the champion's by more than ``policy.champion_tolerance``;
-    without a champion, the accuracy is above that of always answering the commonest labels.
+    """Check that the macro-F1 is not too far below the champion's.
+
+    It may be ``policy.champion_tolerance`` lower. Without a champion, the accuracy must be above
+    that of always predicting the most frequent labels.
+
+    Args:
+        report: the evaluation report.
+        policy: the user's bounds.
+        no_champion: why the report has no champion, if it has none.
     """
     champion = report.champion
     if champion is None:
@@ -92,11 +100,16 @@ def beats_champion(
 def no_slice_regression(
     report: EvaluationReport, policy: GatePolicy, no_champion: str = "no champion yet"
 ) -> GateResult:
-    """No class lost more than ``policy.slice_tolerance`` of recall against the champion with a
-    p-value of at most ``SIGNIFICANCE``.
+    """Check that no class lost recall against the champion.
 
-    The test is the one-sided exact McNemar test: of the images of the class that only one of
-    both models recognised, more are the champion's than a fair coin would give it.
+    A class fails if it lost more than ``policy.slice_tolerance`` of recall and the one-sided exact
+    McNemar test has a p-value of at most ``SIGNIFICANCE``. The test counts the class's images that
+    only one of both models recognised. Without a champion the gate passes.
+
+    Args:
+        report: the evaluation report.
+        policy: the user's bounds.
+        no_champion: why the report has no champion, if it has none.
     """
     name = "no_slice_regression"
     if report.champion is None:
@@ -137,8 +150,10 @@ def no_slice_regression(
 
 
 def calibration_within_bound(report: EvaluationReport, policy: GatePolicy) -> GateResult:
-    """The expected calibration error is at most ``policy.max_calibration_error``, or no bigger
-    than a perfectly calibrated model would often show on so few images.
+    """Check that the expected calibration error is at most ``policy.max_calibration_error``.
+
+    It may also be at most ``report.calibration_chance``: the value below which a perfectly
+    calibrated model stays 19 times of 20 on as many test images.
     """
     error, bound, chance = (
         report.calibration_error,

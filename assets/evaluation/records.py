@@ -1,4 +1,4 @@
-"""Which evaluation belongs to which model: create-only records under ``models/<version>/evaluations/``."""
+"""Records of evaluations: create-only objects under ``models/<version>/evaluations/``."""
 
 import json
 from datetime import UTC, datetime
@@ -30,22 +30,27 @@ class EvaluationRecord(BaseModel):
 
 
 def evaluations_prefix(model_version: str) -> str:
-    """Where the records of a model's evaluations lie."""
+    """Return the prefix of the evaluation records of a model."""
     return f"models/{model_version}/evaluations/"
 
 
 def newest_evaluation(store: ObjectStore, model_version: str) -> dict[str, Any] | None:
-    """The newest evaluation record of a model, or ``None``.
+    """Read the newest evaluation record of a model; ``None`` if there is none.
 
     Raises:
-        DamagedObject: it cannot be read. An older one never counts in its place.
+        DamagedObject: it cannot be read. An older one is never used in its place.
     """
     newest = newest_key(store, evaluations_prefix(model_version))
     return None if newest is None else read_evaluation(store, newest)
 
 
 def read_evaluation(store: ObjectStore, key: str) -> dict[str, Any]:
-    """The record at ``key``. Raises KeyMissing, DamagedObject (also if it is another's)."""
+    """Read the evaluation record at ``key``.
+
+    Raises:
+        KeyMissing: there is none.
+        DamagedObject: it cannot be read, or is the record of another model.
+    """
     record = read_object(store, key, EvaluationRecord)
     if not key.startswith(evaluations_prefix(record["model_version"])):
         flaw = f"it holds the evaluation of {record['model_version']}"
@@ -54,10 +59,16 @@ def read_evaluation(store: ObjectStore, key: str) -> dict[str, Any]:
 
 
 def record_evaluation(store: ObjectStore, model_version: str, record: dict[str, Any]) -> None:
-    """Keep ``record`` as the newest evaluation of a model, unless it is the newest already."""
+    """Write an evaluation record of a model, unless the newest one is the same.
+
+    Args:
+        store: object store of the project.
+        model_version: name of the training job.
+        record: the fields of ``EvaluationRecord`` and more; the time is added.
+    """
     try:
         known = newest_evaluation(store, model_version)
-    except DamagedObject:  # this one comes after it, and counts
+    except DamagedObject:  # the new record comes after it and replaces it
         known = None
     if known is not None and {**known, "at": ""} == {**record, "at": ""}:
         return

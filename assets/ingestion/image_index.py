@@ -1,4 +1,4 @@
-"""The image table: which objects lie under ``raw/``, what each holds, and what is new."""
+"""The image table: the objects under ``raw/``, their content, and what changed since the last look."""
 
 import hashlib
 import warnings
@@ -24,10 +24,10 @@ from resources.store.transfer import at_once, head_many, workers
 
 RAW = "raw/"
 CHUNK = 2000
-"""Images per appended part: what a kill can cost at most is indexing one chunk again."""
+"""Images per appended part: after a kill, at most one part is indexed again."""
 
 LEDGER = ["key", "etag", "status", "refused"]
-"""The columns by which a listing is compared."""
+"""The columns that a listing is compared with."""
 
 IMAGES_SCHEMA = pa.schema(
     [
@@ -50,16 +50,19 @@ IMAGES_SCHEMA = pa.schema(
 
 
 def images_table(store: ObjectStore, on_damage: Callable[[str], object] | None = None) -> Table:
-    """The image table of ``store``; ``on_damage``: see :class:`resources.contents.tables.Table`."""
+    """Return the image table; ``on_damage``: see :class:`resources.contents.tables.Table`."""
     return Table(store, "images", IMAGES_SCHEMA, on_damage=on_damage)
 
 
 def images_version(rows: pa.Table, images: pa.Table | None = None) -> str:
-    """Changes when an image comes, goes or becomes readable; not when one is merely copied.
+    """Hash the usable images and the rejected keys; a second copy of an image changes nothing.
 
     Args:
         rows: the newest row of each key.
         images: the usable ones of them (:func:`usable_images`), if they are known already.
+
+    Returns:
+        16 hex digits.
     """
     images = usable_rows(rows) if images is None else images
     bad = flat(rows["key"].filter(pc.equal(rows["status"], "rejected")))
@@ -75,11 +78,14 @@ def images_version(rows: pa.Table, images: pa.Table | None = None) -> str:
 
 @dataclass(frozen=True)
 class ListingDiff:
-    """What a listing of ``raw/`` holds that the image table does not, and the reverse.
+    """The difference between a listing of ``raw/`` and the image table.
 
-    ``new`` has the listing's columns (new or rewritten objects); ``gone`` are keys; ``again`` are
-    those of ``new`` that are as they were when they could not be read; ``passed`` are keys that
-    are no data (``labelling.sources.containers.litter``), with the reasons.
+    Attributes:
+        new: new or rewritten objects, with the listing's columns.
+        gone: keys of the table that the listing does not have.
+        again: keys in ``new`` that could not be read before and have not changed since.
+        passed: key to reason, of objects that are no data
+            (``labelling.sources.containers.litter``).
     """
 
     new: pa.Table
@@ -89,7 +95,7 @@ class ListingDiff:
 
     @property
     def token(self) -> str:
-        """Names this very difference: the same objects, the same token."""
+        """Hash of the difference, 16 hex digits."""
         digest = hashlib.sha256()
         for key, etag in zip(
             self.new["key"].to_pylist(), self.new["etag"].to_pylist(), strict=True
@@ -105,14 +111,14 @@ class ListingDiff:
 def diff_listing(listing: pa.Table, indexed: pa.Table, *, again: bool = False) -> ListingDiff:
     """Compare a listing with the image table; pure.
 
-    What is no data is not new, unless an earlier version took it in. Nothing is gone that lies in
-    a folder that cannot be read.
+    An object that is no data is new only if an earlier version indexed it. Keys in a folder that
+    cannot be listed are not gone.
 
     Args:
-        listing: at least ``key`` and ``etag``, every object there is.
+        listing: all objects, with at least ``key`` and ``etag``.
         indexed: at least ``LEDGER`` of the image table, in append order; the last row of a key
             counts.
-        again: whether what could not be read is new, though nothing of it has changed.
+        again: whether unchanged objects that could not be read are new.
     """
     known = newest_rows(indexed.select(LEDGER))
     known = known.filter(pc.not_equal(known["status"], "deleted"))
@@ -135,7 +141,7 @@ def diff_listing(listing: pa.Table, indexed: pa.Table, *, again: bool = False) -
 
 
 def _litter(keys: pa.ChunkedArray) -> dict[str, str]:
-    """Those that are no data by their names, with the reasons."""
+    """Return key to reason, of the keys whose names show that they are no data."""
     folders: dict[str, str | None] = {}
     found = ((key, litter_of_key(key, folders)) for key in keys.to_pylist())
     return {key: reason for key, reason in found if reason}
@@ -144,14 +150,15 @@ def _litter(keys: pa.ChunkedArray) -> dict[str, str]:
 def diff_noticed(
     store: ObjectStore, keys: Iterable[str], indexed: pa.Table
 ) -> tuple[ListingDiff, list[tuple[str, str]]]:
-    """What is new, changed, gone or to be read again of some objects, as they are now.
+    """Compare some objects, as they are now, with the image table.
 
     Args:
+        store: object store of the project.
         keys: of objects that may have come, changed or gone.
         indexed: as for :func:`diff_listing`.
 
     Returns:
-        The difference, and the keys that cannot be read with the reasons.
+        The difference, and (key, reason) of the keys whose names cannot be used.
     """
     names = sorted(key for key in keys if key.startswith(RAW))
     flaws = [(key, remote_flaw(key)) for key in names]
@@ -162,7 +169,7 @@ def diff_noticed(
 
 
 def newest_rows(indexed: pa.Table) -> pa.Table:
-    """The last row of each key, in append order."""
+    """Return the last row of each key, in append order."""
     # Half the time and a fifth of the memory of Arrow's group_by, every few seconds.
     keys = indexed["key"].combine_chunks().dictionary_encode()
     if len(keys.dictionary) == indexed.num_rows:
@@ -173,12 +180,12 @@ def newest_rows(indexed: pa.Table) -> pa.Table:
 
 
 def usable_images(indexed: pa.Table) -> pa.Table:
-    """One row per readable image (by sha256): the first key in order that holds it."""
+    """Return one row per readable image (sha256): that of its first key in order."""
     return usable_rows(newest_rows(indexed))
 
 
 def usable_rows(rows: pa.Table) -> pa.Table:
-    """:func:`usable_images` of the newest rows, if they are known already."""
+    """Return :func:`usable_images` of rows that are the newest of their keys already."""
     rows = kept(rows, is_true(pc.equal(rows["status"], "ok")))
     image, count = ranks(rows["sha256"])
     copies = np.flatnonzero(np.bincount(image, minlength=count)[image] > 1)
@@ -191,11 +198,11 @@ def usable_rows(rows: pa.Table) -> pa.Table:
 
 
 def reject_unusable(table: Table, indexed: pa.Table) -> pa.Table:
-    """Reject what an earlier version let in and no stage can use: sides beyond ``MAX_SIDE``.
+    """Reject images that an earlier version accepted and no stage can use: a side over ``MAX_SIDE``.
 
     Args:
-        table: gets the rows.
-        indexed: all of it, in append order.
+        table: the rows are appended to it.
+        indexed: all rows of the image table, in append order.
 
     Returns:
         The rows that were appended.
@@ -227,22 +234,28 @@ def index_objects(
     readable: Callable[[], Iterable[str]] = tuple,
     on_chunk: Callable[[int, int], None] = lambda done, total: None,
 ) -> pa.Table:
-    """Read what is new, append it to ``table`` chunk by chunk; record what is gone.
+    """Read new objects, append their rows to ``table`` in chunks, and record what is gone.
 
-    A bucket is asked for many at once; as many are decoded at once as there are processors.
+    A bucket is read with many requests at once; as many images are decoded at once as there are
+    processors.
 
     Args:
-        readable: gives keys of some images that were read before; they tell, where nothing that is
-            new can be read, whether anything can.
-        on_chunk: told (objects done, objects in all) after each part is written.
+        store: object store of the project.
+        table: the image table.
+        diff: what is new and what is gone.
+        max_pixels: images with more pixels are rejected.
+        max_bytes: bigger files are rejected unread.
+        readable: returns keys of images that were read before, to find out whether anything can be
+            read if no new object can.
+        on_chunk: called with (objects done, objects in all) after each part is written.
 
     Returns:
         The rows that were appended.
 
     Raises:
-        ObjectRefused: nothing can be read.
+        ObjectRefused: nothing can be read, old or new.
     """
-    # Pillow warns about EXIF blocks; what matters about an image is in its row.
+    # Pillow warns about damaged EXIF blocks, which do not matter here.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     gone = pa.Table.from_pylist(_tombstones(diff.gone), schema=IMAGES_SCHEMA)
     if gone.num_rows:
@@ -313,7 +326,7 @@ def _index_one(store: ObjectStore, item: dict[str, Any], limits: _Limits) -> dic
         with limits.decoding:
             facts = inspect(data, max_pixels=limits.max_pixels)
     except KeyMissing:
-        return None  # deleted since the listing: the next one will not name it
+        return None  # deleted since the listing; the next listing will not have it
     except ImageRejected as error:
         return row | {"status": "rejected", "reason": error.reason}
     except ObjectRefused as error:

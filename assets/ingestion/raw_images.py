@@ -1,4 +1,4 @@
-"""Ingestion: what lies in the store's ``raw/`` folder, image by image."""
+"""The asset ``raw_images``: the image table of the store's ``raw/`` folder."""
 
 import dagster as dg
 import pyarrow as pa
@@ -29,7 +29,9 @@ from resources.store.object_store import ObjectStore
 REJECTIONS_SHOWN = 50
 
 TABLE_VERSION = "table_version"
-"""Metadata: of the image table, so that the sensor can tell rows that no materialization told of."""
+"""Metadata: version of the image table, by which the sensor finds rows that no materialization
+reported.
+"""
 
 
 class RawImagesConfig(dg.Config):
@@ -60,9 +62,9 @@ def raw_images(
     """Bring the image table up to date with ``raw/``."""
     store.require()
     table = images_table(store, on_damage=context.log.warning)
-    notices = pending_notices(store)  # before the look: what they tell of, it sees
+    notices = pending_notices(store)  # before the listing, which then covers them
     indexed = table.read()
-    noticed_only = config.noticed_only and not table.damaged  # then only the listing tells all
+    noticed_only = config.noticed_only and not table.damaged  # rows are missing: list everything
     told = _notified_keys(context, store, notices) if noticed_only else None
     if told is not None:
         diff, unusable = diff_noticed(store, told, indexed)
@@ -117,7 +119,7 @@ def raw_images(
 def _notified_keys(
     context: dg.AssetExecutionContext, store: ObjectStore, notices: list[str]
 ) -> set[str] | None:
-    """The keys that the notices name; None if one is damaged, for then only a listing tells all."""
+    """Return the keys that the notices name; ``None`` if a notice is damaged: list everything then."""
     try:
         return read_notices(store, notices)
     except DamagedObject as damage:
@@ -126,7 +128,7 @@ def _notified_keys(
 
 
 def _some_readable(indexed: pa.Table, diff: ListingDiff) -> list[str]:
-    """Keys of three images that were read before, and are as they were."""
+    """Return the keys of up to three images that were read before and have not changed."""
     newest = newest_rows(indexed.select(["key", "status"]))
     touched = pa.concat_arrays([diff.new["key"].combine_chunks(), diff.gone])
     same = pc.invert(pc.is_in(newest["key"], value_set=touched))

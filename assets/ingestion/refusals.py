@@ -1,8 +1,8 @@
-"""Objects under ``raw/`` that are there and cannot be read: an archive, a foreign key of encryption,
-a file of another user.
+"""Objects under ``raw/`` that exist but cannot be read: archived, encrypted with a foreign key, or
+owned by another user.
 
-Each is a rejected image with its remedy, and the others go on. Unlike what is no image, it may be
-read some day with not a byte of it changed; so it is asked for again, a byte at a time.
+Each is a rejected image with its remedy; the others are indexed. It may become readable without a
+change of its bytes, so the first byte is requested again at each look.
 """
 
 import random
@@ -17,19 +17,20 @@ from resources.store.object_store import ObjectStore
 from resources.store.transfer import at_once, workers
 
 PROBES = 100
-"""So many of the refused are asked for at each look, drawn by chance if there are more: a request
-each, and an archive may hold millions."""
+"""Refused objects that are tried at each look, a random sample: each is a request, and there may be
+millions.
+"""
 
 
 def refused_keys(rows: pa.Table) -> list[str]:
-    """Keys of the refused among the newest rows of the image table."""
+    """Return the keys of refused objects, from the newest rows of the image table."""
     refused = pc.fill_null(rows["refused"], False)
     keys: list[str] = rows["key"].filter(refused).to_pylist()
     return keys
 
 
 def readable_again(store: ObjectStore, refused: Sequence[str]) -> list[str]:
-    """Those of ``refused`` that can be read now, of ``PROBES`` of them; sorted."""
+    """Try up to ``PROBES`` of ``refused``; return the keys that can be read now, sorted."""
     asked = random.sample(refused, min(PROBES, len(refused)))
     told = at_once(lambda key: (key, _can_be_read(store, key)), asked, threads=workers(store))
     return sorted(key for key, readable in told if readable)
@@ -41,15 +42,17 @@ def blame(
     known_refused: Collection[str],
     readable: Callable[[], Iterable[str]],
 ) -> None:
-    """Tell objects that refuse from a reader who may read nothing.
+    """Distinguish objects that cannot be read from a user who may read nothing.
 
     Args:
-        found: rows of objects that were asked for, none of which could be read.
+        store: object store of the project.
+        found: rows of objects that were requested; none of them could be read.
         known_refused: keys that were refused before.
-        readable: gives keys of images that were read before, if any.
+        readable: returns keys of images that were read before, if any.
 
     Raises:
-        ObjectRefused: it is the reader. Nothing is rejected then, for all would be.
+        ObjectRefused: the user lacks the permission to read. Nothing is rejected then, as
+            everything would be.
     """
     new = [row for row in found if row["refused"] and row["key"] not in known_refused]
     if not new or any(_can_be_read(store, key) for key in readable()):
@@ -67,6 +70,6 @@ def _can_be_read(store: ObjectStore, key: str) -> bool:
         return False
     except StoreUnavailable:
         raise
-    except StoreError:  # it has no first byte, and tells
+    except StoreError:  # it is empty, but may be read
         return True
     return True

@@ -1,8 +1,8 @@
-"""Looking over all of ``raw/`` in a bucket, a window at a time.
+"""Compares all of ``raw/`` in a bucket with the image table, a window at a time.
 
-It finds what no notification told of. Each step lists a bounded number of keys and compares them
-with the image table's rows of the same range; what differs becomes a notice. Where nobody tells
-of arrivals, this is how they are found; where somebody does, it is done every few hours.
+It finds what no notification reported. Each step lists a bounded number of keys and compares them
+with the image table's rows of the same range; the differences become a notice. Without
+notifications this is how new objects are found; with them, it runs every few hours.
 """
 
 import json
@@ -17,22 +17,23 @@ from resources.arrivals.arrivals import is_noticed, pending_notices, write_notic
 from resources.store.object_store import ObjectStore
 
 WINDOW = 19_999
-"""Objects that a step looks at, at least: 20 pages of a listing, some 2 s of a real bucket."""
+"""Objects in a window, at least: 20 pages of a listing, about 2 s for S3."""
 
 STEPS = 50
 MAX_WINDOW = 299_999
-"""A step reads the image table, too: so a sweep of a big one takes not many more steps than this,
-each of at most 300 pages. A sensor's tick has 60 s."""
+"""Objects in a window, at most: 300 pages, as a sensor's tick has 60 s. Each step also reads the
+image table, so a sweep of a big one takes about ``STEPS`` steps.
+"""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """How far it has come: what is kept between two steps.
+    """Progress of a sweep, kept between two steps.
 
     Attributes:
-        began: when the present sweep, or the last one, began; seconds since the epoch.
-        after: the last key that was looked at; None at the beginning.
-        done: whether it came to the end.
+        began: when the present or last sweep began; seconds since the epoch.
+        after: last key that was compared; ``None`` at the beginning.
+        done: whether the sweep is complete.
     """
 
     began: float = 0.0
@@ -41,26 +42,34 @@ class Sweep:
 
     @classmethod
     def from_cursor(cls, text: str | None) -> "Sweep":
-        """What :meth:`to_cursor` wrote; a cursor that is lost or foreign begins a new sweep."""
+        """Parse what :meth:`to_cursor` wrote; an invalid cursor begins a new sweep."""
         try:
             return cls(**json.loads(text or "{}"))
         except (TypeError, ValueError):
             return cls()
 
     def to_cursor(self) -> str:
-        """For a sensor's cursor."""
+        """Serialize it for a sensor's cursor."""
         return json.dumps(asdict(self))
 
     def is_due(self, now: float, every_s: float) -> bool:
-        """Whether there is something to do: a clock that went back makes it so, too."""
+        """Whether a step is due: the sweep is incomplete, older than ``every_s``, or in the future."""
         return not self.done or not 0 <= now - self.began < every_s
 
 
 def sweep_step(store: ObjectStore, sweep: Sweep, now: float) -> Sweep:
-    """Look at one window and write a notice of what differs there, and of what can be read again.
+    """Compare one window, and write a notice of the differences and of what became readable.
+
+    Args:
+        store: object store of the project.
+        sweep: the progress so far; a complete one begins again.
+        now: seconds since the epoch.
+
+    Returns:
+        The progress after this window.
 
     Raises:
-        StoreError: see ``ObjectStore``; what was found so far is noticed.
+        StoreError: see ``ObjectStore``; notices of earlier windows are kept.
     """
     if sweep.done:
         sweep = Sweep(began=now, done=False)
@@ -79,7 +88,7 @@ def sweep_step(store: ObjectStore, sweep: Sweep, now: float) -> Sweep:
 
 
 def _between(indexed: pa.Table, after: str | None, end: str | None) -> pa.Table:
-    """Rows of the keys behind ``after``, up to ``end``; Arrow compares as S3 sorts: by bytes."""
+    """Filter rows to keys after ``after``, up to ``end``; Arrow compares bytes, as S3 sorts."""
     if after is not None:
         indexed = indexed.filter(pc.greater(indexed["key"], after))
     if end is not None:

@@ -1,1 +1,1 @@
-"""The assets trained_model and embeddings: models, and what they say of raw images."""
+"""The assets trained_model and embeddings: training, features and predictions of raw images."""

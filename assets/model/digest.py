@@ -1,11 +1,11 @@
-"""The digest of a model artefact as it lies in the store."""
+"""The digest of a model artefact in the store."""
 
 from resources.contents.damage import DamagedObject
 from resources.store.object_store import ObjectStore
 
 
 def actual_digest(store: ObjectStore, model_key: str) -> str:
-    """The digest of the artefact as it lies in the store, every member verified.
+    """Compute the digest of the artefact in the store and verify every member.
 
     Raises:
         resources.contents.damage.DamagedObject: the artefact is damaged.

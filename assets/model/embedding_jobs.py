@@ -1,7 +1,7 @@
-"""What the embedding jobs have to do, and taking what they leave.
+"""Plan and run the embedding jobs, and read their output into the tables.
 
-One job has one backbone and every model in use that shares it: for a new probe on the same frozen
-net no image is looked at again, only its head is applied.
+One job has one backbone and all models in use that share it. A new probe on the same frozen
+backbone reads no image again; only its head is applied.
 """
 
 import json
@@ -40,7 +40,7 @@ from training.config import CODE_VERSION, Hyperparameters
 from training.embedding.features import FEATURES_SCHEMA, FEATURES_VERSION, PROBABILITIES_SCHEMA
 
 IMAGES_PER_JOB = 10_000
-"""What a job that dies can cost at most on a machine that keeps no checkpoints."""
+"""Images that have to be embedded again, at most, after a job without checkpoints died."""
 
 PRETRAINED = f"{EMBEDDINGS}pretrained/"
 _OF_THE_NET = ("recipe", "architecture", "weights", "image_size")
@@ -48,7 +48,14 @@ _OF_THE_NET = ("recipe", "architecture", "weights", "image_size")
 
 @dataclass(frozen=True)
 class Plan:
-    """The next job: ``images`` (sha256) to look at, and ``models`` that predict, if any."""
+    """The next job.
+
+    Attributes:
+        backbone: name of the backbone, if it is known.
+        models: models to apply; empty: the pretrained net alone.
+        images: images (sha256) to embed.
+        parts: keys of stored features that the job reads.
+    """
 
     backbone: str | None
     models: tuple[ModelInUse, ...]
@@ -63,9 +70,10 @@ class Embedded:
     Attributes:
         backbone: of the first model in use, or of the pretrained net; empty: there is none.
         jobs: names of the jobs that ran.
-        images: how many were looked at now.
-        rejected: images that could not be read (file and reason).
-        note: why there are no features, if so.
+        images: number of images that were embedded in this run.
+        rejected: images that could not be read (``file`` and ``reason``).
+        note: why there are no features; empty otherwise.
+        details: metadata of the jobs (links, cost).
     """
 
     backbone: str = ""
@@ -78,12 +86,15 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Embedder:
-    """Brings features and probabilities up to date.
+    """Brings the tables of features and probabilities up to date.
 
     Attributes:
-        defaults: recipe and net of the settings, for as long as there is no model.
-        weights_dir: where its pretrained weights are, if anywhere.
-        max_pixels: images with more are refused.
+        context: Dagster's context, for logs and Pipes.
+        store: object store of the project.
+        compute: runs the jobs.
+        defaults: recipe and architecture from the settings, used while there is no model.
+        weights_dir: folder of the pretrained weights, or ``None``.
+        max_pixels: images with more pixels are rejected.
     """
 
     context: Context
@@ -94,11 +105,14 @@ class Embedder:
     max_pixels: int
 
     def update(self, models: Sequence[ModelInUse], wanted: Mapping[str, str]) -> Embedded:
-        """Run jobs until every image of ``wanted`` (sha256 to key) has been looked at, and every
-        model has said what it thinks of it.
+        """Run jobs until every wanted image has features, and probabilities of every model.
+
+        Args:
+            models: models in use, the first one first; empty: the pretrained net alone.
+            wanted: image (sha256) to key.
 
         Raises:
-            JobFailed: a job failed; what the jobs before it found is kept.
+            JobFailed: a job failed; the results of the jobs before it are kept.
         """
         done = Embedded()
         self._mend(models)
@@ -123,7 +137,7 @@ class Embedder:
         return done
 
     def _mend(self, models: Sequence[ModelInUse]) -> None:
-        """Put aside what is damaged, so that it is found out again."""
+        """Set damaged records and parts of tables aside, so that they are computed again."""
         warn = self.context.log.warning
         for model in models:
             try:
@@ -138,7 +152,7 @@ class Embedder:
     def _no_pretrained_net(self) -> bool:
         return self.defaults.recipe == "scratch" or self.defaults.weights == "none"
 
-    # --- what is to be done ----------------------------------------------------------------
+    # --- planning --------------------------------------------------------------------------
 
     def _next(
         self,
@@ -146,8 +160,7 @@ class Embedder:
         wanted: Mapping[str, str],
         tried: Mapping[str | None, Collection[str]],
     ) -> Plan | None:
-        """The first group of models (by backbone) that lacks something, and what; None if all is
-        there."""
+        """Plan the first group of models (by backbone) that lacks something; ``None`` if none does."""
         if not models:
             return self._plan(self._pretrained_backbone() or None, (), wanted, tried)
         groups: dict[str, list[ModelInUse]] = {}
@@ -176,7 +189,7 @@ class Embedder:
         return Plan(backbone, models if missing else tuple(behind), tuple(missing), parts)
 
     def _lacks(self, model: ModelInUse, images: set[str]) -> bool:
-        """Whether the model has to say something yet about images that have features."""
+        """Whether the model has no probabilities yet for images that have features."""
         if embedded_model(self.store, model.model_version) is None:
             return True
         return bool(images - embedded_images(predictions_table(self.store, model.model_version)))
@@ -186,7 +199,7 @@ class Embedder:
         return tuple(info.key for info in listed if info.key.endswith(".parquet"))
 
     def _backbone_of(self, model: ModelInUse) -> str:
-        """Known, or guessed of a probe, which the job then confirms or not; empty: unknown."""
+        """Return the model's backbone; of a probe a guess, which the job verifies; empty: unknown."""
         known: EmbeddedModel | None = embedded_model(self.store, model.model_version)
         if known is not None:
             return known.backbone
@@ -196,7 +209,7 @@ class Embedder:
         return likely_backbone(self.store, manifest.architecture, manifest.input_size) or ""
 
     def _pretrained_backbone(self) -> str:
-        """Of the net that looks at images before there is a model; empty: it has not yet."""
+        """Return the backbone of the pretrained net; empty if it has embedded no image yet."""
         try:
             return read_record(self.store, self._pretrained_key(), _Pretrained).backbone
         except KeyMissing:
@@ -211,7 +224,7 @@ class Embedder:
         weights = weights_identity(self.defaults, self.weights_dir)
         return f"{PRETRAINED}{fingerprint([net, weights, CODE_VERSION, FEATURES_VERSION])}.json"
 
-    # --- doing it --------------------------------------------------------------------------
+    # --- running ---------------------------------------------------------------------------
 
     def _run(self, plan: Plan, wanted: Mapping[str, str], done: Embedded) -> dict[str, Any]:
         spec = self._spec(plan, wanted)
@@ -263,7 +276,7 @@ class Embedder:
         )
 
     def _take(self, job: str, summary: Mapping[str, Any], *, is_pretrained: bool) -> None:
-        """Put what the job found into the tables; again, after a kill, adds nothing twice."""
+        """Append a job's output to the tables; idempotent."""
         backbone = summary["backbone"]
         features = self._rows(job, "features.parquet", FEATURES_SCHEMA)
         append_new(features_table(self.store, backbone), features)
@@ -307,5 +320,5 @@ class _Summary(BaseModel):
 
 
 def run_details(done: Embedded) -> dict[str, Any]:
-    """The jobs' own metadata (links, cost) for Dagster's page."""
+    """Return the jobs' metadata (links, cost, names) for Dagster's page."""
     return {**done.details, "jobs": dg.MetadataValue.json(done.jobs)}

@@ -1,4 +1,4 @@
-"""Embeddings: how every image of the pool looks to the models in use, and what they say of it."""
+"""The asset ``embeddings``: features of the images of the pool, and the models' probabilities."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -34,8 +34,11 @@ MAP_IMAGES = 2000
 
 
 def build_embeddings(defaults: Hyperparameters) -> dg.AssetsDefinition:
-    """The asset ``embeddings``; ``defaults`` say which pretrained net looks at images as long as
-    there is no model."""
+    """Build the asset ``embeddings``.
+
+    Args:
+        defaults: hyperparameters that name the pretrained net used while there is no model.
+    """
 
     @dg.asset(
         group_name="training",
@@ -43,7 +46,7 @@ def build_embeddings(defaults: Hyperparameters) -> dg.AssetsDefinition:
         owners=OWNERS,
         code_version=FEATURES_VERSION,
         deps=[raw_images, "evaluation_report", "staging_endpoint", "prod_endpoint"],
-        pool="embeddings",  # not training's, which it would hold up
+        pool="embeddings",  # not training's pool, which it would block
         description="Features of the images that may be labelled next, and what the models of "
         "staging and production say of them. An image goes through a backbone once: a new head on "
         "a frozen net looks at no pixel.",
@@ -59,7 +62,7 @@ def build_embeddings(defaults: Hyperparameters) -> dg.AssetsDefinition:
         store.require()
         images = usable_images(newest_rows(images_table(store).read()))
         view = labelled_view(store, line.labels)
-        policy = line.labelling  # what is in the queue is still without a label
+        policy = line.labelling  # queued images are still without a label, hence + batch_max
         wanted = wanted_images(images, view, policy.pool_limit + policy.batch_max)
         models = models_in_use(context.instance, endpoints, compute)
         embedder = Embedder(
@@ -80,14 +83,17 @@ def build_embeddings(defaults: Hyperparameters) -> dg.AssetsDefinition:
 
 
 def wanted_images(images: pa.Table, view: LabelledView, limit: int) -> dict[str, str]:
-    """The images (sha256 to key) that the models look at: ``limit`` of those without a label, and
-    as many of those with one, which tell what is known already.
+    """Choose the images to embed: up to ``limit`` without a label, and up to ``limit`` with one.
 
-    Of more, those of the lowest sha256, which is a random sample, and the same one every time.
+    Of more images, those of the lowest sha256: a random sample, and the same one every time.
 
     Args:
         images: usable images, sorted by sha256.
         view: the labels that count.
+        limit: most images of either kind.
+
+    Returns:
+        Image (sha256) to key.
     """
     pairs = list(zip(images["sha256"].to_pylist(), images["key"].to_pylist(), strict=True))
     unlabelled = [pair for pair in pairs if pair[0] not in view.labels]
@@ -96,7 +102,7 @@ def wanted_images(images: pa.Table, view: LabelledView, limit: int) -> dict[str,
 
 
 def _version(store: ObjectStore, done: Embedded, models: Sequence[ModelInUse]) -> str:
-    """Changes with the images that were looked at, and with the models in use."""
+    """Return the data version: changes with the tables, the backbone and the models in use."""
     said = [
         [model.role, model.model_version, predictions_table(store, model.model_version).version()]
         for model in models
@@ -143,7 +149,7 @@ def _rejected_table(rejected: Sequence[Mapping[str, str]]) -> str:
 def _map(
     store: ObjectStore, backbone: str, images: Sequence[str], view: LabelledView
 ) -> dg.MetadataValue | None:
-    """A picture of the images, near each other where the net finds them alike."""
+    """Draw a 2-D map of the images by their features; ``None`` with fewer than two."""
     if not backbone:
         return None
     shown = images[:MAP_IMAGES]

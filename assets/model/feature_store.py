@@ -1,7 +1,7 @@
-"""Features and probabilities of raw images in the store, and which model has which backbone.
+"""Features and probabilities of raw images in the store, and the backbone of each model.
 
 ``embeddings/<backbone>/`` holds features, ``predictions/<model version>/`` probabilities: tables of
-create-only parts. Beside the probabilities a record says what their columns are.
+create-only parts. A record beside the probabilities names their columns.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ from training.embedding.features import (
 EMBEDDINGS = "embeddings/"
 PREDICTIONS = "predictions/"
 COMPACT_AT = 64
-"""Parts of a table that are put together: seldom, for all features are then written again."""
+"""Parts of a table before they are compacted: a large number, as compacting rewrites all features."""
 
 
 class EmbeddedModel(BaseModel):
@@ -48,7 +48,16 @@ class EmbeddedModel(BaseModel):
 def features_table(
     store: ObjectStore, backbone: str, on_damage: Callable[[str], object] | None = None
 ) -> Table:
-    """Features by image, of one backbone; ``on_damage``: see :class:`resources.contents.tables.Table`."""
+    """Return the table of features of one backbone.
+
+    Args:
+        store: object store of the project.
+        backbone: name of the backbone.
+        on_damage: see :class:`resources.contents.tables.Table`.
+
+    Returns:
+        A table in ``FEATURES_SCHEMA``, one row an image.
+    """
     prefix = f"{EMBEDDINGS}{backbone}"
     return Table(store, backbone, FEATURES_SCHEMA, prefix=prefix, on_damage=on_damage)
 
@@ -56,18 +65,27 @@ def features_table(
 def predictions_table(
     store: ObjectStore, model_version: str, on_damage: Callable[[str], object] | None = None
 ) -> Table:
-    """Probabilities by image, of one model; ``on_damage``: see :class:`resources.contents.tables.Table`."""
+    """Return the table of probabilities of one model.
+
+    Args:
+        store: object store of the project.
+        model_version: name of the training job.
+        on_damage: see :class:`resources.contents.tables.Table`.
+
+    Returns:
+        A table in ``PROBABILITIES_SCHEMA``, one row an image.
+    """
     prefix = f"{PREDICTIONS}{model_version}"
     return Table(store, model_version, PROBABILITIES_SCHEMA, prefix=prefix, on_damage=on_damage)
 
 
 def embedded_images(table: Table) -> set[str]:
-    """The images (sha256) that are in the table."""
+    """Return the images (sha256) that are in the table."""
     return set(table.read(["sha256"])["sha256"].to_pylist())
 
 
 def append_new(table: Table, rows: pa.Table) -> int:
-    """Append the rows of images that ``table`` has not got; how many those were."""
+    """Append the rows of images that ``table`` does not have; return the number of new rows."""
     known = table.read(["sha256"])["sha256"]
     fresh = rows.filter(pc.invert(pc.is_in(rows["sha256"], value_set=known)))
     table.append(fresh)
@@ -76,7 +94,19 @@ def append_new(table: Table, rows: pa.Table) -> int:
 
 
 def read_features(store: ObjectStore, backbone: str, images: Sequence[str]) -> np.ndarray:
-    """The features of ``images`` (sha256): float32 [n, d]; zeros where there are none."""
+    """Read the features of images.
+
+    Args:
+        store: object store of the project.
+        backbone: name of the backbone.
+        images: n images (sha256).
+
+    Returns:
+        float32 [n, d], in the order of ``images``; zeros for an image without features.
+
+    Raises:
+        DamagedObject: a part of the table cannot be read.
+    """
     rows, places = _selected(features_table(store, backbone), images)
     features = features_of(rows)
     found = np.zeros((len(images), features.shape[1]), np.float32)
@@ -87,8 +117,19 @@ def read_features(store: ObjectStore, backbone: str, images: Sequence[str]) -> n
 def read_probabilities(
     store: ObjectStore, model: EmbeddedModel, images: Sequence[str]
 ) -> np.ndarray:
-    """What ``model`` says of ``images`` (sha256): float32 [n, labels]; NaN where it has not
-    looked at them."""
+    """Read the probabilities that a model gave to images.
+
+    Args:
+        store: object store of the project.
+        model: the model's record.
+        images: n images (sha256).
+
+    Returns:
+        float32 [n, labels], in the order of ``images``; NaN for an image without a prediction.
+
+    Raises:
+        DamagedObject: a part of the table cannot be read.
+    """
     rows, places = _selected(predictions_table(store, model.model_version), images)
     found = np.full((len(images), len(model.labels)), np.nan, np.float32)
     found[places] = probabilities_of(rows, len(model.labels))
@@ -96,7 +137,7 @@ def read_probabilities(
 
 
 def _selected(table: Table, images: Sequence[str]) -> tuple[pa.Table, np.ndarray]:
-    """The rows of those of ``images`` that are there, and their positions in ``images``."""
+    """Return the rows of those ``images`` that are in the table, and their positions in ``images``."""
     rows = table.read()
     wanted = pa.array(images, pa.string())
     position = pc.index_in(wanted, value_set=rows["sha256"].combine_chunks())
@@ -106,8 +147,11 @@ def _selected(table: Table, images: Sequence[str]) -> tuple[pa.Table, np.ndarray
 
 
 def embedded_model(store: ObjectStore, model_version: str) -> EmbeddedModel | None:
-    """What is known of a model, or ``None`` if it has not looked at any image. Raises
-    DamagedObject."""
+    """Read the record of a model; ``None`` if the model has predicted nothing yet.
+
+    Raises:
+        DamagedObject: the record cannot be read.
+    """
     try:
         return read_record(store, _model_key(model_version), EmbeddedModel)
     except KeyMissing:
@@ -115,14 +159,30 @@ def embedded_model(store: ObjectStore, model_version: str) -> EmbeddedModel | No
 
 
 def record_model(store: ObjectStore, model_version: str, said: Mapping[str, Any]) -> None:
-    """Keep what the embedding job said of a model (the other fields of ``EmbeddedModel``)."""
+    """Write the record of a model, unless it exists.
+
+    Args:
+        store: object store of the project.
+        model_version: name of the training job.
+        said: the other fields of ``EmbeddedModel``, as the embedding job reports them.
+    """
     record = EmbeddedModel.model_validate({**said, "model_version": model_version})
     store.create(_model_key(model_version), record.model_dump_json(indent=1).encode())
 
 
 def likely_backbone(store: ObjectStore, architecture: str, size: int) -> str | None:
-    """The backbone of this architecture and image size whose features were computed last: that of
-    the next probe, unless its pretrained weights are others."""
+    """Guess the backbone of the next probe: of this architecture and image size the last one used.
+
+    The guess is wrong if the pretrained weights changed; the embedding job verifies it.
+
+    Args:
+        store: object store of the project.
+        architecture: name of the torchvision architecture.
+        size: side of the input image, in pixels.
+
+    Returns:
+        Name of the backbone, or ``None`` if there are no features of this architecture and size.
+    """
     found = [
         info
         for info in store.list(EMBEDDINGS)
@@ -135,5 +195,5 @@ def likely_backbone(store: ObjectStore, architecture: str, size: int) -> str | N
 
 
 def _model_key(model_version: str) -> str:
-    """With the code's versions, under which another net may be the same backbone."""
+    """Return the key of a model's record; it has the code's versions, which decide the backbone."""
     return f"{PREDICTIONS}{model_version}/model-{CODE_VERSION}-{FEATURES_VERSION}.json"

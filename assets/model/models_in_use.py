@@ -1,4 +1,4 @@
-"""Which models have a say in what is labelled next."""
+"""The models whose predictions the labelling queue uses."""
 
 import tarfile
 import tempfile
@@ -27,7 +27,7 @@ Role = str
 
 @dataclass(frozen=True)
 class ModelInUse:
-    """A model, where its artefact lies, and what it is: ``prod``, ``staging`` or ``newest``."""
+    """A model, the key of its artefact, and its role: ``prod``, ``staging`` or ``newest``."""
 
     model_version: str
     model_key: str
@@ -37,11 +37,16 @@ class ModelInUse:
 def models_in_use(
     instance: dg.DagsterInstance, endpoints: Endpoints, compute: Compute
 ) -> list[ModelInUse]:
-    """The models, the one whose word annotators see first; empty before there is any.
+    """List the models in use, the one whose predictions annotators see first; empty if none.
 
-    Production's first, as it is the one that a person approved and that the labelling backend
-    answers with; then staging's, if it is another. With neither, the newest that was trained,
-    though it may have missed its gates: the first labels seldom make a model that passes.
+    The order is production, which the labelling backend also uses, then staging, if it is another.
+    With neither, the newest trained model, even if it failed its gates: the first labels seldom
+    make a model that passes.
+
+    Args:
+        instance: the Dagster instance, for the newest ``trained_model``.
+        endpoints: the deployments to staging and production.
+        compute: knows the key of a trained model.
     """
     found: list[ModelInUse] = []
     for stage in reversed(STAGES):
@@ -55,11 +60,11 @@ def models_in_use(
 
 
 def read_model_manifest(store: ObjectStore, model_key: str) -> ArtefactManifest:
-    """What an artefact says of itself, without unpacking it: its manifest comes first.
+    """Read the manifest of a model artefact without unpacking it.
 
     Raises:
         KeyMissing: there is no such artefact.
-        DamagedObject: it is none.
+        DamagedObject: it is no model artefact.
     """
     with _opened(store, model_key) as raw:
         try:

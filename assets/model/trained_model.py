@@ -31,7 +31,7 @@ HISTORY_PICTURE = "history.png"
 
 
 def training_config(defaults: Hyperparameters) -> type[dg.Config]:
-    """The launchpad's form: every hyperparameter, with the user's settings as defaults."""
+    """Return the class of the launchpad's form: every hyperparameter, with ``defaults``."""
     fields: dict[str, Any] = {
         name: (
             field.annotation,
@@ -64,7 +64,7 @@ def build_trained_model(defaults: Hyperparameters) -> dg.AssetsDefinition:
     @retried
     def trained_model(
         context: dg.AssetExecutionContext,
-        config: config_type,  # type: ignore[valid-type] # a class made for these settings
+        config: config_type,  # type: ignore[valid-type] # a class made at run time
         store: ObjectStore,
         compute: Compute,
         line: dg.ResourceParam[Line],
@@ -93,9 +93,20 @@ def train(
     *,
     is_named: bool,
 ) -> dg.MaterializeResult:
-    """Run the training job for data set ``version``, or take what it made before.
+    """Run the training job for a data set, or reuse its output if the same job ran before.
 
-    ``is_named``: a person named the data set, so that no newer one is to be trained on instead.
+    Args:
+        context: Dagster's context, for logs and Pipes.
+        store: object store of the project.
+        compute: runs the job.
+        line: the settings.
+        hyperparameters: of the training.
+        version: data set version.
+        is_named: whether a person chose this version in the launchpad, so that it is not replaced
+            by a newer one.
+
+    Raises:
+        dagster.Failure: there is no such data set version, or the job failed (``JobFailed``).
     """
     if not store.exists(f"{dataset_prefix(version)}card.json"):
         raise dg.Failure(
@@ -131,7 +142,13 @@ def train(
 def training_job(
     hyperparameters: Hyperparameters, card: Mapping[str, Any], weights_dir: Path | None
 ) -> JobSpec:
-    """The job that trains on the data set of ``card``; its name says all that decides its result."""
+    """Describe the training job; its name is a hash of everything that decides its result.
+
+    Args:
+        hyperparameters: of the training.
+        card: the data set's card.
+        weights_dir: folder of pretrained weights; ``None``: torchvision's are downloaded.
+    """
     version = card["version"]
     weights = weights_identity(hyperparameters, weights_dir)
     identity = {
@@ -158,7 +175,7 @@ def training_job(
 
 
 def dataset_channel(card: Mapping[str, Any]) -> Channel:
-    """The data set as a job's input: its manifest, its card and the shards they name."""
+    """Return the data set as a job's input: its manifest, its card and its shards."""
     prefix = dataset_prefix(card["version"])
     return Channel(
         prefix=DATASETS,
@@ -171,7 +188,7 @@ def dataset_channel(card: Mapping[str, Any]) -> Channel:
 
 
 def weights_identity(hyperparameters: Hyperparameters, weights_dir: Path | None) -> str:
-    """What tells pretrained weights apart: other weights make another model."""
+    """Identify the pretrained weights: sha256 of the file, ``torchvision``, or empty if none are used."""
     if hyperparameters.recipe == "scratch" or hyperparameters.weights == "none":
         return ""
     path = weights_dir / f"{hyperparameters.architecture}.pth" if weights_dir else None
@@ -184,7 +201,7 @@ def weights_identity(hyperparameters: Hyperparameters, weights_dir: Path | None)
 def weights_channel(
     hyperparameters: Hyperparameters, weights_dir: Path | None
 ) -> dict[str, LocalChannel]:
-    """The one file of weights that the job needs; empty if torchvision's are downloaded."""
+    """Return the file of weights that the job needs; empty if torchvision's are downloaded."""
     file = f"{hyperparameters.architecture}.pth"
     if weights_dir is None or not (weights_dir / file).is_file():
         return {}

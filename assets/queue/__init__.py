@@ -1,1 +1,1 @@
-"""The asset labelling_queue: chosen, noted, brought to Label Studio."""
+"""The asset labelling_queue: images are chosen, recorded, and imported into Label Studio."""

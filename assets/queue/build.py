@@ -1,4 +1,4 @@
-"""Choosing a batch for the annotators, and what the model says of it beforehand."""
+"""Choosing a batch of images for the annotators, and its model predictions."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,26 +20,35 @@ from resources.store.object_store import ObjectStore
 from training.artefact.predictor import decide
 
 TOP_UP_SHARE = 0.2
-"""The queue is filled up when this much of it is missing: few at a time would be chosen worse, for
-a choice spreads over the kinds of images, and each costs a look at the whole pool."""
+"""The queue is filled up when at least this share of it is missing. Small batches would be less
+diverse, and each choice reads the whole pool.
+"""
 
 PROBABILITIES_KEPT = 20
-"""Of each image, the highest; a task with a thousand would be heavy, and nobody reads them."""
+"""Probabilities kept of each image, the highest: a task with a thousand would be too large."""
 
 KEEP_THEIR_PLACE = {"exploration", *REVIEWED}
-"""Reasons of open tasks that no other model ranks anew: what came by chance would come last, and what
-is in doubt comes first."""
+"""Reasons of open tasks that keep their priority under a new model: randomly drawn images would
+otherwise come last, and images in doubt stay first.
+"""
 
 
 @dataclass(frozen=True)
 class Situation:
-    """What the queue is decided from.
+    """The state from which the queue is decided.
 
     Attributes:
-        pace: labels per day; ``wanted``: open tasks that it asks for.
-        skipped: images that people skipped.
-        open: images with a task that waits; ``done``: with one that was labelled or skipped.
-        hidden: keys of images that Label Studio cannot show, by sha256.
+        images: the images that may be labelled.
+        view: the labels that count.
+        opinions: the models in use.
+        doubts: label conflicts and corrections.
+        pace: labels per day.
+        wanted: open tasks that this pace requires.
+        now: time of the choice, UTC.
+        skipped: images that annotators skipped.
+        open: images with an open task.
+        done: images with a task that was labelled or skipped.
+        hidden: image (sha256) to key, of images that Label Studio cannot show.
     """
 
     images: Images
@@ -56,35 +65,37 @@ class Situation:
 
     @property
     def with_task(self) -> set[str]:
-        """Images that Label Studio knows."""
+        """Images that have a task in Label Studio."""
         return {*self.open, *self.done}
 
     @property
     def closed(self) -> set[str]:
-        """Images that nobody is to be asked about any more, or can be."""
+        """Images that are not queued (again): they have a task, were skipped, or cannot be shown."""
         return {*self.with_task, *self.skipped, *self.hidden}
 
     @property
     def fresh_doubts(self) -> Doubts:
-        """Doubts about images that nobody is asked about yet."""
+        """Doubts about images that can still be queued."""
         return self.doubts.without(self.closed)
 
     @property
     def left(self) -> set[str]:
-        """Images that nobody has labelled, skipped or is asked about, though somebody could be."""
+        """Images in a split that are unlabelled and can still be queued."""
         known = {*self.closed, *self.view.labels}
         splits = self.images.splits
         return {sha for sha in self.images.keys if sha not in known and splits[sha] in SPLITS}
 
     @property
     def missing(self) -> int:
-        """Tasks to add now, if they are worth a choice."""
+        """Number of tasks to add now; 0 if too few are missing (``TOP_UP_SHARE``)."""
         lacking = max(0, self.wanted - len(self.open))
         return lacking if lacking >= max(1, TOP_UP_SHARE * self.wanted) else 0
 
     def urgent(self, limit: int) -> int:
-        """New doubts to add now, however long the queue is: all, as long as no more than ``limit``
-        wait for an answer."""
+        """Return the number of new doubts to add now, whatever the length of the queue.
+
+        It is all of them, as long as no more than ``limit`` doubts are open.
+        """
         waiting = len(self.doubts.images & set(self.open))
         return min(len(self.fresh_doubts.images), max(0, limit - waiting))
 
@@ -92,7 +103,17 @@ class Situation:
 def choose_batch(
     store: ObjectStore, situation: Situation, policy: LabellingPolicy, schema: LabelSchema
 ) -> QueueBatch | None:
-    """The next batch, or ``None`` if the queue is long enough or nothing is left to label."""
+    """Choose the next batch of images to label.
+
+    Args:
+        store: has the features and probabilities.
+        situation: the state from which the queue is decided.
+        policy: sizes of the queue, share of random images, weights of the reasons.
+        schema: label schema, used if there is no model.
+
+    Returns:
+        The batch, not written yet; ``None`` if the queue is long enough or no image is left.
+    """
     size, urgent = situation.missing, situation.urgent(policy.batch_max)
     if not size + urgent:
         return None
@@ -106,9 +127,9 @@ def choose_batch(
         schema,
         leave_out=situation.closed,
         limit=policy.pool_limit,
-        only=None if size else doubts.images,  # which need no look at all the others
+        only=None if size else doubts.images,  # the other images need not be read
     )
-    # With nothing to tell images apart by, every choice but chance would be a pretence.
+    # Without features images cannot be compared, so all are drawn at random.
     blind = not opinions.backbone
     choices = choose(
         pool,
@@ -137,7 +158,7 @@ def choose_batch(
 
 @dataclass(frozen=True)
 class StoredPrediction:
-    """What a model says of an image: ``probabilities`` are its highest, by label."""
+    """A model's prediction of an image: its labels, and its highest probabilities by label."""
 
     labels: tuple[str, ...]
     probabilities: dict[str, float]
@@ -149,11 +170,19 @@ def predictions(
     images: Sequence[str],
     aliases: Mapping[str, str] | None = None,
 ) -> dict[str, StoredPrediction]:
-    """What ``model`` says of ``images`` (sha256), as far as it has looked at them; by the present
-    names of classes that were renamed since it was trained (``aliases``).
+    """Return a model's stored predictions of images, under the present names of the classes.
 
-    An image of which a multi_label model says nothing gets the likeliest label: Label Studio
-    takes no prediction without one, and serves tasks by their predictions.
+    An image for which a multi_label model predicts no label gets the most likely one: Label Studio
+    requires a label in a prediction, and orders tasks by their predictions.
+
+    Args:
+        store: has the probabilities.
+        model: the model's record; ``None``: no predictions.
+        images: images (sha256).
+        aliases: former name of a class to its present one.
+
+    Returns:
+        Image (sha256) to prediction, of the images that have one.
     """
     if model is None or not images:
         return {}
@@ -167,7 +196,7 @@ def predictions(
         shown: dict[str, float] = {}
         for index in best:
             label = called.get(model.labels[index], model.labels[index])
-            # Of several labels each has a probability of its own; else merged classes share one.
+            # single_label: the probabilities of merged classes add up; multi_label: the maximum.
             merged = 0.0 if model.thresholds else shown.get(label, 0.0)
             shown.setdefault(label, 0.0)
             shown[label] = max(shown[label], round(float(rows[place, index]) + merged, 4))
@@ -183,8 +212,21 @@ def ranked_anew(
     policy: LabellingPolicy,
     schema: LabelSchema,
 ) -> dict[str, float]:
-    """The priority of each open image under the model of now: chosen among themselves, but for
-    what keeps its place."""
+    """Rank the open images under the present model.
+
+    Images with a reason in ``KEEP_THEIR_PLACE``, and those with a label, keep their priority. The
+    others are ranked among themselves and share out the priorities that they had.
+
+    Args:
+        store: has the features and probabilities.
+        situation: the state from which the queue is decided.
+        queued: open image (sha256) to its entry in the ledger.
+        policy: weights of the reasons, limit of the pool.
+        schema: label schema, used if there is no model.
+
+    Returns:
+        Image (sha256) to priority in [0, 1]; the lower, the sooner.
+    """
     kept = {sha: image.priority for sha, image in queued.items()}
     chosen = {
         sha

@@ -1,4 +1,4 @@
-"""Images that Label Studio cannot show, because of their names: nobody can be asked about them."""
+"""Images that Label Studio cannot show because of their keys."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,15 +15,15 @@ NAMED = 3
 def shown_images(
     store_url: str, images: Images, indexed: pa.Table
 ) -> tuple[Images, dict[str, str]]:
-    """``images``, each under a key that Label Studio can show, if it lies under one.
+    """Give each image a key that Label Studio can show, if it has a copy under one.
 
     Args:
-        store_url: of the store that has them.
+        store_url: URL of the store that has them.
         images: as the tables have them.
         indexed: the image table, the last row of each key.
 
     Returns:
-        The images, and the keys of those that cannot be shown, by sha256.
+        The images, and sha256 to key of those that cannot be shown.
     """
     hidden = {sha: key for sha, key in images.keys.items() if not can_show(store_url, key)}
     if not hidden:
@@ -36,7 +36,7 @@ def shown_images(
 
 
 def hidden_problem(hidden: Mapping[str, str]) -> list[str]:
-    """What to say of images that cannot be shown (their keys by sha256): at most one sentence."""
+    """Return the warning about images that cannot be shown (sha256 to key): at most one sentence."""
     if not hidden:
         return []
     names = ", ".join(map(repr, sorted(hidden.values())[:NAMED]))

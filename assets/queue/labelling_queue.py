@@ -1,4 +1,4 @@
-"""The labelling queue: which images are worth a person's time, and why; brought to Label Studio."""
+"""The asset ``labelling_queue``: the images to label next, as tasks in Label Studio."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -42,11 +42,12 @@ from resources.store.transfer import get_many
 
 CHOICES_SHOWN = 20
 RETRIES_TAG = "dagster/max_retries"
-"""Dagster's own; 0 on what the command line runs."""
+"""Dagster's own tag; 0 for runs of the command line."""
 
 LEFT = "left to label"
-"""Metadata: images that nobody labelled, skipped or is asked about. True of the project in the state
-that is there, too: images whose tasks somebody deletes are left again."""
+"""Metadata: unlabelled images that have no task and were not skipped. It holds for the project in
+its present state: images whose tasks are deleted are counted again.
+"""
 
 NOT_CONNECTED = (
     "no Label Studio is connected, so this is what would be asked next: start one "
@@ -105,7 +106,7 @@ def _situation(
     endpoints: Endpoints,
     line: Line,
 ) -> Situation:
-    """What the store knows; Label Studio's tasks come in addition."""
+    """Read the state of the store; Label Studio's tasks are added later."""
     indexed = newest_rows(images_table(store).read())
     usable = usable_images(indexed)
     groups = update_groups(store, usable, line.split, context.log.info)
@@ -146,7 +147,7 @@ def _synced(
     try:
         return sync.run(situation)
     except LabelStudioError as error:
-        awaited = context.run.tags.get(RETRIES_TAG) == "0"  # by a person, who is told at once
+        awaited = context.run.tags.get(RETRIES_TAG) == "0"  # a person waits: fail at once
         raise dg.Failure(
             f"{error}. What was chosen is kept, and goes on with the next run",
             allow_retries=isinstance(error, LabelStudioDown) and not awaited,
@@ -154,7 +155,7 @@ def _synced(
 
 
 def _version(done: Synced) -> list[Any]:
-    """Changes with what annotators find in Label Studio."""
+    """Return the data version's parts: they change with what annotators find in Label Studio."""
     batch = done.batch.batch if done.batch else ""
     return [batch, done.shown, done.open, sorted(done.reviews)]
 
@@ -163,7 +164,7 @@ def _version(done: Synced) -> list[Any]:
 
 
 def _numbers(situation: Situation, done: Synced) -> dict[str, Any]:
-    # Not all that is chosen was left: what is in doubt may have a label.
+    # Not every chosen image was left to label: an image in doubt may have a label.
     chosen = {image.sha256 for image in done.batch.images} if done.batch else set()
     found: dict[str, Any] = {
         "open": done.open,
@@ -197,8 +198,10 @@ def _links(label_studio: LabelStudio, done: Synced) -> dict[str, Any]:
 
 
 def state_of(label_studio: LabelStudio, project: Project) -> tuple[str, str, int]:
-    """The project's page, when it was made, and how many tasks it has: metadata ``project``,
-    ``project made`` and ``tasks``."""
+    """Return the project's page, its creation time (ISO 8601) and its number of tasks.
+
+    They are the metadata ``project``, ``project made`` and ``tasks``.
+    """
     address = f"{label_studio.url.rstrip('/')}/projects/{project.id}/data"
     return address, project.created_at.isoformat(), project.tasks
 
@@ -219,13 +222,13 @@ def _chosen(
 
 
 def reasons_table(images: Sequence[QueuedImage]) -> str:
-    """How many images were chosen for which reason, as a Markdown table."""
+    """Return the number of chosen images by reason as a Markdown table."""
     counts = Counter(image.reason for image in images).most_common()
     return markdown.table(["reason", "images"], ([name.replace("_", " "), n] for name, n in counts))
 
 
 def choices_table(images: Sequence[QueuedImage]) -> str:
-    """The first images and why they were chosen, as a Markdown table."""
+    """Return the first chosen images and their reasons as a Markdown table."""
     rows = [[markdown.code(one.key), one.why, f"{one.score:.2f}"] for one in images[:CHOICES_SHOWN]]
     if len(images) > CHOICES_SHOWN:
         rows.append([f"… and {len(images) - CHOICES_SHOWN} more", "", ""])
@@ -246,7 +249,7 @@ def _sheet(store: ObjectStore, batch: QueueBatch, max_pixels: int) -> dg.Metadat
 
 
 def _map(store: ObjectStore, situation: Situation, batch: QueueBatch) -> dg.MetadataValue | None:
-    """The chosen images among the others, near each other where the net finds them alike."""
+    """Draw a 2-D map of the chosen images among the others, by their features."""
     if not batch.backbone:
         return None
     from training.evaluation.pool_map import draw_pool_map

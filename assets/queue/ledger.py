@@ -1,8 +1,7 @@
-"""The ledger of the labelling queue: which images were chosen when, why, and with which model.
+"""The ledger of the labelling queue: which images were chosen, when, why, and by which model.
 
-``queue/<ms>-<batch>.json`` is written before anything is imported, ``queue/<ms>-<batch>.done``
-afterwards. A batch without the second was cut short: it is imported again, which adds what is
-missing.
+``queue/<ms>-<batch>.json`` is written before the import, ``queue/<ms>-<batch>.done`` after it. A
+batch without the second was interrupted: it is imported again, which adds what is missing.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -24,7 +23,7 @@ Warn = Callable[[str], object]
 
 
 def _silently(_: str) -> None:
-    """For who reads the ledger beside the asset that tells."""
+    """Default of ``warn``: ignore the message."""
 
 
 class QueuedImage(BaseModel):
@@ -75,49 +74,54 @@ class QueueBatch(BaseModel):
 
     @property
     def key(self) -> str:
-        """Where the record lies; keys sort by time."""
+        """Key of the record; keys sort by time."""
         return f"{QUEUE}{epoch_ms(self.created_at):013d}-{self.batch}{_RECORD}"
 
 
 def batch_id(images: Collection[str], model_version: str) -> str:
-    """Twelve hex digits: the same images (sha256) and model, the same batch."""
+    """Return twelve hex digits: a hash of the images (sha256) and the model."""
     return fingerprint([sorted(images), model_version])
 
 
 def write_batch(store: ObjectStore, batch: QueueBatch) -> None:
-    """Keep the record; if it is there, another run chose the same in the same millisecond."""
+    """Write the record, unless the same batch was recorded in the same millisecond."""
     store.create(batch.key, batch.model_dump_json(indent=1).encode())
 
 
 def confirm(store: ObjectStore, batch: QueueBatch) -> None:
-    """Note that all of the batch is in Label Studio."""
+    """Record that the whole batch is in Label Studio."""
     store.create(_done_key(batch.key), datetime.now(UTC).isoformat().encode())
 
 
 def unfinished(store: ObjectStore, warn: Warn = _silently) -> list[QueueBatch]:
-    """The batches that were not imported to the end, the oldest first; ``warn`` is told of those
-    that cannot be read, whose images are chosen again."""
+    """Return the batches whose import was not completed, the oldest first.
+
+    ``warn`` gets a message about each batch that cannot be read; its images are chosen again.
+    """
     keys = {info.key for info in store.list(QUEUE)}
     records = sorted(key for key in keys if key.endswith(_RECORD))
     return list(_sound(store, [key for key in records if _done_key(key) not in keys], warn))
 
 
 def newest_key(store: ObjectStore) -> str:
-    """Where the newest batch lies; empty if there is none."""
+    """Return the key of the newest batch; empty if there is none."""
     keys = (info.key for info in store.list(QUEUE) if info.key.endswith(_RECORD))
     return max(keys, default="")
 
 
 def newest_batches(store: ObjectStore, warn: Warn = _silently) -> Iterator[QueueBatch]:
-    """All batches, the newest first; read as they are asked for. ``warn`` is told of those that
-    cannot be read."""
+    """Yield all batches, the newest first, each read on demand.
+
+    ``warn`` gets a message about each batch that cannot be read.
+    """
     keys = sorted((info.key for info in store.list(QUEUE)), reverse=True)
     return _sound(store, [key for key in keys if key.endswith(_RECORD)], warn)
 
 
 def _sound(store: ObjectStore, keys: Iterable[str], warn: Warn) -> Iterator[QueueBatch]:
-    """The batches at ``keys`` that can be read: a record tells why an image was chosen, and an
-    image in a lost one is merely chosen again."""
+    """Yield the batches at ``keys`` that can be read. A lost record does no harm: its images are
+    chosen again.
+    """
     for key in keys:
         try:
             yield read_batch(store, key)
@@ -126,7 +130,7 @@ def _sound(store: ObjectStore, keys: Iterable[str], warn: Warn) -> Iterator[Queu
 
 
 def queued_images(store: ObjectStore, images: Collection[str]) -> dict[str, QueuedImage]:
-    """What the ledger says of ``images`` (sha256): of each the newest entry, if there is one."""
+    """Return the newest entry in the ledger of each of ``images`` (sha256) that has one."""
     missing, found = set(images), dict[str, QueuedImage]()
     for batch in newest_batches(store):
         if not missing:
@@ -139,10 +143,11 @@ def queued_images(store: ObjectStore, images: Collection[str]) -> dict[str, Queu
 
 
 def read_batch(store: ObjectStore, key: str) -> QueueBatch:
-    """The record at ``key``.
+    """Read the batch at ``key``.
 
     Raises:
-        DamagedObject: it is none, or that of another key.
+        KeyMissing: there is none.
+        DamagedObject: it cannot be read, or is the batch of another key.
     """
     batch = read_record(store, key, QueueBatch)
     if batch.key != key:

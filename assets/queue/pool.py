@@ -1,4 +1,4 @@
-"""From the store's tables to the pool that labelling chooses from."""
+"""Builds the pool that the labelling queue chooses from, out of the store's tables."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -39,12 +39,12 @@ PACE_DAYS = 7
 
 @dataclass(frozen=True)
 class Images:
-    """The images that may be labelled, as the tables have them.
+    """The images that may be labelled.
 
     Attributes:
-        keys: where each readable image (sha256) lies, in order of sha256.
-        splits: of each, ``train``, ``val``, ``test`` or ``excluded``.
-        groups: its near-duplicate group.
+        keys: sha256 to key of each readable image, in order of sha256.
+        splits: sha256 to ``train``, ``val``, ``test`` or ``excluded``.
+        groups: sha256 to near-duplicate group.
     """
 
     keys: dict[str, str]
@@ -53,7 +53,7 @@ class Images:
 
     @classmethod
     def of(cls, images: pa.Table, groups: pa.Table) -> "Images":
-        """From the usable images (sorted) and the rows of groups, each with a split."""
+        """Build it from the usable images (sorted by sha256) and the rows of groups, all with a split."""
         rows = {row["sha256"]: row for row in groups.to_pylist()}
         keys = dict(zip(images["sha256"].to_pylist(), images["key"].to_pylist(), strict=True))
         return cls(
@@ -65,25 +65,30 @@ class Images:
 
 @dataclass(frozen=True)
 class Doubts:
-    """What is known to be wrong, or said to be: by image (sha256)."""
+    """Label conflicts and users' corrections, by image (sha256).
+
+    Attributes:
+        conflicts: the contradicting labels, as text.
+        corrections: the labels that a user of the predictor gave.
+    """
 
     conflicts: dict[str, str]
     corrections: dict[str, tuple[str, ...]]
 
     @property
     def images(self) -> set[str]:
-        """Which they are about."""
+        """Images (sha256) with a conflict or a correction."""
         return {*self.conflicts, *self.corrections}
 
     def without(self, images: Collection[str]) -> "Doubts":
-        """The same, but of ``images``."""
+        """Return the doubts about other images than ``images``."""
         return Doubts(
             {sha: why for sha, why in self.conflicts.items() if sha not in images},
             {sha: labels for sha, labels in self.corrections.items() if sha not in images},
         )
 
     def of(self, images: Collection[str]) -> dict[str, str]:
-        """A sentence about each of ``images`` that is in doubt."""
+        """Return a sentence about each of ``images`` in doubt: its conflict, else its correction."""
         said = {
             sha: f"a user of the predictor says: {in_words(labels)}"
             for sha, labels in self.corrections.items()
@@ -95,7 +100,7 @@ class Doubts:
 
 
 def skipped_images(rows: pa.Table) -> set[str]:
-    """Images that somebody skipped and nobody labelled: to ask again would be a nuisance."""
+    """Return the images that an annotator skipped and nobody labelled; they are not queued again."""
     rows = newest_snapshots(rows)
     standing = rows.filter(pc.invert(pc.fill_null(rows["cancelled"], False)))
     skips = pc.fill_null(standing["skipped"], False)
@@ -104,9 +109,9 @@ def skipped_images(rows: pa.Table) -> set[str]:
 
 
 def labels_per_day(rows: pa.Table, now: datetime) -> float:
-    """How many images people labelled in Label Studio on a day of the last week.
+    """Return the number of images labelled in Label Studio a day, in the last week.
 
-    A line that is labelled for less than a week is judged by the days since it began.
+    The days count from the first label of that week, at least one.
     """
     rows = newest_snapshots(rows)
     begin = now - timedelta(days=PACE_DAYS)
@@ -122,20 +127,23 @@ def labels_per_day(rows: pa.Table, now: datetime) -> float:
 
 
 def queue_length(policy: LabellingPolicy, pace: float) -> int:
-    """Open tasks that annotators of ``pace`` (labels per day) need before them."""
+    """Return the number of open tasks for annotators of ``pace`` (labels per day)."""
     return min(max(ceil(pace * policy.days_ahead), policy.batch_min), policy.batch_max)
 
 
 def find_doubts(
     store: ObjectStore, view: LabelledView, images: Images, warn: Any = lambda text: None
 ) -> Doubts:
-    """Label conflicts, and corrections that nobody has answered since.
+    """Find label conflicts, and corrections that are newer than the image's last statement.
 
-    Corrections of validation and test images are left alone: people correct what a model got wrong,
-    so those splits would become harder than the world (see ``labelling.selection.reviews``).
+    Corrections of validation and test images are ignored: users correct what a model got wrong, so
+    those splits would become harder than the population (see ``labelling.selection.reviews``).
 
     Args:
-        warn: told of what lies under ``corrections/`` and is no correction.
+        store: has the corrections.
+        view: the labels that count, and the conflicts.
+        images: the images that may be labelled.
+        warn: called with a message about each object under ``corrections/`` that is no correction.
     """
     conflicts = {
         row["sha256"]: f"{in_words(row['labels_a'])} and {in_words(row['labels_b'])}"
@@ -159,7 +167,7 @@ def _newest_corrections(store: ObjectStore, images: Images, warn: Any) -> list[C
         except CorrectionError as error:
             warn(str(error))
             continue
-        if images.splits.get(sha) == TRAIN:  # one that is not indexed yet: next time
+        if images.splits.get(sha) == TRAIN:  # not indexed yet: next time
             newest[sha] = max(newest.get(sha, (0, "")), (moment, info.key))
     found = []
     for key, data in get_many(store, sorted(key for _, key in newest.values())):
@@ -173,11 +181,12 @@ def _newest_corrections(store: ObjectStore, images: Images, warn: Any) -> list[C
 
 @dataclass(frozen=True)
 class Opinions:
-    """Who says what of the images: ``first`` is whose word annotators see.
+    """The models whose predictions the queue uses.
 
     Attributes:
-        backbone: whose features are used; empty: there are none.
-        first, second: models that have looked at images, production's before staging's.
+        backbone: the backbone whose features are used; empty: there are none.
+        first: the model whose predictions annotators see (production's, if there is one).
+        second: the model that ``first`` is compared with (staging's).
     """
 
     backbone: str
@@ -186,8 +195,13 @@ class Opinions:
 
     @classmethod
     def of(cls, store: ObjectStore, models: Sequence[ModelInUse], pretrained: str) -> "Opinions":
-        """Of the models in use that have been embedded with; ``pretrained`` is the backbone that
-        looked at the images if none has."""
+        """Build it from the models in use that have predicted images.
+
+        Args:
+            store: has the models' records.
+            models: models in use, the first one first.
+            pretrained: backbone to use if no model has predicted anything; empty: none.
+        """
         known = [embedded_model(store, model.model_version) for model in models]
         said = [model for model in known if model is not None]
         if not said:
@@ -208,11 +222,19 @@ def build_pool(
     limit: int,
     only: Collection[str] | None = None,
 ) -> Pool:
-    """The pool: images without a label, in a split, not in ``leave_out``.
+    """Build the pool: images without a label, in a split, not in ``leave_out``.
 
     Args:
-        leave_out: images in the queue, or that people skipped; ``only``: no others than these.
-        limit: most images; of more those of the lowest sha256, which the models looked at.
+        store: has the features and probabilities.
+        images: the images that may be labelled.
+        view: the labels that count.
+        opinions: the models in use.
+        doubts: label conflicts and corrections.
+        schema: label schema, used if there is no model.
+        leave_out: images (sha256) that have a task, were skipped, or cannot be shown.
+        limit: most images of the pool, and most labelled ones; of more, those of the lowest
+            sha256, which have been embedded.
+        only: restrict the pool to these images (sha256); ``None``: no restriction.
     """
     left = (sha for sha in images.keys if sha not in view.labels and sha not in leave_out)
     free = [sha for sha in left if images.splits[sha] in SPLITS and (only is None or sha in only)]
@@ -223,7 +245,7 @@ def build_pool(
     first = opinions.first
     said = read_probabilities(store, first, [*shas, *learnt]) if first else None
     counts = Counter(label for sha in known for label in view.labels[sha])
-    for former, present in view.aliases.items():  # as a model from before the rename calls it
+    for former, present in view.aliases.items():  # a model trained before the rename uses it
         counts.setdefault(former, counts[present])
     labels = first.labels if first else schema.names or tuple(sorted(set(counts) - {*view.aliases}))
     return Pool(
@@ -251,7 +273,9 @@ def build_pool(
 def _features(
     store: ObjectStore, backbone: str, shas: Sequence[str], labelled: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Of the pool and of the labelled images; columns of zeros where no net has looked."""
+    """Return the features of the pool [n, d] and of the labelled images [m, d], float32; zeros where
+    there are none.
+    """
     if not backbone:
         return np.zeros((len(shas), 1), np.float32), np.zeros((0, 1), np.float32)
     both = read_features(store, backbone, [*shas, *labelled])
@@ -263,7 +287,7 @@ def _features(
 def _second_word(
     store: ObjectStore, opinions: Opinions, shas: Sequence[str], labels: Sequence[str]
 ) -> np.ndarray | None:
-    """What the second model says, in the columns of the first one's labels."""
+    """Return the second model's probabilities in the columns of ``labels``; ``None`` without one."""
     if opinions.second is None:
         return None
     said = read_probabilities(store, opinions.second, shas)
@@ -273,7 +297,10 @@ def _second_word(
 def _as_labelled(
     probabilities: np.ndarray, model: EmbeddedModel, labels: Sequence[str]
 ) -> np.ndarray:
-    """Probabilities in the columns of another model's ``labels``; 0 for those it does not know."""
+    """Reorder a model's probabilities to the columns ``labels``; 0 for labels that it does not have.
+
+    Rows without a prediction are NaN; those of a single_label model add up to 1 again.
+    """
     places: Mapping[str, int] = {label: index for index, label in enumerate(model.labels)}
     found = np.zeros((len(probabilities), len(labels)), np.float32)
     for column, label in enumerate(labels):
@@ -287,5 +314,5 @@ def _as_labelled(
 
 
 def now_utc() -> datetime:
-    """The clock of the queue."""
+    """Return the present time in UTC."""
     return datetime.now(UTC)

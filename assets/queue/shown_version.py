@@ -1,7 +1,7 @@
-"""Since when annotators see the predictions of which model: Label Studio does not say it.
+"""Since when annotators see the predictions of which model: Label Studio does not record it.
 
-``queue/shown/<ms>-<project>-<version>`` is written by the first run of the queue that finds them
-shown; whoever set it (the queue, or the set-up after a promotion), it was before. The newest counts.
+``queue/shown/<ms>-<project>-<version>`` is written by the first run of the queue that finds the
+version shown; it was set before. The newest record counts.
 """
 
 import re
@@ -16,12 +16,12 @@ _NAME = re.compile(r"\d{13}-.+")
 
 
 def shown_since(store: ObjectStore, project: int, version: str) -> datetime:
-    """Since when, at the latest, the project shows ``version``, which it does now.
+    """Return the time since when, at the latest, the project shows ``version``.
 
     Args:
-        store: where it is noted, if the last note is about another one.
-        project: its number in Label Studio.
-        version: of the model.
+        store: has the records; a new one is written if the newest is about another version.
+        project: number of the project in Label Studio.
+        version: model version that the project shows now.
     """
     names = (info.key.removeprefix(SHOWN) for info in store.list(SHOWN))
     newest = max((name for name in names if _NAME.fullmatch(name)), default="")

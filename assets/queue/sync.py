@@ -1,4 +1,4 @@
-"""Bringing the ledger's batches to Label Studio, and what is there up to date."""
+"""Imports the ledger's batches into Label Studio and updates the tasks that are there."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,15 +36,18 @@ class Synced:
     Attributes:
         batch: the new batch; ``None`` if nothing was added.
         situation: with Label Studio's tasks in it, before the batch was added.
-        project: as it is afterwards; ``None`` without Label Studio.
-        finished: batches of earlier runs that were completed.
-        new, known: tasks that were made, and that were there.
-        withdrawn: tasks taken back, for their images need no label any more.
-        prelabelled: predictions that were added to open tasks.
-        shown: whose predictions annotators see.
-        open: tasks that wait now.
-        reviews: images in doubt that were labelled before; ``review_link`` is their page.
-        problems: what did not work and stops nothing.
+        project: its state afterwards; ``None`` without Label Studio.
+        finished: interrupted batches of earlier runs that were completed.
+        new: number of tasks that were created.
+        known: number of tasks that existed already.
+        withdrawn: number of tasks withdrawn because their images need no label any more.
+        prelabelled: number of predictions that were added to open tasks.
+        shown: model version whose predictions annotators see.
+        open: number of open tasks now.
+        reviews: image (sha256) to the reason of its doubt, of images in doubt that have a finished
+            task.
+        review_link: page of these tasks.
+        problems: warnings; none of them stopped the run.
     """
 
     batch: QueueBatch | None = None
@@ -64,9 +67,9 @@ class Synced:
 
 @dataclass(frozen=True)
 class QueueSync:
-    """One pass: complete what was cut short, take back, add, predict, review.
+    """One pass: complete interrupted batches, withdraw, add, predict, review.
 
-    Each step may be repeated at any time: what is there already is left as it is.
+    Every step is idempotent.
     """
 
     store: ObjectStore
@@ -79,8 +82,8 @@ class QueueSync:
         """Bring Label Studio's queue up to date with ``situation``.
 
         Raises:
-            LabelStudioError: the server or the project cannot be used; what was chosen is in the
-                ledger, and the next run goes on with it.
+            LabelStudioError: the server or the project cannot be used; the chosen batch is in the
+                ledger, and the next run imports it.
         """
         done = Synced()
         project = self.label_studio.project()
@@ -88,7 +91,7 @@ class QueueSync:
             self.say(f"batch {batch.batch} of {batch.created_at:%Y-%m-%d %H:%M} was cut short")
             self._import(batch, project, done)
             done.finished.append(batch.batch)
-        self.label_studio.tend_withdrawn()  # somebody may have worked on what was taken back
+        self.label_studio.tend_withdrawn()  # somebody may have worked on a withdrawn task
         tasks = self._tasks()
         done.withdrawn = self._withdraw(situation, tasks)
         situation = with_tasks(situation, self._tasks_left(tasks, done.withdrawn))
@@ -106,7 +109,7 @@ class QueueSync:
     # --- tasks -----------------------------------------------------------------------------
 
     def _tasks(self) -> list[TaskRef]:
-        """All tasks, each image's once: runs at the same time may have sent the same images."""
+        """List all tasks and remove duplicates of an image: concurrent runs may have created them."""
         from resources.label_studio.task_import import take_twins_away
 
         studio = self.label_studio
@@ -150,7 +153,7 @@ class QueueSync:
             )
 
     def _withdraw(self, situation: Situation, tasks: Sequence[TaskRef]) -> int:
-        """Take back the untouched tasks of images that got their label elsewhere, or are gone."""
+        """Withdraw untouched tasks of images that are labelled or gone, and not in doubt."""
         doubts = situation.doubts
         settled = [
             task.sample_id
@@ -172,13 +175,13 @@ class QueueSync:
     # --- predictions -----------------------------------------------------------------------
 
     def _predict(self, situation: Situation, done: Synced, project: Project) -> None:
-        """Have every open task show what the model in use says of it, and be served in its order."""
+        """Add the present model's predictions to all open tasks and order the tasks by its priorities."""
         model, done.shown = situation.opinions.first, project.model_version
         images = sorted(situation.open)
         if model is None:
             return
         fresh = bool(done.batch and done.batch.model_version == model.model_version)
-        # Whatever the project shows already: tasks may be older than the model that it names.
+        # Also if the project shows the model already: tasks may be older than the model.
         if images and (prelabels := self._prelabels(situation, images, project)):
             done.prelabelled = self.label_studio.prelabel(prelabels)
             fresh = True
@@ -190,13 +193,13 @@ class QueueSync:
     def _show(self, version: str, done: Synced) -> None:
         try:
             self.label_studio.show_model_version(version)
-        except LabelStudioRefused as error:  # all were labelled meanwhile: the next batch shows it
+        except LabelStudioRefused as error:  # no open task is left: the next batch shows it
             done.problems.append(str(error))
             return
         done.shown = version
 
     def _follow_up(self, version: str, done: Synced, project: Project) -> None:
-        """What is done whoever let ``version`` be shown: the set-up may have been first."""
+        """Update the backend's title and delete superseded pre-labels, once ``version`` is shown."""
         self._retitle(version, done)
         since = shown_since(self.store, project.id, version)
         dropped = self.label_studio.drop_superseded(version, since)
@@ -227,7 +230,7 @@ class QueueSync:
     def _retitle(self, version: str, done: Synced) -> None:
         try:
             self.label_studio.retitle_backend(version)
-        except LabelStudioError as error:  # a backend that is down is the doctor's business
+        except LabelStudioError as error:  # imgclf doctor reports a backend that is down
             done.problems.append(f"the ML backend keeps its former title: {error}")
 
     # --- doubts ----------------------------------------------------------------------------
@@ -240,8 +243,10 @@ class QueueSync:
 
 
 def with_tasks(situation: Situation, tasks: Sequence[TaskRef]) -> Situation:
-    """``situation`` with what Label Studio says of its tasks. A skipped one is as good as done, and so
-    is one that waits for further annotators: it has a label, and those who gave it wait for others."""
+    """Return ``situation`` with the state of Label Studio's tasks.
+
+    A task that was skipped, or that waits for further annotators, counts as done.
+    """
     done = {task.sample_id for task in tasks if task.is_labeled or task.annotations}
     waiting = {task.sample_id for task in tasks} - done
     skipped = waiting & set(situation.skipped)
@@ -249,7 +254,11 @@ def with_tasks(situation: Situation, tasks: Sequence[TaskRef]) -> Situation:
 
 
 def fitting(prelabel: Prelabel | None, project: Project) -> Prelabel | None:
-    """``prelabel``, if the project's page has its labels; probabilities of others are left out."""
+    """Return ``prelabel`` with probabilities of the project's labels only.
+
+    Returns:
+        ``None`` if the project lacks one of its labels, or there is no ``prelabel``.
+    """
     if prelabel is None or not set(prelabel.labels) <= set(project.labels):
         return None
     known: Mapping[str, float] = {

@@ -1,7 +1,7 @@
-"""Release: a candidate is registered, staged, approved by a person and rolled out to production.
+"""Release: a candidate is registered, staged, approved by a person and deployed to production.
 
-Partitioned by model version. Whoever launches these assets, and in whatever order, each one
-verifies in its own code what it needs to be true.
+Partitioned by model version. Each asset verifies its preconditions itself, whoever launches it
+and in whatever order.
 """
 
 import re
@@ -30,7 +30,7 @@ from serving.deployments import EndpointStatus, Stage, version_in
 class ApprovalConfig(dg.Config):
     """An approval: required, so that nothing is approved by a click alone."""
 
-    # Not bounded here: Dagster tells of a bound that is missed by a traceback of Pydantic's.
+    # Not bounded here: Dagster reports a violated bound as a stack trace of Pydantic.
     approved_by: str = Field(description="Who approves: a name or an address.")
     reason: str = Field(description="Why this model may go to production.")
     digest: str = Field(
@@ -187,7 +187,7 @@ def prod_endpoint(
     """Deploy the approved package to production and wait until it answers with its digest."""
     package = _package(registry, context.partition_key)
     found = approval_objections(package) + package_objections(store, package, after_staging=True)
-    if not config.deployed_by:  # a rollback names who rolls back
+    if not config.deployed_by:  # set for a rollback only
         found += overtaken_objections(package, endpoints.readable("prod"), registry.list())
     _stop_on(package.model_version, found, "deployed to production")
     return _rollout(
@@ -202,14 +202,15 @@ def prod_endpoint(
 
 
 def _decision(package: ModelPackage, registry: ModelRegistry, endpoints: Endpoints) -> int:
-    """Number of the decision that a rollout carries out: the newest about the package, or about
-    the one that it replaces, as a rejection is."""
+    """Return the number of the decision that a rollout carries out: the newest about the package, or
+    about the one that it replaces (a rejection).
+    """
     involved = {package.model_version, version_in(endpoints.newest_key("prod") or "")}
     return max(known.decision for known in registry.list() if known.model_version in involved)
 
 
 def _gaps(config: ApprovalConfig) -> list[str]:
-    """What is missing for an approval to be one."""
+    """List what is missing or malformed in an approval."""
     gaps = [
         f"{name} is empty: {remedy}"
         for name, given, remedy in (

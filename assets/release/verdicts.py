@@ -1,8 +1,8 @@
-"""Verdicts: the result of each check, kept in the store beside what it was about.
+"""Verdicts: the result of each check, stored with its subject.
 
-Dagster keeps check results too, but its blocking checks guard a *run*, not a version: an
+Dagster stores check results too, but its blocking checks guard a *run*, not a version: an
 unpartitioned check that fails for one model and passes for the next would let both through.
-What may go to production is therefore decided on these records, which name their subject.
+Releases are therefore decided on these records.
 """
 
 from collections.abc import Mapping
@@ -28,11 +28,11 @@ MODEL_CHECKS = (
 )
 STAGING_CHECKS = ("staging_serves_digest", "staging_latency_within_budget")
 ADVISORY_CHECKS = ("near_duplicate_groups",)
-"""They warn and block nothing."""
+"""Checks that warn and do not block."""
 
 
 def every_check() -> tuple[str, ...]:
-    """The names of all blocking checks."""
+    """Return the names of all blocking checks."""
     of_sources = [name for names in SOURCE_CHECKS.values() for name in names]
     return (*of_sources, *DATASET_CHECKS, *MODEL_CHECKS, *STAGING_CHECKS)
 
@@ -53,12 +53,12 @@ class Verdict(BaseModel):
 
     @property
     def blocks(self) -> bool:
-        """Whether this verdict keeps the subject out of production."""
+        """Whether this verdict blocks the subject's release."""
         return not self.passed and self.severity == "ERROR"
 
 
 def verdicts_prefix(subject: str, check: str) -> str:
-    """Where the verdicts of one check about one subject lie."""
+    """Return the prefix of the verdicts of one check about one subject."""
     return f"checks/{subject}/{check}/"
 
 
@@ -73,7 +73,21 @@ def record_verdict(
     digest: str = "",
     numbers: Mapping[str, Any] | None = None,
 ) -> Verdict:
-    """Keep a verdict; one that repeats the newest one writes nothing."""
+    """Write the verdict of a check; one that repeats the newest verdict writes nothing.
+
+    Args:
+        store: object store of the project.
+        subject: ``<asset>/<version>``.
+        check: name of the check.
+        passed: whether the check passed.
+        reason: one sentence for people.
+        severity: ``ERROR`` blocks the subject, ``WARN`` does not.
+        digest: of the model artefact that was checked, 64 hex digits; empty: not about a model.
+        numbers: the values behind the verdict, JSON-serializable.
+
+    Returns:
+        The new verdict, or the newest one if it is the same.
+    """
     verdict = Verdict(
         check=check,
         subject=subject,
@@ -86,7 +100,7 @@ def record_verdict(
     )
     try:
         last = newest_verdict(store, subject, check)
-    except DamagedObject:  # this one comes after it, and counts
+    except DamagedObject:  # the new record comes after it and replaces it
         last = None
     if last is not None and last.model_copy(update={"at": verdict.at}) == verdict:
         return last
@@ -95,17 +109,27 @@ def record_verdict(
 
 
 def newest_verdict(store: ObjectStore, subject: str, check: str) -> Verdict | None:
-    """The newest verdict of ``check`` about ``subject``, or ``None``.
+    """Read the newest verdict of a check about a subject; ``None`` if there is none.
+
+    Args:
+        store: object store of the project.
+        subject: ``<asset>/<version>``.
+        check: name of the check.
 
     Raises:
-        DamagedObject: it cannot be read. An older one never counts in its place.
+        DamagedObject: it cannot be read. An older one is never used in its place.
     """
     newest = newest_key(store, verdicts_prefix(subject, check))
     return read_verdict(store, newest) if newest else None
 
 
 def read_verdict(store: ObjectStore, key: str) -> Verdict:
-    """The verdict at ``key``. Raises KeyMissing, DamagedObject (also if it is another's)."""
+    """Read the verdict at ``key``.
+
+    Raises:
+        KeyMissing: there is none.
+        DamagedObject: it cannot be read, or is the verdict of another check or subject.
+    """
     verdict = read_record(store, key, Verdict)
     if not key.startswith(verdicts_prefix(verdict.subject, verdict.check)):
         flaw = f"it holds the verdict of {verdict.check} about {verdict.subject}"
@@ -116,7 +140,18 @@ def read_verdict(store: ObjectStore, key: str) -> Verdict:
 def objections(
     store: ObjectStore, subject: str, checks: tuple[str, ...], digest: str = ""
 ) -> list[str]:
-    """Why ``subject`` may not go on: every check that failed, or was never made about ``digest``."""
+    """List why a subject is blocked: a sentence for each check that failed, cannot be read, or was
+    never made (about this digest).
+
+    Args:
+        store: object store of the project.
+        subject: ``<asset>/<version>``.
+        checks: names of the checks that have to pass.
+        digest: of the model artefact; empty: verdicts about any digest count.
+
+    Returns:
+        The sentences; empty if all checks passed.
+    """
     found = []
     for check in checks:
         try:
@@ -136,7 +171,19 @@ def objections(
 
 
 def failed_checks(store: ObjectStore, subject: str, checks: tuple[str, ...]) -> dict[str, str]:
-    """The reasons of those checks whose newest verdict keeps ``subject`` out, by the check's name."""
+    """Return the reasons of the checks whose newest verdict blocks a subject.
+
+    Args:
+        store: object store of the project.
+        subject: ``<asset>/<version>``.
+        checks: names of the checks.
+
+    Returns:
+        Name of the check to its reason.
+
+    Raises:
+        DamagedObject: a newest verdict cannot be read.
+    """
     newest = ((check, newest_verdict(store, subject, check)) for check in checks)
     return {
         check: verdict.reason for check, verdict in newest if verdict is not None and verdict.blocks

@@ -1,4 +1,4 @@
-"""What must be true of a package before it may be deployed; asked again by everything that deploys."""
+"""Preconditions of a deployment, verified again before every deployment."""
 
 from collections.abc import Sequence
 
@@ -19,17 +19,20 @@ from resources.store.object_store import ObjectStore
 from serving.deployments import DeploymentRecord
 
 DECISION_TAG = "imgclf/decision"
-"""Tag of a run that carries an approval into the graph which the registry holds already. Without
-it, whoever launches ``release_approval`` decides, anew."""
+"""Tag of a run that carries out an approval made in the registry. A run of ``release_approval``
+without it is a new decision.
+"""
 
 
 def package_objections(
     store: ObjectStore, package: ModelPackage, *, after_staging: bool = False
 ) -> list[str]:
-    """Why ``package`` may not be deployed, by its artefact and its own checks; empty if it may.
+    """List why a package may not be deployed, by its artefact and its checks; empty if it may.
 
     Args:
-        after_staging: also demand what is checked on the staging endpoint.
+        store: object store of the project.
+        package: the package in the registry.
+        after_staging: also require the checks of the staging endpoint.
     """
     found: list[str] = []
     try:
@@ -54,7 +57,7 @@ def package_objections(
 
 
 def dataset_objections(store: ObjectStore, version: str) -> list[str]:
-    """Why the data set ``version``, or what it was made from, must not make a served model."""
+    """List why a data set, or the tables it was made from, may not be the basis of a release."""
     try:
         sources = newest_sources(store, version)
     except DamagedObject as damage:
@@ -68,7 +71,7 @@ def dataset_objections(store: ObjectStore, version: str) -> list[str]:
 
 
 def approval_objections(package: ModelPackage) -> list[str]:
-    """Why the registry does not let ``package`` into production; empty if it is approved."""
+    """List why ``package`` is not approved; empty if it is."""
     match package.approval_status:
         case "Approved":
             return [] if package.approver else [f"{package.model_version} is approved by nobody"]
@@ -85,31 +88,37 @@ def approval_objections(package: ModelPackage) -> list[str]:
 def is_overtaken(
     package: ModelPackage, serving: DeploymentRecord, packages: Sequence[ModelPackage]
 ) -> bool:
-    """Whether production follows a later decision than that about ``package``.
+    """Whether production follows a later decision than the approval of ``package``.
 
-    Numbered decisions are compared by their numbers. One without a number, of an older home or by
-    hand in the registry, has nothing but its time.
+    Numbered decisions are compared by their numbers. One without a number, from an older home or
+    made by hand in the registry, is compared by its time.
+
+    Args:
+        package: the package to deploy.
+        serving: the newest deployment to production.
+        packages: all packages in the registry.
     """
     numbers = (known.decision for known in packages if known.digest == serving.digest)
     followed = max([serving.decision, *numbers])
     if package.decision:
-        return package.decision <= followed  # none is followed by an older home's deployment
+        return package.decision <= followed  # 0: a deployment of an older home
     return package.decision_order <= max(followed, serving.created_ms)
 
 
 def overtaken_objections(
     package: ModelPackage, serving: DeploymentRecord | None, packages: Sequence[ModelPackage]
 ) -> list[str]:
-    """Why the approval of ``package`` is not carried out any more: production follows a later one.
+    """List why the approval of ``package`` is void: production follows a later decision.
 
     Args:
-        serving: the newest deployment to production.
-        packages: all that the registry has.
+        package: the package to deploy.
+        serving: the newest deployment to production; ``None``: there is none.
+        packages: all packages in the registry.
     """
     if serving is None or serving.digest == package.digest:
         return []
     live = next((known for known in packages if known.digest == serving.digest), None)
-    if live is None or live.approval_status != "Approved":  # a rejected one gives way to any
+    if live is None or live.approval_status != "Approved":  # any package may replace a rejected one
         return []
     if not is_overtaken(package, serving, packages):
         return []

@@ -1,4 +1,4 @@
-"""The job that measures learning curves: when there can be one, and what it is given."""
+"""The processing job that measures learning curves."""
 
 import json
 from collections.abc import Mapping
@@ -19,9 +19,10 @@ from training.config import CODE_VERSION
 
 
 def why_no_curve(store: ObjectStore, model: Mapping[str, Any]) -> str:
-    """Why no learning curve can be measured, or nothing.
+    """Return why no learning curve can be measured; empty if it can.
 
     Args:
+        store: object store of the project.
         model: metadata of the newest ``trained_model``.
     """
     if not model.get("model_version"):
@@ -36,10 +37,15 @@ def why_no_curve(store: ObjectStore, model: Mapping[str, Any]) -> str:
 
 
 def curve_job(store: ObjectStore, compute: Compute, model: Mapping[str, Any]) -> JobSpec:
-    """The job for the newest ``trained_model``, of whose metadata ``model`` is.
+    """Describe the job that measures the learning curve of the newest model's data set.
 
-    Its name holds the data, the model and which images the queue chose, so that nothing is measured
-    twice.
+    Its name is a hash of the data, the model and the images that the queue chose, so that nothing
+    is measured twice. Writes the list of chosen images as an input of the job.
+
+    Args:
+        store: object store of the project.
+        compute: knows the key of the trained model.
+        model: metadata of the newest ``trained_model``.
     """
     version, key = str(model["dataset_version"]), compute.model_key(str(model["model_version"]))
     card = read_card(store, version)
@@ -57,7 +63,7 @@ def curve_job(store: ObjectStore, compute: Compute, model: Mapping[str, Any]) ->
         "model": Channel(prefix=f"{key.rpartition('/')[0]}/", keys=(key,)),
     }
     if chosen:
-        inputs = f"models/{name}/inputs/"  # where a job's role may read
+        inputs = f"models/{name}/inputs/"  # the job's role may read there
         store.create(f"{inputs}chosen.json", json.dumps(chosen).encode())
         channels["chosen"] = Channel(prefix=inputs, keys=(f"{inputs}chosen.json",))
     if parts := _features(store, str(model["model_version"])):
@@ -72,7 +78,7 @@ def curve_job(store: ObjectStore, compute: Compute, model: Mapping[str, Any]) ->
 
 
 def _chosen(store: ObjectStore, version: str) -> list[str]:
-    """The training images (sha256) that the queue chose for a reason, not by chance; sorted."""
+    """Return the training images (sha256) that the queue chose by model, not at random; sorted."""
     rows = read_dataset_manifest(store, version).select(["sha256", "split"]).to_pylist()
     train = {row["sha256"] for row in rows if row["split"] == "train"}
     found = queued_images(store, train)
@@ -80,7 +86,7 @@ def _chosen(store: ObjectStore, version: str) -> list[str]:
 
 
 def _features(store: ObjectStore, model_version: str) -> tuple[str, ...]:
-    """Keys of the features that the model's backbone has given before, if any."""
+    """Return the keys of the stored features of the model's backbone; empty if there are none."""
     known = embedded_model(store, model_version)
     if known is None:
         return ()

@@ -1,4 +1,4 @@
-"""The labelling report: what annotators did, and what more labels would bring."""
+"""The labelling report: statistics of the annotators' work, and the value of more labels."""
 
 import json
 from collections.abc import Mapping
@@ -74,8 +74,9 @@ def labelling_report(
 def _curve(
     context: dg.AssetExecutionContext, store: ObjectStore, compute: Compute
 ) -> tuple[CurveReport | str, dict[str, Any]]:
-    """The learning curve of the newest model's data set, or why there is none; and metadata of the
-    job that measured it."""
+    """Return the learning curve of the newest model's data set, or why there is none; and metadata
+    of the job that measured it.
+    """
     model = latest_metadata(context.instance, "trained_model")
     if why := why_no_curve(store, model):
         return why, {}
@@ -132,7 +133,7 @@ def _report(
 
 
 def _open_tasks(log: dg.DagsterLogManager, label_studio: LabelStudio) -> int | None:
-    """Ask Label Studio how many tasks wait for a person; ``None`` if it does not say."""
+    """Return the number of unlabelled tasks in Label Studio; ``None`` if it is not available."""
     if not label_studio.configured:
         return None
     try:
@@ -144,17 +145,17 @@ def _open_tasks(log: dg.DagsterLogManager, label_studio: LabelStudio) -> int | N
 
 
 def _work(rows: pa.Table, rejected: pa.Table) -> pa.Table:
-    """All snapshots of Label Studio's annotations, but of those whose newest word cannot count."""
+    """Return the snapshots of Label Studio's annotations, without annotations that were rejected."""
     rows = rows.filter(pc.equal(rows["source"], "label_studio"))
     wrong = pc.is_in(rows["unique_id"], value_set=rejected["unique_id"].drop_null())
     return rows.filter(pc.invert(wrong))
 
 
 def _keep(store: ObjectStore, report: LabellingReport) -> str:
-    """Write the report unless the newest one says the same; its key without the ending.
+    """Write the report unless the newest one has the same content; return its key without suffix.
 
-    The numbers are written last: a page without them is not taken for a whole report, so a killed
-    run leaves nothing that the next one would not make good.
+    The JSON is written last and marks the report as complete, so the next run replaces a report
+    that a killed run left unfinished.
     """
     known = sorted(info.key for info in store.list(REPORTS) if info.key.endswith(".json"))
     if known and _says(store.get(known[-1]), report):
@@ -167,7 +168,7 @@ def _keep(store: ObjectStore, report: LabellingReport) -> str:
 
 
 def _says(data: bytes, report: LabellingReport) -> bool:
-    """Whether ``data`` is a report that says what ``report`` does; one of an older format does not."""
+    """Whether ``data`` is a report with the same content; a report of an older format is not."""
     try:
         return LabellingReport.model_validate_json(data).same_as(report)
     except ValidationError:

@@ -1,4 +1,4 @@
-"""Where the running host is: a small file, and a lock that only one host can hold."""
+"""Address file of the running endpoint host, and the lock that only one host can hold."""
 
 import os
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ HOST_RUNS_ALREADY = 3
 """Exit code of a host that finds another one running."""
 
 
-class HostRunning(ImgclfError, RuntimeError):  # noqa: N818 - says what is the case
-    """Another host has the address file."""
+class HostRunning(ImgclfError, RuntimeError):  # noqa: N818 - a state
+    """Another host holds the lock of the address file."""
 
 
 class Address(BaseModel):
@@ -31,7 +31,7 @@ class Address(BaseModel):
 
     @property
     def alive(self) -> bool:
-        """Whether that very process still runs; a pid alone may have been given to another."""
+        """Whether this very process still runs (its pid may have been reused)."""
         try:
             process = psutil.Process(self.pid)
             return (
@@ -43,22 +43,22 @@ class Address(BaseModel):
 
 
 def read_address(path: Path) -> Address | None:
-    """The host at ``path`` if it is alive, else ``None``."""
+    """Return the host at ``path`` if it is alive, else ``None``."""
     try:
         address = Address.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
-    except ValidationError:  # what a power cut left, after which no host runs
+    except ValidationError:  # left by a power cut, after which no host runs
         return None
     return address if address.alive else None
 
 
 @contextmanager
 def only_host(path: Path) -> Iterator[None]:
-    """Be the only host of ``path`` while the block lasts. The kernel frees a killed host's lock.
+    """Hold the lock of ``path`` while the block lasts. The kernel frees a killed host's lock.
 
     Raises:
-        HostRunning: another one is.
+        HostRunning: another host holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(f"{path}.lock")
@@ -75,7 +75,13 @@ def only_host(path: Path) -> Iterator[None]:
 
 
 def write_address(path: Path, url: str, store_url: str) -> None:
-    """Tell where this process listens."""
+    """Write the address file of this process, atomically.
+
+    Args:
+        path: the address file.
+        url: where this process listens.
+        store_url: the store that it serves.
+    """
     own = psutil.Process()
     address = Address(pid=own.pid, create_time=own.create_time(), url=url, store_url=store_url)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

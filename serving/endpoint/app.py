@@ -1,8 +1,7 @@
-"""The HTTP side of the endpoint host: SageMaker Runtime's path, and its container's.
+"""The HTTP application of the endpoint host: SageMaker Runtime's path and the container's.
 
-``POST /endpoints/{name}/invocations`` is what ``boto3.client("sagemaker-runtime")`` calls;
-``POST /invocations`` and ``GET /ping`` are what SageMaker asks of a container, and answer for
-production.
+``POST /endpoints/{name}/invocations`` is the path of ``boto3.client("sagemaker-runtime")``;
+``POST /invocations`` and ``GET /ping`` are SageMaker's container contract, and serve production.
 """
 
 import asyncio
@@ -23,7 +22,11 @@ from training.container.hardware import usable_cores
 
 
 def find_slot(host: EndpointHost, name: str) -> Slot:
-    """The stage behind an endpoint's name. Raises RequestRefused (404)."""
+    """Return the stage with an endpoint's name.
+
+    Raises:
+        RequestRefused: 404, there is no such endpoint.
+    """
     slot = host.slots.get(name)
     if slot is None:
         raise RequestRefused(
@@ -41,13 +44,13 @@ def create_app(
     max_pending: int = MAX_PENDING,
     limits: ServingLimits | None = None,
 ) -> FastAPI:
-    """The application around ``host``, which starts and stops with it.
+    """Build the application for ``host``, which starts and stops with it.
 
     Args:
-        host: what serves.
-        workers: predictions at a time; one a processor if ``None``.
-        max_pending: requests of one stage that may be under way or waiting.
-        limits: what one request may cost.
+        host: serves the models.
+        workers: predictions at a time; ``None``: one a processor.
+        max_pending: requests of one stage that may be running or waiting.
+        limits: limits of one request.
     """
     invoker = Invoker(
         {name: partial(_model_of, slot) for name, slot in host.slots.items()},

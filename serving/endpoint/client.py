@@ -12,18 +12,25 @@ if TYPE_CHECKING:
 
 _CONNECT_S = 5.0
 _ANSWER_S = 60.0
-"""As long as SageMaker gives a model to answer
-(https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html)."""
+"""Seconds that SageMaker gives a model to respond
+(https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html).
+"""
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
 
-class HostSilent(ImgclfError, RuntimeError):  # noqa: N818 - a state, as its callers say it
-    """Nobody answers, or not as an endpoint host does."""
+class HostSilent(ImgclfError, RuntimeError):  # noqa: N818 - a state
+    """There is no response, or not one of an endpoint host."""
 
 
-class InvocationFailed(ImgclfError, RuntimeError):  # noqa: N818 - a state, as its callers say it
-    """The endpoint refused a request. ``status`` is HTTP's, ``code`` the endpoint's own."""
+class InvocationFailed(ImgclfError, RuntimeError):  # noqa: N818 - a state
+    """The endpoint refused a request.
+
+    Args:
+        status: HTTP status.
+        code: the endpoint's error code.
+        message: one sentence for people.
+    """
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -42,7 +49,7 @@ class Ping(BaseModel):
 
 
 class HostClient:
-    """Speaks to the host at ``url``. Safe to share between threads; connections are kept."""
+    """Client of the host at ``url``. Thread-safe; connections are kept."""
 
     def __init__(self, url: str) -> None:
         import httpx
@@ -51,22 +58,44 @@ class HostClient:
         self._http = httpx.Client(
             base_url=url,
             timeout=httpx.Timeout(_ANSWER_S, connect=_CONNECT_S),
-            trust_env=False,  # loopback: a proxy of the environment is not meant for it
+            trust_env=False,  # loopback: no proxy
             verify=False,  # noqa: S501 - plain HTTP; loading certificates takes 30 ms
         )
 
     def ping(self) -> Ping:
-        """What serves there. Raises HostSilent."""
+        """Return the host's project and store.
+
+        Raises:
+            HostSilent: there is no response, or not one of an endpoint host.
+        """
         return self._parsed(self._send("GET", "/ping"), Ping)
 
     def describe(self, name: str) -> EndpointStatus:
-        """The status of an endpoint. Raises HostSilent."""
+        """Return the status of the endpoint ``name``.
+
+        Raises:
+            HostSilent: there is no response, or not one of an endpoint host.
+        """
         return self._parsed(self._send("GET", f"/endpoints/{name}"), EndpointStatus)
 
     def invoke(
         self, name: str, body: bytes, content_type: str, top_k: int | None
     ) -> dict[str, Any]:
-        """The parsed answer to one invocation. Raises HostSilent, InvocationFailed."""
+        """Invoke an endpoint.
+
+        Args:
+            name: of the endpoint, ``<project>-<stage>``.
+            body: an image file, or JSON with several.
+            content_type: media type of the body.
+            top_k: number of labels to return; ``None``: all.
+
+        Returns:
+            The parsed JSON of the response.
+
+        Raises:
+            HostSilent: there is no response.
+            InvocationFailed: the endpoint refused the request.
+        """
         path = f"/endpoints/{name}/invocations" + (f"?top_k={top_k}" if top_k else "")
         answer = self._send("POST", path, body, content_type)
         if answer.is_error:

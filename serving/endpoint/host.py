@@ -1,4 +1,4 @@
-"""The endpoint host: makes what is served follow the newest deployment record of each stage."""
+"""The endpoint host: each stage serves the model of its newest deployment record."""
 
 import logging
 import threading
@@ -21,7 +21,7 @@ from serving.store import DeploymentStore
 from training.artefact.predictor import OnnxPredictor
 
 POLL_S = 0.25
-"""How often the store is asked for new records (seconds)."""
+"""Seconds between two listings of the store."""
 
 _MAX_BACKOFF_S = 30.0
 
@@ -30,23 +30,23 @@ log = logging.getLogger("serving")
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What answers the requests of a stage, and by which record."""
+    """The model that a stage serves, and its deployment record."""
 
     model: OnnxPredictor
     record: DeploymentRecord
 
 
 class Slot:
-    """One stage. Requests read ``serving`` once and keep it; only the host's thread writes.
+    """One stage. Only the host's thread writes; a request reads ``serving`` once and keeps it.
 
-    ``status`` is replaced as a whole, so that a reader never sees half a change.
+    ``status`` is replaced as a whole, so that readers see no partial change.
     """
 
     def __init__(self, stage: Stage, name: str) -> None:
         self.stage = stage
         self.name = name
         self.serving: Serving | None = None
-        # Until the store has answered, nobody knows whether something is deployed.
+        # Until the store has answered, it is unknown whether something is deployed.
         self.status = EndpointStatus(stage=stage, name=name, status="Creating")
         self.settled_key: str | None = None
         self.retry_at = 0.0
@@ -55,7 +55,13 @@ class Slot:
     def report(
         self, state: EndpointState, newest_key: str | None, failure: str | None = None
     ) -> None:
-        """Tell clients from now on where this stage stands."""
+        """Replace ``status``.
+
+        Args:
+            state: SageMaker's endpoint state.
+            newest_key: key of the newest record, if there is one.
+            failure: why the newest record is not served.
+        """
         record = self.serving.record if self.serving else None
         self.status = EndpointStatus(
             stage=self.stage,
@@ -70,13 +76,15 @@ class Slot:
 
 
 class EndpointHost:
-    """Serves the stages of ``project`` from the records in ``store``.
+    """Serves the stages of a project from the records in the store.
 
-    A stage goes on with what it serves until the newer model is loaded and warm; the switch is
-    one assignment. A record whose model cannot be served leaves the stage as it is and is
-    reported as Failed. After a start, the newest record that can be served is.
+    A stage keeps its model until the newer one is loaded and warm; the switch is one assignment. A
+    record whose model cannot be served changes nothing and is reported as Failed. After a start,
+    the newest record that can be served is used.
 
     Args:
+        store: has the records and models.
+        project: endpoints are ``<project>-<stage>``.
         threads: threads of one prediction.
         stages: the stages to serve.
     """
@@ -101,21 +109,21 @@ class EndpointHost:
         self._thread = threading.Thread(target=self._run, name="converge", daemon=True)
 
     def start(self) -> None:
-        """Follow the records from now on, in a thread of its own."""
+        """Start a thread that follows the records."""
         self._thread.start()
 
     def stop(self, timeout_s: float = 5.0) -> None:
-        """Stop following; what is loaded stays."""
+        """Stop following the records; loaded models stay."""
         self._stop.set()
         self._thread.join(timeout_s)
 
     def converge(self) -> None:
-        """Ask the store once, and switch each stage whose newest record is not served yet."""
+        """List the records once, and switch each stage whose newest record is not served yet."""
         for slot in self.slots.values():
             try:
                 self._converge_slot(slot)
-            except Exception as error:  # noqa: BLE001 - whatever obstore raises when nobody answers
-                # That says nothing about what to serve: go on with what there is.
+            except Exception as error:  # noqa: BLE001 - any error of obstore
+                # The store does not answer: keep the present model.
                 self.store_problem = f"{self.store.url}: {_first_line(error)}"
                 slot.retry_at = time.monotonic() + slot.backoff_s
                 slot.backoff_s = min(2 * slot.backoff_s, _MAX_BACKOFF_S)
@@ -150,7 +158,7 @@ class EndpointHost:
                 return
 
     def _try_record(self, slot: Slot, key: str) -> str | None:
-        """Serve the record under ``key``; the reason if its model cannot be served."""
+        """Serve the record at ``key``; return the reason if its model cannot be served."""
         try:
             record = self.store.record(key)
             model = self._loaded(record.digest)
@@ -166,7 +174,7 @@ class EndpointHost:
         return None
 
     def _loaded(self, digest: str) -> OnnxPredictor | None:
-        """The model if some stage has it in memory: production gets what staging proved."""
+        """Return the model if a stage has it in memory: production reuses the one tested in staging."""
         for slot in self.slots.values():
             if slot.serving is not None and slot.serving.model.digest == digest:
                 return slot.serving.model

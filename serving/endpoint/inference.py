@@ -1,4 +1,4 @@
-"""From the body of a request to ranked labels. Plain functions: nothing of HTTP but its words."""
+"""From a request body to ranked labels. Plain functions without HTTP, but for its status codes."""
 
 import base64
 import binascii
@@ -23,16 +23,16 @@ MAX_BODY_BYTES = 25 * 1024**2
 (https://docs.aws.amazon.com/sagemaker/latest/dg/realtime-endpoints.html)."""
 
 MAX_INSTANCES = 1000
-"""Most images in one request: the smallest image file takes 70 bytes and its answer far more."""
+"""Most images in one request: the smallest image file has 70 bytes, and its result far more."""
 
 MAX_SCORES = 200_000
-"""Most scores in one answer: images times labels. SageMaker's answers have bounds, too."""
+"""Most scores in one response (images × labels). SageMaker's responses are limited, too."""
 
 _MAX_JSON_VALUES = 50 * MAX_INSTANCES
-"""Most brackets and commas in a JSON body: each value takes 50 bytes of memory and more."""
+"""Most brackets and commas in a JSON body: each value takes at least 50 bytes of memory."""
 
 _CHUNK_BYTES = 16 * 1024**2
-"""Reduced pictures held at once for a request of many images."""
+"""Bytes of decoded images held at a time, for a request with many images."""
 
 _LINE_BREAKS = re.compile(r"[ \t\r\n]+")
 
@@ -45,7 +45,7 @@ class RankedLabel(TypedDict):
 
 
 class Prediction(TypedDict):
-    """The answer for one image: all or the top labels, most probable first, and those predicted."""
+    """The result for one image: all or the top labels, most probable first, and the predicted ones."""
 
     prediction_id: str
     labels: list[RankedLabel]
@@ -53,14 +53,14 @@ class Prediction(TypedDict):
 
 
 def read_images(body: bytes, content_type: str) -> list[bytes]:
-    """The image files in a request.
+    """Return the image files in a request.
 
     Args:
-        body: the request's body.
+        body: body of the request.
         content_type: its media type; parameters are ignored.
 
     Raises:
-        RequestRefused: 415 for another media type, 413 for too many, 400 for what cannot be read.
+        RequestRefused: 415 for another media type, 413 for too many images, 400 for invalid JSON.
     """
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type.startswith("image/") or media_type == "application/x-image":
@@ -77,9 +77,12 @@ def read_images(body: bytes, content_type: str) -> list[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """The image files of a request, none with more than ``max_pixels``.
+    """The image files of a request.
 
-    ``small`` says that they take little time and memory, all together.
+    Attributes:
+        files: the files.
+        max_pixels: no image has more.
+        small: whether all together take little time and memory to decode.
     """
 
     files: Sequence[bytes]
@@ -88,15 +91,15 @@ class Pictures:
 
 
 def weigh(images: Sequence[bytes], side: int, limits: ServingLimits) -> Pictures:
-    """The image files with what it costs to decode them, told by their headers.
+    """Estimate from their headers what it costs to decode the images.
 
     Args:
         images: image files.
-        side: of the square that the model sees.
-        limits: the bounds of an image and of a request.
+        side: side of the model's input, in pixels.
+        limits: limits of an image and of a request.
 
     Raises:
-        RequestRefused: 400, an image has too many pixels; 413, all of them together have.
+        RequestRefused: 400, an image has too many pixels; 413, all together have.
     """
     costs = [decode_cost(data, fit=side) for data in images]
     for index, cost in enumerate(costs):
@@ -133,14 +136,16 @@ def predict(
     """Rank the labels of each image.
 
     Args:
-        model: what answers.
+        model: the model.
         pictures: image files.
-        top_k: how many labels to name, all if ``None``.
-        inference_id: the client's own id of the request; the answers are named after it.
-        ticket: asked after each image whether somebody still waits.
+        top_k: number of labels to return; ``None``: all.
+        inference_id: the client's id of the request, used in the ids of the predictions.
+        ticket: checked after each image.
 
     Raises:
-        RequestRefused: 400, naming the image that cannot be read; 413, the answer is too long.
+        RequestRefused: 400, an image cannot be read; 413, the response would be too long, or an
+            image takes too much memory; 503, the deadline passed.
+        ClientDisconnect: the request was cancelled.
     """
     count, named = len(pictures.files), min(top_k or len(model.labels), len(model.labels))
     if count * named > MAX_SCORES:
@@ -201,7 +206,7 @@ def _instance(instance: object, index: int) -> bytes:
 
 
 def decoded_base64(encoded: str) -> bytes:
-    """The bytes in ``encoded``; line breaks, as `base64` and MIME make them, mean nothing.
+    """Decode base64; line breaks, as `base64` and MIME write them, are ignored.
 
     Raises:
         ValueError: it is not base64.
@@ -212,7 +217,7 @@ def decoded_base64(encoded: str) -> bytes:
 def _pixel_chunks(
     model: OnnxPredictor, pictures: Pictures, ticket: Ticket
 ) -> Iterator[list[np.ndarray]]:
-    """Decoded images, a bounded number of bytes at a time: small files can be huge pictures."""
+    """Yield decoded images, uint8 [height, width, 3] each, in chunks of a bounded number of bytes."""
     chunk: list[np.ndarray] = []
     held = 0
     for index, data in enumerate(pictures.files):

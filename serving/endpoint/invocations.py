@@ -22,13 +22,14 @@ from serving.limits.work import Lanes, Ticket, in_lane, while_waited_for
 from training.artefact.predictor import OnnxPredictor
 
 MAX_PENDING = 64
-"""Requests of one model that may be under way or waiting; more are told to come back."""
+"""Requests of one model that may be running or waiting; more get status 429."""
 
 _CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 _INFERENCE_ID = "X-Amzn-SageMaker-Inference-Id"
 _MAX_LENGTHS = {_CUSTOM_ATTRIBUTES: 1024, _INFERENCE_ID: 64}
-"""Characters, as SageMaker has it
-(https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html)."""
+"""Most characters, as in SageMaker
+(https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html).
+"""
 
 _AWS_ERROR_TYPES = {404: "ValidationError", 503: "ServiceUnavailable", 500: "InternalFailure"}
 
@@ -40,13 +41,13 @@ TopK = Annotated[
 ]
 
 ModelSource = Callable[[], OnnxPredictor]
-"""Gives the model that answers now, or raises RequestRefused (503) when there is none."""
+"""Returns the model to use, or raises RequestRefused (503) if there is none."""
 
 log = logging.getLogger("serving")
 
 
 class Gate:
-    """Lets a bounded number of requests in. Used from the event loop only, so it needs no lock."""
+    """Limits the number of concurrent requests. Used from the event loop only, so it needs no lock."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -54,7 +55,11 @@ class Gate:
 
     @contextmanager
     def enter(self) -> Iterator[None]:
-        """Hold one place. Raises RequestRefused (429) when all are taken."""
+        """Hold one place while the block lasts.
+
+        Raises:
+            RequestRefused: 429, all places are taken.
+        """
         if self._inside >= self._limit:
             raise RequestRefused(
                 429, "too_many_requests", f"{self._limit} requests are waiting; try again shortly"
@@ -67,15 +72,15 @@ class Gate:
 
 
 class Invoker:
-    """Answers invocations of models known by name, each prediction in a thread of its own.
+    """Answers invocations of models by name; predictions run in threads.
 
-    A body is read before its request takes a place, so that nobody holds one by sending slowly.
+    A body is read before its request takes a place, so that slow clients hold none.
 
     Args:
-        sources: where the model of each name comes from.
+        sources: name to the source of its model.
         workers: predictions at a time.
-        max_pending: requests of one name that may be under way or waiting.
-        limits: what one request may cost.
+        max_pending: requests of one name that may be running or waiting.
+        limits: limits of one request.
     """
 
     def __init__(
@@ -93,7 +98,17 @@ class Invoker:
         self._gates = {name: Gate(max_pending) for name in sources}
 
     async def invoke(self, name: str, request: Request, top_k: int | None) -> JSONResponse:
-        """Answer one invocation of the model ``name``. Raises RequestRefused."""
+        """Answer one invocation.
+
+        Args:
+            name: of the model, a key of ``sources``.
+            request: the HTTP request; its body is not read yet.
+            top_k: number of labels to return; ``None``: as the custom attributes say, else all.
+
+        Raises:
+            RequestRefused: the request cannot be answered; it has the HTTP status.
+            ClientDisconnect: the client closed the connection.
+        """
         source = self._sources[name]
         echoed = _bounded_header(request, _CUSTOM_ATTRIBUTES)
         asked = _Asked(
@@ -110,7 +125,7 @@ class Invoker:
         return JSONResponse(answer, headers={_CUSTOM_ATTRIBUTES: echoed} if echoed else None)
 
     def close(self) -> None:
-        """Finish what is under way."""
+        """Wait for running predictions, and cancel the queued ones."""
         self._lanes.close()
 
     async def _answer(
@@ -124,8 +139,8 @@ class Invoker:
     def _opened(
         self, source: ModelSource, ticket: Ticket, body: bytes, asked: "_Asked"
     ) -> "_Opened | dict[str, object]":
-        """The answer, or what is to be answered in the lane of big requests."""
-        model = source()  # asked once: the whole request is answered by this model
+        """Return the response of a small request; a big one as it is to be predicted in its own lane."""
+        model = source()  # read once: one model for the whole request
         images = read_images(body, asked.content_type)
         opened = _Opened(model, weigh(images, model.manifest.input_size, self._limits))
         return _predicted(opened, ticket, asked) if opened.pictures.small else opened
@@ -133,7 +148,7 @@ class Invoker:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What a request asks for beside its body."""
+    """The parameters of a request besides its body."""
 
     content_type: str
     top_k: int | None
@@ -142,7 +157,7 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """A request whose images are known, and the model that answers it."""
+    """A request with its parsed images and its model."""
 
     model: OnnxPredictor
     pictures: Pictures
@@ -164,7 +179,11 @@ def _predicted(opened: _Opened, ticket: Ticket, asked: _Asked) -> dict[str, obje
 
 
 def _bounded_header(request: Request, name: str) -> str | None:
-    """A header's value. Raises RequestRefused (400) if it is longer than SageMaker lets it be."""
+    """Return the value of a header.
+
+    Raises:
+        RequestRefused: 400, it is longer than SageMaker allows.
+    """
     value = request.headers.get(name)
     if value is not None and len(value) > _MAX_LENGTHS[name]:
         raise RequestRefused(
@@ -176,12 +195,12 @@ def _bounded_header(request: Request, name: str) -> str | None:
 
 
 def _top_k_of(attributes: str | None) -> int | None:
-    """``top_k`` among ``key=value`` pairs parted by commas or semicolons.
+    """Return ``top_k`` from ``key=value`` pairs separated by commas or semicolons.
 
-    InvokeEndpoint has no query string, only this header; what else it says is the client's own.
+    InvokeEndpoint has no query string, only this header; other pairs are the client's own.
 
     Raises:
-        RequestRefused: 400, it is no number from 1.
+        RequestRefused: 400, it is no whole number from 1.
     """
     pairs = (part.partition("=") for part in re.split("[,;]", attributes or ""))
     for value in [value.strip() for key, _, value in pairs if key.strip() == "top_k"]:
@@ -198,7 +217,16 @@ def _top_k_of(attributes: str | None) -> int | None:
 
 
 def bounded_int(text: str, least: int, most: int) -> int | None:
-    """The whole number that ``text`` is in decimal digits; None if it is none, or out of bounds."""
+    """Parse a whole number in decimal digits.
+
+    Args:
+        text: ASCII digits only, at most 20.
+        least: smallest valid number.
+        most: largest valid number.
+
+    Returns:
+        The number, or ``None`` if it is none or out of bounds.
+    """
     if not text.isascii() or not text.isdecimal() or len(text) > 20:  # int() refuses 4,301 digits
         return None
     number = int(text)
@@ -206,7 +234,7 @@ def bounded_int(text: str, least: int, most: int) -> int | None:
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Have ``app`` tell every error in the words of the inference contract."""
+    """Make ``app`` answer every error in the format of the inference contract."""
 
     @app.exception_handler(RequestRefused)
     async def refused(request: Request, error: RequestRefused) -> JSONResponse:
@@ -234,15 +262,15 @@ def add_error_handlers(app: FastAPI) -> None:
 
 
 def _error_response(request: Request, status: int, code: str, message: str) -> JSONResponse:
-    """The error as the inference contract has it, and on SageMaker Runtime's path as boto3 reads it.
+    """Return the error in the contract's format; on SageMaker Runtime's path also as boto3 reads it.
 
-    There, SageMaker wraps what a container answers into a ModelError
+    There, SageMaker wraps a container's error into a ModelError
     (https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html),
-    so a client that reads OriginalStatusCode and OriginalMessage works on both.
+    so a client that reads OriginalStatusCode and OriginalMessage works with both.
     """
     error = {"error": {"code": code, "message": message}}
     headers = {"Retry-After": "1"} if status == 429 else {}
-    if status == 408:  # where the next request of this connection would begin is unknown
+    if status == 408:  # the start of the connection's next request is unknown
         headers["Connection"] = "close"
     if not request.url.path.startswith("/endpoints/"):
         return JSONResponse(error, status, headers)

@@ -1,4 +1,4 @@
-"""Start an endpoint host for a while, where none is up."""
+"""Starts an endpoint host for the duration of a block if none is running."""
 
 import os
 import subprocess
@@ -15,8 +15,8 @@ _POLL_S = 0.1
 _STOP_S = 8.0
 
 
-class HostNotStarted(ImgclfError, RuntimeError):  # noqa: N818 - a state, as its callers say it
-    """The endpoint host did not come up; the message holds its last words."""
+class HostNotStarted(ImgclfError, RuntimeError):  # noqa: N818 - a state
+    """The endpoint host did not start; the message has the end of its log."""
 
 
 @contextmanager
@@ -29,21 +29,21 @@ def own_host(
     start_timeout_s: float,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[None]:
-    """Have a host at ``address_file`` while the block lasts.
+    """Ensure that a host runs at ``address_file`` while the block lasts.
 
-    If none is up, one is started on any free port; it is stopped at the end, and exits by
+    If none is running, one is started on any free port; it is stopped at the end, and exits by
     itself if this process is killed.
 
     Args:
-        store_url: what it serves.
-        project: names its endpoints.
-        address_file: where it says how it is reached.
-        log_file: gets what it says.
-        start_timeout_s: how long it may take to listen (seconds).
-        environment: variables for it, over this process's.
+        store_url: the store that it serves.
+        project: endpoints are ``<project>-<stage>``.
+        address_file: the host writes its address into it.
+        log_file: gets its output.
+        start_timeout_s: seconds within which it has to listen.
+        environment: its environment variables, added to those of this process.
 
     Raises:
-        HostNotStarted: it ended, or took too long.
+        HostNotStarted: it exited, or took too long.
     """
     if read_address(address_file):
         yield
@@ -82,7 +82,7 @@ def _wait(
 ) -> None:
     deadline = time.monotonic() + timeout_s
     while read_address(address_file) is None:
-        # If another one was just quicker, its address will be there in a moment.
+        # If another host was faster, its address will be there in a moment.
         if process.poll() not in (None, HOST_RUNS_ALREADY):
             last = log_file.read_text(encoding="utf-8", errors="replace").splitlines()[-5:]
             raise HostNotStarted("the endpoint host does not start: " + "\n".join(last))

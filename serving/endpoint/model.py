@@ -1,4 +1,4 @@
-"""A model that is unpacked, verified, loaded and warm: ready to answer the next request."""
+"""Unpacks, verifies, loads and warms models, so that they are ready for requests."""
 
 import tempfile
 from collections.abc import Callable
@@ -20,14 +20,14 @@ def load_model(
     """Load and warm the model that ``record`` names.
 
     Args:
-        record: what to serve.
+        record: deployment record.
         download: writes an object of the store (key) to a file.
         threads: threads of one prediction.
 
     Raises:
-        ModelUnusable: the artefact is missing, damaged, not the one the record means, or it
-            does not predict.
-        Exception: whatever ``download`` raises when the store does not answer.
+        ModelUnusable: the artefact is missing, damaged, not the one of the record, or does not
+            predict.
+        Exception: ``download`` raises obstore's exceptions when the store does not answer.
     """
     with tempfile.TemporaryDirectory(prefix="imgclf-serving-") as scratch:
         archive, folder = Path(scratch, "model.tar.gz"), Path(scratch, "model")
@@ -51,17 +51,17 @@ def load_model(
 def check_identity(
     manifest: ArtefactManifest, *, model_version: str, digest: str, what: str, meant_by: str
 ) -> None:
-    """Make sure that an artefact is the one that is to be served.
+    """Check that an artefact has the expected version and digest.
 
     Args:
-        manifest: the artefact's.
-        model_version: what it must be.
-        digest: what its digest must be.
-        what: names the artefact in the error.
-        meant_by: names who said what it must be.
+        manifest: of the artefact.
+        model_version: expected version.
+        digest: expected digest, 64 hex digits.
+        what: name of the artefact, for the error message.
+        meant_by: origin of the expected values, for the error message.
 
     Raises:
-        ModelUnusable: it is another one.
+        ModelUnusable: it is another artefact.
     """
     actual = digest_of(manifest)
     if actual != digest:
@@ -83,7 +83,7 @@ def warm_model(folder: Path, *, threads: int) -> OnnxPredictor:
         # The first prediction allocates and is slow: make it before a client waits for it.
         side = predictor.manifest.input_size
         predictor.predict_images([np.zeros((side, side, 3), np.uint8)])
-    except Exception as error:  # whatever onnxruntime says of a graph it cannot run
+    except Exception as error:  # any error of onnxruntime
         version = read_artefact_manifest(folder).model_version
         raise ModelUnusable(f"{version} does not predict: {error}") from error
     return predictor

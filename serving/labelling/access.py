@@ -1,4 +1,4 @@
-"""Who may ask the labelling backend: Label Studio by password, the predictor by token."""
+"""Access to the labelling backend: Label Studio by password, the predictor by token."""
 
 import base64
 import binascii
@@ -27,11 +27,11 @@ __all__ = [
 ]
 
 WEBHOOK_HEADER = "X-Webhook-Secret"
-"""Label Studio's webhooks send headers of one's own, but no password."""
+"""Header with the token of a webhook: Label Studio's webhooks can send headers, but no password."""
 
 
-class CredentialsUnusable(ImgclfError, ValueError):  # noqa: N818 - said of a file
-    """The credentials file is missing, open to others or no such file; the message has a remedy."""
+class CredentialsUnusable(ImgclfError, ValueError):  # noqa: N818 - a state
+    """The credentials file is missing, readable by others or invalid; the message has a remedy."""
 
 
 class Credentials(BaseModel):
@@ -47,10 +47,10 @@ class Credentials(BaseModel):
 
 
 def read_credentials(path: Path) -> Credentials:
-    """The credentials in ``path``.
+    """Read the credentials in ``path``.
 
     Raises:
-        CredentialsUnusable: others may read the file, or it does not hold credentials.
+        CredentialsUnusable: the file is missing, readable by others, or holds no credentials.
     """
     try:
         others = stat.S_IMODE(path.stat().st_mode) & 0o077
@@ -59,7 +59,7 @@ def read_credentials(path: Path) -> Credentials:
         return Credentials.model_validate_json(path.read_bytes())
     except OSError as error:
         raise CredentialsUnusable(f"{path} cannot be read: {error.strerror}") from None
-    except ValidationError as error:  # its own text would show what was read
+    except ValidationError as error:  # its message would show the secrets
         wrong = sorted({".".join(map(str, item["loc"])) or "file" for item in error.errors()})
         raise CredentialsUnusable(
             f"{path} does not hold the backend's credentials (wrong or missing: "
@@ -68,7 +68,7 @@ def read_credentials(path: Path) -> Credentials:
 
 
 def ensure_credentials(path: Path, user: str = "imgclf") -> Credentials:
-    """The credentials in ``path``, which are made up first (mode 0600) if there is no such file.
+    """Read the credentials in ``path``; if there is no file, create one with random ones (mode 0600).
 
     Raises:
         CredentialsUnusable: see :func:`read_credentials`.
@@ -80,7 +80,7 @@ def ensure_credentials(path: Path, user: str = "imgclf") -> Credentials:
         fresh.touch(mode=0o600)
         fresh.write_text(json.dumps(made), encoding="utf-8")
         try:
-            os.link(fresh, path)  # of two that make one, the first wins
+            os.link(fresh, path)  # of concurrent writers the first wins
         except FileExistsError:
             pass
         finally:
@@ -89,12 +89,12 @@ def ensure_credentials(path: Path, user: str = "imgclf") -> Credentials:
 
 
 class Access:
-    """Decides on each request.
+    """Authorizes requests.
 
     Args:
-        credentials: what callers have to know.
-        loopback: whether only this machine can call. Then the page of numbers and Label Studio's
-            webhooks (it makes one by itself, without a password) need none.
+        credentials: user, password and token.
+        loopback: whether only this machine can connect. Then the report and Label Studio's webhooks
+            (it creates one without a password) need no credentials.
     """
 
     def __init__(self, credentials: Credentials, *, loopback: bool) -> None:
@@ -103,22 +103,38 @@ class Access:
         self._loopback = loopback
 
     def label_studio(self, request: Request) -> None:
-        """Let in who knows the password. Raises RequestRefused (401)."""
+        """Require the password.
+
+        Raises:
+            RequestRefused: 401, it is wrong or missing.
+        """
         if not self._has(request, self._basic):
             raise _refused("user and password of the ML backend are wrong or missing")
 
     def predictor(self, request: Request) -> None:
-        """Let in who knows the token. Raises RequestRefused (401)."""
+        """Require the token.
+
+        Raises:
+            RequestRefused: 401, it is wrong or missing.
+        """
         if not self._has(request, self._bearer):
             raise _refused("the token is wrong or missing (IMGCLF_FEEDBACK_TOKEN of the predictor)")
 
     def reader(self, request: Request) -> None:
-        """Let in this machine, and who knows the password. Raises RequestRefused (401)."""
+        """Require the password, except on loopback.
+
+        Raises:
+            RequestRefused: 401, it is wrong or missing.
+        """
         if not self._loopback and not self._has(request, self._basic):
             raise _refused("user and password of the labelling backend are wrong or missing")
 
     def webhook(self, request: Request) -> None:
-        """Let in this machine, and who knows a secret. Raises RequestRefused (401)."""
+        """Require the token or the password, except on loopback.
+
+        Raises:
+            RequestRefused: 401, they are wrong or missing.
+        """
         secret = f"Bearer {request.headers.get(WEBHOOK_HEADER, '')}".encode()
         told = hmac.compare_digest(secret, self._bearer)
         if not (self._loopback or told or self._has(request, self._basic, self._bearer)):
@@ -128,7 +144,7 @@ class Access:
     def _has(request: Request, *wanted: bytes) -> bool:
         scheme, _, said = request.headers.get("authorization", "").partition(" ")
         given = _decoded(said) if scheme.lower() == "basic" else f"Bearer {said.strip()}".encode()
-        # All are compared, each in constant time: how long it takes tells nothing.
+        # All are compared, each in constant time, against timing attacks.
         return sum(hmac.compare_digest(given, one) for one in wanted) > 0
 
 

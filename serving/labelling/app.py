@@ -1,8 +1,8 @@
 """The labelling backend over HTTP: Label Studio's ML backend, corrections, and the report.
 
-The contract is Label Studio's (https://labelstud.io/guide/ml_create), as 1.23 speaks it:
-``/health`` within 1 s, ``/setup`` within 3 s before every ``/predict``, one result for each task.
-``/setup`` brings the token of the project's owner; no body of it is ever read or logged.
+The contract is that of Label Studio 1.23 (https://labelstud.io/guide/ml_create): ``/health`` within
+1 s, ``/setup`` within 3 s before every ``/predict``, one result for each task. ``/setup`` brings
+the token of the project's owner; its body is never read or logged.
 """
 
 import asyncio
@@ -33,10 +33,10 @@ from serving.store import BackingStore
 
 _MAX_PREDICT_BYTES = 64 * 1024**2
 _PREDICT_S = 120.0
-"""More than Label Studio waits (100 s); what it is told in time, the prelabeller sees to."""
+"""Seconds, more than Label Studio waits (100 s); the prelabeller has the actual limits."""
 
 _MAX_CORRECTIONS = 16
-"""Corrections that may be under way or waiting."""
+"""Corrections that may be running or waiting."""
 _PAGE_HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -49,9 +49,16 @@ log = logging.getLogger("serving")
 
 @dataclass(frozen=True)
 class Backend:
-    """What the application works with.
+    """The parts of the application.
 
-    ``hint_file`` is touched when Label Studio tells of a change; the sensor then looks sooner.
+    Attributes:
+        store: has the images; gets the corrections.
+        project: name of the project.
+        model: the model that is served.
+        access: authorizes requests.
+        hint_file: touched when Label Studio reports a change, so that the sensor polls sooner.
+        label_studio_url: link on the empty report page.
+        limits: limits of one request.
     """
 
     store: BackingStore
@@ -64,7 +71,7 @@ class Backend:
 
 
 def create_backend_app(backend: Backend, prelabeller: Prelabeller | None = None) -> FastAPI:
-    """The application around ``backend``, whose model it follows while it runs."""
+    """Build the application for ``backend``, whose model follows the records while it runs."""
     prelabeller = prelabeller or Prelabeller(backend.store, limits=backend.limits)
     bodies = BodyBuffer(body_s=backend.limits.body_s)
 
@@ -91,7 +98,7 @@ def create_backend_app(backend: Backend, prelabeller: Prelabeller | None = None)
 
 
 def _contract(backend: Backend, prelabeller: Prelabeller, bodies: BodyBuffer) -> APIRouter:
-    """What Label Studio asks of an ML backend."""
+    """Return the routes of Label Studio's ML backend contract."""
     router = APIRouter()
     model, access = backend.model, backend.access
 
@@ -118,7 +125,7 @@ def _contract(backend: Backend, prelabeller: Prelabeller, bodies: BodyBuffer) ->
         answers = await while_waited_for(
             request, Ticket(_PREDICT_S), _answers(backend, prelabeller, asked)
         )
-        if context:  # an interactive request takes results only, and keeps none of them
+        if context:  # interactive: Label Studio needs a result, and stores none
             empty = {"result": [], "score": 0.0, "model_version": model.version}
             answers = [answer or empty for answer in answers]
         return JSONResponse({"results": answers})
@@ -128,15 +135,15 @@ def _contract(backend: Backend, prelabeller: Prelabeller, bodies: BodyBuffer) ->
         access.webhook(request)
         if backend.hint_file is not None:
             await asyncio.to_thread(_leave_hint, backend.hint_file)
-        # Its body is not read: what it says is asked of Label Studio itself, for a webhook may be
-        # lost, or doubled.
+        # Its body is not read: the sensor asks Label Studio itself, as a webhook may be lost or
+        # sent twice.
         return JSONResponse({"ok": True})
 
     return router
 
 
 def _corrections(backend: Backend, bodies: BodyBuffer) -> APIRouter:
-    """What the predictor's "This is wrong" asks for and sends."""
+    """Return the routes of the predictor's dialog "This is wrong"."""
     router = APIRouter()
     desk = CorrectionDesk(
         backend.store, lambda: backend.model.current, max_pixels=backend.limits.max_pixels
@@ -157,7 +164,7 @@ def _corrections(backend: Backend, bodies: BodyBuffer) -> APIRouter:
                     taken = await asyncio.to_thread(desk.take, body)
         except (RequestRefused, ClientDisconnect):
             raise
-        except Exception as error:  # whatever obstore raises when the store does not answer
+        except Exception as error:  # any error of obstore
             log.exception("a correction is not in the store")
             raise RequestRefused(
                 503,
@@ -174,7 +181,7 @@ def _corrections(backend: Backend, bodies: BodyBuffer) -> APIRouter:
 
 
 def _report(backend: Backend) -> APIRouter:
-    """The page that a person opens."""
+    """Return the route of the report page."""
     router = APIRouter()
     shelf = ReportShelf(backend.store)
 
@@ -182,12 +189,12 @@ def _report(backend: Backend) -> APIRouter:
     async def report(request: Request) -> HTMLResponse:
         try:
             backend.access.reader(request)
-        except RequestRefused as refused:  # so that a browser asks for the password
+        except RequestRefused as refused:  # makes a browser ask for the password
             challenge = {"WWW-Authenticate": 'Basic realm="imgclf labelling"'}
             return HTMLResponse(refused.message, 401, challenge)
         try:
             page: str | bytes | None = await asyncio.to_thread(shelf.newest)
-        except Exception as error:  # noqa: BLE001 - whatever obstore raises when nobody answers
+        except Exception as error:  # noqa: BLE001 - any error of obstore
             why = (str(error).splitlines() or [""])[0]
             return HTMLResponse(unreachable(backend.project, why), 503, _PAGE_HEADERS)
         page = page or no_report(backend.project, backend.label_studio_url)
@@ -197,7 +204,7 @@ def _report(backend: Backend) -> APIRouter:
 
 
 def _asked(body: bytes) -> tuple[PredictRequest, bool]:
-    """The request, and whether a person waits for it inside the editor (interactive)."""
+    """Parse the request; return it and whether it is interactive (a person waits in the editor)."""
     try:
         asked = PredictRequest.model_validate_json(body)
     except ValidationError as error:
@@ -208,7 +215,7 @@ def _asked(body: bytes) -> tuple[PredictRequest, bool]:
 
 
 async def _answers(backend: Backend, prelabeller: Prelabeller, asked: PredictRequest) -> list[Any]:
-    serving = backend.model.current  # asked once: one model answers the whole request
+    serving = backend.model.current  # read once: one model for the whole request
     nothing: list[Any] = [[] for _ in asked.tasks]
     if serving is None:
         log.warning("%d tasks get no pre-label: %s", len(asked.tasks), backend.model.absence)
@@ -226,5 +233,5 @@ def _leave_hint(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    except OSError as error:  # the sensor looks without a hint, too, only later
+    except OSError as error:  # without the hint the sensor polls later
         log.warning("%s cannot be touched: %s", path, error.strerror)

@@ -1,4 +1,4 @@
-"""Takes corrections from the predictor into the store: the image first, then what was said of it."""
+"""Takes corrections from the predictor into the store: the image first, then its labels."""
 
 import logging
 import threading
@@ -29,7 +29,7 @@ from serving.store import BackingStore
 from training.images.images import DEFAULT_MAX_PIXELS, ImageFacts, ImageRejected, inspect
 
 MAX_CORRECTION_BYTES = MAX_BODY_BYTES * 4 // 3 + 1024**2
-"""Largest request: the largest image that an endpoint takes, in base64, and what is said of it."""
+"""Largest request: the largest image that an endpoint takes, in base64, and its labels."""
 
 _EXTENSIONS = {
     "JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "AVIF": "avif", "GIF": "gif",
@@ -63,7 +63,7 @@ class LabelsOffered(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A correction that is in the store. ``fresh`` is False if it was there already."""
+    """A correction that is in the store; ``fresh``: whether this request wrote it."""
 
     correction: Correction
     key: str
@@ -71,12 +71,12 @@ class Taken:
 
 
 class CorrectionDesk:
-    """Takes corrections, one at a time.
+    """Stores corrections, one at a time.
 
     Args:
-        store: gets them.
-        serving: gives the model that answers now; its labels are those that count.
-        max_pixels: an image with more is refused.
+        store: gets the corrections and their images.
+        serving: returns the model that is served; its labels are valid.
+        max_pixels: an image with more pixels is refused.
     """
 
     def __init__(
@@ -91,7 +91,11 @@ class CorrectionDesk:
         self._lock = threading.Lock()
 
     def offered(self) -> LabelsOffered:
-        """The labels to choose from. Raises RequestRefused (503) while no model is served."""
+        """Return the labels to choose from.
+
+        Raises:
+            RequestRefused: 503, no model is served.
+        """
         serving = self._serving()
         if serving is None:
             raise RequestRefused(
@@ -103,20 +107,21 @@ class CorrectionDesk:
         )
 
     def take(self, body: bytes) -> Taken:
-        """Put a correction (JSON of ``CorrectionRequest``) into the store.
+        """Write a correction (JSON of ``CorrectionRequest``) to the store.
 
-        Said twice in a row, the same is there once: people double-click.
+        A correction with the labels of the image's newest one is not written again: people
+        double-click.
 
         Raises:
-            RequestRefused: 400, naming what is wrong; 503 while no model is served.
-            Exception: whatever obstore raises when the store does not answer.
+            RequestRefused: 400, it is invalid; 413, the image is too big; 503, there is no model.
+            Exception: obstore's exceptions when the store does not answer.
         """
         request = _parsed(body)
         offered = self.offered()
         schema = LabelSchema(task=offered.task, names=offered.labels)
         if problem := schema.problem(request.labels):
             raise RequestRefused(400, "bad_labels", problem)
-        with BIG_PICTURE:  # few bytes can be many pixels
+        with BIG_PICTURE:  # a small file can have many pixels
             image, facts = _image(request.image, self._max_pixels)
         with self._lock:
             newest = self._newest(facts.sha256)
@@ -137,18 +142,18 @@ class CorrectionDesk:
         return Taken(correction, key, fresh)
 
     def _newest(self, sha256: str) -> str:
-        """The key of what was said last of an image; empty if nothing was."""
+        """Return the key of the newest correction of an image; empty if there is none."""
         begin = f"{CORRECTIONS_PREFIX}{sha256}-"
         newest = ""
         for key in self._store.keys_after(CORRECTIONS_PREFIX.rstrip("/"), begin):
             if key.startswith(begin):
                 newest = max(newest, key)
-            elif self._store.is_bucket:  # in order: the others are of other images
+            elif self._store.is_bucket:  # sorted: the rest are of other images
                 break
         return newest
 
     def _read(self, key: str) -> Taken | None:
-        """The correction at ``key``; None if it is damaged, so that a person can say it again."""
+        """Read the correction at ``key``; ``None`` if it is damaged, so that it can be sent again."""
         try:
             return Taken(parse_correction(self._store.read(key), key), key, fresh=False)
         except CorrectionError as error:
@@ -156,7 +161,7 @@ class CorrectionDesk:
             return None
 
     def _keep(self, image: bytes, facts: ImageFacts) -> str:
-        """The key under which the store has the image; it is written if it was not there."""
+        """Return the image's key in the store; write it if the store does not have it."""
         key = known_key(self._store, facts.sha256)
         if key is None:
             key = f"{CORRECTED_IMAGES_PREFIX}{facts.sha256}.{_EXTENSIONS.get(facts.format, 'img')}"
@@ -165,7 +170,7 @@ class CorrectionDesk:
 
 
 def _after(key: str) -> datetime:
-    """Now, or just after the correction at ``key`` if the clock was set back since."""
+    """Return the present time, or just after the correction at ``key`` if the clock was set back."""
     now = datetime.now(UTC)
     if not key:
         return now

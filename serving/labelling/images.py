@@ -1,4 +1,4 @@
-"""Where the image of a task lies in the store. Nothing that a task names is fetched from elsewhere."""
+"""The images of tasks, read from the project's store only, never from another address."""
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
@@ -9,22 +9,22 @@ from serving.store import BackingStore, TooBig
 
 RAW = "raw/"
 _MAX_IMAGE_BYTES = 100_000_000
-"""Bigger files are not ingested either, unless the user says so."""
+"""The default limit of ingestion, too."""
 
 
-class NoImage(ImgclfError, ValueError):  # noqa: N818 - said of a task
-    """A task's image cannot be had; the message says why, for people."""
+class NoImage(ImgclfError, ValueError):  # noqa: N818 - a state
+    """A task's image is not available; the message has the reason, for people."""
 
 
 def image_key(data: Mapping[str, Any], store_url: str) -> str:
-    """The key of a task's image.
+    """Return the key of a task's image.
 
     Args:
-        data: the task's ``data``; ``uri`` is a key below ``raw/``, or its address in the store.
-        store_url: the store's address.
+        data: the task's ``data``; ``uri`` is a key under ``raw/``, or its URI in the store.
+        store_url: URL of the store.
 
     Raises:
-        NoImage: the task names none, or one that is not in this store.
+        NoImage: the task has no ``uri``, or one that is not in this store.
     """
     uri = data.get("uri")
     if not isinstance(uri, str) or not uri:
@@ -40,15 +40,15 @@ async def task_image(
     data: Mapping[str, Any],
     before_big: Callable[[], Awaitable[object]] | None = None,
 ) -> bytes:
-    """The image file of a task, if it is the one that the task was made for.
+    """Read the image file of a task and verify its sha256.
 
     Args:
-        store: where it lies.
+        store: has the image.
         data: the task's ``data``.
         before_big: awaited before a big file is read.
 
     Raises:
-        NoImage: it is not there, or another one is.
+        NoImage: it is missing, too big, unreadable, or has another sha256.
     """
     key = image_key(data, store.url)
     try:
@@ -57,7 +57,7 @@ async def task_image(
         raise NoImage(f"the store has no {key} any more") from None
     except TooBig as error:
         raise NoImage(f"{error}, too big to be decoded here") from None
-    except Exception as error:  # whatever obstore raises when nobody answers
+    except Exception as error:  # any error of obstore
         raise NoImage(f"{key} cannot be read: {(str(error).splitlines() or [''])[0]}") from error
     if hashlib.sha256(image).hexdigest() != data.get("sample_id"):
         raise NoImage(f"{key} holds other bytes than the task's image (data.sample_id)")
@@ -65,10 +65,10 @@ async def task_image(
 
 
 def known_key(store: BackingStore, sha256: str) -> str | None:
-    """Where the store has an image, as far as the image table knows.
+    """Return the key of an image in the store, by the image table; ``None`` if it has none.
 
-    Every part of the table is looked at, also those that a compaction made redundant: what an old
-    one says is checked by reading the object.
+    All parts of the table are read, also those that a compaction replaced; the object's sha256 is
+    verified.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -82,7 +82,7 @@ def known_key(store: BackingStore, sha256: str) -> str | None:
             rows = file.read(columns=["key", "sha256"], use_threads=False)
         except FileNotFoundError:  # compacted since the listing; the wider part has its rows
             continue
-        except (pa.ArrowException, OSError, KeyError):  # damaged: the line makes it again
+        except (pa.ArrowException, OSError, KeyError):  # damaged: the pipeline repairs it
             continue
         found = rows.filter(pc.equal(rows["sha256"], sha256))["key"].to_pylist()
         for key in found:

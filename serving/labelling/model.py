@@ -1,4 +1,4 @@
-"""The model that answers annotators: production's, or staging's as long as there is no other."""
+"""The model for annotators: production's, or staging's as long as production has none."""
 
 import logging
 import threading
@@ -8,17 +8,19 @@ from serving.store import DeploymentStore
 
 POLL_S = 1.0
 BUCKET_POLL_S = 15.0
-"""How often the store is asked for new records (seconds); in a bucket every look costs."""
+"""Seconds between two listings of a bucket, where each costs money."""
 
 log = logging.getLogger("serving")
 
 
 class ServedModel:
-    """Follows the deployment records of ``project`` and holds one model, or none.
+    """Follows the deployment records of a project and holds one model, or none.
 
-    It goes on with what it serves until the newer model is loaded and warm.
+    It keeps its model until the newer one is loaded and warm.
 
     Args:
+        store: has the records and models.
+        project: endpoints are ``<project>-<stage>``.
         threads: threads of one prediction.
     """
 
@@ -31,12 +33,12 @@ class ServedModel:
 
     @property
     def current(self) -> Serving | None:
-        """What answers now. Ask once for a request and keep it."""
+        """The model that is served; ``None`` if there is none. Read it once a request."""
         return _slot(self._prod).serving or _slot(self._staging).serving
 
     @property
     def version(self) -> str:
-        """The version of what answers now; "" if nothing does."""
+        """Version of the model that is served; empty if there is none."""
         serving = self.current
         return serving.record.model_version if serving else ""
 
@@ -53,7 +55,7 @@ class ServedModel:
         return failures[0] if failures else "no model is deployed yet; train one with imgclf run"
 
     def converge(self) -> None:
-        """Ask the store once, and switch if another model is to answer."""
+        """List the records once, and switch to another model if it is due."""
         self._prod.converge()
         prod, staging = _slot(self._prod), _slot(self._staging)
         if prod.serving is None and not prod.status.changing:
@@ -63,11 +65,11 @@ class ServedModel:
             staging.serving, staging.settled_key = None, None
 
     def start(self) -> None:
-        """Follow the records from now on, in a thread of its own."""
+        """Start a thread that follows the records."""
         self._thread.start()
 
     def stop(self, timeout_s: float = 5.0) -> None:
-        """Stop following; what is loaded stays."""
+        """Stop following the records; the loaded model stays."""
         self._stop.set()
         self._thread.join(timeout_s)
 

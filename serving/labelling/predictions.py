@@ -1,7 +1,7 @@
-"""What Label Studio gets for its tasks: pre-labels by the contract of its ML backends.
+"""Pre-labels for Label Studio's tasks, by the contract of its ML backends.
 
-A task that cannot be answered gets an empty list. Label Studio takes that for "no prediction";
-an empty *result* it would store, and never ask for that task and version again.
+A task without a pre-label gets an empty list, which Label Studio takes for "no prediction". It
+would store an empty *result*, and never ask for that task and version again.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ CHUNK = MAX_BATCH_IMAGES
 """Images predicted at a time."""
 
 _FILES = 4
-"""Files held at a time, of which one may be big; the others wait in the store."""
+"""Files in memory at a time, of which one may be big."""
 
 log = logging.getLogger("serving")
 
@@ -63,10 +63,10 @@ class PredictRequest(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How long Label Studio is kept waiting (seconds).
+    """Time limits of responses to Label Studio (seconds).
 
-    A person waits for one task while it opens, and Label Studio itself gives up on a whole batch
-    after 100 s (``ML_TIMEOUT_PREDICT``).
+    A person waits for one task while it opens; Label Studio gives up on a whole batch after 100 s
+    (``ML_TIMEOUT_PREDICT``).
     """
 
     one_task_s: float = 2.5
@@ -74,12 +74,14 @@ class Bounds:
 
 
 class Prelabeller:
-    """Answers tasks from the images in ``store``.
+    """Predicts tasks from the images in the store.
 
     Args:
-        limits: what an image may have.
-        workers: images that are decoded, or chunks that are predicted, at a time.
-        max_requests: requests that may be under way; more get nothing, at once.
+        store: has the images.
+        bounds: time limits of responses.
+        limits: limits of an image.
+        workers: images decoded, or chunks predicted, at a time.
+        max_requests: concurrent requests; more get no pre-labels, at once.
     """
 
     def __init__(
@@ -102,12 +104,12 @@ class Prelabeller:
     async def answer(
         self, serving: Serving, tasks: Sequence[LabelStudioTask], allowed: frozenset[str] | None
     ) -> list[Any]:
-        """One answer for each task, in their order; what is not ready in time is empty.
+        """Return one pre-label for each task, in their order; what is not ready in time is empty.
 
         Args:
-            serving: what answers all of them.
-            tasks: Label Studio's.
-            allowed: the labels that the project knows; None if that is unknown.
+            serving: the model for all of them.
+            tasks: tasks of Label Studio.
+            allowed: the project's labels; ``None``: unknown.
         """
         answers: list[Any] = [[] for _ in tasks]
         if self._free <= 0:
@@ -115,7 +117,7 @@ class Prelabeller:
             return answers
         limit = self._bounds.one_task_s if len(tasks) == 1 else self._bounds.batch_s
         self._free -= 1
-        ticket = Ticket(2 * limit)  # dropped when the limit is over, or Label Studio gone
+        ticket = Ticket(2 * limit)  # dropped at the limit or on disconnect
         try:
             await asyncio.wait_for(self._fill(answers, serving, tasks, allowed, ticket), limit)
         except TimeoutError:
@@ -127,7 +129,7 @@ class Prelabeller:
         return answers
 
     def close(self) -> None:
-        """Finish what is being predicted, and drop what waits."""
+        """Wait for running predictions, and cancel the queued ones."""
         self._pool.shutdown(cancel_futures=True)
 
     async def _fill(
@@ -138,7 +140,7 @@ class Prelabeller:
         allowed: frozenset[str] | None,
         ticket: Ticket,
     ) -> None:
-        """Big pictures come last, each by itself: the others do not wait for them."""
+        """Answer all tasks; those with big images last and one by one, so that the others do not wait."""
         later: list[int] = []
         for start in range(0, len(tasks), CHUNK):
             chunk = range(start, min(start + CHUNK, len(tasks)))
@@ -156,7 +158,7 @@ class Prelabeller:
         ticket: Ticket,
         later: list[int] | None,
     ) -> None:
-        """Answer the tasks at ``places``; ``later`` is told those that are big, if it is there."""
+        """Answer the tasks at ``places``; positions of big images are added to ``later``, if given."""
         found = await asyncio.gather(
             *(self._pixels(serving, tasks[place], ticket, later is None) for place in places)
         )
@@ -171,7 +173,9 @@ class Prelabeller:
     async def _pixels(
         self, serving: Serving, task: LabelStudioTask, ticket: Ticket, also_big: bool
     ) -> np.ndarray | object | None:
-        """The picture of a task, reduced; None if there is none, ``_BIG`` if it is left for later."""
+        """Return a task's decoded image, uint8 [height, width, 3]; ``None`` if it cannot be read;
+        ``_BIG`` if it is left for later.
+        """
         side = serving.model.manifest.input_size
         async with self._files, AsyncExitStack() as held:
             try:
@@ -189,7 +193,7 @@ class Prelabeller:
 
 
 _BIG = object()
-"""In place of a picture that takes long."""
+"""Stands for an image that takes long to decode."""
 
 
 def _decoded(data: bytes, max_pixels: int, side: int, also_big: bool) -> np.ndarray | object:
@@ -208,21 +212,21 @@ def _prelabels(
     pictures: Sequence[np.ndarray | None],
     allowed: frozenset[str] | None,
 ) -> list[Any]:
-    """The answers to one chunk; ``pictures`` are None where there is none."""
+    """Return the pre-labels of one chunk; tasks without a picture (``None``) get an empty list."""
     answers: list[Any] = [[] for _ in tasks]
     pixels = {index: one for index, one in enumerate(pictures) if one is not None}
     if not pixels:
         return answers
     try:
         probabilities = serving.model.predict_images(list(pixels.values()))
-    except Exception:  # a fault of the model must not keep the task from opening
+    except Exception:  # the task must open all the same
         log.exception("%s does not predict", serving.record.model_version)
         return answers
     meant = serving.model.decide(probabilities)
     for index, row, labels in zip(pixels, probabilities, meant, strict=True):
         unknown = set(labels) - allowed if allowed is not None else set()
         if unknown:
-            # Label Studio refuses the whole request for a label that its project does not know.
+            # Label Studio refuses the whole response for a label that the project does not have.
             log.warning("task %d gets no pre-label: the project has no label %s", tasks[index].id,
                         ", ".join(sorted(unknown)))  # fmt: skip
             continue
@@ -233,13 +237,13 @@ def _prelabels(
 def prelabel(
     serving: Serving, probabilities: np.ndarray, labels: Sequence[str], task: LabelStudioTask
 ) -> dict[str, Any]:
-    """What a model says of one task, in Label Studio's words.
+    """Return a prediction in Label Studio's format.
 
     Args:
         serving: the model.
         probabilities: float32 [labels of the model].
-        labels: those the model means; for multi_label perhaps none, an empty result then.
-        task: what it is said of.
+        labels: the predicted labels; for multi_label possibly none, with an empty ``result``.
+        task: the predicted task.
     """
     probs = {
         label: round(float(value), 6)
@@ -262,10 +266,10 @@ def prelabel(
 
 
 def confidence(probabilities: np.ndarray, model: OnnxPredictor) -> float:
-    """How sure a model is, 0…1. Label Studio's uncertainty sampling serves the lowest first.
+    """Return a model's confidence in [0, 1]; uncertainty sampling serves the lowest first.
 
-    For single_label the highest probability; for multi_label that of the least sure decision:
-    0 at its threshold, 1 as far from it as can be.
+    For single_label the highest probability; for multi_label the minimum over the labels of the
+    distance to the threshold, relative to the largest possible distance on that side.
     """
     thresholds = model.manifest.thresholds
     if not thresholds:

@@ -1,4 +1,4 @@
-"""The page at ``/``: the newest labelling report of the store, or how one comes."""
+"""The page at ``/``: the store's newest labelling report, or how to get one."""
 
 from functools import cache
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""Content-Security-Policy: the page shows what is in it, runs nothing and loads nothing."""
+"""Content-Security-Policy: the page runs no script and loads nothing."""
 
 
 class ReportShelf:
@@ -26,7 +26,11 @@ class ReportShelf:
         self._page = b""
 
     def newest(self) -> bytes | None:
-        """The newest report; it is read once. Raises what obstore raises when nobody answers."""
+        """Return the newest report (HTML), read once; ``None`` if there is none.
+
+        Raises:
+            Exception: obstore's exceptions when the store does not answer.
+        """
         after = self._store.keys_after(REPORTS, self._key)
         key = max((key for key in after if key.endswith(".html")), default=None)
         if key is not None:
@@ -36,12 +40,12 @@ class ReportShelf:
 
 
 def no_report(project: str, label_studio_url: str) -> str:
-    """The page as long as there is no report."""
+    """Return the page that is shown while there is no report."""
     return _page(project, label_studio_url=label_studio_url, why=None)
 
 
 def unreachable(project: str, why: str) -> str:
-    """The page when the store does not answer."""
+    """Return the page that is shown when the store does not answer."""
     return _page(project, label_studio_url="", why=why)
 
 
@@ -51,8 +55,8 @@ def _page(project: str, **values: str | None) -> str:
 
 @cache
 def _templates() -> "jinja2.Environment":
-    """The templates of this package: every value is escaped, and a missing one is an error."""
-    import jinja2  # at the first page: no answer to Label Studio needs it
+    """Return the template environment: all values are escaped, and a missing one is an error."""
+    import jinja2  # late: Label Studio's requests do not need it
 
     return jinja2.Environment(
         loader=jinja2.PackageLoader("serving"),

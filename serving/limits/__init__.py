@@ -1,1 +1,1 @@
-"""What one request may cost: bytes, pixels, seconds."""
+"""Limits of one request: bytes, pixels, seconds."""

@@ -1,4 +1,4 @@
-"""Reads the bodies of requests: bounded in bytes, one and all together, and in seconds."""
+"""Reads request bodies, with limits in bytes (each and all together) and in seconds."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,18 +10,18 @@ from fastapi import Request
 from serving.errors import RequestRefused
 
 ROOM_BYTES = 128 * 1024**2
-"""Bytes of all bodies that a server holds at a time, read or being read."""
+"""Bytes of all bodies that a server holds at a time, complete or not."""
 
 STALL_S = 10.0
-"""A body of which nothing comes for so long (seconds) is given up."""
+"""Seconds without a byte after which a body is given up."""
 
 _DRAINED = 8
-"""A body that is too big is read on and thrown away, up to so many times what is allowed."""
+"""A body that is too big is read and discarded up to this multiple of the allowed size."""
 
 
 @dataclass(eq=False)
 class _Reading:
-    """A body that is held; ``limit`` while it is still being read."""
+    """A body in memory; ``limit`` is its timeout while it is being read."""
 
     chunks: list[bytes] = field(default_factory=list)
     size: int = 0
@@ -30,15 +30,15 @@ class _Reading:
 
 
 class BodyBuffer:
-    """Holds bodies, up to a number of bytes. Used from the event loop only.
+    """Reads bodies up to a total number of bytes. Used from the event loop only.
 
-    When there is no room for more, the body that has been coming for the longest time gives way:
-    clients that send slowly on purpose cannot keep out those that do not.
+    If there is no room, the incomplete body that started first is dropped: clients that send
+    slowly on purpose cannot block others.
 
     Args:
-        body_s: a body must be there after so long (seconds).
-        stall_s: and some of it must come within so long (seconds).
-        max_bytes: of all bodies at a time.
+        body_s: seconds within which a body must be complete.
+        stall_s: longest pause between two parts of it (seconds).
+        max_bytes: most bytes of all bodies at a time.
     """
 
     def __init__(
@@ -51,12 +51,12 @@ class BodyBuffer:
 
     @asynccontextmanager
     async def body(self, request: Request, max_bytes: int) -> AsyncIterator[bytes]:
-        """The body of ``request``, which counts as held while the block lasts.
+        """Read the body of ``request``; it counts as held while the block lasts.
 
         Raises:
-            RequestRefused: 400, there is none; 408, it came too slowly; 413, it has more than
+            RequestRefused: 400, it is empty; 408, it came too slowly; 413, it has more than
                 ``max_bytes``; 415, it is compressed; 429, there is no room for it.
-            ClientDisconnect: the client went away.
+            ClientDisconnect: the client closed the connection.
         """
         reading = _Reading()
         self._held[reading] = None
@@ -69,8 +69,9 @@ class BodyBuffer:
             self._held.pop(reading, None)
 
     async def _read(self, request: Request, reading: _Reading, max_bytes: int) -> None:
-        """Read to the end; a body beyond ``max_bytes`` is thrown away on the way there, because
-        many clients only look at the answer when they have sent everything."""
+        """Read to the end, also a body over ``max_bytes``, which is discarded: many clients read the
+        response only after they have sent everything.
+        """
         if _refused_at_once(request, max_bytes):
             raise _too_large(max_bytes)
         size = 0
@@ -94,7 +95,10 @@ class BodyBuffer:
         if size > max_bytes:
             raise _too_large(max_bytes)
         encoding = request.headers.get("content-encoding", "").strip().lower()
-        if encoding not in {"", "identity"}:  # images are compressed, and a bomb would unpack here
+        if encoding not in {
+            "",
+            "identity",
+        }:  # images are compressed already; guards against zip bombs
             raise RequestRefused(
                 415,
                 "unsupported_encoding",
@@ -135,10 +139,10 @@ class BodyBuffer:
 
 
 def _refused_at_once(request: Request, max_bytes: int) -> bool:
-    """Whether the client itself says that it is too much, and would notice an early answer."""
+    """Whether the declared size is too big and the client would notice an early response."""
     declared = request.headers.get("content-length", "")
     if not declared.isascii() or not declared.isdecimal():
-        return False  # in chunks; uvicorn refuses what is no number
+        return False  # chunked; uvicorn refuses invalid numbers
     size = int(declared) if len(declared) < 20 else max_bytes * _DRAINED + 1
     asks_first = request.headers.get("expect", "").lower() == "100-continue"
     return size > max_bytes * (1 if asks_first else _DRAINED)

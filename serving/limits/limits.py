@@ -1,4 +1,4 @@
-"""What one request may cost: pixels and seconds. Section ``[serving]``, or ``IMGCLF_SERVING__*``."""
+"""Limits of one request: pixels and seconds. Section ``[serving]``, or ``IMGCLF_SERVING__*``."""
 
 import os
 from typing import Self
@@ -8,13 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from errors.base import ImgclfError
 
 VARIABLE = "IMGCLF_SERVING"
-"""JSON of several; :data:`PREFIX` and a name, which goes before it, is one."""
+"""JSON with several limits; a variable of :data:`PREFIX` and a name overrides it."""
 
 PREFIX = f"{VARIABLE}__"
 
 
-class LimitsWrong(ImgclfError, ValueError):  # noqa: N818 - said of settings
-    """A limit in the environment is none; the message names the variable and its bounds."""
+class LimitsWrong(ImgclfError, ValueError):  # noqa: N818 - a state
+    """A limit in the environment is invalid; the message has the variable and its bounds."""
 
 
 class ServingLimits(BaseModel):
@@ -25,7 +25,7 @@ class ServingLimits(BaseModel):
     max_pixels: int = Field(
         100_000_000,
         ge=1,
-        le=178_956_970,  # Pillow itself reads no bigger ones
+        le=178_956_970,  # Pillow's own limit
         description="An image with more pixels than this is refused unread.",
     )
     max_request_pixels: int = Field(
@@ -38,7 +38,7 @@ class ServingLimits(BaseModel):
         60.0, gt=0, le=3600, description="A request must have arrived after so long (s)."
     )
     answer_s: float = Field(
-        50.0,  # less than the 60 s that SageMaker and our own clients wait
+        50.0,  # less than the 60 s that SageMaker and our clients wait
         gt=0,
         le=3600,
         description="A request is answered, or refused, so long after it has arrived (s).",
@@ -46,10 +46,10 @@ class ServingLimits(BaseModel):
 
     @classmethod
     def from_environment(cls) -> Self:
-        """The limits that the environment names, the others by default.
+        """Read the limits from the environment; the others have their defaults.
 
         Raises:
-            LimitsWrong: one of them is no number, or out of bounds.
+            LimitsWrong: a limit is no number, or out of bounds.
         """
         try:
             given = cls.model_validate_json(os.environ.get(VARIABLE) or "{}")
@@ -70,7 +70,7 @@ class ServingLimits(BaseModel):
             raise LimitsWrong(f"{wrong} ([serving] in imgclf.toml)") from None
 
     def to_environment(self) -> dict[str, str]:
-        """The variables by which :meth:`from_environment` gives these limits again."""
+        """Return the variables from which :meth:`from_environment` reads these limits."""
         return {
             PREFIX + field.upper(): format(value, "f").rstrip("0").rstrip(".")
             if isinstance(value, float)

@@ -1,7 +1,7 @@
-"""Who does the work of a request, and how long: bounded in seconds, memory and patience.
+"""Runs the work of requests in threads, with limits in seconds and memory.
 
-Small requests have workers of their own; a big one (few bytes can be many pixels) takes its turn
-in a lane of one. So whatever comes, a photo is answered at once, and memory has a bound.
+Small requests have several workers; big ones (a small file can have many pixels) share a single
+worker. So a photo is answered soon whatever else arrives, and memory is bounded.
 """
 
 import asyncio
@@ -17,16 +17,16 @@ from starlette.requests import ClientDisconnect
 from serving.errors import RequestRefused
 
 BIG_PICTURE = threading.Lock()
-"""Held while the labelling backend decodes what may be big: pre-labels and corrections in turn."""
+"""Held while the labelling backend decodes a possibly big image, so that it decodes one at a time."""
 
 Result = TypeVar("Result")
 
 
 class Ticket:
-    """Whether somebody still waits for an answer. Asked between the steps of the work.
+    """Deadline and cancellation of one request; checked between the steps of its work.
 
     Args:
-        seconds: how long an answer may take.
+        seconds: time until the response is due.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -36,22 +36,27 @@ class Ticket:
 
     @property
     def left_s(self) -> float:
-        """Seconds until the answer would be too late."""
+        """Seconds until the deadline; 0 after it."""
         return max(0.0, self._ends - time.monotonic())
 
     def drop(self) -> None:
-        """Nobody waits any more."""
+        """Cancel: no client waits for the response any more."""
         self._dropped.set()
 
     def check(self) -> None:
-        """Raises RequestRefused (503) if it is too late, ClientDisconnect if nobody waits."""
+        """Raise if the request is late or cancelled.
+
+        Raises:
+            RequestRefused: 503, the deadline has passed.
+            ClientDisconnect: the request was cancelled.
+        """
         if self._dropped.is_set():
             raise ClientDisconnect
         if not self.left_s:
             raise self.late()
 
     def late(self) -> RequestRefused:
-        """What a client is told whose answer took too long."""
+        """Return the error for a request whose deadline has passed (503)."""
         return RequestRefused(
             503,
             "timed_out",
@@ -68,7 +73,7 @@ class Lanes:
         self.big = ThreadPoolExecutor(1, thread_name_prefix="predict-big")
 
     def close(self) -> None:
-        """Finish what is under way, and drop what waits."""
+        """Wait for running work, and cancel what is queued."""
         self.small.shutdown(cancel_futures=True)
         self.big.shutdown(cancel_futures=True)
 
@@ -76,9 +81,19 @@ class Lanes:
 async def in_lane(
     lane: ThreadPoolExecutor, ticket: Ticket, work: Callable[..., Result], *arguments: Any
 ) -> Result:
-    """Do ``work(*arguments)`` in a thread of ``lane``, unless ``ticket`` is dropped before.
+    """Run ``work(*arguments)`` in a thread of ``lane``, unless ``ticket`` is dropped before.
 
-    What was dropped holds no memory while it is still in the queue.
+    A queued call that is cancelled keeps no reference to its arguments.
+
+    Args:
+        lane: the executor.
+        ticket: checked before the work begins.
+        work: the function to call.
+        arguments: its arguments.
+
+    Raises:
+        RequestRefused: 503, the deadline passed in the queue.
+        ClientDisconnect: the request was cancelled in the queue.
     """
     held = [arguments]
 
@@ -95,16 +110,16 @@ async def in_lane(
 async def while_waited_for(
     request: Request, ticket: Ticket, work: Coroutine[Any, Any, Result]
 ) -> Result:
-    """The result of ``work``, which is dropped when the client goes or the time is over.
+    """Await ``work``; cancel it when the client disconnects or the deadline passes.
 
     Args:
-        request: the client's, whose body has been read.
-        ticket: tells the threads of ``work``.
-        work: what makes the answer.
+        request: the client's request, whose body has been read.
+        ticket: has the deadline; dropped at the end.
+        work: coroutine that makes the response.
 
     Raises:
-        RequestRefused: 503, it took too long.
-        ClientDisconnect: the client went away.
+        RequestRefused: 503, the deadline passed.
+        ClientDisconnect: the client closed the connection.
     """
     working = asyncio.ensure_future(work)
     watching = asyncio.ensure_future(_gone(request))

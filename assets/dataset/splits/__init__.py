@@ -1,1 +1,1 @@
-"""Groups and splits of the images: dealt, kept, checked and shown."""
+"""Groups and splits of the images: assignment, given splits, checks and overview."""

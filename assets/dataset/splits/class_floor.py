@@ -1,4 +1,4 @@
-"""Whether each class has enough images in each split, and what would help where it has not."""
+"""Whether each class has enough images in each split, and the remedy if not."""
 
 import shlex
 from collections import defaultdict
@@ -16,15 +16,15 @@ HOW_TO_DIVIDE = (
     "imgclf.toml (or a smaller number than now); then imgclf run, which deals all images anew as "
     "long as no model was released (afterwards: imgclf splits deal-anew)"
 )
-"""What helps where different pictures are taken for near-duplicates."""
+"""Remedy for different pictures that are taken for near-duplicates."""
 
 Dealt = Mapping[str, Mapping[str, int]]
-"""Images of classes by split."""
+"""Class to split to number of images."""
 
 
 @dataclass
 class ClassCount:
-    """A class's images by split, and the near-duplicate groups they are in."""
+    """The images of a class by split, and their near-duplicate groups."""
 
     images: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
     groups: set[str] = field(default_factory=set)
@@ -43,8 +43,13 @@ ALIKE = "classes of near-duplicates"
 
 
 class FloorReasons(NamedTuple):
-    """What is short of its floor (nothing: all is well), what would help ("": nothing is needed),
-    and of how many classes: more images, dealing anew, or telling near-duplicates apart."""
+    """The classes below their floor, and the remedies.
+
+    Attributes:
+        short: a sentence for each class and split below its floor; empty: all are above.
+        helps: the remedies, as text; empty: none is needed.
+        numbers: number of classes by kind of remedy.
+    """
 
     short: list[str]
     helps: str
@@ -52,7 +57,7 @@ class FloorReasons(NamedTuple):
 
 
 def remedy(numbers: Mapping[str, object]) -> str:
-    """What to do, by the ``numbers`` of :class:`FloorReasons`; "" if they do not say."""
+    """Return what to do, by the ``numbers`` of :class:`FloorReasons`; empty if they are all 0."""
     ways = {
         ALIKE: "set near_duplicate_distance = 0 under [split] in imgclf.toml, where the images that "
         "count as one picture are different ones (more images do not help)",
@@ -65,7 +70,7 @@ def remedy(numbers: Mapping[str, object]) -> str:
 
 
 def count_classes(manifest: pa.Table) -> dict[str, ClassCount]:
-    """The classes of a data set, from ``labels``, ``split`` and ``group_id`` of its images."""
+    """Count the images of each class, from ``labels``, ``split`` and ``group_id`` of the manifest."""
     counts: dict[str, ClassCount] = defaultdict(ClassCount)
     for row in manifest.select(["labels", "split", "group_id"]).to_pylist():
         for label in row["labels"]:
@@ -83,16 +88,17 @@ def floor_reasons(
     anew: Dealt | None = None,
     freely: Dealt | None = None,
 ) -> "FloorReasons":
-    """What is short of its floor, and what would help.
+    """Find the classes below their floor, and the remedies.
 
     Args:
-        labels: the classes that there should be.
-        counts: of those that there are.
-        floors: the fewest images of a class, by split.
-        names: those under [labels] in imgclf.toml; empty: every class that a label names.
-        anew: images of each class by split, if all were dealt anew and given splits kept
-            (``assets.dataset.splits.forecast``); left out: dealing anew helps wherever images are enough.
-        freely: the same, if no split were given.
+        labels: the classes to check.
+        counts: images of the classes in use.
+        floors: split to the fewest images of a class.
+        names: names under [labels] in imgclf.toml; empty: every label in use is a class.
+        anew: images of each class by split, if all were dealt again and given splits kept
+            (``assets.dataset.splits.forecast``); ``None``: dealing again is assumed to help where
+            there are enough images.
+        freely: the same, without given splits.
     """
     short, wanted, alike = [], dict[str, int](), list[str]()
     uneven, bound = list[str](), list[str]()
@@ -152,7 +158,7 @@ def floor_reasons(
 
 
 def _met(floors: Mapping[str, int], dealt: Dealt | None, label: str) -> bool:
-    """Whether a class would be at its floor in each split."""
+    """Whether a class would reach its floor in each split."""
     return dealt is None or all(
         dealt.get(label, {}).get(split, 0) >= floor for split, floor in floors.items()
     )
@@ -161,7 +167,7 @@ def _met(floors: Mapping[str, int], dealt: Dealt | None, label: str) -> bool:
 def _without_a_class(
     wanted: Iterable[str], counts: Mapping[str, ClassCount], names: Sequence[str]
 ) -> list[str]:
-    """How to go on without a class that is short of images."""
+    """Return remedies that drop a class which is short of images."""
     if any(label in names for label in wanted):
         return ["take a class out of names under [labels] in imgclf.toml"]
     said = [visible(shlex.quote(label)) for label in wanted if label in counts]

@@ -1,6 +1,6 @@
-"""Fingerprints of images whose hash is near to another's: computed once, when they are first needed.
+"""Fingerprints of images with similar perceptual hashes: computed on demand and stored.
 
-Most images have no such neighbour, so most need none, and indexing costs what it did.
+Most images have no similar hash and need none, so indexing computes no fingerprints.
 """
 
 import hashlib
@@ -19,15 +19,15 @@ FINGERPRINTS_SCHEMA = pa.schema(
     [("sha256", pa.string()), ("version", pa.int32()), ("cells", pa.binary())]
 )
 CHUNK = 2000
-"""Images per appended part: what a kill can cost at most is computing one chunk again."""
+"""Images per appended part: after a kill, at most one part is computed again."""
 _MAX_PIXELS = 178_956_970
-"""As many as Pillow reads: what is in the image table was let in already."""
+"""Pillow's own limit: images in the image table have passed the setting already."""
 
 
 def fingerprints_table(
     store: ObjectStore, on_damage: Callable[[str], object] | None = None
 ) -> Table:
-    """The fingerprints that are known; ``on_damage``: see :class:`resources.contents.tables.Table`."""
+    """Return the table of fingerprints; ``on_damage``: see :class:`resources.contents.tables.Table`."""
     return Table(store, "fingerprints", FINGERPRINTS_SCHEMA, on_damage=on_damage)
 
 
@@ -37,13 +37,16 @@ def fingerprints_of(
     wanted: Sequence[str],
     say: Callable[[str], object],
 ) -> dict[str, bytes]:
-    """Fingerprints of images, from the table or else from ``raw/``, which then go into the table.
+    """Return fingerprints of images, from the table; missing ones are computed and added to it.
 
     Args:
-        store: has both.
-        keys: image (sha256) to its key.
+        store: has the table and the images.
+        keys: image (sha256) to key.
         wanted: images (sha256).
-        say: told of those that cannot be read; they are left out.
+        say: called with each message: progress, damage, images that cannot be read.
+
+    Returns:
+        Image (sha256) to fingerprint, of the images that can be read.
     """
     from training.groups.fingerprint import VERSION
 
@@ -95,4 +98,4 @@ def _computed(
 
 
 FIT = 32
-"""Decoded as for the perceptual hash."""
+"""Side in pixels that images are decoded to, as for the perceptual hash."""

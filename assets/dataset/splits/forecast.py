@@ -1,4 +1,4 @@
-"""What dealing all images of a data set anew would come to, class by class."""
+"""Forecast of dealing all images of a data set again: images by class and split."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -12,12 +12,15 @@ from training.groups.dealing import SPLITS, Group, Tally, deal
 
 
 def dealt_anew(manifest: pa.Table, given: Given, split: SplitPolicy) -> Mapping[str, Counter[str]]:
-    """Images of each class by split, if all were dealt anew; nothing is written.
+    """Return the images of each class by split if all were dealt again; nothing is written.
 
     Args:
         manifest: ``sha256``, ``labels``, ``split`` and ``group_id`` of the images.
-        given: the splits that sources gave and that would be kept.
+        given: given splits that would be kept.
         split: the shares.
+
+    Returns:
+        Class to split to number of images.
     """
     members: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in manifest.select(["sha256", "labels", "split", "group_id"]).to_pylist():

@@ -1,4 +1,4 @@
-"""Models that were trained and tested before the images were dealt to the splits anew."""
+"""Models that were trained and tested before all images were dealt to the splits again."""
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,17 +12,17 @@ from resources.store.object_store import ObjectStore
 
 
 def former_test_split(store: ObjectStore, dataset_version: str) -> str:
-    """What a person must know of a model whose test split is a former one; "" if it is none.
+    """Return the warning about a model that was tested on a former test split; empty if it was not.
 
     Args:
-        store: has the data set, and how the images are dealt now.
-        dataset_version: what the model was trained on and tested on.
+        store: has the data set and the present groups.
+        dataset_version: data set that the model was trained and tested on.
     """
     now = generation_number(store)
     if not now:
         return ""
     try:
-        # Cards of earlier versions do not say it: nothing was dealt anew by then.
+        # Cards of earlier versions have no generation: nothing had been dealt again by then.
         if (read_card(store, dataset_version).get("generation") or 0) >= now:
             return ""
         rows = read_dataset_manifest(store, dataset_version)
@@ -31,7 +31,9 @@ def former_test_split(store: ObjectStore, dataset_version: str) -> str:
             "the images were dealt to the splits anew, and whether it was tested before that or "
             f"afterwards cannot be read: {error}"
         )
-    if _test_images(rows) <= _test_images(current_groups(store)):  # dealt as before
+    if _test_images(rows) <= _test_images(
+        current_groups(store)
+    ):  # its test images are in test again
         return ""
     return (
         "it was tested on a former test split: the images were dealt to the splits anew since. Its "

@@ -1,7 +1,7 @@
-"""When all images were dealt to the splits, and under which settings.
+"""Generations of splits: when all images were dealt again, and under which settings.
 
-Dealing anew rewrites nothing: it is a record under ``splits/dealt/`` that begins a generation of
-groups and splits, and the rows of the one before stay in the table.
+Dealing again rewrites nothing: a record under ``splits/dealt/`` begins a generation of groups and
+splits, and the rows of the former one stay in the table.
 """
 
 from collections.abc import Callable
@@ -39,42 +39,62 @@ class Generation(BaseModel):
 
 
 def read_generation(store: ObjectStore, key: str) -> Generation:
-    """The record at ``key``. Raises KeyMissing, DamagedObject."""
+    """Read the record at ``key``.
+
+    Raises:
+        KeyMissing: there is none.
+        DamagedObject: it cannot be read.
+    """
     return read_record(store, key, Generation)
 
 
 def newest_generation(store: ObjectStore) -> Generation | None:
-    """The generation that counts; ``None``: nothing was dealt, or only by an earlier version.
+    """Return the present generation; ``None`` if no record exists (an earlier version kept none).
 
     Raises:
-        DamagedObject: its record cannot be read. An older one never counts in its place.
+        DamagedObject: its record cannot be read. An older one is never used in its place.
     """
     key = newest_key(store, DEALT)
     return None if key is None else read_generation(store, key)
 
 
 def generation_number(store: ObjectStore) -> int:
-    """The number of the generation that counts."""
+    """Return the number of the present generation; 0 if there is no record."""
     found = newest_generation(store)
     return found.generation if found else 0
 
 
 def is_released(store: ObjectStore) -> bool:
-    """Whether a model ever went into production."""
+    """Whether a model was ever deployed to production."""
     return bool(store.list(records_prefix("prod")))
 
 
 def begin_generation(
     store: ObjectStore, policy: SplitPolicy, reason: str, *, number: int, by: str = ""
 ) -> Generation:
-    """Record that all images are dealt anew from now on."""
+    """Record a new generation: all images are dealt again by the next run.
+
+    Args:
+        store: gets the record.
+        policy: settings of the splits.
+        reason: why, for people.
+        number: number of the generation.
+        by: who asked for it; empty: the pipeline itself.
+    """
     found = Generation(generation=number, at=datetime.now(UTC), policy=policy, reason=reason, by=by)
     add_record(store, DEALT, found.model_dump_json(indent=1).encode())
     return found
 
 
 def deal_anew(store: ObjectStore, policy: SplitPolicy, reason: str, *, by: str = "") -> Generation:
-    """Have the next run group and deal all images again, under ``policy``."""
+    """Begin the next generation: the next run groups and deals all images again.
+
+    Args:
+        store: gets the record.
+        policy: settings of the splits.
+        reason: why, for people.
+        by: who asked for it; empty: the pipeline itself.
+    """
     number = generation_number(store) + 1
     return begin_generation(store, policy, reason, number=number, by=by)
 
@@ -82,15 +102,14 @@ def deal_anew(store: ObjectStore, policy: SplitPolicy, reason: str, *, by: str =
 def current_generation(
     store: ObjectStore, policy: SplitPolicy, earlier: Callable[[], SplitPolicy] | None, say: Say
 ) -> Generation:
-    """The generation that new images are dealt to. If the settings changed since it began and no
-    model was ever released, a new one begins.
+    """Return the generation of new images; begin one if the settings changed before any release.
 
     Args:
         store: has the records.
-        policy: the settings.
-        earlier: if there are splits already: tells by which settings an earlier version, which
-            kept no record, dealt them.
-        say: told what happens and why.
+        policy: settings of the splits.
+        earlier: returns the settings of splits that an earlier version dealt without a record;
+            ``None``: there are no splits.
+        say: called with a message if the settings changed.
     """
     found = newest_generation(store)
     if found is None:
@@ -110,6 +129,6 @@ def current_generation(
 
 
 def settings_changed(before: SplitPolicy, now: SplitPolicy) -> list[str]:
-    """Each setting that changed, as ``name = old → new``."""
+    """List the settings that changed, as ``name = old → new``."""
     old, new = before.model_dump(), now.model_dump()
     return [f"{name} = {old[name]} → {new[name]}" for name in old if old[name] != new[name]]

@@ -1,7 +1,7 @@
-"""Splits that a source brought with it and its owner asked to keep (``ingest --keep-splits``).
+"""Splits that a source gives its images (``ingest --keep-splits``).
 
-They are statements like labels: what was said is never rewritten, and the newest of a source counts.
-Dealing reads them (:mod:`assets.dataset.splits.splitting`).
+They are statements like labels: never rewritten, and the newest one counts. Dealing reads them
+(:mod:`assets.dataset.splits.splitting`).
 """
 
 from collections.abc import Collection, Mapping
@@ -25,12 +25,14 @@ GIVEN_SCHEMA = pa.schema(
         ("said_at", pa.timestamp("us", tz="UTC")),
     ]
 )
-"""``split``: ``""`` takes back what was said. ``among``: the splits that the image may be dealt to,
-comma-separated. More than the given one where the source has no validation (or no test) set, which is then dealt out of its train set."""
+"""``split``: ``""`` withdraws the statement. ``among``: the splits that the image may be dealt to,
+comma-separated: more than the given one if the source has no validation (or no test) set, which is
+then dealt out of its train set.
+"""
 
 
 def given_table(store: ObjectStore) -> Table:
-    """The statements, in the order in which they were made."""
+    """Return the table of statements, in the order in which they were made."""
     return Table(store, "given splits", GIVEN_SCHEMA, prefix=GIVEN)
 
 
@@ -41,19 +43,21 @@ def record_given_splits(
     source: str,
     of_source: Collection[Split],
 ) -> int:
-    """Keep the splits that a source gives its images; before their labels are written, so that no
-    run deals them first. Saying the same again writes nothing.
+    """Record the splits that a source gives its images; a repeated statement writes nothing.
+
+    Call it before the labels are written, so that no run deals the images first.
 
     Args:
-        splits: image (sha256) to split, of many images at once.
+        store: gets the statements.
+        splits: image (sha256) to split, of a part of the source.
         source: its name, as under ``raw/``.
         of_source: every split that the whole source gives.
 
     Returns:
-        How many statements are new.
+        Number of new statements.
 
     Raises:
-        ValueError: a split is not one of ``train``, ``val`` and ``test``, or not of the source.
+        ValueError: a split is not one of ``train``, ``val`` and ``test``, or not in ``of_source``.
         StoreError: the store cannot be written.
     """
     unknown = {*splits.values(), *of_source} - set(SPLITS)
@@ -73,7 +77,7 @@ def record_given_splits(
 
 
 def withdraw_given_splits(store: ObjectStore) -> int:
-    """Take back all that sources gave, as statements of their own; how many images it is about."""
+    """Withdraw all given splits by new statements; return the number of images."""
     table = given_table(store)
     standing = [sha for sha, (split, _) in newest_given(table.read()).items() if split]
     now = datetime.now(UTC)
@@ -86,20 +90,22 @@ def withdraw_given_splits(store: ObjectStore) -> int:
 
 
 def may_be_dealt_to(split: Split, of_source: Collection[Split]) -> tuple[Split, ...]:
-    """The given split; of a train set also those that the source lacks."""
+    """Return the splits that an image may be dealt to: the given one; of train also those that the
+    source lacks.
+    """
     if split != "train":
         return (split,)
     return tuple(one for one in SPLITS if one == "train" or one not in of_source)
 
 
 def newest_given(rows: pa.Table) -> dict[str, tuple[str, str]]:
-    """Image to its split and to those it may be dealt to; of several statements the newest."""
+    """Return image (sha256) to (split, splits it may be dealt to) of its newest statement."""
     columns = [rows[name].to_pylist() for name in ("sha256", "split", "among")]
     return {sha: (split, among) for sha, split, among in zip(*columns, strict=True)}
 
 
 def given_splits(store: ObjectStore) -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Image (sha256) to the split that its source gives it, and those it may be dealt to."""
+    """Return image (sha256) to its given split and the splits it may be dealt to."""
     found = newest_given(given_table(store).read())
     standing = ((sha, split, among) for sha, (split, among) in found.items() if split)
     return {sha: (split, tuple(among.split(","))) for sha, split, among in standing}

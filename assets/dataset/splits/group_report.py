@@ -1,4 +1,4 @@
-"""Near-duplicate groups that are not what one expects of them."""
+"""Suspicious near-duplicate groups: large ones, and those with different labels."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from labelling.labels.foreign_text import visible
 
 LARGE_FROM = 10
-"""Images from which on a group's share of all says something."""
+"""Images of a group from which on its share of all images is judged."""
 _EXAMPLES = 3
 
 
@@ -19,11 +19,11 @@ class Suspect:
     """A group that holds many images, or images of different labels.
 
     Attributes:
-        images: how many.
-        share: of all images of the data set.
-        labels: how many of its images have which labels, the most frequent first.
+        images: number of its images.
+        share: of all images of the data set, in [0, 1].
+        labels: (labels, number of images), the most frequent first.
         keys: some of its images, of different labels if there are.
-        is_large: whether its share is what makes it suspect.
+        is_large: whether its share makes it suspicious.
     """
 
     images: int
@@ -34,7 +34,7 @@ class Suspect:
 
     @property
     def sentence(self) -> str:
-        """What it is, for people."""
+        """A description of the group, for people."""
         told = ", ".join(
             f"{visible(name) or 'no label'} {count}" for name, count in self.labels[:5]
         )
@@ -47,12 +47,11 @@ class Suspect:
 
 
 def suspect_groups(manifest: pa.Table, max_share: float) -> list[Suspect]:
-    """Groups of a data set that hold more than a share of its images, or whose members are
-    labelled differently; the largest first.
+    """Find groups that are large or whose images have different labels; the largest first.
 
     Args:
         manifest: ``labels``, ``group_id`` and ``raw_key`` of each image.
-        max_share: of all images; above it a group is large.
+        max_share: share of all images above which a group is large, in [0, 1].
     """
     sizes = Counter(manifest["group_id"].to_pylist())
     shared = pa.array([name for name, count in sizes.items() if count > 1], pa.string())

@@ -1,4 +1,4 @@
-"""Looking for near-duplicates that cross a split, without trusting the groups that should prevent it."""
+"""Detects near-duplicates in different splits, independently of the groups that prevent them."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,24 +9,25 @@ import pyarrow as pa
 
 BITS = 64
 _ROWS = 256
-"""Images compared with all of their bucket at once."""
+"""Images that are compared with all of their bucket at a time."""
 
 Fingerprints = Callable[[Sequence[str]], Mapping[str, bytes]]
-"""Fingerprints of images (sha256), as far as they can be had."""
+"""Returns image (sha256) to fingerprint, of the images whose fingerprint can be computed."""
 
 
 def crossing_pairs(
     images: pa.Table, max_distance: int, fingerprints: Fingerprints | None = None
 ) -> list[tuple[str, str]]:
-    """Pairs of the same picture in different splits: whose hashes differ in at most
-    ``max_distance`` bits, and whose fingerprints do not say that they are two pictures.
+    """Find near-duplicates in different splits.
 
-    By pigeonhole, two such hashes agree in at least one of ``max_distance + 1`` bands.
+    A pair's hashes differ in at most ``max_distance`` bits, and its fingerprints do not tell the
+    images apart. By the pigeonhole principle, two such hashes agree in at least one of
+    ``max_distance + 1`` bands.
 
     Args:
         images: ``sha256``, ``split`` and ``phash`` (uint64), a row an image.
-        max_distance: bits in which hashes of the same picture may differ.
-        fingerprints: asked once; without it the hash alone decides.
+        max_distance: bits in which the hashes of near-duplicates may differ.
+        fingerprints: called once; ``None``: the hashes alone decide.
 
     Returns:
         (sha256, sha256) pairs, each once, sorted.
@@ -43,7 +44,9 @@ def crossing_pairs(
 def _print_test(
     images: pa.Table, max_distance: int, fingerprints: Fingerprints
 ) -> Callable[[int, np.ndarray], np.ndarray]:
-    """Which of the others (positions) the fingerprints do not tell from one."""
+    """Return a function that keeps, of the other images (positions), those that fingerprints do not
+    tell from the one.
+    """
     from training.groups.fingerprint import Prints
 
     asked = np.zeros(images.num_rows, bool)
@@ -69,7 +72,7 @@ def _print_test(
 
 
 def _near(images: pa.Table, max_distance: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Each image with others behind it of other splits and near hashes (positions)."""
+    """Yield each image with later images of other splits and similar hashes (positions)."""
     hashes = images["phash"].to_numpy()
     _, splits = np.unique(np.array(images["split"].to_pylist(), str), return_inverse=True)
     edges = np.linspace(0, BITS, max_distance + 2).astype(int)
@@ -86,7 +89,7 @@ def _near(images: pa.Table, max_distance: int) -> Iterator[tuple[int, np.ndarray
                 near = np.bitwise_count(hashes[ones] ^ hashes[members]) <= max_distance
                 near &= splits[ones] != splits[members]
                 near &= ones < members
-                for earlier in bands[:number]:  # found there already
+                for earlier in bands[:number]:  # yielded for that band already
                     near &= earlier[ones] != earlier[members]
                 for row in np.flatnonzero(near.any(axis=1)).tolist():
                     yield int(ones[row, 0]), members[near[row]]

@@ -1,4 +1,4 @@
-"""How the images are dealt to the splits, class by class: what ``imgclf splits`` shows."""
+"""Overview of the splits, class by class, for ``imgclf splits``."""
 
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass
@@ -20,19 +20,21 @@ SHOWN = 20
 
 @dataclass(frozen=True)
 class SplitOverview:
-    """What is dealt.
+    """The state of the splits.
 
     Attributes:
-        classes: labelled images of each class by split, and in how many groups they are.
-        images: all grouped images by split; ``""``: not dealt yet, as they have no label.
-        groups: near-duplicate groups.
+        classes: class to its labelled images by split, and the number of its groups.
+        images: split to number of images; ``""``: not dealt yet, as they have no label.
+        groups: number of near-duplicate groups.
         largest: images of the largest group.
-        excluded: reasons why images are in no split, and how many.
-        generation: how often all were dealt anew; ``dealt_at`` and ``reason`` are of the last time.
+        excluded: reason to number of images that are in no split.
+        generation: number of the generation (how often all images were dealt again).
+        dealt_at: when the generation began, ISO 8601; empty: no record.
+        reason: why the generation began.
         changed: settings that changed since then.
-        released: whether a model ever went into production.
-        given: images whose source gave them a split that is kept.
-        too_late: of those, the ones that had been dealt to another split before.
+        released: whether a model was ever deployed to production.
+        given: number of images with a given split.
+        too_late: those of them that had been dealt to another split before.
     """
 
     classes: dict[str, dict[str, int]]
@@ -49,12 +51,18 @@ class SplitOverview:
     too_late: int
 
     def to_json(self) -> dict[str, Any]:
-        """For a script."""
+        """Return it for ``--json``."""
         return asdict(self)
 
 
 def split_overview(store: ObjectStore, schema: LabelSchema, policy: SplitPolicy) -> SplitOverview:
-    """Read the tables; nothing is dealt."""
+    """Summarize the splits from the tables; nothing is written.
+
+    Args:
+        store: has the tables and records.
+        schema: label schema from the settings.
+        policy: settings of the splits.
+    """
     rows = current_groups(store)
     labels = labelled_view(store, schema).labels
     given = given_splits(store)

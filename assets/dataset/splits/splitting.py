@@ -1,4 +1,4 @@
-"""From images and labels to groups and splits: what is new is grouped and dealt, the rest stays."""
+"""Groups and splits of the images: new images are grouped and dealt, the others keep theirs."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -37,40 +37,46 @@ from training.groups.groups import (
 )
 
 NO_CLASS = ""
-"""Stands for the class of images that have none (multi-label)."""
+"""Stands for the class of images that have none of the classes (multi_label)."""
 
 Given = Mapping[str, tuple[str, tuple[str, ...]]]
 
 
 def _silently(_: str) -> None:
-    """For who has told before, or will."""
+    """Default of ``say``: ignore the message."""
 
 
 def groups_table(store: ObjectStore, on_damage: Callable[[str], object] | None = None) -> Table:
-    """The table of near-duplicate groups and their permanent splits.
+    """Return the table of near-duplicate groups and their permanent splits.
 
-    No asset gives ``on_damage``: an image that came into another split would make test scores that
-    nobody can compare. Only ``imgclf doctor --store --repair`` does, which knows the splits.
+    No asset passes ``on_damage``: without the lost rows an image could be dealt to another split,
+    and test scores could not be compared any more. Only ``imgclf doctor --store --repair`` does,
+    which restores the splits.
     """
     return Table(store, "groups", GROUPS_SCHEMA, on_damage=on_damage)
 
 
 def current_groups(store: ObjectStore) -> pa.Table:
-    """One row an image that was grouped, of the generation that counts."""
+    """Return one row per grouped image, of the present generation."""
     return current_rows(groups_table(store).read(), generation_number(store))
 
 
 def update_groups(
     store: ObjectStore, images: pa.Table, split: SplitPolicy, say: Say = _silently
 ) -> pa.Table:
-    """Group every image that has no group yet; return the rows that count.
+    """Group every image that has no group yet.
 
-    Nothing is dealt to a split here but what joins a group that has one (:func:`deal_groups`).
+    An image that joins a group with a split gets that split; nothing else is dealt
+    (:func:`deal_groups`).
 
     Args:
+        store: has the table of groups; gets the new rows.
         images: usable images, one row per sha256.
-        split: the settings; if they changed before a release, all is grouped anew.
-        say: told what is out of the ordinary.
+        split: the settings; if they changed before a release, all images are grouped again.
+        say: called with each message: changed settings, progress, images that cannot be read.
+
+    Returns:
+        One row per grouped image, of the present generation.
     """
     table = groups_table(store)
     rows = table.read()
@@ -101,13 +107,16 @@ def update_groups(
 def deal_groups(
     store: ObjectStore, groups: pa.Table, view: LabelledView, split: SplitPolicy
 ) -> pa.Table:
-    """Deal every group that has a labelled image, and no split yet; return the rows that count.
+    """Deal every group that has a labelled image and no split yet.
 
     Args:
-        groups: the rows that count (:func:`update_groups`).
-        view: the labels that count: a split is dealt once they are known, so that every class
-            gets its share.
+        store: gets the new rows.
+        groups: the present rows (:func:`update_groups`).
+        view: the labels that count; groups are dealt by them, so that every class gets its share.
         split: the shares.
+
+    Returns:
+        ``groups`` with the new splits.
     """
     members = _waiting(groups, view)
     if not members:
@@ -134,8 +143,10 @@ def deal_groups(
 
 
 def _dealt(groups: pa.Table, written: pa.Table) -> pa.Table:
-    """``groups`` after ``written`` was appended, which are rows of images that had no split:
-    what :func:`training.groups.groups.current_rows` makes of both, but for the order of its rows."""
+    """Return ``groups`` with the splits and reasons of ``written``.
+
+    The same as :func:`training.groups.groups.current_rows` of both, but for the order of rows.
+    """
     places = np.flatnonzero(is_true(pc.is_in(groups["sha256"], value_set=flat(written["sha256"]))))
     found = positions(groups["sha256"].take(pa.array(places)), written["sha256"])
     source = np.arange(groups.num_rows)
@@ -148,11 +159,10 @@ def _dealt(groups: pa.Table, written: pa.Table) -> pa.Table:
 
 
 def with_lots(groups: pa.Table, split: SplitPolicy) -> pa.Table:
-    """The groups with a split for each: of those that are not dealt yet, the one that chance alone
-    would give them.
+    """Return the groups, those without a split with the one that chance alone would give them.
 
-    The labelling queue goes by it: which images annotators are asked about must not depend on a
-    model in the splits that models are judged by.
+    The labelling queue uses these: which images annotators see must not depend on a model in the
+    splits that models are tested on.
     """
     shares = {name: float(getattr(split, name)) for name in SPLITS}
     splits = [
@@ -166,8 +176,11 @@ def with_lots(groups: pa.Table, split: SplitPolicy) -> pa.Table:
 
 
 def given_too_late(groups: pa.Table, given: Given) -> dict[str, tuple[str, str]]:
-    """Images whose source gives them another split than they were dealt before it said so: image
-    to (given, dealt)."""
+    """Return the images that were dealt before their source gave them another split.
+
+    Returns:
+        Image (sha256) to (given split, present split).
+    """
     if not given:
         return {}
     there = groups.filter(
@@ -184,7 +197,7 @@ def given_too_late(groups: pa.Table, given: Given) -> dict[str, tuple[str, str]]
 
 
 def _waiting(groups: pa.Table, view: LabelledView) -> dict[str, list[dict[str, Any]]]:
-    """The members of each group that has a labelled image and no split."""
+    """Return the members of each group that has a labelled image and no split."""
     waiting = groups.filter(pc.equal(groups["split"], ""))
     if not waiting.num_rows:
         return {}
@@ -197,12 +210,12 @@ def _waiting(groups: pa.Table, view: LabelledView) -> dict[str, list[dict[str, A
 
 
 def _earlier_policy(store: ObjectStore, split: SplitPolicy) -> SplitPolicy:
-    """By which settings an earlier version dealt: those that its newest data set names."""
+    """Return the settings of an earlier version's splits, from its newest data set."""
     from assets.dataset.build import DATASETS, read_card
 
     cards = [info for info in store.list(DATASETS) if info.key.endswith("/card.json")]
     for info in sorted(cards, key=lambda info: info.last_modified, reverse=True):
-        with suppress(Exception):  # a damaged card says nothing, and stops nothing
+        with suppress(Exception):  # a damaged card is skipped
             return SplitPolicy.model_validate(
                 read_card(store, info.key.split("/")[1])["split_policy"]
             )
@@ -215,7 +228,7 @@ def _of_generation(rows: pa.Table, number: int) -> pa.Table:
 
 
 def _without_contradiction(rows: pa.Table, given: Given) -> pa.Table:
-    """Rows of images that join a group of another split than the one given to them: left out."""
+    """Exclude images that join a group of another split than the one given to them."""
     if not given:
         return rows
     found = []
@@ -231,8 +244,11 @@ def _without_contradiction(rows: pa.Table, given: Given) -> pa.Table:
 def given_to(
     members: Sequence[dict[str, Any]], given: Given
 ) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
-    """The splits that a group may be dealt to, and the rows of members that are left out because
-    another split was given to them: test goes before validation before train."""
+    """Return the splits that a group may be dealt to, and the rows of the members it excludes.
+
+    If the members' given splits differ, test precedes validation, which precedes train; members
+    given to another split are excluded.
+    """
     said = {row["sha256"]: given[row["sha256"]] for row in members if row["sha256"] in given}
     if not said:
         return SPLITS, []
@@ -251,21 +267,21 @@ def given_to(
 
 @dataclass(frozen=True)
 class _Words:
-    """Of some images: the labels of those that have any, and who had the last word."""
+    """The labels of some images, and the source and time of their newest statement."""
 
     labels: dict[str, list[str]]
     said: dict[str, tuple[str, datetime]]
 
     @classmethod
     def of(cls, view: LabelledView, images: Sequence[str]) -> "_Words":
-        """Of ``images`` (sha256)."""
+        """Build it for ``images`` (sha256)."""
         return cls(of_images(view.labels, images), of_images(view.said, images))
 
 
 def _group(
     name: str, members: Sequence[dict[str, Any]], words: _Words, among: tuple[str, ...]
 ) -> Group | None:
-    """The group as it is dealt; ``None``: none of its images has a label."""
+    """Return the group to deal; ``None`` if none of its images has a label."""
     labelled = [row["sha256"] for row in members if row["sha256"] in words.labels]
     if not labelled:
         return None
@@ -275,7 +291,7 @@ def _group(
 
 
 def _tally(groups: pa.Table, view: LabelledView) -> Tally:
-    """Labelled images by class and split, as dealt so far."""
+    """Count the labelled images that are dealt already, by class and split."""
     labelled = labels_table_of(view.labels)
     lists = LabelLists.of(labelled["labels"])
     place = positions(groups["sha256"], labelled["sha256"])
