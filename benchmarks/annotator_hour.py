@@ -172,7 +172,13 @@ def _hour(job: tuple[str, str, int]) -> Hour:
 
 
 class Annotator:
-    """Labels for an hour what the arm puts before them."""
+    """Simulate an annotator who labels images for an hour.
+
+    Args:
+        found: the images with features and classes.
+        arm: one of ``ARMS``: order of the images, and whether there are pre-labels.
+        seed: of the order and of the times.
+    """
 
     def __init__(self, found: Scenes, arm: str, seed: int) -> None:
         rng = np.random.default_rng(seed)

@@ -50,7 +50,14 @@ class Probe:
 
 
 def fitted(x: np.ndarray, targets: np.ndarray, val: Split, near: int) -> Probe:
-    """Of the strengths beside position ``near`` the one with the least validation loss."""
+    """Fit probes of the strengths next to ``near``; return the one with the least validation loss.
+
+    Args:
+        x: float32 [n, AXES], features.
+        targets: int64 [n], classes.
+        val: the validation split.
+        near: position in ``STRENGTHS``; it and its neighbours are tried.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import log_loss
 

@@ -132,7 +132,16 @@ def make_dataset(store: "ObjectStore") -> "ChosenDataset":
 
 
 def export(store: "ObjectStore", dataset: "ChosenDataset", place: Path) -> None:
-    """What the command does."""
+    """Export ``dataset`` as class folders, as ``imgclf export`` does.
+
+    Args:
+        store: the object store with the data set.
+        dataset: the data set of ``IMAGES`` images.
+        place: the folder to write to.
+
+    Raises:
+        BenchmarkFailed: images are missing in the export.
+    """
     from imgclf_dagster.export.choice import choose_dataset
     from imgclf_dagster.export.run import export_dataset
     from labelling.exports.formats import FORMATS

@@ -56,17 +56,22 @@ def _curves(scenes_file: Path, name: str) -> list[Curve]:
 
 
 def labels_needed(name: str, curves: np.ndarray, accuracy: float) -> float:
-    """Labels at which the mean of ``curves`` [seeds, points, 2] reaches ``accuracy``.
+    """The number of labels at which the mean curve reaches ``accuracy``.
 
-    The mean is smoothed to one that never falls (isotonic regression): more labels do not make a
-    model worse, and the first lucky point of a jagged curve is not where it is good enough.
+    The mean over the seeds is smoothed by isotonic regression.
+
+    Args:
+        name: of the strategy, for messages.
+        curves: float [seeds, points, 2], labels and accuracy.
+        accuracy: to be reached, 0 to 1.
 
     Raises:
-        BenchmarkFailed: the curve of strategy ``name`` ends before.
+        BenchmarkFailed: the curve does not reach ``accuracy``.
     """
     from sklearn.isotonic import IsotonicRegression
 
     labels = curves[0, :, 0]
+    # More labels do not make a model worse, and one lucky point does not count.
     smooth = IsotonicRegression().fit_transform(labels, curves[:, :, 1].mean(0))
     if smooth[-1] < accuracy:
         raise BenchmarkFailed(
@@ -146,7 +151,14 @@ def _notes(best: float) -> list[str]:
 
 
 def draw(path: Path, curves: dict[str, np.ndarray], best: float, labels: dict[str, float]) -> None:
-    """Accuracy over labels: the mean of the seeds, and where they lie."""
+    """Write a chart of accuracy over labels: the mean of the seeds, and their range.
+
+    Args:
+        path: of the image file.
+        curves: float [seeds, points, 2] by strategy, labels and accuracy.
+        best: accuracy with all labels, 0 to 1.
+        labels: labels needed, by strategy.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -18,12 +18,17 @@ CATCHING_UP = 100
 
 
 class IdleTicks:
-    """``annotations_change_sensor`` of a line that has read everything: each call is a tick.
+    """``annotations_change_sensor`` of a line that has read all labels: each call is one tick.
 
-    Its resources and its cursor are those of a laptop's line, in the store in ``folder``.
+    Its resources and its cursor are those of a laptop's line.
+
+    Args:
+        port: the project in Label Studio.
+        labels: its classes.
+        folder: for the store and Dagster's files.
 
     Raises:
-        BenchmarkFailed: it does not come to rest, or finds something where nothing is.
+        BenchmarkFailed: the ticks go on finding labels, or one finds some where there are none.
     """
 
     def __init__(self, port: "LabelStudio", labels: tuple[str, ...], folder: Path) -> None:
@@ -119,7 +124,13 @@ class IdleTicks:
 
 @contextmanager
 def idle_ticks(port: "LabelStudio", labels: tuple[str, ...], folder: Path) -> Iterator[IdleTicks]:
-    """Label ``ANNOTATED`` tasks of the project, and let a line read them."""
+    """Label ``ANNOTATED`` tasks of the project, and give ticks of a line that has read them.
+
+    Args:
+        port: the project in Label Studio.
+        labels: its classes.
+        folder: for the store and Dagster's files.
+    """
     for number, task in enumerate(port.tasks(limit=ANNOTATED)):
         region = {
             "from_name": "label",

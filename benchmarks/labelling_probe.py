@@ -52,17 +52,19 @@ class Probe:
 
 
 def fit(train: Split, val: Split, classes: int, start: int) -> Probe:
-    """Logistic regression on standardised features, of the strength with the least validation
-    loss, as a training job fits it.
+    """Fit logistic regressions on standardised features; return the one with the least validation
+    loss.
 
-    Two short cuts change nothing but the time: the solution lies in the span of the training
-    images, so with fewer of them than features it is looked for there; and the loss falls and
-    then rises with the strength, so from ``start`` one walks downhill. Without validation images
-    it is the strength ``start``.
+    Args:
+        train: the images to fit on.
+        val: the validation images; without any, the strength is ``start``.
+        classes: number of classes.
+        start: position in ``STRENGTHS`` where the search begins.
     """
     mean, std = train.features.mean(0), train.features.std(0)
     std[std < 1e-6] = 1
     basis = np.diag(1 / std)
+    # The solution lies in the span of the training images: fewer than features make a smaller fit.
     if len(train.features) < train.features.shape[1]:
         basis = (np.linalg.qr(((train.features - mean) / std).T)[0].T / std).T
     basis = basis.astype(np.float32)
@@ -76,6 +78,7 @@ def fit(train: Split, val: Split, classes: int, start: int) -> Probe:
             tried[strength] = float(-np.log(np.maximum(right, 1e-9)).sum()), probe
         return tried[strength][0]
 
+    # The loss falls and then rises with the strength, so the first minimum is the only one.
     best = start
     while True:
         around = [s for s in (best, best - 1, best + 1) if 0 <= s < len(STRENGTHS)]

@@ -120,7 +120,13 @@ def write_rows(table: "Table", rows: "pa.Table") -> None:
 
 
 def filled(schema: "pa.Schema", columns: dict[str, Any], count: int) -> "pa.Table":
-    """A table of ``schema``; columns that are not given are null, single values are repeated."""
+    """Build a table of ``schema`` with ``count`` rows.
+
+    Args:
+        schema: of the table.
+        columns: arrays [count], or single values to repeat, by name; a column not given is null.
+        count: rows.
+    """
     import pyarrow as pa
 
     arrays = []
@@ -175,7 +181,13 @@ def _write_labels(store: "ObjectStore", pictures: Pictures, place: np.ndarray) -
 
 
 def statements(pictures: Pictures, chosen: np.ndarray, by: str) -> "pa.Table":
-    """Rows of the label table: what ``by`` says of the images at ``chosen``."""
+    """Build the rows of the label table for one annotator.
+
+    Args:
+        pictures: all images and their classes.
+        chosen: int64 [n], positions of the labelled images.
+        by: the annotator; ``ingest`` for labels of an ingest.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -84,7 +84,17 @@ def made_pool() -> Pool:
 
 
 def k_centre(features: np.ndarray, labelled: np.ndarray, picks: int) -> float:
-    """Seconds that ``picks`` of the farthest images take, the labelled ones' distances given."""
+    """Time k-centre-greedy selection.
+
+    Args:
+        features: float32 [n, d], the images.
+        labelled: float32 [m, d]; only the first is used: distances to the labelled images are taken
+            as known.
+        picks: images to select.
+
+    Returns:
+        Seconds.
+    """
     squares = np.square(features).sum(1)
     apart = np.full(len(features), np.inf, np.float32)
     apart = np.minimum(apart, squares - 2 * features @ labelled[0])

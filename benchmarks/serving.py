@@ -89,7 +89,16 @@ def measure(scratch: Path) -> Result:
 
 
 def load(make_asker: Callable[[], Ask], concurrency: int, seconds: float) -> list[float]:
-    """Ask again and again in ``concurrency`` threads; the seconds of each answer."""
+    """Send requests in ``concurrency`` threads, each the next after the last answer.
+
+    Args:
+        make_asker: makes the function that sends one request; called in each thread.
+        concurrency: threads.
+        seconds: how long to send.
+
+    Returns:
+        The seconds of each answer.
+    """
     took: list[float] = []
     end = time.perf_counter() + seconds
 

@@ -399,7 +399,16 @@ def labels_by_image(rows: pa.Table) -> ByImage:
 def relabelled(
     labels: Mapping[str, Sequence[str]], images: Iterable[str], now: Mapping[str, Sequence[str]]
 ) -> ByImage:
-    """``labels``, in which ``images`` have those that they have in ``now``, or none at all."""
+    """Replace the labels of some images.
+
+    Args:
+        labels: labels by sha256.
+        images: sha256 of the images whose labels are replaced.
+        now: new labels by sha256; an image of ``images`` that is missing here gets none.
+
+    Returns:
+        ``labels`` without ``images``, and all of ``now``.
+    """
     rows = labels_table_of(labels)
     gone = pc.is_in(rows["sha256"], value_set=pa.array(list(images), pa.string()))
     others = labels_table_of(now).cast(rows.schema)

@@ -62,11 +62,17 @@ def label_config(schema: LabelSchema, names: Sequence[str]) -> str:
 
 
 def is_former_page(xml: str, schema: LabelSchema, names: Sequence[str]) -> bool:
-    """Whether ``xml`` is a page that we made before, unchanged: it said nothing of its keys, or asked
-    for one label at least."""
+    """Whether ``xml`` is an unchanged labelling page of an earlier version of this package.
+
+    Args:
+        xml: the labelling configuration of a project.
+        schema: the label schema.
+        names: the classes that the page offers, in order.
+    """
     if "<!DOCTYPE" in xml or "<!ENTITY" in xml:  # see parse_label_config
         return False
     try:
+        # Earlier pages had no hints about keys, or required at least one label.
         page = ET.canonicalize(xml, strip_text=True)
         former = (_page(schema, names, hints, required=True) for hints in ({}, _FORMER_HINTS))
         now = ET.canonicalize(label_config(schema, names), strip_text=True)

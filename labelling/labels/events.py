@@ -266,12 +266,17 @@ class History:
 
 
 def applies(events: Sequence[Rename | Withdrawal], index: int, name: str, made: int) -> bool:
-    """Whether event ``index`` renames a label that is called ``name`` by then, and that was said
-    after ``made`` of the events.
+    """Whether a rename applies to a label.
 
-    A rename applies to what was said before it, and to what is said later, as long as no later
-    rename has put the old name into use again. So chains, cycles and swaps come out as they were
-    meant: after a→b and b→a, an ``a`` said at any time is an ``a``.
+    A rename applies to labels given before it, and to labels given later as long as no later rename
+    has introduced the old name again. So chains, cycles and swaps of renames work: after a→b and
+    b→a, a label ``a`` given at any time is ``a``.
+
+    Args:
+        events: the events in force, in order.
+        index: the event in question.
+        name: the label's name after the events before ``index``.
+        made: how many of the events were known when the label was given.
     """
     event = events[index]
     if not isinstance(event, Rename) or name not in event.old:
@@ -281,7 +286,13 @@ def applies(events: Sequence[Rename | Withdrawal], index: int, name: str, made: 
 
 
 def name_at(events: Sequence[Rename | Withdrawal], name: str, made: int) -> str:
-    """What a label ``name`` is called now that was said after ``made`` of the ``events``."""
+    """The present name of a label.
+
+    Args:
+        events: the events in force, in order.
+        name: the label as it was given.
+        made: how many of the events were known when it was given.
+    """
     for index, event in enumerate(events):
         if isinstance(event, Rename) and applies(events, index, name, made):
             name = event.new

@@ -2,7 +2,13 @@
 
 
 def count(n: int | None, one: str, many: str = "") -> str:
-    """``3 images``, ``1 image``."""
+    """A number with its noun: ``3 images``, ``1 image``.
+
+    Args:
+        n: the number; ``None`` counts as 0.
+        one: the noun in the singular.
+        many: the plural; default: ``one`` and an s.
+    """
     return f"{n or 0:,} {one if n == 1 else many or one + 's'}"
 
 

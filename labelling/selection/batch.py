@@ -34,7 +34,21 @@ _SPEAKS = 0.05
 
 
 class BatchSelection:
-    """A batch being filled; ``labelling.selection.choose.choose`` says what goes into it."""
+    """Select one batch; ``labelling.selection.choose.choose`` describes what it contains.
+
+    Args:
+        pool: the candidates, and what is known of them.
+        size: images in the batch.
+        exploration_share: share of the batch that is drawn at random, 0 to 1.
+        weights: weight of each reason in the score, by name.
+        seed: of the random generator.
+        doubts: corrections and conflicts to choose, if there are so many, however small ``size``
+            is.
+        progress: called with the number of images picked and ``size``.
+
+    Raises:
+        ValueError: ``exploration_share`` is not from 0 to 1.
+    """
 
     def __init__(
         self,

@@ -143,8 +143,13 @@ def _read(
 def read_one_list(file: ListFile, options: ReadingOptions, around: Surroundings) -> ListReading:
     """Read a list that the user named.
 
+    Args:
+        file: the list: its name and its bytes.
+        options: what the user decided.
+        around: what lies around the list.
+
     Raises:
-        ListRefusedError: it is in no format that is known, or holds no labels of images.
+        ListRefusedError: it is in no known format, or holds no labels of images.
     """
     reading = formats.read_list(file, options, around)
     if reading is None:
@@ -153,7 +158,13 @@ def read_one_list(file: ListFile, options: ReadingOptions, around: Surroundings)
 
 
 def surroundings(container: FileContainer, listing: Listing, files: FileIndex) -> Surroundings:
-    """What a format may know of the source around a list."""
+    """What a format may know of the source around a list.
+
+    Args:
+        container: the source, from which other files are read.
+        listing: its table of contents.
+        files: the index of its file names.
+    """
     return Surroundings(files, _reader(container, listing))
 
 

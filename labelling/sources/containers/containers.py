@@ -131,7 +131,13 @@ def _is_plain(raw: str) -> bool:
 
 
 def too_big(name: str, size: int, max_bytes: int) -> Rejection:
-    """The rejection of a file of ``size`` bytes where ``max_bytes`` are allowed."""
+    """The rejection of a file that is too large.
+
+    Args:
+        name: of the file in its source.
+        size: bytes of the file.
+        max_bytes: bytes allowed.
+    """
     return Rejection(
         name,
         f"{size / 1e6:,.1f} MB, more than {max_bytes / 1e6:g} MB "

@@ -73,7 +73,16 @@ def options_without_effect(
 def encoding_not_needed(
     options: ReadingOptions, said: Said, container: FileContainer
 ) -> str | None:
-    """A note that an archive has no names that ``--encoding`` decodes."""
+    """A note that ``--encoding`` had no effect on the names of an archive.
+
+    Args:
+        options: what the user decided.
+        said: what the lists of the source say.
+        container: the source.
+
+    Returns:
+        ``None`` if the option is not given, has an effect, or the source is a folder.
+    """
     if options.encoding is None or said.in_text or container.decodes or said.doubts:
         return None
     if isinstance(container, Folder):

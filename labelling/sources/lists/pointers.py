@@ -25,6 +25,19 @@ class Pointers:
     def read(
         self, file: ListFile, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Refuse a pointer of Git LFS or git-annex.
+
+        Args:
+            file: the list: its name and its bytes.
+            options: what the user decided; not used.
+            source: what lies around the list; not used.
+
+        Returns:
+            ``None`` if the file is no pointer.
+
+        Raises:
+            ListRefusedError: the file is a pointer; the message says how to get the list.
+        """
         if not is_pointer(file.data):
             return None
         lfs = file.data.startswith(_LFS)

@@ -92,11 +92,16 @@ class Statements:
     def reading(
         self, understood: str, warnings: Sequence[str] = (), doubts: Sequence[Doubt] = ()
     ) -> ListReading:
-        """All of it.
+        """The list as it was read.
+
+        Args:
+            understood: how the list was read, in words.
+            warnings: what was decided without asking.
+            doubts: what has to be decided by an option first.
 
         Raises:
-            ListRefusedError: many images have several labels where the task is single_label, or
-                the labels are a hierarchy.
+            ListRefusedError: many images have several labels where the task is single_label, or the
+                labels are a hierarchy.
         """
         labelled = len(self._several) + sum(bool(item.labels) for item in self.taken)
         self.rejections += set_aside(self.name, self._several, labelled)
@@ -107,7 +112,13 @@ class Statements:
 
 
 def count_of(number: int, noun: str, plural: str = "s") -> str:
-    """``1 image``, ``1,204 images``."""
+    """A number with its noun: ``1 image``, ``1,204 images``.
+
+    Args:
+        number: how many.
+        noun: in the singular.
+        plural: what the plural adds to it.
+    """
     return f"{number:,} {noun}{'' if number == 1 else plural}"
 
 

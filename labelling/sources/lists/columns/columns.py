@@ -135,7 +135,15 @@ def choose_columns(
 
 
 def open_doubts(table: Table, columns: Columns, options: ReadingOptions) -> tuple[Doubt, ...]:
-    """What has to be decided of a table: its columns, then whether its labels are a model's answers."""
+    """The questions that a table leaves open: about its columns, then whether its labels are the
+    answers of a model.
+
+    Args:
+        table: the table.
+        columns: what its columns mean.
+        options: what the user decided; columns given, or the list named, leave only the questions
+            about columns.
+    """
     gives_labels = columns.label is not None or columns.classes
     if options.columns or options.name_list(table.name) or not gives_labels:
         return columns.doubts
@@ -146,7 +154,14 @@ def open_doubts(table: Table, columns: Columns, options: ReadingOptions) -> tupl
 
 
 def named_one_for_each(values: Sequence[str], name: str, unlike: str) -> bool:
-    """Whether a column called as labels are is asked about only for how many it has."""
+    """Whether a column named like labels is only doubtful because it has a value for nearly every
+    image.
+
+    Args:
+        values: its cells.
+        name: its normalised title.
+        unlike: why it may not hold labels, from ``unlike_labels``.
+    """
     return name in LABEL_COLUMNS and unlike.startswith(ONE_FOR_EACH) and not is_numeric(values)
 
 

@@ -125,7 +125,16 @@ def flag_of(title: str) -> Split | None:
 
 
 def not_understood(table: Table, values: Sequence[Sequence[str]], used: Collection[int]) -> str:
-    """What is told of a column that is called like one of splits and says none that is known."""
+    """Describe a column that is named like a split and has no known split values.
+
+    Args:
+        table: the table.
+        values: the cells of each column.
+        used: the numbers of columns that are understood.
+
+    Returns:
+        A sentence about the first such column; empty if there is none.
+    """
     for at, title in enumerate(table.header):
         held = {value: None for value in values[at] if value}
         if at not in used and plain(title) in SPLIT_COLUMNS and len(held) > 1:

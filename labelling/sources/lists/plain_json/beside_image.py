@@ -48,6 +48,21 @@ class JsonBesideImage:
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the label of the one image that the JSON lies beside.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided.
+            source: what lies around the list; its file names tell which image that is.
+
+        Returns:
+            The label; ``None`` if the JSON lies beside no image, or if not exactly one of its
+            fields is a label.
+
+        Raises:
+            ListRefusedError: many images have several labels where the task is single_label, or the
+                labels are a hierarchy.
+        """
         value = document.value
         image = image_beside(document.name, source.files)
         if not isinstance(value, dict) or image is None:
@@ -79,6 +94,21 @@ class ClassBesideImage:
     def read(
         self, file: ListFile, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the class of the one image that the ``.cls`` lies beside.
+
+        Args:
+            file: the list: its name and its bytes.
+            options: what the user decided.
+            source: what lies around the list; its file names tell which image that is.
+
+        Returns:
+            The class, or only a warning if the file holds none or lies beside no image; ``None`` if
+            it is not called ``.cls``.
+
+        Raises:
+            ListRefusedError: many images have several labels where the task is single_label, or the
+                labels are a hierarchy.
+        """
         image = image_beside(file.name, source.files)
         if not file.name.casefold().endswith(_CLS):
             return None

@@ -47,16 +47,19 @@ class NotJsonError(ValueError):
 
 
 class JsonDocument:
-    """A file of JSON, of which an array or lines are decoded record by record.
+    """A file of JSON; an array or lines are decoded record by record.
 
-    An array of 100,000 tasks takes ten times its size in memory when it is decoded as a whole.
+    Args:
+        name: of the file, for messages.
+        text: its text.
+        form: ``object``, ``array`` or ``lines``.
+        value: the decoded object; ``None`` for the other forms.
     """
 
     def __init__(self, name: str, text: str, form: Form, value: Any) -> None:
         self.name = name
         self.form = form
         self.value = value
-        """The object, decoded as a whole; of other forms, ``None``."""
         self._text = text
 
     @cached_property
@@ -93,6 +96,7 @@ class JsonDocument:
         if self.form == "lines":
             yield from self._lines()
         elif self.form == "array":
+            # Decoded as a whole, an array of 100,000 tasks takes ten times its size in memory.
             for number, value in enumerate(_items(self._text), 1):
                 yield _record(f"{self.name} record {number}", value)
         else:

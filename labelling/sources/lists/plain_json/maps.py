@@ -44,6 +44,20 @@ class JsonMaps:
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read an object that maps images to labels, labels to images, or either to splits.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided.
+            source: what lies around the list; its file names tell which keys are images.
+
+        Returns:
+            What the map says; ``None`` if neither keys nor lists name images.
+
+        Raises:
+            ListRefusedError: the object is a hierarchy of labels, deals the images in several ways,
+                or cannot be used as a whole.
+        """
         value = document.value
         if not isinstance(value, dict) or not value:
             return None

@@ -47,6 +47,21 @@ class JsonRecords:
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the records as the rows of a table.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided.
+            source: what lies around the list; its file names tell which field names images.
+
+        Returns:
+            What the records say, or the doubts to be decided first; ``None`` if no field names
+            images.
+
+        Raises:
+            ListRefusedError: the labels lie in nested objects of unknown form, or the list cannot
+                be used as a whole.
+        """
         if document.form == "object":
             found = list(enumerate(_from_object(document.value), 1))
             records = [(number, _flat(item)) for number, item in found]

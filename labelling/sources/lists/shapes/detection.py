@@ -39,6 +39,21 @@ class DetectionFiles:
     def read(
         self, file: ListFile, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Refuse annotations of parts of images.
+
+        Args:
+            file: the list: its name and its bytes.
+            options: what the user decided; not used.
+            source: what lies around the list; the lists of classes of Pascal VOC are looked for
+                there.
+
+        Returns:
+            ``None`` if the file holds no such annotations.
+
+        Raises:
+            ListRefusedError: the file holds boxes, outlines or similar; the message names the
+                format.
+        """
         head = file.data[:_HEAD]
         whole = len(head) == len(file.data)
         text = head.decode("utf-8-sig", errors="replace").strip("\0 \t\r\n")

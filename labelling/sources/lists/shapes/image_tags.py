@@ -41,6 +41,21 @@ class ViaAttributes:
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the file attributes of a VGG Image Annotator project without regions.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided.
+            source: what lies around the list; not used.
+
+        Returns:
+            What the attributes say, or the doubt which attribute holds the labels; ``None`` if it
+            is not in this format or has regions.
+
+        Raises:
+            ListRefusedError: many images have several labels where the task is single_label, or the
+                labels are a hierarchy.
+        """
         value = document.value
         entries = value.get("_via_img_metadata", value) if isinstance(value, dict) else None
         if (
@@ -132,6 +147,19 @@ class DarwinTags:
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the tags of one image.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided.
+            source: what lies around the list; not used.
+
+        Returns:
+            The tags as labels; ``None`` if it is not in this format.
+
+        Raises:
+            ListRefusedError: an annotation is not a tag.
+        """
         value = document.value
         item = value.get("item") if isinstance(value, dict) else None
         found = value.get("annotations") if isinstance(value, dict) else None
@@ -157,6 +185,19 @@ class SuperviselyTags:
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the tags of one image.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided.
+            source: what lies around the list; not used.
+
+        Returns:
+            The tags as labels; ``None`` if it is not in this format, or not in a folder ``ann``.
+
+        Raises:
+            ListRefusedError: there are objects: annotations of parts of the image.
+        """
         value = document.value
         if not isinstance(value, dict) or not {"tags", "objects", "size"} <= value.keys():
             return None
@@ -185,6 +226,19 @@ class SuperAnnotateTags:
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the tags of one image.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided.
+            source: what lies around the list; not used.
+
+        Returns:
+            The tags as labels; ``None`` if it is not in this format.
+
+        Raises:
+            ListRefusedError: an instance is not a tag.
+        """
         value = document.value
         about = value.get("metadata") if isinstance(value, dict) else None
         found = value.get("instances") if isinstance(value, dict) else None

@@ -30,6 +30,20 @@ class ViaTable:
     def read(
         self, file: ListFile, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the file attributes in the table.
+
+        Args:
+            file: the list: its name and its bytes.
+            options: what the user decided.
+            source: what lies around the list; not used.
+
+        Returns:
+            What the attributes say, or the doubts to be decided first; ``None`` if the columns are
+            missing.
+
+        Raises:
+            ListRefusedError: there are regions, or a cell is not JSON.
+        """
         head = file.data[: 1 << 12].replace(b"\0", b"")
         if not all(column.encode() in head for column in _NEEDED):
             return None

@@ -51,6 +51,21 @@ class Delimited:
     def read(
         self, file: ListFile, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the table.
+
+        Args:
+            file: the list: its name and its bytes.
+            options: what the user decided.
+            source: what lies around the list; its file names tell which column names images.
+
+        Returns:
+            What the rows say, or the doubts to be decided first; ``None`` if the file has another
+            suffix, is a table of class names, or is a text (``.txt``) that cannot be understood and
+            that no option names.
+
+        Raises:
+            ListRefusedError: the table cannot be understood, or holds no labels of images.
+        """
         suffix = file.name[len(without_suffix(file.name)) :].casefold()
         if suffix in TABLE_SUFFIXES:
             return _read(file, options, source)

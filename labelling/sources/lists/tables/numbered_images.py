@@ -24,6 +24,16 @@ class NumberedImages:
     def read(
         self, file: ListFile, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Join the list with ``images.txt`` and ``classes.txt``.
+
+        Args:
+            file: the list: its name and its bytes.
+            options: what the user decided; with columns given, the list is not read here.
+            source: what lies around the list; ``images.txt`` and ``classes.txt`` are read from it.
+
+        Returns:
+            The labels or splits by path; ``None`` if the file is not such a list.
+        """
         base = base_name(file.name)
         is_one = base != _IMAGES and (_OF_SPLITS.search(base) or _OF_LABELS.search(base))
         if not is_one or not base.casefold().endswith(".txt") or options.columns:

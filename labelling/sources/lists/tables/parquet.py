@@ -29,6 +29,20 @@ class Parquet:
     def read(
         self, file: ListFile, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the table.
+
+        Args:
+            file: the list: its name and its bytes.
+            options: what the user decided.
+            source: what lies around the list; its file names tell which column names images.
+
+        Returns:
+            What the rows say, or the doubts to be decided first; ``None`` if it is not Parquet.
+
+        Raises:
+            ListRefusedError: no column names images, the table holds the images themselves, or it
+                is broken.
+        """
         if not file.data.startswith(_MAGIC):
             return None
         table, classes = _open(file)

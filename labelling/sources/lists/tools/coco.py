@@ -37,6 +37,20 @@ class Coco:
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the categories of whole images.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided.
+            source: what lies around the list; its file names tell the folder of the images.
+
+        Returns:
+            What the annotations say; ``None`` if it is not COCO's JSON.
+
+        Raises:
+            ListRefusedError: the annotations are of parts of images, or nothing says that they are
+                of whole images.
+        """
         value = document.value
         if not isinstance(value, dict) or not _is_ours(value):
             return None

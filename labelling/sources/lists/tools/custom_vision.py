@@ -31,6 +31,19 @@ class CustomVision:
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the tags of the images.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided.
+            source: what lies around the list; not used.
+
+        Returns:
+            What the tags say; ``None`` if it is not in this format.
+
+        Raises:
+            ListRefusedError: there are regions: the project is for object detection.
+        """
         if not document.mostly(_is_ours):
             return None
         statements = Statements(document.name, options)

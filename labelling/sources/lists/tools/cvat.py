@@ -30,6 +30,19 @@ class Cvat:
     def read(
         self, file: ListFile, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the tags of the images.
+
+        Args:
+            file: the list: its name and its bytes.
+            options: what the user decided.
+            source: what lies around the list; not used.
+
+        Returns:
+            What the tags say; ``None`` if it is not CVAT's XML, or has no tags.
+
+        Raises:
+            ListRefusedError: the XML is broken or declares entities.
+        """
         if b"<annotations" not in file.data[:_HEAD] or b"<tag " not in file.data:
             return None
         statements = Statements(file.name, options)

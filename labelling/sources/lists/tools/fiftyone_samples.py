@@ -41,6 +41,21 @@ class FiftyOneSamples:
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the one field that holds classifications.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided.
+            source: what lies around the list; not used.
+
+        Returns:
+            What the field says, or the doubt which field holds the labels; ``None`` if these are no
+            samples of FiftyOne.
+
+        Raises:
+            ListRefusedError: there are no classifications but labels of parts of images, or
+                ``--columns`` names no field of classifications.
+        """
         samples = _samples(document)
         if samples is None:
             return None

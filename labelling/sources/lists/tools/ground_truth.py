@@ -75,6 +75,21 @@ class GroundTruth:
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the label attributes of the lines.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided.
+            source: what lies around the list; not used.
+
+        Returns:
+            What the attributes say, or the doubt which one holds the labels; ``None`` if it is no
+            manifest.
+
+        Raises:
+            ListRefusedError: the manifest gives no image a class, or ``--columns`` names no
+                attribute of it.
+        """
         if document.mostly(lambda record: isinstance(record.get(_IMAGE), str)):
             return _read_lines(document, options)
         if document.mostly(_is_of_a_worker):

@@ -69,6 +69,20 @@ class Labelbox:
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the radio and checklist answers about whole images.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided.
+            source: what lies around the list; not used.
+
+        Returns:
+            What was answered, or the doubt which question's answers are the labels; ``None`` if it
+            is not in this format.
+
+        Raises:
+            ListRefusedError: there are no such answers, or ``--columns`` names no question.
+        """
         if not document.sample or not document.mostly(_is_ours):
             return None
         statements = Statements(document.name, options)

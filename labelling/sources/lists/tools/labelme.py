@@ -21,6 +21,20 @@ class LabelMeFlags:
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the flags of one image.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided.
+            source: what lies around the list; not used.
+
+        Returns:
+            The flags that are set, as labels; ``None`` if it is not in this format or has shapes.
+
+        Raises:
+            ListRefusedError: many images have several labels where the task is single_label, or the
+                labels are a hierarchy.
+        """
         value = document.value
         if not isinstance(value, dict) or not _is_ours(value):
             return None

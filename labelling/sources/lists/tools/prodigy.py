@@ -38,6 +38,19 @@ class Prodigy:
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the answers of the annotators, and unite those about one image.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided.
+            source: what lies around the list; not used.
+
+        Returns:
+            What was accepted; ``None`` if it is not in this format.
+
+        Raises:
+            ListRefusedError: there are spans: annotations of parts of images.
+        """
         if not document.sample or not document.mostly(_is_ours):
             return None
         statements = Statements(document.name, options)

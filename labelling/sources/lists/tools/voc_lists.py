@@ -52,6 +52,20 @@ class VocLists:
     def read(
         self, file: ListFile, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read all lists of classes in the folder of ``file`` as one.
+
+        Args:
+            file: the list: its name and its bytes.
+            options: what the user decided.
+            source: what lies around the list; the other lists of the folder are read from it.
+
+        Returns:
+            What the lists say; only a warning for a list that is read with another; ``None`` if it
+            is no such list.
+
+        Raises:
+            ListRefusedError: the list is of another task of Pascal VOC (actions, person layout).
+        """
         if other := _OTHER_TASKS.search(folder_of(file.name)):
             return _of_another_task(file.name, other[1].casefold(), source)
         if not _NAME.fullmatch(base_name(file.name)) or not _may_be_ours(file.data):

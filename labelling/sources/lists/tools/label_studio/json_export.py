@@ -32,6 +32,21 @@ class LabelStudio:
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the Choices of the tasks, or of the records of JSON-MIN.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided.
+            source: what lies around the list.
+
+        Returns:
+            What was chosen, or the doubts to be decided first; ``None`` if it is not in this
+            format.
+
+        Raises:
+            ListRefusedError: the export has no Choices of whole images, or cannot be used as a
+                whole.
+        """
         if document.mostly(_is_task):
             return _read_tasks(document.name, document.records(), options, source)
         if tasks := _listed_tasks(document):
