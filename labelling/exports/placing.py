@@ -1,4 +1,4 @@
-"""Where images go: into class folders, or side by side."""
+"""Where images go: into class folders, or all into the folder of their split."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import count
@@ -40,7 +40,7 @@ def class_folders(labels: Iterable[str]) -> dict[str, str]:
     """The folder name of each label: the label itself if every file system accepts it."""
     names = UniqueNames()
     folders = {}
-    # Those that can keep their name first, so that no other one takes it from them.
+    # Labels that can keep their name come first, so that no other label takes it.
     for label in sorted(labels, key=lambda label: (safe_name(label) != label, label)):
         folders[label] = names.take("", safe_name(label), map(str, count(2)), is_file=False)
     return folders
@@ -134,8 +134,8 @@ def renamed_labels_note(changed: Mapping[str, str], exact: str) -> list[str]:
     """A sentence about labels that cannot name a folder, if there are any.
 
     Args:
-        changed: the folder of each of them.
-        exact: the file that has the labels as they are.
+        changed: the folder of each such label.
+        exact: the file that has the exact labels.
     """
     if not changed:
         return []

@@ -1,4 +1,4 @@
-"""The ``README.md`` of an export: which data set it is, and how it is read."""
+"""The ``README.md`` of an export: which data set it is, and how to read it."""
 
 from collections.abc import Iterator
 
