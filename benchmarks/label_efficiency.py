@@ -21,16 +21,16 @@ ENOUGH, LIMIT, EARLY = 0.98, 0.45, 112
 ALL, RANDOM, MARGIN = "all labels", "random order", "margin sampling"
 OURS, EXPLORING = "choose, nothing at random", "choose, a fifth at random (the default)"
 MOST = {RANDOM: 1300, MARGIN: 512, OURS: 512, EXPLORING: 600}
-"""Labels at which a curve ends: well after it is good enough."""
+"""Labels at which a curve ends, well after the required accuracy."""
 
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "label_efficiency.png"
 
 Curve = list[tuple[int, float]]
-"""Labels, and the accuracy with them."""
+"""Number of labels, and accuracy with them."""
 
 
 def measure(scratch: Path) -> Result:
-    """A simulated annotator gives the true labels; for a seed, all strategies start alike."""
+    """Simulate labelling with true labels; for a seed, all strategies start with the same labels."""
     if missing():
         return Result(skipped=missing())
     found = scenes(scratch)
@@ -189,7 +189,7 @@ def draw(path: Path, curves: dict[str, np.ndarray], best: float, labels: dict[st
 
 
 def _simulated(job: tuple[str, str, int]) -> Curve:
-    """The curve of a strategy under one seed: split, first labels, and every choice."""
+    """Simulate a strategy with one seed: split, first labels, and all choices."""
     from threadpoolctl import threadpool_limits
 
     file, name, seed = job
@@ -227,7 +227,7 @@ class _Simulation:
 
     def _next(self, name: str, labelled: np.ndarray, probe: Probe, size: int) -> np.ndarray:
         free = self._pool[~np.isin(self._pool, labelled)]
-        if name == RANDOM:  # the pool lies in random order already; read it less often
+        if name == RANDOM:  # the pool is in random order already; read it less often
             return free[: 4 * size]
         probabilities = probe.probabilities(self._scenes.features[free])
         if name == MARGIN:

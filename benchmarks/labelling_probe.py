@@ -1,4 +1,4 @@
-"""The probe of ``training.fitting.probe``, quick enough to be fitted a thousand times."""
+"""The probe of ``training.fitting.probe``, fast enough to be fitted a thousand times."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,22 +13,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Split:
-    """float32 [n, d] and int64 [n]."""
+    """Images of a split.
+
+    Attributes:
+        features: float32 [n, d].
+        targets: int64 [n], classes.
+    """
 
     features: np.ndarray
     targets: np.ndarray
 
     def take(self, rows: np.ndarray) -> "Split":
-        """These rows of it."""
+        """The split with only these rows."""
         return Split(self.features[rows], self.targets[rows])
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A fitted one.
+    """A fitted probe.
 
     Attributes:
         strength: position in ``STRENGTHS`` of the best on the validation split.
+        mean: float32 [d], of the training features.
+        basis: float32 [d, r], scales the features, and projects them if there are few images.
+        model: fitted on the projected features.
+        classes: number of classes.
     """
 
     strength: int
@@ -38,7 +47,8 @@ class Probe:
     classes: int
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
-        """float32 [n, classes] of features [n, d]; 0 for a class it was not shown."""
+        """Probabilities, float32 [n, classes], of features [n, d]; 0 for classes without training
+        images."""
         found = np.zeros((len(features), self.classes), np.float32)
         if len(features):
             found[:, self.model.classes_] = self.model.predict_proba(
@@ -47,7 +57,7 @@ class Probe:
         return found
 
     def accuracy(self, split: Split) -> float:
-        """Share of ``split`` that it gets right."""
+        """Share of ``split`` that is predicted right."""
         return float((self.probabilities(split.features).argmax(1) == split.targets).mean())
 
 
