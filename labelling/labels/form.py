@@ -119,9 +119,7 @@ def _plain(char: str) -> str:
         return char
     if unicodedata.category(char) == "Pd":
         return "-"
-    from confusable_homoglyphs.confusables import (
-        confusables_data,
-    )  # 0.2 s, seldom needed
+    from confusable_homoglyphs.confusables import confusables_data  # 0.2 s, seldom needed
 
     alike = [item["c"] for item in confusables_data.get(char, ()) if item["c"].isascii()]
     return min(alike, key=lambda text: (len(text), text.islower() != char.islower()), default=char)

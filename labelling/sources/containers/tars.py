@@ -99,9 +99,7 @@ class Tar(FileContainer):
                 if member.isdir():
                     folders.append(raw or member.name)
                 elif raw is not None:
-                    held.append(
-                        (raw, _problem(member))
-                    )  # the encoding is decided for all names together
+                    held.append((raw, _problem(member)))  # decoded together at the end
                 else:
                     yield from sieve.sort(member.name, _problem(member))
         except _BROKEN_TAR as error:

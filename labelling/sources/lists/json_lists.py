@@ -105,7 +105,7 @@ JSON_FORMATS: Sequence[JsonFormat] = (
     JsonRecords(),
     JsonBesideImage(),
 )
-"""In the order in which they are asked: the generic ones last."""
+"""In the order in which they are tried: the generic ones last."""
 
 _WITH_COLUMNS = (LabelStudio, GroundTruth, FiftyOneSamples, Labelbox, ViaAttributes, JsonRecords)
-"""Of these ``--columns`` names the fields."""
+"""Formats to which ``--columns`` applies."""

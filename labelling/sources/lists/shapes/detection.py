@@ -32,7 +32,7 @@ _OPEN_IMAGES = {"imageid", "labelname", "confidence"}
 
 
 class DetectionFiles:
-    """Never a list of labels: it only says what a file is."""
+    """Refuses annotations of parts of images, naming their format."""
 
     name = "detection annotations"
 
@@ -58,7 +58,7 @@ class DetectionFiles:
         whole = len(head) == len(file.data)
         text = head.decode("utf-8-sig", errors="replace").strip("\0 \t\r\n")
         lines = text.splitlines()
-        lines = lines if whole else lines[:-1]  # the last one is cut
+        lines = lines if whole else lines[:-1]  # the last one may be cut
         kind = _xml_kind(text) or _text_kind(lines)
         if kind is None:
             return None
@@ -110,7 +110,8 @@ def _rows(lines: Sequence[str], delimiter: str) -> Sequence[list[str]]:
 
 
 def _is_box(row: Sequence[str]) -> bool:
-    """``a.jpg,10,20,110,120,cat``, or five empty cells for a picture without boxes."""
+    """Whether a row is a box (``a.jpg,10,20,110,120,cat``), or an image without boxes (five empty
+    cells)."""
     if len(row) != 6 or not names_image(row[0]):
         return False
     return all(re.fullmatch(r"-?\d+(\.\d+)?", cell.strip()) for cell in row[1:5]) or not any(

@@ -24,7 +24,7 @@ _DEPTH = 6
 
 
 class DetectionJson:
-    """Never a list of labels: it only says what a file is."""
+    """Refuses annotations of parts of images, naming their format."""
 
     name = "detection annotations in JSON"
 

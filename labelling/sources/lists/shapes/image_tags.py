@@ -28,7 +28,7 @@ from labelling.sources.reading import ReadingOptions
 
 _SHOWN = 4
 _OWN_ATTRIBUTES = frozenset({"caption", "public_domain", "image_url"})
-"""What VGG Image Annotator offers by itself, and is no label."""
+"""VGG Image Annotator's default attributes, which are no labels."""
 
 _WITH_VALUE = "a tag with a value, which is no class; write a CSV with the columns file,labels"
 
@@ -76,11 +76,11 @@ def read_attributes(
 
     Args:
         list_name: of the list, for messages.
-        entries: what is said of each image (``filename``, ``file_attributes``), by place.
+        entries: the entries of the images (``filename``, ``file_attributes``), by place.
         options: what the user decided.
 
     Raises:
-        WrongColumnsError: ``--columns`` names an attribute that is not there.
+        WrongColumnsError: ``--columns`` names an attribute that does not exist.
     """
     given = _counted([*entries.values()])
     told = one_label_column(list_name, options)
@@ -128,7 +128,7 @@ def _counted(entries: Sequence[Mapping[str, Any]]) -> dict[str, Counter[str]]:
 
 
 def _chosen(answer: object) -> list[str]:
-    """What was chosen: one of a list, or those of several boxes that are ticked."""
+    """The chosen options: one of a list, or the ticked ones of several boxes."""
     if isinstance(answer, dict):
         return [option for option, is_set in answer.items() if is_set in (True, "true", "1", 1)]
     return [answer] if isinstance(answer, str) and answer.strip() else []
@@ -219,7 +219,7 @@ class SuperviselyTags:
 
 class SuperAnnotateTags:
     """``a.jpg.json`` of ``a.jpg``: ``{"metadata": {"name": "a.jpg"}, "instances": [{"type": "tag",
-    "className": "cat"}], "tags": []}``. ``tags`` are free words, read where no class is given."""
+    "className": "cat"}], "tags": []}``. ``tags`` are free text, read if there is no class."""
 
     name = "SuperAnnotate's tags"
 

@@ -50,7 +50,7 @@ class ViaTable:
         decoded = decode_list(file.name, file.data, options.encoding)
         if decoded.doubt:
             return ListReading(self.name, (), doubts=[decoded.doubt])
-        for delimiter in ",;\t":  # a semicolon, if a spreadsheet program has saved it anew
+        for delimiter in ",;\t":  # a semicolon, if a spreadsheet program saved it
             # VIA itself writes a # before its header.
             text = io.StringIO(decoded.text.removeprefix("#"), newline="")
             rows = csv.DictReader(text, delimiter=delimiter)
@@ -63,7 +63,7 @@ class ViaTable:
 
 
 def _entries(name: str, rows: "csv.DictReader[str]") -> dict[str, dict[str, Any]]:
-    """What the rows say, by line.
+    """The entries of the rows, by line.
 
     Raises:
         ListRefusedError: there are regions, or a cell that is no JSON.

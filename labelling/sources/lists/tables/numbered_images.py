@@ -1,5 +1,5 @@
-"""Lists that call images by a number which ``images.txt`` beside them explains, as those of CUB-200-2011
-and NABirds do: ``train_test_split.txt``, ``image_class_labels.txt``."""
+"""Lists with image numbers that ``images.txt`` beside them explains, as in CUB-200-2011 and
+NABirds: ``train_test_split.txt``, ``image_class_labels.txt``."""
 
 import re
 from collections.abc import Mapping
@@ -73,7 +73,7 @@ class NumberedImages:
 
 
 def _beside(name: str, other: str, source: Surroundings) -> dict[str, str]:
-    """What another list in the folder of one says by number; empty where there is none."""
+    """The texts by number of another list in the same folder; empty if there is none."""
     folder = folder_of(name)
     path = f"{folder}/{other}" if folder else other
     data = source.read(path) if path in source.files else None
@@ -81,7 +81,7 @@ def _beside(name: str, other: str, source: Surroundings) -> dict[str, str]:
 
 
 def _pairs(data: bytes) -> dict[str, str]:
-    """The lines of a number and a text; empty if there are others, or one number has two."""
+    """Lines of a number and a text; empty if there are other lines, or duplicate numbers."""
     lines = [line.strip() for line in data.decode("utf-8-sig", "replace").splitlines()]
     found = [_LINE.fullmatch(line) for line in lines if line]
     pairs = {match[1]: match[2] for match in found if match}

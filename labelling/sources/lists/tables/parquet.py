@@ -1,4 +1,4 @@
-"""Tables in Parquet, as Hugging Face's ``metadata.parquet``."""
+"""Tables in Parquet, such as Hugging Face's ``metadata.parquet``."""
 
 import json
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _MAGIC = b"PAR1"
 
 
 class Parquet:
-    """A table whose columns have names and types; it is read as other tables are."""
+    """Tables with named and typed columns, read like other tables."""
 
     name = "Parquet"
 
@@ -92,7 +92,7 @@ def _open(file: ListFile) -> tuple[Table, Any]:
 
 
 def _cells(values: list[Any]) -> Iterator[str]:
-    """Values as the cells of a text table. Lists are written as JSON, which is read there."""
+    """Values as the cells of a text table; lists as JSON."""
     for value in values:
         if value is None:
             yield ""

@@ -56,7 +56,7 @@ class Cvat:
                 statements.add(place, image.get("name"), tags or None, split)
         except ListRefusedError:
             raise
-        except (ET.ParseError, ValueError, LookupError) as error:  # the last two of its encoding
+        except (ET.ParseError, ValueError, LookupError) as error:  # the last two from decoding
             raise ListRefusedError(
                 f"{file.name} is CVAT's XML and broken ({error}); export it, or copy it, again"
             ) from None
@@ -66,8 +66,10 @@ class Cvat:
 
 
 def _images(file: ListFile) -> Iterator[ET.Element]:
-    """Each image, forgotten after it: a million of them fill no memory."""
-    if b"<!DOCTYPE" in file.data or b"<!ENTITY" in file.data:  # a few bytes that become gigabytes
+    """Yield each image element and clear it afterwards, to save memory."""
+    if (
+        b"<!DOCTYPE" in file.data or b"<!ENTITY" in file.data
+    ):  # entity expansion: a few bytes become gigabytes
         raise ListRefusedError(f"{file.name} declares entities, which CVAT's XML never does")
     for _, element in ET.iterparse(io.BytesIO(file.data)):  # noqa: S314 - without entities
         if element.tag == "image":

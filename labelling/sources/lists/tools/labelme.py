@@ -39,7 +39,7 @@ class LabelMeFlags:
         if not isinstance(value, dict) or not _is_ours(value):
             return None
         flags = value["flags"]
-        # No flag is what every image has that nobody has looked at.
+        # Without a flag, the image may not have been looked at.
         labels = [name for name, is_set in flags.items() if is_set] or None
         statements = Statements(document.name, options)
         statements.add(document.name, value["imagePath"], labels)

@@ -177,6 +177,6 @@ def _parts(cells: Sequence[str]) -> tuple[Split | None, str, list[str]]:
 
 
 def _is_box(cells: Sequence[str]) -> bool:
-    """``TRAIN,gs://…,car,0.1,0.1,,,0.3,0.3,,``: a label and eight places of corners."""
+    """Whether a row is a label and corner positions: ``TRAIN,gs://…,car,0.1,0.1,,,0.3,0.3,,``."""
     numbers = [cell for cell in _parts(cells)[2][1:] if _NUMBER.fullmatch(cell)]
     return len(numbers) >= 4

@@ -62,7 +62,7 @@ def _is_task(record: Mapping[str, Any]) -> bool:
 
 
 def _listed_tasks(document: JsonDocument) -> list[Record]:
-    """The tasks in an answer of the API (``GET /api/tasks?fields=all``): ``{"tasks": […]}``."""
+    """The tasks in a response of the API (``GET /api/tasks?fields=all``): ``{"tasks": […]}``."""
     tasks = _dicts(document.value.get("tasks")) if isinstance(document.value, dict) else []
     if not all(map(_is_task, tasks)):
         return []
@@ -127,7 +127,7 @@ def _answer(annotation: Mapping[str, Any], controls: Controls) -> Answer:
         else:
             others = True
     if others and not choices:
-        choices[""] = ()  # not an empty annotation: it says something, and nothing of any Choices
+        choices[""] = ()  # not an empty annotation: it has results, but no Choices
     return Answer(
         annotator=_annotator(annotation.get("completed_by")),
         at=str(annotation.get("updated_at") or annotation.get("created_at") or ""),

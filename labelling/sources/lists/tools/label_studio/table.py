@@ -51,7 +51,7 @@ class LabelStudioTable:
         if decoded.doubt:
             return ListReading(self.name, (), doubts=[decoded.doubt])
         text = decoded.text
-        # A semicolon, if a spreadsheet program has saved it anew.
+        # A semicolon, if a spreadsheet program saved it.
         for delimiter in ",\t;":
             header = next(csv.reader([text.partition("\n")[0]], delimiter=delimiter), [])
             if is_row(dict.fromkeys(header)):
