@@ -22,8 +22,8 @@ SEEDS = range(20)
 HOUR = 3600.0
 
 ACCEPT_S, CORRECT_S, TURN_S = 1.5, 4.0, 0.5
-"""Median seconds to confirm a right pre-label, to select the right label (after a wrong pre-label, or
-none), and to load the next image. The first two have a log-normal spread of ``SPREAD``."""
+"""Median seconds to confirm a right pre-label, to select the right label (after a wrong pre-label,
+or none), and to load the next image. The first two have a log-normal spread of ``SPREAD``."""
 
 SPREAD = 0.35
 START = 12
@@ -142,7 +142,8 @@ def minutes_to(hours: list[Hour], accuracy: float) -> float:
 
 
 def draw(path: Path, hours: dict[str, list[Hour]]) -> None:
-    """Write a chart of accuracy over minutes for each arm: the mean of the seeds, and their range."""
+    """Write a chart of accuracy over minutes for each arm: the mean of the seeds, and their
+    range."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -30,7 +30,8 @@ Curve = list[tuple[int, float]]
 
 
 def measure(scratch: Path) -> Result:
-    """Simulate labelling with true labels; for a seed, all strategies start with the same labels."""
+    """Simulate labelling with true labels; for a seed, all strategies start with the same
+    labels."""
     if missing():
         return Result(skipped=missing())
     found = scenes(scratch)

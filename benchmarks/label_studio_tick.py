@@ -38,7 +38,8 @@ class IdleTicks:
         from imgclf_dagster.settings.root import load_settings
         from resources.store.object_store import ObjectStore
 
-        # Without an overlap, changes are not read again two minutes later: no need to wait for that.
+        # Without an overlap, changes are not read again two minutes later: no need to wait for
+        # that.
         settings = load_settings(labels={"names": labels}, labelling={"poll_overlap_s": 0})
         store = ObjectStore(url=(folder / "store").as_uri())
         store.ensure()

@@ -151,7 +151,8 @@ def _staged_after(home: Path, version: str) -> str:
 
 
 def _runs(home: Path, since: float, until: float) -> Iterator[Run]:
-    """The line's runs in that time, in order of their start, without those of the labelling queue."""
+    """The line's runs in that time, in order of their start, without those of the labelling
+    queue."""
     import dagster as dg
 
     with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
@@ -201,7 +202,8 @@ class Studio:
         return found if len(found) == count else {}
 
     def label(self, answers: dict[int, str]) -> float:
-        """Save a label for each task; return the time of the last response, in s since the epoch."""
+        """Save a label for each task; return the time of the last response, in s since the
+        epoch."""
         project = self._project()
         if project is None:
             raise BenchmarkFailed("the project in Label Studio is gone")

@@ -1,4 +1,5 @@
-"""``docs/benchmarks.md``: one section per benchmark; a run replaces the sections that it measured."""
+"""``docs/benchmarks.md``: one section per benchmark; a run replaces the sections that it
+measured."""
 
 import platform
 import re

@@ -21,7 +21,8 @@ PAGE = 1000
 
 
 class Objects:
-    """All objects: body, etag and time by key; the sorted list of keys is made when it is needed."""
+    """All objects: body, etag and time by key; the sorted list of keys is made when it is
+    needed."""
 
     def __init__(self, made: int, body: bytes) -> None:
         self.by_key: dict[str, tuple[bytes, str]] = {}

@@ -227,7 +227,8 @@ def last_of_each(codes: np.ndarray, count: int) -> np.ndarray:
 
 
 def positions(wanted: pa.ChunkedArray | pa.Array, there: pa.ChunkedArray | pa.Array) -> np.ndarray:
-    """The first position of each text of ``wanted`` in ``there``, int64 [n]; -1 if it is not there."""
+    """The first position of each text of ``wanted`` in ``there``, int64 [n]; -1 if it is not
+    there."""
     wanted, there = flat(wanted), flat(there)
     found = _positions(_digests(wanted), _digests(there))
     if found is None:
@@ -236,7 +237,8 @@ def positions(wanted: pa.ChunkedArray | pa.Array, there: pa.ChunkedArray | pa.Ar
 
 
 def _positions(wanted: _Digests | None, there: _Digests | None) -> np.ndarray | None:
-    """:func:`positions` of digests; ``None`` if they are no digests, or their keys are ambiguous."""
+    """:func:`positions` of digests; ``None`` if they are no digests, or their keys are
+    ambiguous."""
     if wanted is None or there is None or wanted.words.shape[1] != there.words.shape[1]:
         return None
     order, mine = there.order, wanted.order

@@ -51,7 +51,8 @@ def safe_name(text: str) -> str:
 
 
 def shortened(name: str, limit: int) -> str:
-    """Cut the stem of ``name`` so that it has at most ``limit`` bytes of UTF-8; the suffix stays."""
+    """Cut the stem of ``name`` so that it has at most ``limit`` bytes of UTF-8; the suffix
+    stays."""
     stem, suffix = stem_and_suffix(name)
     room = limit - len(suffix.encode())
     if len(stem.encode()) > room:
@@ -60,7 +61,8 @@ def shortened(name: str, limit: int) -> str:
 
 
 def stem_and_suffix(name: str) -> tuple[str, str]:
-    """Split ``name`` into stem and suffix; a suffix of more than 12 bytes, dot included, is none."""
+    """Split ``name`` into stem and suffix; a suffix of more than 12 bytes, dot included, is
+    none."""
     stem, dot, suffix = name.rpartition(".")
     if not stem or not suffix or len(suffix.encode()) > 11:
         return name, ""

@@ -29,7 +29,7 @@ METADATA = "metadata.jsonl"
 _SPLITS = {"train": "train", "val": "validation", "test": "test"}
 _UNKNOWN = {".avif", ".avifs", ".mpo", ".pfm"}
 _READ = IMAGE_SUFFIXES - _UNKNOWN
-"""The suffixes that ingest accepts and datasets/packaged_modules/imagefolder reads (``IMAGE_EXTENSIONS``)."""
+"""The accepted suffixes that datasets/packaged_modules/imagefolder reads (``IMAGE_EXTENSIONS``)."""
 
 _KEYWORD = re.compile(
     r"(^|[-._ 0-9])(train|training|validation|valid|dev|val|test|testing|eval|evaluation)"

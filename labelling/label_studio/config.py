@@ -1,4 +1,5 @@
-"""Label Studio's labelling configuration for a label schema, as XML (https://labelstud.io/tags/)."""
+"""Label Studio's labelling configuration for a label schema, as XML
+(https://labelstud.io/tags/)."""
 
 import re
 import xml.etree.ElementTree as ET

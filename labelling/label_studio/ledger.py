@@ -50,7 +50,8 @@ def label_studio_key(snapshot: AnnotationSnapshot) -> str:
 
 
 def read_ledger(keys: Iterable[str], images: Collection[str]) -> dict[str, dict[str, Known]]:
-    """The newest snapshots of ``images`` according to ``keys``; keys of another form are ignored."""
+    """The newest snapshots of ``images`` according to ``keys``; keys of another form are
+    ignored."""
     ledger: dict[str, dict[str, Known]] = defaultdict(dict)
     for key in keys:
         found = _KEY.fullmatch(key.removeprefix(LABEL_STUDIO_PREFIX).removesuffix(".json"))

@@ -27,7 +27,7 @@ _TAGS = re.compile("[\U000e0020-\U000e007f\ufe00-\ufe0f]")
 _STRAY = re.compile(
     f"^[{_JOINERS}]|[{_JOINERS}]$|(?<![\U0001f3f4\U000e0020-\U000e007e])[\U000e0020-\U000e007f]"
 )
-"""Joiners that join nothing, and tags that follow no flag: with them, different labels look the same."""
+"""Joiners that join nothing, and tags without a flag: different labels with them look the same."""
 
 _MODIFIERS = frozenset({"Cf", "Mn", "Me", "Zs"})
 """Categories of characters that modify another one, or are blank."""

@@ -1,4 +1,5 @@
-"""Annotation snapshots: one immutable JSON file with the labels that one annotator gave one image."""
+"""Annotation snapshots: one immutable JSON file with the labels that one annotator gave one
+image."""
 
 import hashlib
 import json
@@ -22,8 +23,8 @@ Source = Literal["ingest", "label_studio", "predictor"]
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
-"""The time of a statement is between these two. A later one could never be superseded; Python has no
-times outside the years 1 to 9999 in UTC, and Arrow in nanoseconds none outside 1678 to 2262."""
+"""The time of a statement is between these two. A later one could never be superseded; Python has
+no times outside the years 1 to 9999 in UTC, and Arrow in nanoseconds none outside 1678 to 2262."""
 
 MAX_NUMBER = 2**63 - 1
 """The largest integer that the tables hold."""

@@ -39,8 +39,9 @@ FURTHEST = 2.0
 """How far a curve is extrapolated, as a multiple of the present number of labels."""
 
 LEAST_SAMPLE = 0.1
-"""The smallest share of the labels to measure a curve on: extrapolation from a tenth is already rough
-(Mahmood et al., How Much More Data Do I Need?, CVPR 2022, https://arxiv.org/abs/2207.01725)."""
+"""The smallest share of the labels to measure a curve on: extrapolation from a tenth is already
+rough (Mahmood et al., How Much More Data Do I Need?, CVPR 2022,
+https://arxiv.org/abs/2207.01725)."""
 
 WIDEST = 0.04
 """Half the width of the widest 80 % interval of a gain that is reported."""
@@ -236,7 +237,8 @@ def _noise(points: Points) -> float:
 
 
 def _common(a: np.ndarray, b: np.ndarray, apart: np.ndarray, noise: float) -> np.ndarray:
-    """Covariance of scores on sets of sizes ``1/a`` and ``1/b`` at the squared distance ``apart``."""
+    """Covariance of scores on sets of sizes ``1/a`` and ``1/b`` at the squared distance
+    ``apart``."""
     found: np.ndarray = noise * (a**CHURN + b**CHURN - np.maximum(apart, 0) ** CHURN) / 2
     return found
 
@@ -267,7 +269,8 @@ def _posterior(
         roots.append(np.linalg.inv(np.linalg.cholesky(precision)).T)
         misfits.append(float(np.sum((seen - basis @ best) ** 2)))
         volumes.append(-0.5 * float(np.linalg.slogdet(precision)[1]))
-    # If no power law fits the points as well as their noise allows, widen the posterior (Birge 1932).
+    # If no power law fits the points as well as their noise allows, widen the posterior (Birge
+    # 1932).
     birge = max(1.0, min(misfits) / max(1, len(sizes) - 3))
     evidence = -0.5 * np.array(misfits) / birge + np.array(volumes)
     weights = np.exp(evidence - evidence.max())

@@ -1,4 +1,5 @@
-"""Selection of one batch: corrections and conflicts, a random share, and the highest-scoring rest."""
+"""Selection of one batch: corrections and conflicts, a random share, and the highest-scoring
+rest."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace

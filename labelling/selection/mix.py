@@ -35,5 +35,5 @@ def _every_reason() -> dict[str, Reason]:
 
 
 REASONS: dict[str, Reason] = _every_reason()
-"""By name. The score is the weighted mean of those in ``DEFAULT_WEIGHTS``; corrections and conflicts
-come first, and exploration has its own share of a batch."""
+"""By name. The score is the weighted mean of those in ``DEFAULT_WEIGHTS``; corrections and
+conflicts come first, and exploration has its own share of a batch."""

@@ -4,8 +4,8 @@ import re
 from typing import Literal
 
 FileKind = Literal["image", "table", "text", "spreadsheet", "array", "other", "archive", "video"]
-"""``image``: also a file with an unknown suffix or none; its bytes decide. ``table``: a file type of
-lists of labels. ``text``: sometimes a list. ``array``: named like labels, in a format of NumPy,
+"""``image``: also a file with an unknown suffix or none; its bytes decide. ``table``: a file type
+of lists of labels. ``text``: sometimes a list. ``array``: named like labels, in a format of NumPy,
 Python or Matlab. ``other``: never an image."""
 
 _SUFFIXES: dict[str, FileKind] = {

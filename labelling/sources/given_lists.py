@@ -1,4 +1,5 @@
-"""The lists of labels in a source: which there are, their content, and which were not understood."""
+"""The lists of labels in a source: which there are, their content, and which were not
+understood."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -147,7 +148,7 @@ def read_one_list(file: ListFile, options: ReadingOptions, around: Surroundings)
     Args:
         file: the list: its name and its bytes.
         options: what the user decided.
-        around: what lies around the list.
+        around: the files around the list.
 
     Raises:
         ListRefusedError: it is in no known format, or holds no labels of images.

@@ -1,4 +1,5 @@
-"""Labels in a file beside each image, in a source with a list of labels: the list takes precedence."""
+"""Labels in a file beside each image, in a source with a list of labels: the list takes
+precedence."""
 
 from collections.abc import Mapping, Sequence
 

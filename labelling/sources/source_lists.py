@@ -337,7 +337,8 @@ def _contradicting(lists: Mapping[str, int]) -> Doubt:
 
 
 def _captions(labels: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
-    """A message if nearly every image has its own label: numbers or sentences, rather than classes."""
+    """The question whether labels are classes, if nearly every image has its own: they may be
+    numbers or captions."""
     counts = Counter(label for said in labels.values() for label in said)
     distinct, given = len(counts), counts.total()
     every = distinct == given >= _CLASSES_AT_LEAST
@@ -395,7 +396,8 @@ def _together(lists: Sequence[tuple[str, ListReading]]) -> list[tuple[str, ListR
 
 
 def _refused(refused: Mapping[str, str], layout: Layout, clear: Sequence[str] = ()) -> Said:
-    """Questions about lists that were not understood: nothing weaker may give labels instead."""
+    """A question about lists that were not understood; until it is answered, nothing else gives
+    labels."""
     groups: dict[str, list[str]] = {}
     for name, reason in refused.items():
         groups.setdefault(reason.replace(name, "\0") if name else reason, []).append(name)

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
 
 
 class LabelConflict:
-    """The image is excluded from the data set until an annotator resolves its contradicting labels."""
+    """The image is excluded from the data set until an annotator resolves its contradicting
+    labels."""
 
     name = "label_conflict"
 

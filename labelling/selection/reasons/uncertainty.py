@@ -64,6 +64,7 @@ def closeness(probabilities: np.ndarray, pool: "Pool") -> np.ndarray:
 
 
 def _nearness(probabilities: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """1 at the threshold, falling linearly to 0 at probability 0 and 1: [n, k] of [n, k] and [k]."""
+    """1 at the threshold, falling linearly to 0 at probability 0 and 1: [n, k] of [n, k] and
+    [k]."""
     room = np.where(probabilities < thresholds, thresholds, 1 - thresholds)
     return 1 - np.abs(probabilities - thresholds) / np.maximum(room, 1e-6)

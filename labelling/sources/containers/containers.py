@@ -64,7 +64,7 @@ class FileContainer(ABC):
 
     @abstractmethod
     def listing(self) -> Iterator[Entry]:
-        """The name of every file, what cannot be taken, and what is passed over (``litter``)."""
+        """The name of every usable file, what cannot be used, and what is skipped (``litter``)."""
 
     @abstractmethod
     def contents(self, names: Collection[str], max_bytes: int) -> Iterator[Content | Rejection]:

@@ -171,7 +171,8 @@ def _bits(text: str, candidate: _Candidate) -> float:
         return min(_language_bits(text, language) for language in candidate.languages)
     fewest = min(_language_bits(text, language) for language in _EVERY_LANGUAGE)
     if all(char.isascii() or ord(char) > 0x7FF for char in text):
-        # Three bytes in another encoding are hardly ever valid UTF-8: letters of any language count.
+        # Three bytes in another encoding are hardly ever valid UTF-8: letters of any language
+        # count.
         return min(fewest, sum(_multibyte_bits(char) for char in text))
     return fewest
 

@@ -27,8 +27,8 @@ from labelling.sources.containers.packed import NamesRead, Sieve, read_names, un
 from labelling.sources.doubt import Doubt
 
 MAX_EXPANSION = 200
-"""A compressed tar may expand to this many times its size. Photos hardly compress, blank scans perhaps
-a hundredfold, a decompression bomb a thousandfold."""
+"""A compressed tar may expand to this many times its size. Photos hardly compress, blank scans
+perhaps a hundredfold, a decompression bomb a thousandfold."""
 
 FREE_EXPANSION_BYTES = 1 << 30
 """Any compressed tar may expand to this many bytes."""
@@ -82,7 +82,7 @@ class Tar(FileContainer):
             bounded = _Bounded(stream, limit, self._path)
             with _opened(bounded) as archive:
                 while (member := archive.next()) is not None:
-                    archive.members = []  # type: ignore[attr-defined] # tarfile would keep every header
+                    archive.members = []  # type: ignore[attr-defined] # else it keeps all headers
                     yield archive, member
         if bounded.last.strip(b"\0") or not bounded.last:  # tarfile treats a truncation as the end
             raise tarfile.ReadError("it is cut off")

@@ -48,7 +48,8 @@ _MAY_BE_READ = re.compile(
     rb"|\xff\x4f\xff\x51|\0\0\0\x0cjP  |[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0",
     re.DOTALL,
 )
-"""The signatures of Pillow's readers of ``training.images.images.FORMATS``; the last are DIB headers."""
+"""The signatures of Pillow's readers of ``training.images.images.FORMATS``; the last are DIB
+headers."""
 
 _WHOLE = 16
 """The least bytes of an image."""

@@ -15,7 +15,8 @@ from labelling.sources.reading import ReadingOptions, Split
 
 SHOWN_CLASSES = 5
 _SHOWN_QUESTIONS = 2
-"""The most questions about series of folders: each of a hundred classes may contain the same one."""
+"""The most questions about series of folders: each of a hundred classes may contain the same
+one."""
 
 FOLDER_MODES = ("parent", "top", "path")
 """Which of the folders around an image give its class: the innermost, the outermost, or all."""

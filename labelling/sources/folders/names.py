@@ -33,13 +33,14 @@ Kind = Literal[
 ]
 """What a folder name looks like.
 
-``split``: train, val or test in any spelling. ``part``: a part of the images that says nothing about
-them (a fold, a batch, a date). ``numbered``: perhaps a part (``session_2``, ``Monday``). ``year``:
-perhaps a date, or a date and a name. ``container``: ``images``. ``perhaps split``, ``perhaps
-container``: only beside others (``query``, ``main``). ``album``: made by a photo program or a backup
-(``Photos from 2023``); the user is asked. ``masks``: segmentation masks. ``unlabelled``: samples, or
-images still to be labelled (``perhaps unlabelled``: or a class, ``unclear``). ``leftover``: a bin,
-duplicates, old versions. ``name``: anything else, most likely a class.
+``split``: train, val or test in any spelling. ``part``: a part of the images that says nothing
+about them (a fold, a batch, a date). ``numbered``: perhaps a part (``session_2``, ``Monday``).
+``year``: perhaps a date, or a date and a name. ``container``: ``images``. ``perhaps split``,
+``perhaps container``: only beside others (``query``, ``main``). ``album``: made by a photo program
+or a backup (``Photos from 2023``); the user is asked. ``masks``: segmentation masks.
+``unlabelled``: samples, or images still to be labelled (``perhaps unlabelled``: or a class,
+``unclear``). ``leftover``: a bin, duplicates, old versions. ``name``: anything else, most likely a
+class.
 """
 
 _CONTAINERS = {

@@ -331,7 +331,8 @@ def _are_dated(children: Sequence[FolderNode], through: Sequence[FolderNode]) ->
 
 
 def _ask_about_albums(children: Sequence[FolderNode], found: Roles) -> None:
-    """Ask about folders named as by photo services and backups, beside others that may be classes."""
+    """Ask about folders named as by photo services and backups, beside others that may be
+    classes."""
     albums = [
         child
         for child in children

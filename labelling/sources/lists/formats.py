@@ -49,7 +49,7 @@ def read_list(file: ListFile, options: ReadingOptions, source: Surroundings) -> 
     Args:
         file: the list: its name and its bytes.
         options: what the user decided.
-        source: what lies around the list.
+        source: the files around the list.
 
     Raises:
         ListRefusedError: it holds no labels of images, or is broken.

@@ -43,7 +43,7 @@ class JsonFormat(Protocol):
         Args:
             document: the list, decoded record by record.
             options: what the user decided.
-            source: what lies around the list.
+            source: the files around the list.
 
         Returns:
             What the list says; ``None`` if it is not in this format.
@@ -67,7 +67,7 @@ class JsonLists:
         Args:
             file: the list: its name and its bytes.
             options: what the user decided.
-            source: what lies around the list.
+            source: the files around the list.
 
         Returns:
             What the list says; ``None`` if it is not JSON, or in none of the formats.

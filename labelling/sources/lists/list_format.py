@@ -119,7 +119,7 @@ class ListFormat(Protocol):
         Args:
             file: the list: its name and its bytes.
             options: what the user decided.
-            source: what lies around the list, to recognise names of images.
+            source: the files around the list, to recognise names of images.
 
         Returns:
             What the list says; ``None`` if it is not in this format, or another kind of file

@@ -31,7 +31,7 @@ class Pointers:
         Args:
             file: the list: its name and its bytes.
             options: what the user decided; not used.
-            source: what lies around the list; not used.
+            source: the files around the list; not used.
 
         Returns:
             ``None`` if the file is no pointer.

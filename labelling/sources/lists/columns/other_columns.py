@@ -47,7 +47,7 @@ _ANSWERS = _set_of(
 """Words in titles of columns with a model's predictions."""
 
 _ANSWERS_OF_FILES = (_ANSWERS - {"conf"}) | {"answer", "answers", "sub", "subm", "submit"}
-"""Words in the names of lists. Columns called ``answer`` may be a reviewer's: see ``review``."""
+"""Words in the names of lists. Columns named ``answer`` may be a reviewer's: see ``review``."""
 
 _OF_SPLITS = _set_of("split splits partition partitions fold folds subset subsets")
 """Words in names of lists that assign splits, often by number."""
@@ -113,7 +113,8 @@ def is_called_answer(title: str) -> bool:
 
 
 def holds_otherwise(values: Sequence[str]) -> str | None:
-    """What a column holds, if it is amounts, dates, sizes, checksums or addresses; else ``None``."""
+    """What a column holds, if it is amounts, dates, sizes, checksums or addresses; else
+    ``None``."""
     said = {value for value in values if value}
     return next(
         (what for form, what in _FORMS if said and all(map(form.match, said))),

@@ -66,7 +66,8 @@ class ColumnTitles:
         return "-".join(ends)
 
     def _option_text(self, at: int) -> str:
-        """A column for ``--columns``: its title if it is unique and can be quoted, else its number."""
+        """A column for ``--columns``: its title if it is unique and can be quoted, else its
+        number."""
         title = self._table.title(at)
         can_be_said = title.isprintable() and not set(title) & _NOT_IN_QUOTES
         return title if can_be_said and self._names.count(self._names[at]) == 1 else str(at + 1)

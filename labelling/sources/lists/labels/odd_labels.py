@@ -51,7 +51,8 @@ def odd_labels(labels: Collection[str]) -> Mapping[str, str]:
 
 
 def _unsure(labels: Collection[str]) -> list[str]:
-    """Labels that end in a confidence: of classes with several numbers, or of more than one class."""
+    """Labels that end in a confidence: of classes with several numbers, or of more than one
+    class."""
     ends = {label: end for label in sorted(labels) if (end := _SURENESS.fullmatch(label))}
     # 10 and 20 may be counts; a share, or a number after a colon or in brackets, is not.
     shares = {label: end for label, end in ends.items() if not end["number"].isdigit()}

@@ -23,8 +23,8 @@ from labelling.sources.reading import ReadingOptions
 _KEYS = frozenset(
     {"label", "labels", "labelname", "class", "classes", "classname", "classlabel", "groundtruth"}
 )
-"""Fields that are always labels. Not tags and categories: downloaded images often come with those of
-a web site."""
+"""Fields that are always labels. Not tags and categories: downloaded images often come with those
+of a web site."""
 
 _CLS = ".cls"
 _LONGEST = 200
@@ -54,7 +54,7 @@ class JsonBesideImage:
         Args:
             document: the list, decoded record by record.
             options: what the user decided.
-            source: what lies around the list; its file names tell which image that is.
+            source: the files around the list; their names tell which image that is.
 
         Returns:
             The label; ``None`` if the JSON lies beside no image, or if not exactly one of its
@@ -100,7 +100,7 @@ class ClassBesideImage:
         Args:
             file: the list: its name and its bytes.
             options: what the user decided.
-            source: what lies around the list; its file names tell which image that is.
+            source: the files around the list; their names tell which image that is.
 
         Returns:
             The class, or only a warning if the file holds none or lies beside no image; ``None`` if

@@ -170,8 +170,8 @@ def _form(text: str) -> tuple[Form, Any]:
 
 
 def _each_line(text: str) -> Iterator[str]:
-    r"""The lines of JSON Lines: split at \n only, not at other line breaks of Unicode, and without a
-    copy of all."""
+    r"""The lines of JSON Lines: split at \n only, not at other line breaks of Unicode, and without
+    a copy of all."""
     return io.StringIO(text, newline="\n")
 
 

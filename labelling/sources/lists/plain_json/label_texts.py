@@ -68,7 +68,7 @@ def read_label_texts(
         name: of the list.
         texts: the different labels as they are written.
         task: whether an image may have several labels.
-        source: what lies around the list, where names of classes may be.
+        source: the files around the list, where names of classes may be.
         names: names of classes by number that the list itself gives.
 
     Raises:

@@ -49,7 +49,7 @@ class JsonMaps:
         Args:
             document: the list, decoded record by record.
             options: what the user decided.
-            source: what lies around the list; its file names tell which keys are images.
+            source: the files around the list; their names tell which keys are images.
 
         Returns:
             What the map says; ``None`` if neither keys nor lists name images.

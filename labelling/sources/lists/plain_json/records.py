@@ -52,7 +52,7 @@ class JsonRecords:
         Args:
             document: the list, decoded record by record.
             options: what the user decided.
-            source: what lies around the list; its file names tell which field names images.
+            source: the files around the list; their names tell which field names images.
 
         Returns:
             What the records say, or the doubts to be decided first; ``None`` if no field names
@@ -182,7 +182,8 @@ def _is_deep(value: object) -> bool:
 
 
 def _names_images(table: Table, names_a_file: Callable[[str], bool]) -> bool:
-    """Whether a column names images in most of the records; else the JSON is about something else."""
+    """Whether a column names images in most of the records; else the JSON is about something
+    else."""
     sample = table.sample()[:_SAMPLE]
     return any(
         2 * sum(names_image(row[at]) or names_a_file(row[at]) for row in sample) > len(sample)

@@ -79,7 +79,7 @@ def _one_of_each(table: Table, classes: Sequence[int]) -> list[int]:
     """Adjacent columns of which exactly one is yes in each row, if that does not hold for all
     columns."""
     rows = [[row[at].casefold() in YES for at in classes] for row in table.sample()]
-    # Sums and headings name no image, and say nothing of one.
+    # Rows without any yes do not count: sums, headings.
     rows = [row for row in rows if any(row)]
     if len(rows) < _ROWS or len(classes) > _MOST_CLASSES:
         return []

@@ -12,7 +12,8 @@ from labelling.sources.lists.columns.titles import ColumnTitles
 from labelling.sources.lists.text.table import Table
 
 _FEW_BLOCKS = 20
-"""Up to this many blocks, each label must be followed by a blank; with more, a block may have one line."""
+"""With up to so many blocks, a blank must follow each label; with more, a block may have one
+line."""
 
 _FOLLOWED = 0.8
 _CHANGING = 0.9

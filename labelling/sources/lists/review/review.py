@@ -78,7 +78,7 @@ def which_count(table: Table, columns: Columns, task: Task) -> Doubt | None:
         for at in range(table.width)
         if at not in taken
         and _divides(table.header[at], [row[at] for row in rows])
-        # A class may be called good or uncertain; none is called verified.
+        # A class may be named good or uncertain, but not verified.
         and (at not in columns.classes or is_never_a_class(table.header[at]))
     ]
     if not dividing:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from labelling.sources.lists.labels.yes_and_no import TRUE_OR_FALSE
 from labelling.sources.names.words import folded, words
 
-# Language: what no class is called (excluded, discarded, deleted, checked, verified, labelled,
-# done); what a class may be called as well (valid, usable, scrap, state).
+# Language: never a class (excluded, discarded, deleted, checked, verified, labelled,
+# done); may also be a class (valid, usable, scrap, state).
 _BY_LANGUAGE = {
     "English": (
         "accepted, approved, confirmed, reviewed, rejected, validated, verified, isvalid, iscorrect, "

@@ -44,7 +44,7 @@ class DetectionFiles:
         Args:
             file: the list: its name and its bytes.
             options: what the user decided; not used.
-            source: what lies around the list; the lists of classes of Pascal VOC are looked for
+            source: the files around the list, where Pascal VOC's lists of classes are looked for
                 there.
 
         Returns:

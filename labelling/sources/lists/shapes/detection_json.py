@@ -36,7 +36,7 @@ class DetectionJson:
         Args:
             document: the list, decoded record by record.
             options: what the user decided; not used.
-            source: what lies around the list; not used.
+            source: the files around the list; not used.
 
         Returns:
             ``None`` if the first records hold no such annotations.

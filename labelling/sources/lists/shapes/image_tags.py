@@ -46,7 +46,7 @@ class ViaAttributes:
         Args:
             document: the list, decoded record by record.
             options: what the user decided.
-            source: what lies around the list; not used.
+            source: the files around the list; not used.
 
         Returns:
             What the attributes say, or the doubt which attribute holds the labels; ``None`` if it
@@ -152,7 +152,7 @@ class DarwinTags:
         Args:
             document: the list, decoded record by record.
             options: what the user decided.
-            source: what lies around the list; not used.
+            source: the files around the list; not used.
 
         Returns:
             The tags as labels; ``None`` if it is not in this format.
@@ -190,7 +190,7 @@ class SuperviselyTags:
         Args:
             document: the list, decoded record by record.
             options: what the user decided.
-            source: what lies around the list; not used.
+            source: the files around the list; not used.
 
         Returns:
             The tags as labels; ``None`` if it is not in this format, or not in a folder ``ann``.
@@ -231,7 +231,7 @@ class SuperAnnotateTags:
         Args:
             document: the list, decoded record by record.
             options: what the user decided.
-            source: what lies around the list; not used.
+            source: the files around the list; not used.
 
         Returns:
             The tags as labels; ``None`` if it is not in this format.

@@ -35,7 +35,7 @@ class ViaTable:
         Args:
             file: the list: its name and its bytes.
             options: what the user decided.
-            source: what lies around the list; not used.
+            source: the files around the list; not used.
 
         Returns:
             What the attributes say, or the doubts to be decided first; ``None`` if the columns are

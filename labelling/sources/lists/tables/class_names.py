@@ -59,7 +59,7 @@ def find_class_names(
     Args:
         list_name: of the list with the numbers.
         ids: the different numbers in it.
-        source: what lies around it.
+        source: the files around it.
         column: the title of the numbers' column, as a data set card names it.
 
     Returns:
@@ -147,7 +147,8 @@ def _of_cards(
 
 
 def _pairs(name: str, text: str) -> tuple[dict[str, str], int | None]:
-    """Names by number; and 0 if names were only listed, and counted from 0."""
+    """Names by number; the second value is 0 if names were only listed, and are counted from 0,
+    else ``None``."""
     if name.casefold().endswith(".json"):
         return _of_json(text), None
     lines = lines_of(text)

@@ -29,7 +29,7 @@ class NumberedImages:
         Args:
             file: the list: its name and its bytes.
             options: what the user decided; with columns given, the list is not read here.
-            source: what lies around the list; ``images.txt`` and ``classes.txt`` are read from it.
+            source: the files around the list; ``images.txt`` and ``classes.txt`` are read from it.
 
         Returns:
             The labels or splits by path; ``None`` if the file is not such a list.

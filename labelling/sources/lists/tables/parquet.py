@@ -34,7 +34,7 @@ class Parquet:
         Args:
             file: the list: its name and its bytes.
             options: what the user decided.
-            source: what lies around the list; its file names tell which column names images.
+            source: the files around the list; their names tell which column names images.
 
         Returns:
             What the rows say, or the doubts to be decided first; ``None`` if it is not Parquet.

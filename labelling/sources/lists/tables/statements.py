@@ -66,7 +66,7 @@ def read_statements(
         columns: what its columns mean.
         layout: how the table was read, in words.
         task: whether an image may have several labels.
-        source: what lies around the list, where names of classes may be.
+        source: the files around the list, where names of classes may be.
         classes: names of classes by column and number, if the table itself has them.
 
     Returns:
@@ -123,7 +123,7 @@ def read_or_ask(
         doubts: what has to be decided first.
         layout: how the table was read, in words.
         task: whether an image may have several labels.
-        source: what lies around the list.
+        source: the files around the list.
         classes: names of classes by number, by column, that the table itself brings.
     """
     asked = ListReading(layout, (), doubts=doubts)

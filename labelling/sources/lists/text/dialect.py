@@ -70,8 +70,8 @@ def find_dialect(lines: Sequence[str], names_a_file: Callable[[str], bool]) -> t
     def telling_rows(dialect: Dialect) -> int:
         return sum(any(map(names_a_file, row.cells)) for row in rows_of(sample, dialect))
 
-    # A library goes by the regularity of the text alone. Here it is known besides what cells there
-    # must be: where another dialect finds more names of files, that is it.
+    # The library only measures how regular the text is; here, a dialect that finds more names of
+    # files is better.
     detected = _detected(lines, _SEPARATORS + _RARE_SEPARATORS) or Dialect("")
     candidates = [detected, Dialect(""), *map(Dialect, _SEPARATORS)]
     if all("\t" in line for line in sample if line.strip()):

@@ -41,8 +41,8 @@ _RARE = frozenset(
 
 _CLOSE = 0.35
 _CLOSE_IN_ASIA = 0.2
-"""Shares of the best confidence from which on another reading is as good; the second is for two East
-Asian encodings."""
+"""Shares of the best confidence from which on another reading is as good; the second is for two
+East Asian encodings."""
 
 _UTF8_LINES = 3
 
@@ -118,7 +118,8 @@ def _decode_as(name: str, data: bytes, encoding: str) -> str:
 
 
 def _wide(data: bytes) -> tuple[str, str] | None:
-    """Detect UTF-16 without a byte order mark: every second byte of its ASCII characters is null."""
+    """Detect UTF-16 without a byte order mark: every second byte of its ASCII characters is
+    null."""
     head = data[:_SAMPLE_BYTES]
     first, second = head[0::2].count(0), head[1::2].count(0)
     if (
@@ -162,7 +163,7 @@ def _by_its_words(name: str, data: bytes) -> Decoded:
         )
     best = ranked[0]
     _refuse_half_utf8(name, lines, best.encoding)
-    # One text may be that of several encodings: it is called by the commonest.
+    # If several encodings give the same text, the most common one names it.
     order = list(_CANDIDATES.values())
     same = [reading.encoding for reading in ranked if reading.words == best.words]
     encoding = min((codec for codec in same if _decodes(data, codec)), key=order.index)

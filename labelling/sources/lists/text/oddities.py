@@ -19,8 +19,8 @@ the first level. Not the Japanese letters in the Chinese standard, which Chinese
 _SIGNS = frozenset("Cc Cf Co Cn Sk Sm So Zs No Nd Pi Pf".split())  # noqa: SIM905 - a table
 _SIGNS_OF_ONE_BYTE = _SIGNS | {"Ps", "Pe", "Po"}
 _IN_WORDS = frozenset("°’·¿¡")
-"""Signs that do not occur inside words: beside letters, the encoding is wrong. (East Asian texts have
-them between words, since they have no spaces.)"""
+"""Signs that do not occur inside words: beside letters, the encoding is wrong. (East Asian texts
+have them between words, since they have no spaces.)"""
 
 
 def foreign_words(text: str) -> Iterator[str]:

@@ -31,7 +31,7 @@ class AzureMlLines:
         Args:
             document: the list, decoded record by record.
             options: what the user decided.
-            source: what lies around the list; not used.
+            source: the files around the list; not used.
 
         Returns:
             What the lines say; ``None`` if it is not in this format, or columns are given.

@@ -42,7 +42,7 @@ class Coco:
         Args:
             document: the list, decoded record by record.
             options: what the user decided.
-            source: what lies around the list; its file names tell the folder of the images.
+            source: the files around the list; their names tell the folder of the images.
 
         Returns:
             What the annotations say; ``None`` if it is not COCO's JSON.

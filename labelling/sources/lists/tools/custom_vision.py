@@ -36,7 +36,7 @@ class CustomVision:
         Args:
             document: the list, decoded record by record.
             options: what the user decided.
-            source: what lies around the list; not used.
+            source: the files around the list; not used.
 
         Returns:
             What the tags say; ``None`` if it is not in this format.

@@ -35,7 +35,7 @@ class Cvat:
         Args:
             file: the list: its name and its bytes.
             options: what the user decided.
-            source: what lies around the list; not used.
+            source: the files around the list; not used.
 
         Returns:
             What the tags say; ``None`` if it is not CVAT's XML, or has no tags.

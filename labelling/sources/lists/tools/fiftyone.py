@@ -28,7 +28,7 @@ class FiftyOne:
         Args:
             document: the list, decoded record by record.
             options: what the user decided.
-            source: what lies around the list; not used.
+            source: the files around the list; not used.
 
         Returns:
             What the labels say; ``None`` if it is not in this format.

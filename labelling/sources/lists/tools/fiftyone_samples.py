@@ -46,7 +46,7 @@ class FiftyOneSamples:
         Args:
             document: the list, decoded record by record.
             options: what the user decided.
-            source: what lies around the list; not used.
+            source: the files around the list; not used.
 
         Returns:
             What the field says, or the doubt which field holds the labels; ``None`` if these are no

@@ -80,7 +80,7 @@ class GroundTruth:
         Args:
             document: the list, decoded record by record.
             options: what the user decided.
-            source: what lies around the list; not used.
+            source: the files around the list; not used.
 
         Returns:
             What the attributes say, or the doubt which one holds the labels; ``None`` if it is no
@@ -99,7 +99,8 @@ class GroundTruth:
 
 
 def _is_of_a_worker(record: Mapping[str, Any]) -> bool:
-    """Whether a record is from the job's folder ``annotations``: worker responses, consolidation."""
+    """Whether a record is from the job's folder ``annotations``: worker responses,
+    consolidation."""
     answers = record.get("answers")
     first = answers[0] if isinstance(answers, list) and answers else None
     return "datasetObjectId" in record or (isinstance(first, dict) and "workerId" in first)

@@ -74,7 +74,7 @@ class Labelbox:
         Args:
             document: the list, decoded record by record.
             options: what the user decided.
-            source: what lies around the list; not used.
+            source: the files around the list; not used.
 
         Returns:
             What was answered, or the doubt which question's answers are the labels; ``None`` if it

@@ -26,7 +26,7 @@ class LabelMeFlags:
         Args:
             document: the list, decoded record by record.
             options: what the user decided.
-            source: what lies around the list; not used.
+            source: the files around the list; not used.
 
         Returns:
             The flags that are set, as labels; ``None`` if it is not in this format or has shapes.

@@ -43,7 +43,7 @@ class Prodigy:
         Args:
             document: the list, decoded record by record.
             options: what the user decided.
-            source: what lies around the list; not used.
+            source: the files around the list; not used.
 
         Returns:
             What was accepted; ``None`` if it is not in this format.

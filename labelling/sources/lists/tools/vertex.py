@@ -47,7 +47,7 @@ class VertexLines:
         Args:
             document: the list, decoded record by record.
             options: what the user decided.
-            source: what lies around the list; not used.
+            source: the files around the list; not used.
 
         Returns:
             What the annotations say; ``None`` if it is not in this format.
@@ -106,7 +106,7 @@ class VertexTable:
         Args:
             file: the list: its name and its bytes.
             options: what the user decided.
-            source: what lies around the list; not used.
+            source: the files around the list; not used.
 
         Returns:
             What the rows say, or the doubt of its encoding; ``None`` if it is not in this format,

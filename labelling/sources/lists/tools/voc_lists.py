@@ -58,7 +58,7 @@ class VocLists:
         Args:
             file: the list: its name and its bytes.
             options: what the user decided.
-            source: what lies around the list; the other lists of the folder are read from it.
+            source: the files around the list; the other lists of the folder are read from it.
 
         Returns:
             What the lists say; only a warning for a list that is read with another; ``None`` if it

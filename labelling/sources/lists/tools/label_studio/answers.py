@@ -96,7 +96,7 @@ def read_answers(
         tasks: all tasks.
         controls: what was found in their results.
         options: ``columns`` names the field with the image, and the control with the labels.
-        source: what lies around the export, to recognise the field with the image.
+        source: the files around the export, to recognise the field with the image.
 
     Raises:
         ListRefusedError: the export holds boxes, a taxonomy or no images at all.
@@ -151,7 +151,8 @@ def image_name(value: object) -> tuple[object, str | None]:
 
 
 def choices_of(said: Sequence[object]) -> tuple[str, tuple[str, ...]]:
-    """The type of a result of Choices, and its labels; nested Choices (``allowNested``) give paths."""
+    """The type of a result of Choices, and its labels; nested Choices (``allowNested``) give
+    paths."""
     if any(isinstance(choice, list) for choice in said):
         return "taxonomy", ()
     return "choices", tuple(map(str, said))

@@ -37,7 +37,7 @@ class LabelStudio:
         Args:
             document: the list, decoded record by record.
             options: what the user decided.
-            source: what lies around the list.
+            source: the files around the list.
 
         Returns:
             What was chosen, or the doubts to be decided first; ``None`` if it is not in this

@@ -50,7 +50,7 @@ def read_rows(
         name: of the file, for messages.
         rows: all rows.
         options: ``columns`` names those of the image and the labels.
-        source: what lies around the file.
+        source: the files around the file.
         in_order: whether the columns are in the order of the export (JSON-MIN): controls between
             ``id`` and ``annotator``. Those of tables are in alphabetical order.
 
@@ -123,7 +123,7 @@ def _tasks(
             answers=[
                 _answer(row.value, columns, controls)
                 for row in group
-                if row.value.get("annotation_id") not in (None, "")  # nobody has labelled it
+                if row.value.get("annotation_id") not in (None, "")  # not labelled
             ],
         )
         for place, group in by_task.items()

@@ -34,7 +34,7 @@ class LabelStudioTable:
         Args:
             file: the list: its name and its bytes.
             options: what the user decided.
-            source: what lies around the list.
+            source: the files around the list.
 
         Returns:
             What was chosen, or the doubts to be decided first; ``None`` if it is not in this
