@@ -59,7 +59,7 @@ def are_of_one_series(names: Collection[str]) -> bool:
     forms = (_MAGNIFICATION, _DURATION, _NUMBERED)
     if any(all(map(form.fullmatch, found)) for form in forms):
         return True
-    # X1, X5: models of a car.
+    # X1 and X5 alone may be models of a car.
     if all(map(_X_IN_FRONT.fullmatch, found)) and any(len(name) > 2 for name in found):
         return True
     return _are_channels(found) or _are_steps(found)

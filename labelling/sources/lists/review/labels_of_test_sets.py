@@ -44,7 +44,8 @@ Lists = Sequence[tuple[str, ListReading]]
 
 
 def without_hidden_labels(lists: Lists) -> tuple[Lists, list[Doubt]]:
-    """Handle a single label of all images of a test set, if other images have several labels.
+    """Remove the one label that all images of a test set have if it is a placeholder of hidden
+    labels; it may be one if other images have several labels.
 
     Args:
         lists: pairs of name and reading.

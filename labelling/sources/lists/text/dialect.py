@@ -176,8 +176,8 @@ def rows_of(lines: Sequence[str], dialect: Dialect, start: int = 0) -> Iterator[
 
 
 def _other_quoting(lines: Sequence[str], dialect: Dialect) -> Callable[[str], object] | None:
-    """A pattern for cells with another quote or escape than the rest of the table; ``None`` if
-    there is no sign of any."""
+    """A function that finds cells with another quote or escape than the rest of the table; ``None``
+    if there is no sign of any."""
     other = "'" if dialect.quote == '"' else '"'
     with_other = [line for line in lines if other in line]
     separator = re.escape(dialect.separator)

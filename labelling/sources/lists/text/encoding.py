@@ -189,7 +189,7 @@ def _may_be(reading: _Reading, best: _Reading) -> bool:
     if reading.oddities != best.oddities:
         few = reading.oddities < best.oddities + _TELLING
         return few and reading.confidence > best.confidence
-    # Bytes seldom make frequent characters of two bytes each by chance.
+    # By chance, bytes seldom decode to frequent two-byte characters.
     if reading.encoding in EAST_ASIAN:
         asian = best.encoding in EAST_ASIAN
         return not asian or reading.confidence >= _CLOSE_IN_ASIA * best.confidence
