@@ -104,7 +104,7 @@ def remembering() -> Iterator[None]:
 
 
 def _digests(texts: pa.Array) -> _Digests | None:
-    """``texts`` as numbers; ``None`` if they are no digests."""
+    """``texts`` as numbers; ``None`` if they are not digests."""
     if texts.null_count or not len(texts) or not pa.types.is_string(texts.type):
         return None
     # Sorting and joining a million digests takes Arrow 0.9 CPU s each, and numpy a tenth.
@@ -120,7 +120,7 @@ def _digests(texts: pa.Array) -> _Digests | None:
 
 def _words(texts: pa.Array) -> np.ndarray | None:
     """The bytes of texts of equal length as uint64 [n, length / 8]; ``None`` if the lengths differ
-    or are no multiple of 8."""
+    or are not a multiple of 8."""
     if texts.null_count or not len(texts) or not pa.types.is_string(texts.type):
         return None
     offsets, data = _buffers(texts)
@@ -237,7 +237,7 @@ def positions(wanted: pa.ChunkedArray | pa.Array, there: pa.ChunkedArray | pa.Ar
 
 
 def _positions(wanted: _Digests | None, there: _Digests | None) -> np.ndarray | None:
-    """:func:`positions` of digests; ``None`` if they are no digests, or their keys are
+    """:func:`positions` of digests; ``None`` if they are not digests, or their keys are
     ambiguous."""
     if wanted is None or there is None or wanted.words.shape[1] != there.words.shape[1]:
         return None

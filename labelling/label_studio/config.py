@@ -121,7 +121,7 @@ def parse_label_config(xml: str) -> LabelConfig:
     """Parse a labelling page: one of this package, or one with additions.
 
     Raises:
-        LabelConfigError: it is no XML, or lacks the tags that tasks and predictions refer to.
+        LabelConfigError: it is not XML, or lacks the tags that tasks and predictions refer to.
     """
     if "<!DOCTYPE" in xml or "<!ENTITY" in xml:  # entity expansion: a few bytes become gigabytes
         raise LabelConfigError("the page declares entities, which Label Studio's pages never do")

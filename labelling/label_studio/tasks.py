@@ -26,7 +26,7 @@ _EMAIL = re.compile(r"(\S+@\S+), \d+$")
 
 
 class TaskError(ImgclfError, ValueError):
-    """The server's answer is no task of the labelling queue; the message names the task and the
+    """The server's answer is not a task of the labelling queue; the message names the task and the
     remedy."""
 
 
@@ -168,7 +168,7 @@ def read_task(raw: Mapping[str, Any], shown_version: str = "") -> TaskReading:
         shown_version: the model version whose predictions the project shows.
 
     Raises:
-        TaskError: it is no task, or was not imported by the labelling queue.
+        TaskError: it is not a task, or was not imported by the labelling queue.
     """
     try:
         task = _Task.model_validate(raw)
@@ -279,7 +279,7 @@ def _origin(
 
 def content_hash(snapshot: AnnotationSnapshot) -> str:
     """Eight hex digits that identify labels, skip and deletion of a snapshot."""
-    # Not the prediction: it may become known later, and that is no new statement.
+    # Not the prediction: it may become known later, and that is not a new statement.
     return _hash([sorted(snapshot.labels), snapshot.skipped, snapshot.cancelled])
 
 

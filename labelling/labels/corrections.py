@@ -24,7 +24,7 @@ class CorrectionError(ImgclfError, ValueError):
 class Opinion(BaseModel):
     """What a model had said of the image: all its scores, and the labels that it meant."""
 
-    # JSON has no NaN: it would be written as null, which is no score when it is read.
+    # JSON has no NaN: it would be written as null, which is not a score when it is read.
     model_config = ConfigDict(
         extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False
     )
@@ -75,7 +75,7 @@ def parse_correction_key(key: str) -> tuple[str, int, str]:
     """Parse a key into the image's sha256, the time in ms since 1970 and the hash of the labels.
 
     Raises:
-        CorrectionError: it is no key of ``correction_key``.
+        CorrectionError: it is not a key of ``correction_key``.
     """
     parts = key.removeprefix(CORRECTIONS_PREFIX).removesuffix(".json").split("-")
     if len(parts) != 3 or len(parts[0]) != 64 or not re.fullmatch(r"\d{1,13}", parts[1], re.ASCII):
@@ -90,8 +90,8 @@ def parse_correction(data: bytes, key: str) -> Correction:
     """Parse the correction in ``data``, the object at ``key``.
 
     Raises:
-        CorrectionError: it is no correction, or ``key`` is not its key; the message names the key
-            and each invalid field.
+        CorrectionError: it is not a correction, or ``key`` is not its key; the message names the
+        key and each invalid field.
     """
     try:
         correction = Correction.model_validate_json(data)

@@ -40,7 +40,7 @@ keys from before events were numbered."""
 
 
 class EventError(ImgclfError, ValueError):
-    """An object under ``annotations/events/`` is no valid event; the message names its key."""
+    """An object under ``annotations/events/`` is not a valid event; the message names its key."""
 
 
 class _Event(BaseModel):
@@ -165,7 +165,7 @@ def parse_event(data: bytes | str, key: str) -> Rename | Withdrawal | Restoral:
     """Parse the event in ``data``, the object at ``key``.
 
     Raises:
-        EventError: it is no event, or was changed; the message names the key and each invalid
+        EventError: it is not an event, or was changed; the message names the key and each invalid
             field.
     """
     try:

@@ -50,7 +50,7 @@ def visible(text: str, *, lines: bool = False) -> str:
 
 
 def label_flaw(label: str) -> str | None:
-    """Why ``label`` is no valid label under any schema; ``None`` if it is one."""
+    """Why ``label`` is not a valid label under any schema; ``None`` if it is one."""
     if not label.strip():
         return "a label is empty"
     shown = visible(label if len(label) <= 40 else f"{label[:40]}…")

@@ -45,8 +45,8 @@ def _one_space(text: str) -> str:
 
 
 def _means(text: str, place: int) -> bool:
-    """Whether the character at ``place`` is no joiner, or a joiner between two characters that it
-    joins."""
+    """Whether the character at ``place`` is not a joiner, or a joiner between two characters that
+    it joins."""
     if not _JOINER.match(text[place]):
         return True
     around = text[max(place - 1, 0) : place] + text[place + 1 : place + 2]

@@ -50,7 +50,7 @@ _INGESTED = re.compile(rf"{INGESTED_PREFIX}[0-9a-f]{{64}}-\d{{13}}-[0-9a-f]{{8}}
 
 
 class SnapshotError(ImgclfError, ValueError):
-    """An object under ``annotations/`` is no snapshot; the message names its key."""
+    """An object under ``annotations/`` is not a snapshot; the message names its key."""
 
 
 class PredictionOrigin(BaseModel):
@@ -117,7 +117,7 @@ def parse_snapshot(data: bytes, key: str) -> AnnotationSnapshot:
     """Parse the snapshot in ``data``, the object at ``key``.
 
     Raises:
-        SnapshotError: it is no snapshot; the message names the key and each invalid field.
+        SnapshotError: it is not a snapshot; the message names the key and each invalid field.
     """
     try:
         snapshot = AnnotationSnapshot.model_validate_json(data)
@@ -151,7 +151,7 @@ def parse_ingested_key(key: str) -> tuple[str, int, str]:
     """Parse a key into the image's sha256, the time in ms since 1970 and the hash of the labels.
 
     Raises:
-        SnapshotError: it is no key of ``ingested_key``.
+        SnapshotError: it is not a key of ``ingested_key``.
     """
     parts = key.removeprefix(INGESTED_PREFIX).removesuffix(".json").split("-")
     if len(parts) != 3 or not re.fullmatch(r"\d{1,13}", parts[1], re.ASCII):

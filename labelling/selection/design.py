@@ -9,7 +9,7 @@ _CERTAIN = 1e-3
 """Probabilities are clipped to this distance from 0 and 1, so that logits are finite."""
 
 _LEAST_VARIANCE = 0.1
-"""Lower bound of the logits' variance: a constant prediction is no sign of certainty."""
+"""Lower bound of the logits' variance: a constant prediction is not a sign of certainty."""
 
 _LEAST = 0.01
 """Lower bound of a label's information: a model that is certain may be wrong."""

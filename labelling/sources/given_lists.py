@@ -78,7 +78,7 @@ class GivenLists:
         asked: those of ``unread`` that an answer to their question would make understood.
         nameless: reason by name, of tables that name no image: refused, unless another list gives
             labels.
-        passed: files that are no lists.
+        passed: files that are not lists.
         of_programs: folders and suffixes (``_group``) of files that photo programs write beside
             images.
         wrong_columns: messages about lists without the columns that the user named.

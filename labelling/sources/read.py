@@ -54,7 +54,7 @@ def read_source(
 
     Raises:
         OptionError: an option is wrong, or has no effect because of another one.
-        SourceError: there is nothing at ``path``, it cannot be read, or a named list is no list.
+        SourceError: there is nothing at ``path``, it cannot be read, or a named list is not a list.
     """
     options, known = options or ReadingOptions(), known or KnownClasses()
     refuse_together(options)

@@ -106,7 +106,7 @@ class SourceLists:
             path: of the source.
             options: what the user decided.
             container: the source.
-            listing: its table of contents; files that are no lists are added to its ``passed``.
+            listing: its table of contents; files that are not lists are added to its ``passed``.
         """
         self._path, self._options = path, options
         self._container, self._listing = container, listing

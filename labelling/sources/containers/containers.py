@@ -37,7 +37,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """A file or folder that is skipped because it is no data, and why.
+    """A file or folder that is skipped because it is not data, and why.
 
     ``name`` is relative to the source; a folder's name ends in a slash, and its content is not
     listed.

@@ -1,7 +1,7 @@
-"""Files in a source or store that are no data: of operating systems, NAS devices and programs.
+"""Files in a source or store that are not data: of operating systems, NAS devices and programs.
 
 They are recognised by name alone, so that folders, archives and buckets are read alike. A file that
-merely is no image (a PDF, a list) is not litter.
+merely is not an image (a PDF, a list) is not litter.
 """
 
 import re

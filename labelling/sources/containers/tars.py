@@ -194,7 +194,7 @@ def _read_names(archive: str, raw: list[bytes], given: str | None) -> NamesRead:
 
 
 def _problem(member: tarfile.TarInfo) -> str | None:
-    """Why an entry is no readable file; ``None`` if it is one."""
+    """Why an entry is not a readable file; ``None`` if it is one."""
     return None if member.isreg() else "a link or device in an archive; pack the file itself"
 
 

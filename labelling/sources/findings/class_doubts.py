@@ -59,7 +59,7 @@ def look_alike_classes(words: Iterable[str], known: KnownClasses) -> tuple[Doubt
 def singular_and_plural(words: Iterable[str], known: KnownClasses) -> list[str]:
     """A note about classes that are singular and plural of one word.
 
-    It is no question: ``glass`` and ``glasses`` are different things, and classes can be merged
+    It is not a question: ``glass`` and ``glasses`` are different things, and classes can be merged
     later.
     """
     new = {known.counts_as(word) for word in words}

@@ -1,7 +1,8 @@
 """Images in unsupported formats, and placeholder files, reported before an ingest.
 
 A suffix decides unless the first bytes contradict it: a JPEG that is called ``.heic`` is read.
-Files with the suffix of an image are sampled; if one of the sample is no image, all are checked. No
+Files with the suffix of an image are sampled; if one of the sample is not an image, all are
+checked. No
 pixel is decoded. Ingest validates whole files, so whatever is missed here is reported there.
 """
 
@@ -60,7 +61,7 @@ _MOST_UNKNOWN = 2000
 
 
 def set_aside(container: FileContainer, listing: Listing) -> None:
-    """Move files that are no readable images from ``listing.images`` to the rejections.
+    """Move files that are not readable images from ``listing.images`` to the rejections.
 
     Args:
         container: the source.
@@ -87,7 +88,7 @@ def by_suffix(name: str) -> str | None:
 
 
 def by_head(head: bytes) -> str | None:
-    """Why a file with these first bytes is no readable image; ``None`` if it may be one."""
+    """Why a file with these first bytes is not a readable image; ``None`` if it may be one."""
     if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS and not _AVIF.search(head):
         return HEIC
     for beginning, why in _BEGINNINGS:

@@ -43,7 +43,7 @@ def changed_copies(layout: Layout, source: Path) -> list[str]:
 
 
 def _augmented_part(path: str, label: str | None) -> str | None:
-    """The outermost folder of ``path`` that is named so and is no class."""
+    """The outermost folder of ``path`` that is named so and is not a class."""
     parts = path.split("/")
     for end, part in enumerate(parts, start=1):
         if normal_label(part) != label and _AUGMENTED & {*words(part)}:

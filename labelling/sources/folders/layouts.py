@@ -96,7 +96,7 @@ def read_layout(
         names: of the images, relative to the source.
         options: what the user decided.
         known: existing classes; a single folder with such a name is a class.
-        around: the name of the archive; a folder of the same name around everything is no class.
+        around: the name of the archive; a folder of the same name around everything is not a class.
         source: the name of the source, which may describe its folders (``Plate_0042``).
 
     Returns:

@@ -204,7 +204,7 @@ def _are_initials(children: Sequence[FolderNode]) -> bool:
 
 
 def _begins(name: str, letter: str) -> bool:
-    """Whether a name is a word that begins with a letter; ``a1`` is no word."""
+    """Whether a name is a word that begins with a letter; ``a1`` is not a word."""
     first = next(iter(words(name)), "")
     return len(first) >= _WORD and name.casefold().startswith(letter.casefold())
 

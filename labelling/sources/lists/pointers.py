@@ -34,7 +34,7 @@ class Pointers:
             source: the files around the list; not used.
 
         Returns:
-            ``None`` if the file is no pointer.
+            ``None`` if the file is not a pointer.
 
         Raises:
             ListRefusedError: the file is a pointer; the message says how to get the list.

@@ -84,7 +84,7 @@ class Statements:
             return
         found = None if read is None else tuple(dict.fromkeys(text for _, text in read if text))
         if found == () and self.options.task == "single_label":
-            found = None  # a negative is no class
+            found = None  # a negative is not a class
         if found and len(found) > 1 and self.options.task == "single_label":
             self._several.append(Statement(place, file, found))
             return

@@ -75,7 +75,7 @@ CAPTION_COLUMNS = _plain_words(
     "text texts caption captions prompt prompts description descriptions sentence comment comments "
     "question answer title raw"
 )
-"""Columns with sentences about images, which are no labels."""
+"""Columns with sentences about images, which are not labels."""
 
 COUNTER_COLUMNS = frozenset(["", "index", "idx", "nr", "no", "unnamed0", "row", "rownumber"])
 

@@ -15,7 +15,7 @@ _TELLS_NOTHING = frozenset({"yes", "no", "true", "false", "y", "n", "t", "f", "n
 
 
 def key_and_value(name: str) -> tuple[str, str] | None:
-    """The column and the value in the name of a partition; ``None`` if it is no such name.
+    """The column and the value in the name of a partition; ``None`` if it is not such a name.
 
     The value may be empty.
     """

@@ -13,7 +13,7 @@ _TOKEN = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_]+")
 def _plain(name: str) -> str:
     if name.isascii():
         return name
-    # Marks are no letters to `re`, and would cut the words of Hindi or Thai into pieces; joiners
+    # Marks are not letters to `re`, and would cut the words of Hindi or Thai into pieces; joiners
     # (Cf) show nothing.
     decomposed = unicodedata.normalize("NFKD", name).translate(_PLAIN)
     return "".join(

@@ -1,4 +1,4 @@
-"""Columns with positions and sizes of objects, which are no labels of images."""
+"""Columns with positions and sizes of objects, which are not labels of images."""
 
 from collections.abc import Sequence
 

@@ -437,7 +437,7 @@ class _Chooser:
             and set(others) - {*counts}
             and len(set(self._values[classes[0]])) == 1
         ):
-            return None  # a constant 1 beside other columns is no class
+            return None  # a constant 1 beside other columns is not a class
         if set(others) <= {*counts} or self._exactly_one(classes):
             return Columns(file, None, classes, split, others)
         answers = offered_classes(self._titled, self._values, file, classes, others)

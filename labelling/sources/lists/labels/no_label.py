@@ -69,7 +69,8 @@ def means_no_label(cell: str, others: Collection[str] = ()) -> bool:
 
 
 def may_mean_no_label(cell: str) -> bool:
-    """Whether a cell may mean that there is no label, but may also be a class (``NA``: Namibia)."""
+    """Whether a cell may mean that there is no label, but may also be a class (``NA``:
+    Namibia)."""
     word = _plain(cell)
     return word in _MAYBE or (any(map(str.isalpha, word)) and may_be_unsorted(word))
 

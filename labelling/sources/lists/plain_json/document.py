@@ -39,7 +39,7 @@ class Record:
 
 
 class NotJsonError(ValueError):
-    """The text is no valid JSON from ``position`` on."""
+    """The text is not valid JSON from ``position`` on."""
 
     def __init__(self, position: int, reason: str) -> None:
         super().__init__(reason)
@@ -79,7 +79,7 @@ class JsonDocument:
         return 2 * sum(map(is_ours, self.sample)) > len(self.sample)
 
     def records(self) -> Iterator[Record | Rejection]:
-        """Yield each record; a line or an item that is no record is rejected.
+        """Yield each record; a line or an item that is not a record is rejected.
 
         Raises:
             ListRefusedError: an array breaks off, so that records may be missing.
@@ -119,7 +119,7 @@ class JsonDocument:
 
 
 def open_json(file: ListFile, encoding: str | None = None) -> JsonDocument | None:
-    """Open the file as JSON; ``None`` if it is no JSON.
+    """Open the file as JSON; ``None`` if it is not JSON.
 
     Args:
         file: any file.

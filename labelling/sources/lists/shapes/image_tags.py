@@ -28,7 +28,7 @@ from labelling.sources.reading import ReadingOptions
 
 _SHOWN = 4
 _OWN_ATTRIBUTES = frozenset({"caption", "public_domain", "image_url"})
-"""VGG Image Annotator's default attributes, which are no labels."""
+"""VGG Image Annotator's default attributes, which are not labels."""
 
 _WITH_VALUE = "a tag with a value, which is no class; write a CSV with the columns file,labels"
 

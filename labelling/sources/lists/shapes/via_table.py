@@ -66,7 +66,7 @@ def _entries(name: str, rows: "csv.DictReader[str]") -> dict[str, dict[str, Any]
     """The entries of the rows, by line.
 
     Raises:
-        ListRefusedError: there are regions, or a cell that is no JSON.
+        ListRefusedError: there are regions, or a cell that is not JSON.
     """
     entries: dict[str, dict[str, Any]] = {}
     try:

@@ -19,7 +19,7 @@ from labelling.sources.names.columns import (
 _SIGN = re.compile(r"\s*(#+|//+|%+|;+|--+)")
 _FIRST_CELL = re.compile(r"[^,;\t|]*")
 _KEY = re.compile(r":(\s|$)")
-"""``ID: 1:37 Class ids`` explains a column; it is no header."""
+"""``ID: 1:37 Class ids`` explains a column; it is not a header."""
 
 _LABEL_LIKE = LABEL_COLUMNS | WEAK_LABEL_COLUMNS | LEVEL_COLUMNS | SPLIT_COLUMNS
 

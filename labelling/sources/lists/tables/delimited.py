@@ -147,7 +147,7 @@ def _refuse_if_headed(table: Table, names_a_file: Callable[[str], bool]) -> None
     are_images = [has_image_suffix(line) or names_a_file(line) for line in lines]
     if not all(map(has_image_suffix, compress(lines, are_images))):
         return  # without suffixes, a missing image looks like any other word
-    # A line at the end, such as a total, is no heading.
+    # A line at the end, such as a total, is not a heading.
     headings = [
         line
         for line, is_image, followed in zip(lines, are_images, are_images[1:], strict=False)

@@ -146,7 +146,7 @@ def _line(record: Record, manifest: _Manifest) -> _Line:
 
 
 def _labels(value: object, metadata: Mapping[str, Any], kind: str) -> Labels | Rejection | None:
-    """The labels, their rejection, or ``None`` if this is no classification."""
+    """The labels, their rejection, or ``None`` if this is not a classification."""
     if "class-name" in metadata:
         name = as_label(metadata["class-name"])
         return (name,) if name else Rejection("", "class-name is empty")

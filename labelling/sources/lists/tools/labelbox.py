@@ -3,7 +3,7 @@
 The old export is an array of records with ``Labeled Data``, ``External ID`` and ``Label``
 (``labelbox.Project.export_labels``); the new one, v2, has records with ``data_row`` and
 ``projects``, one per line or in an array (``labelbox.Project.export``; labelbox-python's
-``tests/data/export_v2``). ``objects`` are detection, and a ``text_answer`` is no label.
+``tests/data/export_v2``). ``objects`` are detection, and a ``text_answer`` is not a label.
 """
 
 from collections import Counter

@@ -79,5 +79,5 @@ def _take_plain(said: Answers, question: str, answer: object) -> None:
 
 
 def dicts(value: object) -> list[Mapping[str, Any]]:
-    """The objects in a list; empty if it is no list."""
+    """The objects in a list; empty if it is not a list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
