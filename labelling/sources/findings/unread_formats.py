@@ -2,8 +2,8 @@
 
 A suffix decides unless the first bytes contradict it: a JPEG that is called ``.heic`` is read.
 Files with the suffix of an image are sampled; if one of the sample is not an image, all are
-checked. No
-pixel is decoded. Ingest validates whole files, so whatever is missed here is reported there.
+checked. No pixel is decoded. Ingest validates whole files, so whatever is missed here is reported
+there.
 """
 
 import re
