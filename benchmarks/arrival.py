@@ -137,7 +137,7 @@ def _peer() -> Callable[[], None]:
 
 
 def _sensor(kind: str) -> Callable[[], None]:
-    """Run the product's sensor: one tick with a queue, or the ticks of one sweep."""
+    """A function that runs the product's sensor: one tick with a queue, or the ticks of one sweep."""
     import dagster as dg
 
     from assets.ingestion.sweep import Sweep

@@ -169,7 +169,7 @@ def _score_rows() -> list[Measurement]:
 
 
 def _errors(way: str, seed: int) -> tuple[float, float]:
-    """Errors of accuracy and mean recall, in percentage points."""
+    """Errors of accuracy and mean recall on the test split, in percentage points."""
     rng = np.random.default_rng(seed)
     labels = np.repeat(np.arange(len(SIZES)), SIZES)
     when = rng.random(len(labels))

@@ -114,7 +114,7 @@ def _verdict(one: bytes, other: bytes) -> tuple[bool, bool]:
 
 
 def _different(name: str, *sets: list[bytes]) -> Measurement:
-    """Compare pairs of files within each set."""
+    """Compare the pairs of files within each set; return the share that counts as the same."""
     pairs = near = confirmed = 0
     for files in sets:
         hashes = [inspect(data).phash for data in files]

@@ -80,7 +80,7 @@ def row(item: Measurement) -> tuple[str, str, str, str, str, str]:
 
 
 def number(value: float) -> str:
-    """A number with three significant digits."""
+    """``value`` with three significant digits; without decimals from 100 on."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 

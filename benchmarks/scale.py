@@ -322,7 +322,7 @@ def _features(root: str) -> None:
 
 
 def _embed(root: str) -> dict[str, float]:
-    """Add a job's features of 100 images with the asset's own steps; return the bytes moved."""
+    """Add a job's features of 100 images with the asset's own steps; return the MB moved."""
     import numpy as np
     import pyarrow as pa
 

@@ -64,7 +64,7 @@ def scenes(scratch: Path) -> Scenes | None:
 
 
 def saved(found: Scenes, scratch: Path) -> Path:
-    """Save ``found`` to a file, for other processes."""
+    """Save ``found`` to a file for other processes; return its path."""
     file = scratch / "scenes.npz"
     np.savez(file, **vars(found))
     return file

@@ -115,7 +115,7 @@ def load(make_asker: Callable[[], Ask], concurrency: int, seconds: float) -> lis
 
 
 def _turns() -> list[int]:
-    """Yield which of two versions to deploy, beginning with the one that is not served."""
+    """Which of two versions to deploy in each switch, beginning with the one that is not served."""
     return [(number + 1) % 2 for number in range(SWITCHES)]
 
 
