@@ -1,1 +1,1 @@
-"""What the product costs, beside a limit and a peer. ``python -m benchmarks`` runs them all."""
+"""Benchmarks of the product, with limits and peers. ``python -m benchmarks`` runs them all."""

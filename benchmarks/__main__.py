@@ -44,11 +44,11 @@ NAMES = [
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 TIMEOUT_S = 600.0
 KEPT = ("_PHOTOS", "_WEIGHTS", "_OBJECTS")
-"""How variables end that tell benchmarks where things are."""
+"""Endings of the environment variables with paths for benchmarks."""
 
 
 def main() -> None:
-    """Exit codes: 0 all limits kept, 1 a limit missed or a benchmark failed."""
+    """Run the benchmarks. Exit codes: 0 all limits kept, 1 a limit missed or a benchmark failed."""
     console = Console()
     names = _arguments().names or NAMES
     sections, good = {}, True
@@ -70,10 +70,10 @@ def main() -> None:
 
 
 def run_benchmark(name: str) -> tuple[Result, float]:
-    """Run one in a fresh process with an empty home.
+    """Run one benchmark in a fresh process with an empty home.
 
     Returns:
-        Its result, and how many cores other programs used meanwhile.
+        Its result, and how many cores other programs used meanwhile, on average.
 
     Raises:
         BenchmarkFailed: it failed, or took too long.
@@ -100,7 +100,8 @@ def run_benchmark(name: str) -> tuple[Result, float]:
 
 
 def _environment(home: Path) -> dict[str, str]:
-    """This process's, without what points at the user's own home and settings."""
+    """The environment of this process, without variables that point at the user's home and
+    settings."""
     kept = {
         key: value
         for key, value in os.environ.items()
@@ -110,9 +111,9 @@ def _environment(home: Path) -> dict[str, str]:
 
 
 def _busy_seconds() -> float:
-    """CPU seconds that the machine has spent on anything, or that were stolen from it."""
+    """CPU seconds that the machine has spent on anything, including stolen time."""
     times = psutil.cpu_times()
-    # Only Linux tells the last three; guest time is part of user time.
+    # Only Linux has the last three; guest time is part of user time.
     idle = sum(getattr(times, name, 0.0) for name in ("idle", "iowait", "guest", "guest_nice"))
     return float(sum(times) - idle)
 

@@ -17,7 +17,7 @@ from training.groups.groups import GROUPS_SCHEMA, assign_groups, current_rows, f
 FRAMES = 10_000
 MORE = 100
 PLAIN = 400
-"""Frames that the plain comparison of each pair is timed with; it takes the square of them."""
+"""Frames for timing the plain comparison of all pairs, which is quadratic."""
 SEED = 5
 SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
 CROSSING = 1 - sum(share**2 for share in SHARES.values())
@@ -25,7 +25,7 @@ CROSSING = 1 - sum(share**2 for share in SHARES.values())
 
 
 def measure(scratch: Path) -> Result:
-    """Frames of an empty scene, of one with somebody in it, and some more of the second."""
+    """Group frames of an empty scene, of one with a person in it, and some more of the second."""
     rows: list[Measurement] = []
     plain = _plain_pair_seconds() * FRAMES * (FRAMES - 1) / 2
     more = plain * MORE * 2 / FRAMES
@@ -78,8 +78,8 @@ def measure(scratch: Path) -> Result:
 
 
 def frames(count: int, share: float) -> np.ndarray:
-    """Fingerprints of a camera's frames: noise and light change, and in ``share`` somebody of
-    one by three cells stands somewhere."""
+    """Fingerprints of a camera's frames with noise and changing light; in ``share`` of them a
+    person of one by three cells stands somewhere."""
     rng = np.random.default_rng(SEED)
     scene = rng.integers(60, 200, (LUMA // 4, LUMA // 4)).astype(np.float32)
     scene = np.kron(scene, np.ones((4, 4), np.float32))
@@ -99,7 +99,7 @@ def frames(count: int, share: float) -> np.ndarray:
 
 
 def grouped(known: pa.Table, cells: np.ndarray) -> tuple[pa.Table, float]:
-    """The rows that count once the frames are grouped, and the CPU seconds that it took."""
+    """The rows that count after grouping, and the CPU seconds of grouping."""
     shas = [_sha(number) for number in range(len(cells))]
     prints = dict(zip(shas, (row.tobytes() for row in cells), strict=True))
 
@@ -114,7 +114,7 @@ def grouped(known: pa.Table, cells: np.ndarray) -> tuple[pa.Table, float]:
 
 
 def _leaks(known: pa.Table, cells: np.ndarray) -> float:
-    """CPU seconds of the search for pairs that cross a split, each group dealt to one."""
+    """CPU seconds of the search for pairs that cross a split, with one split per group."""
     shas = sorted(known["sha256"].to_pylist())
     group = dict(zip(known["sha256"].to_pylist(), known["group_id"].to_pylist(), strict=True))
     hashes = dict(zip(known["sha256"].to_pylist(), known["phash"].to_pylist(), strict=True))

@@ -22,19 +22,19 @@ SEEDS = range(20)
 HOUR = 3600.0
 
 ACCEPT_S, CORRECT_S, TURN_S = 1.5, 4.0, 0.5
-"""Median seconds to confirm a right pre-label, to find the right label (a wrong pre-label, or none),
-and until the next picture is there. They scatter log-normally by ``SPREAD``."""
+"""Median seconds to confirm a right pre-label, to select the right label (after a wrong pre-label,
+or none), and to load the next image. The first two have a log-normal spread of ``SPREAD``."""
 
 SPREAD = 0.35
 START = 12
 """Labels before the hour, in random order: two for each class."""
 
 BATCH = 20
-"""Tasks that lie ready (``labelling.batch_min``: on a first day nobody has a pace). They were chosen
-before the batch before them was labelled: the annotator waits for nobody."""
+"""Tasks in a batch (``labelling.batch_min``: on the first day no pace is known). A batch is chosen
+before the one before it is labelled, so the annotator never waits."""
 
 RETRAIN_AT = 50
-"""New labels that a new model is trained at (``retraining.new_labels``); it is there a batch later."""
+"""New labels until the next model is trained (``retraining.new_labels``)."""
 
 POOL, VAL = 2600, 400
 GOOD = 0.98
@@ -43,8 +43,14 @@ PICTURE = Path(__file__).parents[1] / "docs" / "images" / "annotator_hour.png"
 
 @dataclass(frozen=True)
 class Hour:
-    """What came of one hour: after each batch the seconds, the labels and the accuracy, float64
-    [batches, 3]; the share of pre-labels that were right; accuracy with every label there is."""
+    """The result of one hour.
+
+    Attributes:
+        course: float64 [n, 3]: seconds, labels and accuracy, at the start, after each new model,
+            and at the end.
+        kept: share of pre-labels that were right.
+        best: accuracy with all labels.
+    """
 
     course: np.ndarray
     kept: float
@@ -52,7 +58,8 @@ class Hour:
 
 
 def measure(scratch: Path) -> Result:
-    """Annotators who make no mistake and take the same times; what differs is what they are asked."""
+    """Simulate annotators without mistakes and with equal times; only the order and the pre-labels
+    differ."""
     if missing():
         return Result(skipped=missing())
     found = scenes(scratch)
@@ -60,7 +67,7 @@ def measure(scratch: Path) -> Result:
         return Result(skipped=MISSING)
     file = saved(found, scratch)
     jobs = [(str(file), arm, seed) for arm in ARMS for seed in SEEDS]
-    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # a process a core
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # one process per core
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), spawn) as workers:
         results = list(workers.map(_hour, jobs))
@@ -118,12 +125,13 @@ def _told(minutes: float) -> str:
 
 
 def accuracy_at(hours: list[Hour], seconds: float) -> float:
-    """Mean accuracy after so many seconds."""
+    """Mean accuracy after ``seconds``."""
     return float(np.mean([np.interp(seconds, h.course[:, 0], h.course[:, 2]) for h in hours]))
 
 
 def minutes_to(hours: list[Hour], accuracy: float) -> float:
-    """Minutes until the mean accuracy, smoothed to one that never falls, is there; NaN: never."""
+    """Minutes until the mean accuracy, smoothed to be monotonic, reaches ``accuracy``; NaN if it
+    never does."""
     from sklearn.isotonic import IsotonicRegression
 
     seconds = np.arange(0, HOUR + 1, 10)
@@ -134,7 +142,8 @@ def minutes_to(hours: list[Hour], accuracy: float) -> float:
 
 
 def draw(path: Path, hours: dict[str, list[Hour]]) -> None:
-    """Accuracy over minutes, of each arm: the mean of the seeds, and where they lie."""
+    """Write a chart of accuracy over minutes for each arm: the mean of the seeds, and their
+    range."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -172,7 +181,13 @@ def _hour(job: tuple[str, str, int]) -> Hour:
 
 
 class Annotator:
-    """Labels for an hour what the arm puts before them."""
+    """Simulate an annotator who labels images for an hour.
+
+    Args:
+        found: the images with features and classes.
+        arm: one of ``ARMS``: order of the images, and whether there are pre-labels.
+        seed: of the order and of the times.
+    """
 
     def __init__(self, found: Scenes, arm: str, seed: int) -> None:
         rng = np.random.default_rng(seed)
@@ -185,7 +200,7 @@ class Annotator:
         self._strength = len(STRENGTHS) // 2
 
     def hour(self) -> Hour:
-        """Work until the hour is over."""
+        """Simulate the hour."""
         best = self._accuracy(self._fit(self._pool))
         self._labelled = self._pool[:START]
         self._probe = self._fit(self._labelled)
@@ -207,7 +222,7 @@ class Annotator:
         return Hour(np.array(course, float), float(np.mean(right)), best)
 
     def _batches(self) -> Iterator[np.ndarray]:
-        """Tasks, a batch at a time; the next is chosen before this one is labelled."""
+        """Yield batches of tasks; the next one is chosen before this one is labelled."""
         ready = self._next(self._labelled)
         while len(ready):
             coming = self._next(np.concatenate([self._labelled, ready]))
@@ -216,7 +231,7 @@ class Annotator:
 
     def _next(self, taken: np.ndarray) -> np.ndarray:
         free = self._pool[~np.isin(self._pool, taken)]
-        if self._arm != QUEUE or len(free) <= BATCH:  # the pool lies in random order
+        if self._arm != QUEUE or len(free) <= BATCH:  # the pool is in random order
             return free[:BATCH]
         said = self._probe.probabilities(self._all.x[free], self._all.classes)
         return queued(
@@ -231,7 +246,7 @@ class Annotator:
         )
 
     def _label(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Seconds for each task, and whether its pre-label was right: float64 and bool [n]."""
+        """The seconds of each task, float64 [n], and whether its pre-label was right, bool [n]."""
         said = self._probe.probabilities(self._all.x[rows], self._all.classes).argmax(1)
         kept = (said == self._scenes.targets[rows]) & (self._arm != PLAIN)
         median = np.where(kept, ACCEPT_S, CORRECT_S)

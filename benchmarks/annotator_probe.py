@@ -1,4 +1,5 @@
-"""The probe of a simulated annotator's line: on few axes, so that an hour is simulated in seconds."""
+"""The probe of the simulated annotator: fitted on few axes, so that an hour is simulated in
+seconds."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,11 +12,11 @@ if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
 
 AXES = 256
-"""Principal axes of the features that the probes see: fits take a tenth of the time."""
+"""Principal axes that the probes are fitted on, in a tenth of the time of all features."""
 
 
 def on_axes(features: np.ndarray) -> np.ndarray:
-    """float32 [n, AXES], of features float32 [n, d]; what the labels are plays no part."""
+    """Project features, float32 [n, d], on their principal axes: float32 [n, AXES]."""
     centred = (features - features.mean(0)) / np.maximum(features.std(0), 1e-6)
     _, vectors = np.linalg.eigh(centred.T @ centred)
     found: np.ndarray = (centred @ vectors[:, ::-1][:, :AXES]).astype(np.float32)
@@ -24,33 +25,48 @@ def on_axes(features: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Split:
-    """float32 [n, AXES] and int64 [n]."""
+    """Images of a split.
+
+    Attributes:
+        x: float32 [n, AXES], features.
+        targets: int64 [n], classes.
+        classes: number of classes.
+    """
 
     x: np.ndarray
     targets: np.ndarray
     classes: int
 
     def take(self, rows: np.ndarray) -> "Split":
-        """These rows of it."""
+        """The split with only these rows."""
         return Split(self.x[rows], self.targets[rows], self.classes)
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Logistic regression on the axes, and the position of its strength in ``STRENGTHS``."""
+    """Logistic regression on the axes; ``strength`` is the position of its strength in
+    ``STRENGTHS``."""
 
     model: "LogisticRegression"
     strength: int
 
     def probabilities(self, x: np.ndarray, classes: int) -> np.ndarray:
-        """float32 [n, classes] of ``x``, float32 [n, AXES]; 0 for a class it was not shown."""
+        """Probabilities, float32 [n, classes], of ``x``, float32 [n, AXES]; 0 for classes without
+        training images."""
         found = np.zeros((len(x), classes), np.float32)
         found[:, self.model.classes_] = self.model.predict_proba(x)
         return found
 
 
 def fitted(x: np.ndarray, targets: np.ndarray, val: Split, near: int) -> Probe:
-    """Of the strengths beside position ``near`` the one with the least validation loss."""
+    """Fit probes of the strengths next to ``near``; return the one with the least validation loss.
+
+    Args:
+        x: float32 [n, AXES], features.
+        targets: int64 [n], classes.
+        val: the validation split.
+        near: position in ``STRENGTHS``; it and its neighbours are tried.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import log_loss
 

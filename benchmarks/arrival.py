@@ -29,7 +29,8 @@ IDLE_LIMIT_S = 0.5
 
 
 class Looks(TypedDict):
-    """Seconds of each look (``new``: of one that finds something); the process's peak, in MB."""
+    """Seconds of each search (``new``: of one that finds something); the process's peak memory, in
+    MB."""
 
     looks: list[float]
     new: float
@@ -37,7 +38,7 @@ class Looks(TypedDict):
 
 
 def measure(scratch: Path) -> Result:
-    """For each size: make bucket and table, then look in fresh processes."""
+    """For each size: make bucket and table, then search in fresh processes."""
     measurements: list[Measurement] = []
     with moto() as sqs:
         for size in SIZES:
@@ -104,7 +105,7 @@ def _looks(kind: str) -> Looks:
 
 def _child(kind: str) -> Looks:
     look = _peer() if kind == "peer" else _sensor(kind)
-    look()  # imports, the first connection
+    look()  # for imports and the first connection
     looks = [_seconds(look) for _ in range(TICKS)]
     peak = peak_mb()
     new = 0.0
@@ -136,7 +137,7 @@ def _peer() -> Callable[[], None]:
 
 
 def _sensor(kind: str) -> Callable[[], None]:
-    """The product's sensor: one tick with a queue, or the ticks of one sweep."""
+    """A function that runs the product's sensor: one tick with a queue, or the ticks of one sweep."""
     import dagster as dg
 
     from assets.ingestion.sweep import Sweep

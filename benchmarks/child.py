@@ -1,4 +1,4 @@
-"""``python -m benchmarks.child NAME SCRATCH REPORT``: one benchmark, in this process."""
+"""``python -m benchmarks.child NAME SCRATCH REPORT``: run one benchmark in this process."""
 
 import importlib
 import sys
@@ -8,7 +8,7 @@ from benchmarks.result import Result
 
 
 def main() -> None:
-    """Measure, and write the report (JSON of a ``Result``)."""
+    """Run the benchmark, and write the report (a ``Result`` as JSON)."""
     name, scratch, report = sys.argv[1:]
     result: Result = importlib.import_module(f"benchmarks.{name}").measure(Path(scratch))
     Path(report).write_text(result.model_dump_json(), encoding="utf-8")

@@ -17,18 +17,19 @@ FLOORS = {"train": 2, "val": 1, "test": 1}
 SETS = ((2, 4), (10, 4), (200, 4), (2, 10), (6, 20), (10, 20), (37, 30), (100, 30), (200, 30))
 """Classes, and images of each."""
 SIMULATED = 40_000
-"""Images of all data sets of a size, and no fewer than 20 sets."""
+"""Total images of the simulated data sets of a size; at least 20 sets."""
 
 SIZES = (4, 6, 10, 16, 25, 40, 60, 100, 250, 500)
-"""Images of the ten classes by which scores are compared."""
+"""Images of the ten classes for which scores are compared."""
 WORLDS = 300
 
 GIVEN = ((6, 8, 4), (10, 3, 1), (10, 20, 10), (37, 10, 100))
-"""Classes, and images of each that a source gives to its training and to its test set."""
+"""Classes, and images per class in a source's training and test set."""
 
 
 def measure(scratch: Path) -> Result:
-    """Simulate data sets of each size, dealt in three ways and by the hash alone."""
+    """Simulate data sets of each size, with batches of three kinds and, as the peer, by the hash
+    alone."""
     rows = [_blocked_row(classes, images) for classes, images in SETS]
     return Result(
         measurements=[
@@ -101,14 +102,14 @@ def _given_row(classes: int, train: int, test: int) -> Measurement:
 
 
 def at_once(groups: Sequence[Group]) -> Tally:
-    """All in one batch."""
+    """Assign all groups in one batch."""
     tally = Tally()
     deal(groups, tally, SHARES)
     return tally
 
 
 def one_by_one(groups: Sequence[Group]) -> Tally:
-    """A batch each, in an order that has nothing to do with the classes."""
+    """Assign each group in its own batch, in an order independent of the classes."""
     tally = Tally()
     for group in sorted(groups, key=lambda group: _sha(group.group_id)):
         deal([group], tally, SHARES)
@@ -116,7 +117,7 @@ def one_by_one(groups: Sequence[Group]) -> Tally:
 
 
 def by_class(groups: Sequence[Group]) -> Tally:
-    """One class after another."""
+    """Assign one class after another."""
     tally = Tally()
     for name in sorted({name for group in groups for name in group.classes}):
         deal([group for group in groups if name in group.classes], tally, SHARES)
@@ -124,7 +125,7 @@ def by_class(groups: Sequence[Group]) -> Tally:
 
 
 def by_hash(groups: Sequence[Group]) -> Tally:
-    """The peer: by each image's hash."""
+    """The peer: assign each image by its hash."""
     tally = Tally()
     for group in groups:
         shares = {split: SHARES[split] for split in group.among}
@@ -133,7 +134,7 @@ def by_hash(groups: Sequence[Group]) -> Tally:
 
 
 def is_blocked(tally: Tally, groups: Sequence[Group]) -> bool:
-    """Whether a class is below a floor."""
+    """Whether a class has fewer images than a floor."""
     names = {name for group in groups for name in group.classes}
     return any(tally.images[name][split] < FLOORS[split] for name in names for split in SPLITS)
 
@@ -168,7 +169,7 @@ def _score_rows() -> list[Measurement]:
 
 
 def _errors(way: str, seed: int) -> tuple[float, float]:
-    """Of accuracy and of mean recall, in percentage points."""
+    """Errors of accuracy and mean recall on the test split, in percentage points."""
     rng = np.random.default_rng(seed)
     labels = np.repeat(np.arange(len(SIZES)), SIZES)
     when = rng.random(len(labels))

@@ -24,7 +24,7 @@ TIMES_SLOWER = 1.5
 
 
 def measure(scratch: Path) -> Result:
-    """The loop and ours in turn, each until the disk has everything; medians."""
+    """Time the loop and the export in turn, each until all is written to disk; compare medians."""
     from resources.store.object_store import ObjectStore
 
     store = ObjectStore(url=(scratch / "store").as_uri())
@@ -38,7 +38,7 @@ def measure(scratch: Path) -> Result:
     cpu: dict[str, list[float]] = {"loop": [], "folder": [], "zip": []}
     reset_peak()
     before = peak_mb()
-    for number in range(ROUNDS + 1):  # the first one warms the page cache and the imports up
+    for number in range(ROUNDS + 1):  # the first run warms up page cache and imports
         for name, work in (
             ("loop", lambda place: copy_loop(plan, place)),
             ("folder", lambda place: export(store, dataset, place)),
@@ -91,7 +91,7 @@ def measure(scratch: Path) -> Result:
 
 
 def make_dataset(store: "ObjectStore") -> "ChosenDataset":
-    """Random bytes in place of pictures: nothing of an export looks into them."""
+    """Make a data set with random bytes as images: an export does not decode them."""
     import hashlib
 
     import pyarrow as pa
@@ -132,7 +132,16 @@ def make_dataset(store: "ObjectStore") -> "ChosenDataset":
 
 
 def export(store: "ObjectStore", dataset: "ChosenDataset", place: Path) -> None:
-    """What the command does."""
+    """Export ``dataset`` as class folders, as ``imgclf export`` does.
+
+    Args:
+        store: the object store with the data set.
+        dataset: the data set of ``IMAGES`` images.
+        place: the folder to write to.
+
+    Raises:
+        BenchmarkFailed: images are missing in the export.
+    """
     from imgclf_dagster.export.choice import choose_dataset
     from imgclf_dagster.export.run import export_dataset
     from labelling.exports.formats import FORMATS
@@ -144,7 +153,7 @@ def export(store: "ObjectStore", dataset: "ChosenDataset", place: Path) -> None:
 
 
 def copy_loop(plan: list[tuple[Path, str]], place: Path) -> None:
-    """The peer: what a script of a few lines would do."""
+    """The peer: a script of a few lines."""
     for source, folder in plan:
         target = place / folder / source.name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -154,7 +163,7 @@ def copy_loop(plan: list[tuple[Path, str]], place: Path) -> None:
 
 def _timed(work: Callable[[Path], None], place: Path) -> tuple[float, float]:
     """Wall and CPU seconds of ``work``."""
-    os.sync()  # what others have written is not counted
+    os.sync()  # earlier writes are not counted
     wall, cpu = time.perf_counter(), cpu_seconds()
     work(place)
     return time.perf_counter() - wall, cpu_seconds() - cpu

@@ -36,7 +36,7 @@ class Ticks(TypedDict):
 
 
 def measure(scratch: Path) -> Result:
-    """Make the objects and their table; tick in fresh processes, ours and the peer's."""
+    """Make the objects and their table; tick in fresh processes, the product's and the peer's."""
     made = make_objects(scratch / "store")
     ours: Ticks = python_json("benchmarks.idle_tick", "sensor", str(scratch / "store"))
     peer: Ticks = python_json("benchmarks.idle_tick", "naive", str(scratch / "store"))
@@ -85,7 +85,7 @@ def measure(scratch: Path) -> Result:
 
 
 def make_objects(root: Path) -> int:
-    """Write a store of small objects that are all in its image table; how many."""
+    """Write a store of small objects that are all in its image table; return their number."""
     from resources.store.object_store import ObjectStore
 
     store = ObjectStore(url=root.as_uri())
@@ -99,7 +99,7 @@ def make_objects(root: Path) -> int:
 
 
 def make_table(store: "ObjectStore") -> int:
-    """Write the image table that all objects under ``raw/`` would have; how many they are."""
+    """Write the image table of all objects under ``raw/``; return their number."""
     import pyarrow as pa
 
     from assets.ingestion.image_index import IMAGES_SCHEMA, RAW, images_table
@@ -128,7 +128,7 @@ def make_table(store: "ObjectStore") -> int:
 
 
 def sensor_tick(root: Path, instance: "dg.DagsterInstance") -> Callable[[], bool]:
-    """One evaluation of the product's sensor; whether it found something."""
+    """Evaluate the product's sensor once; return whether it found something."""
     import dagster as dg
 
     from imgclf_dagster.profiles.chosen import build_line
@@ -151,7 +151,7 @@ def sensor_tick(root: Path, instance: "dg.DagsterInstance") -> Callable[[], bool
 
 
 def no_tick(root: Path, instance: "dg.DagsterInstance") -> None:
-    """A sensor that does nothing: what Dagster itself needs for one is not the tick's."""
+    """Evaluate a sensor that does nothing, to measure Dagster's own cost."""
     import dagster as dg
 
     from resources.store.object_store import ObjectStore
@@ -166,7 +166,7 @@ def no_tick(root: Path, instance: "dg.DagsterInstance") -> None:
 
 
 def naive_tick(root: Path) -> Callable[[], bool]:
-    """The peer's."""
+    """Evaluate the peer's sensor."""
     import pyarrow.parquet as pq
 
     def tick() -> bool:
@@ -189,7 +189,7 @@ def naive_tick(root: Path) -> Callable[[], bool]:
 
 
 def _child(kind: str, root: Path) -> Ticks:
-    """In a fresh process that has loaded the code location, as a code server has."""
+    """Tick in a fresh process that has loaded the code location, as a code server has."""
     import dagster as dg
 
     from imgclf_dagster.definitions import build_definitions

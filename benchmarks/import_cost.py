@@ -37,11 +37,11 @@ ACCOUNT = {
     "IMGCLF_AWS__IMAGE_URI": "123456789012.dkr.ecr.eu-central-1.amazonaws.com/imgclf:1",
     "IMGCLF_AWS__ARRIVALS_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/q",
 }
-"""Settings of profile aws; nothing is asked of it."""
+"""Settings of profile aws; no request is sent to it."""
 
 
 class Spent(TypedDict):
-    """CPU seconds after each step, from the process's start of importing; heavy modules seen."""
+    """CPU seconds after each step, since the start of imports; heavy modules that were imported."""
 
     dagster: float
     imported: float
@@ -50,8 +50,8 @@ class Spent(TypedDict):
 
 
 def measure(scratch: Path) -> Result:
-    """Alternate between fresh processes without the code location and with it, on each profile;
-    compare medians."""
+    """Run fresh processes without and with the code location in turn, on each profile; compare
+    medians."""
     for profile in PROFILES:
         _spent(profile)  # writes the bytecode caches
     rounds = [
@@ -96,7 +96,7 @@ def _spent(profile: Profile | None) -> Spent:
 
 
 def _child(profile: str | None) -> Spent:
-    """In a fresh process: import, and read the CPU clock after each step."""
+    """Import in a fresh process, and read the CPU clock after each step."""
     if profile == "aws":
         os.environ.update(ACCOUNT)
     before = cpu_seconds()

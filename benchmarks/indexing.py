@@ -30,7 +30,7 @@ def measure(scratch: Path) -> Result:
     if not count:
         return Result(skipped=MISSING)
     files = sorted(photos.rglob("*.jpg"))
-    pillow_loop(files[:50])  # imports, and the files' pages
+    pillow_loop(files[:50])  # warms up imports and page cache
     ours, peers = [], []
     for number in range(ROUNDS):
         peers.append(_timed(partial(pillow_loop, files)))
@@ -65,7 +65,7 @@ def measure(scratch: Path) -> Result:
 
 
 def index(store: "ObjectStore", table_name: str) -> None:
-    """What ``raw_images`` does when everything is new."""
+    """Index all objects, as ``raw_images`` does when all are new."""
     from assets.ingestion.image_index import IMAGES_SCHEMA, RAW, diff_listing, index_objects
     from assets.policies import IngestionPolicy
     from resources.contents.tables import Table
@@ -86,7 +86,7 @@ def index(store: "ObjectStore", table_name: str) -> None:
 
 
 def pillow_loop(files: list[Path]) -> None:
-    """The peer: what a script of a dozen lines would do."""
+    """The peer: a script of a dozen lines."""
     import imagehash
     from PIL import Image
 

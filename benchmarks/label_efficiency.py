@@ -21,16 +21,17 @@ ENOUGH, LIMIT, EARLY = 0.98, 0.45, 112
 ALL, RANDOM, MARGIN = "all labels", "random order", "margin sampling"
 OURS, EXPLORING = "choose, nothing at random", "choose, a fifth at random (the default)"
 MOST = {RANDOM: 1300, MARGIN: 512, OURS: 512, EXPLORING: 600}
-"""Labels at which a curve ends: well after it is good enough."""
+"""Labels at which a curve ends, well after the required accuracy."""
 
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "label_efficiency.png"
 
 Curve = list[tuple[int, float]]
-"""Labels, and the accuracy with them."""
+"""Number of labels, and accuracy with them."""
 
 
 def measure(scratch: Path) -> Result:
-    """A simulated annotator gives the true labels; for a seed, all strategies start alike."""
+    """Simulate labelling with true labels; for a seed, all strategies start with the same
+    labels."""
     if missing():
         return Result(skipped=missing())
     found = scenes(scratch)
@@ -56,17 +57,22 @@ def _curves(scenes_file: Path, name: str) -> list[Curve]:
 
 
 def labels_needed(name: str, curves: np.ndarray, accuracy: float) -> float:
-    """Labels at which the mean of ``curves`` [seeds, points, 2] reaches ``accuracy``.
+    """The number of labels at which the mean curve reaches ``accuracy``.
 
-    The mean is smoothed to one that never falls (isotonic regression): more labels do not make a
-    model worse, and the first lucky point of a jagged curve is not where it is good enough.
+    The mean over the seeds is smoothed by isotonic regression.
+
+    Args:
+        name: of the strategy, for messages.
+        curves: float [seeds, points, 2], labels and accuracy.
+        accuracy: to be reached, 0 to 1.
 
     Raises:
-        BenchmarkFailed: the curve of strategy ``name`` ends before.
+        BenchmarkFailed: the curve does not reach ``accuracy``.
     """
     from sklearn.isotonic import IsotonicRegression
 
     labels = curves[0, :, 0]
+    # More labels do not make a model worse, and one lucky point does not count.
     smooth = IsotonicRegression().fit_transform(labels, curves[:, :, 1].mean(0))
     if smooth[-1] < accuracy:
         raise BenchmarkFailed(
@@ -146,7 +152,14 @@ def _notes(best: float) -> list[str]:
 
 
 def draw(path: Path, curves: dict[str, np.ndarray], best: float, labels: dict[str, float]) -> None:
-    """Accuracy over labels: the mean of the seeds, and where they lie."""
+    """Write a chart of accuracy over labels: the mean of the seeds, and their range.
+
+    Args:
+        path: of the image file.
+        curves: float [seeds, points, 2] by strategy, labels and accuracy.
+        best: accuracy with all labels, 0 to 1.
+        labels: labels needed, by strategy.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -177,7 +190,7 @@ def draw(path: Path, curves: dict[str, np.ndarray], best: float, labels: dict[st
 
 
 def _simulated(job: tuple[str, str, int]) -> Curve:
-    """The curve of a strategy under one seed: split, first labels, and every choice."""
+    """Simulate a strategy with one seed: split, first labels, and all choices."""
     from threadpoolctl import threadpool_limits
 
     file, name, seed = job
@@ -215,7 +228,7 @@ class _Simulation:
 
     def _next(self, name: str, labelled: np.ndarray, probe: Probe, size: int) -> np.ndarray:
         free = self._pool[~np.isin(self._pool, labelled)]
-        if name == RANDOM:  # the pool lies in random order already; read it less often
+        if name == RANDOM:  # the pool is in random order already; read it less often
             return free[: 4 * size]
         probabilities = probe.probabilities(self._scenes.features[free])
         if name == MARGIN:

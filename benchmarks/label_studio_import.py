@@ -23,11 +23,11 @@ IMPORT_LIMIT_S = 120.0
 POLL_LIMIT_S = 0.5
 MEMORY_LIMIT_MB = 100.0
 FIRST = 500
-"""One chunk: what is loaded once is loaded then."""
+"""One chunk, imported first as a warm-up."""
 
 
 def measure(scratch: Path) -> Result:
-    """Import, poll, and the same by the SDK's own calls."""
+    """Import and poll with the product, and with the SDK's own calls."""
     from imgclf_dagster.label_studio.install import LabelStudioNotInstalled
 
     try:
@@ -132,7 +132,7 @@ def _import(port: "LabelStudio", count: int) -> None:
 
 
 def _sdk(port: "LabelStudio") -> Any:
-    """Label Studio's client as it comes, without our connection."""
+    """Label Studio's client with its default connection."""
     from label_studio_sdk.client import LabelStudio as Sdk
 
     return Sdk(base_url=port.url, api_key=port.token)
@@ -167,7 +167,7 @@ def _bare(task: "NewTask") -> dict[str, Any]:
 
 def _list_all(port: "LabelStudio") -> None:
     count, page = 0, 0
-    while count < TASKS:  # its pager asks for one page too many, which is a 404
+    while count < TASKS:  # its pager requests one page too many, which is a 404
         page += 1
         rows = _sdk(port).tasks.list(
             project=port.found_id(), fields="task_only", page=page, page_size=1000

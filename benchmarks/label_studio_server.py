@@ -15,13 +15,14 @@ START_S = 180.0
 
 @contextmanager
 def running_label_studio(folder: Path) -> Iterator[tuple[str, str]]:
-    """URL and token of a new server that keeps its data in ``folder``; it ends with the block.
+    """Start a new server with its data in ``folder``; yield its URL and token, and stop it at the
+    end.
 
-    Its installation is the user's, made now if there is none.
+    It uses the user's installation, which is made if there is none.
 
     Raises:
-        LabelStudioNotInstalled: and it cannot be.
-        BenchmarkFailed: it does not start.
+        LabelStudioNotInstalled: there is no installation, and it cannot be made.
+        BenchmarkFailed: the server does not start.
     """
     from imgclf_dagster.label_studio.install import install
     from imgclf_dagster.label_studio.server import Server

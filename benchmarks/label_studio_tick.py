@@ -1,4 +1,4 @@
-"""A tick of the sensor that looks for labels in Label Studio, when nobody has saved any."""
+"""A tick of the sensor that reads labels from Label Studio, when none were saved."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,19 +11,24 @@ if TYPE_CHECKING:
     from resources.label_studio.project import LabelStudio
 
 ANNOTATED = 200
-"""Tasks that have a label already: the store and the label table are not empty."""
+"""Tasks that are labelled already, so that the store and the label table are not empty."""
 
 CATCHING_UP = 100
-"""Ticks in which everything must have been read."""
+"""The most ticks until everything is read."""
 
 
 class IdleTicks:
-    """``annotations_change_sensor`` of a line that has read everything: each call is a tick.
+    """``annotations_change_sensor`` of a line that has read all labels: each call is one tick.
 
-    Its resources and its cursor are those of a laptop's line, in the store in ``folder``.
+    Its resources and its cursor are those of a laptop's line.
+
+    Args:
+        port: the project in Label Studio.
+        labels: its classes.
+        folder: for the store and Dagster's files.
 
     Raises:
-        BenchmarkFailed: it does not come to rest, or finds something where nothing is.
+        BenchmarkFailed: the ticks go on finding labels, or one finds some where there are none.
     """
 
     def __init__(self, port: "LabelStudio", labels: tuple[str, ...], folder: Path) -> None:
@@ -33,7 +38,8 @@ class IdleTicks:
         from imgclf_dagster.settings.root import load_settings
         from resources.store.object_store import ObjectStore
 
-        # No change is read a second time two minutes later: the benchmark would wait for that.
+        # Without an overlap, changes are not read again two minutes later: no need to wait for
+        # that.
         settings = load_settings(labels={"names": labels}, labelling={"poll_overlap_s": 0})
         store = ObjectStore(url=(folder / "store").as_uri())
         store.ensure()
@@ -48,29 +54,31 @@ class IdleTicks:
         self._catch_up()
 
     def __call__(self) -> None:
-        """A tick that finds nothing."""
+        """Run a tick, which must find nothing."""
         from imgclf_dagster.sensors.labels import NO_LABELS
 
         said = self._tick()
-        if said != NO_LABELS:  # trouble with Label Studio is added to it
+        if said != NO_LABELS:  # problems with Label Studio are added to it
             raise BenchmarkFailed(f"the tick says: {said}")
 
     def reconciling(self) -> None:
-        """The same, of those that look for deleted tasks, too."""
+        """Run a tick that looks for deleted tasks, too; it must find nothing."""
         cursor = self._parsed()
         cursor.label_studio.reconciled_at, cursor.label_studio.reconciled_to = 0.0, 0
         self._cursor = cursor.model_dump_json()
         self()
         poll = self._parsed().label_studio
-        if not (poll.reconciled_at or poll.reconciled_to):  # of many tasks a tick looks for some
+        if not (
+            poll.reconciled_at or poll.reconciled_to
+        ):  # with many tasks, a tick checks only some
             raise BenchmarkFailed("the tick did not look for deleted tasks")
 
     def close(self) -> None:
-        """Let go of Dagster's databases."""
+        """Close Dagster's databases."""
         self._instance.dispose()
 
     def _catch_up(self) -> None:
-        """Tick, and make the label table when asked to, until there is nothing more."""
+        """Tick, and materialize the label table when a run is requested, until nothing is left."""
         from imgclf_dagster.sensors.labels import NO_LABELS
 
         for _ in range(CATCHING_UP):
@@ -85,7 +93,7 @@ class IdleTicks:
         )
 
     def _tick(self) -> str:
-        """What the tick says when it asks for nothing; empty if it asks for a run."""
+        """Run a tick; its skip message, empty if it requests a run."""
         import dagster as dg
 
         from imgclf_dagster.sensors.labels import annotations_change_sensor
@@ -111,7 +119,7 @@ class IdleTicks:
         dg.materialize([annotations], instance=self._instance, resources=resources)
 
     def _read(self) -> int:
-        """Labels in the label table."""
+        """Number of rows in the label table."""
         from assets.annotations.label_index import labels_table
 
         return int(labels_table(self._resources["store"]).read().num_rows)
@@ -119,7 +127,13 @@ class IdleTicks:
 
 @contextmanager
 def idle_ticks(port: "LabelStudio", labels: tuple[str, ...], folder: Path) -> Iterator[IdleTicks]:
-    """Label ``ANNOTATED`` tasks of the project, and let a line read them."""
+    """Label ``ANNOTATED`` tasks of the project, and yield the ticks of a line that has read them.
+
+    Args:
+        port: the project in Label Studio.
+        labels: its classes.
+        folder: for the store and Dagster's files.
+    """
     for number, task in enumerate(port.tasks(limit=ANNOTATED)):
         region = {
             "from_name": "label",

@@ -24,14 +24,14 @@ LIMIT_S = 90.0
 WORKING_SHARE = 0.6
 LABELLED, UNLABELLED, SAVED = 900, 300, 100
 PATIENCE_S = 420.0
-"""For each stretch before the clock runs; with the benchmark itself below its 600 s."""
+"""Limit of each step before timing starts; with the benchmark itself below its 600 s."""
 
 PORTS = ("dagster", "endpoint", "predictor", "mlflow", "label_studio", "labelling")
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run of Dagster's, in seconds since the epoch: from the start of its process to its end."""
+    """A Dagster run in seconds since the epoch, from the start of its process to its end."""
 
     what: str
     began: float
@@ -39,7 +39,7 @@ class Run:
 
 
 def measure(scratch: Path) -> Result:
-    """Bring the line up, label a batch, and wait for the model that comes of it."""
+    """Start the line, label a batch, and wait for the resulting model."""
     weights = scenes.weights_dir()
     if weights is None:
         return Result(skipped=scenes.NO_WEIGHTS)
@@ -86,7 +86,8 @@ def measure(scratch: Path) -> Result:
 
 
 def _divided(scratch: Path) -> dict[str, str]:
-    """Put photos into ``labelled/<class>/`` and ``new/``; the labels of the latter, by sha256."""
+    """Copy photos to ``labelled/<class>/`` and ``new/``; return the labels of the latter, by
+    sha256."""
     paths = sorted((scratch / "photos").rglob("*.jpg"))
     random.Random(0).shuffle(paths)
     for path in paths[:LABELLED]:
@@ -106,7 +107,7 @@ def _divided(scratch: Path) -> dict[str, str]:
 
 @contextmanager
 def _up(home: Path, weights: Path, scratch: Path) -> Iterator["Studio"]:
-    """``imgclf up --label-studio`` with the labelled photos ingested."""
+    """Run ``imgclf up --label-studio`` with the labelled photos ingested."""
     ports = {name: _free_port() for name in PORTS}
     variables = {
         "IMGCLF_WEIGHTS_DIR": str(weights),
@@ -132,7 +133,7 @@ def _up(home: Path, weights: Path, scratch: Path) -> Iterator["Studio"]:
 
 
 def _staged_after(home: Path, version: str) -> str:
-    """The model that answers on staging, once it is another than ``version``."""
+    """Wait for a staging model other than ``version``; return its version."""
     from imgclf_dagster.profiles.chosen import build_endpoints
     from imgclf_dagster.settings.root import Settings
     from resources.endpoints.endpoint_host import HostUnavailable
@@ -150,7 +151,8 @@ def _staged_after(home: Path, version: str) -> str:
 
 
 def _runs(home: Path, since: float, until: float) -> Iterator[Run]:
-    """The line's runs in that time, in order of their start; labelling's own are not on the way."""
+    """The line's runs in that time, in order of their start, without those of the labelling
+    queue."""
     import dagster as dg
 
     with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
@@ -169,7 +171,7 @@ def _runs(home: Path, since: float, until: float) -> Iterator[Run]:
 
 
 def _covered(runs: list[Run], since: float, until: float) -> float:
-    """Seconds in which at least one run was at work."""
+    """Seconds during which at least one run was active."""
     total, reached = 0.0, since
     for run in runs:
         total += max(0.0, min(run.ended, until) - max(run.began, reached))
@@ -181,14 +183,14 @@ def _covered(runs: list[Run], since: float, until: float) -> float:
 
 
 class Studio:
-    """The Label Studio of the line, and somebody who labels there."""
+    """The line's Label Studio, and an annotator who uses it."""
 
     def __init__(self, url: str, home: Path) -> None:
         self._url, self._token_file = url, home / "label-studio" / "server-token"
         self._client: httpx.Client | None = None
 
     def open_tasks(self, count: int) -> dict[str, int]:
-        """``count`` tasks with a pre-label, by image; empty as long as there are not so many."""
+        """``count`` tasks with a pre-label, by image; empty as long as there are fewer."""
         project = self._project()
         if project is None:
             return {}
@@ -200,7 +202,8 @@ class Studio:
         return found if len(found) == count else {}
 
     def label(self, answers: dict[int, str]) -> float:
-        """Save a label for each task; when the last save was answered (s since the epoch)."""
+        """Save a label for each task; return the time of the last response, in s since the
+        epoch."""
         project = self._project()
         if project is None:
             raise BenchmarkFailed("the project in Label Studio is gone")

@@ -1,4 +1,4 @@
-"""The probe of ``training.fitting.probe``, quick enough to be fitted a thousand times."""
+"""The probe of ``training.fitting.probe``, fast enough to be fitted a thousand times."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,22 +13,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Split:
-    """float32 [n, d] and int64 [n]."""
+    """Images of a split.
+
+    Attributes:
+        features: float32 [n, d].
+        targets: int64 [n], classes.
+    """
 
     features: np.ndarray
     targets: np.ndarray
 
     def take(self, rows: np.ndarray) -> "Split":
-        """These rows of it."""
+        """The split with only these rows."""
         return Split(self.features[rows], self.targets[rows])
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A fitted one.
+    """A fitted probe.
 
     Attributes:
         strength: position in ``STRENGTHS`` of the best on the validation split.
+        mean: float32 [d], of the training features.
+        basis: float32 [d, r], scales the features, and projects them if there are few images.
+        model: fitted on the projected features.
+        classes: number of classes.
     """
 
     strength: int
@@ -38,7 +47,8 @@ class Probe:
     classes: int
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
-        """float32 [n, classes] of features [n, d]; 0 for a class it was not shown."""
+        """Probabilities, float32 [n, classes], of features [n, d]; 0 for classes without training
+        images."""
         found = np.zeros((len(features), self.classes), np.float32)
         if len(features):
             found[:, self.model.classes_] = self.model.predict_proba(
@@ -47,22 +57,24 @@ class Probe:
         return found
 
     def accuracy(self, split: Split) -> float:
-        """Share of ``split`` that it gets right."""
+        """Share of ``split`` that is predicted right."""
         return float((self.probabilities(split.features).argmax(1) == split.targets).mean())
 
 
 def fit(train: Split, val: Split, classes: int, start: int) -> Probe:
-    """Logistic regression on standardised features, of the strength with the least validation
-    loss, as a training job fits it.
+    """Fit logistic regressions on standardised features; return the one with the least validation
+    loss.
 
-    Two short cuts change nothing but the time: the solution lies in the span of the training
-    images, so with fewer of them than features it is looked for there; and the loss falls and
-    then rises with the strength, so from ``start`` one walks downhill. Without validation images
-    it is the strength ``start``.
+    Args:
+        train: the images to fit on.
+        val: the validation images; without any, the strength is ``start``.
+        classes: number of classes.
+        start: position in ``STRENGTHS`` where the search begins.
     """
     mean, std = train.features.mean(0), train.features.std(0)
     std[std < 1e-6] = 1
     basis = np.diag(1 / std)
+    # The solution lies in the span of the training images: fewer than features make a smaller fit.
     if len(train.features) < train.features.shape[1]:
         basis = (np.linalg.qr(((train.features - mean) / std).T)[0].T / std).T
     basis = basis.astype(np.float32)
@@ -76,6 +88,7 @@ def fit(train: Split, val: Split, classes: int, start: int) -> Probe:
             tried[strength] = float(-np.log(np.maximum(right, 1e-9)).sum()), probe
         return tried[strength][0]
 
+    # The loss falls and then rises with the strength, so the first minimum is the only one.
     best = start
     while True:
         around = [s for s in (best, best - 1, best + 1) if 0 <= s < len(STRENGTHS)]

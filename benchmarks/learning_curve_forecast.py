@@ -19,11 +19,11 @@ from training.curve.study import backtest
 
 SPLITS = range(20)
 TRAIN = 0.7
-"""Share of the photos that labels are learnt from; scores are taken on the others."""
+"""Share of the photos in the training split; scores are measured on the others."""
 
 
 def measure(scratch: Path) -> Result:
-    """Split the photos at random again and again, and foretell each time."""
+    """Split the photos at random many times, and forecast each time."""
     if missing():
         return Result(skipped=missing())
     found = scenes(scratch)
@@ -37,7 +37,7 @@ def measure(scratch: Path) -> Result:
 
 
 def _foretold(job: tuple[str, int]) -> Backtest:
-    """The check that the labelling report makes, on one split."""
+    """Run the check of the labelling report on one split."""
     found, seed = load(job[0]), job[1]
     order = np.random.default_rng(seed).permutation(len(found.targets))
     train, held = np.split(order, [round(TRAIN * len(order))])

@@ -20,13 +20,14 @@ FRAMES = 12
 SWATCHES = 100
 NEAR = SplitPolicy().near_duplicate_distance
 DIFFERENT = 1.0
-"""Percent of pairs of different pictures that may count as the same, of those alike to the hash."""
+"""Limit: percent of different images recognised as the same, of pairs with similar hashes."""
 LEAST = {"re-saved as JPEG, quality 50": 95.0, "half the size": 90.0}
-"""Percent of copies that must be found."""
+"""Limits: percent of copies that must be found."""
 
 
 def measure(scratch: Path) -> Result:
-    """Copies of real photos, pairs of different ones, frames of fixed cameras, and swatches."""
+    """Compare copies of real photos, pairs of different ones, frames of fixed cameras, and
+    swatches."""
     if not copy_photos(scratch / "photos"):
         return Result(skipped=MISSING)
     files = sorted((scratch / "photos").rglob("*.jpg"))
@@ -55,7 +56,7 @@ def _turned(degrees: float) -> Callable[[Image.Image], Image.Image]:
 
 
 def _cropped(photo: Image.Image, each_side: float) -> Image.Image:
-    """``each_side``: the share of width and height that is cut off there."""
+    """Crop ``each_side`` (share of width and height) from every side."""
     width, height = photo.size
     left, top = width * each_side, height * each_side
     edge = (left, top, width - left, height - top)
@@ -106,14 +107,14 @@ def _copies(
 
 
 def _verdict(one: bytes, other: bytes) -> tuple[bool, bool]:
-    """Whether two files are near by the hash; and whether the fingerprint confirms it."""
+    """Whether two files are near by the hash, and whether the fingerprint confirms it."""
     near = (inspect(one).phash ^ inspect(other).phash).bit_count() <= NEAR
     prints = Prints([fingerprint(decode(data, fit=32)) for data in (one, other)])
     return near, near and bool(prints.same(0, np.array([1]))[0])
 
 
 def _different(name: str, *sets: list[bytes]) -> Measurement:
-    """Of pairs of files within each set."""
+    """Compare the pairs of files within each set; return the share that counts as the same."""
     pairs = near = confirmed = 0
     for files in sets:
         hashes = [inspect(data).phash for data in files]
@@ -151,7 +152,7 @@ def _frames(seed: int) -> Iterator[Image.Image]:
 
 
 def _swatches() -> list[bytes]:
-    """Flat pictures; any two differ by 16 levels of a channel or more."""
+    """Images of one colour; any two differ by 16 levels of a channel or more."""
     rng = np.random.default_rng(0)
     places = rng.choice(15**3, SWATCHES, replace=False)
     colours = [(int(n // 225) * 16, int(n // 15 % 15) * 16, int(n % 15) * 16) for n in places]

@@ -32,7 +32,7 @@ class Step:
 
 
 def measure(scratch: Path) -> Result:
-    """Run the demo once in a home of its own; split its wall time by what Dagster recorded."""
+    """Run the demo once in its own home; split its wall time by the steps that Dagster recorded."""
     home = Path(os.environ["IMGCLF_HOME"])
     began = time.time()
     spent = run_watched([str(Path(sys.executable).with_name("imgclf")), "demo"])
@@ -80,7 +80,7 @@ def measure(scratch: Path) -> Result:
 
 
 def recorded_steps(dagster_home: Path) -> list[Step]:
-    """Every step of every run in a Dagster instance, by start."""
+    """Every step of every run in a Dagster instance, by start time."""
     import dagster as dg
 
     with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
@@ -100,12 +100,12 @@ def recorded_steps(dagster_home: Path) -> list[Step]:
 
 
 def seconds_of(steps: list[Step], name: str) -> float:
-    """Seconds of all steps of that name."""
+    """Total seconds of all steps with that name."""
     return sum(step.seconds for step in steps if step.name == name)
 
 
 def job_seconds(store: Path) -> dict[str, float]:
-    """Seconds of the jobs of a store, by what they do."""
+    """Total seconds of the jobs in a store, by kind."""
     found = dict.fromkeys(JOB_STAGES.values(), 0.0)
     for name, seconds in _job_records(store):
         stage = next(

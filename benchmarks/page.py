@@ -1,4 +1,5 @@
-"""``docs/benchmarks.md``: a section for each benchmark; a run replaces the sections it measured."""
+"""``docs/benchmarks.md``: one section per benchmark; a run replaces the sections that it
+measured."""
 
 import platform
 import re
@@ -20,7 +21,7 @@ fail. A peer is measured in the same run, so that their ratio does not depend on
 
 
 def machine() -> str:
-    """What the numbers depend on, and nothing that names the machine."""
+    """The properties of the machine that affect the numbers, without its name."""
     memory = psutil.virtual_memory().total / 2**30
     cores = usable_cores()
     return (
@@ -40,11 +41,12 @@ def _cpu_model() -> str:
 
 
 def section(name: str, what: str, result: Result, others: float) -> str:
-    """The section of one benchmark.
+    """Format the section of one benchmark.
 
     Args:
-        name: the benchmark's.
+        name: the benchmark's name.
         what: a sentence on what it measures.
+        result: its measurements.
         others: cores that other programs used meanwhile, on average.
     """
     lines = [f"## {name}", "", what, ""]
@@ -65,7 +67,7 @@ def section(name: str, what: str, result: Result, others: float) -> str:
 
 
 def row(item: Measurement) -> tuple[str, str, str, str, str, str]:
-    """What, measured, limit, verdict, peer, times better."""
+    """Format a table row: what, measured, limit, verdict, peer, times better."""
     sign = "≤" if item.bound == "at most" else "≥"
     return (
         item.what,
@@ -78,17 +80,17 @@ def row(item: Measurement) -> tuple[str, str, str, str, str, str]:
 
 
 def number(value: float) -> str:
-    """Three digits that count."""
+    """``value`` with three significant digits; without decimals from 100 on."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def update(path: Path, sections: dict[str, str], order: list[str]) -> None:
-    """Put ``sections`` into the page; those of benchmarks that were not run stay as they are.
+    """Replace ``sections`` in the page; those of benchmarks that were not run stay.
 
     Args:
-        path: the page; made if it is not there.
-        sections: by benchmark.
-        order: every benchmark there is, in the page's order; other sections are dropped.
+        path: the page; made if it does not exist.
+        sections: text of each section, by benchmark.
+        order: all benchmarks, in the page's order; other sections are dropped.
     """
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     parts = re.split(r"^## (\S+)\n", text, flags=re.MULTILINE)[1:]

@@ -14,7 +14,7 @@ MISSING = (
 
 
 def copy_photos(target: Path) -> int:
-    """Put the photos under ``target``; how many there are, 0 if they are not to be had."""
+    """Copy the photos to ``target``; return their number, 0 if there are none."""
     for folder in (Path(os.environ[name]) for name in VARIABLES if os.environ.get(name)):
         if (folder / NAME).is_dir():
             shutil.copytree(folder / NAME, target, copy_function=shutil.copyfile)

@@ -1,4 +1,4 @@
-"""Time, memory and fresh processes."""
+"""Measure time and memory, and run fresh processes."""
 
 import json
 import resource
@@ -15,13 +15,12 @@ MB = 1e6
 
 
 class BenchmarkFailed(RuntimeError):  # noqa: N818 - what happened
-    """A measured program did not end well; the message holds its last words."""
+    """A measured program failed; the message contains its last output."""
 
 
 def cpu_seconds(who: int = resource.RUSAGE_SELF) -> float:
-    """CPU seconds (user and system, all threads) of this process or, with RUSAGE_CHILDREN, of
-    the ended processes it started.
-    """
+    """CPU seconds (user and system, all threads) of this process or, with RUSAGE_CHILDREN, of its
+    ended child processes."""
     used = resource.getrusage(who)
     return used.ru_utime + used.ru_stime
 
@@ -32,12 +31,12 @@ def resident_mb() -> float:
 
 
 def reset_peak() -> None:
-    """Let :func:`peak_mb` count from now on (``man 5 proc``, clear_refs)."""
+    """Reset what :func:`peak_mb` measures (``man 5 proc``, clear_refs)."""
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def peak_mb() -> float:
-    """The most resident memory of this process since :func:`reset_peak`, in MB."""
+    """Peak resident memory of this process since :func:`reset_peak`, in MB."""
     return _status_mb("VmHWM")
 
 
@@ -58,7 +57,7 @@ def python_json(module: str, *arguments: str) -> Any:
 
 
 def run(command: list[str]) -> str:
-    """Run a program to its end; what it printed.
+    """Run a program to its end; return its output.
 
     Raises:
         BenchmarkFailed: it failed.
@@ -71,9 +70,10 @@ def run(command: list[str]) -> str:
 
 
 def run_watched(command: list[str], poll_s: float = 0.1) -> dict[str, float]:
-    """Run a program to its end; the CPU seconds of each process of its tree, by command line.
+    """Run a program to its end; return the CPU seconds of each process of its tree, by command
+    line.
 
-    What a process does after the last look at it is not seen, nor one that lived between looks.
+    Processes are polled: what one uses after the last poll is not counted.
 
     Raises:
         BenchmarkFailed: it failed.

@@ -20,7 +20,7 @@ PROGRAM = "from benchmarks.reading import {0}; {0}({1!r}, {2!r})"
 
 
 def measure(scratch: Path) -> Result:
-    """Read folders of many names, and ingest images, each in a process of its own."""
+    """Read folders of many names, and ingest images, each in its own process."""
     read = {count: _in_process("read_names", _names(scratch, count), scratch) for count in NAMES}
     small, large = (_in_process("take", _tiny(scratch, count), scratch) for count in IMAGES)
     listed = [_in_process("read_names", _listed(scratch, count), scratch) for count in ROWS]
@@ -118,7 +118,7 @@ def _tiny(scratch: Path, count: int) -> Path:
 
 
 def _in_process(function: str, source: Path, scratch: Path) -> dict[str, float]:
-    """Run a function of this module in a process of its own; what it measured."""
+    """Run a function of this module in its own process; return what it measured."""
     report = scratch / f"{function}-{source.name}.json"
     program = PROGRAM.format(function, str(source), str(report))
     subprocess.run([sys.executable, "-c", program], check=True)
@@ -127,7 +127,7 @@ def _in_process(function: str, source: Path, scratch: Path) -> dict[str, float]:
 
 
 def read_names(source: str, report: str) -> None:
-    """Read a folder as ``imgclf ingest`` does before its summary."""
+    """Read a folder as ``imgclf ingest`` does for its summary."""
     from labelling.sources.findings.facts import source_facts
     from labelling.sources.read import read_source
 
@@ -151,7 +151,7 @@ def take(source: str, report: str) -> None:
 
 
 class _Measured:
-    """Seconds, CPU seconds and the growth of memory at its peak (MB), written to a file."""
+    """Write seconds, CPU seconds and the growth of peak memory (MB) to a file."""
 
     def __init__(self, report: str) -> None:
         self._report = report

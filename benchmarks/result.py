@@ -1,4 +1,4 @@
-"""What a benchmark reports."""
+"""The results of a benchmark."""
 
 from typing import Literal
 

@@ -21,7 +21,8 @@ PAGE = 1000
 
 
 class Objects:
-    """Every object: body, etag and time by key; a sorted list of keys, made when it is asked for."""
+    """All objects: body, etag and time by key; the sorted list of keys is made when it is
+    needed."""
 
     def __init__(self, made: int, body: bytes) -> None:
         self.by_key: dict[str, tuple[bytes, str]] = {}
@@ -31,12 +32,14 @@ class Objects:
             self.by_key[key] = (body, hashlib.md5(key.encode()).hexdigest())
 
     def keys(self) -> list[str]:
-        if len(self._keys) != len(self.by_key):  # good enough: nothing is exchanged here
+        if len(self._keys) != len(
+            self.by_key
+        ):  # enough: no key replaces another between two listings
             self._keys = sorted(self.by_key)
         return self._keys
 
     def page(self, query: dict[str, list[str]]) -> bytes:
-        """The answer to ListObjectsV2."""
+        """The response to ListObjectsV2."""
         prefix = query.get("prefix", [""])[0]
         after = query.get("continuation-token", query.get("start-after", [""]))[0]
         keys = self.keys()
@@ -109,7 +112,8 @@ class Connection(asyncio.Protocol):
     def _do(
         self, method: str, target: str, headers: dict[str, str], body: bytes
     ) -> tuple[str, list[str], bytes, int]:
-        """Status, more headers, body, and its length (which a HEAD has without a body)."""
+        """Status, additional headers, body, and its length (which a HEAD response states without a
+        body)."""
         parts = urlsplit(target)
         key = unquote(parts.path).lstrip("/").partition("/")[2]
         known = self._objects.by_key
@@ -141,7 +145,7 @@ class Connection(asyncio.Protocol):
 
 
 def _unchunked(body: bytes) -> bytes:
-    """The payload of ``aws-chunked``, which boto3 sends with a trailing checksum."""
+    """Decode the payload of ``aws-chunked``, which boto3 sends with a trailing checksum."""
     parts: list[bytes] = []
     start = 0
     while True:
@@ -163,7 +167,7 @@ async def _serve(objects: Objects, latency_s: float) -> None:
 
 
 def main() -> None:
-    """Print the port, then serve until killed."""
+    """Print the port, then serve until terminated."""
     parser = argparse.ArgumentParser("python -m benchmarks.s3_server", description=__doc__)
     parser.add_argument("--latency-ms", type=float, default=5.0)
     parser.add_argument("--made", type=int, default=0, help="objects that are there at the start")

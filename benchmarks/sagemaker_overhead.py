@@ -27,8 +27,8 @@ with open_pipes() as pipes:
 
 
 def measure(scratch: Path) -> Result:
-    """Jobs of several lengths, watched with the settings that a user gets."""
-    # imported by name: tests are no part of the typed code
+    """Run jobs of several lengths, polled with the default settings."""
+    # imported by name, because tests are not type-checked
     start_bed = importlib.import_module("tests.testbed.bed").start_bed
 
     modules = scratch / "modules"
@@ -101,7 +101,7 @@ def _compute(bed: Any) -> Any:
 
 
 def _added_s(compute: Any, modules: Path, length: int) -> float:
-    """Seconds that running a job took beyond its own."""
+    """Seconds that running a job took beyond its own duration."""
     import dagster as dg
 
     from resources.compute.job_spec import JobSpec
@@ -136,5 +136,5 @@ def _times(calls: list[dict[str, Any]], operation: str, job: str) -> list[float]
 
 
 def _most_within(times: list[float], window_s: float) -> int:
-    """The most of them that lie within one window."""
+    """The largest number of ``times`` within one window."""
     return max(sum(1 for other in times if 0 <= other - first < window_s) for first in times)

@@ -21,7 +21,7 @@ SIZES = tuple(
 FEATURES = int(os.environ.get("IMGCLF_BENCH_SCALE_FEATURES", "100000"))
 DIMENSION = 1280
 GATHER_LIMITS = {100_000: (1.5, 400.0), 1_000_000: (5.0, 1200.0)}
-"""Images to CPU seconds and MB (of the whole process)."""
+"""Number of images to CPU seconds and peak MB of the process."""
 WRITTEN_LIMIT_S = 5.0
 TOLD = f"told of {NEW} new ones"
 TICK_LIMITS = (1.0, 300.0)
@@ -30,7 +30,7 @@ FEATURES_LIMIT_MB = 1.0
 
 
 class Spent(TypedDict):
-    """CPU seconds, and memory in MB: of the process at its peak, and before."""
+    """CPU seconds, and memory in MB: the process's peak, and before."""
 
     cpu_s: float
     peak_mb: float
@@ -38,7 +38,13 @@ class Spent(TypedDict):
 
 
 class Built(TypedDict):
-    """Before anything is packed, and all after it, of which manifest and card are a part."""
+    """The cost of the asset ``dataset``.
+
+    Attributes:
+        gather: of joining the tables, before anything is packed.
+        rest: of all that follows.
+        written_cpu_s: CPU seconds of writing manifest and card, a part of ``rest``.
+    """
 
     gather: Spent
     rest: Spent
@@ -135,7 +141,7 @@ def _of_features(moved: dict[str, float]) -> list[Measurement]:
 
 
 def _make(root: str, count: int) -> None:
-    """The store, with the data set as it was before the new labels."""
+    """Make the store, with the data set from before the new labels."""
     make_store(root, count)
     result = _run_dataset(root, _instance(root))
     Path(root, "before.json").write_text(json.dumps(result["version"]))
@@ -143,7 +149,7 @@ def _make(root: str, count: int) -> None:
 
 
 def _dataset(root: str) -> _Run:
-    """The asset itself."""
+    """Measure the asset ``dataset``."""
     import dagster as dg
 
     instance = _instance(root)
@@ -165,7 +171,7 @@ def _instance(root: str) -> "dg.DagsterInstance":
 
 
 def _run_dataset(root: str, instance: "dg.DagsterInstance") -> _Run:
-    """Call ``dataset``, and see what it has spent when its tables are joined."""
+    """Call ``dataset``, and measure what it has spent when its tables are joined."""
     from unittest.mock import patch
 
     import dagster as dg
@@ -175,7 +181,7 @@ def _run_dataset(root: str, instance: "dg.DagsterInstance") -> _Run:
     from imgclf_dagster.profiles.chosen import build_line
     from imgclf_dagster.settings.root import load_settings
 
-    pa.array([""])  # loads pandas, as Arrow does once in each process
+    pa.array([""])  # loads pandas, as Arrow does once per process
     line, store = build_line(load_settings()), opened(root)
     spent: list[Spent] = []
     began = 0.0
@@ -198,7 +204,7 @@ def _run_dataset(root: str, instance: "dg.DagsterInstance") -> _Run:
         write(*given, **named)
         written.append(cpu_seconds() - start)
 
-    write: Any = getattr(module, "write_dataset")  # noqa: B009 - the asset imports it for itself
+    write: Any = getattr(module, "write_dataset")  # noqa: B009 - the name in the asset's module
     written = list[float]()
     patches: dict[str, Any] = {
         "write_contact_sheets": lambda *_, **__: {},
@@ -222,7 +228,7 @@ def _run_dataset(root: str, instance: "dg.DagsterInstance") -> _Run:
 
 
 def _tick(count: int) -> dict[str, Spent]:
-    """One tick each, in a process that has looked before."""
+    """Measure one tick each, in a process that has ticked before."""
     import time
 
     import dagster as dg
@@ -238,7 +244,7 @@ def _tick(count: int) -> dict[str, Spent]:
     store.ensure()
     python_json(
         "benchmarks.scale", "table", str(count)
-    )  # elsewhere: what it leaves in memory is no tick's
+    )  # in another process, so that its memory is not counted
     settings = load_settings(ingestion={"reconcile_every_s": 1e9})
     resources = {
         "store": store,
@@ -265,7 +271,7 @@ def _tick(count: int) -> dict[str, Spent]:
 
 
 def _table(count: int) -> None:
-    """The image table of all that ``benchmarks.s3_server`` has made; no page of it is listed."""
+    """Make the image table of all objects of ``benchmarks.s3_server``, without listing them."""
     import hashlib
 
     import numpy as np
@@ -291,12 +297,12 @@ def _table(count: int) -> None:
     }
     rows = filled(IMAGES_SCHEMA, columns, count)
     table = images_table(ObjectStore(url=f"s3://{BUCKET}"))
-    for start in range(0, count, 25_000):  # benchmarks.s3_server knows no upload in parts
+    for start in range(0, count, 25_000):  # benchmarks.s3_server has no multipart upload
         table.append(rows.slice(start, 25_000))
 
 
 def _features(root: str) -> None:
-    """The features of many images, as the jobs have left them."""
+    """Make the features of many images, as the jobs store them."""
     import numpy as np
     import pyarrow as pa
 
@@ -307,7 +313,7 @@ def _features(root: str) -> None:
     store = opened(root)
     store.ensure()
     rng, table = np.random.default_rng(2), features_table(store, "bench")
-    for _ in range(0, FEATURES, 10_000):  # what a job brings
+    for _ in range(0, FEATURES, 10_000):  # the output of a job
         shas = strings(rng.bytes(320_000).hex().encode(), 64)
         values = packed_features(rng.random((10_000, DIMENSION), dtype=np.float32))
         table.append(
@@ -316,7 +322,7 @@ def _features(root: str) -> None:
 
 
 def _embed(root: str) -> dict[str, float]:
-    """Take what a job says of 100 images, in the asset's own steps; what that moved."""
+    """Add a job's features of 100 images with the asset's own steps; return the MB moved."""
     import numpy as np
     import pyarrow as pa
 
@@ -351,7 +357,7 @@ def _embed(root: str) -> dict[str, float]:
 
 
 def _moved() -> tuple[float, float]:
-    """Bytes that this process has read and written so far, in MB (``man 5 proc``, io)."""
+    """Bytes read and written by this process so far, in MB (``man 5 proc``, io)."""
     lines = Path("/proc/self/io").read_text(encoding="ascii").splitlines()
     counts = {name: int(value) for name, value in (line.split(": ") for line in lines)}
     return counts["rchar"] / 1e6, counts["wchar"] / 1e6

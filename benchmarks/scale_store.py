@@ -1,4 +1,4 @@
-"""A store with the tables of many images, written by the product's own writer of tables."""
+"""A store with the tables of many images, written by the product's own table writer."""
 
 import io
 import os
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 START = datetime(2026, 1, 1, tzinfo=UTC)
 CLASSES = 10
 INGESTED, BY_ONE, BY_TWO = 0.90, 0.04, 0.01
-"""Shares of the images that have a label of an ingest, of one annotator, and of two, of whom every
-fifth pair disagrees. The rest have none. Every fiftieth image is a near-duplicate of another."""
+"""Shares of the images with a label of an ingest, of one annotator, and of two annotators, of whom
+every fifth pair disagrees. The rest have none. Every fiftieth image is a near-duplicate."""
 NEW = 100
 PART = 100_000
 SHARD_IMAGES = 10_000
@@ -27,9 +27,13 @@ SHARD_IMAGES = 10_000
 
 @dataclass(frozen=True)
 class Pictures:
-    """What the tables are made of; all arrays have one entry an image.
+    """The images of the store; each array has one entry per image.
 
-    ``key`` are keys under ``raw/``; ``label`` is the place of the image's class in ``names``.
+    Attributes:
+        sha256: their digests.
+        key: their keys under ``raw/``.
+        label: int64 [n], positions in ``names``.
+        names: the classes.
     """
 
     sha256: "pa.Array"
@@ -42,7 +46,7 @@ class Pictures:
 
 
 def make_pictures(count: int) -> Pictures:
-    """``count`` images that nobody has, with random digests; the last ``NEW`` are real ones."""
+    """``count`` images with random digests; the last ``NEW`` are real ones."""
     import pyarrow as pa
 
     rng = np.random.default_rng(13)
@@ -59,7 +63,7 @@ def make_pictures(count: int) -> Pictures:
 
 
 def strings(data: bytes, length: int) -> "pa.Array":
-    """``data``, cut into strings of ``length`` bytes."""
+    """Cut ``data`` into strings of ``length`` bytes."""
     import pyarrow as pa
 
     ends = pa.py_buffer(np.arange(0, len(data) + 1, length, dtype=np.int32))
@@ -67,7 +71,7 @@ def strings(data: bytes, length: int) -> "pa.Array":
 
 
 def real_images() -> list[tuple[str, bytes]]:
-    """``NEW`` small JPEG files by their sha256: those that are labelled last, and packed."""
+    """``NEW`` small JPEG files with their sha256: those that are labelled last, and packed."""
     import hashlib
 
     from PIL import Image
@@ -82,8 +86,8 @@ def real_images() -> list[tuple[str, bytes]]:
 
 
 def make_store(root: str, count: int) -> None:
-    """Write the store: images, labels, groups, places in shards; the shards are empty files of the
-    right length. Nobody has labelled the last ``NEW`` images yet (:func:`say_new_labels`)."""
+    """Write the store: images, labels, groups, shards; the shards are sparse files. The last
+    ``NEW`` images have no labels yet (:func:`say_new_labels`)."""
     store = opened(root)
     store.ensure()
     pictures = make_pictures(count)
@@ -97,7 +101,7 @@ def make_store(root: str, count: int) -> None:
 
 
 def opened(root: str) -> "ObjectStore":
-    """The store in the folder ``root``."""
+    """Open the store in the folder ``root``."""
     from pathlib import Path
 
     from resources.store.object_store import ObjectStore
@@ -106,21 +110,28 @@ def opened(root: str) -> "ObjectStore":
 
 
 def label_places(count: int) -> np.ndarray:
-    """A number from 0 to 1 an image, which says who has labelled it; of the last ``NEW``: nobody."""
+    """A number from 0 to 1 per image, float64 [count], which determines who has labelled it; 1 for
+    the last ``NEW``: nobody."""
     place = np.random.default_rng(7).random(count)
     place[-NEW:] = 1.0
     return place
 
 
 def write_rows(table: "Table", rows: "pa.Table") -> None:
-    """Append in parts, then compact, as the assets do."""
+    """Append ``rows`` in parts, then compact, as the assets do."""
     for start in range(0, rows.num_rows, PART):
         table.append(rows.slice(start, PART))
     table.compact(min_parts=2)
 
 
 def filled(schema: "pa.Schema", columns: dict[str, Any], count: int) -> "pa.Table":
-    """A table of ``schema``; columns that are not given are null, single values are repeated."""
+    """Build a table of ``schema`` with ``count`` rows.
+
+    Args:
+        schema: of the table.
+        columns: arrays [count], or single values to repeat, by name; a column not given is null.
+        count: rows.
+    """
     import pyarrow as pa
 
     arrays = []
@@ -175,7 +186,13 @@ def _write_labels(store: "ObjectStore", pictures: Pictures, place: np.ndarray) -
 
 
 def statements(pictures: Pictures, chosen: np.ndarray, by: str) -> "pa.Table":
-    """Rows of the label table: what ``by`` says of the images at ``chosen``."""
+    """Build the rows of the label table for one annotator.
+
+    Args:
+        pictures: all images and their classes.
+        chosen: int64 [n], positions of the labelled images.
+        by: the annotator; ``ingest`` for labels of an ingest.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -183,7 +200,7 @@ def statements(pictures: Pictures, chosen: np.ndarray, by: str) -> "pa.Table":
 
     is_ingest, count = by == "ingest", len(chosen)
     shas = pictures.sha256.take(pa.array(chosen))
-    # Two annotators rarely save within the same microsecond.
+    # Two annotators rarely save in the same microsecond.
     seconds = chosen if is_ingest else chosen + (2_000_000 if by.endswith("2") else 1_000_000)
     times = np.datetime64(START.replace(tzinfo=None), "us") + seconds.astype("timedelta64[s]")
     folder = "annotations/ingested/" if is_ingest else "annotations/label_studio/"
@@ -209,7 +226,7 @@ def statements(pictures: Pictures, chosen: np.ndarray, by: str) -> "pa.Table":
 
 
 def say_new_labels(root: str, count: int) -> None:
-    """An annotator labels the last ``NEW`` images: one more part of the label table."""
+    """Label the last ``NEW`` images: one more part of the label table."""
     from assets.annotations.label_index import labels_table
 
     rows = statements(make_pictures(count), np.arange(count - NEW, count), "label_studio:1")
@@ -217,7 +234,8 @@ def say_new_labels(root: str, count: int) -> None:
 
 
 def _write_groups(store: "ObjectStore", pictures: Pictures, place: np.ndarray) -> None:
-    """Of each labelled image a split, of pairs the same; as many are dealt as by the settings."""
+    """Write a group and a split for each image; labelled images have a split, and pairs share
+    theirs."""
     import pyarrow as pa
 
     from assets.dataset.splits.generations import begin_generation
@@ -262,7 +280,7 @@ def _write_shards(store: "ObjectStore", pictures: Pictures, place: np.ndarray) -
         "length": np.full(len(packed), 1500),
     }
     write_rows(shards_table(store), filled(SHARDS_SCHEMA, columns, len(packed)))
-    for name in names:  # of the right length, without a byte on the disk
+    for name in names:  # sparse files of the right length
         path = Path(urlsplit(store.url).path) / DATASETS / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()

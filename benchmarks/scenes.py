@@ -1,4 +1,4 @@
-"""The test photos as a frozen net sees them, and the probe on them: for benchmarks of labelling."""
+"""The test photos as features of a frozen network, for benchmarks of labelling."""
 
 import hashlib
 import os
@@ -18,10 +18,10 @@ NO_WEIGHTS = (
 
 @dataclass(frozen=True)
 class Scenes:
-    """Photos, as features.
+    """Features of photos.
 
     Attributes:
-        sha256: str [n], sorted, each once.
+        sha256: str [n], sorted, distinct.
         features: float32 [n, 1280], of frozen MobileNetV2.
         targets: int64 [n], positions in ``labels``.
         labels: the folders' names.
@@ -34,12 +34,12 @@ class Scenes:
 
 
 def missing() -> str:
-    """What there must be for ``scenes``, or nothing if all is there."""
+    """What is missing for ``scenes``; empty if nothing is."""
     return "" if weights_dir() else NO_WEIGHTS
 
 
 def scenes(scratch: Path) -> Scenes | None:
-    """The photos' features; ``None`` if there are no photos (``photos.MISSING``)."""
+    """The features of the photos; ``None`` if there are no photos (``photos.MISSING``)."""
     from training.config import Hyperparameters
     from training.data.data import LabelledImages
     from training.fitting.architectures import build, load_weights
@@ -64,21 +64,21 @@ def scenes(scratch: Path) -> Scenes | None:
 
 
 def saved(found: Scenes, scratch: Path) -> Path:
-    """``found`` in a file, for processes of their own."""
+    """Save ``found`` to a file for other processes; return its path."""
     file = scratch / "scenes.npz"
     np.savez(file, **vars(found))
     return file
 
 
 def load(file: str | Path) -> Scenes:
-    """What ``saved`` has written."""
+    """Load what ``saved`` has written."""
     with np.load(file) as data:
         labels = tuple(data["labels"].tolist())
         return Scenes(data["sha256"], data["features"], data["targets"], labels)
 
 
 def _squares(files: list[Path], size: int) -> np.ndarray:
-    """uint8 [n, size, size, 3], as a training job prepares them."""
+    """Resize images as a training job does: uint8 [n, size, size, 3]."""
     from concurrent.futures import ThreadPoolExecutor
 
     from training.data.data import squashed
@@ -92,6 +92,6 @@ def _squares(files: list[Path], size: int) -> np.ndarray:
 
 
 def weights_dir() -> Path | None:
-    """The folder of MobileNetV2's weights, if a variable names it."""
+    """The folder of MobileNetV2's weights, if an environment variable names it."""
     folders = (Path(os.environ[name]) for name in WEIGHTS if os.environ.get(name))
     return next((folder for folder in folders if (folder / "mobilenet_v2.pth").is_file()), None)

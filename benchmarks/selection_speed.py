@@ -18,8 +18,8 @@ _CHUNK = 5_000
 
 
 def measure(scratch: Path) -> Result:
-    """Choose once with every reason at work, once before there is a model; then the peer."""
-    from sklearn.cluster import KMeans  # noqa: F401 - its import is no part of choosing
+    """Select once with all reasons, once without a model; then time the peer."""
+    from sklearn.cluster import KMeans  # noqa: F401 - its import is not timed
 
     pool = made_pool()
     wall, cpu, memory = _choosing(pool)
@@ -51,7 +51,7 @@ def measure(scratch: Path) -> Result:
 
 
 def made_pool() -> Pool:
-    """A pool of the size of the benchmark, the same each time."""
+    """Make a pool of the benchmark's size, the same each time."""
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(CLASSES, 40)).astype(np.float32)
     directions = rng.normal(size=(40, WIDTH)).astype(np.float32)
@@ -84,7 +84,17 @@ def made_pool() -> Pool:
 
 
 def k_centre(features: np.ndarray, labelled: np.ndarray, picks: int) -> float:
-    """Seconds that ``picks`` of the farthest images take, the labelled ones' distances given."""
+    """Time k-centre-greedy selection.
+
+    Args:
+        features: float32 [n, d], the images.
+        labelled: float32 [m, d]; only the first is used: distances to the labelled images are taken
+            as known.
+        picks: images to select.
+
+    Returns:
+        Seconds.
+    """
     squares = np.square(features).sum(1)
     apart = np.full(len(features), np.inf, np.float32)
     apart = np.minimum(apart, squares - 2 * features @ labelled[0])
@@ -111,7 +121,7 @@ def _without_model(pool: Pool) -> Pool:
 
 
 def _choosing(pool: Pool) -> tuple[float, float, float]:
-    """Wall and CPU seconds of a choice, and the most memory the process had, in MB."""
+    """Wall and CPU seconds of a selection, and the process's peak memory, in MB."""
     reset_peak()
     began, spent = time.perf_counter(), cpu_seconds()
     chosen = choose(pool, CHOSEN, exploration_share=0.2, weights={}, seed=0)

@@ -1,4 +1,4 @@
-"""Servers that stand in for AWS, each a process that ends with its caller's block."""
+"""Stand-ins for AWS, each a process that ends with its context."""
 
 import os
 import socket
@@ -14,7 +14,7 @@ from benchmarks.processes import BenchmarkFailed
 
 @contextmanager
 def fast_s3(*, made: int = 0, latency_ms: float = 5.0) -> Iterator[str]:
-    """``benchmarks.s3_server``; its URL."""
+    """Run ``benchmarks.s3_server``; yield its URL."""
     options = ["--made", str(made), "--latency-ms", str(latency_ms)]
     command = [sys.executable, "-m", "benchmarks.s3_server", *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -31,7 +31,7 @@ def fast_s3(*, made: int = 0, latency_ms: float = 5.0) -> Iterator[str]:
 
 @contextmanager
 def moto() -> Iterator[str]:
-    """moto's server; its URL."""
+    """Run moto's server; yield its URL."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -54,7 +54,8 @@ def moto() -> Iterator[str]:
 
 @contextmanager
 def aws_variables(**urls: str) -> Iterator[None]:
-    """Variables that lead boto3 and obstore to ``urls`` (by service), here and in children."""
+    """Set variables that direct boto3 and obstore to ``urls`` (by service), here and in child
+    processes."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith("AWS_")}
     told = {f"AWS_ENDPOINT_URL_{service.upper()}": url for service, url in urls.items()}
     keys = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}

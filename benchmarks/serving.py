@@ -89,7 +89,16 @@ def measure(scratch: Path) -> Result:
 
 
 def load(make_asker: Callable[[], Ask], concurrency: int, seconds: float) -> list[float]:
-    """Ask again and again in ``concurrency`` threads; the seconds of each answer."""
+    """Send requests in ``concurrency`` threads, each the next after the last answer.
+
+    Args:
+        make_asker: makes the function that sends one request; called in each thread.
+        concurrency: threads.
+        seconds: how long to send.
+
+    Returns:
+        The seconds of each answer.
+    """
     took: list[float] = []
     end = time.perf_counter() + seconds
 
@@ -106,7 +115,7 @@ def load(make_asker: Callable[[], Ask], concurrency: int, seconds: float) -> lis
 
 
 def _turns() -> list[int]:
-    """Which of two versions to deploy, beginning with the one that is not served."""
+    """Which of two versions to deploy in each switch, beginning with the one that is not served."""
     return [(number + 1) % 2 for number in range(SWITCHES)]
 
 
@@ -117,7 +126,7 @@ def _switch_under_load(
     url: str,
     body: bytes,
 ) -> tuple[float, float]:
-    """Seconds of a deployment while 8 clients ask, and the longest wait of any of them."""
+    """Seconds of a deployment while 8 clients send requests, and the longest response time."""
     with ThreadPoolExecutor(1) as pool:
         clients = pool.submit(load, lambda: _http_asker(url, body), 8, 5.0)
         time.sleep(1.0)
@@ -128,7 +137,8 @@ def _switch_under_load(
 def _set_up(
     scratch: Path, versions: tuple[str, str]
 ) -> tuple["LocalEndpoints", Callable[[bytes, int], Callable[[], Ask]], dict[str, tuple[str, str]]]:
-    """A store with two models, a host port for it, torch's asker, (digest, key) by version."""
+    """Make a store with two models; return a host for it, a factory of torch requests, and (digest,
+    key) by version."""
     import torch
 
     from resources.endpoints.local import LocalEndpoints
@@ -143,7 +153,7 @@ def _set_up(
     store = ObjectStore(url=(scratch / "store").as_uri())
     store.ensure()
     artefacts = {}
-    for version in versions:  # two nets, so that two graphs must be loaded
+    for version in versions:  # different weights, so that two graphs are loaded
         net = ServingNet(
             build(hyperparameters, len(LABELS)),
             size=hyperparameters.image_size,
@@ -208,7 +218,7 @@ def _deploy(host: "LocalEndpoints", version: str, artefacts: dict[str, tuple[str
 
 
 def _http_asker(url: str, body: bytes) -> Ask:
-    """One kept connection."""
+    """A function that sends one request over a kept connection."""
     connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
 
     def ask() -> None:
@@ -235,7 +245,7 @@ def _torch_asker(net: "torch.nn.Module", body: bytes, size: int) -> Ask:
 
 
 def _picture() -> bytes:
-    """A JPEG with the detail of a photo: smooth noise."""
+    """A JPEG with as much detail as a photo: smooth noise."""
     import numpy as np
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""What the labelling queue asks a simulated annotator for next."""
+"""The labelling queue of a simulated annotator."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from labelling.selection.choose import choose
 from labelling.selection.pool import Pool
 
 EXPLORATION = 0.2
-"""Share of a batch that is drawn at random, as the policy has it."""
+"""Share of a batch that is drawn at random, as in the default policy."""
 
 
 def queued(
@@ -21,17 +21,18 @@ def queued(
     exploration: float,
     seed: int,
 ) -> np.ndarray:
-    """The rows that ``labelling.selection.choose.choose`` takes, with its default weights: int64 [size].
+    """The rows that ``labelling.selection.choose.choose`` selects with its default weights: int64
+    [size].
 
     Args:
         scenes: the photos; rows are positions in them.
-        free: rows to choose from, int64 [n]; all of the training split.
-        labelled: rows that have a label, int64 [m].
-        probabilities: of the ``free`` rows, float32 [n, classes].
-        labelled_probabilities: of the ``labelled`` rows, float32 [m, classes].
-        size: how many to take.
-        exploration: the share of them that is drawn at random.
-        seed: of that draw.
+        free: int64 [n], rows to choose from; all of the training split.
+        labelled: int64 [m], rows that are labelled.
+        probabilities: float32 [n, classes], of the ``free`` rows.
+        labelled_probabilities: float32 [m, classes], of the ``labelled`` rows.
+        size: rows to select.
+        exploration: share of them that is drawn at random, 0 to 1.
+        seed: of the random draw.
     """
     counts = np.bincount(scenes.targets[labelled], minlength=len(scenes.labels)).tolist()
     pool = Pool(

@@ -14,7 +14,7 @@ from benchmarks.servers import aws_variables, fast_s3
 
 OBJECTS = int(os.environ.get("IMGCLF_BENCH_TRANSFER_OBJECTS", "4000"))
 PEER_OBJECTS = min(OBJECTS, 4000)
-"""The loop's rate does not depend on the number, and all of 100,000 would take it 45 minutes."""
+"""Fewer for the loop: its rate does not depend on the number, and 100,000 would take 45 minutes."""
 
 SIZE = 40_000
 LATENCY_MS = 5.0
@@ -23,7 +23,7 @@ BUCKET = "bench"
 
 
 def measure(scratch: Path) -> Result:
-    """boto3's loop and the product's functions over the same files and server, in turn."""
+    """Time boto3's loop and the product's functions in turn, on the same files and server."""
     source = scratch / "source"
     make_files(source)
     with fast_s3(latency_ms=LATENCY_MS) as url, aws_variables(s3=url):
@@ -53,7 +53,7 @@ def measure(scratch: Path) -> Result:
 
 
 def make_files(folder: Path) -> None:
-    """Random bytes, in folders of 500."""
+    """Write files of random bytes, in folders of 500."""
     source = random.Random(3)
     for number in range(OBJECTS):
         path = folder / f"part-{number // 500:03d}" / f"photo-{number:06d}.jpg"
@@ -62,7 +62,7 @@ def make_files(folder: Path) -> None:
 
 
 def digest(folder: Path, files: int) -> str:
-    """Of the names and bytes of the first ``files`` files, by name."""
+    """Digest of the names and bytes of the first ``files`` files, by name."""
     total = hashlib.sha256()
     for path in sorted(folder.rglob("*.jpg"))[:files]:
         total.update(path.relative_to(folder).as_posix().encode())

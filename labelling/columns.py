@@ -1,9 +1,10 @@
-"""Columns of big tables as numbers: sorting, grouping and joining without an object a row.
+"""Columns of large tables as numbers: sorting, grouping and joining without a Python object per
+row.
 
-The engine is Arrow's compute functions, with numpy for what is grouped. Measured on the joins of
+The engine is Arrow's compute functions, with numpy for grouping. Measured on the joins of
 ``dataset`` (a million images with labels and groups, two threads): 2.2 CPU s and 430 MB more, where
-DuckDB took 1.8 and 750, Polars 3.1 and 460, and Arrow's own hash join 2.7 and 970. Arrow is there
-already, and the tables are in it.
+DuckDB took 1.8 and 750, Polars 3.1 and 460, and Arrow's own hash join 2.7 and 970. Arrow is a
+dependency already, and the tables are in it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -36,20 +37,21 @@ def is_true(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
 
 
 def codes_of(column: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, int]:
-    """A number for each value, the same for the same value, from 0 on; and how many there are."""
+    """Number the distinct values from 0: the code of each value, int64 [n], and how many codes
+    there are."""
     encoded = flat(column).dictionary_encode("encode")
     return encoded.indices.to_numpy().astype(np.int64), len(encoded.dictionary)
 
 
 @dataclass(frozen=True, eq=False)
 class _Digests:
-    """Texts of one length that begin with 16 hexadecimal digits, as numbers.
+    """Texts of equal length that begin with 16 hexadecimal digits, as numbers.
 
     Attributes:
-        texts: what they were made of.
-        keys: uint64 [n], those digits: in the same order as the texts, but the same for some that
-            are not.
-        words: uint64 [n, length / 8], the whole texts, to see whether they are the same.
+        texts: the texts.
+        keys: uint64 [n], the first 16 digits; they sort as the texts do, but different texts may
+            share one.
+        words: uint64 [n, length / 8], the whole texts, to compare them for equality.
     """
 
     texts: pa.Array
@@ -74,7 +76,7 @@ class _Digests:
 
 
 def _beside_same(ordered: np.ndarray) -> np.ndarray:
-    """Which values are the same as one beside them."""
+    """Which values equal a neighbour: bool [n]."""
     same = ordered[1:] == ordered[:-1]
     return np.concatenate([same, [False]]) | np.concatenate([[False], same])
 
@@ -82,7 +84,7 @@ def _beside_same(ordered: np.ndarray) -> np.ndarray:
 _DIGITS = 16
 _EIGHT = 8
 _BLOCK = 1 << 14
-"""Rows at a time, so that what is worked on stays in the processor's cache."""
+"""Rows processed at a time, so that they stay in the processor's cache."""
 
 
 _REMEMBERED: ContextVar[dict[tuple[int, int, int], _Digests | None] | None] = ContextVar(
@@ -92,8 +94,8 @@ _REMEMBERED: ContextVar[dict[tuple[int, int, int], _Digests | None] | None] = Co
 
 @contextmanager
 def remembering() -> Iterator[None]:
-    """Within the block, the digests of a column are read and sorted once, however many joins there
-    are; their columns stay in memory as long."""
+    """Within the block, read and sort the digests of each column only once, however many joins use
+    it; the columns stay in memory until its end."""
     token = _REMEMBERED.set({})
     try:
         yield
@@ -102,14 +104,14 @@ def remembering() -> Iterator[None]:
 
 
 def _digests(texts: pa.Array) -> _Digests | None:
-    """``texts`` as numbers, if they are digests; sorting and joining a million of them takes Arrow
-    0.9 CPU s each, and numpy a tenth."""
+    """``texts`` as numbers; ``None`` if they are not digests."""
     if texts.null_count or not len(texts) or not pa.types.is_string(texts.type):
         return None
+    # Sorting and joining a million digests takes Arrow 0.9 CPU s each, and numpy a tenth.
     known = _REMEMBERED.get()
     if known is None or len(texts) < _BLOCK:
         return _read_digests(texts)
-    # What is remembered keeps its column, so that no other can lie at its address.
+    # The entry keeps a reference to its column, so no other column can have its address.
     place = (texts.buffers()[1].address, texts.offset, len(texts))
     if place not in known:
         known[place] = _read_digests(texts)
@@ -117,8 +119,8 @@ def _digests(texts: pa.Array) -> _Digests | None:
 
 
 def _words(texts: pa.Array) -> np.ndarray | None:
-    """The bytes of texts that are all of one length, as uint64 [n, length / 8]; ``None``: they are
-    not, or that is no whole number."""
+    """The bytes of texts of equal length as uint64 [n, length / 8]; ``None`` if the lengths differ
+    or are not a multiple of 8."""
     if texts.null_count or not len(texts) or not pa.types.is_string(texts.type):
         return None
     offsets, data = _buffers(texts)
@@ -146,10 +148,10 @@ def _read_digests(texts: pa.Array) -> _Digests | None:
 
 
 def _number(digits: np.ndarray) -> np.ndarray | None:
-    """The numbers that eight hexadecimal digits are, which are the bytes of a uint64 each; ``None``:
-    some are no such digits."""
+    """Parse eight hexadecimal digits, given as the bytes of a uint64 each; ``None`` if some are no
+    such digits."""
     ones = np.uint64(0x0101010101010101)
-    # 0 to 9 are the bytes 0x30 on; of a to f, 0x61 on, the sixth bit adds what is missing: 9.
+    # 0 to 9 are the bytes 0x30 to 0x39; a to f are 0x61 to 0x66, so their sixth bit adds 9.
     found = (digits & (np.uint64(15) * ones)) + ((digits >> np.uint64(6)) & ones) * np.uint64(9)
     is_letter = ((found + np.uint64(6) * ones) >> np.uint64(4)) & ones
     if not np.array_equal(found + np.uint64(0x30) * ones + is_letter * np.uint64(0x27), digits):
@@ -160,15 +162,15 @@ def _number(digits: np.ndarray) -> np.ndarray | None:
 
 
 def _buffers(texts: pa.Array) -> tuple[np.ndarray, pa.Buffer]:
-    """Where each text begins and the last one ends, and the bytes."""
+    """The offsets of the texts, int32 [n + 1], and the buffer with their bytes."""
     _, ends, data = texts.buffers()
     offsets = np.frombuffer(ends, np.int32, len(texts) + 1, 4 * texts.offset)
     return offsets, pa.py_buffer(b"") if data is None else data
 
 
 def sort_order(texts: pa.ChunkedArray | pa.Array) -> np.ndarray:
-    """Where the rows are in the order of their texts, by bytes (which is that of code points, too);
-    rows of the same text stay in their order."""
+    """The row numbers that sort the texts by bytes (the order of code points); equal texts keep
+    their order."""
     texts = flat(texts)
     digests = _digests(texts)
     if digests is None:
@@ -182,7 +184,7 @@ def sort_order(texts: pa.ChunkedArray | pa.Array) -> np.ndarray:
 
 
 def ranks(texts: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, int]:
-    """The place of each text among the different ones in their order, from 0 on; and how many
+    """The rank of each text among the distinct ones, int64 [n] from 0, and how many distinct ones
     there are."""
     texts = flat(texts)
     digests = _digests(texts)
@@ -201,13 +203,13 @@ def ranks(texts: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, int]:
 
 
 def _are_same(one: _Digests, where: np.ndarray, other: _Digests, there: np.ndarray) -> bool:
-    """Whether the texts at ``where`` are those of the other at ``there``."""
+    """Whether the texts of ``one`` at ``where`` equal those of ``other`` at ``there``."""
     blocks = (slice(start, start + _BLOCK) for start in range(0, len(where), _BLOCK))
     return all(np.array_equal(one.words[where[b]], other.words[there[b]]) for b in blocks)
 
 
 def is_ascending(texts: pa.ChunkedArray | pa.Array) -> bool:
-    """Whether each text comes after the one before; so no two are the same."""
+    """Whether each text is greater than the one before, so that all differ."""
     texts = flat(texts)
     digests = _digests(texts)
     if digests is not None and digests.is_ascending:
@@ -218,14 +220,15 @@ def is_ascending(texts: pa.ChunkedArray | pa.Array) -> bool:
 
 
 def last_of_each(codes: np.ndarray, count: int) -> np.ndarray:
-    """Where the last row of each of ``count`` codes is; each code is there at least once."""
+    """The last row of each of ``count`` codes; each code must occur."""
     last = np.zeros(count, np.int64)
     last[codes] = np.arange(len(codes))  # numpy assigns in order: the last one stays
     return last
 
 
 def positions(wanted: pa.ChunkedArray | pa.Array, there: pa.ChunkedArray | pa.Array) -> np.ndarray:
-    """Where the texts of ``wanted`` are among those of ``there`` first; -1: they are not."""
+    """The first position of each text of ``wanted`` in ``there``, int64 [n]; -1 if it is not
+    there."""
     wanted, there = flat(wanted), flat(there)
     found = _positions(_digests(wanted), _digests(there))
     if found is None:
@@ -234,7 +237,8 @@ def positions(wanted: pa.ChunkedArray | pa.Array, there: pa.ChunkedArray | pa.Ar
 
 
 def _positions(wanted: _Digests | None, there: _Digests | None) -> np.ndarray | None:
-    """Of digests; ``None``: that the first digits are the same does not tell, or they are none."""
+    """:func:`positions` of digests; ``None`` if they are not digests, or their keys are
+    ambiguous."""
     if wanted is None or there is None or wanted.words.shape[1] != there.words.shape[1]:
         return None
     order, mine = there.order, wanted.order
@@ -255,7 +259,7 @@ def _is_all(where: np.ndarray, count: int) -> bool:
 
 
 def picked(column: pa.ChunkedArray | pa.Array, where: np.ndarray) -> pa.Array:
-    """The values at ``where``, int64; the column itself if those are all, in their order."""
+    """The values at ``where``, int64; the column itself if that selects all of it in order."""
     column = flat(column)
     if _is_all(where, len(column)):
         return column
@@ -269,14 +273,14 @@ def picked(column: pa.ChunkedArray | pa.Array, where: np.ndarray) -> pa.Array:
 
 
 def taken(rows: pa.Table, where: np.ndarray) -> pa.Table:
-    """The rows at ``where``; ``rows`` itself if those are all, in their order."""
+    """The rows at ``where``; ``rows`` itself if that selects all of them in order."""
     if _is_all(where, rows.num_rows):
         return rows
     return pa.table([picked(column, where) for column in rows.columns], schema=rows.schema)
 
 
 def kept(rows: pa.Table, mask: np.ndarray) -> pa.Table:
-    """The rows where ``mask`` is true; ``rows`` itself if it is everywhere."""
+    """The rows where ``mask`` is true; ``rows`` itself if it is true everywhere."""
     return rows if bool(mask.all()) else rows.filter(pa.array(mask, pa.bool_()))
 
 
@@ -284,11 +288,11 @@ def kept(rows: pa.Table, mask: np.ndarray) -> pa.Table:
 
 
 class LabelLists:
-    """A column of lists of labels: few different ones, however many rows.
+    """A column of lists of labels, stored as its few distinct lists and a code per row.
 
     Attributes:
-        kinds: the different lists, as they were given.
-        codes: int64 [n], the place of each row's list in ``kinds``.
+        kinds: the distinct lists, as they were given.
+        codes: int64 [n], the index of each row's list in ``kinds``.
     """
 
     def __init__(self, kinds: Sequence[tuple[str, ...]], codes: np.ndarray) -> None:
@@ -319,7 +323,7 @@ class LabelLists:
         return LabelLists(self.kinds, self.codes[where])
 
     def mapped(self, change: Callable[[tuple[str, ...]], Value]) -> list[Value]:
-        """``change`` of each kind that there is a row of; of the others, too."""
+        """Apply ``change`` to every kind, including kinds that no row has."""
         return [change(kind) for kind in self.kinds]
 
     def counts(self) -> np.ndarray:
@@ -340,24 +344,24 @@ class LabelLists:
 
 
 class ByImage(Mapping[str, Any]):
-    """The rows of a table by image (sha256), for those who ask for one at a time.
+    """The rows of a table as a mapping by image (sha256).
 
-    Whoever asks for an image has all of them made into Python objects, once. Joins take ``rows``,
-    and :meth:`of_images` some of them, and cost none.
+    The first lookup of one image turns all rows into Python objects, once. ``rows`` and
+    :meth:`of_images` do not.
     """
 
     def __init__(self, rows: pa.Table, read: Callable[[pa.Table], Iterable[Any]]) -> None:
-        """Name the rows; nothing is read.
+        """Wrap the rows without reading them.
 
         Args:
-            rows: one an image, with the column ``sha256``.
-            read: gives the value of each of some rows.
+            rows: one row per image, with the column ``sha256``.
+            read: gives the values of some rows, one per row.
         """
         self.rows = rows
         self._read = read
 
     def of_images(self, images: Iterable[str]) -> dict[str, Any]:
-        """Those of ``images`` that there are."""
+        """The values of those ``images`` that are in the table."""
         wanted = pa.array(list(images), pa.string())
         return self._dict(self.rows.filter(pc.is_in(self.rows["sha256"], value_set=wanted)))
 
@@ -385,7 +389,7 @@ class ByImage(Mapping[str, Any]):
 
 
 def of_images(mapping: Mapping[str, Value], images: Iterable[str]) -> dict[str, Value]:
-    """Those of ``images`` that are in ``mapping``, with their values."""
+    """The values of those ``images`` that are in ``mapping``."""
     if isinstance(mapping, ByImage):
         return mapping.of_images(images)
     return {image: mapping[image] for image in images if image in mapping}
@@ -399,7 +403,16 @@ def labels_by_image(rows: pa.Table) -> ByImage:
 def relabelled(
     labels: Mapping[str, Sequence[str]], images: Iterable[str], now: Mapping[str, Sequence[str]]
 ) -> ByImage:
-    """``labels``, in which ``images`` have those that they have in ``now``, or none at all."""
+    """Replace the labels of some images.
+
+    Args:
+        labels: labels by sha256.
+        images: sha256 of the images whose labels are replaced.
+        now: new labels by sha256; an image of ``images`` that is missing here gets none.
+
+    Returns:
+        ``labels`` without ``images``, and all of ``now``.
+    """
     rows = labels_table_of(labels)
     gone = pc.is_in(rows["sha256"], value_set=pa.array(list(images), pa.string()))
     others = labels_table_of(now).cast(rows.schema)
@@ -418,8 +431,8 @@ def labels_table_of(labels: Mapping[str, Sequence[str]]) -> pa.Table:
 
 
 def is_plain(texts: pa.ChunkedArray | pa.Array) -> bool:
-    """Whether each text is written as it is in JSON, and sorts there as it does by itself: letters
-    and digits of ASCII."""
+    """Whether all texts consist of ASCII letters and digits: JSON writes them without escapes, and
+    sorts them alike."""
     texts = flat(texts)
     if texts.null_count or not pa.types.is_string(texts.type):
         return False
@@ -437,8 +450,8 @@ def _are_plain(letters: np.ndarray) -> bool:
 
 
 def json_rows(*parts: pa.Array | pa.ChunkedArray | str) -> Iterator[memoryview]:
-    """The texts of each row after one another, and row after row, as bytes, some rows at a time; a
-    part that is a single text is in every row."""
+    """Concatenate the parts of each row, and all rows, as bytes, some rows at a time; a part that
+    is a single text is repeated in every row."""
     columns = [part if isinstance(part, str) else flat(part) for part in parts]
     count = max(len(part) for part in columns if not isinstance(part, str))
     for start in range(0, count, _ROWS):

@@ -1,1 +1,1 @@
-"""The formats in which a data set goes out."""
+"""The formats in which a data set is exported."""

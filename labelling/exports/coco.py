@@ -1,9 +1,9 @@
 """``coco``: images by split, and ``annotations/instances_<split>.json`` with image-level labels.
 
-COCO has no form for image classification. What is written here is what Azure AI Vision and Azure ML
-use under that name: ``categories``, ``images``, and an annotation for each label of each image that
-has ``image_id`` and ``category_id`` and no ``bbox``. A box around the whole image would be a claim
-about objects that nobody made. pycocotools (and torchvision's CocoDetection) reads it.
+COCO defines no format for image classification. This is the format that Azure AI Vision and Azure
+ML call COCO: ``categories``, ``images``, and for each label of each image an annotation with
+``image_id`` and ``category_id`` and without ``bbox``. A box around the whole image would claim to
+be the annotation of an object. pycocotools (and torchvision's CocoDetection) reads it.
 """
 
 import json
@@ -45,7 +45,7 @@ class CocoFormat:
         return "\n".join(lines)
 
     def front_matter(self, contents: Contents) -> str:
-        """None."""
+        """Empty: there is no front matter."""
         return ""
 
 
@@ -55,7 +55,7 @@ def annotation_file(split: str) -> str:
 
 
 def _coco(contents: Contents, layout: Layout, split: str) -> Iterator[str]:
-    """The file in pieces: a million images are some hundred megabytes of JSON."""
+    """The file in pieces: for a million images it has some hundred megabytes."""
     numbers = {label: number for number, label in enumerate(contents.labels, start=1)}
     info = {
         "description": f"imgclf data set {contents.version}, split {split}: image-level labels",

@@ -1,4 +1,4 @@
-"""What an export holds, what a format makes of it, and what each format must be able to do."""
+"""What an export contains, how a format lays it out, and what each format must implement."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,16 +9,21 @@ from errors.base import ImgclfError
 SPLITS = ("train", "val", "test")
 
 
-class CannotHold(ImgclfError, ValueError):  # noqa: N818 - a state, as its callers say it
-    """A format has no way to say what a data set says; the message names one that has."""
+class CannotHold(ImgclfError, ValueError):  # noqa: N818 - a state of the data set, not a failure
+    """The format cannot represent the data set; the message names one that can."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportImage:
     """One image of a data set.
 
-    ``file`` is its path as it was ingested (below its source), ``format`` Pillow's name of what
-    its bytes are (``JPEG``), or "" where that is not known; ``width`` and ``height`` in pixels.
+    Attributes:
+        sha256: of its bytes.
+        file: its path as it was ingested, below its source.
+        labels: its labels.
+        split: its split.
+        width, height: in pixels.
+        format: Pillow's name of its format (``JPEG``), or "" if it is not known.
     """
 
     sha256: str
@@ -32,10 +37,15 @@ class ExportImage:
 
 @dataclass(frozen=True)
 class Contents:
-    """A data set as it is exported.
+    """A data set to be exported.
 
-    ``labels`` are in the order of the model's outputs, ``images`` in the order of their paths;
-    ``place`` is the name of the folder that the export will lie in.
+    Attributes:
+        version: of the data set.
+        task: ``single_label`` or ``multi_label``.
+        created_at: ISO date and time.
+        labels: in the order of the model's outputs.
+        images: in the order of their paths.
+        place: the name of the folder that the export is written to.
     """
 
     version: str
@@ -56,7 +66,7 @@ class Contents:
         return [split for split in SPLITS if split in there] + sorted(there - {*SPLITS})
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Images by label and split; a label without any is there with zeros."""
+        """Images by label and split; a label without images has zeros."""
         counts = {label: dict.fromkeys(SPLITS, 0) for label in self.labels}
         for image in self.images:
             for label in image.labels:
@@ -67,11 +77,13 @@ class Contents:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a format puts things.
+    """Where a format puts the images.
 
-    ``paths`` gives the path of each image by its sha256; ``folders`` must be there, even if they
-    are empty; ``renamed`` gives the folder of each label that cannot name one; ``notes`` are
-    sentences about what the format's readers will make of it.
+    Attributes:
+        paths: the path of each image, by its sha256.
+        folders: folders that must exist, even if they are empty.
+        renamed: the folder of each label that cannot name one.
+        notes: sentences on how readers of the format will interpret the export.
     """
 
     paths: Mapping[str, str]
@@ -92,13 +104,17 @@ class ExportFormat(Protocol):
     """A format of data sets."""
 
     name: str
-    """As the command line has it."""
+    """The value of ``--format``."""
 
     def layout(self, contents: Contents) -> Layout:
-        """Where each image goes. Raises CannotHold."""
+        """Where each image goes.
+
+        Raises:
+            CannotHold: the format cannot represent the data set.
+        """
 
     def files(self, contents: Contents, layout: Layout) -> Iterator[TextFile]:
-        """The files that say what the images are.
+        """The files that state the labels of the images.
 
         Args:
             contents: the data set with the images that were written, which may be fewer.
@@ -106,7 +122,7 @@ class ExportFormat(Protocol):
         """
 
     def reading(self, contents: Contents, layout: Layout) -> str:
-        """How it is read, as lines of code."""
+        """Lines of code that read the export."""
 
     def front_matter(self, contents: Contents) -> str:
-        """What stands at the head of its README, or ""."""
+        """The front matter of the export's README, or ""."""

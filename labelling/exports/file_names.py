@@ -1,4 +1,4 @@
-"""Names that every file system takes: original ones where that is possible, and each of its own."""
+"""Unique file names that every file system accepts; the original ones where possible."""
 
 import re
 import unicodedata
@@ -8,12 +8,12 @@ from itertools import chain
 from labelling.sources.containers.litter import litter_of_source
 
 MAX_BYTES = 240
-"""Of a name in UTF-8. 255 is the usual limit; ours are told apart by up to 13 bytes more."""
+"""Of a name in UTF-8. The usual limit is 255; a tag that makes a name unique needs up to 13."""
 
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
 _ENDS = re.compile(r"[. ]+$|^ +|^\.+")
 _DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(\..*)?", re.IGNORECASE)
-"""What Windows forbids in a name, and names that are devices there, whatever their suffix
+"""Characters that Windows forbids in a name, and names that are devices there with any suffix
 (https://learn.microsoft.com/windows/win32/fileio/naming-a-file)."""
 
 _SUFFIXES = {
@@ -29,16 +29,17 @@ _SUFFIXES = {
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
     "JPEG2000": (".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c"),
 }
-"""Suffixes of what ingest takes, by Pillow's name of the format; the first is the usual one."""
+"""Suffixes of the formats that ingest accepts, by Pillow's name; the usual one first."""
 
 IMAGE_SUFFIXES = frozenset(suffix for suffixes in _SUFFIXES.values() for suffix in suffixes)
 
 
 def safe_name(text: str) -> str:
-    """``text`` as the name of one file or folder, the same wherever that is possible.
+    """``text`` as the name of a file or folder, unchanged where possible.
 
-    What Windows forbids becomes ``_``, as does a dot at the beginning, which would hide it, and
-    dots and spaces at the end, which Windows drops. What readers pass over as litter gets one, too.
+    Characters that Windows forbids become ``_``, as does a dot at the beginning, which would hide
+    the file, and dots and spaces at the end, which Windows drops. A name that readers skip as
+    litter gets a ``_``, too.
     """
     name = _FORBIDDEN.sub("_", unicodedata.normalize("NFC", text))
     name = _ENDS.sub(lambda found: "_" * len(found[0]), name)
@@ -50,7 +51,8 @@ def safe_name(text: str) -> str:
 
 
 def shortened(name: str, limit: int) -> str:
-    """``name`` in at most ``limit`` bytes of UTF-8: its stem is cut, its suffix stays."""
+    """Cut the stem of ``name`` so that it has at most ``limit`` bytes of UTF-8; the suffix
+    stays."""
     stem, suffix = stem_and_suffix(name)
     room = limit - len(suffix.encode())
     if len(stem.encode()) > room:
@@ -59,7 +61,8 @@ def shortened(name: str, limit: int) -> str:
 
 
 def stem_and_suffix(name: str) -> tuple[str, str]:
-    """``name`` in two; a suffix of more than 12 bytes is none."""
+    """Split ``name`` into stem and suffix; a suffix of more than 12 bytes, dot included, is
+    none."""
     stem, dot, suffix = name.rpartition(".")
     if not stem or not suffix or len(suffix.encode()) > 11:
         return name, ""
@@ -67,11 +70,11 @@ def stem_and_suffix(name: str) -> tuple[str, str]:
 
 
 def suffix_for(name: str, image_format: str, read: Collection[str]) -> str:
-    """The suffix that must be added to ``name`` for a reader to see that it is an image, or "".
+    """The suffix to add to ``name`` so that a reader recognises an image, or "".
 
     Args:
         name: of the file.
-        image_format: Pillow's name of what its bytes are, or "".
+        image_format: Pillow's name of its format, or "".
         read: the suffixes that the reader looks at, in lower case.
     """
     if stem_and_suffix(name)[1].lower() in read:
@@ -80,20 +83,20 @@ def suffix_for(name: str, image_format: str, read: Collection[str]) -> str:
 
 
 class UniqueNames:
-    """Gives names within folders, none of which is another one in other case or normalisation:
-    most disks of Windows and macOS take those for the same."""
+    """Names that are unique within their folders, ignoring case and Unicode normalisation as most
+    disks of Windows and macOS do."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
 
     def take(self, folder: str, name: str, tags: Iterable[str], *, is_file: bool = True) -> str:
-        """``name``, or the first of its variants with a tag that is still free in ``folder``.
+        """``name``, or its first variant with a tag that is free in ``folder``.
 
         Args:
             folder: path of the folder, "" for the top.
             name: a safe name.
-            tags: what tells it apart, in the order of preference.
-            is_file: whether its suffix stays at the end.
+            tags: suffixes for the name, in the order of preference.
+            is_file: whether the file suffix stays at the end.
 
         Raises:
             ValueError: every tag is taken.

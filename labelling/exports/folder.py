@@ -16,7 +16,7 @@ from labelling.exports.placing import (
 )
 
 LABELS = "labels.jsonl"
-"""Written where the names of folders do not say the labels: every image with its exact label."""
+"""Lists every image with its exact label, where folder names differ from the labels."""
 
 _AS_THEY_ARE = {split: split for split in SPLITS}
 
@@ -56,18 +56,18 @@ class FolderFormat:
         return "\n".join(lines)
 
     def front_matter(self, contents: Contents) -> str:
-        """None."""
+        """Empty: there is no front matter."""
         return ""
 
 
 def label_list(contents: Contents, layout: Layout) -> Iterator[TextFile]:
-    """The list of labels, where the names of folders do not say them."""
+    """The list of labels, if the folder names alone do not give them."""
     if not folders_say_it(contents, class_folders(contents.labels)):
         yield TextFile(LABELS, _lines(contents, layout))
 
 
 def _lines(contents: Contents, layout: Layout) -> Iterator[str]:
-    # JSON, and not CSV: a label may hold whatever separates or quotes there.
+    # JSON, not CSV: a label may contain CSV's separators and quotes.
     for image in contents.images:
         path, labels = layout.paths[image.sha256], list(image.labels)
         line = {"file_name": path, "labels": labels, "split": image.split}
@@ -75,8 +75,8 @@ def _lines(contents: Contents, layout: Layout) -> Iterator[str]:
 
 
 def _classes_missing(contents: Contents) -> list[str]:
-    """Sentences about splits that lack a class: a reader that numbers classes by the folders of
-    one split would number them otherwise there."""
+    """Sentences about splits without images of a class: readers that number the classes by the
+    folders of one split would number them differently there."""
     counts = contents.counts()
     there = {split: [name for name in counts if counts[name].get(split)] for split in SPLITS}
     most = max((names for names in there.values()), key=len, default=[])

@@ -1,4 +1,4 @@
-"""The formats by their names."""
+"""The export formats by their names."""
 
 from labelling.exports.coco import CocoFormat
 from labelling.exports.contents import ExportFormat

@@ -1,11 +1,11 @@
 """``huggingface``: what ``datasets.load_dataset("imagefolder", data_dir=…)`` and the Hub read.
 
 Two layouts, both of the ``imagefolder`` builder (datasets/packaged_modules/folder_based_builder).
-Class folders give a ``ClassLabel`` by the name ``label``, as training scripts want it.
-``metadata.jsonl`` in each split gives ``label``, or the list ``labels`` for a multi-label data set
-or where a label holds ``|``.
-The second is taken where folders cannot say it: several labels, a label that cannot name a folder or
-contains a split's name (the builder looks for these anywhere in a path), or a single class.
+Class folders give a ``ClassLabel`` named ``label``, as training scripts expect. ``metadata.jsonl``
+in each split gives ``label``, or the list ``labels`` for a multi-label data set or where a label
+contains ``|``. Metadata is used where folders do not work: several labels, a label that cannot name
+a folder or contains a split's name (the builder looks for these anywhere in a path), or a single
+class.
 """
 
 import json
@@ -29,7 +29,7 @@ METADATA = "metadata.jsonl"
 _SPLITS = {"train": "train", "val": "validation", "test": "test"}
 _UNKNOWN = {".avif", ".avifs", ".mpo", ".pfm"}
 _READ = IMAGE_SUFFIXES - _UNKNOWN
-"""``IMAGE_EXTENSIONS`` of datasets/packaged_modules/imagefolder, of what ingest takes."""
+"""The accepted suffixes that datasets/packaged_modules/imagefolder reads (``IMAGE_EXTENSIONS``)."""
 
 _KEYWORD = re.compile(
     r"(^|[-._ 0-9])(train|training|validation|valid|dev|val|test|testing|eval|evaluation)"
@@ -39,7 +39,7 @@ _KEYWORD = re.compile(
 
 
 class HuggingFaceFormat:
-    """Class folders, or metadata where they cannot say it."""
+    """Class folders, or metadata where folders do not work."""
 
     name = "huggingface"
 
@@ -65,7 +65,7 @@ class HuggingFaceFormat:
         return f'splits = datasets.load_dataset("imagefolder", data_dir="{contents.place}")'
 
     def front_matter(self, contents: Contents) -> str:
-        """The head of a data set card, which ``load_dataset(folder)`` and the Hub go by."""
+        """The front matter of a data set card, which ``load_dataset(folder)`` and the Hub read."""
         lines = ["configs:", "- config_name: default", "  data_files:"]
         for split in contents.splits:
             lines += [f"  - split: {_SPLITS[split]}", f"    path: {_SPLITS[split]}/**"]
@@ -74,7 +74,7 @@ class HuggingFaceFormat:
 
 
 def _why_metadata(contents: Contents, folders: dict[str, str]) -> str:
-    """Why folders cannot say the labels, or ""."""
+    """Why class folders cannot give the labels, or ""."""
     if contents.task == "multi_label" or any(len(image.labels) != 1 for image in contents.images):
         return "an image may have several"
     if changed := renamed(folders):

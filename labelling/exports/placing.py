@@ -1,4 +1,4 @@
-"""Where images go: into class folders, or side by side."""
+"""Where images go: into class folders, or all into the folder of their split."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import count
@@ -20,7 +20,11 @@ SHOWN = 3
 
 
 def require_one_label(contents: Contents, format_name: str) -> None:
-    """Raise CannotHold unless each image has exactly one label, as a class folder says it."""
+    """Check that each image has exactly one label, as class folders need.
+
+    Raises:
+        CannotHold: an image has several labels or none.
+    """
     other = [image for image in contents.images if len(image.labels) != 1]
     if other:
         first = other[0]
@@ -33,10 +37,10 @@ def require_one_label(contents: Contents, format_name: str) -> None:
 
 
 def class_folders(labels: Iterable[str]) -> dict[str, str]:
-    """The folder of each label: its own name where every file system takes that."""
+    """The folder name of each label: the label itself if every file system accepts it."""
     names = UniqueNames()
     folders = {}
-    # Those that can keep their name first, so that no other one takes it from them.
+    # Labels that can keep their name come first, so that no other label takes it.
     for label in sorted(labels, key=lambda label: (safe_name(label) != label, label)):
         folders[label] = names.take("", safe_name(label), map(str, count(2)), is_file=False)
     return folders
@@ -64,14 +68,31 @@ def in_class_folders(
 def side_by_side(
     contents: Contents, splits: Mapping[str, str], read: Collection[str]
 ) -> dict[str, str]:
-    """``<split>/<name>`` for each image, by its sha256; see :func:`in_class_folders`."""
+    """``<split>/<name>`` for each image, by its sha256.
+
+    Args:
+        contents: the images.
+        splits: the folder of each split.
+        read: the suffixes that the format's reader looks at.
+    """
     return _placed(contents, read, lambda image: splits[image.split])
 
 
 def unread(
     contents: Contents, paths: Mapping[str, str], read: Collection[str], reader: str
 ) -> list[str]:
-    """A sentence about the images whose suffix the reader passes over, if there are any."""
+    """Describe the images that a reader skips because of their suffix.
+
+    Args:
+        contents: the images.
+        paths: the path of each image in the export, by sha256.
+        read: the suffixes that the reader looks at, lower case with the dot.
+        reader: its name, for the sentence.
+
+    Returns:
+        One sentence with the suffixes and how many images have each; empty if the reader skips
+        none.
+    """
     by_suffix: dict[str, int] = {}
     for image in contents.images:
         suffix = stem_and_suffix(paths[image.sha256].rpartition("/")[2])[1].lower()
@@ -84,13 +105,14 @@ def unread(
 
 
 def renamed(folders: Mapping[str, str]) -> dict[str, str]:
-    """The labels whose folder has another name."""
+    """The labels whose folder has a different name, with that name."""
     return {label: folder for label, folder in folders.items() if folder != label}
 
 
 def folders_say_it(contents: Contents, folders: Mapping[str, str]) -> bool:
-    """Whether the names of folders alone tell our ingest the labels: each is that of its label, and
-    none looks like a split, a date, a container of images (``images``) or an identifier."""
+    """Whether ``imgclf ingest`` can read the labels from the names of the folders alone: each
+    folder has the name of its label, and none looks like a split, a date, a container of images
+    (``images``) or an identifier."""
     used = {label for image in contents.images for label in image.labels}
     return (
         len(used) > 1
@@ -112,8 +134,8 @@ def renamed_labels_note(changed: Mapping[str, str], exact: str) -> list[str]:
     """A sentence about labels that cannot name a folder, if there are any.
 
     Args:
-        changed: the folder of each of them.
-        exact: the file that has the labels as they are.
+        changed: the folder of each such label.
+        exact: the file that has the exact labels.
     """
     if not changed:
         return []

@@ -1,4 +1,4 @@
-"""The ``README.md`` of an export: which data set it is, and how it is read."""
+"""The ``README.md`` of an export: which data set it is, and how to read it."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,13 @@ README = "README.md"
 
 
 def readme(contents: Contents, layout: Layout, form: ExportFormat) -> TextFile:
-    """What is in the export, and how it is read; every format's readers pass it over."""
+    """The ``README.md`` of an export: what it contains, and how to read it.
+
+    Args:
+        contents: the data set as it was written.
+        layout: where the format puts its images; its notes are listed.
+        form: the format, for the code that reads it and the front matter.
+    """
     return TextFile(README, _lines(contents, layout, form))
 
 

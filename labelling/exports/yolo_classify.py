@@ -53,5 +53,5 @@ class YoloClassifyFormat:
         return f"yolo classify train data={contents.place} model=yolo11n-cls.pt"
 
     def front_matter(self, contents: Contents) -> str:
-        """None."""
+        """Empty: there is no front matter."""
         return ""

@@ -1,4 +1,5 @@
-"""Label Studio's page for a label schema, as its XML (https://labelstud.io/tags/)."""
+"""Label Studio's labelling configuration for a label schema, as XML
+(https://labelstud.io/tags/)."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -15,16 +16,15 @@ OBJECT = "image"
 """Name of the tag that shows the image: ``to_name`` of every result."""
 
 _HOTKEYS = "1234567890qwertyiop"
-"""In the order of the keyboard; without the editor's own (u: unselect, h: hide)."""
+"""In the order of the keyboard, without the editor's own hotkeys (u: unselect, h: hide)."""
 
 HINTS = {
     "single": "Ctrl+Enter keeps the ticked answer and goes on; a number ticks another answer.",
     "multiple": "A number ticks a label or takes its tick away; Ctrl+Enter saves and goes on. "
     "Nothing ticked says: none of these; Skip says nothing.",
 }
-"""What the page says of its keys. The number of an answer that is ticked already, as that of a
-pre-label is, takes the tick away: the editor's ``Choice.toggleSelected`` knows no other way,
-whatever ``choice`` is."""
+"""Hints about the hotkeys, shown on the page. The number of a ticked answer, such as a pre-label,
+unticks it: the editor's ``Choice.toggleSelected`` always toggles, whatever ``choice`` is."""
 
 _FORMER_HINTS = {
     **HINTS,
@@ -41,32 +41,38 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class LabelConfigError(ImgclfError, ValueError):
-    """This is no page of ours, or none can be made; the message says why."""
+    """This is no usable labelling configuration, or none can be made; the message says why."""
 
 
 @dataclass(frozen=True)
 class LabelConfig:
-    """What a page asks for: the classes in order, and ``single`` or ``multiple`` of them."""
+    """The classes of a labelling page in order, and ``single`` or ``multiple`` choice."""
 
     names: tuple[str, ...]
     choice: str
 
 
 def label_config(schema: LabelSchema, names: Sequence[str]) -> str:
-    """The page for ``names`` (the schema's own, or those in use if it is open), as XML.
+    """The labelling page for ``names`` (the schema's own, or those in use if it is open), as XML.
 
     Raises:
-        LabelConfigError: no names, or one that XML cannot hold.
+        LabelConfigError: there are no names, or one that XML cannot contain.
     """
     return _page(schema, names, HINTS)
 
 
 def is_former_page(xml: str, schema: LabelSchema, names: Sequence[str]) -> bool:
-    """Whether ``xml`` is a page that we made before, unchanged: it said nothing of its keys, or asked
-    for one label at least."""
+    """Whether ``xml`` is an unchanged labelling page of an earlier version of this package.
+
+    Args:
+        xml: the labelling configuration of a project.
+        schema: the label schema.
+        names: the classes that the page offers, in order.
+    """
     if "<!DOCTYPE" in xml or "<!ENTITY" in xml:  # see parse_label_config
         return False
     try:
+        # Earlier pages had no hints about keys, or required at least one label.
         page = ET.canonicalize(xml, strip_text=True)
         former = (_page(schema, names, hints, required=True) for hints in ({}, _FORMER_HINTS))
         now = ET.canonicalize(label_config(schema, names), strip_text=True)
@@ -90,14 +96,14 @@ def _page(
         if _NOT_XML.search(name):
             raise LabelConfigError(f"the label {name!r} holds a control character; rename it")
     view = ET.Element("View")
-    # A Header, not a Text: it is for reading, and no task needs to have it.
+    # A Header, not a Text: tasks without ``why`` are valid, too.
     ET.SubElement(view, "Header", value="$why", size="5")
     choice = "single" if schema.task == "single_label" else "multiple"
     if hints:
         ET.SubElement(view, "Header", value=hints[choice], size="6")
     attributes = {"name": CONTROL, "toName": OBJECT, "choice": choice, "showInline": "true"}
     choices = ET.SubElement(view, "Choices", attributes)
-    # Of several labels, none is an answer.
+    # With several labels per image, none of them is a valid answer.
     if choice == "single" if required is None else required:
         choices.set("required", "true")
         if hints:
@@ -105,22 +111,22 @@ def _page(
     for number, name in enumerate(names):
         hotkey = {"hotkey": _HOTKEYS[number]} if number < len(_HOTKEYS) else {}
         ET.SubElement(choices, "Choice", {"value": name, **hotkey})
-    # Below what is clicked on: the editor makes it as tall as it likes.
+    # The image is below the choices, because the editor does not limit its height.
     ET.SubElement(view, "Image", name=OBJECT, value="$image", zoom="true")
     ET.indent(view)
     return ET.tostring(view, encoding="unicode")
 
 
 def parse_label_config(xml: str) -> LabelConfig:
-    """What the page ``xml`` asks for, ours or one that somebody has added to.
+    """Parse a labelling page: one of this package, or one with additions.
 
     Raises:
-        LabelConfigError: it is no XML, or lacks the tags that our tasks and predictions name.
+        LabelConfigError: it is not XML, or lacks the tags that tasks and predictions refer to.
     """
-    if "<!DOCTYPE" in xml or "<!ENTITY" in xml:  # a page of a few bytes that becomes gigabytes
+    if "<!DOCTYPE" in xml or "<!ENTITY" in xml:  # entity expansion: a few bytes become gigabytes
         raise LabelConfigError("the page declares entities, which Label Studio's pages never do")
     try:
-        root = ET.fromstring(xml)  # noqa: S314 - without entities there is nothing to blow up
+        root = ET.fromstring(xml)  # noqa: S314 - without entities nothing expands
     except ET.ParseError as error:
         raise LabelConfigError(f"the page is no XML: {error}") from None
     images = {tag.get("name") for tag in root.iter("Image")}

@@ -1,6 +1,6 @@
-"""Which snapshots of Label Studio's annotations are in the store, and which are to be added.
+"""Which snapshots of Label Studio's annotations are in the store, and which must be added.
 
-A key alone tells image, time, annotation and content, so a listing is enough to see what is known.
+A key contains image, time, annotation and content, so a listing of keys is enough.
 """
 
 import re
@@ -22,15 +22,15 @@ LABEL_STUDIO_KEY = re.compile(rf"{LABEL_STUDIO_PREFIX}{_KEY.pattern}\.json")
 _MS = timedelta(milliseconds=1)
 
 MASS_TASKS = 20
-"""So many tasks may be gone at once, however few there were."""
+"""This many tasks may be deleted at once, however few there are in total."""
 
 SET_BACK = timedelta(minutes=10)
-"""A task that was last changed so long before what we know of it: the server is a restored one.
-(An import that brings annotations makes the task some seconds before them.)"""
+"""A task whose last change is this much older than its known annotation: the server was restored
+from a backup. (An import with annotations creates the task some seconds before them.)"""
 
 
 class Known(NamedTuple):
-    """The newest snapshot of an annotation that the store has; the last one sorts highest."""
+    """The newest snapshot of an annotation in the store; the newest sorts highest."""
 
     ms: int
     says: str
@@ -38,11 +38,11 @@ class Known(NamedTuple):
 
 
 Ledger = Mapping[str, Mapping[str, Known]]
-"""Image to annotation (the first 12 digits of its ``unique_id``) to what is known of it."""
+"""By image and annotation (the first 12 digits of its ``unique_id``): its newest snapshot."""
 
 
 def label_studio_key(snapshot: AnnotationSnapshot) -> str:
-    """Where a snapshot of an annotation of Label Studio lies."""
+    """The key of a snapshot of a Label Studio annotation."""
     return (
         f"{LABEL_STUDIO_PREFIX}{snapshot.sha256}-{epoch_ms(snapshot.annotated_at):013d}-"
         f"{snapshot.unique_id[:12]}-{content_hash(snapshot)}.json"
@@ -50,7 +50,8 @@ def label_studio_key(snapshot: AnnotationSnapshot) -> str:
 
 
 def read_ledger(keys: Iterable[str], images: Collection[str]) -> dict[str, dict[str, Known]]:
-    """What is known of ``images`` by ``keys``; keys of another kind are passed over."""
+    """The newest snapshots of ``images`` according to ``keys``; keys of another form are
+    ignored."""
     ledger: dict[str, dict[str, Known]] = defaultdict(dict)
     for key in keys:
         found = _KEY.fullmatch(key.removeprefix(LABEL_STUDIO_PREFIX).removesuffix(".json"))
@@ -68,13 +69,13 @@ def news(
     load: Callable[[str], AnnotationSnapshot],
     kept: "Interval | None" = None,
 ) -> list[AnnotationSnapshot]:
-    """The snapshots that are to be added to what is known of a task's image.
+    """The snapshots to add to the store for a task.
 
     Args:
         reading: the task as it is now.
-        known: of its image.
+        known: the newest snapshots of its image, by annotation.
         load: gives the snapshot at a key.
-        kept: what was said then is not taken back: the server has forgotten it.
+        kept: annotations from this interval are not taken back: the server has lost them.
     """
     found = [_fresh(snapshot, known.get(snapshot.unique_id[:12])) for snapshot in reading.snapshots]
     fresh = [snapshot for snapshot in found if snapshot is not None]
@@ -89,29 +90,32 @@ def news(
 
 
 def _is_of(snapshot: AnnotationSnapshot, reading: TaskReading) -> bool:
-    """Whether it was said on this task. The image may have another one, here or in a project from
-    before; or had one of the same numbers, on a server that was wiped, or before it was deleted."""
+    """Whether the annotation was made on this task, not on another task of the image or an earlier
+    task with the same number."""
     if (snapshot.project, snapshot.task) != (reading.project, reading.task):
         return False
+    # Numbers are used again after a deletion, and on a server that was wiped.
     made = snapshot.created_at or snapshot.annotated_at
     return reading.created_at is None or made >= reading.created_at
 
 
 def _fresh(snapshot: AnnotationSnapshot, last: Known | None) -> AnnotationSnapshot | None:
-    """``snapshot`` if it says something new; later than what is known, if that has to be."""
+    """``snapshot`` if its content is new, with a later time if the known one is not older; else
+    ``None``."""
     if last is None:
         return snapshot
     says, ms = content_hash(snapshot), epoch_ms(snapshot.annotated_at)
     if ms > last.ms:
         return snapshot
     if last.says == TAKEN_BACK or (ms == last.ms and says != last.says):
-        # Back again (from a backup), or two saves within a millisecond.
+        # The annotation is back (from a backup), or was saved twice within a millisecond.
         return snapshot.model_copy(update={"annotated_at": _moment(last.ms) + _MS})
-    return None  # known; or older than what is known: a server that was set back
+    return None  # known already, or older: the server was restored from a backup
 
 
 def taken_back(snapshot: AnnotationSnapshot, at: datetime) -> AnnotationSnapshot:
-    """The snapshot that takes an annotation back, at ``at`` or right after what it said last."""
+    """The snapshot that takes an annotation back, at ``at`` or 1 ms after its last snapshot if that
+    is later."""
     return snapshot.model_copy(
         update={
             "annotated_at": max(at, snapshot.annotated_at + _MS),
@@ -125,7 +129,7 @@ def taken_back(snapshot: AnnotationSnapshot, at: datetime) -> AnnotationSnapshot
 
 @dataclass(frozen=True)
 class Interval:
-    """Moments after ``start``, and not after ``end``."""
+    """Moments after ``start`` and up to ``end``."""
 
     start: datetime
     end: datetime
@@ -135,7 +139,7 @@ class Interval:
 
 
 class Standing(NamedTuple):
-    """A standing annotation that the label table has, and where Label Studio had it."""
+    """An annotation in the label table that was not taken back, and its task in Label Studio."""
 
     key: str
     sha256: str
@@ -145,7 +149,7 @@ class Standing(NamedTuple):
 
 
 class TaskTimes(NamedTuple):
-    """When a task was made, and when it changed last; by the server's clock."""
+    """When a task was created and when it last changed, by the server's clock."""
 
     created_at: datetime
     updated_at: datetime
@@ -153,12 +157,15 @@ class TaskTimes(NamedTuple):
 
 @dataclass(frozen=True)
 class Vanished:
-    """What a comparison with the server's tasks came to.
+    """The result of comparing annotations with the server's tasks.
 
-    ``gone``: their tasks were deleted. ``refusal``: why not all are taken back whose tasks are
-    missing. ``forgotten``: the server was set back to ``start``, and had known until ``end``.
-    ``refused``: keys of those that stay, to the share of labelled images that was missing with
-    them, where that is to be remembered; 0: the task is there again, and that is to be.
+    Attributes:
+        gone: annotations whose tasks were deleted.
+        refusal: why some annotations without a task are not taken back.
+        forgotten: the server was restored to the state at ``start``; it had known annotations up to
+            ``end``.
+        refused: keys to remember: of annotations that stay, with the share of labelled images that
+            was missing with them; 0 for those whose task is there again.
     """
 
     gone: tuple[Standing, ...] = ()
@@ -174,15 +181,15 @@ def vanished(
     kept: Interval | None = None,
     refused: Mapping[str, float] | None = None,
 ) -> Vanished:
-    """Which standing annotations have lost their task.
+    """Find the annotations whose task was deleted.
 
     Args:
-        standing: those of the project.
-        tasks: by task and image, all tasks of the project.
-        max_share: if more of the labelled images than this are gone, that is no deletion.
-        kept: what was said then is not taken back: the server has forgotten it.
-        refused: what former comparisons came to (:attr:`Vanished.refused`). It stays until
-            ``max_share`` is as much as was missing then: the share alone shrinks as people label.
+        standing: the annotations of the project that were not taken back.
+        tasks: all tasks of the project, by number and image.
+        max_share: share of the labelled images, 0 to 1; if more are missing, it is an accident.
+        kept: annotations from this interval are not taken back: the server has lost them.
+        refused: what former comparisons remembered (:attr:`Vanished.refused`); an entry stays
+            refused until ``max_share`` reaches its share.
     """
     ours, refused = list(standing), refused or {}
     known = [(one, _changed(one, tasks)) for one in ours]
@@ -199,7 +206,7 @@ def vanished(
     missing = [one for one, changed in known if changed is None]
     missing = [one for one in missing if not (kept and one.annotated_at in kept)]
     stay = {one.key for one in missing if refused.get(one.key, 0.0) > max_share}
-    # Of what has its task again nothing is remembered: should that go, it is another matter.
+    # An annotation whose task is back is forgotten here: a later deletion counts as a new one.
     remember = {one.key: 0.0 for one, changed in known if changed and one.key in refused}
     share = _share(missing, ours)
     if len({one.sha256 for one in missing}) > MASS_TASKS and share > max_share:
@@ -213,13 +220,14 @@ def vanished(
 
 
 def _changed(one: Standing, tasks: Mapping[tuple[int, str], TaskTimes]) -> datetime | None:
-    """When its task changed last; ``None`` if that is gone, even if its number is used again."""
+    """When the annotation's task last changed; ``None`` if it was deleted, even if its number is
+    used again."""
     task = tasks.get((one.task, one.sha256))
     return task.updated_at if task and task.created_at <= one.created_at else None
 
 
 def _share(missing: Iterable[Standing], ours: Iterable[Standing]) -> float:
-    """Of images, in [0, 1]."""
+    """The share of images with a missing task, 0 to 1."""
     images = {one.sha256 for one in ours}
     return len({one.sha256 for one in missing}) / len(images) if images else 0.0
 

@@ -1,7 +1,8 @@
-"""What Label Studio's API says of a task, as annotation snapshots.
+"""Label Studio's API tasks as annotation snapshots.
 
-Unknown fields are ignored, for a newer server has more of them; what is used is checked. Tried on
-Label Studio 1.23.2 (``GET /api/tasks/?fields=all``; its export and webhooks have the same fields).
+Unknown fields are ignored, because newer servers have more of them; used fields are validated.
+Tested with Label Studio 1.23.2 (``GET /api/tasks/?fields=all``; its export and webhooks have the
+same fields).
 """
 
 import hashlib
@@ -18,14 +19,15 @@ from errors.base import ImgclfError
 from labelling.labels.snapshots import AnnotationSnapshot, PredictionOrigin, in_bounds
 
 CONTROL = "label"
-"""The control tag of our label config that holds the labels."""
+"""The control tag of the labelling configuration that holds the labels."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _EMAIL = re.compile(r"(\S+@\S+), \d+$")
 
 
 class TaskError(ImgclfError, ValueError):
-    """What the server said is not a task of ours; the message names the task and the remedy."""
+    """The server's answer is not a task of the labelling queue; the message names the task and the
+    remedy."""
 
 
 class _Model(BaseModel):
@@ -138,9 +140,16 @@ class _Task(_Model):
 
 @dataclass(frozen=True)
 class TaskReading:
-    """A task as it is now: ``sample_id`` is the image's sha256, ``snapshots`` what each of its
-    annotations says, ``problems`` sentences about what is odd. ``created_at`` tells it from an
-    earlier task of its number."""
+    """A task as it is now.
+
+    Attributes:
+        task, project: their numbers.
+        sample_id: sha256 of the image.
+        updated_at: when it last changed, by the server's clock.
+        snapshots: one for each of its annotations.
+        problems: sentences about unexpected content.
+        created_at: distinguishes it from an earlier task with the same number.
+    """
 
     task: int
     project: int
@@ -152,14 +161,14 @@ class TaskReading:
 
 
 def read_task(raw: Mapping[str, Any], shown_version: str = "") -> TaskReading:
-    """A task with its annotations.
+    """Read a task and its annotations.
 
     Args:
-        raw: as the server gives it, with ``fields=all``.
+        raw: the task as the server gives it, with ``fields=all``.
         shown_version: the model version whose predictions the project shows.
 
     Raises:
-        TaskError: it is no task, or none of ours.
+        TaskError: it is not a task, or was not imported by the labelling queue.
     """
     try:
         task = _Task.model_validate(raw)
@@ -181,7 +190,7 @@ def read_task(raw: Mapping[str, Any], shown_version: str = "") -> TaskReading:
     for item in task.annotations:
         try:
             snapshots.append(_snapshot(item, task, sample_id, shown_version))
-        except (ValidationError, OverflowError) as error:  # dates and numbers that nothing holds
+        except (ValidationError, OverflowError) as error:  # dates and numbers out of range
             flaw = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
             problems.append(f"annotation {item.id} of task {task.id} is left out: {flaw}")
     return TaskReading(
@@ -227,10 +236,10 @@ def _choices(regions: Iterable[_Region]) -> tuple[str, ...]:
 
 
 def _problem(annotation: _Annotation, task: int) -> str | None:
-    """What is odd about an annotation. It becomes a snapshot all the same: the label schema
-    decides whether it can count, and the label table keeps it in sight."""
+    """What is unexpected in an annotation, as a sentence; ``None`` if nothing is."""
     if annotation.was_cancelled:
         return None
+    # It becomes a snapshot all the same: the label schema decides whether it counts.
     named = f"annotation {annotation.id} of task {task}"
     ours = _ours(annotation.result)
     if not ours and annotation.result:
@@ -249,9 +258,11 @@ def _problem(annotation: _Annotation, task: int) -> str | None:
 def _origin(
     annotation: _Annotation, predictions: Sequence[_Prediction], shown_version: str
 ) -> _Prediction | None:
-    """The prediction an annotation started from: the server's own note of it if it gives one (its
-    export does), else the one that was copied, else what was shown, by the server's own rule: the
-    project's version. After a change of version, the newest that was there."""
+    """The prediction that an annotation started from.
+
+    In this order: the one that the server names (its export does), the one that was copied, the
+    newest of the project's version that was shown, the newest that existed.
+    """
     if annotation.prediction is not None:
         return annotation.prediction
     for prediction in predictions:
@@ -267,8 +278,8 @@ def _origin(
 
 
 def content_hash(snapshot: AnnotationSnapshot) -> str:
-    """Eight hex digits of what a snapshot says. What it started from is no part of it: that may
-    be known better later, and is no other statement."""
+    """Eight hex digits that identify labels, skip and deletion of a snapshot."""
+    # Not the prediction: it may become known later, and that is not a new statement.
     return _hash([sorted(snapshot.labels), snapshot.skipped, snapshot.cancelled])
 
 
@@ -277,4 +288,4 @@ def _hash(said: object) -> str:
 
 
 TAKEN_BACK = _hash([[], False, True])
-"""``content_hash`` of every snapshot that takes an annotation back."""
+"""``content_hash`` of all snapshots that take an annotation back."""

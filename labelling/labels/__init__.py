@@ -1,1 +1,1 @@
-"""What was said of images: labels, their events, and which of them count."""
+"""Labels of images: snapshots, events, and which of them count."""

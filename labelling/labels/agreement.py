@@ -1,8 +1,9 @@
-"""How well annotators agree: Cohen's kappa of each pair, Krippendorff's alpha of all.
+"""Inter-annotator agreement: Cohen's kappa of each pair, Krippendorff's alpha of all annotators.
 
-Kappa is scikit-learn's. Alpha is our own, for want of a package: ``krippendorff`` is GPL,
-``simpledorff`` has not been kept up since 2020, and NLTK's needs seconds to import. It is checked
-against the worked examples of its author and against NLTK in ``tests/unit/labelling/labels/test_agreement.py``.
+Kappa is scikit-learn's. Alpha is implemented here, because no package fits: ``krippendorff`` is
+GPL, ``simpledorff`` is unmaintained since 2020, and NLTK takes seconds to import.
+``tests/unit/labelling/labels/test_agreement.py`` checks it against the worked examples of its
+author and against NLTK.
 """
 
 from collections import Counter, defaultdict
@@ -22,8 +23,8 @@ Statements = Mapping[str, Mapping[str, Said]]
 
 @dataclass(frozen=True)
 class PairAgreement:
-    """Two annotators: ``images`` both labelled, the share where they said the same (0…1), and
-    Cohen's kappa (-1…1; 0 is chance), which needs two labels in use."""
+    """Agreement of two annotators on the ``images`` that both labelled: the share with equal labels
+    (0…1), and Cohen's kappa (-1…1; 0 is chance), which needs two labels in use."""
 
     annotator_a: str
     annotator_b: str
@@ -34,8 +35,8 @@ class PairAgreement:
 
 @dataclass(frozen=True)
 class ClassAgreement:
-    """One label, as the question whether an image has it: the images with two annotators or more
-    of whom one says so, the share of them on which all do, and Krippendorff's alpha."""
+    """Agreement on one label, as a yes or no question: the images with two annotators or more of
+    whom one gave the label, the share of them on which all did, and Krippendorff's alpha."""
 
     label: str
     images: int
@@ -45,7 +46,7 @@ class ClassAgreement:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """An image of which annotators say different things: annotator to labels."""
+    """An image with different labels of its annotators: labels by annotator."""
 
     sha256: str
     labels: Mapping[str, tuple[str, ...]]
@@ -53,8 +54,8 @@ class Disagreement:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of the ``images`` that two annotators or more labelled. ``alpha`` is 1 for perfect agreement
-    and 0 for chance; ``None`` where nothing can be said."""
+    """Agreement on the ``images`` that two annotators or more labelled. ``alpha`` is 1 for perfect
+    agreement and 0 for chance; ``None`` if it is undefined."""
 
     images: int
     annotators: tuple[str, ...]
@@ -66,13 +67,13 @@ class Agreement:
 
 
 def agreement(labels: pa.Table, task: Task = "single_label") -> Agreement:
-    """How well the annotators of Label Studio agree.
+    """Measure the agreement of Label Studio's annotators.
 
     Args:
-        labels: in ``labelling.labels.table.LABELS_SCHEMA``; each annotator's newest standing annotation of
-            an image counts.
-        task: for ``multi_label``, kappa is the mean over labels, and alpha weighs by how much two
-            sets overlap (MASI).
+        labels: in ``labelling.labels.table.LABELS_SCHEMA``; each annotator's newest standing
+            annotation of an image counts.
+        task: for ``multi_label``, kappa is the mean over labels, and alpha weights a disagreement
+            by the overlap of the two sets (MASI).
     """
     return agreement_of(
         {
@@ -84,7 +85,7 @@ def agreement(labels: pa.Table, task: Task = "single_label") -> Agreement:
 
 
 def agreement_of(statements: Statements, task: Task) -> Agreement:
-    """:func:`agreement` of what was said."""
+    """Measure the agreement of ``statements``; see :func:`agreement`."""
     several = {image: said for image, said in sorted(statements.items()) if len(said) > 1}
     units = [tuple(said.values()) for said in several.values()]
     same = [len(set(unit)) == 1 for unit in units]
@@ -106,15 +107,16 @@ def agreement_of(statements: Statements, task: Task) -> Agreement:
 def krippendorff_alpha(units: Sequence[Sequence[Said]], *, masi: bool = False) -> float | None:
     """Krippendorff's alpha for any number of annotators and missing values.
 
-    K. Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011), section C: one minus the
-    disagreement seen over that expected by chance, from the coincidences within units.
+    K. Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011), section C: one minus
+    observed over expected disagreement, from the coincidences within units.
 
     Args:
-        units: for each image what its annotators said; images with one are left out.
-        masi: sets differ by the MASI distance (R. Passonneau, LREC 2006), else by being different.
+        units: the label sets of each image's annotators; images with one annotator are left out.
+        masi: use the MASI distance between sets (R. Passonneau, LREC 2006), else 0 for equal sets
+            and 1 for different ones.
 
     Returns:
-        -1…1, or ``None`` if there is nothing to compare or never more than one value.
+        -1…1, or ``None`` if nothing can be compared or all values are equal.
     """
     pairable = [unit for unit in units if len(unit) > 1]
     values = sorted({value for unit in pairable for value in unit}, key=sorted)
@@ -138,8 +140,8 @@ def krippendorff_alpha(units: Sequence[Sequence[Said]], *, masi: bool = False) -
 
 
 def masi_distance(a: Said, b: Said) -> float:
-    """0 for the same set, 1 for sets without anything in common, between for others: one minus
-    Jaccard's index, which counts 2/3 if one set holds the other and 1/3 if neither does."""
+    """0 for equal sets, 1 for disjoint ones; else one minus Jaccard's index times 2/3 if one set
+    contains the other, or times 1/3 if not."""
     if a == b:
         return 0.0
     shared = len(a & b)

@@ -1,8 +1,8 @@
-"""What counts of all that was said of an image.
+"""Decide which labels of an image count.
 
 Of an annotation that changes in place (Label Studio's; it has a ``unique_id``) the newest snapshot
-counts. People vote, a voice each; what an ingest says is a statement of its own. Between people
-and ingest the later word wins.
+counts. Annotators vote, one vote each; labels of an ingest count separately. Between annotators and
+ingest the newer statement wins.
 """
 
 from collections import Counter, defaultdict
@@ -38,7 +38,7 @@ CONFLICTS_SCHEMA = pa.schema(
         ("reason", pa.string()),
     ]
 )
-"""One row an image: two of its ``different`` sets of labels, and the snapshots they are from."""
+"""One row per image: two of its ``different`` sets of labels, and the snapshots they are from."""
 
 SAME_TIME = "labelled differently in the same ingest (label conflict)"
 DISAGREE = "annotators disagree (label conflict)"
@@ -52,15 +52,15 @@ _BY_TIME = [("annotated_at", "ascending"), ("snapshot_key", "ascending")]
 class Decisions:
     """The labels that count, and the images whose labels contradict each other.
 
-    An image is in conflict where one ingest gives it different sets of labels (byte-identical
-    files under different names: they bear the same, latest time), or where as many annotators say
-    one thing as another. A later label, or a casting vote, resolves it.
+    An image is in conflict if one ingest gives it different sets of labels (identical files under
+    different names, which have the same, latest time), or if the annotators' vote is tied. A later
+    label or another vote resolves it.
 
     Attributes:
-        labels: the row that counts for each image, with the labels that count, sorted by sha256,
-            in the columns it was decided from.
+        labels: one row per image, with the labels that count, sorted by sha256, in the columns of
+            the input.
         conflicts: in ``CONFLICTS_SCHEMA``, sorted by sha256; these images have a row in ``labels``
-            all the same, which is no better than a guess.
+            as well, which is only a guess.
     """
 
     labels: pa.Table
@@ -68,7 +68,7 @@ class Decisions:
 
 
 class Statement(NamedTuple):
-    """One row of the label table: ``at`` in µs since 1970, ``position`` is its place."""
+    """One row of the label table: ``at`` in µs since 1970, ``position`` is its row number."""
 
     sha256: str
     annotator: str
@@ -81,14 +81,14 @@ class Statement(NamedTuple):
 
 @dataclass(slots=True)
 class _Word:
-    """What one side (the people, or the ingests) has to say of an image."""
+    """What one side (the annotators or the ingests) states about an image."""
 
     position: int
     at: int
     labels: Said
     voices: dict[Said, str] = field(
         default_factory=dict
-    )  # what was said to a snapshot that says it
+    )  # labels to the key of a snapshot with them
     conflict: str = ""
     withdrawn: bool = False
 
@@ -96,14 +96,14 @@ class _Word:
 def decide(
     labels: pa.Table, task: Task = "single_label", columns: Sequence[str] | None = None
 ) -> Decisions:
-    """Which labels count.
+    """Decide which labels count.
 
     Args:
-        labels: in ``labelling.labels.table.LABELS_SCHEMA``; rejected rows count for nothing.
-        task: ``single_label``: the labels that most people gave; as many for others is a conflict.
-            ``multi_label``: each label that more than half gave; just half is a conflict. That the
-            image has none of the labels is an answer if more than half say so, else a conflict.
-        columns: only these of the rows that count, with ``labels``; default: all.
+        labels: in ``labelling.labels.table.LABELS_SCHEMA``; rejected rows are ignored.
+        task: ``single_label``: the labels that most annotators gave; a tie is a conflict.
+            ``multi_label``: each label that more than half gave; exactly half is a conflict. No
+            label at all counts if more than half gave none, else it is a conflict.
+        columns: the columns to return, with ``labels``; default: all.
     """
     usable = newest_snapshots(labels)
     usable = kept(usable, is_true(pc.equal(usable["status"], "ok")))
@@ -127,20 +127,20 @@ def decide(
 def _without_dispute(
     usable: pa.Table, image: np.ndarray, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Of most images one row alone decides, and nothing has to be weighed.
+    """Find the images that one row decides; these are most.
 
     Args:
-        usable: what can count, the newest snapshots only.
-        image: of each row, the number of its image.
-        count: how many images there are.
+        usable: rows that can count, newest snapshots only.
+        image: int64 [n], the number of each row's image.
+        count: number of images.
 
     Returns:
-        Where the rows are that decide for their images, int64; and which rows are of images that
-        have to be looked at (:func:`_deliberated`), bool [n].
+        The deciding rows, int64; and which rows belong to images that need :func:`_deliberated`,
+        bool [n].
     """
     people = is_true(_is_changing(usable))
     cancelled = is_true(usable["cancelled"])
-    # A deleted or skipped annotation says nothing; an ingest that takes back does.
+    # A deleted or skipped annotation states nothing; an ingest that takes labels back does.
     speaks = ~(people & (cancelled | is_true(usable["skipped"])))
     spoken = np.bincount(image[speaks], minlength=count)
     single = speaks & (spoken[image] == 1) & ~cancelled
@@ -155,16 +155,16 @@ def _without_dispute(
 def _unanimous(
     image: np.ndarray, people: np.ndarray, cancelled: np.ndarray, rows: pa.Table
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Of images with several statements, those of which the later side is of one mind.
+    """Of images with several statements, decide those whose later side agrees with itself.
 
     Args:
-        image: of each statement, a number.
-        people: whether a person made it, or else an ingest.
-        cancelled: whether it takes back what the ingests said.
+        image: int64 [n], the image number of each statement.
+        people: bool [n], whether an annotator made it, or else an ingest.
+        cancelled: bool [n], whether it takes back what the ingests stated.
         rows: ``annotated_at`` and ``labels`` of the statements.
 
     Returns:
-        Where the statements are that decide; and the numbers of the images that are not decided.
+        The deciding statements, int64; and the numbers of the images that stay undecided.
     """
     numbers, image = np.unique(image, return_inverse=True)
     count, never = len(numbers), np.iinfo(np.int64).min
@@ -196,15 +196,15 @@ def _unanimous(
 def _deliberated(
     usable: pa.Table, task: Task
 ) -> tuple[np.ndarray, dict[int, Said], list[Mapping[str, object]]]:
-    """Decide statement by statement.
+    """Decide the remaining images one by one.
 
     Args:
-        usable: what can count, in the order of time.
+        usable: rows that can count, in the order of time.
         task: see :func:`decide`.
 
     Returns:
-        Where the rows that decide are, int64, in the order of their images; of those that people
-        have voted on (by their place among these) the outcome; and the conflicts.
+        The deciding rows, int64, in the order of their images; the labels voted by annotators, by
+        position among these rows; and the conflicts.
     """
     people = _people(usable, task)
     others = _others(usable)
@@ -249,7 +249,8 @@ def newest_snapshots(labels: pa.Table) -> pa.Table:
 
 
 def annotations_only(labels: pa.Table) -> pa.Table:
-    """The newest snapshot of each annotation that can change, whatever it says."""
+    """The newest snapshot of each annotation that can change, also if it was deleted, skipped or
+    rejected."""
     rows = newest_snapshots(labels)
     return kept(rows, is_true(_is_changing(rows)))
 
@@ -262,7 +263,7 @@ def live_annotations(labels: pa.Table) -> pa.Table:
 
 
 def not_superseded(labels: pa.Table, suspects: pa.Table) -> pa.Table:
-    """Those of ``suspects`` that would count for their image if nothing were wrong with them.
+    """Those of ``suspects`` that would count for their image if they were valid.
 
     Args:
         labels: all statements, in ``labelling.labels.table.LABELS_SCHEMA``.
@@ -271,7 +272,7 @@ def not_superseded(labels: pa.Table, suspects: pa.Table) -> pa.Table:
     images = pc.unique(suspects["sha256"])
     rows = newest_snapshots(labels.filter(pc.is_in(labels["sha256"], value_set=images)))
     own: dict[tuple[str, str], tuple[int, str]] = {}  # image and annotator to time and key
-    later: dict[tuple[str, bool], int] = {}  # image and whether people said it to time
+    later: dict[tuple[str, bool], int] = {}  # image and whether people stated it to time
     is_people = _is_changing(rows).to_pylist()
     silent = pc.fill_null(rows["skipped"], False).to_pylist()
     statements = list(_statements(rows))
@@ -297,8 +298,9 @@ def not_superseded(labels: pa.Table, suspects: pa.Table) -> pa.Table:
 
 
 def voices(labels: pa.Table) -> dict[str, dict[str, Statement]]:
-    """Image to annotator to their newest standing annotation: somebody who labels an image a second
-    time has changed their mind, and is no second voice. ``position`` is in the standing ones."""
+    """The newest standing annotation of each annotator, by image and annotator; ``position`` counts
+    standing annotations only."""
+    # Who labels an image a second time has changed their mind, and has no second vote.
     found: dict[str, dict[str, Statement]] = defaultdict(dict)
     for statement in _statements(live_annotations(labels).sort_by(_BY_TIME)):
         found[statement.sha256][statement.annotator] = statement
@@ -306,7 +308,7 @@ def voices(labels: pa.Table) -> dict[str, dict[str, Statement]]:
 
 
 def vote(statements: Sequence[Said], task: Task) -> tuple[Said, bool]:
-    """What the statements come to, and whether that is contradicted by as many voices."""
+    """The result of a vote, and whether it is tied."""
     if len(set(statements)) == 1:
         return statements[0], False
     if task == "single_label":
@@ -316,7 +318,7 @@ def vote(statements: Sequence[Said], task: Task) -> tuple[Said, bool]:
     counts = Counter(label for labels in statements for label in labels)
     chosen = frozenset(label for label, count in counts.items() if 2 * count > len(statements))
     tied = any(2 * count == len(statements) for count in counts.values())
-    none = sum(not labels for labels in statements)  # who say that it has none of the labels
+    none = sum(not labels for labels in statements)  # votes for none of the labels
     return chosen, tied or (not chosen and 2 * none <= len(statements))
 
 
@@ -338,7 +340,7 @@ def _people(usable: pa.Table, task: Task) -> dict[str, _Word]:
 
 
 def _others(usable: pa.Table) -> dict[str, _Word]:
-    """The latest word of the ingests; several at the very same time contradict each other."""
+    """The latest statement of the ingests; several with the same time contradict each other."""
     words: dict[str, _Word] = {}
     numbered = usable.append_column("position", pa.array(range(usable.num_rows), pa.int64()))
     for row in _statements(numbered.filter(pc.invert(_is_changing(numbered)))):
@@ -353,7 +355,8 @@ def _others(usable: pa.Table) -> dict[str, _Word]:
 
 
 def _statements(rows: pa.Table) -> Iterator[Statement]:
-    """The rows one by one. (Arrow makes a million dates and lists of its own slowly.)"""
+    """The rows as :class:`Statement` objects."""
+    # Column by column: Arrow makes a million dates and lists slowly.
     count = rows.num_rows
     known: dict[tuple[str, ...], Said] = {}
     labels = (tuple(given) for given in rows["labels"].to_pylist())
@@ -408,7 +411,7 @@ def _conflict_row(usable: pa.Table, sha256: str, word: _Word) -> Mapping[str, ob
 
 
 def _with_votes(rows: pa.Table, voted: Mapping[int, Said]) -> pa.Table:
-    """``rows`` with what was voted (position to labels) in place of what a single voice said."""
+    """Replace the labels of rows by the voted ones (by row number)."""
     places = np.array(sorted(voted), np.int64)
     own = rows["labels"].take(pa.array(places)).to_pylist()
     others = {

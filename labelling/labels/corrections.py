@@ -1,4 +1,4 @@
-"""Corrections: what a person who tried the predictor says is really on an image."""
+"""Corrections: the labels that a user of the predictor gave an image."""
 
 import re
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ from labelling.labels.snapshots import epoch_ms, in_bounds, labels_hash
 
 CORRECTIONS_PREFIX = "corrections/"
 CORRECTED_IMAGES_PREFIX = "raw/corrections/"
-"""Where images lie that came with a correction and that the store did not have."""
+"""Prefix of images that came with a correction and that the store did not have."""
 
 MAX_LABELS = 1000
-"""Most labels of one correction, and of what one model said; more is no statement of a person."""
+"""The most labels of one correction, and of one model's prediction."""
 
 
 class CorrectionError(ImgclfError, ValueError):
@@ -24,7 +24,7 @@ class CorrectionError(ImgclfError, ValueError):
 class Opinion(BaseModel):
     """What a model had said of the image: all its scores, and the labels that it meant."""
 
-    # JSON has no NaN: it would be written as null, which is no score when it is read.
+    # JSON has no NaN: it would be written as null, which is not a score when it is read.
     model_config = ConfigDict(
         extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False
     )
@@ -65,18 +65,17 @@ class Correction(BaseModel):
 
 
 def correction_key(correction: Correction) -> str:
-    """Where a correction lies. The key alone tells image, time and labels, so that a listing is
-    enough to know which images were corrected (``parse_correction_key``)."""
+    """The key of a correction."""
     moment = epoch_ms(correction.corrected_at)
     named = labels_hash(correction.labels)
     return f"{CORRECTIONS_PREFIX}{correction.sha256}-{moment:013d}-{named}.json"
 
 
 def parse_correction_key(key: str) -> tuple[str, int, str]:
-    """The sha256 of the image, the time in ms and the hash of the labels that ``key`` names.
+    """Parse a key into the image's sha256, the time in ms since 1970 and the hash of the labels.
 
     Raises:
-        CorrectionError: ``correction_key`` never makes such a key.
+        CorrectionError: it is not a key of ``correction_key``.
     """
     parts = key.removeprefix(CORRECTIONS_PREFIX).removesuffix(".json").split("-")
     if len(parts) != 3 or len(parts[0]) != 64 or not re.fullmatch(r"\d{1,13}", parts[1], re.ASCII):
@@ -88,11 +87,11 @@ def parse_correction_key(key: str) -> tuple[str, int, str]:
 
 
 def parse_correction(data: bytes, key: str) -> Correction:
-    """The correction in ``data``, the object at ``key``.
+    """Parse the correction in ``data``, the object at ``key``.
 
     Raises:
-        CorrectionError: it is not one, or it lies under a key that is not its own; the message
-            names the key and each wrong field.
+        CorrectionError: it is not a correction, or ``key`` is not its key; the message names the
+        key and each invalid field.
     """
     try:
         correction = Correction.model_validate_json(data)

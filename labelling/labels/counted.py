@@ -1,4 +1,4 @@
-"""The label table as it counts now: labels by their present names, without what was taken back."""
+"""Apply label events to the label table: present names, and withdrawn statements removed."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,16 +20,16 @@ Events = Sequence[Rename | Withdrawal]
 
 @dataclass(frozen=True)
 class Counted:
-    """What is left of the label table.
+    """The label table after the events.
 
     Attributes:
-        rows: the statements that were not taken back, with labels and pre-labels by their present
+        rows: the statements that were not withdrawn, with labels and pre-labels by their present
             names; in ``labelling.labels.table.LABELS_SCHEMA``, without events.
-        schema: the label schema, whose names follow the renames.
+        schema: the label schema with renamed names.
         history: the events.
-        withdrawn: the statements, as they were said, of which something was taken back.
-        idle: indices of the events in force that change nothing: no label was said, or would be if it
-            were said now, that they rename; no statement that they take back.
+        withdrawn: the original statements of which something was withdrawn.
+        idle: indices of the events in force without effect: renames that no label needs, now or in
+            future, and withdrawals that no statement fits.
     """
 
     rows: pa.Table
@@ -43,9 +43,9 @@ def counted(labels: pa.Table, schema: LabelSchema) -> Counted:
     """Apply the events in the label table to its statements.
 
     Args:
-        labels: the table, in ``labelling.labels.table.LABELS_SCHEMA``, with ``prelabel`` or without; with
-            none of the events, labels are written in their normal form and nothing else is changed.
-        schema: what the settings say.
+        labels: the table, in ``labelling.labels.table.LABELS_SCHEMA``, with or without
+            ``prelabel``; without events, only labels are normalised.
+        schema: the label schema of the settings.
     """
     is_event = pc.equal(labels["status"], EVENT)
     history = History()
@@ -81,14 +81,14 @@ def counted(labels: pa.Table, schema: LabelSchema) -> Counted:
 
 
 def renamed_schema(schema: LabelSchema, history: History) -> LabelSchema:
-    """``schema`` with each of its names as it is called now."""
+    """``schema`` with the present name of each of its names."""
     aliases = history.aliases(schema.names) if schema.names else {}
     names = dict.fromkeys(aliases.get(name, name) for name in schema.names)
     return schema.model_copy(update={"names": tuple(names)}) if aliases else schema
 
 
 def future_renames(events: Events) -> frozenset[int]:
-    """Indices of the renames that apply to some label that is said from now on."""
+    """Indices of the renames that apply to labels given from now on."""
     found = set()
     for name in {old for event in events if isinstance(event, Rename) for old in event.old}:
         called = name
@@ -100,19 +100,17 @@ def future_renames(events: Events) -> frozenset[int]:
 
 
 def _is_written(rows: pa.Table, column: str, schema: LabelSchema) -> bool:
-    """Whether each label is in the form in which it counts; so it is most often."""
+    """Whether all labels are in the form in which they count."""
     words = pc.unique(pc.list_flatten(rows[column])).to_pylist()
     return all(schema.taken_for(word) == word for word in words)
 
 
 class _Said:
-    """One column of labels, to which events are applied in their order.
-
-    A million statements hold few different labels, and few events lie between them: what becomes
-    of a label is found once for each label and number of events that were before it.
-    """
+    """One column of labels, to which events are applied in order."""
 
     def __init__(self, rows: pa.Table, column: str, schema: LabelSchema, events: Events) -> None:
+        # A million statements have few distinct labels, and there are few events: the present name
+        # is found once for each label and number of events before it (a kind).
         self._rows, self._column, self.events = rows, column, events
         self._lists = rows[column].combine_chunks()
         self._parents = np.asarray(pc.list_parent_indices(self._lists), dtype=np.int64)
@@ -130,7 +128,7 @@ class _Said:
         self.gone = np.zeros(rows.num_rows, bool)
         self.touched = np.zeros(rows.num_rows, bool)
         self.at_work: set[int] = set()
-        """Indices of the events that have changed something."""
+        """Indices of the events that had an effect."""
         self._schema = schema
 
     def rename(self, index: int, event: Rename) -> None:
@@ -141,21 +139,21 @@ class _Said:
                 self.at_work.add(index)
 
     def called(self, names: Iterable[str]) -> np.ndarray:
-        """Which of the labels in all rows, one after the other, have one of ``names`` now."""
+        """Which of the labels of all rows, bool [labels], have one of ``names`` now."""
         wanted = frozenset(names)
         is_it = np.array([name in wanted for name in self._now], bool)
         return is_it[self._kind] if len(self._kind) else np.zeros(len(self._parents), bool)
 
     def withdraw(self, index: int, event: Withdrawal, history: History) -> None:
-        """Take back what was said before the event, as far as it fits."""
+        """Withdraw the statements from before the event that fit it."""
         rows = (self._made <= index) & _fits(self._rows, event)
         if not event.label:
             self.gone |= rows
             if rows.any():
                 self.at_work.add(index)
             return
-        # A statement stays taken back, whatever it is called now: which ones were meant is a matter
-        # of the names that they had when that was decided.
+        # The label's name at the time of the decision identifies the statements; later renames,
+        # and their restoral, change nothing about that.
         names, then = (event.label, *(event.spellings or ())), history.standing_before(event)
         said = self if then == tuple(self.events[:index]) else self._as_of(then)
         hit = said.called(names) & rows[self._parents]
@@ -164,10 +162,10 @@ class _Said:
         self._dropped |= hit
         self.touched[self._parents[hit]] = True
         left = np.bincount(self._parents[~self._dropped], minlength=len(self.gone))
-        self.gone |= self.touched & (left == 0)  # else it would say that the image has no label
+        self.gone |= self.touched & (left == 0)  # an empty row would mean none of the labels
 
     def _as_of(self, events: Events) -> "_Said":
-        """The labels as they were called when ``events`` were those that counted."""
+        """The labels by the names that they had when ``events`` were in force."""
         then = _Said(self._rows, self._column, self._schema, events)
         for index, event in enumerate(events):
             if isinstance(event, Rename):
@@ -175,7 +173,7 @@ class _Said:
         return then
 
     def written(self, present: LabelSchema) -> pa.Table:
-        """The rows, with the column as it is now."""
+        """The rows with the present labels."""
         now = [present.taken_for(name) for name in self._now]
         is_other = np.array([a != b for a, b in zip(now, self._said, strict=True)], bool)
         changed = self._dropped | (is_other[self._kind] if len(self._kind) else False)
@@ -184,9 +182,9 @@ class _Said:
         words = list(dict.fromkeys(now))
         place = {word: index for index, word in enumerate(words)}
         codes = np.array([place[word] for word in now], np.int64)[self._kind]
-        # Of two labels of an image that bear one name now, the first is left. What was given twice
-        # in the same words is for the schema to judge.
-        standing = np.flatnonzero(~self._dropped)  # the first may be the one that was taken back
+        # If two labels of an image have the same present name, the first stays. A label given twice
+        # in one spelling stays, too: the schema rejects it.
+        standing = np.flatnonzero(~self._dropped)  # the first may be withdrawn
         named = (self._parents * len(words) + codes)[standing]
         first = standing[np.unique(named, return_index=True)[1]]
         others = np.ones(self._rows.num_rows, bool)
@@ -205,7 +203,7 @@ class _Said:
 
 
 def _events_before(rows: pa.Table, events: Events) -> np.ndarray:
-    """Of each row, how many events are not later than it."""
+    """For each row, how many events are not later: int64 [n]."""
     if not events:
         return np.zeros(rows.num_rows, np.int64)
     times = [(event.at - _START) // _MICROSECOND for event in events]
@@ -214,7 +212,7 @@ def _events_before(rows: pa.Table, events: Events) -> np.ndarray:
 
 
 def _fits(rows: pa.Table, event: Withdrawal) -> np.ndarray:
-    """Which rows are of the source and the images of a withdrawal."""
+    """Which rows have the source and the images of a withdrawal: bool [n]."""
     fits = np.ones(rows.num_rows, bool)
     if event.source:
         fits &= np.asarray(is_of_source(rows, event.source))
@@ -224,7 +222,7 @@ def _fits(rows: pa.Table, event: Withdrawal) -> np.ndarray:
 
 
 def is_of_source(rows: pa.Table, source: str) -> pa.ChunkedArray:
-    """Which rows come of ``source`` (see :class:`labelling.labels.events.Withdrawal`)."""
+    """Which rows come from ``source`` (see :class:`labelling.labels.events.Withdrawal`)."""
     ingested = pc.and_(
         pc.equal(rows["source"], "ingest"),
         pc.starts_with(rows["annotation_id"], pattern=f"raw/{source}/"),

@@ -1,7 +1,8 @@
-"""What people decide about labels as a whole: renamed, merged, taken back, and restored.
+"""Events about labels as a whole: rename, merge, withdraw, restore.
 
-Each decision is one immutable JSON object under ``annotations/events/``. No snapshot is rewritten;
-which labels count is computed from the snapshots and these events (``labelling.labels.counted``).
+Each event is one immutable JSON object under ``annotations/events/``. Snapshots are never
+rewritten; the labels that count are computed from snapshots and events
+(``labelling.labels.counted``).
 """
 
 import hashlib
@@ -29,17 +30,17 @@ from labelling.labels.form import normal_label
 from labelling.labels.snapshots import epoch_ms, in_bounds
 
 EVENTS_PREFIX = "annotations/events/"
-"""Where the events lie: below ``annotations/``, so that what looks for new labels finds them."""
+"""Prefix of the events: below ``annotations/``, where the sensor looks for new labels."""
 
 _KEY = re.compile(rf"{EVENTS_PREFIX}\d{{13}}-[0-9a-f]{{8}}\.json")
 
 _NUMBERS = 10**9
-"""Below it the digits in a key are the event's number; above, its time in ms since the epoch, as keys
-had it before events were numbered."""
+"""Below it, the digits in a key are the event's number; above it, its time in ms since 1970, as in
+keys from before events were numbered."""
 
 
 class EventError(ImgclfError, ValueError):
-    """An object under ``annotations/events/`` is no event; the message names its key."""
+    """An object under ``annotations/events/`` is not a valid event; the message names its key."""
 
 
 class _Event(BaseModel):
@@ -58,7 +59,7 @@ class _Event(BaseModel):
     @field_validator("at")
     @classmethod
     def _utc(cls, moment: datetime) -> datetime:
-        # The key has milliseconds; what is read back is to be what was written.
+        # The key has milliseconds: a finer time would not be read back as it was written.
         moment = in_bounds(moment)
         return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
@@ -137,10 +138,10 @@ _PARSER: TypeAdapter[Rename | Withdrawal | Restoral] = TypeAdapter(LabelEvent)
 
 
 def to_json(event: Rename | Withdrawal | Restoral) -> bytes:
-    """The bytes to store."""
+    """The event as the bytes to store."""
     if event.number is None:
         return event.model_dump_json(indent=1, exclude_none=True).encode("utf-8")
-    # The key of a numbered event does not tell whether it was changed.
+    # The key of a numbered event contains no hash of its content.
     said = event.model_dump(mode="json", exclude_none=True)
     text = json.dumps({**said, "sha256": _digest(event)}, indent=1, ensure_ascii=False)
     return text.encode("utf-8")
@@ -151,20 +152,21 @@ def _digest(event: Rename | Withdrawal | Restoral) -> str:
 
 
 def event_key(event: Rename | Withdrawal | Restoral) -> str:
-    """Where an event lies. That of a numbered one follows from its number alone, so that of two that
-    were decided without knowledge of each other one can be written."""
+    """The key of an event. That of a numbered event depends on its number alone."""
     if event.number is None:
         return f"{EVENTS_PREFIX}{epoch_ms(event.at):013d}-{_digest(event)[:8]}.json"
-    # The second part is the id that people type: two of them are not to differ in one digit only.
+    # By number alone: of two events decided at the same time, only one can be written.
+    # The second part is the id that people type: hashed, so that no two ids are nearly the same.
     name = hashlib.sha256(f"label event {event.number}".encode()).hexdigest()[:8]
     return f"{EVENTS_PREFIX}{event.number:013d}-{name}.json"
 
 
 def parse_event(data: bytes | str, key: str) -> Rename | Withdrawal | Restoral:
-    """The event in ``data``, the object at ``key``.
+    """Parse the event in ``data``, the object at ``key``.
 
     Raises:
-        EventError: it is none, or was changed; the message names the key and each wrong field.
+        EventError: it is not an event, or was changed; the message names the key and each invalid
+            field.
     """
     try:
         event, digest = _parsed(data)
@@ -181,23 +183,23 @@ def parse_event(data: bytes | str, key: str) -> Rename | Withdrawal | Restoral:
 
 
 def _parsed(data: bytes | str) -> tuple[Rename | Withdrawal | Restoral, object]:
-    """The event, and the digest that is written in it."""
+    """The event, and the digest stored in it."""
     try:
         fields = json.loads(data)
     except ValueError:
-        return _PARSER.validate_json(data), None  # says what is wrong with it
+        return _PARSER.validate_json(data), None  # raises with the reason
     numbered = isinstance(fields, dict) and "number" in fields
     digest = fields.pop("sha256", None) if numbered else None
     return _PARSER.validate_json(json.dumps(fields)), digest
 
 
 def moment_after(known: Iterable[str], now: datetime, latest: datetime | None = None) -> datetime:
-    """The time of a new event: ``now``, or just after all others if the clock was set back since.
+    """The time of a new event: ``now``, or 1 ms after all others if the clock was set back.
 
     Args:
-        known: keys of events; those from before events were numbered tell when they were.
-        now: the clock.
-        latest: when the last event was that could be read.
+        known: keys of the events; those from before events were numbered contain their time.
+        now: the present time.
+        latest: time of the last event that could be read.
     """
     times = [number for number in _numbers(known) if number >= _NUMBERS]
     times += [epoch_ms(latest)] if latest else []
@@ -208,7 +210,7 @@ def moment_after(known: Iterable[str], now: datetime, latest: datetime | None = 
 
 
 def number_after(known: Iterable[str]) -> int:
-    """The number of a new event where the keys ``known`` are those of all others."""
+    """The number of a new event, given the keys of all others."""
     return max((number for number in _numbers(known) if number < _NUMBERS), default=0) + 1
 
 
@@ -221,8 +223,8 @@ class History:
     """All events in the order of their times, with their keys.
 
     Attributes:
-        events: every event.
-        in_force: those that no later one has restored.
+        events: every event with its key.
+        in_force: renames and withdrawals that no later event has restored.
     """
 
     events: tuple[tuple[str, Rename | Withdrawal | Restoral], ...] = ()
@@ -238,7 +240,7 @@ class History:
         return tuple(event for _, event in self.standing())
 
     def standing(self) -> list[tuple[str, Rename | Withdrawal]]:
-        """The renames and withdrawals that count, with their keys, in order."""
+        """The renames and withdrawals in force, with their keys, in order."""
         undone = {event.event for _, event in self.events if isinstance(event, Restoral)}
         return [
             (key, event)
@@ -247,12 +249,12 @@ class History:
         ]
 
     def standing_before(self, event: Rename | Withdrawal) -> tuple[Rename | Withdrawal, ...]:
-        """The renames and withdrawals that counted when ``event`` was decided, in order."""
+        """The renames and withdrawals that were in force when ``event`` was decided, in order."""
         places = [place for place, (_, one) in enumerate(self.events) if one is event]
         return History(self.events[: places[0]]).in_force
 
     def aliases(self, names: Iterable[str] = ()) -> dict[str, str]:
-        """Former name to present one, of every name that was renamed and is not in use again.
+        """Former name to present name, for every name that was renamed and is not in use again.
 
         Args:
             names: only these; default: all that were ever renamed.
@@ -266,12 +268,17 @@ class History:
 
 
 def applies(events: Sequence[Rename | Withdrawal], index: int, name: str, made: int) -> bool:
-    """Whether event ``index`` renames a label that is called ``name`` by then, and that was said
-    after ``made`` of the events.
+    """Whether a rename applies to a label.
 
-    A rename applies to what was said before it, and to what is said later, as long as no later
-    rename has put the old name into use again. So chains, cycles and swaps come out as they were
-    meant: after a→b and b→a, an ``a`` said at any time is an ``a``.
+    A rename applies to labels given before it, and to labels given later as long as no later rename
+    has introduced the old name again. So chains, cycles and swaps of renames work: after a→b and
+    b→a, a label ``a`` given at any time is ``a``.
+
+    Args:
+        events: the events in force, in order.
+        index: the event in question.
+        name: the label's name after the events before ``index``.
+        made: how many of the events were known when the label was given.
     """
     event = events[index]
     if not isinstance(event, Rename) or name not in event.old:
@@ -281,7 +288,13 @@ def applies(events: Sequence[Rename | Withdrawal], index: int, name: str, made: 
 
 
 def name_at(events: Sequence[Rename | Withdrawal], name: str, made: int) -> str:
-    """What a label ``name`` is called now that was said after ``made`` of the ``events``."""
+    """The present name of a label.
+
+    Args:
+        events: the events in force, in order.
+        name: the label as it was given.
+        made: how many of the events were known when it was given.
+    """
     for index, event in enumerate(events):
         if isinstance(event, Rename) and applies(events, index, name, made):
             name = event.new

@@ -1,46 +1,47 @@
-"""Text from outside (labels, file names, annotators, error messages): safe to show, fit to keep."""
+"""Text from outside (labels, file names, annotators, error messages): escape it, and validate
+labels."""
 
 import re
 import unicodedata
 
 MAX_LABEL_CHARACTERS = 200
-"""Characters of a label: more fits no table, plot or button that shows it."""
+"""Characters of a label; longer ones do not fit tables, plots and buttons."""
 
 MAX_LABEL_BYTES = 400
-"""Bytes of a label in UTF-8, whose characters take one to four."""
+"""Bytes of a label in UTF-8, where a character has one to four."""
 
 _JOINERS = "\u200c\u200d"
 """Persian and Indian words, and emoji of several parts, are written with these."""
 
 _BLANKS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
-"""Fillers: letters and symbols by their category, of which nothing is seen
+"""Fillers: letters and symbols by category, but invisible
 (Default_Ignorable_Code_Point, and the blank of Braille)."""
 
 _HIDDEN = frozenset({"Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp"})
-"""Unicode categories of what acts or hides instead of being seen: control characters, direction
-marks, line separators, halves of characters (https://www.unicode.org/reports/tr44/)."""
+"""Unicode categories of invisible characters: control characters, direction marks, line separators,
+surrogates (https://www.unicode.org/reports/tr44/)."""
 
 _TAGS = re.compile("[\U000e0020-\U000e007f\ufe00-\ufe0f]")
-"""Parts of flags and of emoji styles: harmless, and seen as what they are part of."""
+"""Parts of flags and of emoji styles: harmless, and visible as part of these."""
 
 _STRAY = re.compile(
     f"^[{_JOINERS}]|[{_JOINERS}]$|(?<![\U0001f3f4\U000e0020-\U000e007e])[\U000e0020-\U000e007f]"
 )
-"""Joiners that join nothing, and tags that follow no flag: they only make labels that look alike."""
+"""Joiners that join nothing, and tags without a flag: different labels with them look the same."""
 
 _MODIFIERS = frozenset({"Cf", "Mn", "Me", "Zs"})
-"""Categories of what changes another character, or is blank."""
+"""Categories of characters that modify another one, or are blank."""
 
 
 def visible(text: str, *, lines: bool = False) -> str:
-    """Write control and other hidden characters of ``text`` as escapes such as ``\\x1b``.
+    r"""Write control and other hidden characters of ``text`` as escapes such as ``\x1b``.
 
     Args:
         text: any text.
-        lines: whether line breaks stay what they are.
+        lines: whether line breaks stay.
 
     Returns:
-        The same text, which no terminal or page acts on.
+        The text, safe to show in terminals and pages.
     """
     return "".join(
         char if not _is_hidden(char) or (lines and char == "\n") else _escaped(char)
@@ -49,7 +50,7 @@ def visible(text: str, *, lines: bool = False) -> str:
 
 
 def label_flaw(label: str) -> str | None:
-    """Say why ``label`` cannot be a label, whatever the schema; ``None`` if it can."""
+    """Why ``label`` is not a valid label under any schema; ``None`` if it is one."""
     if not label.strip():
         return "a label is empty"
     shown = visible(label if len(label) <= 40 else f"{label[:40]}…")

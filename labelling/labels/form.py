@@ -1,7 +1,7 @@
-"""The one written form of a label, and labels that look alike though they are not the same.
+"""The normal form of labels, and labels that look alike.
 
-Every reader of labels (folders, lists, settings, Label Studio, corrections, ``imgclf labels``)
-uses :func:`normal_label`, so that one word never becomes two classes by its encoding alone.
+Every reader of labels (folders, lists, settings, Label Studio, corrections, ``imgclf labels``) uses
+:func:`normal_label`, so that encodings of one word never become two classes.
 """
 
 import itertools
@@ -13,25 +13,25 @@ from dataclasses import dataclass
 from functools import cache
 
 _NOTHING = re.compile("[\u00ad\u200b\u200e\u200f\u2060\ufeff]")
-"""Soft hyphen, zero-width spaces, marks of direction, byte order mark: no part of any word. Pages
-and spreadsheets leave them behind. (What changes the order of a text is refused: ``label_flaw``.)"""
+"""Soft hyphen, zero-width spaces, direction marks, byte order mark: left over from web pages and
+spreadsheets. (Characters that change the direction of a text are refused: ``label_flaw``.)"""
 
 _JOINER = re.compile("[\u200c\u200d]")
 _JOINS = frozenset({"Lo", "Mc", "Mn", "Sk", "So"})
-"""Unicode categories beside which a joiner means something: Arabic and Indian letters, emoji."""
+"""Unicode categories next to which a joiner has a meaning: Arabic and Indian letters, emoji."""
 
 _BLANKS = re.compile(r"[ \u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
 _SELECTORS = re.compile("[\ufe00-\ufe0f]")
 _ACCENTS = re.compile("[\u0300-\u036f]")
-"""Not the signs of Indian and Semitic vowels: words differ by those."""
+"""Without Indian and Semitic vowel signs, which distinguish words."""
 
 _SEPARATORS = re.compile(r"(?<=[^\W\d_])[ _-]+(?=[^\W_])|(?<=\d)[ _-]+(?=[^\W\d_])")
 """Between letters, or a letter and a digit: ``1-2`` is not 12, and ``-1`` is not 1."""
 
 
 def normal_label(label: str) -> str:
-    """Write ``label`` in its normal form: Unicode NFC, without characters that show nothing, one
-    space where there were several blanks, none around it. Case stays."""
+    """The normal form of ``label``: Unicode NFC, without invisible characters, single spaces inside
+    and none around. Case stays."""
     if label.isascii():
         return _one_space(label)
     text = _NOTHING.sub("", label)
@@ -45,7 +45,8 @@ def _one_space(text: str) -> str:
 
 
 def _means(text: str, place: int) -> bool:
-    """Whether the character at ``place`` is no joiner, or one that joins something."""
+    """Whether the character at ``place`` is not a joiner, or a joiner between two characters that
+    it joins."""
     if not _JOINER.match(text[place]):
         return True
     around = text[max(place - 1, 0) : place] + text[place + 1 : place + 2]
@@ -54,13 +55,13 @@ def _means(text: str, place: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class LookAlikes:
-    """Labels that are easily taken for one another.
+    """Labels that are easily confused.
 
     Attributes:
         labels: two or more, sorted.
         reason: what they differ in, in words (``upper and lower case``).
-        is_doubt: whether they are probably one class, so that a person is asked. Singular and plural
-            are only listed.
+        is_doubt: whether they are probably one class, so that the user is asked. Singular and
+            plural are only listed.
     """
 
     labels: tuple[str, ...]
@@ -72,11 +73,11 @@ def look_alikes(labels: Iterable[str], new: Collection[str] | None = None) -> li
     """Group the labels that look alike.
 
     Args:
-        labels: any labels; in normal form, those of one form are the same label.
+        labels: any labels; those with the same normal form are one label.
         new: only groups with one of these.
 
     Returns:
-        The groups, sorted; most often none.
+        The groups, doubtful ones first, sorted by labels.
     """
     wanted = None if new is None else {normal_label(label) for label in new}
     alike: dict[str, set[str]] = defaultdict(set)
@@ -106,8 +107,8 @@ def _without_accents(label: str) -> str:
 
 
 def _plain_letters(label: str) -> str:
-    """Each character that looks like an ASCII one as that one (Unicode TR 39), ligatures apart.
-    ASCII characters stay: ``0`` and ``O`` may well be classes of their own."""
+    """Replace characters that look like ASCII ones by these (Unicode TR 39), and split ligatures.
+    ASCII characters stay: ``0`` and ``O`` may be two classes."""
     text = unicodedata.normalize("NFKC", _SELECTORS.sub("", label))
     return text if text.isascii() else "".join(map(_plain, text))
 
@@ -118,7 +119,7 @@ def _plain(char: str) -> str:
         return char
     if unicodedata.category(char) == "Pd":
         return "-"
-    from confusable_homoglyphs.confusables import confusables_data  # 0.2 s, and seldom needed
+    from confusable_homoglyphs.confusables import confusables_data  # 0.2 s, seldom needed
 
     alike = [item["c"] for item in confusables_data.get(char, ()) if item["c"].isascii()]
     return min(alike, key=lambda text: (len(text), text.islower() != char.islower()), default=char)
@@ -131,7 +132,7 @@ _DIFFERENCES: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("letters that look the same", _plain_letters),
 )
 _ALL = (3, 2, 0, 1)
-"""In this order: what one makes of a label, the next can go on with."""
+"""The order in which they are applied: each works on the result of the one before."""
 
 
 def _under(chosen: Sequence[int], label: str) -> str:

@@ -1,4 +1,4 @@
-"""What is said of a source that comes with splits."""
+"""Sentences about a source that comes with splits."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -13,14 +13,14 @@ def given_splits_text(
     without: int = 0,
     where: Sequence[str] = (),
 ) -> list[str]:
-    """Sentences for the summary of a source.
+    """Sentences about the splits of a source, for its summary.
 
     Args:
-        counts: images by split that the source gives them; empty: it gives none.
-        keep: whether they are kept.
-        option: that keeps them.
-        without: images that it gives no split.
-        where: folders in which such images lie.
+        counts: images by split that the source gives; empty: it gives no splits.
+        keep: whether the splits are kept.
+        option: the option that keeps them.
+        without: number of images without a split.
+        where: folders with such images.
     """
     given = [split for split in NAMES if counts.get(split)]
     if not given:
@@ -53,11 +53,11 @@ def given_splits_text(
 
 
 def no_splits_said(source: str, notes: Iterable[str]) -> str:
-    """Why splits of a source cannot be kept that gives none.
+    """The message that ``--keep-splits`` has no splits to keep.
 
     Args:
         source: its name.
-        notes: what is told of it; those about splits that were not understood are repeated.
+        notes: notes about the source; those about splits are repeated.
     """
     seen = [note for note in notes if "splits" in note]
     why = "; ".join(seen) or "no folders such as train and test, and no list or column of them"

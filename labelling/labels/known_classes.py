@@ -1,4 +1,4 @@
-"""The classes that there are already, and what a label that comes in is taken for."""
+"""The existing classes, and the class that an incoming label counts as."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,13 +10,13 @@ from labelling.labels.schema import LabelSchema
 
 @dataclass(frozen=True)
 class KnownClasses:
-    """What a source is compared with before its labels are taken.
+    """The classes that the labels of a source are compared with.
 
     Attributes:
-        labels: the classes that count or are listed, by their present names.
-        given: the label schema, as the settings say it.
-        present: the same with its names as they are called now.
-        aliases: former name of a class to its present one.
+        labels: the classes in use or listed, by their present names.
+        given: the label schema of the settings.
+        present: the same with present names.
+        aliases: former name to present name.
     """
 
     labels: frozenset[str] = frozenset()
@@ -25,12 +25,12 @@ class KnownClasses:
     aliases: Mapping[str, str] = field(default_factory=dict)
 
     def counts_as(self, label: str) -> str:
-        """The class that ``label`` is said to be."""
+        """The class that ``label`` counts as."""
         written = self.given.taken_for(label)
         return self.present.taken_for(self.aliases.get(written, written))
 
     def notes(self, labels: Iterable[str]) -> list[str]:
-        """A sentence about each of ``labels`` that counts as another word than it says."""
+        """A sentence about each of ``labels`` that counts as another class."""
         found = []
         for label in sorted({normal_label(label) for label in labels}):
             counts = self.counts_as(label)

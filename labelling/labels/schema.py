@@ -1,4 +1,4 @@
-"""The label schema: which labels there are, and what a set of labels must look like."""
+"""The label schema: which labels exist, and which sets of labels are valid."""
 
 from collections.abc import Iterable, Sequence
 from typing import Literal
@@ -11,7 +11,7 @@ from labelling.labels.form import normal_label
 Task = Literal["single_label", "multi_label"]
 
 NONE_OF_THEM = "none of the labels"
-"""What is shown where an image is said to have no label."""
+"""Shown for an image that is labelled with none of the labels."""
 
 NO_LABEL = (
     "no label, where the task is single_label and an image has exactly one; set task = "
@@ -20,7 +20,7 @@ NO_LABEL = (
 
 
 def in_words(labels: Iterable[str]) -> str:
-    """``labels`` for a sentence; no label at all is an answer, too."""
+    """``labels`` as text for a sentence."""
     return ", ".join(labels) or NONE_OF_THEM
 
 
@@ -55,8 +55,8 @@ class LabelSchema(BaseModel):
         return names
 
     def taken_for(self, label: str) -> str:
-        """What ``label`` is taken for: its normal form, or the one of ``names`` that differs from
-        it in nothing but upper and lower case."""
+        """The label that ``label`` counts as: its normal form, or the one of ``names`` that differs
+        from it only in case."""
         label = normal_label(label)
         if not self.names or label in self.names:
             return label
@@ -64,17 +64,16 @@ class LabelSchema(BaseModel):
         return alike[0] if len(alike) == 1 else label
 
     def written(self, labels: Iterable[str]) -> tuple[str, ...]:
-        """``labels`` as :meth:`taken_for` has them. Two spellings of one become one; what is given
-        twice in one spelling stays, for :meth:`problem` to say so."""
+        """Apply :meth:`taken_for` to ``labels``. Two spellings of one label become one; a label
+        given twice in one spelling stays, so that :meth:`problem` reports it."""
         given = tuple(labels)
         taken = tuple(map(self.taken_for, given))
         return taken if len(set(given)) < len(given) else tuple(dict.fromkeys(taken))
 
     def problem(self, labels: Sequence[str]) -> str | None:
-        """Why ``labels`` cannot label an image under this schema, or ``None`` if they can.
+        """Why ``labels`` are not valid for an image under this schema; ``None`` if they are.
 
-        No labels at all are a statement, too (a negative): the image has none of them. Whoever has
-        not said anything of an image says ``None`` instead.
+        An empty sequence states that the image has none of the labels (a negative).
         """
         if not labels:
             return None if self.task == "multi_label" else NO_LABEL

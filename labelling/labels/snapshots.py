@@ -1,4 +1,5 @@
-"""Annotation snapshots: one immutable JSON file says what one annotator said of one image."""
+"""Annotation snapshots: one immutable JSON file with the labels that one annotator gave one
+image."""
 
 import hashlib
 import json
@@ -12,26 +13,29 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from errors.base import ImgclfError
 
 INGESTED_PREFIX = "annotations/ingested/"
-"""Where the labels that came with ingested images lie."""
+"""Prefix of the labels that came with ingested images."""
 
 LABEL_STUDIO_PREFIX = "annotations/label_studio/"
-"""Where the snapshots of Label Studio's annotations lie."""
+"""Prefix of the snapshots of Label Studio's annotations."""
 
 Source = Literal["ingest", "label_studio", "predictor"]
 
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
-"""Between these lies the time of every statement. Of what is said to be later, one could say
-nothing newer; what is outside of year 1 to 9999 in UTC is no moment to Python, nor is what is
-outside of 1678 to 2262 to Arrow in nanoseconds."""
+"""The time of a statement is between these two. A later one could never be superseded; Python has
+no times outside the years 1 to 9999 in UTC, and Arrow in nanoseconds none outside 1678 to 2262."""
 
 MAX_NUMBER = 2**63 - 1
-"""The biggest number that the tables hold."""
+"""The largest integer that the tables hold."""
 
 
 def in_bounds(moment: datetime) -> datetime:
-    """``moment`` in UTC. Raises ValueError if it is before 1970 or after 2199."""
+    """``moment`` in UTC.
+
+    Raises:
+        ValueError: it is before 1970 or after 2199.
+    """
     try:
         utc = moment.astimezone(UTC)
     except OverflowError:
@@ -42,7 +46,7 @@ def in_bounds(moment: datetime) -> datetime:
 
 
 _INGESTED = re.compile(rf"{INGESTED_PREFIX}[0-9a-f]{{64}}-\d{{13}}-[0-9a-f]{{8}}\.json")
-"""Keys of ingested labels, which tell what is in them."""
+"""Keys of ingested labels, which contain image, time and labels."""
 
 
 class SnapshotError(ImgclfError, ValueError):
@@ -105,15 +109,15 @@ class AnnotationSnapshot(BaseModel):
         return in_bounds(moment) if moment else None
 
     def to_json(self) -> bytes:
-        """The bytes to store."""
+        """The snapshot as the bytes to store."""
         return self.model_dump_json(indent=1).encode("utf-8")
 
 
 def parse_snapshot(data: bytes, key: str) -> AnnotationSnapshot:
-    """The snapshot in ``data``, the object at ``key``.
+    """Parse the snapshot in ``data``, the object at ``key``.
 
     Raises:
-        SnapshotError: it is not one; the message names the key and each wrong field.
+        SnapshotError: it is not a snapshot; the message names the key and each invalid field.
     """
     try:
         snapshot = AnnotationSnapshot.model_validate_json(data)
@@ -128,7 +132,7 @@ def parse_snapshot(data: bytes, key: str) -> AnnotationSnapshot:
 
 
 def labels_hash(labels: Sequence[str]) -> str:
-    """Eight hex digits that name a set of labels, whatever their order."""
+    """Eight hex digits that identify a set of labels in any order."""
     return hashlib.sha256(json.dumps(sorted(labels)).encode("utf-8")).hexdigest()[:8]
 
 
@@ -138,17 +142,16 @@ def epoch_ms(moment: datetime) -> int:
 
 
 def ingested_key(snapshot: AnnotationSnapshot) -> str:
-    """Where a snapshot of ingested labels lies. The key alone tells image, time and labels, so
-    a listing is enough to see what is known already (``parse_ingested_key``)."""
+    """The key of a snapshot of ingested labels; a listing of keys is enough to know the labels."""
     moment = epoch_ms(snapshot.annotated_at)
     return f"{INGESTED_PREFIX}{snapshot.sha256}-{moment:013d}-{labels_hash(snapshot.labels)}.json"
 
 
 def parse_ingested_key(key: str) -> tuple[str, int, str]:
-    """The sha256 of the image, the time in ms and the hash of the labels that ``key`` names.
+    """Parse a key into the image's sha256, the time in ms since 1970 and the hash of the labels.
 
     Raises:
-        SnapshotError: ``ingested_key`` never makes such a key.
+        SnapshotError: it is not a key of ``ingested_key``.
     """
     parts = key.removeprefix(INGESTED_PREFIX).removesuffix(".json").split("-")
     if len(parts) != 3 or not re.fullmatch(r"\d{1,13}", parts[1], re.ASCII):

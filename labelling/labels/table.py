@@ -1,4 +1,4 @@
-"""The label table: every snapshot a row; which of them count, and which is the latest."""
+"""The label table: one row per snapshot and event."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -42,11 +42,11 @@ LABELS_SCHEMA = pa.schema(
         ("event", pa.string()),
     ]
 )
-"""``status`` is ``ok``, or ``rejected`` with the ``reason``, or ``event``: no statement, but an event
-about labels (``labelling.labels.events``), as JSON in the column ``event``. A snapshot that cannot be read is
-a rejected row with an empty ``sha256``. The columns from ``unique_id`` on are of Label Studio's
-annotations (``prelabel``: what the model had said); they are null in rows of other sources and in
-parts of the table that were written before the columns were there."""
+"""``status`` is ``ok``, ``rejected`` (with the ``reason``), or ``event``: an event about labels
+(``labelling.labels.events``), as JSON in the column ``event``. An unreadable snapshot is a rejected
+row with an empty ``sha256``. The columns from ``unique_id`` on belong to Label Studio's annotations
+(``prelabel``: the labels that the model predicted); they are null in rows of other sources and in
+parts of the table that are older than the columns."""
 
 EVENT = "event"
 """Status of a row that is an event."""
@@ -64,10 +64,10 @@ _UNREADABLE = {
 
 
 def label_rows(snapshots: Iterable[tuple[str, bytes]], schema: LabelSchema) -> pa.Table:
-    """One row in ``LABELS_SCHEMA`` for each (key, bytes) of an annotation snapshot.
+    """Build one row in ``LABELS_SCHEMA`` for each (key, bytes) of a snapshot or event.
 
-    Nothing is dropped: what ``schema`` does not allow, or what is not a snapshot at all, is a
-    rejected row that says why.
+    Nothing is dropped: an invalid object, or labels that ``schema`` does not allow, give a rejected
+    row with the reason.
     """
     rows = [_row(key, data, schema) for key, data in snapshots]
     try:
@@ -77,7 +77,7 @@ def label_rows(snapshots: Iterable[tuple[str, bytes]], schema: LabelSchema) -> p
 
 
 def _storable(row: dict[str, object]) -> dict[str, object]:
-    """``row``, or a rejected one in its place if the table cannot hold it."""
+    """``row``, or a rejected row in its place if the table cannot hold it."""
     try:
         pa.Table.from_pylist([row], schema=LABELS_SCHEMA)
     except (pa.ArrowException, OverflowError, ValueError, TypeError) as error:
@@ -112,8 +112,9 @@ def _row(key: str, data: bytes, schema: LabelSchema) -> dict[str, object]:
 
 
 def _unclear(snapshot: AnnotationSnapshot) -> str | None:
-    """Why no labels do not mean here that the image has none: what Label Studio had was no answer on
-    our page (``labelling.label_studio.tasks`` notes what is odd)."""
+    """Why an empty annotation of Label Studio does not mean none of the labels; ``None`` if it
+    does."""
+    # ``labelling.label_studio.tasks`` notes what is unexpected in an annotation.
     return (snapshot.note or None) if snapshot.unique_id and not snapshot.labels else None
 
 
@@ -136,7 +137,7 @@ def history_of(labels: pa.Table) -> History:
 
 
 def snapshot_of(row: Mapping[str, Any]) -> AnnotationSnapshot:
-    """The snapshot that became ``row``, but for its note."""
+    """The snapshot of ``row``, without its note."""
     said = row["prelabel_version"] is not None
     return AnnotationSnapshot(
         sha256=row["sha256"],
@@ -163,14 +164,13 @@ def snapshot_of(row: Mapping[str, Any]) -> AnnotationSnapshot:
 
 
 def recheck(labels: pa.Table, schema: LabelSchema) -> pa.Table:
-    """``labels`` with status and reason as ``schema`` would have them now: for tables whose
-    rows were written under an earlier schema."""
+    """Recompute status and reason of rows that were written under another schema."""
     lists = LabelLists.of(labels["labels"])
     problem = [schema.problem(kind) or "" for kind in lists.kinds]
     empty = np.array([not kind for kind in lists.kinds], bool)
     silent = is_true(labels["cancelled"]) | is_true(labels["skipped"])
     is_wrong = np.array([bool(text) for text in problem], bool)[lists.codes] & ~silent
-    # An empty answer that was none stays so (``_unclear``), and so does what names no image.
+    # Rows without labels keep their reason (``_unclear``), as do rows that name no image.
     own = empty[lists.codes] & ~silent & ~is_wrong
     own |= ~is_true(pc.not_equal(labels["sha256"], ""))
     told = pa.array(problem, pa.string()).take(pa.array(lists.codes))

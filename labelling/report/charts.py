@@ -1,4 +1,5 @@
-"""Charts of the labelling report: where each mark lies. The templates draw them as HTML and SVG."""
+"""Charts of the labelling report: the coordinates of their marks. The templates draw them as HTML
+and SVG."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +15,12 @@ _MOST_DAYS = 42
 _ROUNDS = (1, 2, 2.5, 5, 10)
 
 Corner = tuple[float, float]
-"""x and y in units of the picture, y downwards."""
+"""x and y in units of the chart, y downwards."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The picture around a chart, in units of its own: it is as wide as the page lets it be."""
+    """The frame of a chart in its own units; the page scales it to its width."""
 
     height: int
     bottom: int
@@ -36,7 +37,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A text at an axis; ``anchor`` is SVG's ``text-anchor``."""
+    """A text on an axis; ``anchor`` is SVG's ``text-anchor``."""
 
     at: float
     text: str
@@ -48,11 +49,14 @@ class CurveChart:
     """The score over the number of labels.
 
     Attributes:
-        caption: what the chart shows, for those who do not see it.
-        band: corners of the forecast's interval; none without a forecast.
-        law: corners of the forecast up to today; ``ahead`` from today on.
+        frame: the frame of the chart.
+        caption: what the chart shows, for screen readers.
+        scores, labels: the texts on the two axes.
+        band: corners of the forecast's interval; empty without a forecast.
+        law, ahead: points of the fitted curve up to the present number of labels, and from there
+            on.
         seen: the measured scores.
-        now: today's score.
+        now: the present score.
     """
 
     frame: Frame
@@ -90,7 +94,7 @@ class DaysChart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GainBar:
-    """The gain of one class. Places are per cent of a scale that all classes share."""
+    """The gain of one class. Positions are per cent of a scale that all classes share."""
 
     label: str
     labels: int
@@ -104,7 +108,7 @@ class GainBar:
 
 
 def gain_bars(curve: CurveReport) -> list[GainBar]:
-    """A bar for each class whose gain is known, the greatest gain first."""
+    """A bar for each class whose gain is known, the largest gain first."""
     known = [(one, one.gain) for one in curve.classes if one.gain is not None]
     known.sort(key=lambda pair: -(pair[1].value or 0.0))
     bounds = [bound for _, gain in known for bound in (gain.low or 0.0, gain.high or 0.0)]
@@ -130,14 +134,14 @@ def gain_bars(curve: CurveReport) -> list[GainBar]:
 
 
 def points(gain: Estimate) -> str:
-    """``+1.4 ± 0.6``, in points."""
+    """A gain in percentage points: ``+1.4 ± 0.6``."""
     value = 100 * (gain.value or 0.0)
     return f"{'−' if value < -0.05 else '+'}{abs(value):.1f} ± {100 * gain.reach:.1f}"
 
 
 def curve_chart(curve: CurveReport) -> CurveChart:
-    """The score over the number of labels: what was measured, the law with its interval, and today
-    (or the sample of today's labels that was measured)."""
+    """Chart the score over the number of labels: measured scores, the fitted curve with its
+    interval, and the present score."""
     frame = Frame(_HEIGHT, _BOTTOM)
     seen = [s for scores in curve.points.scores for s in scores]
     bands = [
@@ -176,7 +180,7 @@ def curve_chart(curve: CurveReport) -> CurveChart:
 
 
 def days_chart(days: Sequence[Day]) -> DaysChart:
-    """Labels by day, the last six weeks."""
+    """Chart the labels by day, the last six weeks."""
     frame = Frame(_DAYS_HEIGHT, _DAYS_BOTTOM)
     shown = days[-_MOST_DAYS:]
     most = max(day.labels for day in shown)
@@ -209,7 +213,7 @@ def days_chart(days: Sequence[Day]) -> DaysChart:
 
 
 def _ticks(low: float, high: float, about: int = 4) -> list[float]:
-    """Round numbers from ``low`` to ``high``, about four of them, two at least."""
+    """About ``about`` round numbers from ``low`` to ``high``, at least two."""
     if high <= low:
         high = low + 1
     raw = (high - low) / about

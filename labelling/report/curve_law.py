@@ -1,20 +1,20 @@
-"""Learning curves: what more labels would bring, with how sure one can be of it.
+"""Learning curves: how much more labels would improve the score, with an interval.
 
 The error of a classifier falls with the number of labels ``n`` about as an inverse power,
 ``error(n) = floor + excess * (n / N) ** -rate`` (Figueroa et al., Predicting sample size required
-for classification performance, 2012, https://doi.org/10.1186/1472-6947-12-8; where it holds and
-where not: Viering & Loog, The Shape of Learning Curves, 2022, https://arxiv.org/abs/2103.10948).
+for classification performance, 2012, https://doi.org/10.1186/1472-6947-12-8; limits: Viering &
+Loog, The Shape of Learning Curves, 2022, https://arxiv.org/abs/2103.10948).
 
-The points are scores at nested subsets of the ``N`` labels there are, in several draws, all on the
-same images. Their errors are not independent: subsets overlap, and all of them are part of one
-data set, which may itself be a lucky one. Fits on two sets ``S`` and ``T`` differ the more, the
-less the sets share: ``d = |S|^-1 + |T|^-1 - 2 |S & T| / (|S| |T|)``, the squared distance of their
-means. An answer flips with a probability that grows with the root of ``d``, and a flip may be for
-the better or the worse, so the scores differ with variance ``k * d ** 0.5``; on the scenes the
-exponent held from 20 to 95 % of the labels, where the ``1`` of averages was off by a factor of
-eight. ``k`` is found from the differences between the draws. Under that covariance the
-parameters' posterior (flat priors, floor and excess not negative) is sampled, for a grid of rates,
-since for a given rate the law is linear (Golub & Pereyra 1973, variable projection).
+The points are scores at nested subsets of the ``N`` labels, in several draws, all on the same
+images. Their errors are correlated: subsets overlap, and all belong to one data set. Fits on two
+sets ``S`` and ``T`` differ the more, the less the sets share: ``d = |S|^-1 + |T|^-1 - 2 |S & T| /
+(|S| |T|)``, the squared distance of their means. A prediction changes with a probability that grows
+with the root of ``d``, for better or worse, so the scores differ with variance ``k * d ** 0.5``; on
+the scenes the exponent held from 20 to 95 % of the labels, where the exponent ``1`` of averages was
+wrong by a factor of eight. ``k`` is estimated from the differences between the draws. Under that
+covariance the posterior of the parameters (flat priors, floor and excess not negative) is sampled
+on a grid of rates, since for a given rate the law is linear (Golub & Pereyra 1973, variable
+projection).
 """
 
 import math
@@ -27,24 +27,24 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from errors.base import ImgclfError
 
 LEVEL = 0.8
-"""An estimate's interval holds the truth this often."""
+"""Confidence level of an estimate's interval."""
 
 MIN_SIZES = 4
-"""Three parameters need more points than three."""
+"""Three parameters need more than three points."""
 
 MIN_LABELS = 20
-"""Of fewer labels every curve is noise."""
+"""With fewer labels a curve is only noise."""
 
 FURTHEST = 2.0
-"""How far a curve is followed, as a multiple of the labels there are."""
+"""How far a curve is extrapolated, as a multiple of the present number of labels."""
 
 LEAST_SAMPLE = 0.1
-"""Measured on a smaller share of the labels, a curve says nothing of all of them: a law followed from
-a tenth is rough already (Mahmood et al., How Much More Data Do I Need?, CVPR 2022,
+"""The smallest share of the labels to measure a curve on: extrapolation from a tenth is already
+rough (Mahmood et al., How Much More Data Do I Need?, CVPR 2022,
 https://arxiv.org/abs/2207.01725)."""
 
 WIDEST = 0.04
-"""A gain whose 80 % interval reaches further than this to either side tells nothing."""
+"""Half the width of the widest 80 % interval of a gain that is reported."""
 
 CHURN = 0.5
 """The exponent of ``d``."""
@@ -93,7 +93,7 @@ class Estimate(BaseModel):
 
 
 class CurveError(ImgclfError, ValueError):
-    """These points say nothing of the future; the message says why."""
+    """These points allow no forecast; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -101,12 +101,12 @@ class Curve:
     """A fitted learning curve.
 
     Attributes:
-        labels: how many there are now, ``N``.
-        score: what they reach now.
+        labels: the present number of labels, ``N``.
+        score: the score with them.
         noise: ``k``.
         sizes, means: float64 [m], the points, averaged over the draws.
-        draws: int64 [m], how many there were.
-        floor, excess, rate: float64 [samples], the parameters' posterior.
+        draws: int64 [m], the number of draws of each point.
+        floor, excess, rate: float64 [samples], posterior samples of the parameters.
     """
 
     labels: int
@@ -120,24 +120,25 @@ class Curve:
     rate: np.ndarray
 
     def law(self, labels: float) -> np.ndarray:
-        """Scores by the law, without noise, at so many ``labels``: float64 [samples]."""
+        """Scores of the law at ``labels`` labels, without noise: float64 [samples]."""
         return 1 - self.floor - self.excess * (labels / self.labels) ** -self.rate
 
     def at(self, labels: float) -> Estimate:
-        """The score that the law gives for so many ``labels``."""
+        """The score of the law at ``labels`` labels."""
         return _estimate(np.clip(self.law(labels), 0, 1))
 
     def gain(self, more: int, *, there: int | None = None) -> Estimate:
-        """What ``more`` labels would add to the score as it is now, on the same test images.
+        """The change of the score by ``more`` labels, on the same test images.
 
-        The score now is above or below its law by luck, of which a part stays.
+        The present score differs from the law by chance, and part of that difference stays.
 
         Args:
-            there: how many labels there are, if the points were measured on a random sample of
-                them; the law is then followed up to there first. As a rule it is all of them.
+            more: number of further labels.
+            there: number of labels, if the points were measured on a random sample of them; the law
+                is first extrapolated to it. Default: the measured number.
 
         Raises:
-            CurveError: that is too far ahead, or the interval is too wide to say anything.
+            CurveError: the extrapolation is too far, or the interval too wide to be useful.
         """
         there = there or self.labels
         then = there + more
@@ -155,8 +156,8 @@ class Curve:
         return found
 
     def _outlook(self, there: int, then: int) -> tuple[np.ndarray, float]:
-        """How the luck of a score changes from ``there`` to ``then`` labels, given that of the
-        points (weights, float64 [m]), and the variance of what does not follow."""
+        """How the deviation from the law changes from ``there`` to ``then`` labels, as a linear
+        function of the points' deviations (weights, float64 [m]), and the variance of the rest."""
         known = _covariance(self.sizes, self.draws, self.noise)
         common = self._shared(then) - self._shared(there)
         weights = np.linalg.solve(known, common)
@@ -164,17 +165,17 @@ class Curve:
         return weights, max(0.0, float(rest))
 
     def _shared(self, labels: int) -> np.ndarray:
-        """Covariance of the points with a score at ``labels``, all of theirs among them: [m]."""
+        """Covariance of the points with a score at ``labels`` labels that contain theirs: float64
+        [m]."""
         apart = 1 / self.sizes - 1 / labels
         return _common(1 / self.sizes, np.array(1 / labels), apart, self.noise)
 
     def labels_for(self, score: float, *, of: int) -> Estimate:
-        """How many labels the law needs for ``score``, which was seen once with ``of`` labels, by
-        luck as it may be.
+        """How many labels the law needs for ``score``, which was measured once with ``of`` labels.
 
         Returns:
-            A bound that is ``None`` is further away than ten times the labels there are, or never
-            reached.
+            The number of labels; a bound is ``None`` if it is more than ten times the present
+            number, or the score is never reached.
         """
         luck = np.random.default_rng(0).normal(
             0, math.sqrt(self.noise * of**-CHURN), len(self.floor)
@@ -200,10 +201,10 @@ def _estimate(samples: np.ndarray) -> Estimate:
 
 
 def fit(points: Points, *, seed: int = 0) -> Curve:
-    """The curve through ``points``; the same for the same points and ``seed``.
+    """Fit the learning curve to ``points``; deterministic for the same points and ``seed``.
 
     Raises:
-        CurveError: there are too few points or labels.
+        CurveError: there are too few points or labels, or no subset was drawn twice.
     """
     sizes = np.array(points.sizes, float)
     if len(sizes) < MIN_SIZES or sizes[-1] < MIN_LABELS:
@@ -222,8 +223,8 @@ def fit(points: Points, *, seed: int = 0) -> Curve:
 
 
 def _noise(points: Points) -> float:
-    """``k`` from the scatter of the draws. The smallest subsets follow another law: the answers of
-    fits on so little are not even similar."""
+    """Estimate ``k`` from the scatter of the draws."""
+    # Not from subsets below a quarter: fits on so few labels follow another law.
     last = points.sizes[-1]
     seen = [
         (float(np.var(scores, ddof=1)), (2 / size - 2 / last) ** CHURN / 2)
@@ -236,14 +237,15 @@ def _noise(points: Points) -> float:
 
 
 def _common(a: np.ndarray, b: np.ndarray, apart: np.ndarray, noise: float) -> np.ndarray:
-    """Covariance of scores on sets of sizes ``1/a`` and ``1/b`` that are ``apart``."""
+    """Covariance of scores on sets of sizes ``1/a`` and ``1/b`` at the squared distance
+    ``apart``."""
     found: np.ndarray = noise * (a**CHURN + b**CHURN - np.maximum(apart, 0) ** CHURN) / 2
     return found
 
 
 def _covariance(sizes: np.ndarray, draws: np.ndarray, noise: float) -> np.ndarray:
-    """Covariance of the mean scores, [sizes, sizes]. Two sets of the same draw are nested; two of
-    different draws share what chance gives them."""
+    """Covariance of the mean scores, float64 [sizes, sizes]. Sets of one draw are nested; sets of
+    two draws overlap by chance."""
     a, b = (1 / sizes)[:, None], (1 / sizes)[None, :]
     same = _common(a, b, np.abs(a - b), noise)
     other = _common(a, b, a + b - 2 / sizes[-1], noise)
@@ -255,7 +257,7 @@ def _covariance(sizes: np.ndarray, draws: np.ndarray, noise: float) -> np.ndarra
 def _posterior(
     sizes: np.ndarray, errors: np.ndarray, covariance: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Samples of floor, excess and rate: float64 [samples] each."""
+    """Posterior samples of floor, excess and rate: float64 [samples] each."""
     whitener = np.linalg.inv(np.linalg.cholesky(covariance))
     seen = whitener @ errors
     means, roots, misfits, volumes = [], [], [], []
@@ -267,7 +269,8 @@ def _posterior(
         roots.append(np.linalg.inv(np.linalg.cholesky(precision)).T)
         misfits.append(float(np.sum((seen - basis @ best) ** 2)))
         volumes.append(-0.5 * float(np.linalg.slogdet(precision)[1]))
-    # Points that no power law fits as well as their noise allows widen everything (Birge 1932).
+    # If no power law fits the points as well as their noise allows, widen the posterior (Birge
+    # 1932).
     birge = max(1.0, min(misfits) / max(1, len(sizes) - 3))
     evidence = -0.5 * np.array(misfits) / birge + np.array(volumes)
     weights = np.exp(evidence - evidence.max())
@@ -276,7 +279,7 @@ def _posterior(
     drawn = np.array(means)[picked] + np.einsum("sij,sj->si", np.array(roots)[picked], noise)
     allowed = np.flatnonzero((drawn >= 0).all(axis=1))[:_SAMPLES]
     if len(allowed) < 100:
-        # No falling curve fits: what is left is the flat one, at the mean of the points.
+        # No falling curve fits: use a constant, the mean of the points.
         ones = whitener @ np.ones(len(sizes))
         flat = rng.normal(ones @ seen / (ones @ ones), math.sqrt(birge / (ones @ ones)), _SAMPLES)
         return np.clip(flat, 0, 1), np.zeros(_SAMPLES), np.ones(_SAMPLES)

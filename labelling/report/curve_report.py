@@ -1,4 +1,4 @@
-"""What the learning-curve job finds, as it lies in ``learning_curve.json``."""
+"""The learning-curve job's result, as stored in ``learning_curve.json``."""
 
 from pydantic import BaseModel, ConfigDict
 

@@ -1,4 +1,4 @@
-"""How fast people label: time per task, and labels per hour of work."""
+"""How fast people label: seconds per task, and labels per hour of work."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 SESSION_GAP = timedelta(minutes=30)
-"""A longer pause than this between two saves was no labelling: a session ends, another begins."""
+"""A pause between two saves that is longer than this ends a session."""
 
 OUTLIER_IQRS = 3.0
 """A time this many interquartile ranges above the upper quartile is an outlier ("far out", Tukey,
@@ -44,7 +44,8 @@ class Times(BaseModel):
 
 
 def times(rows: Iterable[Mapping[str, Any]]) -> Times:
-    """Time per task of ``rows`` (each with ``lead_time_s``); times that cannot be are left out."""
+    """Quartiles of the seconds per task of ``rows`` (each with ``lead_time_s``); impossible times
+    are left out."""
     given = [row["lead_time_s"] for row in rows if row["lead_time_s"]]
     seconds = sorted(s for s in given if 0 < s <= SESSION_GAP.total_seconds())
     if len(seconds) >= 4:
@@ -62,15 +63,15 @@ def times(rows: Iterable[Mapping[str, Any]]) -> Times:
 
 
 def speed(saves: Sequence[Mapping[str, Any]], made: set[str]) -> Speed:
-    """How fast one person works.
+    """The labelling speed of one person.
 
-    A session lasts from its first save to its last, and before that as long as the first task
-    took: by its own clock, else the person's median pause between two saves. A session of one
-    save that nothing tells the length of does not count, nor does its label.
+    A session lasts from its first save to its last, plus the time of its first task: its lead time,
+    else the person's median pause between two saves. A session of one save without either is not
+    counted, nor is its label.
 
     Args:
         saves: rows of one person, by time.
-        made: ``unique_id`` of the person's annotations that stand.
+        made: ``unique_id`` of the person's standing annotations.
     """
     sessions: list[list[Mapping[str, Any]]] = []
     pauses = []
@@ -95,7 +96,7 @@ def speed(saves: Sequence[Mapping[str, Any]], made: set[str]) -> Speed:
 
 
 def together(speeds: Sequence[Speed]) -> Speed:
-    """Everybody's hours added up: two people side by side for an hour are two hours."""
+    """Sum of the labels, hours and sessions: an hour of two people is two hours."""
     return Speed(
         labels=sum(one.labels for one in speeds),
         hours=sum(one.hours for one in speeds),

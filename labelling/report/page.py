@@ -1,6 +1,6 @@
-"""The page of the labelling report: one HTML file that runs no script and loads nothing.
+"""The page of the labelling report: one HTML file without scripts and external resources.
 
-Here is what it says; ``templates/report.html`` lays it out.
+This module provides the values; ``templates/report.html`` lays them out.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ MOST_ROWS = 12
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One number at the top of the page, its name, and a line below it."""
+    """One number at the top of the page, with its name and a line below."""
 
     value: str
     name: str
@@ -39,7 +39,7 @@ def page(report: LabellingReport) -> str:
 @cache
 def _templates() -> "jinja2.Environment":
     """The templates of this package: every value is escaped, and a missing one is an error."""
-    import jinja2  # 0.08 s of CPU, which only whoever writes a page is to pay
+    import jinja2  # takes 0.08 s of CPU, and is needed only here
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("labelling"),
@@ -62,13 +62,13 @@ def _templates() -> "jinja2.Environment":
 
 
 def page_values(report: LabellingReport) -> dict[str, Any]:
-    """All that the template ``report.html`` asks for."""
+    """The values for the template ``report.html``."""
     curve, work = report.curve, report.statistics
     is_empty = not report.labelled and not work.annotations
     return {
         "report": report,
         "is_empty": is_empty,
-        # What is no address of the web would run in the browser of whoever clicks on it.
+        # A javascript: URL would run in the browser of whoever clicks on it.
         "is_web": report.label_studio_url.startswith(("http://", "https://")),
         "tiles": _tiles(report),
         "curve": _curve_values(curve) if curve else None,
@@ -110,7 +110,7 @@ def _saved_tile(report: LabellingReport) -> Tile:
 
 
 def _curve_values(curve: CurveReport) -> Mapping[str, Any]:
-    """What the sections on more labels show; the headlines in two parts, what and its gain."""
+    """The values of the sections on more labels; headlines as pairs of text and gain."""
     best = advice(curve)[:1]
     return {
         "found": curve,
@@ -123,7 +123,7 @@ def _curve_values(curve: CurveReport) -> Mapping[str, Any]:
 
 
 def _work_values(work: Statistics) -> Mapping[str, Any]:
-    """What the sections on people's work show; of each list what the page has room for."""
+    """The values of the sections on people's work, with lists cut to the page's length."""
     by_class = sorted(work.accepted_by_class.items(), key=lambda item: item[1].value or 0.0)
     by_reason = sorted(work.accepted_by_reason.items(), key=lambda item: -item[1].of)
     by_version = [(one.model_version, one.accepted) for one in work.accepted_by_version]

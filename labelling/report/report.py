@@ -1,4 +1,4 @@
-"""The labelling report: all that its page shows, as it lies beside it in JSON."""
+"""The labelling report: all values of its page, as stored beside it in JSON."""
 
 from datetime import datetime
 
@@ -99,17 +99,17 @@ class LabellingReport(_Frozen):
         return saved_labels(self.curve)
 
     def same_as(self, other: "LabellingReport") -> bool:
-        """Whether both say the same, whenever they were made."""
+        """Whether both reports are equal except for their time."""
         moment = datetime.fromtimestamp(0, tz=self.at.tzinfo)
         return self.model_copy(update={"at": moment}) == other.model_copy(update={"at": moment})
 
 
 def saved_labels(curve: CurveReport | None) -> Estimate | None:
-    """How many labels fewer than in random order it took to come where we are.
+    """How many fewer labels were needed for the present score than in random order.
 
-    The random images alone (ingested with a label, or drawn by chance) tell how many of their kind
-    the score of today would need; what there really is, is taken off. The assumption: images that
-    came with a label are as good as random ones of the same kind. ``None`` if that cannot be told.
+    Random images alone (ingested with a label, or drawn at random) tell how many labels in random
+    order the present score needs; the actual number is subtracted. Assumption: images that came
+    with a label are as informative as random ones. ``None`` if it cannot be estimated.
     """
     if curve is None or curve.saved.needed is None or curve.saved.needed.low is None:
         return None
@@ -123,7 +123,7 @@ def saved_labels(curve: CurveReport | None) -> Estimate | None:
 
 
 def advice(curve: CurveReport | None) -> list[str]:
-    """What more labels are expected to bring, the most useful first, as sentences."""
+    """Sentences on the expected gain of more labels, the most useful first."""
     if curve is None:
         return []
     told = [
@@ -143,7 +143,7 @@ def advice(curve: CurveReport | None) -> list[str]:
 
 
 def gain_text(gain: Estimate) -> str:
-    """Like ``expected +1.4 ± 0.6``, in points (hundredths), with the 80 % interval."""
+    """A gain in percentage points with its 80 % interval, such as ``expected +1.4 ± 0.6``."""
     value, reach = 100 * (gain.value or 0.0), 100 * gain.reach
     sign = "+" if value > 0 else "−" if value < 0 else ""
     return f"expected {sign}{abs(value):.1f} ± {reach:.1f}"

@@ -1,8 +1,7 @@
-"""What a lead wants to know of the annotators' work: pure numbers of the label table.
+"""Statistics of the annotators' work, computed from the label table.
 
-Only what people did in Label Studio is work here; labels that came with ingested images took
-nobody's time. Of one annotation the newest snapshot says what it is; all its snapshots say when
-somebody worked.
+Only Label Studio's annotations count as work, not labels that came with ingested images. The newest
+snapshot gives an annotation's content; all of its snapshots give the times of work.
 """
 
 from collections import Counter, defaultdict
@@ -17,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from labelling.report.pace import Speed, Times, speed, times, together
 
 NO_REASON = "not by the queue"
-"""The reason of an image that the queue never chose."""
+"""The reason shown for an image that the queue never chose."""
 
 
 class _Frozen(BaseModel):
@@ -105,7 +104,7 @@ class Statistics(_Frozen):
 
 
 def share(count: int, of: int) -> Share:
-    """``count`` of ``of`` with its 95 % Wilson interval (0…1 where there is nothing)."""
+    """``count`` of ``of`` with its 95 % Wilson interval (0…1 if ``of`` is 0)."""
     if not of:
         return Share(count=0, of=0, low=0.0, high=1.0)
     from scipy.stats import binomtest
@@ -115,12 +114,12 @@ def share(count: int, of: int) -> Share:
 
 
 def statistics(labels: pa.Table, reasons: Mapping[str, str] | None = None) -> Statistics:
-    """The numbers of ``labels``.
+    """Compute the statistics of ``labels``.
 
     Args:
-        labels: rows in ``LABELS_SCHEMA`` that count under the schema of the day, those of skipped
-            and deleted annotations among them; of any source.
-        reasons: image (sha256) to the reason for which the queue chose it.
+        labels: rows in ``LABELS_SCHEMA`` that count under the present schema, including those of
+            skipped and deleted annotations; of any source.
+        reasons: the reason for which the queue chose an image, by sha256.
     """
     saved = _work(labels)
     newest: dict[str, dict[str, Any]] = {}
@@ -169,7 +168,8 @@ _COLUMNS = (
 
 
 def _work(labels: pa.Table) -> list[dict[str, Any]]:
-    """What was saved in Label Studio, by time; rows that name no annotation are their own."""
+    """The saves in Label Studio, by time; a row without ``unique_id`` counts as an annotation of
+    its own."""
     rows = labels.filter(pc.equal(labels["source"], "label_studio")).select(_COLUMNS)
     found: list[dict[str, Any]] = rows.sort_by(
         [("annotated_at", "ascending"), ("snapshot_key", "ascending")]
@@ -186,7 +186,7 @@ def _kept(row: Mapping[str, Any]) -> bool:
 def _annotators(
     saved: Sequence[dict[str, Any]], done: Sequence[dict[str, Any]], skips: Sequence[dict[str, Any]]
 ) -> list[Annotator]:
-    """Each person's work, the one with the most labels first."""
+    """Each person's work, most labels first."""
     saves: dict[str, list[dict[str, Any]]] = defaultdict(list)
     made: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in saved:
@@ -211,8 +211,8 @@ def _annotators(
 
 
 def _saves(row: dict[str, Any]) -> list[dict[str, Any]]:
-    """When the annotator pressed the button: of an annotation that was changed before the sensor
-    first saw it, twice. A deletion is nobody's labelling."""
+    """The saves that a row stands for: two if the annotation was changed before the sensor first
+    saw it, none if it was deleted."""
     if row["cancelled"]:
         return []
     first = row["created_at"]
@@ -220,7 +220,8 @@ def _saves(row: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _by_class(rows: Sequence[Mapping[str, Any]], said: str, other: str) -> dict[str, Share]:
-    """For each label of column ``said``: how often column ``other`` has it too."""
+    """For each label in column ``said``: the share of its rows that have it in column ``other``,
+    too."""
     of: Counter[str] = Counter()
     count: Counter[str] = Counter()
     for row in rows:

@@ -1,8 +1,14 @@
-"""How the labelling report says its numbers."""
+"""Numbers of the labelling report as text."""
 
 
 def count(n: int | None, one: str, many: str = "") -> str:
-    """``3 images``, ``1 image``."""
+    """A number with its noun: ``3 images``, ``1 image``.
+
+    Args:
+        n: the number; ``None`` counts as 0.
+        one: the noun in the singular.
+        many: the plural; default: ``one`` and an s.
+    """
     return f"{n or 0:,} {one if n == 1 else many or one + 's'}"
 
 
@@ -17,7 +23,7 @@ def percent(value: float | None, digits: int = 0) -> str:
 
 
 def signed(value: float) -> str:
-    """A whole number with a minus that is one."""
+    """A whole number with a typographic minus sign."""
     return f"{value:,.0f}".replace("-", "−")
 
 
@@ -37,5 +43,5 @@ def coefficient(value: float | None) -> str:
 
 
 def person(name: str) -> str:
-    """An annotator as people know them."""
+    """The display name of an annotator."""
     return name.removeprefix("label_studio:")

@@ -1,1 +1,1 @@
-"""Which images are worth a person's time."""
+"""Selection of the images to label next."""

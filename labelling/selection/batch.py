@@ -1,4 +1,5 @@
-"""One batch: what is known to be wrong, a share at random, and the best of the rest."""
+"""Selection of one batch: corrections and conflicts, a random share, and the highest-scoring
+rest."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -20,21 +21,35 @@ from labelling.selection.reasons.uncertainty import closeness
 from labelling.selection.reviews import reviews
 
 _SHORTLIST = 8_000
-"""Images that picks are spread over: their likeness to each other takes 256 MB."""
+"""Candidates considered at a time: their similarity matrix takes 256 MB."""
 
 _PICKS = _SHORTLIST // 4
-"""Picks from one shortlist: what is left of it after more is no choice any more."""
+"""The most picks from one shortlist, so that enough candidates remain to choose from."""
 
 _HEAD = 0.001
-"""Priorities below it are those of corrections and conflicts: what waits in Label Studio already has
-priorities of its own batch, and only the first of each is lower."""
+"""Corrections and conflicts have priorities below it, and so come before the tasks of other batches
+in Label Studio, of which only the first ones are lower."""
 
 _SPEAKS = 0.05
-"""A reason that scores less is not worth a word."""
+"""The lowest score at which a reason is mentioned."""
 
 
 class BatchSelection:
-    """A batch being filled; ``labelling.selection.choose.choose`` says what goes into it."""
+    """Select one batch; ``labelling.selection.choose.choose`` describes what it contains.
+
+    Args:
+        pool: the candidates, and what is known of them.
+        size: images in the batch.
+        exploration_share: share of the batch that is drawn at random, 0 to 1.
+        weights: weight of each reason in the score, by name.
+        seed: of the random generator.
+        doubts: corrections and conflicts to choose, if there are so many, however small ``size``
+            is.
+        progress: called with the number of images picked and ``size``.
+
+    Raises:
+        ValueError: ``exploration_share`` is not from 0 to 1.
+    """
 
     def __init__(
         self,
@@ -58,14 +73,14 @@ class BatchSelection:
         groups, self._group = np.unique(pool.group, return_inverse=True)
         self._closed = np.isin(groups, list(pool.labelled_groups))
         self._rows: list[int] = []
-        """Of the choices so far, as far as they are in the pool."""
+        """Rows of the pool that were chosen so far."""
 
     def fill(self) -> list[Choice]:
-        """The choices, in the order of their priority."""
+        """Select the batch; the choices in the order of their priority."""
         wrong = reviews(self._pool)
         known = np.isin(self._pool.sha256, [choice.sha256 for choice in wrong])
         self._close(np.flatnonzero(known))
-        # A share of a small batch is rounded by chance: so it holds in the long run.
+        # Rounded at random, so that small batches have the right share on average.
         share = int(self._share * self._size + self._rng.random())
         chance = self._explored(share, everywhere=True)
         half = (self._size - len(chance) + 1) // 2
@@ -76,23 +91,23 @@ class BatchSelection:
         return _in_order(wrong, _interleaved(best, chance))
 
     def _close(self, rows: np.ndarray) -> None:
-        """Choose nothing more from the groups of ``rows``."""
+        """Mark ``rows`` as chosen, and exclude their groups from further choices."""
         self._closed[self._group[rows]] = True
         self._rows += rows.tolist()
 
     def _explored(self, count: int, *, everywhere: bool) -> list[Choice]:
-        """``count`` images at random, every group with the same chance."""
+        """Draw ``count`` images at random, each group with the same probability."""
         free = ~self._closed[self._group]
         if not everywhere:
             free &= self._pool.split == TRAIN
         rows = self._rng.permutation(np.flatnonzero(free))
-        _, first = np.unique(self._group[rows], return_index=True)  # any image of each group
+        _, first = np.unique(self._group[rows], return_index=True)  # one random image of each group
         picked = rows[self._rng.permutation(first)[:count]]
         self._close(picked)
         return [self._choice(row, {"exploration": 1.0}, 0.0) for row in picked.tolist()]
 
     def _best(self, count: int) -> list[Choice]:
-        """``count`` images of the training split, by the mix of reasons and spread."""
+        """Pick ``count`` images of the training split by the weighted reasons, and spread out."""
         if count <= 0:
             return []
         pool = self._pool
@@ -102,7 +117,7 @@ class BatchSelection:
             value += scores[name] * np.float32(weight / sum(self._weights.values()))
         if pool.predicted.any():
             spread_out, worth = self._designed, self._raised(scores, value)
-        else:  # squared: else many images that are half worth it, in a heap, beat one that is
+        else:  # squared, so that one image of full value beats a cluster of half-valued ones
             spread_out, worth = self._spread, np.square(value)
         picked: list[int] = []
         while len(picked) < count:
@@ -123,24 +138,26 @@ class BatchSelection:
         ]
 
     def _shortlist(self, value: np.ndarray) -> np.ndarray:
-        """The images of the training split that are worth most, one of each group; in any order."""
+        """The rows of the training split with the highest value, one per group."""
         pool = self._pool
         free = ~self._closed[self._group] & (pool.split == TRAIN) & (value > 0)
-        rows = self._rng.permutation(np.flatnonzero(free))  # so that ties fall by chance
+        rows = self._rng.permutation(np.flatnonzero(free))  # so that ties are broken at random
         rows = rows[np.argsort(-value[rows], kind="stable")]
         _, first = np.unique(self._group[rows], return_index=True)
         return rows[np.sort(first)[:_SHORTLIST]]
 
     def _raised(self, scores: Mapping[str, np.ndarray], value: np.ndarray) -> np.ndarray:
-        """By how much an open decision counts: float32 [n]. How open it is counts apart; the other
-        reasons raise it."""
+        """Weight of each image in the design: float32 [n]. Uncertainty enters the design
+        separately, so here it adds its full weight to every image; the other reasons raise the
+        weight."""
         weight = value * np.float32(sum(self._weights.values()))
         if "uncertainty" in scores:
             weight += np.float32(self._weights["uncertainty"]) * (1 - scores["uncertainty"])
         return weight
 
     def _designed(self, rows: np.ndarray, weight: np.ndarray, count: int, done: int) -> list[int]:
-        """``count`` of ``rows``, after ``done``: those that make the open decisions surest."""
+        """Pick ``count`` of ``rows`` that most reduce the variance of the undecided logits;
+        ``done`` were picked before."""
         space = self._pool.space
         told, close = _information(self._pool)
         places = reduce_variance(
@@ -155,7 +172,8 @@ class BatchSelection:
         return rows[places].tolist()
 
     def _spread(self, rows: np.ndarray, weight: np.ndarray, count: int, done: int) -> list[int]:
-        """``count`` of ``rows``, after ``done``: away from what is labelled or chosen."""
+        """Pick ``count`` of ``rows`` that are far from labelled and chosen images; ``done`` were
+        picked before."""
         space = self._pool.space
         already = np.concatenate([space.labelled, space.points[self._already()]])
         covered = likeness(nearest(space.points[rows], already)[0], space.radius)
@@ -178,7 +196,7 @@ class BatchSelection:
         return report
 
     def _already(self) -> list[int]:
-        """The choices so far that have a place in the space."""
+        """The chosen rows whose features are known."""
         return [row for row in self._rows if self._pool.space.known[row]]
 
     def _choice(self, row: int, scores: Mapping[str, float], value: float) -> Choice:
@@ -200,10 +218,11 @@ class BatchSelection:
 
 
 def _information(pool: Pool) -> tuple[np.ndarray, np.ndarray]:
-    """What the label of each image tells, and how close the decision on it is: float32 [n] both.
+    """The information of each image's label, and the closeness of the decision on it: float32 [n]
+    each.
 
-    Where two models have looked, by the mean of what they say; where none has, as for the mean
-    image.
+    Uses the mean prediction where both models have predicted; images without a prediction get the
+    mean over the others.
     """
     assert pool.probabilities is not None
     said = pool.probabilities
@@ -220,8 +239,8 @@ def _information(pool: Pool) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _design(pool: Pool, told: np.ndarray, chosen: list[int]) -> Design:
-    """What the labels there are, and those of ``chosen``, tell of the model's logits. A labelled
-    image that it has not looked at tells as much as the mean image of the pool."""
+    """The design given the existing labels and those of ``chosen``. A labelled image without a
+    prediction counts with the pool's mean information."""
     assert pool.probabilities is not None
     seen = np.full(len(pool.labelled_features), told.mean(), np.float32)
     if pool.labelled_probabilities is not None:
@@ -237,7 +256,8 @@ def _design(pool: Pool, told: np.ndarray, chosen: list[int]) -> Design:
 
 
 def _in_order(wrong: list[Choice], rest: list[Choice]) -> list[Choice]:
-    """All with their priorities: those of ``wrong`` are below all others, here and elsewhere."""
+    """All choices with their priorities: those of ``wrong`` are lower than all others, also of
+    other batches."""
     count = len(wrong) + len(rest)
     step = min(_HEAD / max(1, len(wrong)), 1 / max(1, count))
     return [
@@ -247,8 +267,8 @@ def _in_order(wrong: list[Choice], rest: list[Choice]) -> list[Choice]:
 
 
 def _interleaved(best: list[Choice], chance: list[Choice]) -> list[Choice]:
-    """Both, each in its order and spread evenly: chance is not left for the end, which annotators
-    may never reach."""
+    """Merge both lists evenly, each in its order."""
+    # Random images must not all be at the end, which annotators may never reach.
     places = [
         ((i + 0.5) / len(part), choice) for part in (best, chance) for i, choice in enumerate(part)
     ]

@@ -1,4 +1,4 @@
-"""Choose from the pool the images that are most worth a person's time."""
+"""Choose the images of the pool that are most worth labelling."""
 
 from collections.abc import Callable, Mapping
 
@@ -16,32 +16,32 @@ def choose(
     doubts: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Choice]:
-    """The ``size`` images most worth labelling, fewer if there are not so many.
+    """Choose the ``size`` images most worth labelling, fewer if the pool is smaller.
 
-    First what is known to be wrong: corrections and label conflicts, up to half of the batch if
-    there is enough else; of ``doubts`` of them the rest comes on top of ``size``, so that they
-    take nobody's place. Then ``exploration_share`` of the batch at random from all splits. The
-    rest from the training split, by the weighted mean of the other reasons, spread so that no
-    two say the same (``labelling.selection.design``; before there is a model,
-    ``labelling.selection.herding``).
+    First corrections and label conflicts, up to half of the batch if there are enough other images;
+    if ``doubts`` asks for more of them, these come on top of ``size``. Then ``exploration_share``
+    of the batch at random from all splits. The rest comes from the training split, by the weighted
+    mean of the other reasons, spread over the feature space (``labelling.selection.design``; before
+    there is a model, ``labelling.selection.herding``).
 
-    One image of a near-duplicate group, and none of a group that holds a labelled one: a second
-    picture of the same thing teaches next to nothing. Conflicts and corrections are exempt
-    from the latter.
+    At most one image of a near-duplicate group is chosen, and none of a group with a labelled
+    image, except for conflicts and corrections.
 
     Args:
+        pool: the candidates, and what is known of them.
+        size: images wanted.
         exploration_share: 0…1; at 0 no image of the validation or test split is chosen.
-        weights: of reasons, instead of those in ``DEFAULT_WEIGHTS``; 0 turns one off.
+        weights: weights of reasons that replace those in ``DEFAULT_WEIGHTS``; 0 turns one off.
         seed: the same pool, size and seed give the same choices.
-        doubts: of what is known to be wrong so many are chosen, if there are, however small
-            ``size`` is.
-        progress: told how many are chosen, of how many.
+        doubts: corrections and conflicts to choose, if there are so many, however small ``size``
+            is.
+        progress: called with the number of images chosen and ``size``.
 
     Returns:
-        In the order of ``priority``.
+        The choices in the order of ``priority``.
 
     Raises:
-        ValueError: a weight is negative or of no reason, or a share is no share.
+        ValueError: a weight is negative or of an unknown reason, or the share is not from 0 to 1.
     """
     from labelling.selection.batch import BatchSelection
 
@@ -51,7 +51,7 @@ def choose(
 
 
 def _checked(weights: Mapping[str, float]) -> dict[str, float]:
-    """The default weights with ``weights`` in their places."""
+    """The default weights, updated with ``weights``."""
     unknown = sorted(set(weights) - set(DEFAULT_WEIGHTS))
     if unknown:
         raise ValueError(

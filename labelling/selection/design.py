@@ -1,4 +1,4 @@
-"""From scores to a batch, once there is a model: the labels that make its logits surest."""
+"""Batch selection with a model: the labels that most reduce the variance of its logits."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,23 +6,22 @@ from dataclasses import dataclass
 import numpy as np
 
 _CERTAIN = 1e-3
-"""Probabilities nearer to 0 or 1 are taken for this: their logits have no end."""
+"""Probabilities are clipped to this distance from 0 and 1, so that logits are finite."""
 
 _LEAST_VARIANCE = 0.1
-"""Of the logits, whatever the model says: one that says the same of everything knows nothing."""
+"""Lower bound of the logits' variance: a constant prediction is not a sign of certainty."""
 
 _LEAST = 0.01
-"""Information of a label that the model is certain of: it may be wrong."""
+"""Lower bound of a label's information: a model that is certain may be wrong."""
 
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """A linear model on points, of which some labels are known, and what is yet to be known.
+    """A Bayesian linear model on points, of which some labels are known.
 
     Attributes:
-        covariance: float64 [q + 1, q + 1], of the weights and the intercept with the labels there
-            are.
-        variance: prior variance of the logit of a typical point: of one that is not known.
+        covariance: float64 [q + 1, q + 1], posterior covariance of weights and intercept.
+        variance: prior variance of the logit of a typical point; also of a point that is not known.
         length: of a typical point.
     """
 
@@ -34,27 +33,27 @@ class Design:
 def design(
     points: np.ndarray, labelled: np.ndarray, information: np.ndarray, variance: float
 ) -> Design:
-    """The Laplace approximation of logistic regression, with one covariance for all labels.
+    """Laplace approximation of logistic regression, with one covariance for all labels.
 
     Args:
-        points: float32 [n, q], which say how long a typical point is.
+        points: float32 [n, q]; their root mean square length is that of a typical point.
         labelled: float32 [m, q].
         information: float32 [m], see ``information``.
-        variance: of the logits that the prior has to allow for; see ``logit_variance``.
+        variance: prior variance of the logits; see ``logit_variance``.
     """
     square = np.square(points, dtype=np.float64).sum(1).mean() if len(points) else 0.0
     length = max(float(np.sqrt(square)), 1e-6)
     seen = _inputs(labelled, length)
-    # Weights of this prior give a typical point's logit this variance; the intercept has it, too.
+    # With this prior, the logit of a typical point has ``variance``, and so does the intercept.
     precision = np.eye(seen.shape[1]) / variance + (seen * information[:, None]).T @ seen
     return Design(np.linalg.inv(precision), variance, length)
 
 
 def information(probabilities: np.ndarray) -> np.ndarray:
-    """What a label tells of a logit, the mean over labels: float32 [n] in 0…1/4 (of two labels).
+    """Information of a label about the logits: float32 [n], 0…1/4 for two labels.
 
-    The Fisher information of logistic regression is p(1 - p) for each label; here half of their
-    sum, which for two labels is that of their one logit.
+    The Fisher information of logistic regression is p(1 - p) for each label; here half of the sum
+    over the labels, which for two labels equals that of their one logit.
 
     Args:
         probabilities: [n, k], all known.
@@ -64,8 +63,8 @@ def information(probabilities: np.ndarray) -> np.ndarray:
 
 
 def logit_variance(probabilities: np.ndarray) -> float:
-    """Variance of the logits over the images, the mean over labels: what the prior of the weights
-    is estimated from (empirical Bayes).
+    """Variance of the logits over the images, averaged over the labels: an empirical Bayes estimate
+    for the prior of the weights.
 
     Args:
         probabilities: [n, k], all known, n and k at least 1.
@@ -85,24 +84,22 @@ def reduce_variance(
     known: np.ndarray,
     on_pick: Callable[[int], None],
 ) -> list[int]:
-    """Pick ``size`` points whose labels together make the logits of all points surest, each
-    counted by its value.
+    """Greedily pick ``size`` points whose labels most reduce the weighted variance of all logits.
 
-    What is made small is Σᵢ valueᵢ · xᵢᵀ Σ xᵢ, the variance that the model's logits have left
-    (V-optimal design; of logistic regression: Schein and Ungar, "Active learning for logistic
-    regression", Machine Learning 68, 2007; Hoi, Jin, Zhu and Lyu, ICML 2006). Each pick is the
-    one that takes most away; it takes a batch to no like image twice, for the first has told
-    what the second would. A label of information w turns Σ into Σ - w Σx xᵀΣ / (1 + w xᵀΣx), so
-    a pick costs three products with ``points`` and no inverse.
+    The objective is Σᵢ valueᵢ · xᵢᵀ Σ xᵢ, the remaining variance of the model's logits (V-optimal
+    design; of logistic regression: Schein and Ungar, "Active learning for logistic regression",
+    Machine Learning 68, 2007; Hoi, Jin, Zhu and Lyu, ICML 2006). Each pick is the one that reduces
+    it most, so a batch does not contain two similar images. A label of information w turns Σ into Σ
+    - w Σx xᵀΣ / (1 + w xᵀΣx), so a pick costs three products with ``points`` and no inverse.
 
     Args:
-        start: what is known before.
+        start: the design before the picks.
         points: float32 [n, q].
-        value: float32 [n], not negative.
-        information: float32 [n], positive: what the label of each tells.
+        value: float32 [n], weights, not negative.
+        information: float32 [n], positive, of the label of each point.
         size: picks wanted; all points if there are fewer.
-        known: bool [n]; a point that is not known tells of itself only.
-        on_pick: told how many are picked.
+        known: bool [n]; the label of a point that is not known informs about that point only.
+        on_pick: called with the number of picks so far.
 
     Returns:
         Positions, in the order picked.
@@ -114,7 +111,7 @@ def reduce_variance(
     target = (x * worth[:, None]).T @ x
     own = np.einsum("ij,ij->i", x @ covariance, x)
     own[~known] = start.variance
-    # What a label takes away is told · others / (1 + told · own).
+    # A label reduces the objective by told · others / (1 + told · own).
     others = np.einsum("ij,ij->i", x @ (covariance @ target @ covariance), x)
     others[~known] = worth[~known] * start.variance**2
     gone = np.zeros(len(x), bool)
@@ -139,7 +136,7 @@ def reduce_variance(
 
 
 def _inputs(points: np.ndarray, length: float) -> np.ndarray:
-    """Points of about unit length, and a one for the intercept, without which opposite points
-    would be alike: float64 [n, q + 1]."""
+    """Scale points to about unit length and append a one for the intercept: float64 [n, q + 1]."""
+    # Without the intercept, opposite points would count as similar.
     ones = np.ones((len(points), 1))
     return np.concatenate([points.astype(np.float64) / length, ones], axis=1)

@@ -1,4 +1,4 @@
-"""Where images lie beside each other: features brought to few dimensions, distances, clusters."""
+"""The feature space of a pool: dimension reduction, distances, clusters."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,28 +7,27 @@ from functools import cached_property
 import numpy as np
 
 DIMENSIONS = 64
-"""Of the space that distances are measured in. Features of nets vary in few directions; the rest
-is noise, and time: a distance in 1,280 dimensions costs twenty times as much."""
+"""Dimensions of the space. Features of networks vary in few directions; the rest is noise, and a
+distance in 1,280 dimensions costs twenty times as much."""
 
 IMAGES_A_CLUSTER = 20
 MOST_CLUSTERS = 500
-"""As TypiClust has it: no cluster of less than a few images, and no more than 500 clusters."""
+"""As in TypiClust: no cluster of less than a few images, and no more than 500 clusters."""
 
 _SAMPLE = 4096
-"""Images that the main directions and the clusters' centres are found from: enough for both, and
-the cost of them then does not grow with the pool."""
+"""Images sampled to find principal directions and cluster centres, so that their cost does not grow
+with the pool."""
 
 _CHUNK_FLOATS = 1 << 21
-"""Floats in the largest array made on the way (8 MB: it stays in the cache)."""
+"""Floats in the largest intermediate array (8 MB, which fits the cache)."""
 
 _SEED = 2_202_027
-"""Of the samples here: where an image lies does not depend on who asks, or when."""
+"""A fixed seed: the same pool always gives the same points."""
 
 
 @dataclass(frozen=True, eq=False)
 class Space:
-    """Images as points: their features at unit length (what counts is the direction), less their
-    mean, along their main directions.
+    """Images as points: features scaled to unit length, centred, projected on principal directions.
 
     Attributes:
         points: float32 [n, q], q ≤ ``DIMENSIONS``; zeros where features are not known.
@@ -76,8 +75,8 @@ class Clusters:
 
     Attributes:
         member: int64 [n], the cluster of each image; -1 where features are not known.
-        centrality: float32 [n]: 1 for the image nearest to its cluster's centre, evenly down to
-            0 for the farthest; 0 where features are not known.
+        centrality: float32 [n]: 1 for the image nearest to its cluster's centre, falling linearly
+            with the rank to 0 for the farthest; 0 where features are not known.
         size: int64 [clusters], images in each.
         labelled: int64 [clusters], labelled images nearest to its centre.
     """
@@ -89,7 +88,7 @@ class Clusters:
 
 
 def space(features: np.ndarray, labelled: np.ndarray) -> Space:
-    """The space of a pool.
+    """Compute the space of a pool.
 
     Args:
         features: float32 [n, d]; rows that are not finite, or all zero, are not known.
@@ -112,14 +111,15 @@ def space(features: np.ndarray, labelled: np.ndarray) -> Space:
 
 
 def nearest(points: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest of ``others`` to each point.
+    """Find the nearest of ``others`` to each point.
 
     Args:
         points: float32 [n, q].
         others: float32 [m, q].
 
     Returns:
-        Its distance, float32 [n] (infinite if there are no others), and its position, int64 [n].
+        Its distance, float32 [n] (infinite if there are no others), and its position, int64 [n] (-1
+        if there are none).
     """
     distance = np.full(len(points), np.inf, np.float32)
     position = np.full(len(points), -1, np.int64)
@@ -127,9 +127,9 @@ def nearest(points: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndar
         return distance, position
     half = np.square(others).sum(1) / 2
     for part in _parts(len(points), len(others)):
-        close = points[part] @ others.T - half  # the nearest has the most of this
+        close = points[part] @ others.T - half  # largest for the nearest
         best = close.argmax(1)
-        squares = np.square(points[part] - others[best]).sum(1)  # exact where it is small
+        squares = np.square(points[part] - others[best]).sum(1)  # exact for small distances
         position[part], distance[part] = best, np.sqrt(squares)
     return distance, position
 
@@ -155,7 +155,7 @@ def _clusters(space: Space) -> Clusters:
 
 
 def _from_near_to_far(member: np.ndarray, distance: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """1 for the nearest of each cluster, evenly down to 0 for the farthest: float32."""
+    """1 for the nearest image of each cluster, falling linearly with the rank to 0: float32 [n]."""
     order = np.lexsort((distance, member))
     first = np.concatenate([[0], np.cumsum(size)[:-1]])
     place = np.empty(len(member))
@@ -164,7 +164,7 @@ def _from_near_to_far(member: np.ndarray, distance: np.ndarray, size: np.ndarray
 
 
 def _main_directions(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean, float32 [d], and the main directions, float32 [d, q], of points [s, d]."""
+    """The mean, float32 [d], and the principal directions, float32 [d, q], of points [s, d]."""
     from sklearn.utils.extmath import randomized_svd
 
     mean = sample.mean(0)
@@ -180,7 +180,7 @@ def _placed(
     mean: np.ndarray,
     basis: np.ndarray,
 ) -> np.ndarray:
-    """``features`` as points: float32 [n, q]; zeros where they are not known."""
+    """Project ``features`` on ``basis``: float32 [n, q]; zeros where they are not known."""
     points = np.zeros((len(features), basis.shape[1]), np.float32)
     for part in _parts(len(features), features.shape[1]):
         rows = known[part]
@@ -196,7 +196,7 @@ def _lengths(features: np.ndarray) -> np.ndarray:
 
 
 def _sample(known: np.ndarray) -> np.ndarray:
-    """Positions of up to ``_SAMPLE`` known rows, rising."""
+    """Positions of up to ``_SAMPLE`` known rows, ascending."""
     rows = np.flatnonzero(known)
     if len(rows) <= _SAMPLE:
         return rows

@@ -1,4 +1,4 @@
-"""From scores to a batch: what is worth labelling, and not the same thing many times."""
+"""Batch selection without a model: points of high value that cover the pool."""
 
 import heapq
 from collections.abc import Callable
@@ -19,27 +19,27 @@ def spread(
     known: np.ndarray | None = None,
     on_pick: Callable[[int], None] | None = None,
 ) -> list[int]:
-    """Pick ``size`` points that together cover as much value as they can.
+    """Pick ``size`` points that together cover as much value as possible.
 
-    A picked point covers each point as far as it is like it (a Gaussian of their distance); the
-    value covered is Σᵢ valueᵢ · max over the picked and labelled of likeness. Each pick is the
-    one that adds most: so the first of a heap of like, valuable points takes nearly all that the
-    others have to give, and a lone one gives only itself. This is Uncertainty Herding (Bae,
-    Oliveira and Sutherland, ICLR 2025, https://arxiv.org/abs/2412.20644) with any value in the
-    place of uncertainty; where all values are equal it is MaxHerding (Bae, Noh and Sutherland,
-    ECCV 2024, https://arxiv.org/abs/2407.12212), which needs no model.
+    A picked point covers each point by their similarity (a Gaussian of the distance); the covered
+    value is Σᵢ valueᵢ · max similarity to a picked or labelled point. Each pick is the one that
+    adds most. So the first pick of a cluster of similar, valuable points takes nearly all that the
+    others could add, and an isolated point adds only itself. This is Uncertainty Herding (Bae,
+    Oliveira and Sutherland, ICLR 2025, https://arxiv.org/abs/2412.20644) with any value in place of
+    uncertainty; with equal values it is MaxHerding (Bae, Noh and Sutherland, ECCV 2024,
+    https://arxiv.org/abs/2407.12212), which needs no model.
 
-    What is added only falls as more is picked, so it is computed again only for the point that
-    leads (Minoux's lazy greedy, 1978).
+    The gain of a point only falls as more are picked, so it is recomputed only for the leading
+    point (Minoux's lazy greedy, 1978).
 
     Args:
         points: float32 [n, q].
         value: float32 [n], not negative.
         covered: float32 [n] in 0…1, how far the labelled images cover each point already.
         size: picks wanted; all points if there are fewer.
-        radius: the Gaussian's, in the unit of ``points``.
-        known: bool [n]; a point that is not known is like none but itself.
-        on_pick: told how many are picked.
+        radius: of the Gaussian, in the unit of ``points``.
+        known: bool [n]; a point that is not known is similar only to itself.
+        on_pick: called with the number of picks so far.
 
     Returns:
         Positions, in the order picked.
@@ -67,13 +67,14 @@ def spread(
 
 
 def likeness(distance: np.ndarray, radius: float) -> np.ndarray:
-    """The Gaussian of distances: 1 at none, 0.6 at ``radius``, 0.01 at three times that."""
+    """Similarity by distance, a Gaussian: 1 at 0, 0.6 at ``radius``, 0.01 at three times
+    ``radius``."""
     found: np.ndarray = np.exp(np.square(distance / radius) / -2)
     return found
 
 
 def _alike(points: np.ndarray, radius: float) -> np.ndarray:
-    """Likeness of every two points: float32 [n, n]."""
+    """Similarity of every two points: float32 [n, n]."""
     squares = np.square(points).sum(1)
     found: np.ndarray = points @ points.T
     for start in range(0, len(points), _BLOCK):
@@ -84,7 +85,7 @@ def _alike(points: np.ndarray, radius: float) -> np.ndarray:
 
 
 def _gains(alike: np.ndarray, value: np.ndarray, covered: np.ndarray) -> np.ndarray:
-    """What picking each point first would add: [n]."""
+    """The covered value that each point would add as the first pick: float [n]."""
     gains = np.empty(len(alike))
     for start in range(0, len(alike), _BLOCK):
         part = slice(start, start + _BLOCK)

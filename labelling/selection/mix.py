@@ -1,4 +1,4 @@
-"""The reasons to label an image, and how much each counts."""
+"""The reasons to label an image, and their weights."""
 
 from labelling.selection.reasons.class_balance import ClassBalance
 from labelling.selection.reasons.correction import CorrectionReason
@@ -17,7 +17,7 @@ DEFAULT_WEIGHTS: dict[str, float] = {
     "class_balance": 0.2,
     "novelty": 0.1,
 }
-"""How much each reason counts in the mix; see benchmarks/label_efficiency.py."""
+"""Weight of each reason in the score; measured by benchmarks/label_efficiency.py."""
 
 
 def _every_reason() -> dict[str, Reason]:
@@ -35,5 +35,5 @@ def _every_reason() -> dict[str, Reason]:
 
 
 REASONS: dict[str, Reason] = _every_reason()
-"""By name. Those in ``DEFAULT_WEIGHTS`` are mixed; corrections and conflicts come first, and
-exploration has a share of its own."""
+"""By name. The score is the weighted mean of those in ``DEFAULT_WEIGHTS``; corrections and
+conflicts come first, and exploration has its own share of a batch."""

@@ -1,4 +1,4 @@
-"""The pool of unlabelled images, and which of them are worth a person's time."""
+"""The pool of unlabelled images, and a choice from it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,28 +14,29 @@ TRAIN = "train"
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Images that nobody has labelled or is asked to label, and what is known beside them.
+    """Unlabelled images that are not in the labelling queue, and what is known of them.
 
     Attributes:
         sha256: str [n], the images.
-        split: str [n], ``train``, ``val`` or ``test``: dealt already.
+        split: str [n], ``train``, ``val`` or ``test``.
         group: str [n], the near-duplicate group.
         features: float32 [n, d]. A row that is not finite, or all zero, is not known.
         probabilities: float32 [n, k] of the production model (the newest, if none is in
             production), calibrated; ``None`` without a model. A row that is not finite is not
             known.
-        staging_probabilities: the same of the staging model, if it is another.
+        staging_probabilities: the same of the staging model, if it is a different one.
         labels: k, the columns of the probabilities.
+        task: ``single_label`` or ``multi_label``.
         labelled_features: float32 [m, d], of the labelled images of the training split.
         labelled_counts: labelled images of the training split by label.
-        labelled_probabilities: float32 [m, k], of the same model as ``probabilities`` and of the
-            same images as ``labelled_features``; ``None`` if nobody asked it.
-        conflicts: what contradicts what, by sha256; of any image, labelled or not.
-        corrections: what users of the predictor say, by sha256; of any image.
-        labelled_groups: near-duplicate groups that hold a labelled image.
-        thresholds: from which probability on a label counts (multi_label); 0.5 if not given.
-        splits: of images outside the pool that ``corrections`` names: those of the validation
-            and test splits are left alone.
+        labelled_probabilities: float32 [m, k], of the same model as ``probabilities`` and the same
+            images as ``labelled_features``; ``None`` if they were not predicted.
+        conflicts: description of the label conflict, by sha256; of any image, labelled or not.
+        corrections: labels given by users of the predictor, by sha256; of any image.
+        labelled_groups: near-duplicate groups that contain a labelled image.
+        thresholds: probability from which on a label applies (multi_label); 0.5 if not given.
+        splits: split of images outside the pool, by sha256; corrections of validation and test
+            images are ignored.
     """
 
     sha256: np.ndarray
@@ -108,12 +109,12 @@ class Choice:
 
     Attributes:
         sha256: the image.
-        reason: the reason that spoke most for it; a name in ``REASONS``.
-        score: of the mix of reasons, 0…1.
+        reason: the reason with the highest weighted score; a name in ``REASONS``.
+        score: weighted mean of the reasons, 0…1.
         why: a sentence for the annotator.
-        priority: 0…1; lower is to be labelled first.
-        suggested: the labels a user of the predictor gave it.
-        reasons: the score of each reason that spoke for it.
+        priority: 0…1; lower is labelled first.
+        suggested: the labels that a user of the predictor gave.
+        reasons: the score of each reason that applies.
     """
 
     sha256: str

@@ -1,21 +1,21 @@
-"""What is known to be wrong, and waits for a person: corrections, then label conflicts."""
+"""Images with corrections or label conflicts, to be reviewed by an annotator."""
 
 from labelling.selection.pool import TRAIN, Choice, Pool
 from labelling.selection.reasons.correction import CorrectionReason
 from labelling.selection.reasons.label_conflict import LabelConflict
 
 REVIEWED = (CorrectionReason.name, LabelConflict.name)
-"""The reasons of what is known to be wrong."""
+"""Names of the reasons for a review."""
 
 
 def reviews(pool: Pool) -> list[Choice]:
-    """A choice for each correction and each conflict, of any image, in the order given; of a
-    near-duplicate group in the pool the first.
+    """A choice for each correction, then for each conflict, of any image; of a near-duplicate group
+    only the first.
 
-    Corrections of validation and test images are left alone: people correct what a model got
-    wrong, so labels gained that way would make those splits harder than the world. A conflict
-    is found without a model, and resolving it puts an image back where it belongs.
+    Corrections of validation and test images are ignored; conflicts are not.
     """
+    # Users correct what a model got wrong: corrected test images would make the split harder than
+    # the data it stands for. A conflict is found without a model.
     position = {sha256: i for i, sha256 in enumerate(pool.sha256.tolist())}
     correction, conflict = CorrectionReason(), LabelConflict()
     reasons: dict[str, CorrectionReason | LabelConflict] = {

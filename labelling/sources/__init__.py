@@ -1,1 +1,1 @@
-"""Reading what a user has: folders, archives and lists of labels, understood or asked about."""
+"""Read a user's data: folders, archives and lists of labels. Doubtful cases become questions."""

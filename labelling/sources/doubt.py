@@ -1,16 +1,16 @@
-"""A question about a source that a person has to answer."""
+"""A question about a source that the user has to answer."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A question that the source leaves open.
+    """An open question about the source.
 
     Attributes:
         question: one sentence, without the answers.
-        answers: the option of ``imgclf ingest`` that decides (``--labels-from parent``), and what
-            would come of it (``classes: cat (12), dog (9)``).
+        answers: pairs of an option of ``imgclf ingest`` (``--labels-from parent``) and its result
+            (``classes: cat (12), dog (9)``).
     """
 
     question: str

@@ -1,12 +1,12 @@
-"""What a file is by its name alone: an image, a list of labels, or neither."""
+"""The kind of a file by its name alone: an image, a list of labels, or neither."""
 
 import re
 from typing import Literal
 
 FileKind = Literal["image", "table", "text", "spreadsheet", "array", "other", "archive", "video"]
-"""``image``: also whatever has an unknown suffix or none: its bytes tell. ``table``: lists of
-labels are kept in such files. ``text``: sometimes they are. ``array``: called like labels, in a form
-of NumPy, Python or Matlab. ``other``: never an image."""
+"""``image``: also a file with an unknown suffix or none; its bytes decide. ``table``: a file type
+of lists of labels. ``text``: sometimes a list. ``array``: named like labels, in a format of NumPy,
+Python or Matlab. ``other``: never an image."""
 
 _SUFFIXES: dict[str, FileKind] = {
     **dict.fromkeys(
@@ -43,7 +43,7 @@ _WHOLE_NAMES = {
 
 
 def file_kind(name: str) -> FileKind:
-    """What the file of this name is taken for.
+    """The kind of a file by its name.
 
     Args:
         name: of the file, with or without folders.

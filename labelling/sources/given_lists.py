@@ -1,4 +1,5 @@
-"""The lists of labels in a source: which there are, what they say, and which were not understood."""
+"""The lists of labels in a source: which there are, their content, and which were not
+understood."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -33,16 +34,16 @@ from labelling.sources.reading import ReadingOptions
 
 MAX_LIST_BYTES = 1 << 28
 SIDECARS_READ = 20
-"""Of a folder with a text for each image, the first ones tell what they are."""
+"""Files read of a folder with a text for each image; they show what the others are."""
 
 _SIZE_OF_IMAGES = "max_file_mb"
-"""The setting that the reason for a big file names. It is for images."""
+"""The setting named in the rejection of a large file; it applies to images only."""
 
 _TOKEN = re.compile(r"""[^\s,;|"'<>=(){}\[\]]+""")
 _CALLED_LABELS = re.compile("label|annotation|ground.?truth|classes", re.IGNORECASE)
 _LINES = 1000
 _MOST = 0.5
-"""Of the lines of a plain text: a README may name an image, too."""
+"""The share of lines of a plain text that must name images; a README may name one, too."""
 
 _NONE = "--labels-from none"
 _PAGE = "a labelling page of Label Studio, which holds no labels of images"
@@ -57,7 +58,7 @@ _ONLY_NAMES = (
 )
 _FIRST_OF_MANY = "texts beside images; the first of them name no labels"
 _OF_TAKEOUT = re.compile(rb'"(photoTakenTime|photoLastModifiedTime|googlePhotosOrigin)"\s*:')
-"""What Google Takeout says of every photo."""
+"""A field in Google Takeout's metadata of every photo."""
 
 NAMELESS = "tables that name no images of this source"
 _NUMBERS = "tables of numbers that name no images"
@@ -66,20 +67,21 @@ _NO_LINES = "tables without a line about an image"
 
 @dataclass(slots=True)
 class GivenLists:
-    """What was found in the files that may be lists.
+    """The content of the files that may be lists.
 
     Attributes:
-        understood: the name in the source of each list, and what it says.
-        weak: lists in plain texts (``.txt``): what folders say goes before them.
-        refused: lists that hold no labels of images or were not understood, by name, with the
-            reason. Nothing is labelled as long as there is one.
-        unread: plain texts that name images and were not understood, with the reason.
-        asked: those of ``unread`` that would be understood once a question is decided.
-        nameless: tables that name no image, with the reason: refused, unless another list gives
+        understood: pairs of name in the source and reading.
+        weak: lists in plain texts (``.txt``), over which folders take precedence.
+        refused: reason by name, of lists without labels of images, or not understood. While there
+            is one, nothing is labelled.
+        unread: reason by name, of plain texts that name images and were not understood.
+        asked: those of ``unread`` that an answer to their question would make understood.
+        nameless: reason by name, of tables that name no image: refused, unless another list gives
             labels.
-        passed: files that are no lists.
-        of_programs: folders and suffixes (``_group``) of what photo programs write beside images.
-        wrong_columns: why lists have not the columns that the user named.
+        passed: files that are not lists.
+        of_programs: folders and suffixes (``_group``) of files that photo programs write beside
+            images.
+        wrong_columns: messages about lists without the columns that the user named.
     """
 
     understood: list[tuple[str, ListReading]] = field(default_factory=list)
@@ -102,7 +104,7 @@ def read_lists(
     """Read every file of a source that may be a list of labels.
 
     Args:
-        container: of the source.
+        container: the source.
         listing: its table of contents.
         files: gives the index of the source's names; called only if there is something to read.
         options: what the user decided.
@@ -143,8 +145,13 @@ def _read(
 def read_one_list(file: ListFile, options: ReadingOptions, around: Surroundings) -> ListReading:
     """Read a list that the user named.
 
+    Args:
+        file: the list: its name and its bytes.
+        options: what the user decided.
+        around: the files around the list.
+
     Raises:
-        ListRefusedError: it is in no format that is known, or holds no labels of images.
+        ListRefusedError: it is in no known format, or holds no labels of images.
     """
     reading = formats.read_list(file, options, around)
     if reading is None:
@@ -153,7 +160,13 @@ def read_one_list(file: ListFile, options: ReadingOptions, around: Surroundings)
 
 
 def surroundings(container: FileContainer, listing: Listing, files: FileIndex) -> Surroundings:
-    """What a format may know of the source around a list."""
+    """What a format may know of the source around a list.
+
+    Args:
+        container: the source, from which other files are read.
+        listing: its table of contents.
+        files: the index of its file names.
+    """
     return Surroundings(files, _reader(container, listing))
 
 
@@ -167,11 +180,11 @@ def _reader(container: FileContainer, listing: Listing) -> Callable[[str], bytes
 
 
 def _to_read(listing: Listing) -> tuple[list[str], list[str]]:
-    """The entries to be read, and the texts of folders with one for each image."""
+    """The entries to read, and the entries left out of folders with a text for each image."""
     seen: dict[tuple[str, str], int] = {}
     entries: list[str] = []
     left_out: list[str] = []
-    for entry in sorted(listing.lists):  # which of many are read first is no matter of the disk
+    for entry in sorted(listing.lists):  # sorted: the order of the disk must not matter
         key = _group(entry)
         seen[key] = seen.get(key, 0) + 1
         is_sidecar = file_kind(entry) == "text" and seen[key] > SIDECARS_READ
@@ -180,14 +193,14 @@ def _to_read(listing: Listing) -> tuple[list[str], list[str]]:
 
 
 def _unread(name: str, reason: str) -> str:
-    """Why a list was not read; of its size, no setting decides."""
+    """Why a list was not read. Its size limit is fixed: no setting is named."""
     if _SIZE_OF_IMAGES in reason:
         return f"{name} is {reason.partition(' (')[0]}, the most that is read of a list; split it"
     return f"{name}: {reason}"
 
 
 def _group(name: str) -> tuple[str, str]:
-    """Files of one suffix in one folder: as a text for each image is."""
+    """Folder and suffix of a file; files with a text for each image share both."""
     return name.rpartition("/")[0], name.rpartition(".")[2].casefold()
 
 
@@ -232,13 +245,13 @@ def _take_reading(
     options: ReadingOptions,
     around: Surroundings,
 ) -> None:
-    """Sort what a format says of a file."""
+    """Classify a file by its reading."""
     is_plain = _is_plain(file.name)
     if not (reading.statements or reading.rejections or reading.doubts):
         given.passed.add("; ".join(reading.warnings) or _NO_LINES, file.name)
         return
     if is_plain and reading.doubts and not options.name_list(file.name):
-        # A text may be anything: it is asked about where no other list and no folder tells.
+        # A text may be anything: its question is asked only if nothing else gives labels.
         if _share_naming_images(file, around.files) >= _MOST:
             given.asked[file.name] = replace(reading, doubts=[*map(_or_none, reading.doubts)])
             given.unread[file.name] = f"{file.name}: {_unknown_form(file)}"
@@ -256,7 +269,7 @@ def _take_reading(
 
 
 def _or_none(doubt: Doubt) -> Doubt:
-    """The question of a text, which may hold no labels at all."""
+    """The question about a text, with "no labels" as a further answer."""
     if _NONE in dict(doubt.answers):
         return doubt
     return replace(doubt, answers=(*doubt.answers, (_NONE, "the images come in without labels")))
@@ -269,7 +282,7 @@ def _take_refused(
     options: ReadingOptions,
     around: Surroundings,
 ) -> None:
-    """Sort a file that a format refuses: it may be no list at all."""
+    """Classify a file that a format refused: it may be no list at all."""
     kind = file_kind(file.name)
     if isinstance(error, WrongColumnsError):
         given.wrong_columns.append(str(error))
@@ -287,13 +300,12 @@ def _take_refused(
 
 
 def _is_plain(name: str) -> bool:
-    """Whether a file is a plain text by its name: what folders say goes before it."""
+    """Whether a file is a plain text by its name; folders take precedence over it."""
     return file_kind(name) == "text" and not name.casefold().endswith((".json", ".xml", ".cls"))
 
 
 def _says_something(reading: ListReading) -> bool:
-    """Whether it has more than names: a file whose one word is the name of an image by chance has
-    not."""
+    """Whether the reading has more than names of images, which a file may contain by chance."""
     said = any(item.labels is not None or item.split for item in reading.statements)
     return said or bool(reading.rejections or reading.doubts)
 
@@ -309,7 +321,7 @@ def _why_passed(file: ListFile, files: FileIndex) -> str:
 
 
 def _may_be_a_list(file: ListFile, files: FileIndex) -> bool:
-    """Whether a file that nobody understood may be about the images all the same."""
+    """Whether a file that no format understood may still be about the images."""
     if file_kind(file.name) == "table":
         if _CALLED_LABELS.search(base_name(file.name)):
             return True
@@ -335,7 +347,7 @@ def _unknown_form(file: ListFile) -> str:
 
 
 def _why_not_understood(file: ListFile, options: ReadingOptions, around: Surroundings) -> str:
-    """Why a text that names images gives no labels; as it would be said if the user named it."""
+    """Why a text that names images gives no labels, as if the user had named it."""
     if file_kind(file.name) == "text" and not options.columns:
         try:
             formats.read_list(file, replace(options, labels_from=file.name), around)
@@ -347,7 +359,8 @@ def _why_not_understood(file: ListFile, options: ReadingOptions, around: Surroun
 
 
 def _share_naming_images(file: ListFile, files: FileIndex) -> float:
-    """The share of a text's lines that name an image of the source; without suffix in lines only."""
+    """The share of a text's lines that name an image of the source; names without suffix count only
+    in plain lines."""
     lines = [line for line in _lines(file.data) if line.strip()]
     with_suffix = file.name.casefold().endswith((".json", ".jsonl", ".xml"))
     found = sum(

@@ -1,4 +1,4 @@
-"""The files of a source that is understood, one after another, with the labels they come with."""
+"""The files of a source, one after another, with their labels."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class SourceItem:
     Attributes:
         name: relative to the source.
         data: its bytes.
-        labels: ``None`` for a file that comes without any; ``()``: none of them applies.
+        labels: ``None``: nothing is stated; ``()``: none of the labels applies.
         split: the split that the source gives it.
     """
 
@@ -25,12 +25,12 @@ class SourceItem:
 
 
 def item_count(reading: Reading) -> int:
-    """How many items ``source_items`` will give."""
+    """The number of items that ``source_items`` yields."""
     return len(reading.names) + len(reading.rejections)
 
 
 def source_items(reading: Reading, *, max_file_bytes: int) -> Iterator[SourceItem | Rejection]:
-    """Every image once, and everything that was refused with its reason."""
+    """Yield every image once, and every rejection with its reason."""
     yield from reading.rejections
     for content in reading.container.contents(reading.names, max_file_bytes):
         name = reading.names.get(content.name, content.name)

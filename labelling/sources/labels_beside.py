@@ -1,4 +1,5 @@
-"""Labels in a file beside each image, where a list labels the images, too: the list goes first."""
+"""Labels in a file beside each image, in a source with a list of labels: the list takes
+precedence."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +16,7 @@ _SHOWN = 3
 
 
 def set_apart(lists: Lists) -> tuple[Lists, Lists]:
-    """The lists that are read, and the files beside images that are not."""
+    """The lists to read, and the files beside images that are not read."""
     beside = [each for each in lists if each[1].beside]
     others = [each for each in lists if not each[1].beside]
     labelled = any(r.doubts or any(item.labels for item in r.statements) for _, r in others)
@@ -25,13 +26,16 @@ def set_apart(lists: Lists) -> tuple[Lists, Lists]:
 def compare_with_beside(
     lists: Lists, labels: Mapping[str, tuple[str, ...]], beside: Lists
 ) -> list[Doubt]:
-    """The question which labels are right, unless both say the same: one has another name for each
-    class of the other, and no file beside an image says more than the lists.
+    """Compare lists with the labels in files beside the images.
 
     Args:
-        lists: that were read.
-        labels: what they say, by image.
+        lists: the lists that were read.
+        labels: their labels, by image.
         beside: the files that were set apart.
+
+    Returns:
+        The question which are right; empty if the classes of both correspond one to one, and no
+        file beside an image labels more than the lists.
     """
     pairs: set[tuple[object, object]] = set()
     for name, reading in beside:

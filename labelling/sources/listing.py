@@ -1,4 +1,4 @@
-"""The table of contents of a source: images, lists, and what is neither, by their names alone."""
+"""The table of contents of a source by file names alone: images, lists, and others."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -20,20 +20,20 @@ _REFUSED: dict[FileKind, str] = {
 
 
 class Groups:
-    """Files that share a reason: how many there are, and the first of them."""
+    """Files by reason: how many there are, and the first of them."""
 
     def __init__(self) -> None:
         self._groups: dict[str, tuple[int, list[str]]] = {}
 
     def add(self, reason: str, name: str) -> None:
-        """One more file for a reason."""
+        """Add a file with its reason."""
         count, examples = self._groups.get(reason, (0, []))
         if count < EXAMPLES:
             examples.append(name)
         self._groups[reason] = (count + 1, examples)
 
     def update(self, other: "Groups") -> None:
-        """The groups of ``other``, too."""
+        """Add the groups of ``other``."""
         for reason, (count, examples) in other._groups.items():
             mine, shown = self._groups.get(reason, (0, []))
             self._groups[reason] = (mine + count, [*shown, *examples][:EXAMPLES])
@@ -48,17 +48,17 @@ class Groups:
 
 @dataclass(slots=True)
 class Listing:
-    """What a container lists, by kind.
+    """The entries of a container, by kind.
 
     Attributes:
         images: entries that may be images.
         lists: entries that may be lists of labels.
-        rejections: what cannot be taken.
-        passed: what is passed over.
-        prefix: the folders around everything, which are no part of the names in the source.
-        refused: why files that lists may name are not taken, by name in the source.
-        passed_by: why files and folders (``x/``) are passed over, by name in the source.
-        arrays: entries that are called like labels, in a form that is not read.
+        rejections: entries that cannot be used.
+        passed: entries that are skipped.
+        prefix: the folders around everything, which do not belong to names in the source.
+        refused: reason by name in the source, of files that lists may name and that are not used.
+        passed_by: reason by name in the source, of skipped files and folders (``x/``).
+        arrays: entries named like labels, in an unsupported format.
     """
 
     images: list[str] = field(default_factory=list)
@@ -71,13 +71,13 @@ class Listing:
     arrays: list[str] = field(default_factory=list)
 
     def name_of(self, entry: str) -> str:
-        """The name in the source of an entry."""
+        """The name of an entry in the source."""
         return unicodedata.normalize("NFC", entry[len(self.prefix) :])
 
 
 def is_json_sidecar(entry: Passed) -> bool:
-    """Whether it is called as Google Takeout calls what it writes beside images. Labelling tools do
-    so, too."""
+    """Whether a file is named like Google Takeout's metadata beside images; labelling tools use
+    such names, too."""
     return entry.reason == SIDECAR and entry.name.casefold().endswith(".json")
 
 
@@ -85,7 +85,7 @@ def read_listing(container: FileContainer, archive_stem: str | None) -> Listing:
     """Read the table of contents.
 
     Args:
-        container: what the source is packed in.
+        container: the source.
         archive_stem: the name of the archive without its suffixes; ``None`` for a folder.
 
     Raises:
@@ -98,7 +98,7 @@ def read_listing(container: FileContainer, archive_stem: str | None) -> Listing:
             listing.rejections.append(entry)
             continue
         if isinstance(entry, Passed) and is_json_sidecar(entry):
-            listing.lists.append(entry.name)  # what it holds tells whether it is one
+            listing.lists.append(entry.name)  # its content decides
             continue
         if isinstance(entry, Passed):
             listing.passed.add(entry.reason, entry.name)
@@ -129,13 +129,13 @@ def read_listing(container: FileContainer, archive_stem: str | None) -> Listing:
 def _around(entries: Sequence[str], archive_stem: str | None) -> str:
     """The folders around everything, with a slash at the end.
 
-    The innermost of them is one only if it holds a table, or folders and no images, or if it
-    bears the archive's name: a lone folder with images right in it may be a class. The keys of the
-    images in the store depend on this: it is not to be changed.
+    The innermost of them is included only if it contains a table, or folders and no images, or if
+    it has the archive's name: a single folder with images may be a class.
     """
     folders = {entry.rpartition("/")[0] for entry in entries}
     if not folders or "" in folders:
         return ""
+    # Do not change the result: the keys of stored images depend on it.
     # With a slash: "a/b-x" sorts between "a/b" and "a/b/c".
     first, last = (pick(f"{folder}/" for folder in folders).split("/") for pick in (min, max))
     common = 0

@@ -1,4 +1,4 @@
-"""Whether lists and folders of classes say the same of the images."""
+"""Compare the labels of lists with folders of classes."""
 
 import shlex
 from collections import Counter
@@ -15,7 +15,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What came of it: something to say, or a question."""
+    """The result of a comparison: warnings or a question."""
 
     warnings: Sequence[str] = ()
     doubts: Sequence[Doubt] = ()
@@ -24,15 +24,15 @@ class Compared:
 def compare_with_folders(
     lists: Sequence[str], labels: Mapping[str, tuple[str, ...]], layout: Layout
 ) -> Compared:
-    """Compare labels of lists with those of folders, where both are clear.
+    """Compare labels of lists with those of folders, if both are clear.
 
-    The list goes first if it says what the folders say, in another spelling of some classes or with
-    more labels. If not, one of them may hold something else than classes, and which one cannot be
-    told from names: codes and cameras may go one to one with the folders, too.
+    A list takes precedence if it agrees with the folders, with other spellings of some classes or
+    with more labels. If not, one of them may not be classes, and names cannot tell which: codes and
+    cameras may correspond one to one with the folders, too.
 
     Args:
         lists: their names.
-        labels: what they say, by image.
+        labels: their labels, by image.
         layout: what the folders say.
     """
     if layout.doubts or len({*layout.labels.values()}) < 2 or not labels:
@@ -50,8 +50,8 @@ def compare_with_folders(
 
 
 def spelled_alike(said: tuple[str, ...], folder: str) -> bool:
-    """Whether a label is the name of a folder, but for case, signs, numbers before it and an ending:
-    as programs change names that a file system does not take."""
+    """Whether a label equals a folder name except for case, signs, leading numbers and an ending,
+    as programs change names that a file system does not accept."""
     label, name = ("".join(filter(str.isalnum, folded(text))) for text in ("|".join(said), folder))
     if not label or label.isdigit() or name.isdigit():
         return not label or label == name
@@ -60,7 +60,7 @@ def spelled_alike(said: tuple[str, ...], folder: str) -> bool:
 
 
 def _is_renaming(pairs: Counter[tuple[tuple[str, ...], str]], in_folders: int) -> bool:
-    """Whether each label stands for one folder. That pairs were met once each proves nothing."""
+    """Whether each label corresponds to one folder; pairs that occur only once prove nothing."""
     seen_again = pairs.total() > len(pairs) or pairs.total() == in_folders
     return len(pairs) > 1 and seen_again and one_to_one(pairs)
 
@@ -114,7 +114,7 @@ def _question(
 
 
 def offer_folders(doubts: Sequence[Doubt], layout: Layout) -> list[Doubt]:
-    """``doubts`` about lists, with the classes of the folders as one more answer."""
+    """``doubts`` about lists, with the classes of the folders as an additional answer."""
     if layout.doubts or not layout.labels:
         return [*doubts]
     found = []
@@ -129,25 +129,25 @@ def offer_folders(doubts: Sequence[Doubt], layout: Layout) -> list[Doubt]:
 
 
 def offer_lists(doubts: Sequence[Doubt], clear: Sequence[str]) -> list[Doubt]:
-    """``doubts`` about lists, with the lists that are clear as more answers."""
+    """``doubts`` about lists, with unambiguous lists as additional answers."""
     found = []
     for doubt in doubts:
         offered = {option for option, _ in doubt.answers}
         more = list_answers(clear)[:_SHOWN]
         answers = [*doubt.answers, *(each for each in more if each[0] not in offered)]
-        # To go without any is the last answer.
+        # "No labels" stays the last answer.
         answers.sort(key=lambda answer: answer[0] == "--labels-from none")
         found.append(Doubt(doubt.question, tuple(answers)))
     return found
 
 
 def offer_beside(doubts: Sequence[Doubt], lists: Sequence[str]) -> list[Doubt]:
-    """``doubts`` about folders, with the texts beside them that give labels as more answers."""
+    """``doubts`` about folders, with the texts that give labels as additional answers."""
     return offer_lists(doubts, lists) if lists else [*doubts]
 
 
 def list_answers(lists: Sequence[str]) -> list[tuple[str, str]]:
-    """Lists as answers to a question; those that are called alike but for the split as one."""
+    """Lists as answers to a question; those that differ only in the split as one answer."""
     return [
         (
             f"--labels-from {shlex.quote(named)}",
@@ -158,7 +158,7 @@ def list_answers(lists: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def one_to_one(pairs: Collection[tuple[object, object]]) -> bool:
-    """Whether nothing on one side stands for two on the other."""
+    """Whether no value on one side occurs with two on the other."""
     return len({a for a, _ in pairs}) == len(pairs) == len({b for _, b in pairs})
 
 

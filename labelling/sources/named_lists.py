@@ -1,4 +1,4 @@
-"""The lists that the user names: by a path, a name in the source, or a pattern (``style_*.csv``)."""
+"""The lists that the user names by a path, a name in the source, or a pattern (``style_*.csv``)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,9 +16,9 @@ def named_lists(
     """Read the lists that ``given`` names.
 
     Args:
-        given: what the user said.
+        given: a path, a name or a pattern.
         source: the path of the source.
-        container: with what lies in it.
+        container: the source.
         listing: its table of contents.
 
     Raises:

@@ -1,6 +1,7 @@
-"""What a user may ingest: read as a whole before any picture is, with the labels it comes with.
+"""Read a source for an ingest: its names and labels, before any image is read.
 
-Understood: folders (``layouts``), lists of labels (``lists``), a zip or tar of these, an image.
+Supported: folders (``layouts``), lists of labels (``lists``), a zip or tar of these, a single
+image.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -41,19 +42,19 @@ from labelling.sources.source_names import ByFolder, SourceNames
 def read_source(
     path: Path, options: ReadingOptions | None = None, *, known: KnownClasses | None = None
 ) -> Reading:
-    """Read what lies at ``path``: its names and its lists, and none of its pictures.
+    """Read the names and lists of the source at ``path``, without its images.
 
     Args:
         path: a folder, an archive, a list of labels beside its images, or one image.
-        options: what the user decided; without, whatever is doubtful stays a doubt.
-        known: the classes that there are already, and what labels are taken for.
+        options: what the user decided; without options, doubtful cases stay doubts.
+        known: the existing classes, and the class that each label counts as.
 
     Returns:
-        The reading. What has to be decided before it may be used is in ``doubts``.
+        The reading. Questions to be answered before it is used are in ``doubts``.
 
     Raises:
-        OptionError: an option is wrong, or decides nothing because of another one.
-        SourceError: there is nothing there, it cannot be read, or a list that was named is none.
+        OptionError: an option is wrong, or has no effect because of another one.
+        SourceError: there is nothing at ``path``, it cannot be read, or a named list is not a list.
     """
     options, known = options or ReadingOptions(), known or KnownClasses()
     refuse_together(options)
@@ -67,7 +68,7 @@ def read_source(
 
 
 def _without_labels(reading: Reading) -> Reading:
-    """The images that a list names, and none of its labels."""
+    """The images that a list names, without its labels."""
     if not reading.names:
         return reading
     text = "the images of the list without labels, as --labels-from none says"
@@ -75,8 +76,8 @@ def _without_labels(reading: Reading) -> Reading:
 
 
 def source_stem(path: Path) -> str:
-    """The name of a source, under which its images are stored: without suffixes of archives;
-    of a list, its folder's, for that is what its files are relative to."""
+    """The name of a source, under which its images are stored: without archive suffixes; for a
+    list, the name of its folder, which its files are relative to."""
     path = path.resolve()
     if file_kind(path.name) in ("table", "text", "spreadsheet") and not path.is_dir():
         path = path.parent
@@ -145,7 +146,7 @@ class _Source:
     # --- folders ---
 
     def _layout(self, names: SourceNames) -> Layout:
-        """What the folders say, by folder as the names in the source have it."""
+        """The layout of the folders, by folder name in the source."""
         options = self._options
         if options.labels_from not in (None, *FOLDER_MODES, "none"):
             options = ReadingOptions(None, task=options.task)
@@ -162,7 +163,7 @@ class _Source:
     def _without(
         self, names: SourceNames, masks: frozenset[str], named: Collection[str]
     ) -> SourceNames:
-        """The names of pictures: without those of masks."""
+        """The names of images, without those of masks."""
         dropped = set()
         for entry, name in names.items():
             is_mask = name.rpartition("/")[0] in masks or _is_beside_its_image(entry, names)
@@ -233,7 +234,7 @@ class _Source:
 
 
 def _is_beside_its_image(entry: str, names: SourceNames) -> bool:
-    """Whether a file is called the mask of an image that lies beside it."""
+    """Whether a file is named like the mask of an image beside it."""
     stem = masked_stem(entry)
     if stem is None:
         return False

@@ -1,4 +1,4 @@
-"""What was understood of a source, before any of its pictures is read."""
+"""The options and the result of reading a source, before its images are read."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,15 +14,15 @@ Split = Literal["train", "val", "test"]
 
 @dataclass(frozen=True, slots=True)
 class ReadingOptions:
-    """What the user decided about how a source is to be read.
+    """What the user decided about reading a source.
 
     Attributes:
-        labels_from: ``parent`` (the folder right around an image), ``top`` (the first folder),
-            ``path`` (all folders of classes around it, joined),
-            ``none``, the path of a list, or ``None``: what the source itself tells.
-        columns: the names, or the numbers from 1 on, of the column with images and of those with
-            labels: one, several, or a range.
-        encoding: of lists, and of the names in archives that do not say it.
+        labels_from: ``parent`` (the innermost folder of an image), ``top`` (the outermost folder),
+            ``path`` (all folders of classes around it, joined), ``none``, the path of a list, or
+            ``None``: decided from the source.
+        columns: titles, or numbers from 1 on, of the column of images and of those of labels: one,
+            several, or a range.
+        encoding: of lists, and of names in archives that do not declare it.
         as_class: the one label of every image.
         task: whether an image may have several labels.
     """
@@ -34,7 +34,8 @@ class ReadingOptions:
     task: Task = "single_label"
 
     def name_list(self, name: str) -> bool:
-        """Whether ``labels_from`` is the list ``name``, or a pattern that it fits (``style_*.csv``)."""
+        """Whether ``labels_from`` is the list ``name``, or a pattern that it matches
+        (``style_*.csv``)."""
         told = (self.labels_from or "").replace("\\", "/")
         told, name = told.rpartition("/")[2], name.rpartition("/")[2]
         return told == name or fnmatchcase(name, told.replace("[", "[[]"))
@@ -42,14 +43,14 @@ class ReadingOptions:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """Files that are passed over for one reason, with at most three examples."""
+    """Files that are skipped for one reason, with at most three examples."""
 
     reason: str
     count: int
     examples: tuple[str, ...]
 
     def summary(self) -> str:
-        """All of it in a line."""
+        """A one-line summary."""
         more = self.count - len(self.examples)
         names = ", ".join(self.examples) + (f" and {more:,} more" if more > 0 else "")
         return f"{self.count:,} ({self.reason}): {names}"
@@ -57,21 +58,21 @@ class Ignored:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What is understood of a source: which files are images, and what is said about them.
+    """The reading of a source: which files are images, and their labels.
 
     Attributes:
         stem: the name under which the source's images are stored.
-        container: where the bytes are.
+        container: the source of the bytes.
         layout: how it was read, in words (``a folder for each class, below train and test``).
-        names: the image's name in the source by the name in its container.
-        labels: labels by name in the source. No entry: nothing is said of the image. An empty
-            tuple: it is said to have none of the labels (a negative, in multi_label only).
+        names: the image's name in the source by its name in the container.
+        labels: labels by name in the source. No entry: nothing is stated about the image. An empty
+            tuple: none of the labels applies (a negative, in multi_label only).
         splits: the split that the source gives an image, by name in the source.
         rejections: files and lines of lists that cannot be used, with reason and remedy.
-        ignored: what is passed over.
-        warnings: what was decided without asking, and should be looked at.
+        ignored: what is skipped.
+        warnings: what was decided without asking, and should be checked.
         doubts: what has to be decided before anything is written.
-        unused: options of the user that decided nothing, a sentence for each.
+        unused: a sentence for each option without effect.
     """
 
     stem: str

@@ -1,4 +1,4 @@
-"""What the lists of a source decide: its labels, or that nothing may be labelled yet."""
+"""Decide what the lists of a source give: its labels, or questions that prevent labelling."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ FOLDERS = (*FOLDER_MODES, "none")
 """Values of ``labels_from`` with which no list is read."""
 
 _NO_TEXT = (".parquet", ".xml")
-"""Lists that say their encoding themselves."""
+"""Lists that declare their encoding."""
 
 _NOT_READ = "lists and texts that are not read, as the option says"
 _UNREAD = "texts that name images and are not read beside other labels (--labels-from reads one)"
@@ -60,25 +60,25 @@ _SHOWN = 3
 _CLASSES_AT_LEAST = 5
 _MANY = 20
 _FEW = 0.1
-"""Of the images that lists give a split, so many may be given two by mistake."""
+"""The share of images that may have two splits by mistake."""
 
 
 @dataclass(slots=True)
 class Said:
-    """What lists say.
+    """The content of a source's lists.
 
     Attributes:
         text: how they were read, in words.
-        matching: labels by image; ``None``: there is no list, the folders tell.
-        splits: by image, where the folders give the labels.
+        matching: labels by image; ``None``: there is no list, the folders give the labels.
+        splits: by image, if the folders give the labels.
         rejections: lines of lists of splits that cannot be used.
         warnings: what was decided without asking.
         doubts: what has to be decided first.
-        unsure: labels that may be words for "no label", or classes.
-        odd: labels that look damaged or unsure, and why.
-        by_columns: whether a list was read of which ``--columns`` names the columns.
-        in_text: whether a list was read that ``--encoding`` decodes.
-        offered: plain texts with labels, for who does not want those of the folders.
+        unsure: labels that may mean "no label", or may be classes.
+        odd: labels that look damaged or uncertain, with the reason.
+        by_columns: whether a list was read to which ``--columns`` applies.
+        in_text: whether a list was read to which ``--encoding`` applies.
+        offered: plain texts with labels, as an alternative to the folders.
     """
 
     text: str = ""
@@ -100,12 +100,13 @@ class SourceLists:
     def __init__(
         self, path: Path, options: ReadingOptions, container: FileContainer, listing: Listing
     ) -> None:
-        """
+        """Prepare to read; nothing is read yet.
+
         Args:
             path: of the source.
             options: what the user decided.
-            container: of the source.
-            listing: its table of contents; what is no list is added to ``passed`` of it.
+            container: the source.
+            listing: its table of contents; files that are not lists are added to its ``passed``.
         """
         self._path, self._options = path, options
         self._container, self._listing = container, listing
@@ -158,7 +159,7 @@ class SourceLists:
                 said.doubts += compare_with_beside(lists, said.matching.labels, beside)
             return said
         except ListRefusedError as error:
-            # Lists that contradict one another are each as good as the other.
+            # Of lists that contradict each other, none takes precedence.
             alike = _of_classes(given) if SAID_TWICE in str(error) else ()
             left = [
                 name
@@ -168,7 +169,7 @@ class SourceLists:
             return _refused({"": str(error)}, layout, left)
 
     def _take_arrays(self, given: GivenLists, *, told: bool) -> None:
-        """Refuse labels in a form that is not read, unless something else gives labels."""
+        """Refuse labels in an unsupported format, unless something else gives labels."""
         for entry in self._listing.arrays:
             if told:
                 self._passed.add(_ARRAYS_BESIDE, entry)
@@ -205,7 +206,8 @@ class SourceLists:
         return said
 
     def _against_folders(self, said: Said, lists: Sequence[str], layout: Layout) -> None:
-        """Never let a list take the place of folders of classes unless it says what they say."""
+        """Compare lists with folders of classes: a list takes precedence only if it agrees with
+        them."""
         if said.doubts or said.matching is None:
             said.doubts = offer_folders(said.doubts, layout)
             return
@@ -214,13 +216,13 @@ class SourceLists:
             said.warnings += compared.warnings
             said.doubts += compared.doubts
         if not said.matching.labels and layout.labels and not layout.doubts:
-            # A list of names, or of splits: it labels nothing, and so leaves the folders theirs.
+            # A list of names or splits gives no labels: those of the folders stay.
             said.splits, said.rejections = said.matching.splits, said.matching.rejections
             said.warnings[-1:] = [f"{names_in_short(lists)}: no labels; the folders give them"]
             said.matching = None
 
     def _texts_beside_classes(self, given: GivenLists, names: SourceNames, layout: Layout) -> Said:
-        """Plain texts beside folders of classes go first only if somebody says so."""
+        """Read plain texts beside folders of classes; they give labels only if the user says so."""
         said = Said()
         dealt: dict[str, Mapping[str, Split]] = {}
         for name, reading in given.weak:
@@ -241,7 +243,7 @@ class SourceLists:
                 continue
             folders = {file: layout.labels.get(file.rpartition("/")[0]) for file in labels}
             if len(labels) > _CLASSES_AT_LEAST and len({*labels.values()}) == len(labels):
-                continue  # numbers of the images, not of classes
+                continue  # image numbers, not classes
             pairs = {(labels[file], by) for file, by in folders.items() if by is not None}
             if not pairs:
                 said.warnings.append(
@@ -257,7 +259,7 @@ class SourceLists:
         return said
 
     def _take_splits(self, said: Said, dealt: Mapping[str, Mapping[str, Split]]) -> None:
-        """The splits that texts give images whose labels the folders give."""
+        """Add the splits of plain texts for images with labels from folders."""
         lists = sorted(dealt)
         together = {(file, split) for given in dealt.values() for file, split in given.items()}
         counts = Counter(file for file, _ in together)
@@ -304,7 +306,8 @@ class SourceLists:
 
 
 def _as_if_in(name: str, layout: Layout) -> str:
-    """The name of a list; of ``trainLabels.csv`` beside the folder ``train``, as if it lay there."""
+    """The name of a list; ``trainLabels.csv`` beside the folder ``train`` is treated as if it were
+    inside."""
     folder, slash, base = name.rpartition("/")
     split = split_of_list(base)
     inside = [path for path, given in layout.splits.items() if given == split is not None]
@@ -314,7 +317,7 @@ def _as_if_in(name: str, layout: Layout) -> str:
 
 
 def _names_only(lists: Sequence[str]) -> Doubt:
-    """The question of lists that say nothing but which images there are: of a class each?"""
+    """The question about lists that only name images: does each list stand for a class?"""
     question = (
         f"{names_in_short(lists)}: names of images only, without labels or splits. If each list is of a "
         "class, write a CSV with the columns file,label. Go on without labels?"
@@ -323,7 +326,7 @@ def _names_only(lists: Sequence[str]) -> Doubt:
 
 
 def _contradicting(lists: Mapping[str, int]) -> Doubt:
-    """Which of several lists is right, such as labels.csv and labels_corrected.csv."""
+    """The question which of several lists is right, such as labels.csv and labels_corrected.csv."""
     images = max(lists.values())
     what = "1 image" if images == 1 else f"{images:,} images"
     answers = list_answers(sorted(lists))
@@ -334,7 +337,8 @@ def _contradicting(lists: Mapping[str, int]) -> Doubt:
 
 
 def _captions(labels: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
-    """Nearly every image has a label of its own: numbers or sentences, rather than classes."""
+    """The question whether labels are classes, if nearly every image has its own: they may be
+    numbers or captions."""
     counts = Counter(label for said in labels.values() for label in said)
     distinct, given = len(counts), counts.total()
     every = distinct == given >= _CLASSES_AT_LEAST
@@ -350,7 +354,7 @@ def _captions(labels: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
 
 
 def _clear(lists: Sequence[tuple[str, ListReading]]) -> list[str]:
-    """The lists that give labels and leave nothing open."""
+    """The lists that give labels and leave no question open."""
     return [
         name
         for name, reading in lists
@@ -359,13 +363,13 @@ def _clear(lists: Sequence[tuple[str, ListReading]]) -> list[str]:
 
 
 def _asks(given: GivenLists) -> bool:
-    """Whether a list asks something by which it would be understood."""
+    """Whether a list has a question whose answer would make it understood."""
     return bool(given.asked) or any(reading.doubts for _, reading in given.understood)
 
 
 def _of_classes(given: GivenLists) -> set[str]:
-    """The lists of which each may be the one that is meant: of plain texts only where there are no
-    others, and not those with a label of its own for nearly each image, as notes have."""
+    """The lists that may be the intended one: plain texts only if there are no others, and none
+    with its own label for nearly each image, as notes have."""
     if given.understood:
         return {name for name, _ in given.understood}
     said = {
@@ -376,8 +380,8 @@ def _of_classes(given: GivenLists) -> set[str]:
 
 
 def _together(lists: Sequence[tuple[str, ListReading]]) -> list[tuple[str, ListReading]]:
-    """Lists whose label seems to differ for nearly every image, judged with the others: each split
-    may have a list, and few images of a class."""
+    """Judge lists with a different label for nearly every image together with the others: each
+    split may have a list, with few images per class."""
     others = [each.otherwise for _, each in lists if each.otherwise and not each.otherwise.doubts]
     clear = [each for _, each in lists if not each.doubts]
     counts = Counter(
@@ -392,7 +396,8 @@ def _together(lists: Sequence[tuple[str, ListReading]]) -> list[tuple[str, ListR
 
 
 def _refused(refused: Mapping[str, str], layout: Layout, clear: Sequence[str] = ()) -> Said:
-    """Lists that were not understood: nothing is labelled by anything weaker."""
+    """A question about lists that were not understood; until it is answered, nothing else gives
+    labels."""
     groups: dict[str, list[str]] = {}
     for name, reason in refused.items():
         groups.setdefault(reason.replace(name, "\0") if name else reason, []).append(name)
@@ -409,7 +414,7 @@ def _refused(refused: Mapping[str, str], layout: Layout, clear: Sequence[str] = 
 
 
 def _asked_once(lists: Sequence[tuple[str, ListReading]]) -> list[Doubt]:
-    """The questions of lists; one that has the same options for several of them once."""
+    """The questions of lists, without duplicates of the same options."""
     groups: dict[tuple[str, ...], tuple[Doubt, list[str]]] = {}
     for name, reading in lists:
         for doubt in reading.doubts:

@@ -1,4 +1,4 @@
-"""The names of a source's images, hundreds of thousands of them in little memory."""
+"""A memory-efficient mapping of a source's image names, for hundreds of thousands of images."""
 
 import unicodedata
 from array import array
@@ -10,15 +10,16 @@ from typing import TypeVar
 class SourceNames(Mapping[str, str]):
     """The name of each image in its source by its name in the container.
 
-    Kept as one block of bytes, sorted: a name costs its length and eight bytes. As strings in a
-    dictionary it would cost 200 bytes more.
+    Names are stored sorted in one block of bytes: a name costs its length and eight bytes; as
+    strings in a dictionary it would cost 200 bytes more.
     """
 
     def __init__(self, entries: Iterable[str], prefix: str = "") -> None:
-        """
+        """Store the names.
+
         Args:
             entries: names in the container, each once.
-            prefix: the folders around everything, which are no part of the names in the source.
+            prefix: the folders around everything, which do not belong to names in the source.
         """
         encoded = sorted({entry.encode() for entry in entries})
         self.prefix = prefix
@@ -68,11 +69,11 @@ class SourceNames(Mapping[str, str]):
         return map(self.name_of, self)
 
     def values(self) -> ValuesView[str]:
-        """Every name in the source; without looking each up."""
+        """Every name in the source, without a lookup for each."""
         return _Values(self)
 
     def items(self) -> ItemsView[str, str]:
-        """Every name in the container, with that in the source; without looking each up."""
+        """Every name in the container with that in the source, without a lookup for each."""
         return _Items(self)
 
 
@@ -94,7 +95,8 @@ Value = TypeVar("Value")
 
 
 class ByFolder(Mapping[str, Value]):
-    """What is said of each image, where all images of a folder share it: nothing is kept by name.
+    """A mapping by image whose values are stored by folder, since all images of a folder share
+    them.
 
     ``values`` are by folder, as it is written in the names in the source.
     """

@@ -1,1 +1,1 @@
-"""Why an image is worth a person's time: one class a reason."""
+"""The reasons to label an image, one class each."""

@@ -1,4 +1,4 @@
-"""It may be of a label that few images have."""
+"""Reason: the image may have a label that few labelled images have."""
 
 from typing import TYPE_CHECKING
 
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
 
 class ClassBalance:
-    """How rare among the labelled images the labels are that the model expects.
+    """How rare the predicted labels are among the labelled images.
 
-    A label with as many images as the mean, or more, is not rare; one with none counts in full.
+    A label with at least the mean number of images scores 0; one without images scores fully.
     """
 
     name = "class_balance"
@@ -41,7 +41,7 @@ def _counts(pool: "Pool") -> np.ndarray:
 
 
 def _shortfall(pool: "Pool") -> np.ndarray:
-    """By label, the share of the mean count that it lacks: float32 [k]."""
+    """For each label, the share by which it is below the mean count: float32 [k]."""
     counts = _counts(pool)
     if not counts.any():
         return np.zeros_like(counts)

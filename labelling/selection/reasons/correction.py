@@ -1,4 +1,4 @@
-"""Somebody who used the predictor said what is right."""
+"""Reason: a user of the predictor corrected the prediction."""
 
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class CorrectionReason:
-    """A user of the predictor called the answer wrong: a person looks before it counts."""
+    """A user of the predictor gave other labels; an annotator decides whether they are right."""
 
     name = "correction"
 
@@ -22,5 +22,5 @@ class CorrectionReason:
         return self.why_of(pool, str(pool.sha256[index]))
 
     def why_of(self, pool: "Pool", sha256: str) -> str:
-        """``why`` of an image that need not be in the pool."""
+        """:meth:`why` of an image that may not be in the pool."""
         return f"a user of the predictor says: {in_words(pool.corrections[sha256])}"

@@ -1,4 +1,4 @@
-"""Staging and production say different things."""
+"""Reason: the staging and the production model predict differently."""
 
 from typing import TYPE_CHECKING
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
 
 
 class Disagreement:
-    """How far apart the probabilities of the staging and the production model are.
+    """How much the probabilities of the staging and the production model differ.
 
     The Jensen–Shannon divergence in bits (Lin, "Divergence measures based on the Shannon entropy",
-    IEEE Transactions on Information Theory 37, 1991): 0 for the same, 1 for contradiction. Of
-    several labels, that of the label they differ in most.
+    IEEE Transactions on Information Theory 37, 1991): 0 for equal predictions, 1 for opposite ones.
+    With several labels per image, the divergence of the label that differs most.
     """
 
     name = "disagreement"
@@ -46,7 +46,7 @@ class Disagreement:
 
 
 def _divergence(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """What each outcome adds to the Jensen–Shannon divergence, in bits."""
+    """The contribution of each outcome to the Jensen–Shannon divergence, in bits."""
     middle = (one + other) / 2
     return (_surprise(one, middle) + _surprise(other, middle)) / 2
 

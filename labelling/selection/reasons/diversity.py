@@ -1,4 +1,4 @@
-"""Its like is not labelled yet."""
+"""Reason: few similar images are labelled."""
 
 from typing import TYPE_CHECKING
 
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
 
 class Diversity:
-    """How few of an image's cluster are labelled, and how typical of the cluster it is.
+    """How few images of the image's cluster are labelled, and how typical of the cluster it is.
 
-    Needs no model's opinion, so it starts the line: with few labels, typical images of different
+    It needs no model, so it works from the start: with few labels, typical images of different
     clusters teach more than those a model is unsure of (TypiClust: Hacohen, Dekel and Weinshall,
     "Active Learning on a Budget", ICML 2022, https://arxiv.org/abs/2202.02794).
     """
@@ -35,8 +35,8 @@ class Diversity:
 
 
 def _lack(pool: "Pool") -> np.ndarray:
-    """By cluster, how far its labelled images fall short of its share: 1 if there are none, 1/2 if
-    they are what its size makes one expect."""
+    """For each cluster, how few of its images are labelled: 1 if none are, 1/2 if as many as its
+    size suggests."""
     clusters = pool.space.clusters
     share = clusters.size / max(1, clusters.size.sum())
     expected = np.maximum(share * clusters.labelled.sum(), 1e-6)

@@ -1,4 +1,4 @@
-"""Chance."""
+"""Reason: random choice."""
 
 from typing import TYPE_CHECKING
 
@@ -9,11 +9,10 @@ if TYPE_CHECKING:
 
 
 class Exploration:
-    """Every image has the same chance, whatever the models think of it.
+    """Every image has the same chance, independent of all models.
 
-    The only reason for images of the validation and test splits: were they chosen because a model
-    finds them hard, its scores there would be those of a harder world. And it finds in the
-    training split what every other reason is blind to.
+    The only reason for images of the validation and test splits: choosing those by a model would
+    bias its scores. In the training split it finds images that every other reason misses.
     """
 
     name = "exploration"

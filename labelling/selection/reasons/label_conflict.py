@@ -1,4 +1,4 @@
-"""The data checks found that its labels contradict each other."""
+"""Reason: the labels of the image contradict each other."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,8 @@ if TYPE_CHECKING:
 
 
 class LabelConflict:
-    """An image whose labels contradict each other is out of the data set until a person decides."""
+    """The image is excluded from the data set until an annotator resolves its contradicting
+    labels."""
 
     name = "label_conflict"
 
@@ -20,5 +21,5 @@ class LabelConflict:
         return self.why_of(pool, str(pool.sha256[index]))
 
     def why_of(self, pool: "Pool", sha256: str) -> str:
-        """``why`` of an image that need not be in the pool."""
+        """:meth:`why` of an image that may not be in the pool."""
         return f"its labels contradict each other: {pool.conflicts[sha256]}"

@@ -1,4 +1,4 @@
-"""It is unlike everything labelled."""
+"""Reason: no labelled image is similar."""
 
 from typing import TYPE_CHECKING
 
@@ -8,14 +8,14 @@ if TYPE_CHECKING:
     from labelling.selection.pool import Pool
 
 _USUAL, _FAR = 0.75, 0.99
-"""Quantiles of the distances: up to the first nothing is new, from the second on all is."""
+"""Quantiles of the distances: up to the first the score is 0, from the second on 1."""
 
 
 class Novelty:
-    """How far the nearest labelled image is, against what is usual in the pool.
+    """Distance to the nearest labelled image, compared with the rest of the pool.
 
-    Finds what the labels do not know of: a new scene, a broken camera. Half of what is far out is
-    rubbish, and labelling rubbish teaches little: a reason for some images of a batch.
+    It finds what the labels do not cover: a new scene, a broken camera. Many far-away images are
+    worthless to label, so its weight should be low.
     """
 
     name = "novelty"

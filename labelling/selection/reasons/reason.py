@@ -1,4 +1,4 @@
-"""What a reason to label an image is."""
+"""The interface of a reason to label an image."""
 
 from typing import TYPE_CHECKING, Protocol
 
@@ -9,20 +9,20 @@ if TYPE_CHECKING:
 
 
 class Reason(Protocol):
-    """Why images are worth a person's time: a score for each, and a sentence for one.
+    """A reason to label images: a score for each image, and a sentence for one.
 
-    A new reason is a class like this in a file of its own, and a line in ``labelling.selection.pool``.
+    A new reason is a class like this in its own module, and a line in ``labelling.selection.mix``.
     """
 
     name: str
 
     def scores(self, pool: "Pool") -> np.ndarray:
-        """How much this reason speaks for each image: float32 [n] in 0…1, 0 for not at all.
+        """Score each image: float32 [n] in 0…1, 0 if the reason does not apply.
 
-        An image whose probabilities or features are not known scores 0 where they are needed.
+        An image whose probabilities or features are not known scores 0 if they are needed.
         """
         ...
 
     def why(self, pool: "Pool", index: int) -> str:
-        """The reason for image ``index``, for the annotator: a few words, with the numbers."""
+        """The reason for image ``index`` in a few words for the annotator, with the numbers."""
         ...

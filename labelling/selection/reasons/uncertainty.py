@@ -1,4 +1,4 @@
-"""The model cannot decide."""
+"""Reason: the model is uncertain."""
 
 from typing import TYPE_CHECKING
 
@@ -9,14 +9,15 @@ if TYPE_CHECKING:
 
 
 class Uncertainty:
-    """How close the model's decision was.
+    """How close the model's decision is.
 
-    Of one label: how small the margin between the two likeliest is (Scheffer, Decomain and Wrobel,
-    "Active Hidden Markov Models for Information Extraction", IDA 2001). Of several: how near
-    to its threshold a label is, the nearest and the mean over all labels, half each, so that an
-    image that is unclear in many labels comes before one that is in one.
+    With one label per image: one minus the margin between the two most probable labels (Scheffer,
+    Decomain and Wrobel, "Active Hidden Markov Models for Information Extraction", IDA 2001). With
+    several: how near the probabilities are to their thresholds, half the maximum and half the mean
+    over the labels, so that an image that is unclear in many labels ranks above one that is unclear
+    in one.
 
-    The probabilities are calibrated (``training.fitting.calibration``), else "near" means nothing.
+    The probabilities must be calibrated (``training.fitting.calibration``).
     """
 
     name = "uncertainty"
@@ -47,10 +48,11 @@ class Uncertainty:
 
 
 def closeness(probabilities: np.ndarray, pool: "Pool") -> np.ndarray:
-    """How close the decision is, as ``Uncertainty`` has it: float32 [n] in 0…1.
+    """How close the decision is, as in ``Uncertainty``: float32 [n] in 0…1.
 
     Args:
         probabilities: float32 [n, k], all known, of the labels of ``pool``.
+        pool: gives the task, the labels and the thresholds.
     """
     if pool.task == "multi_label":
         near = _nearness(probabilities, pool.threshold_row)
@@ -62,6 +64,7 @@ def closeness(probabilities: np.ndarray, pool: "Pool") -> np.ndarray:
 
 
 def _nearness(probabilities: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """1 at the threshold, evenly down to 0 at certainty: [n, k] of [n, k] and [k]."""
+    """1 at the threshold, falling linearly to 0 at probability 0 and 1: [n, k] of [n, k] and
+    [k]."""
     room = np.where(probabilities < thresholds, thresholds, 1 - thresholds)
     return 1 - np.abs(probabilities - thresholds) / np.maximum(room, 1e-6)

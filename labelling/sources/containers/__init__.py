@@ -1,1 +1,1 @@
-"""What a source is packed in: folders and archives, and the names in them."""
+"""Containers of a source: folders and archives, and the names of their files."""

@@ -1,6 +1,6 @@
-"""What lies at a path: a folder, an archive that is read as it is, or one that is refused by name.
+"""Open a path as a container: a folder, an archive or a single file.
 
-Nothing is ever extracted to disk.
+Archives are read without extracting them to disk; unsupported ones are refused by name.
 """
 
 import os
@@ -37,14 +37,15 @@ _MAGIC_BYTES = 8
 
 
 def open_container(path: Path, *, encoding: str | None = None) -> FileContainer:
-    """The container at ``path``, by the name's suffix (a lone file is a container of one).
+    """Open the container at ``path``, chosen by the name's suffix (a single file is a container of
+    one file).
 
     Args:
         path: a folder or file.
-        encoding: of the names in an archive that do not say theirs.
+        encoding: of the names in an archive that do not declare theirs.
 
     Raises:
-        OptionError: ``encoding`` is none.
+        OptionError: ``encoding`` is unknown.
         SourceError: there is nothing at ``path``, or it cannot be read.
     """
     codec = known_encoding(encoding) if encoding else None
@@ -69,7 +70,7 @@ def open_container(path: Path, *, encoding: str | None = None) -> FileContainer:
         ) from None
     if stat.S_ISDIR(mode):
         return Folder(path)
-    if not stat.S_ISREG(mode):  # whoever opens a pipe waits
+    if not stat.S_ISREG(mode):  # opening a pipe would block
         return Folder(path.parent, only=[path.name])
     _refuse(path, name)
     if name.endswith(".zip"):
@@ -82,7 +83,7 @@ def open_container(path: Path, *, encoding: str | None = None) -> FileContainer:
 
 
 def _refuse(path: Path, name: str) -> None:
-    """Refuse archives of which nothing is read, with the remedy.
+    """Refuse archives of unsupported formats, with the remedy.
 
     Raises:
         SourceError: it is one.
@@ -96,7 +97,7 @@ def _refuse(path: Path, name: str) -> None:
         with path.open("rb") as file:
             magic = file.read(_MAGIC_BYTES)
     except OSError:
-        return  # whoever reads it will say so
+        return  # the reader reports the error
     for begin, (what, program) in _REFUSED.items():
         if magic.startswith(begin):
             raise SourceError(

@@ -1,4 +1,4 @@
-"""What an ingest source is packed in: files by name, read one at a time."""
+"""The interface of an ingest source: files by name, read one at a time."""
 
 import errno
 import re
@@ -24,12 +24,12 @@ class SourceError(ImgclfError, ValueError):
 
 
 class OptionError(SourceError):
-    """An option of the user is wrong, or decides nothing; the message names it and the remedy."""
+    """An option of the user is wrong, or has no effect; the message names it and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """One file of a source that cannot be taken, and why."""
+    """A file of a source that cannot be used, and why."""
 
     name: str
     reason: str
@@ -37,9 +37,9 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """A file or folder that is no data, and why it is passed over.
+    """A file or folder that is skipped because it is not data, and why.
 
-    ``name`` is relative to the source; that of a folder ends in a slash, and nothing below it is
+    ``name`` is relative to the source; a folder's name ends in a slash, and its content is not
     listed.
     """
 
@@ -49,14 +49,14 @@ class Passed:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The bytes of one file; ``name`` as its container lists it."""
+    """The bytes of a file; ``name`` is the one in its container."""
 
     name: str
     data: bytes
 
 
 Entry = str | Rejection | Passed
-"""What a container lists: the name of a file to take, what cannot be taken, what is no data."""
+"""An entry of a listing: the name of a usable file, a file that cannot be used, or no data."""
 
 
 class FileContainer(ABC):
@@ -64,7 +64,7 @@ class FileContainer(ABC):
 
     @abstractmethod
     def listing(self) -> Iterator[Entry]:
-        """The name of every file, what cannot be taken, and what is passed over (``litter``)."""
+        """The name of every usable file, what cannot be used, and what is skipped (``litter``)."""
 
     @abstractmethod
     def contents(self, names: Collection[str], max_bytes: int) -> Iterator[Content | Rejection]:
@@ -72,7 +72,7 @@ class FileContainer(ABC):
         unread."""
 
     def heads(self, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
-        """The first ``HEAD_BYTES`` of the files named; of one that cannot be read, nothing."""
+        """The first ``HEAD_BYTES`` of the named files, without those that cannot be read."""
         for content in self.contents(names, MAX_READ_FOR_HEAD):
             if isinstance(content, Content):
                 yield content.name, content.data[:HEAD_BYTES]
@@ -104,12 +104,12 @@ class FileContainer(ABC):
 
 
 def safe_name(raw: str) -> str:
-    """``raw`` without ``./``, if it is a path that stays inside.
+    """``raw`` without ``./``, if it is a relative path without ``..``.
 
     Raises:
         ValueError: it is absolute, leaves the folder, or is empty.
     """
-    if _is_plain(raw):  # nearly all are; a path object takes as long as all else
+    if _is_plain(raw):  # nearly all are; a path object would take most of the time
         return raw
     path = PurePosixPath(raw)
     if path.is_absolute() or _DRIVE.match(raw) or ".." in path.parts:
@@ -131,7 +131,13 @@ def _is_plain(raw: str) -> bool:
 
 
 def too_big(name: str, size: int, max_bytes: int) -> Rejection:
-    """The rejection of a file of ``size`` bytes where ``max_bytes`` are allowed."""
+    """The rejection of a file that is too large.
+
+    Args:
+        name: of the file in its source.
+        size: bytes of the file.
+        max_bytes: bytes allowed.
+    """
     return Rejection(
         name,
         f"{size / 1e6:,.1f} MB, more than {max_bytes / 1e6:g} MB "
@@ -140,7 +146,7 @@ def too_big(name: str, size: int, max_bytes: int) -> Rejection:
 
 
 def unreadable(error: OSError) -> str:
-    """Why a file or folder cannot be read, and the remedy where there is one."""
+    """Why a file or folder cannot be read, with the remedy if there is one."""
     remedy = _REMEDIES.get(error.errno or 0, "")
     return f"cannot be read: {error.strerror or error}{remedy}"
 

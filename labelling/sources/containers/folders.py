@@ -49,7 +49,7 @@ class Folder(FileContainer):
             try:
                 handle = os.open(self._root / name, os.O_RDONLY)
             except OSError:
-                continue  # whoever reads the whole file says why
+                continue  # reading the whole file reports the error
             try:
                 yield name, os.read(handle, HEAD_BYTES)
             except OSError:

@@ -1,7 +1,7 @@
-"""What a source or a store holds beside its data: files of operating systems, NAS and programs.
+"""Files in a source or store that are not data: of operating systems, NAS devices and programs.
 
-Told by the name alone, so that a folder, an archive and the keys of a bucket are read alike. A
-file that merely is no image (a PDF, a list) is none of these: it is judged by whoever reads it.
+They are recognised by name alone, so that folders, archives and buckets are read alike. A file that
+merely is not an image (a PDF, a list) is not litter.
 """
 
 import re
@@ -35,7 +35,7 @@ _SYSTEM = re.compile(
     r"|\.trash-\d+|found\.\d{3}|\.fuse_hidden.*|\.nfs[0-9a-f]{8,}"
     r"|~\$.*|\.~lock\..*#"  # locks of Office and LibreOffice
     r"|.*_\$folder\$"  # Hadoop's mark of a folder in S3
-    r"|.+[:\uf03a]zone\.identifier(:\$data)?)$"  # where a download came from, as WSL shows it
+    r"|.+[:\uf03a]zone\.identifier(:\$data)?)$"  # the origin of a download, as WSL shows it
 )
 _SUFFIXES = {
     **dict.fromkeys(("xmp", "aae", "thm", "pp3", "dop", "vrd", "cos", "nksc"), SIDECAR),
@@ -50,7 +50,7 @@ _COPYING = re.compile(
     r"|tgz|mp4)\.[0-9a-f]{8}"
     r"|.+\._copying_)$"
 )
-"""Under such names rsync, Syncthing, GNOME, ``aws s3`` and Hadoop write a file before it is whole."""
+"""Names of incomplete files of rsync, Syncthing, GNOME, ``aws s3`` and Hadoop."""
 
 _TAKEOUT = re.compile(r"^(?P<image>.+\.\w{3,4})(\.s[a-z-]*)?(?P<copy>\(\d+\))?\.json$")
 _ARCHIVE = re.compile(
@@ -59,7 +59,7 @@ _ARCHIVE = re.compile(
 
 
 def litter(segment: str, *, folder: bool = False) -> str | None:
-    """Say why the file or folder of this name is passed over; ``None`` if it is not."""
+    """Why a file or folder of this name is skipped; ``None`` if it is not."""
     lower = segment.lower()
     if lower in _NAMES or _SYSTEM.match(lower):
         return SYSTEM
@@ -72,11 +72,11 @@ def litter(segment: str, *, folder: bool = False) -> str | None:
 
 
 def litter_of_key(key: str, folders: dict[str, str | None]) -> str | None:
-    """Say why the object of this key is passed over; ``None`` if it is not.
+    """Why the object of this key is skipped; ``None`` if it is not.
 
     Args:
         key: segments joined by slashes.
-        folders: what is known of folders; kept by the caller from one key to the next.
+        folders: a cache of results for folders, kept by the caller.
     """
     folder, _, file = key.rpartition("/")
     return (_litter_above(folder, folders) if folder else None) or litter(file)
@@ -91,10 +91,10 @@ def _litter_above(folder: str, folders: dict[str, str | None]) -> str | None:
 
 
 def key_of_data(key: str) -> str:
-    """The key under which data is stored that lies in a folder with a name of litter.
+    """The key for data in a folder whose name is that of litter.
 
-    ``lost+found`` may be ingested on purpose, by its own path; what arrives so by itself is not
-    data. So its images get keys that say ``_lost+found``.
+    ``lost+found`` may be ingested on purpose, by its own path. Its images get keys with
+    ``_lost+found``, so that they are not skipped in the store.
     """
     *folders, file = key.split("/")
     return "/".join([*map(_segment_of_data, folders), file])
@@ -107,16 +107,16 @@ def _segment_of_data(name: str) -> str:
 
 
 def litter_of_source(segment: str, *, folder: bool = False) -> str | None:
-    """Like :func:`litter`, and hidden files and folders, too: nobody meant to bring them."""
+    """Like :func:`litter`, and hidden files and folders are skipped, too."""
     return litter(segment, folder=folder) or (HIDDEN if segment.startswith(".") else None)
 
 
 def image_of_sidecar(file: str) -> tuple[str, ...]:
-    """The names that the image may have whose metadata Google Takeout wrote into ``file``.
+    """The image names that ``file`` may be the metadata of, written by Google Takeout.
 
-    ``a.jpg.json`` and ``a.jpg.supplemental-metadata.json``, cut off anywhere, belong to ``a.jpg``;
-    ``a.jpg(1).json`` to ``a(1).jpg``. Other programs name lists so, too: it is one of these only
-    where the image lies beside it.
+    ``a.jpg.json`` and ``a.jpg.supplemental-metadata.json``, truncated anywhere, belong to
+    ``a.jpg``; ``a.jpg(1).json`` belongs to ``a(1).jpg``. Other programs use such names for lists,
+    so it is metadata only if the image is beside it.
     """
     found = _TAKEOUT.match(file) if file.endswith(".json") else None
     if found is None:
@@ -127,5 +127,5 @@ def image_of_sidecar(file: str) -> tuple[str, ...]:
 
 
 def is_archive(name: str) -> bool:
-    """Whether a file is an archive by its name: inside a source, none is opened."""
+    """Whether the name is that of an archive, which is not opened inside a source."""
     return bool(_ARCHIVE.search(name.lower()))

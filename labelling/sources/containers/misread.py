@@ -1,7 +1,7 @@
-"""Names that were unpacked or copied in the wrong encoding, and are on disk so.
+"""File names that were decoded in the wrong encoding before they were written to disk.
 
-``├¿`` is what an old program makes of a Chinese 猫, ``KÃ¤fer`` what it makes of Käfer. They are
-valid names, so nothing fails: a data set would have them as classes for ever.
+``├¿`` is a misread Chinese 猫, ``KÃ¤fer`` a misread Käfer. Such names are valid, and would become
+classes.
 """
 
 from labelling.sources.containers.name_encodings import guess_encoding
@@ -12,9 +12,9 @@ _UTF8_LEADS = "ÂÃÄÅÎÏÐÑ×ØÙàáâãåæçèéêëìíï"
 
 
 def misread(text: str) -> str | None:
-    """The name that was probably meant, if ``text`` was read in the wrong encoding; else ``None``.
+    """The original name, if ``text`` was decoded in the wrong encoding; else ``None``.
 
-    "" stands for a name that is damaged and cannot be guessed.
+    "" stands for a damaged name that cannot be recovered.
     """
     if text.isascii():
         return None
@@ -24,7 +24,7 @@ def misread(text: str) -> str | None:
 
 
 def _of_utf8(text: str) -> str | None:
-    """What was UTF-8, and was read as cp1252 or latin-1."""
+    """Recover UTF-8 that was decoded as cp1252 or latin-1."""
     if not any(char in _UTF8_LEADS for char in text):
         return None
     for codec in ("cp1252", "latin-1"):
@@ -36,7 +36,7 @@ def _of_utf8(text: str) -> str | None:
 
 
 def _of_code_page(text: str) -> str | None:
-    """What was in any other encoding, and was read as cp437."""
+    """Recover any other encoding that was decoded as cp437."""
     if not any(ord(char) in _BOXES for char in text):
         return None
     try:
@@ -48,14 +48,14 @@ def _of_code_page(text: str) -> str | None:
 
 
 class Misread:
-    """Gathers the names of folders, which may become classes, that were probably misread."""
+    """Collects names of folders, which may become classes, that were probably misread."""
 
     def __init__(self) -> None:
         self._checked: set[str] = set()
         self._found: dict[str, str] = {}
 
     def look_at(self, name: str) -> None:
-        """Look at the folders of a path."""
+        """Check the folders of a path."""
         folder = name.rpartition("/")[0]
         if folder.isascii() or folder in self._checked:
             return

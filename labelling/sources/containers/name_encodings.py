@@ -1,9 +1,9 @@
-"""In which encoding the names of an archive are that does not say it.
+"""Detect the encoding of names in archives that do not declare it.
 
-Windows writes names in the code page of the country, old Unix programs in theirs, macOS in UTF-8
-without the mark. Detectors made for whole texts guess on a few words. Here every encoding that
-can hold all names is weighed by how plausible the words are that it makes (``name_letters``); it
-is taken if the next plausible one is far behind, and asked for if not.
+Windows writes names in the country's code page, old Unix programs in theirs, macOS in UTF-8 without
+the flag. Detectors for whole texts are unreliable for a few words. Here, every encoding that can
+decode all names is scored by the plausibility of the resulting words (``name_letters``); the best
+is used if the second is far behind, else the user is asked.
 """
 
 import codecs
@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from labelling.sources.containers.name_letters import ABSURD_BITS, ASCII_BITS, RARE_BITS, letters
 
 MARGIN_BITS = 7.0
-"""The second best must be this much less plausible (2^7 = 128 times)."""
+"""The second best encoding must be this much less plausible (2^7 = 128 times)."""
 
 PLAUSIBLE_BITS = 18.5
-"""Most bits that the characters outside ASCII of any word may cost on average."""
+"""The most bits that the non-ASCII characters of a word may cost on average."""
 
 SAMPLE = 400
-"""So many different words are weighed."""
+"""The number of different words that are scored."""
 
 OFFERED = 4
 
@@ -36,7 +36,7 @@ _MULTIBYTE_BITS = 8.0
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """An encoding. ``prior`` in bits: how seldom archives without the mark are written in it."""
+    """An encoding. ``prior`` in bits: how rare archives without the flag are in it."""
 
     name: str
     codec: str
@@ -74,13 +74,13 @@ _EVERY_LANGUAGE = tuple(dict.fromkeys(name for each in _CANDIDATES for name in e
 
 @dataclass(frozen=True, slots=True)
 class NameEncoding:
-    """What the names say about their encoding.
+    """The detected encoding of names.
 
     Attributes:
-        encoding: the most plausible one, as Python calls it; ``None`` if none is.
-        certain: whether nothing else is nearly as plausible.
-        readings: the plausible encodings, as ``--encoding`` takes them, with some names as they
-            are then read.
+        encoding: the most plausible one, by Python's name; ``None`` if none is.
+        certain: whether no other is nearly as plausible.
+        readings: the plausible encodings, as ``--encoding`` takes them, with examples of decoded
+            names.
     """
 
     encoding: str | None
@@ -89,7 +89,7 @@ class NameEncoding:
 
 
 def guess_encoding(names: Collection[bytes]) -> NameEncoding:
-    """Weigh the encodings that the names may be in.
+    """Score the encodings that the names may be in.
 
     Args:
         names: raw paths, some of which are not ASCII.
@@ -114,7 +114,7 @@ def guess_encoding(names: Collection[bytes]) -> NameEncoding:
 
 
 def known_encoding(name: str) -> str | None:
-    """The codec that ``--encoding`` names, if it is one of text; else ``None``."""
+    """The text codec that ``--encoding`` names; ``None`` if it is unknown."""
     try:
         info = codecs.lookup(name)
     except LookupError:
@@ -123,7 +123,7 @@ def known_encoding(name: str) -> str | None:
 
 
 def _words(names: Collection[bytes]) -> list[bytes]:
-    """The different segments with a byte beyond ASCII, without suffixes."""
+    """The different path segments with non-ASCII bytes, without suffixes."""
     found: dict[bytes, None] = {}
     for name in names:
         segments = name.split(b"/")
@@ -143,7 +143,7 @@ def _decoded(words: list[bytes], codec: str) -> tuple[str, ...] | None:
 
 @dataclass(frozen=True, slots=True)
 class _Weighed:
-    """The words as an encoding reads them, and what speaks against that."""
+    """The words decoded by an encoding, and their cost in bits."""
 
     texts: tuple[str, ...]
     candidate: _Candidate
@@ -166,12 +166,13 @@ def _is_plausible(text: str, bits: float) -> bool:
 
 
 def _bits(text: str, candidate: _Candidate) -> float:
-    text = unicodedata.normalize("NFC", text)  # macOS writes letters and their accents apart
+    text = unicodedata.normalize("NFC", text)  # macOS decomposes letters with accents
     if candidate.languages:
         return min(_language_bits(text, language) for language in candidate.languages)
     fewest = min(_language_bits(text, language) for language in _EVERY_LANGUAGE)
     if all(char.isascii() or ord(char) > 0x7FF for char in text):
-        # Three bytes that were not meant to be UTF-8 hardly ever are: any language's letters count.
+        # Three bytes in another encoding are hardly ever valid UTF-8: letters of any language
+        # count.
         return min(fewest, sum(_multibyte_bits(char) for char in text))
     return fewest
 
@@ -183,7 +184,7 @@ def _multibyte_bits(char: str) -> float:
 
 
 def _language_bits(text: str, language: str) -> float:
-    """The bits of one word in a language."""
+    """The cost in bits of a word in a language."""
     known = letters(language)
     total, before = 0.0, ""
     for char in text:
@@ -204,7 +205,7 @@ def _language_bits(text: str, language: str) -> float:
 
 
 def _seam(before: str, after: str) -> float:
-    """What speaks against two characters side by side."""
+    """The cost in bits of two adjacent characters."""
     if not (_is_letter(before) and _is_letter(after)) or (before + after).isascii():
         return 0.0
     if after == "ß" and before not in _VOWELS:

@@ -1,9 +1,9 @@
-"""How much a letter tells against an encoding: bits by letter and language, for short names.
+"""Bits per letter and language, to detect the encoding of short names.
 
-The names in an archive are a few words. What is common in no language's words has been read in
-the wrong encoding: box-drawing characters, hanzi that nobody writes, an umlaut's halves. The
-figures are rough (-log2 of a letter's share in ordinary text, rounded to half a bit); they have to
-tell plausible from absurd, not one language from its neighbour.
+The names in an archive are a few words. Characters that no language uses come from a wrong
+encoding: box-drawing characters, rare hanzi, the halves of an umlaut. The numbers are rough (-log2
+of a letter's share in ordinary text, rounded to half a bit); they need to tell plausible from
+absurd, not one language from a similar one.
 """
 
 from collections.abc import Callable
@@ -86,7 +86,7 @@ _KANA = {
 
 @cache
 def letters(language: str) -> dict[str, float]:
-    """The bits of each letter of a language; what is not in it is rare or absurd."""
+    """The bits of each letter of a language; other letters are rare or absurd."""
     return _LANGUAGES[language]()
 
 
@@ -114,7 +114,7 @@ def _korean() -> dict[str, float]:
 
 
 def _plane(lead: range, codec: str, bits: float) -> dict[str, float]:
-    """The characters of a part of a double-byte code."""
+    """The characters of a part of a double-byte encoding."""
     found = {}
     for first in lead:
         for second in range(0x40, 0xFF):

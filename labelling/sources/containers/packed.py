@@ -1,4 +1,4 @@
-"""The names in an archive: decoded, kept inside, and sorted as the walk sorts those of a folder."""
+"""The names in an archive: decoded, validated, and classified as those of a folder."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -23,7 +23,7 @@ _EXAMPLES = 3
 
 
 class Sieve:
-    """Sorts the members of one archive, in their order."""
+    """Classifies the members of one archive, in their order."""
 
     def __init__(self) -> None:
         self._names: set[str] = set()
@@ -33,14 +33,14 @@ class Sieve:
         self._named_folders: set[str] = set()
         self._misread = Misread()
         self.repeated: Counter[str] = Counter()
-        """How many times a name comes again."""
+        """How many further members have the same name."""
 
     def sort(self, raw: str, problem: str | None) -> Iterator[Entry]:
-        """Say what a member is.
+        """Classify a member; nothing is yielded for one that :meth:`rest` yields.
 
         Args:
             raw: its path, as the archive gives it.
-            problem: why its bytes cannot be read, if they cannot.
+            problem: why its bytes cannot be read; ``None`` if they can.
         """
         try:
             name = safe_name(raw)
@@ -65,7 +65,7 @@ class Sieve:
                 yield name
 
     def folder(self, raw: str) -> None:
-        """Take note of a folder that the archive names: there may be no file in it."""
+        """Remember a folder that the archive lists: it may be empty."""
         with suppress(ValueError):
             self._named_folders.add(safe_name(raw.rstrip("/")))
 
@@ -75,7 +75,7 @@ class Sieve:
         return self._misread.warnings()
 
     def _passed(self, name: str, *, is_folder: bool = False) -> Passed | None:
-        """The first part of a path that is passed over, as ``walk.walk`` tells it."""
+        """The first part of a path that is skipped, as in ``walk.walk``."""
         folder, _, last = name.rpartition("/")
         if folder and folder not in self._folders:
             upper = self._passed(folder, is_folder=True)
@@ -88,7 +88,7 @@ class Sieve:
         return Passed(name, reason) if reason else None
 
     def rest(self) -> Iterator[Entry]:
-        """What could not be told before all names were known."""
+        """The entries that depend on all names: sidecars of images, and empty folders."""
         for name in self._held:
             beside = self._names.intersection(image_of_sidecar(name))
             yield Passed(name, SIDECAR) if beside else name
@@ -100,12 +100,12 @@ class Sieve:
 
 @dataclass(frozen=True, slots=True)
 class NamesRead:
-    """How names are decoded that do not say how they are encoded.
+    """How names without a declared encoding are decoded.
 
     Attributes:
-        codec: what decodes them; ``None`` if nothing does.
-        doubts: the question that is open.
-        warnings: what was decided and should be looked at.
+        codec: the codec; ``None`` if none fits.
+        doubts: the open question.
+        warnings: decisions that the user should check.
         needed: whether there are such names.
     """
 
@@ -123,7 +123,7 @@ class NamesRead:
 
 
 def read_names(archive: str, raw: Collection[bytes], given: str | None) -> NamesRead:
-    """Decide how names are decoded that do not say it.
+    """Decide how names without a declared encoding are decoded.
 
     Args:
         archive: the archive's name, for messages.
@@ -161,7 +161,7 @@ def _shown(raw: Collection[bytes]) -> str:
 
 
 def undecodable(raw: bytes, names: NamesRead) -> Rejection:
-    """The rejection of a member whose name is not in the encoding."""
+    """The rejection of a member whose name cannot be decoded."""
     wanted = names.codec or "any encoding that is tried"
     return Rejection(
         raw.decode("utf-8", "backslashreplace"),

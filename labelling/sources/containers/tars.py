@@ -1,7 +1,7 @@
 """Tar archives as containers, read as a stream.
 
-They come from anywhere: their names may point outside or be in any encoding, their members may be
-links or devices, and a few kilobytes may unpack to terabytes.
+The archives are untrusted: names may point outside or be in any encoding, members may be links or
+devices, and a few kilobytes may expand to terabytes.
 """
 
 import bz2
@@ -27,15 +27,15 @@ from labelling.sources.containers.packed import NamesRead, Sieve, read_names, un
 from labelling.sources.doubt import Doubt
 
 MAX_EXPANSION = 200
-"""A compressed tar may unpack to this many times its size. Photos hardly compress at all, blank
-scans perhaps a hundredfold; a bomb a thousandfold."""
+"""A compressed tar may expand to this many times its size. Photos hardly compress, blank scans
+perhaps a hundredfold, a decompression bomb a thousandfold."""
 
 FREE_EXPANSION_BYTES = 1 << 30
-"""… and to this many bytes in any case."""
+"""Any compressed tar may expand to this many bytes."""
 
 
 class Tar(FileContainer):
-    """A tar archive, plain or compressed (told by its first bytes), read as a stream."""
+    """A tar archive, plain or compressed (detected by its first bytes), read as a stream."""
 
     def __init__(self, path: Path, encoding: str | None = None) -> None:
         self._path, self._given = path, encoding
@@ -72,19 +72,19 @@ class Tar(FileContainer):
         return self._path.open("rb")
 
     def _members(self) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
-        """Every entry, with its archive, to be read before the next is asked for.
+        """Every entry with its archive; it must be read before the next one is requested.
 
         Raises:
-            tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError: it is broken.
+            tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError: the archive is broken.
         """
         limit = max(MAX_EXPANSION * self._path.stat().st_size, FREE_EXPANSION_BYTES)
         with self._stream() as stream:
             bounded = _Bounded(stream, limit, self._path)
             with _opened(bounded) as archive:
                 while (member := archive.next()) is not None:
-                    archive.members = []  # type: ignore[attr-defined] # else it keeps every header
+                    archive.members = []  # type: ignore[attr-defined] # else it keeps all headers
                     yield archive, member
-        if bounded.last.strip(b"\0") or not bounded.last:  # tarfile takes a cut for the end
+        if bounded.last.strip(b"\0") or not bounded.last:  # tarfile treats a truncation as the end
             raise tarfile.ReadError("it is cut off")
 
     def listing(self) -> Iterator[Entry]:
@@ -99,7 +99,7 @@ class Tar(FileContainer):
                 if member.isdir():
                     folders.append(raw or member.name)
                 elif raw is not None:
-                    held.append((raw, _problem(member)))  # decided over all names together
+                    held.append((raw, _problem(member)))  # decoded together at the end
                 else:
                     yield from sieve.sort(member.name, _problem(member))
         except _BROKEN_TAR as error:
@@ -118,7 +118,7 @@ class Tar(FileContainer):
         yield from sieve.rest()
         self._repeated, self._odd = sieve.repeated, sieve.warnings
         if broken:
-            # Whole classes, or the list of labels, may be in the part that is lost.
+            # The lost part may contain whole classes, or the list of labels.
             question = f"{self._path.name}: {broken}. Go on without what comes after them?"
             self._damage = (Doubt(question, (("--yes", f"the {taken:,} entries are read"),)),)
             yield Rejection(self._path.name, broken)
@@ -145,12 +145,12 @@ class Tar(FileContainer):
                 if file is not None:
                     yield Content(name, b"".join(_chunks(file)))
                 reading = None
-        except _BROKEN_TAR as error:  # of which ``listing`` has told already
+        except _BROKEN_TAR as error:  # ``listing`` has reported it
             if reading is not None:
                 yield Rejection(reading, f"broken in the archive: {error}")
 
     def _name(self, member: tarfile.TarInfo) -> str:
-        """The name as ``listing`` told it; "" if it told none."""
+        """The name as in ``listing``; "" if it is invalid."""
         raw = _raw_name(member)
         name = member.name if raw is None or not self._names else self._names.decode(raw)
         try:
@@ -175,7 +175,7 @@ def _opened(stream: "_Bounded") -> tarfile.TarFile:
 
 
 def _raw_name(member: tarfile.TarInfo) -> bytes | None:
-    """The name's bytes, where they are not ASCII and no header says that they are UTF-8."""
+    """The bytes of a name that is not ASCII and not declared as UTF-8; else ``None``."""
     raw = member.name.encode("utf-8", "surrogateescape")
     said = member.pax_headers.get("path")
     if raw.isascii() or (said is not None and said.isprintable()):
@@ -184,7 +184,8 @@ def _raw_name(member: tarfile.TarInfo) -> bytes | None:
 
 
 def _read_names(archive: str, raw: list[bytes], given: str | None) -> NamesRead:
-    """Like ``packed.read_names``: where all are UTF-8, they are what tar programs write today."""
+    """Like ``packed.read_names``, but names that are all valid UTF-8 are UTF-8, as today's tar
+    programs write them."""
     try:
         b"\n".join(raw).decode("utf-8")
     except UnicodeDecodeError:
@@ -193,13 +194,13 @@ def _read_names(archive: str, raw: list[bytes], given: str | None) -> NamesRead:
 
 
 def _problem(member: tarfile.TarInfo) -> str | None:
-    """Why an entry is no file to read."""
+    """Why an entry is not a readable file; ``None`` if it is one."""
     return None if member.isreg() else "a link or device in an archive; pack the file itself"
 
 
 class _Bounded:
-    """A stream that refuses to unpack without end, or to hand out much at once: tarfile reads
-    extended headers into memory, as big as they say they are."""
+    """A stream with a limit on the bytes that it yields, and on a single read: tarfile reads
+    extended headers into memory at their declared size."""
 
     def __init__(self, stream: IO[bytes], limit: int, path: Path) -> None:
         self._stream, self._limit, self._path = stream, limit, path

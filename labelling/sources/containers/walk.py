@@ -1,4 +1,4 @@
-"""The one walk over the folders that people name: ingest and predict see the same files."""
+"""The walk over a folder given by the user; ingest and predict use the same one."""
 
 import errno
 import os
@@ -24,7 +24,7 @@ from labelling.sources.containers.litter import (
 )
 
 STORE_MARKER = ".imgclf-store.json"
-"""The file that makes a folder a store (``resources.store.object_store.MARKER``)."""
+"""The file that marks a folder as a store (``resources.store.object_store.MARKER``)."""
 
 SEEN = "a link to a folder that is read where it lies"
 ITSELF = "a link to itself"
@@ -42,16 +42,16 @@ NOT_REGULAR = "not a regular file (a pipe, socket or device)"
 
 
 def walk(root: Path) -> Iterator[Entry]:
-    """Every file below ``root``, in the order of names, files before folders.
+    """List every file below ``root``, in the order of names, files before folders.
 
-    No file is asked for its status, so that 100,000 take a fraction of a second. Links are
-    followed; a folder is entered once, where it lies itself if it lies below ``root``.
+    Files are not stat'ed, so that 100,000 take a fraction of a second. Links are followed; each
+    folder is entered once, at its own place if that is below ``root``.
 
     Args:
-        root: the folder. Its own name is no matter: it may be hidden.
+        root: the folder; its own name may be hidden.
 
     Yields:
-        The files' names, relative to ``root``; what cannot be read; what is passed over.
+        The files' names, relative to ``root``; what cannot be read; what is skipped.
 
     Raises:
         SourceError: ``root`` cannot be read, or is a store.
@@ -78,7 +78,7 @@ class _Walk:
                 raise SourceError(f"{self._root} is {own}; name the folder of the images")
         self._explicit = self._lies_in_store(_real(self._root))
         yield from self._below(self._root, "")
-        # After all that lies here itself: else a class would bear the name of a link to it.
+        # Links come last: else a class could get the name of a link to its folder.
         while self._links:
             path, name = self._links.popleft()
             yield from self._below(path, f"{name}/", SEEN)
@@ -91,7 +91,7 @@ class _Walk:
                 seen = TWICE
             try:
                 status = os.stat(folder)  # noqa: PTH116 - a hot loop over strings
-                # Some network drives number no file.
+                # Some network drives have no inode numbers.
                 identity = (status.st_dev, status.st_ino) if status.st_ino else _real(folder)
                 if identity in self._entered:
                     yield Passed(prefix, seen)
@@ -123,7 +123,7 @@ class _Walk:
         prefix: str,
         folders: list[tuple[str, str]],
     ) -> Iterator[Entry]:
-        """The entries of one folder; those to be entered are added to ``folders``."""
+        """The entries of one folder; subfolders to be entered are added to ``folders``."""
         for entry in found:
             name = prefix + entry.name
             if reason := _passed(entry, siblings):
@@ -166,7 +166,7 @@ class _Walk:
         """Whether a link leads to a store or into one."""
         if is_folder:
             return self._lies_in_store(_real(link))
-        # Data sets of nothing but links have few targets' folders: each is looked at once.
+        # In data sets that consist of links, the targets are in few folders: check each once.
         target = os.path.join(os.path.dirname(link), os.readlink(link))  # noqa: PTH115, PTH118, PTH120
         if os.path.islink(target):  # noqa: PTH114
             return self._lies_in_store(os.path.dirname(_real(link)))  # noqa: PTH120
@@ -176,7 +176,7 @@ class _Walk:
         return self._in_store[folder]
 
     def _lies_in_store(self, folder: str) -> bool:
-        """Whether a folder, given without links, is a store or lies in one."""
+        """Whether a folder, given as a real path, is a store or inside one."""
         above = []
         while folder not in self._in_store:
             above.append(folder)
@@ -190,7 +190,7 @@ class _Walk:
 
 
 def _kind_of(names: set[str]) -> str | None:
-    """What a folder is that holds no data, by what lies in it."""
+    """The kind of a folder that holds no data, by its content."""
     if STORE_MARKER in names:
         return STORE
     if names >= _HOME_FILES:
@@ -201,7 +201,7 @@ def _kind_of(names: set[str]) -> str | None:
 
 
 def _scan(folder: str) -> tuple[list["os.DirEntry[str]"], OSError | None]:
-    """The entries by name, and what stopped the reading of them."""
+    """The entries of a folder by name, and the error that stopped reading, if any."""
     found: list[os.DirEntry[str]] = []
     broken = None
     with os.scandir(folder) as entries:
@@ -225,7 +225,7 @@ def _is_utf8(segment: str) -> bool:
         return True
     try:
         segment.encode()
-    except UnicodeEncodeError:  # os.fsdecode's mark of bytes that are none
+    except UnicodeEncodeError:  # surrogates: os.fsdecode's escapes of undecodable bytes
         return False
     return True
 
@@ -238,7 +238,7 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
 
 
 def _is_file(entry: "os.DirEntry[str]") -> bool:
-    """Also of what vanished: who reads it will say so."""
+    """Whether it is a file, or has vanished: reading it reports the error."""
     try:
         return entry.is_file(follow_symlinks=False) or not os.path.lexists(entry.path)
     except OSError:

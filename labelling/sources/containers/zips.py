@@ -1,7 +1,7 @@
 """Zip archives as containers, read member by member.
 
-They come from anywhere: their names may point outside or be in any encoding, their sizes may lie,
-their members may be links, encrypted, or terabytes in a few kilobytes.
+The archives are untrusted: names may point outside or be in any encoding, sizes may be wrong,
+members may be links, encrypted, or expand from kilobytes to terabytes.
 """
 
 import lzma
@@ -89,16 +89,16 @@ class Zip(FileContainer):
                 with archive.open(member) as file:
                     yield name, file.read(HEAD_BYTES)
             except _UNREADABLE:
-                continue  # whoever reads the whole file says why
+                continue  # reading the whole file reports the error
 
     @property
     def has_cheap_heads(self) -> bool:
-        return self._members <= _FEW  # to open it again takes as long as to list it
+        return self._members <= _FEW  # opening it again takes as long as listing it
 
     def _wanted(
         self, names: Collection[str]
     ) -> Iterator[tuple[zipfile.ZipFile, zipfile.ZipInfo, str]]:
-        """The members named; of several of one name, the last."""
+        """The named members; of several with the same name, the last."""
         if not names:
             return
         if self._names is None:
@@ -130,7 +130,7 @@ class Zip(FileContainer):
             raise SourceError(f"{self._path} {_broken(error)}") from error
 
     def _named(self, archive: zipfile.ZipFile) -> Iterator[tuple[zipfile.ZipInfo, str | Rejection]]:
-        """Every member with its name, decoded, with / between its parts."""
+        """Every member with its decoded name, with / as the separator."""
         members = archive.infolist()
         self._members = len(members)
         if self._names is None:
@@ -142,13 +142,13 @@ class Zip(FileContainer):
             if name is None:
                 yield member, undecodable(raw or b"", self._names)
             else:
-                # Some Windows programs write \ where the format demands /. Only now: in Japanese
-                # and Chinese encodings it is the second byte of some letters.
+                # Some Windows programs write \ instead of /. Replaced after decoding: in Japanese
+                # and Chinese encodings, \ is the second byte of some letters.
                 yield member, name.replace("\\", "/")
 
 
 def _inside(name: str) -> str:
-    """A name that the sieve let through, as it tells it."""
+    """The name as the sieve yields it; "" if it is invalid."""
     try:
         return safe_name(name)
     except ValueError:
@@ -156,19 +156,20 @@ def _inside(name: str) -> str:
 
 
 def _declared_name(member: zipfile.ZipInfo) -> str:
-    """The name of a member that is ASCII, or says its encoding."""
+    """The name of a member that is ASCII, or declares its encoding."""
     return _unicode_path(member) or member.orig_filename
 
 
 def _raw_name(member: zipfile.ZipInfo) -> bytes | None:
-    """The name's bytes, where they are not ASCII and do not say how they are encoded."""
+    """The bytes of a name that is not ASCII and declares no encoding; else ``None``."""
     if member.flag_bits & _UTF8 or member.orig_filename.isascii() or _unicode_path(member):
         return None
-    return member.orig_filename.encode("cp437")  # as zipfile has decoded it: every byte is one
+    return member.orig_filename.encode("cp437")  # as zipfile decoded it
 
 
 def _unicode_path(member: zipfile.ZipInfo) -> str | None:
-    """The name in Info-ZIP's extra field, if there is one and it belongs to this name."""
+    """The name in Info-ZIP's extra field; ``None`` if there is none, or it belongs to an earlier
+    name."""
     if member.flag_bits & _UTF8 or not member.extra:
         return None
     extra = member.extra
@@ -187,7 +188,7 @@ def _unicode_path(member: zipfile.ZipInfo) -> str | None:
 
 
 def _problem(member: zipfile.ZipInfo) -> str | None:
-    """Why a member's bytes cannot be read, as far as the directory tells."""
+    """Why a member's bytes cannot be read, according to the directory; ``None`` if they can."""
     if stat.S_IFMT(member.external_attr >> 16) not in {0, stat.S_IFREG}:
         return "a link or device in an archive; pack the file itself"
     if member.flag_bits & _ENCRYPTED:
@@ -205,7 +206,7 @@ def _read(
         return too_big(name, member.file_size, max_bytes)
     try:
         with archive.open(member) as file:
-            data = file.read(max_bytes + 1)  # the directory's size may lie
+            data = file.read(max_bytes + 1)  # the size in the directory may be wrong
     except _CUT as error:
         return Rejection(name, f"broken in the archive: {error}")
     except _UNKNOWN as error:
@@ -214,7 +215,7 @@ def _read(
 
 
 def _broken(error: Exception) -> str:
-    """What to say of an archive that cannot be opened."""
+    """The message for an archive that cannot be opened."""
     if isinstance(error, UnicodeDecodeError):
         return (
             "says that its names are UTF-8, and they are not; unpack it (unar, or 7z x) and ingest "
@@ -226,7 +227,7 @@ def _broken(error: Exception) -> str:
 
 
 def _is_last_part(path: Path) -> bool:
-    """Whether the archive's directory says that there are other parts before."""
+    """Whether the archive is the last part of a multi-part archive, according to its directory."""
     try:
         with path.open("rb") as file:
             file.seek(0, 2)

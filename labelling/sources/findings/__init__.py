@@ -1,1 +1,1 @@
-"""What is asked and told of a source before anything is written."""
+"""Questions and notes about a source, before anything is written."""

@@ -1,4 +1,4 @@
-"""What is asked and told about the classes of a source, whichever way they were read."""
+"""Questions and notes about the classes of a source, from folders or lists."""
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ _SHOWN = 5
 
 
 def words_for_no_label(words: Sequence[str], known: KnownClasses) -> list[Doubt]:
-    """Words of lists that may say that there is no label are asked about, unless they are known."""
+    """A question about words in lists that may mean "no label", unless they are known classes."""
     new = [word for word in dict.fromkeys(words) if known.counts_as(word) not in known.labels]
     if not new:
         return []
@@ -23,7 +23,7 @@ def words_for_no_label(words: Sequence[str], known: KnownClasses) -> list[Doubt]
 
 
 def odd_classes(odd: Mapping[str, str], known: KnownClasses) -> list[Doubt]:
-    """Labels of lists that look damaged are asked about, unless they are known."""
+    """A question about labels in lists that look damaged, unless they are known classes."""
     new = [label for label in odd if known.counts_as(label) not in known.labels]
     if not new:
         return []
@@ -38,8 +38,8 @@ def odd_classes(odd: Mapping[str, str], known: KnownClasses) -> list[Doubt]:
 
 
 def look_alike_classes(words: Iterable[str], known: KnownClasses) -> tuple[Doubt, ...]:
-    """Classes that look alike are asked about: they are one, misspelt, more often than not. One that
-    is there already is asked about no more."""
+    """A question about new classes that look like another one, new or known, and are probably the
+    same."""
     new = {known.counts_as(word) for word in words}
     fresh = new - known.labels
     alike = [group for group in look_alikes({*new, *known.labels}, fresh) if group.is_doubt]
@@ -57,8 +57,11 @@ def look_alike_classes(words: Iterable[str], known: KnownClasses) -> tuple[Doubt
 
 
 def singular_and_plural(words: Iterable[str], known: KnownClasses) -> list[str]:
-    """A note where classes are singular and plural of one word. It is no question: ``glass`` and
-    ``glasses`` are different things, and to merge classes later is as good as to do it now."""
+    """A note about classes that are singular and plural of one word.
+
+    It is not a question: ``glass`` and ``glasses`` are different things, and classes can be merged
+    later.
+    """
     new = {known.counts_as(word) for word in words}
     fresh = new - known.labels
     pairs = [g.labels for g in look_alikes({*new, *known.labels}, fresh) if not g.is_doubt]

@@ -1,4 +1,4 @@
-"""What is told of a source before anything is written: the same for people and for scripts."""
+"""The summary of a source before anything is written, for people and for scripts."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ EXAMPLES = 3
 
 @dataclass(frozen=True, slots=True)
 class ClassFact:
-    """One class: how many images bear it, and one of them."""
+    """A class: its number of images, and one of them."""
 
     name: str
     images: int
@@ -24,22 +24,22 @@ class ClassFact:
 
 @dataclass(slots=True)
 class SourceFacts:
-    """What is understood of a source.
+    """The summary of a source.
 
     Attributes:
         source: the name under which its images are stored.
         layout: how it was read, in words.
-        images: files that may be images.
+        images: number of files that may be images.
         classes: by name.
         several: images with more than one label.
-        negatives: images that are said to have none of the labels.
-        unlabelled: images of which nothing is said, and the first of them.
+        negatives: images labelled with none of the labels.
+        unlabelled: images without a statement, and the first of them.
         splits: images by the split that the source gives them.
-        no_split: images that it gives none though it gives splits, and folders of such.
+        no_split: images without a split in a source with splits, and folders of such images.
         refused: files and lines that cannot be used, by reason.
-        ignored: what is passed over, by reason.
+        ignored: what is skipped, by reason.
         warnings: what was decided without asking.
-        doubts: questions with their answers (option and consequence).
+        doubts: questions with their answers (option and result).
     """
 
     source: str
@@ -68,7 +68,7 @@ class SourceFacts:
 
 
 def source_facts(reading: Reading) -> SourceFacts:
-    """Count what is told of a source, in one pass over its names."""
+    """Summarise a source in one pass over its names."""
     facts = SourceFacts(reading.stem, reading.layout, len(reading.names))
     counts: Counter[str] = Counter()
     examples: dict[str, str] = {}
@@ -115,7 +115,7 @@ def _count_without_split(facts: SourceFacts, name: str) -> None:
 
 
 def grouped(rejections: Sequence[Rejection]) -> list[Ignored]:
-    """Rejections by their reason: the most frequent first, with three examples each."""
+    """Group rejections by their reason: the most frequent first, with three examples each."""
     names: dict[str, list[str]] = {}
     for rejection in rejections:
         names.setdefault(rejection.reason, []).append(rejection.name)

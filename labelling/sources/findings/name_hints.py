@@ -1,4 +1,4 @@
-"""Labels that seem to be in the names of files (``cat.17.jpg``): never read, but told."""
+"""A hint about labels in file names (``cat.17.jpg``), which are never read."""
 
 import re
 from collections import Counter
@@ -14,7 +14,7 @@ _CLASSES = 50
 
 
 def classes_in_names(names: SourceNames) -> Sequence[str]:
-    """A remark if nearly all files are called after one of a few words and a number."""
+    """A hint if nearly all file names consist of one of a few words and a number."""
     found: Counter[str] = Counter()
     for name in names.in_source():
         if match := _FIRST_WORD.match(name.rpartition("/")[2]):

@@ -1,4 +1,4 @@
-"""Options that decide nothing of a source: who gave one expected something else, and is told."""
+"""Options without effect on a source: the user expected something else."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from labelling.sources.source_lists import FOLDERS, Said
 
 
 def refuse_together(options: ReadingOptions) -> None:
-    """Refuse options of which one decides that another one has no effect.
+    """Refuse options of which one makes another one useless.
 
     Raises:
         OptionError: there are such; the message names both.
@@ -26,7 +26,7 @@ def refuse_together(options: ReadingOptions) -> None:
 
 
 def refuse_beside_list(source: Path, options: ReadingOptions) -> None:
-    """Refuse options that say where labels are, where the source itself is a list of labels.
+    """Refuse options that say where labels are, if the source itself is a list of labels.
 
     Raises:
         OptionError: there is one.
@@ -46,15 +46,15 @@ def refuse_beside_list(source: Path, options: ReadingOptions) -> None:
 def options_without_effect(
     options: ReadingOptions, said: Said, layout: Layout, container: FileContainer
 ) -> tuple[str, ...]:
-    """What options decided nothing of a source that is understood, a sentence for each.
+    """A sentence for each option that had no effect on a source.
 
     Args:
         options: what the user decided.
         said: what its lists say.
         layout: what its folders say.
-        container: with its names.
+        container: the source, after its listing was read.
     """
-    if said.doubts or container.doubts:  # these tell what is wrong, and what decides
+    if said.doubts or container.doubts:  # the questions already name the options that decide
         return ()
     found = []
     if options.labels_from in FOLDER_MODES and not layout.labels:
@@ -63,7 +63,7 @@ def options_without_effect(
         found.append(
             "--columns has no effect: no table of labels is read. To read one: --labels-from FILE"
         )
-    # Who unpacks many archives with one command need not know which of them is plain ASCII.
+    # One command may be used for many archives, of which some are plain ASCII.
     is_read = said.in_text or container.decodes or not isinstance(container, Folder)
     if options.encoding is not None and not is_read:
         found.append("--encoding has no effect: no list of labels is read, and it is no archive")
@@ -73,7 +73,16 @@ def options_without_effect(
 def encoding_not_needed(
     options: ReadingOptions, said: Said, container: FileContainer
 ) -> str | None:
-    """A note that an archive has no names that ``--encoding`` decodes."""
+    """A note that ``--encoding`` had no effect on the names of an archive.
+
+    Args:
+        options: what the user decided.
+        said: what the lists of the source say.
+        container: the source.
+
+    Returns:
+        ``None`` if the option is not given, has an effect, or the source is a folder.
+    """
     if options.encoding is None or said.in_text or container.decodes or said.doubts:
         return None
     if isinstance(container, Folder):

@@ -1,8 +1,9 @@
-"""Pictures in formats that are not read, and files that only stand for one, told before ingest.
+"""Images in unsupported formats, and placeholder files, reported before an ingest.
 
-By suffix, which the first bytes may gainsay: a JPEG that is called ``.heic`` is read. What has the
-suffix of an image is looked at in a sample; if one of these is none, all are. No pixel is decoded.
-Ingest itself goes by the whole file, so what is missed here is named there.
+A suffix decides unless the first bytes contradict it: a JPEG that is called ``.heic`` is read.
+Files with the suffix of an image are sampled; if one of the sample is not an image, all are
+checked. No pixel is decoded. Ingest validates whole files, so whatever is missed here is reported
+there.
 """
 
 import re
@@ -48,21 +49,22 @@ _MAY_BE_READ = re.compile(
     rb"|\xff\x4f\xff\x51|\0\0\0\x0cjP  |[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0",
     re.DOTALL,
 )
-"""What Pillow's readers of ``training.images.images.FORMATS`` look for; the last are DIB's headers."""
+"""The signatures of Pillow's readers of ``training.images.images.FORMATS``; the last are DIB
+headers."""
 
 _WHOLE = 16
-"""Bytes that any image has."""
+"""The least bytes of an image."""
 
 SAMPLE = 256
 _MOST_UNKNOWN = 2000
-"""Of files with no suffix, or one that nothing is known of, so many are looked at."""
+"""The most files without a known suffix that are checked."""
 
 
 def set_aside(container: FileContainer, listing: Listing) -> None:
-    """Take what is no image that can be read out of ``listing.images``, and tell it by its reason.
+    """Move files that are not readable images from ``listing.images`` to the rejections.
 
     Args:
-        container: of the source.
+        container: the source.
         listing: its table of contents; ``images``, ``rejections`` and ``refused`` change.
     """
     by_name = {entry: why for entry in listing.images if (why := by_suffix(entry))}
@@ -80,13 +82,13 @@ def set_aside(container: FileContainer, listing: Listing) -> None:
 
 
 def by_suffix(name: str) -> str | None:
-    """Why a file of this name is probably not read; ``None`` if it may well be."""
+    """Why a file of this name is probably not readable; ``None`` if it may be."""
     stem, _, suffix = name.rpartition(".")
     return _SUFFIXES.get(suffix.lower()) if stem else None
 
 
 def by_head(head: bytes) -> str | None:
-    """Why a file that begins so is no image that is read; ``None`` if it may be one."""
+    """Why a file with these first bytes is not a readable image; ``None`` if it may be one."""
     if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS and not _AVIF.search(head):
         return HEIC
     for beginning, why in _BEGINNINGS:
@@ -113,5 +115,5 @@ def _no_images(container: FileContainer, entries: Sequence[str]) -> Iterator[tup
 
 
 def _spread(entries: Sequence[str], most: int) -> Sequence[str]:
-    """``most`` of the entries, from all over."""
+    """At most ``most`` of the entries, evenly spaced."""
     return entries if len(entries) <= most else entries[:: -(-len(entries) // most)]

@@ -1,1 +1,1 @@
-"""What the folders of a source say about its images."""
+"""Labels and splits from the folders of a source."""

@@ -1,4 +1,4 @@
-"""Folders that seem to hold changed copies of the images beside them."""
+"""Folders that seem to contain augmented copies of the images beside them."""
 
 import shlex
 from pathlib import Path
@@ -13,11 +13,11 @@ _AUGMENTED |= {"processed", "preprocessed", "resized", "cropped", "crops", "gray
 
 
 def changed_copies(layout: Layout, source: Path) -> list[str]:
-    """A note about folders of augmented images, which come in like all others.
+    """A note about folders of augmented images, which are ingested like all others.
 
     Args:
         layout: what the folders say.
-        source: where they lie.
+        source: the path of the source.
     """
     images: dict[str, int] = {}
     others = 0
@@ -43,7 +43,7 @@ def changed_copies(layout: Layout, source: Path) -> list[str]:
 
 
 def _augmented_part(path: str, label: str | None) -> str | None:
-    """The outermost folder of ``path`` that is called so and is no class."""
+    """The outermost folder of ``path`` that is named so and is not a class."""
     parts = path.split("/")
     for end, part in enumerate(parts, start=1):
         if normal_label(part) != label and _AUGMENTED & {*words(part)}:
@@ -52,7 +52,7 @@ def _augmented_part(path: str, label: str | None) -> str | None:
 
 
 def _remedy(layout: Layout, copies: list[str], source: Path) -> str:
-    """One command where all other images lie in one folder beside."""
+    """A command for the original images, if they are all in one folder."""
     tops = {path.split("/")[0] for path in layout.counts} - {*copies}
     if len(copies) == 1 and len(tops) == 1 and "" not in tops and "/" not in copies[0]:
         return f"stop, and ingest the folder beside: imgclf ingest {shlex.quote(str(source / tops.pop()))}"

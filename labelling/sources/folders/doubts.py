@@ -1,4 +1,4 @@
-"""Folders that are asked about for their names alone, wherever they lie."""
+"""Folders that are asked about because of their names alone."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -10,15 +10,15 @@ from labelling.sources.names.series import are_wells
 from labelling.sources.names.words import words
 
 _SHARED = 5
-"""So many letters two words have in common that are one word and its opposite (``unsorted``)."""
+"""The letters that a word and its opposite must have in common (``unsorted``)."""
 
 
 @dataclass(slots=True)
 class NamesInDoubt:
-    """Such folders by what they may be; one question about all of a kind.
+    """Such folders by kind; one question is asked about all of a kind.
 
     Attributes:
-        unsorted: perhaps what nobody has labelled yet.
+        unsorted: perhaps images that are not labelled yet.
         leftovers: bins, duplicates, old versions.
         wells: of plates.
     """
@@ -28,11 +28,11 @@ class NamesInDoubt:
     wells: list[FolderNode] = field(default_factory=list)
 
     def look_at(self, node: FolderNode, known: Collection[str], source: str) -> None:
-        """Take in what lies in ``node`` and is taken for classes.
+        """Check the folders in ``node`` that are taken for classes.
 
         Args:
-            node: a folder whose folders have their roles.
-            known: the classes that there are already.
+            node: a folder whose subfolders have their roles.
+            known: the existing classes.
             source: the name of the source.
         """
         classes = [child for child in node.children.values() if child.role == "class"]
@@ -53,7 +53,7 @@ class NamesInDoubt:
             self.wells += classes
 
     def questions(self) -> list[str]:
-        """What is asked, in words."""
+        """The questions, in words."""
         found = []
         if self.unsorted:
             found.append(
@@ -74,8 +74,8 @@ class NamesInDoubt:
 
 
 def has_opposite(node: FolderNode, classes: Sequence[FolderNode]) -> bool:
-    """Whether a class beside is called the opposite of what ``node`` is called: ``labelled`` beside
-    ``unlabelled``, ``with label`` beside ``no label``. Then both may be classes."""
+    """Whether a class beside ``node`` has the opposite name, so that both may be classes:
+    ``labelled`` beside ``unlabelled``, ``with label`` beside ``no label``."""
     said = words(value_of(node.name))
     return any(
         _are_alike(one, two)
@@ -95,14 +95,15 @@ def _are_alike(one: str, two: str) -> bool:
 
 
 def _is_sign(node: FolderNode, names: Collection[str]) -> bool:
-    """Whether a name without letters is one of several signs, which are classes (``?`` beside ``+``)."""
+    """Whether a name without letters is one of several signs, which are classes (``?`` beside
+    ``+``)."""
     if any(map(str.isalnum, node.name)):
         return False
     return any(name != node.name and len(name.strip()) == 1 for name in names)
 
 
 def look(nodes: Sequence[FolderNode], what: str) -> str:
-    """``looks like`` something, in the number of ``nodes``."""
+    """``looks like`` or ``look like``, for the number of ``nodes``."""
     return f"look{'s' if len(nodes) == 1 else ''} like {what}"
 
 

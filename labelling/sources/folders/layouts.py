@@ -1,4 +1,4 @@
-"""What the folders of a source say about its images."""
+"""Read labels and splits from the folders of a source."""
 
 import shlex
 from collections import Counter
@@ -15,25 +15,26 @@ from labelling.sources.reading import ReadingOptions, Split
 
 SHOWN_CLASSES = 5
 _SHOWN_QUESTIONS = 2
-"""Of those about folders: each of a hundred classes may hold the same series."""
+"""The most questions about series of folders: each of a hundred classes may contain the same
+one."""
 
 FOLDER_MODES = ("parent", "top", "path")
-"""Which of the folders around an image give its class: the innermost, the outermost, all of them."""
+"""Which of the folders around an image give its class: the innermost, the outermost, or all."""
 
 _JOINT = "_"
-"""Between folders that are one class together: a slash would be a hierarchy in a list."""
+"""Joins folders that form one class; a slash would be read as a hierarchy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What the folders say. Everything is told by folder: all images of one share it.
+    """Labels and splits of a source by folder: all images of a folder share them.
 
     Attributes:
-        text: in words (``a folder for each class, below train and test``).
-        labels: the class by folder; no entry: its images come without labels.
+        text: a description (``a folder for each class, below train and test``).
+        labels: the class by folder; images in other folders have no label.
         splits: the given split by folder.
         masks: folders whose images are masks of others.
-        counts: images by folder.
+        counts: number of images by folder.
         warnings: what was decided without asking.
         doubts: what has to be decided first.
     """
@@ -47,7 +48,7 @@ class Layout:
     doubts: Sequence[Doubt] = ()
 
     def below(self, prefix: str) -> "Layout":
-        """The same, by folder below ``prefix``, in which everything lies."""
+        """The same layout, with all folders moved below ``prefix``."""
         cut = len(prefix)
         return replace(
             self,
@@ -58,14 +59,14 @@ class Layout:
         )
 
     def counted(self) -> str:
-        """The classes with their numbers of images, in words."""
+        """The classes with their numbers of images, as text."""
         pictures = {path: n for path, n in self.counts.items() if path not in self.masks}
         return _counted((self.labels.get(path), count) for path, count in pictures.items())
 
 
 @dataclass(slots=True)
 class _Place:
-    """A folder with images: the classes that it lies in, from outside in, and its split."""
+    """A folder with images: the classes around it, from outside in, and its split."""
 
     node: FolderNode
     chain: tuple[str, ...]
@@ -89,17 +90,17 @@ def read_layout(
     around: str | None = None,
     source: str = "",
 ) -> Layout:
-    """Read what the folders of a source say.
+    """Read labels and splits from the folders of a source.
 
     Args:
         names: of the images, relative to the source.
         options: what the user decided.
-        known: classes that there are already: a lone folder of that name is one, for sure.
-        around: the name of the archive; a folder of the same name around everything is no class.
-        source: the name of the source, which may say what its folders are (``Plate_0042``).
+        known: existing classes; a single folder with such a name is a class.
+        around: the name of the archive; a folder of the same name around everything is not a class.
+        source: the name of the source, which may describe its folders (``Plate_0042``).
 
     Returns:
-        The layout. Where ``options`` leave a doubt, it is among ``doubts``.
+        The layout; open questions are in ``doubts``.
     """
     root = folder_tree(names)
     roles = assign_roles(root, known=known, source=source)
@@ -135,7 +136,7 @@ def _collect(root: FolderNode) -> _Found:
             place = _Place(node, chain, tuple(node.path.split("/")) if node.path else (), split)
             (found.unlabelled if role == "unlabelled" else found.places).append(place)
         for child in node.children.values():
-            # cats/cats: unpacked twice, or one folder too many.
+            # cats/cats: a folder too many, such as after unpacking.
             again = bool(chain) and chain[-1].casefold() == child.label.casefold()
             is_class = child.role == "class" and not again
             below = (*chain, child.label) if is_class else chain
@@ -143,13 +144,13 @@ def _collect(root: FolderNode) -> _Found:
             if child.kind == "part" and {"fold", "folds", "kfold", "cv"} & {*words(child.name)}:
                 folds.add(child.path)
             pending.append((child, below, child.split or split, inherited))
-    # In each fold another share is the test: all of them together give no split.
+    # Each fold has another test set: together they give no split.
     found.folds = len(folds) > 1
     return found
 
 
 def _strip_wrappers(found: _Found, warnings: list[str], around: str | None) -> None:
-    """Take the folders around everything from the chains: they tell nothing apart."""
+    """Remove the folders around everything from the chains, because they distinguish nothing."""
     chains = [place.chain for place in found.places if place.chain]
     if not chains:
         return
@@ -176,15 +177,15 @@ def _strip_wrappers(found: _Found, warnings: list[str], around: str | None) -> N
 
 
 def _reader(mode: str | None, found: _Found) -> Callable[[_Place], str | None]:
-    """How the label of a place is read."""
+    """A function that gives the label of a place."""
     last = mode != "top"
     if mode == "none":
         return lambda place: None
     if mode in FOLDER_MODES and not any(place.chain for place in found.places):
-        # All are splits or containers: the user says that they are classes all the same.
+        # All are splits or containers, but the user says that they are classes.
         return lambda place: normal_label(place.whole[-1 if last else 0]) if place.whole else None
     if mode in FOLDER_MODES:
-        # What a rule passed over is what the option is for.
+        # The option overrides the rules by which folders count as unlabelled.
         passed = [p for p in found.unlabelled if not any(map(is_to_label, p.whole))]
         for place in passed:
             place.chain = place.chain or (normal_label(place.whole[-1]),)
@@ -201,7 +202,7 @@ def _reader(mode: str | None, found: _Found) -> Callable[[_Place], str | None]:
 def _joined(
     label: Callable[[_Place], str | None], classes: Mapping[str, str]
 ) -> Callable[[_Place], str | None]:
-    """The labels that ``label`` reads; those of a class in several folders together."""
+    """Like ``label``, with the folders of one class united."""
 
     def read(place: _Place) -> str | None:
         said = label(place)
@@ -237,7 +238,7 @@ def _doubts(found: _Found, roles: Roles, known: frozenset[str]) -> Iterator[Doub
 
 
 def _in_parts(found: _Found, classes: Mapping[str, str]) -> Doubt:
-    """The question of folders of which several seem to be of one class."""
+    """The question whether several folders belong to one class."""
     label = _joined(_reader(None, found), classes)
     together = _counted((label(place), place.node.images) for place in found.places)
     question = (
@@ -255,7 +256,7 @@ def _answers(found: _Found) -> tuple[tuple[str, str], ...]:
         label = _reader(mode, copy)
         classes = {place.chain: label(place) for place in copy.places}
         then = _counted((label(p), p.node.images) for p in copy.places)
-        # All folders together are offered only where the innermost ones merge classes.
+        # All folders joined are offered only if the innermost ones alone would merge classes.
         apart = len({*classes.values()}) == len(classes) > innermost
         merged = mode == "path" and apart and not _is_grid(classes)
         innermost = len({*classes.values()}) if mode == "parent" else innermost
@@ -266,8 +267,8 @@ def _answers(found: _Found) -> tuple[tuple[str, str], ...]:
 
 
 def _is_grid(chains: Collection[tuple[str, ...]]) -> bool:
-    """Whether the same folders lie in all others (``session_1/`` in each class): no class needs both
-    names."""
+    """Whether all folders contain the same subfolders (``session_1/`` in each class), so that no
+    class needs both names."""
     inner: dict[tuple[str, ...], set[str]] = {}
     for chain in filter(None, chains):
         inner.setdefault(chain[:-1], set()).add(chain[-1])

@@ -1,6 +1,6 @@
-"""What the name of a folder says by itself: a split, a part, a container of images, or a name.
+"""What a folder name looks like by itself: a split, a part, a container of images, or a name.
 
-Only a name: what its neighbours and what lies below it make of it, ``layouts`` decides.
+Neighbours and subfolders are considered in ``layouts``.
 """
 
 import re
@@ -31,15 +31,16 @@ Kind = Literal[
     "leftover",
     "album",
 ]
-"""What a name looks like.
+"""What a folder name looks like.
 
-``split``: train, val or test in any spelling. ``part``: a share of the images that says nothing
-about them (a fold, a batch, a date). ``numbered``: perhaps one (``session_2``, ``Monday``).
-``year``: perhaps a date, or a date and a name. ``container``: ``images``. ``perhaps split``, ``perhaps container``: only
-beside others (``query``, ``main``). ``album``: what a photo program or a backup left (``Photos from
-2023``), which is asked about. ``masks``: pictures of annotations. ``unlabelled``: samples, or
-what is still to be labelled (``perhaps unlabelled``: or a class, ``unclear``). ``leftover``: a
-bin, duplicates, old versions. ``name``: anything else, a class most likely.
+``split``: train, val or test in any spelling. ``part``: a part of the images that says nothing
+about them (a fold, a batch, a date). ``numbered``: perhaps a part (``session_2``, ``Monday``).
+``year``: perhaps a date, or a date and a name. ``container``: ``images``. ``perhaps split``,
+``perhaps container``: only beside others (``query``, ``main``). ``album``: made by a photo program
+or a backup (``Photos from 2023``); the user is asked. ``masks``: segmentation masks.
+``unlabelled``: samples, or images still to be labelled (``perhaps unlabelled``: or a class,
+``unclear``). ``leftover``: a bin, duplicates, old versions. ``name``: anything else, most likely a
+class.
 """
 
 _CONTAINERS = {
@@ -96,11 +97,11 @@ _DATES = (
 
 
 def kind_of(name: str, *, common: Sequence[str] = ()) -> Kind:
-    """What a folder's name looks like.
+    """Classify the name of a folder.
 
     Args:
         name: of the folder.
-        common: words that tell nothing apart: all splits beside it share them (``xray_train``,
+        common: words to ignore, because all splits beside it share them (``xray_train``,
             ``xray_test``), or the folder above has them, too (``cats/cats_images``).
     """
     found = words(name)
@@ -114,7 +115,7 @@ def kind_of(name: str, *, common: Sequence[str] = ()) -> Kind:
         (is_to_label(name), "unlabelled"),
         (bool(of_split) and WEAK.issuperset(of_split), "perhaps split"),
         (bool(of_split), "split"),
-        # A day and what was seen then: an album, if no classes lie below.
+        # A day and a subject: an album, if it contains no classes.
         (is_date(name) and any(len(word) > 1 for word in found), "year"),
         (is_date(name), "part"),
         (bool(_YEAR.fullmatch(name.strip())), "year"),
@@ -133,18 +134,18 @@ def kind_of(name: str, *, common: Sequence[str] = ()) -> Kind:
 
 
 def holds_albums(name: str) -> bool:
-    """Whether a folder is the one of a photo service, below which albums lie (``Google Fotos``)."""
+    """Whether the name is that of a photo service's folder of albums (``Google Fotos``)."""
     return is_photo_service(name)
 
 
 def is_to_label(name: str) -> bool:
-    """Whether a name says in so many words that its images are still to be labelled."""
+    """Whether the name explicitly says that its images are not labelled yet."""
     said = value_of(name)
     return not said or is_unsorted(said)
 
 
 def split_words(name: str, common: Sequence[str] = ()) -> list[str]:
-    """The words of a split in ``name``, if nothing else is in it that says anything."""
+    """The split words in ``name``; empty if it has other meaningful words."""
     found = joined_phrases(words(name))
     left = [word for word in found if word not in common or word in SPLITS]
     parts = [_segmented(word) for word in left]
@@ -154,25 +155,25 @@ def split_words(name: str, common: Sequence[str] = ()) -> list[str]:
 
 
 def split_of(name: str, common: Sequence[str] = ()) -> Split | None:
-    """Which split a folder's name names, if it names just one of them."""
+    """The split that a folder's name means; ``None`` if it means none or several."""
     found = {SPLITS[word] for word in split_words(name, common)}
     return found.pop() if len(found) == 1 else None
 
 
 def may_be_either(name: str) -> bool:
-    """Whether a name has a word that some mean validation by, and some mean test (``eval``)."""
+    """Whether the name has a word that may mean validation or test (``eval``)."""
     return not EITHER.isdisjoint(split_words(name))
 
 
 def split_of_list(file: str) -> Split | None:
-    """Which split the name of a list names (``trainLabels.csv``, ``labels_test.txt``)."""
+    """The split in the name of a list (``trainLabels.csv``, ``labels_test.txt``)."""
     stem = joined_phrases(words(file.partition(".")[0]))
     found = {None if word in EITHER | WEAK else SPLITS[word] for word in stem if word in SPLITS}
     return found.pop() if len(found) == 1 else None
 
 
 def split_and_rest(name: str) -> tuple[Split, str] | None:
-    """``train_cats`` or ``cats-test``: a split, and what else the name says."""
+    """Split ``train_cats`` or ``cats-test`` into the split and the rest of the name."""
     for pattern in (r"^(?P<s>[^\W_]+?)[ _.\-]+(?P<r>.+)$", r"^(?P<r>.+)[ _.\-]+(?P<s>[^\W_]+)$"):
         match = re.match(pattern, name)
         word = folded(match["s"]) if match else ""
@@ -183,19 +184,19 @@ def split_and_rest(name: str) -> tuple[Split, str] | None:
 
 
 def original_of(name: str) -> str:
-    """What a desktop's copy, or one that was made for training, is a copy of (``cat (2)``,
-    ``cat - Copy``, ``cat_aug``); else ``name`` itself."""
+    """The original name of a copy made by a desktop or for training (``cat (2)``, ``cat - Copy``,
+    ``cat_aug``); else ``name`` itself."""
     return _COPY.sub("", name)
 
 
 def is_numbered_part(name: str) -> bool:
-    """Whether a name has a word for a share or a container of images, and a number."""
+    """Whether the name has a word for a part or a container of images, and a number."""
     found = set(words(name))
     return any(char.isdigit() for char in name) and bool(found & (_PARTS | _CONTAINERS))
 
 
 def is_date(name: str) -> bool:
-    """Whether a name begins with a date, or is a year and a month."""
+    """Whether the name begins with a date, or is a year and a month."""
     for pattern in _DATES:
         if match := pattern.match(name.strip()):
             parts = match.groupdict()
@@ -211,7 +212,8 @@ def names_a_mask(file: str) -> bool:
 
 
 def masked_stem(file: str) -> str | None:
-    """What ``benign (1)_mask.png`` is a mask of (``benign (1)``); ``None`` if it is named as none."""
+    """The stem of the image that a mask belongs to (``benign (1)`` of ``benign (1)_mask.png``);
+    ``None`` if the name is not that of a mask."""
     stem = file.rpartition(".")[0]
     found = _MASK_FILE.search(stem.rpartition("/")[2])
     return stem[: -len(found[0])] if found and "label" not in found[1].casefold() else None
@@ -244,7 +246,7 @@ _LONGEST = max(map(len, _ALL))
 
 
 def _segmented(word: str, *, containers: bool = False) -> Sequence[str] | None:
-    """``trainset`` → train, set; ``None`` if there is more in it than known words."""
+    """Split ``trainset`` into train and set; ``None`` if it does not consist of known words."""
     if len(word) == 1:
         return [word]
     if word in SPLITS or word in _CONTAINERS or word in _FILLERS:
@@ -254,10 +256,12 @@ def _segmented(word: str, *, containers: bool = False) -> Sequence[str] | None:
     return _cut(word, _PLAIN if containers else _ALL)
 
 
-@lru_cache(maxsize=1024)  # the words of classes come again and again
+@lru_cache(maxsize=1024)  # words of class names are often repeated
 def _cut(word: str, known: frozenset[str]) -> Sequence[str] | None:
     """``word`` cut into words of ``known``, the longest first; ``None`` if that cannot be done."""
-    cuts: list[tuple[str, ...] | None] = [None] * len(word) + [()]  # of what begins at each letter
+    cuts: list[tuple[str, ...] | None] = [None] * len(word) + [
+        ()
+    ]  # the cut of what begins at each letter
     for begin in range(len(word) - 1, -1, -1):
         for end in range(min(len(word), begin + _LONGEST), begin, -1):
             rest = cuts[end]

@@ -1,13 +1,13 @@
-"""What each folder of a source is taken for, by its name, its neighbours and what lies below it.
+"""Decide the role of each folder of a source by its name, its neighbours and its subfolders.
 
-The rules, as docs/data.md tells them:
+The rules, as in docs/data.md:
 
 - A folder is seen through if its name says nothing about its images: a split (``seg_train``), a
   part (``fold_0``, a date), a container (``images``).
-- Such a folder among folders with names is no such thing for sure (the class ``test`` beside
-  ``control``): that is asked, unless two splits share classes. Then a neighbour that holds the same
-  classes is one more part, and one that holds only images has no labels.
-- Masks are named so and lie beside splits or containers, or their files are named so.
+- Such a folder beside folders with names is doubtful (the class ``test`` beside ``control``): the
+  user is asked, unless two splits share classes. Then a neighbour that contains the same classes is
+  one more part, and one that contains only images has no labels.
+- Masks are named so and are beside splits or containers, or their files are named so.
 """
 
 from collections.abc import Sequence
@@ -39,22 +39,22 @@ from labelling.sources.names.words import words
 
 OF_SERIES = "classes, or splits, dates, places, series and copies that say nothing about the images"
 _WORD = 3
-"""The letters of a word, at least."""
+"""The least letters of a word."""
 
 
 @dataclass(slots=True)
 class Roles:
-    """What was found out beside the roles of the folders: questions and remarks, in words.
+    """Findings beside the roles of the folders: questions and notes, in words.
 
     Attributes:
-        known: the classes that there are already; nobody is asked about their names again.
+        known: the existing classes; their names are not asked about again.
         source: the name of the source.
-        questions: what is to be decided.
-        warnings: what was decided.
-        by_name: folders that are asked about for their names alone.
+        questions: open questions.
+        warnings: what was decided without asking.
+        by_name: folders that are asked about because of their names alone.
         by_class: whether folders are partitions by a column of classes (``label=cat``).
-        partitions: by other columns, which are passed over; the first of each.
-        in_parts: the class by the name of a folder, where several folders seem to be of one
+        partitions: partitions by other columns, which are seen through; the first of each.
+        in_parts: class by folder name, where several folders seem to be parts of one class
             (``ok_batch1``, ``ok_batch2``).
     """
 
@@ -71,11 +71,11 @@ class Roles:
 def assign_roles(
     root: FolderNode, *, known: frozenset[str] = frozenset(), source: str = ""
 ) -> Roles:
-    """Decide what every folder below ``root`` is taken for.
+    """Decide the role of every folder below ``root``, and set it in the tree.
 
     Args:
         root: the tree of folders.
-        known: the classes that there are already.
+        known: the existing classes.
         source: the name of the source.
     """
     found = Roles(known, source)
@@ -104,7 +104,7 @@ def _settle(node: FolderNode, found: Roles, *, date_above: bool) -> None:
         elif child.kind == "split":
             child.split = split_of(child.name, common)
         _settle_partition(child, found)
-        # 2024/05/17: what a month or a day is, the year above tells.
+        # 2024/05/17: below a year, a number is a month or a day.
         is_part_of_date = date_above and child.name.isdigit() and len(child.name) <= 2
         if is_part_of_date:
             child.kind = "part"
@@ -116,7 +116,7 @@ def _settle(node: FolderNode, found: Roles, *, date_above: bool) -> None:
 
 
 def _settle_series(children: Sequence[FolderNode]) -> None:
-    """What only all names beside one another tell: a series, or classes in several parts each."""
+    """Recognise, from all names together, a series, or classes in several parts each."""
     named = [child for child in children if child.kind in ("name", "numbered", "perhaps container")]
     names = [child.name for child in named]
     kind: Kind | None = "numbered" if are_of_one_series(names) else None
@@ -126,7 +126,7 @@ def _settle_series(children: Sequence[FolderNode]) -> None:
 
 
 def _settle_partition(child: FolderNode, found: Roles) -> None:
-    """What a folder is that names its column (``label=cat``, ``split=train``, ``year=2024``)."""
+    """Classify a folder that names its column (``label=cat``, ``split=train``, ``year=2024``)."""
     named = key_and_value(child.name)
     if named is None:
         return
@@ -148,7 +148,7 @@ def _settle_partition(child: FolderNode, found: Roles) -> None:
 
 
 def _settle_splits(children: Sequence[FolderNode], common: Sequence[str], found: Roles) -> None:
-    """What a name means that is a split only beside another one, or one of two splits."""
+    """Classify names that are a split only beside another split, or may be one of two splits."""
     if any(child.kind == "split" for child in children):
         like_splits = ("split", "perhaps split", "perhaps container", "container", "part", "masks")
         all_alike = all(child.kind in like_splits for child in children)
@@ -185,7 +185,7 @@ def _common_words(children: Sequence[FolderNode]) -> list[str]:
 
 
 def _are_numbered_parts(children: Sequence[FolderNode]) -> bool:
-    """Whether all folders are called alike but for a number (``HAM_images_part_1``, ``…_2``)."""
+    """Whether all folder names differ only in a number (``HAM_images_part_1``, ``…_2``)."""
     alike = {tuple(words(child.name)) for child in children}
     if len(children) < 2 or len(alike) > 1 or kind_of(children[0].name) == "album":
         return False
@@ -193,7 +193,7 @@ def _are_numbered_parts(children: Sequence[FolderNode]) -> bool:
 
 
 def _are_initials(children: Sequence[FolderNode]) -> bool:
-    """Whether folders sort what lies in them by its first letter (``a/abbey``, ``b/bar``)."""
+    """Whether folders group their subfolders by the first letter (``a/abbey``, ``b/bar``)."""
     return len(children) > 1 and all(
         len(child.name) == 1
         and child.name.isalpha()
@@ -204,13 +204,13 @@ def _are_initials(children: Sequence[FolderNode]) -> bool:
 
 
 def _begins(name: str, letter: str) -> bool:
-    """Whether a name is a word that begins with a letter; ``a1`` is none."""
+    """Whether a name is a word that begins with a letter; ``a1`` is not a word."""
     first = next(iter(words(name)), "")
     return len(first) >= _WORD and name.casefold().startswith(letter.casefold())
 
 
 def _splits_with_classes(children: Sequence[FolderNode]) -> bool:
-    """Whether all folders are named after a split and a class (``train_cats``, ``test_dogs``)."""
+    """Whether all folder names consist of a split and a class (``train_cats``, ``test_dogs``)."""
     both = [split_and_rest(child.name) for child in children]
     found = {pair for pair in both if pair is not None}
     rests = {rest for _, rest in found}
@@ -259,7 +259,7 @@ def _ask_about_copies(classes: Sequence[FolderNode], found: Roles) -> None:
 def _decide_samples(
     samples: Sequence[FolderNode], classes: Sequence[FolderNode], found: Roles
 ) -> None:
-    """Folders of samples, and of what is to be labelled; ``classes`` lie beside them."""
+    """Decide about folders of samples and of unlabelled images; ``classes`` are beside them."""
     unsure = [c for c in samples if not is_to_label(c.name) or has_opposite(c, classes)]
     doubtful = unsure if classes else []
     for child in samples:
@@ -298,7 +298,8 @@ def _decide_masks(
 def _decide_dates_and_numbers(
     children: Sequence[FolderNode], through: list[FolderNode], found: Roles
 ) -> None:
-    """Years and numbered folders are parts if the same classes lie below them; else it is asked."""
+    """Years and numbered folders are parts if they contain the same classes; else the user is
+    asked."""
     perhaps = [c for c in children if c.kind in ("year", "numbered")]
     doubtful = []
     for child in perhaps:
@@ -320,7 +321,8 @@ def _decide_dates_and_numbers(
 
 
 def _are_dated(children: Sequence[FolderNode], through: Sequence[FolderNode]) -> bool:
-    """Whether all folders are a few words and a year, or half of them begin with one, as albums do."""
+    """Whether all folder names are a few words and a year, or half of them begin with a date, as
+    albums do."""
     if through or any(child.classes for child in children):
         return False
     dated = sum(begins_with_date(child.name) for child in children)
@@ -329,7 +331,8 @@ def _are_dated(children: Sequence[FolderNode], through: Sequence[FolderNode]) ->
 
 
 def _ask_about_albums(children: Sequence[FolderNode], found: Roles) -> None:
-    """Folders as photo services and backups make them, beside others that may be classes."""
+    """Ask about folders named as by photo services and backups, beside others that may be
+    classes."""
     albums = [
         child
         for child in children
@@ -344,7 +347,7 @@ def _ask_about_albums(children: Sequence[FolderNode], found: Roles) -> None:
 
 
 def _ask_about_identifiers(children: Sequence[FolderNode], found: Roles) -> None:
-    """Folders by which a program sorts its files: hashes and UUIDs."""
+    """Ask about folders named by a program: hashes and UUIDs."""
     ids = [child for child in children if is_identifier(child.name)]
     if len(ids) == len(children) or are_hash_prefixes([child.name for child in children]):
         found.questions.append(
@@ -355,16 +358,15 @@ def _ask_about_identifiers(children: Sequence[FolderNode], found: Roles) -> None
 def _ask_about_photo_service(
     node: FolderNode, children: Sequence[FolderNode], found: Roles
 ) -> None:
-    """The albums of Google Photos or of a phone are what somebody, or an app, sorted by, which need
-    not be a class."""
+    """Ask about the albums of Google Photos or a phone, which may not be classes."""
     albums = [c for c in children if c.kind in ("name", "album") and c.role == "class" and c.images]
     if holds_albums(node.name) and albums and not found.questions:
         found.questions.append(f"{listed(albums)} below {node.path}/ may be classes, or albums")
 
 
 def _ask_about_strange_splits(children: Sequence[FolderNode], found: Roles) -> None:
-    """Two or three folders with images right in them, of which one sounds like a split: a word of
-    a language that ``names.splits`` does not know."""
+    """Ask about two or three folders with images, of which one name resembles a split in a language
+    that ``names.splits`` does not have."""
     if not 2 <= len(children) <= 3 or any(
         c.children or c.kind not in ("name", "perhaps split", "perhaps container") for c in children
     ):
@@ -379,11 +381,11 @@ def _ask_about_strange_splits(children: Sequence[FolderNode], found: Roles) -> N
 def _decide_neighbours(
     through: list[FolderNode], named: Sequence[FolderNode], found: Roles
 ) -> None:
-    """Folders with names beside folders that are seen through."""
+    """Decide about folders with names beside folders that are seen through."""
     classes = frozenset[str]().union(*(c.classes for c in through))
     splits = {c.split for c in through if c.split}
     with_classes = [c for c in through if c.classes]
-    # photo/dog beside sketch/dog: which of them is the class, only people know.
+    # photo/dog beside sketch/dog: either level may be the classes, so the user is asked.
     if all(child.kind == "container" for child in with_classes):
         with_classes, classes = [], frozenset()
     shared = any(a.classes & b.classes for a in with_classes for b in with_classes if a is not b)
@@ -415,7 +417,7 @@ def _decide_neighbours(
 
 
 def _decide_images_in_one_folder(through: Sequence[FolderNode], found: Roles) -> None:
-    """``test/unknown``: Keras wants a folder around images without labels."""
+    """``test/unknown``: Keras requires a folder around unlabelled images."""
     for split in through:
         lone = list(split.top_classes())
         elsewhere = frozenset[str]().union(*(c.classes for c in through if c is not split))

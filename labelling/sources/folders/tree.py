@@ -1,4 +1,4 @@
-"""The folders of a source and how many images each holds: all that layouts are read from."""
+"""The tree of a source's folders with their numbers of images, from which layouts are read."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -8,27 +8,27 @@ from labelling.sources.folders.names import Kind
 from labelling.sources.reading import Split
 
 Role = Literal["class", "seen through", "unlabelled", "masks"]
-"""What a folder is taken for: its name is a class or a part of one; says nothing; its images come
-without labels; its images are no pictures but masks."""
+"""The role of a folder: its name is a class or a part of one; says nothing; its images have no
+labels; its images are masks."""
 
 EXAMPLES = 3
 
 
 @dataclass(slots=True, eq=False)
 class FolderNode:
-    """A folder with images in it or below it.
+    """A folder that contains images, directly or in subfolders.
 
     Attributes:
-        name: its own name; empty at the root.
+        name: its own name; empty for the root.
         path: below the source, without slashes at its ends.
-        images: in the folder itself.
+        images: number of images in the folder itself.
         examples: the first names of these.
         children: by name.
         kind: what the name looks like.
-        role: what it is taken for.
-        label: what it is called as a class.
-        split: the split that the name names.
-        classes: the classes right below, those of folders that are seen through among them.
+        role: its role.
+        label: its name as a class.
+        split: the split that the name means.
+        classes: the classes directly below, including those in folders that are seen through.
     """
 
     name: str
@@ -51,7 +51,7 @@ class FolderNode:
             pending += [node.children[name] for name in sorted(node.children, reverse=True)]
 
     def top_classes(self) -> Iterator["FolderNode"]:
-        """The first folders below that are taken for classes."""
+        """The topmost folders below that are classes."""
         for child in self.children.values():
             if child.role == "class":
                 yield child

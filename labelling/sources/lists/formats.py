@@ -37,19 +37,19 @@ FORMATS: tuple[ListFormat, ...] = (
     Parquet(),
     Delimited(),
 )
-"""The first whose ``read`` does not say ``None`` has the list."""
+"""The first whose ``read`` does not return ``None`` reads the list."""
 
 WITH_COLUMNS = (LabelStudioTable, ViaTable, Parquet, Delimited)
-"""Of these ``--columns`` names the columns; of those in JSON, ``JsonLists`` knows which."""
+"""Formats to which ``--columns`` applies; for JSON, ``JsonLists`` decides."""
 
 
 def read_list(file: ListFile, options: ReadingOptions, source: Surroundings) -> ListReading | None:
-    """What a list says, in whichever format it is; ``None`` if it is in none.
+    """Read a list in the first format that knows it; ``None`` if none does.
 
     Args:
-        file: the list.
+        file: the list: its name and its bytes.
         options: what the user decided.
-        source: what lies around the list.
+        source: the files around the list.
 
     Raises:
         ListRefusedError: it holds no labels of images, or is broken.

@@ -38,7 +38,15 @@ class JsonFormat(Protocol):
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
-        """What the list says; ``None`` if it is not in this format.
+        """Read the list.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided.
+            source: the files around the list.
+
+        Returns:
+            What the list says; ``None`` if it is not in this format.
 
         Raises:
             ListRefusedError: as ``ListFormat.read``.
@@ -54,6 +62,19 @@ class JsonLists:
     def read(
         self, file: ListFile, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Decode the list and read it by the first of ``JSON_FORMATS`` that knows it.
+
+        Args:
+            file: the list: its name and its bytes.
+            options: what the user decided.
+            source: the files around the list.
+
+        Returns:
+            What the list says; ``None`` if it is not JSON, or in none of the formats.
+
+        Raises:
+            ListRefusedError: it is JSON that cannot be decoded, or its format refuses it.
+        """
         document = open_json(file, options.encoding)
         if document is None:
             return None
@@ -84,7 +105,7 @@ JSON_FORMATS: Sequence[JsonFormat] = (
     JsonRecords(),
     JsonBesideImage(),
 )
-"""In the order in which they are asked: the generic ones last."""
+"""In the order in which they are tried: the generic ones last."""
 
 _WITH_COLUMNS = (LabelStudio, GroundTruth, FiftyOneSamples, Labelbox, ViaAttributes, JsonRecords)
-"""Of these ``--columns`` names the fields."""
+"""Formats to which ``--columns`` applies."""

@@ -1,7 +1,7 @@
-"""The port of lists of labels: a CSV, an export of a labelling tool, a manifest.
+"""The interface of formats of lists: a CSV, an export of a labelling tool, a manifest.
 
-A format reads the bytes of one list into statements. Which file of the source a statement is
-about, ``labelling.sources.lists.match`` finds out: the same way for all formats.
+A format reads the bytes of one list into statements. ``labelling.sources.lists.match`` then finds
+the files that they name, in the same way for all formats.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,15 +15,15 @@ from labelling.sources.reading import ReadingOptions, Split
 
 
 class ListRefusedError(SourceError):
-    """A list is in this format and cannot be used; the message says why, and the remedy."""
+    """A list is in a known format and cannot be used; the message has the reason and the remedy."""
 
 
 class WrongColumnsError(ListRefusedError, OptionError):
-    """A list has not the columns that ``--columns`` names; the message says which it has."""
+    """A list does not have the columns of ``--columns``; the message lists those that it has."""
 
 
 class NamesNoImageError(ListRefusedError):
-    """No column of a table names images of the source. ``numbers``: it holds nothing but numbers."""
+    """No column of a table names images of the source. ``numbers``: it only contains numbers."""
 
     def __init__(self, reason: str, *, numbers: bool) -> None:
         super().__init__(reason)
@@ -43,9 +43,9 @@ class Surroundings:
     """What a format may know of the source around a list.
 
     Attributes:
-        files: the names of the source's files, other lists included.
-        read: the bytes of another file by its name in the source (a ``classes.txt``, a data set
-            card); ``None`` where it is not there or cannot be read.
+        files: the names of the source's files, including other lists.
+        read: gives the bytes of another file by its name in the source (a ``classes.txt``, a data
+            set card); ``None`` if it does not exist or cannot be read.
     """
 
     files: FileIndex
@@ -54,16 +54,16 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What a list says about one image.
+    """What a list states about one image.
 
     Attributes:
-        place: where it says so, for messages (``labels.csv:12``).
+        place: where it is, for messages (``labels.csv:12``).
         file: the image as the list writes it: a path, a URL, a name without suffix.
-        labels: ``()``: none of the labels applies (a negative). ``None``: the list names the
-            image and says nothing about its labels (not labelled yet, skipped).
+        labels: ``()``: none of the labels applies (a negative). ``None``: the list names the image
+            without stating its labels (not labelled yet, skipped).
         split: the split that the list gives it.
-        or_file: how the image may be called instead, where a tool puts something before the names
-            of files (Label Studio's ``ab12cd34-cat.jpg``).
+        or_file: an alternative name of the image, for tools that prefix file names (Label Studio's
+            ``ab12cd34-cat.jpg``).
     """
 
     place: str
@@ -75,7 +75,7 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class ListReading:
-    """What one list says.
+    """The content of one list.
 
     Attributes:
         understood: how it was read, in words (``CSV, separator ;, columns image and species``).
@@ -83,13 +83,13 @@ class ListReading:
         rejections: lines or records that cannot be used, by place.
         warnings: what was decided without asking (``read as cp1252``).
         doubts: what has to be decided by an option first.
-        unsure: labels that may be words for "no label", or classes.
-        odd: labels that look damaged or unsure, and why.
-        otherwise: what it says if other lists of the source show that its only doubt, a label
-            that differs for nearly every image, is none.
-        takes_columns: whether it is in a format of which ``--columns`` names the columns.
-        names_only: whether it has no place for labels or splits.
-        beside: whether it only says the label of the image that it lies beside.
+        unsure: labels that may mean "no label", or may be classes.
+        odd: labels that look damaged or uncertain, with the reason.
+        otherwise: the reading without its only doubt, that nearly every image has another label;
+            used if the other lists of the source refute that doubt.
+        takes_columns: whether ``--columns`` applies to the format.
+        names_only: whether it gives neither labels nor splits.
+        beside: whether it only gives the label of the image beside it.
     """
 
     understood: str
@@ -109,7 +109,7 @@ class ListFormat(Protocol):
     """One format of lists."""
 
     name: str
-    """As people call it: ``Label Studio's JSON export``."""
+    """The name in messages: ``Label Studio's JSON export``."""
 
     def read(
         self, file: ListFile, options: ReadingOptions, source: Surroundings
@@ -117,17 +117,17 @@ class ListFormat(Protocol):
         """Read the list.
 
         Args:
-            file: the list.
+            file: the list: its name and its bytes.
             options: what the user decided.
-            source: what lies around the list, to tell a column of images from others.
+            source: the files around the list, to recognise names of images.
 
         Returns:
-            What the list says; ``None`` if it is not in this format, or a file of another kind
-            that says nothing about images (a list of class names, a README).
+            What the list says; ``None`` if it is not in this format, or another kind of file
+            without statements about images (a list of class names, a README).
 
         Raises:
-            ListRefusedError: it is in this format, but what it holds are no labels of images
-                (detection boxes, a hierarchy of labels), or it is broken as a whole.
+            ListRefusedError: it is in this format and holds no labels of images (detection boxes, a
+                hierarchy of labels), or is broken as a whole.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""From what lists say to the files of the source that they say it about."""
+"""Match the statements of lists with the files of the source."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -31,14 +31,14 @@ _NEARLY_ALL = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """What lists say of the files of a source.
+    """The statements of lists, by file of the source.
 
     Attributes:
         labels: by name of the file. ``()``: none of the labels applies.
         splits: by name of the file.
-        places: where each file is named that is named, also those of which nothing else is said.
-        rejections: what lists say and cannot be used, with the place where they say it.
-        contradicting: lists that label a file differently, with how many files.
+        places: where each file is named first, including files without label or split.
+        rejections: statements that cannot be used, with their places.
+        contradicting: lists that label files differently, with the number of these files.
     """
 
     labels: Mapping[str, tuple[str, ...]]
@@ -49,12 +49,12 @@ class Matching:
 
 
 def match(lists: Sequence[tuple[str, ListReading]], files: FileIndex, images: int) -> Matching:
-    """Find the files that lists speak of.
+    """Find the files that lists name.
 
     Args:
-        lists: the name of each list in the source, and what it says.
+        lists: pairs of the name in the source and the reading.
         files: the names of the source's files.
-        images: how many of the source's files may be images.
+        images: number of the source's files that may be images.
 
     Returns:
         Labels and splits by file, and what cannot be used.
@@ -75,7 +75,7 @@ def match(lists: Sequence[tuple[str, ListReading]], files: FileIndex, images: in
             matcher.take(statement, finder)
         clear = len(matcher.places) - named - (matcher.unclear - unclear)
         if clear < _NEARLY_ALL * images:
-            # A list is no worse for images in a format that is not read.
+            # Images in unsupported formats do not count against a list.
             aside = len(matcher.aside) - aside
             total = len(reading.statements) + len(reading.rejections) - aside
             refuse_if_mostly_unusable(name, total, matcher.rejections[refused:])

@@ -1,4 +1,4 @@
-"""Texts that name images and are known to hold no labels: listings of files, chats."""
+"""Texts that name images and are known to hold no labels: directory listings, chats."""
 
 import re
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ _MOST = 0.5
 
 
 def what_else(lines: Sequence[str]) -> str | None:
-    """What a text is, if most of its lines are of something that is known to hold no labels.
+    """The kind of a text, if most of its lines are of a kind that is known to hold no labels.
 
     Args:
-        lines: its first ones.
+        lines: its first lines.
     """
     said = [line.strip() for line in lines if line.strip()]
     for form, program in _KINDS:

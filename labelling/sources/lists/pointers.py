@@ -1,8 +1,9 @@
-"""Lists that were not downloaded: what Git LFS and git-annex leave in their place.
+"""Lists that were not downloaded: pointer files of Git LFS and git-annex.
 
 https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md,
-https://git-annex.branchable.com/internals/pointer_file/. ``training.images.images`` names images that are
-pointers; a training container knows nothing of lists, so each has the marks for itself.
+https://git-annex.branchable.com/internals/pointer_file/. ``training.images.images`` detects
+pointers of images; training containers do not contain this package, so both have their own
+signatures.
 """
 
 from labelling.sources.lists.list_format import (
@@ -18,13 +19,26 @@ _ANNEX = b"/annex/objects/"
 
 
 class Pointers:
-    """Never a list of labels: it only says how to get the list."""
+    """Refuses pointer files, with the command that downloads the list."""
 
     name = "a pointer of Git LFS"
 
     def read(
         self, file: ListFile, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Refuse a pointer of Git LFS or git-annex.
+
+        Args:
+            file: the list: its name and its bytes.
+            options: what the user decided; not used.
+            source: the files around the list; not used.
+
+        Returns:
+            ``None`` if the file is not a pointer.
+
+        Raises:
+            ListRefusedError: the file is a pointer; the message says how to get the list.
+        """
         if not is_pointer(file.data):
             return None
         lfs = file.data.startswith(_LFS)
@@ -35,5 +49,5 @@ class Pointers:
 
 
 def is_pointer(data: bytes) -> bool:
-    """Whether a file is what stands in a repository for one that was not downloaded."""
+    """Whether a file is the pointer of a file that was not downloaded."""
     return data.startswith((*_LFS, _ANNEX))

@@ -1,4 +1,5 @@
-"""Statements of one list as they are read: names and labels as text, and what cannot be used."""
+"""Collect the statements of one list while it is read: file names and labels as text, and
+rejections."""
 
 import re
 from collections import Counter
@@ -24,24 +25,24 @@ _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 def split_of(word: object) -> Split | None:
-    """The split that ``word`` names in any spelling; ``None`` if it names none."""
+    """The split that ``word`` means in any spelling; ``None`` if it means none."""
     return column_names.split_of(word) if isinstance(word, str) else None
 
 
 def names_image(text: object) -> bool:
-    """Whether ``text`` ends as the path or the URL of an image does."""
+    """Whether ``text`` ends like the path or URL of an image."""
     return isinstance(text, str) and bool(_IMAGE_NAME.search(text))
 
 
 def as_label(value: object) -> str | None:
-    """``value`` as a label: text, or a number of a class; ``None`` if it is neither or empty."""
+    """``value`` as a label: text, or a class number; ``None`` if it is neither, or empty."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
     return normal_label(str(value)) or None
 
 
 class Statements:
-    """What one list says, record by record."""
+    """The statements of one list, added record by record."""
 
     def __init__(self, name: str, options: ReadingOptions) -> None:
         self.name = name
@@ -62,14 +63,14 @@ class Statements:
         split: Split | None = None,
         or_file: str | None = None,
     ) -> None:
-        """Take what a record says, or reject it if it names no file or no label.
+        """Add the statement of a record, or reject it if it names no file or no label.
 
         Args:
-            place: where the record stands.
+            place: where the record is.
             file: the image, as the list writes it.
-            labels: none of them: a negative; ``None``: nothing is said.
+            labels: empty: none of the labels applies; ``None``: nothing is stated.
             split: the split that the record gives; else that of the list's name (``train.json``).
-            or_file: how the image may be called instead.
+            or_file: an alternative name of the image.
         """
         if not isinstance(file, str) or not file.strip():
             self.reject(place, "names no image")
@@ -83,7 +84,7 @@ class Statements:
             return
         found = None if read is None else tuple(dict.fromkeys(text for _, text in read if text))
         if found == () and self.options.task == "single_label":
-            found = None  # a negative is no class
+            found = None  # a negative is not a class
         if found and len(found) > 1 and self.options.task == "single_label":
             self._several.append(Statement(place, file, found))
             return
@@ -92,11 +93,16 @@ class Statements:
     def reading(
         self, understood: str, warnings: Sequence[str] = (), doubts: Sequence[Doubt] = ()
     ) -> ListReading:
-        """All of it.
+        """The list as it was read.
+
+        Args:
+            understood: how the list was read, in words.
+            warnings: what was decided without asking.
+            doubts: what has to be decided by an option first.
 
         Raises:
-            ListRefusedError: many images have several labels where the task is single_label, or
-                the labels are a hierarchy.
+            ListRefusedError: many images have several labels where the task is single_label, or the
+                labels are a hierarchy.
         """
         labelled = len(self._several) + sum(bool(item.labels) for item in self.taken)
         self.rejections += set_aside(self.name, self._several, labelled)
@@ -107,7 +113,13 @@ class Statements:
 
 
 def count_of(number: int, noun: str, plural: str = "s") -> str:
-    """``1 image``, ``1,204 images``."""
+    """A number with its noun: ``1 image``, ``1,204 images``.
+
+    Args:
+        number: how many.
+        noun: in the singular.
+        plural: what the plural adds to it.
+    """
     return f"{number:,} {noun}{'' if number == 1 else plural}"
 
 
@@ -123,6 +135,6 @@ def _ranked(counts: Counter[str]) -> Iterator[tuple[str, int]]:
 
 
 def shown(value: object) -> str:
-    """A value as it stands in JSON or Python, cut if it is long."""
+    """A value as Python writes it, shortened to 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:60]}…"

@@ -1,4 +1,4 @@
-"""When so little of a list can be used that it was not understood."""
+"""Refuse lists that are mostly unusable."""
 
 from collections.abc import Sequence
 
@@ -14,11 +14,11 @@ def refuse_if_mostly_unusable(name: str, total: int, rejections: Sequence[Reject
 
     Args:
         name: of the list.
-        total: how many lines or records it has.
+        total: number of its lines or records.
         rejections: those that cannot be used, with place and reason.
 
     Raises:
-        ListRefusedError: it was not understood; the message has the reasons, each once.
+        ListRefusedError: more than half cannot be used; the message has each reason once.
     """
     if 2 * len(rejections) <= total:
         return

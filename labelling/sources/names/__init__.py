@@ -1,1 +1,1 @@
-"""What the words of a name say: splits, dates, series, leftovers."""
+"""The meaning of words in names: splits, dates, series, leftovers."""

@@ -22,8 +22,8 @@ _FORMS = (
 
 
 def classes_in_parts(names: Collection[str]) -> Mapping[str, str]:
-    """The class by name, if all names are of classes and their parts, and there are several classes
-    of which one has several folders; else empty.
+    """The class by folder name, if all names consist of a class and a part, and at least one of
+    several classes has several folders; else empty.
 
     Args:
         names: of folders beside one another.
@@ -37,6 +37,6 @@ def classes_in_parts(names: Collection[str]) -> Mapping[str, str]:
         said = match["name"].strip(" _.-") if match else name
         found[name] = spelled.setdefault(folded(said), said)
     folders = Counter(found.values())
-    # Two of many names that look so are a coincidence.
+    # Two such names among many are a coincidence.
     is_rule = 2 * parts >= len(found) and any(count > 1 for count in folders.values())
     return found if is_rule and len(folders) > 1 else {}

@@ -1,4 +1,4 @@
-"""What columns of lists are called, compared without case, spaces and signs."""
+"""Titles of columns in lists, compared without case, spaces and signs."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -32,10 +32,10 @@ FILE_COLUMNS = _plain_words(
     fil bilde billede tiedosto kuva fájl kép fișier datoteka slika файл зображення αρχείο εικόνα
     """
 )
-"""Columns that name images, whatever they hold."""
+"""Titles of columns that always name images."""
 
 WEAK_FILE_COLUMNS = _plain_words("id name key uuid guid externalid assetid itemid sampleid")
-"""Columns that name images if what they hold are names of images."""
+"""Titles of columns that name images if their cells do."""
 
 LABEL_COLUMNS = _plain_words(
     """
@@ -62,10 +62,10 @@ PLURAL_COLUMNS = _plain_words(
     "labels labelnames classes categories targets tags annotations findings findinglabels "
     "etiketten etiquettes etiquetas"
 )
-"""Those in which a cell may hold several."""
+"""Titles of columns with several labels in a cell."""
 
 WEAK_LABEL_COLUMNS = _plain_words("y type kind result art")
-"""Columns of labels where no other is called so."""
+"""Titles of columns of labels, if no other column is named like labels."""
 
 SPLIT_COLUMNS = _plain_words(
     "split subset set partition fold usage phase dataset datasplit traintest stage splits"
@@ -75,7 +75,7 @@ CAPTION_COLUMNS = _plain_words(
     "text texts caption captions prompt prompts description descriptions sentence comment comments "
     "question answer title raw"
 )
-"""Columns with sentences about images, which are no labels."""
+"""Columns with sentences about images, which are not labels."""
 
 COUNTER_COLUMNS = frozenset(["", "index", "idx", "nr", "no", "unnamed0", "row", "rownumber"])
 
@@ -90,8 +90,8 @@ _NAME_OF = frozenset({"name", "value", "text", "title"})
 
 
 def names_of_columns(header: Sequence[str]) -> list[str]:
-    """The names of columns as they are compared. A field within an object (``result.label``) is
-    called as its last part is, where that is a word for labels and no whole name is one."""
+    """The normalised titles. A field of an object (``result.label``) has the name of its last part,
+    if that is a word for labels and no complete title is one."""
     whole = [plain(title) for title in header]
     if LABEL_COLUMNS.intersection(whole):
         return whole
@@ -122,7 +122,7 @@ _BOTH = frozenset({"trainval", "trainvalid", "trainvalidation", "traindev"})
 
 
 def split_of(word: str) -> Split | None:
-    """The split that ``word`` means, in any language that folders are read in."""
+    """The split that ``word`` means, in any of the supported languages."""
     if found := _SPLIT_WORDS.get(plain(word)):
         return found
     other = folded(word)
@@ -145,7 +145,7 @@ def _without_fillers(stem: str) -> str:
 
 
 def _without_list(word: str) -> str:
-    """``word`` without what is said of a list behind it (``testlist``)."""
+    """``word`` without a word for lists at its end (``testlist``)."""
     for filler in _OF_LISTS:
         if word.endswith(filler) and (split_of(rest := word[: -len(filler)]) or rest in _BOTH):
             return rest

@@ -1,4 +1,4 @@
-"""Names that say when a picture was taken, in any form: ``2019 Kroatien``, ``Alpen 07-2021``."""
+"""Names with the date of the pictures, in any form: ``2019 Kroatien``, ``Alpen 07-2021``."""
 
 import re
 
@@ -27,11 +27,11 @@ _MOST_WORDS = 3
 
 
 def is_dated(name: str, months: frozenset[str]) -> bool:
-    """Whether a name has a date, or a year in front or beside a month.
+    """Whether a name has a date, or a year at the front or beside a month.
 
     Args:
         name: of the folder.
-        months: names of months and seasons, as ``words`` folds them.
+        months: names of months and seasons, in the form of ``words``.
     """
     name = name.strip()
     if _year_in_front(name) or any(pattern.search(name) for pattern in _DATES):

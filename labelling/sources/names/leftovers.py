@@ -1,4 +1,5 @@
-"""Folders that nobody means as a class, in many languages: bins, duplicates, old versions."""
+"""Names of folders that are never meant as a class, in many languages: bins, duplicates, old
+versions."""
 
 from collections.abc import Collection, Iterator
 
@@ -90,7 +91,7 @@ _NEW_FOLDERS = frozenset(_listed(_FOLDERS))
 
 
 def is_leftover(name: str) -> bool:
-    """Whether a name says that its images were put aside: ``Papierkorb``, ``doublons``, ``alt``."""
+    """Whether a name means images that were put aside: ``Papierkorb``, ``doublons``, ``alt``."""
     found = words(name)
     rest = "".join(word for word in found if word not in DATA)
     said = {"".join(found), rest}
@@ -100,8 +101,8 @@ def is_leftover(name: str) -> bool:
 
 
 def is_class_beside(name: str, others: Collection[str]) -> bool:
-    """Whether a name of a leftover is a class to judge by its neighbours: ``old`` beside ``young``,
-    ``trash`` beside ``glass``."""
+    """Whether the name of a leftover is a class, judging by its neighbours: ``old`` beside
+    ``young``, ``trash`` beside ``glass``."""
     said = "".join(words(name))
     beside = {word for other in others for word in words(other)}
     if said in _OLD_WORDS:
@@ -110,5 +111,5 @@ def is_class_beside(name: str, others: Collection[str]) -> bool:
 
 
 def is_new_folder(name: str) -> bool:
-    """Whether a name is what a desktop gives a new folder: ``Nouveau dossier (2)``."""
+    """Whether a name is a desktop's name for a new folder: ``Nouveau dossier (2)``."""
     return "".join(words(name)) in _NEW_FOLDERS

@@ -1,7 +1,7 @@
-"""Names of what varies within a series of pictures: magnifications, channels, planes, times.
+"""Names that vary within a series of pictures: magnifications, channels, planes, times.
 
-Microscopes, scanners and multispectral cameras sort their pictures so. One such name may be a class;
-only all folders beside one another tell.
+Microscopes, scanners and multispectral cameras name their folders so. A single such name may be a
+class; only all folders together are conclusive.
 """
 
 import re
@@ -33,25 +33,25 @@ _CHANNELS = _listed(
     af647 dic mitotracker phalloidin draq5 sytox rhodamine pe apc tagbfp mkate mruby iba1 gfap
     nir swir lwir mwir rededge ndvi"""
 )
-"""Stains, channels of light and bands, which are hardly ever classes."""
+"""Stains, light channels and spectral bands, which are hardly ever classes."""
 
 _BESIDE_CHANNELS = _listed(
     """brightfield bf phase phasecontrast pc merge merged overlay composite red green blue rgb vis
     visible ir infrared thermal tir pan panchromatic uv depth nuclei nucleus actin tubulin tf
     transmitted greyscale grayscale gray grey"""
 )
-"""What is a channel beside those."""
+"""Names that are channels only beside those."""
 
 _CHANNELS_AT_MOST = 5
 _LONG_STEP = 6
 
 
 def are_of_one_series(names: Collection[str]) -> bool:
-    """Whether the names of folders beside one another say how, where in a sample or when pictures
+    """Whether the names of folders beside one another give how, where in a sample or when pictures
     were taken: ``10x/20x``, ``DAPI/GFP``, ``ch00/ch01``, ``z01/z02``, ``T0/T24/T48``.
 
-    A class set that looks alike is not one: stages of tumours (``T1/T2/T3``) and classes that are
-    numbered (``c0`` to ``c9``).
+    Similar sets of classes are excluded: stages of tumours (``T1/T2/T3``) and numbered classes
+    (``c0`` to ``c9``).
     """
     found = [name.strip() for name in names]
     if len(found) < 2:
@@ -59,7 +59,7 @@ def are_of_one_series(names: Collection[str]) -> bool:
     forms = (_MAGNIFICATION, _DURATION, _NUMBERED)
     if any(all(map(form.fullmatch, found)) for form in forms):
         return True
-    # X1, X5: models of a car.
+    # X1 and X5 alone may be models of a car.
     if all(map(_X_IN_FRONT.fullmatch, found)) and any(len(name) > 2 for name in found):
         return True
     return _are_channels(found) or _are_steps(found)
@@ -75,15 +75,15 @@ def _are_channels(names: Collection[str]) -> bool:
 
 
 def _without_signs(name: str) -> str:
-    """``Texas Red``, ``01_DAPI`` and ``DAPI_channel`` as the lists have them."""
+    """``Texas Red``, ``01_DAPI`` and ``DAPI_channel`` in the form of the lists."""
     named = [word for word in words(name) if word not in ("ch", "channel", "chan", "c")]
     whole = "".join(filter(str.isalnum, folded(name)))
     return whole if whole in _CHANNELS else "".join(named)
 
 
 def _are_steps(names: Collection[str]) -> bool:
-    """Whether all are one letter and a number as times (``T0``, ``D7``) and channels (``C0``) are:
-    from 0 on, or with long steps between."""
+    """Whether all are one letter and a number, as for times (``T0``, ``D7``) and channels (``C0``):
+    from 0 on, or with large steps."""
     found = [_LETTER.fullmatch(name) for name in names]
     letters = {match["letter"].casefold() for match in found if match}
     if None in found or len(letters) != 1:

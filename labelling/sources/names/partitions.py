@@ -1,4 +1,5 @@
-"""Folders called as partitions of a table (``split=train/label=cat``), as Hive, Spark and Arrow do."""
+"""Folders named like partitions of a table (``split=train/label=cat``), as by Hive, Spark and
+Arrow."""
 
 import re
 from urllib.parse import unquote
@@ -14,9 +15,9 @@ _TELLS_NOTHING = frozenset({"yes", "no", "true", "false", "y", "n", "t", "f", "n
 
 
 def key_and_value(name: str) -> tuple[str, str] | None:
-    """The column and the value that the name of a partition gives; ``None`` if it is called as none.
+    """The column and the value in the name of a partition; ``None`` if it is not such a name.
 
-    The value of a partition without one is empty.
+    The value may be empty.
     """
     if not (found := _PARTITION.fullmatch(name)):
         return None
@@ -25,24 +26,24 @@ def key_and_value(name: str) -> tuple[str, str] | None:
 
 
 def value_of(name: str) -> str:
-    """The value in the name of a partition; any other name itself."""
+    """The value in the name of a partition; any other name is returned unchanged."""
     found = key_and_value(name)
     return found[1] if found else name
 
 
 def is_of_classes(key: str) -> bool:
-    """Whether a column is called as one of classes, or of another level of them, is."""
+    """Whether a column is named like one of classes, or of another level of them."""
     return plain(key) in LABEL_COLUMNS | LEVEL_COLUMNS
 
 
 def is_of_splits(key: str) -> bool:
-    """Whether a column is called as one of splits is."""
+    """Whether a column is named like one of splits."""
     return plain(key) in _SPLITS
 
 
 def class_in(name: str) -> str:
-    """What a partition by any column is called as a class: its value, unless that says nothing by
-    itself (``defect=yes``, ``level=3``)."""
+    """The class name of a partition: its value, or the whole name if the value alone says nothing
+    (``defect=yes``, ``level=3``)."""
     value = value_of(name)
     tells = any(map(str.isalpha, value)) and value.casefold() not in _TELLS_NOTHING
     return value if tells else name

@@ -1,4 +1,5 @@
-"""Names of series, backups and albums: they say when, where or how, and seldom what is shown."""
+"""Names of series, backups and albums: when, where or how pictures were taken, seldom their
+content."""
 
 import re
 from collections.abc import Collection
@@ -34,7 +35,7 @@ _OTHER_SERIES = {
     ),
     *("hospital", "clinic", "center", "centre", "factory", "annotator", "phase", "wave", "stage"),
 }
-"""Words of series that are no ``numbered`` names by themselves."""
+"""Words for series that are not ``numbered`` names by themselves."""
 
 _CALENDAR_BY_LANGUAGE = (
     "monday tuesday wednesday thursday friday saturday sunday mon tue tues wed thu thur thurs fri "
@@ -106,7 +107,7 @@ _DATE_WITHIN = re.compile(
 _OF_A_CAMERA = re.compile(
     r"^(IMG|DSC[NF]?|MVI|GOPR|G[HX]|DJI|VID|PXL|CIMG|SAM|MOV|CLIP|_MG)[-_ ]?\d{3,}\w*$", re.I
 )
-"""As cameras call their files, and folders of a film's frames are called."""
+"""Names of files by cameras, and of folders with the frames of a film."""
 
 _NUMBER = r"[-+]?\d{1,3}[.,]\d{2,}°?"
 _PLACES = (
@@ -152,12 +153,12 @@ _PREFIXES = 8
 
 
 def is_series(name: str, known: Collection[str]) -> bool:
-    """Whether a name is one of a series: ``batch_a``, ``site-north``, ``Monday``, ``2024-Q1``,
+    """Whether a name belongs to a series: ``batch_a``, ``site-north``, ``Monday``, ``2024-Q1``,
     ``256x256``, ``2024-05 Wedding``, ``DJI_0001``.
 
     Args:
         name: of the folder.
-        known: words that are of a series with a number.
+        known: words for series when they have a number.
     """
     found = words(name)
     has_number = any(char.isdigit() for char in name)
@@ -182,7 +183,7 @@ def _says_when_or_where(name: str, found: Collection[str]) -> bool:
 
 
 def is_album(name: str, containers: Collection[str]) -> bool:
-    """Whether a name is what a photo service or a backup makes: ``Photos from 2023``, ``backup``."""
+    """Whether a name is given by a photo service or a backup: ``Photos from 2023``, ``backup``."""
     found = words(name)
     if not found:
         return False
@@ -198,20 +199,20 @@ def is_album(name: str, containers: Collection[str]) -> bool:
 
 
 def is_photo_service(name: str) -> bool:
-    """Whether a folder holds the albums of Google Photos or of a phone: ``Google Fotos``,
+    """Whether a folder contains the albums of Google Photos or a phone: ``Google Fotos``,
     ``Takeout``, ``DCIM``."""
     found = words(name)
     return found in (["takeout"], ["dcim"]) or (found[:1] == ["google"] and 1 < len(found) < 4)
 
 
 def is_identifier(name: str) -> bool:
-    """Whether a name is an identifier that a program made: a hash or a UUID."""
+    """Whether a name is an identifier made by a program: a hash or a UUID."""
     return bool(_IDENTIFIER.match(name)) and not name.isdigit() and any(map(str.isdigit, name))
 
 
 def are_hash_prefixes(names: Collection[str]) -> bool:
-    """Whether names are the first digits of hashes, by which a store keeps its files (``0a``, ``f3``):
-    many of one length, some of which begin with a letter and some with a digit."""
+    """Whether names are the first digits of hashes, as in some file stores (``0a``, ``f3``): many
+    of one length, some beginning with a letter and some with a digit."""
     return (
         len(names) >= _PREFIXES
         and len({*map(len, names)}) == 1
@@ -223,12 +224,12 @@ def are_hash_prefixes(names: Collection[str]) -> bool:
 def are_wells(names: Collection[str], above: str) -> bool:
     """Whether names are the wells of a plate (``A1`` … ``H12``).
 
-    Without a plate above, four of them may be grades, or shades of teeth: then only many wells of
-    many rows, or two digits, count.
+    Without a plate above, a few of them may be grades, or shades of teeth: then many wells in many
+    rows, or two digits, are required.
 
     Args:
         names: of folders beside one another.
-        above: the path of the folder that they lie in, with the name of the source.
+        above: the path of their parent folder, with the name of the source.
     """
     found = [_WELL.match(name.strip()) for name in names]
     wells = [match for match in found if match]
@@ -245,7 +246,8 @@ def are_wells(names: Collection[str], above: str) -> bool:
 
 
 def may_be_container(name: str) -> bool:
-    """Whether a name may merely hold images, if all beside it may: ``main``, ``full``."""
+    """Whether a name may be that of a mere container of images, if all beside it may be, too:
+    ``main``, ``full``."""
     found = words(name)
     is_word = any(len(word) > 1 for word in found)  # 2x4 is none
     return is_word and all(word in _VAGUE or word in _BACKUPS for word in found)

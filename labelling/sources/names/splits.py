@@ -1,6 +1,6 @@
-"""What splits are called, by language: a reviewed list of words, compared as ``words`` folds them.
+"""Names of splits, by language: a reviewed list of words, compared in the form of ``words``.
 
-A word that has other meanings (a gallery, an exam) names a split only beside one that has none.
+A word with other meanings (a gallery, an exam) is a split only beside an unambiguous one.
 """
 
 from collections.abc import Iterator
@@ -205,22 +205,22 @@ def _phrases() -> Iterator[tuple[str, ...]]:
 
 
 SPLITS: dict[str, Split | None] = dict(_splits())
-"""Words of splits; ``None``: what a model answered, or is to answer."""
+"""Words for splits; ``None``: predictions, or images to predict."""
 
 EITHER = frozenset(_listed(_EITHER))
-"""Words that some mean validation by, and some mean test."""
+"""Words that may mean validation or test."""
 
 WEAK = frozenset(word for text in _WEAK.values() for word in _listed(text))
 """Words that mean a split only beside another split."""
 
 DATA = frozenset(_listed(_DATA))
-"""Words for data and images, as they stand beside the word of a split."""
+"""Words for data and images that may be beside the word for a split."""
 
 PARTICLES = frozenset(_listed(_PARTICLES))
-"""Words that may stand beside the word of a split and change nothing."""
+"""Words to ignore beside the word for a split."""
 
 PHRASES = tuple(sorted(set(_phrases()), key=len, reverse=True))
-"""Words of splits and of data that are written as several."""
+"""Expressions of several words for splits and data."""
 
 _FIRST_OF_PHRASES = {phrase[0] for phrase in PHRASES}
 _STEMS = ("test", "valid", "train", "eval", "тест", "валид", "трен", "uczac", "entren", "entrain")
@@ -231,7 +231,7 @@ _NO_SPLITS = {
 
 
 def sounds_like_split(name: str) -> bool:
-    """Whether a word of ``name`` begins like a split's, in whatever language."""
+    """Whether a word of ``name`` begins like a word for a split, in any language."""
     return any(
         word.startswith(_STEMS) and word not in _NO_SPLITS and len(word) <= 12
         for word in map(folded, words(name))
@@ -239,7 +239,7 @@ def sounds_like_split(name: str) -> bool:
 
 
 def joined_phrases(found: list[str]) -> list[str]:
-    """``found`` with expressions of several words joined into one, as the lists have them."""
+    """``found`` with expressions of several words joined into one."""
     if len(found) < 2 or _FIRST_OF_PHRASES.isdisjoint(found):
         return found
     for phrase in PHRASES:

@@ -1,4 +1,4 @@
-"""What folders are called whose images nobody has sorted or labelled yet, by language."""
+"""Names of folders with unsorted or unlabelled images, by language."""
 
 from collections.abc import Iterator
 
@@ -192,23 +192,23 @@ def _listed(text: str) -> Iterator[str]:
 
 
 UNSORTED = frozenset(word for text in _BY_LANGUAGE.values() for word in _listed(text))
-"""Expressions that say that images are still to be labelled, without spaces."""
+"""Expressions for images that are not labelled yet, without spaces."""
 
 PERHAPS_UNSORTED = frozenset(_listed(_PERHAPS)) - UNSORTED
-"""Expressions that may say so, and may be a class."""
+"""Expressions that may mean this, but may also be a class."""
 
 _LEFT_OUT = (frozenset(_listed(_BESIDE)) | DATA) - UNSORTED
 
 
 def is_unsorted(name: str) -> bool:
-    """Whether a name says that its images are still to be sorted or labelled: ``à trier``,
-    ``noch zu sortieren``, ``未分类图片``, ``???``."""
+    """Whether a name means images that are not sorted or labelled yet: ``à trier``, ``noch zu
+    sortieren``, ``未分类图片``, ``???``."""
     sign = name.strip()
     return (len(sign) > 1 and set(sign) <= {*_SIGNS}) or _says(name, UNSORTED)
 
 
 def may_be_unsorted(name: str) -> bool:
-    """Whether a name may say so, and may be a class: ``unklar``, ``onbekend``, ``?``,
+    """Whether a name may mean this, but may also be a class: ``unklar``, ``onbekend``, ``?``,
     ``unsorted dogs``."""
     sign = name.strip()
     if sign and set(sign) <= {*_SIGNS, *_OTHER_SIGNS}:
@@ -221,7 +221,7 @@ def may_be_unsorted(name: str) -> bool:
 
 
 def _says_twice(name: str) -> bool:
-    """Whether each word says so by itself: ``review_later``, ``pending check``."""
+    """Whether each word alone means this: ``review_later``, ``pending check``."""
     rest = [word for word in words(name) if word not in _LEFT_OUT]
     return len(rest) > 1 and (PERHAPS_UNSORTED | UNSORTED).issuperset(rest)
 

@@ -1,4 +1,4 @@
-"""The words of a name, in a form in which they can be compared with a list of words."""
+"""The words of a name, normalised for comparison with lists of words."""
 
 import re
 import unicodedata
@@ -13,7 +13,7 @@ _TOKEN = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_]+")
 def _plain(name: str) -> str:
     if name.isascii():
         return name
-    # Marks are no letters to `re`, and would cut the words of Hindi or Thai into pieces; joiners
+    # Marks are not letters to `re`, and would cut the words of Hindi or Thai into pieces; joiners
     # (Cf) show nothing.
     decomposed = unicodedata.normalize("NFKD", name).translate(_PLAIN)
     return "".join(
@@ -25,7 +25,7 @@ def _plain(name: str) -> str:
 
 
 def folded(name: str) -> str:
-    """``name`` without accents, capitals and signs: for comparing with a list of words."""
+    """``name`` without accents, case and signs, for comparison with lists of words."""
     return _plain(name).casefold()
 
 
@@ -34,7 +34,7 @@ def words(name: str) -> list[str]:
     return list(_words(name))
 
 
-@lru_cache(maxsize=1024)  # a name is asked about by many rules, one after the other
+@lru_cache(maxsize=1024)  # many rules ask for the words of the same name
 def _words(name: str) -> tuple[str, ...]:
     found = _TOKEN.findall(_plain(name))
     return tuple(token.casefold() for token in found if not token.isdigit())

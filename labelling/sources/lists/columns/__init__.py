@@ -1,1 +1,1 @@
-"""Which column of a table says what."""
+"""The meaning of the columns of a table."""

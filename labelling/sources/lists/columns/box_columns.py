@@ -1,4 +1,4 @@
-"""Columns with the places and sizes of objects, which are no labels of images."""
+"""Columns with positions and sizes of objects, which are not labels of images."""
 
 from collections.abc import Sequence
 
@@ -11,11 +11,11 @@ from labelling.sources.names.words import words
 
 
 def places_of_objects(table: Table, values: Sequence[Sequence[str]]) -> frozenset[int]:
-    """Find the columns that say which part of an image is meant, and how big the image is.
+    """Find the columns with the part of an image that is labelled, and with the image's size.
 
     Args:
         table: the table.
-        values: what each of its columns holds.
+        values: the cells of each column.
 
     Raises:
         ListRefusedError: it is a table of boxes.
@@ -27,7 +27,7 @@ def places_of_objects(table: Table, values: Sequence[Sequence[str]]) -> frozense
         return frozenset()
     titles = [table.header[at] for at in sorted(sides)]
     if any("roi" in words(title) for title in titles):
-        return frozenset(sides)  # a part of the image that is labelled, as of traffic signs (GTSRB)
+        return frozenset(sides)  # a region of interest in the image, as for traffic signs (GTSRB)
     raise ListRefusedError(
         f"{table.name}: a table of boxes (columns {', '.join(titles)}), {SAYS_WHERE}"
     )

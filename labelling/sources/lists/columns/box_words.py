@@ -1,4 +1,4 @@
-"""What the columns of boxes are called, by language: where an object begins, ends, and how big it is."""
+"""Titles of box columns, by language: where an object begins and ends, and its size."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
@@ -67,7 +67,7 @@ _LITTLE = frozenset("box bbox bb rect rectangle roi region px pixel pixels kante
 
 
 def _tables() -> Iterator[dict[str, Side]]:
-    """The words of each language, for one table is in one language."""
+    """The words of each language separately, since a table is in one language."""
     for row in _BY_LANGUAGE.values():
         yield {
             "".join(words(word)): side
@@ -83,7 +83,7 @@ _BY_LETTER: Mapping[str, Side] = {
 
 
 def sides_of(titles: Sequence[str]) -> dict[int, Side]:
-    """The columns that are called as the sides or the size of a box, by number."""
+    """The columns named like the sides or the size of a box, by number."""
     joined = [_without_little(title) for title in titles]
     found = [
         {at: side for at, name in enumerate(joined) if (side := table.get(name))}
@@ -99,7 +99,7 @@ def sides_of(titles: Sequence[str]) -> dict[int, Side]:
 
 
 def are_of_a_box(sides: Mapping[int, Side]) -> bool:
-    """Whether columns say where something begins, and where it ends or how big it is."""
+    """Whether columns give the beginning of a box, and its end or size."""
     said = set(sides.values())
     ends = ({"right", "bottom"}, {"width", "height"})
     return {"left", "top"} <= said and any(end <= said for end in ends)

@@ -1,4 +1,4 @@
-"""Columns of which each is about one class, with 0 and 1, and those beside them that count these."""
+"""Columns of one class each, with 0 and 1, and columns that count these."""
 
 from collections.abc import Sequence
 
@@ -15,16 +15,16 @@ _MOST_COUNTED = 1000
 def refuse_if_mostly_unknown(
     name: str, titles: ColumnTitles, rows: Sequence[Sequence[str]], classes: Sequence[int]
 ) -> None:
-    """Refuse columns of classes that leave open for most images whether one applies.
+    """Refuse class columns that are unknown (-1 or empty) for most images.
 
     Args:
         name: of the list.
         titles: of its columns.
-        rows: the cells of each.
+        rows: the cells of each row.
         classes: the columns.
 
     Raises:
-        ListRefusedError: in most rows there is -1 or nothing, beside 0 and 1 in others.
+        ListRefusedError: most rows have -1 or nothing, while others have 0 and 1.
     """
     held = [{row[at].casefold() for at in classes} for row in rows]
     unknown = [cells for cells in held if not cells <= YES | NO]
@@ -42,13 +42,13 @@ def counts_of_classes(
     columns: Sequence[int],
     classes: Sequence[int],
 ) -> list[int]:
-    """Find the columns that say how many classes an image has (``total``).
+    """Find the columns with the number of classes of an image (``total``).
 
     Args:
-        names: of all columns, in plain letters.
-        values: the cells of each.
-        columns: those that may be.
-        classes: those with 0 and 1.
+        names: normalised titles of all columns.
+        values: the cells of each column.
+        columns: the candidates.
+        classes: the columns with 0 and 1.
     """
     called = [at for at in columns if names[at] in COUNT_COLUMNS]
     cells = [values[at] for at in classes if at not in called]
@@ -59,7 +59,7 @@ def counts_of_classes(
 
 
 def is_count(values: Sequence[str]) -> bool:
-    """Whether a column says of one class how often it is there: whole numbers from 0 on."""
+    """Whether a column counts how often its class occurs: whole numbers from 0 on."""
     said = {value for value in values if value}
     return "0" in said and all(map(str.isdecimal, said)) and max(map(int, said)) <= _MOST_COUNTED
 
@@ -75,10 +75,10 @@ def offered_classes(
 
     Args:
         titles: of the columns.
-        values: the cells of each.
+        values: the cells of each column.
         file: the column of images.
         classes: the columns with 0 and 1.
-        others: those that may be of labels as well.
+        others: other columns that may hold labels.
     """
     answers = []
     if list(classes) == list(range(classes[0], classes[-1] + 1)):

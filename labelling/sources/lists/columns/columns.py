@@ -1,4 +1,4 @@
-"""Which column of a table names the images, which the labels, which the split."""
+"""Find the columns of a table that name the images, the labels and the split."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -60,7 +60,7 @@ from labelling.sources.names.columns import (
 from labelling.sources.reading import ReadingOptions
 
 _ENOUGH = 0.5
-"""The share of cells that must name images in a column that is read as naming them."""
+"""The share of cells that must name images in a column of images."""
 
 _LOOKED_AT = 300
 _MOST_ANSWERS = 6
@@ -70,18 +70,18 @@ _FILE_AND_LABEL = 2
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What the columns of a table mean, by number from 0 on.
+    """The meaning of a table's columns, as column numbers from 0 on.
 
     Attributes:
         file: names the image.
-        label: names its label or labels; ``None``: nothing does, or ``classes`` do.
+        label: names its label or labels; ``None``: no column does, or ``classes`` do.
         more: further columns with labels of the same image (``tag1``, ``tag2``).
         classes: one column for each class, with 0 and 1.
-        split: the columns that say the split, and how.
-        unused: columns beside those of classes that mean something else.
+        split: the columns that give the split, and how.
+        unused: columns beside those of classes with another meaning.
         doubts: what has to be decided first.
-        is_given: whether the user said which column holds the labels.
-        counted: whether ``classes`` say how often each is there, rather than 0 and 1.
+        is_given: whether the user named the column of labels.
+        counted: whether ``classes`` hold counts rather than 0 and 1.
     """
 
     file: int
@@ -106,20 +106,19 @@ def choose_columns(
     wanted: tuple[str, ...] | None,
     task: Task,
 ) -> Columns | None:
-    """Find out what the columns of a table mean, by what they are called and what they hold.
+    """Find the meaning of a table's columns from their titles and cells.
 
     Args:
         table: the table.
         names_a_file: whether a cell names a file of the source.
-        wanted: the columns of images and labels, by name or number, where the user said them.
+        wanted: the columns of images and labels that the user named, by title or number.
         task: whether an image may have several labels.
 
     Returns:
         The columns; ``None`` if none names images.
 
     Raises:
-        ListRefusedError: a column that was asked for is not there, or what the table holds are
-            no labels.
+        ListRefusedError: a column that the user named does not exist, or the table holds no labels.
     """
     chooser = _Chooser(table, names_a_file, task)
     if not wanted:
@@ -127,7 +126,7 @@ def choose_columns(
     try:
         return chooser.as_given(*wanted)
     except ListRefusedError:
-        # Of several lists, one may only name images, as that of a test set does.
+        # One of several lists may have no such columns, such as the images of a test set.
         own = chooser.by_itself()
         if own is None or own.doubts or own.classes or own.label is not None:
             raise
@@ -135,7 +134,15 @@ def choose_columns(
 
 
 def open_doubts(table: Table, columns: Columns, options: ReadingOptions) -> tuple[Doubt, ...]:
-    """What has to be decided of a table: its columns, then whether its labels are a model's answers."""
+    """The questions that a table leaves open: about its columns, then whether its labels are the
+    answers of a model.
+
+    Args:
+        table: the table.
+        columns: what its columns mean.
+        options: what the user decided; columns given, or the list named, leave only the questions
+            about columns.
+    """
     gives_labels = columns.label is not None or columns.classes
     if options.columns or options.name_list(table.name) or not gives_labels:
         return columns.doubts
@@ -146,7 +153,14 @@ def open_doubts(table: Table, columns: Columns, options: ReadingOptions) -> tupl
 
 
 def named_one_for_each(values: Sequence[str], name: str, unlike: str) -> bool:
-    """Whether a column called as labels are is asked about only for how many it has."""
+    """Whether a column named like labels is only doubtful because it has a value for nearly every
+    image.
+
+    Args:
+        values: its cells.
+        name: its normalised title.
+        unlike: why it may not hold labels, from ``unlike_labels``.
+    """
     return name in LABEL_COLUMNS and unlike.startswith(ONE_FOR_EACH) and not is_numeric(values)
 
 
@@ -159,7 +173,7 @@ class _Chooser:
         self._judge(self._rows)
         self._names = names_of_columns(table.header) or [""] * table.width
         self._titled = ColumnTitles(table)
-        # 0 and 1 may name images by chance, which are called so but for their suffix.
+        # 0 and 1 may match images by chance, whose names are a number and a suffix.
         images = [at for at, (_, suffix) in enumerate(self._shares) if suffix >= _ENOUGH] or [
             at for at, (found, _) in enumerate(self._shares) if found >= _ENOUGH
         ]
@@ -167,7 +181,7 @@ class _Chooser:
             self._judge(kept)
 
     def _judge(self, rows: Sequence[Sequence[str]]) -> None:
-        """Take these rows for those by which it is told what columns hold."""
+        """Use these rows to find the meaning of the columns."""
         self._rows = rows
         self._values = [[row[at] for row in rows] for at in range(self._table.width)]
         self._shares = [self._share_of_files(at) for at in range(self._table.width)]
@@ -225,12 +239,12 @@ class _Chooser:
         return self._with_labels(files[0], split, rest)
 
     def _file_columns(self) -> list[int]:
-        """The columns that name images: by what they hold, else by what they are called."""
+        """The columns that name images, by their cells, else by their titles."""
         found = [at for at, (found, _) in enumerate(self._shares) if found >= _ENOUGH]
         suffixed = [at for at, (_, suffix) in enumerate(self._shares) if suffix >= _ENOUGH]
         named = [at for at, name in enumerate(self._names) if name in FILE_COLUMNS]
         weak = [at for at, name in enumerate(self._names) if name in WEAK_FILE_COLUMNS]
-        # Numbers may be names without suffix by chance: a column of labels is no such column.
+        # Numbers in a column of labels may match names without suffix by chance.
         sure = [at for at in found if at in suffixed]
         likely = [at for at in found if self._could_be_ids(at)]
         for choice in (sure, likely):
@@ -249,7 +263,7 @@ class _Chooser:
         return self._names[at] in FILE_COLUMNS or len(set(values)) > len(values) / 2
 
     def _share_of_files(self, at: int) -> tuple[float, float]:
-        """The shares of cells that name a file of the source, and that end as images' names do."""
+        """The share of cells that name a file of the source, and the share with an image suffix."""
         values = [value for value in self._values[at] if value]
         values = values[:: max(1, len(values) // _LOOKED_AT)]
         if not values:
@@ -258,7 +272,7 @@ class _Chooser:
         return found, sum(map(has_image_suffix, values)) / len(values)
 
     def _mean_the_same(self, files: list[int]) -> bool:
-        """Whether columns name the same images: by the last parts of what they hold."""
+        """Whether columns name the same images, by the last parts of their paths."""
         first, *others = ([_last_part(value) for value in self._values[at]] for at in files)
         return all(first == other for other in others)
 
@@ -298,8 +312,7 @@ class _Chooser:
         return self._of_any_name(file, split, named, rest)
 
     def _weakly_named(self, rest: list[int]) -> list[int]:
-        """Columns called ``type`` or ``kind``. One that says the same of every image says what the
-        records are, if another column tells the images apart."""
+        """Columns named ``type`` or ``kind``; constant ones only if no other varies."""
         weak = [at for at in rest if self._names[at] in WEAK_LABEL_COLUMNS]
         varied = [at for at in rest if len(set(self._values[at])) > 1]
         return [at for at in weak if at in varied] if varied else weak
@@ -319,14 +332,14 @@ class _Chooser:
         if not choice:
             self._refuse_masks(file)
             return Columns(file, split=split)
-        # A column that says the same of every image tells nothing of it, if another one does.
+        # A constant column tells nothing, if another one varies.
         choice = [at for at in choice if len(set(self._values[at])) > 1] or choice
         if len(choice) == 1:
             return self._checked(file, choice[0], split)
         return Columns(file, split=split, doubts=(self._which_label(file, choice),))
 
     def _refuse_masks(self, file: int) -> None:
-        """Refuse a table that gives nothing but a mask for each image."""
+        """Refuse a table that only gives a mask for each image."""
         for at, (_, suffix) in enumerate(self._shares):
             told = " ".join((self._table.title(at), *self._values[at][:1])).casefold()
             if at != file and suffix >= _ENOUGH and "mask" in told:
@@ -336,7 +349,7 @@ class _Chooser:
                 )
 
     def _without_twins(self, choice: list[int]) -> list[int]:
-        """``choice`` without columns that number the classes which another one names."""
+        """``choice`` without columns of class numbers whose class names are in another column."""
         return [
             at
             for at in choice
@@ -344,7 +357,7 @@ class _Chooser:
         ]
 
     def _is_name_of(self, name: int, numbers: int) -> bool:
-        """Whether a column names the classes that another one numbers."""
+        """Whether column ``name`` has the names of the classes in column ``numbers``."""
         return (
             name != numbers
             and not (self._names[name] in CAPTION_COLUMNS and are_sentences(self._values[name]))
@@ -372,14 +385,14 @@ class _Chooser:
             (self._titled.option(file, label), shown_classes(values)),
             ("--labels-from none", "no labels"),
         )
-        # Other lists of the same source may show that a label which is seldom here is one.
+        # Together with other lists of the source, rare labels may prove to be classes.
         by_count = named_one_for_each(self._values[label], self._names[label], unlike)
         return Columns(
             file, label if by_count else None, split=split, doubts=(Doubt(question, answers),)
         )
 
     def _unlike_labels(self, at: int) -> str | None:
-        """Why a column is asked about: what it is called, or what it holds."""
+        """Why a column is asked about, by its title or cells; ``None`` if it is not."""
         named = self._names[at] in LABEL_COLUMNS
         if held := holds_otherwise(self._values[at]):
             return f"holds {held} ({', '.join(map(visible, self._examples(at)))})"
@@ -399,7 +412,7 @@ class _Chooser:
         return [*dict.fromkeys(filter(None, self._values[at]))][:_EXAMPLES]
 
     def _one_column_each(self, file: int, split: SplitColumns, rest: list[int]) -> Columns | None:
-        """A column for each class, with 0 and 1, if that is what there is."""
+        """The columns of one class each, with 0 and 1, if there are such."""
         if not self._table.header:
             return None
         classes = tuple(
@@ -424,7 +437,7 @@ class _Chooser:
             and set(others) - {*counts}
             and len(set(self._values[classes[0]])) == 1
         ):
-            return None  # 1 for every image, beside other columns, tells nothing of one
+            return None  # a constant 1 beside other columns is not a class
         if set(others) <= {*counts} or self._exactly_one(classes):
             return Columns(file, None, classes, split, others)
         answers = offered_classes(self._titled, self._values, file, classes, others)
@@ -433,7 +446,7 @@ class _Chooser:
         return Columns(file, split=split, doubts=(doubt,))
 
     def _numbered(self, file: int, split: SplitColumns) -> tuple[int, ...]:
-        """Numbered columns of labels (``tag1``, ``tag2``), those that are empty so far included."""
+        """Numbered columns of labels (``tag1``, ``tag2``), including empty ones."""
         group = numbered(
             self._table.header,
             [at for at in range(self._table.width) if at not in {file, *split.columns}],
@@ -446,7 +459,7 @@ class _Chooser:
     def _together(
         self, file: int, split: SplitColumns, group: tuple[int, ...], named: list[int]
     ) -> Columns:
-        """Numbered columns, read as the labels that an image has together."""
+        """Use numbered columns as the labels that an image has together."""
         if not set(named) <= set(group):
             choice = sorted({*named, *group})
             return Columns(file, split=split, doubts=(self._which_label(file, choice),))
@@ -457,7 +470,7 @@ class _Chooser:
         return doubtful[0] if doubtful else Columns(file, group[0], split=split, more=group[1:])
 
     def _is_class(self, at: int) -> bool:
-        """Whether one column of 0 and 1 alone is called as the class that it is about."""
+        """Whether a single column of 0 and 1 is a class named by its title."""
         if self._names[at] in LABEL_COLUMNS | WEAK_LABEL_COLUMNS:
             return False
         roboflow = self._table.name.rpartition("/")[2].casefold() == "_classes.csv"
@@ -494,7 +507,7 @@ class _Chooser:
         return Doubt(question, tuple(answers))
 
     def _are_levels(self, choice: list[int]) -> bool:
-        """Whether each class of a finer column is of one class of the coarser one."""
+        """Whether each class of a finer column belongs to one class of the coarser one."""
         levels = sorted((self._values[at] for at in choice), key=lambda values: len(set(values)))
         return len(set(levels[-1])) < len(levels[-1]) and all(
             len(set(coarse)) < len(set(fine)) == len(set(zip(coarse, fine, strict=True)))

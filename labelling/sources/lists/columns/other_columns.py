@@ -1,4 +1,4 @@
-"""Columns of tables that say something else of an image than what it shows."""
+"""Columns of tables with other information about an image than its labels."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -34,7 +34,7 @@ _OTHER = _set_of(
     높이 카메라
     """
 )
-"""Words in the names of columns that are known for something else than labels."""
+"""Words in titles of columns that do not hold labels."""
 
 _ANSWERS = _set_of(
     """
@@ -44,13 +44,13 @@ _ANSWERS = _set_of(
     predizioni предсказание 预测 予測 예측
     """
 )
-"""Words in the names of columns of what a model answered."""
+"""Words in titles of columns with a model's predictions."""
 
 _ANSWERS_OF_FILES = (_ANSWERS - {"conf"}) | {"answer", "answers", "sub", "subm", "submit"}
-"""Words in the names of lists. Columns called ``answer`` may be a reviewer's: see ``review``."""
+"""Words in the names of lists. Columns named ``answer`` may be a reviewer's: see ``review``."""
 
 _OF_SPLITS = _set_of("split splits partition partitions fold folds subset subsets")
-"""Words in the names of lists that deal images in splits, often by number."""
+"""Words in names of lists that assign splits, often by number."""
 
 _CAMEL = re.compile(r"(?<=[^\W\dA-Z_])(?=[A-Z])")
 _APART = re.compile(r"[\W\d_]+")
@@ -69,7 +69,7 @@ _FORMAT = re.compile(
     r"((image|video|audio|application|text)/[\w.+-]+|\.?(jpe?g|png|gif|webp|avif|tiff?|bmp|hei[cf]))$",
     re.I,
 )
-"""Media types and suffixes of files: what an image is stored as."""
+"""Media types and file suffixes: the format of an image."""
 
 _AMOUNT = re.compile(
     r"([€$£¥]\s?\d+([.,]\d+)*|\d+([.,]\d+)*\s?(%|‰|€|\$|£|¥|EUR|USD|°C?|[kmµ]?g|[kmcµ]?m|ms|s|min|h))$"
@@ -91,29 +91,30 @@ def _words(name: str) -> frozenset[str]:
 
 
 def is_called_otherwise(title: str) -> bool:
-    """Whether a column is called as those are that hold something else than labels."""
+    """Whether a column is named like one that does not hold labels."""
     words = _words(title)
     return bool(words & _OTHER) and not words & LABEL_COLUMNS
 
 
 def is_called_split(name: str) -> bool:
-    """Whether a list is called as those are that deal images in splits: ``list_eval_partition.txt``."""
+    """Whether a list is named like one that assigns splits: ``list_eval_partition.txt``."""
     base = name.replace("\\", "/").rpartition("/")[2].partition(".")[0]
     return bool(_words(base) & _OF_SPLITS)
 
 
 def is_called_label(title: str) -> bool:
-    """Whether a title has a word for labels in it: ``label_fixed``."""
+    """Whether a title contains a word for labels: ``label_fixed``."""
     return bool(_words(title) & LABEL_COLUMNS)
 
 
 def is_called_answer(title: str) -> bool:
-    """Whether a column is called as what a model answered."""
+    """Whether a column is named like a model's predictions."""
     return bool(_words(title) & _ANSWERS)
 
 
 def holds_otherwise(values: Sequence[str]) -> str | None:
-    """What a column holds, if that is amounts, dates, sizes, checksums or addresses."""
+    """What a column holds, if it is amounts, dates, sizes, checksums or addresses; else
+    ``None``."""
     said = {value for value in values if value}
     return next(
         (what for form, what in _FORMS if said and all(map(form.match, said))),
@@ -122,14 +123,14 @@ def holds_otherwise(values: Sequence[str]) -> str | None:
 
 
 def is_of_files(values: Sequence[str]) -> bool:
-    """Whether a column holds checksums of files, or the formats in which they are stored."""
+    """Whether a column holds checksums or formats of files."""
     said = {value for value in values if value}
     formats = bool(said) and all(map(_FORMAT.match, said))
     return formats or holds_otherwise(values) == "checksums"
 
 
 def asked_as_answers(name: str, titles: Collection[str] = ()) -> Doubt | None:
-    """The question whether a list holds what a model answered, rather than labels.
+    """The question whether a list holds a model's predictions rather than labels.
 
     Args:
         name: of the list.

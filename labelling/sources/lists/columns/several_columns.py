@@ -15,17 +15,17 @@ from labelling.sources.names.columns import LABEL_COLUMNS, WEAK_LABEL_COLUMNS, p
 
 _NUMBER = re.compile(r"\d+$")
 _VOTES = 0.1
-"""Of the images with several labels, in so many rows one is said twice where several people vote."""
+"""The share of rows with a repeated label from which on columns are votes of several people."""
 
 _MOST_ANSWERS = 6
 
 
 def numbered(header: Sequence[str], columns: Sequence[int]) -> tuple[int, ...]:
-    """The columns that are called like columns of labels, but for a number.
+    """The columns whose titles are a word for labels and a number.
 
     Args:
         header: the titles of all columns.
-        columns: those that may be of labels.
+        columns: those that may hold labels.
 
     Returns:
         Two columns or more, in their order; ``()`` if there are none, or several kinds of them.
@@ -46,7 +46,7 @@ def _stem(title: str) -> str:
 def asked_of_several(
     table: Table, titles: ColumnTitles, file: int, group: Sequence[int], task: Task
 ) -> Doubt | None:
-    """The question what numbered columns of labels are, where it cannot be told.
+    """The question what numbered columns of labels mean.
 
     Args:
         table: the table.
@@ -56,8 +56,8 @@ def asked_of_several(
         task: whether an image may have several labels.
 
     Returns:
-        The question: they look like votes of several people, or an image can have one label only;
-        ``None`` if they are labels that belong together.
+        The question, if they look like votes of several people, or an image can have only one
+        label; ``None`` if they are labels that belong together.
     """
     sample = table.sample()
     rows = [[row[at] for at in group if row[at]] for row in sample]
@@ -91,13 +91,13 @@ def asked_of_several(
 def second_opinions(
     header: Sequence[str], values: Sequence[Sequence[str]], label: int, others: Sequence[int]
 ) -> list[int]:
-    """Columns that name classes of the column of labels, and other ones for some images.
+    """Columns with the same classes as the column of labels, but different ones for some images.
 
     Args:
         header: the titles of all columns.
-        values: what each holds.
+        values: the cells of each column.
         label: the column of labels.
-        others: those that may be of labels.
+        others: those that may hold labels.
     """
     classes = set(filter(None, values[label]))
     found = []
@@ -105,7 +105,7 @@ def second_opinions(
         pairs = [(a, b) for a, b in zip(values[label], values[at], strict=True) if b not in EMPTY]
         if at == label or not pairs or not {b for _, b in pairs} <= classes:
             continue
-        # Numbers may be anything, unless they are called so.
+        # Columns of numbers count only if they are named like labels.
         telling = not all(b.replace(".", "", 1).isdigit() or is_yes_or_no([b]) for _, b in pairs)
         if (telling or is_called_label(header[at])) and any(a != b for a, b in pairs):
             found.append(at)

@@ -1,4 +1,5 @@
-"""Which columns of a table say the split of an image: in words, in codes, or as ``is_test``."""
+"""Find the columns of a table that give the split of an image: words, codes, or flags such as
+``is_test``."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -17,7 +18,7 @@ _CODES: tuple[Mapping[str, Split], ...] = (
     {"t": "train", "v": "val", "e": "test"},
     {"tr": "train", "va": "val", "te": "test", "trn": "train", "vl": "val", "ts": "test"},
 )
-"""What short values of a column mean that is called like one of splits."""
+"""The meaning of short values in a column named like a split."""
 
 _SAYS_WHETHER = frozenset(
     [
@@ -40,7 +41,7 @@ _SAYS_WHETHER = frozenset(
         "e",
     ]
 )
-"""Words that make a flag of a title: ``is_test``, ``test_flag``, ``used for training``."""
+"""Words that turn a title into a flag: ``is_test``, ``test_flag``, ``used for training``."""
 
 _REST: Mapping[frozenset[Split], Split] = {
     frozenset({"test"}): "train",
@@ -50,7 +51,7 @@ _REST: Mapping[frozenset[Split], Split] = {
     frozenset({"train", "val"}): "test",
     frozenset({"train", "test"}): "val",
 }
-"""The split of an image for which no flag says yes, by the splits that have a flag."""
+"""The split of an image without a set flag, by the splits that have a flag."""
 
 _VALID = "valid"
 _SHOWN = 5
@@ -58,11 +59,11 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class SplitColumns:
-    """How columns of a table say splits.
+    """How columns of a table give splits.
 
     Attributes:
         columns: by number. Several: each is a flag.
-        flags: the split that yes means, for each of the columns.
+        flags: for each of the columns, the split that yes means.
         codes: the split of each value; ``{}``: words in any language, or flags.
     """
 
@@ -71,7 +72,7 @@ class SplitColumns:
     codes: Mapping[str, Split] = field(default_factory=dict)
 
     def of(self, cells: Sequence[str]) -> Split | None:
-        """The split that the cells of a row say."""
+        """The split that the cells of a row give."""
         if not self.flags:
             said = cells[self.columns[0]]
             return self.codes.get(plain(said)) if self.codes else split_of(said)
@@ -82,7 +83,7 @@ class SplitColumns:
         return _REST.get(frozenset(self.flags))
 
     def told(self, table: Table) -> str:
-        """How they were read, in words."""
+        """A description of how they were read."""
         titles = ", ".join(visible(table.title(at)) for at in self.columns)
         if self.codes:
             return f"splits in column {titles} ({_pairs(self.codes)})"
@@ -95,14 +96,14 @@ class SplitColumns:
 def find_splits(
     table: Table, values: Sequence[Sequence[str]], taken: Collection[int], *, labelled: bool
 ) -> SplitColumns:
-    """Find the columns that say splits.
+    """Find the columns that give splits.
 
     Args:
         table: the table.
-        values: what each of its columns holds.
-        taken: columns that mean something else.
-        labelled: whether it is known which columns hold the labels, so that a column ``test`` of
-            0 and 1 is no class.
+        values: the cells of each column.
+        taken: columns with another meaning.
+        labelled: whether the columns of labels are known, so that a column ``test`` of 0 and 1 is
+            no class.
     """
     names = [plain(title) for title in table.header] or [""] * table.width
     free = [at for at in range(table.width) if at not in taken and any(values[at])]
@@ -117,7 +118,7 @@ def find_splits(
 
 
 def flag_of(title: str) -> Split | None:
-    """The split of which a column of yes and no says whether an image is in it, by its title."""
+    """The split of a flag column by its title; ``None`` if it is not named like one."""
     said = [word for word in words(title) if word not in _SAYS_WHETHER | DATA | PARTICLES]
     if len(said) != 1:
         return None
@@ -125,7 +126,16 @@ def flag_of(title: str) -> Split | None:
 
 
 def not_understood(table: Table, values: Sequence[Sequence[str]], used: Collection[int]) -> str:
-    """What is told of a column that is called like one of splits and says none that is known."""
+    """Describe a column that is named like a split and has no known split values.
+
+    Args:
+        table: the table.
+        values: the cells of each column.
+        used: the numbers of columns that are understood.
+
+    Returns:
+        A sentence about the first such column; empty if there is none.
+    """
     for at, title in enumerate(table.header):
         held = {value: None for value in values[at] if value}
         if at not in used and plain(title) in SPLIT_COLUMNS and len(held) > 1:
@@ -140,7 +150,7 @@ def not_understood(table: Table, values: Sequence[Sequence[str]], used: Collecti
 def _codes_of(values: Sequence[str]) -> Mapping[str, Split] | None:
     counts = Counter(plain(value) for value in values if value)
     for codes in _CODES:
-        # Numbers from 0 to 2 only where all three are there: 0 and 1 may be anything.
+        # Numbers from 0 to 2 only if all three occur: 0 and 1 may mean anything.
         enough = len(counts) == len(codes) if "0" in codes else len(counts) > 1
         first = max(counts, key=lambda code: counts[code], default="")
         most = {code for code in counts if counts[code] == counts[first]}
@@ -152,7 +162,7 @@ def _codes_of(values: Sequence[str]) -> Mapping[str, Split] | None:
 def _flags(
     header: Sequence[str], values: Sequence[Sequence[str]], free: Sequence[int], *, labelled: bool
 ) -> SplitColumns:
-    """The columns of yes and no that are called like splits."""
+    """The flag columns that are named like splits."""
     found = {
         at: flag for at in free if header and (flag := flag_of(header[at])) and _is_flag(values[at])
     }
@@ -177,20 +187,21 @@ def _is_flag(values: Sequence[str]) -> bool:
 
 
 def _says_what_counts(title: str, values: Sequence[str]) -> bool:
-    """Whether ``valid`` may say that a line counts. fastai's ``is_valid`` is true of fewer lines."""
+    """Whether ``valid`` may mean valid lines. fastai's ``is_valid`` is true in fewer than half of
+    the lines."""
     said = [word.removeprefix("is") for word in words(title)]
     yes = sum(value.casefold() in YES for value in values)
     return _VALID in said and not (_is_made_a_flag(title) and 2 * yes < len(values))
 
 
 def _is_made_a_flag(title: str) -> bool:
-    """Whether a title says that it is a flag: ``is_test``, not ``test``, which may be a class."""
+    """Whether a title is explicitly a flag: ``is_test``, not ``test``, which may be a class."""
     said = words(title)
     return len(said) > 1 or not split_of(said[0])
 
 
 def _overlap(values: Sequence[Sequence[str]], columns: Collection[int]) -> bool:
-    """Whether a row says yes in several columns."""
+    """Whether a row has yes in several columns."""
     rows = zip(*(values[at] for at in columns), strict=True)
     return any(sum(cell.casefold() in YES for cell in row) > 1 for row in rows)
 

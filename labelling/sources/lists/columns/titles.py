@@ -1,4 +1,4 @@
-"""How columns of a table are called in messages, and given with ``--columns``."""
+"""Names of a table's columns in messages and for ``--columns``."""
 
 from collections.abc import Sequence
 
@@ -8,18 +8,18 @@ from labelling.sources.lists.text.table import Table
 from labelling.sources.names.columns import LABEL_COLUMNS, plain
 
 _NOT_IN_QUOTES = frozenset('"$`\\!%,')
-"""What a shell reads inside of double quotes, too, and the comma that ``--columns`` divides at."""
+"""Characters that a shell interprets inside double quotes, and the separator of ``--columns``."""
 
 
 class ColumnTitles:
-    """The columns of one table, by name or by number from 1 on."""
+    """The columns of one table, by title or by number from 1 on."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
         self._names = [plain(name) for name in table.header] or [""] * table.width
 
     def numbers(self, given: str) -> tuple[int, ...]:
-        """The columns of a name, of a number from 1 on, or of a range (``3-8``, ``tag1-tag3``)."""
+        """The columns of a title, of a number from 1 on, or of a range (``3-8``, ``tag1-tag3``)."""
         width = self._table.width
         exact = [at for at, name in enumerate(self._table.header) if name == given]
         alike = [at for at, name in enumerate(self._names) if name and name == plain(given)]
@@ -38,7 +38,7 @@ class ColumnTitles:
         )
 
     def _one(self, given: str) -> int | None:
-        """The one column of a name, or of a number from 1 on."""
+        """The column of a title, or of a number from 1 on."""
         given = given.strip()
         for names, wanted in ((self._table.header, given), (self._names, plain(given))):
             if wanted and list(names).count(wanted) == 1:
@@ -48,17 +48,17 @@ class ColumnTitles:
         return None
 
     def option(self, file: int, label: int) -> str:
-        """The option that decides for these columns, as it can be pasted into any shell."""
+        """The option that selects these columns, quoted for any shell."""
         return self.several(file, [label])
 
     def several(self, file: int, labels: Sequence[int]) -> str:
-        """The option that decides for several columns of labels; neighbours as a range."""
+        """The option that selects several columns of labels, with ranges."""
         shown = ",".join(self._range(run) for run in _runs(labels))
         given = f"{self._option_text(file)},{shown}"
         return f"--columns {given}" if _is_plain(given) else f'--columns "{given}"'
 
     def _range(self, run: Sequence[int]) -> str:
-        """Neighbouring columns as ``--columns`` takes them."""
+        """Neighbouring columns as a range of ``--columns``."""
         ends = [self._option_text(at) for at in dict.fromkeys((run[0], run[-1]))]
         # By number, if one of the names has a dash itself.
         if len(ends) > 1 and any("-" in end for end in ends):
@@ -66,7 +66,8 @@ class ColumnTitles:
         return "-".join(ends)
 
     def _option_text(self, at: int) -> str:
-        """A column as ``--columns`` takes it: by its name, if no other has it and it can be quoted."""
+        """A column for ``--columns``: its title if it is unique and can be quoted, else its
+        number."""
         title = self._table.title(at)
         can_be_said = title.isprintable() and not set(title) & _NOT_IN_QUOTES
         return title if can_be_said and self._names.count(self._names[at]) == 1 else str(at + 1)
@@ -77,7 +78,7 @@ class ColumnTitles:
 
 
 def _runs(columns: Sequence[int]) -> list[list[int]]:
-    """Columns in their order, neighbours together."""
+    """Group columns into runs of neighbours."""
     runs: list[list[int]] = []
     for at in columns:
         if runs and at == runs[-1][-1] + 1:
@@ -92,8 +93,8 @@ def _is_plain(text: str) -> bool:
 
 
 def common_prefix(titles: Sequence[str]) -> str:
-    """What stands before the name of each class: ``labels.`` of objects in JSON, or ``label_`` as
-    ``pandas.get_dummies`` writes it; ``""`` if nothing does."""
+    """The common prefix of class names: ``labels.`` of objects in JSON, or ``label_`` as
+    ``pandas.get_dummies`` writes it; ``""`` if there is none."""
     first = titles[0] if len(titles) > 1 else ""
     for sign in "._":
         word, found, _ = first.partition(sign)
@@ -101,6 +102,6 @@ def common_prefix(titles: Sequence[str]) -> str:
         rest = [title.removeprefix(prefix) for title in titles]
         called = plain(word) in LABEL_COLUMNS
         if found and called and all(title.startswith(prefix) for title in titles):
-            # label_1 is no class 1: the number may be that of a column.
+            # label_1 is not class 1: it may be the number of a column.
             return prefix if all(rest) and not all(map(str.isdecimal, rest)) else ""
     return ""

@@ -1,4 +1,4 @@
-"""What the cells of one column are: labels, yes and no, scores, numbers, texts."""
+"""The kind of a column's cells: labels, yes and no, scores, numbers, texts."""
 
 import re
 from collections import Counter
@@ -13,11 +13,11 @@ ONE_FOR_EACH = "says something else for nearly every image"
 _NOT_KNOWN = frozenset({"", "-1", "-1.0", "?", "u", "nan"})
 
 _MOST_NUMBERS = 200
-"""Different whole numbers that are still read as numbers of classes, if they have gaps."""
+"""The most different whole numbers, with gaps, that are read as numbers of classes."""
 
 _FEW_ROWS = 10
 _INDEX_ROWS = 5
-"""Of fewer, whole numbers without gap may be classes with an image each."""
+"""With fewer rows, whole numbers without gaps may be classes with one image each."""
 _SOME_ROWS = 20
 _WORDS_OF_A_CAPTION = 7
 _WORDS_OF_A_NAME = 2
@@ -28,18 +28,18 @@ _BOX = re.compile(r"^[\[({]\s*['\"]?[\w ]*['\"]?\s*[:=]?\s*[\[({]?\s*-?\d+(\.\d+
 
 
 def is_yes_or_no(values: Sequence[str]) -> bool:
-    """Whether a column says of one class whether it applies, or that it is not known."""
+    """Whether a column says whether a class applies: yes, no, or not known."""
     said = {value.casefold() for value in values}
     return bool(said & (YES | NO)) and said <= YES | NO | _NOT_KNOWN
 
 
 def are_true_or_false(labels: Collection[str]) -> bool:
-    """Whether labels only say that something applies, or does not."""
+    """Whether labels are only words for yes and no."""
     return bool(labels) and all(label.casefold() in TRUE_OR_FALSE for label in labels)
 
 
 def is_score(values: Sequence[str]) -> bool:
-    """Whether a column holds numbers from 0 to 1, and others than these two."""
+    """Whether a column holds numbers from 0 to 1, not only 0 and 1."""
     numbers = [number(value) for value in values if value]
     scores = [each for each in numbers if each is not None and 0 <= each <= 1]
     return len(scores) == len(numbers) > 0 and any(0 < each < 1 for each in scores)
@@ -54,7 +54,7 @@ def is_counter(values: Sequence[str]) -> bool:
 
 
 def is_index(values: Sequence[str]) -> bool:
-    """Whether a column numbers the rows in any order: whole numbers, of which none comes twice."""
+    """Whether a column numbers the rows in any order: distinct whole numbers."""
     if len(values) < _INDEX_ROWS or not all(map(str.isdecimal, values)):
         return False
     numbers = sorted(map(int, values))
@@ -64,20 +64,20 @@ def is_index(values: Sequence[str]) -> bool:
 
 
 def is_numeric(values: Sequence[str]) -> bool:
-    """Whether all cells that hold something are numbers."""
+    """Whether all non-empty cells are numbers."""
     said = [value for value in values if value]
     return bool(said) and all(number(value) is not None for value in said)
 
 
 def first_number(values: Sequence[str]) -> int | None:
-    """The least of whole numbers; ``None`` if a column holds anything else."""
+    """The smallest of whole numbers; ``None`` if a column holds anything else."""
     said = [value for value in values if value]
     numbers = [each for value in said if (each := number(value)) is not None and each == each // 1]
     return int(min(numbers)) if len(numbers) == len(said) > 0 else None
 
 
 def number(value: str) -> float | None:
-    """A number, also with a decimal comma."""
+    """Parse a number, also with a decimal comma."""
     try:
         return float(value.replace(",", ".", 1))
     except ValueError:
@@ -85,27 +85,27 @@ def number(value: str) -> float | None:
 
 
 def same_partition(one: Sequence[str], other: Sequence[str]) -> bool:
-    """Whether two columns divide the rows alike: the one's classes are the other's, renamed."""
+    """Whether two columns group the rows in the same way, under other names."""
     pairs = set(zip(one, other, strict=True))
     return len(pairs) == len(set(one)) == len(set(other)) > 1
 
 
 def are_sentences(values: Sequence[str]) -> bool:
-    """Whether most texts are longer than names of classes: ``a photo of a cat``."""
+    """Whether most texts are longer than class names: ``a photo of a cat``."""
     said = {value for value in values if value}
     return 2 * sum(len(value.split()) > _WORDS_OF_A_NAME for value in said) > len(said)
 
 
 def unlike_labels(values: Sequence[str], task: str, *, named: bool = False) -> str | None:
-    """Say why a column does not look like one of labels.
+    """Why a column does not look like labels.
 
     Args:
         values: its cells.
         task: whether an image may have several labels.
-        named: whether it is called as columns of labels are.
+        named: whether it is named like a column of labels.
 
     Returns:
-        What it holds instead; ``None`` if it may be labels.
+        What it holds instead, as text; ``None`` if it may hold labels.
     """
     said = [value for value in values if value]
     if is_numeric(said):
@@ -127,7 +127,7 @@ def _unlike_numbers(said: Sequence[str], *, named: bool) -> str | None:
     if len(whole) > _MOST_NUMBERS and not without_gaps:
         return f"holds {len(whole):,} different numbers ({_some(said)})"
     if named and without_gaps and len(whole) < len(said):
-        return None  # numbers of classes, of which many are seldom
+        return None  # class numbers, many of them rare
     return _one_for_each(said, len(whole))
 
 
@@ -139,14 +139,15 @@ def _one_for_each(said: Sequence[str], different: int) -> str | None:
 
 
 def looks_like_boxes(values: Sequence[str]) -> bool:
-    """Whether cells hold lists of numbers: where objects are, not what they are."""
+    """Whether cells hold lists of numbers: positions of objects."""
     said = [value for value in values if value]
     found = sum(bool(_BOX.match(value)) or _are_named_boxes(value) for value in said)
     return bool(said) and found > len(said) / 2
 
 
 def _are_named_boxes(value: str) -> bool:
-    """Whether a cell holds a class and four numbers, or several such: ``n01440764 10 10 50 50``."""
+    """Whether a cell holds one or several groups of a class and four numbers: ``n01440764 10 10 50
+    50``."""
     tokens = value.split()
     if not tokens or len(tokens) % _NAME_AND_BOX:
         return False
@@ -169,6 +170,6 @@ def _some(values: Sequence[str]) -> str:
 
 
 def _without_brackets(value: str) -> str:
-    """A list of one label, as JSON writes it, as that label."""
+    """A list of one label, as in JSON, as that label."""
     match = _ONE_IN_A_LIST.match(value)
     return match[1] if match else value

@@ -1,1 +1,1 @@
-"""Which file of the source a list means."""
+"""Find the file of the source that a list names."""

@@ -1,4 +1,4 @@
-"""Lists that deal the same images several times: DTD's ``train1.txt`` … ``train10.txt``."""
+"""Lists of alternative splits of the same images: DTD's ``train1.txt`` … ``train10.txt``."""
 
 import re
 
@@ -14,7 +14,7 @@ ALTERNATIVE = (
 
 
 def is_alternative(name: str, files: FileIndex) -> bool:
-    """Whether lists beside one of a split are called alike but for the number at their end."""
+    """Whether there are lists with the same name except for the number at the end."""
     stem = without_suffix(base_name(name))
     alike = _NUMBER.sub("", stem)
     if alike == stem or not (split_of_list(stem) or is_train_and_val(stem)):

@@ -1,4 +1,4 @@
-"""Lists that are called alike but for the split: ``style_train.csv`` and ``style_val.csv``."""
+"""Lists whose names differ only in the split: ``style_train.csv`` and ``style_val.csv``."""
 
 import re
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ def is_pattern(name: str) -> bool:
 
 
 def fits(name: str, pattern: str) -> bool:
-    """Whether the name of a list is one of those that a pattern stands for."""
+    """Whether the name of a list matches a pattern."""
     return fnmatchcase(name, pattern.replace("[", "[[]"))
 
 
 def families(names: Sequence[str]) -> dict[str, Sequence[str]]:
-    """Lists by what names them: a pattern those of which each is of another split, else its name."""
+    """Group lists: by a pattern if each of its lists is of another split, else by name."""
     found: dict[str, list[str]] = {}
     for name in names:
         found.setdefault(_without_split(name), []).append(name)
@@ -37,7 +37,7 @@ def families(names: Sequence[str]) -> dict[str, Sequence[str]]:
 
 
 def _without_split(name: str) -> str:
-    """The name with a star in place of its one word for a split, if there are other words."""
+    """The name with a star in place of its one word for a split, if it has other words."""
     base = base_name(name)
     stem, dot, suffix = base.rpartition(".")
     parts = _WORDS.split(stem)

@@ -1,4 +1,4 @@
-"""Which file of a source a list means by what it writes: a path, a URL, a name without suffix."""
+"""Find the file of the source that a list names by a path, a URL, or a name without suffix."""
 
 import re
 from collections.abc import Iterator
@@ -18,8 +18,8 @@ _AROUND = " \t\r\n\"'"
 
 
 class _Path(NamedTuple):
-    """A path as a list writes it, taken apart. ``rooted``: it begins where another machine's file
-    system, a bucket or a web site does."""
+    """A parsed path from a list. ``rooted``: it begins at the root of another file system, a bucket
+    or a web site."""
 
     parts: tuple[str, ...]
     rooted: bool
@@ -28,9 +28,9 @@ class _Path(NamedTuple):
 class FileFinder:
     """Finds the files that one list names.
 
-    A path is looked for below the list's folder, then below the source's top; with the case of
-    letters as it is, then without; then without suffix. What is not there as a whole is looked for
-    by its end, if the rest can only be where the source, or a part of it, lay before. A URL is
+    A path is looked up below the list's folder, then below the source's top; first with the exact
+    case, then ignoring case, then without suffix. If the whole path is not there, its end is looked
+    up, provided the rest can be the former location of the source or of a part of it. A URL is
     never fetched.
     """
 
@@ -41,7 +41,7 @@ class FileFinder:
         self._bases = [tuple(folder.split("/")), ()] if folder else [()]
 
     def find(self, written: str) -> list[str]:
-        """The files that ``written`` may mean: one, none, or several that fit alike."""
+        """The files that ``written`` may mean: one, none, or several equally good matches."""
         plain = f"{self._folder}/{written}" if self._folder else written
         if plain in self._files:
             return [plain]
@@ -57,24 +57,24 @@ class FileFinder:
         return []
 
     def uploaded_as(self, base: str) -> list[str]:
-        """The files that an upload to a web application would have stored under this name."""
+        """The files that a web application would have stored under this name."""
         return self._nearest(self._files.by_upload_name(base))
 
     def names_a_file(self, written: str) -> bool:
-        """Whether ``written`` names a file of the source. Answers are kept: columns repeat."""
+        """Whether ``written`` names a file of the source; results are cached."""
         known = self._known.get(written)
         if known is None:
             known = self._known[written] = bool(written) and bool(self.find(written))
         return known
 
     def refused(self, name: str) -> bool:
-        """Whether a file that was found is not taken, for a reason that is told of it."""
+        """Whether a file that was found is rejected elsewhere."""
         return name in self._files.refused
 
     def passed_over(self, written: str) -> str | None:
-        """Why what ``written`` names is passed over, where it is there; else ``None``."""
+        """Why the file that ``written`` names is skipped; ``None`` if it is not."""
         for path in _paths(written):
-            # Of a path from elsewhere any end may be the one below the source's top.
+            # Any end of a path from another place may be the path in this source.
             ends = range(len(path.parts)) if path.rooted else range(1)
             for parts in (path.parts[begin:] for begin in ends):
                 for base in self._bases:
@@ -84,7 +84,7 @@ class FileFinder:
         return None
 
     def with_another_suffix(self, written: str) -> list[str]:
-        """Files that have the name but for the suffix, to be told when none is found."""
+        """Files with the same name and another suffix, for the message that none was found."""
         return [
             name
             for path in _paths(written)
@@ -93,7 +93,7 @@ class FileFinder:
         ]
 
     def of_the_same_name(self, written: str) -> list[str]:
-        """Files in other folders that have the name, to be told when none is found."""
+        """Files with the same name in other folders, for the message that none was found."""
         return [
             name
             for path in _paths(written)
@@ -102,7 +102,7 @@ class FileFinder:
         ]
 
     def _whole(self, path: _Path) -> list[str]:
-        """The files of this whole path, from the list's folder or the source's top."""
+        """The files at this whole path, from the list's folder or the source's top."""
         if path.rooted:
             return []
         places = [place for base in self._bases if (place := _resolved(base, path.parts))]
@@ -116,10 +116,10 @@ class FileFinder:
         return []
 
     def _by_end(self, path: _Path) -> list[str]:
-        """The files whose path ends as ``path`` does, in as many folders as possible.
+        """The files that share the longest end of ``path``.
 
-        The shorter of the two must be the end of the longer: ``dog/1.png`` is not ``cat/1.png``.
-        Only of a path from elsewhere the name alone is enough, if there is one such file.
+        The shorter of the two paths must be the end of the longer one: ``dog/1.png`` is not
+        ``cat/1.png``. For a rooted path the name alone is enough.
         """
         parts = tuple(part for part in path.parts if part != "..")
         if not parts:
@@ -140,7 +140,7 @@ class FileFinder:
         return [name for name, end in whole.items() if end == longest]
 
     def _nearest(self, names: list[str]) -> list[str]:
-        """Those below the list's folder, if there are any: a list speaks of what lies by it."""
+        """The files below the list's folder, if there are any, else all."""
         below = [name for name in names if self._is_below(name)]
         return below or names
 
@@ -149,14 +149,14 @@ class FileFinder:
 
 
 def _images_of(names: list[str]) -> list[str]:
-    """Of several files, the images: ``a`` is ``a.jpg``, not what lies beside it (``a.xml``)."""
+    """The images among several files: ``a`` is ``a.jpg``, not ``a.xml`` beside it."""
     if len(names) < 2:
         return names
     return [name for name in names if has_image_suffix(name)] or names
 
 
 def _paths(written: str) -> list[_Path]:
-    """The paths that ``written`` may be, as it stands and with its %20 decoded."""
+    """The paths that ``written`` may mean: as it is, and percent-decoded."""
     text = written.strip(_AROUND)
     if "://" in text and _URL.match(text):
         return list(_of_url(text))
@@ -179,7 +179,7 @@ def _of_url(text: str) -> Iterator[_Path]:
         return
     path = url.path
     if url.scheme.casefold() not in ("http", "https"):
-        # In a bucket's key # and ? are characters like others.
+        # In a bucket's key, # and ? have no special meaning.
         path = text.partition("://")[2].partition("/")[2]
     yield _Path(_parts(path), rooted=True)
     if (decoded := unquote(path)) != path:
@@ -191,7 +191,7 @@ def _parts(path: str) -> tuple[str, ...]:
 
 
 def _resolved(base: tuple[str, ...], parts: tuple[str, ...]) -> str | None:
-    """``parts`` from the folder ``base`` on; ``None`` if they lead out of the source."""
+    """``parts`` relative to the folder ``base``; ``None`` if they leave the source."""
     if ".." not in parts:
         return "/".join(base + parts)
     place = list(base)
@@ -206,7 +206,7 @@ def _resolved(base: tuple[str, ...], parts: tuple[str, ...]) -> str | None:
 
 
 def _common_end(parts: tuple[str, ...], name: str) -> int:
-    """In how many parts from the end a path and a name agree; their last ones do."""
+    """How many parts from the end a path and a name share; at least the last one."""
     theirs = name.split("/")
     end = 1
     while end < min(len(parts), len(theirs)) and comparable(parts[-1 - end]) == comparable(
@@ -217,5 +217,5 @@ def _common_end(parts: tuple[str, ...], name: str) -> int:
 
 
 def folder_of(name: str) -> str:
-    """The folder of a file, ``""`` at the source's top."""
+    """The folder of a file; ``""`` at the source's top."""
     return name[: -len(base_name(name))].rstrip("/")

@@ -1,4 +1,4 @@
-"""The names of a source's files, looked up in the ways in which lists write them."""
+"""An index of the source's file names, for the ways in which lists write them."""
 
 import re
 import unicodedata
@@ -11,15 +11,15 @@ IMAGE_SUFFIXES = frozenset(
         *(".bmp", ".dib", ".jp2", ".j2k", ".pbm", ".pgm", ".ppm", ".pnm", ".heic", ".heif"),
     }
 )
-"""Only to tell the name of an image from other text; what is an image, its bytes tell."""
+"""Used to recognise names of images in texts; whether a file is an image depends on its bytes."""
 
 
 _MANY = 32
-"""Files of one name in so many folders that picking among them one by one would be slow."""
+"""Files with one name from which on a second index of whole paths is used."""
 
 
 def comparable(name: str) -> str:
-    """``name`` as file names are compared here: NFC, and without regard to case."""
+    """``name`` in the form in which names are compared: NFC, without case."""
     return name.casefold() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
 
 
@@ -36,23 +36,23 @@ def without_suffix(name: str) -> str:
 
 
 def has_image_suffix(name: str) -> bool:
-    """Whether ``name`` ends as names of images do."""
+    """Whether ``name`` ends with a suffix of images."""
     _, dot, suffix = name.rpartition(".")
     return bool(dot) and f".{suffix.strip().casefold()}" in IMAGE_SUFFIXES
 
 
 def upload_name(base: str) -> str:
-    """``base`` as Django, and so Label Studio, stores an uploaded file: ``a b (1).jpg`` as
-    ``a_b_1.jpg`` (``django.utils.text.get_valid_filename``)."""
+    """The name under which Django, and so Label Studio, stores an upload: ``a_b_1.jpg`` for ``a b
+    (1).jpg`` (``django.utils.text.get_valid_filename``)."""
     return re.sub(r"[^-\w.]", "", base.strip().replace(" ", "_"))
 
 
 class FileIndex:
     """The names of a source's files.
 
-    Names are compared as ``comparable`` gives them; what is handed out are the source's own names.
-    One dictionary answers every question: of the few files that share a name but for folder and
-    suffix, those are picked that fit. Where many do, a second dictionary knows whole paths.
+    Names are compared in the form of ``comparable``; results are the source's own names. One
+    dictionary groups names that differ only in folder and suffix, and the matching ones are picked
+    from the group. For large groups, a second dictionary has whole paths.
     """
 
     def __init__(
@@ -61,12 +61,12 @@ class FileIndex:
         refused: Mapping[str, str] | None = None,
         passed: Mapping[str, str] | None = None,
     ) -> None:
-        """
+        """Index the names.
+
         Args:
             names: of the source's files.
-            refused: those of them that are not taken, with the reason.
-            passed: what is there and passed over, with the reason; that of a folder, all of which
-                is, ends in a slash.
+            refused: reason by name, of those that cannot be used.
+            passed: reason by name, of skipped files; a skipped folder ends in a slash.
         """
         self._names = names if isinstance(names, (set, frozenset)) else frozenset(names)
         self.refused = refused or {}
@@ -79,7 +79,7 @@ class FileIndex:
         return len(self._names)
 
     def passed_over(self, path: str) -> str | None:
-        """Why what lies at ``path`` is passed over; ``None`` if it is not, or not there."""
+        """Why the file at ``path`` is skipped; ``None`` if it is not, or does not exist."""
         if not self._passed:
             return None
         parts = path.split("/")
@@ -87,7 +87,7 @@ class FileIndex:
         return next((self._passed[at] for at in (path, *folders) if at in self._passed), None)
 
     def by_path(self, path: str) -> list[str]:
-        """The files of this whole path."""
+        """The files with this path."""
         alike = self._alike(without_suffix(base_name(path)))
         wanted = comparable(path)
         if len(alike) > _MANY:
@@ -95,7 +95,7 @@ class FileIndex:
         return [name for name in alike if comparable(name) == wanted]
 
     def by_path_without_suffix(self, path: str) -> list[str]:
-        """The files that have this whole path but for a suffix."""
+        """The files with this path and any suffix."""
         alike = self._alike(base_name(path))
         wanted = comparable(path)
         if len(alike) > _MANY:
@@ -103,17 +103,17 @@ class FileIndex:
         return [name for name in alike if comparable(without_suffix(name)) == wanted]
 
     def by_base(self, base: str) -> list[str]:
-        """The files of this name, whatever their folder."""
+        """The files with this name, in any folder."""
         wanted = comparable(base)
         alike = self._alike(without_suffix(base))
         return [name for name in alike if comparable(base_name(name)) == wanted]
 
     def by_base_without_suffix(self, base: str) -> list[str]:
-        """The files that have this name but for a suffix, whatever their folder."""
+        """The files with this name and any suffix, in any folder."""
         return self._alike(base)
 
     def _alike(self, stem: str) -> list[str]:
-        """The files of this name but for folder and suffix."""
+        """The files with this stem, in any folder and with any suffix."""
         found = self._by_stem.get(comparable(stem))
         if found is None:
             return []
@@ -122,7 +122,7 @@ class FileIndex:
     @cached_property
     def _by_stem(self) -> dict[str, str | list[str]]:
         groups: dict[str, str | list[str]] = {}
-        # A million names: every call counts, so what the functions above do is written out.
+        # Inlined instead of calling the functions above, for speed with a million names.
         for name in self._names:
             base = name[name.rfind("/") + 1 :]
             dot = base.rfind(".")
@@ -140,11 +140,11 @@ class FileIndex:
         return groups
 
     def texts_in(self, folder: str) -> list[str]:
-        """The plain texts (``.txt``) in a folder, not in those below it."""
+        """The plain texts (``.txt``) in a folder, without subfolders."""
         return self._texts.get(folder.rstrip("/"), [])
 
     def json_in(self, folder: str) -> list[str]:
-        """The files ``.json`` in a folder, not in those below it."""
+        """The ``.json`` files in a folder, without subfolders."""
         return self._json.get(folder.rstrip("/"), [])
 
     @cached_property
@@ -163,7 +163,7 @@ class FileIndex:
         return groups
 
     def by_upload_name(self, base: str) -> list[str]:
-        """The files whose name would be this one after an upload to a web application."""
+        """The files that would have this name after an upload to a web application."""
         return self._by_upload.get(comparable(base), [])
 
     @cached_property

@@ -1,1 +1,1 @@
-"""What a text in a list is as a label: one, several, none, or something else."""
+"""The meaning of a text in a list as a label: one, several, none, or something else."""

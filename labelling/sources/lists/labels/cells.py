@@ -1,4 +1,4 @@
-"""What the cells of a column of labels mean: one label, several, or none."""
+"""The meaning of the cells in a column of labels: one label, several, or none."""
 
 import ast
 import json
@@ -14,20 +14,20 @@ EMPTY = frozenset({"", "nan", "<na>", "null", "[]", "{}"})
 """Cells without a label. Not ``none`` and ``na``, which may be names of classes."""
 
 _SEPARATORS = "|;,"
-"""What separates several labels, the likeliest first."""
+"""Separators of several labels, the likeliest first."""
 
 _WHOLE = re.compile(r"^-?\d+(\.0+|,0)$")
 _BARE = re.compile(r"\{[^{}\"':]+\}$")
 _SIDE_BY_SIDE = re.compile(r"""(?<=['"])\s+(?=['"])""")
 _OTHER_SIGNS = ("+", "&", "/", "\\", " and ", " und ", " et ", " y ", " e ", " og ", " och ")
 _TELLING_SIGNS = "+&/"
-"""One part that is a label by itself is enough; of words, all must be."""
+"""Signs for which one part that is a label by itself is enough; for words, all parts must be."""
 
 _JOINING_WORDS = frozenset(
     {"and", "und", "et", "y", "e", "og", "och", "or", "oder", "ou", "&", "+"}
 )
 _UNKNOWN = "-1"
-"""Among numbers of classes: not known, as in the test sets of Hugging Face and competitions."""
+"""Among class numbers: not known, as in test sets of Hugging Face and competitions."""
 
 _SHOWN = 3
 _WRITE = "write several labels as a|b"
@@ -35,13 +35,13 @@ _WRITE = "write several labels as a|b"
 
 @dataclass(frozen=True, slots=True)
 class LabelCells:
-    """What each cell means.
+    """The meaning of each cell.
 
     Attributes:
         labels: by cell; ``()``: it is empty; ``None``: it says that the label is not known.
         flaws: why a cell cannot be used.
         warnings: what was decided without asking.
-        separator: what separates several labels, if anything does.
+        separator: of several labels, if there is one.
     """
 
     labels: Mapping[str, tuple[str, ...] | None]
@@ -51,18 +51,18 @@ class LabelCells:
 
 
 def read_label_cells(cells: Mapping[str, str], task: Task, *, plural: bool = False) -> LabelCells:
-    """Find out what the cells of a column of labels mean, by all of them together.
+    """Find the meaning of the cells in a column of labels, from all of them together.
 
     Args:
-        cells: each different cell, and the first place where it stands.
+        cells: each different cell, and where it occurs first.
         task: whether an image may have several labels.
-        plural: whether the column is called as one of several labels (``tags``).
+        plural: whether the column's title is a plural (``tags``).
 
     Returns:
-        The labels that each cell means.
+        The labels of each cell.
 
     Raises:
-        ListRefusedError: several labels are separated in more than one way, or it cannot be told
+        ListRefusedError: several labels are separated in more than one way, or it is unclear
             whether they are several.
     """
     said = {cell: place for cell, place in cells.items() if cell.casefold() not in EMPTY}
@@ -102,7 +102,7 @@ def _split(cell: str, separator: str | None) -> list[str]:
 
 
 def _as_python_lists(cells: Iterable[str]) -> dict[str, tuple[str, ...]] | None:
-    """Cells such as ``['cat', 'dog']``, if all are: pandas writes lists so."""
+    """The labels of cells such as ``['cat', 'dog']``, as pandas writes lists, if all are such."""
     found = {}
     for cell in cells:
         if not (cell.startswith(("[", "(", "{")) and cell.endswith(("]", ")", "}"))):
@@ -119,7 +119,7 @@ def _as_python_lists(cells: Iterable[str]) -> dict[str, tuple[str, ...]] | None:
 def _literal(cell: str) -> object:
     if _BARE.match(cell):  # as PostgreSQL writes an array
         return [part.strip() for part in cell[1:-1].split(",")]
-    # As numpy writes an array; to Python, two texts side by side are one.
+    # As numpy writes an array; Python would concatenate two adjacent strings.
     cell = _SIDE_BY_SIDE.sub(", ", cell)
     for read in (json.loads, ast.literal_eval):
         try:
@@ -131,7 +131,7 @@ def _literal(cell: str) -> object:
 
 
 def _without_decimals(cells: Iterable[str]) -> dict[str, str]:
-    """Whole numbers as such: pandas writes ``1.0`` where a cell of the column is empty."""
+    """Whole numbers without decimals: pandas writes ``1.0`` if a cell of the column is empty."""
     cells = list(cells)
     if all(_WHOLE.match(cell) or re.fullmatch(r"-?\d+", cell) for cell in cells):
         return {cell: re.split("[.,]", cell)[0] for cell in cells}
@@ -142,7 +142,7 @@ def _without_decimals(cells: Iterable[str]) -> dict[str, str]:
 
 
 def _separator(cells: Mapping[str, str], task: Task, plural: bool) -> tuple[str | None, list[str]]:
-    """What separates labels in a column, and what to say about it."""
+    """The separator of labels in a column, and warnings."""
     if task == "multi_label":
         _refuse_other_signs(cells)
     present = [each for each in _SEPARATORS if any(each in cell for cell in cells)]
@@ -166,7 +166,8 @@ def _separator(cells: Mapping[str, str], task: Task, plural: bool) -> tuple[str 
 
 
 def _refuse_other_signs(cells: Mapping[str, str]) -> None:
-    """Refuse ``cat+dog`` beside ``cat`` and ``dog``: no sign that is known to separate labels."""
+    """Refuse ``cat+dog`` beside ``cat`` and ``dog``: the sign may be a separator that is not
+    supported."""
     for sign in _OTHER_SIGNS:
         for cell, place in cells.items():
             pieces = {piece.strip() for piece in cell.split(sign)}
@@ -180,10 +181,10 @@ def _refuse_other_signs(cells: Mapping[str, str]) -> None:
 
 
 def _are_several(cells: Mapping[str, str], separator: str, task: Task) -> bool:
-    """Whether a sign separates labels, or is part of their names (``tench, Tinca tinca``).
+    """Whether a separator separates labels, or is part of their names (``tench, Tinca tinca``).
 
-    It separates if a part is also a label by itself; in multi_label, also if the parts occur in
-    more than one cell.
+    It separates if a part is also a label by itself; in multi_label, also if parts occur in more
+    than one cell.
     """
     parts = {
         cell: {part.strip() for part in cell.split(separator)}
@@ -210,7 +211,7 @@ def _are_several(cells: Mapping[str, str], separator: str, task: Task) -> bool:
 
 
 def _spaces(cells: Mapping[str, str], task: Task, plural: bool) -> tuple[str | None, list[str]]:
-    """Spaces separate labels in multi_label, if their parts are labels by themselves."""
+    """Whether spaces separate labels: in multi_label, if the parts are labels by themselves."""
     parts = {cell: set(cell.split()) for cell in cells if " " in cell}
     if task == "single_label" or not parts:
         return None, []

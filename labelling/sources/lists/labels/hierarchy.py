@@ -1,4 +1,4 @@
-"""Whether labels are a hierarchy (``animal/dog``), which no classifier of one level can learn."""
+"""Detect a hierarchy of labels (``animal/dog``), which a flat classifier cannot learn."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -7,10 +7,11 @@ _SEPARATORS = ("->", "→", "::", ">", "/", "\\")
 
 
 def hierarchy_in(labels: Iterable[str]) -> str | None:
-    """Say that the labels are paths of a hierarchy, and the remedy; ``None`` if they are not.
+    """A message that the labels are paths of a hierarchy, with the remedy; ``None`` if they are
+    not.
 
-    They are if most of them hold the same separator, and two of them the same first part: ``n/a``
-    or ``T-shirt/top`` alone is a name.
+    They are if most of them contain the same separator, and two of them have the same first part: a
+    single ``n/a`` or ``T-shirt/top`` is a name.
     """
     distinct = sorted(set(labels))
     for separator in _SEPARATORS:

@@ -1,4 +1,4 @@
-"""Words that people write where there is no label yet."""
+"""Words that mean that there is no label yet."""
 
 import re
 from collections import Counter
@@ -43,7 +43,7 @@ _NOT_YET = re.compile(
 """``not labelled yet``, ``nicht gelabelt``, ``à étiqueter``."""
 _SHOWN = 3
 _OWN_EXPORT = b"by imgclf-dagster, exported as"
-"""What the README.md of an export says (``labelling.exports.readme``)."""
+"""A text in the README.md of an export (``labelling.exports.readme``)."""
 
 _UNFINISHED = (
     "a word for no label beside another label, so that it is not known whether the image is finished; "
@@ -58,9 +58,9 @@ def _plain(cell: str) -> str:
 
 
 def means_no_label(cell: str, others: Collection[str] = ()) -> bool:
-    """Whether a cell says that there is no label, beside the ``others`` of its column."""
+    """Whether a cell means that there is no label, given the ``others`` of its column."""
     if cell.strip() in {"-", "--", "---", "–", "—"} and any("+" in each for each in others):
-        return False  # positive and negative
+        return False  # + and - are positive and negative
     if cell.casefold() in _NO_LABEL:
         return True
     word = _plain(cell)
@@ -69,17 +69,17 @@ def means_no_label(cell: str, others: Collection[str] = ()) -> bool:
 
 
 def may_mean_no_label(cell: str) -> bool:
-    """Whether a cell may say so, and may be a class: Namibia, a picture of nothing known."""
+    """Whether a cell may mean that there is no label, but may also be a class (``NA``:
+    Namibia)."""
     word = _plain(cell)
     return word in _MAYBE or (any(map(str.isalpha, word)) and may_be_unsorted(word))
 
 
 def without_words(reading: ListReading, source: Surroundings) -> ListReading:
-    """What a list says, without labels that say that there is none, whatever its format.
+    """Remove labels that mean that there is no label.
 
-    A word that may be a class as well is told in ``unsure``, one that looks damaged in ``odd``. An image with such a word beside
-    another label is set aside: it may not be finished. In an export of this program every label is
-    a class that somebody has confirmed.
+    Words that may also be a class are listed in ``unsure``, damaged ones in ``odd``. An image with
+    such a word and another label is rejected, because it may be unfinished.
     """
     if reading.otherwise:
         reading = replace(reading, otherwise=without_words(reading.otherwise, source))
@@ -87,6 +87,7 @@ def without_words(reading: ListReading, source: Surroundings) -> ListReading:
     words = {word for word in known if means_no_label(word, known)}
     unsure = sorted(filter(may_mean_no_label, known))
     odd = odd_labels(known)
+    # In an export of this program every label is a confirmed class.
     if not (words or unsure or odd) or _OWN_EXPORT in (source.read("README.md") or b""):
         return reading
     reading = replace(reading, unsure=unsure, odd=odd)

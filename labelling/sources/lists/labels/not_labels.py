@@ -1,4 +1,4 @@
-"""What is said of lists that hold something else than labels of images."""
+"""Messages about lists that hold something else than labels of images."""
 
 SAYS_WHERE = "detection or segmentation: where something is, not what a whole picture shows"
-"""The way out, ``--labels-from``, is said with the question that a refused list becomes."""
+"""Without the remedy, ``--labels-from``: the question about a refused list has it."""

@@ -1,4 +1,4 @@
-"""Labels that look damaged, or unsure: what a program left behind, rather than what somebody wrote."""
+"""Labels that look damaged by a program, or uncertain."""
 
 import html
 import re
@@ -33,28 +33,28 @@ _SURENESS = re.compile(
     r"(?P<stem>.*[^\W\d_].*?)(?:[\s_,;]*(?P<sign>[:=@(\[{])\s*|[\s_,;-]+)"
     r"(?P<number>(?:100|\d{1,2})(?:[.,]\d+)?\s*%|0?[.,]\d+|1[.,]0+|100|\d{2})\s*[)\]}]?"
 )
-"""``cat 90%``, ``dog (0.87)``, ``cat: 90``: a label, and how sure somebody or a model is of it."""
+"""``cat 90%``, ``dog (0.87)``, ``cat: 90``: a label with a confidence."""
 
 
 def odd_labels(labels: Collection[str]) -> Mapping[str, str]:
-    """Of the labels of a list those that are asked about, and why each.
+    """The labels of a list that are asked about, with the reason.
 
     Args:
-        labels: all of them.
+        labels: all labels of the list.
     """
     found = {label: why for label in labels if (why := _why(label, labels))}
     found |= dict.fromkeys(_unsure(labels), "how sure it is, with it?")
     dates = [label for label in labels if _DATE.match(label)]
-    if len(dates) < len(labels):  # Excel makes Mar-01 of MARCH1, and leaves other words
+    if len(dates) < len(labels):  # Excel turns MARCH1 into Mar-01, and leaves other words
         found.update(dict.fromkeys(dates, "a date, as spreadsheets make of other words?"))
     return found
 
 
 def _unsure(labels: Collection[str]) -> list[str]:
-    """Labels that end in a number of how sure they are: of classes that come with several numbers,
-    or of more than one class."""
+    """Labels that end in a confidence: of classes with several numbers, or of more than one
+    class."""
     ends = {label: end for label in sorted(labels) if (end := _SURENESS.fullmatch(label))}
-    # 10 and 20 may count something; a share and a number behind a colon or in brackets do not.
+    # 10 and 20 may be counts; a share, or a number after a colon or in brackets, is not.
     shares = {label: end for label, end in ends.items() if not end["number"].isdigit()}
     signed = {label for label, end in ends.items() if end["sign"]}
     stems = Counter(_stem(end) for end in ends.values())
@@ -62,7 +62,7 @@ def _unsure(labels: Collection[str]) -> list[str]:
     if sum(label in signed or label in shares for label in ends) < len(ends):
         ends = shares
     if len(stems) == 1 and not stems.keys() & plain:
-        return []  # milk 1.5%, milk 3.5%: steps of one thing
+        return []  # milk 1.5%, milk 3.5%: variants of one thing
     told = stems.keys() & plain or len(ends) == len(labels) or max(stems.values(), default=0) > 1
     bracketed = [label for label in shares if label in signed]
     return list(ends) if told else bracketed

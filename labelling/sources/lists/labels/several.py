@@ -1,4 +1,4 @@
-"""Images with several labels, where the task is that each has one."""
+"""Images with several labels, although the task allows one."""
 
 from collections.abc import Sequence
 
@@ -6,24 +6,24 @@ from labelling.sources.containers.containers import Rejection
 from labelling.sources.lists.list_format import ListRefusedError, Statement
 
 _SLIPS = 0.05
-"""Share of images with several labels up to which they are taken for slips, and set aside."""
+"""The share of images with several labels up to which they count as mistakes and are rejected."""
 
 SEVERAL_REMEDY = 'set task = "multi_label" under [labels] in imgclf.toml to allow several'
 
 
 def set_aside(name: str, several: Sequence[Statement], labelled: int) -> list[Rejection]:
-    """Set statements with several labels aside, if they are few.
+    """Reject statements with several labels, if they are few.
 
     Args:
         name: of the list.
-        several: those statements.
-        labelled: how many images have any label in the list.
+        several: the statements with several labels.
+        labelled: number of images with any label in the list.
 
     Returns:
-        Why they are not used.
+        Their rejections.
 
     Raises:
-        ListRefusedError: they are too many for slips.
+        ListRefusedError: they are too many to be mistakes.
     """
     if not several:
         return []

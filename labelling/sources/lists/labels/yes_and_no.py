@@ -1,4 +1,4 @@
-"""What cells say that mean yes or no, by language: a reviewed list of words."""
+"""Words for yes and no, by language: a reviewed list."""
 
 # Language: yes; no; true; false. They are compared without case, with their accents and without.
 _BY_LANGUAGE = {
@@ -60,7 +60,7 @@ def _words(*columns: int) -> frozenset[str]:
 
 
 TRUE_OR_FALSE = _words(0, 1, 2, 3)
-"""What tells nothing when it is the name of a class."""
+"""Words that are meaningless as the name of a class."""
 
 YES = _words(0, 2) | _YES_SIGNS
 

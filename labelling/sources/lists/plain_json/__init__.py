@@ -1,1 +1,1 @@
-"""JSON as people and competitions write it."""
+"""Lists in plain JSON, as people and competitions write them."""

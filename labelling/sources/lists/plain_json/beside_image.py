@@ -23,8 +23,8 @@ from labelling.sources.reading import ReadingOptions
 _KEYS = frozenset(
     {"label", "labels", "labelname", "class", "classes", "classname", "classlabel", "groundtruth"}
 )
-"""Fields that are labels wherever they stand; what is downloaded with pictures has tags and categories
-of a web site, too."""
+"""Fields that are always labels. Not tags and categories: downloaded images often come with those
+of a web site."""
 
 _CLS = ".cls"
 _LONGEST = 200
@@ -33,7 +33,8 @@ _NO_CLASS = "files .cls beside images that hold no class, which is a number or a
 
 
 def image_beside(name: str, files: FileIndex) -> str | None:
-    """The one image that a file lies beside: ``a.jpg`` of ``a.json`` and of ``a.jpg.json``."""
+    """The one image beside a file: ``a.jpg`` for ``a.json`` and ``a.jpg.json``; ``None`` if there
+    are none or several."""
     stem = without_suffix(name)
     found = files.by_path(stem) if has_image_suffix(stem) else files.by_path_without_suffix(stem)
     images = [each for each in found if has_image_suffix(each)]
@@ -48,14 +49,29 @@ class JsonBesideImage:
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the label of the one image that the JSON lies beside.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided.
+            source: the files around the list; their names tell which image that is.
+
+        Returns:
+            The label; ``None`` if the JSON lies beside no image, or if not exactly one of its
+            fields is a label.
+
+        Raises:
+            ListRefusedError: many images have several labels where the task is single_label, or the
+                labels are a hierarchy.
+        """
         value = document.value
         image = image_beside(document.name, source.files)
         if not isinstance(value, dict) or image is None:
             return None
         if source.files.by_path(f"{without_suffix(image)}{_CLS}"):
-            return None  # WebDataset's: what is said twice in two ways contradicts itself
+            return None  # WebDataset's: the label is in the .cls
         keys = [key for key in value if plain(key) in LABEL_COLUMNS]
-        # Which files count cannot be asked for each; nor whether a model said it.
+        # Reviews and predictions lead to questions, which cannot be asked for each file.
         others = [key for key in value if is_called_answer(key) or is_called_review(key)]
         if len(keys) != 1 or plain(keys[0]) not in _KEYS or others:
             return None
@@ -79,6 +95,21 @@ class ClassBesideImage:
     def read(
         self, file: ListFile, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the class of the one image that the ``.cls`` lies beside.
+
+        Args:
+            file: the list: its name and its bytes.
+            options: what the user decided.
+            source: the files around the list; their names tell which image that is.
+
+        Returns:
+            The class, or only a warning if the file holds none or lies beside no image; ``None`` if
+            it is not called ``.cls``.
+
+        Raises:
+            ListRefusedError: many images have several labels where the task is single_label, or the
+                labels are a hierarchy.
+        """
         image = image_beside(file.name, source.files)
         if not file.name.casefold().endswith(_CLS):
             return None
@@ -94,5 +125,5 @@ class ClassBesideImage:
 
 
 def _by_number(labels: list[object]) -> str:
-    """What to say of classes without names."""
+    """A remark about classes without names."""
     return ", by number" if labels and all(str(label).isdecimal() for label in labels) else ""

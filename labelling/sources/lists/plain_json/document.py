@@ -1,4 +1,4 @@
-"""JSON as lists of labels come in it: one value, an array of records, or a record a line."""
+"""JSON documents with lists of labels: one value, an array of records, or one record per line."""
 
 import io
 import json
@@ -25,21 +25,21 @@ _NAMES_AN_IMAGE = re.compile(
 
 
 class Repeated(dict[str, Any]):
-    """An object that gives a key twice; ``repeated`` are those keys, the last value counts."""
+    """An object with duplicate keys, of which the last value counts; ``repeated`` lists them."""
 
     repeated: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record of a document, and where it stands, for messages."""
+    """One record of a document, and its place, for messages."""
 
     place: str
     value: Mapping[str, Any]
 
 
 class NotJsonError(ValueError):
-    """The text is not JSON from ``position`` on."""
+    """The text is not valid JSON from ``position`` on."""
 
     def __init__(self, position: int, reason: str) -> None:
         super().__init__(reason)
@@ -47,16 +47,19 @@ class NotJsonError(ValueError):
 
 
 class JsonDocument:
-    """A file of JSON, of which an array or lines are decoded record by record.
+    """A file of JSON; an array or lines are decoded record by record.
 
-    An array of 100,000 tasks takes ten times its size in memory when it is decoded as a whole.
+    Args:
+        name: of the file, for messages.
+        text: its text.
+        form: ``object``, ``array`` or ``lines``.
+        value: the decoded object; ``None`` for the other forms.
     """
 
     def __init__(self, name: str, text: str, form: Form, value: Any) -> None:
         self.name = name
         self.form = form
         self.value = value
-        """The object, decoded as a whole; of other forms, ``None``."""
         self._text = text
 
     @cached_property
@@ -72,14 +75,14 @@ class JsonDocument:
         return found
 
     def mostly(self, is_ours: Callable[[Mapping[str, Any]], bool]) -> bool:
-        """Whether more than half of the first records are of a format: one may be broken."""
+        """Whether ``is_ours`` holds for more than half of the first records."""
         return 2 * sum(map(is_ours, self.sample)) > len(self.sample)
 
     def records(self) -> Iterator[Record | Rejection]:
-        """Each record; a line or an item that is none is rejected, and the rest goes on.
+        """Yield each record; a line or an item that is not a record is rejected.
 
         Raises:
-            ListRefusedError: an array breaks off, so that nobody knows what is missing.
+            ListRefusedError: an array breaks off, so that records may be missing.
         """
         try:
             yield from self._records()
@@ -93,6 +96,7 @@ class JsonDocument:
         if self.form == "lines":
             yield from self._lines()
         elif self.form == "array":
+            # Decoded as a whole, an array of 100,000 tasks takes ten times its size in memory.
             for number, value in enumerate(_items(self._text), 1):
                 yield _record(f"{self.name} record {number}", value)
         else:
@@ -115,14 +119,14 @@ class JsonDocument:
 
 
 def open_json(file: ListFile, encoding: str | None = None) -> JsonDocument | None:
-    """The file as JSON, or ``None`` if it is none.
+    """Open the file as JSON; ``None`` if it is not JSON.
 
     Args:
         file: any file.
-        encoding: of its text, if the user says so; else UTF-8, -16 or -32 by its first bytes.
+        encoding: of its text, if the user named it; else UTF-8, -16 or -32 by its first bytes.
 
     Raises:
-        ListRefusedError: it is JSON that names images, and is broken.
+        ListRefusedError: it is JSON that names images, and is broken, or not in the encoding.
     """
     start = file.data[:64].lstrip(b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n")[:1]
     if start not in (b"[", b"{"):
@@ -146,7 +150,7 @@ def open_json(file: ListFile, encoding: str | None = None) -> JsonDocument | Non
 
 
 def _form(text: str) -> tuple[Form, Any]:
-    """The form of the text; of an object, it has to be decoded as a whole to know."""
+    """The form of the text, and the decoded object if it is one."""
     if text[_after_gap(text, 0)] == "[":
         next(_items(text), None)
         return "array", None
@@ -166,7 +170,8 @@ def _form(text: str) -> tuple[Form, Any]:
 
 
 def _each_line(text: str) -> Iterator[str]:
-    """Lines as JSON Lines has them: not at the other line breaks of Unicode, nor copied at once."""
+    r"""The lines of JSON Lines: split at \n only, not at other line breaks of Unicode, and without
+    a copy of all."""
     return io.StringIO(text, newline="\n")
 
 
@@ -179,7 +184,7 @@ def _is_record(line: str) -> bool:
 
 
 def _items(text: str) -> Iterator[Any]:
-    """The items of the array that ``text`` is, each decoded alone."""
+    """Decode the items of the array ``text`` one by one."""
     at = _after_gap(text, _after_gap(text, 0) + 1)
     while text[at : at + 1] != "]":
         value, at = _decode(text, at)
@@ -229,12 +234,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _whole_number(digits: str) -> int | str:
-    """An integer, or its digits if they are too many: nothing here needs one."""
+    """An integer, or its digits if there are too many for an integer."""
     return int(digits) if len(digits) <= _NUMBER_OF_DIGITS else digits
 
 
 def _no_number(_name: str) -> None:
-    """``NaN``, as pandas writes what is missing."""
+    """``NaN``, which pandas writes for a missing value."""
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_number)

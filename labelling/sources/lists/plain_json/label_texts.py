@@ -1,4 +1,4 @@
-"""What labels given as texts or numbers in JSON mean: several in one text, numbers with names."""
+"""The meaning of labels in JSON: several labels in one text, numbers with names."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ class LabelTexts:
     """The labels by the text that stands for them.
 
     Attributes:
-        labels: by text; ``None``: it means that nothing is said.
+        labels: by text; ``None``: the text states nothing.
         understood: how they were read, in words.
         warnings: what was decided without asking.
     """
@@ -36,7 +36,7 @@ class LabelTexts:
 
 
 def class_names_in(value: Mapping[str, Any]) -> dict[str, str]:
-    """Names of classes by their number, from beside the labels in the same object."""
+    """The names of classes by number, from the object that has the labels."""
     for part in (value.get(key) for key in CLASS_NAME_KEYS):
         if isinstance(part, dict):
             pairs = part.items()
@@ -62,17 +62,17 @@ def read_label_texts(
     source: Surroundings,
     names: Mapping[str, str],
 ) -> LabelTexts:
-    """Read labels as those of a table are read.
+    """Read labels like those of a table.
 
     Args:
         name: of the list.
         texts: the different labels as they are written.
-        task: whether an image may have several.
-        source: what lies around the list, where names of classes may be.
+        task: whether an image may have several labels.
+        source: the files around the list, where names of classes may be.
         names: names of classes by number that the list itself gives.
 
     Raises:
-        ListRefusedError: it cannot be told what separates several labels.
+        ListRefusedError: the separator of several labels is unclear.
     """
     cells = read_label_cells(dict.fromkeys(texts, name), task)
     said = {text: labels or None for text, labels in cells.labels.items()}

@@ -44,6 +44,20 @@ class JsonMaps:
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read an object that maps images to labels, labels to images, or either to splits.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided.
+            source: the files around the list; their names tell which keys are images.
+
+        Returns:
+            What the map says; ``None`` if neither keys nor lists name images.
+
+        Raises:
+            ListRefusedError: the object is a hierarchy of labels, deals the images in several ways,
+                or cannot be used as a whole.
+        """
         value = document.value
         if not isinstance(value, dict) or not value:
             return None
@@ -66,7 +80,7 @@ class JsonMaps:
 
 
 def _parts(name: str, value: Mapping[str, Any], files: FileIndex) -> list[Part]:
-    """The splits that the object is divided into, or the one map in it, or all of it."""
+    """The splits of the object with their maps, or the one map in it, or the object itself."""
     splits = {key: split_of(key) for key in value}
     if all(splits.values()) and all(isinstance(part, dict) and part for part in value.values()):
         return [(splits[key], part) for key, part in value.items()]
@@ -83,7 +97,7 @@ def _parts(name: str, value: Mapping[str, Any], files: FileIndex) -> list[Part]:
 
 
 def _splits_below(name: str, value: Mapping[str, Any]) -> list[Part]:
-    """The same of ``{"cat": {"train": ["a.jpg"], "test": ["b.jpg"]}}``: labels above the splits."""
+    """The same for labels above splits: ``{"cat": {"train": ["a.jpg"], "test": ["b.jpg"]}}``."""
     found: dict[Split, dict[str, list[Any]]] = {}
     several = all(map(is_called_split, value))
     for label, part in value.items():
@@ -129,18 +143,18 @@ def _names_of_images(part: Mapping[str, Any], files: FileIndex) -> bool:
     values = [repr(value) for _, value in sample]
     numbers = all(key.isdecimal() and key == str(int(key)) for key, _ in sample)
     if numbers and len(set(values)) == len(values):
-        return False  # names of classes by number, and images are called by numbers, too
+        return False  # names of classes by number, though images have numbers as names, too
     plain = [value for _, value in sample if not isinstance(value, dict)]
     return 2 * keys > len(sample) and len(plain) == len(sample) and not any(map(_is_box, plain))
 
 
 def _is_box(value: object) -> bool:
-    """Lists of lists, or of numbers with a fraction, are no labels."""
+    """Whether a value is a list of lists or of decimal numbers, and so no label."""
     return isinstance(value, list) and any(isinstance(item, list | dict | float) for item in value)
 
 
 def _lists_of_images(part: Mapping[str, Any], files: FileIndex) -> bool:
-    """Whether every value is a list, and what is in the lists are images."""
+    """Whether every value is a list, and most of the items name images."""
     if not all(isinstance(value, list) for value in part.values()):
         return False
     sample = [item for value in part.values() for item in value[:_SAMPLE]]

@@ -28,7 +28,7 @@ from labelling.sources.names.columns import FILE_COLUMNS, LABEL_COLUMNS, plain
 from labelling.sources.reading import ReadingOptions
 
 _NAMES = ("label", "name", "tag", "class", "category", "value", "displayName", "tagName")
-"""Keys under which a label lies in an object of its own: ``"tags": [{"name": "cat"}]``."""
+"""Keys of a label in an object: ``"tags": [{"name": "cat"}]``."""
 
 _FILE = "file"
 _SPLIT = "split"
@@ -47,6 +47,21 @@ class JsonRecords:
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the records as the rows of a table.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided.
+            source: the files around the list; their names tell which field names images.
+
+        Returns:
+            What the records say, or the doubts to be decided first; ``None`` if no field names
+            images.
+
+        Raises:
+            ListRefusedError: the labels lie in nested objects of unknown form, or the list cannot
+                be used as a whole.
+        """
         if document.form == "object":
             found = list(enumerate(_from_object(document.value), 1))
             records = [(number, _flat(item)) for number, item in found]
@@ -61,7 +76,7 @@ class JsonRecords:
 
 
 def _numbered(document: JsonDocument) -> tuple[list[tuple[int, Fields]], list[Rejection]]:
-    """The records with their numbers (those of lines, in JSON Lines), and what is none."""
+    """The records with their numbers (line numbers in JSON Lines), and the rejected ones."""
     records: list[tuple[int, Fields]] = []
     broken: list[Rejection] = []
     for number, item in enumerate(document.records(), 1):
@@ -111,8 +126,8 @@ def _with_notes(
     broken: Sequence[Rejection],
     names: Mapping[str, str],
 ) -> ListReading:
-    """``found`` with the names of classes that the same object gives, and null for what it is:
-    an image of which nothing is said, not one without any of the labels."""
+    """``found`` with the class names of the same object; null means that nothing is stated, not
+    that none of the labels applies."""
     said = columns.labels
     null = {
         table.place(row) for row in table.body if said and not any(row.cells[at] for at in said)
@@ -141,7 +156,7 @@ def _with_notes(
 
 
 def _nested_labels(records: Sequence[tuple[int, Fields]]) -> str | None:
-    """The field called label that holds objects, if there is one."""
+    """The field named label that holds objects; ``None`` if there is none."""
     keys = dict.fromkeys(key for _, record in records[:_SAMPLE] for key in record)
     return next(
         (
@@ -155,19 +170,20 @@ def _nested_labels(records: Sequence[tuple[int, Fields]]) -> str | None:
 
 
 def _is_label(key: str) -> bool:
-    """Whether a field, or the last part of its path, is called as labels are."""
+    """Whether a field, or the last part of its path, is named like labels."""
     return bool({plain(key), plain(key.rpartition(".")[2])} & LABEL_COLUMNS)
 
 
 def _is_deep(value: object) -> bool:
-    """Whether a value is an object, or a list of such."""
+    """Whether a value is an object, or a list with objects or lists."""
     return isinstance(value, dict) or (
         isinstance(value, list) and any(isinstance(item, dict | list) for item in value)
     )
 
 
 def _names_images(table: Table, names_a_file: Callable[[str], bool]) -> bool:
-    """Whether a column names images in most of the records: else it is JSON about something else."""
+    """Whether a column names images in most of the records; else the JSON is about something
+    else."""
     sample = table.sample()[:_SAMPLE]
     return any(
         2 * sum(names_image(row[at]) or names_a_file(row[at]) for row in sample) > len(sample)
@@ -176,7 +192,7 @@ def _names_images(table: Table, names_a_file: Callable[[str], bool]) -> bool:
 
 
 def _lookup(finder: FileFinder) -> Callable[[str], bool]:
-    """Whether a text names an image: JSON says much besides, and the source holds other files."""
+    """A function that tells whether a text names an image of the source."""
 
     @lru_cache(maxsize=1 << 16)
     def names_a_file(cell: str) -> bool:
@@ -189,7 +205,7 @@ def _lookup(finder: FileFinder) -> Callable[[str], bool]:
 
 
 def _table(name: str, records: list[tuple[int, Fields]]) -> Table | None:
-    """The records as a table. ``records`` is emptied: both together take much memory."""
+    """The records as a table; ``records`` is emptied to save memory."""
     deep = {key for _, record in records for key, value in record.items() if _is_deep(value)}
     header = [
         key
@@ -197,7 +213,7 @@ def _table(name: str, records: list[tuple[int, Fields]]) -> Table | None:
         if key not in deep
     ]
     if not header or len(header) > _MOST_FIELDS:
-        return None  # not a table: its size would be the product of both
+        return None  # no table: its size would be records times fields
     lists = {key for _, record in records for key, value in record.items() if _is_list(value)}
     rows = []
     kept = Kept()
@@ -214,7 +230,7 @@ def _is_list(value: object) -> bool:
 
 
 def _cell(value: object, *, as_list: bool) -> str:
-    """A value as the cell of a table: a list as JSON, and so all of its column."""
+    """A value as a table cell; lists, and all values of their column, as JSON."""
     if value is None or value == "":
         return ""
     if as_list:
@@ -225,9 +241,10 @@ def _cell(value: object, *, as_list: bool) -> str:
 
 
 def _flat(record: Fields, depth: int = _NESTED) -> Fields:
-    """Objects in a record as its own fields (``label.name``), and labels out of theirs.
+    """Flatten objects in a record to fields (``label.name``), and replace label objects by their
+    names.
 
-    A record that is only an image and what it is (``{"a.jpg": "cat"}``) gets names of fields.
+    A record that only maps an image to its label (``{"a.jpg": "cat"}``) gets field names.
     """
     if depth == _NESTED and len(record) == 1:
         (key, value), *_ = record.items()
@@ -239,7 +256,7 @@ def _flat(record: Fields, depth: int = _NESTED) -> Fields:
             inner = _flat(value, depth - 1)
             found.update((f"{key}.{part}", item) for part, item in inner.items())
         else:
-            # Each line of JSON Lines brings its names of fields anew.
+            # Each line of JSON Lines has its own copy of the field names.
             found[intern(key)] = [*map(_named, value)] if isinstance(value, list) else value
     return found
 
@@ -256,7 +273,7 @@ def _has_text(record: Fields) -> bool:
 
 
 def _from_object(value: object) -> Iterator[Fields]:
-    """The records that an object holds, in whichever of the forms."""
+    """The records of an object, in any of the forms."""
     if not isinstance(value, dict) or not value:
         return
     parts = [(split_of(key), part) for key, part in value.items()]
@@ -274,8 +291,8 @@ def _from_object(value: object) -> Iterator[Fields]:
     else:
         lists = [part for part in value.values() if _is_list(part) and part]
         records = [part for part in lists if all(isinstance(item, dict) for item in part)]
-        # One object alone is a record if a field is called label: many pictures have JSON beside
-        # them that says when they were taken.
+        # A single object is a record only if a field is named label: many images have a JSON with
+        # metadata beside them.
         one = [value] if LABEL_COLUMNS.intersection(map(plain, value)) else []
         yield from records[0] if len(records) == 1 else one
 

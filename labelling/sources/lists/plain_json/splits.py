@@ -13,16 +13,16 @@ _SHOWN = 3
 
 
 def are_splits(name: str, words: Iterable[object], options: ReadingOptions) -> bool:
-    """Whether what stands in the place of labels are splits.
+    """Whether the values in place of labels are splits.
 
     Args:
         name: of the list.
-        words: the labels, if they are labels.
+        words: the values.
         options: what the user decided.
 
     Raises:
-        ListRefusedError: some are splits, or it is called like splits and gives numbers, as folds
-            have: nothing tells which it is.
+        ListRefusedError: only some are splits, or the list is named like splits and has numbers,
+            such as folds.
     """
     said = dict.fromkeys(text for word in words if (text := as_label(word)))
     splits = {word: split_of(word) for word in said}

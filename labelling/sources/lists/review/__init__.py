@@ -1,1 +1,1 @@
-"""What is asked of a table before its labels are believed."""
+"""Questions about a table before its labels are used."""

@@ -1,4 +1,4 @@
-"""Columns of 0 and 1 beside those of classes that may say something else of an image."""
+"""Columns of 0 and 1 beside class columns that may have another meaning."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from labelling.sources.lists.review.words import is_never_a_class
 from labelling.sources.lists.text.table import Table
 
 _ROWS = 10
-"""Of fewer, columns exclude one another by chance."""
+"""With fewer rows, columns may exclude each other by chance."""
 
 _MOST_CLASSES = 200
 _SHOWN = 6
@@ -21,11 +21,11 @@ _NONE = ("--labels-from none", "no labels")
 
 
 def certain_classes(table: Table, columns: Columns, task: Task) -> list[int]:
-    """The columns of classes that are not called otherwise, and not set apart by what they hold.
+    """The class columns that are not named like something else, nor set apart by their cells.
 
     Args:
         table: the table.
-        columns: what its columns mean, by the table itself.
+        columns: the meaning of its columns, from the table itself.
         task: whether an image may have several labels.
     """
     titles = table.header
@@ -38,12 +38,12 @@ def certain_classes(table: Table, columns: Columns, task: Task) -> list[int]:
 
 
 def asked_as_extra(table: Table, columns: Columns, task: Task) -> Doubt | None:
-    """The question whether columns of 0 and 1 are classes that are called like a split (``train``),
-    or stand beside others of which exactly one applies to each image.
+    """The question whether columns of 0 and 1 are classes, if they are named like a split
+    (``train``), or beside others of which exactly one applies to each image.
 
     Args:
         table: the table.
-        columns: what its columns mean, by the table itself; not what the user has said.
+        columns: the meaning of its columns, from the table itself, not from the user.
         task: whether an image may have several labels.
     """
     if columns.is_given or len(columns.classes) < 2 or not table.header:
@@ -76,9 +76,10 @@ def asked_as_extra(table: Table, columns: Columns, task: Task) -> Doubt | None:
 
 
 def _one_of_each(table: Table, classes: Sequence[int]) -> list[int]:
-    """Columns in a row of which exactly one says yes in each row, where that is not so of all."""
+    """Adjacent columns of which exactly one is yes in each row, if that does not hold for all
+    columns."""
     rows = [[row[at].casefold() in YES for at in classes] for row in table.sample()]
-    # Sums and headings name no image, and say nothing of one.
+    # Rows without any yes do not count: sums, headings.
     rows = [row for row in rows if any(row)]
     if len(rows) < _ROWS or len(classes) > _MOST_CLASSES:
         return []

@@ -1,4 +1,4 @@
-"""The one label that all images of a test set have: theirs, or written where the label is hidden."""
+"""Test sets in which all images have one label: a real one, or a placeholder of hidden labels."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -38,21 +38,20 @@ _PLACEHOLDERS = frozenset(
         *("隐藏", "保密", "隠し", "非公開", "비공개", "숨김"),
     )
 )
-"""What no class is called, if no image outside of the test set has it."""
+"""Placeholders, if no image outside of the test set has that label."""
 
 Lists = Sequence[tuple[str, ListReading]]
 
 
 def without_hidden_labels(lists: Lists) -> tuple[Lists, list[Doubt]]:
-    """Take for what it is the one label that all images of a test set have, where others have
-    several.
+    """Remove the one label that all images of a test set have if it is a placeholder of hidden
+    labels; it may be one if other images have several labels.
 
     Args:
-        lists: their names, and what they say.
+        lists: pairs of name and reading.
 
     Returns:
-        The lists, without labels that plainly stand in the place of hidden ones; and the question
-        whether others do.
+        The lists without labels that are clearly placeholders; and the question whether others are.
     """
     tests = [(name, item) for name, reading in lists for item in _tests(name, reading)]
     places = {id(item) for _, item in tests}
@@ -76,12 +75,12 @@ def without_hidden_labels(lists: Lists) -> tuple[Lists, list[Doubt]]:
         for item in reading.statements
     )
     if mixed and label in others and not all(map(str.isdecimal, label)):
-        return lists, []  # in a table with the others, somebody wrote the name of their class
+        return lists, []  # in one table with the others it is the name of a class
     return lists, [_asked([*dict.fromkeys(name for name, _ in tests)], len(tests), shown, lists)]
 
 
 def _tests(name: str, reading: ListReading) -> list[Statement]:
-    """The statements of images of a test set that give a label."""
+    """The statements with a label about images of a test set."""
     whole = any(split_of_list(part) == "test" for part in without_suffix(name).split("/"))
     return [
         item

@@ -1,4 +1,4 @@
-"""Labels that stand only at the head of a block of lines, as merged cells of a spreadsheet are saved."""
+"""Labels only in the first line of a block, as spreadsheets save merged cells."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -12,7 +12,8 @@ from labelling.sources.lists.columns.titles import ColumnTitles
 from labelling.sources.lists.text.table import Table
 
 _FEW_BLOCKS = 20
-"""In so many blocks, each label is followed by a blank. In more, a block may be of one line."""
+"""With up to so many blocks, a blank must follow each label; with more, a block may have one
+line."""
 
 _FOLLOWED = 0.8
 _CHANGING = 0.9
@@ -20,11 +21,11 @@ _LINES = 4
 
 
 def asked_as_merged(table: Table, columns: Columns, task: Task) -> Doubt | None:
-    """The question what blank cells mean that follow each label in blocks.
+    """The question what blank cells after each label mean.
 
     Args:
         table: the table.
-        columns: what its columns mean, by the table itself; not what the user has said.
+        columns: the meaning of its columns, from the table itself, not from the user.
         task: whether an image may have several labels.
     """
     if columns.is_given or len(columns.labels) != 1:
@@ -58,12 +59,12 @@ def asked_as_merged(table: Table, columns: Columns, task: Task) -> Doubt | None:
 
 
 def _are_heads(cells: Sequence[str], heads: Sequence[int], task: Task) -> bool:
-    """Whether each label begins a block, the first of which begins the table."""
+    """Whether each label begins a block, the first one at the beginning of the table."""
     if len(cells) < _LINES or not heads or heads[0] or len(cells) < 2 * len(heads):
         return False
     followed = sum(line + 1 < len(cells) and not cells[line + 1] for line in heads)
     if len(heads) <= _FEW_BLOCKS:
-        # One label and nothing below it: in single_label, a beginning of somebody's work.
+        # One label and blanks below it: in single_label, labelling has probably only begun.
         enough = len(heads) > 1 or task == "multi_label"
         return enough and followed >= max(1, len(heads) - 1)
     changes = sum(cells[one] != cells[other] for one, other in pairwise(heads))

@@ -1,4 +1,4 @@
-"""Columns that say which lines of a table count: what a reviewer decided, or a state of work."""
+"""Columns that say which lines of a table count: a reviewer's decision, or a state of work."""
 
 import re
 from collections import Counter
@@ -33,7 +33,7 @@ _NAMES = _words(
     상태 статус проверено
     """
 )
-"""What such columns are called."""
+"""Titles of such columns."""
 
 _WORDS = _words(
     """
@@ -47,7 +47,7 @@ _WORDS = _words(
     ungeprüft abgelehnt angenommen bestätigt
     """
 )
-"""What they hold."""
+"""Values of such columns."""
 
 PEOPLE = _words(
     "annotator annotators labeler labeller rater grader expert worker reviewer user username "
@@ -58,11 +58,11 @@ _FEW = 3
 
 
 def which_count(table: Table, columns: Columns, task: Task) -> Doubt | None:
-    """The question which lines count, where a column tells them apart.
+    """The question which lines count, if a column distinguishes them.
 
     Args:
         table: the table.
-        columns: what its columns mean, by the table itself; not what the user has said.
+        columns: the meaning of its columns, from the table itself, not from the user.
         task: whether an image may have several labels.
 
     Returns:
@@ -78,7 +78,7 @@ def which_count(table: Table, columns: Columns, task: Task) -> Doubt | None:
         for at in range(table.width)
         if at not in taken
         and _divides(table.header[at], [row[at] for row in rows])
-        # A class may be called good or uncertain; none is called verified.
+        # A class may be named good or uncertain, but not verified.
         and (at not in columns.classes or is_never_a_class(table.header[at]))
     ]
     if not dividing:
@@ -95,12 +95,12 @@ def which_count(table: Table, columns: Columns, task: Task) -> Doubt | None:
 
 
 def several_annotators(table: Table, columns: Columns, task: Task) -> Doubt | None:
-    """The question what counts, where several people have each a line for an image, and an image
-    may have several labels: what all of them say together is what nobody has said.
+    """The question which labels count, if several people have a line for an image, and an image may
+    have several labels: the union may be what none of them gave.
 
     Args:
         table: the table.
-        columns: what its columns mean, by the table itself; not what the user has said.
+        columns: the meaning of its columns, from the table itself, not from the user.
         task: whether an image may have several labels.
     """
     if task == "single_label" or columns.is_given or not columns.labels:
@@ -124,12 +124,12 @@ def several_annotators(table: Table, columns: Columns, task: Task) -> Doubt | No
 
 
 def which_apply(table: Table, columns: Columns, task: Task) -> Doubt | None:
-    """The question what a column means that says yes and no, or a score, of each label of an image,
-    where each label has a line: ``a.jpg,cat,1`` and ``a.jpg,dog,0``.
+    """The question about a column of yes and no, or of scores, in a table with a line for each
+    label of an image: ``a.jpg,cat,1`` and ``a.jpg,dog,0``.
 
     Args:
         table: the table.
-        columns: what its columns mean, by the table itself; not what the user has said.
+        columns: the meaning of its columns, from the table itself, not from the user.
         task: whether an image may have several labels.
     """
     if task == "single_label" or columns.is_given or not columns.labels or not table.header:
@@ -156,7 +156,7 @@ def which_apply(table: Table, columns: Columns, task: Task) -> Doubt | None:
 def _all_of_them(
     table: Table, columns: Columns, at: int, classes: Sequence[int] = ()
 ) -> Sequence[tuple[str, str]]:
-    """The options that take every line."""
+    """The options that use every line."""
     titles = ColumnTitles(table)
     title = visible(table.title(at))
     shown = f"every line counts, whatever {title} says"
@@ -172,8 +172,8 @@ def _all_of_them(
 
 
 def _itself(table: Table, columns: Columns, at: int) -> Sequence[tuple[str, str]]:
-    """The option that takes the column itself for the labels, if it holds more than states and no
-    other is called so."""
+    """The option that uses the column itself as the labels, if it holds more than states and no
+    other column is named like labels."""
     values = [row[at] for row in table.sample()]
     called = {plain(table.title(one)) for one in columns.labels}
     if columns.classes or called & LABEL_COLUMNS or is_yes_or_no(values):
@@ -184,24 +184,24 @@ def _itself(table: Table, columns: Columns, at: int) -> Sequence[tuple[str, str]
 
 
 def _parts(title: str) -> set[str]:
-    """A title, and the words that it is made of: ``review.isVerified``, ``label_status``."""
+    """A title and its words: ``review.isVerified``, ``label_status``."""
     return {plain(title), *map(plain, _PART.findall(title))}
 
 
 def is_called_review(title: str) -> bool:
-    """Whether a column or a field is called as those are that say which lines count."""
+    """Whether a column or field is named like one that says which lines count."""
     field = plain(title.rpartition(".")[2])
     return bool({plain(title), field} & _NAMES) or may_say_what_counts(title)
 
 
 def _divides(title: str, values: Sequence[str]) -> bool:
-    """Whether a column may say of lines that they count, and does not say the same of all."""
+    """Whether a column may say which lines count, and is not the same for all."""
     called = is_called_review(title)
     counts = Counter(plain(value) or value for value in values)
     if "" in counts and len(counts) > 1 and is_never_a_class(title):
-        return True  # a reason, in any words, and nothing where there is none
+        return True  # a reason in free text, empty if there is none
     if not 2 <= len(counts) <= _MOST:
-        # All alike says nothing, unless it is that none counts: a column of one word, rejected.
+        # A constant column tells nothing, unless it says that no line counts.
         return len(counts) == 1 and called and bool(counts.keys() & _REFUSING)
     said = {value for value in counts if value}
     if said and said <= _WORDS:

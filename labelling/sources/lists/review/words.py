@@ -1,6 +1,6 @@
-"""What columns are called that say which lines of a table count, by language: a reviewed list.
+"""Titles of columns that say which lines of a table count, by language: a reviewed list.
 
-They are compared as ``words`` folds them.
+They are compared in the form of ``words``.
 """
 
 from collections.abc import Iterator
@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from labelling.sources.lists.labels.yes_and_no import TRUE_OR_FALSE
 from labelling.sources.names.words import folded, words
 
-# Language: what no class is called (excluded, discarded, deleted, checked, verified, labelled,
-# done); what a class may be called as well (valid, usable, scrap, state).
+# Language: never a class (excluded, discarded, deleted, checked, verified, labelled,
+# done); may also be a class (valid, usable, scrap, state).
 _BY_LANGUAGE = {
     "English": (
         "accepted, approved, confirmed, reviewed, rejected, validated, verified, isvalid, iscorrect, "
@@ -221,7 +221,7 @@ _LITTLE = frozenset(
         ],
     )
 ) | frozenset(map(folded, TRUE_OR_FALSE))
-"""Words that change nothing beside another one: ``ist gültig``, ``Ausschuss (ja/nein)``."""
+"""Words to ignore beside another one: ``ist gültig``, ``Ausschuss (ja/nein)``."""
 
 
 def _listed(column: int) -> Iterator[str]:
@@ -236,14 +236,14 @@ _PERHAPS = frozenset(_listed(1))
 
 
 def is_never_a_class(title: str) -> bool:
-    """Whether a column is called as no class is: excluded, verified, labelled."""
+    """Whether a title is never the name of a class: excluded, verified, labelled."""
     said = words(title)
-    # Of a title of several words, the first or the last tells: ``label_status``, ``geprüft von``.
+    # In a title of several words, the first or the last decides: ``label_status``, ``geprüft von``.
     return bool({"".join(said), *said[:1], *said[-1:]} & _SURE) or _core(said) in _SURE
 
 
 def may_say_what_counts(title: str) -> bool:
-    """Whether a column is called as those are that say which lines count, or as a class may be."""
+    """Whether a title may say which lines count, even if it may be a class."""
     said = words(title)
     return "".join(said) in _PERHAPS or _core(said) in _PERHAPS or is_never_a_class(title)
 

@@ -1,1 +1,1 @@
-"""Annotations of parts of pictures: named as such, or read for their tags of the whole."""
+"""Annotations of parts of images: refused, or read for their tags of whole images."""

@@ -32,18 +32,33 @@ _OPEN_IMAGES = {"imageid", "labelname", "confidence"}
 
 
 class DetectionFiles:
-    """Never a list of labels: it only says what a file is."""
+    """Refuses annotations of parts of images, naming their format."""
 
     name = "detection annotations"
 
     def read(
         self, file: ListFile, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Refuse annotations of parts of images.
+
+        Args:
+            file: the list: its name and its bytes.
+            options: what the user decided; not used.
+            source: the files around the list, where Pascal VOC's lists of classes are looked for
+                there.
+
+        Returns:
+            ``None`` if the file holds no such annotations.
+
+        Raises:
+            ListRefusedError: the file holds boxes, outlines or similar; the message names the
+                format.
+        """
         head = file.data[:_HEAD]
         whole = len(head) == len(file.data)
         text = head.decode("utf-8-sig", errors="replace").strip("\0 \t\r\n")
         lines = text.splitlines()
-        lines = lines if whole else lines[:-1]  # the last one is cut
+        lines = lines if whole else lines[:-1]  # the last one may be cut
         kind = _xml_kind(text) or _text_kind(lines)
         if kind is None:
             return None
@@ -95,7 +110,8 @@ def _rows(lines: Sequence[str], delimiter: str) -> Sequence[list[str]]:
 
 
 def _is_box(row: Sequence[str]) -> bool:
-    """``a.jpg,10,20,110,120,cat``, or five empty cells for a picture without boxes."""
+    """Whether a row is a box (``a.jpg,10,20,110,120,cat``), or an image without boxes (five empty
+    cells)."""
     if len(row) != 6 or not names_image(row[0]):
         return False
     return all(re.fullmatch(r"-?\d+(\.\d+)?", cell.strip()) for cell in row[1:5]) or not any(

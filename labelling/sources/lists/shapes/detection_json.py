@@ -24,13 +24,27 @@ _DEPTH = 6
 
 
 class DetectionJson:
-    """Never a list of labels: it only says what a file is."""
+    """Refuses annotations of parts of images, naming their format."""
 
     name = "detection annotations in JSON"
 
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Refuse annotations of parts of images in JSON.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided; not used.
+            source: the files around the list; not used.
+
+        Returns:
+            ``None`` if the first records hold no such annotations.
+
+        Raises:
+            ListRefusedError: the file holds boxes, outlines or similar; the message names the
+                format.
+        """
         sample = document.sample[:5]
         if not sample:
             return None

@@ -28,7 +28,7 @@ from labelling.sources.reading import ReadingOptions
 
 _SHOWN = 4
 _OWN_ATTRIBUTES = frozenset({"caption", "public_domain", "image_url"})
-"""What VGG Image Annotator offers by itself, and is no label."""
+"""VGG Image Annotator's default attributes, which are not labels."""
 
 _WITH_VALUE = "a tag with a value, which is no class; write a CSV with the columns file,labels"
 
@@ -41,6 +41,21 @@ class ViaAttributes:
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the file attributes of a VGG Image Annotator project without regions.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided.
+            source: the files around the list; not used.
+
+        Returns:
+            What the attributes say, or the doubt which attribute holds the labels; ``None`` if it
+            is not in this format or has regions.
+
+        Raises:
+            ListRefusedError: many images have several labels where the task is single_label, or the
+                labels are a hierarchy.
+        """
         value = document.value
         entries = value.get("_via_img_metadata", value) if isinstance(value, dict) else None
         if (
@@ -61,11 +76,11 @@ def read_attributes(
 
     Args:
         list_name: of the list, for messages.
-        entries: what is said of each image (``filename``, ``file_attributes``), by place.
+        entries: the entries of the images (``filename``, ``file_attributes``), by place.
         options: what the user decided.
 
     Raises:
-        WrongColumnsError: ``--columns`` names an attribute that is not there.
+        WrongColumnsError: ``--columns`` names an attribute that does not exist.
     """
     given = _counted([*entries.values()])
     told = one_label_column(list_name, options)
@@ -113,7 +128,7 @@ def _counted(entries: Sequence[Mapping[str, Any]]) -> dict[str, Counter[str]]:
 
 
 def _chosen(answer: object) -> list[str]:
-    """What was chosen: one of a list, or those of several boxes that are ticked."""
+    """The chosen options: one of a list, or the ticked ones of several boxes."""
     if isinstance(answer, dict):
         return [option for option, is_set in answer.items() if is_set in (True, "true", "1", 1)]
     return [answer] if isinstance(answer, str) and answer.strip() else []
@@ -132,6 +147,19 @@ class DarwinTags:
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the tags of one image.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided.
+            source: the files around the list; not used.
+
+        Returns:
+            The tags as labels; ``None`` if it is not in this format.
+
+        Raises:
+            ListRefusedError: an annotation is not a tag.
+        """
         value = document.value
         item = value.get("item") if isinstance(value, dict) else None
         found = value.get("annotations") if isinstance(value, dict) else None
@@ -157,6 +185,19 @@ class SuperviselyTags:
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the tags of one image.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided.
+            source: the files around the list; not used.
+
+        Returns:
+            The tags as labels; ``None`` if it is not in this format, or not in a folder ``ann``.
+
+        Raises:
+            ListRefusedError: there are objects: annotations of parts of the image.
+        """
         value = document.value
         if not isinstance(value, dict) or not {"tags", "objects", "size"} <= value.keys():
             return None
@@ -178,13 +219,26 @@ class SuperviselyTags:
 
 class SuperAnnotateTags:
     """``a.jpg.json`` of ``a.jpg``: ``{"metadata": {"name": "a.jpg"}, "instances": [{"type": "tag",
-    "className": "cat"}], "tags": []}``. ``tags`` are free words, read where no class is given."""
+    "className": "cat"}], "tags": []}``. ``tags`` are free text, read if there is no class."""
 
     name = "SuperAnnotate's tags"
 
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the tags of one image.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided.
+            source: the files around the list; not used.
+
+        Returns:
+            The tags as labels; ``None`` if it is not in this format.
+
+        Raises:
+            ListRefusedError: an instance is not a tag.
+        """
         value = document.value
         about = value.get("metadata") if isinstance(value, dict) else None
         found = value.get("instances") if isinstance(value, dict) else None

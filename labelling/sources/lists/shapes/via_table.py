@@ -30,13 +30,27 @@ class ViaTable:
     def read(
         self, file: ListFile, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the file attributes in the table.
+
+        Args:
+            file: the list: its name and its bytes.
+            options: what the user decided.
+            source: the files around the list; not used.
+
+        Returns:
+            What the attributes say, or the doubts to be decided first; ``None`` if the columns are
+            missing.
+
+        Raises:
+            ListRefusedError: there are regions, or a cell is not JSON.
+        """
         head = file.data[: 1 << 12].replace(b"\0", b"")
         if not all(column.encode() in head for column in _NEEDED):
             return None
         decoded = decode_list(file.name, file.data, options.encoding)
         if decoded.doubt:
             return ListReading(self.name, (), doubts=[decoded.doubt])
-        for delimiter in ",;\t":  # a semicolon, if a spreadsheet program has saved it anew
+        for delimiter in ",;\t":  # a semicolon, if a spreadsheet program saved it
             # VIA itself writes a # before its header.
             text = io.StringIO(decoded.text.removeprefix("#"), newline="")
             rows = csv.DictReader(text, delimiter=delimiter)
@@ -49,10 +63,10 @@ class ViaTable:
 
 
 def _entries(name: str, rows: "csv.DictReader[str]") -> dict[str, dict[str, Any]]:
-    """What the rows say, by line.
+    """The entries of the rows, by line.
 
     Raises:
-        ListRefusedError: there are regions, or a cell that is no JSON.
+        ListRefusedError: there are regions, or a cell that is not JSON.
     """
     entries: dict[str, dict[str, Any]] = {}
     try:

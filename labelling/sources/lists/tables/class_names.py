@@ -1,4 +1,4 @@
-"""The names of classes that a list only numbers, from another file beside it."""
+"""Names of classes that a list only numbers, from another file."""
 
 import json
 import re
@@ -41,9 +41,9 @@ _SUFFIXES = (".txt", ".names", ".csv", ".tsv", ".json")
 
 @dataclass(frozen=True, slots=True)
 class ClassNames:
-    """Names of classes by their number, and the file that tells them.
+    """Names of classes by number, and the file that has them.
 
-    ``counted``: the file only lists names, so that they were counted from this number on.
+    ``counted``: the file only lists names, numbered from this number on.
     """
 
     file: str
@@ -58,13 +58,13 @@ def find_class_names(
 
     Args:
         list_name: of the list with the numbers.
-        ids: the different numbers that it gives.
-        source: what lies around it.
-        column: the name of the column that has them, as a data set's card calls it.
+        ids: the different numbers in it.
+        source: the files around it.
+        column: the title of the numbers' column, as a data set card names it.
 
     Returns:
-        The names, if one file has all of them and it is clear which is which; else what to say
-        about a file that was not used.
+        The names, if one file has all of them unambiguously; else a message about a file that was
+        not used.
     """
     found: list[ClassNames] = []
     unused = None
@@ -84,7 +84,7 @@ def find_class_names(
             found.append(ClassNames(name, shifted, 1))
     found += _of_cards(list_name, column, ids, source)
     for each in found:
-        # A plain list of n names: with neither 0 nor n, nothing tells where counting begins.
+        # A plain list of n names: without the numbers 0 and n, it is unclear where counting begins.
         if each.counted == 0 and "0" not in ids and len(each.names) > 1:
             unused = f"{each.file} was not used: nothing tells whether its names count from 0 or 1"
             found = [other for other in found if other is not each]
@@ -98,7 +98,8 @@ def find_class_names(
 
 
 def is_class_table(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether a table only names classes: a column of whole numbers and one of names, each once."""
+    """Whether a table only names classes: a column of distinct whole numbers and one of distinct
+    names."""
     body = [row for row in rows if row]
     if len(body) > 1 and not any(cell.isdecimal() for cell in body[0]):
         body = body[1:]
@@ -127,8 +128,8 @@ def _beside(list_name: str, source: Surroundings) -> Iterator[str]:
 
 
 def _called_after(name: str, list_name: str) -> bool:
-    """Whether a text is called one of classes, and else as a list is (``style_class.txt`` beside
-    ``style_train.csv``)."""
+    """Whether a text has a word for classes in its name, and else the name of the list
+    (``style_class.txt`` beside ``style_train.csv``)."""
     said = set(words(base_name(name).rpartition(".")[0]))
     others = said - _OF_CLASSES
     return len(others) < len(said) and others <= set(words(base_name(list_name)))
@@ -137,7 +138,7 @@ def _called_after(name: str, list_name: str) -> bool:
 def _of_cards(
     list_name: str, column: str, ids: Sequence[str], source: Surroundings
 ) -> Iterator[ClassNames]:
-    """The names in the card of a data set of Hugging Face."""
+    """The names in a Hugging Face data set card."""
     for folder in dict.fromkeys((folder_of(list_name), "")):
         for name in source.files.by_path(f"{folder}/README.md" if folder else "README.md"):
             classes = classes_of_card((source.read(name) or b"").decode("utf-8", "replace"))
@@ -146,7 +147,8 @@ def _of_cards(
 
 
 def _pairs(name: str, text: str) -> tuple[dict[str, str], int | None]:
-    """Names by number. The second is 0 where names were only listed, and counted from there."""
+    """Names by number; the second value is 0 if names were only listed, and are counted from 0,
+    else ``None``."""
     if name.casefold().endswith(".json"):
         return _of_json(text), None
     lines = lines_of(text)

@@ -19,20 +19,20 @@ from labelling.sources.names.columns import (
 _SIGN = re.compile(r"\s*(#+|//+|%+|;+|--+)")
 _FIRST_CELL = re.compile(r"[^,;\t|]*")
 _KEY = re.compile(r":(\s|$)")
-"""``ID: 1:37 Class ids`` explains a column, and is no title of one."""
+"""``ID: 1:37 Class ids`` explains a column; it is not a header."""
 
 _LABEL_LIKE = LABEL_COLUMNS | WEAK_LABEL_COLUMNS | LEVEL_COLUMNS | SPLIT_COLUMNS
 
 
 def comment_lines(lines: Sequence[str], names_a_file: Callable[[str], bool]) -> int:
-    """Count the lines at the top that are comments, and the blank ones between them.
+    """Count the comment lines at the top, with blank lines between them.
 
     Args:
         lines: of the whole list.
         names_a_file: whether a cell names a file of the source.
 
     Returns:
-        The number of the first line of the table, from 0 on; 0 where it begins with no comment.
+        The number of the first line of the table, from 0 on; 0 if it does not begin with a comment.
     """
     signs: set[str] = set()
     for at, line in enumerate(lines):
@@ -46,7 +46,7 @@ def comment_lines(lines: Sequence[str], names_a_file: Callable[[str], bool]) -> 
 
 
 def _is_file(line: str, names_a_file: Callable[[str], bool]) -> bool:
-    """Whether a file of the source has a name that begins with such a sign: ``#1.jpg``."""
+    """Whether a line begins with the name of a file that has a comment sign: ``#1.jpg``."""
     cell = _FIRST_CELL.match(line)
     first = cell[0].strip() if cell else ""
     return any(names_a_file(name) for name in (first, *first.split()[:1]))
@@ -58,7 +58,7 @@ def header_in(
     rows: Sequence[Row],
     wanted: tuple[str, ...] | None = None,
 ) -> Row | None:
-    """Find the comment that names the columns: ``#file,label``, as numpy writes it.
+    """Find the comment with the titles of the columns: ``#file,label``, as numpy writes it.
 
     Args:
         comments: the lines at the top.
@@ -67,8 +67,8 @@ def header_in(
         wanted: the columns that the user named.
 
     Returns:
-        The titles, of which there are as many as columns, and one of which is known as that of
-        images; ``None`` if no comment holds such.
+        The titles, one per column, one of which is known as a title of images; ``None`` if no
+        comment has them.
     """
     width = usual_width(rows)
     for at, line in reversed([*enumerate(comments)]):
@@ -90,6 +90,6 @@ def _are_titles(cells: list[str], dialect: Dialect, wanted: tuple[str, ...] | No
         return False
     names = set(map(plain, cells))
     if dialect.separator == " ":
-        # Between blanks, every sentence of as many words looks like titles.
+        # With spaces as separators, any sentence of as many words looks like titles.
         return bool(names & FILE_COLUMNS and names & _LABEL_LIKE)
     return bool(names & (FILE_COLUMNS | WEAK_FILE_COLUMNS))

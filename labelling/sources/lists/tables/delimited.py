@@ -1,4 +1,4 @@
-"""Lists as tables in text: CSV, TSV and their kin, as any program writes them."""
+"""Tables in text: CSV, TSV and similar, as any program writes them."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -30,17 +30,17 @@ from labelling.sources.names.columns import plain
 from labelling.sources.reading import ReadingOptions
 
 _REGULAR = 0.8
-"""Of the lines of a table without header, at least so many have as many cells as most."""
+"""The share of lines of a table without header that must have the usual number of cells."""
 
 _LOOKED_AT = 100
 _WIDE = 10
-"""Columns of a table of numbers that names no image: fewer may be codes of images and classes."""
+"""The least columns of a table of mere numbers: fewer may be codes of images and classes."""
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".psv")
 """Files that are refused if they cannot be understood."""
 
 TEXT_SUFFIXES = (".txt", ".lst", ".list", ".dat")
-"""Files that may be anything: one that is not understood is not refused here."""
+"""Files that may be anything: not refused if they cannot be understood."""
 
 
 class Delimited:
@@ -51,6 +51,21 @@ class Delimited:
     def read(
         self, file: ListFile, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the table.
+
+        Args:
+            file: the list: its name and its bytes.
+            options: what the user decided.
+            source: the files around the list; their names tell which column names images.
+
+        Returns:
+            What the rows say, or the doubts to be decided first; ``None`` if the file has another
+            suffix, is a table of class names, or is a text (``.txt``) that cannot be understood and
+            that no option names.
+
+        Raises:
+            ListRefusedError: the table cannot be understood, or holds no labels of images.
+        """
         suffix = file.name[len(without_suffix(file.name)) :].casefold()
         if suffix in TABLE_SUFFIXES:
             return _read(file, options, source)
@@ -70,7 +85,7 @@ def _read(file: ListFile, options: ReadingOptions, source: Surroundings) -> List
         return ListReading(f"a table in {decoded.encoding}", (), doubts=[decoded.doubt])
     told, warning, lines = decoded.encoding, decoded.warning, lines_of(decoded.text)
     is_whole = decoded.text.endswith(("\n", "\r"))
-    del decoded  # of a million lines, text and lines take as much as what is read of them
+    del decoded  # frees memory: for a million lines, text and lines take as much as the rows
     if not any(line.strip() for line in lines):
         raise ListRefusedError(f"{file.name} is empty; take it away, or say --labels-from parent")
     if "submission" in plain(base_name(file.name)) and not options.name_list(file.name):
@@ -88,7 +103,7 @@ def _read(file: ListFile, options: ReadingOptions, source: Surroundings) -> List
         rows.insert(0, titles)
         table = make_table(file.name, rows, names_a_file, options.columns)
     together = None
-    # A comma too many may also be one within a label.
+    # Not with commas: an additional comma may be part of a label.
     by_spaces = dialect.separator in (" ", "\t") and options.task == "multi_label"
     if table is not None and not table.header and by_spaces:
         together = with_labels_together(rows, names_a_file)
@@ -113,7 +128,7 @@ def _read(file: ListFile, options: ReadingOptions, source: Surroundings) -> List
 
 
 def _refuse_if_ragged(table: Table) -> None:
-    """Refuse a table without header whose rows have now more, now fewer cells: which is what?"""
+    """Refuse a table without header whose rows have different numbers of cells."""
     widths = Counter(len(trimmed(row.cells)) for row in table.body if row.flaw is None)
     most = max(widths.values(), default=0)
     if not table.header and most < _REGULAR * widths.total():
@@ -127,12 +142,12 @@ def _refuse_if_ragged(table: Table) -> None:
 
 
 def _refuse_if_headed(table: Table, names_a_file: Callable[[str], bool]) -> None:
-    """Refuse a list of images alone with other lines between them: ``cat:``, and then its images."""
+    """Refuse a list of images with headings between them: ``cat:``, and then its images."""
     lines = [" ".join(trimmed(row.cells)) for row in table.body if row.flaw is None]
     are_images = [has_image_suffix(line) or names_a_file(line) for line in lines]
     if not all(map(has_image_suffix, compress(lines, are_images))):
-        return  # of names without suffix, one that is missing looks like any other word
-    # What comes at the end, such as a total, is no heading.
+        return  # without suffixes, a missing image looks like any other word
+    # A line at the end, such as a total, is not a heading.
     headings = [
         line
         for line, is_image, followed in zip(lines, are_images, are_images[1:], strict=False)
@@ -148,7 +163,7 @@ def _refuse_if_headed(table: Table, names_a_file: Callable[[str], bool]) -> None
 def _refuse_keys_and_values(
     table: Table, columns: Columns, names_a_file: Callable[[str], bool]
 ) -> None:
-    """Refuse a text of which each image has several lines: ``file: a.jpg``, then ``label: cat``."""
+    """Refuse a text with several lines for each image: ``file: a.jpg``, then ``label: cat``."""
     if table.header or columns.label is None:
         return
     rows = table.sample()
@@ -164,7 +179,7 @@ def _refuse_keys_and_values(
 
 
 def _without_a_cut_label(reading: ListReading) -> ListReading:
-    """``reading`` without its last line, if the list breaks off in the middle of its label."""
+    """``reading`` without its last line, if the list ends in the middle of its label."""
     if not reading.statements:
         return reading
     *others, last = reading.statements
@@ -196,6 +211,6 @@ def _no_images(name: str, rows: Sequence[Row]) -> NamesNoImageError:
         f"{name}: no column was found that names images of the source (first line: {shown}). "
         "Name its columns with --columns IMAGE,LABEL, or say where labels come from with "
         "--labels-from parent or none",
-        # Pixels of the images, or what was measured of them.
+        # Pixels of the images, or measurements.
         numbers=bool(others) and len(first) >= _WIDE and all(map(is_numeric, others)),
     )

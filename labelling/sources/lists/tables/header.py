@@ -1,4 +1,4 @@
-"""Where the header of a table is, if it has one."""
+"""Find the header of a table, if it has one."""
 
 from collections.abc import Callable, Sequence
 
@@ -24,7 +24,7 @@ def make_table(
     names_a_file: Callable[[str], bool],
     wanted: tuple[str, ...] | None = None,
 ) -> Table | None:
-    """Tell the header from what stands above it and from the rows below.
+    """Separate the header from lines above it and rows below.
 
     Args:
         name: of the list.
@@ -72,8 +72,8 @@ def make_table(
 
 
 def _is_above(above: list[str], cells: list[str]) -> bool:
-    """Whether the row right above the first that names an image is its header: as many words, or
-    one less, as R and other programs write it, which give the rows a name."""
+    """Whether the row above the first image is its header: as many words, or one less, since R and
+    other programs give the row names no title."""
     if len(cells) == 1:
         return len(above) == 1 and plain(above[0]) in WEAK_FILE_COLUMNS
     as_many = len(above) == len(cells) or len(above) + 1 == len(cells) > 2
@@ -87,13 +87,13 @@ def _below(name: str, rows: Sequence[Row], header: Row, cells: list[str]) -> Tab
     if usual_width(body) == len(cells) + 1 and all(
         _names_its_row(row.cells[0].strip(), unnamed) for row in body[:_LINES_ABOVE] if row.cells
     ):
-        names = ("", *cells)  # R gives each row a number or a name, and that column none
+        names = ("", *cells)  # R writes row names in a column without title
     return Table(name, names, len(names), body, above=header.line - 1)
 
 
 def _names_images(cells: list[str], filled: list[int]) -> bool:
-    """Whether a row is a header with a column of images. ``filled``: how many cells it and the
-    rows below it have."""
+    """Whether a row is a header with a column of images. ``filled``: the numbers of cells of the
+    row and the rows below."""
     if not FILE_COLUMNS.intersection(map(plain, cells)) or any(map(has_image_suffix, cells)):
         return False
     below = filled[1] if len(filled) > 1 else filled[0]
@@ -101,8 +101,7 @@ def _names_images(cells: list[str], filled: list[int]) -> bool:
 
 
 def _names_labels(cells: list[str], filled: list[int], names_a_file: Callable[[str], bool]) -> bool:
-    """Whether a row is a header with a column of labels, and its column of images has a name that
-    is not known here."""
+    """Whether a row is a header with a column of labels, and an unknown title for images."""
     words = set(map(plain, cells))
     if len(cells) < 2 or any(map(has_image_suffix, cells)):
         return False

@@ -1,6 +1,6 @@
-"""What Hugging Face's data sets say beside their tables: the names of classes.
+"""Names of classes in Hugging Face data sets.
 
-Their card (``README.md``) has them in its YAML head, their Parquet files in the schema
+Their card (``README.md``) has them in its YAML front matter, their Parquet files in the schema
 (https://huggingface.co/docs/datasets/repository_structure,
 https://huggingface.co/docs/datasets/about_dataset_features).
 """
@@ -17,7 +17,7 @@ ClassesByColumn = Mapping[str, Mapping[str, str]]
 
 
 def classes_of_card(text: str) -> ClassesByColumn:
-    """The names of classes by number, by column, from the head of a data set's card."""
+    """The names of classes by column and number, from the front matter of a data set card."""
     import yaml
 
     head = _HEAD.match(text.replace("\r\n", "\n")[:_LONGEST_HEAD])
@@ -33,14 +33,14 @@ def classes_of_card(text: str) -> ClassesByColumn:
         features = info.get("features") if isinstance(info, dict) else None
         for feature in features if isinstance(features, list) else []:
             if isinstance(feature, dict) and (names := next(_class_labels(feature), None)):
-                # Configurations of one data set that name the classes differently tell nothing.
+                # Configurations of a data set with different names are ambiguous.
                 same = found.setdefault(str(feature.get("name")), names) == names
                 found[str(feature.get("name"))] = names if same else {}
     return found
 
 
 def classes_of_schema(metadata: Mapping[bytes, bytes] | None) -> ClassesByColumn:
-    """The same, from the metadata of a Parquet file."""
+    """The names of classes by column and number, from the metadata of a Parquet file."""
     try:
         content = json.loads((metadata or {}).get(b"huggingface", b"{}"))
         features = content["info"]["features"]
@@ -56,7 +56,7 @@ def classes_of_schema(metadata: Mapping[bytes, bytes] | None) -> ClassesByColumn
 
 
 def _class_labels(feature: Any) -> Iterator[Mapping[str, str]]:
-    """The names in a feature, also where it is a sequence of labels."""
+    """The names in a feature, also if it is a sequence of labels."""
     if not isinstance(feature, dict):
         return
     names = feature.get("names")

@@ -1,5 +1,5 @@
-"""Lists that call images by a number which ``images.txt`` beside them explains, as those of CUB-200-2011
-and NABirds do: ``train_test_split.txt``, ``image_class_labels.txt``."""
+"""Lists with image numbers that ``images.txt`` beside them explains, as in CUB-200-2011 and
+NABirds: ``train_test_split.txt``, ``image_class_labels.txt``."""
 
 import re
 from collections.abc import Mapping
@@ -24,6 +24,16 @@ class NumberedImages:
     def read(
         self, file: ListFile, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Join the list with ``images.txt`` and ``classes.txt``.
+
+        Args:
+            file: the list: its name and its bytes.
+            options: what the user decided; with columns given, the list is not read here.
+            source: the files around the list; ``images.txt`` and ``classes.txt`` are read from it.
+
+        Returns:
+            The labels or splits by path; ``None`` if the file is not such a list.
+        """
         base = base_name(file.name)
         is_one = base != _IMAGES and (_OF_SPLITS.search(base) or _OF_LABELS.search(base))
         if not is_one or not base.casefold().endswith(".txt") or options.columns:
@@ -63,7 +73,7 @@ class NumberedImages:
 
 
 def _beside(name: str, other: str, source: Surroundings) -> dict[str, str]:
-    """What another list in the folder of one says by number; empty where there is none."""
+    """The texts by number of another list in the same folder; empty if there is none."""
     folder = folder_of(name)
     path = f"{folder}/{other}" if folder else other
     data = source.read(path) if path in source.files else None
@@ -71,7 +81,7 @@ def _beside(name: str, other: str, source: Surroundings) -> dict[str, str]:
 
 
 def _pairs(data: bytes) -> dict[str, str]:
-    """The lines of a number and a text; empty if there are others, or one number has two."""
+    """Lines of a number and a text; empty if there are other lines, or duplicate numbers."""
     lines = [line.strip() for line in data.decode("utf-8-sig", "replace").splitlines()]
     found = [_LINE.fullmatch(line) for line in lines if line]
     pairs = {match[1]: match[2] for match in found if match}

@@ -1,4 +1,4 @@
-"""Tables in Parquet, as Hugging Face's ``metadata.parquet``."""
+"""Tables in Parquet, such as Hugging Face's ``metadata.parquet``."""
 
 import json
 from collections.abc import Iterator
@@ -22,13 +22,27 @@ _MAGIC = b"PAR1"
 
 
 class Parquet:
-    """A table whose columns have names and types; it is read as other tables are."""
+    """Tables with named and typed columns, read like other tables."""
 
     name = "Parquet"
 
     def read(
         self, file: ListFile, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the table.
+
+        Args:
+            file: the list: its name and its bytes.
+            options: what the user decided.
+            source: the files around the list; their names tell which column names images.
+
+        Returns:
+            What the rows say, or the doubts to be decided first; ``None`` if it is not Parquet.
+
+        Raises:
+            ListRefusedError: no column names images, the table holds the images themselves, or it
+                is broken.
+        """
         if not file.data.startswith(_MAGIC):
             return None
         table, classes = _open(file)
@@ -78,7 +92,7 @@ def _open(file: ListFile) -> tuple[Table, Any]:
 
 
 def _cells(values: list[Any]) -> Iterator[str]:
-    """Values as the cells of a text table. Lists are written as JSON, which is read there."""
+    """Values as the cells of a text table; lists as JSON."""
     for value in values:
         if value is None:
             yield ""

@@ -1,4 +1,4 @@
-"""Texts with as many labels behind each image as it has (``a.jpg banded bumpy``), as DTD's."""
+"""Texts with any number of labels after each image (``a.jpg banded bumpy``), such as DTD's."""
 
 from collections.abc import Callable, Sequence
 
@@ -19,14 +19,14 @@ READ_SO = "all words behind the name of an image were read as its labels"
 def with_labels_together(
     rows: Sequence[Row], names_a_file: Callable[[str], bool]
 ) -> list[Row] | None:
-    """Rows of an image and its labels in one cell (``banded|bumpy``), from rows with a cell for each.
+    """Join the labels of each row in one cell (``banded|bumpy``).
 
     Args:
-        rows: of a table without header.
+        rows: of a table without header, with a cell for each label.
         names_a_file: whether a cell names a file of the source.
 
     Returns:
-        The rows; ``None`` if these are no such rows: sentences, numbers, or as many cells in each.
+        The rows; ``None`` if these are no such rows: sentences, numbers, or equal numbers of cells.
     """
     whole = [row for row in rows if row.flaw is None and any(row.cells)]
     cells = [[cell.strip() for cell in trimmed(row.cells)] for row in whole]
@@ -43,7 +43,7 @@ def with_labels_together(
 
 
 def _are_labels(said: Sequence[Sequence[str]], names_a_file: Callable[[str], bool]) -> bool:
-    """Whether the words of lines are a few that come again and again, each once in a line."""
+    """Whether the words of the lines are few and repeated, each once in a line."""
     words = [word for labels in said for word in labels]
     distinct = set(words)
     return (

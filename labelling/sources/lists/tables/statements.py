@@ -1,4 +1,4 @@
-"""From the columns of a table to what it says about each image."""
+"""Read the statements of a table, given the meaning of its columns."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,7 +37,7 @@ from labelling.sources.reading import Split
 
 _SHOWN = 4
 _REPEATED = 0.1
-"""Of the images, so many have several lines where each line has one of their labels."""
+"""The share of images with several lines from which on each line has one of their labels."""
 
 _DECIMAL_ID = re.compile(r"\d+\.0")
 _LINE_BREAK = "a line break inside a cell; is a quote missing?"
@@ -59,22 +59,22 @@ def read_statements(
     source: Surroundings,
     classes: ClassesByColumn | None = None,
 ) -> ListReading:
-    """Read what a table says about images.
+    """Read the statements of a table about images.
 
     Args:
         table: the table.
         columns: what its columns mean.
         layout: how the table was read, in words.
         task: whether an image may have several labels.
-        source: what lies around the list, where names of classes may be.
-        classes: names of classes by number, by column, that the table itself brings.
+        source: the files around the list, where names of classes may be.
+        classes: names of classes by column and number, if the table itself has them.
 
     Returns:
         The statements, the rows that cannot be used, and what was decided without asking; or the
         question which rows count.
 
     Raises:
-        ListRefusedError: it cannot be told what its labels are, or they are a hierarchy.
+        ListRefusedError: the labels are unclear, or are a hierarchy.
     """
     if doubt := (
         which_count(table, columns, task)
@@ -123,7 +123,7 @@ def read_or_ask(
         doubts: what has to be decided first.
         layout: how the table was read, in words.
         task: whether an image may have several labels.
-        source: what lies around the list.
+        source: the files around the list.
         classes: names of classes by number, by column, that the table itself brings.
     """
     asked = ListReading(layout, (), doubts=doubts)
@@ -160,10 +160,10 @@ class _Reader:
         self.understood: list[str] = []
 
     def sort_rows(self) -> None:
-        """Tell the rows that can be used from those that cannot."""
+        """Separate usable rows from rejected ones."""
         file = self._columns.file
         read = (file, *self._columns.labels)
-        # One more line about an image may hold one more of its labels.
+        # A broken line about an image may have one more of its labels.
         broken = self._table.broken(file) if self._task == "multi_label" else set()
         for item in self._table.rows():
             if isinstance(item, Rejection):
@@ -185,11 +185,11 @@ class _Reader:
         return ((row, row.cells) for row in self._rows)
 
     def statements(self) -> Iterator[Statement]:
-        """What is said of each image, in the order of the table."""
+        """Yield a statement for each row, in the order of the table."""
         file, split = self._columns.file, self._columns.split
         whole = self._split_of_all()
         self.understood.append(f"images in column {self._title(file)}")
-        # pandas writes the id 100 as 100.0 where another cell of the column was empty.
+        # pandas writes the id 100 as 100.0 if another cell of the column is empty.
         decimals = all(_DECIMAL_ID.fullmatch(cells[file]) for _, cells in self._usable)
         unlabelled = 0
         negative = self._empty(())
@@ -212,8 +212,8 @@ class _Reader:
             self.warnings.append(told)
 
     def _split_of_all(self) -> Split | None:
-        """The split that the name of the table says. ``trainval`` is not dealt in two yet, unless
-        lists beside it do that."""
+        """The split in the name of the table. ``trainval`` counts as train, unless lists beside it
+        divide it."""
         name = self._table.name
         stem = without_suffix(base_name(name))
         if is_alternative(name, self._source.files):
@@ -268,7 +268,7 @@ class _Reader:
         }
         rows = self._of_cells(columns, meant.flaws, labels)
         if self._task == "single_label":
-            yield from rows  # one by one: a list of all takes much memory
+            yield from rows  # one by one, to save memory
             return
         usable = list(rows)
         yield from self._together(usable) if self._one_label_a_line(usable) else usable
@@ -284,9 +284,9 @@ class _Reader:
                 yield row, cells, said[0] if len(said) == 1 else _all_of(said)
 
     def _one_label_a_line(self, rows: Sequence[tuple[Row, Sequence[str], _Labels]]) -> bool:
-        """Whether a table of several labels has a line for each label of an image."""
+        """Whether a table of several labels has one line for each label of an image."""
         if self._task != "multi_label" or self.rejections:
-            return False  # a line that cannot be read may hold one more label of any image
+            return False  # a broken line may have one more label of any image
         if any(labels and len(labels) > 1 for *_, labels in rows):
             return False
         said: dict[str, set[_Labels]] = {}
@@ -297,7 +297,7 @@ class _Reader:
     def _together(
         self, rows: Sequence[tuple[Row, Sequence[str], _Labels]]
     ) -> Iterator[tuple[Row, Sequence[str], _Labels]]:
-        """One statement for the lines of each image."""
+        """Unite the lines of each image."""
         lines: dict[str, tuple[Row, Sequence[str], dict[str, None]]] = {}
         for row, cells, labels in rows:
             entry = lines.setdefault(cells[self._columns.file], (row, cells, {}))
@@ -307,7 +307,7 @@ class _Reader:
             yield row, cells, tuple(found) or self._empty(())
 
     def _from_classes(self) -> Iterator[tuple[Row, Sequence[str], _Labels]]:
-        """Labels from a column for each class, with 0 and 1."""
+        """Labels from columns of one class each, with 0 and 1."""
         titles = [self._table.title(at) for at in self._columns.classes]
         prefix = common_prefix(titles)
         columns = [
@@ -344,7 +344,7 @@ class _Reader:
                 yield row, cells, labels or self._empty(labels)
 
     def _of_class(self, cell: str) -> str:
-        """What a cell of a column of a class says; a number above 0 counts what is there."""
+        """The normalised value of a cell in a class column; a count above 0 is 1."""
         return (
             str(int(int(cell) > 0))
             if self._columns.counted and cell.isdecimal()
@@ -352,12 +352,12 @@ class _Reader:
         )
 
     def _holds_minus_one(self, columns: list[tuple[int, str]]) -> bool:
-        """Whether every cell of the classes is 1 or -1."""
+        """Whether all cells of the class columns are 1 or -1, and there is a -1."""
         held = {cells[at] for _, cells in self._usable for at, _ in columns}
         return held <= {"1", "1.0", "-1", "-1.0"} and not held <= YES
 
     def _empty(self, said: _Labels) -> _Labels:
-        """What an image without label means: in multi_label that none applies."""
+        """The labels of an image without label: in multi_label, none applies."""
         return () if self._task == "multi_label" and said is not None else None
 
     def _say_unlabelled(self, count: int) -> None:
@@ -373,7 +373,7 @@ class _Reader:
         self.warnings.append(f"{lines} read as {meaning}")
 
     def _names_of(self, labels: set[str], at: int) -> dict[str, str]:
-        """The names of labels that are only numbers."""
+        """The names of class numbers, by number."""
         if not labels or not all(label.isdecimal() for label in labels):
             return {}
         ids = sorted(labels, key=int)
@@ -408,7 +408,7 @@ class _Reader:
 
 
 def _all_of(said: Sequence[_Labels]) -> _Labels:
-    """The labels of several cells. A word for "not labelled" says nothing beside a label."""
+    """The labels of several cells; "not labelled" is ignored beside a label."""
     found = dict.fromkeys(label for labels in said for label in labels or ())
     if found:
         return tuple(found)

@@ -1,1 +1,1 @@
-"""From the bytes of a list to a table of cells."""
+"""Decode the bytes of a list and split them into a table of cells."""

@@ -1,7 +1,7 @@
-"""The letters that languages write beside a to z, by the encodings in which they are saved.
+"""The non-ASCII letters of languages, by the encodings in which texts are saved.
 
-A list is in one language, as a rule. A reading whose letters no language has together is wrong:
-``chèvre, forêt`` of Windows-1252 is ``chčvre, foręt`` in Windows-1250.
+A list is usually in one language. A decoding whose letters do not belong to one language is wrong:
+``chèvre, forêt`` in Windows-1252 is ``chčvre, foręt`` in Windows-1250.
 """
 
 from collections.abc import Iterable
@@ -51,14 +51,14 @@ _BY_ENCODING: dict[str, tuple[frozenset[str], ...]] = {
 
 
 def letters_of_no_language(words: Iterable[str], encoding: str) -> int:
-    """How many letters of ``words`` the language that fits best does not write.
+    """The number of letters in ``words`` that the best matching language does not have.
 
     Args:
-        words: words with letters beside a to z.
-        encoding: in which they were read; it tells which languages are asked.
+        words: words with non-ASCII letters.
+        encoding: the encoding they were decoded with; it determines the languages.
 
     Returns:
-        The number of letters, each as often as it occurs; 0 for encodings of other scripts.
+        The number of letters, counting repetitions; 0 for encodings of other scripts.
     """
     alphabets = _BY_ENCODING.get(encoding, ())
     text = [

@@ -1,4 +1,4 @@
-"""How a delimited text is laid out: its separator, its quotes, its lines."""
+"""The dialect of a delimited text: its separator, quotes and lines."""
 
 import csv
 import io
@@ -13,7 +13,7 @@ _QUOTES = ('"', "'")
 _SAMPLE_LINES = 60
 _SAMPLE_CHARACTERS = 12_000
 _LONGEST_RECORD = 100
-"""Lines: a quote that is never closed would take the rest of the list for one cell."""
+"""The most lines of a record: an unclosed quote would make the rest of the list one cell."""
 
 _CELLS_KEPT = 1 << 13
 
@@ -25,9 +25,9 @@ _NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar (|)", " ": "spa
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What separates, quotes and escapes the cells of a table. ``""``: nothing does.
+    """Separator, quote and escape character of a table. ``""``: there is none.
 
-    ``unsure``: the other quote may be one, too; what stands in it is not read.
+    ``unsure``: the other quote may be one, too; cells with it are rejected.
     """
 
     separator: str
@@ -41,7 +41,7 @@ class Dialect:
 
 class Row(NamedTuple):
     """The cells of one record and the number of its first line, from 1 on. ``flaw``: why they
-    cannot be used, or are not there."""
+    cannot be used, or are missing."""
 
     line: int
     cells: Sequence[str]
@@ -49,19 +49,19 @@ class Row(NamedTuple):
 
 
 def lines_of(text: str) -> list[str]:
-    """The lines of ``text``, whether they end as on Unix, Windows or old Macs."""
+    """The lines of ``text``, with line ends of Unix, Windows or old Macs."""
     return list(io.StringIO(text, newline=None))
 
 
 def find_dialect(lines: Sequence[str], names_a_file: Callable[[str], bool]) -> tuple[Dialect, int]:
-    """Find out how a table is laid out.
+    """Detect the dialect of a table.
 
     Args:
         lines: all its lines.
         names_a_file: whether a cell names a file of the source.
 
     Returns:
-        The dialect, and how many lines at the top only tell it (Excel's ``sep=;``).
+        The dialect, and how many lines at the top only declare it (Excel's ``sep=;``).
     """
     if lines and (said := _SAID.match(lines[0])):
         return _detected(lines[1:], said[1]) or Dialect(said[1]), 1
@@ -70,18 +70,18 @@ def find_dialect(lines: Sequence[str], names_a_file: Callable[[str], bool]) -> t
     def telling_rows(dialect: Dialect) -> int:
         return sum(any(map(names_a_file, row.cells)) for row in rows_of(sample, dialect))
 
-    # A library goes by the regularity of the text alone. Here it is known besides what cells there
-    # must be: where another dialect finds more names of files, that is it.
+    # The library only measures how regular the text is; here, a dialect that finds more names of
+    # files is better.
     detected = _detected(lines, _SEPARATORS + _RARE_SEPARATORS) or Dialect("")
     candidates = [detected, Dialect(""), *map(Dialect, _SEPARATORS)]
     if all("\t" in line for line in sample if line.strip()):
-        # Nobody writes a tab in every line for any other reason.
+        # A tab in every line is a separator.
         candidates.insert(0, _detected(lines, "\t") or Dialect("\t"))
     return max(candidates, key=telling_rows), 0
 
 
 def _detected(lines: Sequence[str], separators: str) -> Dialect | None:
-    """The dialect by clevercsv's measure of consistency."""
+    """The dialect with the highest consistency score of clevercsv."""
     from clevercsv.detect import Detector
 
     sample = "".join(lines[:_SAMPLE_LINES])[:_SAMPLE_CHARACTERS]
@@ -97,8 +97,8 @@ def _detected(lines: Sequence[str], separators: str) -> Dialect | None:
 
 
 def _quotes_in_order(lines: Sequence[str], dialect: Dialect) -> bool:
-    """Whether ``'`` quotes as programs quote: every cell, every text, or what needs it. Otherwise
-    it is an apostrophe, or part of a label."""
+    """Whether ``'`` is used as a quote by a program: for every cell, every text, or where needed.
+    Otherwise it is an apostrophe, or part of a label."""
     sample = lines[:_SAMPLE_LINES]
     rows = [row for row in rows_of(sample, dialect) if row.flaw is None]
     if not rows:
@@ -137,16 +137,16 @@ def _cell(cell: str, dialect: Dialect, is_quoted: Callable[[str], bool]) -> str:
 
 
 def _tight(text: str, dialect: Dialect) -> str:
-    """``text`` without blanks around it and after separators."""
+    """``text`` without spaces around it and after separators."""
     return re.sub(rf"{re.escape(dialect.separator)} +", dialect.separator, text.strip())
 
 
 def rows_of(lines: Sequence[str], dialect: Dialect, start: int = 0) -> Iterator[Row]:
-    """The rows of a table, blank lines left out. What is broken in one stays in it.
+    """The rows of a table without blank lines; a broken row does not affect others.
 
     Args:
         lines: of the whole list.
-        dialect: how they are laid out.
+        dialect: of the table.
         start: the first line to read, from 0 on.
     """
     if not dialect.separator:
@@ -176,8 +176,8 @@ def rows_of(lines: Sequence[str], dialect: Dialect, start: int = 0) -> Iterator[
 
 
 def _other_quoting(lines: Sequence[str], dialect: Dialect) -> Callable[[str], object] | None:
-    """What finds cells that are quoted or escaped in another way than the rest of the table; ``None``
-    if there are no signs of any."""
+    """A function that finds cells with another quote or escape than the rest of the table; ``None``
+    if there is no sign of any."""
     other = "'" if dialect.quote == '"' else '"'
     with_other = [line for line in lines if other in line]
     separator = re.escape(dialect.separator)
@@ -205,14 +205,14 @@ def _reader(source: "_Lines", dialect: Dialect) -> Iterator[list[str]]:
 
 
 class Kept:
-    """Cells that were seen lately, so that those which come again and again, as labels do, are kept
-    once: a million lines otherwise take a million copies."""
+    """A cache of recent cells, so that repeated texts such as labels are stored once: a million
+    lines would otherwise have a million copies."""
 
     def __init__(self) -> None:
         self._seen: dict[str, str] = {}
 
     def once(self, cells: Sequence[str]) -> tuple[str, ...]:
-        """The same cells, as few of them anew as possible."""
+        """The same cells, sharing strings that were seen before."""
         if len(self._seen) > _CELLS_KEPT:
             self._seen.clear()
         keep = self._seen.setdefault
@@ -220,7 +220,7 @@ class Kept:
 
 
 class _Lines:
-    """Lines one after the other, from any of them on."""
+    """An iterator over lines that can start at any line."""
 
     def __init__(self, lines: Sequence[str], at: int) -> None:
         self._lines = lines

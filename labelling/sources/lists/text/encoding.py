@@ -1,4 +1,4 @@
-"""The text of a list, whatever program wrote it: its encoding is told by its bytes, or asked for."""
+"""Decode the text of a list, detecting its encoding or asking for it."""
 
 import codecs
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-"""Byte order marks. UTF-32's begins as UTF-16's does, so it is asked first."""
+"""Byte order marks. That of UTF-32 begins like that of UTF-16, so it is checked first."""
 
 _CANDIDATES = {
     "cp1252": "cp1252", "iso8859-1": "cp1252", "iso8859-15": "iso8859-15",
@@ -37,20 +37,20 @@ _SHOWN_READINGS = 6
 _RARE = frozenset(
     ("cp1257", "cp1258", "cp874", "koi8-r", "cp866", "cp437", "cp850", "cp852", "mac-roman")
 )
-"""Encodings in which few files are today: chance alone must not choose them."""
+"""Rare encodings, which must not be chosen by chance."""
 
 _CLOSE = 0.35
 _CLOSE_IN_ASIA = 0.2
-"""A second reading is as good as the first from this share of the first's confidence on; where both
-are East Asian, from the second number on."""
+"""Shares of the best confidence from which on another reading is as good; the second is for two
+East Asian encodings."""
 
 _UTF8_LINES = 3
 
 _NULLS = 0.2
-"""Of the second bytes in UTF-16, at least so many are null: names of files are mostly ASCII."""
+"""The least share of null bytes among the second bytes of UTF-16: file names are mostly ASCII."""
 
 _TELLING = 3
-"""So many oddities more tell that a reading is wrong."""
+"""A reading with this many more oddities is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,9 @@ class Decoded:
 
     Attributes:
         text: the text, without byte order mark.
-        encoding: as it was read.
+        encoding: the encoding used.
         warning: what was decided without asking.
-        doubt: between which readings nothing decides. The text is that of the first answer.
+        doubt: the question between equally good readings; ``text`` is that of the first answer.
     """
 
     text: str
@@ -76,7 +76,7 @@ def decode_list(name: str, data: bytes, encoding: str | None = None) -> Decoded:
     Args:
         name: of the list, for messages.
         data: its bytes.
-        encoding: what the user said that it is in.
+        encoding: the encoding that the user named.
 
     Returns:
         The text, and what was not certain about it.
@@ -118,7 +118,8 @@ def _decode_as(name: str, data: bytes, encoding: str) -> str:
 
 
 def _wide(data: bytes) -> tuple[str, str] | None:
-    """UTF-16 without a mark: every second byte of its ASCII characters is null."""
+    """Detect UTF-16 without a byte order mark: every second byte of its ASCII characters is
+    null."""
     head = data[:_SAMPLE_BYTES]
     first, second = head[0::2].count(0), head[1::2].count(0)
     if (
@@ -140,7 +141,8 @@ def _wide(data: bytes) -> tuple[str, str] | None:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """One way to read a list: ``confidence`` is chardet's; ``oddities`` count what no text has."""
+    """A decoded sample: ``confidence`` is chardet's, ``oddities`` the number of implausible
+    features."""
 
     encoding: str
     confidence: float
@@ -161,7 +163,7 @@ def _by_its_words(name: str, data: bytes) -> Decoded:
         )
     best = ranked[0]
     _refuse_half_utf8(name, lines, best.encoding)
-    # One text may be that of several encodings: it is called by the commonest.
+    # If several encodings give the same text, the most common one names it.
     order = list(_CANDIDATES.values())
     same = [reading.encoding for reading in ranked if reading.words == best.words]
     encoding = min((codec for codec in same if _decodes(data, codec)), key=order.index)
@@ -187,7 +189,7 @@ def _may_be(reading: _Reading, best: _Reading) -> bool:
     if reading.oddities != best.oddities:
         few = reading.oddities < best.oddities + _TELLING
         return few and reading.confidence > best.confidence
-    # Bytes seldom make frequent characters of two bytes each by chance.
+    # By chance, bytes seldom decode to frequent two-byte characters.
     if reading.encoding in EAST_ASIAN:
         asian = best.encoding in EAST_ASIAN
         return not asian or reading.confidence >= _CLOSE_IN_ASIA * best.confidence
@@ -196,10 +198,11 @@ def _may_be(reading: _Reading, best: _Reading) -> bool:
 
 
 def _refuse_half_utf8(name: str, lines: Sequence[bytes], encoding: str) -> None:
-    """Refuse a list some of whose lines are UTF-8 and read badly in the encoding of the others."""
+    """Refuse a list some of whose lines are UTF-8, and are implausible in the encoding of the
+    others."""
     utf8 = [line for line in lines if _decodes(line, "utf-8")]
     text = "\n".join(line.decode(encoding, "replace") for line in utf8)
-    # Bytes that were no UTF-8 would hardly be valid UTF-8 in so many lines.
+    # Text in another encoding is hardly ever valid UTF-8 in so many lines.
     many = len(utf8) >= _UTF8_LINES and 2 * len(utf8) >= len(lines)
     if not many and not count_oddities(foreign_words(text), encoding):
         return
@@ -222,7 +225,7 @@ def _doubt(name: str, readings: Sequence[_Reading]) -> Doubt:
 
 
 def _telling_lines(data: bytes) -> list[bytes]:
-    """The lines of ``data`` that are not ASCII, each once, as many as a sample holds."""
+    """The distinct lines of ``data`` that are not ASCII, up to the size of a sample."""
     taken: dict[bytes, None] = {}
     size = 0
     for line in data.replace(b"\r", b"\n").split(b"\n"):
@@ -236,7 +239,7 @@ def _telling_lines(data: bytes) -> list[bytes]:
 
 
 def _readings(sample: bytes) -> Iterator[_Reading]:
-    """Each way to read ``sample``, the likeliest first."""
+    """All decodings of ``sample``, the most likely first."""
     import chardet
 
     guesses: dict[str, float] = {}

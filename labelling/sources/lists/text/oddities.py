@@ -1,4 +1,4 @@
-"""What tells that bytes were read in the wrong encoding: words that nobody writes."""
+"""Signs that bytes were decoded in the wrong encoding: implausible words."""
 
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -19,20 +19,21 @@ the first level. Not the Japanese letters in the Chinese standard, which Chinese
 _SIGNS = frozenset("Cc Cf Co Cn Sk Sm So Zs No Nd Pi Pf".split())  # noqa: SIM905 - a table
 _SIGNS_OF_ONE_BYTE = _SIGNS | {"Ps", "Pe", "Po"}
 _IN_WORDS = frozenset("°’·¿¡")
-"""What is no letter: beside letters, the bytes were another encoding's. East Asian texts have such
-signs between their words, which have no spaces."""
+"""Signs that do not occur inside words: beside letters, the encoding is wrong. (East Asian texts
+have them between words, since they have no spaces.)"""
 
 
 def foreign_words(text: str) -> Iterator[str]:
-    """The words of ``text`` that are not ASCII."""
+    """The words of ``text`` with non-ASCII characters."""
     for part in "".join(char if _inside_word(char) else " " for char in text).split():
         if not part.isascii():
             yield part
 
 
 def count_oddities(words: Iterable[str], encoding: str) -> int:
-    """How often words read in ``encoding`` do what words do not: scripts mixed, signs among
-    letters, a capital after a small letter, letters of no one language, characters out of use."""
+    """Count implausible features of words decoded in ``encoding``: mixed scripts, signs among
+    letters, a capital after a small letter, letters of no single language, characters out of
+    use."""
     words = list(words)
     odd = sum(_in_word(word, encoding) for word in words)
     return odd + letters_of_no_language(words, encoding)

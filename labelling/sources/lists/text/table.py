@@ -1,4 +1,4 @@
-"""A table of cells, wherever it was read from, before it is known what its columns mean."""
+"""A table of cells, from any format, before the meaning of its columns is known."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -9,7 +9,7 @@ from labelling.sources.lists.files.index import has_image_suffix
 from labelling.sources.lists.text.dialect import Row
 
 SAMPLE_ROWS = 2_000
-"""Rows by which it is decided what columns mean. What the others hold is checked row by row."""
+"""Rows sampled to find the meaning of columns. Other rows are checked one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +18,10 @@ class Table:
 
     Attributes:
         name: of the list.
-        header: the names of the columns; ``()`` where it has no header.
-        width: how many columns there are.
-        body: the rows below the header, broken ones and comments included.
-        above: how many lines stand above the header.
+        header: the titles of the columns; ``()`` if it has no header.
+        width: number of columns.
+        body: the rows below the header, including broken ones and comments.
+        above: number of lines above the header.
     """
 
     name: str
@@ -31,21 +31,21 @@ class Table:
     above: int = 0
 
     def place(self, row: Row) -> str:
-        """Where a row stands, for messages."""
+        """The place of a row, for messages."""
         return f"{self.name}:{row.line}"
 
     def title(self, column: int) -> str:
-        """How people call a column: its name, else its number from 1 on."""
+        """The title of a column, else its number from 1 on."""
         if self.header and self.header[column]:
             return self.header[column]
         return str(column + 1)
 
     def rows(self) -> Iterator[tuple[Row, Sequence[str]] | Rejection]:
-        """Every row with as many cells as there are columns; what is not one, with the reason."""
+        """Every row padded to the number of columns, or its rejection."""
         width = self.width
         for row in self.body:
             cells: Sequence[str] = tuple(trimmed(row.cells, width))
-            cells = row.cells if cells == row.cells else cells  # not in memory twice
+            cells = row.cells if cells == row.cells else cells  # not stored twice
             if row.flaw is not None:
                 yield Rejection(self.place(row), row.flaw)
             elif len(cells) == width:
@@ -56,12 +56,13 @@ class Table:
                 yield Rejection(self.place(row), f"{reason}; several labels are written a|b")
 
     def broken(self, column: int) -> set[str]:
-        """What stands in a column of the rows that cannot be used, as far as it can be told."""
+        """The cells of a column in rejected rows, as far as they are known."""
         rows = (trimmed(row.cells, self.width) for row in self.body if row.flaw is not None)
         return {cells[column] for cells in rows if len(cells) == self.width}
 
     def sample(self) -> list[Sequence[str]]:
-        """The cells of rows that are whole, from all over the table: many are sorted by label."""
+        """The cells of valid rows from all parts of the table, since many tables are sorted by
+        label."""
         body = self.body[:: max(1, len(self.body) // SAMPLE_ROWS)]
         some = replace(self, body=body)
         return [row[1] for row in some.rows() if not isinstance(row, Rejection)]
@@ -70,10 +71,10 @@ class Table:
 def rows_of_images(
     rows: Sequence[Sequence[str]], columns: Sequence[int], names_a_file: Callable[[str], bool]
 ) -> list[Sequence[str]]:
-    """The rows about an image: not sums, headings, or units of columns.
+    """The rows about an image, without sums, headings and units.
 
     Args:
-        rows: the cells of each.
+        rows: the cells of each row.
         columns: those that name images in most rows.
         names_a_file: whether a cell names a file of the source.
     """
@@ -85,7 +86,7 @@ def rows_of_images(
 
 
 def trimmed(cells: Sequence[str], width: int = 0) -> list[str]:
-    """``cells`` without blanks around each, and without empty ones at the end beyond ``width``."""
+    """``cells`` without spaces around each, and without empty ones at the end beyond ``width``."""
     kept = list(map(str.strip, cells))
     while len(kept) > width and not kept[-1]:
         kept.pop()
@@ -98,6 +99,6 @@ def is_comment(cells: Sequence[str]) -> bool:
 
 
 def usual_width(rows: Sequence[Row]) -> int:
-    """How many cells most of the rows have."""
+    """The most frequent number of cells of the rows."""
     widths = Counter(len(trimmed(row.cells)) for row in rows[:SAMPLE_ROWS] if row.flaw is None)
     return max(widths, key=lambda width: (widths[width], width), default=0)

@@ -26,6 +26,19 @@ class AzureMlLines:
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the lines.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided.
+            source: the files around the list; not used.
+
+        Returns:
+            What the lines say; ``None`` if it is not in this format, or columns are given.
+
+        Raises:
+            ListRefusedError: the labels are of boxes or polygons.
+        """
         if options.columns or not document.mostly(_is_ours):
             return None
         statements = Statements(document.name, options)

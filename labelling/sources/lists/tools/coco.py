@@ -1,9 +1,9 @@
 """COCO's JSON (https://cocodataset.org/#format-data), if its categories are of whole images.
 
-Azure ML labelling (folder ``Labeling/export/coco``) and the script that Microsoft gives for leaving
-Custom Vision write annotations of a category and an image, without a box
+Azure ML labelling (folder ``Labeling/export/coco``) and Microsoft's script for leaving Custom
+Vision write annotations of a category and an image, without a box
 (https://learn.microsoft.com/azure/ai-services/computer-vision/how-to/migrate-from-custom-vision).
-What COCO itself is about, boxes, outlines and captions, is named as that.
+Boxes, outlines and captions are refused.
 """
 
 from collections import Counter, defaultdict
@@ -37,6 +37,20 @@ class Coco:
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the categories of whole images.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided.
+            source: the files around the list; their names tell the folder of the images.
+
+        Returns:
+            What the annotations say; ``None`` if it is not COCO's JSON.
+
+        Raises:
+            ListRefusedError: the annotations are of parts of images, or nothing says that they are
+                of whole images.
+        """
         value = document.value
         if not isinstance(value, dict) or not _is_ours(value):
             return None
@@ -48,8 +62,8 @@ class Coco:
             number = item.get("category_id")
             name = names.get(_key(number))
             given[_key(item.get("image_id"))].append(number if name is None else name)
-        # The line's own export (imgclf export) has an entry for each label that applies, and so
-        # says of an image without any that it has none; elsewhere it may not be labelled yet.
+        # In an export of this program (imgclf export), an image without annotations has none of the
+        # labels; in others it may not be labelled yet.
         is_own = str(_info(value).get("description")).startswith(_OWN_EXPORT)
         if not (is_own or _is_of_azure(value) or options.name_list(document.name)):
             raise ListRefusedError(
@@ -67,7 +81,7 @@ class Coco:
             labels = given.pop(_key(image.get("id")), [] if is_own else None)
             other = address if isinstance(address, str) and address != file else None
             if folder and isinstance(file, str) and source.files.by_path(f"{folder}/{file}"):
-                file = f"{folder}/{file}"  # the same name may be in the folder of another split
+                file = f"{folder}/{file}"  # another split's folder may have the same file name
             statements.add(place, file, labels, split_of(image.get("split")) or split, other)
         for number in given:
             statements.reject(f"{document.name} image {number}", "has annotations and no entry")
@@ -78,8 +92,8 @@ class Coco:
 
 
 def _split_of_name(name: str) -> tuple[str, Split | None]:
-    """The folder of images and the split that the name of a file tells, as COCO's own do:
-    ``annotations/instances_train2017.json`` is of the folder ``train2017``."""
+    """The image folder and the split in the name of a file, as in COCO's own:
+    ``annotations/instances_train2017.json`` belongs to the folder ``train2017``."""
     last = without_suffix(base_name(name)).rpartition("_")[2]
     return last, split_of(last.rstrip("0123456789"))
 
@@ -91,7 +105,7 @@ def _info(value: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _is_of_azure(value: Mapping[str, Any]) -> bool:
     """Whether Azure ML, or Microsoft's script for leaving Custom Vision, wrote it: their
-    annotations without a box are of whole pictures."""
+    annotations without a box are of whole images."""
     first = _dicts(value["images"])[0]
     address = str(first.get("coco_url"))
     return "absolute_url" in first or any(sign in address for sign in _OF_AZURE)
@@ -117,7 +131,7 @@ def _refuse_parts(
 
 
 def _key(number: object) -> Any:
-    """A number that may be looked up: not a list."""
+    """``number`` as a hashable key."""
     return number if isinstance(number, int | str) else repr(number)
 
 

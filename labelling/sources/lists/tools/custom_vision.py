@@ -1,9 +1,9 @@
-"""Images of Azure Custom Vision as its API, or its SDK, lists them.
+"""Lists of images from Azure Custom Vision's API or SDK.
 
 https://learn.microsoft.com/rest/api/customvision/get-tagged-images/get-tagged-images gives
 ``[{"id": …, "originalImageUri": …, "tags": [{"tagName": …}], "regions": […]}]``; the SDK's
-``as_dict`` the same with underscores. The portal itself has no export of images. Whoever fetches
-them names them by ``id``: the addresses end in no name.
+``as_dict`` the same with underscores. The portal has no export of images. Downloaded images are
+named by ``id``, because the addresses do not end in a name.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,7 +20,7 @@ from labelling.sources.reading import ReadingOptions
 _ADDRESSES = ("originalImageUri", "original_image_uri", "imageUri", "image_uri")
 _TAG_NAMES = ("tagName", "tag_name")
 _NEGATIVE = "Negative"
-"""Custom Vision's own tag, of images to which none of the others applies."""
+"""Custom Vision's tag of images to which no other tag applies."""
 
 
 class CustomVision:
@@ -31,6 +31,19 @@ class CustomVision:
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the tags of the images.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided.
+            source: the files around the list; not used.
+
+        Returns:
+            What the tags say; ``None`` if it is not in this format.
+
+        Raises:
+            ListRefusedError: there are regions: the project is for object detection.
+        """
         if not document.mostly(_is_ours):
             return None
         statements = Statements(document.name, options)
@@ -70,7 +83,7 @@ def _first(record: Mapping[str, Any], keys: Iterable[str]) -> object:
 
 
 def _end_of(address: object) -> str | None:
-    """The last part of an address's path: what a browser calls the file."""
+    """The last part of the path of an address, under which a browser saves the file."""
     try:
         return urlsplit(str(address)).path.rpartition("/")[2] or None
     except ValueError:

@@ -30,6 +30,19 @@ class Cvat:
     def read(
         self, file: ListFile, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the tags of the images.
+
+        Args:
+            file: the list: its name and its bytes.
+            options: what the user decided.
+            source: the files around the list; not used.
+
+        Returns:
+            What the tags say; ``None`` if it is not CVAT's XML, or has no tags.
+
+        Raises:
+            ListRefusedError: the XML is broken or declares entities.
+        """
         if b"<annotations" not in file.data[:_HEAD] or b"<tag " not in file.data:
             return None
         statements = Statements(file.name, options)
@@ -43,7 +56,7 @@ class Cvat:
                 statements.add(place, image.get("name"), tags or None, split)
         except ListRefusedError:
             raise
-        except (ET.ParseError, ValueError, LookupError) as error:  # the last two of its encoding
+        except (ET.ParseError, ValueError, LookupError) as error:  # the last two from decoding
             raise ListRefusedError(
                 f"{file.name} is CVAT's XML and broken ({error}); export it, or copy it, again"
             ) from None
@@ -53,8 +66,10 @@ class Cvat:
 
 
 def _images(file: ListFile) -> Iterator[ET.Element]:
-    """Each image, forgotten after it: a million of them fill no memory."""
-    if b"<!DOCTYPE" in file.data or b"<!ENTITY" in file.data:  # a few bytes that become gigabytes
+    """Yield each image element and clear it afterwards, to save memory."""
+    if (
+        b"<!DOCTYPE" in file.data or b"<!ENTITY" in file.data
+    ):  # entity expansion: a few bytes become gigabytes
         raise ListRefusedError(f"{file.name} declares entities, which CVAT's XML never does")
     for _, element in ET.iterparse(io.BytesIO(file.data)):  # noqa: S314 - without entities
         if element.tag == "image":

@@ -23,6 +23,19 @@ class FiftyOne:
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the labels of the images.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided.
+            source: the files around the list; not used.
+
+        Returns:
+            What the labels say; ``None`` if it is not in this format.
+
+        Raises:
+            ListRefusedError: there are detections.
+        """
         value = document.value
         if not isinstance(value, dict) or not isinstance(value.get("labels"), dict):
             return None

@@ -1,8 +1,8 @@
 """FiftyOne's own data set (``fiftyone.types.FiftyOneDataset``): ``samples.json`` beside ``data/``.
 
 https://docs.voxel51.com/user_guide/export_datasets.html#fiftyonedataset: MongoDB's documents of all
-samples. A field of labels says in ``_cls`` what it holds: ``Classification`` has one ``label``,
-``Classifications`` a list of them, ``Detections``, ``Polylines`` and others say where things are.
+samples. ``_cls`` is the type of a field of labels: ``Classification`` has one ``label``,
+``Classifications`` a list of them, ``Detections``, ``Polylines`` and others have positions.
 """
 
 from collections import Counter
@@ -41,6 +41,21 @@ class FiftyOneSamples:
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the one field that holds classifications.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided.
+            source: the files around the list; not used.
+
+        Returns:
+            What the field says, or the doubt which field holds the labels; ``None`` if these are no
+            samples of FiftyOne.
+
+        Raises:
+            ListRefusedError: there are no classifications but labels of parts of images, or
+                ``--columns`` names no field of classifications.
+        """
         samples = _samples(document)
         if samples is None:
             return None
@@ -60,7 +75,7 @@ class FiftyOneSamples:
 
 
 def _samples(document: JsonDocument) -> Sequence[Sample] | None:
-    """The samples, where they are FiftyOne's; also one for each line."""
+    """The samples, if the document is FiftyOne's; also with one sample per line."""
     if document.form == "object":
         found = document.value.get("samples") if isinstance(document.value, dict) else None
         records = found if isinstance(found, list) else []
@@ -73,7 +88,7 @@ def _samples(document: JsonDocument) -> Sequence[Sample] | None:
 
 
 def _is_sample(record: Sample) -> bool:
-    """Whether a record has a path, and what only FiftyOne writes."""
+    """Whether a record has a path, and fields that only FiftyOne writes."""
     if not isinstance(record.get("filepath"), str):
         return False
     return "_media_type" in record or any(
@@ -96,7 +111,7 @@ def _fields(samples: Iterable[Sample], kinds: Sequence[str]) -> list[str]:
 def _chosen(
     name: str, fields: Sequence[str], samples: Sequence[Sample], options: ReadingOptions
 ) -> str | None:
-    """The field with the labels; ``None`` if there is none, or it has to be asked."""
+    """The field with the labels; ``None`` if there is none, or the user has to be asked."""
     if wanted := one_label_column(name, options):
         if wanted in fields:
             return wanted
@@ -108,7 +123,8 @@ def _chosen(
 
 
 def _is_predicted(field: str, samples: Iterable[Sample]) -> bool:
-    """Whether a model may have said it: the labels have a confidence, or the field is called so."""
+    """Whether a field may be a model's predictions: its labels have a confidence, or it is named
+    so."""
     values = (each.get(field) for each in samples)
     return "predict" in field.casefold() or any(
         isinstance(item.get("confidence"), int | float) for each in values for item in _items(each)
@@ -150,7 +166,7 @@ def _items(value: object) -> list[Mapping[str, Any]]:
 
 
 def _labels(value: object) -> list[object] | None:
-    """The labels in a field; ``None`` if it says nothing."""
+    """The labels in a field; ``None`` if it states nothing."""
     if not isinstance(value, dict) or value.get("_cls") not in _WHOLE:
         return None
     labels = [item.get("label") for item in _items(value)]
@@ -158,7 +174,7 @@ def _labels(value: object) -> list[object] | None:
 
 
 def _split(sample: Sample) -> Split | None:
-    """The split that a sample's tags name, if they name one."""
+    """The split that a sample's tags name; ``None`` if they name none or several."""
     tags = sample.get("tags")
     found = {split_of(tag) for tag in tags} - {None} if isinstance(tags, list) else set()
     return found.pop() if len(found) == 1 else None

@@ -53,7 +53,7 @@ class _Line:
 
 @dataclass
 class _Manifest:
-    """What the lines of a manifest are about."""
+    """The content of a manifest."""
 
     lines: list[_Line] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
@@ -75,6 +75,21 @@ class GroundTruth:
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the label attributes of the lines.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided.
+            source: the files around the list; not used.
+
+        Returns:
+            What the attributes say, or the doubt which one holds the labels; ``None`` if it is no
+            manifest.
+
+        Raises:
+            ListRefusedError: the manifest gives no image a class, or ``--columns`` names no
+                attribute of it.
+        """
         if document.mostly(lambda record: isinstance(record.get(_IMAGE), str)):
             return _read_lines(document, options)
         if document.mostly(_is_of_a_worker):
@@ -84,7 +99,8 @@ class GroundTruth:
 
 
 def _is_of_a_worker(record: Mapping[str, Any]) -> bool:
-    """Whether this is of the job's folder ``annotations``: worker responses, consolidation."""
+    """Whether a record is from the job's folder ``annotations``: worker responses,
+    consolidation."""
     answers = record.get("answers")
     first = answers[0] if isinstance(answers, list) and answers else None
     return "datasetObjectId" in record or (isinstance(first, dict) and "workerId" in first)
@@ -130,7 +146,7 @@ def _line(record: Record, manifest: _Manifest) -> _Line:
 
 
 def _labels(value: object, metadata: Mapping[str, Any], kind: str) -> Labels | Rejection | None:
-    """The labels, what is wrong with them, or ``None`` if this is no classification."""
+    """The labels, their rejection, or ``None`` if this is not a classification."""
     if "class-name" in metadata:
         name = as_label(metadata["class-name"])
         return (name,) if name else Rejection("", "class-name is empty")
@@ -153,7 +169,7 @@ def _scalars(record: Mapping[str, Any]) -> dict[str, Labels]:
 
 
 def _is_unsure(value: object, metadata: Mapping[str, Any]) -> bool:
-    """Whether a label was given by less than half of the workers; one worker is a 0."""
+    """Whether a label has a confidence above 0 and below one half; a single worker gives 0."""
     scores = metadata.get("confidence-map")
     values = [metadata.get("confidence")]
     if isinstance(scores, dict):
@@ -207,7 +223,7 @@ def _chosen(
 
 
 def _is_one_family(manifest: _Manifest) -> bool:
-    """Whether each attribute is of one label, which it ends with (Rekognition Custom Labels)."""
+    """Whether each attribute has one label, and ends with it (Rekognition Custom Labels)."""
     return all(
         len(labels) == 1 and _letters(attribute).endswith(_letters(labels[0]))
         for line in manifest.lines
@@ -216,8 +232,8 @@ def _is_one_family(manifest: _Manifest) -> bool:
 
 
 def _contradict(manifest: _Manifest) -> bool:
-    """Whether two attributes say different things of an image: they answer two questions. If
-    they never do, one job has labelled what another had left (chained jobs)."""
+    """Whether two attributes give an image different labels, so that they answer two questions;
+    else they are chained jobs."""
     return any(len(set(line.labels.values())) > 1 for line in manifest.lines)
 
 

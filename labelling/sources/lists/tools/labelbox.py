@@ -1,9 +1,9 @@
 """Labelbox's exports: radio and checklist answers about whole images.
 
-The old one is an array of records with ``Labeled Data``, ``External ID`` and ``Label``
-(``labelbox.Project.export_labels``); the new one, v2, has ``data_row`` and ``projects``, a record a
-line or in an array (``labelbox.Project.export``; labelbox-python's ``tests/data/export_v2``). What is
-drawn (``objects``) is detection, a ``text_answer`` no label.
+The old export is an array of records with ``Labeled Data``, ``External ID`` and ``Label``
+(``labelbox.Project.export_labels``); the new one, v2, has records with ``data_row`` and
+``projects``, one per line or in an array (``labelbox.Project.export``; labelbox-python's
+``tests/data/export_v2``). ``objects`` are detection, and a ``text_answer`` is not a label.
 """
 
 from collections import Counter
@@ -34,7 +34,7 @@ _TO_REVIEW = "IN_REVIEW"
 
 @dataclass(slots=True)
 class _Image:
-    """What is said of one image, and where first."""
+    """The answers about one image, and the place of the first one."""
 
     place: str
     or_file: str | None
@@ -44,14 +44,14 @@ class _Image:
 
 @dataclass(slots=True)
 class _Export:
-    """All images, the questions that were answered, and what else there is."""
+    """All images, and counts of other content."""
 
     images: dict[str, _Image] = field(default_factory=dict)
     others: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
 
     def questions(self) -> dict[str, Counter[str]]:
-        """How often each label is the answer, by question."""
+        """How often each label was given, by question."""
         found: dict[str, Counter[str]] = {}
         for image in self.images.values():
             for said in image.answers:
@@ -69,6 +69,20 @@ class Labelbox:
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the radio and checklist answers about whole images.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided.
+            source: the files around the list; not used.
+
+        Returns:
+            What was answered, or the doubt which question's answers are the labels; ``None`` if it
+            is not in this format.
+
+        Raises:
+            ListRefusedError: there are no such answers, or ``--columns`` names no question.
+        """
         if not document.sample or not document.mostly(_is_ours):
             return None
         statements = Statements(document.name, options)
@@ -96,7 +110,7 @@ def _is_ours(record: Mapping[str, Any]) -> bool:
 
 
 def _file(record: Mapping[str, Any]) -> str | None:
-    """The name that the image was given; else its address."""
+    """The external name of the image; else its address."""
     row = record.get("data_row")
     given: Iterable[object]
     if isinstance(row, dict):
@@ -120,7 +134,7 @@ def _take(export: _Export, file: str, place: str, record: Mapping[str, Any]) -> 
 
 
 def _split(record: Mapping[str, Any]) -> Split | None:
-    """The split of Labelbox's metadata."""
+    """The split in Labelbox's metadata."""
     for item in dicts(record.get("metadata_fields")):
         if split_of(str(item.get("schema_name"))) or item.get("schema_name") == "split":
             return split_of(item.get("value"))
@@ -128,7 +142,7 @@ def _split(record: Mapping[str, Any]) -> Split | None:
 
 
 def _labels(record: Mapping[str, Any], notes: Counter[str]) -> Iterator[Mapping[str, Any]]:
-    """What each annotator has said, but for what was skipped or rejected."""
+    """The labels of each annotator, without skipped and rejected ones."""
     if isinstance(record.get("data_row"), dict):
         for project in dicts([*record["projects"].values()]):
             details = project.get("project_details")
@@ -152,7 +166,8 @@ def _labels(record: Mapping[str, Any], notes: Counter[str]) -> Iterator[Mapping[
 def _question(
     name: str, export: _Export, options: ReadingOptions, doubts: list[Doubt]
 ) -> str | None:
-    """The question whose answers are the labels; ``None`` while nothing is labelled, or nobody knows."""
+    """The question whose answers are the labels; ``None`` if nothing is labelled, or the user has
+    to be asked."""
     questions = export.questions()
     if not questions and export.others["drawn"]:
         raise ListRefusedError(f"{name} is a Labelbox export of objects, {SAYS_WHERE}")
@@ -182,7 +197,7 @@ def _question(
 def _say(
     statements: Statements, file: str, image: _Image, question: str | None, options: ReadingOptions
 ) -> None:
-    """One statement for all that was answered about an image."""
+    """Add one statement for all answers about an image."""
     given = [one for one in image.answers if question in one.choices]
     given = [one for one in given if one.benchmark] or given
     said = [one.choices[question] for one in given if question is not None]

@@ -1,4 +1,4 @@
-"""What one annotator has said of an image in Labelbox, in the old and in the new form."""
+"""The answers of one annotator about an image in Labelbox, in the old and the new format."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -10,9 +10,9 @@ _PARTS = frozenset({"objects", "classifications", "relationships"})
 
 @dataclass(slots=True)
 class Answers:
-    """The labels by the question that they answer; what else there is, by kind.
+    """The labels by question, and counts of other content by kind.
 
-    ``benchmark``: it is the answer that the others are measured by.
+    ``benchmark``: it is the reference that other answers are compared with.
     """
 
     choices: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -21,7 +21,7 @@ class Answers:
 
 
 def answers_of(label: Mapping[str, Any]) -> Answers:
-    """What a label says.
+    """The answers in a label.
 
     Args:
         label: a record of the old export, or an element of ``labels`` of the new one.
@@ -46,7 +46,7 @@ def answers_of(label: Mapping[str, Any]) -> Answers:
 
 
 def _take(said: Answers, item: Mapping[str, Any]) -> None:
-    """One classification."""
+    """Add one classification."""
     question = str(item.get("name") or item.get("title") or item.get("value") or "")
     answer = item.get("radio_answer", item.get("answer"))
     answers = item.get("checklist_answers", item.get("answers"))
@@ -69,7 +69,8 @@ def _names(chosen: list[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _take_plain(said: Answers, question: str, answer: object) -> None:
-    """A question with its answer as a text, as the oldest exports have it; or places of objects."""
+    """Add a question with its answer as text, as in the oldest exports; or count positions of
+    objects."""
     texts = answer if isinstance(answer, list) else [answer]
     if all(isinstance(text, str) for text in texts):
         said.choices[question] = tuple(text for text in texts if isinstance(text, str))
@@ -78,5 +79,5 @@ def _take_plain(said: Answers, question: str, answer: object) -> None:
 
 
 def dicts(value: object) -> list[Mapping[str, Any]]:
-    """The objects in a list; none, if it is no list."""
+    """The objects in a list; empty if it is not a list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

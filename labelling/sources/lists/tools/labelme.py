@@ -21,11 +21,25 @@ class LabelMeFlags:
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the flags of one image.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided.
+            source: the files around the list; not used.
+
+        Returns:
+            The flags that are set, as labels; ``None`` if it is not in this format or has shapes.
+
+        Raises:
+            ListRefusedError: many images have several labels where the task is single_label, or the
+                labels are a hierarchy.
+        """
         value = document.value
         if not isinstance(value, dict) or not _is_ours(value):
             return None
         flags = value["flags"]
-        # No flag is what every image has that nobody has looked at.
+        # Without a flag, the image may not have been looked at.
         labels = [name for name, is_set in flags.items() if is_set] or None
         statements = Statements(document.name, options)
         statements.add(document.name, value["imagePath"], labels)

@@ -1,8 +1,8 @@
-"""Prodigy's annotations (``prodigy db-out``): a JSON record for each answer of an annotator.
+"""Prodigy's annotations (``prodigy db-out``): one JSON record per answer of an annotator.
 
-https://prodi.gy/docs/api-interfaces: ``answer`` is accept, reject or ignore. ``classification`` asks
-about one ``label``, ``choice`` offers ``options``, of which ``accept`` holds the ids of those that
-were ticked. ``image`` may be the data themselves, and ``path`` the file then.
+https://prodi.gy/docs/api-interfaces: ``answer`` is accept, reject or ignore. ``classification``
+asks about one ``label``, ``choice`` offers ``options``, and ``accept`` holds the ids of the ticked
+ones. If ``image`` holds the image data, ``path`` names the file.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ _DISAGREE = "annotators disagree; settle it in Prodigy, or take lines out"
 
 @dataclass(slots=True)
 class _Image:
-    """What was answered about one image, and where first."""
+    """The answers about one image, and the place of the first one."""
 
     place: str
     accepted: dict[str, None] = field(default_factory=dict)
@@ -38,6 +38,19 @@ class Prodigy:
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the answers of the annotators, and unite those about one image.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided.
+            source: the files around the list; not used.
+
+        Returns:
+            What was accepted; ``None`` if it is not in this format.
+
+        Raises:
+            ListRefusedError: there are spans: annotations of parts of images.
+        """
         if not document.sample or not document.mostly(_is_ours):
             return None
         statements = Statements(document.name, options)
@@ -68,7 +81,7 @@ def _is_ours(record: Mapping[str, Any]) -> bool:
 
 
 def _file(record: Mapping[str, Any]) -> str | None:
-    """The image of a record: its path, where ``image`` holds the data."""
+    """The image of a record: its path, if ``image`` holds the data."""
     meta = record.get("meta")
     given = [record.get("image"), record.get("path"), *(_of(meta, "file", "path"))]
     return next((one for one in given if isinstance(one, str) and _is_path(one)), None)
@@ -83,7 +96,7 @@ def _is_path(value: str) -> bool:
 
 
 def _take(name: str, record: Record, image: _Image) -> str:
-    """Note what one record says; return its answer."""
+    """Add one record; return its answer."""
     if record.value.get("spans"):
         raise ListRefusedError(
             f"{name} holds Prodigy's spans (first at {record.place}), {SAYS_WHERE}"
@@ -102,7 +115,7 @@ def _take(name: str, record: Record, image: _Image) -> str:
 
 
 def _names(chosen: Iterable[object], options: object) -> Iterable[str]:
-    """The ids that were ticked; those that are numbers by the text of their option."""
+    """The ticked ids; for numeric ids, the text of their option."""
     texts = {
         item.get("id"): item.get("text")
         for item in (options if isinstance(options, list) else ())
@@ -116,7 +129,7 @@ def _names(chosen: Iterable[object], options: object) -> Iterable[str]:
 
 
 def _say(statements: Statements, file: str, image: _Image) -> None:
-    """One statement for all that was answered about an image."""
+    """Add one statement for all answers about an image."""
     different = {frozenset(one) for one in image.choices}
     both = [label for label in image.accepted if label in image.rejected]
     if len(different) > 1 or both:

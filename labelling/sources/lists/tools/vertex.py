@@ -42,6 +42,19 @@ class VertexLines:
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the classification annotations of the lines.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided.
+            source: the files around the list; not used.
+
+        Returns:
+            What the annotations say; ``None`` if it is not in this format.
+
+        Raises:
+            ListRefusedError: there are only annotations of another kind, such as boxes.
+        """
         if not document.mostly(lambda record: isinstance(record.get(_IMAGE), str)):
             return None
         statements = Statements(document.name, options)
@@ -88,6 +101,20 @@ class VertexTable:
     def read(
         self, file: ListFile, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the table.
+
+        Args:
+            file: the list: its name and its bytes.
+            options: what the user decided.
+            source: the files around the list; not used.
+
+        Returns:
+            What the rows say, or the doubt of its encoding; ``None`` if it is not in this format,
+            or columns are given.
+
+        Raises:
+            ListRefusedError: the rows have bounding boxes.
+        """
         if b"gs://" not in file.data[: 1 << 12].replace(b"\0", b""):
             return None
         decoded = decode_list(file.name, file.data, options.encoding)
@@ -150,6 +177,6 @@ def _parts(cells: Sequence[str]) -> tuple[Split | None, str, list[str]]:
 
 
 def _is_box(cells: Sequence[str]) -> bool:
-    """``TRAIN,gs://…,car,0.1,0.1,,,0.3,0.3,,``: a label and eight places of corners."""
+    """Whether a row is a label and corner positions: ``TRAIN,gs://…,car,0.1,0.1,,,0.3,0.3,,``."""
     numbers = [cell for cell in _parts(cells)[2][1:] if _NUMBER.fullmatch(cell)]
     return len(numbers) >= 4

@@ -36,7 +36,7 @@ _DIFFERENT = "the lists of one class say different things of it"
 
 @dataclass(slots=True)
 class _Image:
-    """What the lists say of one image: by class, and where first."""
+    """What the lists state about one image: by class, and the place of the first one."""
 
     place: str
     said: dict[str, str] = field(default_factory=dict)
@@ -45,13 +45,28 @@ class _Image:
 
 
 class VocLists:
-    """All lists of classes in one folder, read as one list: an image's labels are in all of them."""
+    """All lists of classes in one folder, read as one list, since the labels of an image are in all
+    of them."""
 
     name = "Pascal VOC's lists of classes"
 
     def read(
         self, file: ListFile, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read all lists of classes in the folder of ``file`` as one.
+
+        Args:
+            file: the list: its name and its bytes.
+            options: what the user decided.
+            source: the files around the list; the other lists of the folder are read from it.
+
+        Returns:
+            What the lists say; only a warning for a list that is read with another; ``None`` if it
+            is no such list.
+
+        Raises:
+            ListRefusedError: the list is of another task of Pascal VOC (actions, person layout).
+        """
         if other := _OTHER_TASKS.search(folder_of(file.name)):
             return _of_another_task(file.name, other[1].casefold(), source)
         if not _NAME.fullmatch(base_name(file.name)) or not _may_be_ours(file.data):
@@ -72,8 +87,8 @@ class VocLists:
 
 
 def _of_another_task(name: str, task: str, source: Surroundings) -> ListReading | None:
-    """A list of another of Pascal VOC's tasks: passed over beside lists of classes, else refused,
-    but for those of segmentation, which only name images."""
+    """Handle a list of another task of Pascal VOC: skip it beside lists of classes, else refuse it,
+    except for those of segmentation, which only name images."""
     if class_lists(source.files, f"{folder_of(folder_of(name))}/Main"):
         told = f"lists of Pascal VOC's task {task}, beside those of its classes"
         return ListReading(VocLists.name, (), warnings=[told])
@@ -91,7 +106,7 @@ def is_main(folder: str) -> bool:
 
 
 def class_lists(files: FileIndex, folder: str) -> list[str]:
-    """The names in a folder that such lists have."""
+    """The files in a folder that are named like such lists."""
     return sorted(name for name in files.texts_in(folder) if _NAME.fullmatch(base_name(name)))
 
 
@@ -124,7 +139,7 @@ def _class_of(name: str) -> str:
 
 
 def _images(lists: Mapping[str, str]) -> dict[str, _Image]:
-    """What all lists say, by image."""
+    """The statements of all lists, by image."""
     images: dict[str, _Image] = {}
     for name, text in lists.items():
         named = _NAME.fullmatch(base_name(name))
@@ -142,12 +157,12 @@ def _images(lists: Mapping[str, str]) -> dict[str, _Image]:
 
 
 def _images_of(folder: str) -> str:
-    """Where Pascal VOC keeps the images: masks of the same names lie in other folders."""
+    """The folder of Pascal VOC's images, since masks in other folders have the same names."""
     return f"{folder[: -len(_MAIN)]}JPEGImages/" if is_main(folder) else ""
 
 
 def _say(statements: Statements, file: str, image: _Image, images: str) -> None:
-    """One statement for an image, or the reason why there is none."""
+    """Add one statement for an image, or reject it with the reason."""
     difficult = [name for name, value in image.said.items() if value == "0"]
     if image.different or difficult:
         named = ", ".join(sorted(image.different or difficult))

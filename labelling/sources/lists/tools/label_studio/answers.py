@@ -1,7 +1,7 @@
-"""What the annotators of a Label Studio project say of its tasks, in whatever form it is exported.
+"""The annotations of a Label Studio export, in any of its formats.
 
-Skipped tasks and predictions say nothing. Ground truth counts before all else, of each annotator
-the newest annotation, of several annotators what the line's own consensus would say.
+Skipped tasks and predictions are ignored. Ground truth takes precedence; else the newest annotation
+of each annotator counts, and several annotators are united as in ``labelling.labels.consensus``.
 """
 
 import re
@@ -39,14 +39,14 @@ _USUAL_FIELDS = ("image", "img", "image_url", "picture", "photo", "url", "file",
 _UPLOAD = re.compile(r"(?:^|/)(upload/(?:\d+/)?[0-9a-f]{8}-([^/]+))$")
 _SAMPLE = 200
 _SPLIT = "split"
-"""The field of the data in which imgclf export, and others, keep the split."""
+"""The data field with the split, as imgclf export and others write it."""
 
 _DRAWN = re.compile(r"rectangle|polygon|brush|ellipse|keypoint|bitmask|vector|hypertext|cuboid")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One annotation: labels by the control tag (``from_name``) that they were clicked on."""
+    """One annotation: labels by control tag (``from_name``)."""
 
     annotator: str
     at: str
@@ -56,7 +56,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class TaskAnswers:
-    """A task: its data, the annotations that were not skipped, and what else it holds."""
+    """A task: its data, the annotations that were not skipped, and other properties."""
 
     place: str
     data: Mapping[str, Any]
@@ -67,7 +67,7 @@ class TaskAnswers:
 
 @dataclass
 class Controls:
-    """What the results of an export are of: how many regions, by type and control."""
+    """The types and controls of an export's results, with numbers of regions."""
 
     choices: Counter[str] = field(default_factory=Counter)
     others: dict[str, Counter[str]] = field(default_factory=dict)
@@ -93,13 +93,13 @@ def read_answers(
 
     Args:
         name: of the file, for messages.
-        tasks: all of them.
+        tasks: all tasks.
         controls: what was found in their results.
-        options: ``columns`` decides the field with the image, and the control with the labels.
-        source: what lies around the export: a field that names its files is the image's.
+        options: ``columns`` names the field with the image, and the control with the labels.
+        source: the files around the export, to recognise the field with the image.
 
     Raises:
-        ListRefusedError: the export holds boxes, a taxonomy or no pictures at all.
+        ListRefusedError: the export holds boxes, a taxonomy or no images at all.
     """
     _refuse_other_kinds(name, controls)
     doubts: list[Doubt] = []
@@ -129,9 +129,9 @@ _DISAGREE = (
 
 
 def image_name(value: object) -> tuple[object, str | None]:
-    """The image that a task shows, and how its file may be called instead.
+    """The image of a task, and an alternative name of its file.
 
-    Label Studio puts 8 digits before the name of an uploaded file
+    Label Studio prefixes the name of an uploaded file with 8 digits
     (``/data/upload/1/ab12cd34-cat.jpg``), and serves local files as
     ``/data/local-files/?d=photos/cat.jpg`` (https://labelstud.io/guide/storage.html).
     """
@@ -151,7 +151,8 @@ def image_name(value: object) -> tuple[object, str | None]:
 
 
 def choices_of(said: Sequence[object]) -> tuple[str, tuple[str, ...]]:
-    """The kind of what was chosen, and the labels: nested Choices (``allowNested``) give paths."""
+    """The type of a result of Choices, and its labels; nested Choices (``allowNested``) give
+    paths."""
     if any(isinstance(choice, list) for choice in said):
         return "taxonomy", ()
     return "choices", tuple(map(str, said))
@@ -225,7 +226,7 @@ def _image_field(
 
 
 def shows_image(value: object) -> bool:
-    """Whether a value of a task is the path or the URL of a picture."""
+    """Whether a value of a task is the path or URL of an image."""
     return names_image(value) or (isinstance(value, str) and bool(_SERVED.search(value)))
 
 
@@ -242,7 +243,7 @@ def _control(
     options: ReadingOptions,
     doubts: list[Doubt],
 ) -> str | None:
-    """The control tag that counts; ``None`` while nothing is labelled, or nobody knows."""
+    """The control tag that counts; ``None`` if nothing is labelled, or the user has to be asked."""
     names = sorted(controls.choices)
     if (wanted := one_label_column(name, options)) and names:
         if wanted not in names:
@@ -267,7 +268,7 @@ def _control(
 def _majority(
     task: TaskAnswers, control: str | None, options: ReadingOptions
 ) -> tuple[tuple[str, ...] | None, bool, str]:
-    """The labels, whether as many annotators say something else, and who says what."""
+    """The labels, whether the vote is tied, and the labels of each annotator."""
     given = [answer for answer in task.answers if control in answer.choices or not answer.choices]
     if control is None or not given:
         return None, False, ""

@@ -32,6 +32,21 @@ class LabelStudio:
     def read(
         self, document: JsonDocument, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the Choices of the tasks, or of the records of JSON-MIN.
+
+        Args:
+            document: the list, decoded record by record.
+            options: what the user decided.
+            source: the files around the list.
+
+        Returns:
+            What was chosen, or the doubts to be decided first; ``None`` if it is not in this
+            format.
+
+        Raises:
+            ListRefusedError: the export has no Choices of whole images, or cannot be used as a
+                whole.
+        """
         if document.mostly(_is_task):
             return _read_tasks(document.name, document.records(), options, source)
         if tasks := _listed_tasks(document):
@@ -47,7 +62,7 @@ def _is_task(record: Mapping[str, Any]) -> bool:
 
 
 def _listed_tasks(document: JsonDocument) -> list[Record]:
-    """The tasks in an answer of the API (``GET /api/tasks?fields=all``): ``{"tasks": […]}``."""
+    """The tasks in a response of the API (``GET /api/tasks?fields=all``): ``{"tasks": […]}``."""
     tasks = _dicts(document.value.get("tasks")) if isinstance(document.value, dict) else []
     if not all(map(_is_task, tasks)):
         return []
@@ -112,7 +127,7 @@ def _answer(annotation: Mapping[str, Any], controls: Controls) -> Answer:
         else:
             others = True
     if others and not choices:
-        choices[""] = ()  # not an empty annotation: it says something, and nothing of any Choices
+        choices[""] = ()  # not an empty annotation: it has results, but no Choices
     return Answer(
         annotator=_annotator(annotation.get("completed_by")),
         at=str(annotation.get("updated_at") or annotation.get("created_at") or ""),

@@ -1,4 +1,4 @@
-"""A row for each annotation: Label Studio's JSON-MIN, CSV and TSV.
+"""One row per annotation: Label Studio's JSON-MIN, CSV and TSV.
 
 As ``label_studio_sdk.converter`` writes them: the fields of the task's data, its ``id``, a column
 for each control tag with the one choice as text, or ``{"choices": [...]}`` in JSON, and then
@@ -24,7 +24,7 @@ from labelling.sources.lists.tools.label_studio.answers import (
 from labelling.sources.reading import ReadingOptions
 
 FIXED = ("annotator", "annotation_id", "created_at", "updated_at", "lead_time")
-"""Columns of every row, by which these exports are known."""
+"""Columns of every row, by which these exports are recognised."""
 
 _NOT_LABELS = {*FIXED, "id", "agreement", "history"}
 _SAMPLE = 500
@@ -44,13 +44,13 @@ def read_rows(
     *,
     in_order: bool,
 ) -> ListReading:
-    """What the rows say.
+    """Read the rows.
 
     Args:
         name: of the file, for messages.
-        rows: all of them.
-        options: ``columns`` decides which are the image's and the labels'.
-        source: what lies around the file.
+        rows: all rows.
+        options: ``columns`` names those of the image and the labels.
+        source: the files around the file.
         in_order: whether the columns are in the order of the export (JSON-MIN): controls between
             ``id`` and ``annotator``. Those of tables are in alphabetical order.
 
@@ -82,7 +82,7 @@ def read_rows(
 def _label_columns(
     name: str, rows: Sequence[Record], options: ReadingOptions, *, in_order: bool
 ) -> Sequence[str]:
-    """Columns that may be of a control tag: more than one is a question to the user."""
+    """Columns that may belong to a control tag; if there are several, the user is asked."""
     seen = dict.fromkeys(column for row in rows for column in row.value)
     if wanted := one_label_column(name, options):
         return [column for column in seen if column == wanted]
@@ -104,7 +104,7 @@ def _label_columns(
 
 
 def _repeats(rows: Sequence[Record], column: str) -> bool:
-    """Whether a value comes twice, as a label does and a number of an image does not."""
+    """Whether a value occurs twice, as labels do and numbers of images do not."""
     values = [repr(row.value[column]) for row in rows if row.value.get(column) not in (None, "")]
     return not values or len(set(values)) < len(values)
 
@@ -123,7 +123,7 @@ def _tasks(
             answers=[
                 _answer(row.value, columns, controls)
                 for row in group
-                if row.value.get("annotation_id") not in (None, "")  # nobody has labelled it
+                if row.value.get("annotation_id") not in (None, "")  # not labelled
             ],
         )
         for place, group in by_task.items()
@@ -148,7 +148,7 @@ def _answer(row: Mapping[str, Any], columns: Sequence[str], controls: Controls) 
 
 
 def _parsed(cell: object) -> object:
-    """What a cell of a table holds: JSON, if it is no single choice."""
+    """The value of a table cell: parsed JSON, unless it is a single choice."""
     if isinstance(cell, str) and cell[:1] in ("{", "["):
         try:
             return json.loads(cell)
@@ -158,7 +158,7 @@ def _parsed(cell: object) -> object:
 
 
 def _result(value: object) -> tuple[str, tuple[str, ...]]:
-    """The kind of a result as the exports shorten it, and its labels if these are choices."""
+    """The type of a result, as the exports abbreviate it, and its labels if it is Choices."""
     if isinstance(value, str):
         return ("choices", (value.strip(),)) if value.strip() else ("", ())
     if not isinstance(value, dict):

@@ -29,6 +29,21 @@ class LabelStudioTable:
     def read(
         self, file: ListFile, options: ReadingOptions, source: Surroundings
     ) -> ListReading | None:
+        """Read the Choices in the rows.
+
+        Args:
+            file: the list: its name and its bytes.
+            options: what the user decided.
+            source: the files around the list.
+
+        Returns:
+            What was chosen, or the doubts to be decided first; ``None`` if it is not in this
+            format.
+
+        Raises:
+            ListRefusedError: the export has no Choices of whole images, or cannot be used as a
+                whole.
+        """
         head = file.data[: 1 << 16].replace(b"\0", b"")  # UTF-16, by a spreadsheet program
         if not all(column.encode() in head for column in FIXED):
             return None
@@ -36,7 +51,7 @@ class LabelStudioTable:
         if decoded.doubt:
             return ListReading(self.name, (), doubts=[decoded.doubt])
         text = decoded.text
-        # A semicolon, if a spreadsheet program has saved it anew.
+        # A semicolon, if a spreadsheet program saved it.
         for delimiter in ",\t;":
             header = next(csv.reader([text.partition("\n")[0]], delimiter=delimiter), [])
             if is_row(dict.fromkeys(header)):
