@@ -65,7 +65,7 @@ class _Digests:
 
     @cached_property
     def order(self) -> np.ndarray:
-        """Where the rows are in the order of their keys; of the same key, in their own order."""
+        """The row numbers that sort the keys; rows with equal keys keep their order."""
         if self.is_ascending:
             return np.arange(len(self.keys))
         order = np.argsort(self.keys)  # a fourth of the time that a stable one takes

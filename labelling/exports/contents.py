@@ -61,7 +61,7 @@ class Contents:
 
     @property
     def splits(self) -> list[str]:
-        """The splits that have an image, in their usual order."""
+        """The splits with images: train, val and test first, then others by name."""
         there = {image.split for image in self.images}
         return [split for split in SPLITS if split in there] + sorted(there - {*SPLITS})
 

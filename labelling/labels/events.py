@@ -236,7 +236,7 @@ class History:
 
     @property
     def in_force(self) -> tuple[Rename | Withdrawal, ...]:
-        """In order."""
+        """The renames and withdrawals in force, in order."""
         return tuple(event for _, event in self.standing())
 
     def standing(self) -> list[tuple[str, Rename | Withdrawal]]:

@@ -48,11 +48,11 @@ class Space:
 
     @cached_property
     def radius(self) -> float:
-        """How near two images are of which one label says much of the other (median).
+        """The distance within which the label of one image tells much of another's.
 
-        Half of the way from an image to the nearest labelled one; so it falls as labels come in,
-        and picks may lie closer together. Before there is a label, the distance of any two images:
-        the first batch covers the pool.
+        Half the median distance of an image to the nearest labelled one, so it falls as labels are
+        added. Without labels, the median distance between two images, so that the first batch
+        covers the pool.
         """
         points = self.points[self.known]
         if not len(points):
@@ -65,7 +65,7 @@ class Space:
 
     @cached_property
     def clusters(self) -> "Clusters":
-        """The images in clusters, and how many of each cluster are labelled."""
+        """The clusters of the images, with their numbers of labelled images."""
         return _clusters(self)
 
 

@@ -79,7 +79,7 @@ class Pool:
 
     @cached_property
     def space(self) -> Space:
-        """Where the images lie beside each other and beside the labelled ones."""
+        """The feature space of the unlabelled and the labelled images."""
         return space(self.features, self.labelled_features)
 
     @cached_property

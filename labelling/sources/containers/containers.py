@@ -79,27 +79,27 @@ class FileContainer(ABC):
 
     @property
     def has_cheap_heads(self) -> bool:
-        """Whether the first bytes of some files are had without reading the whole container."""
+        """Whether the first bytes of some files can be read without reading the whole container."""
         return False
 
     @property
     def doubts(self) -> Sequence["Doubt"]:
-        """What its names leave open; known once the listing is through."""
+        """Open questions about its names; known after the listing was read."""
         return ()
 
     @property
     def damage(self) -> Sequence["Doubt"]:
-        """Whether to go on where a part is lost; known once the listing is through."""
+        """The question whether to go on if a part is lost; known after the listing was read."""
         return ()
 
     @property
     def decodes(self) -> bool:
-        """Whether it has names that do not say their encoding; known once the listing is through."""
+        """Whether it has names without a declared encoding; known after the listing was read."""
         return False
 
     @property
     def warnings(self) -> Sequence[str]:
-        """How its names were read where they did not tell; known once the listing is through."""
+        """How names without a declared encoding were decoded; known after the listing was read."""
         return ()
 
 

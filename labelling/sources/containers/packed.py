@@ -71,7 +71,7 @@ class Sieve:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is odd about the names; known once all were sorted."""
+        """Warnings about the names; known after all were sorted."""
         return self._misread.warnings()
 
     def _passed(self, name: str, *, is_folder: bool = False) -> Passed | None:

@@ -60,7 +60,7 @@ class SourceFacts:
 
     @property
     def is_open(self) -> bool:
-        """Whether a question decides what the labels are: then none are told."""
+        """Whether an open question decides the labels; then no classes are given."""
         return any(
             not any(answer["option"] == "--yes" for answer in doubt["answers"])
             for doubt in self.doubts

@@ -101,7 +101,7 @@ class _Matcher:
 
     @property
     def unclear(self) -> int:
-        """How many files are labelled twice, and differently."""
+        """The number of files with contradicting labels."""
         return len(self._unclear_labels)
 
     def take(self, statement: Statement, finder: FileFinder) -> None:

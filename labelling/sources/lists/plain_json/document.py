@@ -64,7 +64,7 @@ class JsonDocument:
 
     @cached_property
     def sample(self) -> list[Mapping[str, Any]]:
-        """The first records, without what is no record, up to where the text is broken."""
+        """The first valid records, up to where the text is broken."""
         found: list[Mapping[str, Any]] = []
         try:
             for item in islice(self._records(), 5 * _SAMPLE):

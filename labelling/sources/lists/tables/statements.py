@@ -181,7 +181,7 @@ class _Reader:
 
     @property
     def _usable(self) -> Iterator[tuple[Row, Sequence[str]]]:
-        """The rows that can be used, with their cells."""
+        """The usable rows with their cells."""
         return ((row, row.cells) for row in self._rows)
 
     def statements(self) -> Iterator[Statement]:
