@@ -131,10 +131,15 @@ def embed(container: JobContainer, pipes: PipesContext) -> dict[str, Any]:
 
 
 def backbone_name(net: "Classifier", architecture: str, size: int) -> str:
-    """``<architecture>-<image size>-<12 hex>``: nets of one name give one image the same features.
+    """Name a backbone by its weights; backbones with the same name compute the same features.
 
-    The hash is of the backbone's weights, so that every probe on a frozen net shares its features,
-    and a net that was trained has its own.
+    Args:
+        net: whose backbone.
+        architecture: name of the architecture.
+        size: width and height of its images in pixels.
+
+    Returns:
+        ``<architecture>-<size>-<12 hex digits>``, a hash of the weights and the code's version.
     """
     found = hashlib.sha256(f"{CODE_VERSION} {FEATURES_VERSION}".encode())
     for name, tensor in net.backbone.state_dict().items():

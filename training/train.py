@@ -106,12 +106,17 @@ def main() -> None:
 def train(
     container: JobContainer, pipes: PipesContext, team: Team = ALONE
 ) -> dict[str, str | float]:
-    """Train the model of ``container`` and write everything it leaves.
+    """Train a model and write its artefact, metrics and pictures.
 
-    The processes of a team each take part in the fit; after it all but the first end.
+    All processes of a team take part in the fit; after it, all but the first end.
+
+    Args:
+        container: gives the job's parameters, inputs and output folders.
+        pipes: for logs and progress messages.
+        team: the processes that train together.
 
     Returns:
-        The numbers of ``metrics.json``.
+        The metrics, as in ``metrics.json``.
 
     Raises:
         PermanentFailure: the data or the configuration is at fault; running again won't help.

@@ -70,10 +70,16 @@ class Compute(dg.ConfigurableResource):
         return JobOutputs(self.store, name, kind)
 
     def open_output(self, name: str, file: str, kind: Kind = "processing") -> bytes:
-        """One file that the job wrote.
+        """Return the bytes of one file that the job wrote.
+
+        Args:
+            name: of the job.
+            file: path relative to the job's output folder.
+            kind: of the job.
 
         Raises:
-            KeyMissing: the job did not write it, or is not done.
+            KeyMissing: the job did not write the file, or is not done.
+            DamagedObject: the file is not what the job wrote.
         """
         return self.outputs(name, kind)[file]
 

@@ -72,7 +72,13 @@ class JobOutputs(Mapping[str, bytes]):
     """A job's files beside the model, by relative path. Nothing is read before it is asked for."""
 
     def __init__(self, store: ObjectStore, name: str, kind: Kind) -> None:
-        """Name the job; a job that is not done has no outputs."""
+        """Open the outputs of a job; reads nothing yet.
+
+        Args:
+            store: to read from.
+            name: of the job.
+            kind: of the job.
+        """
         self._store, self._name, self._kind = store, name, kind
 
     def __getitem__(self, file: str) -> bytes:

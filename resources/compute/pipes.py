@@ -38,7 +38,13 @@ def last_message(store: ObjectStore, job: str) -> str | None:
 
 
 def is_complete(store: ObjectStore, job: str, start_after: str | None) -> bool:
-    """Whether what was launched after that message has said, as its last word, that it is done."""
+    """Whether the newest Pipes message is a ``closed`` without an exception.
+
+    Args:
+        store: holds the messages.
+        job: name of the job.
+        start_after: key of a message; only later ones count. ``None``: all count.
+    """
     new = store.list(messages_prefix(job), start_after=start_after)
     if not new:
         return False
@@ -57,7 +63,13 @@ class StoreContextInjector(dg.PipesContextInjector):
     """Writes the context to ``pipes/<job>/context/<launched-ms>.json``."""
 
     def __init__(self, store: ObjectStore, job: str, *, write: bool = True) -> None:
-        """``write`` is False for a job that is running: it has its context."""
+        """Name the context's key after the current time.
+
+        Args:
+            store: to write to.
+            job: name of the job.
+            write: False for a job that is running: it has its context already.
+        """
         self._store = store
         self._job = job
         self._write = write

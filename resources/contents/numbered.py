@@ -34,10 +34,15 @@ def next_number(store: ObjectStore, folder: str) -> int:
 
 
 def add_record(store: ObjectStore, folder: str, data: bytes) -> str:
-    """Write ``data`` as the newest record under ``folder``; its key.
+    """Write a record with the next free number. Two writers at once get different numbers.
 
-    Of two writers at once, one takes the number and the other the next: whoever looked before
-    and writes later is never sorted before.
+    Args:
+        store: to write to.
+        folder: prefix of the records.
+        data: the record's JSON.
+
+    Returns:
+        The record's key.
     """
     while True:
         key = f"{folder.rstrip('/')}/{next_number(store, folder):0{DIGITS}d}.json"

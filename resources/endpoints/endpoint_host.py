@@ -72,19 +72,30 @@ class Endpoints(dg.ConfigurableResource):
         decision: int = 0,
         on_event: Callable[[str], object] = lambda _: None,
     ) -> EndpointStatus:
-        """Make ``stage`` serve the model; returns once requests are answered by it.
+        """Deploy a model to ``stage``; returns when the model answers requests.
 
-        ``decision`` is the number of the decision that this carries out; ``on_event`` is told
-        what happens meanwhile.
+        A repeated call (after a crash, for example) writes no second record while the first one
+        is served or in progress.
 
-        Repeating it (after a crash, say) writes no second record where the first one is served
-        or still on its way.
+        Args:
+            stage: to deploy to.
+            model_version: name of the model version.
+            digest: of the model artefact: SHA-256, 64 hex digits.
+            model_key: key of ``model.tar.gz`` in the store.
+            deployed_by: the person or program, for the record.
+            reason: of the deployment, for the record.
+            run_id: of the Dagster run, for the record; "" for none.
+            decision: number of the approval decision that this carries out; 0 for none.
+            on_event: called with a line of text for each event of the deployment.
+
+        Returns:
+            The endpoint's status after the deployment.
 
         Raises:
-            HostUnavailable: no host is up, and nothing was written; or what was begun has not
-                ended, and goes on: nothing was undone, and repeating the call waits for it.
-            DeploymentFailed: the model cannot be served (on this machine: or not in time), or a
-                newer deployment overtook this one.
+            HostUnavailable: no host is up, and nothing was written; or the deployment has not
+                ended in time and continues: repeating the call waits for it.
+            DeploymentFailed: the model cannot be served (locally: or not in time), or a newer
+                deployment replaced this one.
         """
 
     @abstractmethod
@@ -124,11 +135,17 @@ class Endpoints(dg.ConfigurableResource):
     def invoke(
         self, stage: Stage, body: bytes, content_type: str, top_k: int | None = None
     ) -> dict[str, Any]:
-        """Send one request; the parsed answer.
+        """Send one request and return the parsed JSON answer.
+
+        Args:
+            stage: whose endpoint.
+            body: of the request, in the form of ``content_type``.
+            content_type: MIME type of the body.
+            top_k: number of labels in the answer; default: all.
 
         Raises:
             HostUnavailable: no host is up.
-            InvocationFailed: the endpoint refused it.
+            InvocationFailed: the endpoint refused the request.
         """
 
     @abstractmethod

@@ -53,7 +53,19 @@ class LocalEndpoints(Endpoints):
         decision: int = 0,
         on_event: Callable[[str], object] = lambda _: None,
     ) -> EndpointStatus:
-        """See :meth:`Endpoints.deploy`. The host follows the record by itself."""
+        """Write a deployment record and wait until the host serves it; see :meth:`Endpoints.deploy`.
+
+        Args:
+            stage: to deploy to.
+            model_version: name of the model version.
+            digest: of the model artefact: SHA-256, 64 hex digits.
+            model_key: key of ``model.tar.gz`` in the store.
+            deployed_by: the person or program, for the record.
+            reason: of the deployment, for the record.
+            run_id: of the Dagster run, for the record; "" for none.
+            decision: number of the approval decision that this carries out; 0 for none.
+            on_event: not called; a local host reports no events.
+        """
         deadline = time.monotonic() + self.deploy_timeout_s
         before = self.settled(stage, deadline)
         newest = self.readable(stage)
@@ -113,7 +125,14 @@ class LocalEndpoints(Endpoints):
     def invoke(
         self, stage: Stage, body: bytes, content_type: str, top_k: int | None = None
     ) -> dict[str, Any]:
-        """See :meth:`Endpoints.invoke`."""
+        """Send one request to the local host; see :meth:`Endpoints.invoke`.
+
+        Args:
+            stage: whose endpoint.
+            body: of the request, in the form of ``content_type``.
+            content_type: MIME type of the body.
+            top_k: number of labels in the answer; default: all.
+        """
         try:
             return self._client().invoke(
                 endpoint_name(self.project, stage), body, content_type, top_k

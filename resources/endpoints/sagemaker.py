@@ -72,8 +72,21 @@ class SageMakerEndpoints(Endpoints):
         decision: int = 0,
         on_event: Callable[[str], object] = lambda _: None,
     ) -> EndpointStatus:
-        """See :meth:`Endpoints.deploy`. CloudFormation itself returns to what was served before
-        when an alarm goes off or the model does not start."""
+        """Deploy through the stage's CloudFormation stack; see :meth:`Endpoints.deploy`.
+
+        CloudFormation rolls back by itself when an alarm goes off or the model does not start.
+
+        Args:
+            stage: to deploy to.
+            model_version: name of the model version.
+            digest: of the model artefact: SHA-256, 64 hex digits.
+            model_key: key of ``model.tar.gz`` in the store.
+            deployed_by: the person or program, for the record.
+            reason: of the deployment, for the record.
+            run_id: of the Dagster run, for the record; "" for none.
+            decision: number of the approval decision that this carries out; 0 for none.
+            on_event: called with a line of text for each event of the stack.
+        """
         deadline = time.monotonic() + self.deploy_timeout_s
         before = self.settled(stage, deadline)
         newest = self.readable(stage)
@@ -146,7 +159,14 @@ class SageMakerEndpoints(Endpoints):
     def invoke(
         self, stage: Stage, body: bytes, content_type: str, top_k: int | None = None
     ) -> dict[str, Any]:
-        """See :meth:`Endpoints.invoke`."""
+        """Send one request to SageMaker's runtime; see :meth:`Endpoints.invoke`.
+
+        Args:
+            stage: whose endpoint.
+            body: of the request, in the form of ``content_type``.
+            content_type: MIME type of the body.
+            top_k: number of labels in the answer; default: all.
+        """
         client = self.session.client("sagemaker-runtime")
         return invoked(client, endpoint_name(self.project, stage), body, content_type, top_k)
 
@@ -182,11 +202,19 @@ class SageMakerEndpoints(Endpoints):
     def ensure_configuration(
         self, stage: Stage, result: StackResult, on_event: Callable[[str], object]
     ) -> EndpointStatus:
-        """See that the endpoint has the configuration that its stack has given it.
+        """Make sure that the endpoint has the configuration that its stack gave it.
+
+        Args:
+            stage: whose endpoint.
+            result: of the stack's update; its outputs name the configuration.
+            on_event: called with a line of text for each event.
+
+        Returns:
+            The endpoint's status.
 
         Raises:
-            DeploymentFailed: SageMaker went back to the one before.
-            HostUnavailable: it does not answer, or has not ended in time.
+            DeploymentFailed: SageMaker returned to the configuration before.
+            HostUnavailable: SageMaker does not answer, or the update has not ended in time.
         """
         deadline = time.monotonic() + self.deploy_timeout_s
         config, name = result.outputs[CONFIG], endpoint_name(self.project, stage)

@@ -24,7 +24,16 @@ STATES: dict[str, EndpointState] = {
 
 
 def absent(stage: Stage, name: str, newest: DeploymentRecord | None) -> EndpointStatus:
-    """The status of an endpoint that is not there: never deployed, or gone."""
+    """Return the status of an endpoint that does not exist.
+
+    Args:
+        stage: the endpoint's.
+        name: of the endpoint.
+        newest: the stage's newest record; ``None`` if it was never deployed.
+
+    Returns:
+        ``NotFound`` without a record; ``Failed`` with one.
+    """
     if newest is None:
         return EndpointStatus(stage=stage, name=name, status="NotFound")
     return EndpointStatus(
@@ -128,7 +137,13 @@ def _refused(error: ClientError, name: str) -> InvocationFailed:
 
 
 def console_links(name: str, stack: str, region: str) -> dict[str, str]:
-    """Pages of the AWS console about the endpoint ``name`` and the stack that made it."""
+    """Return addresses of AWS console pages by title.
+
+    Args:
+        name: of the endpoint.
+        stack: name of the CloudFormation stack that made it.
+        region: such as ``eu-central-1``.
+    """
     console = f"https://{region}.console.aws.amazon.com"
     return {
         "url": f"{console}/sagemaker/home?region={region}#/endpoints/{name}",

@@ -119,12 +119,18 @@ class EndpointStack:
     def deploy(
         self, record: DeploymentRecord, on_event: OnEvent, timeout_s: float, renewal: str = ""
     ) -> StackResult:
-        """Make the stack so, and wait until it is.
+        """Create or update the stack for a deployment record and wait until that has ended.
+
+        Args:
+            record: to deploy.
+            on_event: called with a line of text for each event of the stack.
+            timeout_s: seconds to wait at most.
+            renewal: a new value makes model and configuration again; "" keeps the last value.
 
         Raises:
-            StackError: it was refused, or did not succeed, and nothing goes on.
-            HostUnavailable: CloudFormation does not answer any more, or it has not ended in time;
-                it goes on, and the same call attaches to it.
+            StackError: the change was refused or failed; no operation is in progress.
+            HostUnavailable: CloudFormation stopped answering, or the operation has not ended in
+                time; it continues, and the same call attaches to it.
         """
         wanted = self.request(record, renewal)
         self.check_conversion()

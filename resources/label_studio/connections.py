@@ -29,7 +29,19 @@ _CONNECTED = "CO"
 def connect_backend(
     session: httpx.Client, project: int, url: str, user: str, password: str, title: str
 ) -> None:
-    """See :meth:`LabelStudio.connect_backend`."""
+    """Connect our ML backend; see :meth:`LabelStudio.connect_backend`.
+
+    Args:
+        session: open connection to the server.
+        project: the project's id.
+        url: of the ML backend, as the server reaches it.
+        user: for basic authentication.
+        password: for basic authentication.
+        title: the model version that the backend serves.
+
+    Raises:
+        LabelStudioRefused: the server cannot reach the backend.
+    """
     ml = open_sdk(session).ml
     wanted: dict[str, Any] = {
         "project": project,
@@ -57,7 +69,13 @@ def connect_backend(
 
 
 def retitle_backend(session: httpx.Client, project: int, title: str) -> None:
-    """See :meth:`LabelStudio.retitle_backend`."""
+    """Rename our ML backend; see :meth:`LabelStudio.retitle_backend`.
+
+    Args:
+        session: open connection to the server.
+        project: the project's id.
+        title: the model version that the backend serves now.
+    """
     for row in _backends(session, project):
         if _is_ours(row) and row["title"] != title == row["model_version"]:
             # The server checks the whole connection with what is sent, and takes an empty
@@ -89,7 +107,14 @@ def backends(session: httpx.Client, project: int) -> list[Backend]:
 
 
 def connect_webhook(session: httpx.Client, project: int, url: str, secret: str) -> None:
-    """See :meth:`LabelStudio.connect_webhook`."""
+    """Connect our webhook; see :meth:`LabelStudio.connect_webhook`.
+
+    Args:
+        session: open connection to the server.
+        project: the project's id.
+        url: to send events to, as the server reaches it.
+        secret: sent in the header ``X-Webhook-Secret``.
+    """
     hooks = open_sdk(session).webhooks
     ours = [row for row in _webhooks(session) if row["project"] == project and _is_marked(row)]
     wanted: dict[str, Any] = {

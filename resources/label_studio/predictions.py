@@ -76,7 +76,17 @@ def prelabel(
     prelabels: Mapping[str, Prelabel],
     progress: Callable[[int], None],
 ) -> int:
-    """See :meth:`LabelStudio.prelabel`."""
+    """Add predictions to tasks without labels; see :meth:`LabelStudio.prelabel`.
+
+    Args:
+        session: open connection to the server.
+        project: the project's id.
+        prelabels: predictions by ``sample_id``.
+        progress: called after each chunk with the number of images in it.
+
+    Returns:
+        How many predictions were added.
+    """
     if not prelabels:
         return 0
     check, added = PredictionCheck(session, project), 0
@@ -88,7 +98,16 @@ def prelabel(
 
 
 def show_model_version(session: httpx.Client, project: int, version: str) -> None:
-    """See :meth:`LabelStudio.show_model_version`."""
+    """Show annotators the predictions of one model version.
+
+    Args:
+        session: open connection to the server.
+        project: the project's id.
+        version: the model version.
+
+    Raises:
+        LabelStudioRefused: the server has no predictions of it, or shows others.
+    """
     counts = model_versions(session, project)
     path = f"/api/projects/{project}/"
     if not counts.get(version):
@@ -115,11 +134,20 @@ def model_versions(session: httpx.Client, project: int) -> dict[str, int]:
 def drop_superseded(
     session: httpx.Client, project: int, version: str, shown_since: datetime
 ) -> int:
-    """See :meth:`LabelStudio.drop_superseded`.
+    """Delete predictions of other model versions; see :meth:`LabelStudio.drop_superseded`.
 
-    One by one: deleting a version as a whole is one transaction, in which the server counts anew
-    for each task; for 10,000 it would block the annotators' saves for longer than SQLite waits.
+    Args:
+        session: open connection to the server.
+        project: the project's id.
+        version: the model version whose predictions stay.
+        shown_since: since when that version is shown, with a time zone.
+
+    Returns:
+        How many were deleted, at most 500.
     """
+    # One by one: deleting a version as a whole is one transaction, in which the server counts
+    # again for each task; for 10,000 it would block the annotators' saves for longer than SQLite
+    # waits.
     if datetime.now(UTC) - shown_since < KEPT:
         return 0
     counts = model_versions(session, project)

@@ -240,9 +240,16 @@ class LabelStudio(dg.ConfigurableResource):
         return len(tend_withdrawn(self.session(), self.found_id(), deletions=deletions))
 
     def connect_backend(self, url: str, user: str, password: str, title: str) -> None:
-        """Connect the ML backend at ``url``, which asks for ``user`` and ``password``.
+        """Connect our ML backend to the project, in place of an earlier connection of ours.
 
-        ``title`` must be the model version: scores are null otherwise.
+        Args:
+            url: of the ML backend, as the server reaches it.
+            user: for basic authentication.
+            password: for basic authentication.
+            title: the model version that the backend serves; with another title, scores are null.
+
+        Raises:
+            LabelStudioRefused: the server cannot reach the backend.
         """
         from resources.label_studio.connections import connect_backend
 

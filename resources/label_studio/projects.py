@@ -49,14 +49,20 @@ def server_version(session: httpx.Client) -> str:
 
 
 def find_project(session: httpx.Client, title: str, project_id: int | None) -> int:
-    """The id of the project, by ``project_id`` if given, else by its exact title.
+    """Return the project's id: ``project_id`` if given, else found by its exact title.
 
-    Of several with the same title the first that was made: a second can only come from two
-    programs that made it at once.
+    Of several projects with the title, the one that was made first.
+
+    Args:
+        session: open connection to the server.
+        title: of the project.
+        project_id: returned unchecked if it is not ``None``.
 
     Raises:
-        ProjectMissing: there is none.
+        ProjectMissing: no project has the title.
+        LabelStudioRefused: neither an id nor a title is given.
     """
+    # Two projects of one title can only come from two programs that made it at the same time.
     if project_id is not None:
         return project_id
     if not title.strip():
@@ -99,7 +105,19 @@ def ensure_project(
     names: Sequence[str],
     renamed: Collection[str] = (),
 ) -> Project:
-    """See :meth:`LabelStudio.ensure_project`."""
+    """Create or update the project; see :meth:`LabelStudio.ensure_project`.
+
+    Args:
+        session: open connection to the server.
+        title: of the project.
+        project_id: the project's id; ``None`` to find it by its title.
+        schema: gives the task of the labelling page.
+        names: labels to choose from.
+        renamed: former names of labels, which may be removed though annotations use them.
+
+    Returns:
+        The project as the server has it afterwards.
+    """
     page = label_config(schema, names)
     try:
         found = find_project(session, title, project_id)

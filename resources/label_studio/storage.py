@@ -98,9 +98,17 @@ def ensure_s3_source(
 def ensure_s3_backup(
     label_studio: "LabelStudio", bucket: str, prefix: str, *, region: str = "", endpoint: str = ""
 ) -> None:
-    """Have each saved annotation written to ``s3://bucket/prefix/<id>``, too: a copy for people.
+    """Have Label Studio also write each saved annotation to ``s3://bucket/prefix/<id>``.
 
-    The bucket should keep versions; nothing of ours reads it, and nothing is deleted there.
+    The copy is a backup for people: the product does not read it, and nothing is deleted there.
+    The bucket should have versioning on.
+
+    Args:
+        label_studio: the project.
+        bucket: to write to.
+        prefix: of the keys.
+        region: of the bucket; "" for the server's default.
+        endpoint: URL of another S3 service; "" for AWS.
 
     Raises:
         LabelStudioRefused: the server cannot reach the bucket.

@@ -30,7 +30,14 @@ Found = Mapping[str, Sequence[Mapping[str, Any]]]
 def import_tasks(
     session: httpx.Client, project: int, tasks: Iterable[NewTask], progress: Callable[[int], None]
 ) -> ImportResult:
-    """See :meth:`LabelStudio.import_tasks`."""
+    """Import tasks that the project does not have; see :meth:`LabelStudio.import_tasks`.
+
+    Args:
+        session: open connection to the server.
+        project: the project's id.
+        tasks: to import; read 500 at a time.
+        progress: called after each chunk with the number of tasks in it.
+    """
     check = PredictionCheck(session, project)
     new = known = 0
     for chunk in batched(tasks, CHUNK):
@@ -103,10 +110,15 @@ def _find(
 
 
 def take_twins_away(session: httpx.Client, project: int, sample_ids: Iterable[str]) -> int:
-    """Of several tasks of an image keep those that somebody has touched, else the first.
+    """Withdraw duplicate tasks: of an image's tasks keep those with work on them, else the first.
+
+    Args:
+        session: open connection to the server.
+        project: the project's id.
+        sample_ids: of the images to look at.
 
     Returns:
-        How many were taken away, as ``LabelStudio.withdraw`` does it.
+        How many tasks were withdrawn, as by ``LabelStudio.withdraw``.
     """
     surplus = []
     for tasks in _find(session, project, sample_ids, whole=True).values():

@@ -34,7 +34,14 @@ T = TypeVar("T")
 def changed_since(
     session: httpx.Client, project: int, moment: datetime | None, limit: int
 ) -> Iterator[TaskJson]:
-    """See :meth:`LabelStudio.changed_since`."""
+    """Yield tasks by time of change; see :meth:`LabelStudio.changed_since`.
+
+    Args:
+        session: open connection to the server.
+        project: the project's id.
+        moment: earliest change, with a time zone; ``None``: all tasks.
+        limit: yield at most this many.
+    """
 
     def ask(last: str | None, size: int) -> list[TaskJson]:
         since = last or _stamp(moment or _EPOCH)
@@ -54,7 +61,13 @@ def changed_since(
 
 
 def all_tasks(session: httpx.Client, project: int, after: int = 0) -> Iterator[TaskRef]:
-    """All tasks of the project that are ours and have a greater id than ``after``, in its order."""
+    """Yield the project's tasks that have a ``sample_id``, in order of id.
+
+    Args:
+        session: open connection to the server.
+        project: the project's id.
+        after: only tasks with a greater id.
+    """
     for task in _by_id(session, project, [], last=after):
         if task["data"].get("sample_id"):
             yield task_ref(task)
@@ -72,10 +85,14 @@ def all_tasks_whole(session: httpx.Client, project: int) -> Iterator[TaskJson]:
 
 
 def whole_task(session: httpx.Client, project: int, task: int) -> TaskJson:
-    """One task with all it has; empty if it is not there.
+    """Return one task with annotations, predictions and drafts; empty if there is none.
 
-    Not by ``GET /api/tasks/{id}``, which has the ML backend predict.
+    Args:
+        session: open connection to the server.
+        project: the project's id.
+        task: id of the task.
     """
+    # Not by `GET /api/tasks/{id}`, which has the ML backend predict.
     page = _page(session, project, [_number("id", "equal", task)], "tasks:id", 1)
     return page[0] if page else {}
 
@@ -99,7 +116,13 @@ def find_tasks(
 
 
 def tasks_with_ids(session: httpx.Client, project: int, ids: Iterable[int]) -> Iterator[TaskJson]:
-    """The tasks with these numbers, like ``find_tasks``; faster, since the numbers are indexed."""
+    """Yield the tasks with these ids; faster than ``find_tasks``, since ids are indexed.
+
+    Args:
+        session: open connection to the server.
+        project: the project's id.
+        ids: of the tasks.
+    """
     for chunk in batched(ids, TASKS_PAGE // 2):
         yield from _by_id(session, project, [_one_of("id", "Number", chunk)])
 

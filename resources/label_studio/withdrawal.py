@@ -27,14 +27,32 @@ _SUFFIX = " (withdrawn)"
 
 
 def withdraw(session: httpx.Client, project: int, sample_ids: Iterable[str]) -> int:
-    """See :meth:`LabelStudio.withdraw`."""
+    """Withdraw the untouched tasks of images; see :meth:`LabelStudio.withdraw`.
+
+    Args:
+        session: open connection to the server.
+        project: the project's id.
+        sample_ids: of the images.
+
+    Returns:
+        How many tasks were withdrawn.
+    """
     found = find_tasks(session, project, sample_ids, whole=True)
     untouched = [task for task in found if not is_touched(task)]
     return set_aside(session, project, untouched)
 
 
 def set_aside(session: httpx.Client, project: int, tasks: Sequence[Mapping[str, Any]]) -> int:
-    """Move tasks to the project of the withdrawn; how many of them stay there."""
+    """Move tasks to the project of withdrawn tasks.
+
+    Args:
+        session: open connection to the server.
+        project: id of the project that they leave.
+        tasks: as the API gives them, with ``id``.
+
+    Returns:
+        How many stay there: one on which somebody saved something meanwhile is moved back.
+    """
     if not tasks:
         return 0
     aside = _find_aside(session, project) or _make_aside(session, project)

@@ -76,7 +76,15 @@ class MlflowRegistry(ModelRegistry):
     def set_approval(
         self, model_version: str, status: ApprovalStatus, *, by: str, reason: str, digest: str
     ) -> ModelPackage:
-        """See :meth:`ModelRegistry.set_approval`."""
+        """Record a decision as tags of the model version; see :meth:`ModelRegistry.set_approval`.
+
+        Args:
+            model_version: name of the model version.
+            status: the decision.
+            by: name of the approver.
+            reason: of the decision.
+            digest: of the model that was judged: SHA-256, 64 hex digits.
+        """
         self._require_decision(model_version, status, by)
         with self._lock():
             version, package = self._require(model_version)
@@ -114,7 +122,14 @@ class MlflowRegistry(ModelRegistry):
         metrics: Mapping[str, float],
         artifacts: Mapping[str, Path],
     ) -> str:
-        """See :meth:`ModelRegistry.log_evaluation`: a run of MLflow."""
+        """Log an evaluation as an MLflow run; see :meth:`ModelRegistry.log_evaluation`.
+
+        Args:
+            model_version: name of the model version.
+            params: of the run, as text.
+            metrics: of the run.
+            artifacts: local files by their path under the run.
+        """
         with self._locked() as client:
             return log_run(
                 client,

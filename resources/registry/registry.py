@@ -126,13 +126,24 @@ class ModelRegistry(dg.ConfigurableResource):
         reason: str,
         digest: str,
     ) -> ModelPackage:
-        """Record who decided what about exactly this digest. Each call is a new decision, with a
-        number above all others, even if it says the same as the one before.
+        """Record an approval decision about a model version of exactly this digest.
+
+        Each call is a new decision with the next number, also if the status stays the same.
+
+        Args:
+            model_version: name of the model version.
+            status: the decision.
+            by: name of the approver.
+            reason: of the decision.
+            digest: of the model that was judged: SHA-256, 64 hex digits.
+
+        Returns:
+            The package after the decision.
 
         Raises:
-            PackageMissing: not registered.
-            DigestMismatch: the decision was about another digest.
-            RegistryError: nobody is named.
+            PackageMissing: the model version is not registered.
+            DigestMismatch: it is registered with another digest.
+            RegistryError: ``by`` is empty, or ``status`` is unknown.
         """
 
     @abstractmethod
@@ -148,10 +159,19 @@ class ModelRegistry(dg.ConfigurableResource):
         metrics: Mapping[str, float],
         artifacts: Mapping[str, Path],
     ) -> str:
-        """Log an evaluation as a run; its id. Logging the same again returns the same run.
+        """Log an evaluation as a run.
 
-        ``artifacts`` maps the path under the run to the local file. A run that a crash left
-        half-written is completed.
+        Logging the same evaluation again returns the same run, and completes it if it was
+        interrupted.
+
+        Args:
+            model_version: name of the model version.
+            params: of the run, as text.
+            metrics: of the run.
+            artifacts: local files by their path under the run.
+
+        Returns:
+            The run's id.
         """
 
     @staticmethod

@@ -124,7 +124,17 @@ class SageMakerRegistry(ModelRegistry):
     def set_approval(
         self, model_version: str, status: ApprovalStatus, *, by: str, reason: str, digest: str
     ) -> ModelPackage:
-        """See :meth:`ModelRegistry.set_approval`; status, approver and reason change in one call."""
+        """Record a decision in SageMaker and in the store; see :meth:`ModelRegistry.set_approval`.
+
+        Status, approver and reason change in one call of UpdateModelPackage.
+
+        Args:
+            model_version: name of the model version.
+            status: the decision.
+            by: name of the approver.
+            reason: of the decision.
+            digest: of the model that was judged: SHA-256, 64 hex digits.
+        """
         self._require_decision(model_version, status, by)
         arn = self._require(model_version)["ModelPackageArn"]
         package = self._described(arn)
@@ -160,7 +170,17 @@ class SageMakerRegistry(ModelRegistry):
         metrics: Mapping[str, float],
         artifacts: Mapping[str, Path],
     ) -> str:
-        """See :meth:`ModelRegistry.log_evaluation`; the id is the prefix of its objects."""
+        """Log an evaluation as objects of the store; see :meth:`ModelRegistry.log_evaluation`.
+
+        Args:
+            model_version: name of the model version.
+            params: of the run, as text.
+            metrics: of the run.
+            artifacts: local files by their path under the run.
+
+        Returns:
+            The run's id: the prefix of its objects.
+        """
         document = json.dumps({"params": dict(params), "metrics": dict(metrics)}, sort_keys=True)
         run = f"registry/evaluations/{model_version}/{hashlib.sha256(document.encode()).hexdigest()[:16]}"
         for name, path in artifacts.items():

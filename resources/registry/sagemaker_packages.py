@@ -60,9 +60,12 @@ def create_request(
 
 
 def package_of(described: Mapping[str, Any], document: bytes, decision: Decision) -> ModelPackage:
-    """The package of an answer of DescribeModelPackage, with what the store keeps of it.
+    """Build a package from DescribeModelPackage's answer and the store's document.
 
-    Identity is SageMaker's: the digest in the registry counts, not the one in the store.
+    Args:
+        described: the answer. Its digest, data set and code version replace the document's.
+        document: JSON of the package in the store.
+        decision: the newest about it.
     """
     metadata = described.get("CustomerMetadataProperties", {})
     return ModelPackage.model_validate(

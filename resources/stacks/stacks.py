@@ -85,7 +85,16 @@ class Stacks:
         capabilities: Sequence[str] = (),
         role_arn: str = "",
     ) -> StackRequest:
-        """What ``plan`` takes; the meaning of the arguments is that of ``deploy``."""
+        """Build the request that :meth:`plan` takes.
+
+        Args:
+            name: of the stack.
+            template_body: the template, YAML or JSON.
+            parameters: values by name; those not named keep their values or take the defaults.
+            tags: of the stack.
+            capabilities: that the template needs, such as ``CAPABILITY_NAMED_IAM``.
+            role_arn: CloudFormation's own role; "" to use the caller's permissions.
+        """
         return StackRequest(
             name=name,
             template=template_body,
@@ -127,12 +136,17 @@ class Stacks:
         on_event: OnEvent = lambda _: None,
         timeout_s: float = 7200,
     ) -> StackResult:
-        """Do what was planned, and wait until it is done.
+        """Execute a plan and wait until the operation has ended.
+
+        Args:
+            plan: of :meth:`plan`.
+            on_event: called with a line of text for each event of the stack.
+            timeout_s: seconds to wait at most.
 
         Raises:
-            StackFailed: it failed or was rolled back.
-            StackTimeout: it has not ended in time, and goes on.
-            StackError: the stack has changed since it was planned.
+            StackFailed: the operation failed or was rolled back.
+            StackTimeout: it has not ended in time, and continues.
+            StackError: the stack has changed since the plan was made.
         """
         if plan.is_empty:
             on_event(f"{plan.request.name}: nothing to change")

@@ -51,9 +51,14 @@ class Place(Protocol):
     def rows(
         self, prefix: str, start_after: str | None, flaws: Flaws | None = None, stem: str = ""
     ) -> Iterator[Row]:
-        """Every object under ``prefix`` (whole segments, no slash at its end) that can be read;
-        names and reasons of the others are added to ``flaws``. A bucket leaves those out whose
-        names below it do not begin with ``stem``."""
+        """Yield a row for each object under ``prefix`` that can be read.
+
+        Args:
+            prefix: whole path segments without a slash at the end; "" for everything.
+            start_after: only keys greater than this one; ``None``: all.
+            flaws: names that are left out, and why, are appended to it.
+            stem: a bucket yields only objects whose names below ``prefix`` begin with it.
+        """
 
 
 class Folder:
@@ -106,7 +111,14 @@ class Folder:
     def rows(
         self, prefix: str, start_after: str | None, flaws: Flaws | None = None, stem: str = ""
     ) -> Iterator[Row]:
-        """With ``os.scandir``; see ``resources.store.listing``."""
+        """Yield a row for each file, in no order; see ``resources.store.listing.local_rows``.
+
+        Args:
+            prefix: whole path segments without a slash at the end; "" for everything.
+            start_after: only keys greater than this one; ``None``: all.
+            flaws: names that are left out, and why, are appended to it.
+            stem: not used.
+        """
         return local_rows(self.root, prefix, start_after, flaws)
 
 
@@ -142,7 +154,14 @@ class Memory:
     def rows(
         self, prefix: str, start_after: str | None, flaws: Flaws | None = None, stem: str = ""
     ) -> Iterator[Row]:
-        """See :class:`Place`; nothing that cannot be read gets in."""
+        """Yield a row for each object, in no order.
+
+        Args:
+            prefix: whole path segments without a slash at the end; "" for everything.
+            start_after: only keys greater than this one; ``None``: all.
+            flaws: not used: there are no objects that cannot be read.
+            stem: not used.
+        """
         for chunk in obstore.list(self.store, prefix or None, offset=start_after):
             for meta in chunk:
                 modified = round(meta["last_modified"].timestamp() * 1e6)

@@ -201,8 +201,17 @@ def key_flaw(key: str) -> str | None:
 
 
 def sweep_unfinished(root: Path, older_than_s: float, *, people: str) -> int:
-    """Delete unfinished files older than this under ``root``; under ``root/people`` only those that
-    are the beginning of the finished one."""
+    """Delete unfinished files (:data:`UNFINISHED`) of interrupted writes.
+
+    Args:
+        root: the store's folder.
+        older_than_s: minimum age in seconds.
+        people: folder under ``root`` where people put files: there, only those are deleted whose
+            bytes are the beginning of the finished file.
+
+    Returns:
+        How many were deleted.
+    """
     removed = 0
     deadline = time.time() - older_than_s
     for key, entry in _files(root, "", []):  # what cannot be read, others tell of

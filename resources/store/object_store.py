@@ -194,7 +194,17 @@ class ObjectStore(StoreAddress):
             return bytes(obstore.get(self.place.store, key).bytes())
 
     def get_range(self, key: str, offset: int, length: int) -> bytes:
-        """``length`` bytes from ``offset``. Raises KeyMissing; StoreError if out of range."""
+        """Read part of an object.
+
+        Args:
+            key: of the object.
+            offset: of the first byte.
+            length: number of bytes.
+
+        Raises:
+            KeyMissing: there is no such object.
+            StoreError: the object ends before ``offset + length``.
+        """
         with self._translated(key):
             data = bytes(obstore.get_range(self.place.store, key, start=offset, length=length))
         if len(data) != length:
@@ -267,8 +277,18 @@ class ObjectStore(StoreAddress):
         return (listed if self.root is None else with_unread(listed, flaws)), sorted(flaws)
 
     def window(self, prefix: str, start_after: str | None, limit: int) -> tuple[pa.Table, bool]:
-        """The first ``limit`` objects, and whether there are no more. Of a bucket only they are
-        asked for; a folder is listed whole."""
+        """List the first ``limit`` objects in key order.
+
+        A bucket is asked only for them; a folder is listed whole.
+
+        Args:
+            prefix: of the keys.
+            start_after: only keys greater than this one; ``None``: all.
+            limit: most rows.
+
+        Returns:
+            The listing (:data:`LISTING_SCHEMA`), and whether it is complete.
+        """
         order = iter if self.place.ordered else sorted
 
         def first(rows: Iterator[Row]) -> pa.Table:

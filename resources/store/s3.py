@@ -155,7 +155,14 @@ class S3Bucket:
     def rows(
         self, prefix: str, start_after: str | None, flaws: Flaws | None = None, stem: str = ""
     ) -> Iterator[Row]:
-        """A page of 1,000 at a time."""
+        """Yield a row for each object in key order, from pages of 1,000.
+
+        Args:
+            prefix: whole path segments without a slash at the end; "" for everything.
+            start_after: only keys greater than this one; ``None``: all.
+            flaws: names that are left out, and why, are appended to it.
+            stem: only objects whose names below ``prefix`` begin with it.
+        """
         begin = f"{prefix}/{stem}" if prefix else stem
         return sound(self._every_row(begin, start_after), flaws)
 

@@ -101,10 +101,16 @@ class OnnxPredictor:
 def decide(
     probabilities: np.ndarray, labels: Sequence[str], thresholds: Mapping[str, float]
 ) -> list[tuple[str, ...]]:
-    """The labels that ``probabilities`` (float [n, labels]) stand for.
+    """Decide on labels from probabilities.
 
-    Without ``thresholds`` the task is single_label: the most probable label, the first of equals.
-    With them, every label whose probability reaches its threshold, the most probable first.
+    Args:
+        probabilities: float [n, labels].
+        labels: names of the columns.
+        thresholds: in [0, 1], by label (multi_label); empty: the task is single_label.
+
+    Returns:
+        Labels of each image. Single_label: the most probable one, the first of equals.
+        Multi_label: those whose probability reaches its threshold, the most probable first.
     """
     if not thresholds:
         return [(labels[index],) for index in probabilities.argmax(axis=1)]

@@ -31,7 +31,13 @@ class Phases:
         self._pipes.log.info(text)
 
     def count(self, what: str, done: int, total: int) -> None:
-        """Progress of a long phase, every few seconds."""
+        """Log the progress of a long phase, at most once in 5 seconds.
+
+        Args:
+            what: is counted, such as "train images read".
+            done: how many so far.
+            total: how many in all.
+        """
         now = time.monotonic()
         if now - self._said >= _REPORT_SECONDS:
             self._said = now

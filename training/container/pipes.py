@@ -125,7 +125,12 @@ class StoreMessageChannel(PipesMessageWriterChannel):
     """
 
     def __init__(self, store: ObjectStore, prefix: str, interval: float) -> None:
-        """Begin a new attempt, after all former ones, and start the thread.
+        """Begin a new attempt, numbered after all earlier ones, and start the thread.
+
+        Args:
+            store: obstore's store of the messages.
+            prefix: of the messages' keys.
+            interval: seconds between two uploads.
 
         Raises:
             PermissionDenied: messages may not be listed.

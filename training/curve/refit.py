@@ -158,7 +158,16 @@ def _log_loss(logits: np.ndarray, truth: np.ndarray, task: Task) -> float:
 
 
 def marks_of(decided: np.ndarray, truth: np.ndarray, task: Task) -> Marks:
-    """Scores of answers ``decided`` where ``truth`` is right: bool [m, classes] both."""
+    """Score decided labels against the truth.
+
+    Args:
+        decided: bool [m, classes], the classifier's labels.
+        truth: bool [m, classes], the right labels.
+        task: single_label: the score is accuracy; multi_label: macro F1.
+
+    Returns:
+        The score, and F1 by class (NaN for a class that no image has).
+    """
     hits = (decided & truth).sum(0).astype(float)
     said, there = decided.sum(0), truth.sum(0)
     f1 = np.where(there > 0, 2 * hits / np.maximum(said + there, 1), np.nan)

@@ -154,8 +154,16 @@ def _forecast(curve: Curve, points: Points, there: int) -> list[Forecast]:
 
 
 def backtest(subsets: Subsets, every: np.ndarray, score: float) -> Backtest | None:
-    """What half of the images at positions ``every``, drawn at random, foretells of all of them,
-    which reach ``score``; ``None`` if nobody can tell."""
+    """Predict the score of all images from a random half of them, to check the prediction.
+
+    Args:
+        subsets: scores classifiers fitted to subsets of the images.
+        every: int [n], positions of the images.
+        score: in [0, 1], reached with all of them.
+
+    Returns:
+        Prediction and score; ``None`` if half of the images are too few for a curve.
+    """
     half = np.random.default_rng(1).permutation(every)[: len(every) // 2]
     if len(half) < MIN_LABELS:
         return None

@@ -72,7 +72,12 @@ class DataSource:
     cache: Path
 
     def split(self, name: str, size: int, report: Progress) -> LabelledImages:
-        """The images of split ``name`` as ``size`` × ``size`` squares.
+        """Load a split as square images.
+
+        Args:
+            name: of the split.
+            size: width and height of the squares in pixels.
+            report: called with the numbers of images done and in all.
 
         Raises:
             PermanentFailure: the split is empty, a label is not among ``labels``, or too many
@@ -93,8 +98,16 @@ class DataSource:
         return LabelledImages(np.load(path, mmap_mode="r"), targets, rows, aside)
 
     def originals(self, name: str, most: int, size: int) -> list[np.ndarray]:
-        """The first ``most`` images of split ``name`` as the graph gets them for squares of
-        ``size``: decoded, not resized; uint8 [height, width, 3]. What cannot be read is passed over."""
+        """Decode the first images of a split without resizing, as the exported graph takes them.
+
+        Args:
+            name: of the split.
+            most: how many to return at most.
+            size: width and height in pixels of the squares that the graph makes of them.
+
+        Returns:
+            uint8 [height, width, 3] each; images that cannot be read are left out.
+        """
         found: list[np.ndarray] = []
         with ShardReader(self.root) as reader:
             for row in self.rows(name).to_pylist():

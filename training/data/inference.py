@@ -71,10 +71,19 @@ class Answers:
 
 
 def load_pixels(sample: Sample, reader: ShardReader, fit: int) -> np.ndarray:
-    """The decoded image: uint8 [height, width, 3], reduced for a square of ``fit`` pixels.
+    """Read and decode one image of a data set.
+
+    Args:
+        sample: the image's place in its shard, size and SHA-256.
+        reader: of the data set's shards.
+        fit: width and height in pixels of the square that it will be resized to; a larger image
+            may be reduced while it is decoded.
+
+    Returns:
+        uint8 [height, width, 3].
 
     Raises:
-        UnreadableImage: the image cannot be read; it could when it came into the data set.
+        UnreadableImage: the image cannot be read, though it could when the data set was built.
     """
     try:
         data = reader.read(sample.shard, sample.offset, sample.length)

@@ -230,7 +230,12 @@ class ShardReader:
         return type(self), (self._root,)
 
     def read(self, shard: str, offset: int, length: int) -> bytes:
-        """The ``length`` bytes at ``offset`` of ``shard``.
+        """Read bytes of a shard.
+
+        Args:
+            shard: path relative to the data set's folder.
+            offset: of the first byte.
+            length: number of bytes.
 
         Raises:
             ManifestError: the shard is missing or shorter than that.

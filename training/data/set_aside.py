@@ -38,7 +38,16 @@ class UnreadableImage(PermanentFailure):
 
 
 def require_these(data: bytes, sha256: str, key: str) -> None:
-    """Make sure that bytes of a shard are an image's. Raises UnreadableImage."""
+    """Check that bytes of a shard are those of the image that was indexed.
+
+    Args:
+        data: the bytes.
+        sha256: of the image: 64 hex digits.
+        key: of the image below ``raw/``, for the message.
+
+    Raises:
+        UnreadableImage: their SHA-256 is another.
+    """
     if hashlib.sha256(data).hexdigest() != sha256:
         raise UnreadableImage(key, "its bytes in the shard are not those that were indexed")
 

@@ -106,7 +106,13 @@ def outcome(
 
 
 def scores(result: Outcome, *, task: Task, labels: Sequence[str]) -> Scores:
-    """Every number of one model on one split of at least one image."""
+    """Compute all metrics of one model on one split of at least one image.
+
+    Args:
+        result: the model's answers and the truth.
+        task: single_label or multi_label.
+        labels: names of the classes, in the order of the columns.
+    """
     per_class = class_scores(result, labels)
     present = [item.f1 for item in per_class.values() if item.support]
     return Scores(
@@ -239,7 +245,13 @@ def one_sided_mcnemar_p(more: int, fewer: int) -> float:
 def paired_counts(
     candidate: Outcome, champion: Outcome, labels: Sequence[str]
 ) -> dict[str, PairedCounts]:
-    """By label, on how many images that carry it the two models differ, and how."""
+    """Count, by label, the images with that label that only one of the two models finds.
+
+    Args:
+        candidate: one model's answers.
+        champion: the other's, on the same images in the same order.
+        labels: names of the classes, in the order of the columns.
+    """
     found, before = candidate.truth & candidate.decided, champion.truth & champion.decided
     only_candidate = (found & ~before).sum(axis=0).tolist()
     only_champion = (before & ~found).sum(axis=0).tolist()
@@ -261,7 +273,13 @@ class Mistake:
 
 
 def worst_mistakes(result: Outcome, labels: Sequence[str], most: int) -> list[Mistake]:
-    """Up to ``most`` wrong answers, the surest (summed over the wrong labels) first."""
+    """List the wrong answers of highest confidence, summed over the wrong labels.
+
+    Args:
+        result: the model's answers and the truth.
+        labels: names of the classes, in the order of the columns.
+        most: how many to return at most.
+    """
     off = np.abs(result.truth - result.probabilities)
     wrong = result.truth ^ result.decided
     sureness = np.where(wrong, off, 0).sum(axis=1)

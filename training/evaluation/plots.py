@@ -98,7 +98,13 @@ def draw_per_class(path: Path, report: EvaluationReport) -> None:
 
 
 def draw_reliability(path: Path, bins: Sequence[Bin], error: float) -> None:
-    """How often the model is right against how sure it is, with 95% Wilson intervals."""
+    """Draw a reliability diagram: accuracy against confidence, with 95% Wilson intervals.
+
+    Args:
+        path: of the PNG file to write.
+        bins: of confidence.
+        error: the calibration error, for the title.
+    """
     sure = [item.confidence for item in bins]
     right = [item.accuracy for item in bins]
     errors = np.array([_reach(item) for item in bins]).T
@@ -270,7 +276,13 @@ def _legend_below(figure: "Figure", axes: "Axes") -> None:
 
 @contextmanager
 def picture_file(path: Path | IO[bytes], width: float, height: float) -> Iterator["Figure"]:
-    """A figure of ``width`` × ``height`` inches that is written to ``path`` at the end."""
+    """Open a figure that is saved as PNG when the block ends.
+
+    Args:
+        path: of the PNG file, or an open binary file.
+        width: in inches.
+        height: in inches.
+    """
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

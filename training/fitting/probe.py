@@ -109,7 +109,18 @@ def extract(
     bf16: bool,
     team: Team = ALONE,
 ) -> np.ndarray:
-    """The backbone's features of every image: float32 [n, features]; see ``sweep``."""
+    """Compute the backbone's features of every image; see ``sweep``.
+
+    Args:
+        net: its backbone computes the features.
+        split: n images.
+        report: called with the number of images done, about.
+        bf16: whether to compute in bfloat16.
+        team: the processes that share the work.
+
+    Returns:
+        float32 [n, features]; complete only on the team's first process.
+    """
     place = device()
     net = net.eval().to(place, memory_format=torch.channels_last)
 

@@ -16,13 +16,20 @@ _PAIRS = 1_000_000
 
 
 class NearHashes:
-    """Hashes that were there, then new ones; for each new one, which before it are near.
+    """Finds, for each new hash, the hashes before it that are near.
 
-    Pairs are looked up when they are asked for, not kept: there may be too many of them.
+    Positions count the known hashes first, then the new ones. Near pairs are looked up on request,
+    not kept: there may be too many of them.
     """
 
     def __init__(self, known: np.ndarray, new: np.ndarray, max_distance: int) -> None:
-        """Compare the hashes (uint64); each different one once, however many have it."""
+        """Index and compare the hashes; equal ones are compared once.
+
+        Args:
+            known: uint64 [k].
+            new: uint64 [n].
+            max_distance: hashes that differ in at most this many bits are near.
+        """
         self._first_new = len(known)
         unique, self._of = np.unique(np.concatenate([known, new]), return_inverse=True)
         # Positions by their hash, in order.
@@ -61,7 +68,13 @@ class Bands:
     looked for."""
 
     def __init__(self, hashes: np.ndarray, ones: np.ndarray, max_distance: int) -> None:
-        """Sort the hashes (uint64); ``ones``: positions of those that others are looked for."""
+        """Sort the hashes by each band.
+
+        Args:
+            hashes: uint64 [h], all different.
+            ones: int [m], positions of the hashes whose near ones are wanted.
+            max_distance: hashes that differ in at most this many bits are near.
+        """
         self._hashes, self._ones, self._distance = hashes, ones, max_distance
         edges = np.linspace(0, BITS, max_distance + 2).astype(int).tolist()
         self._masks = [np.uint64(((1 << (high - low)) - 1) << low) for low, high in pairwise(edges)]

@@ -156,7 +156,13 @@ def side_too_long(width: int, height: int) -> str:
 
 
 def reduced_pixels(width: int, height: int, fit: int) -> int:
-    """How many pixels ``decode`` leaves of a picture, about."""
+    """Estimate how many pixels ``decode`` returns of an image.
+
+    Args:
+        width: of the image in pixels.
+        height: of the image in pixels.
+        fit: width and height in pixels of the square that it will be resized to.
+    """
     across, down = _reduction((width, height), fit)
     return -(-width // across) * -(-height // down)
 

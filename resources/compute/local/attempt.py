@@ -31,7 +31,15 @@ _WAIT_S = 0.5
 
 
 class Attempt:
-    """One orchestrator's part in a job: it starts the process or attaches, waits, judges, stores."""
+    """Starts a job's process or attaches to it, waits for it, checks it and stores its outputs.
+
+    Args:
+        context: Dagster's, of the run that waits for the job.
+        spec: the job.
+        store: for inputs, messages and outputs.
+        folder: the job's folder on this machine.
+        grace_s: seconds between SIGTERM and SIGKILL when the process is ended.
+    """
 
     def __init__(
         self,

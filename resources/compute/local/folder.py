@@ -129,7 +129,13 @@ class JobFolder:
     def start(
         self, spec: "JobSpec", pipes: Mapping[str, str], start_after: str | None
     ) -> psutil.Process:
-        """Start the job's process, laid out before, in a session of its own."""
+        """Start the job's process in a session of its own, after :meth:`lay_out`.
+
+        Args:
+            spec: the job.
+            pipes: environment variables of Dagster Pipes.
+            start_after: key of the last Pipes message before this start, if any.
+        """
         _write_json(
             self.path / "launch.json", {"start_after": start_after, "launched_at": time.time()}
         )

@@ -15,8 +15,17 @@ from resources.store.object_store import ObjectStore
 
 
 def upload(store: ObjectStore, name: str, kind: Kind, folder: JobFolder) -> dict[str, str]:
-    """Put a job's files into the store, in place of what an upload that was killed left; the sha256
-    of each object by its key."""
+    """Put a job's files into the store; replaces what an interrupted upload left there.
+
+    Args:
+        store: to write to.
+        name: of the job.
+        kind: of the job: a training job's files become archives, a processing job's stay files.
+        folder: the job's folder on this machine.
+
+    Returns:
+        SHA-256 (hex) of each object, by key.
+    """
     sums: dict[str, str] = {}
     if kind == "processing":
         output = folder.output_dir(kind)

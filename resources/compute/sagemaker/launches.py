@@ -59,7 +59,16 @@ def newest_launch(store: ObjectStore, job: str) -> SageMakerLaunch | None:
 
 
 def read_launch(store: ObjectStore, job: str, number: int) -> SageMakerLaunch | None:
-    """An attempt, if it was written down."""
+    """Read the record of an attempt.
+
+    Args:
+        store: holds the record.
+        job: name of the job.
+        number: of the attempt, counted from 1.
+
+    Returns:
+        The attempt; ``None`` if there is no record of it.
+    """
     try:
         values = read_object(store, _key(job, number), _Values)
     except KeyMissing:
@@ -68,7 +77,19 @@ def read_launch(store: ObjectStore, job: str, number: int) -> SageMakerLaunch | 
 
 
 def write_launch(store: ObjectStore, job: str, number: int) -> SageMakerLaunch:
-    """Write an attempt down, or find it written by another; the messages so far are not its own."""
+    """Record an attempt before it is launched; its messages come after all that exist now.
+
+    Args:
+        store: to write to.
+        job: name of the job.
+        number: of the attempt, counted from 1.
+
+    Returns:
+        The attempt as recorded, by this call or by another process before it.
+
+    Raises:
+        KeyMissing: the record was deleted right after it was written.
+    """
     values = {"start_after": last_message(store, job), "launched_at": time.time()}
     store.create(_key(job, number), json.dumps(values).encode())
     found = read_launch(store, job, number)
@@ -78,22 +99,46 @@ def write_launch(store: ObjectStore, job: str, number: int) -> SageMakerLaunch:
 
 
 def is_taken(store: ObjectStore, job: str, number: int) -> bool:
-    """Whether an attempt's outputs were taken."""
+    """Whether an attempt's outputs were taken.
+
+    Args:
+        store: holds the mark.
+        job: name of the job.
+        number: of the attempt, counted from 1.
+    """
     return store.exists(_taken_key(job, number))
 
 
 def mark_taken(store: ObjectStore, job: str, number: int) -> None:
-    """Say that an attempt's outputs were taken."""
+    """Record that an attempt's outputs were taken; repeating it changes nothing.
+
+    Args:
+        store: to write to.
+        job: name of the job.
+        number: of the attempt, counted from 1.
+    """
     store.create(_taken_key(job, number), b"{}")
 
 
 def has_waited(store: ObjectStore, job: str, number: int) -> bool:
-    """Whether an attempt was given up because no spot capacity came; there is none before 1."""
+    """Whether an attempt was given up because SageMaker found no spot capacity in time.
+
+    Args:
+        store: holds the mark.
+        job: name of the job.
+        number: of the attempt, counted from 1; False for less.
+    """
     return number >= 1 and store.exists(_waited_key(job, number))
 
 
 def mark_waited(store: ObjectStore, job: str, number: int) -> None:
-    """Say that an attempt is given up because no spot capacity came."""
+    """Record that an attempt is given up because SageMaker found no spot capacity in time.
+
+    Args:
+        store: to write to.
+        job: name of the job.
+        number: of the attempt, counted from 1.
+    """
     store.create(_waited_key(job, number), b"{}")
 
 

@@ -81,7 +81,18 @@ def training_request(
     settings: JobSettings,
     places: JobPlaces,
 ) -> dict[str, Any]:
-    """The parameters of CreateTrainingJob. Raises NotConfigured."""
+    """Return the parameters of CreateTrainingJob.
+
+    Args:
+        spec: the job.
+        job_name: SageMaker's name of this attempt.
+        resources: instances, time limits and spot settings.
+        settings: what all jobs of the deployment share.
+        places: S3 addresses of the job's inputs, outputs and checkpoints.
+
+    Raises:
+        NotConfigured: the job role, the image or the security groups are not set.
+    """
     limit = _longest_s(spec, resources)
     stopping = {"MaxRuntimeInSeconds": limit}
     if resources.spot:
@@ -135,7 +146,18 @@ def training_request(
 def processing_request(
     spec: JobSpec, job_name: str, resources: JobResources, settings: JobSettings, places: JobPlaces
 ) -> dict[str, Any]:
-    """The parameters of CreateProcessingJob. Raises NotConfigured."""
+    """Return the parameters of CreateProcessingJob.
+
+    Args:
+        spec: the job.
+        job_name: SageMaker's name of this attempt.
+        resources: instances and time limit.
+        settings: what all jobs of the deployment share.
+        places: S3 addresses of the job's inputs and outputs.
+
+    Raises:
+        NotConfigured: the job role, the image or the security groups are not set.
+    """
     limit = min(_longest_s(spec, resources), _PROCESSING_LONGEST_S)
     several = resources.instance_count > 1
     network: dict[str, Any] = {"EnableInterContainerTrafficEncryption": several}

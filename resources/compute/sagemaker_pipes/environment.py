@@ -61,7 +61,14 @@ def environments(request: Mapping[str, Any], kind: JobKind) -> list[dict[str, st
 def with_pipes(
     request: Mapping[str, Any], kind: JobKind, bootstrap: Mapping[str, str], tags: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The request with Pipes in its environment, and Dagster's run among its tags."""
+    """Return a copy of the request with Pipes in its environment and more tags.
+
+    Args:
+        request: of CreateTrainingJob, CreateProcessingJob or CreateHyperParameterTuningJob.
+        kind: of the job. A tuning job's training jobs get the variables, not itself.
+        bootstrap: environment variables of Dagster Pipes.
+        tags: to add, unless the request has one of the same key; 50 remain in all.
+    """
     full: dict[str, Any] = copy.deepcopy(dict(request))
     if kind != "tuning":
         full.setdefault("Environment", {}).update(bootstrap)

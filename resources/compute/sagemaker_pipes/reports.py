@@ -57,7 +57,13 @@ def job_facts(state: JobState, prices: Mapping[str, float] | None = None) -> dic
 def job_metadata(
     jobs: SageMakerJobs, state: JobState, prices: Mapping[str, float] | None = None
 ) -> dict[str, dg.MetadataValue]:
-    """The same for Dagster's pages, with links into the AWS console."""
+    """Return the facts of :func:`job_facts` as Dagster metadata, with links to the AWS console.
+
+    Args:
+        jobs: gives the console's addresses.
+        state: of a job that has ended.
+        prices: USD per hour by instance type; list prices apply to types it does not name.
+    """
     facts = job_facts(state, prices)
     cost = facts["cost_usd"]
     found: dict[str, dg.MetadataValue] = {
