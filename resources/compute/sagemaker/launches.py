@@ -1,12 +1,13 @@
-"""Which SageMaker job does a job's work: attempts, kept in the store.
+"""Records of a job's attempts in the store: which SageMaker jobs belong to it.
 
 SageMaker never lets a job's name be used again, so the n-th attempt has a name of its own:
-``<job>``, ``<job>-2``, ``<job>-3``, … ``pipes/<job>/launches/<n>.json`` is written, create-only,
-before attempt n is launched. It says from where its Pipes messages are to be read, so that whoever
-comes later reads all of them; of two orchestrators that launch at once, one writes it and both use
-it. ``<n>.taken.json`` says that the outputs were taken, so that an attempt whose outputs somebody
-deleted since is not taken for done. ``<n>.waited.json`` says that attempt n found no spot capacity
-in time, so that the next one is on demand, whoever launches it.
+``<job>``, ``<job>-2``, ``<job>-3``, … Under ``pipes/<job>/launches/`` lie
+
+- ``<n>.json``, written create-only before attempt n is launched, with the key after which its Pipes
+  messages begin. Of two orchestrators that launch at the same time, one writes it and both use it;
+- ``<n>.taken.json``: the outputs were taken. If they are deleted later, the attempt does not count
+  as complete;
+- ``<n>.waited.json``: attempt n found no spot capacity in time, so the next one is on demand.
 """
 
 import hashlib
@@ -32,7 +33,7 @@ class _Values(BaseModel):
 
 @dataclass(frozen=True)
 class SageMakerLaunch:
-    """One attempt.
+    """One attempt of a job.
 
     Attributes:
         number: counted from 1.
@@ -44,7 +45,7 @@ class SageMakerLaunch:
 
 
 def attempt_name(job: str, number: int) -> str:
-    """Name of the SageMaker job that is a job's n-th attempt."""
+    """Return the SageMaker job name of a job's n-th attempt, at most 63 characters."""
     suffix = f"-{number}" if number > 1 else ""
     if len(job) + len(suffix) <= _LONGEST_NAME:
         return job + suffix
@@ -53,7 +54,7 @@ def attempt_name(job: str, number: int) -> str:
 
 
 def newest_launch(store: ObjectStore, job: str) -> SageMakerLaunch | None:
-    """The last attempt that was written down."""
+    """Return the last recorded attempt; ``None`` if there is none."""
     numbers = [int(info.key[-11:-5]) for info in store.list(_prefix(job)) if _is_launch(info.key)]
     return read_launch(store, job, max(numbers)) if numbers else None
 

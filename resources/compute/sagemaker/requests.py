@@ -1,6 +1,6 @@
-"""What SageMaker is asked: a job of ours as CreateTrainingJob and CreateProcessingJob take it.
+"""Requests of CreateTrainingJob and CreateProcessingJob for a job; pure functions.
 
-Pure functions. Members and limits: botocore's service model; meaning:
+Members and limits: botocore's service model; meaning:
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTrainingJob.html and
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateProcessingJob.html
 """
@@ -33,7 +33,7 @@ class NotConfigured(ImgclfError, ValueError):  # noqa: N818 - what is wrong, not
 
 @dataclass(frozen=True)
 class JobSettings:
-    """What all jobs of a deployment have in common; see ``imgclf_dagster.settings.aws``."""
+    """Settings that all jobs of a deployment share; see ``imgclf_dagster.settings.aws``."""
 
     role_arn: str
     image_uri: str
@@ -45,7 +45,7 @@ class JobSettings:
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def image(self, instance_type: str) -> str:
-        """The container image for an instance type. Raises NotConfigured."""
+        """Return the container image's URI for an instance type. Raises NotConfigured."""
         gpu = _GPU.match(instance_type) is not None
         image = self.gpu_image_uri if gpu else self.image_uri
         if not image:
@@ -56,10 +56,10 @@ class JobSettings:
 
 @dataclass(frozen=True)
 class JobPlaces:
-    """Where in S3 a job's things are.
+    """S3 addresses of a job.
 
     Attributes:
-        channels: manifest by channel.
+        channels: address of the manifest by channel.
         outputs: below it SageMaker writes ``<job>/output/`` (training), or the files (processing).
         checkpoints: shared by all attempts.
     """
@@ -70,7 +70,7 @@ class JobPlaces:
 
 
 def manifest(prefix_uri: str, relative_keys: Sequence[str]) -> bytes:
-    """A ManifestFile: SageMaker brings ``<prefix_uri>/<key>`` to ``<channel>/<key>``."""
+    """Build a ManifestFile: SageMaker copies ``<prefix_uri>/<key>`` to ``<channel>/<key>``."""
     return json.dumps([{"prefix": f"{prefix_uri.rstrip('/')}/"}, *relative_keys]).encode()
 
 
@@ -206,7 +206,7 @@ def processing_request(
 
 
 def _longest_s(spec: JobSpec, resources: JobResources) -> int:
-    """The job's own limit if it has one, else that of the settings."""
+    """Return the job's own time limit in seconds if it has one, else that of the settings."""
     own = "max_runtime_s" in spec.model_fields_set
     return spec.max_runtime_s if own else resources.max_runtime_s
 
@@ -242,7 +242,7 @@ def _vpc(settings: JobSettings) -> dict[str, list[str]]:
 
 
 def _environment(spec: JobSpec, settings: JobSettings) -> dict[str, str]:
-    """The job's own variables, and the region: obstore in the container needs it."""
+    """Return the job's variables and the region, which obstore in the container needs."""
     region = {"AWS_DEFAULT_REGION": settings.region} if settings.region else {}
     return {**region, **spec.environment}
 

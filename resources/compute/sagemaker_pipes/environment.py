@@ -1,4 +1,4 @@
-"""How Pipes gets into a SageMaker job's request, and whether the request's limits allow it."""
+"""Putting Pipes' variables into a SageMaker job's request, and checking the request's limits."""
 
 import copy
 import re
@@ -19,16 +19,16 @@ _NOT_IN_TAGS = re.compile(r"[^\w .:/=+@-]")
 def check_environment(
     kind: JobKind, name: str, environment: Mapping[str, str], spare: int = 0
 ) -> None:
-    """Make sure that SageMaker takes the job's name and environment.
+    """Check a job's name and environment against SageMaker's limits.
 
     Args:
-        kind: each has its own limits.
-        name: the job's.
+        kind: of the job; each has its own limits.
+        name: of the job.
         environment: all variables that are known.
-        spare: how many more there will be.
+        spare: number of variables to be added later.
 
     Raises:
-        dg.Failure: it would not; retrying is in vain.
+        dg.Failure: SageMaker would refuse them; without retries.
     """
     api, problems = APIS[kind], []
     if len(name) > api.name_characters:
@@ -50,7 +50,7 @@ def check_environment(
 
 
 def environments(request: Mapping[str, Any], kind: JobKind) -> list[dict[str, str]]:
-    """The environments of a request: of the job, or of each kind of a tuning job's children."""
+    """Return a request's environments: the job's, or one per definition of a tuning job."""
     if kind != "tuning":
         return [request.get("Environment", {})]
     single = [request["TrainingJobDefinition"]] if "TrainingJobDefinition" in request else []
