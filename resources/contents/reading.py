@@ -1,6 +1,6 @@
-"""The one way to read JSON, records and Parquet out of the store.
+"""Reading JSON, records and Parquet from the store.
 
-Whatever cannot be understood is a :class:`DamagedObject`, which names the key and the remedy.
+An object that cannot be parsed raises :class:`DamagedObject`, which names the key and the remedy.
 """
 
 import json
@@ -68,13 +68,16 @@ def read_object(store: ObjectStore, key: str, shape: type[BaseModel]) -> dict[st
 def parse_object(
     store: ObjectStore, key: str, data: bytes, shape: type[BaseModel]
 ) -> dict[str, Any]:
-    """The JSON object in ``data``, which is what lies at ``key``.
+    """Parse a JSON object that was read already and return it whole.
 
     Args:
-        shape: the fields that it must have; it may have more.
+        store: the object's, for the message.
+        key: the object's, for the message.
+        data: the object's bytes.
+        shape: pydantic model of the fields that it must have; it may have more.
 
     Raises:
-        DamagedObject: it is no JSON object, or one of another shape.
+        DamagedObject: it is no JSON object, or does not have that shape.
     """
     try:
         shape.model_validate_json(data, strict=True)
@@ -121,11 +124,11 @@ def parse_rows(store: ObjectStore, key: str, data: bytes, schema: pa.Schema) -> 
 
 
 def open_parquet(data: bytes) -> pq.ParquetFile:
-    """A Parquet file in memory.
+    """Open a Parquet file in memory.
 
     Raises:
-        ValueError: a byte of it was changed since it was written.
-        pa.ArrowException, OSError: it is none.
+        ValueError: bytes of it were changed since it was written.
+        pa.ArrowException, OSError: it is no Parquet file.
     """
     if not is_intact(data):
         raise ValueError("a byte of it was changed since it was written")
@@ -134,7 +137,7 @@ def open_parquet(data: bytes) -> pq.ParquetFile:
 
 
 def first_flaw(error: ValidationError) -> str:
-    """The first thing that is wrong with a record, in one line."""
+    """Return the first validation error of a record in one line."""
     first = error.errors(include_input=False, include_url=False)[0]
     place = ".".join(map(str, first["loc"]))
     return f"{place}: {first['msg']}" if place else str(first["msg"])
