@@ -1,4 +1,4 @@
-"""A model package as SageMaker's API has it, and back."""
+"""Converting model packages to SageMaker's API and back."""
 
 import json
 import re
@@ -28,15 +28,15 @@ def create_request(
     metrics_url: str,
     token: str,
 ) -> dict[str, Any]:
-    """The request of CreateModelPackage.
+    """Build the request of CreateModelPackage.
 
     Args:
-        package: what to register, as pending.
+        package: to register, as pending.
         group: name of the model package group.
-        image_uri: the container that serves it.
+        image_uri: of the container that serves it.
         model_url: ``s3://`` address of ``model.tar.gz``.
         metrics_url: ``s3://`` address of a JSON document of its metrics, "" for none.
-        token: makes a repeated request harmless.
+        token: ClientToken, which makes the request idempotent.
     """
     request: dict[str, Any] = {
         "ModelPackageGroupName": group,
