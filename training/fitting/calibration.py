@@ -1,4 +1,4 @@
-"""What is fitted on the validation split after training: temperature and thresholds."""
+"""Calibration on the validation split after training: temperature and thresholds."""
 
 import numpy as np
 import torch
@@ -61,12 +61,17 @@ def fit_temperature(logits: torch.Tensor, targets: torch.Tensor, task: Task) -> 
 def fit_thresholds(
     probabilities: np.ndarray, targets: np.ndarray, labels: tuple[str, ...]
 ) -> dict[str, float]:
-    """For each label the probability from which on it is given: the one of best F1, of several
-    equals the one nearest to 0.5 (which is also that of a label that no image here has).
+    """Fit each label's decision threshold: the probability of best F1.
+
+    Of several equally good ones, the nearest to 0.5; 0.5 for a label that no image has.
 
     Args:
         probabilities: float32 [n, classes].
         targets: float32 [n, classes] of 0 and 1.
+        labels: names of the columns.
+
+    Returns:
+        Thresholds in [0, 1], by label.
     """
     return {
         label: _best_threshold(probabilities[:, index], targets[:, index] > 0)

@@ -1,4 +1,4 @@
-"""The loss, for both tasks."""
+"""The loss of both tasks."""
 
 import torch
 from torch.nn import functional
