@@ -92,7 +92,7 @@ class Compute(dg.ConfigurableResource):
         return result
 
     def _result(self, name: str, *, reused: bool, reattached: bool = False) -> JobResult | None:
-        """The job's result if it is done."""
+        """Return the job's result; ``None`` if it is not done."""
         record = read_job(self._objects, name)
         if record is None:
             return None

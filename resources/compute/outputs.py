@@ -65,7 +65,7 @@ def read_job(store: ObjectStore, name: str) -> dict[str, Any] | None:
 
 
 class OutputMissing(KeyMissing, KeyError):  # noqa: N818 - a state, as its callers say it
-    """The job has not written that file; a KeyError, so that ``in`` and ``get`` work."""
+    """The job has not written the file; also a KeyError, so that ``in`` and ``get`` work."""
 
 
 class JobOutputs(Mapping[str, bytes]):

@@ -88,7 +88,7 @@ class StoreContextInjector(dg.PipesContextInjector):
         yield self.params
 
     def no_messages_debug_text(self) -> str:
-        """Where to look when a job stays silent."""
+        """Return where the context is, for the error about a job without messages."""
         return f"The context is under {self._store.uri(f'pipes/{self._job}/context')}."
 
 
@@ -169,7 +169,7 @@ class StoreMessageReader(dg.PipesMessageReader):
         return {STORE: self._store.url, KEY: messages_prefix(self._job), INTERVAL: self._poll_s}
 
     def no_messages_debug_text(self) -> str:
-        """Where to look when a job stays silent."""
+        """Return where the messages would be, for the error about a job without messages."""
         return f"Its messages would be under {self._store.uri(messages_prefix(self._job))}."
 
     def _poll(self, done: Event) -> None:

@@ -69,7 +69,7 @@ class LabelStudio(dg.ConfigurableResource):
     """Instead of looking the project up by its title."""
 
     def __repr__(self) -> str:
-        """Without the token."""
+        """Return a text without the token."""
         return f"LabelStudio(url={self.url!r}, project={self.project_id or self.project_title!r})"
 
     __str__ = __repr__

@@ -100,7 +100,7 @@ class TokenAuth(httpx.Auth):
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
-        """Without the token."""
+        """Return a text without the token."""
         return f"TokenAuth({self._base!r})"
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:

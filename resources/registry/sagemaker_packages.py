@@ -86,7 +86,7 @@ def package_of(described: Mapping[str, Any], document: bytes, decision: Decision
 
 
 def _metadata(package: ModelPackage) -> dict[str, str]:
-    """Identity and lineage, and as many metrics as there is room for (50 entries)."""
+    """Return customer metadata: identity, lineage and as many metrics as fit into 50 entries."""
     identity = {
         "model_version": package.model_version,
         "digest": package.digest,

@@ -100,7 +100,7 @@ class ObjectRefused(StoreError):  # noqa: N818 - a state, as its callers say it
 
 
 class StoreMissing(StoreError):  # noqa: N818 - a state, as its callers say it
-    """There is no store at the URL: never set up, unmounted, or mistyped."""
+    """There is no store at the URL: it was never set up, is unmounted, or the URL is mistyped."""
 
 
 class StoreUnwritable(StoreError):  # noqa: N818 - a state, as its callers say it

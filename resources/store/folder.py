@@ -102,7 +102,7 @@ class Folder:
         return ObjectInfo.from_row(local_row(key, path.stat()))
 
     def sha256(self, key: str) -> str | None:
-        """Not known."""
+        """Return ``None``: a folder has no checksums."""
         return None
 
     def chunks(self, key: str) -> Iterator[bytes | obstore.Bytes]:
@@ -145,7 +145,7 @@ class Memory:
         return ObjectInfo(key, meta["size"], meta["e_tag"] or "", meta["last_modified"])
 
     def sha256(self, key: str) -> str | None:
-        """Not known."""
+        """Return ``None``: memory has no checksums."""
         return None
 
     def chunks(self, key: str) -> Iterator[bytes | obstore.Bytes]:

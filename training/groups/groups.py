@@ -48,7 +48,7 @@ def founders_split(sha256: str, shares: Mapping[str, float]) -> str:
 
 
 def place_of(group_id: str) -> float:
-    """Return a group's lot: a number in [0, 1) that depends only on its id."""
+    """Return a group's lot: a number in [0, 1] that depends only on its id."""
     digest = hashlib.sha256(_SALT + group_id.encode("ascii")).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 

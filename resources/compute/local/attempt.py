@@ -68,6 +68,7 @@ class Attempt:
 
         Raises:
             JobFailed: a file of a local channel does not exist.
+            KeyMissing: an input is not in the store.
         """
         if self._fresh:
             try:

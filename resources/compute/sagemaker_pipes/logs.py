@@ -42,7 +42,7 @@ class JobLogs:
         self.tail: deque[str] = deque(maxlen=tail)
 
     def expect_streams(self) -> None:
-        """Look for streams again: a host that starts, or starts again, has a new one."""
+        """Have the next poll look for streams: a host that starts, or starts again, has a new one."""
         self._look = True
 
     def poll(self) -> bool:
