@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from resources.compute.job_names import Kind
 
 _VALUE_LIMIT = {"training": 512, "processing": 256}
-"""Characters of an environment value: botocore's service model, see the AWS page."""
+"""Most characters of an environment variable's value: botocore's service model."""
 
 _CHANNELS = {"training": 20, "processing": 10}
 

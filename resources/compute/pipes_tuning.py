@@ -44,7 +44,7 @@ class TuningMessageReader(StoreMessageReader):
         for info in self._store.list(prefix):
             name, parted, _ = info.key.removeprefix(f"{prefix}/").partition("/")
             if not parted:
-                continue  # of a job that was not told to use a folder of its own
+                continue  # of a job without OWN_FOLDER
             if name not in self.children:
                 self.children[name] = _ChildReader(self._store, self._job, name, self)
             self.children[name].take_new(info.key)

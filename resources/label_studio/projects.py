@@ -24,7 +24,8 @@ from resources.label_studio.types import (
 )
 
 SAMPLING = "Uncertainty sampling"
-"""Serves the lowest score of ``project.model_version`` first."""
+"""Sampling in which the server serves tasks with the lowest score of ``project.model_version``
+first."""
 
 TITLE_LENGTHS = range(3, 51)
 """Lengths of titles that Label Studio accepts, in characters."""

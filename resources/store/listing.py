@@ -44,7 +44,7 @@ MAX_SEGMENT_BYTES = 240
 
 _BATCH_ROWS = 5000
 _GONE = {errno.ENOENT, errno.ELOOP}
-"""Deleted meanwhile, or a link to nothing or to itself."""
+"""Error numbers of files deleted meanwhile, and of links to nothing or to themselves."""
 
 NOWHERE = "a link to nothing; put the file itself there"
 

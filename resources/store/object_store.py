@@ -228,7 +228,7 @@ class ObjectStore(StoreAddress):
             with partial.open("wb") as file, self._translated(key):
                 for chunk in self.place.chunks(key):
                     file.write(chunk)
-                    del chunk  # or it is held while the next one comes
+                    del chunk  # else it stays in memory while the next one is read
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)

@@ -112,7 +112,7 @@ class Refit:
             logits[:, known[0]] = 0
             return logits
         found = _regression(strength).fit(x, targets).decision_function(self._held)
-        # Of two classes scikit-learn gives the one logit of the second.
+        # For two classes scikit-learn returns only the logit of the second.
         logits[:, known] = np.stack([-found / 2, found / 2], axis=1) if found.ndim == 1 else found
         return logits
 

@@ -144,7 +144,7 @@ def _regress(features: np.ndarray, targets: np.ndarray, strength: float, task: T
     model = _fitted(features, targets, strength)
     if len(model.coef_) > 1:
         return _linear(model.coef_, model.intercept_)
-    # Of two classes scikit-learn keeps the difference of the logits: give each half of it.
+    # For two classes scikit-learn has only the difference of the logits: each class gets half of it.
     half = np.concatenate([-model.coef_, model.coef_]) / 2
     return _linear(half, np.concatenate([-model.intercept_, model.intercept_]) / 2)
 

@@ -375,7 +375,7 @@ def _orientation(image: Image.Image) -> int:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
     except Exception:  # noqa: BLE001 - broken EXIF does not make the image unusable
         return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1  # others mean nothing
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1  # others are undefined
 
 
 def _phash(picture: Image.Image) -> int:

@@ -153,7 +153,7 @@ class Attempt:
             )
         self._folder.forget_launch()
         text = f"job {self._spec.name} failed: {reason}"
-        if not permanent:  # whose message says all; a blank line parts a message from its detail
+        if not permanent:  # a permanent failure's message is enough; a blank line precedes details
             text += f"\n\n{said.stack if said else ''}\nThe end of its log:\n{self._folder.tail()}"
         # How a process that is not our child ended is unknown; a retry continues from its checkpoint.
         retry = said is None and code is None

@@ -47,7 +47,8 @@ from resources.store.errors import StoreError
 from resources.store.object_store import ObjectStore
 
 _STOPPING_S = 300.0
-"""SageMaker gives a job 120 seconds to save its work, then uploads it."""
+"""Seconds to wait for the end of a job that is being stopped: SageMaker gives it 120 s to save its
+work, then uploads it."""
 
 
 class SageMakerAttempt:
