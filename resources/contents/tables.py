@@ -151,7 +151,7 @@ class Table:
         """Replace all parts by one; moves damaged parts aside and deletes covered ones.
 
         Args:
-            min_parts: do nothing with fewer parts, unless a damaged one was skipped.
+            min_parts: with fewer parts no new part is written, unless a damaged one was skipped.
         """
         if self._told:
             self._claim_number()
