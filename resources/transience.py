@@ -1,4 +1,4 @@
-"""Failures that pass by themselves, told apart from those that somebody has to do something about."""
+"""Distinguishing transient failures from those that need a change."""
 
 from collections.abc import Iterator
 
@@ -9,18 +9,18 @@ from resources.endpoints.endpoint_host import DeploymentFailed
 from resources.store.errors import StoreError, StoreUnavailable
 
 _UNREACHED = {"ConnectionError", "ConnectTimeout", "ReadTimeout", "TimeoutError", "TransportError"}
-"""Names of what httpx, requests and the system raise without an answer; botocore's errors are told
-apart by :func:`resources.aws.errors.is_permanent`."""
+"""Names of exceptions of httpx, requests and the system for a missing answer; botocore's errors are
+classified by :func:`resources.aws.errors.is_permanent`."""
 
 _OF_AWS = {"BotoCoreError", "ClientError"}
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same may work a little later, though nobody changes anything.
+    """Whether a later retry may succeed without any change.
 
-    Judged by the first of the error and its causes that says: a ``dagster.Failure`` by
-    ``allow_retries``, a store's or AWS's error by its code, no answer by its kind. What nobody
-    knows, a bug above all, is not transient: running it again would pay for the same failure.
+    The first of the error and its causes that can be classified decides: a ``dagster.Failure`` by
+    ``allow_retries``, an error of the store or of AWS by its code, a missing answer by its type.
+    Unknown errors, such as bugs, are not transient: a retry would fail again at the same cost.
     """
     for cause in _chain(error):
         verdict = _verdict(cause)
@@ -30,7 +30,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def _verdict(error: BaseException) -> bool | None:
-    """What one error says of itself; None if nothing."""
+    """Classify one error as transient or not; ``None`` if it cannot be classified."""
     if isinstance(error, dg.Failure):
         return error.allow_retries
     if isinstance(error, StoreError):

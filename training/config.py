@@ -1,4 +1,4 @@
-"""What decides a training run: the hyperparameters, as the user writes them and as SageMaker passes them."""
+"""Hyperparameters of a training job, as users write them and as SageMaker passes them."""
 
 import json
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ Optimizer = Literal["adamw", "sgd"]
 Augmentation = Literal["none", "light", "photo"]
 
 CODE_VERSION = "1"
-"""Version of the training code: part of every job's name. Raise it when a change to this
-package changes what a training job produces from the same data and configuration;
-``tests/unit/training/test_code_version.py`` asks for that. Versions of libraries are no part of it: most of
-them change last bits only, and every user would train everything anew. Nor is the number of
-machines: it changes what a model costs, not what it is about."""
+"""Version of the training code, part of every job's name. Raise it when a change to this package
+changes the result of a training job with the same data and configuration;
+``tests/unit/training/test_code_version.py`` checks that. Versions of libraries are not included:
+most of them change only the last bits, and every user would train all models again. Nor is the
+number of machines: it changes the cost of a model, not the model."""
 
 
 class Hyperparameters(BaseModel):
@@ -59,11 +59,11 @@ class Hyperparameters(BaseModel):
     seed: int = Field(0, ge=0, le=2**31 - 1)
 
     def to_strings(self) -> dict[str, str]:
-        """Every hyperparameter as a JSON literal, as a SageMaker job wants them."""
+        """Return every hyperparameter as a JSON literal, for a SageMaker job."""
         return {key: json.dumps(value) for key, value in self.model_dump().items()}
 
     @classmethod
     def from_strings(cls, values: Mapping[str, Any]) -> Self:
-        """The inverse of ``to_strings``; keys that are not hyperparameters are ignored."""
+        """Build from ``to_strings``' output; keys that are not hyperparameters are ignored."""
         known = {key: json.loads(values[key]) for key in cls.model_fields if key in values}
         return cls.model_validate(known)

@@ -1,7 +1,7 @@
-"""Files that appear whole or not at all and, where it matters, outlive a power cut.
+"""Atomic writes of files that, where it matters, survive a power cut.
 
-What is being written lies in ``.staging/`` under the root, so that a killed writer leaves nothing
-among the files themselves. Its name ends in ``#`` and a number: obstore lists no such file.
+Unfinished files are in ``.staging/`` under the root, so that a killed writer leaves nothing among
+the finished files. Their names end in ``#`` and a number, which obstore does not list.
 """
 
 import errno
@@ -12,26 +12,26 @@ import uuid
 from pathlib import Path
 
 STAGING = ".staging"
-"""Folder of what is being written."""
+"""Folder of unfinished files."""
 
 _FULL_FSYNC = getattr(fcntl, "F_FULLFSYNC", None)
-"""On macOS, fsync alone leaves the data in the disk's own cache."""
+"""macOS needs it: fsync alone leaves the data in the disk's own cache."""
 
 
 def create_file(root: Path, key: str, data: bytes | Path, *, durable: bool) -> bool:
-    """Write a file unless it is there; of racing writers one wins.
+    """Write a file unless it exists; of concurrent writers one succeeds.
 
     Args:
-        root: the folder of all.
-        key: its path below.
-        data: its bytes, or the file that has them (a big one is not read into memory).
-        durable: whether it must be on the disk when this returns. Some milliseconds.
+        root: folder of all files.
+        key: path below ``root``.
+        data: the bytes, or a file with them (a big one is not read into memory).
+        durable: whether to wait until it is on the disk, which takes some milliseconds.
 
     Returns:
         Whether this call wrote it.
 
     Raises:
-        OSError: it cannot be written (NotADirectoryError: it would lie below a file).
+        OSError: it cannot be written (NotADirectoryError: a part of its path is a file).
     """
     target = root / key
     if target.exists():
@@ -46,7 +46,7 @@ def create_file(root: Path, key: str, data: bytes | Path, *, durable: bool) -> b
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            staged = _beside(staged, target)  # a part of the store is on another disk
+            staged = _beside(staged, target)  # the target is on another disk
             _write(staged, data, durable=durable)
             os.link(staged, target)
     except FileExistsError:
@@ -60,8 +60,8 @@ def create_file(root: Path, key: str, data: bytes | Path, *, durable: bool) -> b
 
 
 def put_in_place(written: Path, target: Path) -> None:
-    """Rename ``written`` to ``target``, once the disk has its bytes: renamed before that, it may be
-    cut or full of zeros after a power cut, and nobody would notice."""
+    """Rename ``written`` to ``target`` after its bytes are on the disk."""
+    # Renamed earlier, the file could be truncated or zero after a power cut, unnoticed.
     with written.open("rb") as file:
         _sync(file.fileno())
     written.replace(target)
@@ -69,7 +69,7 @@ def put_in_place(written: Path, target: Path) -> None:
 
 
 def _sync(descriptor: int) -> None:
-    """Wait until the disk has what was written."""
+    """Wait until a file's data are on the disk."""
     if _FULL_FSYNC is None:
         os.fsync(descriptor)
         return
@@ -80,7 +80,7 @@ def _sync(descriptor: int) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Put a folder's names on the disk, where its file system can."""
+    """Wait until a folder's entries are on the disk, if its file system supports that."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:  # gone meanwhile, or one that may be written and not read
@@ -95,7 +95,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def _make_folders(folder: Path) -> list[Path]:
-    """Make ``folder``; the folders that got a new one below them."""
+    """Create ``folder`` with its parents; returns the folders that got a new entry."""
     missing = []
     step = folder
     while not step.exists():

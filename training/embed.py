@@ -1,10 +1,11 @@
 """The embedding job: ``python -m training.embed``: features and probabilities of raw images.
 
 A processing job. Channels: ``images`` (files of ``raw/``), ``features`` (Parquet in
-``FEATURES_SCHEMA`` that earlier jobs left, below a folder of the backbone's name), ``model-0``, ``model-1`` …
-(each one ``model.tar.gz``) and ``weights``. With no model, it is the pretrained net of the
-parameters ``architecture`` and ``image_size`` that looks at the images, and nobody predicts.
-Leaves ``features.parquet`` of ``images``, ``probabilities/<model version>.parquet`` of both, and
+``FEATURES_SCHEMA`` of earlier jobs, below a folder of the backbone's name), ``model-0``, ``model-1``
+… (one ``model.tar.gz`` each) and ``weights``. Without a model, the pretrained net of the parameters
+``architecture`` and ``image_size`` computes features, and there are no predictions.
+
+Outputs: ``features.parquet`` of ``images``, ``probabilities/<model version>.parquet`` of both, and
 ``embedding.json``.
 """
 
@@ -45,18 +46,18 @@ if TYPE_CHECKING:
 FEATURES = "features.parquet"
 SUMMARY = "embedding.json"
 _ROWS = 4096
-"""Rows that probabilities are computed of at once: bounds memory."""
+"""Rows whose probabilities are computed at a time, which bounds memory."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model that predicts: its net (backbone and head), and what its manifest says."""
+    """A model: its net (backbone and head) and its manifest."""
 
     net: "Classifier"
     manifest: ArtefactManifest
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
-        """Calibrated, float32 [n, labels], of the backbone's features, float32 [n, d]."""
+        """Compute calibrated probabilities from features: float32 [n, d] → float32 [n, labels]."""
         import torch
 
         with torch.inference_mode():
@@ -66,12 +67,12 @@ class Model:
 
 
 def probabilities_file(model_version: str) -> str:
-    """The output that holds a model's probabilities."""
+    """Return the path of the output file with a model's probabilities."""
     return f"probabilities/{model_version}.parquet"
 
 
 def main() -> None:
-    """Run the job that the environment describes; a failure is left where SageMaker looks."""
+    """Run the job in this process's container; writes SageMaker's failure file if it fails."""
     yield_cores()
     with open_pipes() as pipes:
         container = JobContainer.from_environment()
@@ -88,13 +89,13 @@ def embed(container: JobContainer, pipes: PipesContext) -> dict[str, Any]:
     """Embed the images of ``container`` and predict with its models.
 
     Returns:
-        What ``embedding.json`` holds: ``backbone``, ``dimension``, ``images``, ``rejected``
+        The content of ``embedding.json``: ``backbone``, ``dimension``, ``images``, ``rejected``
         (file and reason), ``images_per_second``, ``models`` (by version: digest, task, labels,
-        thresholds) and ``strangers``: the same of models that were left out, for their
+        thresholds) and ``strangers``: the same for models that were left out because their
         ``backbone`` is another.
 
     Raises:
-        PermanentFailure: a model or the weights cannot be used; running again would not help.
+        PermanentFailure: a model or the weights cannot be used.
     """
     pipes.log.info("loading PyTorch and the model")
     with tempfile.TemporaryDirectory(dir=container.scratch_dir) as scratch:
@@ -131,10 +132,15 @@ def embed(container: JobContainer, pipes: PipesContext) -> dict[str, Any]:
 
 
 def backbone_name(net: "Classifier", architecture: str, size: int) -> str:
-    """``<architecture>-<image size>-<12 hex>``: nets of one name give one image the same features.
+    """Name a backbone by its weights; backbones with the same name compute the same features.
 
-    The hash is of the backbone's weights, so that every probe on a frozen net shares its features,
-    and a net that was trained has its own.
+    Args:
+        net: whose backbone.
+        architecture: name of the architecture.
+        size: width and height of its images in pixels.
+
+    Returns:
+        ``<architecture>-<size>-<12 hex digits>``, a hash of the weights and the code's version.
     """
     found = hashlib.sha256(f"{CODE_VERSION} {FEATURES_VERSION}".encode())
     for name, tensor in net.backbone.state_dict().items():
@@ -148,7 +154,7 @@ def _name_of(model: Model) -> str:
 
 
 def _parameters(container: JobContainer) -> Hyperparameters:
-    """Of the pretrained net, which looks at images as long as there is no model."""
+    """Read the parameters of the pretrained net, which is used while there is no model."""
     return Hyperparameters.from_strings(container.hyperparameters)
 
 
@@ -157,7 +163,7 @@ def _max_pixels(container: JobContainer) -> int:
 
 
 def _models(container: JobContainer, scratch: Path) -> tuple[list[Model], int]:
-    """The models, and the side of the square that the first (or the pretrained net) looks at."""
+    """Load the models; also returns the first one's (or the pretrained net's) image size in pixels."""
     models: list[Model] = []
     while container.has_channel(name := f"model-{len(models)}"):
         models.append(load_model(container.channel(name), scratch / name))
@@ -166,10 +172,14 @@ def _models(container: JobContainer, scratch: Path) -> tuple[list[Model], int]:
 
 
 def load_model(folder: Path, into: Path) -> Model:
-    """The model of a channel, unpacked to ``into``.
+    """Load the model of a channel.
+
+    Args:
+        folder: of the channel, with one ``model.tar.gz`` below it.
+        into: folder to unpack it to.
 
     Raises:
-        PermanentFailure: there is not one ``model.tar.gz`` below ``folder``, or it is none.
+        PermanentFailure: there is not exactly one ``model.tar.gz``, or it cannot be loaded.
     """
     with without_collection("torch"):
         import torch
@@ -227,7 +237,7 @@ def _described(model: Model) -> dict[str, Any]:
 
 
 def _write_features(parts: Iterator[Path], target: Path) -> tuple[int, list[dict[str, str]]]:
-    """Put the parts together; how many images there are, and the files that cannot be read."""
+    """Join the parts; returns the number of images, and the files that cannot be read."""
     images, rejected = 0, []
     with pq.ParquetWriter(target, FEATURES_SCHEMA, compression="zstd") as writer:
         for path in parts:
@@ -259,11 +269,8 @@ def _write_probabilities(
 
 
 def _known_features(container: JobContainer, backbone: str) -> Iterator[pa.Table]:
-    """What was just embedded, and what earlier jobs did, in bounded pieces.
-
-    Channel ``features`` may hold those of a backbone that was only guessed: a head of ours makes
-    no sense of them.
-    """
+    """Yield this job's and earlier jobs' features of a backbone, in batches of bounded size."""
+    # Channel `features` may have features of other backbones, for which the heads are not valid.
     folder = container.optional_channel("features")
     earlier = sorted(folder.rglob(f"{backbone}/*.parquet")) if folder else []
     for path in (container.output_dir / FEATURES, *earlier):

@@ -2,7 +2,7 @@
 
 A processing job. Channels: ``dataset`` (``<version>/manifest.parquet`` and the shards),
 ``model`` and, if there is one, ``champion`` (each with one ``model.tar.gz`` somewhere below).
-Leaves ``report.json`` (``training.evaluation.report``), ``predictions.parquet`` and four pictures.
+Outputs: ``report.json`` (``training.evaluation.report``), ``predictions.parquet`` and four pictures.
 """
 
 import json
@@ -50,13 +50,13 @@ PREDICTIONS_SCHEMA = pa.schema(
         pa.field("raw_key", pa.string(), nullable=False),
     ]
 )
-"""One row an image of val and test. ``probabilities`` are in the order of the model's labels,
-which the schema metadata holds as JSON under ``labels``."""
+"""One row per image of val and test. ``probabilities`` are in the order of the model's labels, which
+are in the schema metadata as JSON under ``labels``."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """The data set to evaluate on. ``labels`` are all that occur in it."""
+    """The data set to evaluate on; ``labels`` are all that occur in it."""
 
     version: str
     labels: tuple[str, ...]
@@ -66,7 +66,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A model, its answers to the test split, and these in the evaluation's labels."""
+    """A model, its predictions on the test split, and their outcome in the evaluation's labels."""
 
     model: OnnxPredictor
     answers: Answers
@@ -74,7 +74,7 @@ class Evaluated:
 
 
 class ProgressReporter:
-    """Says every couple of seconds how far the job is."""
+    """Logs the job's progress every two seconds."""
 
     def __init__(self, pipes: PipesContext, total: int) -> None:
         self._pipes = pipes
@@ -83,7 +83,7 @@ class ProgressReporter:
         self._said = time.monotonic()
 
     def __call__(self, images: int) -> None:
-        """Count ``images`` more."""
+        """Add ``images`` to the number of images done."""
         self._done += images
         now = time.monotonic()
         if now - self._said >= PROGRESS_SECONDS or self._done == self._total:
@@ -92,7 +92,7 @@ class ProgressReporter:
 
 
 def main() -> None:
-    """Run the job that the environment describes; a failure is left where SageMaker looks."""
+    """Run the job in this process's container; writes SageMaker's failure file if it fails."""
     with open_pipes() as pipes:
         container = JobContainer.from_environment()
         try:
@@ -105,11 +105,10 @@ def main() -> None:
 
 
 def evaluate(container: JobContainer, pipes: PipesContext) -> EvaluationReport:
-    """Evaluate the model (and the champion) of ``container`` and write everything down.
+    """Evaluate the model (and the champion) of ``container`` and write the outputs.
 
     Raises:
-        PermanentFailure: a channel, the data set or a model cannot be used; running again
-            would not help.
+        PermanentFailure: a channel, the data set or a model cannot be used.
     """
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=container.scratch_dir)))
@@ -129,7 +128,7 @@ def evaluate(container: JobContainer, pipes: PipesContext) -> EvaluationReport:
 
 
 def _dataset(container: JobContainer, version: str) -> Path:
-    """The folder that the data set's paths are relative to."""
+    """Return the folder that the data set's paths are relative to."""
     return container.channel("dataset", f"{version}/{MANIFEST}")
 
 
@@ -178,7 +177,17 @@ def _evaluate(
     *,
     renamed: Mapping[str, str],
 ) -> EvaluationReport:
-    """``renamed``: what classes of the champion are called in the data set."""
+    """Predict, compute the metrics, and write the outputs.
+
+    Args:
+        data: to evaluate on.
+        candidate: the model.
+        champion: the model that serves; ``None`` if there is none.
+        reader: of the data set's shards.
+        output: folder for the outputs.
+        pipes: for logs.
+        renamed: names of classes in the data set, by the champion's names.
+    """
     known = candidate.labels
     labels = [*known, *(label for label in data.labels if label not in known)]
     task = candidate.manifest.task
@@ -218,11 +227,13 @@ def _evaluate(
 def _readable(
     data: Data, tested: list[Answers], val: Answers
 ) -> tuple[Data, list[Answers], Answers, dict[str, str]]:
-    """Data and answers without the images that a model could not be shown, and which they are:
-    all models are judged on the same.
+    """Remove images that could not be read, so that all models are evaluated on the same images.
+
+    Returns:
+        Data, predictions on test and on val, and the reasons of removed images by key.
 
     Raises:
-        PermanentFailure: there are too many of them.
+        PermanentFailure: too many of the test split could not be read.
     """
     lost = {place: why for answers in tested for place, why in answers.unreadable.items()}
     aside = {data.test[place].raw_key: why for place, why in lost.items()}
@@ -301,7 +312,7 @@ def _draw(
     reader: ShardReader,
     warn: Callable[[str], object],
 ) -> None:
-    """Draw the pictures: ornaments, each of which may fail by itself."""
+    """Draw the pictures; a failure of one is only a warning."""
     bins = metrics.calibration_bins(candidate.outcome.confidence, candidate.outcome.right)
     with ornament(CONFUSION, warn):
         plots.draw_confusion(output / CONFUSION, report)

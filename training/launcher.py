@@ -1,8 +1,8 @@
-"""How every job starts in its container: ``python -m training.launcher <module> [arguments…]``.
+"""The entry point of every job in its container: ``python -m training.launcher <module> [arguments…]``.
 
-On one machine with at most one GPU the module runs in this very process. Several GPUs or machines
-train one model together: torchrun starts a process for each GPU (one for a machine without). Every
-other module works on the first machine alone.
+On one machine with at most one GPU the module runs in this process. With several GPUs or machines,
+torchrun starts a process for each GPU (one for a machine without), which train one model together.
+Modules other than training run on the first machine only.
 """
 
 import json
@@ -24,34 +24,41 @@ if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 TOGETHER = frozenset({"training.train"})
-"""Modules that know how to share their work."""
+"""Modules that can use several processes."""
 
 PROCESSES_VARIABLE = "IMGCLF_PROCESSES_PER_HOST"
-"""So many processes a machine, whatever GPUs it has."""
+"""Environment variable with the number of processes per machine; default: one per GPU."""
 
 ADDRESS_VARIABLE = "IMGCLF_MASTER_ADDRESS"
-"""Where the machines meet; the first one's name unless given."""
+"""Environment variable with the address of the rendezvous; default: the first machine's name."""
 
 PORT_VARIABLE = "IMGCLF_MASTER_PORT"
 _PORT = 29500
-"""torchrun's own choice."""
+"""torchrun's default."""
 
 _MEETING_S = 1800
-"""How long the machines wait for the last of them. They may pull the image at different speeds."""
+"""Seconds that the machines wait for the last one; they may pull the image at different speeds."""
 
 _GRACE_S = 100
-"""From SIGTERM to SIGKILL. SageMaker gives a container that it stops, or takes back (spot), 120 s:
+"""Seconds from SIGTERM to SIGKILL. SageMaker gives a container that it stops, or interrupts (spot),
+120 s:
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_StopTrainingJob.html"""
 
 _NEWS_S = 5
-"""How much later than its peers a machine may be told to stop."""
+"""Seconds that a machine may get its signal to stop later than the others."""
 
 _STOPPED = 128 + signal.SIGTERM
 
 
 @dataclass(frozen=True)
 class Machines:
-    """The machines of a job. ``interface`` is the network interface they see each other by."""
+    """The machines of a job.
+
+    Attributes:
+        current: name of this machine.
+        hosts: names of all machines, sorted.
+        interface: the network interface between them; "" if unknown.
+    """
 
     current: str
     hosts: tuple[str, ...]
@@ -59,7 +66,7 @@ class Machines:
 
     @classmethod
     def read(cls, root: Path) -> Self:
-        """As ``resourceconfig.json`` of the container at ``root`` says; one, if there is none.
+        """Read ``resourceconfig.json`` of the container at ``root``; one machine if there is none.
 
         The file: https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo-running-container.html
         """
@@ -78,7 +85,7 @@ class Machines:
 
 
 def main() -> None:
-    """Run the module that the command line names, as this machine's part of the job."""
+    """Run the module in the command line as this machine's part of the job."""
     if len(sys.argv) < 2:
         sys.exit("usage: python -m training.launcher <module> [arguments…]")
     module, arguments = sys.argv[1], sys.argv[2:]
@@ -102,7 +109,7 @@ def main() -> None:
 
 
 def _check_gpus(root: Path, processes: int) -> None:
-    """End the job, with the reason where SageMaker looks for it, if its GPUs cannot be used."""
+    """End the job with a failure file if its GPUs cannot be used."""
     try:
         require_gpus(root, processes)
     except NoGpu as error:
@@ -113,22 +120,21 @@ def _check_gpus(root: Path, processes: int) -> None:
 
 
 def _leave(signum: int, _: object) -> NoReturn:
-    """End on SIGTERM, which the kernel does not deliver to a container's first process by default.
-
-    A run of Dagster ignores SIGTERM where SIGINT is ignored, as in the background of a shell
-    script, and what it starts inherits that.
-    """
+    """Handle SIGTERM by ending this process."""
+    # By default the kernel does not deliver SIGTERM to a container's first process. And a run of
+    # Dagster ignores SIGTERM where SIGINT is ignored, as in the background of a shell script, and
+    # its child processes inherit that.
     raise SystemExit(128 + signum)
 
 
 def processes_per_host() -> int:
-    """How many processes this machine starts: one for each GPU, at least one."""
+    """Return the number of processes to start on this machine: one per GPU, at least one."""
     given = os.environ.get(PROCESSES_VARIABLE, "")
     return int(given) if given else max(1, gpu_count())
 
 
 def gpu_count() -> int:
-    """NVIDIA GPUs that this container may use, found without loading PyTorch (3 s)."""
+    """Count the NVIDIA GPUs that this container may use, without importing PyTorch (3 s)."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return sum(name.strip() not in ("", "-1") for name in visible.split(","))
@@ -138,10 +144,17 @@ def gpu_count() -> int:
 def _run_together(
     module: str, arguments: Sequence[str], machines: Machines, processes: int, root: Path
 ) -> int:
-    """Have torchrun start this machine's processes; this process watches over them.
+    """Start this machine's processes with torchrun and wait for them.
+
+    Args:
+        module: to run in each process.
+        arguments: of the module.
+        machines: of the job.
+        processes: number on this machine.
+        root: the container's ``/opt/ml``.
 
     Returns:
-        The exit code: 0, or that of the process which failed first; 143 if the job was stopped.
+        The exit code: 0, or that of the process that failed first; 143 if the job was stopped.
     """
     os.environ.update(_environment(machines, processes))
     from torch.distributed import run
@@ -165,13 +178,13 @@ def _run_together(
     if failed.code == _STOPPED:
         return failed.code
     if failed.follows:
-        time.sleep(_NEWS_S)  # ends here if this machine, too, is told to stop
+        time.sleep(_NEWS_S)  # SIGTERM ends it here if this machine is to stop, too
     JobContainer(root, "training", {}).write_failure(failed.reason)
     return failed.code
 
 
 def _environment(machines: Machines, processes: int) -> dict[str, str]:
-    """What the processes find in their environment, unless something else was given."""
+    """Return variables for the processes' environment, except those that are set already."""
     cores = (os.cpu_count() or 1) // processes
     wanted = {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(_GRACE_S)}
     if processes > 1:
@@ -182,9 +195,9 @@ def _environment(machines: Machines, processes: int) -> dict[str, str]:
 
 
 def _meeting(machines: Machines, processes: int) -> list[str]:
-    """torchrun's arguments: how many processes, and where they find each other."""
+    """Return torchrun's arguments: the number of processes and the rendezvous."""
     local = [f"--nproc-per-node={processes}", "--max-restarts=0"]
-    if len(machines.hosts) == 1:  # a free port of this machine, whatever its name resolves to
+    if len(machines.hosts) == 1:  # a free local port, which needs no name resolution
         return [*local, "--standalone", "--local-addr=127.0.0.1"]
     return [
         *local,
@@ -198,7 +211,13 @@ def _meeting(machines: Machines, processes: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Failed:
-    """How this machine's part failed. ``follows``: only because another process had."""
+    """The failure of this machine's part.
+
+    Attributes:
+        code: exit code.
+        reason: for the failure file.
+        follows: whether it was only the consequence of another process's failure.
+    """
 
     code: int
     reason: str
@@ -208,10 +227,12 @@ class Failed:
     def first(
         cls, failures: Mapping[int, "ProcessFailure"], machines: Machines, processes: int
     ) -> Self:
-        """The failure that brought down the others, which are told to end or lose the connection.
+        """Find the failure that caused the others, which were stopped or lost their connection.
 
         Args:
-            failures: by the number of the process.
+            failures: torchrun's, by number of the process.
+            machines: of the job.
+            processes: number per machine.
         """
         told = {
             rank: cls._of(rank, failure, machines, processes) for rank, failure in failures.items()

@@ -1,10 +1,9 @@
 """The learning-curve job: ``python -m training.learning_curve --dataset_version <version>``.
 
 A processing job. Channels: ``dataset`` (``<version>/manifest.parquet``, card and shards), ``model``
-(one ``model.tar.gz``: its backbone makes the features), and if there are any ``features`` (Parquet
-in ``FEATURES_SCHEMA``, of that backbone) and ``chosen`` (a JSON list: sha256 of the images that the
-queue chose). Leaves ``learning_curve.json``
-(``labelling.report.curve_report``) and a picture.
+(one ``model.tar.gz``, whose backbone computes the features), and optionally ``features`` (Parquet in
+``FEATURES_SCHEMA``, of that backbone) and ``chosen`` (a JSON list: SHA-256 of the images that the
+queue chose). Outputs: ``learning_curve.json`` (``labelling.report.curve_report``) and a picture.
 """
 
 import json
@@ -33,11 +32,11 @@ from training.errors import PermanentFailure
 from training.evaluation.metrics import indicator
 
 POLITENESS = 10
-"""A report can wait: whatever else the machine does goes first (see nice(1))."""
+"""Niceness (see nice(1)): a report can wait for the machine's other work."""
 
 
 def main() -> None:
-    """Run the job that the environment describes; a failure is left where SageMaker looks."""
+    """Run the job in this process's container; writes SageMaker's failure file if it fails."""
     os.nice(POLITENESS)
     yield_cores()
     with open_pipes() as pipes:
@@ -52,10 +51,10 @@ def main() -> None:
 
 
 def measure(container: JobContainer, pipes: PipesContext) -> CurveReport:
-    """Measure the learning curves of ``container`` and write them down.
+    """Measure the learning curves for ``container``'s data set and write report and picture.
 
     Raises:
-        PermanentFailure: the data set or the model cannot be used; running again would not help.
+        PermanentFailure: the data set or the model cannot be used.
     """
     from training.curve.picture import draw_curves
 
@@ -94,7 +93,7 @@ def measure(container: JobContainer, pipes: PipesContext) -> CurveReport:
 def _splits(
     source: DataSource, model: Model, known: dict[str, np.ndarray], phases: Phases
 ) -> tuple[Split, Split]:
-    """The training images, and those of validation and test together."""
+    """Return the training images, and those of validation and test together."""
     found = {}
     for name in ("train", "val", "test"):
         rows = source.rows(name)
@@ -118,7 +117,7 @@ def _splits(
 def _extracted(
     source: DataSource, name: str, model: Model, phases: Phases
 ) -> tuple[np.ndarray, pa.Table]:
-    """Features of every image of a split that can be read, float32 [n, d], and their rows."""
+    """Compute the features of a split's readable images, float32 [n, d]; also returns their rows."""
     from training.fitting.probe import extract
 
     size, bf16 = model.manifest.input_size, uses_bf16(Hyperparameters())
@@ -128,7 +127,7 @@ def _extracted(
 
 
 def _known_features(container: JobContainer) -> dict[str, np.ndarray]:
-    """Features by image, float32 [d] each, that were computed before."""
+    """Read the features that were computed before, float32 [d] each, by SHA-256."""
     folder = container.optional_channel("features", "*.parquet")
     known: dict[str, np.ndarray] = {}
     for path in sorted(folder.rglob("*.parquet")) if folder else []:

@@ -1,8 +1,8 @@
 """The training job: ``python -m training.train``.
 
-Channels: ``dataset`` (``<version>/manifest.parquet`` and the shards it names) and, if there is a
-folder of them, ``weights`` (``<architecture>.pth``). Leaves the artefact's members in the model
-folder, and ``metrics.json``, ``history.json``, ``history.png`` and ``export_check.npz`` beside.
+Channels: ``dataset`` (``<version>/manifest.parquet`` and its shards) and optionally ``weights``
+(``<architecture>.pth``). Outputs: the artefact's members in the model folder; ``metrics.json``,
+``history.json``, ``history.png`` and ``export_check.npz`` in the output folder.
 """
 
 import json
@@ -40,12 +40,22 @@ HISTORY_PICTURE = "history.png"
 EVIDENCE = "export_check.npz"
 
 EVIDENCE_IMAGES = 16
-"""Real validation images the ONNX graph is checked against torch on."""
+"""Number of validation images on which the ONNX graph is compared with torch."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What the container asks for. ``weights`` is the folder of pretrained weights, if any."""
+    """A training job.
+
+    Attributes:
+        parameters: the hyperparameters.
+        task: single_label or multi_label.
+        labels: names of the classes.
+        dataset_version: of the data set.
+        model_version: name of the model to be trained.
+        dataset: folder of the data set channel.
+        weights: folder of pretrained weights; ``None`` if there is none.
+    """
 
     parameters: Hyperparameters
     task: Task
@@ -57,10 +67,10 @@ class Job:
 
     @classmethod
     def from_container(cls, container: JobContainer) -> Self:
-        """Read the job from the container it runs in.
+        """Read the job from its container.
 
         Raises:
-            PermanentFailure: a hyperparameter is missing or wrong, or the data set is not there.
+            PermanentFailure: a hyperparameter is missing or wrong, or there is no data set.
         """
         given = container.hyperparameters
         try:
@@ -85,10 +95,10 @@ class Job:
 
 
 def main() -> None:
-    """Run the job that the environment describes; a failure is left where SageMaker looks.
+    """Run the job in this process's container; writes SageMaker's failure file if it fails.
 
-    Of several processes (``training.launcher``) only the first lives to the end and talks to
-    Dagster; of their failures the launcher tells the one that came first.
+    Of several processes (``training.launcher``) only the first runs to the end and talks to Dagster;
+    the launcher reports the first of their failures.
     """
     yield_cores()
     with ends_at_its_failure(), open_pipes(silent=not Team.from_environment().leads) as pipes:
@@ -106,15 +116,20 @@ def main() -> None:
 def train(
     container: JobContainer, pipes: PipesContext, team: Team = ALONE
 ) -> dict[str, str | float]:
-    """Train the model of ``container`` and write everything it leaves.
+    """Train a model and write its artefact, metrics and pictures.
 
-    The processes of a team each take part in the fit; after it all but the first end.
+    All processes of a team take part in the fit; after it, all but the first end.
+
+    Args:
+        container: gives the job's parameters, inputs and output folders.
+        pipes: for logs and progress messages.
+        team: the processes that train together.
 
     Returns:
-        The numbers of ``metrics.json``.
+        The metrics, as in ``metrics.json``.
 
     Raises:
-        PermanentFailure: the data or the configuration is at fault; running again won't help.
+        PermanentFailure: the data or the configuration is invalid.
     """
     phases = Phases(pipes)
     phases.begin("imports", "loading PyTorch")
@@ -169,9 +184,9 @@ def _fitted(
     phases: Phases,
     team: Team,
 ) -> "tuple[Classifier, list[dict[str, float]], torch.Tensor]":
-    """The trained net, what was seen on the way, and its logits on the validation split.
+    """Fit the net; returns net, history and the logits of the validation split.
 
-    Here the ways of a team part: only its first process returns.
+    Returns only in the team's first process; the others end.
     """
     from training.container.hardware import uses_bf16
     from training.fitting.architectures import architecture_name, build, load_weights
@@ -221,7 +236,7 @@ def _fitted(
 def _calibrated(
     logits: "torch.Tensor", val_split: "LabelledImages", job: Job
 ) -> tuple[dict[str, float], float, dict[str, float]]:
-    """Numbers on the validation split, the temperature, and the thresholds (multi_label)."""
+    """Calibrate; returns validation metrics, temperature and thresholds (multi_label only)."""
     import torch
 
     from training.fitting.calibration import fit_temperature, fit_thresholds
@@ -246,10 +261,10 @@ def _export(
     thresholds: dict[str, float],
     container: JobContainer,
 ) -> tuple[ArtefactManifest, float]:
-    """Write the artefact's members; check the graph on real images against the net.
+    """Write the artefact's members, and compare the graph with the net on real images.
 
     Returns:
-        The manifest and the largest difference of a probability.
+        The manifest, and the largest absolute difference of a probability.
     """
     import numpy as np
     import torch
@@ -277,7 +292,7 @@ def _export(
 
 
 def _description(job: Job) -> dict[str, object]:
-    """The manifest's fields that the job's configuration decides."""
+    """Return the manifest's fields that come from the job's configuration."""
     from training.fitting.architectures import architecture_name
 
     return {

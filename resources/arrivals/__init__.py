@@ -1,1 +1,1 @@
-"""What has come to the store: the port, notices, and S3's events by way of SQS."""
+"""Notifications about new objects in the store: the port, notices, and S3 events through SQS."""

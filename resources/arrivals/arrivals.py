@@ -1,9 +1,8 @@
-"""What has come to ``raw/`` and ``annotations/``: notices in the store, and who else tells of it.
+"""Notices of changes below ``raw/`` and ``annotations/``, and the port for their sources.
 
-A notice ``arrivals/<ms>-<hash>.json`` names objects that may have come, changed or gone. It says
-no more, for whoever reads it looks at each object as it is then: so notices may be repeated,
-late and out of order. They are deleted once the image table knows what they led to; a reader that
-is killed before leaves them to the next.
+A notice ``arrivals/<ms>-<hash>.json`` names objects that may have been created, changed or deleted.
+The reader looks at each object itself, so notices may be repeated, late and out of order. They are
+deleted when the image table holds the result; if a reader is killed before, the next one reads them.
 """
 
 import hashlib
@@ -23,7 +22,7 @@ from resources.store.transfer import get_many
 
 ARRIVALS = "arrivals/"
 LABEL_ARRIVALS = "label-arrivals/"
-"""Where the notices of images and of annotation snapshots lie."""
+"""Prefixes of the notices of images and of annotation snapshots."""
 
 FORMAT = 1
 
@@ -38,7 +37,7 @@ class _Notice(BaseModel):
 
 
 class ArrivalsError(ImgclfError):
-    """Who tells of arrivals cannot be asked; the message names it and the remedy."""
+    """The source of notifications does not answer; the message names it and the remedy."""
 
 
 class Arrivals(dg.ConfigurableResource, ABC):
@@ -51,17 +50,19 @@ class Arrivals(dg.ConfigurableResource, ABC):
 
     @abstractmethod
     def collect(self, store: ObjectStore, warn: Warn) -> int:
-        """Turn what was told since the last time into notices.
+        """Turn the notifications since the last call into notices.
 
         Args:
-            warn: is told what could not be understood.
+            store: to write the notices to.
+            warn: called with a line of text for each notification that cannot be parsed.
 
         Returns:
-            How many objects the new notices name. What is left over comes at the next call.
+            How many objects the new notices name. Notifications that are left over are read by the
+            next call.
 
         Raises:
-            ArrivalsError: it cannot be asked.
-            StoreError: the notices cannot be written; nothing is lost.
+            ArrivalsError: the source does not answer.
+            StoreError: the notices cannot be written; no notification is lost.
         """
 
 
@@ -74,7 +75,7 @@ class NoArrivals(Arrivals):
         return False
 
     def collect(self, store: ObjectStore, warn: Warn) -> int:
-        """Nothing."""
+        """Do nothing; there are no notifications."""
         return 0
 
 
@@ -86,13 +87,17 @@ def write_notice(
     token: str = "",
     place: str = ARRIVALS,
 ) -> str:
-    """Write a notice; its key.
+    """Write a notice.
 
     Args:
+        store: to write to.
         keys: of the objects, in the store.
-        source: who told, for people.
-        token: names this very arrival for :func:`is_noticed`; default: the keys.
-        place: where it lies.
+        source: of the notification, for people.
+        token: identifies this event for :func:`is_noticed`; default: the keys.
+        place: prefix of the notice.
+
+    Returns:
+        The notice's key.
     """
     names = sorted(set(keys))
     digest = hashlib.sha256((token or "\0".join(names)).encode()).hexdigest()[:16]
@@ -105,7 +110,7 @@ def write_notice(
 
 
 def pending_notices(store: ObjectStore, place: str = ARRIVALS) -> list[str]:
-    """Keys of the notices that wait, oldest first."""
+    """List the keys of the notices that were not processed yet, oldest first."""
     return [info.key for info in store.list(place) if info.key.endswith(".json")]
 
 
@@ -116,10 +121,10 @@ def is_noticed(notices: Iterable[str], token: str) -> bool:
 
 
 def read_notices(store: ObjectStore, notices: Iterable[str]) -> set[str]:
-    """The keys that the notices name; those that are gone meanwhile were read by another run.
+    """Return the keys that the notices name; skips notices that another run has deleted.
 
     Raises:
-        DamagedObject: a notice cannot be understood.
+        DamagedObject: a notice cannot be parsed.
     """
     found: set[str] = set()
     for key, data in get_many(store, notices):

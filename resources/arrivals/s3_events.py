@@ -1,4 +1,4 @@
-"""What S3 tells of a bucket, in each of the forms in which it comes to a queue.
+"""Parsing S3's event notifications, in each form in which they reach an SQS queue.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html and
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
@@ -13,21 +13,20 @@ from errors.base import ImgclfError
 
 
 class NoS3EventError(ImgclfError, ValueError):
-    """A message that tells of no object of the bucket; the message says why."""
+    """A message is no S3 event about an object of the bucket; the error's text says why."""
 
 
 def event_keys(body: str, bucket: str) -> set[str]:
-    """Keys, in the bucket, of the objects that a message tells of; none for S3's test message.
+    """Return the keys of the objects that a message names; none for S3's test message.
 
-    Which event it was, when and in which order does not matter: whoever is told looks at the
-    object. So events of every kind count, and the sequencer is not read.
+    Events of every kind count, and the sequencer is ignored: the caller looks at the objects.
 
     Args:
-        body: of a message of SQS: from S3 itself, or by way of SNS or EventBridge.
-        bucket: the only one that is spoken of.
+        body: of an SQS message: from S3 directly, or through SNS or EventBridge.
+        bucket: name of the expected bucket.
 
     Raises:
-        NoS3EventError: it is something else, or of another bucket.
+        NoS3EventError: the message is no S3 event, or is about another bucket.
     """
     return set(_keys(_parsed(body), bucket))
 
@@ -48,7 +47,8 @@ def _keys(message: dict[str, Any], bucket: str) -> Iterator[str]:
     elif message.get("Event") == "s3:TestEvent":
         return
     elif message.get("source") == "aws.s3":  # EventBridge
-        # Its documentation leaves open whether keys are encoded: what is not there is no harm.
+        # Its documentation does not say whether keys are encoded; a key without an object is
+        # harmless.
         key = _key(message.get("detail"), bucket)
         yield key
         yield unquote_plus(key)

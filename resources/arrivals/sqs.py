@@ -1,4 +1,4 @@
-"""S3's event notifications, by way of an SQS queue: what it costs grows with what is new only."""
+"""S3 event notifications through an SQS queue: the cost grows only with the number of new objects."""
 
 import time
 from collections.abc import Iterator
@@ -22,14 +22,14 @@ from resources.store.object_store import ObjectStore
 from resources.store.transfer import at_once
 
 WATCHED = {"raw/": ARRIVALS, "annotations/": LABEL_ARRIVALS}
-"""Where the notices of what is told of lie, by where it is."""
+"""Prefix of the notices, by prefix of the objects."""
 
 MESSAGES_PER_TICK = 10_000
 RECEIVE_S = 20.0
-"""Messages and seconds after which a tick is content: it has 60 s in all."""
+"""Messages and seconds after which a tick stops receiving; it has 60 s in all."""
 
 VISIBILITY_S = 120
-"""Seconds until a message whose tick was killed comes again: longer than a tick."""
+"""Seconds until SQS delivers a message again that was not deleted: longer than a tick."""
 
 _BATCH = 10
 _AT_ONCE = 8
@@ -61,7 +61,7 @@ class SqsArrivals(Arrivals):
         return True
 
     def collect(self, store: ObjectStore, warn: Warn) -> int:
-        """See :class:`Arrivals`. When nothing has come, one call of ReceiveMessage."""
+        """See :class:`Arrivals`. An empty queue costs one call of ReceiveMessage."""
         messages = self._receive()
         keys: set[str] = set()
         understood = []
@@ -85,7 +85,7 @@ class SqsArrivals(Arrivals):
         return len(keys)
 
     def _watched(self, keys: set[str]) -> set[str]:
-        """Keys in the store of those objects that concern us."""
+        """Convert keys in the bucket to keys in the store; leaves out all but watched prefixes."""
         place = f"{self.prefix}/" if self.prefix else ""
         return {
             key.removeprefix(place)
@@ -95,7 +95,7 @@ class SqsArrivals(Arrivals):
         }
 
     def _receive(self) -> list[Message]:
-        """What waits, once each; as many at once as it takes."""
+        """Receive the waiting messages, each once, with parallel calls if the queue is not empty."""
         end = time.monotonic() + RECEIVE_S
         found = {message["MessageId"]: message for message in self._receive_some(0)}
         some = len(found)
@@ -116,7 +116,7 @@ class SqsArrivals(Arrivals):
         return list(answer.get("Messages", []))
 
     def _delete(self, messages: list[Message]) -> None:
-        """Those that SQS does not delete come again, which does no harm."""
+        """Delete messages; one that SQS fails to delete is delivered again, which is harmless."""
 
         def delete(start: int) -> None:
             entries = [

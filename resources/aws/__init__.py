@@ -1,1 +1,1 @@
-"""The ports' adapters for AWS: SageMaker computes, registers and serves, CloudFormation deploys."""
+"""What all adapters for AWS share: the session and the translation of errors."""

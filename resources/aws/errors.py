@@ -1,4 +1,4 @@
-"""What AWS refuses, in words that say what to do; and whether trying again can help.
+"""Errors of AWS: classification, messages with a remedy, and whether a retry can help.
 
 Codes: https://docs.aws.amazon.com/sagemaker/latest/APIReference/CommonErrors.html
 """
@@ -53,15 +53,18 @@ _NO_CREDENTIALS = {
 
 
 def error_code(error: Exception) -> str:
-    """AWS's code of a ClientError, such as ``ValidationException``; else the exception's name."""
+    """Return the code of a ClientError, such as ``ValidationException``, else the class's name."""
     response = getattr(error, "response", None)
     code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
     return str(code or type(error).__name__)
 
 
 def is_in_use(error: Exception) -> bool:
-    """Whether the name is taken already; some of SageMaker's calls say it with a
-    ValidationException, such as "Model Package Group already exists"."""
+    """Whether the resource's name is already in use.
+
+    Some calls of SageMaker report it as a ValidationException, such as "Model Package Group already
+    exists".
+    """
     code = error_code(error)
     return code in _IN_USE or (
         code == "ValidationException" and _IN_USE_TEXT.search(_words(error)) is not None
@@ -74,12 +77,12 @@ def is_denied(error: Exception) -> bool:
 
 
 def is_unreached(error: Exception) -> bool:
-    """Whether there was no answer at all."""
+    """Whether AWS could not be reached, or did not answer."""
     return error_code(error) in _UNREACHED
 
 
 def is_missing(error: Exception) -> bool:
-    """Whether AWS does not know the thing; SageMaker says so with a ValidationException."""
+    """Whether the resource does not exist; SageMaker reports it as a ValidationException."""
     code = error_code(error)
     return code in _MISSING or (
         code == "ValidationException" and _MISSING_TEXT.search(_words(error)) is not None
@@ -87,10 +90,10 @@ def is_missing(error: Exception) -> bool:
 
 
 def is_permanent(error: Exception) -> bool:
-    """Whether trying again later cannot help: somebody must change something first.
+    """Whether a retry cannot help, because something must be changed first.
 
-    A quota is permanent if the request alone is larger than it, and transient if others use it
-    up. What is not known counts as transient, for a retry costs little.
+    An exceeded quota is permanent if the request alone is larger than the quota, and transient if
+    other jobs use it up. Unknown errors count as transient, since a retry costs little.
     """
     code = error_code(error)
     if code == _QUOTA:
@@ -103,7 +106,7 @@ def is_permanent(error: Exception) -> bool:
 
 
 def error_message(error: Exception, doing: str) -> str:
-    """An error of boto3 as one message: what was being done, what AWS says, what to do.
+    """Build one message from a boto3 error: the operation, AWS's text and a remedy.
 
     Args:
         error: botocore's ClientError or BotoCoreError.
@@ -114,7 +117,7 @@ def error_message(error: Exception, doing: str) -> str:
 
 
 def explained(error: Exception, doing: str) -> tuple[str, str]:
-    """The two halves of :func:`error_message`: what happened, and the remedy."""
+    """Return the two parts of :func:`error_message`: what happened, and the remedy."""
     code, words = error_code(error), _words(error)
     text = f"{doing}: {code}: {words}" if code not in words else f"{doing}: {words}"
     return text.rstrip(". "), _remedy(code, words)
@@ -138,7 +141,7 @@ def _remedy(code: str, words: str) -> str:
 
 
 def _denied(words: str) -> str:
-    """The permission and who needs it, as AWS's message names them."""
+    """Build the remedy from the permission and the principal that AWS's message names."""
     found = re.search(r"User: (\S+) is not authorized to perform: ([\w:*-]+)", words)
     if not found:
         return "give the role in use this permission (see cloudformation/foundation.yaml)"
@@ -160,9 +163,9 @@ _REMEDIES: tuple[tuple[set[str], str | Callable[[str], str]], ...] = (
 
 
 def _exceeds_quota(words: str) -> bool:
-    """Whether the request alone is more than the quota.
+    """Whether the request alone is larger than the quota.
 
-    SageMaker says: "The account-level service limit '…' is 0 Instances, with current utilization
+    SageMaker's message: "The account-level service limit '…' is 0 Instances, with current utilization
     of 0 Instances and a request delta of 1 Instances."
     """
     numbers = re.search(r"' is (\d+) .*request delta of (\d+)", words)
@@ -170,8 +173,8 @@ def _exceeds_quota(words: str) -> bool:
 
 
 def _words(error: Exception) -> str:
-    """What AWS says, without boto3's preamble, and without the request that it refuses: IAM and STS
-    repeat it after a wrong signature, session token included."""
+    """Return AWS's text without boto3's preamble and without the canonical request."""
+    # IAM and STS repeat the request after a wrong signature, session token included.
     response = getattr(error, "response", None)
     message = response.get("Error", {}).get("Message") if isinstance(response, dict) else None
     return str(message or error).partition("The Canonical String")[0].strip()

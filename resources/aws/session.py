@@ -1,4 +1,4 @@
-"""One way to AWS for every adapter: region, retries and timeouts decided once."""
+"""boto3 clients for all adapters: region, retries and timeouts are set in one place."""
 
 import os
 import threading
@@ -17,7 +17,7 @@ _LOCK = threading.Lock()
 
 
 _CONNECTIONS = 20
-"""Of each client: as many threads may call at the same time without opening new ones."""
+"""HTTP connections that each client keeps open; more threads than this would open new ones."""
 
 
 class AwsSession(dg.ConfigurableResource):
@@ -38,14 +38,13 @@ class AwsSession(dg.ConfigurableResource):
     read_timeout_s: float = 60
 
     def client(self, service: str) -> Any:
-        """The client of ``service`` (boto3's name of it), made once in a process; safe for threads.
-
-        Not once in a session: Dagster makes every resource anew for each tick of a sensor, and
-        making a client takes longer than most calls.
+        """Return the boto3 client of ``service``, made once per process; safe for threads.
 
         Raises:
-            botocore.exceptions.NoRegionError: no region is set anywhere.
+            botocore.exceptions.NoRegionError: no region is set.
         """
+        # Not once per resource: Dagster creates the resources again for each tick of a sensor, and
+        # creating a client takes longer than most calls.
         made_for = (service, *self.model_dump().values(), aws_variables())
         with _LOCK:
             if made_for not in _CLIENTS:
@@ -67,5 +66,5 @@ class AwsSession(dg.ConfigurableResource):
 
 
 def aws_variables() -> Hashable:
-    """What the environment says of AWS now: a client made under other variables is another."""
+    """Return the ``AWS_*`` environment variables, as part of the key of cached clients."""
     return tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))

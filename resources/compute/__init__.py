@@ -1,1 +1,1 @@
-"""The compute port: a job, its names, its messages and its outputs, whoever runs it."""
+"""The compute port: jobs, their names, messages and outputs, on this machine or on SageMaker."""

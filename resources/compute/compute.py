@@ -1,8 +1,8 @@
 """The compute port: jobs in SageMaker's container layout, with Dagster Pipes around them.
 
-A job's name is a hash of its inputs. So a job that is done is reused, one that runs is attached
-to, and one that died is started again with its checkpoints; none is paid for twice. What "done"
-means: ``models/<job>/job.json`` exists, which is written after all outputs.
+A job's name contains a hash of its inputs. So a job that is done is reused, one that runs is
+attached to, and one that failed is started again with its checkpoints; no work is paid for twice.
+A job is done when ``models/<job>/job.json`` exists, which is written after all outputs.
 """
 
 from abc import abstractmethod
@@ -21,16 +21,16 @@ from resources.store.object_store import ObjectStore
 
 @dataclass(frozen=True)
 class JobResult:
-    """A job that is done.
+    """The result of a job that is done.
 
     Attributes:
-        name: the job's.
-        reused: it was done before, nothing was started.
-        reattached: it was running already.
+        name: of the job.
+        reused: the job was done before; nothing was started.
+        reattached: the job was running already.
         seconds: wall time of the job's last launch.
-        metadata: what the job reported with ``report_asset_materialization``.
-        messages: what it sent with ``report_custom_message``.
-        details: what the adapter knows of the job: links, times, cost. Empty on a laptop.
+        metadata: reported by the job with ``report_asset_materialization``.
+        messages: sent by the job with ``report_custom_message``.
+        details: metadata from the adapter: links, times, cost. Empty for local jobs.
     """
 
     name: str
@@ -55,25 +55,33 @@ class Compute(dg.ConfigurableResource):
 
     @abstractmethod
     def run(self, context: Context, spec: JobSpec) -> JobResult:
-        """Run the job to its end, or attach to it, or reuse it; logs go to Dagster's meanwhile.
+        """Run a job to its end, attach to a running one, or reuse one that is done.
+
+        The job's log messages go to Dagster's log meanwhile.
 
         Raises:
-            JobFailed: it failed, ran too long, or ended without saying that it is complete.
+            JobFailed: it failed, ran too long, or ended without a completion message.
         """
 
     def model_key(self, name: str) -> str:
-        """Key of a training job's model artefact."""
+        """Return the key of a training job's model artefact."""
         return model_key(name)
 
     def outputs(self, name: str, kind: Kind) -> Mapping[str, bytes]:
-        """What the job wrote beside its model, by relative path; read when asked for."""
+        """Return the job's files other than the model, by relative path; read on access."""
         return JobOutputs(self.store, name, kind)
 
     def open_output(self, name: str, file: str, kind: Kind = "processing") -> bytes:
-        """One file that the job wrote.
+        """Return the bytes of one file that the job wrote.
+
+        Args:
+            name: of the job.
+            file: path relative to the job's output folder.
+            kind: of the job.
 
         Raises:
-            KeyMissing: the job did not write it, or is not done.
+            KeyMissing: the job did not write the file, or is not done.
+            DamagedObject: the file is not what the job wrote.
         """
         return self.outputs(name, kind)[file]
 
@@ -84,7 +92,7 @@ class Compute(dg.ConfigurableResource):
         return result
 
     def _result(self, name: str, *, reused: bool, reattached: bool = False) -> JobResult | None:
-        """The job's result if it is done."""
+        """Return the job's result; ``None`` if it is not done."""
         record = read_job(self._objects, name)
         if record is None:
             return None

@@ -12,13 +12,22 @@ Context = dg.AssetExecutionContext | dg.OpExecutionContext
 
 
 class JobFailed(dg.Failure):
-    """A job failed. Retries are allowed if the machine room is to blame, and not if the script is:
-    it would fail again, and its time would be paid again."""
+    """A job failed.
+
+    Retries are allowed after failures of the infrastructure, not after failures of the script,
+    which would fail again at the same cost.
+    """
 
 
 @dataclass(frozen=True)
 class ScriptFailure:
-    """Why a job's script failed, in its own words; ``stack`` is Python's, if Pipes carried it."""
+    """The reason that a job's script reported.
+
+    Attributes:
+        reason: the exception's name and text, or the failure file's text.
+        stack: Python's stack trace if it came through Pipes, else "".
+        permanent: the script would fail again.
+    """
 
     reason: str
     stack: str
@@ -26,7 +35,11 @@ class ScriptFailure:
 
 
 def script_failure(exception: PipesException | None, failure_file: str) -> ScriptFailure | None:
-    """What the script said of its failure, to Pipes or else in its failure file; None if nothing."""
+    """Return the script's failure from its Pipes exception, else from its failure file.
+
+    Returns:
+        ``None`` if there is neither.
+    """
     permanent = _is_permanent(exception) or failure_file.startswith(tuple(_permanent_names()))
     if exception:
         name = exception["name"] or "error"
@@ -38,7 +51,7 @@ def script_failure(exception: PipesException | None, failure_file: str) -> Scrip
 
 
 def _permanent_names() -> set[str]:
-    """Names of PermanentFailure and what derives from it: Pipes carries exceptions by name."""
+    """Return the names of PermanentFailure and its subclasses: Pipes sends an exception's name."""
     found, pending = set(), [PermanentFailure]
     while pending:
         kind = pending.pop()

@@ -1,7 +1,7 @@
-"""What the line's jobs are called: the one list, which the roles' policies have to agree with.
+"""Names of the pipeline's jobs; the IAM policies must allow each of them.
 
 The orchestrator's role may start jobs of these names only (``cloudformation/foundation.yaml``);
-the doctor and the tests of the policies ask about each of them.
+``imgclf doctor`` and the tests of the policies check each of them.
 """
 
 from collections.abc import Mapping
@@ -14,14 +14,14 @@ JobStage = Literal["train", "eval", "embed", "curve"]
 JOB_KINDS: Mapping[JobStage, Kind] = MappingProxyType(
     {"train": "training", "eval": "processing", "embed": "processing", "curve": "processing"}
 )
-"""Kind of job by what its name begins with."""
+"""Kind of job by the first part of its name."""
 
 
 def job_name(stage: JobStage, digest: str) -> str:
-    """``<stage>-<digest>``; the digest is of all that decides the job's result.
+    """Return ``<stage>-<digest>``; the digest is a hash of everything that determines the result.
 
     Raises:
-        ValueError: no job of the line begins so, and no role could start it.
+        ValueError: ``stage`` is unknown, so no role could start the job.
     """
     if stage not in JOB_KINDS:
         known = ", ".join(get_args(JobStage))

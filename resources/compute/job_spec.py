@@ -1,4 +1,4 @@
-"""A job as every adapter takes it, within the limits of SageMaker's API."""
+"""The description of a job for all adapters, within the limits of SageMaker's API."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from resources.compute.job_names import Kind
 
 _VALUE_LIMIT = {"training": 512, "processing": 256}
-"""Characters of an environment value: botocore's service model, see the AWS page."""
+"""Most characters of an environment variable's value: botocore's service model."""
 
 _CHANNELS = {"training": 20, "processing": 10}
 
@@ -31,7 +31,7 @@ class Channel(BaseModel):
         return self
 
     def relative(self, key: str) -> str:
-        """The key's path inside the channel."""
+        """Return the key's path inside the channel."""
         return key[len(self.prefix.rstrip("/")) + 1 :]
 
 
@@ -79,7 +79,7 @@ class JobSpec(BaseModel):
 
     @model_validator(mode="after")
     def _fits_the_kind(self) -> Self:
-        """Five environment entries are left for Pipes and the container."""
+        """Check SageMaker's limits; leaves five environment entries for Pipes and the container."""
         _limit("environment", self.environment, 95, _VALUE_LIMIT[self.kind])
         if self.kind == "processing":  # key and value are two arguments
             _limit("hyperparameters", self.hyperparameters, 50, 256)

@@ -1,7 +1,7 @@
-"""What a job leaves in the store, on a laptop and on AWS alike: the keys, and reading them.
+"""A job's outputs in the store: their keys, and reading them. Same layout locally and on AWS.
 
-``models/<job>/output/model.tar.gz`` and ``output.tar.gz`` are SageMaker's own of a training job,
-``models/<job>/processing/**`` are the files of a processing job; ``job.json`` comes last.
+A training job leaves ``models/<job>/output/model.tar.gz`` and ``output.tar.gz``, as SageMaker names
+them; a processing job leaves ``models/<job>/processing/**``. ``job.json`` is written last.
 """
 
 import hashlib
@@ -26,12 +26,12 @@ Metadata = dict[str, Any]
 
 
 def record_key(name: str) -> str:
-    """Key of the record that says a job is done."""
+    """Return the key of the record that marks a job as done."""
     return f"models/{name}/job.json"
 
 
 def model_key(name: str) -> str:
-    """Key of a training job's model artefact."""
+    """Return the key of a training job's model artefact."""
     return f"models/{name}/output/model.tar.gz"
 
 
@@ -50,7 +50,7 @@ class JobRecord(BaseModel):
 
 
 def read_job(store: ObjectStore, name: str) -> dict[str, Any] | None:
-    """The record of a job that is done, else ``None``. Raises DamagedObject."""
+    """Return the record of a job that is done, else ``None``. Raises DamagedObject."""
     try:
         record = read_object(store, record_key(name), JobRecord)
     except KeyMissing:
@@ -65,18 +65,24 @@ def read_job(store: ObjectStore, name: str) -> dict[str, Any] | None:
 
 
 class OutputMissing(KeyMissing, KeyError):  # noqa: N818 - a state, as its callers say it
-    """The job has not written that file; a KeyError, so that ``in`` and ``get`` work."""
+    """The job has not written the file; also a KeyError, so that ``in`` and ``get`` work."""
 
 
 class JobOutputs(Mapping[str, bytes]):
-    """A job's files beside the model, by relative path. Nothing is read before it is asked for."""
+    """A job's files other than the model, by relative path; read on access."""
 
     def __init__(self, store: ObjectStore, name: str, kind: Kind) -> None:
-        """Name the job; a job that is not done has no outputs."""
+        """Open the outputs of a job; reads nothing yet.
+
+        Args:
+            store: to read from.
+            name: of the job.
+            kind: of the job.
+        """
         self._store, self._name, self._kind = store, name, kind
 
     def __getitem__(self, file: str) -> bytes:
-        """The file's bytes. Raises OutputMissing, DamagedObject."""
+        """Return the file's bytes. Raises OutputMissing, DamagedObject."""
         try:
             if self._kind == "processing":
                 return self._verified(f"models/{self._name}/processing/{file}")
@@ -87,14 +93,14 @@ class JobOutputs(Mapping[str, bytes]):
             ) from None
 
     def __iter__(self) -> Iterator[str]:
-        """The relative paths, sorted."""
+        """Iterate over the relative paths, sorted."""
         if self._kind == "processing":
             prefix = f"models/{self._name}/processing/"
             return iter([info.key.removeprefix(prefix) for info in self._store.list(prefix)])
         return iter(sorted(self._archive))
 
     def __len__(self) -> int:
-        """How many files there are."""
+        """Return the number of files."""
         return sum(1 for _ in self)
 
     @cached_property
@@ -116,7 +122,7 @@ class JobOutputs(Mapping[str, bytes]):
         return sums
 
     def _verified(self, key: str) -> bytes:
-        """The object, which is what the job wrote, as far as its record says."""
+        """Read an object and compare it with the SHA-256 in the job's record, if there is one."""
         data = self._store.get(key)
         if self._sums.get(key, "") not in ("", hashlib.sha256(data).hexdigest()):
             flaw = "its bytes are not those that the job wrote" if data else "it is empty"
@@ -125,7 +131,7 @@ class JobOutputs(Mapping[str, bytes]):
 
 
 def metadata_values(reported: Mapping[str, Any]) -> Metadata:
-    """Metadata as Pipes carries it, as Dagster takes it; untyped values stay plain."""
+    """Convert metadata from Pipes' form to Dagster's; untyped values stay plain."""
     plain = {k: v["raw_value"] for k, v in reported.items() if v["type"] == "__infer__"}
     typed = {k: v for k, v in reported.items() if v["type"] != "__infer__"}
     return {**plain, **metadata_map_from_external(typed)}

@@ -1,7 +1,7 @@
-"""Dagster's side of Pipes over the object store: see ``training/container/pipes.py`` for the job's.
+"""Dagster's side of Pipes over the object store; the job's side is ``training/container/pipes.py``.
 
-Context and messages lie under ``pipes/<job>/``. The reader lists what is new after the last key
-it saw, so that it can begin anywhere: at the launch of a job that an earlier process started, too.
+Context and messages lie under ``pipes/<job>/``. The reader lists keys after the last one that it
+has read, so it can also begin at the launch of a job that another process started.
 """
 
 import json
@@ -23,22 +23,28 @@ from training.container.pipes import INTERVAL, KEY, STORE
 _logger = logging.getLogger(__name__)
 
 POLL_S = 0.2
-"""Seconds between two looks for messages, and between two uploads of a local job."""
+"""Seconds between two polls for messages, and between two uploads of a local job."""
 
 
 def messages_prefix(job: str) -> str:
-    """Prefix of the messages of a job."""
+    """Return the prefix of a job's messages."""
     return f"pipes/{job}/messages"
 
 
 def last_message(store: ObjectStore, job: str) -> str | None:
-    """Key of the newest message of a job: what its next launch writes comes after it."""
+    """Return the key of a job's newest message; messages of the next launch sort after it."""
     newest = store.newest(messages_prefix(job))
     return newest.key if newest else None
 
 
 def is_complete(store: ObjectStore, job: str, start_after: str | None) -> bool:
-    """Whether what was launched after that message has said, as its last word, that it is done."""
+    """Whether the newest Pipes message is a ``closed`` without an exception.
+
+    Args:
+        store: holds the messages.
+        job: name of the job.
+        start_after: key of a message; only later ones count. ``None``: all count.
+    """
     new = store.list(messages_prefix(job), start_after=start_after)
     if not new:
         return False
@@ -46,7 +52,7 @@ def is_complete(store: ObjectStore, job: str, start_after: str | None) -> bool:
         last: PipesMessage = json.loads(store.get(new[-1].key).splitlines()[-1])
         return last["method"] == "closed" and _exception(last) is None
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, RecursionError):
-        return False  # a message that a power cut damaged says nothing: the job is run again
+        return False  # a message damaged by a power cut proves nothing: the job is run again
 
 
 def _exception(closed: PipesMessage) -> PipesException | None:
@@ -57,7 +63,13 @@ class StoreContextInjector(dg.PipesContextInjector):
     """Writes the context to ``pipes/<job>/context/<launched-ms>.json``."""
 
     def __init__(self, store: ObjectStore, job: str, *, write: bool = True) -> None:
-        """``write`` is False for a job that is running: it has its context."""
+        """Name the context's key after the current time.
+
+        Args:
+            store: to write to.
+            job: name of the job.
+            write: False for a job that is running: it has its context already.
+        """
         self._store = store
         self._job = job
         self._write = write
@@ -70,34 +82,39 @@ class StoreContextInjector(dg.PipesContextInjector):
 
     @contextmanager
     def inject_context(self, context_data: PipesContextData) -> Iterator[PipesParams]:
-        """Write the context; the parameters say where it is."""
+        """Write the context and yield the parameters with its address."""
         while self._write and not self._store.create(self._key, json.dumps(context_data).encode()):
             self._key = f"pipes/{self._job}/context/{time.time_ns() // 1_000_000:013d}.json"
         yield self.params
 
     def no_messages_debug_text(self) -> str:
-        """Where to look when a job stays silent."""
+        """Return where the context is, for the error about a job without messages."""
         return f"The context is under {self._store.uri(f'pipes/{self._job}/context')}."
 
 
 class StoreMessageReader(dg.PipesMessageReader):
-    """Reads the messages of a job as they come, and remembers what a result needs.
+    """Reads the messages of a job as they arrive, and keeps those that make up its result.
 
     Attributes:
         opened: a process of the job has opened Pipes.
-        closed: its last attempt has said that it is complete, or why it is not.
-        exception: what the last attempt failed with.
-        metadata: what the job reported with ``report_asset_materialization``, in Pipes' own form
-            (``{"raw_value": …, "type": …}``); of several reports of one name the last.
+        closed: its last attempt has ended its Pipes session, with or without an exception.
+        exception: the exception of the last attempt, if any.
+        metadata: reported by the job with ``report_asset_materialization``, in Pipes' own form
+            (``{"raw_value": …, "type": …}``); a later report of a name replaces an earlier one.
         messages: the payloads of ``report_custom_message``, in order.
     """
 
     def __init__(
         self, store: ObjectStore, job: str, start_after: str | None, poll_s: float = POLL_S
     ) -> None:
-        """Read the messages of ``job`` whose keys come after ``start_after``.
+        """Prepare to read the messages of a job.
 
-        ``poll_s`` is the time between two looks, and between two uploads; in a bucket each costs.
+        Args:
+            store: holds the messages.
+            job: name of the job.
+            start_after: only messages with greater keys are read; ``None``: all.
+            poll_s: seconds between two polls, and between two uploads by the job; in a bucket, each
+                costs a request.
         """
         self._poll_s = poll_s
         self._store = store
@@ -127,11 +144,11 @@ class StoreMessageReader(dg.PipesMessageReader):
 
     @contextmanager
     def read_messages(self, handler: dg.PipesMessageHandler) -> Iterator[PipesParams]:
-        """Read in a thread while the block runs, and to the end when it is left.
+        """Read messages in a thread while the block runs, and the rest when it ends.
 
         Raises:
-            StoreError: the messages cannot be read at the end; while the job runs, a failure is
-                logged and tried again.
+            StoreError: the messages cannot be read at the end. While the block runs, a failure is
+                logged and the read is repeated.
         """
         self._handler = handler
         done = Event()
@@ -152,7 +169,7 @@ class StoreMessageReader(dg.PipesMessageReader):
         return {STORE: self._store.url, KEY: messages_prefix(self._job), INTERVAL: self._poll_s}
 
     def no_messages_debug_text(self) -> str:
-        """Where to look when a job stays silent."""
+        """Return where the messages would be, for the error about a job without messages."""
         return f"Its messages would be under {self._store.uri(messages_prefix(self._job))}."
 
     def _poll(self, done: Event) -> None:
@@ -163,7 +180,7 @@ class StoreMessageReader(dg.PipesMessageReader):
                 _logger.warning("messages of %s: %s; trying again", self._job, error)
 
     def _read(self) -> None:
-        """Handle what is new."""
+        """Handle all new messages."""
         for info in self._store.list(messages_prefix(self._job), start_after=self._cursor):
             self.take(info.key)
 
@@ -175,16 +192,16 @@ class StoreMessageReader(dg.PipesMessageReader):
             if not all(isinstance(one, dict) and "method" in one for one in messages):
                 raise ValueError("a line is no message")
         except (ValueError, RecursionError) as error:
-            self._cursor = key  # told once; without a completion message the job is run again
+            self._cursor = key  # reported once; without a completion message the job is run again
             raise DamagedObject(key, flaw_of(data, error), self._store.url) from None
         for message in messages:
             self._handle(key, message)
         self._cursor = key
 
     def _handle(self, key: str, message: PipesMessage) -> None:
-        """Take one message: logs go to Dagster at once, the end is kept back.
+        """Handle one message: logs go to Dagster at once, ``closed`` is held back until the end.
 
-        A spot restart ends an attempt and begins another in one job; only the last end counts.
+        After a spot restart one job has several attempts; only the last attempt's ``closed`` counts.
         """
         handler = cast("dg.PipesMessageHandler", self._handler)
         attempt = key.rpartition("/")[2].partition("-")[0]

@@ -1,7 +1,7 @@
-"""Pipes messages of a tuning job: its training jobs share one environment, not one reader.
+"""Pipes messages of a tuning job, whose training jobs share one environment.
 
-Each training job writes below ``pipes/<tuning job>/messages/<training job>/`` and is read by
-itself; what it logs is shown with its name. See ``training.container.pipes.OWN_FOLDER``.
+Each training job writes below ``pipes/<tuning job>/messages/<training job>/`` and has a reader of
+its own; its log lines are shown with its name. See ``training.container.pipes.OWN_FOLDER``.
 """
 
 from typing import cast
@@ -18,12 +18,18 @@ class TuningMessageReader(StoreMessageReader):
     """Reads the messages of all training jobs of a tuning job.
 
     Attributes:
-        children: a reader for each training job that has said something, by its name; it has the
-            job's ``metadata``, ``messages`` and ``exception``.
+        children: a reader for each training job that has sent a message, by the job's name; it has
+            the job's ``metadata``, ``messages`` and ``exception``.
     """
 
     def __init__(self, store: ObjectStore, job: str, poll_s: float = POLL_S) -> None:
-        """Read all messages below the tuning job ``job``: its name is never used again."""
+        """Prepare to read all messages of a tuning job, whose name is never used again.
+
+        Args:
+            store: holds the messages.
+            job: name of the tuning job.
+            poll_s: seconds between two polls, and between two uploads by the jobs.
+        """
         super().__init__(store, job, None, poll_s)
         self.children: dict[str, _ChildReader] = {}
 
@@ -33,12 +39,12 @@ class TuningMessageReader(StoreMessageReader):
         return {**super().params, OWN_FOLDER: True}
 
     def _read(self) -> None:
-        """Look for all messages: keys of different jobs come in no order of time."""
+        """Handle all new messages; lists all, since keys of different jobs are not in time order."""
         prefix = messages_prefix(self._job)
         for info in self._store.list(prefix):
             name, parted, _ = info.key.removeprefix(f"{prefix}/").partition("/")
             if not parted:
-                continue  # of a job that was not told to use a folder of its own
+                continue  # of a job without OWN_FOLDER
             if name not in self.children:
                 self.children[name] = _ChildReader(self._store, self._job, name, self)
             self.children[name].take_new(info.key)
@@ -46,7 +52,7 @@ class TuningMessageReader(StoreMessageReader):
         self._closed = ends[-1] if ends and all(ends) else None
 
     def forward(self, message: PipesMessage) -> None:
-        """Pass a child's message on to Dagster, which takes all of them for one process."""
+        """Pass a training job's message on to Dagster, which sees all of them as one process."""
         if message["method"] == "opened":
             if not self.opened and self._handler:
                 self._handler.handle_message(message)
@@ -68,19 +74,19 @@ class _ChildReader(StoreMessageReader):
         return self._closed
 
     def take_new(self, key: str) -> None:
-        """Handle the messages of an object, unless that was done."""
+        """Handle the messages of an object unless they were handled before."""
         if self._cursor is None or key > self._cursor:
             self.take(key)
 
 
 class _Named:
-    """Stands between a child's reader and Dagster: adds the child's name to what it logs."""
+    """Adds a training job's name to its log messages before they go to Dagster."""
 
     def __init__(self, name: str, parent: TuningMessageReader) -> None:
         self._name, self._parent = name, parent
 
     def handle_message(self, message: PipesMessage) -> None:
-        """Pass it on."""
+        """Pass a message on."""
         params = message["params"] or {}
         if message["method"] == "log":
             params = {**params, "message": f"{self._name}: {params['message']}"}

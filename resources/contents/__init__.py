@@ -1,1 +1,1 @@
-"""What objects hold: records, numbered records and tables, read the one way, and damage found."""
+"""Contents of objects: records, numbered records and tables, and how damage is reported."""

@@ -1,4 +1,4 @@
-"""Damaged objects: what is wrong with one, and what can be done about it, by its key."""
+"""Damaged objects: the error, and the remedy by the object's key."""
 
 import re
 
@@ -50,12 +50,12 @@ _LOOK = "see what `imgclf doctor --store` says of it"
 
 
 class DamagedObject(StoreError):  # noqa: N818 - a state, as its callers say it
-    """An object is not what its key says: empty, cut, changed. The message names key and remedy.
+    """An object's bytes are not valid: empty, truncated or changed. The message names the remedy.
 
     Attributes:
         key: of the object.
-        flaw: what is wrong with it.
-        remedy: what to do about it.
+        flaw: what is wrong with it, in one line.
+        remedy: what a person can do about it.
     """
 
     def __init__(self, key: str, flaw: str, store: str, remedy: str = "") -> None:
@@ -64,16 +64,16 @@ class DamagedObject(StoreError):  # noqa: N818 - a state, as its callers say it
 
 
 def remedy_for(key: str) -> str:
-    """What a person can do about a damaged object."""
+    """Return the remedy for a damaged object by its key."""
     return next((remedy for begin, remedy in _REMEDIES if re.match(begin, key)), _LOOK)
 
 
 def flaw_of(data: bytes, error: object = "") -> str:
-    """What is wrong with an object's bytes, in one line.
+    """Describe in one line what is wrong with an object's bytes.
 
     Args:
         data: the bytes.
-        error: what the reader of its format says.
+        error: of the parser.
     """
     if not data:
         return "it is empty"

@@ -1,7 +1,7 @@
 """Records in the order of their writing: ``<folder>/<number>.json``, each numbered newest + 1.
 
-No clock takes part, so a clock that is set back cannot put a new record before an old one. Homes
-that are older have the time in milliseconds as the number; the next record goes on from there.
+Numbers do not depend on a clock, so a clock that is set back cannot put a new record before an old
+one. Older stores have the time in milliseconds as the number; the next records count on from it.
 """
 
 import re
@@ -12,32 +12,37 @@ from resources.store.object_store import ObjectStore
 _NAME = re.compile(r"^(\d{1,18})(-[^/]*)?\.json$")
 
 DIGITS = 13
-"""Of a number in a key. Milliseconds since the epoch have as many until the year 2286."""
+"""Digits of a number in a key; milliseconds since the epoch have as many until the year 2286."""
 
 
 def number_of(key: str) -> int | None:
-    """The number of a record's key; ``None`` if the key is that of no such record."""
+    """Return the number in a record's key; ``None`` if it is not the key of a numbered record."""
     found = _NAME.match(key.rpartition("/")[2])
     return int(found[1]) if found else None
 
 
 def newest_key(store: ObjectStore, folder: str) -> str | None:
-    """The key of the record with the highest number under ``folder``, or ``None``."""
+    """Return the key of the record with the highest number under ``folder``, or ``None``."""
     keys = _numbered(info.key for info in store.list(folder))
     return max(keys)[1] if keys else None
 
 
 def next_number(store: ObjectStore, folder: str) -> int:
-    """The number of the next record under ``folder``: newest + 1, and 1 for the first."""
+    """Return the number of the next record under ``folder``: newest + 1, and 1 for the first."""
     newest = newest_key(store, folder)
     return (number_of(newest) or 0) + 1 if newest else 1
 
 
 def add_record(store: ObjectStore, folder: str, data: bytes) -> str:
-    """Write ``data`` as the newest record under ``folder``; its key.
+    """Write a record with the next free number. Two writers at once get different numbers.
 
-    Of two writers at once, one takes the number and the other the next: whoever looked before
-    and writes later is never sorted before.
+    Args:
+        store: to write to.
+        folder: prefix of the records.
+        data: the record's JSON.
+
+    Returns:
+        The record's key.
     """
     while True:
         key = f"{folder.rstrip('/')}/{next_number(store, folder):0{DIGITS}d}.json"
@@ -46,5 +51,5 @@ def add_record(store: ObjectStore, folder: str, data: bytes) -> str:
 
 
 def _numbered(keys: Iterable[str]) -> list[tuple[int, str]]:
-    """Keys with their numbers; what is no record's (a copy by hand, say) is left out."""
+    """Return keys with their numbers; keys of other objects (such as manual copies) are left out."""
     return [(number, key) for key in keys if (number := number_of(key)) is not None]

@@ -1,6 +1,6 @@
-"""The one way to read JSON, records and Parquet out of the store.
+"""Reading JSON, records and Parquet from the store.
 
-Whatever cannot be understood is a :class:`DamagedObject`, which names the key and the remedy.
+An object that cannot be parsed raises :class:`DamagedObject`, which names the key and the remedy.
 """
 
 import json
@@ -18,15 +18,31 @@ Record = TypeVar("Record", bound=BaseModel)
 
 
 def read_record(store: ObjectStore, key: str, kind: type[Record]) -> Record:
-    """The record at ``key``. Raises KeyMissing, DamagedObject."""
+    """Read a JSON record and validate it.
+
+    Args:
+        store: to read from.
+        key: of the record.
+        kind: pydantic model of the record.
+
+    Raises:
+        KeyMissing: there is no such object.
+        DamagedObject: it is no record of that kind.
+    """
     return parse_record(store, key, store.get(key), kind)
 
 
 def parse_record(store: ObjectStore, key: str, data: bytes, kind: type[Record]) -> Record:
-    """The record in ``data``, which is what lies at ``key``.
+    """Validate a JSON record that was read already.
+
+    Args:
+        store: the record's, for the message.
+        key: the record's, for the message.
+        data: the record's bytes.
+        kind: pydantic model of the record.
 
     Raises:
-        DamagedObject: it is none of that kind.
+        DamagedObject: it is no record of that kind.
     """
     try:
         return kind.model_validate_json(data)
@@ -35,20 +51,33 @@ def parse_record(store: ObjectStore, key: str, data: bytes, kind: type[Record]) 
 
 
 def read_object(store: ObjectStore, key: str, shape: type[BaseModel]) -> dict[str, Any]:
-    """The JSON object at ``key``, all of it. Raises KeyMissing, DamagedObject."""
+    """Read a JSON object and return it whole, fields outside ``shape`` included.
+
+    Args:
+        store: to read from.
+        key: of the object.
+        shape: pydantic model of what it must have.
+
+    Raises:
+        KeyMissing: there is no such object.
+        DamagedObject: it does not have that shape.
+    """
     return parse_object(store, key, store.get(key), shape)
 
 
 def parse_object(
     store: ObjectStore, key: str, data: bytes, shape: type[BaseModel]
 ) -> dict[str, Any]:
-    """The JSON object in ``data``, which is what lies at ``key``.
+    """Parse a JSON object that was read already and return it whole.
 
     Args:
-        shape: the fields that it must have; it may have more.
+        store: the object's, for the message.
+        key: the object's, for the message.
+        data: the object's bytes.
+        shape: pydantic model of the fields that it must have; it may have more.
 
     Raises:
-        DamagedObject: it is no JSON object, or one of another shape.
+        DamagedObject: it is no JSON object, or does not have that shape.
     """
     try:
         shape.model_validate_json(data, strict=True)
@@ -61,15 +90,31 @@ def parse_object(
 
 
 def read_rows(store: ObjectStore, key: str, schema: pa.Schema) -> pa.Table:
-    """The columns of ``schema`` in the Parquet file at ``key``. Raises KeyMissing, DamagedObject."""
+    """Read the columns of ``schema`` from a Parquet file.
+
+    Args:
+        store: to read from.
+        key: of the file.
+        schema: names and types of the columns.
+
+    Raises:
+        KeyMissing: there is no such object.
+        DamagedObject: it is no Parquet file, bytes of it were changed, or it has other columns.
+    """
     return parse_rows(store, key, store.get(key), schema)
 
 
 def parse_rows(store: ObjectStore, key: str, data: bytes, schema: pa.Schema) -> pa.Table:
-    """The columns of ``schema`` in the Parquet file ``data``, which is what lies at ``key``.
+    """Read the columns of ``schema`` from the bytes of a Parquet file.
+
+    Args:
+        store: the file's, for the message.
+        key: the file's, for the message.
+        data: the file's bytes.
+        schema: names and types of the columns.
 
     Raises:
-        DamagedObject: it is no Parquet file, a byte of it was changed, or it has other columns.
+        DamagedObject: it is no Parquet file, bytes of it were changed, or it has other columns.
     """
     try:
         rows = open_parquet(data).read(columns=schema.names, use_threads=False)
@@ -79,11 +124,11 @@ def parse_rows(store: ObjectStore, key: str, data: bytes, schema: pa.Schema) -> 
 
 
 def open_parquet(data: bytes) -> pq.ParquetFile:
-    """A Parquet file in memory.
+    """Open a Parquet file in memory.
 
     Raises:
-        ValueError: a byte of it was changed since it was written.
-        pa.ArrowException, OSError: it is none.
+        ValueError: bytes of it were changed since it was written.
+        pa.ArrowException, OSError: it is no Parquet file.
     """
     if not is_intact(data):
         raise ValueError("a byte of it was changed since it was written")
@@ -92,7 +137,7 @@ def open_parquet(data: bytes) -> pq.ParquetFile:
 
 
 def first_flaw(error: ValidationError) -> str:
-    """The first thing that is wrong with a record, in one line."""
+    """Return the first validation error of a record in one line."""
     first = error.errors(include_input=False, include_url=False)[0]
     place = ".".join(map(str, first["loc"]))
     return f"{place}: {first['msg']}" if place else str(first["msg"])

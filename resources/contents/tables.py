@@ -1,13 +1,13 @@
 """Tables in the store: Parquet, appended in create-only parts, compacted.
 
 A part ``tables/<name>/<start>-<end>.parquet`` covers the appends ``start`` to ``end``. An append
-makes a part of one number, a compaction one that covers many; parts that a wider one covers are
-not read. The numbers leave no gap, so a part that is lost is noticed and never read over.
+writes a part of one number, a compaction one that covers many; parts that a wider part covers are
+not read. The numbers have no gaps, so a lost part is detected.
 
-A part that is lost or damaged stops whoever reads the table, but not its owner: the asset that can
-make the rows again opens it with ``on_damage``, reads the rest, appends what is missing, and
-compacts. Only then does a wider part take the damaged one's place, so that a kill in between leaves
-nobody with a table that looks whole and is not.
+For readers, a lost or damaged part is an error, but not for the table's owner: the asset that can
+compute the rows again opens the table with ``on_damage``, reads the rest, appends the missing rows
+and compacts. Only the compaction replaces the damaged part, so if the owner is killed before,
+readers still get the error.
 """
 
 import hashlib
@@ -30,13 +30,13 @@ _PART = re.compile(r"(\d{10})-(\d{10})\.parquet$")
 _READ_ATTEMPTS = 20
 _READ_PAUSE_S = 0.05
 _APPENDS = b"imgclf.appends"
-"""Key of a part's Parquet metadata: a word of each of the last appends in it, by which a writer
-knows its own."""
+"""Key of a part's Parquet metadata: random tokens of its last appends, by which a writer recognises
+its own."""
 _APPENDS_KEPT = 64
 
 
 class TableDamagedError(DamagedObject):
-    """A part of a table is missing, or is not of its schema."""
+    """A part of a table is missing, damaged, or not of the table's schema."""
 
 
 @dataclass(frozen=True, order=True)
@@ -49,7 +49,7 @@ class _Part:
 
 
 class Table:
-    """An append-only table. Any number of processes may append, read and compact at once."""
+    """An append-only table. Several processes may append, read and compact at the same time."""
 
     def __init__(
         self,
@@ -60,15 +60,15 @@ class Table:
         prefix: str = "",
         on_damage: Callable[[str], object] | None = None,
     ) -> None:
-        """Name the table; nothing is read or written.
+        """Prepare; nothing is read or written.
 
         Args:
-            store: where it lies.
-            name: its folder under ``tables/``; with a ``prefix``, only what messages call it.
-            schema: its columns; what is appended is cast to them.
-            prefix: where its parts lie; ``tables/<name>`` unless given.
-            on_damage: of its owner: is told of each damaged part, which is read over then, and put
-                aside by the next :meth:`compact`.
+            store: holds the parts.
+            name: folder under ``tables/``; with a ``prefix``, only the name in messages.
+            schema: names and types of the columns; appended rows are cast to them.
+            prefix: of the parts' keys; default: ``tables/<name>``.
+            on_damage: for the table's owner: called with a message for each damaged part, which is
+                then skipped by reads and moved aside by the next :meth:`compact`.
         """
         self._store = store
         self._prefix = prefix.rstrip("/") or f"tables/{name}"
@@ -78,7 +78,7 @@ class Table:
         self._told: set[str] = set()
 
     def append(self, rows: pa.Table) -> None:
-        """Add rows, all of them or none; no rows, no part.
+        """Append rows as one part, atomically; does nothing without rows.
 
         Raises:
             ValueError: columns are missing, too many, or not of the schema's types.
@@ -96,13 +96,14 @@ class Table:
             number = max(number + 1, self._next_number())
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """All rows, in the order of their appends.
+        """Read all rows in the order of their appends.
 
         Args:
-            columns: only these, in this order.
+            columns: names of the columns to read, in this order; default: all.
 
         Raises:
-            TableDamagedError: a part is missing or unreadable.
+            TableDamagedError: a part is missing or damaged, and there is no ``on_damage``.
+            StoreError: parts disappear repeatedly while they are read.
         """
         schema = (
             self.schema if columns is None else pa.schema([self.schema.field(c) for c in columns])
@@ -121,7 +122,7 @@ class Table:
         return bool(self._told)
 
     def flaws(self) -> list[DamagedObject]:
-        """What is wrong with the table: every part that is damaged, or missing."""
+        """Check the table and return an error for every part that is damaged or missing."""
         found: list[DamagedObject] = []
         parts = self._parts()
         whole = sorted(p for p in parts if not any(other.covers(p) for other in parts))
@@ -137,16 +138,21 @@ class Table:
         return found
 
     def mend(self) -> None:
-        """Put damaged parts aside now: for tables in which a missing row is nothing unusual, as
-        their owner looks for those before each run."""
+        """Move damaged parts aside now, without their rows.
+
+        For tables whose owner looks for missing rows before each run.
+        """
         for flaw in self.flaws():
             self._tell(flaw)
         if self._told:
             self.compact()
 
     def compact(self, min_parts: int = 16) -> None:
-        """Write one part in place of all, if there are at least ``min_parts`` or a damaged one was
-        read over, which is moved aside; drop covered ones."""
+        """Replace all parts by one; moves damaged parts aside and deletes covered ones.
+
+        Args:
+            min_parts: with fewer parts no new part is written, unless a damaged one was skipped.
+        """
         if self._told:
             self._claim_number()
         whole = self._whole()
@@ -156,7 +162,7 @@ class Table:
                 files = list(self._readable(whole, self.schema))
             except KeyMissing:  # another process is compacting the same parts
                 return
-            if self._told - known:  # its rows were not made again: the next run does it
+            if self._told - known:  # its rows are still missing: the next run computes them again
                 self._told = known
                 return
             kept = [part for part, _, _ in files]
@@ -174,13 +180,13 @@ class Table:
                 self._store.delete(self._key(part))
 
     def version(self) -> str:
-        """16 hex digits that change with every append, and not with a compaction."""
+        """Return 16 hex digits that change with every append, but not with a compaction."""
         whole = self._whole()
         last = whole[-1].end if whole else -1
         return hashlib.sha256(f"{self.name}:{last}".encode()).hexdigest()[:16]
 
     def _claim_number(self) -> None:
-        """Append a part without rows, so that a compaction of a single part is a wider one."""
+        """Append a part without rows, so that a compaction of a single part makes a wider one."""
         empty = self._encode(self.schema.empty_table(), [])
         while True:
             number = self._next_number()
@@ -200,10 +206,10 @@ class Table:
         return max((part.end for part in self._parts()), default=-1) + 1
 
     def _is_read(self, part: _Part, word: str) -> bool:
-        """Whether the part that we wrote is read: itself, or in a compaction that has it.
+        """Whether readers see the part that we wrote: itself, or a compaction with its token.
 
-        A compaction that covers our number and does not have our rows took it before we wrote:
-        another's part of this number was compacted away between our listing and our write.
+        A compaction may cover our number without our rows: another process's part of this number
+        was compacted away between our listing and our write.
         """
         while wider := [other for other in self._parts() if other.covers(part)]:
             try:
@@ -214,7 +220,7 @@ class Table:
         return True
 
     def _whole(self) -> list[_Part]:
-        """The parts to read, in order, without a gap."""
+        """Return the parts to read, in order; a gap is an error or reported to the owner."""
         for attempt in range(_READ_ATTEMPTS):
             if attempt:  # a folder's listing is not atomic: a compaction may have been under way
                 time.sleep(_READ_PAUSE_S)
@@ -231,7 +237,7 @@ class Table:
     def _readable(
         self, parts: Iterable[_Part], schema: pa.Schema
     ) -> Iterator[tuple[_Part, pa.Table, list[str]]]:
-        """The parts with their rows and the words of their appends; to its owner, without those that are damaged."""
+        """Yield parts with their rows and tokens; for the owner, damaged parts are skipped."""
         for part in parts:
             try:
                 file = self._opened(part)
@@ -290,19 +296,21 @@ class Table:
 
 
 def _gaps(whole: Sequence[_Part]) -> list[int]:
-    """Numbers of the first missing append before each of the parts, which are in order."""
+    """Return the number of the first missing append of each gap between sorted parts."""
     starts = [0, *(part.end + 1 for part in whole)]
     return [start for part, start in zip(whole, starts, strict=False) if part.start != start]
 
 
 def _words(file: pq.ParquetFile) -> list[str]:
-    """Of the last appends in a part."""
+    """Return the tokens of the last appends in a part."""
     return ((file.metadata.metadata or {}).get(_APPENDS) or b"").decode().split()
 
 
 def _completed(rows: pa.Table, schema: pa.Schema, num_rows: int) -> pa.Table:
-    """``rows`` with every column of ``schema``, in its order and types: a part that was written
-    before a column was there has nulls in it."""
+    """Return ``rows`` with every column of ``schema``, in its order and types.
+
+    Columns that were added to the schema after the part was written are null.
+    """
     columns = [
         rows[field.name].cast(field.type)
         if field.name in rows.column_names

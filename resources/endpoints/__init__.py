@@ -1,1 +1,1 @@
-"""Where models answer: the port, this machine and SageMaker behind it."""
+"""Endpoints that serve models: the port, and its adapters for this machine and SageMaker."""

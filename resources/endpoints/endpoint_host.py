@@ -1,8 +1,8 @@
-"""Port: where models answer requests. Each deployment is a record in the store, in both profiles.
+"""Port: endpoints that serve models. Each deployment is a record in the store, in both profiles.
 
-Locally one ``serving`` process converges on the records (``local.py``); on AWS each
-stage is a CloudFormation stack of a SageMaker endpoint (``sagemaker.py``). A record whose
-model cannot be served is followed by one that returns to what was served before.
+Locally one ``serving`` process follows the records (``local.py``); on AWS each stage is a
+CloudFormation stack with a SageMaker endpoint (``sagemaker.py``). If a record's model cannot be
+served, a new record returns to the model that was served before.
 """
 
 import time
@@ -33,11 +33,11 @@ from serving.deployments import (
 
 
 class HostUnavailable(ImgclfError, RuntimeError):  # noqa: N818 - a state, as its callers say it
-    """No endpoint host answers, or one that serves another store; the message says what to do."""
+    """No endpoint host answers, or it serves another store; the message says what to do."""
 
 
 class DeploymentFailed(ImgclfError, RuntimeError):  # noqa: N818 - a state, as its callers say it
-    """The host did not come to serve the model; the stage serves what it served before."""
+    """The model could not be deployed; the stage serves the model that it served before."""
 
 
 class Endpoints(dg.ConfigurableResource):
@@ -72,24 +72,35 @@ class Endpoints(dg.ConfigurableResource):
         decision: int = 0,
         on_event: Callable[[str], object] = lambda _: None,
     ) -> EndpointStatus:
-        """Make ``stage`` serve the model; returns once requests are answered by it.
+        """Deploy a model to ``stage``; returns when the model answers requests.
 
-        ``decision`` is the number of the decision that this carries out; ``on_event`` is told
-        what happens meanwhile.
+        A repeated call (after a crash, for example) writes no second record while the first one
+        is served or in progress.
 
-        Repeating it (after a crash, say) writes no second record where the first one is served
-        or still on its way.
+        Args:
+            stage: to deploy to.
+            model_version: name of the model version.
+            digest: of the model artefact: SHA-256, 64 hex digits.
+            model_key: key of ``model.tar.gz`` in the store.
+            deployed_by: the person or program, for the record.
+            reason: of the deployment, for the record.
+            run_id: of the Dagster run, for the record; "" for none.
+            decision: number of the approval decision that this carries out; 0 for none.
+            on_event: called with a line of text for each event of the deployment.
+
+        Returns:
+            The endpoint's status after the deployment.
 
         Raises:
-            HostUnavailable: no host is up, and nothing was written; or what was begun has not
-                ended, and goes on: nothing was undone, and repeating the call waits for it.
-            DeploymentFailed: the model cannot be served (on this machine: or not in time), or a
-                newer deployment overtook this one.
+            HostUnavailable: no host is up, and nothing was written; or the deployment has not
+                ended in time and continues: repeating the call waits for it.
+            DeploymentFailed: the model cannot be served (locally: or not in time), or a newer
+                deployment replaced this one.
         """
 
     @abstractmethod
     def check(self) -> None:
-        """Make sure that endpoints of this store and project can be deployed and asked.
+        """Check that endpoints of this store and project can be deployed and invoked.
 
         Raises:
             HostUnavailable: they cannot.
@@ -97,26 +108,26 @@ class Endpoints(dg.ConfigurableResource):
 
     @abstractmethod
     def describe(self, stage: Stage) -> EndpointStatus:
-        """What ``stage`` does right now. Raises HostUnavailable."""
+        """Return the current status of ``stage``. Raises HostUnavailable."""
 
     @abstractmethod
     def settled(self, stage: Stage, deadline: float) -> EndpointStatus:
-        """Wait until every record there is has been served or given up; what is served then.
+        """Wait until no deployment is in progress and return the status.
 
         Args:
-            stage: whose records.
-            deadline: on the clock of ``time.monotonic()`` (seconds).
+            stage: whose deployments.
+            deadline: in seconds of ``time.monotonic()``.
 
         Raises:
-            HostUnavailable: no host is up, or it is not done by then.
+            HostUnavailable: no host is up, or a deployment is in progress at the deadline.
         """
 
     @abstractmethod
     def runtime_url(self) -> str:
-        """Base URL for ``boto3.client("sagemaker-runtime", endpoint_url=…)``."""
+        """Return the base URL for ``boto3.client("sagemaker-runtime", endpoint_url=…)``."""
 
     def links(self, stage: Stage) -> dict[str, str]:
-        """Where to look at the endpoint of ``stage`` and how to ask it: addresses by what is there."""
+        """Return addresses of the endpoint of ``stage`` by title: its status and invocations."""
         url = f"{self.runtime_url()}/endpoints/{endpoint_name(self.project, stage)}"
         return {"url": url, "invocations": f"{url}/invocations"}
 
@@ -124,35 +135,46 @@ class Endpoints(dg.ConfigurableResource):
     def invoke(
         self, stage: Stage, body: bytes, content_type: str, top_k: int | None = None
     ) -> dict[str, Any]:
-        """Send one request; the parsed answer.
+        """Send one request and return the parsed JSON answer.
+
+        Args:
+            stage: whose endpoint.
+            body: of the request, in the form of ``content_type``.
+            content_type: MIME type of the body.
+            top_k: number of labels in the answer; default: all.
 
         Raises:
             HostUnavailable: no host is up.
-            InvocationFailed: the endpoint refused it.
+            InvocationFailed: the endpoint refused the request.
         """
 
     @abstractmethod
     def hosting(
         self, *, log_file: Path, start_timeout_s: float = 60.0
     ) -> AbstractContextManager[str]:
-        """A host for as long as the block lasts; the block begins with the runtime's URL.
+        """Have a host run for the length of a block; yields the runtime's URL.
 
         Args:
-            log_file: gets what a host of its own says.
-            start_timeout_s: how long it may take to answer (seconds).
+            log_file: for the output of a host that is started here.
+            start_timeout_s: seconds that it may take to answer.
 
         Raises:
-            HostNotStarted: it does not start.
-            HostUnavailable: there is none, or the one that runs serves another store.
+            HostNotStarted: the host does not start.
+            HostUnavailable: there is no host, or the running one serves another store.
         """
 
     def differing_settings(self, stage: Stage) -> list[str]:
-        """Names of settings that the endpoint of ``stage`` does not have as they are today; none
-        where endpoints have no settings. Raises HostUnavailable."""
+        """List the settings whose current values the endpoint of ``stage`` does not have.
+
+        Empty if endpoints have no settings.
+
+        Raises:
+            HostUnavailable: the endpoint's settings cannot be read.
+        """
         return []
 
     def history(self, stage: Stage) -> list[DeploymentRecord]:
-        """The records of ``stage`` that can be read, newest first. Needs no running host."""
+        """Return the readable records of ``stage``, newest first. Needs no running host."""
         found = []
         for info in reversed(self.store.list(records_prefix(stage))):
             try:
@@ -162,12 +184,12 @@ class Endpoints(dg.ConfigurableResource):
         return found
 
     def current(self, stage: Stage) -> DeploymentRecord | None:
-        """The newest record of ``stage``. Needs no running host. Raises DamagedObject."""
+        """Return the newest record of ``stage``. Needs no running host. Raises DamagedObject."""
         newest = self.newest_key(stage)
         return self._record(newest) if newest else None
 
     def _record(self, key: str) -> DeploymentRecord:
-        """The record at ``key``. Raises KeyMissing, DamagedObject."""
+        """Read the record at ``key``. Raises KeyMissing, DamagedObject."""
         data = self.objects.get(key)
         try:
             return parse_record(data, key)
@@ -176,19 +198,21 @@ class Endpoints(dg.ConfigurableResource):
             raise DamagedObject(key, flaw, self.objects.url) from None
 
     def newest_key(self, stage: Stage) -> str | None:
-        """The key of the newest record of ``stage``, which may be damaged."""
+        """Return the key of the newest record of ``stage``, which may be damaged."""
         return newest_key(self.objects, records_prefix(stage))
 
     def readable(self, stage: Stage) -> DeploymentRecord | None:
-        """The newest record of ``stage``; ``None`` if there is none, or if it cannot be read, of
-        which :meth:`current` tells. For what writes the next one."""
+        """Return the newest record of ``stage``; ``None`` if there is none or it cannot be read.
+
+        For writers of the next record; :meth:`current` raises if the record is damaged.
+        """
         try:
             return self.current(stage)
         except (DamagedObject, ObjectRefused):
             return None
 
     def _write(self, stage: Stage, **fields: object) -> DeploymentRecord:
-        """Add a record behind all others, whatever the clock says."""
+        """Write a record that sorts after all others, also if the clock was set back."""
         now_ms = time.time_ns() // 1_000_000
         while True:
             created_ms = max(now_ms, next_number(self.objects, records_prefix(stage)))
@@ -197,7 +221,7 @@ class Endpoints(dg.ConfigurableResource):
                 return record
 
     def _still_wanted(self, record: DeploymentRecord) -> None:
-        """Leave the stage to a newer deployment. Raises DeploymentFailed."""
+        """Check that there is no newer deployment. Raises DeploymentFailed."""
         newest = self.newest_key(record.stage)
         if newest is not None and newest > record_key(record):
             other = self.readable(record.stage)
@@ -207,7 +231,11 @@ class Endpoints(dg.ConfigurableResource):
             )
 
     def _roll_back(self, record: DeploymentRecord, before: EndpointStatus, why: str) -> str:
-        """Return to what was served before, so that a restarted host does too; says what was done."""
+        """Write a record that returns to the model before, so that a restarted host serves it.
+
+        Returns:
+            What failed and what was done, in one line.
+        """
         failed = f"{record.model_version} cannot be served on {record.stage}: {why}"
         former = next(
             (old for old in self.history(record.stage) if old.digest == before.digest), None

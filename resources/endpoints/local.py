@@ -1,4 +1,4 @@
-"""Endpoints on this machine: one ``serving`` process for all stages, that follows the records."""
+"""Endpoints on this machine: one ``serving`` process for all stages follows the records."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -53,7 +53,19 @@ class LocalEndpoints(Endpoints):
         decision: int = 0,
         on_event: Callable[[str], object] = lambda _: None,
     ) -> EndpointStatus:
-        """See :meth:`Endpoints.deploy`. The host follows the record by itself."""
+        """Write a deployment record and wait until the host serves it; see :meth:`Endpoints.deploy`.
+
+        Args:
+            stage: to deploy to.
+            model_version: name of the model version.
+            digest: of the model artefact: SHA-256, 64 hex digits.
+            model_key: key of ``model.tar.gz`` in the store.
+            deployed_by: the person or program, for the record.
+            reason: of the deployment, for the record.
+            run_id: of the Dagster run, for the record; "" for none.
+            decision: number of the approval decision that this carries out; 0 for none.
+            on_event: not called; a local host reports no events.
+        """
         deadline = time.monotonic() + self.deploy_timeout_s
         before = self.settled(stage, deadline)
         newest = self.readable(stage)
@@ -72,7 +84,7 @@ class LocalEndpoints(Endpoints):
         return self._await(record, before, deadline)
 
     def check(self) -> None:
-        """See :meth:`Endpoints.check`: a host is up, and serves this store and project."""
+        """Check that a host is up and serves this store and project; see :meth:`Endpoints.check`."""
         self._checked(self._client())
 
     def describe(self, stage: Stage) -> EndpointStatus:
@@ -98,22 +110,29 @@ class LocalEndpoints(Endpoints):
             time.sleep(_POLL_S)
 
     def runtime_url(self) -> str:
-        """See :meth:`Endpoints.runtime_url`: that of the host that runs, else where
-        ``imgclf up`` would start one.
-        """
+        """Return the running host's URL, else the one at which ``imgclf up`` would start a host."""
         address = read_address(self.address_path)
         return address.url if address else self.default_url
 
     def links(self, stage: Stage) -> dict[str, str]:
-        """See :meth:`Endpoints.links`: where `imgclf up` serves. A host that a command starts for
-        itself listens elsewhere, and ends with it."""
+        """Return addresses at the host of ``imgclf up``; see :meth:`Endpoints.links`.
+
+        A host that a command starts for itself has another address, and ends with the command.
+        """
         url = f"{self.default_url}/endpoints/{endpoint_name(self.project, stage)}"
         return {"url": url, "invocations": f"{url}/invocations"}
 
     def invoke(
         self, stage: Stage, body: bytes, content_type: str, top_k: int | None = None
     ) -> dict[str, Any]:
-        """See :meth:`Endpoints.invoke`."""
+        """Send one request to the local host; see :meth:`Endpoints.invoke`.
+
+        Args:
+            stage: whose endpoint.
+            body: of the request, in the form of ``content_type``.
+            content_type: MIME type of the body.
+            top_k: number of labels in the answer; default: all.
+        """
         try:
             return self._client().invoke(
                 endpoint_name(self.project, stage), body, content_type, top_k
@@ -135,7 +154,16 @@ class LocalEndpoints(Endpoints):
     def _await(
         self, record: DeploymentRecord, before: EndpointStatus, deadline: float
     ) -> EndpointStatus:
-        """Wait for the host to serve ``record``; return to ``before`` if it does not."""
+        """Wait for the host to serve ``record``; roll back to ``before`` if it does not.
+
+        Args:
+            record: that was written.
+            before: status before it.
+            deadline: in seconds of ``time.monotonic()``.
+
+        Raises:
+            DeploymentFailed: the model is not served in time, or a newer deployment replaced it.
+        """
         key, why = record_key(record), f"not served within {self.deploy_timeout_s:g} s"
         while time.monotonic() < deadline:
             try:
@@ -156,7 +184,7 @@ class LocalEndpoints(Endpoints):
         raise DeploymentFailed(self._roll_back(record, before, why))
 
     def _client(self) -> HostClient:
-        """A client of the host that runs, after making sure that it is the right one."""
+        """Return a client of the running host, which was checked to be the right one."""
         url = self.runtime_url()
         if self._host is None or self._host.url != url:
             self._host = self._checked(HostClient(url))
@@ -185,21 +213,21 @@ class LocalEndpoints(Endpoints):
 def running_host(
     host: LocalEndpoints, *, log_file: Path, start_timeout_s: float = 60.0
 ) -> Iterator[str]:
-    """A host for as long as the block lasts: the one that is up, or one of its own (own_host).
+    """Have a host run for the length of a block: the one that is up, or a new one (own_host).
 
-    It has loaded what is deployed when the block begins.
+    When the block begins, the host has loaded the deployed models.
 
     Args:
-        host: for which store and project.
-        log_file: gets what a host of its own says.
-        start_timeout_s: how long it may take to answer (seconds).
+        host: gives store and project.
+        log_file: for the output of a host that is started here.
+        start_timeout_s: seconds that it may take to answer.
 
     Yields:
         The runtime's URL.
 
     Raises:
-        HostNotStarted: it does not start.
-        HostUnavailable: the one that runs serves another store.
+        HostNotStarted: the host does not start.
+        HostUnavailable: the running host serves another store.
     """
     with own_host(
         store_url=host.objects.url,

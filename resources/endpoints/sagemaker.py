@@ -1,9 +1,9 @@
 """Endpoints on SageMaker: a CloudFormation stack for each stage, one record for each deployment.
 
-The record is written first, so that everybody sees what is wanted and by whom; what is served is
-asked of SageMaker itself. Where the two differ and nothing is under way, that is drift: a deployer
-that was killed, or somebody who changed the endpoint by hand. Deploying the recorded model again
-mends both, without a second record.
+The record is written first, and names the wanted model and who deployed it; the served model is read
+from SageMaker. If the two differ and no deployment is in progress, that is drift: a deployment was
+killed, or somebody changed the endpoint by hand. Deploying the recorded model again repairs both,
+without a second record.
 """
 
 import time
@@ -72,8 +72,21 @@ class SageMakerEndpoints(Endpoints):
         decision: int = 0,
         on_event: Callable[[str], object] = lambda _: None,
     ) -> EndpointStatus:
-        """See :meth:`Endpoints.deploy`. CloudFormation itself returns to what was served before
-        when an alarm goes off or the model does not start."""
+        """Deploy through the stage's CloudFormation stack; see :meth:`Endpoints.deploy`.
+
+        CloudFormation rolls back by itself when an alarm goes off or the model does not start.
+
+        Args:
+            stage: to deploy to.
+            model_version: name of the model version.
+            digest: of the model artefact: SHA-256, 64 hex digits.
+            model_key: key of ``model.tar.gz`` in the store.
+            deployed_by: the person or program, for the record.
+            reason: of the deployment, for the record.
+            run_id: of the Dagster run, for the record; "" for none.
+            decision: number of the approval decision that this carries out; 0 for none.
+            on_event: called with a line of text for each event of the stack.
+        """
         deadline = time.monotonic() + self.deploy_timeout_s
         before = self.settled(stage, deadline)
         newest = self.readable(stage)
@@ -82,7 +95,7 @@ class SageMakerEndpoints(Endpoints):
         if newest is not None and newest.digest == digest:
             if before.status == "InService":
                 return before
-            record = newest  # its deployer died, or somebody changed the endpoint by hand
+            record = newest  # its deployment was killed, or the endpoint was changed by hand
         else:
             fields: dict[str, object] = {
                 "model_version": model_version,
@@ -139,29 +152,36 @@ class SageMakerEndpoints(Endpoints):
         return url
 
     def links(self, stage: Stage) -> dict[str, str]:
-        """See :meth:`Endpoints.links`: the pages of the AWS console, too."""
+        """Return :meth:`Endpoints.links` and pages of the AWS console."""
         name, region = endpoint_name(self.project, stage), self._sagemaker.meta.region_name
         return {**super().links(stage), **console_links(name, self.stack(stage).name, region)}
 
     def invoke(
         self, stage: Stage, body: bytes, content_type: str, top_k: int | None = None
     ) -> dict[str, Any]:
-        """See :meth:`Endpoints.invoke`."""
+        """Send one request to SageMaker's runtime; see :meth:`Endpoints.invoke`.
+
+        Args:
+            stage: whose endpoint.
+            body: of the request, in the form of ``content_type``.
+            content_type: MIME type of the body.
+            top_k: number of labels in the answer; default: all.
+        """
         client = self.session.client("sagemaker-runtime")
         return invoked(client, endpoint_name(self.project, stage), body, content_type, top_k)
 
     @contextmanager
     def hosting(self, *, log_file: Path, start_timeout_s: float = 60.0) -> Iterator[str]:
-        """See :meth:`Endpoints.hosting`: SageMaker hosts, there is nothing to start."""
+        """See :meth:`Endpoints.hosting`; on SageMaker there is nothing to start."""
         self.check()
         yield self.runtime_url()
 
     def differing_settings(self, stage: Stage) -> list[str]:
-        """See :meth:`Endpoints.differing_settings`: parameters of the stage's stack."""
+        """List parameters of the stage's stack; see :meth:`Endpoints.differing_settings`."""
         return self.stack(stage).differing()
 
     def stack(self, stage: Stage) -> EndpointStack:
-        """The stage's stack, as today's settings have it."""
+        """Return the stage's stack under the current settings."""
         return EndpointStack(
             stage=stage,
             name=f"{self.project}-endpoint-{stage}",
@@ -182,11 +202,19 @@ class SageMakerEndpoints(Endpoints):
     def ensure_configuration(
         self, stage: Stage, result: StackResult, on_event: Callable[[str], object]
     ) -> EndpointStatus:
-        """See that the endpoint has the configuration that its stack has given it.
+        """Make sure that the endpoint has the configuration that its stack gave it.
+
+        Args:
+            stage: whose endpoint.
+            result: of the stack's update; its outputs name the configuration.
+            on_event: called with a line of text for each event.
+
+        Returns:
+            The endpoint's status.
 
         Raises:
-            DeploymentFailed: SageMaker went back to the one before.
-            HostUnavailable: it does not answer, or has not ended in time.
+            DeploymentFailed: SageMaker returned to the configuration before.
+            HostUnavailable: SageMaker does not answer, or the update has not ended in time.
         """
         deadline = time.monotonic() + self.deploy_timeout_s
         config, name = result.outputs[CONFIG], endpoint_name(self.project, stage)
@@ -208,18 +236,22 @@ class SageMakerEndpoints(Endpoints):
         deadline: float,
         on_event: Callable[[str], object],
     ) -> EndpointStatus:
-        """What is served, where nothing is, or where it cannot be told."""
-        if self._config_of(before.name):  # its model was deleted: it is taken for the recorded one
+        """Return the status of an endpoint that is missing, or whose served model is unknown.
+
+        A missing endpoint is created again if its stack still has a configuration. A served model
+        that was deleted is assumed to be the recorded one.
+        """
+        if self._config_of(before.name):  # its model was deleted: assume the recorded one
             served = newest.digest if newest else None
             return before.model_copy(update={"digest": served})
         config = self.stack(before.stage).config()
         if not config:
             return before
-        # It was deleted, to save money, say. CloudFormation would try to update it, and fail.
+        # It was deleted, for example to save money. CloudFormation would try to update it, and fail.
         return self._put_back(before.stage, config, deadline, on_event, guarded=False)
 
     def _rehearse(self, record: DeploymentRecord, deadline: float) -> None:
-        """Ask CloudFormation before anybody is told that the model is wanted."""
+        """Have CloudFormation check the change before the record is written."""
         try:
             self.stack(record.stage).rehearse(record, deadline - time.monotonic())
         except StackError as error:
@@ -237,11 +269,19 @@ class SageMakerEndpoints(Endpoints):
         *,
         guarded: bool,
     ) -> EndpointStatus:
-        """Deploy the stack, and undo what was done to the endpoint behind CloudFormation's back,
-        which it does not see: by hand, or by SageMaker, which may roll back without a word.
+        """Deploy the stack and undo changes of the endpoint that CloudFormation does not see.
+
+        Such changes are made by hand, or by SageMaker, which may roll back without an error.
+
+        Args:
+            record: to deploy.
+            before: status before it.
+            deadline: in seconds of ``time.monotonic()``.
+            on_event: called with a line of text for each event.
+            guarded: whether to use the canary and alarms of the last deployment.
 
         Raises:
-            StackError: the stack was not deployed, and nothing goes on.
+            StackError: the stack was not deployed; no operation is in progress.
         """
         stage, stack = record.stage, self.stack(record.stage)
         result = stack.deploy(record, on_event, deadline - time.monotonic())
@@ -268,8 +308,15 @@ class SageMakerEndpoints(Endpoints):
         *,
         guarded: bool,
     ) -> EndpointStatus:
-        """Bring the endpoint to the configuration that its stack has given it; ``guarded`` by the
-        canary and the alarms of the last deployment."""
+        """Return the endpoint to its stack's configuration.
+
+        Args:
+            stage: whose endpoint.
+            config: name of the endpoint configuration.
+            deadline: in seconds of ``time.monotonic()``.
+            on_event: called with a line of text for each event.
+            guarded: whether to use the canary and alarms of the last deployment.
+        """
         name = endpoint_name(self.project, stage)
         on_event(f"endpoint {name} was changed outside its stack: returning to {config}")
         with self._translated(f"endpoint {name}"):
@@ -277,20 +324,20 @@ class SageMakerEndpoints(Endpoints):
         return self.settled(stage, deadline)
 
     def _failed(self, record: DeploymentRecord, before: EndpointStatus, why: str) -> str:
-        """What became of a deployment that is not served; the records return to what is."""
+        """Describe a failed deployment; rolls the records back to the served model."""
         self._still_wanted(record)
-        if before.digest == record.digest:  # it is there, and does not answer
+        if before.digest == record.digest:  # it is deployed, but does not answer
             return f"{record.model_version} does not serve {record.stage}: {why}"
         return self._roll_back(record, before, why)
 
     def _config_of(self, name: str) -> str:
-        """The endpoint's configuration; "" if there is no endpoint."""
+        """Return the name of the endpoint's configuration; "" if there is no endpoint."""
         with self._translated(f"endpoint {name}"):
             found = find_endpoint(self._sagemaker, name)
         return str(found["EndpointConfigName"]) if found else ""
 
     def _identity(self, config: str) -> Identity:
-        """What a configuration serves; it never changes."""
+        """Return the model that a configuration serves; cached, since it never changes."""
         if self._seen.get(config, UNKNOWN) == UNKNOWN:
             self._seen[config] = identity_of(self._sagemaker, config)
         return self._seen[config]

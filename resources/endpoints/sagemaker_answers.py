@@ -1,4 +1,4 @@
-"""What SageMaker says of an endpoint, as the port says it."""
+"""Converting SageMaker's answers about an endpoint to the port's types and errors."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -20,11 +20,20 @@ STATES: dict[str, EndpointState] = {
     "InService": "InService",
     "SystemUpdating": "InService",  # AWS patches it; it goes on answering
 }
-"""Ours by SageMaker's; all others are Failed."""
+"""The port's states by SageMaker's; all others are Failed."""
 
 
 def absent(stage: Stage, name: str, newest: DeploymentRecord | None) -> EndpointStatus:
-    """The status of an endpoint that is not there: never deployed, or gone."""
+    """Return the status of an endpoint that does not exist.
+
+    Args:
+        stage: the endpoint's.
+        name: of the endpoint.
+        newest: the stage's newest record; ``None`` if it was never deployed.
+
+    Returns:
+        ``NotFound`` without a record; ``Failed`` with one.
+    """
     if newest is None:
         return EndpointStatus(stage=stage, name=name, status="NotFound")
     return EndpointStatus(
@@ -43,13 +52,14 @@ def described(
     newest: DeploymentRecord | None,
     history: Callable[[], Sequence[DeploymentRecord]],
 ) -> EndpointStatus:
-    """The status of an endpoint that is there, compared with what was recorded.
+    """Return the status of an existing endpoint, compared with the stage's records.
 
     Args:
-        endpoint: as DescribeEndpoint has it.
-        identity: of what it serves.
-        newest: the stage's newest record, read before the endpoint was.
-        history: reads all of them, newest first; called only where the newest is not served.
+        stage: the endpoint's.
+        endpoint: answer of DescribeEndpoint.
+        identity: version and digest of the served model.
+        newest: the stage's newest record, read before the endpoint was described.
+        history: returns all records, newest first; called only if the newest is not served.
     """
     version, digest = identity
     state = STATES.get(endpoint["EndpointStatus"], "Failed")
@@ -86,14 +96,18 @@ def _drift(newest: DeploymentRecord, identity: Identity) -> str:
 def invoked(
     client: Any, name: str, body: bytes, content_type: str, top_k: int | None
 ) -> dict[str, Any]:
-    """The endpoint's parsed answer to one request.
+    """Send one request to an endpoint and return the parsed JSON answer.
 
     Args:
-        client: of SageMaker Runtime.
+        client: boto3's for ``sagemaker-runtime``.
+        name: of the endpoint.
+        body: of the request, in the form of ``content_type``.
+        content_type: MIME type of the body.
+        top_k: number of labels in the answer; ``None``: all.
 
     Raises:
         HostUnavailable: SageMaker does not answer.
-        InvocationFailed: SageMaker or the container refuses.
+        InvocationFailed: SageMaker or the container refuses the request.
     """
     options = {"CustomAttributes": f"top_k={top_k}"} if top_k else {}
     try:
@@ -109,7 +123,7 @@ def invoked(
 
 
 def _refused(error: ClientError, name: str) -> InvocationFailed:
-    """The container's own refusal, or SageMaker's, as the local host says it."""
+    """Convert a refusal by the container or by SageMaker to the local host's error."""
     response: Mapping[str, Any] = error.response
     code = error_code(error)
     if code == "ModelError":
@@ -128,7 +142,13 @@ def _refused(error: ClientError, name: str) -> InvocationFailed:
 
 
 def console_links(name: str, stack: str, region: str) -> dict[str, str]:
-    """Pages of the AWS console about the endpoint ``name`` and the stack that made it."""
+    """Return addresses of AWS console pages by title.
+
+    Args:
+        name: of the endpoint.
+        stack: name of the CloudFormation stack that made it.
+        region: such as ``eu-central-1``.
+    """
     console = f"https://{region}.console.aws.amazon.com"
     return {
         "url": f"{console}/sagemaker/home?region={region}#/endpoints/{name}",

@@ -1,4 +1,4 @@
-"""The CloudFormation stack of one stage's endpoint: what it is to be, and having it be so."""
+"""The CloudFormation stack of one stage's endpoint: its parameters and its deployment."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -23,11 +23,11 @@ CONFIG = "EndpointConfigName"
 """The stack's output that names the endpoint's configuration."""
 
 DEPLOY_TIMEOUT_S = 18_000.0
-"""How long a deployment may take: MaximumExecutionTimeoutInSeconds of ``endpoint.yaml`` (four
+"""Seconds that a deployment may take: MaximumExecutionTimeoutInSeconds of ``endpoint.yaml`` (four
 hours), after which SageMaker itself rolls back, and an hour for that, the alarms and the scaling."""
 
 _BEGINNINGS = {"CreateChangeSet", "ExecuteChangeSet"}
-"""Calls without which nothing is under way."""
+"""Calls that begin an operation: if one fails, no operation is in progress."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +35,14 @@ class EndpointStack:
     """The stack of one stage.
 
     Attributes:
+        stage: served by the endpoint.
         name: of the stack.
+        stacks: the account's.
         stages_dir: folder of the stages' files; "" for those that come with imgclf.
-        parameters: over those of the stage's file.
-        tags: over those of the stage's file.
-        role_arn: CloudFormation's own role; "" for the caller's rights.
-        uri_of: the address of a key in the store.
+        parameters: take precedence over those of the stage's file.
+        tags: take precedence over those of the stage's file.
+        role_arn: CloudFormation's own role; "" to use the caller's permissions.
+        uri_of: returns the address of a key in the store.
     """
 
     stage: Stage
@@ -53,10 +55,11 @@ class EndpointStack:
     uri_of: Callable[[str], str]
 
     def request(self, record: DeploymentRecord, renewal: str = "") -> StackRequest:
-        """The stack that serves the recorded model under today's settings.
+        """Build the request for the stack that serves a recorded model under the current settings.
 
         Args:
-            renewal: a text other than the last one has model and configuration made anew.
+            record: to deploy.
+            renewal: a new value makes model and configuration again; "" keeps the last value.
 
         Raises:
             StackError: the stage's file is missing or wrong.
@@ -81,25 +84,29 @@ class EndpointStack:
         )
 
     def rehearse(self, record: DeploymentRecord, timeout_s: float) -> None:
-        """Have CloudFormation say whether it would take the change; the change set is found again.
+        """Create the change set without executing it; :meth:`deploy` reuses it.
+
+        Args:
+            record: to deploy.
+            timeout_s: seconds to wait at most.
 
         Raises:
-            StackError: it refuses, or the stage's file is wrong.
-            HostUnavailable: it does not answer, or something else goes on for longer.
+            StackError: CloudFormation refuses the change, or the stage's file is wrong.
+            HostUnavailable: CloudFormation does not answer, or another operation is in progress.
         """
         self.check_conversion()
         with self._translated_errors():
             self.stacks.plan(self.request(record), timeout_s=timeout_s)
 
     def check_conversion(self) -> None:
-        """Refuse settings that would make a serverless endpoint of one that has instances.
+        """Refuse settings that would convert an endpoint with instances to a serverless one.
 
-        SageMaker does not convert it: the update would fail, and every later one like it
+        SageMaker does not support this conversion: the update and all later ones would fail
         (https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html).
 
         Raises:
-            StackError: they would, or the stage's file is wrong.
-            HostUnavailable: SageMaker does not say what the endpoint is.
+            StackError: the settings would convert it, or the stage's file is wrong.
+            HostUnavailable: SageMaker does not answer.
         """
         settings, _ = self._settings()
         if settings.get("ServerlessMemoryMB", "0") == "0":
@@ -119,12 +126,18 @@ class EndpointStack:
     def deploy(
         self, record: DeploymentRecord, on_event: OnEvent, timeout_s: float, renewal: str = ""
     ) -> StackResult:
-        """Make the stack so, and wait until it is.
+        """Create or update the stack for a deployment record and wait until that has ended.
+
+        Args:
+            record: to deploy.
+            on_event: called with a line of text for each event of the stack.
+            timeout_s: seconds to wait at most.
+            renewal: a new value makes model and configuration again; "" keeps the last value.
 
         Raises:
-            StackError: it was refused, or did not succeed, and nothing goes on.
-            HostUnavailable: CloudFormation does not answer any more, or it has not ended in time;
-                it goes on, and the same call attaches to it.
+            StackError: the change was refused or failed; no operation is in progress.
+            HostUnavailable: CloudFormation stopped answering, or the operation has not ended in
+                time; it continues, and the same call attaches to it.
         """
         wanted = self.request(record, renewal)
         self.check_conversion()
@@ -140,8 +153,9 @@ class EndpointStack:
             )
 
     def config(self) -> str:
-        """Name of the configuration that it has given the endpoint; "" while it is being changed,
-        or if there is none. One call.
+        """Return the name of the endpoint configuration in the stack's outputs, with one call.
+
+        "" while the stack is being changed, or if there is none.
 
         Raises:
             HostUnavailable: CloudFormation does not answer.
@@ -154,7 +168,7 @@ class EndpointStack:
         }.get(CONFIG, "")
 
     def differing(self) -> list[str]:
-        """Names of the parameters that have other values than today's settings say. One call.
+        """List the parameters whose values differ from the current settings, with one call.
 
         Raises:
             HostUnavailable: CloudFormation does not answer, or the stage's file is wrong.
@@ -170,7 +184,7 @@ class EndpointStack:
         return sorted(name for name, value in wanted.items() if has.get(name) != value)
 
     def _settings(self) -> tuple[dict[str, str], dict[str, str]]:
-        """Parameters that no model decides, and tags."""
+        """Return the parameters that do not depend on the model, and the tags."""
         try:
             chosen = stage_settings(self.stage, self.stages_dir)
         except StageFileError as error:
@@ -183,7 +197,7 @@ class EndpointStack:
 
     @contextmanager
     def _translated_errors(self) -> Iterator[None]:
-        """What CloudFormation says, as one of two: it will not be, or it may still be."""
+        """Convert errors: StackError if the change failed, HostUnavailable if it may continue."""
         try:
             yield
         except (StackBusy, StackTimeout) as error:
@@ -197,6 +211,8 @@ class EndpointStack:
 
 
 def _taggable(name: str) -> str:
-    """A name as a tag may have it (the whole one is in the record):
-    https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html"""
+    """Replace characters that a tag must not have; the record has the full name.
+
+    https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
+    """
     return re.sub(r"[^\w .:/=+@-]", "_", name)[:256] or "unknown"

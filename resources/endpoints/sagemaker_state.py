@@ -1,4 +1,4 @@
-"""An endpoint in SageMaker itself, beside its stack: which model is behind it, and putting it back."""
+"""A SageMaker endpoint without its stack: the served model, and restoring its configuration."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,30 +12,31 @@ Identity = tuple[str, str]
 """Model version and digest."""
 
 UNKNOWN: Identity = ("", "")
-"""Of a configuration that was deleted, or whose model was."""
+"""Identity of a configuration that was deleted, or whose model was deleted."""
 
 
 def find_endpoint(client: Any, name: str) -> Mapping[str, Any] | None:
-    """The endpoint as DescribeEndpoint has it; ``None`` if there is none.
+    """Return DescribeEndpoint's answer; ``None`` if there is no such endpoint.
 
     Args:
-        client: of SageMaker.
+        client: boto3's for ``sagemaker``.
+        name: of the endpoint.
 
     Raises:
-        ClientError, BotoCoreError: SageMaker does not say.
+        ClientError, BotoCoreError: SageMaker does not answer.
     """
     found: Mapping[str, Any] | None = _unless_missing(client.describe_endpoint, EndpointName=name)
     return found
 
 
 def identity_of(client: Any, config_name: str) -> Identity:
-    """What an endpoint's configuration serves, as the model's environment names it.
+    """Return the version and digest of the model that an endpoint configuration serves.
 
-    ``UNKNOWN`` where configuration or model were deleted: an endpoint goes on without them, but it
-    cannot scale, be updated to them, or be told from another any more.
+    They are in the model's environment. ``UNKNOWN`` if configuration or model were deleted: the
+    endpoint continues without them, but cannot scale, and its model cannot be identified.
 
     Raises:
-        ClientError, BotoCoreError: SageMaker does not say.
+        ClientError, BotoCoreError: SageMaker does not answer.
     """
     config = _unless_missing(client.describe_endpoint_config, EndpointConfigName=config_name)
     if config is None:
@@ -51,15 +52,18 @@ def identity_of(client: Any, config_name: str) -> Identity:
 def apply_endpoint_config(
     client: Any, name: str, config: str, *, tags: Mapping[str, str], guarded: bool
 ) -> None:
-    """Have SageMaker bring the endpoint to ``config``: make it if it is gone, update it else.
+    """Update the endpoint to a configuration, or create it if it does not exist.
 
     Args:
-        client: of SageMaker.
-        tags: of an endpoint that is made.
-        guarded: by the canary and the alarms of the last deployment.
+        client: boto3's for ``sagemaker``.
+        name: of the endpoint.
+        config: name of the endpoint configuration.
+        tags: of an endpoint that is created.
+        guarded: whether to use the canary and alarms of the last deployment.
 
     Raises:
-        HostUnavailable: the endpoint is one that can only be deleted.
+        HostUnavailable: the endpoint has failed and can only be deleted, or it was deleted together
+            with its configuration or model.
         ClientError, BotoCoreError: SageMaker refuses.
     """
     found = find_endpoint(client, name)

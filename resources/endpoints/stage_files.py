@@ -27,10 +27,10 @@ class StageSettings(BaseModel):
 
 
 def stage_settings(stage: Stage, folder: str = "") -> StageSettings:
-    """The settings of ``stage`` from ``folder``, or those that come with imgclf.
+    """Read the settings of ``stage`` from ``folder``; "" for those that come with imgclf.
 
     Raises:
-        StageFileError: there is no such file, or it is not of this form.
+        StageFileError: there is no such file, or it does not have this form.
     """
     name = f"{stage}.json"
     try:

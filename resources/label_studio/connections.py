@@ -1,4 +1,4 @@
-"""Who Label Studio talks to: our ML backend, for predictions, and our webhook, to wake us up."""
+"""Label Studio's connections to us: the ML backend for predictions, the webhook for changes."""
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from label_studio_sdk.types import ActionsEnum
 
 OURS = "imgclf-dagster"
-"""Description of our backends, by which they are found at whatever address."""
+"""Description of our backends, which identifies them when their address has changed."""
 
 SECRET_HEADER = "X-Webhook-Secret"  # noqa: S105 - its name
 ACTIONS: "tuple[ActionsEnum, ...]" = (
@@ -29,7 +29,19 @@ _CONNECTED = "CO"
 def connect_backend(
     session: httpx.Client, project: int, url: str, user: str, password: str, title: str
 ) -> None:
-    """See :meth:`LabelStudio.connect_backend`."""
+    """Connect our ML backend; see :meth:`LabelStudio.connect_backend`.
+
+    Args:
+        session: open connection to the server.
+        project: the project's id.
+        url: of the ML backend, as the server reaches it.
+        user: for basic authentication.
+        password: for basic authentication.
+        title: the model version that the backend serves.
+
+    Raises:
+        LabelStudioRefused: the server cannot reach the backend.
+    """
     ml = open_sdk(session).ml
     wanted: dict[str, Any] = {
         "project": project,
@@ -57,11 +69,17 @@ def connect_backend(
 
 
 def retitle_backend(session: httpx.Client, project: int, title: str) -> None:
-    """See :meth:`LabelStudio.retitle_backend`."""
+    """Rename our ML backend; see :meth:`LabelStudio.retitle_backend`.
+
+    Args:
+        session: open connection to the server.
+        project: the project's id.
+        title: the model version that the backend serves now.
+    """
     for row in _backends(session, project):
         if _is_ours(row) and row["title"] != title == row["model_version"]:
-            # The server checks the whole connection with what is sent, and takes an empty
-            # password for the one it has.
+            # The server checks the whole connection with these values; an empty password stands
+            # for the one that it has.
             open_sdk(session).ml.update(
                 row["id"],
                 project=project,
@@ -89,7 +107,14 @@ def backends(session: httpx.Client, project: int) -> list[Backend]:
 
 
 def connect_webhook(session: httpx.Client, project: int, url: str, secret: str) -> None:
-    """See :meth:`LabelStudio.connect_webhook`."""
+    """Connect our webhook; see :meth:`LabelStudio.connect_webhook`.
+
+    Args:
+        session: open connection to the server.
+        project: the project's id.
+        url: to send events to, as the server reaches it.
+        secret: sent in the header ``X-Webhook-Secret``.
+    """
     hooks = open_sdk(session).webhooks
     ours = [row for row in _webhooks(session) if row["project"] == project and _is_marked(row)]
     wanted: dict[str, Any] = {
@@ -97,7 +122,7 @@ def connect_webhook(session: httpx.Client, project: int, url: str, secret: str) 
         "headers": {SECRET_HEADER: secret},
         "actions": ACTIONS,
         "is_active": True,
-        # The payload would be sent inline, while the annotator waits; we ask for it anyway.
+        # The payload would be sent while the annotator waits; we read the task anyway.
         "send_payload": False,
         "send_for_all_actions": False,
     }
@@ -120,9 +145,10 @@ def orphan_webhooks(session: httpx.Client, project: int) -> list[Webhook]:
     marked = [row for row in rows if _is_marked(row)]
     ours = [row for row in marked if row["project"] == project]
     addresses = {row["url"] for row in ours[-1:]}
-    # Another line on the same server has its own address; one that tells ours is a leftover.
+    # Another deployment on the same server has its own address; a webhook of another project at our
+    # address is a leftover.
     strays = [row for row in marked if row["project"] != project and row["url"] in addresses]
-    # Somebody else's backend has a good one.
+    # Webhooks that belong to another owner's backend are left alone.
     theirs = {_made_for(row["url"]) for row in _backends(session, project) if not _is_ours(row)}
     made = [row for row in rows if row["project"] == project and _is_made(row)]
     left = [row for row in made if row["url"] not in theirs]
@@ -132,17 +158,17 @@ def orphan_webhooks(session: httpx.Client, project: int) -> list[Webhook]:
 def _drop_made_webhooks(session: httpx.Client, project: int, backends: Iterable[str]) -> None:
     """Delete the webhooks that Label Studio made by itself for our backend.
 
-    With each new backend it makes one, for all actions, with all of the payload and without our
-    secret, and never moves or deletes it. Every save would wait for it besides ours.
+    For each new backend it makes one, for all actions, with the whole payload and without our
+    secret, and never moves or deletes it. Every save would wait for this webhook, too.
 
     Args:
-        session: of the server.
-        project: its id.
-        backends: where our backend is, and where it was.
+        session: open connection to the server.
+        project: the project's id.
+        backends: current and former URLs of our backend.
     """
     rows = [row for row in _webhooks(session) if row["project"] == project]
     addresses = {_made_for(url) for url in backends}
-    # If we were cut short after the backend moved, only our own webhook tells where it was.
+    # If this was interrupted after the backend moved, only our own webhook has the old address.
     addresses |= {row["url"] for row in rows if _is_marked(row)}
     for row in rows:
         if not _is_marked(row) and row["url"] in addresses:
@@ -172,18 +198,18 @@ def _is_marked(row: Mapping[str, Any]) -> bool:
 
 
 def _made_for(backend: str) -> str:
-    """Where the webhook leads that Label Studio makes for a backend."""
+    """Return the URL of the webhook that Label Studio makes for a backend."""
     return f"{backend.rstrip('/')}/webhook"
 
 
 def _is_made(row: Mapping[str, Any]) -> bool:
-    """Whether it looks like one that Label Studio made for a backend."""
+    """Whether a webhook looks like one that Label Studio made for a backend."""
     everything = row["send_for_all_actions"] and row["send_payload"] and not row["headers"]
     return bool(everything) and str(row["url"]).endswith("/webhook")
 
 
 def _webhook(row: Mapping[str, Any]) -> Webhook:
-    """Without its headers, which hold the secret."""
+    """Convert a row; its headers are left out, since they hold the secret."""
     return Webhook(
         id=int(row["id"]),
         url=row["url"],

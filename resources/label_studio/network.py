@@ -1,4 +1,4 @@
-"""Which addresses Label Studio refuses to talk to (since 1.23.1, those of private networks)."""
+"""Addresses that Label Studio refuses to connect to (since 1.23.1, those of private networks)."""
 
 from typing import TYPE_CHECKING
 
@@ -12,16 +12,14 @@ _BLOCKED = "reserved network address"
 
 
 def is_block(said: str) -> bool:
-    """Whether the server's words mean that it blocks an address."""
+    """Whether the server's message means that it blocks an address."""
     return _BLOCKED in said
 
 
 def blocks(label_studio: "LabelStudio", url: str) -> bool:
-    """Whether the server refuses to talk to ``url``. Nothing is changed there.
-
-    Asks for a webhook that cannot be made, since its event does not exist: the server looks at
-    the address first (webhooks/serializers.py in 1.23).
-    """
+    """Whether the server refuses to connect to ``url``. Nothing is changed on the server."""
+    # This requests a webhook that cannot be made, since its event does not exist: the server
+    # validates the address first (webhooks/serializers.py in 1.23).
     try:
         label_studio.session().post(
             "/api/webhooks/",

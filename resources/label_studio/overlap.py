@@ -1,8 +1,8 @@
-"""How many annotators a task gets in Label Studio, and how many tasks nobody has looked at yet.
+"""The number of annotators per task in Label Studio ("overlap"), and of tasks without annotations.
 
-The server itself chooses the tasks of several annotators ("overlap") and does so anew at each import,
-first among those that one annotator has labelled already: these are open to others again. So a task
-that is not done need not be one that waits.
+The server itself chooses the tasks for several annotators, and again at each import, first among
+those that one annotator has labelled already, which are then open to others again. So an unfinished
+task may have annotations.
 """
 
 import json
@@ -17,25 +17,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Overlap:
-    """``annotators`` label each task of a share of all tasks, ``percent`` (1…100); one person labels
-    each of the others. With one annotator the share means nothing."""
+    """The project's overlap.
+
+    Attributes:
+        annotators: number of people who label each task of the share; one labels the others.
+        percent: the share of all tasks, 1…100; no effect with one annotator.
+    """
 
     annotators: int = 1
     percent: int = 100
 
     def __str__(self) -> str:
-        """``2 annotators for 20% of the tasks``."""
+        """Return text such as ``2 annotators for 20% of the tasks``."""
         if self.annotators == 1:
             return "1 annotator per task"
         return f"{self.annotators} annotators for {self.percent}% of the tasks"
 
     def same_as(self, other: "Overlap") -> bool:
-        """Whether both come to the same."""
+        """Whether both have the same effect."""
         return self == other or self.annotators == other.annotators == 1
 
 
 def read_overlap(label_studio: "LabelStudio") -> Overlap:
-    """What the project has now. Raises ProjectMissing."""
+    """Read the project's overlap. Raises ProjectMissing."""
     session, project = label_studio.session(), label_studio.found_id()
     params = {"include": "maximum_annotations,overlap_cohort_percentage"}
     with project_missing(session, project):
@@ -44,10 +48,10 @@ def read_overlap(label_studio: "LabelStudio") -> Overlap:
 
 
 def ensure_overlap(label_studio: "LabelStudio", overlap: Overlap) -> None:
-    """Have the project's tasks, those that are there too, labelled by as many as ``overlap`` says.
+    """Set the project's overlap, also for existing tasks.
 
-    More annotators make tasks of the share that are done wait for others again; fewer make them
-    done. No annotation is touched.
+    With more annotators, finished tasks of the share become unfinished; with fewer, tasks become
+    finished. Annotations are not changed.
     """
     if read_overlap(label_studio).same_as(overlap):
         return
@@ -58,7 +62,7 @@ def ensure_overlap(label_studio: "LabelStudio", overlap: Overlap) -> None:
 
 
 def untouched_tasks(label_studio: "LabelStudio") -> int:
-    """How many tasks nobody has labelled or skipped yet."""
+    """Count the tasks that nobody has labelled or skipped."""
     session, project = label_studio.session(), label_studio.found_id()
     nothing = [_none("total_annotations"), _none("cancelled_annotations")]
     params = {
@@ -73,7 +77,7 @@ def untouched_tasks(label_studio: "LabelStudio") -> int:
 
 
 def count_users(label_studio: "LabelStudio") -> int:
-    """How many people can log in to the server's organisation."""
+    """Count the users of the server's organisation."""
     return len(label_studio.session().get("/api/users/").json())
 
 

@@ -21,16 +21,18 @@ if TYPE_CHECKING:
     from label_studio_sdk.label_interface.interface import LabelInterface
 
 PREDICTIONS_CHUNK = 2_000
-"""With each request the server counts all tasks of the project anew: few large ones are faster."""
+"""Predictions per request. With each request the server counts all tasks of the project again, so
+few large requests are faster."""
 
 DROPPED_AT_ONCE = 500
-"""Some 50 ms each; as many as a batch has tasks (``labelling.batch_max``)."""
+"""Most deletions per call, about 50 ms each; as many as a batch has tasks
+(``labelling.batch_max``)."""
 
 WRITE_TIMEOUT_S = 120.0
 
 
 class PredictionCheck:
-    """Whether predictions fit the page of a project. The server takes anything."""
+    """Checks predictions against the labelling page of a project; the server checks nothing."""
 
     def __init__(self, session: httpx.Client, project: int) -> None:
         with project_missing(session, project):
@@ -43,10 +45,10 @@ class PredictionCheck:
         self._known: LabelInterface | None = None
 
     def prediction(self, sample_id: str, prelabel: Prelabel) -> dict[str, Any]:
-        """``prelabel`` as Label Studio wants it.
+        """Convert a pre-label to Label Studio's JSON.
 
         Raises:
-            LabelStudioRefused: it does not fit the page; names the image and what is wrong.
+            LabelStudioRefused: it does not fit the page; the message names the image and the error.
         """
         made = _prediction(prelabel, self._choice)
         problems = self._interface().validate_prediction(made, return_errors=True)
@@ -76,7 +78,17 @@ def prelabel(
     prelabels: Mapping[str, Prelabel],
     progress: Callable[[int], None],
 ) -> int:
-    """See :meth:`LabelStudio.prelabel`."""
+    """Add predictions to tasks without labels; see :meth:`LabelStudio.prelabel`.
+
+    Args:
+        session: open connection to the server.
+        project: the project's id.
+        prelabels: predictions by ``sample_id``.
+        progress: called after each chunk with the number of images in it.
+
+    Returns:
+        How many predictions were added.
+    """
     if not prelabels:
         return 0
     check, added = PredictionCheck(session, project), 0
@@ -88,7 +100,16 @@ def prelabel(
 
 
 def show_model_version(session: httpx.Client, project: int, version: str) -> None:
-    """See :meth:`LabelStudio.show_model_version`."""
+    """Show annotators the predictions of one model version.
+
+    Args:
+        session: open connection to the server.
+        project: the project's id.
+        version: the model version.
+
+    Raises:
+        LabelStudioRefused: the server has no predictions of it, or shows others.
+    """
     counts = model_versions(session, project)
     path = f"/api/projects/{project}/"
     if not counts.get(version):
@@ -106,7 +127,7 @@ def show_model_version(session: httpx.Client, project: int, version: str) -> Non
 
 
 def model_versions(session: httpx.Client, project: int) -> dict[str, int]:
-    """How many predictions there are of each version."""
+    """Count the project's predictions by model version."""
     with project_missing(session, project):
         counts = session.get(f"/api/projects/{project}/model-versions/").json()
     return {str(version): int(count) for version, count in counts.items()}
@@ -115,11 +136,20 @@ def model_versions(session: httpx.Client, project: int) -> dict[str, int]:
 def drop_superseded(
     session: httpx.Client, project: int, version: str, shown_since: datetime
 ) -> int:
-    """See :meth:`LabelStudio.drop_superseded`.
+    """Delete predictions of other model versions; see :meth:`LabelStudio.drop_superseded`.
 
-    One by one: deleting a version as a whole is one transaction, in which the server counts anew
-    for each task; for 10,000 it would block the annotators' saves for longer than SQLite waits.
+    Args:
+        session: open connection to the server.
+        project: the project's id.
+        version: the model version whose predictions stay.
+        shown_since: since when that version is shown, with a time zone.
+
+    Returns:
+        How many were deleted, at most 500.
     """
+    # One by one: deleting a version as a whole is one transaction, in which the server counts
+    # again for each task; for 10,000 it would block the annotators' saves for longer than SQLite
+    # waits.
     if datetime.now(UTC) - shown_since < KEPT:
         return 0
     counts = model_versions(session, project)
@@ -161,7 +191,7 @@ def _prediction(prelabel: Prelabel, choice: str) -> dict[str, Any]:
 
 
 def _confidence(probabilities: Iterable[float], choice: str) -> float:
-    """The highest probability; of multiple choices, how sure the least sure one is."""
+    """Return the highest probability; for multiple choices, the least ``|2p - 1|``; in [0, 1]."""
     if choice == "single":
         return max(probabilities, default=0.0)
     return round(min((abs(2 * p - 1) for p in probabilities), default=0.0), 6)
@@ -170,9 +200,13 @@ def _confidence(probabilities: Iterable[float], choice: str) -> float:
 def _add(
     session: httpx.Client, project: int, check: PredictionCheck, chunk: Mapping[str, Prelabel]
 ) -> int:
-    """Add what is missing; look again after each failure, since its work may be done."""
+    """Add missing predictions; checks again after each failure, which may have added them.
+
+    Returns:
+        How many were added.
+    """
     counts = model_versions(session, project)
-    # Looking at the predictions of each task takes long, and a new version has none.
+    # Reading the predictions of each task takes long, and a new version has none.
     whole = any(counts.get(one.model_version) for one in chunk.values())
     missing = _missing(session, project, check, chunk, whole=whole)
     wanted = len(missing)
@@ -209,7 +243,7 @@ def _grown(
     added: Mapping[int, str],
     chunk: Mapping[str, Prelabel],
 ) -> bool:
-    """Whether there are exactly as many more predictions of each version as were added."""
+    """Whether each version's count grew by exactly the number of added predictions."""
     grown = Counter(chunk[sample_id].model_version for sample_id in added.values())
     return all(
         after.get(version, 0) - before.get(version, 0) == count for version, count in grown.items()
@@ -224,26 +258,29 @@ def _missing(
     *,
     whole: bool,
 ) -> dict[int, str]:
-    """Images by the id of their task, of tasks without annotation and without this version. What was
-    predicted before a class was renamed names none of the page's labels, and is made anew."""
+    """Return ``sample_id`` by task id for tasks without annotation and without this version.
+
+    Predictions from before a class was renamed have labels that the page lacks: they are deleted
+    and count as missing, as long as nobody works on the task. Duplicates are deleted, too.
+    """
     missing: dict[int, str] = {}
     for task in find_tasks(session, project, chunk, whole=whole):
         sample_id = task["data"]["sample_id"]
         version = chunk[sample_id].model_version
         same = [one for one in task.get("predictions", ()) if one["model_version"] == version]
         former = [one for one in same if not _chosen(one) <= check.labels]
-        if former and not is_touched(task):  # else somebody's draft has started from it
+        if former and not is_touched(task):  # else somebody's draft started from it
             for one in former:
                 session.delete(f"/api/predictions/{one['id']}/")
                 same.remove(one)
         if not same and not is_labelled(task):
             missing[int(task["id"])] = sample_id
-        for twin in same[1:]:  # of a request that was repeated while its first try still ran
+        for twin in same[1:]:  # from a request that was repeated while its first try still ran
             session.delete(f"/api/predictions/{twin['id']}/")
     return missing
 
 
 def _chosen(prediction: Mapping[str, Any]) -> set[str]:
-    """The labels that a prediction names."""
+    """Return the labels of a prediction."""
     regions = (one for one in prediction.get("result") or () if one.get("from_name") == CONTROL)
     return {str(label) for one in regions for label in one.get("value", {}).get("choices", ())}

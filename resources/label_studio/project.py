@@ -1,6 +1,6 @@
 """Port: Label Studio, where people label images. One adapter: any server, by URL and token.
 
-What it takes, gives and raises is in ``types``.
+Its types and errors are in ``types``.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 ImportProgress = Callable[[int], None]
-"""Is told how many more are done."""
+"""Called with the number of items done since the last call."""
 
 
 class LabelStudio(dg.ConfigurableResource):
@@ -69,7 +69,7 @@ class LabelStudio(dg.ConfigurableResource):
     """Instead of looking the project up by its title."""
 
     def __repr__(self) -> str:
-        """Without the token."""
+        """Return a text without the token."""
         return f"LabelStudio(url={self.url!r}, project={self.project_id or self.project_title!r})"
 
     __str__ = __repr__
@@ -87,19 +87,19 @@ class LabelStudio(dg.ConfigurableResource):
         return "personal" if is_personal(self.token) else "legacy"
 
     def whoami(self) -> User:
-        """Whose token it is. Proves that the server is there and takes the token."""
+        """Return the token's user; succeeds only if the server answers and accepts the token."""
         from resources.label_studio.projects import whoami
 
         return whoami(self.session())
 
     def version(self) -> str:
-        """The server's, like ``1.23.2``."""
+        """Return the server's version, such as ``1.23.2``."""
         from resources.label_studio.projects import server_version
 
         return server_version(self.session())
 
     def project(self) -> Project:
-        """The project as it is now."""
+        """Read the project's current state."""
         from resources.label_studio.projects import read_project
 
         return read_project(self.session(), self.found_id())
@@ -107,19 +107,19 @@ class LabelStudio(dg.ConfigurableResource):
     def ensure_project(
         self, schema: LabelSchema, names: Sequence[str], *, renamed: Collection[str] = ()
     ) -> Project:
-        """The project, made if it is missing, with a page for ``names``.
+        """Create the project if it is missing, and give it a labelling page with ``names``.
 
-        A page that asks for these names already is left as it is, so that people may add to it.
+        A page that has these names already is not changed, so that people may add to it.
 
         Args:
-            schema: whose task the page is for.
-            names: the labels to choose from.
-            renamed: former names, which may go though annotations use them: those count under the
-                present name.
+            schema: gives the task of the page.
+            names: labels to choose from.
+            renamed: former names, which may be removed though annotations use them: those count
+                under the present name.
 
         Raises:
-            LabelStudioRefused: labels that annotations or drafts use would go; it names them and
-                how many annotations use each.
+            LabelStudioRefused: labels that annotations or drafts use would be removed; the message
+                names them and how many annotations use each.
             LabelConfigError: no page can be made of ``names``.
         """
         from resources.label_studio.projects import ensure_project
@@ -131,14 +131,14 @@ class LabelStudio(dg.ConfigurableResource):
     def import_tasks(
         self, tasks: Iterable[NewTask], *, progress: ImportProgress | None = None
     ) -> ImportResult:
-        """Import what the project does not have yet, by ``sample_id``; again after any failure.
+        """Import the tasks whose ``sample_id`` the project does not have.
 
-        Tasks are taken 500 at a time, so ``tasks`` may be as long as one likes. An import that
-        failed or was killed anywhere is completed by doing it again.
+        ``tasks`` is read 500 at a time, so it may be very long. An import that failed or was
+        killed is completed by repeating it.
 
         Raises:
-            LabelStudioRefused: a prediction is wrong (it names the image and why), or tasks are
-                not there after the server took them.
+            LabelStudioRefused: a prediction is invalid (the message names the image and the error),
+                or tasks are missing after the server accepted them.
         """
         from resources.label_studio.task_import import import_tasks
 
@@ -149,20 +149,21 @@ class LabelStudio(dg.ConfigurableResource):
     ) -> int:
         """Add predictions, by ``sample_id``, to tasks that nobody has labelled.
 
-        A task that has a prediction of the same version already is left as it is.
+        Tasks that have a prediction of the same model version are not changed.
 
         Returns:
             How many were added.
 
         Raises:
-            LabelStudioRefused: a prediction is wrong, or the server has fewer than it should.
+            LabelStudioRefused: a prediction is invalid, or predictions are missing after the server
+                accepted them.
         """
         from resources.label_studio.predictions import prelabel
 
         return prelabel(self.session(), self.found_id(), prelabels, progress or _quiet)
 
     def show_model_version(self, version: str) -> None:
-        """Let annotators see the predictions of ``version``, and be served by their scores.
+        """Show annotators the predictions of ``version`` and order tasks by their scores.
 
         Raises:
             LabelStudioRefused: the server has no predictions of this version, or shows others.
@@ -172,10 +173,10 @@ class LabelStudio(dg.ConfigurableResource):
         show_model_version(self.session(), self.found_id(), version)
 
     def drop_superseded(self, version: str, shown_since: datetime) -> int:
-        """Delete predictions of other versions on tasks that nobody has touched, 500 at a time.
+        """Delete predictions of other model versions on untouched tasks, at most 500.
 
-        None in the hour after ``shown_since``: a page that was opened before names the prediction
-        that it started from, and could not be saved without it.
+        In the hour after ``shown_since`` it deletes nothing: a page that was opened before refers
+        to the prediction that it started from, and could not be saved without it.
 
         Returns:
             How many were deleted.
@@ -185,106 +186,118 @@ class LabelStudio(dg.ConfigurableResource):
         return drop_superseded(self.session(), self.found_id(), version, shown_since)
 
     def changed_since(self, moment: datetime | None, *, limit: int) -> Iterator[dict[str, Any]]:
-        """Tasks that changed at or after ``moment`` (all, if ``None``), the oldest change first.
+        """Yield tasks that changed at or after ``moment`` (all, if ``None``), oldest change first.
 
-        Each is what Label Studio's API gives with ``fields=all``: data, meta, annotations,
-        predictions, drafts. Tasks that are deleted are not among them (see ``tasks``). One that
-        changes meanwhile comes again, with the new state; none is left out.
+        Each is the API's JSON with ``fields=all``: data, meta, annotations, predictions, drafts.
+        Deleted tasks are not included (see ``tasks``). A task that changes meanwhile is yielded
+        again in its new state; none is left out.
 
         Args:
-            moment: with a time zone. Take one before the last you saw, since the server's
-                transactions may end in another order than they began.
-            limit: give at most so many.
+            moment: with a time zone. Choose one before the last change that you saw, since the
+                server's transactions may end in another order than they began.
+            limit: yield at most this many.
         """
         from resources.label_studio.tasks import changed_since
 
         return changed_since(self.session(), self.found_id(), moment, limit)
 
     def tasks(self, after: int = 0, limit: int | None = None) -> list[TaskRef]:
-        """All tasks of the project, without annotations, in order of id.
+        """List the project's tasks, without annotations, in order of id.
 
         Args:
-            after: only those with a greater id.
-            limit: only the first so many (a thousand take some 0.3 s).
+            after: only tasks with a greater id.
+            limit: most tasks (a thousand take about 0.3 s); default: all.
         """
         from resources.label_studio.tasks import all_tasks
 
         return list(islice(all_tasks(self.session(), self.found_id(), after), limit))
 
     def withdraw(self, sample_ids: Iterable[str]) -> int:
-        """Take away the tasks of these images, but those that somebody labels or has labelled.
+        """Withdraw the tasks of these images, except those that somebody has touched.
 
-        They go to a project of their own for an hour, so that nothing is lost that somebody saves
-        meanwhile (``withdrawal``).
+        They are moved to another project for an hour, so that nothing is lost that somebody saves
+        meanwhile (see ``withdrawal``).
 
         Returns:
-            How many were taken away.
+            How many were withdrawn.
         """
         from resources.label_studio.withdrawal import withdraw
 
         return withdraw(self.session(), self.found_id(), sample_ids)
 
     def tend_withdrawn(self, deletions: int = 100) -> int:
-        """Bring withdrawn tasks back that somebody saved something on all the same, delete the old.
+        """Move withdrawn tasks back if somebody saved work on them, and delete the old ones.
 
-        For each run of the queue and each look that reconciles.
+        Called in each run of the queue and in each reconciliation.
 
         Args:
-            deletions: delete at most so many; each takes the server some 0.1 s.
+            deletions: delete at most this many; each takes the server about 0.1 s.
 
         Returns:
-            How many came back.
+            How many were moved back.
         """
         from resources.label_studio.withdrawal import tend_withdrawn
 
         return len(tend_withdrawn(self.session(), self.found_id(), deletions=deletions))
 
     def connect_backend(self, url: str, user: str, password: str, title: str) -> None:
-        """Connect the ML backend at ``url``, which asks for ``user`` and ``password``.
+        """Connect our ML backend to the project, in place of an earlier connection of ours.
 
-        ``title`` must be the model version: scores are null otherwise.
+        Args:
+            url: of the ML backend, as the server reaches it.
+            user: for basic authentication.
+            password: for basic authentication.
+            title: the model version that the backend serves; with another title, scores are null.
+
+        Raises:
+            LabelStudioRefused: the server cannot reach the backend.
         """
         from resources.label_studio.connections import connect_backend
 
         connect_backend(self.session(), self.found_id(), url, user, password, title)
 
     def retitle_backend(self, title: str) -> None:
-        """Tell Label Studio that our backend serves another model version, if it does already: under
-        the title of one that it does not serve, annotators would see no pre-labels.
+        """Set our backend's title to a model version, if the backend serves that version already.
+
+        With the title of another version, annotators would see no pre-labels.
         """
         from resources.label_studio.connections import retitle_backend
 
         retitle_backend(self.session(), self.found_id(), title)
 
     def backends(self) -> list[Backend]:
-        """The ML backends of the project. Label Studio asks each how it is."""
+        """List the ML backends of the project; Label Studio checks the health of each."""
         from resources.label_studio.connections import backends
 
         return backends(self.session(), self.found_id())
 
     def connect_webhook(self, url: str, secret: str) -> None:
-        """Let changes of the project's annotations be told to ``url``, with ``secret`` in the
-        header ``X-Webhook-Secret``.
+        """Have Label Studio post changes of the project's annotations to ``url``.
+
+        Requests carry ``secret`` in the header ``X-Webhook-Secret``.
         """
         from resources.label_studio.connections import connect_webhook
 
         connect_webhook(self.session(), self.found_id(), url, secret)
 
     def webhooks(self) -> list[Webhook]:
-        """All webhooks of the organisation."""
+        """List all webhooks of the organisation."""
         from resources.label_studio.connections import webhooks
 
         return webhooks(self.session())
 
     def orphan_webhooks(self) -> list[Webhook]:
-        """Webhooks that only cost: ours at addresses but the newest, of other projects at our
-        address, and those that Label Studio made for a backend that is ours or gone."""
+        """List webhooks that have no use and only take time.
+
+        These are ours other than the newest, those of other projects at our address, and those that
+        Label Studio made for a backend that is ours or gone.
+        """
         from resources.label_studio.connections import orphan_webhooks
 
         return orphan_webhooks(self.session(), self.found_id())
 
     def session(self) -> "httpx.Client":
-        """The connection, for what has no method here."""
+        """Return the connection, for requests that have no method here."""
         from resources.label_studio.session import open_session
 
         if not self.configured:
@@ -295,11 +308,11 @@ class LabelStudio(dg.ConfigurableResource):
         return open_session(self.url, self.token)
 
     def found_id(self) -> int:
-        """The project's id."""
+        """Return the project's id."""
         from resources.label_studio.projects import find_project
 
         return find_project(self.session(), self.project_title, self.project_id)
 
 
 def _quiet(_: int) -> None:
-    """Nobody asked for progress."""
+    """Ignore progress."""

@@ -1,4 +1,4 @@
-"""The project on a Label Studio server: found, made, and kept in step with the label schema."""
+"""The project on a Label Studio server: finding, creating and updating it."""
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,10 +24,11 @@ from resources.label_studio.types import (
 )
 
 SAMPLING = "Uncertainty sampling"
-"""Serves the lowest score of ``project.model_version`` first."""
+"""Sampling in which the server serves tasks with the lowest score of ``project.model_version``
+first."""
 
 TITLE_LENGTHS = range(3, 51)
-"""Characters that Label Studio takes in a title."""
+"""Lengths of titles that Label Studio accepts, in characters."""
 
 _FIELDS = (
     "id,title,label_config,model_version,sampling,show_collab_predictions,task_number,"
@@ -37,26 +38,32 @@ _FIELDS = (
 
 
 def whoami(session: httpx.Client) -> User:
-    """Whose token it is."""
+    """Return the token's user."""
     body = session.get("/api/current-user/whoami").json()
     return User(id=int(body["id"]), email=str(body["email"]))
 
 
 def server_version(session: httpx.Client) -> str:
-    """The server's version."""
+    """Return the server's version."""
     body = session.get("/api/version").json()
     return str(body.get("release") or body.get("label-studio-os-package", {}).get("version", ""))
 
 
 def find_project(session: httpx.Client, title: str, project_id: int | None) -> int:
-    """The id of the project, by ``project_id`` if given, else by its exact title.
+    """Return the project's id: ``project_id`` if given, else found by its exact title.
 
-    Of several with the same title the first that was made: a second can only come from two
-    programs that made it at once.
+    Of several projects with the title, the one that was made first.
+
+    Args:
+        session: open connection to the server.
+        title: of the project.
+        project_id: returned unchecked if it is not ``None``.
 
     Raises:
-        ProjectMissing: there is none.
+        ProjectMissing: no project has the title.
+        LabelStudioRefused: neither an id nor a title is given.
     """
+    # Two projects of one title can only come from two programs that made it at the same time.
     if project_id is not None:
         return project_id
     if not title.strip():
@@ -73,7 +80,7 @@ def find_project(session: httpx.Client, title: str, project_id: int | None) -> i
 
 
 def find_by_title(session: httpx.Client, title: str) -> list[int]:
-    """The ids of the projects with exactly this title; spaces around it the server drops."""
+    """Return the ids of the projects with exactly this title, ignoring spaces around it."""
     title, found, page, more = title.strip(), [], 1, True
     while more:
         # The server's filter is "contains, in any case".
@@ -85,7 +92,7 @@ def find_by_title(session: httpx.Client, title: str) -> list[int]:
 
 
 def read_project(session: httpx.Client, project_id: int) -> Project:
-    """The project as it is now. Raises ProjectMissing."""
+    """Read the project's current state. Raises ProjectMissing."""
     with project_missing(session, project_id):
         row = session.get(f"/api/projects/{project_id}/", params={"include": _FIELDS}).json()
     return _project(row)
@@ -99,7 +106,19 @@ def ensure_project(
     names: Sequence[str],
     renamed: Collection[str] = (),
 ) -> Project:
-    """See :meth:`LabelStudio.ensure_project`."""
+    """Create or update the project; see :meth:`LabelStudio.ensure_project`.
+
+    Args:
+        session: open connection to the server.
+        title: of the project.
+        project_id: the project's id; ``None`` to find it by its title.
+        schema: gives the task of the labelling page.
+        names: labels to choose from.
+        renamed: former names of labels, which may be removed though annotations use them.
+
+    Returns:
+        The project as the server has it afterwards.
+    """
     page = label_config(schema, names)
     try:
         found = find_project(session, title, project_id)
@@ -108,7 +127,7 @@ def ensure_project(
     project = read_project(session, found)
     wanted = parse_label_config(page)
     same = (project.labels, project.choice) == (wanted.names, wanted.choice)
-    # A page that somebody has added to stays as it is.
+    # A page that somebody has extended is not changed.
     if not same or is_former_page(project.page, schema, names):
         kept = [name for name in project.labels if name in renamed and name not in names]
         _change_page(session, project, page, label_config(schema, [*names, *kept]))
@@ -120,7 +139,7 @@ def ensure_project(
 
 @contextmanager
 def project_missing(session: httpx.Client, project_id: int) -> Iterator[None]:
-    """Turn the server's 404 into ProjectMissing."""
+    """Convert the server's 403 and 404 to ProjectMissing."""
     try:
         yield
     except LabelStudioRefused as error:
@@ -149,20 +168,23 @@ def _create(session: httpx.Client, title: str, page: str) -> int:
             description="Kept by imgclf-dagster. Tasks come and go by themselves.",
         )
     except LabelStudioDown:
-        # The answer may be lost, and the project made all the same.
+        # The answer may be lost although the project was made.
         return find_project(session, title, None)
-    # Two programs at once may have made two: both must go on with the same.
+    # Two programs may have made one each at the same time: both must use the same.
     return find_project(session, title, None)
 
 
 def _change_page(session: httpx.Client, project: Project, page: str, checked: str) -> None:
-    """Replace the page, unless labels that are in use would go (which a PATCH alone accepts).
+    """Replace the page, unless labels in use would be removed (which a PATCH alone accepts).
 
     Args:
-        session: of the server.
-        project: as it is.
-        page: the new one.
-        checked: the same, with the labels that may go.
+        session: open connection to the server.
+        project: before the change.
+        page: the new page, as XML.
+        checked: the new page with the labels that may be removed, for the server's check.
+
+    Raises:
+        LabelStudioRefused: labels in use would be removed.
     """
     try:
         session.post(

@@ -1,9 +1,9 @@
-"""Labels in doubt: tasks that are done already, shown to people again.
+"""Labels in doubt: finished tasks that people should review.
 
-Label Studio has no way to put a task that was labelled back into its stream: who labelled it is
-never served it again. A second task of the same image would be a second word of the same person.
-So the tasks in doubt are listed in a tab of the project's Data Manager, and each says why; a person
-opens them there, corrects the annotation or keeps it, and the change comes back as any other.
+Label Studio cannot put a labelled task back into its stream: it never serves it again to the person
+who labelled it. A second task of the same image would add a second annotation by the same person.
+So the tasks in doubt are listed in a tab of the project's Data Manager, each with its reason; a
+person opens them there and corrects or keeps the annotation.
 """
 
 from collections.abc import Mapping
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 TAB = "Labels in doubt"
 MOST_SHOWN = 100
-"""Images in the tab: its filter is part of every request that the page makes, in the URL."""
+"""Most images in the tab: its filter is in the URL of every request that the page makes."""
 
 
 def show_reviews(label_studio: "LabelStudio", reviews: Mapping[str, str]) -> str:
-    """List the tasks of these images in the tab; take the tab away if there are none.
+    """List the tasks of these images in the tab; delete the tab if there are none.
 
     Args:
         label_studio: the project.
-        reviews: a sentence for the annotator by image (sha256); of more than ``MOST_SHOWN`` the
-            first are shown, and the others once those are settled.
+        reviews: the reason, a sentence for the annotator, by image (SHA-256, hex); the first
+            ``MOST_SHOWN`` are listed.
 
     Returns:
-        The tab's page; empty if there is none.
+        URL of the tab; "" if there is none.
     """
     session, project = label_studio.session(), label_studio.found_id()
     shown: list[str] = []
@@ -49,7 +49,7 @@ def _say_why(session: "httpx.Client", task: Mapping[str, Any], why: str) -> None
 
 
 def _bring_tab(session: "httpx.Client", project: int, sample_ids: list[str]) -> int | None:
-    """Id of the tab; ``None`` if it is not needed."""
+    """Create, update or delete the tab; returns its id, ``None`` if there is none."""
     with project_missing(session, project):
         views = session.get("/api/dm/views/", params={"project": str(project)}).json()
     known = [view for view in views if (view.get("data") or {}).get("title") == TAB]

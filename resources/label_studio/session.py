@@ -1,4 +1,4 @@
-"""The connection to a Label Studio server: token, patience, and its errors in our words."""
+"""The connection to a Label Studio server: authentication, retries and errors."""
 
 import json
 import re
@@ -20,29 +20,28 @@ if TYPE_CHECKING:
 TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 5.0
 WAITS_S = (0.5, 1.0, 2.0)
-"""Between tries. A sensor's tick must end within 60 s, whatever the server does."""
+"""Seconds between tries. A sensor's tick must end within 60 s."""
 
 MAX_RETRY_AFTER_S = 10.0
 _OVERLOADED = frozenset({429, 503})
 _SERVER_ERRORS = frozenset({500, 502, 503, 504})
-"""500 among them: a locked SQLite database is one (https://labelstud.io/guide/FAQs.html)."""
+"""500 is included: a locked SQLite database causes it (https://labelstud.io/guide/FAQs.html)."""
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "PATCH", "DELETE"})
 _TAG = re.compile(r"<[^<>]*>")
-"""Some of its messages have links in HTML."""
+"""HTML tags: some messages of the server contain links."""
 
 _REFRESH_PATH = "/api/token/refresh/"
 _EARLY_S = 30.0
-"""An access token is renewed so long before it ends; the server's clock may be ahead."""
+"""Seconds before its expiry at which an access token is renewed; the server's clock may be ahead."""
 
 
 @lru_cache(maxsize=8)
 def open_session(url: str, token: str) -> httpx.Client:
-    """The connection to the server at ``url``, kept open and shared by all threads.
+    """Return the connection to the server at ``url``, which all threads share.
 
-    Every answer of the server with an error status is raised by it as one of
-    the errors of ``types``; so is every failure to reach it. What is safe to repeat is
-    repeated.
+    Answers with an error status, and failures to reach the server, are raised as errors of
+    ``types``. Requests that are safe to repeat are repeated.
     """
     base = url.rstrip("/")
     # No proxies and no certificates from the environment where nothing is encrypted: loading the
@@ -60,9 +59,9 @@ def open_session(url: str, token: str) -> httpx.Client:
 
 
 def open_sdk(session: httpx.Client) -> "Sdk":
-    """Label Studio's own client on the same connection, with its patience and errors.
+    """Return Label Studio's SDK client on the same connection, with its retries and errors.
 
-    For setting things up. It takes seconds and 190 MB to import, too much for a sensor.
+    For setup only: its import takes seconds and 190 MB, too much for a sensor.
     """
     from label_studio_sdk.client import LabelStudio as Sdk
 
@@ -71,15 +70,12 @@ def open_sdk(session: httpx.Client) -> "Sdk":
 
 
 def is_personal(token: str) -> bool:
-    """Whether it is a personal access token (a JWT), not a legacy token of 40 hex digits."""
+    """Whether a token is a personal access token (a JWT), not a legacy token of 40 hex digits."""
     return token.count(".") == 2 and token.startswith("ey")
 
 
 def expiry(token: str) -> datetime | None:
-    """When a JWT ends, by its own word; ``None`` if it does not say.
-
-    The signature is the server's business.
-    """
+    """Return the expiry time in a JWT, without verifying it; ``None`` if it has none."""
     import base64
 
     try:
@@ -91,8 +87,9 @@ def expiry(token: str) -> datetime | None:
 
 
 class TokenAuth(httpx.Auth):
-    """Signs requests with a legacy token, or with access tokens that a personal token is
-    exchanged for (they live for 5 minutes).
+    """Signs requests with a legacy token, or with access tokens obtained by a personal token.
+
+    Access tokens are valid for 5 minutes.
     """
 
     requires_response_body = True
@@ -103,7 +100,7 @@ class TokenAuth(httpx.Auth):
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
-        """Without the token."""
+        """Return a text without the token."""
         return f"TokenAuth({self._base!r})"
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
@@ -138,7 +135,7 @@ class TokenAuth(httpx.Auth):
 
 
 class PatientTransport(httpx.BaseTransport):
-    """Repeats what may be repeated, and raises LabelStudioDown for what does not get through."""
+    """Repeats requests that are safe to repeat; raises LabelStudioDown if the server is not reached."""
 
     def __init__(self, inner: httpx.BaseTransport, server: str) -> None:
         self._inner, self._server = inner, server
@@ -172,7 +169,7 @@ def _may_repeat(request: httpx.Request) -> bool:
 def _worth_repeating(request: httpx.Request, error: httpx.TransportError) -> bool:
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
         return True  # it never got there
-    # A server that is slow is not made faster by asking twice.
+    # Repeating a request does not make a slow server faster.
     return _may_repeat(request) and not isinstance(error, httpx.TimeoutException)
 
 
@@ -207,7 +204,7 @@ def _unreachable(server: str, request: httpx.Request, error: httpx.TransportErro
 
 
 def _raise_for_status(response: httpx.Response) -> None:
-    """Raise the error that an answer stands for."""
+    """Raise the error of ``types`` for an answer with an error status."""
     if response.status_code < 400:
         return
     response.read()
@@ -235,7 +232,7 @@ def _raise_for_status(response: httpx.Response) -> None:
 
 
 def _response_text(response: httpx.Response) -> str:
-    """What the server says is wrong, short."""
+    """Return the server's error message, at most 500 characters."""
     try:
         body: Any = response.json()
     except ValueError:

@@ -1,7 +1,7 @@
-"""How Label Studio comes by the images: its storages, and the URL of an image in a task.
+"""Label Studio's access to images: its storages, and the URL of an image in a task.
 
-Nothing here is ever synchronised: a sync would make tasks of whatever it finds. A storage only
-gives Label Studio the right to show what our tasks name.
+The storages are never synchronised: a sync would make tasks of all files that it finds. A storage
+only permits Label Studio to show the images of our tasks.
 """
 
 from collections.abc import Iterator
@@ -28,15 +28,15 @@ def can_show(store_url: str, key: str) -> bool:
 
 
 def image_url(store_url: str, key: str) -> str:
-    """The URL of the image at ``key`` of a store, as a task's ``image``.
+    """Return the URL of an image for a task's ``image`` field.
 
     Args:
         store_url: ``s3://bucket/prefix``, or ``file://`` of a folder, which must be the server's
             LOCAL_FILES_DOCUMENT_ROOT.
-        key: of the image, like ``raw/lake/1.jpg``.
+        key: of the image, such as ``raw/lake/1.jpg``.
 
     Raises:
-        ValueError: Label Studio cannot show an object with such a name from S3.
+        ValueError: Label Studio cannot show an object with this key from S3.
     """
     if not store_url.startswith("s3://"):
         return f"/data/local-files/?d={quote(key, safe='/')}"
@@ -49,11 +49,11 @@ def image_url(store_url: str, key: str) -> str:
 
 
 def ensure_local_storage(label_studio: "LabelStudio", path: Path) -> None:
-    """Let the project show the files below ``path`` on the server's machine.
+    """Permit the project to show the files below ``path`` on the server's machine.
 
     Raises:
-        LabelStudioRefused: ``path`` is not below the server's LOCAL_FILES_DOCUMENT_ROOT, or it
-            serves no local files.
+        LabelStudioRefused: ``path`` is not below the server's LOCAL_FILES_DOCUMENT_ROOT, or the
+            server does not serve local files.
     """
     session, project = label_studio.session(), label_studio.found_id()
     path.mkdir(parents=True, exist_ok=True)  # the server refuses what is not there yet
@@ -68,14 +68,14 @@ def ensure_local_storage(label_studio: "LabelStudio", path: Path) -> None:
 def ensure_s3_source(
     label_studio: "LabelStudio", bucket: str, prefix: str, *, region: str = "", endpoint: str = ""
 ) -> None:
-    """Let the project show ``s3://bucket/prefix/…``; by the server's own credentials.
+    """Permit the project to show ``s3://bucket/prefix/…`` with the server's own credentials.
 
     Args:
-        label_studio: the port.
-        bucket: its name.
-        prefix: of the keys; empty: all.
-        region: of the bucket.
-        endpoint: URL of an S3 server that is not AWS.
+        label_studio: the project.
+        bucket: to read from.
+        prefix: of the keys; "" for all.
+        region: of the bucket; "" for the server's default.
+        endpoint: URL of another S3 service; "" for AWS.
 
     Raises:
         LabelStudioRefused: the server cannot reach the bucket.
@@ -98,9 +98,17 @@ def ensure_s3_source(
 def ensure_s3_backup(
     label_studio: "LabelStudio", bucket: str, prefix: str, *, region: str = "", endpoint: str = ""
 ) -> None:
-    """Have each saved annotation written to ``s3://bucket/prefix/<id>``, too: a copy for people.
+    """Have Label Studio also write each saved annotation to ``s3://bucket/prefix/<id>``.
 
-    The bucket should keep versions; nothing of ours reads it, and nothing is deleted there.
+    The copy is a backup for people: the product does not read it, and nothing is deleted there.
+    The bucket should have versioning on.
+
+    Args:
+        label_studio: the project.
+        bucket: to write to.
+        prefix: of the keys.
+        region: of the bucket; "" for the server's default.
+        endpoint: URL of another S3 service; "" for AWS.
 
     Raises:
         LabelStudioRefused: the server cannot reach the bucket.
@@ -118,7 +126,7 @@ def ensure_s3_backup(
 
 @contextmanager
 def _bucket_named(bucket: str) -> Iterator[None]:
-    """Say which bucket it is about: the server fails (500) where S3 refuses something."""
+    """Add the bucket's name to errors: the server fails with 500 when S3 refuses a request."""
     try:
         yield
     except (LabelStudioDown, LabelStudioRefused) as error:

@@ -1,8 +1,8 @@
-"""Bringing new tasks into a Label Studio project, each image once.
+"""Importing new tasks into a Label Studio project, one per image.
 
-The server takes the same task as often as it is sent, so what is there is asked before and after
-each request, by hash. An answer that was lost is no failure: the next look tells what was done. A
-request that was repeated while its first try was still at work leaves twins; these are taken away.
+The server accepts the same task repeatedly, so existing tasks are looked up by the image's hash
+before and after each request. A lost answer is no failure: the next look-up finds the tasks. A
+request that was repeated while its first try still ran leaves duplicates, which are withdrawn.
 """
 
 import time
@@ -20,7 +20,7 @@ from resources.label_studio.withdrawal import set_aside
 
 CHUNK = 500
 WAITS_S = (1.0, 2.0, 4.0)
-"""Before the next look after a failure: a slow server may still be at it."""
+"""Seconds before the next look-up after a failure: a slow server may still be working."""
 
 ASYNC_POLL_S = 2.0
 
@@ -30,7 +30,14 @@ Found = Mapping[str, Sequence[Mapping[str, Any]]]
 def import_tasks(
     session: httpx.Client, project: int, tasks: Iterable[NewTask], progress: Callable[[int], None]
 ) -> ImportResult:
-    """See :meth:`LabelStudio.import_tasks`."""
+    """Import tasks that the project does not have; see :meth:`LabelStudio.import_tasks`.
+
+    Args:
+        session: open connection to the server.
+        project: the project's id.
+        tasks: to import; read 500 at a time.
+        progress: called after each chunk with the number of tasks in it.
+    """
     check = PredictionCheck(session, project)
     new = known = 0
     for chunk in batched(tasks, CHUNK):
@@ -44,7 +51,7 @@ def import_tasks(
 def _import_chunk(
     session: httpx.Client, project: int, check: PredictionCheck, named: Mapping[str, NewTask]
 ) -> int:
-    """How many tasks were made; afterwards each image has one."""
+    """Import the missing tasks of a chunk, so that each image has one; returns how many were made."""
     found = _find(session, project, named)
     missing = [sample_id for sample_id in named if sample_id not in found]
     made = len(missing)
@@ -76,7 +83,7 @@ def _import_chunk(
 
 
 def _send(session: httpx.Client, project: int, body: Sequence[Mapping[str, Any]]) -> list[int]:
-    """The numbers of the new tasks, where the server says them."""
+    """Send tasks; returns their ids if the server reports them, else nothing."""
     with project_missing(session, project):
         answer = session.post(
             f"/api/projects/{project}/import",
@@ -85,7 +92,7 @@ def _send(session: httpx.Client, project: int, body: Sequence[Mapping[str, Any]]
             timeout=WRITE_TIMEOUT_S,
         ).json()
     if "import" in answer:
-        # The Enterprise edition only says that it will: wait, or all would be sent again.
+        # The Enterprise edition imports asynchronously: wait, or all would be sent again.
         deadline = time.monotonic() + WRITE_TIMEOUT_S
         sample_ids = [task["data"]["sample_id"] for task in body]
         while len(_find(session, project, sample_ids)) < len(body) and time.monotonic() < deadline:
@@ -103,10 +110,15 @@ def _find(
 
 
 def take_twins_away(session: httpx.Client, project: int, sample_ids: Iterable[str]) -> int:
-    """Of several tasks of an image keep those that somebody has touched, else the first.
+    """Withdraw duplicate tasks: of an image's tasks keep those with work on them, else the first.
+
+    Args:
+        session: open connection to the server.
+        project: the project's id.
+        sample_ids: of the images to look at.
 
     Returns:
-        How many were taken away, as ``LabelStudio.withdraw`` does it.
+        How many tasks were withdrawn, as by ``LabelStudio.withdraw``.
     """
     surplus = []
     for tasks in _find(session, project, sample_ids, whole=True).values():
@@ -116,7 +128,7 @@ def take_twins_away(session: httpx.Client, project: int, sample_ids: Iterable[st
 
 
 def _task(task: NewTask, check: PredictionCheck) -> dict[str, Any]:
-    """``task`` as Label Studio wants it."""
+    """Convert a task to Label Studio's JSON."""
     meta: dict[str, Any] = {"batch": task.batch, "reasons": dict(task.reasons)}
     if task.suggested:
         meta["suggested"] = list(task.suggested)

@@ -1,8 +1,8 @@
-"""Reading the tasks of a Label Studio project: what changed, what is there, which are which.
+"""Reading the tasks of a Label Studio project: by time of change, by id, and by image.
 
-Pages are cut by value (all after the last one seen), never by number: a numbered page shifts when
-tasks change while one reads, and the one past the last is a 404. Only the first key of an ordering
-is heeded by the server, so tasks of the same microsecond are read apart, by id.
+Pages begin after the last value seen, not at a page number: numbered pages shift when tasks change
+meanwhile, and the page after the last is a 404. The server uses only the first key of an ordering,
+so tasks changed in the same microsecond are read separately, by id.
 """
 
 import json
@@ -17,11 +17,11 @@ from resources.label_studio.projects import project_missing
 from resources.label_studio.types import TaskRef
 
 CHANGES_PAGE = 100
-"""Tasks with all their fields: some kB each."""
+"""Tasks per page with all their fields: some kB each."""
 
 TASKS_PAGE = 1_000
 LOOKUP_PAGE = 100
-"""Hashes in one question: its URL stays below 8 kB, which proxies take (nginx's default)."""
+"""Hashes per request: the URL stays below 8 kB, the default limit of nginx as a proxy."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIELDS = "id,data,is_labeled,created_at,updated_at,total_annotations,cancelled_annotations"
@@ -34,7 +34,14 @@ T = TypeVar("T")
 def changed_since(
     session: httpx.Client, project: int, moment: datetime | None, limit: int
 ) -> Iterator[TaskJson]:
-    """See :meth:`LabelStudio.changed_since`."""
+    """Yield tasks by time of change; see :meth:`LabelStudio.changed_since`.
+
+    Args:
+        session: open connection to the server.
+        project: the project's id.
+        moment: earliest change, with a time zone; ``None``: all tasks.
+        limit: yield at most this many.
+    """
 
     def ask(last: str | None, size: int) -> list[TaskJson]:
         since = last or _stamp(moment or _EPOCH)
@@ -54,28 +61,38 @@ def changed_since(
 
 
 def all_tasks(session: httpx.Client, project: int, after: int = 0) -> Iterator[TaskRef]:
-    """All tasks of the project that are ours and have a greater id than ``after``, in its order."""
+    """Yield the project's tasks that have a ``sample_id``, in order of id.
+
+    Args:
+        session: open connection to the server.
+        project: the project's id.
+        after: only tasks with a greater id.
+    """
     for task in _by_id(session, project, [], last=after):
         if task["data"].get("sample_id"):
             yield task_ref(task)
 
 
 def open_tasks(session: httpx.Client, project: int) -> Iterator[TaskJson]:
-    """All tasks that nobody has labelled, ours or not, with drafts and predictions."""
+    """Yield all tasks without annotations, ours or not, with drafts and predictions."""
     nothing_said = _number("total_annotations", "equal", 0)
     return _by_id(session, project, [nothing_said], whole=True)
 
 
 def all_tasks_whole(session: httpx.Client, project: int) -> Iterator[TaskJson]:
-    """All tasks, ours or not, with drafts and predictions."""
+    """Yield all tasks, ours or not, with drafts and predictions."""
     return _by_id(session, project, [], whole=True)
 
 
 def whole_task(session: httpx.Client, project: int, task: int) -> TaskJson:
-    """One task with all it has; empty if it is not there.
+    """Return one task with annotations, predictions and drafts; empty if there is none.
 
-    Not by ``GET /api/tasks/{id}``, which has the ML backend predict.
+    Args:
+        session: open connection to the server.
+        project: the project's id.
+        task: id of the task.
     """
+    # Not by `GET /api/tasks/{id}`, which has the ML backend predict.
     page = _page(session, project, [_number("id", "equal", task)], "tasks:id", 1)
     return page[0] if page else {}
 
@@ -83,15 +100,15 @@ def whole_task(session: httpx.Client, project: int, task: int) -> TaskJson:
 def find_tasks(
     session: httpx.Client, project: int, sample_ids: Iterable[str], *, whole: bool = False
 ) -> Iterator[TaskJson]:
-    """The tasks of these images: data, state, how many annotations.
+    """Yield the tasks of these images: data, state, number of annotations.
 
-    An image may have several (somebody imported it by hand). In order of id within 100 hashes.
+    An image may have several tasks (imported by hand). In order of id within 100 hashes.
 
     Args:
-        session: of the server.
-        project: its id.
+        session: open connection to the server.
+        project: the project's id.
         sample_ids: of the images.
-        whole: whether there are drafts and which predictions, too; takes twice as long.
+        whole: whether to add drafts and predictions, which takes twice as long.
     """
     for chunk in batched(sample_ids, LOOKUP_PAGE):
         known = _one_of("data.sample_id", "String", chunk)
@@ -99,13 +116,19 @@ def find_tasks(
 
 
 def tasks_with_ids(session: httpx.Client, project: int, ids: Iterable[int]) -> Iterator[TaskJson]:
-    """The tasks with these numbers, like ``find_tasks``; faster, since the numbers are indexed."""
+    """Yield the tasks with these ids; faster than ``find_tasks``, since ids are indexed.
+
+    Args:
+        session: open connection to the server.
+        project: the project's id.
+        ids: of the tasks.
+    """
     for chunk in batched(ids, TASKS_PAGE // 2):
         yield from _by_id(session, project, [_one_of("id", "Number", chunk)])
 
 
 def task_ref(task: Mapping[str, Any]) -> TaskRef:
-    """The task, short."""
+    """Convert a task's JSON to a reference."""
     return TaskRef(
         id=int(task["id"]),
         sample_id=str(task["data"]["sample_id"]),
@@ -122,12 +145,12 @@ def is_labelled(task: Mapping[str, Any]) -> bool:
 
 
 def is_touched(task: Mapping[str, Any]) -> bool:
-    """Whether somebody labels, labelled or skipped the task (a whole one)."""
+    """Whether somebody has labelled or skipped the task (a whole one), or has a draft of it."""
     return is_labelled(task) or bool(task["draft_exists"])
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Lists of at most ``size`` items (itertools has it from Python 3.12)."""
+    """Yield lists of at most ``size`` items (itertools has this from Python 3.12)."""
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk
@@ -137,7 +160,7 @@ def _runs(
     ask: Callable[[str | None, int], list[TaskJson]],
     ask_same: Callable[[str, int, int], list[TaskJson]],
 ) -> Iterator[list[TaskJson]]:
-    """Pages in order of change, such that no page ends amid tasks of the same moment."""
+    """Yield pages in order of change; none ends between tasks that changed at the same time."""
     last: str | None = None
     while True:
         page = ask(last, CHANGES_PAGE)
@@ -184,7 +207,7 @@ def _page(
     include: str = "",
     whole: bool = True,
 ) -> list[TaskJson]:
-    """The first ``size`` tasks that pass all ``filters``."""
+    """Return the first ``size`` tasks that match all ``filters``."""
     query = {"filters": {"conjunction": "and", "items": list(filters)}, "ordering": [ordering]}
     params = {
         "project": str(project),
@@ -229,7 +252,7 @@ def _updated(operator: str, stamp: str) -> dict[str, Any]:
 
 
 def _normal(stamp: str) -> str:
-    """The server leaves microseconds out when they are 0, but wants them."""
+    """Add microseconds to a time: the server omits them when they are 0, but filters need them."""
     return _stamp(datetime.fromisoformat(stamp))
 
 

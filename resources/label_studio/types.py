@@ -1,4 +1,4 @@
-"""What the port to Label Studio takes, gives and raises."""
+"""Types and errors of the port to Label Studio."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -7,9 +7,10 @@ from errors.base import ImgclfError
 
 
 class LabelStudioError(ImgclfError, RuntimeError):
-    """Label Studio did not do what was asked; the message names the server and the remedy.
+    """A request to Label Studio failed; the message names the server and the remedy.
 
-    ``status`` is HTTP's; 0 if there was no answer, or nothing was sent.
+    Attributes:
+        status: HTTP status; 0 if there was no answer, or nothing was sent.
     """
 
     def __init__(self, message: str, status: int = 0) -> None:
@@ -18,7 +19,7 @@ class LabelStudioError(ImgclfError, RuntimeError):
 
 
 class LabelStudioDown(LabelStudioError):  # noqa: N818 - a state, as its callers say it
-    """No answer, or none in time, or an error of the server's own. Trying later may help."""
+    """No answer, no answer in time, or a server error. A later retry may help."""
 
 
 class TokenRefused(LabelStudioError):  # noqa: N818 - a state, as its callers say it
@@ -26,16 +27,16 @@ class TokenRefused(LabelStudioError):  # noqa: N818 - a state, as its callers sa
 
 
 class ProjectMissing(LabelStudioError):  # noqa: N818 - a state, as its callers say it
-    """The project is not there: never made, deleted, or out of this token's sight."""
+    """The project does not exist, or is not visible to this token."""
 
 
 class LabelStudioRefused(LabelStudioError):  # noqa: N818 - a state, as its callers say it
-    """The server takes the request for wrong. Repeating it does not help."""
+    """The server rejects the request. Repeating it does not help."""
 
 
 @dataclass(frozen=True)
 class User:
-    """Whose token it is."""
+    """The user of a token."""
 
     id: int
     email: str
@@ -43,19 +44,23 @@ class User:
 
 @dataclass(frozen=True)
 class Project:
-    """A project as it is now.
+    """A project's current state.
 
     Attributes:
+        id: the project's.
+        title: the project's.
         labels: names of the classes, in order; empty if the project's page is not one of ours.
         choice: ``single`` or ``multiple``.
-        model_version: whose predictions annotators see; empty: nobody's.
-        tasks: how many there are.
-        labelled: tasks that are done (labelled or skipped).
-        annotations: of all annotators, skips included.
-        predictions: of all versions.
-        page: what annotators see, as XML.
-        created_at: by the server's clock. A server that was wiped gives the same ``id`` again, but
-            not at the same moment.
+        model_version: version whose predictions annotators see; "" for none.
+        sampling: the server's name of the order in which tasks are served.
+        shows_predictions: whether annotators see predictions.
+        tasks: number of tasks.
+        labelled: number of finished tasks (labelled or skipped).
+        annotations: number by all annotators, skips included.
+        predictions: number of all versions.
+        created_at: by the server's clock. A server that was wiped may give the same ``id`` again,
+            but with another time.
+        page: the labelling page, as XML.
     """
 
     id: int
@@ -75,13 +80,13 @@ class Project:
 
 @dataclass(frozen=True)
 class Prelabel:
-    """What a model says of an image, for the annotator to accept or to correct.
+    """A model's prediction for an image, for the annotator to accept or to correct.
 
     Attributes:
         model_version: the model's.
-        labels: what is ticked beforehand; at least one, or nothing is shown.
+        labels: preselected labels; at least one, or nothing is shown.
         probabilities: by label, in [0, 1].
-        priority: in [0, 1]; the lower, the sooner the task is served.
+        priority: in [0, 1]; tasks with lower values are served first.
     """
 
     model_version: str
@@ -92,17 +97,17 @@ class Prelabel:
 
 @dataclass(frozen=True)
 class NewTask:
-    """One image for the annotators.
+    """A task to import: one image.
 
     Attributes:
-        sample_id: sha256 of the image; the identity of the task.
+        sample_id: SHA-256 of the image (hex); identifies the task.
         image: URL that the browser loads (``storage.image_url``).
-        uri: key in the store or ``s3://`` URI, for whoever reads the image itself.
-        why: one sentence for the annotator.
+        uri: key in the store or ``s3://`` URI, for programs that read the image.
+        why: the reason of its choice, one sentence for the annotator.
         batch: id of the batch that it was chosen in.
         reasons: score by reason.
-        suggested: labels that somebody gave in a correction.
-        prediction: shown from the start.
+        suggested: labels from a user's correction.
+        prediction: shown from the start; ``None`` for none.
     """
 
     sample_id: str
@@ -117,10 +122,16 @@ class NewTask:
 
 @dataclass(frozen=True)
 class TaskRef:
-    """A task that Label Studio has. ``id`` may be given to another task after a deletion.
+    """A task that Label Studio has.
 
-    ``annotations`` stand on it, skips not counted: of a task of several annotators there may be
-    some before it is labelled.
+    Attributes:
+        id: the task's; may be reused after a deletion.
+        sample_id: SHA-256 of the image (hex).
+        is_labeled: whether the task is finished.
+        updated_at: time of the last change.
+        created_at: time of the import.
+        annotations: number of annotations without skips; a task for several annotators may have
+            some before it is finished.
     """
 
     id: int
@@ -133,7 +144,7 @@ class TaskRef:
 
 @dataclass(frozen=True)
 class ImportResult:
-    """How many tasks an import made, and how many were there already (or twice in the import)."""
+    """Numbers of tasks that an import made, and that existed before (or twice in the import)."""
 
     new: int
     known: int
@@ -151,7 +162,7 @@ class Webhook:
 
 @dataclass(frozen=True)
 class Backend:
-    """An ML backend as the server has it; ``error`` is what its last connection said."""
+    """An ML backend as the server has it; ``error`` is the message of its last connection."""
 
     id: int
     url: str

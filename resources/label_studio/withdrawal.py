@@ -1,10 +1,10 @@
-"""Taking tasks out of a Label Studio project without ever losing what an annotator saves.
+"""Withdrawing tasks from a Label Studio project without losing annotations.
 
-Between a look and a deletion somebody may save an annotation, and the server would delete it with
-the task; it has no conditional deletion, nor does it say which tasks are open on somebody's
-screen. So a task is first moved to a project of its own, where nobody is served it, and where what
-is still saved on an open page arrives all the same. What was saved there comes back; the rest is
-deleted an hour later.
+Between a check and a deletion somebody may save an annotation, and the server would delete it with
+the task; it has no conditional deletion, and does not report which tasks are open in a browser. So a
+task is first moved to another project, which serves it to nobody, and where annotations from a page
+that is still open are saved. Tasks with annotations are moved back; the others are deleted an hour
+later.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,23 +18,41 @@ from resources.label_studio.tasks import all_tasks_whole, find_tasks, is_touched
 from resources.label_studio.types import LabelStudioDown, LabelStudioRefused
 
 KEPT = timedelta(hours=1)
-"""Longer than anybody looks at one image."""
+"""Time before a withdrawn task is deleted: longer than a page of one image stays open."""
 
 DELETED_AT_ONCE = 100
-"""Each takes the server about 0.1 s, and nobody should have to wait for it."""
+"""Most deletions per call; each takes the server about 0.1 s."""
 
 _SUFFIX = " (withdrawn)"
 
 
 def withdraw(session: httpx.Client, project: int, sample_ids: Iterable[str]) -> int:
-    """See :meth:`LabelStudio.withdraw`."""
+    """Withdraw the untouched tasks of images; see :meth:`LabelStudio.withdraw`.
+
+    Args:
+        session: open connection to the server.
+        project: the project's id.
+        sample_ids: of the images.
+
+    Returns:
+        How many tasks were withdrawn.
+    """
     found = find_tasks(session, project, sample_ids, whole=True)
     untouched = [task for task in found if not is_touched(task)]
     return set_aside(session, project, untouched)
 
 
 def set_aside(session: httpx.Client, project: int, tasks: Sequence[Mapping[str, Any]]) -> int:
-    """Move tasks to the project of the withdrawn; how many of them stay there."""
+    """Move tasks to the project of withdrawn tasks.
+
+    Args:
+        session: open connection to the server.
+        project: id of the project that they leave.
+        tasks: as the API gives them, with ``id``.
+
+    Returns:
+        How many stay there: one on which somebody saved something meanwhile is moved back.
+    """
     if not tasks:
         return 0
     aside = _find_aside(session, project) or _make_aside(session, project)
@@ -49,16 +67,16 @@ def tend_withdrawn(
     *,
     deletions: int = DELETED_AT_ONCE,
 ) -> set[int]:
-    """Bring back what somebody has worked on, delete what has lain there for an hour.
+    """Move withdrawn tasks with work on them back; delete those withdrawn an hour ago.
 
     Args:
-        session: of the server.
-        project: the one that tasks were withdrawn from.
+        session: open connection to the server.
+        project: id of the project that tasks were withdrawn from.
         now: for tests.
-        deletions: at most so many.
+        deletions: most tasks to delete.
 
     Returns:
-        The ids of the tasks that came back.
+        The ids of the tasks that were moved back.
     """
     aside = _find_aside(session, project)
     if aside is None:
@@ -77,8 +95,8 @@ def tend_withdrawn(
 
 
 def _bring_back(session: httpx.Client, task: int, aside: int, project: int) -> None:
-    # First the annotations: with the task they would be read with the other project's number, and
-    # they would go with that project if somebody deleted it.
+    # Annotations first: else they would keep the other project's id, and be deleted with that
+    # project.
     for annotation in whole_task(session, aside, task).get("annotations", ()):
         if annotation["project"] != project:
             session.patch(f"/api/annotations/{annotation['id']}/", json={"project": project})
@@ -86,9 +104,9 @@ def _bring_back(session: httpx.Client, task: int, aside: int, project: int) -> N
 
 
 def _move(session: httpx.Client, task: int, source: int, target: int) -> bool:
-    """Whether the task was there to be moved."""
+    """Move a task to another project; False if it does not exist."""
     try:
-        # Without the parameter the server looks for the task in the project it is to go to.
+        # Without the parameter the server looks for the task in the target project.
         session.patch(
             f"/api/tasks/{task}/", params={"project": str(source)}, json={"project": target}
         )
@@ -106,7 +124,7 @@ def _delete(session: httpx.Client, task: int) -> None:
         if error.status != 404:  # gone already, or the answer to the first try was lost
             raise
     except LabelStudioDown:
-        # Saved in this very moment: the database keeps a task that an annotation refers to.
+        # An annotation was saved just now: the database keeps a task that an annotation refers to.
         return
 
 
@@ -135,6 +153,6 @@ def _about(session: httpx.Client, project: int) -> dict[str, Any]:
 
 
 def _aside_title(about: Mapping[str, Any]) -> str:
-    # With the number: two projects may have the same title, or the same first 30 letters.
+    # With the id: two projects may have the same title, or the same first 30 characters.
     suffix = f" {about['id']}{_SUFFIX}"
     return f"{about['title'][: TITLE_LENGTHS[-1] - len(suffix)]}{suffix}"

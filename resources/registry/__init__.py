@@ -1,1 +1,1 @@
-"""The model registry: the port, MLflow and SageMaker behind it."""
+"""The model registry: the port, and its adapters for MLflow and SageMaker."""

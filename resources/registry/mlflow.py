@@ -46,7 +46,7 @@ class MlflowRegistry(ModelRegistry):
     tracking_uri: str
 
     def prepare(self) -> None:
-        """See :meth:`ModelRegistry.prepare`: the database and the experiment."""
+        """Create the database and the experiment; see :meth:`ModelRegistry.prepare`."""
         with self._locked() as client:
             self._experiment(client)
 
@@ -76,7 +76,15 @@ class MlflowRegistry(ModelRegistry):
     def set_approval(
         self, model_version: str, status: ApprovalStatus, *, by: str, reason: str, digest: str
     ) -> ModelPackage:
-        """See :meth:`ModelRegistry.set_approval`."""
+        """Record a decision as tags of the model version; see :meth:`ModelRegistry.set_approval`.
+
+        Args:
+            model_version: name of the model version.
+            status: the decision.
+            by: name of the approver.
+            reason: of the decision.
+            digest: of the model that was judged: SHA-256, 64 hex digits.
+        """
         self._require_decision(model_version, status, by)
         with self._lock():
             version, package = self._require(model_version)
@@ -90,7 +98,12 @@ class MlflowRegistry(ModelRegistry):
         return self.get(model_version)
 
     def decisions(self, model_version: str) -> Sequence[ModelPackage]:
-        """See :meth:`ModelRegistry.decisions`: a tag each."""
+        """Read the decisions from tags of the model version; see :meth:`ModelRegistry.decisions`.
+
+        Raises:
+            PackageMissing: the model version is not registered.
+            RegistryError: a tag is damaged.
+        """
         version, package = self._require(model_version)
         kept = sorted(key for key in version.tags if key.startswith(DECISION_TAG))
         fields = package.model_dump()
@@ -114,7 +127,14 @@ class MlflowRegistry(ModelRegistry):
         metrics: Mapping[str, float],
         artifacts: Mapping[str, Path],
     ) -> str:
-        """See :meth:`ModelRegistry.log_evaluation`: a run of MLflow."""
+        """Log an evaluation as an MLflow run; see :meth:`ModelRegistry.log_evaluation`.
+
+        Args:
+            model_version: name of the model version.
+            params: of the run, as text.
+            metrics: of the run.
+            artifacts: local files by their path under the run.
+        """
         with self._locked() as client:
             return log_run(
                 client,
@@ -127,7 +147,7 @@ class MlflowRegistry(ModelRegistry):
 
     def _client(self) -> "MlflowClient":
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-        # A server's client would print to standard output, in the middle of somebody's JSON.
+        # A server's client would print to standard output, which may carry a command's JSON.
         os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
         with without_collection("mlflow.tracking"):
             from mlflow.tracking import MlflowClient
@@ -153,9 +173,9 @@ class MlflowRegistry(ModelRegistry):
             yield client
 
     def _lock(self) -> "FileLock | nullcontext[None]":
-        """MLflow has no create-only write: two processes that register at once need a lock.
+        """Return the lock of a local database: MLflow has no create-only write.
 
-        A server is left unlocked; `_find` takes the first of two twins there.
+        A server is not locked; if two processes register the same there, `_find` takes the first.
         """
         database = self._database()
         return FileLock(f"{database}.lock") if database else nullcontext()
@@ -164,7 +184,7 @@ class MlflowRegistry(ModelRegistry):
         experiment = client.get_experiment_by_name(self.project)
         if experiment is None:
             database = self._database()
-            # Without a place of its own MLflow would write ./mlruns into the working directory.
+            # Without this, MLflow would write ./mlruns into the working directory.
             place = (database.absolute().parent / "artifacts").as_uri() if database else None
             created: str = client.create_experiment(self.project, artifact_location=place)
             return created
@@ -174,9 +194,11 @@ class MlflowRegistry(ModelRegistry):
         return known
 
     def _versions(self) -> Sequence[TaggedVersion]:
-        """MLflow's model versions that are ours, oldest first."""
+        """Return MLflow's model versions that this program registered, oldest first."""
         database = self._database()
-        if database and not database.exists():  # MLflow's client would make it, in seconds
+        if (
+            database and not database.exists()
+        ):  # MLflow's client would create it, which takes seconds
             return []
         if database:
             _require_sqlite(database)
@@ -239,7 +261,7 @@ class MlflowRegistry(ModelRegistry):
 
 
 def _package(version: TaggedVersion) -> ModelPackage:
-    """The package that a version's tags describe. Raises RegistryError, naming the version."""
+    """Build the package from a version's tags. Raises RegistryError, naming the version."""
     try:
         return _described(version)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -252,7 +274,7 @@ def _package(version: TaggedVersion) -> ModelPackage:
 
 
 def _require_sqlite(database: Path) -> None:
-    """Make sure that a file is SQLite's, or still empty. Raises RegistryError."""
+    """Check that a file is a SQLite database, or still empty. Raises RegistryError."""
     with database.open("rb") as file:
         begin = file.read(len(_SQLITE))
     if begin not in (b"", _SQLITE):

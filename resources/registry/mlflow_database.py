@@ -1,8 +1,8 @@
 """Model versions and their tags in MLflow's own SQLite file, without MLflow.
 
-``import mlflow`` takes two CPU seconds, most of what `imgclf status` used to cost. The two tables
-are read and tagged here only where they have exactly the columns that are known; anything else,
-such as the tables of another version of MLflow, is left to MLflow's client.
+``import mlflow`` takes two CPU seconds, most of the time of `imgclf status`. The two tables are read
+and written here only if they have the known columns; otherwise, for example with another version
+of MLflow, its client is used.
 """
 
 import sqlite3
@@ -19,11 +19,11 @@ _COLUMNS = {
     "model_version_tags": {"workspace", "name", "version", "key", "value"},
 }
 _ONLY_THESE = "model_version_tags"
-"""The table that is written to: a column that is not known might be one that must be filled."""
+"""The table that is written to: an unknown column in it might be required."""
 
 _WORKSPACE = "default"
 _DELETED = "Deleted_Internal"
-"""The stage of versions that MLflow hides: ``mlflow.entities.model_registry``'s own word."""
+"""The stage of deleted versions, as in ``mlflow.entities.model_registry``."""
 
 _WAIT_S = 60.0
 
@@ -53,7 +53,7 @@ def model_versions(database: Path, name: str) -> list[TaggedVersion] | None:
         name: of the registered model.
 
     Returns:
-        The versions in any order; ``None`` if the file is not as it is known here.
+        The versions in any order; ``None`` if the tables have other columns or SQLite fails.
     """
 
     def read(connection: sqlite3.Connection) -> list[TaggedVersion]:
@@ -76,7 +76,7 @@ def model_versions(database: Path, name: str) -> list[TaggedVersion] | None:
 
 
 def set_tags(database: Path, version: TaggedVersion, tags: Iterable[tuple[str, str]]) -> bool:
-    """Set tags of a version, all of them or none.
+    """Set tags of a version in one transaction.
 
     Args:
         database: MLflow's SQLite file.
@@ -84,7 +84,8 @@ def set_tags(database: Path, version: TaggedVersion, tags: Iterable[tuple[str, s
         tags: keys with values.
 
     Returns:
-        Whether it was done; ``False`` if the file is not as it is known here.
+        Whether the tags were set; ``False`` if the tables have other columns, the version was
+        deleted, or SQLite fails.
     """
 
     def write(connection: sqlite3.Connection) -> bool:
@@ -92,7 +93,7 @@ def set_tags(database: Path, version: TaggedVersion, tags: Iterable[tuple[str, s
             "SELECT 1 FROM model_versions WHERE workspace = ? AND name = ? AND version = ?",
             (_WORKSPACE, version.name, version.version),
         ).fetchone()
-        if there is None:  # deleted in MLflow's page in the same moment
+        if there is None:  # deleted on MLflow's page meanwhile
             return False
         connection.executemany(
             "INSERT INTO model_version_tags (workspace, name, version, key, value) "
@@ -106,8 +107,8 @@ def set_tags(database: Path, version: TaggedVersion, tags: Iterable[tuple[str, s
 
 
 def _within(database: Path, begin: str, act: Callable[[sqlite3.Connection], T]) -> T | None:
-    """What ``act`` returns in one transaction; ``None`` if SQLite or the tables do not allow it."""
-    # Not read-only: after a crash, whoever opens the file first has to roll the journal back.
+    """Run ``act`` in one transaction and return its result; ``None`` if SQLite or the tables fail."""
+    # Not read-only: after a crash, the first to open the file has to roll back the journal.
     address = f"{database.absolute().as_uri()}?mode=rw"
     try:
         with closing(
@@ -119,7 +120,7 @@ def _within(database: Path, begin: str, act: Callable[[sqlite3.Connection], T]) 
             done = act(connection)
             connection.execute("COMMIT")
             return done
-    except sqlite3.Error:  # MLflow's client meets the same, and says it
+    except sqlite3.Error:  # MLflow's client will fail with the same error, and report it
         return None
 
 

@@ -1,4 +1,4 @@
-"""What MLflow takes in several writes, in an order that no kill in between can spoil."""
+"""Changes in MLflow that take several writes, in an order that is safe if the process is killed."""
 
 import hashlib
 import json
@@ -16,18 +16,16 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 DECISION_TAG = "imgclf.decision."
-"""Begins the name of a tag of a model version that keeps one decision for ever."""
+"""Prefix of the tags of a model version that keep one decision each, permanently."""
 
 _IDENTITY = "imgclf.evaluation"
 
 
 def create_database(database: Path) -> None:
-    """Make MLflow's SQLite database, unless it is there. The caller holds its lock.
-
-    MLflow makes its tables in dozens of steps: one that was killed in between cannot be completed,
-    and each waits for the disk (7 s on a busy laptop). So they are made in memory, and the
-    database is copied to the disk and appears by one rename.
-    """
+    """Create MLflow's SQLite database unless it exists. The caller holds its lock."""
+    # MLflow creates its tables in dozens of steps: a database that was interrupted in between cannot
+    # be completed, and each step waits for the disk (7 s in all on a busy laptop). So the tables are
+    # created in memory, and the database is copied to the disk and appears by one rename.
     from mlflow.tracking import MlflowClient
 
     if database.exists():
@@ -52,15 +50,21 @@ def log_run(
     metrics: Mapping[str, float],
     artifacts: Mapping[str, Path],
 ) -> str:
-    """The id of the finished run that holds exactly this; made, or completed, if need be.
+    """Find the run with exactly these contents, or create it; completes an interrupted run.
 
     Args:
         client: of the server or database.
         experiment_id: MLflow's.
-        model_version: what was evaluated; names the run.
-        params: names to values.
-        metrics: names to numbers.
-        artifacts: path under the run to the local file, which must have the same name.
+        model_version: that was evaluated; names the run.
+        params: values by name.
+        metrics: numbers by name.
+        artifacts: local file by path under the run; both must have the same file name.
+
+    Returns:
+        The run's id.
+
+    Raises:
+        ValueError: an artifact's path has another file name than its file.
     """
     identity = f"{model_version}/{_digest(params, metrics, artifacts)}"
     found = client.search_runs([experiment_id], f"tags.`{_IDENTITY}` = '{identity}'", max_results=1)
@@ -77,13 +81,13 @@ def log_run(
 
 
 def approval_tags(status: str, *, by: str, reason: str, number: int) -> Sequence[tuple[str, str]]:
-    """A decision as tags of a model version, in the order in which they are to be written.
+    """Return a decision as tags of a model version, in the order in which to write them.
 
     Args:
-        status: what is decided.
-        by: who decides.
-        reason: why.
-        number: of the decision; its tag is written once, the others are overwritten by the next.
+        status: the decision.
+        by: name of the approver.
+        reason: of the decision.
+        number: of the decision; its own tag is permanent, the next decision overwrites the others.
 
     Returns:
         Keys and values. Until the last is written, the version is pending.

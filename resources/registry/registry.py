@@ -1,4 +1,4 @@
-"""Port: the register of models, what they were measured at and who approved them.
+"""Port: the model registry: models, their evaluations and approvals.
 
 Locally MLflow (``mlflow.py``), on AWS SageMaker's Model Registry (``sagemaker.py``).
 """
@@ -16,11 +16,11 @@ from errors.base import ImgclfError
 from labelling.labels.schema import Task
 
 ApprovalStatus = Literal["PendingManualApproval", "Approved", "Rejected"]
-"""SageMaker's words (https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ModelPackage.html)."""
+"""SageMaker's values (https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ModelPackage.html)."""
 
 
 class RegistryError(ImgclfError, RuntimeError):
-    """The registry refuses; the message names the model version and what to do."""
+    """The registry rejects a call; the message names the model version and the remedy."""
 
 
 class PackageMissing(RegistryError):  # noqa: N818 - a state, as its callers say it
@@ -62,7 +62,7 @@ class ModelPackage(BaseModel):
     )
 
     def immutable(self) -> Self:
-        """The package without what the registry decides: its number, its dates, its approval."""
+        """Return the package without the registry's fields: number, dates and approval."""
         return self.model_copy(
             update={
                 "approval_status": "PendingManualApproval",
@@ -98,11 +98,11 @@ class ModelRegistry(dg.ConfigurableResource):
 
     @abstractmethod
     def prepare(self) -> None:
-        """Make now what packages are kept in, so that no two programs race to do it."""
+        """Create the registry's containers now, so that programs do not race to create them later."""
 
     @abstractmethod
     def register(self, package: ModelPackage) -> ModelPackage:
-        """Register ``package`` as pending; the one that is there already, if it is.
+        """Register ``package`` as pending; returns the existing package if it is registered already.
 
         Raises:
             DigestMismatch: this model version is registered with another digest.
@@ -110,11 +110,11 @@ class ModelRegistry(dg.ConfigurableResource):
 
     @abstractmethod
     def get(self, model_version: str) -> ModelPackage:
-        """The package of ``model_version``. Raises PackageMissing."""
+        """Return the package of ``model_version``. Raises PackageMissing."""
 
     @abstractmethod
     def list(self) -> Sequence[ModelPackage]:
-        """All packages, newest first."""
+        """List all packages, newest first."""
 
     @abstractmethod
     def set_approval(
@@ -126,18 +126,29 @@ class ModelRegistry(dg.ConfigurableResource):
         reason: str,
         digest: str,
     ) -> ModelPackage:
-        """Record who decided what about exactly this digest. Each call is a new decision, with a
-        number above all others, even if it says the same as the one before.
+        """Record an approval decision about a model version of exactly this digest.
+
+        Each call is a new decision with the next number, also if the status stays the same.
+
+        Args:
+            model_version: name of the model version.
+            status: the decision.
+            by: name of the approver.
+            reason: of the decision.
+            digest: of the model that was judged: SHA-256, 64 hex digits.
+
+        Returns:
+            The package after the decision.
 
         Raises:
-            PackageMissing: not registered.
-            DigestMismatch: the decision was about another digest.
-            RegistryError: nobody is named.
+            PackageMissing: the model version is not registered.
+            DigestMismatch: it is registered with another digest.
+            RegistryError: ``by`` is empty, or ``status`` is unknown.
         """
 
     @abstractmethod
     def decisions(self, model_version: str) -> Sequence[ModelPackage]:
-        """The package as each decision made with :meth:`set_approval` left it, oldest first."""
+        """Return the package after each decision made with :meth:`set_approval`, oldest first."""
 
     @abstractmethod
     def log_evaluation(
@@ -148,15 +159,24 @@ class ModelRegistry(dg.ConfigurableResource):
         metrics: Mapping[str, float],
         artifacts: Mapping[str, Path],
     ) -> str:
-        """Log an evaluation as a run; its id. Logging the same again returns the same run.
+        """Log an evaluation as a run.
 
-        ``artifacts`` maps the path under the run to the local file. A run that a crash left
-        half-written is completed.
+        Logging the same evaluation again returns the same run, and completes it if it was
+        interrupted.
+
+        Args:
+            model_version: name of the model version.
+            params: of the run, as text.
+            metrics: of the run.
+            artifacts: local files by their path under the run.
+
+        Returns:
+            The run's id.
         """
 
     @staticmethod
     def _same(registered: ModelPackage, package: ModelPackage) -> ModelPackage:
-        """What is registered, if it is ``package``. Raises DigestMismatch."""
+        """Return ``registered`` if its digest is that of ``package``. Raises DigestMismatch."""
         if registered.digest != package.digest:
             raise DigestMismatch(
                 f"{package.model_version} is registered with digest {registered.digest}, "
@@ -166,7 +186,7 @@ class ModelRegistry(dg.ConfigurableResource):
 
     @staticmethod
     def _require_decision(model_version: str, status: ApprovalStatus, by: str) -> None:
-        """Make sure that a decision is one. Raises RegistryError."""
+        """Check a decision's approver and status. Raises RegistryError."""
         if not by.strip():
             raise RegistryError(f"the decision about {model_version} needs a name: who decides?")
         if status not in get_args(ApprovalStatus):
@@ -174,7 +194,7 @@ class ModelRegistry(dg.ConfigurableResource):
 
     @staticmethod
     def _require_digest(package: ModelPackage, digest: str) -> None:
-        """Make sure that a decision is about this package. Raises DigestMismatch."""
+        """Check that a decision's digest is this package's. Raises DigestMismatch."""
         if package.digest != digest:
             raise DigestMismatch(
                 f"{package.model_version} has digest {package.digest}, and the decision names "

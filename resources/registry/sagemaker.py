@@ -1,9 +1,9 @@
-"""The model registry on SageMaker: a package group of the project, a package a model version.
+"""The model registry on SageMaker: a package group per project, a package per model version.
 
-The approval status is SageMaker's own, so approving in the console or in Studio counts, too.
-Identity and metrics are the package's customer metadata; what these cannot hold (names of labels
-may contain anything, and be many) is an immutable object of the store. Every decision of ours is
-also kept as an object, since SageMaker keeps the last one only.
+The approval status is SageMaker's own, so approvals in the console or in Studio count, too.
+Identity and metrics are the package's customer metadata. Fields that do not fit there, such as the
+names of labels, are in an immutable object of the store. Decisions made here are also kept as
+objects, since SageMaker keeps only the last one.
 API: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateModelPackage.html
 """
 
@@ -35,12 +35,12 @@ from resources.store.object_store import ObjectStore
 DECISIONS = "registry/decisions"
 
 _LISTED_S, _LOOK_S = 10.0, 0.5
-"""How long a package that was registered may be missing from SageMaker's list, whose answers
-promise no order with writes; and how often is looked (seconds)."""
+"""Seconds that a registered package may be missing from SageMaker's list, which is eventually
+consistent; and seconds between two look-ups."""
 
 _described: dict[tuple[str, str, str], ModelPackage] = {}
-"""Packages of this process by ARN, status and last decision of ours. What is registered never
-changes, and a sensor that described all packages every few seconds would be throttled."""
+"""Cached packages by ARN, status and key of the last decision. Registered packages never change, and
+a sensor that described all of them every few seconds would be throttled."""
 
 
 class SageMakerRegistry(ModelRegistry):
@@ -100,8 +100,10 @@ class SageMakerRegistry(ModelRegistry):
         return self._described(self._require(model_version)["ModelPackageArn"])
 
     def list(self) -> Sequence[ModelPackage]:
-        """See :meth:`ModelRegistry.list`: one call for a hundred packages, and one for each whose
-        decision this process has not seen."""
+        """See :meth:`ModelRegistry.list`.
+
+        Makes one call per hundred packages, and one for each whose decision is not cached.
+        """
         decided = {
             info.key.rpartition("/")[2].partition("-")[2].removesuffix(".json"): info.key
             for info in self.store.list(DECISIONS)
@@ -124,12 +126,22 @@ class SageMakerRegistry(ModelRegistry):
     def set_approval(
         self, model_version: str, status: ApprovalStatus, *, by: str, reason: str, digest: str
     ) -> ModelPackage:
-        """See :meth:`ModelRegistry.set_approval`; status, approver and reason change in one call."""
+        """Record a decision in SageMaker and in the store; see :meth:`ModelRegistry.set_approval`.
+
+        Status, approver and reason change in one call of UpdateModelPackage.
+
+        Args:
+            model_version: name of the model version.
+            status: the decision.
+            by: name of the approver.
+            reason: of the decision.
+            digest: of the model that was judged: SHA-256, 64 hex digits.
+        """
         self._require_decision(model_version, status, by)
         arn = self._require(model_version)["ModelPackageArn"]
         package = self._described(arn)
         self._require_digest(package, digest)
-        self._keep(package)  # unless it is: a crash may have come between it and this
+        self._keep(package)  # the decision before, which a crash may have left unkept
         decided = [known.decision_order for known in self.list()]
         number = max([*decided, next_number(self.store, DECISIONS) - 1]) + 1
         decision = Decision(status, by, reason, datetime.now(UTC), number)
@@ -144,7 +156,7 @@ class SageMakerRegistry(ModelRegistry):
         return package
 
     def decisions(self, model_version: str) -> Sequence[ModelPackage]:
-        """See :meth:`ModelRegistry.decisions`: an object each."""
+        """Read the decisions from objects of the store; see :meth:`ModelRegistry.decisions`."""
         kept = [info.key for info in self.store.list(DECISIONS)]
         return tuple(
             ModelPackage.model_validate_json(self.store.get(key))
@@ -160,12 +172,22 @@ class SageMakerRegistry(ModelRegistry):
         metrics: Mapping[str, float],
         artifacts: Mapping[str, Path],
     ) -> str:
-        """See :meth:`ModelRegistry.log_evaluation`; the id is the prefix of its objects."""
+        """Log an evaluation as objects of the store; see :meth:`ModelRegistry.log_evaluation`.
+
+        Args:
+            model_version: name of the model version.
+            params: of the run, as text.
+            metrics: of the run.
+            artifacts: local files by their path under the run.
+
+        Returns:
+            The run's id: the prefix of its objects.
+        """
         document = json.dumps({"params": dict(params), "metrics": dict(metrics)}, sort_keys=True)
         run = f"registry/evaluations/{model_version}/{hashlib.sha256(document.encode()).hexdigest()[:16]}"
         for name, path in artifacts.items():
             self.store.create(f"{run}/{name}", path)
-        self.store.create(_metrics_key(run), document.encode())  # last: says that it is complete
+        self.store.create(_metrics_key(run), document.encode())  # last: marks the run as complete
         return run
 
     def _create_group(self) -> None:
@@ -175,7 +197,7 @@ class SageMakerRegistry(ModelRegistry):
                 ModelPackageGroupDescription=f"Models of {self.project}, by imgclf-dagster",
             )
         except ClientError as error:
-            if "already exists" not in str(error):  # another process was quicker
+            if "already exists" not in str(error):  # another process created it first
                 raise
 
     @property
@@ -183,7 +205,7 @@ class SageMakerRegistry(ModelRegistry):
         return self.session.client("sagemaker")
 
     def _keep(self, package: ModelPackage) -> None:
-        """Keep the decision for ever."""
+        """Write the package's decision as a permanent object, unless there is none."""
         if package.approval_changed_at is None:
             return
         key = f"{DECISIONS}/{package.decision_order:0{DIGITS}d}-{package.model_version}.json"
@@ -201,7 +223,7 @@ class SageMakerRegistry(ModelRegistry):
         return package_of(answer, self.store.get(_document_key(version)), decision_of(answer))
 
     def _summaries(self) -> Iterator[dict[str, Any]]:
-        """Our packages of the group, newest first; none if there is no group yet."""
+        """Yield summaries of our packages in the group, newest first; none without a group."""
         pages = self._client.get_paginator("list_model_packages").paginate(
             ModelPackageGroupName=self.group, SortBy="CreationTime", SortOrder="Descending"
         )
@@ -216,7 +238,7 @@ class SageMakerRegistry(ModelRegistry):
                     raise
 
     def _find(self, model_version: str) -> dict[str, Any] | None:
-        """The package of the version: the oldest, should there ever be two."""
+        """Return the summary of a version's package (the oldest of several), or ``None``."""
         found = [item for item in self._summaries() if _version_of(item) == model_version]
         return found[-1] if found else None
 
@@ -242,7 +264,7 @@ def _translated(item: str) -> Iterator[None]:
 
 
 def _version_of(described: Mapping[str, Any]) -> str:
-    """Our model version: the first word of the description, "" for a package that is not ours."""
+    """Return the model version at the beginning of the description; "" for other packages."""
     word, mark, _ = str(described.get("ModelPackageDescription", "")).partition(": ")
     return word if mark else ""
 
@@ -260,5 +282,5 @@ def _metrics_key(run: str) -> str:
 
 
 def _token(*parts: str) -> str:
-    """The same for the same package: a repeated or racing creation makes one."""
+    """Return a client token that is the same for the same parts, so that creation is idempotent."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:36]

@@ -1,8 +1,8 @@
-"""Who decided what about a package, within what SageMaker keeps of a decision.
+"""Approval decisions in SageMaker's ``ApprovalDescription``.
 
-``ApprovalDescription`` is one line of at most 1,024 characters; ours is JSON, so that approver,
-reason and time come in the very call that changes the status. A decision made in the console has
-free text there, or an old one of ours: then the status' last change says who and when.
+It is one line of at most 1,024 characters; ours is JSON, so that approver, reason and time are
+written by the call that changes the status. After a decision in the console it has free text, or
+our text of an earlier decision: then approver and time are those of the package's last change.
 """
 
 import json
@@ -18,7 +18,15 @@ _MAX_CHARACTERS = 1024
 
 @dataclass(frozen=True)
 class Decision:
-    """A status with its approver and reason, "" and None where nobody has decided."""
+    """A decision about a package; without approver and time if nobody has decided.
+
+    Attributes:
+        status: of the package.
+        approver: name; "" if unknown.
+        reason: as given by the approver.
+        changed_at: time of the decision.
+        number: of the decision in this registry; 0 for one made in SageMaker.
+    """
 
     status: ApprovalStatus
     approver: str = ""
@@ -28,7 +36,7 @@ class Decision:
 
 
 def decision_text(decision: Decision) -> str:
-    """The decision as an ``ApprovalDescription``.
+    """Convert a decision to an ``ApprovalDescription``.
 
     Raises:
         RegistryError: name and reason are too long together.
@@ -52,7 +60,7 @@ def decision_text(decision: Decision) -> str:
 
 
 def decision_of(described: Mapping[str, Any]) -> Decision:
-    """The decision in an answer of DescribeModelPackage."""
+    """Read the decision from an answer of DescribeModelPackage."""
     status: ApprovalStatus = described.get("ModelApprovalStatus", "PendingManualApproval")
     text = described.get("ApprovalDescription", "")
     if status == "PendingManualApproval":
@@ -70,7 +78,7 @@ def decision_of(described: Mapping[str, Any]) -> Decision:
 
 
 def _person(described: Mapping[str, Any]) -> str:
-    """Who changed the package last: a Studio user, or the IAM principal."""
+    """Return who last changed the package: a Studio user, or the IAM principal."""
     user = described.get("LastModifiedBy", {})
     identity = user.get("IamIdentity", {})
     name: str = user.get("UserProfileName") or identity.get("Arn") or ""

@@ -1,4 +1,4 @@
-"""A model package as SageMaker's API has it, and back."""
+"""Converting model packages to SageMaker's API and back."""
 
 import json
 import re
@@ -28,15 +28,15 @@ def create_request(
     metrics_url: str,
     token: str,
 ) -> dict[str, Any]:
-    """The request of CreateModelPackage.
+    """Build the request of CreateModelPackage.
 
     Args:
-        package: what to register, as pending.
+        package: to register, as pending.
         group: name of the model package group.
-        image_uri: the container that serves it.
+        image_uri: of the container that serves it.
         model_url: ``s3://`` address of ``model.tar.gz``.
         metrics_url: ``s3://`` address of a JSON document of its metrics, "" for none.
-        token: makes a repeated request harmless.
+        token: ClientToken, which makes the request idempotent.
     """
     request: dict[str, Any] = {
         "ModelPackageGroupName": group,
@@ -60,9 +60,12 @@ def create_request(
 
 
 def package_of(described: Mapping[str, Any], document: bytes, decision: Decision) -> ModelPackage:
-    """The package of an answer of DescribeModelPackage, with what the store keeps of it.
+    """Build a package from DescribeModelPackage's answer and the store's document.
 
-    Identity is SageMaker's: the digest in the registry counts, not the one in the store.
+    Args:
+        described: the answer. Its digest, data set and code version replace the document's.
+        document: JSON of the package in the store.
+        decision: the newest about it.
     """
     metadata = described.get("CustomerMetadataProperties", {})
     return ModelPackage.model_validate(
@@ -83,7 +86,7 @@ def package_of(described: Mapping[str, Any], document: bytes, decision: Decision
 
 
 def _metadata(package: ModelPackage) -> dict[str, str]:
-    """Identity and lineage, and as many metrics as there is room for (50 entries)."""
+    """Return customer metadata: identity, lineage and as many metrics as fit into 50 entries."""
     identity = {
         "model_version": package.model_version,
         "digest": package.digest,

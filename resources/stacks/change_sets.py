@@ -1,4 +1,4 @@
-"""CloudFormation change sets: what a template would change, said before it is done."""
+"""CloudFormation change sets: the changes that a template would make, before they are made."""
 
 import hashlib
 import time
@@ -9,14 +9,14 @@ from resources.stacks.errors import StackBusy, StackError
 from resources.stacks.plan import StackChange, StackPlan, StackRequest
 
 INLINE_LIMIT = 51_200
-"""Bytes of a template that a request may carry; a longer one must lie in a bucket
+"""Most bytes of a template in a request; a longer one must be in a bucket
 (https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html)."""
 
 TEMPLATE_LIMIT = 1_048_576
-"""Bytes of a template in a bucket (same page)."""
+"""Most bytes of a template in a bucket (same page)."""
 
 _NOTHING = ("didn't contain changes", "No updates are to be performed")
-"""How CloudFormation says that the stack is so already; the change set is then FAILED."""
+"""Reasons of a FAILED change set that has nothing to change."""
 
 _RESTS = ("AVAILABLE", "EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE")
 
@@ -24,14 +24,15 @@ _RESTS = ("AVAILABLE", "EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE")
 def create_change_set(
     client: Any, request: StackRequest, *, body: dict[str, str], creates: bool, generation: str
 ) -> StackPlan:
-    """Have CloudFormation work out what would change; a second call finds the first one's.
+    """Create a change set, or find the one that an earlier call for the same request created.
 
     Args:
-        client: of CloudFormation.
-        request: what the stack is to be.
+        client: boto3's for ``cloudformation``.
+        request: the stack's wanted state.
         body: TemplateBody or TemplateURL.
         creates: whether the stack is new.
-        generation: changes whenever the stack does, so that no outlived change set is found.
+        generation: text that changes with every change of the stack, so that no outdated change set
+            is found.
 
     Raises:
         StackError: the template or a parameter is wrong.
@@ -63,7 +64,7 @@ def create_change_set(
 
 
 def discard(client: Any, plan: StackPlan) -> None:
-    """Delete a change set that will not be executed, and the empty stack made for it."""
+    """Delete a change set that will not be executed, and the empty stack created for it."""
     if plan.change_set_id:
         client.delete_change_set(ChangeSetName=plan.change_set_id, StackName=plan.stack_id)
     if plan.creates and status_of(client, plan.stack_id) == "REVIEW_IN_PROGRESS":
@@ -71,13 +72,13 @@ def discard(client: Any, plan: StackPlan) -> None:
 
 
 def status_of(client: Any, name: str) -> str:
-    """The stack's status; "" if there is none."""
+    """Return the stack's status; "" if there is none."""
     stack = describe(client, name)
     return stack["StackStatus"] if stack else ""
 
 
 def describe(client: Any, name: str) -> dict[str, Any] | None:
-    """The stack as DescribeStacks has it; ``None`` if there is none."""
+    """Return DescribeStacks' answer about a stack; ``None`` if there is none."""
     try:
         stack: dict[str, Any] = client.describe_stacks(StackName=name)["Stacks"][0]
     except client.exceptions.ClientError as error:
@@ -88,22 +89,23 @@ def describe(client: Any, name: str) -> dict[str, Any] | None:
 
 
 def generation_of(stack: dict[str, Any] | None) -> str:
-    """Another text whenever the stack has changed."""
+    """Return a text that changes with every change of the stack."""
     if stack is None or stack["StackStatus"] == "REVIEW_IN_PROGRESS":
         return "new"
     return f"{stack['StackId']} {stack.get('LastUpdatedTime') or stack['CreationTime']}"
 
 
 def template_argument(request: StackRequest, s3: Any, bucket: str, prefix: str) -> dict[str, str]:
-    """The template as a request takes it: inline, or by the URL of an object put there.
+    """Return the request's TemplateBody, or upload the template and return its TemplateURL.
 
     Args:
-        s3: gives the client of S3; called only for a template too long for a request.
-        bucket: "" if there is none.
+        request: has the template.
+        s3: returns boto3's client of S3; called only for a template too long for a request.
+        bucket: for long templates; "" if there is none.
         prefix: of the object's key.
 
     Raises:
-        StackError: it is too long, or there is no bucket for it.
+        StackError: the template is too long, or there is no bucket for it.
     """
     data = request.template.encode()
     if len(data) <= INLINE_LIMIT:
@@ -125,7 +127,7 @@ def template_argument(request: StackRequest, s3: Any, bucket: str, prefix: str) 
 def _parameters(
     client: Any, request: StackRequest, body: dict[str, str], creates: bool
 ) -> list[dict[str, Any]]:
-    """Values as given; those of an existing stack that are not given stay as they are."""
+    """Return the given parameters, and those of an existing stack with their previous values."""
     given = [
         {"ParameterKey": key, "ParameterValue": value}
         for key, value in sorted(request.parameters.items())
@@ -145,7 +147,7 @@ def _parameters(
 def _described(
     client: Any, request: StackRequest, where: dict[str, str], creates: bool
 ) -> StackPlan:
-    """Wait until the change set is worked out, and read all of it.
+    """Wait until the change set is complete, and read all of it.
 
     Raises:
         StackError: CloudFormation refuses it.
@@ -189,7 +191,7 @@ def _change(item: dict[str, Any]) -> StackChange:
 
 
 def _explained(error: dict[str, str], name: str) -> StackError | None:
-    """The error in words with a remedy, where it is one of the template or the stack."""
+    """Convert an error of the template or the stack; ``None`` for other errors."""
     message = f"{name}: {error['Message']}"
     match error["Code"]:
         case "ValidationError" if "_IN_PROGRESS state" in message:

@@ -1,4 +1,4 @@
-"""What can go wrong with a CloudFormation stack, and the remedy for each state it is left in."""
+"""Errors of CloudFormation stacks, and the remedy for each status that blocks updates."""
 
 from errors.base import ImgclfError
 
@@ -12,17 +12,17 @@ class StackBusy(StackError):  # noqa: N818 - a state, as its callers say it
 
 
 class StackTimeout(StackError):  # noqa: N818 - what happened, as its callers say it
-    """The operation did not end in time. It goes on; deploying again waits for the same one."""
+    """The operation did not end in time. It continues; deploying again waits for it."""
 
 
 class StackFailed(StackError):  # noqa: N818 - what happened, as its callers say it
     """An operation on a stack did not succeed. The message has the first reason and the remedy.
 
     Attributes:
-        stack: its name.
-        status: in which it ended, such as UPDATE_ROLLBACK_COMPLETE.
-        logical_id: the resource that failed first; "" if none is known.
-        reason: why, in CloudFormation's words.
+        stack: name of the stack.
+        status: in which the operation ended, such as UPDATE_ROLLBACK_COMPLETE.
+        logical_id: of the resource that failed first; "" if none is known.
+        reason: CloudFormation's text.
     """
 
     def __init__(self, stack: str, status: str, logical_id: str = "", reason: str = "") -> None:
@@ -33,7 +33,7 @@ class StackFailed(StackError):  # noqa: N818 - what happened, as its callers say
 
 
 def remedies(stack: str) -> dict[str, str]:
-    """What to do with a stack that takes no update, by its status."""
+    """Return the remedies for a stack that accepts no update, by its status."""
     cli = "aws cloudformation"
     return {
         "UPDATE_ROLLBACK_FAILED": (

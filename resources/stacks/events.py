@@ -1,4 +1,4 @@
-"""What a CloudFormation stack tells of itself: its events, and what of it went wrong first."""
+"""Events of a CloudFormation stack: reading them, waiting for the end, finding the first failure."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,12 +9,12 @@ from typing import Any
 from resources.stacks.errors import StackFailed, StackTimeout
 
 OnEvent = Callable[[str], object]
-"""Takes one line of what happens, as it happens: ``context.log.info``, ``print``."""
+"""Called with a line of text for each event, such as ``context.log.info`` or ``print``."""
 
 STACK = "AWS::CloudFormation::Stack"
 
 _BEGINNINGS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
-"""Statuses of the stack itself with which an operation begins."""
+"""Statuses of the stack itself at the beginning of an operation."""
 
 _ECHOES = ("cancelled", "canceled")
 """Reasons of resources that failed only because another one did: "Resource creation cancelled"."""
@@ -25,9 +25,13 @@ class StackEvent:
     """One event of a stack or of a resource in it.
 
     Attributes:
-        at: when, in UTC.
+        event_id: CloudFormation's.
+        at: time of the event, UTC.
         logical_id: the resource's name in the template; the stack's name for the stack.
-        of_stack: whether it is about the stack itself.
+        resource_type: such as ``AWS::SageMaker::Endpoint``.
+        status: of the resource.
+        reason: CloudFormation's text; "" if there is none.
+        of_stack: whether the event is about the stack itself.
     """
 
     event_id: str
@@ -45,11 +49,11 @@ class StackEvent:
 
 @dataclass
 class StackEvents:
-    """The events of one stack, each told once.
+    """Reads the events of one stack, each once.
 
     Attributes:
-        client: of CloudFormation.
-        stack_id: the stack's ARN; a deleted stack answers to it, too.
+        client: boto3's for ``cloudformation``.
+        stack_id: the stack's ARN, which is valid for a deleted stack, too.
     """
 
     client: Any
@@ -57,11 +61,11 @@ class StackEvents:
     _seen: set[str] = field(default_factory=set)
 
     def skip_past(self) -> None:
-        """Forget what has happened until now. One call."""
+        """Skip all events until now, with one call."""
         self._seen.update(event.event_id for event in next(self._pages(), []))
 
     def skip_to_operation(self) -> None:
-        """Forget what happened before the operation that runs now, or ran last."""
+        """Skip the events before the operation that is running, or ran last."""
         for page in self._pages():
             begins = [event.at for event in page if event.of_stack and event.status in _BEGINNINGS]
             if begins:
@@ -69,7 +73,7 @@ class StackEvents:
                 return
 
     def fresh(self) -> list[StackEvent]:
-        """What has happened since the last call, oldest first. One call, unless it was a lot."""
+        """Return the events since the last call, oldest first; one call per page of new events."""
         found: list[StackEvent] = []
         for page in self._pages():
             unseen = [event for event in page if event.event_id not in self._seen]
@@ -101,14 +105,18 @@ class StackEvents:
 def watch(
     name: str, events: StackEvents, on_event: OnEvent, *, deadline: float, poll_s: float
 ) -> None:
-    """Tell every event until the stack is at rest. One look, ``poll_s`` apart, is one call.
+    """Report events until the stack's operation has ended; each poll is one call.
 
     Args:
-        deadline: of ``time.monotonic``.
+        name: of the stack.
+        events: of the stack.
+        on_event: called with a line of text for each event.
+        deadline: in seconds of ``time.monotonic()``.
+        poll_s: seconds between two polls.
 
     Raises:
-        StackFailed: at rest, but not as asked.
-        StackTimeout: not at rest in time.
+        StackFailed: the operation failed or was rolled back.
+        StackTimeout: it has not ended in time.
     """
     told: list[StackEvent] = []
     while True:
@@ -132,20 +140,20 @@ def watch(
 
 
 def has_ended(status: str) -> bool:
-    """Whether a stack of this status is at rest."""
+    """Whether a stack of this status has no operation in progress."""
     return not status.endswith("_IN_PROGRESS")
 
 
 def has_failed(status: str) -> bool:
-    """Whether an operation that ended in ``status`` did not do what was asked of it."""
+    """Whether an operation that ended in ``status`` failed or was rolled back."""
     return status.endswith("_FAILED") or "ROLLBACK" in status
 
 
 def first_failure(events: list[StackEvent]) -> StackEvent | None:
-    """The event that everything after it followed from; ``None`` if nothing failed.
+    """Return the first failure of a resource; ``None`` if nothing failed.
 
     An operation that an alarm or a person stopped has no failed resource: then the stack's own
-    word for it.
+    event.
     """
     failed = [
         event

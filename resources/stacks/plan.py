@@ -1,4 +1,4 @@
-"""What a CloudFormation stack is to be, what would change, and what came of it."""
+"""Types of CloudFormation deployments: the request, the planned changes and the result."""
 
 import hashlib
 import json
@@ -8,21 +8,24 @@ from typing import Any, Protocol
 
 
 class Clients(Protocol):
-    """Where clients come from: ``AwsSession``, ``boto3.Session``."""
+    """A source of boto3 clients: ``AwsSession``, ``boto3.Session``."""
 
     def client(self, service: str) -> Any:
-        """The client of an AWS service."""
+        """Return the client of an AWS service."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class StackRequest:
-    """What a stack is to be.
+    """The wanted state of a stack.
 
     Attributes:
+        name: of the stack.
         template: the template's text.
-        parameters: values; one that is not named keeps its value, or takes its default.
-        role_arn: the role CloudFormation works under; "": the caller's own rights.
+        parameters: values by name; those not named keep their values or take the defaults.
+        tags: of the stack.
+        capabilities: that the template needs.
+        role_arn: CloudFormation's own role; "" to use the caller's permissions.
     """
 
     name: str
@@ -46,8 +49,10 @@ class StackChange:
 
     Attributes:
         action: Add, Modify, Remove, Import or Dynamic.
-        replacement: True, False or Conditional: whether a new resource takes the place.
-        because: the properties that change, as far as CloudFormation tells.
+        logical_id: the resource's name in the template.
+        resource_type: such as ``AWS::SageMaker::Endpoint``.
+        replacement: True, False or Conditional: whether the resource is replaced by a new one.
+        because: names of the properties that change, as far as CloudFormation reports them.
     """
 
     action: str
@@ -70,9 +75,11 @@ class StackPlan:
     """A change set that is ready to be executed.
 
     Attributes:
-        change_set_id: its ARN; "" where nothing would change.
+        request: the stack's wanted state.
+        stack_id: the stack's ARN.
+        change_set_id: the change set's ARN; "" if nothing would change.
         creates: whether the stack does not exist yet.
-        changes: what would be done; empty if only tags or outputs change.
+        changes: of resources; empty if only tags or outputs change.
     """
 
     request: StackRequest
@@ -89,12 +96,15 @@ class StackPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class StackResult:
-    """A stack that is as it was asked to be.
+    """A stack in its wanted state.
 
     Attributes:
-        changed: whether anything had to be done.
-        changes: what was done; empty if nothing, or if a running operation was only waited for.
-        outputs: the stack's outputs.
+        name: of the stack.
+        stack_id: the stack's ARN.
+        status: of the stack.
+        changed: whether an operation ran.
+        changes: of resources; empty also if the call only waited for a running operation.
+        outputs: the stack's outputs by name.
     """
 
     name: str

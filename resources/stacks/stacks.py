@@ -1,4 +1,4 @@
-"""CloudFormation stacks: deployed by change sets, watched to their end, explained when they fail."""
+"""CloudFormation stacks: deployed by change sets, watched until the end, with reasons of failures."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from resources.stacks.events import OnEvent, StackEvents, has_ended, watch
 from resources.stacks.plan import Clients, StackChange, StackPlan, StackRequest, StackResult
 
 IAM_CAPABILITY = "CAPABILITY_NAMED_IAM"
-"""Said with a template that makes roles with names of their own."""
+"""Needed for templates that create IAM roles with custom names."""
 
 
 @dataclass(kw_only=True)
@@ -26,10 +26,10 @@ class Stacks:
     """The stacks of one account and region.
 
     Attributes:
-        session: hands out clients.
-        bucket: takes templates too long for a request; "" if there is none yet.
+        session: gives boto3's clients.
+        bucket: for templates that are too long for a request; "" if there is none yet.
         prefix: of keys in the bucket.
-        poll_s: seconds between two looks at a running operation; each costs one call.
+        poll_s: seconds between two polls of a running operation; each is one call.
     """
 
     session: Clients
@@ -56,17 +56,23 @@ class Stacks:
         on_event: OnEvent = lambda _: None,
         timeout_s: float = 7200,
     ) -> StackResult:
-        """Make the stack so, and wait until it is. Repeating a call attaches to what it began.
+        """Create or update a stack and wait until the operation has ended.
+
+        A repeated call attaches to the operation that the first one started.
 
         Args:
-            parameters: those not named keep their values, or take the template's defaults.
-            role_arn: CloudFormation's own role; "" works under the caller's rights.
-            on_event: is told each change beforehand and each event as it happens.
+            name: of the stack.
+            template_body: the template, YAML or JSON.
+            parameters: values by name; those not named keep their values or take the defaults.
+            tags: of the stack.
+            capabilities: that the template needs, such as ``CAPABILITY_NAMED_IAM``.
+            role_arn: CloudFormation's own role; "" to use the caller's permissions.
+            on_event: called with a line of text for each planned change and each event.
             timeout_s: seconds to wait at most, an operation already running included.
 
         Raises:
             StackFailed: the operation failed or was rolled back.
-            StackTimeout: it has not ended in time, and goes on.
+            StackTimeout: it has not ended in time, and continues.
             StackError: the template, a parameter, or the stack's state does not allow it.
         """
         request = self.request(name, template_body, parameters, tags, capabilities, role_arn)
@@ -85,7 +91,16 @@ class Stacks:
         capabilities: Sequence[str] = (),
         role_arn: str = "",
     ) -> StackRequest:
-        """What ``plan`` takes; the meaning of the arguments is that of ``deploy``."""
+        """Build the request that :meth:`plan` takes.
+
+        Args:
+            name: of the stack.
+            template_body: the template, YAML or JSON.
+            parameters: values by name; those not named keep their values or take the defaults.
+            tags: of the stack.
+            capabilities: that the template needs, such as ``CAPABILITY_NAMED_IAM``.
+            role_arn: CloudFormation's own role; "" to use the caller's permissions.
+        """
         return StackRequest(
             name=name,
             template=template_body,
@@ -103,16 +118,19 @@ class Stacks:
         only_look: bool = False,
         timeout_s: float = 7200,
     ) -> StackPlan:
-        """Have CloudFormation say what would change. ``execute`` or ``discard`` it afterwards.
+        """Create a change set, to be executed with :meth:`execute` or deleted with :meth:`discard`.
 
-        An operation that runs already is waited for. A stack whose creation failed is deleted
-        first: CloudFormation allows nothing else with it.
+        Waits for an operation that is running. A stack whose creation failed is deleted first, since
+        CloudFormation allows nothing else with it.
 
         Args:
-            only_look: don't delete such a stack, raise StackError.
+            request: the stack's wanted state.
+            on_event: called with a line of text for each planned change.
+            only_look: raise StackError instead of deleting a stack whose creation failed.
+            timeout_s: seconds to wait at most for a running operation.
 
         Raises:
-            StackError: see ``deploy``.
+            StackError: see :meth:`deploy`.
         """
         if only_look and self.status(request.name) == "ROLLBACK_COMPLETE":
             raise StackError(
@@ -127,12 +145,17 @@ class Stacks:
         on_event: OnEvent = lambda _: None,
         timeout_s: float = 7200,
     ) -> StackResult:
-        """Do what was planned, and wait until it is done.
+        """Execute a plan and wait until the operation has ended.
+
+        Args:
+            plan: of :meth:`plan`.
+            on_event: called with a line of text for each event of the stack.
+            timeout_s: seconds to wait at most.
 
         Raises:
-            StackFailed: it failed or was rolled back.
-            StackTimeout: it has not ended in time, and goes on.
-            StackError: the stack has changed since it was planned.
+            StackFailed: the operation failed or was rolled back.
+            StackTimeout: it has not ended in time, and continues.
+            StackError: the stack has changed since the plan was made.
         """
         if plan.is_empty:
             on_event(f"{plan.request.name}: nothing to change")
@@ -145,19 +168,19 @@ class Stacks:
         return self._result(plan.request.name, changed=True, changes=plan.changes)
 
     def discard(self, plan: StackPlan) -> None:
-        """Drop a plan that is not wanted; a stack that exists only for it is deleted."""
+        """Delete a plan that will not be executed, and a stack that exists only for it."""
         discard(self.client, plan)
 
     def exists(self, name: str) -> bool:
-        """Whether there is such a stack, in whatever state."""
+        """Whether there is such a stack, in any state other than ``REVIEW_IN_PROGRESS``."""
         return self.status(name) not in {"", "REVIEW_IN_PROGRESS"}
 
     def status(self, name: str) -> str:
-        """The stack's status, such as UPDATE_COMPLETE; "" if there is none."""
+        """Return the stack's status, such as UPDATE_COMPLETE; "" if there is none."""
         return status_of(self.client, name)
 
     def outputs(self, name: str) -> dict[str, str]:
-        """The stack's outputs by name.
+        """Return the stack's outputs by name.
 
         Raises:
             StackError: there is no such stack.
@@ -167,10 +190,12 @@ class Stacks:
     def _attach(
         self, request: StackRequest, on_event: OnEvent, deadline: float
     ) -> StackResult | None:
-        """Wait for the operation on the stack if it is the very one asked for.
+        """Wait for a running operation if it is for the same request; ``None`` if it is not.
 
-        Deploying after it would repeat what just failed: half an hour of canary, say.
+        Raises:
+            StackFailed: the operation failed.
         """
+        # Deploying after it would repeat what has just failed, perhaps half an hour of canary.
         stack = describe(self.client, request.name)
         if not stack or not self._runs(stack) or not self._is_ours(stack, request):
             return None
@@ -226,10 +251,12 @@ class Stacks:
     def _settled(
         self, request: StackRequest, on_event: OnEvent, deadline: float
     ) -> dict[str, Any] | None:
-        """The stack, at rest and open for a change set; ``None`` if there is none (any more).
+        """Wait until no operation is in progress, and return the stack; ``None`` if there is none.
+
+        A stack whose creation failed is deleted.
 
         Raises:
-            StackFailed: its state allows no update.
+            StackFailed: the stack's status allows no update.
         """
         stack = describe(self.client, request.name)
         if stack and self._runs(stack):
@@ -261,11 +288,14 @@ class Stacks:
         watch(stack["StackName"], events, on_event, deadline=deadline, poll_s=self.poll_s)
 
     def _start(self, plan: StackPlan) -> bool:
-        """Execute the change set, unless a call did whose answer was lost; whether to wait for it.
+        """Execute the change set, unless an earlier call did; returns whether to wait for it.
 
-        Without ClientRequestToken: it is executed once in any case, and a token that the same wish
-        has used before (a retry after a rollback, say) is refused (TokenAlreadyExists).
+        Raises:
+            StackError: the stack has changed since the plan was made.
         """
+        # Without ClientRequestToken: a change set is executed only once in any case, and a token
+        # that the same request used before (a retry after a rollback) is refused with
+        # TokenAlreadyExists.
         where = {"ChangeSetName": plan.change_set_id, "StackName": plan.stack_id}
         try:
             self.client.execute_change_set(**where)

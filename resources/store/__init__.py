@@ -1,1 +1,1 @@
-"""The object store: one port, a folder or a bucket behind it."""
+"""The object store: the port, and its adapters for a folder and a bucket."""

@@ -1,4 +1,4 @@
-"""Where a store is: its address, what lies behind it, and its errors in our words."""
+"""A store's address, its adapter, and the conversion of its errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,17 +73,17 @@ class StoreAddress(dg.ConfigurableResource):
         return urlsplit(self.url).scheme == "s3"
 
     def uri(self, key: str) -> str:
-        """The object's address, for people and links."""
+        """Return the object's address, for people and links."""
         path = self.local_path(key)
         return path.as_uri() if path else f"{self.url.rstrip('/')}/{key}"
 
     def local_path(self, key: str) -> Path | None:
-        """The object's file, to read only; None if the store is no folder."""
+        """Return the object's file, for reading only; ``None`` if the store is no folder."""
         return self.root / key if self.root is not None else None
 
     @contextmanager
     def _translated(self, key: str, act: Act = "read") -> Iterator[None]:
-        """Raise the errors of obstore, boto3 and the system as ours, with a remedy."""
+        """Convert errors of obstore, boto3 and the system to StoreError with a remedy."""
         try:
             yield
         except (BaseError, OSError, Refusal) as error:

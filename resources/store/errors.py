@@ -1,4 +1,4 @@
-"""What can go wrong with a store, and the remedies for what a disk or S3 says of it."""
+"""Errors of a store, and the remedies for errors of a disk or of S3."""
 
 import re
 from typing import Literal
@@ -17,10 +17,10 @@ _UNWRITABLE = {
     "13": "permission denied: give this user write access",
     "1": "the operation is not permitted: give this user write access",
 }
-"""Remedies by errno, for errors that obstore gives as text: ``(os error 28)``."""
+"""Remedies by errno, which obstore gives as text: ``(os error 28)``."""
 
 _BAD_NAME = {"20": "it lies below an object", "36": "a name in it is too long for the file system"}
-"""Flaws of a key that only the file system knows, by errno."""
+"""Flaws of a key that only the file system detects, by errno."""
 
 _PERMISSIONS: dict[Act, str] = {
     "read": "s3:GetObject",
@@ -59,7 +59,7 @@ _REMEDIES = {
     "InternalError": _BUSY,
     "NoConnection": "there is no answer: check the network, the region and AWS_ENDPOINT_URL",
 }
-"""By error code: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html"""
+"""Remedies by error code: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html"""
 
 _TRANSIENT = {
     "InternalError",
@@ -85,26 +85,26 @@ _NO_CREDENTIALS = re.compile(r"credential|imds|169\.254\.", re.IGNORECASE)
 
 
 class StoreError(ImgclfError):
-    """The store could not do what was asked; the message names the place and the reason."""
+    """An operation of the store failed; the message names the place and the reason."""
 
 
 class StoreUnavailable(StoreError):  # noqa: N818 - a state, as its callers say it
-    """The store does not answer, or is too busy, in all retries: it may pass by itself."""
+    """The store does not answer, or is too busy, after all retries: a later retry may help."""
 
 
 class ObjectRefused(StoreError):  # noqa: N818 - a state, as its callers say it
-    """This object is there and cannot be read: permission, archive, key of encryption, bad disk.
+    """An object exists but cannot be read: permission, archive, encryption key, bad disk.
 
-    Others may be readable. If none is, it is the reader who lacks the permission.
+    Others may be readable. If none is, the reader lacks the permission.
     """
 
 
 class StoreMissing(StoreError):  # noqa: N818 - a state, as its callers say it
-    """There is no store at the URL: never set up, unmounted, or mistyped."""
+    """There is no store at the URL: it was never set up, is unmounted, or the URL is mistyped."""
 
 
 class StoreUnwritable(StoreError):  # noqa: N818 - a state, as its callers say it
-    """The store can be reached and does not let itself be written (disk full, read-only, …)."""
+    """The store can be reached, but not written (disk full, read-only, …)."""
 
 
 class KeyMissing(StoreError):  # noqa: N818 - a state, as its callers say it
@@ -120,7 +120,7 @@ class InvalidKey(StoreError, ValueError):  # noqa: N818 - a state, as its caller
 
 
 class Refusal(Exception):  # noqa: N818 - what S3 said, before it is told
-    """What S3 said to boto3: its error code and message. Never leaves the store."""
+    """S3's error code and message from boto3; internal, converted before it leaves the store."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
@@ -130,14 +130,14 @@ class Refusal(Exception):  # noqa: N818 - what S3 said, before it is told
 def as_store_error(
     error: BaseError | OSError | Refusal, key: str, store: str, place: str, *, act: Act
 ) -> StoreError:
-    """An error as one of ours: its own text names neither the store nor a remedy.
+    """Convert an error to a StoreError whose message names the store and a remedy.
 
     Args:
-        error: what obstore, boto3 or the operating system said.
-        key: what it was about.
+        error: of obstore, boto3 or the operating system.
+        key: of the object.
         store: the store's URL.
         place: the object's address, for people.
-        act: what was to be done with it.
+        act: the operation that failed.
     """
     code, words = _s3_code_and_message(error)
     if code == "NoSuchBucket":
@@ -168,7 +168,7 @@ def _of_the_file_system(error: Exception, key: str, place: str, act: Act) -> Sto
 
 
 def _s3_code_and_message(error: Exception) -> tuple[str, str]:
-    """S3's error code and words; ("", "") if it was not S3 that spoke."""
+    """Return S3's error code and text; ("", "") if the error is not S3's."""
     if isinstance(error, Refusal):
         return error.code, str(error)
     text = str(error)
@@ -197,7 +197,7 @@ def _s3_code_and_message(error: Exception) -> tuple[str, str]:
 
 
 def _kind(code: str, act: Act) -> type[StoreError]:
-    """What an error code of S3 means to whoever asked."""
+    """Return the error class for an error code of S3."""
     if code in _TRANSIENT or "Throttling" in code:  # KMS.ThrottlingException, too
         return StoreUnavailable
     if code in _REFUSALS or code.startswith("KMS."):
@@ -211,7 +211,7 @@ def _kind(code: str, act: Act) -> type[StoreError]:
 
 
 def _s3_remedy(code: str, text: str, act: Act) -> str:
-    """What to do about it."""
+    """Return the remedy for an error code of S3."""
     if "Throttling" in code:
         return _BUSY
     if code.startswith("KMS."):

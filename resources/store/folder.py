@@ -1,4 +1,4 @@
-"""Where the objects of a store lie when it is no bucket: a folder, or this process's memory."""
+"""The store's adapters other than a bucket: a folder, and this process's memory."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,46 +14,51 @@ from resources.store.listing import Flaws, ObjectInfo, Row, local_row, local_row
 from training.durable import create_file
 
 BULK = ("raw/", "annotations/ingested/", "pipes/", "captures/")
-"""What is written by the thousand and can be had again: an ingest waits for the disk once, at its
-end (``ObjectStore.settle``). All else is on the disk when it is said to be written."""
+"""Prefixes of objects that are written by the thousand and can be made again: an ingest waits for
+the disk once, at its end (``ObjectStore.settle``). All others are on the disk when a write returns."""
 
 BIG_BYTES = 16 * 2**20
-"""Bigger files are not read into memory to be copied."""
+"""Larger files are not read into memory to be copied."""
 
 _CHUNK = 8 * 2**20
 
 
 class Place(Protocol):
-    """What differs between a folder, a bucket and memory. Errors are raised as they come."""
+    """Operations that differ between a folder, a bucket and memory; errors are not converted."""
 
     ordered: bool
-    """Whether :meth:`rows` come in the order of their keys, a page at a time."""
+    """Whether :meth:`rows` yields in the order of keys, a page at a time."""
 
     @property
     def store(self) -> AnyStore:
         """obstore's store. Raises StoreMissing, Refusal."""
 
     def create(self, key: str, data: bytes | Path) -> bool:
-        """Write an object unless the key is taken; whether this call wrote it."""
+        """Write an object unless the key is taken; returns whether this call wrote it."""
 
     def copy(self, source: str, target: str) -> bool:
-        """Copy an object unless ``target`` is taken; whether this call wrote it."""
+        """Copy an object unless ``target`` is taken; returns whether this call wrote it."""
 
     def head(self, key: str) -> ObjectInfo:
-        """Size, etag and time."""
+        """Return size, etag and time of an object."""
 
     def sha256(self, key: str) -> str | None:
-        """Of the object's bytes, if that can be known without reading them."""
+        """Return the SHA-256 (hex) of an object, if it is known without reading the bytes."""
 
     def chunks(self, key: str) -> Iterator[bytes | obstore.Bytes]:
-        """The object's bytes, at most ``PART_BYTES`` of ``resources.store.s3_multipart`` at once."""
+        """Yield an object's bytes in chunks of ``resources.store.s3_multipart.PART_BYTES`` at most."""
 
     def rows(
         self, prefix: str, start_after: str | None, flaws: Flaws | None = None, stem: str = ""
     ) -> Iterator[Row]:
-        """Every object under ``prefix`` (whole segments, no slash at its end) that can be read;
-        names and reasons of the others are added to ``flaws``. A bucket leaves those out whose
-        names below it do not begin with ``stem``."""
+        """Yield a row for each object under ``prefix`` that can be read.
+
+        Args:
+            prefix: whole path segments without a slash at the end; "" for everything.
+            start_after: only keys greater than this one; ``None``: all.
+            flaws: names that are left out, and why, are appended to it.
+            stem: a bucket yields only objects whose names below ``prefix`` begin with it.
+        """
 
 
 class Folder:
@@ -77,36 +82,44 @@ class Folder:
         return self._store
 
     def create(self, key: str, data: bytes | Path) -> bool:
-        """Not by LocalStore, which leaves ``<key>#1`` behind when it is killed, and does not wait
-        for the disk: what was decided by then could be lost in a power cut."""
-        if not self.store:  # or there is no folder
+        """Write a file unless it exists; waits for the disk, except below :data:`BULK`."""
+        # Not by LocalStore, which leaves `<key>#1` behind when it is killed, and does not wait for
+        # the disk: a power cut could lose objects on which decisions were based.
+        if not self.store:  # raises if there is no folder
             raise StoreMissing(str(self.root))
         return create_file(self.root, key, data, durable=not key.startswith(BULK))
 
     def copy(self, source: str, target: str) -> bool:
-        """No link, as LocalStore's copy is: what somebody does to one would be done to both."""
+        """Copy the bytes; a link, as LocalStore makes, would share later changes of the file."""
         self.head(source)
         return self.create(target, self.root / source)
 
     def head(self, key: str) -> ObjectInfo:
-        """From the file itself, at no cost."""
+        """Return size, etag and time from the file's status."""
         path = self.root / key
         if not self.store or not path.is_file():
             raise FileNotFoundError(key)
         return ObjectInfo.from_row(local_row(key, path.stat()))
 
     def sha256(self, key: str) -> str | None:
-        """Not known."""
+        """Return ``None``: a folder has no checksums."""
         return None
 
     def chunks(self, key: str) -> Iterator[bytes | obstore.Bytes]:
-        """The file's bytes."""
+        """Yield the file's bytes in chunks of 8 MiB."""
         yield from obstore.get(self.store, key).stream(min_chunk_size=_CHUNK)
 
     def rows(
         self, prefix: str, start_after: str | None, flaws: Flaws | None = None, stem: str = ""
     ) -> Iterator[Row]:
-        """With ``os.scandir``; see ``resources.store.listing``."""
+        """Yield a row for each file, in no order; see ``resources.store.listing.local_rows``.
+
+        Args:
+            prefix: whole path segments without a slash at the end; "" for everything.
+            start_after: only keys greater than this one; ``None``: all.
+            flaws: names that are left out, and why, are appended to it.
+            stem: not used.
+        """
         return local_rows(self.root, prefix, start_after, flaws)
 
 
@@ -132,7 +145,7 @@ class Memory:
         return ObjectInfo(key, meta["size"], meta["e_tag"] or "", meta["last_modified"])
 
     def sha256(self, key: str) -> str | None:
-        """Not known."""
+        """Return ``None``: memory has no checksums."""
         return None
 
     def chunks(self, key: str) -> Iterator[bytes | obstore.Bytes]:
@@ -142,7 +155,14 @@ class Memory:
     def rows(
         self, prefix: str, start_after: str | None, flaws: Flaws | None = None, stem: str = ""
     ) -> Iterator[Row]:
-        """See :class:`Place`; nothing that cannot be read gets in."""
+        """Yield a row for each object, in no order.
+
+        Args:
+            prefix: whole path segments without a slash at the end; "" for everything.
+            start_after: only keys greater than this one; ``None``: all.
+            flaws: not used: there are no objects that cannot be read.
+            stem: not used.
+        """
         for chunk in obstore.list(self.store, prefix or None, offset=start_after):
             for meta in chunk:
                 modified = round(meta["last_modified"].timestamp() * 1e6)

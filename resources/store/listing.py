@@ -1,9 +1,9 @@
-"""Listing a store: the same columns, order and rules from a folder and from a bucket.
+"""Listing a store: the same columns, order and rules for a folder and a bucket.
 
-A folder is listed with ``os.scandir`` and not with obstore's ``LocalStore``, for two reasons that
-were measured and tried: 100,000 files take 0.3 s and not 1.5 s, and one file whose name is not
-UTF-8 or contains a tab makes ``LocalStore.list`` raise, so that a single odd photograph would hide
-all the others. Such names are left out here and are told by :func:`local_rows`.
+A folder is listed with ``os.scandir``, not with obstore's ``LocalStore``, for two measured reasons:
+100,000 files take 0.3 s instead of 1.5 s, and a file whose name is not UTF-8 or contains a tab makes
+``LocalStore.list`` raise, so that one such file would hide all others. Here such names are left out,
+and :func:`local_rows` reports them.
 """
 
 import errno
@@ -31,20 +31,20 @@ LISTING_SCHEMA = pa.schema(
         ("last_modified", pa.timestamp("us", tz="UTC")),
     ]
 )
-"""Columns of a listing: size in bytes, etag as the store gives it (quoted), time in UTC."""
+"""Columns of a listing: size in bytes, the store's etag (quoted), time in UTC."""
 
 UNFINISHED = re.compile(r"#\d+$")
-"""Names that ``LocalStore`` gives to a file while it is being written; it never lists them."""
+"""Names of files that are being written, as ``LocalStore`` makes them; they are never listed."""
 
 MAX_KEY_BYTES = 1024
-"""S3's limit of a key: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html"""
+"""S3's limit for a key: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html"""
 
 MAX_SEGMENT_BYTES = 240
-"""255 is a file system's usual limit, of which LocalStore needs a few for its temporary name."""
+"""Most bytes of a file name: file systems usually allow 255, and temporary names need a few."""
 
 _BATCH_ROWS = 5000
 _GONE = {errno.ENOENT, errno.ELOOP}
-"""Deleted meanwhile, or a link to nothing or to itself."""
+"""Error numbers of files deleted meanwhile, and of links to nothing or to themselves."""
 
 NOWHERE = "a link to nothing; put the file itself there"
 
@@ -53,7 +53,7 @@ _UNREAD = b"imgclf.unread"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 Flaws = list[tuple[str, str]]
-"""Names that cannot be keys, and why."""
+"""Names that cannot be keys, and the reasons."""
 
 Row = tuple[str, int, str, int]
 """Key, size in bytes, etag, last modification in microseconds since the epoch (UTC)."""
@@ -70,13 +70,13 @@ class ObjectInfo:
 
     @classmethod
     def from_row(cls, row: Row) -> "ObjectInfo":
-        """Build from a row of any function of this module that makes rows."""
+        """Build from a row."""
         key, size, etag, modified = row
         return cls(key, size, etag, datetime.fromtimestamp(modified / 1e6, UTC))
 
 
 def local_row(key: str, status: os.stat_result) -> Row:
-    """The row of one file; the etag is ``LocalStore``'s own: inode, mtime and size, in hex."""
+    """Build the row of one file; its etag is that of ``LocalStore``: inode, mtime and size in hex."""
     modified = status.st_mtime_ns // 1000
     etag = f'"{status.st_ino:x}-{modified:x}-{status.st_size:x}"'
     return key, status.st_size, etag, modified
@@ -85,20 +85,20 @@ def local_row(key: str, status: os.stat_result) -> Row:
 def local_rows(
     root: Path, prefix: str, start_after: str | None, flaws: Flaws | None = None
 ) -> Iterator[Row]:
-    """Every finished file under ``root/prefix``, in no order.
+    """Yield a row for each finished file under ``root/prefix``, in no order.
 
-    Links are followed, each folder is visited once; nothing is read that is no file (a pipe would
-    block its reader for ever). A file that disappears meanwhile is left out.
+    Links are followed, and each folder is visited once. Only regular files are listed (a pipe would
+    block its reader). A file that is deleted meanwhile is left out.
 
     Args:
         root: the store's folder.
         prefix: whole path segments, "" for everything.
-        start_after: only keys greater than this one; older files are not even looked at.
-        flaws: gets what no listing shows, because of its name or of what it is, and the folders that
-            cannot be read, whose names end in a slash.
+        start_after: only keys greater than this one; others cost no ``stat``.
+        flaws: entries that are left out because of their name or type are appended to it, and
+            folders that cannot be read, with a slash at the end of their names.
 
     Raises:
-        OSError: a folder cannot be read, and there are no ``flaws`` to tell of it.
+        OSError: the folder ``root/prefix`` cannot be read; or a folder in it, without ``flaws``.
     """
     for key, entry in _files(root, prefix, flaws):
         if flaw := _flaw(key):
@@ -130,9 +130,9 @@ def _printable(key: str) -> str:
 
 
 def sound(rows: Iterator[Row], flaws: Flaws | None = None) -> Iterator[Row]:
-    """The rows of a bucket whose keys obstore can read; the others are added to ``flaws``.
+    """Yield a bucket's rows whose keys obstore can read; the others are appended to ``flaws``.
 
-    A folder marker, such as a console makes (``a/``, empty), is no object and no flaw.
+    Folder markers of the console (``a/``, empty) are left out, but are no flaws.
     """
     for row in rows:
         key, size = row[:2]
@@ -145,7 +145,7 @@ def sound(rows: Iterator[Row], flaws: Flaws | None = None) -> Iterator[Row]:
 
 
 def remote_flaw(key: str) -> str | None:
-    """Why an object of this key in a bucket cannot be read, or None."""
+    """Return why an object of this key in a bucket cannot be read, or ``None``."""
     segments = key.split("/")
     if not all(segments):
         return "an empty segment in its key (a leading, trailing or double slash): rename it"
@@ -155,13 +155,13 @@ def remote_flaw(key: str) -> str | None:
 
 
 def unread(listing: pa.Table) -> list[str]:
-    """Prefixes of keys of which a listing says nothing, for their folders cannot be read."""
+    """Return the prefixes that a listing lacks because their folders cannot be read."""
     found: list[str] = json.loads((listing.schema.metadata or {}).get(_UNREAD, b"[]"))
     return found
 
 
 def with_unread(listing: pa.Table, flaws: Flaws) -> pa.Table:
-    """The listing, with the folders among ``flaws`` for :func:`unread`."""
+    """Return the listing with the folders among ``flaws`` in its metadata, for :func:`unread`."""
     folders = [name for name, _ in flaws if name.endswith("/")]
     if not folders:
         return listing
@@ -169,10 +169,8 @@ def with_unread(listing: pa.Table, flaws: Flaws) -> pa.Table:
 
 
 def to_table(rows: Iterator[Row]) -> pa.Table:
-    """A listing as an Arrow table of :data:`LISTING_SCHEMA`, sorted by key.
-
-    Rows become columns a few thousand at a time: as Python objects, 100,000 of them take 30 MB.
-    """
+    """Convert rows to an Arrow table of :data:`LISTING_SCHEMA`, sorted by key."""
+    # A few thousand rows at a time: as Python objects, 100,000 rows take 30 MB.
     batches = []
     while some := list(islice(rows, _BATCH_ROWS)):
         columns = [list(column) for column in zip(*some, strict=True)]
@@ -185,7 +183,7 @@ def to_table(rows: Iterator[Row]) -> pa.Table:
 
 
 def key_flaw(key: str) -> str | None:
-    """Why a string cannot be a key of the same meaning in a folder and in a bucket, or None."""
+    """Return why a string cannot be a key in both a folder and a bucket, or ``None``."""
     segments = key.split("/")
     if not key or not all(segments):
         return "empty, or with an empty segment (a leading, trailing or double slash)"
@@ -201,11 +199,20 @@ def key_flaw(key: str) -> str | None:
 
 
 def sweep_unfinished(root: Path, older_than_s: float, *, people: str) -> int:
-    """Delete unfinished files older than this under ``root``; under ``root/people`` only those that
-    are the beginning of the finished one."""
+    """Delete unfinished files (:data:`UNFINISHED`) of interrupted writes.
+
+    Args:
+        root: the store's folder.
+        older_than_s: minimum age in seconds.
+        people: folder under ``root`` where people put files: there, only those are deleted whose
+            bytes are the beginning of the finished file.
+
+    Returns:
+        How many were deleted.
+    """
     removed = 0
     deadline = time.time() - older_than_s
-    for key, entry in _files(root, "", []):  # what cannot be read, others tell of
+    for key, entry in _files(root, "", []):  # folders that cannot be read are reported elsewhere
         if not UNFINISHED.search(key):
             continue
         path = Path(entry.path)
@@ -221,7 +228,7 @@ def sweep_unfinished(root: Path, older_than_s: float, *, people: str) -> int:
 
 
 def _begins(part: Path, whole: str) -> bool:
-    """Whether a file is the beginning of another one, which is there."""
+    """Whether a file's bytes are the beginning of another file, which exists."""
     try:
         with part.open("rb") as begun, Path(whole).open("rb") as finished:
             while piece := begun.read(1 << 20):
@@ -233,7 +240,7 @@ def _begins(part: Path, whole: str) -> bool:
 
 
 def _flaw(name: str) -> str | None:
-    """Why a file of this name cannot be an object, or None."""
+    """Return why a file of this name cannot be an object, or ``None``."""
     if "#" in name and UNFINISHED.search(name):
         return (
             "a name that ends in # and a number is that of an unfinished write (a killed ingest's)"
@@ -252,7 +259,7 @@ def _flaw(name: str) -> str | None:
 def _files(
     root: Path, prefix: str, flaws: Flaws | None = None
 ) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
-    """Every non-folder under ``root/prefix`` with its key; each folder is entered once."""
+    """Yield key and entry of everything but folders under ``root/prefix``; enters folders once."""
     start = root / prefix
     pending = [(str(start), f"{prefix.rstrip('/')}/" if prefix.strip("/") else "")]
     seen: set[tuple[int, int]] = set()
@@ -261,7 +268,7 @@ def _files(
         try:
             status = os.stat(folder)  # noqa: PTH116 - hot loop over strings
             with os.scandir(folder) as entries:
-                if (status.st_dev, status.st_ino) in seen:  # a link back to where we have been
+                if (status.st_dev, status.st_ino) in seen:  # a link to a folder already visited
                     continue
                 seen.add((status.st_dev, status.st_ino))
                 for entry in entries:

@@ -1,8 +1,8 @@
-"""The object store: one thin port over obstore, for a folder (local) and a bucket (aws).
+"""The object store: a port over obstore for a folder (local) and a bucket (aws).
 
-Keys are create-only and immutable: nothing is updated in place, so a reader never sees half a
-write and two writers of one key have one winner. What obstore's stores do differently (sorted
-listings, deletion of a missing key, file names) is made the same here.
+Keys are create-only and objects immutable: nothing is updated in place, so readers never see a
+partial write, and of two writers of one key only one succeeds. Differences between obstore's stores
+(order of listings, deletion of a missing key, file names) are removed here.
 """
 
 import json
@@ -40,13 +40,13 @@ Infos = list[ObjectInfo]
 # (inside the class, ``list`` is the method)
 
 MARKER = ".imgclf-store.json"
-"""The key that says: this is a store of ours, and not an unmounted or mistyped folder."""
+"""Key of the marker that distinguishes a store from an unmounted or mistyped folder."""
 
 DAMAGED = "damaged/"
-"""Where damaged objects are moved, under their keys."""
+"""Prefix of damaged objects that were moved aside, before their keys."""
 
 STALE_WRITE_S = 3600.0
-"""Seconds after which a file that was being written is taken for a dead writer's."""
+"""Seconds after which an unfinished file counts as left by a killed writer."""
 
 
 class ObjectStore(StoreAddress):
@@ -57,10 +57,10 @@ class ObjectStore(StoreAddress):
     """
 
     def ensure(self) -> None:
-        """Set the store up (folder and marker) if it is not yet.
+        """Create the store's folder and marker unless they exist.
 
         Raises:
-            StoreUnwritable: the folder cannot be made or written.
+            StoreUnwritable: the folder cannot be created or written.
         """
         if self.root is not None:
             try:
@@ -71,10 +71,10 @@ class ObjectStore(StoreAddress):
         self.create(MARKER, json.dumps({"format": 1, "created_at": now}).encode())
 
     def require(self) -> None:
-        """Make sure that this is a store of ours.
+        """Check that the store was set up.
 
         Raises:
-            StoreMissing: the marker is not there.
+            StoreMissing: it has no marker.
         """
         try:
             self.get(MARKER)  # no HEAD: S3 does not say why it refuses one
@@ -87,17 +87,17 @@ class ObjectStore(StoreAddress):
     # --- write -----------------------------------------------------------------------------
 
     def create(self, key: str, data: bytes | Path) -> bool:
-        """Write an object unless the key is taken; of racing writers one wins.
+        """Write an object unless the key is taken; of concurrent writers one succeeds.
 
         Args:
-            key: see ``listing.key_flaw``.
-            data: the bytes, or the file that has them (big files are not read into memory).
+            key: valid by ``listing.key_flaw``.
+            data: the bytes, or a file with them (big files are not read into memory).
 
         Returns:
             True if this call wrote it, False if the key was taken.
 
         Raises:
-            InvalidKey: also if the key is a folder, or lies below an object.
+            InvalidKey: the key is invalid, is a folder, or lies below an object.
             StoreUnwritable: disk full, read-only, not permitted.
         """
         if flaw := key_flaw(key):
@@ -107,9 +107,9 @@ class ObjectStore(StoreAddress):
         return written or self._is_taken(key)
 
     def copy_object(self, source: str, target: str) -> bool:
-        """Copy an object inside the store, unless ``target`` is taken; of racing writers one wins.
+        """Copy an object inside the store unless ``target`` is taken.
 
-        In a bucket nothing is sent over the wire (up to 5 GB).
+        In a bucket the copy is made by S3 (up to 5 GB).
 
         Returns:
             Whether this call wrote it.
@@ -125,36 +125,42 @@ class ObjectStore(StoreAddress):
         return written or self._is_taken(target)
 
     def _is_taken(self, key: str) -> bool:
-        """False, for a key that an object has. Raises InvalidKey if it is a folder's."""
+        """Return False for a key that an object has. Raises InvalidKey if it is a folder."""
         path = self.local_path(key)
         if path is not None and path.is_dir():
             raise InvalidKey(f"key {key!r} cannot be used: other keys lie below it")
         return False
 
     def put(self, key: str, data: bytes | Path) -> None:
-        """Write a new object: like :meth:`create`, but a taken key raises :class:`KeyExists`."""
+        """Write a new object like :meth:`create`, but raise :class:`KeyExists` if the key is taken."""
         if not self.create(key, data):
             raise KeyExists(f"{self.uri(key)} exists already, and objects are never rewritten")
 
     def copy_aside(self, key: str) -> str:
-        """Keep a copy of a damaged object under ``damaged/``, where nothing of ours reads; its key.
-        Raises KeyMissing."""
+        """Copy a damaged object to ``damaged/``, which nothing reads.
+
+        Returns:
+            The copy's key.
+
+        Raises:
+            KeyMissing: there is no such object.
+        """
         number, target = 0, f"{DAMAGED}{key}"
         while not self.copy_object(key, target):
             if self.head(target).size == self.head(key).size and self.get(target) == self.get(key):
-                break  # it was copied by a run that was killed before it went on
+                break  # it was copied by a run that was then killed
             number += 1
             target = f"{DAMAGED}{key}~{number}"
         return target
 
     def set_aside(self, key: str) -> str:
-        """Move a damaged object to ``damaged/``; its key there. Raises KeyMissing."""
+        """Move a damaged object to ``damaged/``; returns its key there. Raises KeyMissing."""
         target = self.copy_aside(key)
         self.delete(key)
         return target
 
     def delete(self, key: str) -> None:
-        """Delete an object; that it is missing already is fine."""
+        """Delete an object; no error if there is none."""
         try:
             with self._translated(key, "delete"):
                 obstore.delete(self.place.store, key)
@@ -162,7 +168,7 @@ class ObjectStore(StoreAddress):
             return
 
     def delete_all(self, keys: Sequence[str]) -> None:
-        """Delete many objects, a thousand a request; those that are missing already are fine."""
+        """Delete many objects, a thousand per request; no error for missing ones."""
         if self.root is not None:
             for key in keys:
                 self.delete(key)
@@ -171,16 +177,19 @@ class ObjectStore(StoreAddress):
                 obstore.delete(self.place.store, list(keys))
 
     def settle(self) -> None:
-        """Wait until everything is on the disk, also what is written in bulk; a bucket's is."""
+        """Wait until all writes to a folder are on the disk, also those in bulk."""
         if self.root is not None:
             os.sync()
 
     def sweep(self, older_than_s: float = STALE_WRITE_S) -> int:
-        """Delete what killed writers left (hidden ``key#N`` files); returns how many.
+        """Delete unfinished files of killed writers (hidden ``key#N`` files); returns how many.
 
-        Under ``raw/`` people copy files, and ``photo#1`` may be theirs: there it is deleted if
-        ``photo`` is there and begins with the same bytes. What a bucket keeps of an unfinished multipart upload is cleared away by its lifecycle
-        (``cloudformation/foundation.yaml``), which costs no request of ours.
+        Under ``raw/`` people copy files, and ``photo#1`` may be theirs: there, it is deleted only if
+        ``photo`` exists and begins with the same bytes. In a bucket, a lifecycle rule deletes
+        unfinished multipart uploads (``cloudformation/foundation.yaml``).
+
+        Args:
+            older_than_s: minimum age in seconds.
         """
         if self.root is None:
             return 0
@@ -189,12 +198,22 @@ class ObjectStore(StoreAddress):
     # --- read ------------------------------------------------------------------------------
 
     def get(self, key: str) -> bytes:
-        """The object's bytes. Raises KeyMissing."""
+        """Return the object's bytes. Raises KeyMissing."""
         with self._translated(key):
             return bytes(obstore.get(self.place.store, key).bytes())
 
     def get_range(self, key: str, offset: int, length: int) -> bytes:
-        """``length`` bytes from ``offset``. Raises KeyMissing; StoreError if out of range."""
+        """Read part of an object.
+
+        Args:
+            key: of the object.
+            offset: of the first byte.
+            length: number of bytes.
+
+        Raises:
+            KeyMissing: there is no such object.
+            StoreError: the object ends before ``offset + length``.
+        """
         with self._translated(key):
             data = bytes(obstore.get_range(self.place.store, key, start=offset, length=length))
         if len(data) != length:
@@ -202,26 +221,29 @@ class ObjectStore(StoreAddress):
         return data
 
     def download(self, key: str, path: Path) -> None:
-        """Write the object to a file, which appears whole or not at all. Raises KeyMissing."""
+        """Write the object to a file atomically. Raises KeyMissing."""
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             with partial.open("wb") as file, self._translated(key):
                 for chunk in self.place.chunks(key):
                     file.write(chunk)
-                    del chunk  # or it is held while the next one comes
+                    del chunk  # else it stays in memory while the next one is read
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
 
     def head(self, key: str) -> ObjectInfo:
-        """Size, etag and time of one object. Raises KeyMissing."""
+        """Return size, etag and time of one object. Raises KeyMissing."""
         with self._translated(key):
             return self.place.head(key)
 
     def stated_sha256(self, key: str) -> str | None:
-        """The sum of the object's bytes in hex, where a bucket has it beside them; else None.
-        Raises KeyMissing."""
+        """Return the SHA-256 (hex) in the object's metadata in a bucket; ``None`` if there is none.
+
+        Raises:
+            KeyMissing: there is no such object.
+        """
         with self._translated(key):
             return self.place.sha256(key)
 
@@ -236,7 +258,7 @@ class ObjectStore(StoreAddress):
     # --- list ------------------------------------------------------------------------------
 
     def list(self, prefix: str, start_after: str | None = None) -> Infos:
-        """The objects whose key begins with the prefix (whole segments), sorted by key.
+        """List the objects whose key begins with the prefix (whole segments), sorted by key.
 
         Args:
             prefix: such as ``raw`` or ``raw/``; "" for all.
@@ -246,9 +268,13 @@ class ObjectStore(StoreAddress):
         return [ObjectInfo.from_row(row) for row in rows]
 
     def list_table(self, prefix: str, start_after: str | None = None) -> pa.Table:
-        """Like :meth:`list`, as a table of ``LISTING_SCHEMA``: for very many objects.
+        """List objects as a table of ``LISTING_SCHEMA``, for very many objects.
 
-        Folders that cannot be read stop :meth:`list`; here ``listing.unread`` tells of them.
+        Folders that cannot be read make :meth:`list` fail; here ``listing.unread`` returns them.
+
+        Args:
+            prefix: as of :meth:`list`.
+            start_after: only keys greater than this one.
         """
         flaws: Flaws = []
         if self.root is None:
@@ -256,19 +282,35 @@ class ObjectStore(StoreAddress):
         return with_unread(self._listed(prefix, start_after, to_table, flaws), flaws)
 
     def collect(self, prefix: str, collect: Callable[[Iterator[Row]], Listed]) -> Listed:
-        """What ``collect`` makes of the rows of :meth:`list`, in no order: for very many objects, of
-        which it keeps little. It returns something with a length, 0 if there were none."""
+        """Pass the rows of a listing, in no order, to ``collect`` and return its result.
+
+        For very many objects of which little is kept.
+
+        Args:
+            prefix: as of :meth:`list`.
+            collect: takes the rows; its result has a length, which is 0 if there are no rows.
+        """
         return self._listed(prefix, None, collect)
 
     def survey(self, prefix: str) -> tuple[pa.Table, Flaws]:
-        """:meth:`list_table` and :meth:`unusable` of everything, in one listing of a bucket."""
+        """Return :meth:`list_table` and :meth:`unusable` of a prefix from one listing."""
         flaws: Flaws = []
         listed = self._listed(prefix, None, to_table, flaws)
         return (listed if self.root is None else with_unread(listed, flaws)), sorted(flaws)
 
     def window(self, prefix: str, start_after: str | None, limit: int) -> tuple[pa.Table, bool]:
-        """The first ``limit`` objects, and whether there are no more. Of a bucket only they are
-        asked for; a folder is listed whole."""
+        """List the first ``limit`` objects in key order.
+
+        A bucket is asked only for them; a folder is listed whole.
+
+        Args:
+            prefix: of the keys.
+            start_after: only keys greater than this one; ``None``: all.
+            limit: most rows.
+
+        Returns:
+            The listing (:data:`LISTING_SCHEMA`), and whether it is complete.
+        """
         order = iter if self.place.ordered else sorted
 
         def first(rows: Iterator[Row]) -> pa.Table:
@@ -278,8 +320,10 @@ class ObjectStore(StoreAddress):
         return listed.slice(0, limit), listed.num_rows <= limit
 
     def named(self, prefix: str, stem: str) -> Infos:
-        """The objects under the prefix whose names go on with ``stem``, sorted by key. Of a bucket
-        only they are asked for; a folder is listed whole."""
+        """List the objects under the prefix whose names begin with ``stem``, sorted by key.
+
+        A bucket is asked only for them; a folder is listed whole.
+        """
         begin = f"{prefix.strip('/')}/{stem}".lstrip("/")
 
         def those(rows: Iterator[Row]) -> Sequence[Row]:
@@ -288,12 +332,12 @@ class ObjectStore(StoreAddress):
         return [ObjectInfo.from_row(row) for row in self._listed(prefix, None, those, stem=stem)]
 
     def newest(self, prefix: str) -> ObjectInfo | None:
-        """The object with the last key under the prefix."""
+        """Return the object with the last key under the prefix; ``None`` if there is none."""
         rows = self._listed(prefix, None, sorted)
         return ObjectInfo.from_row(rows[-1]) if rows else None
 
     def unusable(self, prefix: str) -> Flaws:
-        """What lies under the prefix and cannot be an object because of its name, with reasons."""
+        """List names under the prefix that cannot be objects, with the reasons."""
         return self.survey(prefix)[1]
 
     # --- inside ----------------------------------------------------------------------------
@@ -307,12 +351,12 @@ class ObjectStore(StoreAddress):
         *,
         stem: str = "",
     ) -> Listed:
-        """What ``collect`` makes of the rows under the prefix; of a bucket, of those with ``stem``."""
+        """Pass the rows under the prefix (of a bucket: with ``stem``) to ``collect``."""
         prefix = prefix.strip("/")
         if prefix and (flaw := key_flaw(prefix)):
             raise InvalidKey(f"prefix {prefix!r} cannot be used: {flaw}")
         with self._translated(prefix, "list"):
             listed = collect(self.place.rows(prefix, start_after, flaws, stem))
         if not (len(listed) or stem) and start_after is None:
-            self.require()  # nothing there is only believed of a store that is there
+            self.require()  # an empty listing counts only if the store exists
         return listed

@@ -1,10 +1,10 @@
-"""A bucket of S3 as the place of an object store.
+"""The store's adapter for an S3 bucket.
 
-obstore moves the bytes. What it cannot do goes through boto3, which is loaded for that only:
+obstore transfers the bytes. boto3 does what obstore cannot, and is loaded only for that:
 
-- **listing**: obstore's gives up on the first key that it cannot represent (``a//b``, a control
-  character), so that one odd object would hide all others, and shows a console's folder marker
-  ``a/`` as an object ``a`` that is not there;
+- **listing**: obstore fails at the first key that it cannot represent (``a//b``, a control
+  character), so that one such object would hide all others, and lists the console's folder marker
+  ``a/`` as an object ``a`` that does not exist;
 - **create-only writes of big files** (``resources.store.s3_multipart``) and copies;
 - **credentials of a profile** (``resources.store.s3_access``).
 """
@@ -26,20 +26,20 @@ from resources.store.s3_access import S3Access, translated_errors
 from resources.store.s3_multipart import PART_BYTES, upload_in_parts
 
 WRITE_MARK = "imgclf-write"
-"""Object metadata: which write made it. When a connection is lost after S3 has written, the retry
-is told that the key is taken; the mark tells that it was by us."""
+"""Object metadata: a random token of the write. If the connection is lost after S3 has written, the
+retry fails because the key is taken; the token shows that this writer took it."""
 
 SHA256 = "imgclf-sha256"
-"""Object metadata: of its bytes. An etag is no sum of them where KMS encrypts."""
+"""Object metadata: SHA-256 of the bytes. With KMS encryption an etag is no checksum of them."""
 
 _CONFLICTS = 3
 _CONFLICT = "ConditionalRequestConflict"
-"""S3's 409 to one of two writers at once; neither may have written yet. obstore takes it for a taken
-key. https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html"""
+"""S3's 409 to one of two concurrent writers; neither may have written yet. obstore reports it as a
+taken key. https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html"""
 
 
 class S3Bucket:
-    """See ``resources.store.folder.Place``; raises obstore's errors and :class:`Refusal`."""
+    """A bucket as a ``resources.store.folder.Place``; raises obstore's errors and Refusal."""
 
     ordered = True
 
@@ -54,7 +54,7 @@ class S3Bucket:
     # --- write -----------------------------------------------------------------------------
 
     def create(self, key: str, data: bytes | Path) -> bool:
-        """One conditional PUT, or from ``PART_BYTES`` on a multipart upload."""
+        """Write with one conditional PUT, or a multipart upload for more than ``PART_BYTES``."""
         size = data.stat().st_size if isinstance(data, Path) else len(data)
         mark = uuid.uuid4().hex
         if size > PART_BYTES:
@@ -74,7 +74,7 @@ class S3Bucket:
 
     def _create_in_parts(self, key: str, data: bytes | Path, size: int, mark: str) -> bool:
         for attempt in range(_CONFLICTS):
-            if self._mark(key) is not None:  # before gigabytes are sent in vain
+            if self._mark(key) is not None:  # avoids sending gigabytes in vain
                 return False
             try:
                 upload_in_parts(self.access, key, data, size, {WRITE_MARK: mark})
@@ -91,8 +91,10 @@ class S3Bucket:
         return False
 
     def copy(self, source: str, target: str) -> bool:
-        """Nothing is sent over the wire. Up to 5 GB:
-        https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html"""
+        """Copy inside S3, up to 5 GB.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
+        """
         mark = uuid.uuid4().hex
         if self._mark(target) is not None:  # S3-compatible servers may not know the condition
             return False
@@ -119,11 +121,11 @@ class S3Bucket:
         return True
 
     def sha256(self, key: str) -> str | None:
-        """As its writer stated it; None for what others wrote, and for big files."""
+        """Return the SHA-256 in the metadata; ``None`` for other writers' objects and big files."""
         return self._metadata(key).get(SHA256)
 
     def _mark(self, key: str) -> str | None:
-        """The mark of the object; "" if it has none, None if there is no object."""
+        """Return the object's write token; "" if it has none, ``None`` if there is no object."""
         try:
             return self._metadata(key).get(WRITE_MARK, "")
         except FileNotFoundError:
@@ -136,7 +138,7 @@ class S3Bucket:
     # --- read ------------------------------------------------------------------------------
 
     def head(self, key: str) -> ObjectInfo:
-        """If it is refused, a GET is sent after it: only its answer has a reason."""
+        """Return size, etag and time; after a refusal a GET is sent, whose answer has a reason."""
         try:
             meta = obstore.head(self.store, key)
         except BaseError:
@@ -145,7 +147,7 @@ class S3Bucket:
         return ObjectInfo(key, meta["size"], meta["e_tag"] or "", meta["last_modified"])
 
     def chunks(self, key: str) -> Iterator[bytes | obstore.Bytes]:
-        """In ranges, all of one version: a connection that breaks costs one range."""
+        """Yield the bytes in ranges, all of one version; a lost connection costs one range."""
         meta = obstore.head(self.store, key)
         for start in range(0, meta["size"], PART_BYTES):
             end = min(start + PART_BYTES, meta["size"])
@@ -155,7 +157,14 @@ class S3Bucket:
     def rows(
         self, prefix: str, start_after: str | None, flaws: Flaws | None = None, stem: str = ""
     ) -> Iterator[Row]:
-        """A page of 1,000 at a time."""
+        """Yield a row for each object in key order, from pages of 1,000.
+
+        Args:
+            prefix: whole path segments without a slash at the end; "" for everything.
+            start_after: only keys greater than this one; ``None``: all.
+            flaws: names that are left out, and why, are appended to it.
+            stem: only objects whose names below ``prefix`` begin with it.
+        """
         begin = f"{prefix}/{stem}" if prefix else stem
         return sound(self._every_row(begin, start_after), flaws)
 

@@ -1,4 +1,4 @@
-"""How S3 is reached: credentials, region, encryption, retries, for obstore and for boto3 alike."""
+"""Access to S3 for both obstore and boto3: credentials, region, encryption and retries."""
 
 import os
 import threading
@@ -19,16 +19,17 @@ _EXPLICIT = (
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
 )
-"""Variables that name credentials which obstore reads itself. It reads neither ``~/.aws`` nor
-SSO: boto3 finds those, and the roles of EC2 instances and of EKS pods."""
+"""Variables of credentials that obstore reads itself. boto3 finds the others: ``~/.aws``, SSO, and
+the roles of EC2 instances and of EKS pods."""
 
 _CREDENTIALS_TTL = timedelta(minutes=5)
-"""botocore renews a role's credentials ten minutes before their end; obstore asks this often."""
+"""Time after which obstore asks boto3 again for credentials; botocore renews a role's credentials
+ten minutes before their expiry."""
 
 _Pairs = tuple[tuple[str, str], ...]
 
 MAX_ATTEMPTS = 8
-"""Tries of a request that S3 or the network fails, with exponential backoff and jitter."""
+"""Tries of a request that fails at S3 or in the network, with exponential backoff and jitter."""
 
 _BACKOFF: Any = {
     "init_backoff": timedelta(milliseconds=100),
@@ -44,7 +45,7 @@ _CLIENT: Any = {
 
 
 class S3Access:
-    """One bucket, or a prefix in it, as obstore and boto3 know it."""
+    """One bucket, or a prefix in it, for obstore and boto3."""
 
     def __init__(
         self,
@@ -55,14 +56,14 @@ class S3Access:
         kms_key_arn: str = "",
         options: Mapping[str, str] | None = None,
     ) -> None:
-        """Name the place; nothing is asked of S3.
+        """Prepare; sends no request.
 
         Args:
             url: ``s3://bucket/prefix``.
-            region: "" for what the environment or the profile says.
+            region: of the bucket; "" for the region of the environment or the profile.
             profile_name: a profile of ``~/.aws/config``; "" for the usual search.
-            kms_key_arn: what encrypts new objects; "" for the bucket's default encryption.
-            options: more options of obstore's S3Store; boto3 is told of an ``endpoint``, too.
+            kms_key_arn: of the key for new objects; "" for the bucket's default encryption.
+            options: more options of obstore's S3Store; boto3 uses an ``endpoint``, too.
         """
         parts = urlsplit(url)
         self.bucket, self.prefix = parts.netloc, parts.path.strip("/")
@@ -72,7 +73,7 @@ class S3Access:
         self._store: AnyStore | None = None
 
     def full(self, key: str) -> str:
-        """The key inside the bucket."""
+        """Return the key inside the bucket."""
         return f"{self.prefix}/{key}" if self.prefix else key
 
     @property
@@ -125,13 +126,17 @@ class S3Access:
         )
 
     def _is_plain_http(self) -> bool:
-        """A server of one's own; obstore would not speak to it, whatever the variables say."""
+        """Whether the endpoint is plain HTTP, which obstore refuses unless it is allowed."""
         names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
         found = [self._options.get("endpoint"), *(os.environ.get(name) for name in names)]
         return next((url for url in found if url), "").startswith("http://")
 
     def _credentials(self) -> Any:
-        """boto3's credentials for obstore; None where it finds the same ones itself."""
+        """Return boto3's credentials for obstore; ``None`` if obstore finds the same ones itself.
+
+        Raises:
+            Refusal: boto3 finds no credentials.
+        """
         if not self._profile and any(os.environ.get(name) for name in _EXPLICIT):
             return None
         from obstore.auth.boto3 import Boto3CredentialProvider
@@ -144,8 +149,15 @@ class S3Access:
 
 
 def shared_access(url: str, *, options: Mapping[str, str], **fields: str) -> S3Access:
-    """The access with these arguments, made once in a process: Dagster makes a store anew for each
-    tick of a sensor, and making its clients takes longer than most requests."""
+    """Return the :class:`S3Access` with these arguments, made once per process.
+
+    Args:
+        url: ``s3://bucket/prefix``.
+        options: as of :class:`S3Access`.
+        fields: the other arguments of :class:`S3Access`.
+    """
+    # Dagster creates a store again for each tick of a sensor, and creating its clients takes longer
+    # than most requests.
     named = (*sorted(options.items()),), (*sorted(fields.items()),)
     return _access(url, *named, MAX_ATTEMPTS, aws_variables())
 
@@ -188,7 +200,7 @@ def _client(
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """Raise boto3's errors as refusals."""
+    """Convert boto3's errors to Refusal."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:

@@ -1,5 +1,7 @@
-"""Objects of any size that are written only if their key is free: a multipart upload, completed
-with ``If-None-Match``. (obstore's conditional put is one request, from memory.)"""
+"""Create-only writes of objects of any size: a multipart upload, completed with ``If-None-Match``.
+
+obstore's conditional put is one request with the whole object in memory.
+"""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +12,7 @@ from typing import Any
 from resources.store.s3_access import S3Access, translated_errors
 
 PART_BYTES = 16 * 2**20
-"""Size of a part; more if there were too many of them."""
+"""Size of a part; parts are larger if there would be more than :data:`MAX_PARTS`."""
 
 MAX_PARTS = 10_000
 """https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html"""
@@ -21,12 +23,13 @@ _AT_ONCE = 4
 def upload_in_parts(
     access: S3Access, key: str, data: bytes | Path, size: int, metadata: dict[str, str]
 ) -> None:
-    """Write an object; what has been sent is dropped if that fails.
+    """Write an object with a multipart upload, which is aborted if it fails.
 
     Args:
+        access: of the bucket.
         key: in the store.
-        data: the bytes, or the file, of which four parts are in memory at once.
-        size: of all, in bytes.
+        data: the bytes, or a file, of which four parts are in memory at a time.
+        size: of the object in bytes.
         metadata: of the object.
 
     Raises:
@@ -53,7 +56,7 @@ def upload_in_parts(
                 **place, MultipartUpload={"Parts": parts}, IfNoneMatch="*"
             )
     except BaseException:
-        with suppress(Exception):  # if that fails too, the bucket's lifecycle clears it away
+        with suppress(Exception):  # if that fails too, the bucket's lifecycle rule deletes it
             client.abort_multipart_upload(**place)
         raise
 
@@ -67,7 +70,7 @@ def _piece(data: bytes | Path, start: int, length: int) -> bytes:
 
 
 def _each(send: Callable[[int], dict[str, Any]], count: int) -> list[dict[str, Any]]:
-    """``send`` of every number, several at once; the first failure ends it."""
+    """Call ``send`` with every number, several in parallel; stops at the first failure."""
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="upload") as pool:
         try:
             return list(pool.map(send, range(count)))

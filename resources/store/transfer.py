@@ -1,7 +1,7 @@
-"""Many objects at once: a bucket answers each request after milliseconds, and thousands together.
+"""Transfers of many objects in parallel, since each request to a bucket takes milliseconds.
 
-Threads, and not obstore's async functions: they were measured against each other, and threads
-were as fast for half the CPU time, for obstore works without Python's lock.
+With threads, not with obstore's async functions: threads were as fast in a measurement and took half
+the CPU time, because obstore releases Python's lock.
 """
 
 import hashlib
@@ -23,16 +23,16 @@ from resources.store.object_store import ObjectStore
 Item = TypeVar("Item")
 Done = TypeVar("Done")
 Progress = Callable[[int, int], None]
-"""Told (done, in all)."""
+"""Called with the numbers done and in all."""
 
 HELD_BYTES = 256 * 2**20
-"""What is read and not yet written, in bytes: the bound of memory."""
+"""Most bytes that are read but not yet written, which bounds memory."""
 
 _MD5_ETAG = re.compile(r'"[0-9a-f]{32}"')
 
 
 def workers(store: ObjectStore) -> int:
-    """How many requests it is good to have under way at once."""
+    """Return a good number of parallel requests."""
     return 64 if store.is_bucket else min(8, 2 * (os.cpu_count() or 1))
 
 
@@ -44,14 +44,16 @@ def at_once(
     weigh: Callable[[Item], int] = lambda item: 0,
     ahead: int = 4,
 ) -> Iterator[Done]:
-    """``work`` of every item, in order, several at once and in bounded memory.
+    """Call ``work`` with every item in parallel; yields the results in order, in bounded memory.
 
-    The first failure ends it: what is under way is finished, the rest is not begun.
+    The first failure is raised: calls in progress are finished, the others are not begun.
 
     Args:
-        threads: how many.
-        weigh: bytes of memory that an item takes until its result is taken.
-        ahead: items per thread that may wait for it, or their results for the caller.
+        work: called in threads.
+        items: read as needed.
+        threads: number of threads.
+        weigh: returns the bytes of memory that an item takes until its result is yielded.
+        ahead: items per thread that may be submitted or finished ahead of the caller.
     """
     pending: deque[tuple[Future[Done], int]] = deque()
     held = 0
@@ -72,8 +74,10 @@ def at_once(
 
 
 def get_many(store: ObjectStore, keys: Iterable[str]) -> Iterator[tuple[str, bytes | None]]:
-    """Keys and their objects' bytes, in order; None where there is no object. Some 100 are read
-    ahead from a bucket, none from a folder."""
+    """Yield keys and their objects' bytes in order; ``None`` where there is no object.
+
+    About 100 objects are read ahead from a bucket, none from a folder.
+    """
     if not store.is_bucket:
         yield from ((key, _get(store, key)) for key in keys)
         return
@@ -81,8 +85,10 @@ def get_many(store: ObjectStore, keys: Iterable[str]) -> Iterator[tuple[str, byt
 
 
 def head_many(store: ObjectStore, keys: Iterable[str]) -> pa.Table:
-    """The objects that there are of ``keys``, as a table of ``LISTING_SCHEMA``. Of one that may not
-    even be looked at only the key is known: it has no etag and is of 1970."""
+    """List those of ``keys`` that have an object, as a table of ``LISTING_SCHEMA``.
+
+    An object whose metadata cannot be read has size 0, no etag and the time 1970.
+    """
 
     def look(key: str) -> ObjectInfo | None:
         try:
@@ -106,12 +112,15 @@ def head_many(store: ObjectStore, keys: Iterable[str]) -> pa.Table:
 
 
 def holds(store: ObjectStore, key: str, data: bytes | Path, info: ObjectInfo | None = None) -> bool:
-    """Whether the object has exactly these bytes.
+    """Whether an object has exactly these bytes.
 
-    A bucket is asked for nothing where the etag is their MD5 sum, and for no more than metadata
-    where KMS encrypts what we wrote.
+    A bucket is not asked if the etag is their MD5 sum, and asked only for metadata if it has the
+    SHA-256 that this program writes.
 
     Args:
+        store: has the object.
+        key: of the object.
+        data: the bytes, or a file with them.
         info: of the object, if it is known.
     """
     size = data.stat().st_size if isinstance(data, Path) else len(data)

@@ -1,1 +1,1 @@
-"""The model artefact: what is in it, how it is exported, and how it answers."""
+"""The model artefact: its contents, its export to ONNX, and prediction with it."""

@@ -1,7 +1,7 @@
 """The model artefact, ``model.tar.gz``: an ONNX graph, a state dict and a manifest. No pickle.
 
-The manifest names the sha256 of every other member, so the sha256 of the manifest alone
-identifies the whole artefact: that is what is called *the digest* everywhere.
+The manifest contains the SHA-256 of every other member, so the SHA-256 of the manifest identifies
+the whole artefact: it is called *the digest* everywhere.
 """
 
 import gzip
@@ -66,18 +66,18 @@ class ArtefactManifest(BaseModel):
         return self
 
     def canonical(self) -> bytes:
-        """The bytes of ``manifest.json``: the same manifest always gives the same bytes."""
+        """Return the bytes of ``manifest.json``; equal manifests give equal bytes."""
         return (self.model_dump_json(indent=2) + "\n").encode()
 
 
 def sha256_file(path: Path) -> str:
-    """sha256 of a file's bytes, in hex."""
+    """Return the SHA-256 of a file's bytes, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_manifest(folder: Path, **fields: object) -> ArtefactManifest:
-    """Describe the model in ``folder``, whose other members must be there, and write it down.
+    """Build and write the manifest of the model in ``folder``, which has the other members.
 
     Args:
         folder: holds ``model.onnx`` and ``model.pt``; gets ``manifest.json``.
@@ -92,7 +92,7 @@ def write_manifest(folder: Path, **fields: object) -> ArtefactManifest:
 
 
 def read_artefact_manifest(folder: Path) -> ArtefactManifest:
-    """The manifest of an unpacked artefact.
+    """Read the manifest of an unpacked artefact.
 
     Raises:
         ArtefactError: it is missing or not a manifest.
@@ -107,16 +107,15 @@ def read_artefact_manifest(folder: Path) -> ArtefactManifest:
 
 
 def digest(source: ArtefactManifest | Path) -> str:
-    """The digest of an artefact (sha256 hex), from its manifest or from its unpacked folder."""
+    """Return the digest of an artefact (SHA-256, hex) from its manifest or its unpacked folder."""
     manifest = source if isinstance(source, ArtefactManifest) else read_artefact_manifest(source)
     return hashlib.sha256(manifest.canonical()).hexdigest()
 
 
 def pack(folder: Path, target: Path) -> Path:
-    """Write ``folder``'s members as ``target`` (.tar.gz).
+    """Write ``folder``'s members to ``target`` (.tar.gz), atomically.
 
-    The same members give the same bytes (no times, no owners); ``target`` appears whole or not
-    at all.
+    Equal members give equal bytes (no times, no owners).
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
@@ -140,8 +139,8 @@ def unpack(
 ) -> ArtefactManifest:
     """Unpack a ``model.tar.gz`` and verify every member.
 
-    Only the known members are taken, as plain files, and ``into`` appears (by one rename) only
-    when all are right.
+    Only the known members are accepted, as regular files, and ``into`` is created by one rename
+    after all are verified.
 
     Args:
         archive: the file, or its bytes.
@@ -149,9 +148,9 @@ def unpack(
         max_bytes: largest total size of the members.
 
     Raises:
-        ArtefactError: the archive is unreadable, too big, holds something else than the
-            members, or a member differs from the manifest.
-        FileExistsError: ``into`` holds something already.
+        ArtefactError: the archive is unreadable or too big, has other members, or a member
+            differs from the manifest.
+        FileExistsError: ``into`` is not empty.
     """
     if into.exists() and any(into.iterdir()):
         raise FileExistsError(f"{into} is not empty; unpack a model into a folder of its own")
@@ -173,11 +172,11 @@ def unpack(
 
 
 def _extract(raw: IO[bytes], folder: Path, max_bytes: int) -> None:
-    """Write the members to ``folder``. The archive is streamed: each byte is unpacked once."""
+    """Write the members to ``folder``; the archive is read as a stream."""
     left = max_bytes
     with tarfile.open(fileobj=raw, mode="r|gz") as tar:
         for info in tar:
-            name = str(PurePosixPath(info.name))  # SageMaker's archives may say ./model.onnx
+            name = str(PurePosixPath(info.name))  # ./model.onnx in SageMaker's archives
             if info.isdir() and name == ".":
                 continue
             if name not in MEMBERS or not info.isfile():
@@ -194,7 +193,7 @@ def _extract(raw: IO[bytes], folder: Path, max_bytes: int) -> None:
 
 
 def verify(folder: Path) -> ArtefactManifest:
-    """The manifest of an unpacked artefact, every member being what it says.
+    """Check every member of an unpacked artefact against its manifest, and return the manifest.
 
     Raises:
         ArtefactError: the manifest or a member is missing, or a member differs.

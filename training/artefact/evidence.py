@@ -1,6 +1,6 @@
-"""Real images and torch's answers to them, kept so that anybody can check an ONNX graph again.
+"""Evidence of an export: real images and torch's probabilities, to check an ONNX graph again.
 
-Apart from the export, and without torch: whoever checks a graph needs two seconds less to start.
+In a module without torch, so that a check starts two seconds faster.
 """
 
 import io
@@ -12,9 +12,10 @@ import numpy as np
 
 
 def write_evidence(path: Path, images: Sequence[np.ndarray], probabilities: np.ndarray) -> None:
-    """Keep real images and torch's answers, for whoever wants to check the graph again.
+    """Write real images and torch's probabilities to a compressed .npz file.
 
     Args:
+        path: of the file.
         images: each uint8 [height, width, 3], sizes may differ.
         probabilities: float32 [len(images), classes].
     """
@@ -23,7 +24,7 @@ def write_evidence(path: Path, images: Sequence[np.ndarray], probabilities: np.n
 
 
 def read_evidence(source: Path | BinaryIO | io.BytesIO) -> tuple[list[np.ndarray], np.ndarray]:
-    """The inverse of ``write_evidence``: images and probabilities."""
+    """Read images and probabilities as ``write_evidence`` wrote them."""
     with np.load(source, allow_pickle=False) as stored:
         names = sorted(name for name in stored.files if name.startswith("image_"))
         return [stored[name] for name in names], stored["probabilities"]

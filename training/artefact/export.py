@@ -1,4 +1,4 @@
-"""The net as an ONNX graph from pixels to probabilities, and the proof that it is the same net."""
+"""Export of the net as an ONNX graph from pixels to probabilities."""
 
 import logging
 import warnings
@@ -13,16 +13,17 @@ from training.artefact.artefact import Task
 from training.images.preprocessing import squash
 
 OPSET = 20
-"""The first with antialiased resizing in every runtime that matters here, and gelu."""
+"""ONNX opset: the first with antialiased resizing and gelu in all runtimes used here."""
 
 
 class ServingNet(nn.Module):
-    """Pixels in, probabilities out: everything between decoding and an answer.
+    """Computes probabilities from decoded pixels: resizing, net, temperature and activation.
 
     Args:
-        net: images float32 [batch, 3, size, size] in 0…255 → logits.
-        size: side of the square ``net`` sees, in pixels.
+        net: images float32 [batch, 3, size, size] in 0…255 → logits [batch, classes].
+        size: width and height of the net's images in pixels.
         temperature: divides the logits.
+        task: multi_label: sigmoid; single_label: softmax.
     """
 
     def __init__(self, net: nn.Module, *, size: int, temperature: float, task: Task) -> None:
@@ -33,16 +34,16 @@ class ServingNet(nn.Module):
         self.task: Task = task
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """uint8 [batch, height, width, 3] → float32 [batch, classes]."""
+        """Compute probabilities: uint8 [batch, height, width, 3] → float32 [batch, classes]."""
         logits = self.net(squash(image, self.size)) / self.temperature
         return logits.sigmoid() if self.task == "multi_label" else logits.softmax(dim=1)
 
 
 def export_onnx(serving: ServingNet, path: Path) -> None:
-    """Write ``serving`` to ``path``: input ``image`` uint8 [batch, height, width, 3], all but the
-    last of any length; output ``probabilities`` float32 [batch, classes].
+    """Write ``serving`` to ``path`` as an ONNX graph; equal nets give equal bytes.
 
-    The same net gives the same bytes.
+    Input ``image`` is uint8 [batch, height, width, 3], with dynamic batch, height and width; output
+    ``probabilities`` is float32 [batch, classes].
     """
     import onnx
 
@@ -50,7 +51,7 @@ def export_onnx(serving: ServingNet, path: Path) -> None:
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
     dimensions = {0: "batch", 1: "height", 2: "width"}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter, about its own future
+        warnings.simplefilter("ignore")  # the exporter's deprecation warnings
         program = torch.onnx.export(
             serving.eval(),
             (torch.zeros(2, 24, 20, 3, dtype=torch.uint8),),
@@ -68,7 +69,7 @@ def export_onnx(serving: ServingNet, path: Path) -> None:
 
 
 def _strip(model: "onnx.ModelProto") -> None:  # type: ignore[name-defined]  # noqa: F821
-    """Remove what the exporter notes of its surroundings: stack traces, paths of this machine."""
+    """Remove the exporter's metadata: stack traces and paths of this machine."""
     model.ClearField("metadata_props")
     for graph in (model.graph, *model.functions):
         graph.ClearField("metadata_props")
@@ -81,6 +82,6 @@ def _strip(model: "onnx.ModelProto") -> None:  # type: ignore[name-defined]  # n
 
 @torch.inference_mode()
 def probabilities_of(serving: ServingNet, images: Sequence[np.ndarray]) -> np.ndarray:
-    """What torch answers to ``images`` (each uint8 [height, width, 3]): float32 [n, classes]."""
+    """Compute torch's probabilities of images (each uint8 [height, width, 3]): float32 [n, classes]."""
     answers = [serving(torch.from_numpy(image.copy())[None])[0] for image in images]
     return torch.stack(answers).numpy()

@@ -1,6 +1,6 @@
-"""The model as it is served: an ONNX graph that takes pixels and answers with probabilities.
+"""Prediction with a model artefact: an ONNX graph from pixels to probabilities.
 
-Evaluation and serving use this one class, so that what is measured is what answers.
+Evaluation and serving use the same class, so that the evaluated model is the served one.
 """
 
 from collections import defaultdict
@@ -17,31 +17,31 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 MAX_BATCH_IMAGES = 8
-"""Images of one call into ONNX Runtime. On CPUs bigger batches are no faster: MobileNetV2 at
-160 px did 700 images/s in batches of 8 and 400 in batches of 32, which outgrow the caches."""
+"""Most images per call of ONNX Runtime. On CPUs larger batches are slower: MobileNetV2 at 160 px
+did 700 images/s in batches of 8 and 400 in batches of 32, which do not fit into the caches."""
 
 MAX_BATCH_PIXELS = 4_000_000
-"""Pixels of one call: the graph widens them to float32 before it resizes them (12 bytes a pixel
-and copy), so this keeps a batch near 100 MB. A bigger image goes alone."""
+"""Most pixels per call: the graph converts them to float32 before it resizes them (12 bytes per
+pixel and copy), so a batch takes about 100 MB. A larger image gets a call of its own."""
 
 
 class OnnxPredictor:
-    """A model artefact, ready to predict. Safe to share between threads.
+    """Predicts with a model artefact. Safe to share between threads.
 
     Attributes:
         manifest: the artefact's manifest.
-        digest: sha256 of the manifest, which identifies the artefact.
+        digest: SHA-256 of the manifest (hex), which identifies the artefact.
     """
 
     def __init__(self, folder: Path, *, threads: int | None = None) -> None:
-        """Load the artefact unpacked in ``folder`` (``training.artefact.artefact.unpack`` verified it).
+        """Load an artefact that ``training.artefact.artefact.unpack`` has unpacked and verified.
 
         Args:
             folder: holds ``manifest.json`` and ``model.onnx``.
-            threads: CPU threads of one prediction; as many as this process may use unless given.
+            threads: CPU threads of one prediction; default: as many as this process may use.
 
         Raises:
-            ArtefactError: the folder holds no model, or one that breaks the contract.
+            ArtefactError: the folder has no model, or one with other inputs or outputs.
         """
         self.manifest: ArtefactManifest = read_artefact_manifest(folder)
         self.digest: str = digest(self.manifest)
@@ -54,10 +54,10 @@ class OnnxPredictor:
         return self.manifest.labels
 
     def predict_images(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """The probability of each label for each image.
+        """Compute the probability of each label for each image.
 
-        Images of equal size go through the net together, in bounded batches. Decode them with
-        ``fit=manifest.input_size``, as training did.
+        Images of equal size are computed together, in bounded batches. Decode them with
+        ``fit=manifest.input_size``, as training does.
 
         Args:
             images: RGB pixels, each uint8 [height, width, 3]; sizes may differ.
@@ -66,8 +66,8 @@ class OnnxPredictor:
             float32 [len(images), len(labels)]. Rows of a single_label model add up to 1.
 
         Raises:
-            ValueError: an image is something else; the message says which.
-            ArtefactError: the model answered with something that is no probability.
+            ValueError: an image has another dtype or shape; the message names it.
+            ArtefactError: the model's output has another shape, or values that are not finite.
         """
         probabilities = np.empty((len(images), len(self.labels)), dtype=np.float32)
         for indices in _batches(images):
@@ -76,14 +76,14 @@ class OnnxPredictor:
         return probabilities
 
     def decide(self, probabilities: np.ndarray) -> list[tuple[str, ...]]:
-        """The labels the model gives each image.
+        """Decide on the labels of each image.
 
         Args:
             probabilities: float [n, labels], from ``predict_images``.
 
         Returns:
-            For single_label the most probable one; for multi_label all that reach their
-            threshold (perhaps none), the most probable first.
+            Single_label: the most probable label. Multi_label: those whose probability reaches
+            their threshold (perhaps none), the most probable first.
         """
         return decide(probabilities, self.labels, self.manifest.thresholds)
 
@@ -101,10 +101,16 @@ class OnnxPredictor:
 def decide(
     probabilities: np.ndarray, labels: Sequence[str], thresholds: Mapping[str, float]
 ) -> list[tuple[str, ...]]:
-    """The labels that ``probabilities`` (float [n, labels]) stand for.
+    """Decide on labels from probabilities.
 
-    Without ``thresholds`` the task is single_label: the most probable label, the first of equals.
-    With them, every label whose probability reaches its threshold, the most probable first.
+    Args:
+        probabilities: float [n, labels].
+        labels: names of the columns.
+        thresholds: in [0, 1], by label (multi_label); empty: the task is single_label.
+
+    Returns:
+        Labels of each image. Single_label: the most probable one, the first of equals.
+        Multi_label: those whose probability reaches its threshold, the most probable first.
     """
     if not thresholds:
         return [(labels[index],) for index in probabilities.argmax(axis=1)]
@@ -117,7 +123,7 @@ def decide(
 
 
 def _batches(images: Sequence[np.ndarray]) -> Iterator[list[int]]:
-    """Indices of images of equal shape, few enough for one call."""
+    """Yield indices of images of equal shape, few enough for one call."""
     by_shape: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
     for index, image in enumerate(images):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
@@ -136,7 +142,7 @@ def _session(path: Path, threads: int | None) -> "InferenceSession":
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    # joblib counts what a container's quota allows; ONNX Runtime would count the machine's cores.
+    # joblib respects a container's CPU quota; ONNX Runtime would count the machine's cores.
     options.intra_op_num_threads = threads or joblib.cpu_count()
     options.inter_op_num_threads = 1
     # Spinning threads burn the core that decodes the next image.

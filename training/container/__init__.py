@@ -1,1 +1,1 @@
-"""The container that a job runs in: its folders, machines, processes and messages."""
+"""The job's container: its folders, machines, processes and messages."""

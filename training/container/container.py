@@ -1,4 +1,4 @@
-"""One view of the container a job runs in, whether SageMaker or a laptop laid it out.
+"""The folders and parameters of a job's container, on SageMaker or on this machine.
 
 Layouts:
     training    https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo-running-container.html
@@ -16,21 +16,21 @@ from typing import Literal, Self
 from training.errors import PermanentFailure
 
 ROOT_VARIABLE = "IMGCLF_ML_ROOT"
-"""Moves the container's root away from ``/opt/ml``: all that running on a laptop takes."""
+"""Environment variable with another root folder than ``/opt/ml``, for jobs on this machine."""
 
 MAX_FAILURE_CHARACTERS = 1024
-"""SageMaker keeps this much of a failure file (FailureReason)."""
+"""Characters of a failure file that SageMaker keeps (FailureReason)."""
 
 Kind = Literal["training", "processing"]
 
 
 @dataclass(frozen=True)
 class JobContainer:
-    """Where a job finds its inputs and leaves its outputs.
+    """The inputs, outputs and parameters of a job in SageMaker's container layout.
 
     Attributes:
         root: the container's ``/opt/ml``.
-        kind: whose layout it is: a training job's or a processing job's.
+        kind: of the job, which determines the layout.
         hyperparameters: the job's parameters as strings: ``hyperparameters.json`` of a training
             job, ``--key value`` arguments of a processing job.
     """
@@ -41,10 +41,10 @@ class JobContainer:
 
     @classmethod
     def from_environment(cls, arguments: Sequence[str] | None = None) -> Self:
-        """The container this process runs in.
+        """Return the container that this process runs in.
 
         Args:
-            arguments: the command line of a processing job; ``sys.argv[1:]`` unless given.
+            arguments: the command line of a processing job; default: ``sys.argv[1:]``.
 
         Raises:
             PermanentFailure: the hyperparameters or the arguments cannot be read.
@@ -61,23 +61,22 @@ class JobContainer:
         return self.root / "processing" / "input" / name
 
     def has_channel(self, name: str) -> bool:
-        """Whether the job was given the input channel ``name``."""
+        """Whether the job has the input channel ``name``."""
         return self._channel_path(name).is_dir()
 
     def channel(self, name: str, holding: str = "*") -> Path:
-        """Folder of the input channel ``name`` that its files' paths are relative to.
-
-        AWS does not document whether SageMaker lays out the objects of a ManifestFile by their
-        paths in the manifest or by their whole keys, and users report both
-        (https://github.com/aws/sagemaker-python-sdk/issues/723); so either will do.
+        """Return the folder of an input channel to which its files' paths are relative.
 
         Args:
             name: of the channel.
-            holding: what lies directly in that folder, as a pattern of ``Path.glob``.
+            holding: pattern of ``Path.glob`` that matches files directly in that folder.
 
         Raises:
-            PermanentFailure: the job was not given that channel.
+            PermanentFailure: the job does not have that channel.
         """
+        # AWS does not document whether SageMaker places the objects of a ManifestFile by their
+        # paths in the manifest or by their whole keys, and users report both
+        # (https://github.com/aws/sagemaker-python-sdk/issues/723), so both are accepted.
         path = self._channel_path(name)
         if not path.is_dir():
             given = ", ".join(sorted(p.name for p in path.parent.glob("*"))) or "none"
@@ -91,7 +90,7 @@ class JobContainer:
         return deeper.pop() if len(deeper) == 1 else path
 
     def optional_channel(self, name: str, holding: str = "*") -> Path | None:
-        """The same; None if the job was not given that channel."""
+        """Return :meth:`channel`'s folder; ``None`` if the job does not have that channel."""
         return self.channel(name, holding) if self.has_channel(name) else None
 
     @property
@@ -117,7 +116,7 @@ class JobContainer:
         return _made(self.root / "scratch")
 
     def write_failure(self, text: str) -> None:
-        """Leave the reason of the failure where SageMaker looks for it.
+        """Write the reason of a failure to SageMaker's failure file, cut at 1,024 characters.
 
         FailureReason of a training job is ``failure``, ExitMessage of a processing job is
         ``message``: https://docs.aws.amazon.com/sagemaker/latest/dg/byoc-metadata.html
@@ -149,7 +148,7 @@ def _read_hyperparameters(root: Path) -> dict[str, str]:
 
 
 def _parse_arguments(arguments: Sequence[str]) -> dict[str, str]:
-    """``--key value`` pairs; a value may itself begin with hyphens."""
+    """Parse ``--key value`` pairs; a value may begin with hyphens."""
     keys, values = arguments[::2], arguments[1::2]
     wrong = [key for key in keys if not key.startswith("--") or len(key) < 3]
     if wrong or len(keys) != len(values):

@@ -1,8 +1,8 @@
-"""The processes that train one model together: who they are, and how they agree.
+"""The processes that train one model together: their ranks and their communication.
 
 ``training.launcher`` starts them with torchrun. Without it there is one process, ``ALONE``, for
-which everything here is a plain call. Only the first process (``leads``) talks to Dagster, writes
-checkpoints, and makes the artefact.
+which the functions here do not communicate. Only the first process (``leads``) talks to Dagster,
+writes checkpoints and makes the artefact.
 """
 
 import json
@@ -25,21 +25,23 @@ from training.errors import PeerLost, PermanentFailure
 T = TypeVar("T")
 
 _TIMEOUT = timedelta(hours=1)
-"""How long a process waits for the others. One machine may be slow to decode its images; a process
-that died is noticed at once, by its connection."""
+"""Time that a process waits for the others. One machine may be slow to decode its images; a process
+that died is noticed immediately, by its closed connection."""
 
 ERROR_FILE_VARIABLE = "TORCHELASTIC_ERROR_FILE"
-"""torchrun's: where a process leaves its failure."""
+"""torchrun's variable: path of the file for a process's failure."""
 
 _CHUNK = 64 * 1024 * 1024
-"""Bytes of a file handed on at a time."""
+"""Bytes of a file that are broadcast at a time."""
 
 
 @dataclass(frozen=True)
 class Team:
-    """This process among those of the job: number ``rank`` of ``size``, numbered machine by machine.
+    """This process and the number of processes of the job.
 
     Attributes:
+        rank: number of this process, from 0, counted machine by machine.
+        size: number of processes.
         local_size: processes on each machine.
     """
 
@@ -50,7 +52,7 @@ class Team:
 
     @classmethod
     def from_environment(cls) -> Self:
-        """What torchrun says of this process; ``ALONE`` without it."""
+        """Read torchrun's variables; equals ``ALONE`` without torchrun."""
         told = os.environ
         if "TORCHELASTIC_RUN_ID" not in told:
             return cls()
@@ -72,16 +74,19 @@ class Team:
         return self.size // self.local_size
 
     def share(self, count: int, rank: int | None = None) -> range:
-        """The part of ``range(count)`` that falls to this process, or to number ``rank``."""
+        """Return the part of ``range(count)`` for this process, or for process ``rank``."""
         rank = self.rank if rank is None else rank
         return range(count * rank // self.size, count * (rank + 1) // self.size)
 
     def agree(self, step: Callable[[], T]) -> T:
-        """Do ``step`` on every process; if it fails on one, it fails on all.
+        """Call ``step`` on every process; if it fails on one, raise on all.
+
+        Returns:
+            This process's result.
 
         Raises:
-            PermanentFailure: what another process raised.
-            PeerLost: another process failed otherwise.
+            PermanentFailure: another process raised it.
+            PeerLost: another process failed with another error.
         """
         if self.size == 1:
             return step()
@@ -99,8 +104,10 @@ class Team:
         raise PermanentFailure(text) if permanent else PeerLost(text)
 
     def once_per_machine(self, step: Callable[[], T]) -> T:
-        """Do ``step`` on the first process of each machine, then on its others, which find there
-        what the first has written. Failures as of ``agree``."""
+        """Call ``step`` on the first process of each machine, then on its other processes.
+
+        The others find the files that the first has written. Raises as :meth:`agree` does.
+        """
         first = self.agree(step if self.leads_machine else lambda: None)
         if first is not None:
             self.agree(lambda: None)
@@ -108,7 +115,7 @@ class Team:
         return self.agree(step)
 
     def any(self, here: bool) -> bool:
-        """Whether it is so on any process."""
+        """Whether ``here`` is true on any process."""
         if self.size == 1:
             return here
         import torch
@@ -119,11 +126,11 @@ class Team:
         return bool(flag.item())
 
     def collect(self, rows: np.ndarray, starts: Sequence[int]) -> None:
-        """Bring every process's rows into the first one's ``rows``.
+        """Send every process's rows to the first process's ``rows``.
 
         Args:
             rows: [n, …], of which process ``r`` has filled ``starts[r]:starts[r + 1]``.
-            starts: of length ``size + 1``.
+            starts: positions, ``size + 1`` of them.
         """
         if self.size == 1:
             return
@@ -138,18 +145,17 @@ class Team:
                 distributed.send(torch.from_numpy(part), 0, group=self._group)
 
     def leaders_file(self, path: Path, copy: Path) -> Path | None:
-        """The first machine's file ``path``, whatever the others have there.
-
-        Each SageMaker instance has a checkpoint folder of its own. All are synchronised with one
-        prefix, so only one may write, and what the others find may be old or missing.
+        """Copy the first machine's file to the other machines.
 
         Args:
-            path: the file, on every machine the same.
-            copy: where other machines keep theirs; outside of what is synchronised.
+            path: of the file on the first machine.
+            copy: of the copy on the other machines, outside of synchronised folders.
 
         Returns:
             ``path`` or ``copy``; ``None`` if the first machine has no such file.
         """
+        # Each SageMaker instance has a checkpoint folder of its own, and all are synchronised with
+        # one prefix. So only one may write, and the others' files may be old or missing.
         if self.machines == 1:
             return path if path.exists() else None
         import torch
@@ -170,16 +176,20 @@ class Team:
                 distributed.broadcast(torch.from_numpy(chunk), 0, group=self._group)
                 if target:
                     target.write(chunk.data)
-        self.agree(lambda: None)  # nobody reads before it is whole
+        self.agree(lambda: None)  # no process reads it before it is complete
         return path if self.rank < self.local_size else copy
 
     def dismiss(self) -> None:
-        """Go on with the first process alone: the others have done their part, and end here."""
+        """End all processes but the first, which continues alone.
+
+        Raises:
+            SystemExit: with code 0, in every process but the first.
+        """
         if self.size == 1:
             return
         from torch import distributed
 
-        self.agree(lambda: None)  # who left early would cut off those who still wait
+        self.agree(lambda: None)  # leaving earlier would close connections that others wait on
         distributed.destroy_process_group()
         if not self.leads:
             raise SystemExit(0)
@@ -200,12 +210,12 @@ ALONE = Team()
 
 @contextmanager
 def joined() -> Iterator[Team]:
-    """The team of this process, connected: NCCL between GPUs, gloo between CPUs.
+    """Connect the processes of the job for the length of a block: NCCL for GPUs, gloo for CPUs.
 
-    What is agreed on goes over gloo in any case, so that it never waits for a GPU.
+    The methods of :class:`Team` always use gloo, so that they never wait for a GPU.
 
     Raises:
-        PeerLost: the connection to another process broke.
+        PeerLost: the connection to another process was lost.
     """
     team = Team.from_environment()
     if team.size == 1:
@@ -234,11 +244,12 @@ def joined() -> Iterator[Team]:
 
 @contextmanager
 def ends_at_its_failure() -> Iterator[None]:
-    """A process that ``training.launcher`` started ends here if it fails, with exit code 1.
+    """End a process that ``training.launcher`` started with exit code 1 if the block raises.
 
-    Gloo's threads still run, for peers may be waiting; the interpreter's own end would now and
-    then destroy their objects under them, and abort.
+    Other processes pass the exception on.
     """
+    # Gloo's threads still run, since other processes may be waiting; the interpreter's shutdown would
+    # sometimes destroy objects that they use, and abort.
     try:
         yield
     except Exception:
@@ -251,10 +262,10 @@ def ends_at_its_failure() -> Iterator[None]:
 
 
 def note_failure(error: Exception) -> bool:
-    """Leave the failure of this process where ``training.launcher`` finds it, if that started it.
+    """Write this process's failure for ``training.launcher``, if that started the process.
 
     Returns:
-        Whether it did, and now sees to the job's failure file.
+        Whether it did; the launcher then writes the job's failure file.
     """
     path = os.environ.get(ERROR_FILE_VARIABLE)
     if path is None:
@@ -273,7 +284,7 @@ def _text(error: Exception) -> str:
 
 
 def _is_lost_connection(error: Exception) -> bool:
-    """Whether it comes from torch.distributed, whose errors are plain RuntimeErrors or derived."""
+    """Whether an error is torch.distributed's, which raises RuntimeError and subclasses of it."""
     if isinstance(error, PeerLost):
         return False
     return isinstance(error, RuntimeError) and any(
@@ -282,8 +293,8 @@ def _is_lost_connection(error: Exception) -> bool:
 
 
 def _die_with_parent() -> None:
-    """End this process should the launcher be killed: it leads a session of its own, so that no
-    signal to the job's would reach it."""
+    """Have this process end when the launcher is killed."""
+    # It leads a session of its own, so signals to the job's session do not reach it.
     import ctypes
     import signal
 
@@ -295,7 +306,7 @@ def _die_with_parent() -> None:
 
 
 def _watch_parent(parent: int) -> None:
-    """Kill this process once its parent is another one than ``parent``."""
+    """End this process when ``parent`` is no longer its parent."""
     while os.getppid() == parent:
         time.sleep(1.0)
     os._exit(1)

@@ -1,7 +1,7 @@
-"""A machine that is paid for its GPUs computes on them, or its job fails.
+"""Checks that a job on a machine with GPUs can use them, else it fails.
 
-SageMaker chooses the host of a job and its NVIDIA driver. Where PyTorch cannot use it, everything
-would run on the CPU at the price of the GPUs, and end as a success.
+SageMaker chooses the host of a job and its NVIDIA driver. If PyTorch cannot use the driver, the job
+would compute on the CPU at the price of the GPUs, and succeed.
 """
 
 import ctypes
@@ -21,7 +21,7 @@ COMPAT = Path("/opt/cuda-compat")
 (https://docs.nvidia.com/deploy/cuda-compatibility/forward-compatibility.html)."""
 
 DRIVER_VERSION = Path("/proc/driver/nvidia/version")
-"""Where the kernel module tells its version."""
+"""File with the version of the kernel module."""
 
 _HAS_GPUS = re.compile(r"ml\.(?:g[a-z]*|p)\d")
 """Families of instances with NVIDIA GPUs: ml.g5, ml.gr6, ml.p4d."""
@@ -32,7 +32,7 @@ class NoGpu(PermanentFailure):
 
 
 def instance_type(root: Path) -> str:
-    """The SageMaker instance type of the container at ``root``; "" where nothing says it."""
+    """Return the SageMaker instance type of the container at ``root``; "" if it is unknown."""
     for folder in ("input/config", "config"):  # a training job's, a processing job's
         told = _read(root / folder / "resourceconfig.json")
         if kind := told.get("current_instance_type"):
@@ -42,16 +42,16 @@ def instance_type(root: Path) -> str:
 
 
 def has_gpus(kind: str) -> bool:
-    """Whether a SageMaker instance type is one with NVIDIA GPUs."""
+    """Whether a SageMaker instance type has NVIDIA GPUs."""
     return _HAS_GPUS.match(kind) is not None
 
 
 def require_gpus(root: Path | None = None, processes: int = 1) -> None:
-    """Make sure that PyTorch sees a GPU for each process, if the machine is one with GPUs.
+    """Check that PyTorch sees a GPU for each process, if the instance type has GPUs.
 
     Args:
-        root: the container's ``/opt/ml``; as the environment says unless given.
-        processes: how many of this machine want a GPU each.
+        root: the container's ``/opt/ml``; default: from the environment.
+        processes: of this machine, which need a GPU each.
 
     Raises:
         NoGpu: it does not; the message names the driver and the remedy.
@@ -75,7 +75,7 @@ def require_gpus(root: Path | None = None, processes: int = 1) -> None:
 
 
 def driver() -> str:
-    """The host's NVIDIA driver, as a sentence without its stop."""
+    """Describe the host's NVIDIA driver in a sentence without full stop."""
     try:
         text = DRIVER_VERSION.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -87,11 +87,9 @@ def driver() -> str:
 
 
 def prefer_compat() -> None:
-    """Start this process again with the image's own libcuda if the host's driver is too old.
-
-    Only then: on a driver that is newer than the package it would fail. The loader reads its path
-    when a process begins, so it takes a new one; children inherit it.
-    """
+    """Restart this process with the image's own libcuda if the host's driver is too old."""
+    # Only then: with a driver that is newer than the package it would fail. The loader reads its path
+    # at the start of a process, so a restart is needed; child processes inherit the path.
     if str(COMPAT) in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep):
         return
     if not (COMPAT / "libcuda.so.1").exists():
@@ -104,7 +102,7 @@ def prefer_compat() -> None:
 
 
 def _driver_cuda() -> int:
-    """The newest CUDA that libcuda runs, as 13020 for 13.2; 0 without a driver."""
+    """Return the newest CUDA version that libcuda supports, as 13020 for 13.2; 0 without a driver."""
     version = ctypes.c_int(0)
     try:
         failed = ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(version))
@@ -114,7 +112,7 @@ def _driver_cuda() -> int:
 
 
 def _image_cuda() -> int:
-    """The major version of CUDA that PyTorch was installed with; 0 for none. Does not load it."""
+    """Return the major CUDA version that PyTorch was installed with, 0 for none; does not import it."""
     try:
         return int(metadata.version("nvidia-cuda-runtime").partition(".")[0])
     except (metadata.PackageNotFoundError, ValueError):
@@ -122,7 +120,7 @@ def _image_cuda() -> int:
 
 
 def _reason() -> str:
-    """What PyTorch itself says, in one line."""
+    """Return PyTorch's own error about the GPUs, in one line; "" if there is none."""
     import torch
 
     try:
@@ -145,7 +143,7 @@ def _remedy(image_has_cuda: bool) -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """A JSON object; empty if there is no such file."""
+    """Read a JSON object; empty if there is no such file."""
     if not path.is_file():
         return {}
     told = json.loads(path.read_text(encoding="utf-8"))

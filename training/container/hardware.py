@@ -1,4 +1,4 @@
-"""What this machine computes on, how it shares its cores, and in which precision."""
+"""The device, the use of CPU cores and the precision of a job."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
 
 _SMALL_PICTURE = 32
-"""Side in pixels."""
+"""Width and height in pixels."""
 
 
 def usable_cores() -> int:
@@ -23,12 +23,12 @@ def usable_cores() -> int:
 
 
 def device() -> "torch.device":
-    """The GPU of this process if there is one, else the CPU.
+    """Return the GPU of this process if there is one, else the CPU.
 
-    Of several processes on a machine (torchrun's) each has a GPU of its own, or none has.
+    Of torchrun's processes on a machine, either each has a GPU of its own, or none has one.
 
     Raises:
-        NoGpu: it would be the CPU of a machine that is paid for its GPUs.
+        NoGpu: the instance type has GPUs, but this process cannot use one.
     """
     import torch
 
@@ -43,32 +43,27 @@ def _processes_here() -> int:
 
 
 def yield_cores() -> None:
-    """Let threads that wait for each other sleep instead of spin. Call before PyTorch is loaded.
-
-    A laptop trains beside a web server and a browser. Spinning, two threads of PyTorch on two
-    busy cores took five times as long for an epoch as sleeping ones, and starved the rest.
-    """
+    """Have waiting OpenMP threads sleep instead of spin. Call it before PyTorch is imported."""
+    # A laptop trains beside a web server and a browser. With spinning, two threads of PyTorch on two
+    # busy cores took five times as long for an epoch, and slowed down the other programs.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def batch_workers(place: "torch.device") -> ThreadPoolExecutor:
-    """Threads that each put whole batches through a net: one a core, each computing alone; a
-    single one for a GPU."""
+    """Return a pool of threads that compute whole batches: one per core, or a single one for a GPU."""
     import joblib  # type: ignore[import-untyped]
     import torch
 
-    cores = max(1, joblib.cpu_count() // _processes_here())  # heeds a container's quota
+    cores = max(1, joblib.cpu_count() // _processes_here())  # respects a container's quota
     if place.type != "cpu":
         return ThreadPoolExecutor(1)
     return ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,))
 
 
 def use_cores_for(parameters: Hyperparameters) -> None:
-    """Share the cores within each operation only where operations are big enough.
-
-    On small pictures the small net's are not: the digits (16 × 16 pixels) took 10 s with one
-    thread and 70 s with two beside other work on two cores; undisturbed they take the same.
-    """
+    """Limit PyTorch to one thread where its operations are too small for several."""
+    # The small net on small images: the digits (16 × 16 pixels) took 10 s with one thread and 70 s
+    # with two beside other work on two cores; without other work they take the same.
     import torch
 
     if parameters.recipe == "scratch" and parameters.image_size <= _SMALL_PICTURE:
@@ -76,13 +71,13 @@ def use_cores_for(parameters: Hyperparameters) -> None:
 
 
 def uses_bf16(parameters: Hyperparameters) -> bool:
-    """Whether a job computes in bfloat16: as its ``precision`` says; ``auto`` where the hardware
-    multiplies it faster than float32.
+    """Whether a job computes in bfloat16.
 
-    Measured on two cores of an AMD EPYC with AVX512-BF16, mobilenet_v2 at 160 × 160 pixels,
-    channels last: features 5.4 → 2.3 ms an image, training steps 32 → 19 ms. Emulated
-    bfloat16 is slower than float32.
+    ``precision`` decides; with ``auto``, whether the hardware supports bfloat16 natively.
     """
+    # Measured on two cores of an AMD EPYC with AVX512-BF16, mobilenet_v2 at 160 × 160 pixels,
+    # channels last: features 5.4 → 2.3 ms per image, training steps 32 → 19 ms. Emulated bfloat16 is
+    # slower than float32.
     import torch
 
     if parameters.precision != "auto":

@@ -1,7 +1,7 @@
 """The job's side of Dagster Pipes: context from the store, messages into it.
 
-dagster-pipes' own blob writer waits whole seconds between looks, gives up on a failed upload and
-begins again at ``1.json`` after a restart, over the former attempt's messages. This one writes
+dagster-pipes' own blob writer waits whole seconds between polls, gives up after a failed upload, and
+begins at ``1.json`` again after a restart, over the earlier attempt's messages. This one writes
 ``<prefix>/<attempt-ms>-<index>.json``, create-only, at once or in batches, and retries.
 """
 
@@ -41,7 +41,7 @@ from training.container.container import JobContainer
 from training.errors import PermissionDenied
 
 STORE = "store"
-"""Parameter: URL of the store. Credentials and region come from the container, as AWS gives them."""
+"""Parameter: URL of the store. Credentials and region come from the container's environment."""
 KEY = "key"
 """Parameter: key of the context, or prefix of the messages."""
 INTERVAL = "interval"
@@ -51,7 +51,7 @@ OWN_FOLDER = "own_folder"
 messages below ``<key>/<training job>/``."""
 
 CLOSE_TIMEOUT_S = 60.0
-"""How long the end of a job waits for its last messages to be uploaded."""
+"""Seconds that the end of a job waits for the upload of its last messages."""
 
 
 class MessagesLostError(ImgclfError, RuntimeError):
@@ -60,14 +60,14 @@ class MessagesLostError(ImgclfError, RuntimeError):
 
 @contextmanager
 def open_pipes(*, silent: bool = False) -> Iterator[PipesContext]:
-    """The connection to Dagster: ``log``, ``report_asset_materialization``, ``report_custom_message``.
+    """Connect to Dagster for the length of a block; yields its Pipes context.
 
-    Leaving the block tells Dagster that the job is complete, so all that the job produces must be
-    written inside; an exception that leaves it is reported as the job's failure. Without Dagster
-    (no Pipes variables in the environment) messages go to stderr.
+    The end of the block reports the job as complete, so all outputs must be written inside; an
+    exception is reported as the job's failure. Without Pipes variables in the environment, messages
+    go to stderr.
 
     Args:
-        silent: say nothing to anybody; for processes that help another, which does the talking.
+        silent: send no messages; for all but the first of a job's processes.
 
     Raises:
         PermissionDenied: at the beginning, if the job may not write its messages.
@@ -89,7 +89,7 @@ def open_pipes(*, silent: bool = False) -> Iterator[PipesContext]:
 
 
 def _connected(params: PipesParamsLoader) -> PipesContext:
-    """The connection; a job that may not speak leaves the reason where SageMaker looks for it."""
+    """Open the connection; if messages may not be written, also write SageMaker's failure file."""
     try:
         return PipesContext(params, _StoreContextLoader(), _StoreMessageWriter())
     except PermissionDenied as error:
@@ -119,13 +119,18 @@ class _StoreMessageWriter(PipesMessageWriter["StoreMessageChannel"]):
 
 
 class StoreMessageChannel(PipesMessageWriterChannel):
-    """Uploads messages from a thread, every ``interval`` seconds; the first one before it is said.
+    """Uploads messages from a thread every ``interval`` seconds, and the first one immediately.
 
-    So a job that may not write learns it before it computes, and not after hours of it.
+    So a job that may not write its messages fails before it computes, not after hours.
     """
 
     def __init__(self, store: ObjectStore, prefix: str, interval: float) -> None:
-        """Begin a new attempt, after all former ones, and start the thread.
+        """Begin a new attempt, numbered after all earlier ones, and start the thread.
+
+        Args:
+            store: obstore's store of the messages.
+            prefix: of the messages' keys.
+            interval: seconds between two uploads.
 
         Raises:
             PermissionDenied: messages may not be listed.
@@ -145,10 +150,11 @@ class StoreMessageChannel(PipesMessageWriterChannel):
         self._thread.start()
 
     def write_message(self, message: PipesMessage) -> None:
-        """Queue a message; what JSON cannot hold raises here, in the caller.
+        """Queue a message; the first one is uploaded immediately.
 
         Raises:
             PermissionDenied: it is the first one, and messages may not be written.
+            TypeError: the message cannot be converted to JSON.
         """
         line = json.dumps(message)
         if message["method"] == "opened" and self._index == 0 and self._is_uploaded(line.encode()):
@@ -158,10 +164,10 @@ class StoreMessageChannel(PipesMessageWriterChannel):
             self._changed.notify()
 
     def close(self) -> None:
-        """Upload what is left.
+        """Upload the remaining messages and end the thread.
 
         Raises:
-            MessagesLostError: that was not possible in time.
+            MessagesLostError: they could not be uploaded in time.
         """
         self._deadline = time.monotonic() + CLOSE_TIMEOUT_S
         self._closing.set()
@@ -191,7 +197,7 @@ class StoreMessageChannel(PipesMessageWriterChannel):
             self._error = error
 
     def _is_uploaded(self, chunk: bytes) -> bool:
-        """One try, while the thread has nothing to do; if it fails for a while, the thread goes on."""
+        """Try once to upload the first message; after a transient failure the thread retries."""
         try:
             with _permitted(self._prefix, "write", "s3:PutObject"):
                 uploaded = self._create(self._key(), chunk)
@@ -218,11 +224,11 @@ class StoreMessageChannel(PipesMessageWriterChannel):
         self._index += 1
 
     def _create(self, key: str, chunk: bytes) -> bool:
-        """Whether the object is ours; False if another attempt's is there.
+        """Write an object; False if another attempt has written that key.
 
         Raises:
-            FileNotFoundError: S3 was busy with the key (409, which obstore takes for a taken key),
-                and nothing is there yet.
+            FileNotFoundError: S3 answered 409 for the key (which obstore reports as a taken key),
+                and there is no object yet.
         """
         try:
             obstore.put(self._store, key, chunk, mode="create")
@@ -233,7 +239,7 @@ class StoreMessageChannel(PipesMessageWriterChannel):
 
 @contextmanager
 def _permitted(prefix: str, act: str, permission: str) -> Iterator[None]:
-    """Raises PermissionDenied for what no retry gets over."""
+    """Convert errors of missing permissions, which no retry can cure, to PermissionDenied."""
     try:
         yield
     except (BaseError, OSError) as error:
@@ -248,7 +254,7 @@ def _permitted(prefix: str, act: str, permission: str) -> Iterator[None]:
 
 
 def _next_attempt(store: ObjectStore, prefix: str) -> int:
-    """Milliseconds now, or more: after every former attempt, even if clocks disagree."""
+    """Return the time in milliseconds, or more, so that it is greater than every earlier attempt's."""
     names = (meta["path"].rpartition("/")[2] for meta in obstore.list(store, prefix).collect())
     former = (int(name.partition("-")[0]) for name in names)
     return max(time.time_ns() // 1_000_000, max(former, default=-1) + 1)

@@ -1,9 +1,9 @@
-"""Root only for as long as SageMaker insists on it.
+"""Dropping root privileges at the start of a container.
 
-SageMaker starts every container as root, and tells images to have no other user
+SageMaker starts every container as root, and requires images without another user
 (https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html): the folders
-below ``/opt/ml`` belong to root. So ours starts as root, hands over the folders that it writes,
-and goes on as an ordinary user before it reads a byte of anybody's data.
+below ``/opt/ml`` belong to root. So the process starts as root, changes the owner of the folders that
+it writes, and becomes an ordinary user before it reads any data.
 """
 
 import itertools
@@ -15,29 +15,34 @@ from contextlib import suppress
 from pathlib import Path
 
 USER_VARIABLE = "IMGCLF_RUN_AS"
-"""The user to become; the image sets it. Unset, as on a laptop: nothing happens."""
+"""Environment variable with the user to become, set by the image. If it is unset, as on a laptop,
+nothing changes."""
 
 WRITTEN = ("model", "output", "checkpoints", "scratch", "processing/output")
-"""What a job writes, below the container's root."""
+"""Folders below the container's root that a job writes."""
 
 _LOOKED_AT = 1000
-"""So many paths are tried for whether the user may read them: they were all laid by one program."""
+"""Number of paths that are checked for read access; all were created by the same program."""
 
 log = logging.getLogger(__name__)
 
 
 def drop_privileges(root: Path, *, written: Iterable[str] = WRITTEN) -> bool:
-    """Become the user of ``IMGCLF_RUN_AS`` for good; whether this process is not root now.
+    """Become the user of ``IMGCLF_RUN_AS`` permanently.
 
-    Where that user could not read the inputs or write the outputs, the process stays root and
-    says so: a job is not to fail by its hardening.
+    If that user could not read the inputs or write the outputs, the process stays root and logs a
+    warning, so that the job does not fail.
 
     Args:
         root: the container's ``/opt/ml``.
-        written: folders below it that this process will write; they are made and handed over.
+        written: folders below it that this process will write; they are created, and given to the
+            user.
+
+    Returns:
+        Whether this process is not root now.
 
     Raises:
-        KeyError: there is no such user; the image is wrong.
+        KeyError: there is no such user in the image.
     """
     name = os.environ.get(USER_VARIABLE, "")
     if os.geteuid() != 0 or not name:
@@ -70,8 +75,8 @@ def drop_privileges(root: Path, *, written: Iterable[str] = WRITTEN) -> bool:
 
 
 def _hand_over(folder: Path, user: pwd.struct_passwd) -> None:
-    """``folder``, made if need be, and what is in it, such as the checkpoints of a lost attempt."""
-    # A file system that is read-only or does not know owners: what follows will tell.
+    """Give a folder, created if necessary, and its contents to the user."""
+    # If the file system is read-only or has no owners, `_blocked` finds out.
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         for path in (folder, *folder.rglob("*")):
@@ -79,7 +84,7 @@ def _hand_over(folder: Path, user: pwd.struct_passwd) -> None:
 
 
 def _blocked(root: Path, written: Iterable[Path]) -> Path | None:
-    """A path that the effective user cannot use and would have to."""
+    """Return a path that the effective user needs but cannot access; ``None`` if there is none."""
     for folder in written:
         if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
             return folder

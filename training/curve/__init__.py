@@ -1,1 +1,1 @@
-"""The learning curve of a data set: measured on subsets, studied and drawn."""
+"""The learning curve of a data set: measurement on subsets, analysis and picture."""

@@ -1,4 +1,4 @@
-"""The learning curves as a picture, for Dagster's pages."""
+"""A picture of the learning curves, for Dagster's pages."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,11 +15,11 @@ _NOW, _BAND, _GREY = "#2a7f62", "#9cc5b5", "#666666"
 
 
 def draw_curves(path: Path, report: CurveReport) -> None:
-    """The score over the number of labels, with what is to be expected; and beside it, what more
-    labels of each class would bring.
+    """Draw the score against the number of labels with its forecast, and each class's gain.
 
     Args:
-        path: PNG file to write.
+        path: of the PNG file to write.
+        report: to draw.
     """
     told = [one for one in report.classes if one.gain is not None]
     height = max(3.6, 1.4 + 0.36 * len(told))

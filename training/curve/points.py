@@ -9,14 +9,14 @@ from labelling.report.curve_law import Points
 from training.curve.refit import Marks, Refit
 
 FRACTIONS = (0.06, 0.12, 0.2, 0.35, 0.5, 0.7)
-"""Of all images; all of them come last."""
+"""Shares of all images; the whole set is added as the last point."""
 
 CLASS_FRACTIONS = (0.25, 0.4, 0.55, 0.75)
-"""Of the images of one class, all the others being there."""
+"""Shares of the images of one class, with all images of the other classes."""
 
 DRAWS, FEW_DRAWS = 6, 3
 _CHEAP = 60_000
-"""Images times classes up to which a fit takes about a tenth of a second."""
+"""Images × classes up to which a fit takes about a tenth of a second."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Subsets:
     """Measures learning curves.
 
     Attributes:
-        refit: fits and marks.
+        refit: fits and scores.
         truth: bool [n, classes], of the training images.
-        done: told after each fit.
+        done: called after each fit.
     """
 
     refit: Refit
@@ -39,19 +39,23 @@ class Subsets:
         return DRAWS if self.truth.size <= _CHEAP else FEW_DRAWS
 
     def fits(self, classes: int) -> int:
-        """How many fits a report with so many classes takes at most."""
+        """Return the most fits of a report with this number of classes."""
         shared = 1 + 3 * (self.draws * len(FRACTIONS) + 1)
         return shared + classes * (self.draws * len(CLASS_FRACTIONS) + 1)
 
     def marks(self, chosen: np.ndarray) -> Marks:
-        """Scores of the probe on the images at positions ``chosen``, in whatever order."""
+        """Score the probe fitted on the images at positions ``chosen``, int [k], in any order."""
         found = self.refit.marks(np.sort(chosen))
         self.done()
         return found
 
     def curve(self, among: np.ndarray, *, seed: int) -> Points:
-        """Scores at growing shares of the images at positions ``among``, in the mixture of
-        classes that they have."""
+        """Measure scores at growing shares of some images, stratified by class.
+
+        Args:
+            among: int [m], positions of the images.
+            seed: of the random subsets.
+        """
         return self._points(
             lambda rng: _mixed(self.truth, among, rng),
             FRACTIONS,
@@ -62,7 +66,12 @@ class Subsets:
         )
 
     def class_curve(self, label: int, *, seed: int) -> Points:
-        """F1 of class ``label`` at growing shares of its images, all the others being there."""
+        """Measure a class's F1 at growing shares of its images, with all images of other classes.
+
+        Args:
+            label: column of the class.
+            seed: of the random subsets.
+        """
         those, others = np.flatnonzero(self.truth[:, label]), np.flatnonzero(~self.truth[:, label])
         return self._points(
             lambda rng: rng.permutation(those),
@@ -94,8 +103,10 @@ class Subsets:
 
 
 def _mixed(truth: np.ndarray, among: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """``among`` in a random order of which every beginning has the classes in about the same
-    shares. Images with several labels are taken by the first of them, those with none are of a kind."""
+    """Return ``among`` in a random order in which every prefix is stratified by class.
+
+    Images with several labels count under their first one, images without labels as one class.
+    """
     first = np.where(truth[among].any(1), truth[among].argmax(1), -1)
     place = np.empty(len(among))
     for label in np.unique(first):

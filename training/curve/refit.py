@@ -1,9 +1,9 @@
-"""The probe, refitted many times on subsets: cheap enough for learning curves.
+"""The probe, refitted many times on subsets: fast enough for learning curves.
 
-Features are standardised and turned to their principal axes once; the few that carry nearly all
-of the variance are kept. Logistic regression with an L2 penalty does not notice the turn. Its
-strength is chosen once, on all training images, as the probe's is: a penalty is a prior, and a
-prior does not depend on how many labels there are.
+Features are standardised and projected onto their principal axes once; the axes with nearly all of
+the variance are kept. Logistic regression with an L2 penalty is invariant to the rotation. The
+regularisation strength is chosen once, on all training images, as for the probe: the penalty is a
+prior, and a prior does not depend on the number of labels.
 """
 
 from dataclasses import dataclass
@@ -22,33 +22,37 @@ AXES = 128
 0.05 s instead of 0.66 s, and the accuracy differs by 0.4 points."""
 
 _AXES_FROM = 5000
-"""Images that the axes are found from, at most."""
+"""Most images from which the axes are computed."""
 
 STRENGTHS = tuple(float(c) for c in np.logspace(-4, 0, 9))
 _MAX_ITERATIONS = 300
 _TOLERANCE = 1e-3
 _FEWEST = 2
-"""Images that a class must have, or lack, to be learnt at all."""
+"""Images that a class must have, and others must lack it, for a classifier to be fitted."""
 
 
 @dataclass(frozen=True)
 class Marks:
-    """Scores on the held images: ``score`` (accuracy, or macro-F1 where an image may have several
-    labels), and F1 by class, float64 [classes]. A class that no held image has is NaN."""
+    """Scores on the held-out images.
+
+    Attributes:
+        score: accuracy (single_label) or macro F1 (multi_label), in [0, 1].
+        f1: float64 [classes]; NaN for a class that no held-out image has.
+    """
 
     score: float
     f1: np.ndarray
 
 
 class Refit:
-    """Fits on subsets of the training images and marks the answers to the held ones.
+    """Fits the probe on subsets of the training images and scores it on the held-out ones.
 
     Args:
         features: float32 [n, d], of the training images.
-        truth: bool [n, classes].
-        held: float32 [m, d].
-        held_truth: bool [m, classes].
-        task: one label an image, or several.
+        truth: bool [n, classes], labels of the training images.
+        held: float32 [m, d], features of the held-out images.
+        held_truth: bool [m, classes], labels of the held-out images.
+        task: single_label or multi_label.
     """
 
     def __init__(
@@ -66,14 +70,14 @@ class Refit:
             self._strength = self._best_strength()
 
     def marks(self, chosen: np.ndarray) -> Marks:
-        """Scores of the probe fitted on the images at positions ``chosen``, int64 [k]."""
+        """Score the probe fitted on the images at positions ``chosen``, int64 [k]."""
         with _one_thread():
             logits = self._logits(chosen, self._strength)
             decided = _decided(logits, self._task, none=self._has_negatives)
         return marks_of(decided, self._held_truth, self._task)
 
     def _best_strength(self) -> float:
-        """The strength with the least log-loss on the held images: one number of all of them."""
+        """Return the strength with the lowest log-loss on the held-out images."""
         every = np.arange(len(self._x))
         best, least = STRENGTHS[0], np.inf
         for strength in STRENGTHS:
@@ -84,7 +88,7 @@ class Refit:
         return best
 
     def _logits(self, chosen: np.ndarray, strength: float) -> np.ndarray:
-        """Logits of the held images, float64 [m, classes]."""
+        """Fit and compute the logits of the held-out images, float64 [m, classes]."""
         x, truth = self._x[chosen], self._truth[chosen]
         if self._task == "multi_label":
             columns = [self._binary(x, column, strength) for column in truth.T]
@@ -101,21 +105,22 @@ class Refit:
     def _multinomial(
         self, x: np.ndarray, targets: np.ndarray, classes: int, strength: float
     ) -> np.ndarray:
-        """A class that is not among ``targets`` is never the answer."""
+        """Compute logits of a multinomial fit; a class without targets gets -1e9."""
         known = np.unique(targets)
         logits = np.full((len(self._held), classes), -1e9)
         if len(known) == 1:
             logits[:, known[0]] = 0
             return logits
         found = _regression(strength).fit(x, targets).decision_function(self._held)
-        # Of two classes scikit-learn gives the one logit of the second.
+        # For two classes scikit-learn returns only the logit of the second.
         logits[:, known] = np.stack([-found / 2, found / 2], axis=1) if found.ndim == 1 else found
         return logits
 
 
 def _one_thread() -> "threadpool_limits":
-    """Matrices this small are no work for several threads: beside other work on two cores, a fit
-    took 5.9 s with two threads and 0.06 s with one."""
+    """Limit linear algebra to one thread."""
+    # The matrices are too small for several: beside other work on two cores, a fit took 5.9 s with
+    # two threads and 0.06 s with one.
     from threadpoolctl import threadpool_limits
 
     return threadpool_limits(1)
@@ -128,9 +133,9 @@ def _regression(strength: float) -> "LogisticRegression":
 
 
 def _on_axes(features: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both, standardised and on the principal axes of ``features``: float32 [·, axes]."""
+    """Standardise both and project them onto the principal axes of ``features``: float32 [·, axes]."""
     mean, std = features.mean(0), features.std(0)
-    std[std < 1e-6] = 1.0  # a feature that never changes says nothing; don't blow it up
+    std[std < 1e-6] = 1.0  # don't scale up a constant feature
     few = np.random.default_rng(0).permutation(len(features))[:_AXES_FROM]
     sample = (features[few] - mean) / std
     _, vectors = np.linalg.eigh(sample.T @ sample)
@@ -140,8 +145,11 @@ def _on_axes(features: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _decided(logits: np.ndarray, task: Task, *, none: bool) -> np.ndarray:
-    """The answers: bool [m, classes]. Of several labels those above a half, and one at least unless
-    ``none``: some images have none of the labels."""
+    """Decide on labels: bool [m, classes].
+
+    Single_label: the most probable one. Multi_label: those above one half, and at least one unless
+    ``none`` is true (some training images have no label).
+    """
     top = np.zeros(logits.shape, bool)
     top[np.arange(len(logits)), logits.argmax(1)] = True
     if task == "multi_label":
@@ -158,7 +166,16 @@ def _log_loss(logits: np.ndarray, truth: np.ndarray, task: Task) -> float:
 
 
 def marks_of(decided: np.ndarray, truth: np.ndarray, task: Task) -> Marks:
-    """Scores of answers ``decided`` where ``truth`` is right: bool [m, classes] both."""
+    """Score decided labels against the truth.
+
+    Args:
+        decided: bool [m, classes], the classifier's labels.
+        truth: bool [m, classes], the right labels.
+        task: single_label: the score is accuracy; multi_label: macro F1.
+
+    Returns:
+        The score, and F1 by class (NaN for a class that no image has).
+    """
     hits = (decided & truth).sum(0).astype(float)
     said, there = decided.sum(0), truth.sum(0)
     f1 = np.where(there > 0, 2 * hits / np.maximum(said + there, 1), np.nan)

@@ -1,4 +1,4 @@
-"""What the learning curves of a data set say: now, with more labels, and of the queue's choice."""
+"""Analysis of a data set's learning curves: the score now, with more labels, and the queue's value."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ from training.curve.refit import Refit
 from training.data.manifest import DatasetCard
 
 MOST_IMAGES = 10_000
-"""More training images than this are sampled: fits take longer in proportion."""
+"""Most training images to measure; of more, a random sample. Fits take time in proportion."""
 
 MOST_CLASSES = 12
-"""Classes that get a curve of their own, the worst first: each takes dozens of fits."""
+"""Most classes with a curve of their own, the worst first: each takes dozens of fits."""
 
 LEAST_RANDOM = 60
-"""Of fewer images in random order no curve says what their order is worth."""
+"""Fewest images in random order for an estimate of the queue's value."""
 
 _ROUND = (5, 10, 20, 30, 50, 80, 100, 120, 150, 200, 300, 500, 800, 1000, 1500, 2000, 5000)
 _FORECAST_STEPS = 25
@@ -36,8 +36,13 @@ _FORECAST_STEPS = 25
 
 @dataclass(frozen=True)
 class Split:
-    """Images of one or two splits: features float32 [n, d], truth bool [n, classes], sha256
-    str [n]."""
+    """Images of one or two splits.
+
+    Attributes:
+        features: float32 [n, d].
+        truth: bool [n, classes].
+        sha256: str [n].
+    """
 
     features: np.ndarray
     truth: np.ndarray
@@ -55,18 +60,20 @@ def curve_report(
     tell: Callable[[int, int], None],
     most: int = MOST_IMAGES,
 ) -> CurveReport:
-    """Measure everything the report tells.
+    """Measure the learning curves and build the report.
 
-    Of more than ``most`` training images a random sample is measured; what is foretold is for all
-    of them, or is not told.
+    Of more than ``most`` training images a random sample is measured; forecasts are for all of them,
+    or left out.
 
     Args:
-        train: the labelled images to learn from.
-        held: those that scores are taken on.
+        train: labelled images to fit on.
+        held: images to score on.
         card: of the data set; its labels are the columns of ``truth``.
-        manifest: of the model whose features these are.
-        chosen: sha256 of the images that the queue chose with a reason.
-        tell: told how many fits are done, of how many at most.
+        dataset_version: of the data set, for the report.
+        manifest: of the model that computed the features.
+        chosen: SHA-256 (hex) of the images that the queue chose with a reason.
+        tell: called with the number of fits done, and the most there will be.
+        most: training images to measure at most.
     """
     used, there = _sampled(train, most), len(train.truth)
     subsets = _subsets(used, held, card, tell)
@@ -100,7 +107,7 @@ def curve_report(
 
 
 def _sampled(split: Split, most: int) -> Split:
-    """``most`` of the images at random, or all if there are no more."""
+    """Return a random sample of ``most`` images, or all if there are no more."""
     if len(split.truth) <= most:
         return split
     few = np.sort(np.random.default_rng(0).permutation(len(split.truth))[:most])
@@ -110,7 +117,7 @@ def _sampled(split: Split, most: int) -> Split:
 def _subsets(
     train: Split, held: Split, card: DatasetCard, tell: Callable[[int, int], None]
 ) -> Subsets:
-    """What measures; it counts its fits."""
+    """Build the measuring object, which reports its fits to ``tell``."""
     done = 0
 
     def count() -> None:
@@ -141,7 +148,7 @@ def _gain(curve: Curve | None, more: int, why_not: str, there: int) -> tuple[Est
 
 
 def _round_number(most: float) -> int:
-    """The largest number that is easily said, up to ``most``."""
+    """Return the largest round number up to ``most``."""
     return max((n for n in _ROUND if n <= most), default=_ROUND[0])
 
 
@@ -154,8 +161,16 @@ def _forecast(curve: Curve, points: Points, there: int) -> list[Forecast]:
 
 
 def backtest(subsets: Subsets, every: np.ndarray, score: float) -> Backtest | None:
-    """What half of the images at positions ``every``, drawn at random, foretells of all of them,
-    which reach ``score``; ``None`` if nobody can tell."""
+    """Predict the score of all images from a random half of them, to check the prediction.
+
+    Args:
+        subsets: scores classifiers fitted to subsets of the images.
+        every: int [n], positions of the images.
+        score: in [0, 1], reached with all of them.
+
+    Returns:
+        Prediction and score; ``None`` if no curve can be fitted to half of the images.
+    """
     half = np.random.default_rng(1).permutation(every)[: len(every) // 2]
     if len(half) < MIN_LABELS:
         return None
@@ -177,7 +192,7 @@ def _plus(score: float, gain: float | None) -> float | None:
 
 
 def _worst_classes(f1: np.ndarray, labels: tuple[str, ...]) -> tuple[list[int], list[int]]:
-    """Columns of the classes to show, the lowest F1 first (unknown ones last), and of the rest."""
+    """Return the columns of the classes to show, lowest F1 first (NaN last), and of the others."""
     order = sorted(range(len(labels)), key=lambda i: (np.isnan(f1[i]), f1[i], labels[i]))
     return order[:MOST_CLASSES], order[MOST_CLASSES:]
 
@@ -185,7 +200,15 @@ def _worst_classes(f1: np.ndarray, labels: tuple[str, ...]) -> tuple[list[int], 
 def _classes(
     subsets: Subsets, shown: list[int], labels: tuple[str, ...], f1: np.ndarray, counts: np.ndarray
 ) -> list[ClassCurve]:
-    """By class; ``counts`` are of all training images, int64 [classes], measured or not."""
+    """Measure the curves of single classes.
+
+    Args:
+        subsets: measures.
+        shown: columns of the classes.
+        labels: names of all classes.
+        f1: float64 [classes], with all measured images.
+        counts: int64 [classes], of all training images, measured or not.
+    """
     usual = _round_number(float(np.median(counts)) / 2)
     found = []
     for index in shown:
@@ -215,7 +238,14 @@ def _classes(
 
 
 def _saved(subsets: Subsets, shas: np.ndarray, chosen: frozenset[str], score: float) -> Saved:
-    """``shas`` are of all training images; ``score`` is of those that were measured."""
+    """Estimate how many randomly chosen labels the queue's choice has saved.
+
+    Args:
+        subsets: measures.
+        shas: str [n], SHA-256 of all training images.
+        chosen: SHA-256 of the images that the queue chose.
+        score: with all measured images, in [0, 1].
+    """
     picked = np.array([sha in chosen for sha in shas], bool)
     random = np.flatnonzero(~picked)
     counts = {"chosen": int(picked.sum()), "random": len(random)}

@@ -1,1 +1,1 @@
-"""The images of a data set as a job reads them, and a model's answers to them."""
+"""Reading a data set's images in a job, and predicting on them."""

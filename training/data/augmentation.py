@@ -1,4 +1,4 @@
-"""Random changes of the training images, on whole batches, where the net computes."""
+"""Random augmentation of whole batches of training images, on the net's device."""
 
 import torch
 from torch.nn import functional
@@ -6,17 +6,25 @@ from torch.nn import functional
 from training.config import Augmentation
 
 _LIGHT_SHIFT, _LIGHT_SCALE, _LIGHT_ANGLE = 0.08, 0.12, 0.2
-"""Share of the half-side, factor, radians (about 11°)."""
+"""Shift as a share of half the side, relative scale, angle in radians (about 11°)."""
 
 _PHOTO_SMALLEST_SIDE, _PHOTO_COLOUR = 0.6, 0.3
-"""Smallest crop (share of each side) and the reach of brightness, contrast and saturation. After
-torchvision's reference recipes (https://github.com/pytorch/vision/tree/main/references), milder:
-data sets here are small and training is short."""
+"""Smallest crop (share of each side), and relative range of brightness, contrast and saturation.
+Weaker than torchvision's reference recipes
+(https://github.com/pytorch/vision/tree/main/references): data sets here are small and training is
+short."""
 
 
 def augment(images: torch.Tensor, level: Augmentation) -> torch.Tensor:
-    """Randomly changed ``images`` (float32 [batch, 3, size, size], 0…255), by torch's global
-    generator."""
+    """Augment images with torch's global random generator.
+
+    Args:
+        images: float32 [batch, 3, size, size] in 0…255.
+        level: none, light or photo.
+
+    Returns:
+        Images of the same shape.
+    """
     if level == "none":
         return images
     if level == "light":
@@ -25,12 +33,12 @@ def augment(images: torch.Tensor, level: Augmentation) -> torch.Tensor:
 
 
 def _uniform(count: int, low: float, high: float) -> torch.Tensor:
-    """Drawn on the CPU, so that every device trains on the same pictures."""
+    """Draw ``count`` numbers on the CPU, so that every device trains on the same images."""
     return torch.rand(count) * (high - low) + low
 
 
 def _light(count: int) -> torch.Tensor:
-    """Affine maps [count, 2, 3]: small rotations, scales and shifts."""
+    """Draw affine maps [count, 2, 3]: small rotations, scales and shifts."""
     scale = _uniform(count, 1 - _LIGHT_SCALE, 1 + _LIGHT_SCALE)
     angle = _uniform(count, -_LIGHT_ANGLE, _LIGHT_ANGLE)
     shift = _uniform(2 * count, -2 * _LIGHT_SHIFT, 2 * _LIGHT_SHIFT).view(count, 2)
@@ -40,7 +48,7 @@ def _light(count: int) -> torch.Tensor:
 
 
 def _crop_and_flip(count: int) -> torch.Tensor:
-    """Affine maps [count, 2, 3]: a random rectangle of the picture, mirrored half the time."""
+    """Draw affine maps [count, 2, 3]: a random rectangle, mirrored with probability one half."""
     sides = _uniform(2 * count, _PHOTO_SMALLEST_SIDE, 1.0).view(count, 2)
     shift = _uniform(2 * count, -1.0, 1.0).view(count, 2) * (1 - sides)
     mirror = torch.where(torch.rand(count) < 0.5, -1.0, 1.0)
@@ -56,7 +64,7 @@ def _warped(images: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
 
 
 def _coloured(images: torch.Tensor) -> torch.Tensor:
-    """Brightness, contrast and saturation, each times 1 ± ``_PHOTO_COLOUR``."""
+    """Scale brightness, contrast and saturation, each by 1 ± ``_PHOTO_COLOUR``."""
     factors = _uniform(3 * len(images), 1 - _PHOTO_COLOUR, 1 + _PHOTO_COLOUR)
     brightness, contrast, saturation = factors.to(images.device).view(3, -1, 1, 1, 1)
     images = images * brightness

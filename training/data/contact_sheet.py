@@ -1,4 +1,4 @@
-"""A contact sheet: the first look at what a class holds."""
+"""Contact sheets: small images of a class in rows."""
 
 import io
 from collections.abc import Iterable
@@ -16,14 +16,14 @@ BACKGROUND = (255, 255, 255)
 def contact_sheet(
     images: Iterable[tuple[str, bytes | None]], *, max_pixels: int
 ) -> tuple[bytes | None, dict[str, str]]:
-    """Up to 24 images in rows of 6, each fitted into 64 × 64 px, as one JPEG (about 25 kB).
+    """Draw up to 24 images in rows of 6, each fitted into 64 × 64 px, as one JPEG (about 25 kB).
 
     Args:
-        images: names and files; None where there is no file.
+        images: names and file contents; ``None`` where there is no file.
         max_pixels: images with more are left out.
 
     Returns:
-        The sheet (None if no image can be shown), and by name why an image is not on it.
+        The sheet (``None`` if no image can be shown), and the reasons of missing images by name.
     """
     tiles: list[Image.Image] = []
     missing: dict[str, str] = {}
@@ -40,7 +40,7 @@ def contact_sheet(
 
 
 def _tile(picture: Image.Image) -> Image.Image:
-    """The whole picture in the middle of a square; of a strip at least a line of pixels."""
+    """Fit an image into the middle of a square; each side gets at least one pixel."""
     scale = TILE / max(picture.size)
     width, height = (max(1, round(side * scale)) for side in picture.size)
     tile = Image.new("RGB", (TILE, TILE), BACKGROUND)

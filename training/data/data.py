@@ -1,4 +1,4 @@
-"""The images of a job: decoded and resized once, then read from a file mapped into memory."""
+"""A job's images: decoded and resized once, then read from a memory-mapped file."""
 
 import hashlib
 import json
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
     import torch
 
 Progress = Callable[[int, int], None]
-"""Told how many images are done, of how many."""
+"""Called with the numbers of images done and in all."""
 
 _CHUNK = 256
-"""Images decoded between two writes: bounds memory."""
+"""Images decoded between two writes, which bounds memory."""
 
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """One split, ready for a net.
+    """The images and targets of one split.
 
     Attributes:
-        images: uint8 [n, size, size, 3], mapped from a file.
-        targets: int64 [n], the label's position (single_label); float32 [n, classes] of 0 and 1
+        images: uint8 [n, size, size, 3], memory-mapped.
+        targets: int64 [n], position of the label (single_label); float32 [n, classes] of 0 and 1
             (multi_label).
         rows: the manifest's rows of these images, in the same order.
-        aside: images that cannot be read (keys below ``raw/``, and why), which are not among them.
+        aside: reasons of images that cannot be read, by key below ``raw/``; they are left out.
     """
 
     images: np.ndarray
@@ -56,12 +56,13 @@ class LabelledImages:
 
 @dataclass(frozen=True)
 class DataSource:
-    """A data set version as a job sees it.
+    """A data set version in a job.
 
     Attributes:
         root: the data set channel; holds ``<version>/manifest.parquet`` and ``shards/``.
         version: the data set version.
-        labels: the labels, in the order of the model's outputs.
+        task: single_label or multi_label.
+        labels: names, in the order of the model's outputs.
         cache: folder for the resized images; may be lost at any time.
     """
 
@@ -72,7 +73,12 @@ class DataSource:
     cache: Path
 
     def split(self, name: str, size: int, report: Progress) -> LabelledImages:
-        """The images of split ``name`` as ``size`` × ``size`` squares.
+        """Load a split as square images.
+
+        Args:
+            name: of the split.
+            size: width and height of the squares in pixels.
+            report: called with the numbers of images done and in all.
 
         Raises:
             PermanentFailure: the split is empty, a label is not among ``labels``, or too many
@@ -93,8 +99,16 @@ class DataSource:
         return LabelledImages(np.load(path, mmap_mode="r"), targets, rows, aside)
 
     def originals(self, name: str, most: int, size: int) -> list[np.ndarray]:
-        """The first ``most`` images of split ``name`` as the graph gets them for squares of
-        ``size``: decoded, not resized; uint8 [height, width, 3]. What cannot be read is passed over."""
+        """Decode the first images of a split without resizing, as the exported graph takes them.
+
+        Args:
+            name: of the split.
+            most: how many to return at most.
+            size: width and height in pixels of the squares that the graph makes of them.
+
+        Returns:
+            uint8 [height, width, 3] each; images that cannot be read are left out.
+        """
         found: list[np.ndarray] = []
         with ShardReader(self.root) as reader:
             for row in self.rows(name).to_pylist():
@@ -105,7 +119,7 @@ class DataSource:
         return found
 
     def rows(self, name: str) -> pa.Table:
-        """The manifest's rows of split ``name``.
+        """Return the manifest's rows of split ``name``, sorted by SHA-256.
 
         Raises:
             PermanentFailure: there are none, or the manifest cannot be read.
@@ -123,10 +137,16 @@ class DataSource:
         return rows
 
     def _fill(self, path: Path, rows: pa.Table, size: int, report: Progress) -> dict[str, str]:
-        """Decode and resize every image of ``rows`` into ``path``, which appears when whole.
+        """Decode and resize every image of ``rows`` into ``path``, atomically.
+
+        Args:
+            path: of the .npy file.
+            rows: of the manifest.
+            size: width and height of the images in pixels.
+            report: called with the numbers of images done and in all.
 
         Returns:
-            Keys of images that cannot be read, and why; they are not in the file.
+            Reasons of images that cannot be read, by key; they are not in the file.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
@@ -161,7 +181,7 @@ class DataSource:
 
 
 def _write_head(file: IO[bytes], count: int, size: int) -> None:
-    """The head of a .npy file, of the same length for every count."""
+    """Write the header of a .npy file, whose length does not depend on ``count``."""
     shape = (count, size, size, 3)
     head = {"descr": "|u1", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, head)
@@ -172,7 +192,7 @@ def _aside(path: Path) -> Path:
 
 
 def _keep_aside(path: Path, aside: Mapping[str, str]) -> None:
-    """Write what was set aside, before the images appear."""
+    """Write the list of unreadable images; called before the images' file is put in place."""
     if not aside:
         _aside(path).unlink(missing_ok=True)
         return
@@ -182,19 +202,19 @@ def _keep_aside(path: Path, aside: Mapping[str, str]) -> None:
 
 
 def squashed(image: np.ndarray, size: int) -> np.ndarray:
-    """``preprocessing.squash`` of one image, rounded: uint8 [h, w, 3] → uint8 [size, size, 3]."""
+    """Resize one image with ``preprocessing.squash``: uint8 [h, w, 3] → uint8 [size, size, 3]."""
     import torch
 
     from training.images.preprocessing import squash
 
-    # float32 and a copy of it, beside the pixels and theirs
+    # The pixels and float32 values, each with a copy.
     with image_memory.reserved(30 * image.shape[0] * image.shape[1]), torch.inference_mode():
         square = squash(torch.from_numpy(image.copy())[None], size)[0]
         return square.round().to(torch.uint8).permute(1, 2, 0).numpy()
 
 
 def _targets(rows: pa.Table, labels: tuple[str, ...], task: Task) -> np.ndarray:
-    """Targets of ``rows`` in the shape ``LabelledImages`` documents."""
+    """Build the targets of ``rows`` as documented in ``LabelledImages``."""
     position = {label: index for index, label in enumerate(labels)}
     listed: list[list[str]] = rows["labels"].to_pylist()
     unknown = sorted({label for row in listed for label in row} - set(labels))
@@ -218,10 +238,14 @@ def _targets(rows: pa.Table, labels: tuple[str, ...], task: Task) -> np.ndarray:
 
 
 def require_learnable(targets: np.ndarray, labels: Sequence[str]) -> None:
-    """Refuse training images that cannot teach every label.
+    """Check that the training images have examples with and without each label.
+
+    Args:
+        targets: as documented in ``LabelledImages``.
+        labels: names of the classes.
 
     Raises:
-        PermanentFailure: naming each label that no image has, or that every image has.
+        PermanentFailure: no image or every image has a label; the message names each.
     """
     n = len(targets)
     multi = targets.ndim == 2
@@ -246,12 +270,12 @@ def require_learnable(targets: np.ndarray, labels: Sequence[str]) -> None:
 
 
 class Batches:
-    """Batches of a split, as Lightning's loops want them.
+    """Batches of a split, for Lightning's loops.
 
-    A batch is (images float32 [b, 3, size, size] in 0…255, targets, its number). The order
-    follows from (seed, epoch) alone, so that a run that was killed and resumed does exactly what
-    an undisturbed one does. Batches differ in length by at most one: no batch of a single
-    image is left over for batch normalisation to fail on.
+    A batch is (images float32 [b, 3, size, size] in 0…255, targets, its number). The order depends
+    only on (seed, epoch), so that a resumed run gives the same result as an uninterrupted one.
+    Batches differ in length by at most one, so that no batch has a single image, on which batch
+    normalisation would fail.
     """
 
     def __init__(
@@ -267,11 +291,12 @@ class Batches:
 
         Args:
             split: the images.
-            batch_size: of whole batches, however many processes share them.
-            shuffle_seed: the order is the split's unless given.
+            batch_size: most images of a batch over all processes.
+            shuffle_seed: of the random order; default: the split's order.
             share: (rank, size): iterate over the ``rank``-th of ``size`` equal shares of each
                 batch. A share may be empty.
-            ahead: batches that a thread reads while the net computes; pinned, if there is a GPU.
+            ahead: number of batches that a thread reads while the net computes; in pinned memory if
+                there is a GPU.
         """
         self._split = split
         self._count = -(-len(split) // batch_size)
@@ -281,19 +306,19 @@ class Batches:
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch the next iteration is of."""
+        """Set the epoch of the next iteration."""
         self._epoch = epoch
 
     def __len__(self) -> int:
         return self._count
 
     def start_of(self, number: int) -> int:
-        """How many images are in the batches before ``number``."""
+        """Return the number of images in the batches before ``number``."""
         each, longer = divmod(len(self._split), self._count)
         return number * each + min(number, longer)
 
     def size_of(self, number: int) -> int:
-        """How many images batch ``number`` has, all shares together."""
+        """Return the number of images of batch ``number``, over all shares."""
         return self.start_of(number + 1) - self.start_of(number)
 
     def __iter__(self) -> "Iterator[tuple[torch.Tensor, torch.Tensor, int]]":
@@ -312,11 +337,11 @@ class Batches:
                 yield (*ready, number)
 
     def batch(self, number: int) -> "tuple[torch.Tensor, torch.Tensor]":
-        """Images and targets of batch ``number`` of the epoch; safe to call from many threads."""
+        """Return images and targets of batch ``number`` of the epoch; safe for threads."""
         return self._read(self._parts()[number])
 
     def _parts(self) -> list[np.ndarray]:
-        """Positions of the images of each batch."""
+        """Return the positions of the images of each batch."""
         order = np.arange(len(self._split))
         if self._seed is not None:
             order = np.random.default_rng([self._seed, self._epoch]).permutation(order)

@@ -1,6 +1,4 @@
-"""A model's answers to many images of a data set, streamed: decoding overlaps the net, and
-memory does not grow with the number of images.
-"""
+"""Predicting on many images of a data set: decoding runs in parallel to the net, in bounded memory."""
 
 import os
 import time
@@ -17,15 +15,15 @@ from training.data.set_aside import UnreadableImage, require_these
 from training.images.images import ImageRejected, decode, reduced_pixels, to_array
 
 WINDOW = 32
-"""Images decoded ahead while the net works on as many."""
+"""Images that are decoded while the net computes the same number."""
 
 WINDOW_BYTES = 128_000_000
-"""Bytes of their pixels, at most (or one image)."""
+"""Most bytes of their pixels, unless a single image has more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One labelled image of a data set: a row of its manifest."""
+    """One labelled image of a data set: a row of its manifest (``MANIFEST_SCHEMA``)."""
 
     sha256: str
     labels: tuple[str, ...]
@@ -38,20 +36,20 @@ class Sample:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
-        """From a row in ``training.data.manifest.MANIFEST_SCHEMA``."""
+        """Build from a row in ``training.data.manifest.MANIFEST_SCHEMA``."""
         names = ("sha256", "width", "height", "raw_key", "shard", "offset", "length")
         return cls(labels=tuple(row["labels"]), **{name: row[name] for name in names})
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model answered to ``n`` images, in their order.
+    """A model's predictions for n images, in their order.
 
     Attributes:
         probabilities: float32 [n, labels of the model].
-        decided: the labels given to each image.
+        decided: labels of each image.
         seconds: wall time, reading and decoding included.
-        unreadable: positions of images that cannot be read, and why; their answers mean nothing.
+        unreadable: reasons of images that cannot be read, by position; ignore their predictions.
     """
 
     probabilities: np.ndarray
@@ -60,7 +58,7 @@ class Answers:
     unreadable: Mapping[int, str] = field(default_factory=dict)
 
     def of(self, positions: Sequence[int]) -> "Answers":
-        """The answers to some of the images."""
+        """Return the predictions for the images at some positions."""
         decided = [self.decided[position] for position in positions]
         return Answers(self.probabilities[list(positions)], decided, self.seconds)
 
@@ -71,15 +69,24 @@ class Answers:
 
 
 def load_pixels(sample: Sample, reader: ShardReader, fit: int) -> np.ndarray:
-    """The decoded image: uint8 [height, width, 3], reduced for a square of ``fit`` pixels.
+    """Read and decode one image of a data set.
+
+    Args:
+        sample: the image's place in its shard, size and SHA-256.
+        reader: of the data set's shards.
+        fit: width and height in pixels of the square that it will be resized to; a larger image
+            may be reduced while it is decoded.
+
+    Returns:
+        uint8 [height, width, 3].
 
     Raises:
-        UnreadableImage: the image cannot be read; it could when it came into the data set.
+        UnreadableImage: the image cannot be read, though it could when the data set was built.
     """
     try:
         data = reader.read(sample.shard, sample.offset, sample.length)
         require_these(data, sample.sha256, sample.raw_key)
-        # As many pixels as it had when it was let in: the user's bound was applied there.
+        # The limit is its size when it was ingested, where the user's limit was applied.
         return to_array(decode(data, max_pixels=sample.width * sample.height, fit=fit))
     except ImageRejected as error:
         raise UnreadableImage(sample.raw_key, error.reason) from error
@@ -93,15 +100,15 @@ def predict(
     reader: ShardReader,
     on_progress: Callable[[int], None],
 ) -> Answers:
-    """Answer every image.
+    """Predict on every image.
 
-    At most two windows of decoded images are held: one in the net, one being decoded.
+    At most two windows of decoded images are in memory: one in the net, one being decoded.
 
     Args:
         predictor: the model.
-        samples: what to answer.
+        samples: the images.
         reader: of the data set's shards.
-        on_progress: called with the number of images just answered.
+        on_progress: called with the number of images done since the last call.
     """
     started = time.perf_counter()
     probabilities = np.zeros((len(samples), len(predictor.labels)), dtype=np.float32)
@@ -121,8 +128,10 @@ def predict(
 def _decoded(
     samples: Sequence[Sample], reader: ShardReader, fit: int
 ) -> Iterator[dict[int, np.ndarray | str]]:
-    """Windows of decoded images by position (or why there is none), equal sizes together so that
-    the net gets them at once."""
+    """Yield windows of decoded images (or reasons why there is none) by position.
+
+    Images of equal size are in the same window, so that the net gets them in one batch.
+    """
 
     def load(sample: Sample) -> np.ndarray | str:
         try:
@@ -147,7 +156,7 @@ def _decoded(
 
 
 def _windows(samples: Sequence[Sample], fit: int) -> Iterator[list[int]]:
-    """Positions in the order of size: as many as are decoded at once, and as memory allows."""
+    """Yield windows of positions in order of image size, within ``WINDOW`` and ``WINDOW_BYTES``."""
     order = sorted(
         range(len(samples)),
         key=lambda i: (samples[i].width, samples[i].height, samples[i].shard, samples[i].offset),

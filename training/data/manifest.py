@@ -1,7 +1,8 @@
-"""The data set as training jobs see it: a manifest in Parquet and images in tar shards.
+"""A data set for training jobs: a manifest in Parquet and images in tar shards.
 
-A version is its content. Shards are named by their sha256 and shared by versions, so a new
-version uploads only what is new; an image is read with one positioned read, no index file.
+A version is identified by its content. Shards are named by their SHA-256 and shared by versions, so
+a new version uploads only new images. An image is read with one positioned read, without an index
+file.
 """
 
 import hashlib
@@ -50,11 +51,11 @@ MANIFEST_SCHEMA = pa.schema(
         pa.field("length", pa.int64(), nullable=False),
     ]
 )
-"""One row an image. ``shard`` is relative to ``datasets/`` (``shards/<sha256>.tar``);
-``offset`` and ``length`` are the image's bytes within it."""
+"""One row per image. ``shard`` is relative to ``datasets/`` (``shards/<sha256>.tar``); ``offset`` and
+``length`` are the position of the image in it, in bytes."""
 
 CARD = "card.json"
-"""Beside the manifest: what the data set is, for people and for jobs."""
+"""File beside the manifest that describes the data set, for people and for jobs."""
 
 
 class DatasetCard(BaseModel):
@@ -67,17 +68,17 @@ class DatasetCard(BaseModel):
 
 
 SHARD_BYTES = 64 * 1024 * 1024
-"""Images a shard holds, in bytes. Big enough that a bucket reads at full speed, small enough
-that a killed upload loses little."""
+"""Bytes of images in a shard: large enough for a bucket's full read speed, small enough that an
+interrupted upload loses little."""
 
 
 class ManifestError(ImgclfError, ValueError):
-    """A manifest or a shard is not what it should be; the message names the file."""
+    """A manifest or a shard is invalid; the message names the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Where one image lies in a shard; ``offset`` and ``length`` in bytes."""
+    """The position of one image in a shard; ``offset`` and ``length`` in bytes."""
 
     sha256: str
     offset: int
@@ -86,7 +87,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One finished shard: ``name`` (``shards/<sha256>.tar``), its bytes and what is in it."""
+    """One finished shard: ``name`` (``shards/<sha256>.tar``), its bytes and its images."""
 
     name: str
     data: bytes
@@ -94,9 +95,9 @@ class Shard:
 
 
 def dataset_version(rows: pa.Table) -> str:
-    """The version of a data set: 16 hex digits of a hash of every (sha256, labels, split).
+    """Return the version of a data set: 16 hex digits of a hash of every (sha256, labels, split).
 
-    Neither the order of the rows nor of an image's labels matters, nor where images lie.
+    It does not depend on the order of rows or of an image's labels, or on the images' places.
 
     Args:
         rows: a table with at least the columns ``sha256``, ``labels`` and ``split``.
@@ -107,7 +108,7 @@ def dataset_version(rows: pa.Table) -> str:
     if not is_plain(shas) or not (is_ascending(shas) or _is_one_by_one(shas)):
         lines = sorted(_lines(rows))
         return hashlib.sha256("\n".join(lines).encode("utf-8")).hexdigest()[:16]
-    # What is made here is each line of that, in the same order, without an object a row.
+    # The same lines in the same order, without a Python object per row.
     order = sort_order(shas)
     lists = LabelLists.of(rows["labels"]).take(order)
     ends = [
@@ -129,28 +130,28 @@ def dataset_version(rows: pa.Table) -> str:
 
 
 def _is_one_by_one(shas: pa.Array) -> bool:
-    """Whether no image is there twice."""
+    """Whether every hash occurs only once."""
     return codes_of(shas)[1] == len(shas)
 
 
 def _lines(rows: pa.Table) -> Iterator[str]:
-    """What the version of a data set is made of: a line an image."""
+    """Yield the lines that the version is a hash of, one per image."""
     columns = (rows[name].to_pylist() for name in ("sha256", "labels", "split"))
     for sha256, labels, split in zip(*columns, strict=True):
         yield json.dumps([sha256, sorted(labels), split])
 
 
 def write_manifest(rows: pa.Table) -> bytes:
-    """The bytes of ``manifest.parquet``: rows in ``MANIFEST_SCHEMA``, sorted by sha256."""
+    """Return the bytes of ``manifest.parquet``: rows in ``MANIFEST_SCHEMA``, sorted by sha256."""
     table = rows.select(MANIFEST_SCHEMA.names).cast(MANIFEST_SCHEMA)
     return sealed_parquet(taken(table, sort_order(table["sha256"])).combine_chunks())
 
 
 def read_manifest(path: Path) -> pa.Table:
-    """The manifest at ``path``, in ``MANIFEST_SCHEMA``.
+    """Read the manifest at ``path``, in ``MANIFEST_SCHEMA``.
 
     Raises:
-        ManifestError: the file is missing, not Parquet, or lacks a column.
+        ManifestError: the file is missing, damaged, not Parquet, or lacks a column.
     """
     try:
         data = path.read_bytes()
@@ -163,7 +164,7 @@ def read_manifest(path: Path) -> pa.Table:
 
 
 def read_card(path: Path) -> DatasetCard:
-    """The card at ``path``.
+    """Read the card at ``path``.
 
     Raises:
         ManifestError: the file is missing, or is no card.
@@ -177,15 +178,15 @@ def read_card(path: Path) -> DatasetCard:
 def build_shards(
     items: Iterable[tuple[str, bytes]], *, max_bytes: int = SHARD_BYTES
 ) -> Iterator[Shard]:
-    """Pack images into tar shards, in the order given.
+    """Pack images into tar shards in the given order.
 
-    The same images in the same order give the same bytes, hence the same names. A shard is
-    closed when the next image would take it past ``max_bytes``; an image bigger than that
-    gets a shard of its own. At most one shard is held in memory.
+    The same images in the same order give the same bytes, hence the same names. A shard ends before
+    the image that would exceed ``max_bytes``; a larger image gets a shard of its own. At most one
+    shard is in memory.
 
     Args:
         items: (sha256, bytes of the file) of every image.
-        max_bytes: bytes of images in one shard.
+        max_bytes: most bytes of images in one shard.
     """
     pending: list[tuple[str, bytes]] = []
     size = 0
@@ -216,9 +217,12 @@ def _shard(items: Sequence[tuple[str, bytes]]) -> Shard:
 
 
 class ShardReader:
-    """Reads images out of the shards under ``root``, the folder a manifest's ``shard`` paths
-    are relative to (the data set channel). Safe to share between threads and to send to other
-    processes (each opens its own files).
+    """Reads images from the shards of a data set.
+
+    Safe to share between threads, and to send to other processes (each opens its own files).
+
+    Args:
+        root: folder that a manifest's ``shard`` paths are relative to (the data set channel).
     """
 
     def __init__(self, root: Path) -> None:
@@ -230,7 +234,12 @@ class ShardReader:
         return type(self), (self._root,)
 
     def read(self, shard: str, offset: int, length: int) -> bytes:
-        """The ``length`` bytes at ``offset`` of ``shard``.
+        """Read bytes of a shard.
+
+        Args:
+            shard: path relative to the data set's folder.
+            offset: of the first byte.
+            length: number of bytes.
 
         Raises:
             ManifestError: the shard is missing or shorter than that.

@@ -1,5 +1,7 @@
-"""Parquet files that tell whether a byte of them was changed: a CRC-32 of the whole file in its own
-metadata. Any reader of Parquet reads them as ever."""
+"""Parquet files with a checksum: a CRC-32 of the whole file in its own metadata.
+
+Any reader of Parquet can read them.
+"""
 
 import io
 import zlib
@@ -10,11 +12,11 @@ import pyarrow.parquet as pq
 _MARK = b"imgclf.crc32"
 _BLANK = b"00000000"
 _BETWEEN = 2
-"""Bytes between key and value in Parquet's footer (Thrift's compact protocol): a field, a length."""
+"""Bytes between key and value in Parquet's footer (Thrift's compact protocol): field and length."""
 
 
 def sealed_parquet(rows: pa.Table) -> bytes:
-    """``rows`` as a Parquet file, sealed."""
+    """Return the bytes of a Parquet file with ``rows`` and a checksum."""
     buffer = io.BytesIO()
     metadata = {**(rows.schema.metadata or {}), _MARK: _BLANK}
     pq.write_table(rows.replace_schema_metadata(metadata), buffer, compression="zstd")
@@ -27,7 +29,7 @@ def sealed_parquet(rows: pa.Table) -> bytes:
 
 
 def is_intact(data: bytes) -> bool:
-    """Whether a file is as it was sealed; True for one that never was (older versions')."""
+    """Whether a file's checksum is right; True for files without one (of older versions)."""
     place = _place(data)
     if place is None:
         return True
@@ -40,7 +42,7 @@ def _place(data: bytes) -> int | None:
 
 
 def _seal(data: memoryview, place: int) -> bytes:
-    """Of the file with a blank seal."""
+    """Return the checksum of the file with a blank checksum, as 8 hex digits."""
     crc = zlib.crc32(data[:place])
     crc = zlib.crc32(data[place + len(_BLANK) :], zlib.crc32(_BLANK, crc))
     return f"{crc:08x}".encode()

@@ -1,4 +1,4 @@
-"""Images of a data set that a job cannot read: named, set aside, and the rest goes on."""
+"""Images of a data set that a job cannot read: they are reported and left out."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MOST_SHARE = 0.1
-"""Of the images of a split. If more cannot be read, it is not the images that are at fault, and a
-model of the rest would not be what was asked for."""
+"""Largest share of a split's images to leave out. If more cannot be read, the cause is not single
+images, and a model of the others would not be the wanted one."""
 
 A_FEW = 3
-"""So many are set aside of however few."""
+"""Number of images that may be left out of a split of any size."""
 
 _SHOWN = 20
 _REMEDY = (
@@ -25,10 +25,10 @@ _REMEDY = (
 
 
 class UnreadableImage(PermanentFailure):
-    """An image of a data set cannot be read; it could when it came into the data set.
+    """An image of a data set cannot be read, though it could when the data set was built.
 
     Attributes:
-        key: where it came from, below ``raw/``.
+        key: of the image below ``raw/``.
         reason: why, for people.
     """
 
@@ -38,21 +38,30 @@ class UnreadableImage(PermanentFailure):
 
 
 def require_these(data: bytes, sha256: str, key: str) -> None:
-    """Make sure that bytes of a shard are an image's. Raises UnreadableImage."""
+    """Check that bytes of a shard are those of the image that was indexed.
+
+    Args:
+        data: the bytes.
+        sha256: of the image: 64 hex digits.
+        key: of the image below ``raw/``, for the message.
+
+    Raises:
+        UnreadableImage: their SHA-256 is another.
+    """
     if hashlib.sha256(data).hexdigest() != sha256:
         raise UnreadableImage(key, "its bytes in the shard are not those that were indexed")
 
 
 def require_few(aside: Mapping[str, str], total: int, what: str) -> None:
-    """Refuse to go on with too few images.
+    """Check that only few images cannot be read.
 
     Args:
-        aside: keys and reasons of those that cannot be read.
-        total: images that there should be.
-        what: names them.
+        aside: reasons of images that cannot be read, by key.
+        total: number of images, these included.
+        what: describes the images, for the message.
 
     Raises:
-        PermanentFailure: there are too many.
+        PermanentFailure: all of them, or too many, cannot be read.
     """
     if len(aside) == total > 0 or len(aside) > max(A_FEW, MOST_SHARE * total):
         key, reason = next(iter(aside.items()))
@@ -62,7 +71,7 @@ def require_few(aside: Mapping[str, str], total: int, what: str) -> None:
 
 
 def tell(aside: Mapping[str, str], warn: "Callable[[str], object]") -> None:
-    """Name the images that are set aside, with the remedy."""
+    """Report the images that are left out (the first 20 by name), with the remedy."""
     for key, reason in list(aside.items())[:_SHOWN]:
         warn(f"{key} is set aside: {reason}")
     if aside:
@@ -71,7 +80,12 @@ def tell(aside: Mapping[str, str], warn: "Callable[[str], object]") -> None:
 
 @contextmanager
 def ornament(name: str, warn: "Callable[[str], object]") -> Iterator[None]:
-    """What may fail without the job failing: a picture for people. ``warn`` gets which and why."""
+    """Turn any exception of a block that draws a picture into a warning.
+
+    Args:
+        name: of the picture, for the warning.
+        warn: called with the warning.
+    """
     try:
         yield
     except Exception as error:  # noqa: BLE001 - whatever it is, the numbers do not depend on it

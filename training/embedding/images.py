@@ -1,4 +1,4 @@
-"""Images through a backbone, part by part: what is done outlives a restart of the job."""
+"""Computing features of images, part by part; finished parts survive a restart of the job."""
 
 import hashlib
 import os
@@ -32,17 +32,17 @@ RESULT_SCHEMA = pa.schema(
         pa.field("reason", pa.string(), nullable=False),
     ]
 )
-"""One row a file; of one that cannot be read there are no features, but a ``reason``."""
+"""One row per file; a file that cannot be read has no features, but a ``reason``."""
 
 PART_IMAGES = 512
 PART_BYTES = 64 * 2**20
-"""A part holds so many images at most, and as squares no more bytes: bounds memory, and what a
-kill can cost."""
+"""Most images of a part, and most bytes of their pixels: bounds memory, and the work that a restart
+repeats."""
 
 
 @dataclass(frozen=True)
 class _Picture:
-    """A file as the net gets it: uint8 [size, size, 3], or the reason why it does not."""
+    """A file's pixels for the net, uint8 [size, size, 3], or the reason why there are none."""
 
     file: str
     sha256: str
@@ -53,13 +53,16 @@ class _Picture:
 def embedded_parts(
     net: "Classifier", container: JobContainer, *, size: int, max_pixels: int, pipes: PipesContext
 ) -> Iterator[Path]:
-    """Embed every file of channel ``images``; the parts (Parquet in ``RESULT_SCHEMA``), in order.
+    """Embed every file of channel ``images``; yields the parts (Parquet in ``RESULT_SCHEMA``) in order.
 
-    Those that an earlier attempt of the job left in the checkpoint folder are taken as they are.
+    Parts of an earlier attempt in the checkpoint folder are reused.
 
     Args:
-        size: side of the square that the net looks at, in pixels.
-        max_pixels: images with more are refused.
+        net: its backbone computes the features.
+        container: of the job.
+        size: width and height of the net's images in pixels.
+        max_pixels: images with more are rejected.
+        pipes: for progress messages.
     """
     folder = container.optional_channel("images") or container.root / "none"
     files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -95,7 +98,7 @@ def _divided(files: Sequence[Path], size: int) -> list[Sequence[Path]]:
 
 
 def _prepare(path: Path, folder: Path, size: int, max_pixels: int) -> _Picture:
-    """Read a file as training reads it: the features of an image are those it was trained on."""
+    """Read and resize a file as training does, so that features are those of training."""
     data = path.read_bytes()
     file, sha256 = path.relative_to(folder).as_posix(), hashlib.sha256(data).hexdigest()
     try:
@@ -131,7 +134,7 @@ def _embed(net: "Classifier", pictures: Sequence[_Picture]) -> pa.Table:
 
 
 def _write_part(rows: pa.Table, path: Path) -> None:
-    """The part appears whole or not at all."""
+    """Write a part atomically."""
     partial = path.with_name(f".{path.name}.part")
     pq.write_table(rows, partial, compression="zstd")
     put_in_place(partial, path)

@@ -1,1 +1,1 @@
-"""What an evaluation measures, writes and draws."""
+"""Metrics, report and pictures of an evaluation."""

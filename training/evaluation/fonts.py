@@ -1,7 +1,7 @@
-"""Fonts for labels in any script: from packages, so that a plot looks the same on every machine.
+"""Fonts for labels in any script, from packages, so that plots look the same on every machine.
 
-matplotlib brings DejaVu Sans, which has Latin, Greek and Cyrillic and some more; other characters
-come from Noto fonts (SIL Open Font License 1.1) in the packages ``PACKAGES``.
+matplotlib includes DejaVu Sans, which has Latin, Greek, Cyrillic and some other scripts; other
+characters come from Noto fonts (SIL Open Font License 1.1) in the packages ``PACKAGES``.
 """
 
 import unicodedata
@@ -19,8 +19,8 @@ PACKAGES = {
     "manimgx_fonts": "manimgx-fonts",
     "noto_cjk_sans_jp_regular": "noto-cjk-sans-jp-regular",
 }
-"""Module that holds the font files, and its package's name. The second has every Chinese, Japanese
-and Korean character; of the packages with such a font it has the one of ordinary weight."""
+"""Modules with font files, and their packages' names. The second has all Chinese, Japanese and Korean
+characters, in regular weight."""
 
 DEFAULT = "DejaVu Sans"
 _INSTALLED = (
@@ -31,19 +31,19 @@ _INSTALLED = (
     "Arial Unicode MS",
     "Microsoft YaHei",
 )
-"""Fonts of the machine that are taken where a package is missing."""
+"""Fonts of the machine that are used if a package is missing."""
 
 _UNSEEN = {"Cc", "Cf", "Cs", "Zs", "Zl", "Zp"}
-"""Categories of characters that no font has to draw."""
+"""Unicode categories of characters that are not drawn."""
 
 _VARIATIONS = range(0xFE00, 0xFE10)
 _SHOWN = 5
 
 
 def use_fonts(figure: "Figure") -> None:
-    """Have every text of ``figure`` drawn in fonts that have its characters.
+    """Set fonts that have all characters for every text of ``figure``.
 
-    Characters that no font has are named once for all plots of this process, with the remedy.
+    Characters that no font has are reported once per process, with the remedy.
     """
     from matplotlib.text import Text
 
@@ -58,7 +58,7 @@ def use_fonts(figure: "Figure") -> None:
 
 
 def families_for(characters: Iterable[str]) -> tuple[list[str], set[str]]:
-    """The fonts that are needed for ``characters``, and the characters that none of them has."""
+    """Return the fonts needed for ``characters``, and the characters that none of them has."""
     from matplotlib.font_manager import findfont
 
     wanted = {
@@ -96,7 +96,7 @@ def _remedy(missing: list[str]) -> str:
 
 @cache
 def _packaged() -> tuple[tuple[str, str], ...]:
-    """Name and file of each font in the packages; matplotlib knows them afterwards."""
+    """Register the packages' fonts with matplotlib; returns name and file of each."""
     from matplotlib.font_manager import fontManager
 
     found = []
@@ -119,7 +119,7 @@ def _of_machine() -> tuple[tuple[str, str], ...]:
 
 @cache
 def _characters(path: str) -> frozenset[str]:
-    """The characters that a font file has."""
+    """Return the characters that a font file has."""
     from matplotlib.ft2font import FT2Font
 
     return frozenset(map(chr, FT2Font(path).get_charmap()))

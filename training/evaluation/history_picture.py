@@ -1,4 +1,4 @@
-"""The learning curve as a picture."""
+"""A picture of a training job's history."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,13 +7,12 @@ from training.config import Recipe
 
 
 def draw_history(path: Path, history: Sequence[dict[str, float]], recipe: Recipe) -> None:
-    """Losses on the left, accuracy and macro-F1 on the right, over epochs (for a probe: over the
-    strengths of regularisation tried).
+    """Draw losses, accuracy and macro F1 against epochs (for a probe: regularisation strengths).
 
     Args:
-        path: PNG file to write.
-        history: what ``fit`` or ``fit_probe`` returned.
-        recipe: says which of the two.
+        path: of the PNG file to write.
+        history: of ``fit`` or ``fit_probe``.
+        recipe: probe: the history is ``fit_probe``'s.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

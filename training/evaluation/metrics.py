@@ -1,8 +1,8 @@
-"""The arithmetic of evaluation: pure functions of arrays.
+"""Metrics of an evaluation: pure functions of arrays.
 
-``n`` is the number of images, ``L`` of labels. Truth and decisions are bool [n, L], one row an
-image, so that single_label and multi_label are the same thing: rows with one and with any
-number of ``True``. A decision may be an empty row: a label outside the ``L``.
+``n`` is the number of images, ``L`` of labels. Truth and decisions are bool [n, L], one row per
+image, for both single_label (rows with one ``True``) and multi_label (rows with any number). A row
+of decisions without ``True`` means a label outside the ``L``.
 """
 
 from collections import Counter
@@ -16,26 +16,26 @@ from training.evaluation.report import ClassScores, PairedCounts, Scores
 
 CALIBRATION_BINS = 15
 MIN_BIN_VALUES = 10
-"""Fewer values than this in a bin, and the bin measures noise: small splits get fewer bins."""
+"""Fewest values per bin, since bins with fewer measure noise; small splits get fewer bins."""
 
 RESAMPLES = 200
-"""Simulations behind ``calibration_chance``; its third decimal is noise then."""
+"""Simulations of ``calibration_chance``; its third decimal is noise then."""
 
 SMALLEST_PROBABILITY = float(np.finfo(np.float32).eps)
-"""Probabilities are clipped to this before a logarithm: what float32 can tell from certainty."""
+"""Lower bound of probabilities before a logarithm: the resolution of float32 near 1."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one model made of one split, in the columns of the evaluation's labels.
+    """A model's predictions on a split and the truth, in the columns of the evaluation's labels.
 
     Attributes:
         truth: bool [n, L].
         decided: bool [n, L].
-        probabilities: float32 [n, L]; 0 for labels the model does not know.
-        confidence: float32 [m], how sure the model was of each of ``m`` statements: its answer
-            to each image (single_label), or each label of each image (multi_label).
-        right: bool [m], whether each statement was true.
+        probabilities: float32 [n, L]; 0 for labels that the model does not have.
+        confidence: float32 [m], the model's probability of each of ``m`` statements: its decision
+            for each image (single_label), or each label of each image (multi_label).
+        right: bool [m], whether each statement is true.
     """
 
     truth: np.ndarray
@@ -52,7 +52,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """One bin of a reliability diagram: means over ``count`` statements."""
+    """One bin of a reliability diagram: mean confidence and accuracy of ``count`` statements."""
 
     confidence: float
     accuracy: float
@@ -60,7 +60,7 @@ class Bin:
 
 
 def indicator(label_sets: Sequence[Sequence[str]], labels: Sequence[str]) -> np.ndarray:
-    """``label_sets`` as bool [n, L]; labels that are not among ``labels`` are left out."""
+    """Convert label sets to bool [n, L]; labels that are not among ``labels`` are left out."""
     column = {label: index for index, label in enumerate(labels)}
     matrix = np.zeros((len(label_sets), len(labels)), dtype=bool)
     for row, label_set in enumerate(label_sets):
@@ -77,15 +77,15 @@ def outcome(
     labels: Sequence[str],
     model_labels: Sequence[str],
 ) -> Outcome:
-    """Line a model's answers up with the evaluation's labels.
+    """Align a model's predictions with the evaluation's labels.
 
     Args:
-        truth: the labels of each image.
-        decided: the labels the model gives each image.
+        truth: the true labels of each image.
+        decided: the model's labels of each image.
         probabilities: float32 [n, len(model_labels)].
         task: the evaluation's task.
         labels: the evaluation's labels.
-        model_labels: the model's; classes that were merged since bear one name.
+        model_labels: the model's; classes that were merged later have the same name.
     """
     columns = {label: index for index, label in enumerate(labels)}
     aligned = np.zeros((len(truth), len(labels)), dtype=np.float32)
@@ -106,7 +106,13 @@ def outcome(
 
 
 def scores(result: Outcome, *, task: Task, labels: Sequence[str]) -> Scores:
-    """Every number of one model on one split of at least one image."""
+    """Compute all metrics of one model on one split of at least one image.
+
+    Args:
+        result: the model's answers and the truth.
+        task: single_label or multi_label.
+        labels: names of the classes, in the order of the columns.
+    """
     per_class = class_scores(result, labels)
     present = [item.f1 for item in per_class.values() if item.support]
     return Scores(
@@ -121,7 +127,7 @@ def scores(result: Outcome, *, task: Task, labels: Sequence[str]) -> Scores:
 
 
 def class_scores(result: Outcome, labels: Sequence[str]) -> dict[str, ClassScores]:
-    """Precision, recall and F1 of each label; what is undefined (0 / 0) is 0."""
+    """Compute precision, recall and F1 of each label; undefined values (0 / 0) are 0."""
     hits = (result.truth & result.decided).sum(axis=0)
     support, given = result.truth.sum(axis=0), result.decided.sum(axis=0)
 
@@ -136,7 +142,7 @@ def class_scores(result: Outcome, labels: Sequence[str]) -> dict[str, ClassScore
 
 
 def log_loss(result: Outcome, *, task: Task) -> float:
-    """Mean negative log-likelihood in nats; see ``training.evaluation.report.Scores``."""
+    """Compute the mean negative log-likelihood in nats; see ``training.evaluation.report.Scores``."""
     clipped = np.clip(
         result.probabilities.astype(np.float64), SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY
     )
@@ -146,7 +152,7 @@ def log_loss(result: Outcome, *, task: Task) -> float:
 
 
 def confusion_matrix(result: Outcome, *, task: Task) -> np.ndarray:
-    """Counts, int [L, L] (single_label) or [L, 4] (multi_label); see ``Scores``."""
+    """Count decisions: int [L, L] (single_label) or [L, 4] (multi_label); see ``Scores``."""
     if task == "single_label":
         return result.truth.astype(int).T @ result.decided.astype(int)
     truth, decided = result.truth, result.decided
@@ -155,7 +161,7 @@ def confusion_matrix(result: Outcome, *, task: Task) -> np.ndarray:
 
 
 def calibration_bins(confidence: np.ndarray, right: np.ndarray) -> list[Bin]:
-    """Bins of equal mass, the least confident first; equal confidences share a bin.
+    """Divide statements into bins of equal mass, least confident first; equal values share a bin.
 
     Args:
         confidence: float [m], 0…1.
@@ -170,13 +176,16 @@ def calibration_bins(confidence: np.ndarray, right: np.ndarray) -> list[Bin]:
 
 
 def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
-    """Expected calibration error (0…1): the mean distance, weighted by size, between how sure a
-    bin is and how often it is right.
+    """Compute the expected calibration error, in [0, 1].
 
-    The measure: Guo et al., On Calibration of Modern Neural Networks, ICML 2017. Bins of equal
-    mass instead of equal width: Nixon et al., Measuring Calibration in Deep Learning, CVPR
-    workshops 2019; Roelofs et al., Mitigating Bias in Calibration Error Estimation, AISTATS
-    2022 (equal mass is less biased).
+    It is the mean distance between confidence and accuracy of the bins, weighted by size (Guo et
+    al., On Calibration of Modern Neural Networks, ICML 2017). Bins of equal mass instead of equal
+    width: Nixon et al., Measuring Calibration in Deep Learning, CVPR workshops 2019; Roelofs et
+    al., Mitigating Bias in Calibration Error Estimation, AISTATS 2022 (equal mass is less biased).
+
+    Args:
+        confidence: float [m], in [0, 1].
+        right: bool [m].
     """
     bins = calibration_bins(confidence, right)
     distance = sum(abs(item.confidence - item.accuracy) * item.count for item in bins)
@@ -184,11 +193,11 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
 
 
 def calibration_chance(confidence: np.ndarray) -> float:
-    """The calibration error (0…1) that a perfectly calibrated model with these confidences stays
-    below 19 times of 20: what is chance in ``calibration_error``, which is never negative.
+    """Compute the 95% quantile of ``calibration_error`` for a perfectly calibrated model, in [0, 1].
 
-    By consistency resampling: Bröcker and Smith, Increasing the Reliability of Reliability
-    Diagrams, Weather and Forecasting 22 (2007). Always the same for the same confidences.
+    Calibration errors below it can be due to chance. By consistency resampling: Bröcker and Smith,
+    Increasing the Reliability of Reliability Diagrams, Weather and Forecasting 22 (2007). The result
+    is the same for the same confidences (float [m], in [0, 1]).
     """
     rng = np.random.default_rng(0)
     placed = _place(confidence)
@@ -201,25 +210,26 @@ def calibration_chance(confidence: np.ndarray) -> float:
 
 
 def _place(confidence: np.ndarray) -> np.ndarray:
-    """The bin of each confidence: int [m]. Edges are quantiles, so equal values share a bin."""
+    """Return the bin of each confidence: int [m]. Edges are quantiles; equal values share a bin."""
     count = min(CALIBRATION_BINS, max(1, len(confidence) // MIN_BIN_VALUES))
     edges = np.unique(np.quantile(confidence, np.linspace(0, 1, count + 1)[1:-1]))
     return np.searchsorted(edges, confidence, side="right")
 
 
 def majority_baseline(test: Sequence[Sequence[str]]) -> float:
-    """Best accuracy on ``test`` of always answering the same set of labels."""
-    # The commonest of train need not be the commonest of test: of two classes, a net that always
-    # answers the other one would be above a baseline of less than a half.
+    """Return the best accuracy on ``test`` of a model that always predicts the same label set."""
+    # Counted on test: the most frequent class of train may be the rarer one of test, and then even a
+    # net that always predicts the other class would be above the baseline.
     counts = Counter(tuple(sorted(labels)) for labels in test)
     return max(counts.values()) / len(test)
 
 
 def mcnemar_p(candidate: np.ndarray, champion: np.ndarray) -> float:
-    """Two-sided exact McNemar test of bool [n] against bool [n] on the same images.
+    """Compute the p-value of the two-sided exact McNemar test (McNemar 1947; binomial distribution).
 
-    The p-value of a difference at least this big among the images that exactly one of both got
-    right, were both equally good (McNemar 1947; exact by the binomial distribution).
+    Args:
+        candidate: bool [n], whether one model is right on each image.
+        champion: bool [n], the other's, on the same images.
     """
     only_candidate = int((candidate & ~champion).sum())
     only_champion = int((champion & ~candidate).sum())
@@ -228,8 +238,11 @@ def mcnemar_p(candidate: np.ndarray, champion: np.ndarray) -> float:
 
 
 def one_sided_mcnemar_p(more: int, fewer: int) -> float:
-    """The probability that a fair coin, thrown ``more + fewer`` times, shows heads at least
-    ``more`` times: the one-sided exact McNemar test of images only one of two models got right.
+    """Compute the p-value of the one-sided exact McNemar test.
+
+    Args:
+        more: number of images on which only the supposedly better model is right.
+        fewer: number of images on which only the other one is right.
     """
     from scipy.special import bdtrc  # scipy.stats would take seconds to import
 
@@ -239,7 +252,13 @@ def one_sided_mcnemar_p(more: int, fewer: int) -> float:
 def paired_counts(
     candidate: Outcome, champion: Outcome, labels: Sequence[str]
 ) -> dict[str, PairedCounts]:
-    """By label, on how many images that carry it the two models differ, and how."""
+    """Count, by label, the images with that label that only one of the two models finds.
+
+    Args:
+        candidate: one model's answers.
+        champion: the other's, on the same images in the same order.
+        labels: names of the classes, in the order of the columns.
+    """
     found, before = candidate.truth & candidate.decided, champion.truth & champion.decided
     only_candidate = (found & ~before).sum(axis=0).tolist()
     only_champion = (before & ~found).sum(axis=0).tolist()
@@ -251,8 +270,12 @@ def paired_counts(
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """A wrong answer to the image at ``index``: the (label, probability) pairs wrongly given and
-    those missed, the most probable first.
+    """A wrong decision.
+
+    Attributes:
+        index: position of the image.
+        given: (label, probability) of labels given wrongly, the most probable first.
+        missed: (label, probability) of labels missed, the most probable first.
     """
 
     index: int
@@ -261,7 +284,13 @@ class Mistake:
 
 
 def worst_mistakes(result: Outcome, labels: Sequence[str], most: int) -> list[Mistake]:
-    """Up to ``most`` wrong answers, the surest (summed over the wrong labels) first."""
+    """List the wrong answers of highest confidence, summed over the wrong labels.
+
+    Args:
+        result: the model's answers and the truth.
+        labels: names of the classes, in the order of the columns.
+        most: how many to return at most.
+    """
     off = np.abs(result.truth - result.probabilities)
     wrong = result.truth ^ result.decided
     sureness = np.where(wrong, off, 0).sum(axis=1)

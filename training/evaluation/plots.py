@@ -1,5 +1,6 @@
-"""The pictures of an evaluation, as PNG files. Drawn with matplotlib's objects, without pyplot:
-no windows, no state of the process.
+"""The pictures of an evaluation, as PNG files.
+
+Drawn with matplotlib's objects without pyplot, which opens windows and has global state.
 """
 
 import warnings
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_CLASSES = 40
-"""More cannot be read on one page; the most confused are shown, the report holds all."""
+"""Most classes of a picture; of more, the most confused are shown. The report has all."""
 
 MOST_MISTAKES = 24
 TILE_PIXELS = 128
@@ -31,7 +32,7 @@ _RIGHT, _MISSED, _WRONG, _GREY = "#2a7f62", "#e0a100", "#c0392b", "#666666"
 
 
 def draw_confusion(path: Path, report: EvaluationReport) -> None:
-    """Which labels are taken for which (single_label), or found and missed (multi_label)."""
+    """Draw the confusion matrix (single_label), or labels found and missed (multi_label)."""
     if report.task == "multi_label":
         _draw_found_and_missed(path, report)
         return
@@ -66,7 +67,7 @@ def draw_confusion(path: Path, report: EvaluationReport) -> None:
 
 
 def draw_per_class(path: Path, report: EvaluationReport) -> None:
-    """Precision and recall of each label, the worst recall first, and the champion's recall."""
+    """Draw precision and recall of each label, worst recall first, and the champion's recall."""
     order = sorted(report.labels, key=lambda label: (report.per_class[label].recall, label))
     shown = order[:MOST_CLASSES]
     places = np.arange(len(shown))
@@ -98,7 +99,13 @@ def draw_per_class(path: Path, report: EvaluationReport) -> None:
 
 
 def draw_reliability(path: Path, bins: Sequence[Bin], error: float) -> None:
-    """How often the model is right against how sure it is, with 95% Wilson intervals."""
+    """Draw a reliability diagram: accuracy against confidence, with 95% Wilson intervals.
+
+    Args:
+        path: of the PNG file to write.
+        bins: of confidence.
+        error: the calibration error, for the title.
+    """
     sure = [item.confidence for item in bins]
     right = [item.accuracy for item in bins]
     errors = np.array([_reach(item) for item in bins]).T
@@ -126,7 +133,7 @@ def draw_reliability(path: Path, bins: Sequence[Bin], error: float) -> None:
 
 
 def _reach(item: Bin) -> tuple[float, float]:
-    """How far the 95% interval of a bin's accuracy reaches down and up."""
+    """Return the distances from a bin's accuracy to the ends of its 95% interval."""
     from scipy.stats import binomtest
 
     right = round(item.accuracy * item.count)
@@ -143,14 +150,14 @@ def draw_mistakes(
     wrong: int,
     total: int,
 ) -> None:
-    """The surest wrong answers, as photos with what was answered and what is true.
+    """Draw the images of the most confident mistakes, with given and missed labels.
 
     Args:
-        path: PNG file to write.
+        path: of the PNG file to write.
         mistakes: the worst first.
         photos: uint8 [height, width, 3] of each.
         names: file name of each.
-        wrong: number of wrong answers in all.
+        wrong: number of all images with a wrong decision.
         total: number of test images.
     """
     rows = -(-len(mistakes) // _COLUMNS)
@@ -186,7 +193,7 @@ def draw_mistakes(
 
 
 def _show_square(axes: "Axes", photo: np.ndarray) -> None:
-    """The photo at the bottom of a square, so that captions line up whatever its shape."""
+    """Draw an image at the bottom of a square, so that captions are aligned."""
     height, width, _ = photo.shape
     side = max(height, width)
     axes.imshow(photo)
@@ -196,9 +203,8 @@ def _show_square(axes: "Axes", photo: np.ndarray) -> None:
 
 
 def _right_blue_wrong_orange(shares: np.ndarray) -> np.ndarray:
-    """Colours of a confusion matrix, RGBA [L, L, 4]. Roots of the shares, so that rare mistakes
-    are seen at all beside the diagonal.
-    """
+    """Return the colours of a confusion matrix: shares float [L, L] → RGBA float [L, L, 4]."""
+    # Square roots of the shares, so that rare mistakes are visible beside the diagonal.
     from matplotlib import colormaps
 
     strength = np.sqrt(shares)
@@ -236,7 +242,7 @@ def _draw_found_and_missed(path: Path, report: EvaluationReport) -> None:
 
 
 def _most_confused(counts: np.ndarray, labels: Sequence[str]) -> tuple[np.ndarray, list[str]]:
-    """At most ``MOST_CLASSES`` rows and columns; what is left out is summed up in one more."""
+    """Reduce a confusion matrix to ``MOST_CLASSES`` rows and columns; the last sums up the others."""
     if len(labels) <= MOST_CLASSES:
         return counts, list(labels)
     errors = counts.sum(axis=0) + counts.sum(axis=1) - 2 * np.diag(counts)
@@ -256,7 +262,7 @@ def _caption_line(mark: str, pairs: Sequence[tuple[str, float]]) -> str:
 
 
 def short(text: str, longest: int = _LONGEST) -> str:
-    """At most ``longest`` characters; the middle goes, since names differ at both ends."""
+    """Shorten a text to ``longest`` characters in the middle, since names differ at both ends."""
     if len(text) <= longest:
         return text
     head = (longest - 1) // 2
@@ -270,7 +276,13 @@ def _legend_below(figure: "Figure", axes: "Axes") -> None:
 
 @contextmanager
 def picture_file(path: Path | IO[bytes], width: float, height: float) -> Iterator["Figure"]:
-    """A figure of ``width`` × ``height`` inches that is written to ``path`` at the end."""
+    """Open a figure that is saved as PNG when the block ends.
+
+    Args:
+        path: of the PNG file, or an open binary file.
+        width: in inches.
+        height: in inches.
+    """
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -282,7 +294,7 @@ def picture_file(path: Path | IO[bytes], width: float, height: float) -> Iterato
         FigureCanvasAgg(figure)
         yield figure
         fonts.use_fonts(figure)
-        with warnings.catch_warnings():  # it would warn of each missing glyph, each time
+        with warnings.catch_warnings():  # matplotlib warns of each missing glyph, each time
             warnings.filterwarnings("ignore", message="Glyph .* missing")
             figure.savefig(
                 path,

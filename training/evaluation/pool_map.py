@@ -1,4 +1,4 @@
-"""A map of images by their features: what lies near is alike to the net."""
+"""A map of images by their features: images that are near have similar features."""
 
 import io
 from collections import Counter
@@ -21,16 +21,19 @@ _UNLABELLED, _OTHER = "#d3d7db", "#888888"
 def draw_pool_map(
     features: np.ndarray, labels: Sequence[str | None], chosen: np.ndarray, title: str
 ) -> bytes:
-    """A PNG of the two main directions that features differ in.
+    """Draw the images' first two principal components as a PNG.
 
     Args:
-        features: float32 [n, d]; of more than 2,000 some are drawn, chosen ones first.
-        labels: of each image; ``None``: it has none.
+        features: float32 [n, d]; of more than 2,000 images a sample is drawn, chosen ones first.
+        labels: of each image; ``None`` for an image without label.
         chosen: bool [n]; these are circled.
-        title: above it.
+        title: of the picture.
+
+    Returns:
+        The PNG's bytes.
 
     Raises:
-        ValueError: there are not even two images.
+        ValueError: there are fewer than two images.
     """
     if len(features) < 2:
         raise ValueError("a map needs at least two images")
@@ -41,17 +44,15 @@ def draw_pool_map(
 
 
 def _drawn(chosen: np.ndarray) -> np.ndarray:
-    """Positions of the images that are drawn: the same for the same images."""
+    """Return the positions of the images to draw; the same for the same input."""
     order = np.random.default_rng(0).permutation(len(chosen))
     return order[np.argsort(~chosen[order], kind="stable")][:MOST_POINTS]
 
 
 def _plane(features: np.ndarray) -> np.ndarray:
-    """Features at unit length, along their two main directions (PCA): float32 [n, 2].
-
-    By subspace iteration (Halko, Martinsson and Tropp, https://arxiv.org/abs/0909.4061): an exact
-    decomposition of 1,280 dimensions takes seconds, for a picture.
-    """
+    """Return the first two principal components of features at unit length: float32 [n, 2]."""
+    # By subspace iteration (Halko, Martinsson and Tropp, https://arxiv.org/abs/0909.4061): an exact
+    # decomposition of 1,280 dimensions takes seconds.
     length = np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-6)
     centred = features / length
     centred -= centred.mean(0)
@@ -86,13 +87,13 @@ def _picture(
 
 
 def _kinds(labels: Sequence[str | None]) -> Iterator[tuple[np.ndarray, str, str]]:
-    """Images that are drawn alike: which (bool [n]), their colour, what the legend says."""
+    """Yield groups of images: mask (bool [n]), colour and text of the legend."""
     counts = Counter(label for label in labels if label is not None)
     named = [label for label, _ in counts.most_common(MOST_COLOURS)]
     of_each = np.array([label if label in named else None for label in labels], dtype=object)
     unlabelled = np.array([label is None for label in labels])
     shown = [(unlabelled, _UNLABELLED, "not labelled")]
-    # A space of no width before it: matplotlib hides names that begin with a _.
+    # With a zero-width space before it: matplotlib hides names that begin with a _.
     shown += [
         (of_each == label, _COLOURS[number], f"\u200b{short(label)}")
         for number, label in enumerate(named)

@@ -1,4 +1,4 @@
-"""The nets: a small one of our own for ``scratch``, torchvision's for ``probe`` and ``finetune``.
+"""The nets: a small one for ``scratch``, torchvision's for ``probe`` and ``finetune``.
 
 Every net is a ``Classifier``: normalisation, a backbone that turns images into feature vectors,
 and one linear layer.
@@ -41,27 +41,26 @@ class Classifier(nn.Module):
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1) * 255)
 
     def embed(self, images: torch.Tensor) -> torch.Tensor:
-        """Feature vectors [batch, features] of images [batch, 3, size, size] in 0…255."""
+        """Compute features: float32 [batch, 3, size, size] in 0…255 → [batch, features]."""
         return self.backbone((images - self.mean) / self.std).flatten(1)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits [batch, classes] of images [batch, 3, size, size] in 0…255."""
+        """Compute logits: float32 [batch, 3, size, size] in 0…255 → [batch, classes]."""
         return self.head(self.embed(images))
 
 
 def build(
     parameters: Hyperparameters, classes: int, weights: Mapping[str, torch.Tensor] | None = None
 ) -> Classifier:
-    """The net of a job: the same ``parameters`` give the same shapes, so that a state dict saved
-    from one fits the other.
+    """Build the net of a job; equal ``parameters`` give equal shapes of the state dict.
 
     Args:
-        parameters: recipe, architecture and image size decide.
+        parameters: recipe, architecture and image size are used.
         classes: number of labels.
-        weights: state dict of the whole torchvision net, ``load_weights``'s; random if ``None``.
+        weights: state dict of the whole torchvision net, from ``load_weights``; ``None``: random.
 
     Raises:
-        PermanentFailure: no such architecture, it cannot take this image size, or the weights
+        PermanentFailure: the architecture is unknown or cannot take this image size, or the weights
             are another net's.
     """
     if parameters.recipe == "scratch":
@@ -76,11 +75,13 @@ def build(
 def load_weights(
     parameters: Hyperparameters, folder: Path | None
 ) -> dict[str, torch.Tensor] | None:
-    """The pretrained weights a job starts from: ``<architecture>.pth`` in ``folder``, else
-    torchvision's download; ``None`` for a job that starts from random ones.
+    """Load a job's pretrained weights: ``<architecture>.pth`` in ``folder``, else a download.
+
+    Returns:
+        The state dict; ``None`` for a job that starts from random weights.
 
     Raises:
-        WeightsUnavailable: neither is there.
+        WeightsUnavailable: there is no file, and the download failed.
         PermanentFailure: the file is not a state dict.
     """
     if parameters.recipe == "scratch" or parameters.weights == "none":
@@ -100,9 +101,9 @@ def load_weights(
 def _download(architecture: str) -> dict[str, torch.Tensor]:
     from torchvision import models
 
-    _torchvision_net(architecture)  # an unknown name is the plainer error
+    _torchvision_net(architecture)  # gives a clearer error for an unknown name
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT_S)  # urlopen's own would wait for ever
+    socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT_S)  # urlopen has no timeout by default
     try:
         chosen = models.get_model_weights(architecture).DEFAULT
         return dict(chosen.get_state_dict(progress=False, check_hash=True))
@@ -128,7 +129,7 @@ def _load(net: nn.Module, weights: Mapping[str, torch.Tensor], architecture: str
 
 
 def architecture_name(parameters: Hyperparameters) -> str:
-    """What the artefact's manifest calls the net."""
+    """Return the net's name in the artefact's manifest."""
     return SMALL_NET if parameters.recipe == "scratch" else parameters.architecture
 
 
@@ -136,9 +137,9 @@ _SMALL_WIDTHS = (16, 48, 96)
 
 
 def _small_backbone() -> nn.Module:
-    """Three stages of two 3 × 3 convolutions, halving the picture in between, then the mean.
+    """Build three stages of two 3 × 3 convolutions, with stride 2 between stages, and mean pooling.
 
-    Works from 8 × 8 pixels up; about 0.16 M parameters.
+    For images of at least 8 × 8 pixels; about 0.16 M parameters.
     """
     layers: list[nn.Module] = []
     inputs = 3
@@ -167,7 +168,7 @@ def _torchvision_net(name: str) -> nn.Module:
 
 
 def _behead(net: nn.Module, name: str) -> None:
-    """Take the ImageNet classifier off ``net`` in place: it then returns feature vectors."""
+    """Remove the ImageNet classifier of ``net`` in place, so that it returns features."""
     if name.startswith("squeezenet"):  # classifies by convolution: dropout, conv, relu, pool
         net.classifier = nn.AdaptiveAvgPool2d(1)
         return
@@ -183,7 +184,7 @@ def _behead(net: nn.Module, name: str) -> None:
 
 @torch.no_grad()
 def _feature_count(backbone: nn.Module, parameters: Hyperparameters) -> int:
-    """Length of the feature vectors, found by a trial: the only way that fits every net."""
+    """Return the length of the features, found by a trial, which works for every net."""
     side = parameters.image_size
     backbone.eval()
     try:

@@ -1,4 +1,4 @@
-"""What is fitted on the validation split after training: temperature and thresholds."""
+"""Calibration on the validation split after training: temperature and thresholds."""
 
 import numpy as np
 import torch
@@ -16,7 +16,17 @@ _LOWEST_TEMPERATURE, _HIGHEST_TEMPERATURE = 0.05, 20.0
 def predict_logits(
     net: torch.nn.Module, split: LabelledImages, classes: int, team: Team = ALONE
 ) -> torch.Tensor:
-    """Logits of a whole split, in float32: [n, classes]; whole on the team's first process."""
+    """Compute the logits of a split.
+
+    Args:
+        net: images float32 [batch, 3, size, size] → logits [batch, classes].
+        split: n images.
+        classes: number of classes.
+        team: the processes that share the work.
+
+    Returns:
+        float32 [n, classes]; complete only on the team's first process.
+    """
     net = net.eval().to(device(), memory_format=torch.channels_last)
     logits = sweep(net, split, classes, team=team)
     net.cpu()
@@ -24,17 +34,25 @@ def predict_logits(
 
 
 def fit_temperature(logits: torch.Tensor, targets: torch.Tensor, task: Task) -> float:
-    """The number to divide logits by so that their probabilities are honest: the one of least
-    log-loss (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
+    """Fit the temperature that calibrates logits: the one of least log-loss.
 
-    Bounded to 0.05…20: on a split that is classified without a mistake the best temperature
-    would be 0, and every answer afterwards 100 % sure.
+    Temperature scaling: Guo et al. 2017, https://arxiv.org/abs/1706.04599.
+
+    Args:
+        logits: float32 [n, classes].
+        targets: as :func:`loss_of` takes them.
+        task: single_label or multi_label.
+
+    Returns:
+        The number to divide logits by, within 0.05…20.
     """
     from scipy.optimize import minimize_scalar
 
     def loss(log_temperature: float) -> float:
         return float(loss_of(logits / float(np.exp(log_temperature)), targets, task))
 
+    # Bounded: without a single mistake on the split the best temperature would be 0, and every
+    # later answer 100 % sure.
     bounds = (np.log(_LOWEST_TEMPERATURE), np.log(_HIGHEST_TEMPERATURE))
     found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-3})
     return float(np.exp(found.x))
@@ -43,12 +61,17 @@ def fit_temperature(logits: torch.Tensor, targets: torch.Tensor, task: Task) -> 
 def fit_thresholds(
     probabilities: np.ndarray, targets: np.ndarray, labels: tuple[str, ...]
 ) -> dict[str, float]:
-    """For each label the probability from which on it is given: the one of best F1, of several
-    equals the one nearest to 0.5 (which is also that of a label that no image here has).
+    """Fit each label's decision threshold: the probability of best F1.
+
+    Of several equally good ones, the nearest to 0.5; 0.5 for a label that no image has.
 
     Args:
         probabilities: float32 [n, classes].
         targets: float32 [n, classes] of 0 and 1.
+        labels: names of the columns.
+
+    Returns:
+        Thresholds in [0, 1], by label.
     """
     return {
         label: _best_threshold(probabilities[:, index], targets[:, index] > 0)

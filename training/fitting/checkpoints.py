@@ -1,4 +1,4 @@
-"""The checkpoint of a training by gradient: one file, replaced in one step."""
+"""The checkpoint of gradient-based training: one file, replaced atomically."""
 
 import logging
 import zipfile
@@ -16,22 +16,22 @@ log = logging.getLogger("training")
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and renames it.
+    """Writes a checkpoint to a file beside its final path and renames it.
 
-    Lightning's own writes to the folder of temporary files and moves it from there: between two
-    file systems that is a copy, and a process killed in it leaves half a checkpoint in the place
-    of the last whole one.
+    Lightning's own writes to the system's temporary folder and moves the file: between file systems
+    that is a copy, and a process that is killed meanwhile leaves a partial checkpoint in place of
+    the last complete one.
     """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
     ) -> None:
-        """Write a checkpoint and wait until the disk has it.
+        """Write a checkpoint and wait until it is on the disk.
 
         Args:
             checkpoint: the states of model, optimizer and trainer.
-            path: where it belongs.
-            storage_options: of other implementations.
+            path: of the checkpoint.
+            storage_options: must be ``None``.
 
         Raises:
             TypeError: there are storage options.
@@ -46,8 +46,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def drop_damaged(saved: Path) -> None:
-    """Delete a checkpoint that a power cut damaged, so that training begins anew: every attempt
-    would fail on it."""
+    """Delete a damaged checkpoint, so that training starts from the beginning."""
+    # A power cut may damage it, and then every attempt would fail.
     if not saved.exists():
         return
     try:

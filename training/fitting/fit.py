@@ -1,4 +1,4 @@
-"""Training by gradient with Lightning: checkpoints, resuming, progress."""
+"""Gradient-based training with Lightning: checkpoints, resuming, progress."""
 
 import logging
 import math
@@ -33,15 +33,15 @@ log = logging.getLogger("training")
 _STOPPED = 128 + signal.SIGTERM
 
 _AHEAD = 2
-"""Batches prepared while a GPU computes. A CPU has no core to spare for that."""
+"""Batches that are prepared while a GPU computes; none on a CPU, which has no free core."""
 
 
 class _Stop(pl.Callback):
-    """Ends all processes of a team in step when one is told to end (SIGTERM).
+    """Ends all processes of a team after the same batch when one gets SIGTERM.
 
-    Lightning's own handler starts a collective operation in the middle of whatever the process
-    does, and waits for one of another kind. This one takes note; after each batch all processes
-    ask each other.
+    Lightning's own handler starts a collective operation at any point of the computation, where it
+    may meet another kind of operation and wait. This handler only sets a flag; after each batch all
+    processes exchange their flags.
     """
 
     def __init__(self, team: Team) -> None:
@@ -64,8 +64,10 @@ class _Stop(pl.Callback):
 
 
 class _History(pl.Callback):
-    """Keeps and reports each epoch's numbers, and stops at a loss that is not finite. Part of the
-    checkpoint, so that the history of a resumed run is whole."""
+    """Keeps and reports each epoch's numbers, and stops at a loss that is not finite.
+
+    It is part of the checkpoint, so that the history of a resumed run is complete.
+    """
 
     def __init__(self, report: Callable[[Epoch], None], learning_rate: float) -> None:
         self.epochs: list[Epoch] = []
@@ -73,7 +75,7 @@ class _History(pl.Callback):
         self._learning_rate = learning_rate
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.epochs:  # the checkpoint may be one that an older version wrote
+        if self.epochs:  # the checkpoint may be of an older version, which did not check
             require_finite(self.epochs[-1], self._learning_rate)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -91,7 +93,11 @@ class _History(pl.Callback):
 
 
 def require_finite(epoch: Epoch, learning_rate: float) -> None:
-    """Stop a training whose loss is not finite: no later epoch brings the weights back.
+    """Check that an epoch's losses are finite; training cannot recover from others.
+
+    Args:
+        epoch: numbers of the epoch.
+        learning_rate: of the job, for the message.
 
     Raises:
         PermanentFailure: a loss of ``epoch`` is infinite or not a number.
@@ -119,21 +125,27 @@ def fit(
 ) -> list[Epoch]:
     """Train ``net`` in place, from the last checkpoint if there is one.
 
-    A checkpoint is written after each epoch, so a kill at any moment, and SIGTERM (which ends the
-    batch at hand, then raises ``SystemExit``), cost one epoch at most. Resumed runs end with
-    the very weights of undisturbed ones (on a CPU; sums on a GPU depend on scheduling). No
-    checkpoint is taken within an epoch: Lightning's loops do not resume there exactly.
+    A checkpoint is written after each epoch, so an interruption costs one epoch at most. SIGTERM
+    ends the current batch, then raises ``SystemExit``. Resumed runs end with the same weights as
+    uninterrupted ones (on a CPU; sums on a GPU depend on scheduling).
 
-    A team does the same steps as one process would: ``batch_size`` is that of all processes
-    together, each takes its share of every batch, and the gradients are those of the whole batch.
-    What differs is chance (augmentation, dropout), rounding and, on CPUs, that each process
-    normalises its share of a batch by itself (PyTorch's SyncBatchNorm needs GPUs).
+    A team takes the same steps as one process: each process takes its share of every batch, and the
+    gradients are those of the whole batch. Differences are random numbers (augmentation, dropout),
+    rounding and, on CPUs, batch normalisation over each process's share (PyTorch's SyncBatchNorm
+    needs GPUs).
 
     Args:
-        net: images [batch, 3, size, size] in 0…255 → logits; comes back on the CPU.
+        net: images float32 [batch, 3, size, size] in 0…255 → logits [batch, classes]; is on the
+            CPU afterwards.
+        parameters: of the job; ``batch_size`` is that of all processes together.
+        task: single_label or multi_label.
+        classes: number of labels.
+        train: images to train on.
+        val: images for the validation metrics.
         checkpoints: folder of this job's checkpoints; only the first machine's counts.
         scratch: folder for a copy of the checkpoint on the other machines.
-        report: called after each epoch.
+        report: called with each epoch's numbers.
+        team: the processes that train together.
 
     Returns:
         Every epoch's numbers, those before a restart included.
@@ -142,6 +154,7 @@ def fit(
         PermanentFailure: there are more processes than images in a batch, or the loss of an epoch
             is not finite.
     """
+    # No checkpoint is written within an epoch: Lightning's loops do not resume there exactly.
     _quiet_lightning()
     use_cores_for(parameters)
     history = _History(report, parameters.learning_rate)
@@ -185,14 +198,14 @@ def fit(
 
 
 def _devices(team: Team, *, on_gpu: bool) -> dict[str, Any]:
-    """What of the Trainer's arguments hangs on the machines."""
+    """Return the Trainer's arguments that depend on the machines."""
     if team.size == 1:
         return {"accelerator": "auto", "devices": 1}
     return {
         "accelerator": "gpu" if on_gpu else "cpu",
         "devices": team.local_size,
         "num_nodes": team.machines,
-        # Of some architectures a layer is left unused; a static graph allows for that.
+        # Some architectures have an unused layer, which a static graph allows.
         "strategy": DDPStrategy(static_graph=True, gradient_as_bucket_view=True),
         "sync_batchnorm": on_gpu,
     }
@@ -209,7 +222,7 @@ def _require_a_share_for_all(batches: Batches, team: Team) -> None:
 
 @contextmanager
 def _sigterm_left_to_lightning() -> Iterator[None]:
-    """Lightning, which ends the batch at hand, would also call a handler that was there before."""
+    """Remove the handler of SIGTERM for a block, since Lightning's would call it, too."""
     before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         yield
@@ -218,7 +231,7 @@ def _sigterm_left_to_lightning() -> Iterator[None]:
 
 
 def _checkpoint(folder: Path) -> ModelCheckpoint:
-    """One file, of the newest epoch."""
+    """Build the callback that keeps one file, of the newest epoch."""
     return ModelCheckpoint(
         dirpath=folder,
         filename=Path(CHECKPOINT).stem,
@@ -228,7 +241,7 @@ def _checkpoint(folder: Path) -> ModelCheckpoint:
 
 
 def _quiet_lightning() -> None:
-    """Progress goes through Pipes; Lightning's hints and advertisements go nowhere."""
+    """Silence Lightning's own messages; progress is reported through Pipes."""
     for name in ("lightning.pytorch", "lightning.fabric", "pytorch_lightning"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"lightning\.")

@@ -1,4 +1,4 @@
-"""The Lightning module of the recipes that train by gradient: scratch and finetune."""
+"""The Lightning module of the gradient-based recipes: scratch and finetune."""
 
 from typing import Any
 
@@ -19,10 +19,12 @@ TrainingBatch = tuple[torch.Tensor, torch.Tensor, int]
 
 
 class ClassifierModule(pl.LightningModule):
-    """Trains ``net``, whose shape and weights are given, by the job's hyperparameters.
+    """Trains a net with the job's hyperparameters.
 
     Args:
         net: images float32 [batch, 3, size, size] in 0…255 → logits [batch, classes].
+        parameters: of the job.
+        task: single_label or multi_label.
         classes: number of labels.
     """
 
@@ -37,19 +39,22 @@ class ClassifierModule(pl.LightningModule):
         self.train_loss, self.val_loss = MeanOverImages(), MeanOverImages()
 
     def _step(self, batch: TrainingBatch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits and loss: what training and validation share."""
+        """Compute logits and loss, for training and validation."""
         images, targets, _ = batch
         logits = self.net(images.contiguous(memory_format=torch.channels_last))
         return logits, loss_of(logits, targets, self.task)
 
     def on_train_epoch_start(self) -> None:
-        """Tell the batches their epoch, before the first is drawn."""
+        """Set the epoch of the batches before the first one is drawn."""
         batches: Any = self.trainer.train_dataloader
         batches.set_epoch(self.current_epoch)
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> torch.Tensor:
-        """One step, whose chances hang on (seed, epoch, batch, process) alone: a resumed run draws
-        what an undisturbed one would have drawn."""
+        """Compute the loss of a batch of augmented images.
+
+        Random numbers depend only on (seed, epoch, batch, process), so that a resumed run draws the
+        same as an uninterrupted one.
+        """
         images, targets, number = batch
         job, trainer = self.parameters_of_job, self.trainer
         process = (trainer.global_rank,) if trainer.global_rank else ()
@@ -60,13 +65,13 @@ class ClassifierModule(pl.LightningModule):
         self.log("train_loss", self.train_loss, on_step=False, on_epoch=True)
         if trainer.world_size == 1:
             return loss
-        # Processes' gradients are averaged, though their shares of a batch may differ by an image.
+        # Gradients are averaged over processes, but their shares of a batch may differ by one image.
         batches: Any = trainer.train_dataloader
         return loss * (len(images) * trainer.world_size / batches.size_of(number))
 
     @torch.no_grad()
     def on_validation_epoch_start(self) -> None:
-        """Give every process the same net: each one's batch normalisation has seen its own share."""
+        """Average the running statistics of batch normalisation over the processes."""
         if self.trainer.world_size > 1:
             for module in self.net.modules():
                 if isinstance(module, _BatchNorm) and module.track_running_stats:
@@ -74,8 +79,8 @@ class ClassifierModule(pl.LightningModule):
                         seen.copy_(self.trainer.strategy.reduce(seen, reduce_op="mean"))
 
     def validation_step(self, batch: TrainingBatch, batch_idx: int) -> None:
-        """Loss and metrics on the validation split."""
-        if len(batch[0]):  # of a few images not every process gets one
+        """Update loss and metrics with a batch of the validation split."""
+        if len(batch[0]):  # a process's share of a small batch may be empty
             logits, loss = self._step(batch)
             self.val_metrics.update(logits, batch[1].int())
             self.val_loss.update(loss, len(logits))
@@ -87,9 +92,9 @@ class ClassifierModule(pl.LightningModule):
         self.val_metrics.reset()
 
     def configure_optimizers(self) -> Any:
-        """The chosen optimizer, warmed up and annealed to nothing over the whole run (one cycle,
-        https://arxiv.org/abs/1708.07120): short runs end in a good place, with no best epoch to
-        pick on a small validation split."""
+        """Build the chosen optimizer with a one-cycle learning rate (https://arxiv.org/abs/1708.07120)."""
+        # The rate is annealed to almost 0 over the run, so that the last epoch of a short run is
+        # good, and no best epoch has to be picked on a small validation split.
         job = self.parameters_of_job
         optimizer: torch.optim.Optimizer
         if job.optimizer == "sgd":

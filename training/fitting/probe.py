@@ -1,7 +1,7 @@
-"""The probe recipe: frozen features and logistic regression, folded into one linear layer.
+"""The probe recipe: logistic regression on frozen features, converted to one linear layer.
 
-Logistic regression is convex: no learning rate, no epochs, the same answer every time; the one
-choice, the strength of the regularisation, is made on the validation split.
+Logistic regression is convex: it needs no learning rate and no epochs, and is deterministic. Its
+regularisation strength is chosen on the validation split.
 """
 
 from collections.abc import Callable
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
 
 STRENGTHS = tuple(float(c) for c in np.logspace(-4, 1, 11))
-"""Inverse regularisations C, the stiffest model first, for standardised features. Tried until the
-validation loss rises: it falls, then rises, and the late fits are the slow ones."""
+"""Inverse regularisation strengths C, the strongest regularisation first, for standardised features.
+Tried until the validation loss rises: it falls, then rises, and the last fits take longest."""
 
 _WORTH_THREADS = 20_000_000
 """Features × images from which BLAS may use all cores. Below, its threads mostly wait for each
-other: 2,730 images of 1,280 features took 0.6 s on one core and 5 s on two busy ones."""
+other: 2,730 images with 1,280 features took 0.6 s on one core and 5 s on two busy ones."""
 
 _MAX_ITERATIONS = 1000
 _TOLERANCE = 1e-4
@@ -42,7 +42,7 @@ class Linear:
     bias: np.ndarray
 
     def logits(self, features: np.ndarray) -> np.ndarray:
-        """Logits [n, classes] of features [n, features]."""
+        """Compute logits: float32 [n, features] → [n, classes]."""
         return features @ self.weight.T + self.bias
 
 
@@ -57,19 +57,21 @@ def fit_probe(
     bf16: bool,
     team: Team = ALONE,
 ) -> tuple[list[dict[str, float]], torch.Tensor]:
-    """Fit ``net``'s head in place; its backbone stays as it is.
+    """Fit ``net``'s head in place; its backbone is not changed.
 
     Args:
-        net: with the backbone's weights in place.
-        progress: told how many images went through the backbone.
-        report: called with each strength tried: ``c``, ``val_loss``, ``val_accuracy``,
-            ``val_macro_f1``.
+        net: with the backbone's weights loaded.
+        task: single_label or multi_label.
+        train: images to fit on.
+        val: images to choose the strength on.
+        progress: called with the numbers of images whose features are computed, and in all.
+        report: called with the numbers of each strength tried: ``c``, ``val_loss``,
+            ``val_accuracy``, ``val_macro_f1``.
         bf16: whether the backbone computes in bfloat16.
-        team: shares the images out; then its first process fits the head and the others end.
+        team: the processes that compute features; then the first fits the head, and the others end.
 
     Returns:
-        All that was reported, in order; and the logits of the validation split, float32
-        [n, classes].
+        The reported numbers in order, and the logits of the validation split, float32 [n, classes].
     """
     from training.fitting.watched import scores_of
 
@@ -79,13 +81,13 @@ def fit_probe(
     val_features = extracted(val, lambda done: progress(len(train) + done, total))
     team.dismiss()
     mean, std = features.mean(0), features.std(0)
-    std[std < 1e-6] = 1.0  # a feature that never changes says nothing; don't blow it up
+    std[std < 1e-6] = 1.0  # don't scale up a constant feature
     features -= mean
     features /= std
     history: list[dict[str, float]] = []
     best: Linear | None = None
     for strength in STRENGTHS:
-        # Standardisation is folded in: the head takes features as the backbone gives them.
+        # The head includes the standardisation, so it takes the backbone's features.
         linear = _unstandardised(_regress(features, train.targets, strength, task), mean, std)
         logits = linear.logits(val_features)
         scores = scores_of(torch.from_numpy(logits), torch.from_numpy(val.targets), task)
@@ -109,7 +111,18 @@ def extract(
     bf16: bool,
     team: Team = ALONE,
 ) -> np.ndarray:
-    """The backbone's features of every image: float32 [n, features]; see ``sweep``."""
+    """Compute the backbone's features of every image; see ``sweep``.
+
+    Args:
+        net: its backbone computes the features.
+        split: n images.
+        report: called with the number of images done, about.
+        bf16: whether to compute in bfloat16.
+        team: the processes that share the work.
+
+    Returns:
+        float32 [n, features]; complete only on the team's first process.
+    """
     place = device()
     net = net.eval().to(place, memory_format=torch.channels_last)
 
@@ -123,7 +136,7 @@ def extract(
 
 
 def _regress(features: np.ndarray, targets: np.ndarray, strength: float, task: Task) -> Linear:
-    """Multinomial logistic regression, or one binary regression a label (multi_label)."""
+    """Fit a multinomial logistic regression, or one binary regression per label (multi_label)."""
     if task == "multi_label":
         rows = [_fitted(features, column, strength) for column in targets.T]
         weight = np.concatenate([row.coef_ for row in rows])
@@ -131,7 +144,7 @@ def _regress(features: np.ndarray, targets: np.ndarray, strength: float, task: T
     model = _fitted(features, targets, strength)
     if len(model.coef_) > 1:
         return _linear(model.coef_, model.intercept_)
-    # Of two classes scikit-learn keeps the difference of the logits: give each half of it.
+    # For two classes scikit-learn has only the difference of the logits: each class gets half of it.
     half = np.concatenate([-model.coef_, model.coef_]) / 2
     return _linear(half, np.concatenate([-model.intercept_, model.intercept_]) / 2)
 

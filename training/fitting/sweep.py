@@ -1,4 +1,4 @@
-"""Every image of a split through a net once, on all that the job has: cores, GPUs, machines."""
+"""Computing a net's outputs for every image of a split on all cores, GPUs and machines of a job."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     import torch
 
 _CPU_BATCH, _GPU_BATCH = 16, 256
-"""Images in one pass. On a CPU bigger batches leave the cache: 64 took twice as long an image."""
+"""Images per batch. On a CPU larger batches do not fit into the cache: 64 took twice the time per
+image."""
 
 
 def sweep(
@@ -24,19 +25,25 @@ def sweep(
     team: Team = ALONE,
     report: Callable[[int], None] = lambda done: None,
 ) -> np.ndarray:
-    """``compute``'s answers for every image: float32 [n, width].
+    """Call ``compute`` for every image of a split, in batches.
 
-    On a CPU every core works on batches of its own. Sharing the cores within each operation, as
-    PyTorch does by itself, makes them wait for each other thousands of times a second, which
-    takes ten times as long as soon as anything else runs on the machine. Processes of a team
-    take a share of the batches each; what they find does not depend on how many they are.
+    The result does not depend on the number of processes.
 
     Args:
         compute: images float32 [batch, 3, size, size] on ``hardware.device()``, channels last →
             [batch, width]. Called from several threads.
-        team: only its first process gets all rows; the others those they computed.
-        report: told how many images are done, about.
+        split: n images.
+        width: length of an image's output.
+        team: the processes that share the batches.
+        report: called with the number of images done, about.
+
+    Returns:
+        float32 [n, width]; complete only on the team's first process, the others have the rows that
+        they computed.
     """
+    # On a CPU every core computes batches of its own. PyTorch's default, to share the cores within
+    # each operation, makes them wait for each other thousands of times a second, which takes ten
+    # times as long when anything else runs on the machine.
     import torch
 
     place = device()

@@ -1,5 +1,8 @@
-"""The numbers that training watches, for both tasks. Apart from the loss: torchmetrics imports SciPy's
-signals, Matplotlib and torchvision, which takes 3 s."""
+"""Validation metrics of both tasks.
+
+In a module apart from the loss, since torchmetrics imports SciPy's signals, Matplotlib and
+torchvision, which takes 3 s.
+"""
 
 import torch
 from torchmetrics import Metric, MetricCollection
@@ -15,9 +18,9 @@ from training.fitting.losses import loss_of
 
 
 class MeanOverImages(Metric):
-    """The mean of a loss over all images, on whichever processes they are.
+    """The mean of a loss over all images of all processes.
 
-    Not torchmetrics' MeanMetric, which forgets the weights if told to let NaN pass (1.9), nor
+    Not torchmetrics' MeanMetric, which loses the weights if NaN is allowed (1.9), and not
     Lightning's own, which rounds the number of images when it averages over processes (2.6).
     """
 
@@ -30,17 +33,17 @@ class MeanOverImages(Metric):
         self.add_state("images", torch.tensor(0), dist_reduce_fx="sum")
 
     def update(self, loss: torch.Tensor, images: int) -> None:
-        """Add the mean ``loss`` of so many images."""
+        """Add a batch's mean loss (scalar tensor) and its number of images."""
         self.total = self.total + loss.detach() * images
         self.images = self.images + images
 
     def compute(self) -> torch.Tensor:
-        """The mean."""
+        """Return the mean, a scalar tensor."""
         return self.total / self.images
 
 
 def metrics_for(task: Task, classes: int) -> MetricCollection:
-    """``accuracy`` (multi_label: all labels right) and ``macro_f1``."""
+    """Build the metrics ``accuracy`` (multi_label: exact match) and ``macro_f1``."""
     found: dict[str, Metric | MetricCollection]
     if task == "multi_label":
         found = {
@@ -56,11 +59,12 @@ def metrics_for(task: Task, classes: int) -> MetricCollection:
 
 
 def scores_of(logits: torch.Tensor, targets: torch.Tensor, task: Task) -> dict[str, float]:
-    """``loss``, ``accuracy`` and ``macro_f1`` of a whole split.
+    """Compute ``loss``, ``accuracy`` and ``macro_f1`` of a split.
 
     Args:
         logits: float32 [n, classes].
-        targets: int64 [n], or float32 [n, classes] (multi_label).
+        targets: int64 [n], or float32 [n, classes] of 0 and 1 (multi_label).
+        task: single_label or multi_label.
     """
     metrics = metrics_for(task, logits.shape[1])
     found = {"loss": loss_of(logits, targets, task), **metrics(logits, targets.int())}

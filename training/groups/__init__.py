@@ -1,1 +1,1 @@
-"""Near-duplicate groups, and how they are dealt to the splits."""
+"""Near-duplicate groups of images, and their assignment to splits."""

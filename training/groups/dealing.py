@@ -1,11 +1,12 @@
-"""Dealing groups of images to the splits: by chance, among those that every class needs.
+"""Assigning groups of images to splits ("dealing"): stratified by class, otherwise random.
 
-Pure chance leaves one small class in three without a test image. So a class's first three groups
-go to three splits; of the others, a group's lot (a hash of its id) decides among the splits that
-are behind their share of the class, each as likely as it is far behind. A group that may not go to
-every split (its source gave one) is dealt alike among those that it may go to. Rare classes are dealt
-first (Sechidis, Tsoumakas and Vlahavas, "On the stratification of multi-label data", ECML 2011),
-and large groups before small ones, as long as there is room for them. What was dealt stays.
+A purely random assignment leaves one small class in three without a test image. So a class's first
+three groups go to three splits. For each further group, its lot (a number from a hash of its id)
+selects among the splits that have less than their share of the class, with probabilities in
+proportion to what they lack. A group that may not go to every split (its source gave one) is
+assigned in the same way among the allowed splits. Rare classes are assigned first (Sechidis,
+Tsoumakas and Vlahavas, "On the stratification of multi-label data", ECML 2011), and large groups
+before small ones, as long as there is room for them. Assignments are permanent.
 """
 
 from collections import Counter, defaultdict
@@ -20,14 +21,14 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Group:
-    """A group that is to be dealt.
+    """A group to be assigned to a split.
 
     Attributes:
-        group_id: its lot comes from it.
-        classes: images by class; of images without a class, by ``""``.
-        among: the splits that it may be dealt to.
-        by_lot: whether its lot alone decides, as long as every class has what it needs: it was
-            labelled because its lot, or a model, said so.
+        group_id: SHA-256 of an image of the group; the lot is computed from it.
+        classes: number of images by class; ``""`` for images without a class.
+        among: the allowed splits.
+        by_lot: whether the lot alone decides where every class has what it needs, because the group
+            was chosen for labelling by its lot or by a model.
     """
 
     group_id: str
@@ -38,13 +39,18 @@ class Group:
 
 @dataclass
 class Tally:
-    """Images by class and split, and the splits in which a class has any: what was dealt so far."""
+    """The assignments so far.
+
+    Attributes:
+        images: number of images by class and split.
+        used: splits in which a class has images, by class.
+    """
 
     images: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     used: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
     def add(self, classes: Mapping[str, int], split: str) -> None:
-        """Count a group that was dealt."""
+        """Count a group that was assigned to ``split``."""
         for name, images in classes.items():
             self.images[name][split] += images
             self.used[name].add(split)
@@ -52,24 +58,27 @@ class Tally:
 
 @dataclass
 class _Waiting:
-    """Of one class, what is not dealt yet, by the splits that it may be dealt to."""
+    """The groups and images of one class that are not assigned yet, by allowed splits."""
 
     groups: Counter[tuple[str, ...]] = field(default_factory=Counter)
     images: Counter[tuple[str, ...]] = field(default_factory=Counter)
 
     def add(self, group: Group, name: str, sign: int = 1) -> None:
-        """Count a group of the class ``name``; with ``sign`` -1, as no longer waiting."""
+        """Add a group of the class ``name``; with ``sign`` -1, remove it."""
         self.groups[group.among] += sign
         self.images[group.among] += sign * group.classes[name]
 
 
 def deal(groups: Sequence[Group], dealt: Tally, shares: Mapping[str, float]) -> dict[str, str]:
-    """The split of each group (by id). Their order does not matter.
+    """Assign groups to splits; the result does not depend on their order.
 
     Args:
-        groups: that have none yet, each with a class at least.
-        dealt: what has one; counts on.
+        groups: without a split, each with at least one class.
+        dealt: the assignments so far; the new ones are added.
         shares: of the images of each class, by split; they add up to 1.
+
+    Returns:
+        The split of each group, by its id.
     """
     totals = {name: sum(counts.values()) for name, counts in dealt.images.items()}
     waiting: dict[str, _Waiting] = defaultdict(_Waiting)
@@ -124,13 +133,17 @@ def _needed(
     groups: Mapping[tuple[str, ...], int],
     among: Sequence[str],
 ) -> list[str]:
-    """Those of ``among`` that a group must go to, lest a split stay empty that could have had one.
+    """Return those of ``among`` that the group must go to, so that no split stays empty needlessly.
 
     Args:
-        may: the splits that the group may be dealt to.
-        lacking: the splits in which its class has nothing.
-        groups: of its class that wait, this one too, by the splits that they may be dealt to.
+        may: the group's allowed splits.
+        lacking: splits in which its class has no images.
+        groups: number of the class's groups that are not assigned, this one included, by allowed
+            splits.
         among: the splits that are left to choose from.
+
+    Returns:
+        Empty if all lacking splits can also be filled without this group.
     """
     if not lacking:
         return []
@@ -147,8 +160,7 @@ def _needed(
 
 
 def _most_filled(lacking: Sequence[str], groups: Mapping[tuple[str, ...], int]) -> int:
-    """How many of the lacking splits can have a group each, by Hall's theorem: in any set of splits
-    no more than there are groups that may go to one of them."""
+    """Return how many of the lacking splits can get a group each (by Hall's theorem)."""
     sets = (part for size in range(1, len(lacking) + 1) for part in combinations(lacking, size))
     short = (
         len(part) - sum(count for may, count in groups.items() if not set(may).isdisjoint(part))
@@ -163,11 +175,18 @@ def _due(
     dealt: Mapping[str, int],
     waiting: Mapping[tuple[str, ...], int],
 ) -> dict[str, float]:
-    """Images of a class that are due to each of ``among``: of what is there, or can only go there.
+    """Return the number of a class's images that each of ``among`` should have.
 
-    A test set that a source gave, however large, is not what validation is a share of: else it
-    would stay behind for ever, and chance alone would decide.
+    The shares are of the images that are in ``among`` already or can only go there.
+
+    Args:
+        among: the allowed splits.
+        shares: by split; they add up to 1.
+        dealt: the class's images by split.
+        waiting: its images that are not assigned, by allowed splits.
     """
+    # A large test set given by a source is not counted for train and validation: else validation
+    # would always lack images, and its share would not decide any more.
     images = sum(dealt.get(one, 0) for one in among)
     images += sum(count for may, count in waiting.items() if set(may) <= set(among))
     whole = 1.0 if among == SPLITS else sum(shares[one] for one in among)

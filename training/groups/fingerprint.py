@@ -1,13 +1,13 @@
-"""Whether two pictures with near perceptual hashes are the same picture: a finer, fixed measure.
+"""A test whether two images with near perceptual hashes show the same picture.
 
-A 64-bit hash of a grey 32 × 32 picture calls frames of a fixed camera, products before one
-background, and colour swatches one picture. A *fingerprint* is the picture at 32 × 32 in luma and
-at 16 × 16 in both colour differences. Two fingerprints are the same picture if what differs looks
-like what re-encoding, resizing, a slight crop or another brightness leave behind: a little
-everywhere, most of it at edges. They are not if some cells differ by far more than the others do,
-as where somebody walks through a scene, or if the colours differ.
+A 64-bit hash of a grey 32 × 32 image is equal for frames of a fixed camera, for products on the same
+background, and for colour swatches. A *fingerprint* is the image at 32 × 32 in luma and at 16 × 16 in
+both colour differences. Two fingerprints show the same picture if they differ as after re-encoding,
+resizing, a slight crop or a change of brightness: a little everywhere, mostly at edges. They do not
+if some cells differ by far more than the others, as where somebody walks through a scene, or if the
+colours differ.
 
-No weights and nothing learned takes part, so groups do not depend on what is installed.
+The test has no weights and nothing learned, so groups do not depend on installed packages.
 ``VERSION`` changes with every change of a result. docs/decisions.md has the measured error rates.
 """
 
@@ -19,55 +19,55 @@ from PIL import Image
 
 VERSION = 1
 LUMA = 32
-"""Cells of a side in luma; colour has half of that, as in a JPEG."""
+"""Cells per side in luma; colour has half of that, as in a JPEG."""
 COLOUR = LUMA // 2
 SIZE = LUMA * LUMA + 2 * COLOUR * COLOUR
 """Bytes of a fingerprint."""
 
 _FLAT = 4.0
-"""Levels of standard deviation below which a picture shows nothing but a colour."""
+"""Standard deviation in levels below which an image is flat: it shows only one colour."""
 _FLAT_BOUND = 3.0
-"""Levels by which any cell of two flat pictures may differ."""
+"""Levels by which any cell of two flat images may differ."""
 _CONTRAST = 2.0
-"""Factor by which contrasts may differ, as brightness and contrast change them."""
+"""Factor by which contrasts may differ, as after changes of brightness and contrast."""
 _SATURATION = 1.5
-"""The same of colours."""
+"""Factor by which saturations may differ."""
 _FAINT = 4.0
-"""Levels of colour that are no colour: of less no saturation is told."""
+"""Levels of colour that are added to saturations, so that fainter ones do not count."""
 _COLOUR_SHIFT = 5.0
 """Levels by which the mean colours may differ."""
 _CORRELATION = 0.85
-"""Least correlation in luma. A crop of 2 % keeps as much in 96 of 100 photos."""
+"""Least correlation in luma. After a crop of 2 %, 96 of 100 photos have at least this."""
 _REST = 2.0
-"""Levels of which nothing is concluded: rounding, and noise of a JPEG."""
+"""Levels of difference that are ignored: rounding, and noise of a JPEG."""
 _TIMES = 5.0
-"""A cell that differs this many times as much as nine of ten cells do shows another thing."""
+"""A cell that differs by more than this many times the 90% quantile shows another object."""
 _QUANTILE = 0.9
 _EDGE = 8.0
-"""Levels that count as an edge in each cell: in flat parts, JPEG and noise differ, too."""
+"""Levels that are added to each cell's steepness: JPEG and noise cause differences in flat parts."""
 _MOST = {"luma": 0.9, "colour": 0.6}
-"""What nine of ten cells may differ by, per level of steepness."""
+"""Upper bound of the 90% quantile of differences, per level of steepness."""
 _STEP = LUMA // COLOUR
-"""Of luma's cells every second of a side says what nine of ten differ by: a quarter tells as much."""
+"""The 90% quantile of luma is taken of every second cell per side, which is accurate enough."""
 _RANK = int(_QUANTILE * COLOUR * COLOUR)
 _TAIL_RANK = COLOUR * COLOUR - 1 - (COLOUR * COLOUR - 1 - _RANK) // 2
-"""Of the cells that may differ by more than nine of ten do, one picture may have half."""
+"""Rank of the bound for one image: half of the cells above the 90% quantile may be due to it."""
 _TOP = 4
-"""Cells of a picture that are looked at first: those in which it is most unusual."""
+"""Cells of an image that are compared first: those in which it differs most from its scene."""
 _SCENES = 32
-"""Different scenes, such as a camera's, that are told apart for this."""
+"""Most scenes, such as a camera's, that are distinguished for this."""
 _LIKE = 0.7
-"""Correlation from which on a picture is one of a scene."""
+"""Correlation from which on an image belongs to a scene."""
 _CHUNK = 64
-"""Pairs at a time: what they take stays in a processor's cache."""
+"""Pairs that are compared at a time, so that their data fit into a processor's cache."""
 _GLANCED = 128
-"""The same where few cells of each are looked at."""
+"""The same where only few cells of each pair are compared."""
 _MARGIN = 1e-4
-"""By which a glance must be surer than the whole test, as floats are rounded otherwise in it."""
+"""Safety margin of the quick test over the whole test, which rounds floats differently."""
 
 
 def fingerprint(picture: Image.Image) -> bytes:
-    """The fingerprint of an ``RGB`` picture, of ``SIZE`` bytes."""
+    """Compute the fingerprint of an ``RGB`` image, ``SIZE`` bytes."""
     luma, *colours = picture.convert("YCbCr").split()
     box = Image.Resampling.BOX
     parts = [luma.resize((LUMA, LUMA), box)]
@@ -76,7 +76,7 @@ def fingerprint(picture: Image.Image) -> bytes:
 
 
 class Prints:
-    """Fingerprints, made ready to be compared with one another: some 15 kB each."""
+    """Fingerprints prepared for comparisons with one another, about 15 kB each."""
 
     def __init__(self, fingerprints: Sequence[bytes]) -> None:
         self._cells = np.frombuffer(b"".join(fingerprints), np.uint8).reshape(-1, SIZE)
@@ -120,9 +120,10 @@ class Prints:
                 few[part] = cells.reshape(-1, COLOUR * COLOUR)
 
     def _compare_with_scene(self, members: np.ndarray) -> None:
-        """Find the cells in which a picture differs most from the mean of those like it, and a
-        bound of what nine of ten cells differ by: between two pictures no more than both bounds
-        together."""
+        """Find each member's cells that differ most from the scene's mean, and a bound of its tail.
+
+        The 90% quantile of the differences of two members is at most the sum of their bounds.
+        """
         level = 1 / self._contrast[members].max()
         for planes in (self._planes[0], self._planes[-1]):
             mean = planes[0][members].mean(axis=0)
@@ -143,13 +144,21 @@ class Prints:
         return cells.astype(np.float32) - 128
 
     def same(self, one: int, others: np.ndarray) -> np.ndarray:
-        """Which of ``others`` show the same picture as ``one`` (positions): bool."""
+        """Find which images show the same picture as ``one``.
+
+        Args:
+            one: position.
+            others: int [n], positions.
+
+        Returns:
+            bool [n].
+        """
         good = self._at_a_glance(one, others)
         good[good] = self.wholly_same(one, others[good])
         return good
 
     def wholly_same(self, one: int, others: np.ndarray) -> np.ndarray:
-        """The same by the whole test of each pair, which defines what :meth:`same` answers."""
+        """Return what :meth:`same` does, by the whole test of each pair, which defines the result."""
         found = [
             self._same(one, others[start : start + _CHUNK])
             for start in range(0, len(others), _CHUNK)
@@ -157,8 +166,11 @@ class Prints:
         return np.concatenate([np.empty(0, bool), *found])
 
     def _at_a_glance(self, one: int, others: np.ndarray) -> np.ndarray:
-        """Which may be the same: by what costs little, and none that the whole test confirms is
-        missed. Frames of a camera that sees many things are hardly ever the same."""
+        """Find which images may show the same picture, with a quick test: bool [n].
+
+        It is true for every pair that the whole test confirms. It saves most of the time for frames
+        of a camera that sees many objects, of which few show the same picture.
+        """
         may = self._levels_near(one, others)
         flat = np.minimum(self._contrast[others], self._contrast[one]) < _FLAT
         left = np.flatnonzero(may & ~flat)
@@ -177,7 +189,7 @@ class Prints:
         return np.asarray(may | flat)
 
     def _top_may_be(self, one: int, others: np.ndarray) -> np.ndarray:
-        """Whether the cells in which either is unusual leave it open."""
+        """Whether the most unusual cells of both images allow the same picture: bool [n]."""
         same_scene = self._scene[others] == self._scene[one]
         usual = np.where(same_scene, self._tail[others] + self._tail[one], np.inf)
         shape, steep = self._planes[-1]
@@ -194,8 +206,10 @@ class Prints:
         return np.asarray(may)
 
     def _usual(self, one: int, others: np.ndarray) -> np.ndarray:
-        """What nine of ten cells of luma differ by, per level of steepness; -1 where it is too
-        much, or too little for the cells that it is found by."""
+        """Return the 90% quantile of differences in luma, per level of steepness: float32 [n].
+
+        -1 where it is above the bound, or too small for the largest difference of the same cells.
+        """
         found = np.full(len(others), -1, np.float32)
         for start in range(0, len(others), _GLANCED):
             needed, ratios = self._needed(self._planes[0], one, others[start : start + _GLANCED])
@@ -209,15 +223,16 @@ class Prints:
     def _needed(
         self, planes: Sequence[np.ndarray], one: int, others: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """What nine of ten cells must differ by, per level of steepness, for the same picture.
+        """Return the least 90% quantile of differences with which pairs can be the same picture.
 
         Args:
-            planes: shape and steepness, of the cells that are looked at.
-            one: compared (position) with ``others``.
-            others: not more than ``_GLANCED``.
+            planes: shape and steepness of the cells to compare.
+            one: position.
+            others: int [n], positions; at most ``_GLANCED``.
 
         Returns:
-            This, less the margin; and what cells differ by (in memory that is used again).
+            The least quantile less the margin, per level of steepness, float [n]; and the cells'
+            differences, float32 [n, cells], in memory that is reused.
         """
         shape, steep = planes
         level = 1 / np.sqrt(self._contrast[others] * self._contrast[one])[:, None]
@@ -256,8 +271,8 @@ class Prints:
         return np.asarray(self._levels_near(one, others) & (correlation >= _CORRELATION))
 
     def _levels_near(self, one: int, others: np.ndarray) -> np.ndarray:
-        """By contrast, saturation and mean colour, which cost little."""
-        with np.errstate(divide="ignore", invalid="ignore"):  # of flat ones, which go another way
+        """Compare contrast, saturation and mean colour: bool [n]."""
+        with np.errstate(divide="ignore", invalid="ignore"):  # flat images are tested otherwise
             contrast = np.abs(np.log(self._contrast[others] / self._contrast[one]))
         saturation = np.abs(np.log(self._saturation[others] / self._saturation[one]))
         scale = np.sqrt(self._saturation[others] * self._saturation[one])[:, None]
@@ -283,13 +298,16 @@ class Prints:
 
 
 def _alike(differ: np.ndarray, steep: np.ndarray, scale: np.ndarray, most: float) -> np.ndarray:
-    """Whether no cell differs by far more than the others, and those by no more than ``most``.
+    """Whether the 90% quantile of differences is at most ``most``, and no cell is far above it.
 
     Args:
-        differ: of each pair [n, side, side], in units of ``scale``.
-        steep: how steep both are there, in the same units.
-        scale: levels a unit.
-        most: bound of what nine of ten cells differ by, per level of steepness.
+        differ: absolute differences of each pair, float32 [n, side, side], in units of ``scale``.
+        steep: steepness of both, float32 [n, side, side], in the same units.
+        scale: levels per unit, float32 [n].
+        most: bound of the quantile, per level of steepness.
+
+    Returns:
+        bool [n].
     """
     levels = scale[:, None, None]
     differ, steep = differ * levels, steep * levels + _EDGE
@@ -301,14 +319,21 @@ def _alike(differ: np.ndarray, steep: np.ndarray, scale: np.ndarray, most: float
 
 
 def _needed(differ: np.ndarray, steep: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """What nine of ten cells must differ by for these to differ so, less the margin."""
+    """Return the least 90% quantile with which these differences are allowed, less the margin."""
     ratios = (differ - _REST * level) / (steep + _EDGE * level)
     return np.asarray(ratios.max(axis=1, initial=0) * ((1 - _MARGIN) / _TIMES))
 
 
 def _scenes(shapes: np.ndarray, which: np.ndarray) -> np.ndarray:
-    """The scene (number) that each of ``which`` pictures belongs to: that of the first picture
-    which it correlates with; -1 for the others, and where there are too many scenes."""
+    """Assign images to scenes: an image belongs to the scene of the first image it correlates with.
+
+    Args:
+        shapes: float32 [n, cells], standardised luma.
+        which: int [m], positions of the images to assign.
+
+    Returns:
+        Number of the scene, int [n]; -1 for other images, and those beyond ``_SCENES`` scenes.
+    """
     scene = np.full(len(shapes), -1)
     for number in range(_SCENES):
         if not len(which):
@@ -320,7 +345,7 @@ def _scenes(shapes: np.ndarray, which: np.ndarray) -> np.ndarray:
 
 
 def _steepness(plane: np.ndarray) -> np.ndarray:
-    """Of each cell the greatest step between neighbours in the 3 × 3 cells around it."""
+    """Return each cell's greatest step between neighbours in the 3 × 3 cells around it."""
     edges = ((0, 0), (1, 1), (1, 1))
     across = np.abs(np.diff(plane, axis=2))
     down = np.abs(np.diff(plane, axis=1))

@@ -1,8 +1,8 @@
-"""Near-duplicate groups and the split each belongs to.
+"""Near-duplicate groups and their splits.
 
-Images that show the same picture are one picture to a model: one in training and one in test would
-flatter the score. So they form a group, and a group shares a split. A split, once dealt
-(:mod:`training.groups.dealing`), is never taken back: scores stay comparable as the data grows.
+Images that show the same picture must not be in training and in test, which would bias the score.
+So they form a group, and a group has one split. A split, once assigned
+(:mod:`training.groups.dealing`), is permanent, so that scores stay comparable as the data grows.
 """
 
 import hashlib
@@ -26,30 +26,35 @@ GROUPS_SCHEMA = pa.schema(
         ("generation", pa.int32()),
     ]
 )
-"""``group_id`` is the sha256 of an image of the group; ``split`` is ``train``, ``val``, ``test``,
-``""`` as long as it is not dealt, or ``excluded``, the last with its ``reason``. ``generation``
-counts the times that all was dealt anew (null, from earlier versions: 0)."""
+"""``group_id`` is the SHA-256 of an image of the group. ``split`` is ``train``, ``val``, ``test``,
+``""`` before it is assigned, or ``excluded``, with a ``reason``. ``generation`` counts the times that
+all groups were assigned again (null, from earlier versions: 0)."""
 
 EXCLUDED = "excluded"
 _SALT = b"imgclf split 1\n"
 
 Fingerprints = Callable[[Sequence[str]], Mapping[str, bytes]]
-"""Fingerprints of images (sha256); those that cannot be had are left out."""
+"""Returns fingerprints by SHA-256 of the images; unavailable ones are left out."""
 
 
 def founders_split(sha256: str, shares: Mapping[str, float]) -> str:
-    """The split that a group would have by chance alone, from its id."""
+    """Return the split that a group's lot alone would give it.
+
+    Args:
+        sha256: the group's id.
+        shares: by split.
+    """
     return at_place(place_of(sha256), shares)
 
 
 def place_of(group_id: str) -> float:
-    """A number from 0 to 1 that the id decides alone: the group's lot."""
+    """Return a group's lot: a number in [0, 1] that depends only on its id."""
     digest = hashlib.sha256(_SALT + group_id.encode("ascii")).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def at_place(place: float, weights: Mapping[str, float]) -> str:
-    """The one of ``weights`` in whose stretch ``place`` lies, if they share 0 to 1 in their order."""
+    """Divide [0, 1) in proportion to ``weights``, in their order; return the one ``place`` is in."""
     position = place * sum(weights.values())
     for name, weight in weights.items():
         if position < weight:
@@ -59,10 +64,15 @@ def at_place(place: float, weights: Mapping[str, float]) -> str:
 
 
 def current_rows(rows: pa.Table, generation: int = 0) -> pa.Table:
-    """One row an image of all that were ever written: what counts.
+    """Reduce all rows that were ever written to the valid one of each image.
 
-    A split is for ever, so an image's first row with one counts; before that, its last row. The
-    members of a group share the split that the group was given first, whoever dealt at once.
+    Splits are permanent, so an image's first row with a split is valid, else its last row. Members
+    of a group get the split that was assigned to the group first, also if two processes assigned
+    splits at the same time.
+
+    Args:
+        rows: in ``GROUPS_SCHEMA``, in the order of writing.
+        generation: rows of other generations are left out.
     """
     rows = kept(rows, is_true(pc.equal(pc.fill_null(rows["generation"], 0), generation)))
     if not rows.num_rows:
@@ -79,7 +89,7 @@ def current_rows(rows: pa.Table, generation: int = 0) -> pa.Table:
 
 
 def _with_group_splits(rows: pa.Table) -> pa.Table:
-    """``rows``, one an image, with the first split that was dealt to each group for all of it."""
+    """Give all members of a group the group's first split; ``rows`` has one row per image."""
     joined = ~is_true(pc.equal(rows["group_id"], rows["sha256"]))
     ids = pc.unique(flat(rows["group_id"]).filter(pa.array(joined)))
     shared = np.flatnonzero(is_true(pc.is_in(rows["group_id"], value_set=ids)))
@@ -101,21 +111,24 @@ def _with_group_splits(rows: pa.Table) -> pa.Table:
 def assign_groups(
     known: pa.Table, new: pa.Table, *, max_distance: int, fingerprints: Fingerprints
 ) -> pa.Table:
-    """Rows for the images of ``new`` that ``known`` does not have.
+    """Assign the images of ``new`` that are not in ``known`` to groups.
 
-    In the order of their sha256, an image joins the groups of all that show the same picture:
-    whose hash is within ``max_distance``, and whose fingerprint says so, too. With none there, it
-    founds one. Groups that it joins become one as long as no more than one split was dealt to
-    them; their members get new rows then. An image that shows the same picture as images of
-    different splits belongs to neither: it is ``excluded``. So **no two images of the same picture
-    are ever in two different splits**. The hash alone decides where a fingerprint cannot be had.
+    In the order of their SHA-256, an image joins the groups of all images that show the same
+    picture: whose hash is within ``max_distance``, and whose fingerprint passes the test. If there
+    is none, it starts a new group. Groups that it joins are merged if at most one split was
+    assigned to them; their members then get new rows. An image that shows the same picture as
+    images of different splits is ``excluded``. So **no two images of the same picture are ever in
+    two different splits**. Without a fingerprint, the hash alone decides.
 
     Args:
-        known: the rows that count (:func:`current_rows`).
+        known: the valid rows (:func:`current_rows`).
         new: columns ``sha256`` and ``phash`` (uint64).
         max_distance: bits in which hashes of the same picture may differ; 0: every image is a
             group of its own.
-        fingerprints: asked once, for all images whose hash is near to that of another.
+        fingerprints: called once, for all images whose hash is near to another's.
+
+    Returns:
+        New rows in ``GROUPS_SCHEMA``.
     """
     fresh = _fresh(known, new)
     if not fresh.num_rows:
@@ -136,7 +149,7 @@ def assign_groups(
 
 
 def _fresh(known: pa.Table, new: pa.Table) -> pa.Table:
-    """The new images, each once, in the order of their sha256."""
+    """Return the images of ``new`` that are not in ``known``, each once, sorted by SHA-256."""
     new = new.select(["sha256", "phash"])
     new = new.filter(pc.invert(pc.is_in(new["sha256"], value_set=known["sha256"])))
     new = new.sort_by("sha256")
@@ -148,8 +161,11 @@ def _fresh(known: pa.Table, new: pa.Table) -> pa.Table:
 
 
 class _Joiner:
-    """Joins new images to groups, by union-find. Images are known by their position among those
-    that are near to another, in their order: known ones, then new ones."""
+    """Joins new images to groups, by union-find.
+
+    Images are identified by their position among those that are near to another: known images
+    first, then new ones.
+    """
 
     def __init__(
         self, known: pa.Table, fresh: pa.Table, max_distance: int, fingerprints: Fingerprints
@@ -178,7 +194,7 @@ class _Joiner:
         self._prepare(shas.to_pylist(), fingerprints)
 
     def placed(self) -> dict[int, tuple[str, str, str]]:
-        """The new images (numbers) that are near to another, with group, split and reason."""
+        """Return group, split and reason of the new images that are near to another, by number."""
         out: dict[int, tuple[str, str, str]] = {}
         left_out = np.zeros(len(self._positions), bool)
         for place, number in enumerate(self._new.tolist(), start=self._there):
@@ -197,7 +213,7 @@ class _Joiner:
         return out
 
     def rehomed(self) -> pa.Table:
-        """New rows of known images whose group was joined to another, and not dealt before."""
+        """Return new rows of known images whose group had no split and was merged into another."""
         roots = self._roots(np.arange(len(self._names))).tolist()
         moved = {
             name: root
@@ -214,20 +230,25 @@ class _Joiner:
         return pa.Table.from_pylist(found, schema=GROUPS_SCHEMA)
 
     def _prepare(self, shas: Sequence[str], fingerprints: Fingerprints) -> None:
-        """Have the fingerprints of all that are compared; -1: it cannot be had."""
+        """Read the fingerprints of all images to compare; an unavailable one has position -1."""
         found = fingerprints(shas) if len(shas) else {}
         having = np.array([sha in found for sha in shas], bool)
         self._print = np.where(having, np.cumsum(having) - 1, -1)
         self._prints = Prints([found[sha] for sha in shas if sha in found])
 
     def _touched(self, place: int, others: np.ndarray) -> list[int]:
-        """The groups that hold the same picture as an image."""
+        """Return the groups with an image that shows the same picture.
+
+        Args:
+            place: position of the image.
+            others: int [n], positions of the images to compare it with.
+        """
         found = np.empty(0, np.int64)
         roots = self._roots(self._group[others])
         at_once = _AT_ONCE
         while len(others):
-            # Some at a time, as one image of a group is enough to know it; more and more, as
-            # where none is the same all have to be looked at.
+            # Some at a time, since one image of a group is enough to find it; in growing numbers,
+            # since all have to be compared where none is the same.
             same = self._same(place, others[:at_once])
             others, rest = others[at_once:], roots[at_once:]
             if same.any():
@@ -245,7 +266,7 @@ class _Joiner:
         return same
 
     def _join(self, groups: list[int]) -> None:
-        """Make one of the groups: the first by name of those that were dealt, or of all."""
+        """Merge groups into the first by name of those with a split, or of all."""
         root = min(groups, key=lambda group: (not self._split[group], self._names[group]))
         self._parent[groups] = root
 
@@ -264,4 +285,4 @@ class _Joiner:
 
 
 _AT_ONCE = 64
-"""Images that one is compared with before those of groups that it belongs to are left out."""
+"""Images of the first comparison, after which other images of groups already found are skipped."""

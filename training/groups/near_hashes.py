@@ -1,8 +1,8 @@
-"""Which of many 64-bit hashes lie within a few bits of one another.
+"""Finding 64-bit hashes that differ in only a few bits ("near").
 
-By pigeonhole, hashes that differ in at most d of 64 bits agree in one of d + 1 bands (Manku, Jain
-and Das Sarma, "Detecting near-duplicates for web crawling", WWW 2007), so a hash is compared only
-with those that share a band. What it costs grows with what is new.
+By the pigeonhole principle, hashes that differ in at most d of 64 bits agree in one of d + 1 bands
+(Manku, Jain and Das Sarma, "Detecting near-duplicates for web crawling", WWW 2007), so a hash is
+compared only with those that share a band. The cost grows with the number of new hashes.
 """
 
 from collections.abc import Iterator
@@ -12,17 +12,24 @@ import numpy as np
 
 BITS = 64
 _PAIRS = 1_000_000
-"""Compared at once."""
+"""Pairs that are compared at a time."""
 
 
 class NearHashes:
-    """Hashes that were there, then new ones; for each new one, which before it are near.
+    """Finds, for each new hash, the hashes before it that are near.
 
-    Pairs are looked up when they are asked for, not kept: there may be too many of them.
+    Positions count the known hashes first, then the new ones. Near pairs are looked up on request,
+    not kept: there may be too many of them.
     """
 
     def __init__(self, known: np.ndarray, new: np.ndarray, max_distance: int) -> None:
-        """Compare the hashes (uint64); each different one once, however many have it."""
+        """Index and compare the hashes; equal ones are compared once.
+
+        Args:
+            known: uint64 [k].
+            new: uint64 [n].
+            max_distance: hashes that differ in at most this many bits are near.
+        """
         self._first_new = len(known)
         unique, self._of = np.unique(np.concatenate([known, new]), return_inverse=True)
         # Positions by their hash, in order.
@@ -37,17 +44,17 @@ class NearHashes:
             self._met[others] = True
 
     def crowded(self) -> np.ndarray:
-        """Which of the new ones (numbers) have a hash near to that of any other."""
+        """Return the numbers of the new hashes that are near to any other: int [m]."""
         return np.flatnonzero(self._shared[self._of[self._first_new :]])
 
     def involved(self) -> np.ndarray:
-        """Positions of the crowded new ones, and of all that they are near to."""
+        """Return the positions of :meth:`crowded` hashes and of all hashes near to them: int [m]."""
         hashes = self._met.copy()
         hashes[self._of[self._first_new + self.crowded()]] = True
         return np.flatnonzero(hashes[self._of])
 
     def before(self, new: int) -> np.ndarray:
-        """Positions (known ones, then new ones) before a new one that are near to it."""
+        """Return the positions before a new hash (by number) that are near to it, sorted: int [m]."""
         position = self._first_new + new
         hashes = self._bands.near(int(self._fresh[new]))
         ends = self._ends[hashes]
@@ -57,11 +64,16 @@ class NearHashes:
 
 
 class Bands:
-    """Different hashes, sorted by each of their bands; and some of them, for which others are
-    looked for."""
+    """Different hashes, sorted by each of their bands, for look-ups of hashes near to some of them."""
 
     def __init__(self, hashes: np.ndarray, ones: np.ndarray, max_distance: int) -> None:
-        """Sort the hashes (uint64); ``ones``: positions of those that others are looked for."""
+        """Sort the hashes by each band.
+
+        Args:
+            hashes: uint64 [h], all different.
+            ones: int [m], positions of the hashes whose near ones are wanted.
+            max_distance: hashes that differ in at most this many bits are near.
+        """
         self._hashes, self._ones, self._distance = hashes, ones, max_distance
         edges = np.linspace(0, BITS, max_distance + 2).astype(int).tolist()
         self._masks = [np.uint64(((1 << (high - low)) - 1) << low) for low, high in pairwise(edges)]
@@ -74,7 +86,7 @@ class Bands:
             self._ends.append(np.searchsorted(ordered, wanted, "right").astype(np.int32))
 
     def pairs(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Pairs of near hashes, each once, some at a time: positions of one and of the other."""
+        """Yield pairs of near hashes, each pair once, in batches: positions of both, int [m] each."""
         for band, order in enumerate(self._orders):
             starts, ends = (side[band].astype(np.int64) for side in (self._starts, self._ends))
             for one, position in _expanded(self._ones, starts, ends):
@@ -84,8 +96,7 @@ class Bands:
                 yield one[near], other[near]
 
     def near(self, number: int) -> np.ndarray:
-        """Positions of the hashes that are near to one (its number among those that others are
-        looked for), itself among them."""
+        """Return the positions of the hashes near to ``ones[number]``, itself included: int [m]."""
         own = self._hashes[self._ones[number]]
         found = []
         for band, order in enumerate(self._orders):
@@ -94,7 +105,7 @@ class Bands:
         return np.concatenate(found)
 
     def _near(self, differ: np.ndarray, band: int) -> np.ndarray:
-        """Which differences are small, and were in no band before this one."""
+        """Whether hashes are near and share no earlier band: bool, of differences (xor)."""
         near = np.bitwise_count(differ) <= self._distance
         for mask in self._masks[:band]:
             near &= (differ & mask) != 0
@@ -104,7 +115,7 @@ class Bands:
 def _expanded(
     ones: np.ndarray, starts: np.ndarray, ends: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Each of ``ones`` beside each position of its range, some at a time."""
+    """Yield each of ``ones`` with each position of its range, in batches of about ``_PAIRS``."""
     total = np.cumsum(ends - starts)
     low = 0
     while low < len(ones):
@@ -116,7 +127,7 @@ def _expanded(
 
 
 def _ranges(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """The numbers of each range, one range after the other."""
+    """Return the numbers of all ranges, one range after the other: int [m]."""
     counts = ends - starts
     offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     return np.asarray(np.repeat(starts, counts) + offsets)

@@ -1,1 +1,1 @@
-"""From the bytes of a file to pixels: the one decoder, its costs and its limits."""
+"""Decoding image files to pixels: the decoder, its costs and its limits."""

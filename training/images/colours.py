@@ -1,4 +1,4 @@
-"""Pixels of every kind of file as red, green and blue of 8 bits."""
+"""Converting pixels of all modes to 8-bit RGB."""
 
 import io
 
@@ -11,7 +11,15 @@ _BITS_PER_SAMPLE_TAG, _PHOTOMETRIC_TAG, _WHITE_IS_ZERO = 258, 262, 0
 
 
 def in_colour(image: Image.Image, source: Image.Image) -> Image.Image:
-    """A band of ``source`` (or all of it) in colour, transparency on white."""
+    """Convert an image to ``RGB``, with transparency on white.
+
+    Args:
+        image: ``source``, or a horizontal band of it.
+        source: the opened file, whose tags are read.
+
+    Raises:
+        ImageRejected: its values are outside of the format's range.
+    """
     if image.mode.startswith("I") or image.mode == "F":
         return _eight_bit(image, source).convert("RGB")
     if image.has_transparency_data:
@@ -23,9 +31,9 @@ def in_colour(image: Image.Image, source: Image.Image) -> Image.Image:
 
 
 def _eight_bit(image: Image.Image, source: Image.Image) -> Image.Image:
-    """Grey of 16 bits and more as 8 bits, by the range of the format and not by the picture's
-    own, so that equal values look equal in every picture. (Pillow's ``convert`` clips.)
-    """
+    """Convert grey of 16 or more bits to 8 bits, scaled by the format's range."""
+    # Not by the image's own range, so that equal values look equal in all images. (Pillow's
+    # `convert` clips.)
     values = np.asarray(image).astype(np.float64)
     top = 1.0 if image.mode == "F" else 65535.0
     white_is_zero = False
@@ -33,7 +41,7 @@ def _eight_bit(image: Image.Image, source: Image.Image) -> Image.Image:
     if tags is not None and image.mode.startswith("I;16"):
         top = float(2 ** tags.get(_BITS_PER_SAMPLE_TAG, (16,))[0] - 1)
         white_is_zero = tags.get(_PHOTOMETRIC_TAG) == _WHITE_IS_ZERO
-    if not (values.min() >= 0 and values.max() <= top):  # not (…): NaN is refused as well
+    if not (values.min() >= 0 and values.max() <= top):  # not (…): NaN is rejected as well
         raise ImageRejected(
             f"pixels of mode {image.mode} outside 0…{top:g}, so black and white are unknown; "
             "save it with 8 or 16 bits a channel"
@@ -43,9 +51,8 @@ def _eight_bit(image: Image.Image, source: Image.Image) -> Image.Image:
 
 
 def _from_cmyk(image: Image.Image) -> Image.Image:
-    """Ink to light, by the embedded colour profile where there is a usable one: without it,
-    printed photos come out in neon colours. Viewers do the same.
-    """
+    """Convert CMYK to RGB with the embedded colour profile if it is usable, as viewers do."""
+    # Without it, photos for print come out in neon colours.
     profile = image.info.get("icc_profile")
     if profile:
         try:
@@ -56,7 +63,7 @@ def _from_cmyk(image: Image.Image) -> Image.Image:
                 outputMode="RGB",
             )
         except (ImageCms.PyCMSError, OSError):
-            converted = None  # a broken profile is no profile
+            converted = None  # a broken profile is ignored
         if converted is not None:
             return converted
     return image.convert("RGB")

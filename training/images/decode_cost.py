@@ -1,4 +1,4 @@
-"""What it costs to decode a picture and to predict on it, told by its header."""
+"""Estimates, from an image's header, of the cost of decoding it and predicting on it."""
 
 from dataclasses import dataclass
 
@@ -6,21 +6,23 @@ from training.images import memory as image_memory
 from training.images.images import _drafted, _jpeg_coefficients, _open, _reduction
 
 SMALL_MEMORY, SMALL_WORK = 64_000_000, 256_000_000
-"""Bytes that something small holds at a time, and that it decodes in all."""
+"""Most memory in bytes, and most work, of a small image."""
 
 _NET_BYTES = 24
-"""Bytes that a net takes for a pixel of the reduced picture: three floats, and a copy of them."""
+"""Bytes that a net takes per pixel of the reduced image: three floats, and a copy of them."""
 
 _SCRIPTED = 20
-"""A format that Pillow decodes in Python takes so many times as long as one that C does."""
+"""Factor by which decoding in Python (by Pillow) is slower than in C."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeCost:
-    """What a picture takes; all 0 of a file that is none.
+    """The cost of an image; all 0 for a file that is no image.
 
-    ``pixels`` are those of the file, ``memory`` the bytes that are held at a time, and ``work``
-    grows with the time it takes: bytes that are decoded, by code of usual speed.
+    Attributes:
+        pixels: of the file.
+        memory: most bytes at a time.
+        work: in proportion to the time: decoded bytes, multiplied for slow decoders.
     """
 
     pixels: int = 0
@@ -34,7 +36,12 @@ class DecodeCost:
 
 
 def decode_cost(data: bytes, *, fit: int) -> DecodeCost:
-    """The cost of ``training.images.images.decode`` with ``fit``, and of a net that gets the result."""
+    """Estimate the cost of ``training.images.images.decode`` with ``fit``, and of a net on the result.
+
+    Args:
+        data: the file's bytes.
+        fit: width and height in pixels of the net's images.
+    """
     try:
         with _open(data) as image:
             pixels = image.width * image.height
@@ -44,7 +51,7 @@ def decode_cost(data: bytes, *, fit: int) -> DecodeCost:
             scripted = image_memory.is_scripted(image)
             _drafted(image, factors)
             decoded = image_memory.bytes_to_load(image) + coefficients
-    except Exception:  # noqa: BLE001 - what is wrong with it, decoding it will say
+    except Exception:  # noqa: BLE001 - decoding it will report what is wrong
         return DecodeCost()
     work = decoded * (_SCRIPTED if scripted else 1)
     return DecodeCost(pixels, max(decoded, reduced * _NET_BYTES), work)

@@ -1,8 +1,7 @@
-"""From the bytes of a file to pixels: one decoder for ingest, training, evaluation and serving.
+"""Decoding image files to pixels, for ingest, training, evaluation and serving.
 
-A file is either read the way a person would see it in an image viewer (upright, in colour,
-transparency on white, the first frame), or refused with a reason a person can act on. Nothing
-in between: a picture that is half there is not a picture.
+A file is either decoded as an image viewer shows it (upright, in colour, transparency on white, the
+first frame), or rejected with a reason that a person can act on. Partial images are rejected.
 """
 
 import hashlib
@@ -31,28 +30,28 @@ __all__ = [
 ]
 
 DEFAULT_MAX_PIXELS = 100_000_000
-"""Images with more pixels are refused unread (Pillow itself refuses more than 178,956,970)."""
+"""Images with more pixels are rejected unread (Pillow itself rejects more than 178,956,970)."""
 
 MAX_SIDE = 65_535
-"""Pixels of a side, the most that JPEG and GIF can store; a net cannot take sides of millions."""
+"""Most pixels of a side, as in JPEG and GIF; a net cannot process sides of millions of pixels."""
 
 MOST_REDUCED_PIXELS = 4_000_000
-"""Of a strip that was reduced to fit (or 64 squares' of ``fit``, if they are more): nets widen a
-pixel to 12 bytes and copy that, and several pictures are under way at once."""
+"""Most pixels of a reduced long strip (or 64 squares of ``fit``, if that is more): nets convert a
+pixel to 12 bytes and copy it, and several images are processed at a time."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "DIB", "PPM", "JPEG2000")
-"""What is read, by Pillow's names. Formats whose readers start other programs (EPS) or have no
-signature (TGA, PCD) are left out: these bytes come from anywhere."""
+"""Accepted formats, by Pillow's names. Formats whose readers start other programs (EPS) or have no
+signature (TGA, PCD) are left out, since files are untrusted."""
 
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"II*\0", b"MM\0*", b"BM", b"\0\0\0\x0cjP")
-"""First bytes of those formats, to tell what is broken from what never was an image."""
+"""First bytes of these formats, to distinguish broken images from other files."""
 
 _POINTERS = {
     b"version https://git-lfs.github.com/spec/": ("Git LFS", "git lfs pull"),
     b"version https://hawser.github.com/spec/": ("Git LFS", "git lfs pull"),
     b"/annex/objects/": ("git-annex", "git annex get"),
 }
-"""What stands in a repository for a file that was not downloaded, and how to get it
+"""First bytes of pointers to files that were not downloaded, with the tool and its command
 (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md,
 https://git-annex.branchable.com/internals/pointer_file/)."""
 
@@ -66,28 +65,33 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""EXIF orientation → what makes it upright (CIPA DC-008, tag 274)."""
+"""EXIF orientation → the transposition that makes it upright (CIPA DC-008, tag 274)."""
 
 _LYING = 5
-"""From this orientation on, width and height change places."""
+"""From this orientation on, width and height are exchanged."""
 
 _PHASH_FIT = 32
-"""A perceptual hash looks at 32 × 32 pixels; from a picture reduced to no less than twice that
-it is the same within 2 bits of 64, and indexing photos costs a quarter less."""
+"""A perceptual hash uses 32 × 32 pixels; computed from an image reduced to at least twice that, it
+differs by 2 of 64 bits at most, and indexing photos costs a quarter less."""
 
 _WIDEST_BLOCK = 32
-"""Pixels that a JPEG codes together, of the widest subsampling (4:1:1)."""
+"""Width in pixels of a JPEG's block with the widest subsampling (4:1:1)."""
 
 _BAND_PIXELS = 1_000_000
-"""Converted at once: 16 bits take 30 bytes a pixel on the way."""
+"""Pixels that are converted at a time: 16-bit ones take 30 bytes each during the conversion."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What the image table knows of one image.
+    """The image table's fields of one image.
 
-    ``width`` and ``height`` are in pixels, after orientation; ``mode`` and ``format`` are
-    Pillow's names of what is stored; ``phash`` is the 64-bit perceptual hash.
+    Attributes:
+        sha256: of the file, 64 hex digits.
+        phash: perceptual hash, 64 bits.
+        width: in pixels, after orientation.
+        height: in pixels, after orientation.
+        mode: Pillow's name of the stored mode.
+        format: Pillow's name of the file's format.
     """
 
     sha256: str
@@ -101,27 +105,33 @@ class ImageFacts:
 def decode(
     data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, fit: int | None = None
 ) -> Image.Image:
-    """The picture in ``data``, as mode ``RGB``, upright, transparency on white, first frame.
+    """Decode an image file: mode ``RGB``, upright, transparency on white, first frame.
 
     Args:
-        data: the bytes of one image file.
-        max_pixels: more pixels than this are refused before any is read.
-        fit: the side of the square the picture is for. A picture whose shorter side is more
-            than four times that is reduced by a whole number, to at least twice ``fit`` and
-            less than four times: cheaper by far (JPEG: inside the decoder), and the
-            antialiased resize that follows hardly notices. The longer side of a strip is
-            reduced further, if that many pixels are left.
+        data: the file's bytes.
+        max_pixels: images with more pixels are rejected before they are read.
+        fit: width and height in pixels of the square that the image will be resized to. If the
+            shorter side is more than four times that, the image is reduced by a whole number, to
+            at least twice ``fit`` and less than four times: this is much faster (JPEG: inside the
+            decoder), and hardly changes the result of the antialiased resize. The longer side of
+            a strip is reduced further if too many pixels remain.
 
     Raises:
-        ImageRejected: the file is empty, truncated, too big, or not a picture.
+        ImageRejected: the file is empty, truncated, too big, or not an image.
     """
     with _opened(data, max_pixels) as image:
         return _pixels(image, data, fit, thorough=False)[0]
 
 
 def inspect(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageFacts:
-    """Everything the image table holds about one file. The whole file is decoded, and damage is
-    looked for more thoroughly than by ``decode``, so an image that passes here is readable later.
+    """Compute the image table's fields of one file.
+
+    The whole file is decoded and checked more thoroughly than by ``decode``, so that an image that
+    passes is readable later.
+
+    Args:
+        data: the file's bytes.
+        max_pixels: as for ``decode``.
 
     Raises:
         ImageRejected: as for ``decode``.
@@ -143,12 +153,12 @@ def inspect(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageFacts:
 
 
 def to_array(image: Image.Image) -> np.ndarray:
-    """The pixels of an ``RGB`` image: uint8, [height, width, 3], 0…255."""
+    """Return the pixels of an ``RGB`` image: uint8 [height, width, 3], 0…255."""
     return np.asarray(image, dtype=np.uint8)
 
 
 def side_too_long(width: int, height: int) -> str:
-    """Why a picture with a side of more than ``MAX_SIDE`` pixels is refused."""
+    """Return the reason for rejecting an image with a side of more than ``MAX_SIDE`` pixels."""
     return (
         f"a side too long: {width} × {height}, more than {MAX_SIDE:,} pixels; cut it into several "
         "pictures"
@@ -156,7 +166,13 @@ def side_too_long(width: int, height: int) -> str:
 
 
 def reduced_pixels(width: int, height: int, fit: int) -> int:
-    """How many pixels ``decode`` leaves of a picture, about."""
+    """Estimate how many pixels ``decode`` returns of an image.
+
+    Args:
+        width: of the image in pixels.
+        height: of the image in pixels.
+        fit: width and height in pixels of the square that it will be resized to.
+    """
     across, down = _reduction((width, height), fit)
     return -(-width // across) * -(-height // down)
 
@@ -193,7 +209,7 @@ def _open(data: bytes) -> ImageFile.ImageFile:
 
 
 def _rejection(error: Exception) -> ImageRejected:
-    """What Pillow says of a file, as a reason."""
+    """Convert an error of Pillow to a rejection."""
     if isinstance(error, ImageRejected):
         return error
     if isinstance(error, Image.DecompressionBombError):
@@ -225,13 +241,16 @@ def _error_text(error: Exception) -> str:
 def _pixels(
     image: ImageFile.ImageFile, data: bytes, fit: int | None, *, thorough: bool
 ) -> tuple[Image.Image, int]:
-    """The picture of an opened file, and the orientation in which it was stored.
+    """Decode an opened file; returns the image and its stored orientation.
 
     Args:
         image: opened, not loaded.
-        data: the file.
+        data: the file's bytes.
         fit: as for ``decode``.
-        thorough: whether the data are judged also where the pixels look whole.
+        thorough: whether to check the data also where the pixels look complete.
+
+    Raises:
+        ImageRejected: the file is damaged, or decoding takes too much memory.
     """
     factors, (width, height) = _reduction(image.size, fit), image.size
     coefficients = _jpeg_coefficients(image, data)
@@ -258,7 +277,7 @@ def _pixels(
         except Exception as error:  # Pillow's readers raise anything on broken bytes
             raise _rejection(error) from error
         finally:
-            image.close()  # frees the pixels before others may take their place
+            image.close()  # frees the pixels before their memory is given to others
     upright = _UPRIGHT.get(orientation)
     return (picture.transpose(upright) if upright is not None else picture), orientation
 
@@ -268,14 +287,14 @@ def _is_jpeg(image: ImageFile.ImageFile) -> bool:
 
 
 def _may_be_cut(image: ImageFile.ImageFile, data: bytes, block: int) -> bool:
-    """Whether a JPEG of one scan looks as libjpeg leaves it where data are missing: it fills up
-    with equal blocks, so that the last row ends in them. Loads the image.
+    """Whether a JPEG of one scan may be truncated; loads the image.
 
     Args:
         image: opened.
-        data: the file.
+        data: the file's bytes.
         block: width of the widest block in pixels.
     """
+    # libjpeg fills missing data with equal blocks, so the last row would end in them.
     if not data.endswith(END_OF_IMAGE):
         return True
     image.load()
@@ -288,7 +307,7 @@ def _may_be_cut(image: ImageFile.ImageFile, data: bytes, block: int) -> bool:
 def _whole_jpeg(
     image: ImageFile.ImageFile, data: bytes, factors: tuple[int, int]
 ) -> ImageFile.ImageFile:
-    """The JPEG, opened again if only its end marker was missing. Raises JpegIncomplete."""
+    """Return the JPEG, opened again with an end marker if it was missing. Raises JpegIncomplete."""
     whole = completed(data)
     if whole is data:
         return image
@@ -298,7 +317,7 @@ def _whole_jpeg(
 
 
 def _reduction(size: tuple[int, int], fit: int | None) -> tuple[int, int]:
-    """By which whole numbers width and height are reduced."""
+    """Return the whole numbers by which width and height are reduced."""
     if fit is None:
         return 1, 1
     shorter, longer = sorted(size)
@@ -310,7 +329,7 @@ def _reduction(size: tuple[int, int], fit: int | None) -> tuple[int, int]:
 
 
 def _drafted(image: ImageFile.ImageFile, factors: tuple[int, int]) -> tuple[int, int]:
-    """Have libjpeg reduce a JPEG as much as it can; what is left to do."""
+    """Have libjpeg reduce a JPEG as far as it can; returns the remaining factors."""
     factor = min(factors)
     if factor > 1 and _is_jpeg(image):
         width = image.width
@@ -321,7 +340,7 @@ def _drafted(image: ImageFile.ImageFile, factors: tuple[int, int]) -> tuple[int,
 
 
 def _jpeg_coefficients(image: ImageFile.ImageFile, data: bytes) -> int:
-    """Bytes of the coefficients that libjpeg holds of a JPEG of several scans."""
+    """Return the bytes of coefficients that libjpeg keeps of a JPEG with several scans, else 0."""
     layers = getattr(image, "layer", [])
     if not _is_jpeg(image) or not layers or not layout(data).buffered:
         return 0
@@ -332,7 +351,7 @@ def _jpeg_coefficients(image: ImageFile.ImageFile, data: bytes) -> int:
 
 
 def _reduced(image: ImageFile.ImageFile, factors: tuple[int, int]) -> Image.Image:
-    """A loaded picture as ``RGB``, reduced; band by band, so that memory holds it once."""
+    """Convert a loaded image to ``RGB`` and reduce it, band by band to save memory."""
     rows = max(1, _BAND_PIXELS // image.width // factors[1]) * factors[1]
     if rows >= image.height:
         return _shrunk(in_colour(image, image), factors)
@@ -349,16 +368,14 @@ def _shrunk(picture: Image.Image, factors: tuple[int, int]) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF orientation, 1 if there is none or the EXIF block is broken.
-
-    Asked after loading: a PNG may carry its EXIF behind the pixels, and Pillow has turned a
-    TIFF by then and says so by dropping the tag.
-    """
+    """Return the EXIF orientation of a loaded image; 1 if there is none or the EXIF is broken."""
+    # Read after loading: a PNG may have its EXIF after the pixels, and Pillow rotates a TIFF when it
+    # is loaded, and then removes the tag.
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:  # noqa: BLE001 - EXIF is a note on the picture, not the picture
+    except Exception:  # noqa: BLE001 - broken EXIF does not make the image unusable
         return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1  # others mean nothing
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1  # others are undefined
 
 
 def _phash(picture: Image.Image) -> int:

@@ -1,8 +1,8 @@
-"""Whether a JPEG holds all its pixels, judged by its data: the end marker proves nothing.
+"""Checks whether a JPEG has all its pixels, by its data, since the end marker proves nothing.
 
-A copy that was cut off lacks the marker, and so does a whole picture of a camera that wrote none;
-a tool that "repaired" a cut file put one behind half a picture. Pillow refuses by the marker alone
-and is silent about missing data; libjpeg-turbo warns of it, which simplejpeg tells.
+A truncated copy lacks the marker, but so do complete images of some cameras; and a tool that
+"repairs" a truncated file adds a marker. Pillow checks the marker only and does not report missing
+data; libjpeg-turbo warns of them, and simplejpeg passes the warning on.
 """
 
 import re
@@ -13,7 +13,7 @@ _EARLY_END = ("premature end of data segment", "Premature end of JPEG")
 _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 _DAMAGED = ("bad Huffman code", "instead of RST")
 _MOST_PADDING = 0.05
-"""Share of a file that may lie unused before its end marker, if it is not all zeros."""
+"""Largest share of unused bytes before a file's end marker, unless they are zeros."""
 
 _MARKER = re.compile(rb"\xff([\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf\xda\xd9])")
 _SOS, _END = 0xDA, 0xD9
@@ -22,10 +22,11 @@ _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a JPEG lies in its file.
+    """The layout of a JPEG's scans.
 
-    ``buffered`` if a decoder has to hold all coefficients (several scans); ``missing`` names
-    what the scans of a progressive picture do not bring, "" if nothing.
+    Attributes:
+        buffered: whether a decoder has to keep all coefficients (several scans).
+        missing: text about missing scans of a progressive image; "" if none is missing.
     """
 
     buffered: bool
@@ -33,16 +34,16 @@ class Layout:
 
 
 class JpegIncomplete(ValueError):  # noqa: N818 - a state of a file
-    """Pixels are missing; the message says how that is known."""
+    """Pixels of a JPEG are missing; the message says how that was detected."""
 
 
 def completed(data: bytes) -> bytes:
-    """``data`` with an end marker, if all its pixels are there.
+    """Check that a JPEG has all its pixels; returns its bytes, with an end marker if it lacked one.
 
-    What libjpeg-turbo cannot read at all is given back as it is: the decoder will say why.
+    Data that libjpeg-turbo cannot read at all are returned unchanged: the decoder reports the error.
 
     Raises:
-        JpegIncomplete: a part of the picture is missing or damaged.
+        JpegIncomplete: a part of the image is missing or damaged.
     """
     warning = _warning(data)
     if _says_early_end(warning) and "JPEG file" in warning:
@@ -82,7 +83,7 @@ def layout(data: bytes) -> Layout:
                 progressive = marker in _PROGRESSIVE
                 components = [body[6 + 3 * i] for i in range(body[5])]
         except (IndexError, ValueError):
-            continue  # bytes that look like a marker, within a thumbnail or a note
+            continue  # bytes that look like a marker, inside a thumbnail or a comment
         position = start + 2 + len(body)
     short = [c for c in components if len(exact.get(c, ())) < 64]
     return Layout(
@@ -94,7 +95,7 @@ def layout(data: bytes) -> Layout:
 
 
 def _scan(body: bytes) -> tuple[list[int], int, int, int]:
-    """Components, first and last coefficient, and the lowest bit that a scan brings."""
+    """Return a scan's components, first and last coefficient, and lowest bit."""
     count = body[0]
     names = [body[1 + 2 * index] for index in range(count)]
     first, last, bits = body[1 + 2 * count : 4 + 2 * count]
@@ -102,11 +103,17 @@ def _scan(body: bytes) -> tuple[list[int], int, int, int]:
 
 
 def _require_padding(data: bytes, unused: int) -> None:
-    """Tell padding before the end marker from a picture whose rest was overwritten.
+    """Check that unused bytes before the end marker are padding, not an overwritten rest.
 
-    A power cut leaves zeros, which a decoder takes for data: without them the picture has to be
-    as whole as with them.
+    Args:
+        data: the file's bytes.
+        unused: number of unused bytes, from libjpeg-turbo's warning.
+
+    Raises:
+        JpegIncomplete: the image is incomplete without the zeros, or too many bytes are unused.
     """
+    # A power cut leaves zeros, which a decoder takes for data: without them the image has to be
+    # complete, too.
     end = data.rfind(END_OF_IMAGE)
     body = data[: end if end >= 0 else len(data)]
     kept = body.rstrip(b"\0")
@@ -122,7 +129,7 @@ def _says_early_end(warning: str) -> bool:
 
 
 def _warning(data: bytes) -> str:
-    """The first warning of libjpeg-turbo, decoding at an eighth of the size; "" if there is none."""
+    """Decode at an eighth of the size; returns libjpeg-turbo's first warning, "" if there is none."""
     import simplejpeg
 
     try:

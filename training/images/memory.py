@@ -1,4 +1,4 @@
-"""How much memory the decoding of a picture takes, and how much all of them may take at once."""
+"""The memory that decoding an image takes, and a budget for all images that are decoded in parallel."""
 
 import ctypes
 import os
@@ -10,22 +10,22 @@ from contextlib import AbstractContextManager, contextmanager
 from PIL import Image, ImageFile, TiffImagePlugin
 
 LIMIT = 500_000_000
-"""Bytes that the decoding of one picture may take; one that needs more is refused. What comes on
-top (the file, the reduced picture) keeps within 100 MB."""
+"""Most bytes that decoding one image may take; an image that needs more is rejected. In addition, the
+file and the reduced image take up to 100 MB."""
 
 AT_ONCE = 420_000_000
-"""Bytes that the pictures being decoded in this process take together, if they are several: 100
-megapixels in colour, and room for what other threads have reduced and still hold."""
+"""Most bytes that all images being decoded in this process take together: 100 megapixels in colour,
+and room for reduced images of other threads. A single image may take more."""
 
 FREE = 8_000_000
-"""Less than this is not counted: an ordinary photo does not wait until a huge one is done."""
+"""Smaller sizes in bytes are not counted, so that an ordinary photo does not wait for a huge one."""
 
 _WHOLE_FILE_DECODERS = {"WEBP": 16.0, "AVIF": 14.0}
-"""Bytes a pixel of decoders that hold copies of the picture (measured with Pillow 12.3: WebP 16,
-AVIF 9 to 12, and 14 if it has 10 bits)."""
+"""Bytes per pixel of decoders that keep copies of the image (measured with Pillow 12.3: WebP 16,
+AVIF 9 to 12, and 14 with 10 bits)."""
 
 _SCRIPTED_CODECS = {"ppm", "ppm_plain", "bmp_rle"}
-"""Pillow decodes these in Python: some 2 s a megapixel, with copies of the picture."""
+"""Codecs that Pillow implements in Python: about 2 s per megapixel, with copies of the image."""
 
 MOST_SCRIPTED_PIXELS = 8_000_000
 
@@ -33,13 +33,18 @@ _TILE_WIDTH, _TILE_LENGTH = 322, 323
 
 
 _TRIMMED_FROM = 64_000_000
-"""Bytes from which on freed memory is given back at once: glibc keeps it for the thread that had
-it, and four pictures of 400 MB, one after another, have been seen to hold 900."""
+"""Bytes from which on freed memory is returned to the system immediately: glibc keeps it for the
+thread that had it, and four images of 400 MB, one after another, were measured to occupy 900."""
 
 
 class Budget:
-    """Bytes that threads share. Who comes first is served first, so that big pictures get their
-    turn, too."""
+    """A budget of bytes that threads share, first come, first served, so that large requests are
+    served, too.
+
+    Args:
+        limit: bytes in all.
+        free: smaller requests are not counted.
+    """
 
     def __init__(self, limit: int, *, free: int = 0) -> None:
         self._limit, self._free = limit, free
@@ -50,9 +55,10 @@ class Budget:
 
     @contextmanager
     def reserved(self, size: int) -> Iterator[None]:
-        """Wait until ``size`` bytes (at most the limit) are free, and hold them. Never nested.
+        """Reserve bytes for the length of a block; waits until they are available. Do not nest.
 
-        Less than ``free`` bytes are had at once.
+        Args:
+            size: in bytes; more than the limit counts as the limit, less than ``free`` does not wait.
         """
         if size < self._free:
             yield
@@ -79,7 +85,7 @@ class Budget:
 
 
 def _trimmer() -> Callable[[int], int] | None:
-    """glibc's ``malloc_trim``; other allocators give big blocks back by themselves."""
+    """Return glibc's ``malloc_trim``, else ``None``; other allocators return large blocks themselves."""
     try:
         found: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
     except (OSError, TypeError):
@@ -91,12 +97,12 @@ _budget = Budget(AT_ONCE, free=FREE)
 
 
 def reserved(size: int) -> AbstractContextManager[None]:
-    """Hold ``size`` bytes of what this process may spend on pictures; waits for them."""
+    """Reserve ``size`` bytes of this process's budget for images; see :meth:`Budget.reserved`."""
     return _budget.reserved(size)
 
 
 def _renew() -> None:
-    # What other threads held is not held in a forked process.
+    # Reservations of other threads do not exist in a forked process.
     global _budget
     _budget = Budget(AT_ONCE, free=FREE)
 
@@ -106,8 +112,10 @@ if hasattr(os, "register_at_fork"):
 
 
 def bytes_to_load(image: ImageFile.ImageFile) -> int:
-    """Upper bound of what Pillow's ``load`` of an opened (and drafted) file allocates, in bytes;
-    without the coefficients of a progressive JPEG."""
+    """Return an upper bound of the bytes that Pillow's ``load`` of an opened (and drafted) file takes.
+
+    Without the coefficients of a progressive JPEG.
+    """
     pixels = image.width * image.height
     pixel = _pixel_bytes(image.mode)
     if image.format in _WHOLE_FILE_DECODERS:
@@ -122,7 +130,7 @@ def bytes_to_load(image: ImageFile.ImageFile) -> int:
 
 
 def is_scripted(image: ImageFile.ImageFile) -> bool:
-    """Whether Pillow decodes the file in Python, slowly."""
+    """Whether Pillow decodes the file in Python, which is slow."""
     return any(tile[0] in _SCRIPTED_CODECS for tile in image.tile)
 
 
@@ -133,7 +141,7 @@ def _pixel_bytes(mode: str) -> int:
 
 
 def _tiff_buffer(image: Image.Image) -> int:
-    """The strip or tile that libtiff decodes at a time, in bytes."""
+    """Return the size in bytes of the strip or tile that libtiff decodes at a time."""
     tags = getattr(image, "tag_v2", {})
     bits = tags.get(TiffImagePlugin.BITSPERSAMPLE, (8,))
     samples = _first(tags.get(TiffImagePlugin.SAMPLESPERPIXEL)) or 1

@@ -1,7 +1,7 @@
-"""What Pillow makes too much or too little of in a PNG.
+"""Corrections of Pillow's reading of PNG files.
 
-It refuses to read texts and profiles of more than 1 MB: Blender, ComfyUI and Photoshop write such. No
-pixel depends on them. And it does not look whether the pixels' checksums are right.
+Pillow rejects files with texts and profiles of more than 1 MB, as Blender, ComfyUI and Photoshop
+write them, though no pixel depends on them. And it does not check the checksums of pixels.
 """
 
 import zlib
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _NOTES = {b"tEXt", b"zTXt", b"iTXt", b"iCCP"}
 _ORIENTATION = {b"Raw profile type exif", b"Raw profile type APP1", b"XML:com.adobe.xmp"}
-"""Texts that may say which way up the picture is."""
+"""Keywords of texts that may contain the image's orientation."""
 
 _MOST_KEPT = 3
 _PIECE = 1_000_000
@@ -19,7 +19,7 @@ _MOST_UNPACKED = 1_000_000
 
 
 def without_notes(data: bytes) -> bytes:
-    """``data`` without texts and colour profiles, but those that turn the picture."""
+    """Remove texts and colour profiles from a PNG, except texts with the orientation."""
     kept: list[bytes | memoryview] = [data[:8]]
     view, dropped, turning = memoryview(data), False, 0
     for kind, start, end in _chunks(data):
@@ -33,14 +33,14 @@ def without_notes(data: bytes) -> bytes:
 
 
 def is_damaged(data: bytes, most: int) -> bool:
-    """Whether pixels of a PNG are not those that were written; Pillow looks at no checksum of them.
+    """Whether the pixel data of a PNG are damaged, by their checksums.
 
-    A checksum of a chunk may be wrong where the pixels' own is right; then they count as whole. A
-    file that ends early is for the decoder to judge.
+    If a chunk's checksum is wrong, but the one of the compressed pixels is right, they count as
+    undamaged. Truncated files are left to the decoder.
 
     Args:
-        data: the file.
-        most: bytes that the pixels take at most.
+        data: the file's bytes.
+        most: most bytes of the uncompressed pixels.
     """
     view = memoryview(data)
     pixels = [(start, end) for kind, start, end in _chunks(data) if kind == b"IDAT"]
@@ -63,7 +63,7 @@ def is_damaged(data: bytes, most: int) -> bool:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, first byte and end of every chunk; a last one that is cut off too."""
+    """Yield kind, start and end of every chunk, a truncated last one included."""
     position = 8
     while position + 8 <= len(data):
         length = int.from_bytes(data[position : position + 4], "big")
@@ -75,7 +75,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _turns(kind: bytes, body: bytes) -> bool:
-    """Whether a note may hold the orientation and is small enough to be read."""
+    """Whether a text may contain the orientation and is small enough to be read."""
     keyword, _, rest = body.partition(b"\0")
     if keyword not in _ORIENTATION:
         return False
@@ -90,5 +90,5 @@ def _turns(kind: bytes, body: bytes) -> bool:
     try:
         inflater.decompress(packed, _MOST_UNPACKED)
     except zlib.error:
-        return len(body) <= _MOST_UNPACKED  # Pillow reads over it
+        return len(body) <= _MOST_UNPACKED  # Pillow ignores it
     return not inflater.unconsumed_tail

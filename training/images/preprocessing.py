@@ -1,5 +1,4 @@
-"""From a decoded image to what the net sees: the one definition, used by training's image cache
-and inside the exported ONNX graph."""
+"""Preprocessing of decoded images for the net, in training's image cache and in the ONNX graph."""
 
 from typing import TYPE_CHECKING
 
@@ -8,28 +7,26 @@ if TYPE_CHECKING:
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
-"""Per channel, of intensities in 0…1: ImageNet's, which every torchvision net was trained with
+"""Per channel, of intensities in 0…1: those of ImageNet, with which torchvision's nets were trained
 (https://docs.pytorch.org/vision/stable/models.html)."""
 
 
 def squash(images: "torch.Tensor", size: int) -> "torch.Tensor":
-    """Images of any size as ``size`` × ``size`` squares, antialiased.
-
-    The whole image is squashed into the square: a centre crop would hide what lies at the edge
-    (the label may be about it), padding would spend a third of the pixels of a 3:2 photo on
-    nothing. Nets tolerate the mild distortion, since they are trained and served with it.
-
-    Not rounded to whole intensities: a value near a half would fall as the last bits of a
-    runtime's sum happen to be (measured: one value in 2,000 then differs by 1 between PyTorch and
-    ONNX Runtime, unrounded ones by 0.004 at most). Only training's cache of bytes rounds.
+    """Resize images to squares with antialiasing; the aspect ratio is not kept.
 
     Args:
-        images: uint8, [batch, height, width, 3].
-        size: side of the square, in pixels.
+        images: uint8 [batch, height, width, 3].
+        size: width and height of the squares in pixels.
 
     Returns:
-        float32, [batch, 3, size, size], 0…255.
+        float32 [batch, 3, size, size] in 0…255, not rounded.
     """
+    # A centre crop would hide objects at the edge, which the label may be about; padding would waste
+    # a third of the pixels of a 3:2 photo. Nets tolerate the mild distortion, since they are trained
+    # and served with it.
+    # Rounding would depend on the last bits of a runtime's sum: measured, one value in 2,000 then
+    # differs by 1 between PyTorch and ONNX Runtime, unrounded ones by 0.004 at most. Only training's
+    # cache of bytes rounds.
     import torch
     from torch.nn import functional
 

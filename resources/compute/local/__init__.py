@@ -1,1 +1,1 @@
-"""Jobs as processes of this machine."""
+"""The compute port on this machine: jobs as local processes."""

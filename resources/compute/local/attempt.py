@@ -1,4 +1,4 @@
-"""One orchestrator's part in a local job: start or attach, wait, judge, store the outputs."""
+"""Running one local job: start it or attach to it, wait, check how it ended, store its outputs."""
 
 import json
 import signal
@@ -31,7 +31,15 @@ _WAIT_S = 0.5
 
 
 class Attempt:
-    """One orchestrator's part in a job: it starts the process or attaches, waits, judges, stores."""
+    """Starts a job's process or attaches to it, waits for it, checks it and stores its outputs.
+
+    Args:
+        context: Dagster's, of the run that waits for the job.
+        spec: the job.
+        store: for inputs, messages and outputs.
+        folder: the job's folder on this machine.
+        grace_s: seconds between SIGTERM and SIGKILL when the process is ended.
+    """
 
     def __init__(
         self,
@@ -56,7 +64,12 @@ class Attempt:
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """A Pipes session with the process running in it, if it has not ended yet."""
+        """Open a Pipes session; starts the process in it unless there is one already.
+
+        Raises:
+            JobFailed: a file of a local channel does not exist.
+            KeyMissing: an input is not in the store.
+        """
         if self._fresh:
             try:
                 self._folder.lay_out(self._spec, self._store)
@@ -80,10 +93,13 @@ class Attempt:
         self._context.log.info(text)
 
     def wait(self) -> int | None:
-        """Wait for the process; its exit code, None if it is not known (not our child).
+        """Wait for the process.
+
+        Returns:
+            Its exit code; ``None`` if it is unknown, because the process is not our child.
 
         Raises:
-            JobFailed: it ran past ``max_runtime_s`` and was ended.
+            JobFailed: it ran longer than ``max_runtime_s`` and was terminated.
         """
         launch = self._folder.launch()
         if self._process is None or launch is None:
@@ -95,7 +111,7 @@ class Attempt:
                     return self._process.wait(timeout=_WAIT_S)
                 except psutil.TimeoutExpired:
                     continue
-        except BaseException:  # an interrupt above all: nothing may go on unwatched
+        except BaseException:  # above all an interrupt: the process must not go on unwatched
             terminate(self._process, self._grace_s)
             raise
         terminate(self._process, self._grace_s)
@@ -107,12 +123,16 @@ class Attempt:
         )
 
     def check(self, code: int | None) -> None:
-        """Make sure that the job ended well, which only its own word proves.
+        """Check that the job succeeded: exit code 0 (or unknown) and a completion message.
 
-        A job that did not is started anew by the next run, with its checkpoints.
+        The next run starts a failed job again, with its checkpoints.
+
+        Args:
+            code: exit code of the process; ``None`` if it is unknown.
 
         Raises:
-            JobFailed: it raised, exited with an error, was killed, or ended in silence.
+            JobFailed: the job raised, exited with an error, was killed, or sent no completion
+                message.
         """
         exception = self._reader.exception
         if not exception and not code and self._reader.closed:
@@ -133,14 +153,18 @@ class Attempt:
             )
         self._folder.forget_launch()
         text = f"job {self._spec.name} failed: {reason}"
-        if not permanent:  # whose message says all; a blank line parts a message from its detail
+        if not permanent:  # a permanent failure's message is enough; a blank line precedes details
             text += f"\n\n{said.stack if said else ''}\nThe end of its log:\n{self._folder.tail()}"
-        # Of a process that was not our child nobody knows how it ended; it goes on from its checkpoint.
+        # How a process that is not our child ended is unknown; a retry continues from its checkpoint.
         retry = said is None and code is None
         raise JobFailed(text, metadata=self._links(), allow_retries=retry)
 
     def store_outputs(self) -> None:
-        """Put the outputs into the store and, last, the record that says the job is done."""
+        """Upload the outputs and, last, the record that marks the job as done.
+
+        Raises:
+            JobFailed: the job's folder or its messages were deleted.
+        """
         spec, folder, store = self._spec, self._folder, self._store
         launch, last = folder.launch(), store.newest(messages_prefix(spec.name))
         if launch is None or last is None:
@@ -164,5 +188,5 @@ class Attempt:
 
 
 def _ended_well(store: ObjectStore, name: str, folder: JobFolder, launch: LocalLaunch) -> bool:
-    """Whether a process that nobody waited for has done the job: then only its outputs are taken."""
+    """Whether a process without an orchestrator has completed the job, so that only upload is left."""
     return is_complete(store, name, launch.start_after) and not folder.failure

@@ -24,7 +24,10 @@ class LocalCompute(Compute):
     grace_s: float = 5.0
 
     def run(self, context: Context, spec: JobSpec) -> JobResult:
-        """See :meth:`Compute.run`. An interrupt of the run ends the job's process."""
+        """Run a job as a local process; see :meth:`Compute.run`.
+
+        An interrupt of the run terminates the process.
+        """
         if result := self._reused(context, spec):
             return result
         folder = JobFolder(Path(self.jobs_dir).absolute() / spec.name)
@@ -46,7 +49,9 @@ class LocalCompute(Compute):
                 attempt.store_outputs()
             if folder.path.exists():
                 folder.remove()
-            Path(lock.lock_file).unlink(missing_ok=True)  # who waits for it finds the record
+            Path(lock.lock_file).unlink(
+                missing_ok=True
+            )  # a process waiting for it finds the record
         result = self._result(spec.name, reused=False, reattached=attempt.reattached)
         if result is None:
             raise JobFailed(f"the record of job {spec.name} vanished from {self._objects.url}")

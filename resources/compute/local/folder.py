@@ -2,8 +2,8 @@
 
 ``<jobs_dir>/<job>/ml`` is the container's ``/opt/ml``. The process has a session of its own and
 outlives the orchestrator, so that killing Dagster loses no training; it is found again by the
-root in its environment. ``launch.json`` is written before the process starts: where there is no
-such file there is no process.
+root folder in its environment. ``launch.json`` is written before the process starts: without that
+file there is no process.
 """
 
 import importlib.util
@@ -73,11 +73,11 @@ class JobFolder:
         return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
     def output_dir(self, kind: str) -> Path:
-        """Where a job of this kind leaves everything but the model."""
+        """Return the folder where a job of this kind writes all outputs but the model."""
         return self.root / ("output/data" if kind == "training" else "processing/output")
 
     def tail(self, lines: int = 20) -> str:
-        """The last lines of the log."""
+        """Return the last lines of the log, "" if there is no log."""
         if not self.log.is_file():
             return ""
         with self.log.open("rb") as file:
@@ -88,7 +88,7 @@ class JobFolder:
     # --- before the process ----------------------------------------------------------------
 
     def lay_out(self, spec: "JobSpec", store: ObjectStore) -> None:
-        """Write configuration and inputs anew; only checkpoints stay from a former attempt.
+        """Write configuration and inputs; of an earlier attempt only checkpoints are kept.
 
         Raises:
             KeyMissing: an input is not in the store.
@@ -129,7 +129,13 @@ class JobFolder:
     def start(
         self, spec: "JobSpec", pipes: Mapping[str, str], start_after: str | None
     ) -> psutil.Process:
-        """Start the job's process, laid out before, in a session of its own."""
+        """Start the job's process in a session of its own, after :meth:`lay_out`.
+
+        Args:
+            spec: the job.
+            pipes: environment variables of Dagster Pipes.
+            start_after: key of the last Pipes message before this start, if any.
+        """
         _write_json(
             self.path / "launch.json", {"start_after": start_after, "launched_at": time.time()}
         )
@@ -157,7 +163,8 @@ class JobFolder:
             )
 
     def launch(self) -> LocalLaunch | None:
-        """The last start, if there was one; none if a power cut, which ended it, damaged its note."""
+        """Return the last start; ``None`` if there was none or ``launch.json`` is damaged."""
+        # Only a power cut damages it, and that ended the process, too.
         try:
             values = json.loads((self.path / "launch.json").read_text(encoding="utf-8"))
             return LocalLaunch(values["start_after"], float(values["launched_at"]))
@@ -165,11 +172,11 @@ class JobFolder:
             return None
 
     def forget_launch(self) -> None:
-        """Have the next run start the job anew; its process has ended."""
+        """Delete ``launch.json`` after the process has ended, so that the next run starts again."""
         (self.path / "launch.json").unlink(missing_ok=True)
 
     def running(self) -> psutil.Process | None:
-        """The job's process, if one is alive: the session's leader with our root in its environment."""
+        """Find the job's process: the session leader with this root folder in its environment."""
         for process in psutil.process_iter(["environ"]):
             environment = process.info["environ"] or {}
             if environment.get(ROOT_VARIABLE) == str(self.root) and _leads_session(process):
@@ -182,7 +189,7 @@ class JobFolder:
 
 
 def terminate(process: psutil.Process, grace_s: float) -> None:
-    """End a job's process and all it started: SIGTERM, and SIGKILL after ``grace_s`` seconds."""
+    """Terminate a job's process group: SIGTERM, and SIGKILL after ``grace_s`` seconds."""
     for number, patience in ((signal.SIGTERM, grace_s), (signal.SIGKILL, None)):
         try:
             os.killpg(process.pid, number)
@@ -197,7 +204,7 @@ _RESOURCES = {"current_host": "algo-1", "hosts": ["algo-1"], "network_interface_
 
 
 def _bring(store: ObjectStore, key: str, target: Path) -> None:
-    """Put an object into a channel: linked if the store is a folder, else downloaded."""
+    """Place an object in a channel: a link if the store is a folder, else a download."""
     source = store.local_path(key)
     if source is None:
         store.download(key, target)
@@ -223,7 +230,7 @@ def _write_json(path: Path, values: object) -> None:
 
 
 def _code_folder() -> str:
-    """Where the job finds the code that runs here, installed or not."""
+    """Return the folder that contains the ``training`` package, for the job's PYTHONPATH."""
     found = importlib.util.find_spec("training")
     locations = (found.submodule_search_locations if found else None) or [""]
     return str(Path(next(iter(locations))).resolve().parent)

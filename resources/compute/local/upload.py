@@ -1,4 +1,4 @@
-"""Putting what a job of this machine wrote into the store."""
+"""Uploading a local job's outputs to the store."""
 
 import gzip
 import hashlib
@@ -15,8 +15,17 @@ from resources.store.object_store import ObjectStore
 
 
 def upload(store: ObjectStore, name: str, kind: Kind, folder: JobFolder) -> dict[str, str]:
-    """Put a job's files into the store, in place of what an upload that was killed left; the sha256
-    of each object by its key."""
+    """Put a job's files into the store; replaces what an interrupted upload left there.
+
+    Args:
+        store: to write to.
+        name: of the job.
+        kind: of the job: a training job's files become archives, a processing job's stay files.
+        folder: the job's folder on this machine.
+
+    Returns:
+        SHA-256 (hex) of each object, by key.
+    """
     sums: dict[str, str] = {}
     if kind == "processing":
         output = folder.output_dir(kind)
@@ -35,7 +44,8 @@ def upload(store: ObjectStore, name: str, kind: Kind, folder: JobFolder) -> dict
 
 
 def _replace(store: ObjectStore, key: str, path: Path) -> str:
-    """Nobody reads the outputs of a job that is not done, so this is no update of an object."""
+    """Write or overwrite an object; returns the SHA-256 (hex) of its bytes."""
+    # Outputs of a job that is not done are never read, so overwriting them is safe.
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if not store.create(key, path):
@@ -45,7 +55,7 @@ def _replace(store: ObjectStore, key: str, path: Path) -> str:
 
 
 def pack(folder: Path, target: Path) -> None:
-    """Write the folder's files as a .tar.gz that depends on names and contents only."""
+    """Write the folder's files as a ``.tar.gz`` that depends only on names and contents."""
     with (
         target.open("wb") as file,
         gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as zipped,
@@ -59,5 +69,5 @@ def pack(folder: Path, target: Path) -> None:
 
 
 def files_below(folder: Path) -> Sequence[Path]:
-    """All files below the folder, sorted."""
+    """List all files below the folder, sorted by path."""
     return sorted(path for path in folder.rglob("*") if path.is_file())

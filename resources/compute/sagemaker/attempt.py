@@ -1,4 +1,4 @@
-"""One orchestrator's part in a SageMaker job: find or launch it, wait, judge, take the outputs."""
+"""Running one SageMaker job: find or launch it, wait, check how it ended, take its outputs."""
 
 import json
 import time
@@ -47,15 +47,16 @@ from resources.store.errors import StoreError
 from resources.store.object_store import ObjectStore
 
 _STOPPING_S = 300.0
-"""SageMaker gives a job 120 seconds to save its work, then uploads it."""
+"""Seconds to wait for the end of a job that is being stopped: SageMaker gives it 120 s to save its
+work, then uploads it."""
 
 
 class SageMakerAttempt:
-    """One orchestrator's part in a job.
+    """Runs one job on SageMaker for one Dagster run.
 
     Attributes:
         reattached: the job was running already.
-        reused: another orchestrator has finished the job since this one looked.
+        reused: another orchestrator finished the job meanwhile.
     """
 
     def __init__(
@@ -68,16 +69,17 @@ class SageMakerAttempt:
         resources: JobResources,
         options: Mapping[str, Any],
     ) -> None:
-        """Name everything; nothing is called yet.
+        """Prepare; nothing is called yet.
 
         Args:
             context: Dagster's.
             spec: the job.
             store: a bucket.
             clients: boto3's for ``sagemaker`` and ``logs``.
-            settings: what all jobs have in common.
-            resources: what this one runs on.
-            options: of :class:`PipesSageMakerClient`; ``messages_s`` is the reader's.
+            settings: what all jobs of the deployment share.
+            resources: instances and time limits of this job.
+            options: of :class:`PipesSageMakerClient`; and ``messages_s``, seconds between two polls
+                for Pipes messages.
         """
         self._context, self._spec, self._store = context, spec, store
         self._clients, self._settings, self._resources = clients, settings, resources
@@ -87,10 +89,10 @@ class SageMakerAttempt:
         self.reattached = self.reused = False
 
     def run(self) -> None:
-        """Bring the job to its end and its outputs to their place; ``job.json`` comes last.
+        """Run the job to its end and store its outputs; ``job.json`` is written last.
 
         Raises:
-            JobFailed: it failed, ran too long, was stopped, or is not what AWS lets us do.
+            JobFailed: the job failed, ran too long or was stopped, or AWS refused a call.
         """
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -111,7 +113,7 @@ class SageMakerAttempt:
             ) from error
         except (FileNotFoundError, NotConfigured) as error:
             raise JobFailed(f"{doing}: {error}", allow_retries=False) from error
-        except JobNameTaken as error:  # launched this moment; the next try finds out whose it is
+        except JobNameTaken as error:  # launched just now; the next try finds out by whom
             raise JobFailed(f"{doing}: {error.description}", allow_retries=True) from error
         self._check(launch, reader, ended)
         self._take(launch, reader, ended.state)
@@ -119,9 +121,11 @@ class SageMakerAttempt:
     # --- find ------------------------------------------------------------------------------
 
     def _find(self) -> tuple[SageMakerLaunch, JobState | None] | None:
-        """The attempt that runs or has done the work; or, without a state, the one to launch.
+        """Find the attempt that runs or is complete, else prepare the next one.
 
-        None if the job is done meanwhile.
+        Returns:
+            The attempt and SageMaker's state of it; the state is ``None`` if the attempt has to be
+            launched. ``None`` if another orchestrator finished the job meanwhile.
         """
         newest = newest_launch(self._store, self._spec.name)
         number = newest.number if newest else 1
@@ -144,7 +148,7 @@ class SageMakerAttempt:
             number += 1
 
     def _is_ours(self, state: JobState, number: int) -> bool:
-        """Whether the job writes here: another deployment of the account may have its twin."""
+        """Whether the job writes to this store; another deployment may use the same job name."""
         return state.output_uri.rstrip("/") == self._outputs_uri(number).rstrip("/")
 
     def _has_done_it(self, launch: SageMakerLaunch) -> bool:
@@ -164,7 +168,7 @@ class SageMakerAttempt:
         return state
 
     def _prepare(self, number: int) -> SageMakerLaunch:
-        """Clear away what a former attempt left, and write the new one down."""
+        """Delete the outputs of earlier attempts and record the new one."""
         for folder in ("output", "processing"):
             prefix = f"models/{self._spec.name}/{folder}"
             self._store.delete_all([info.key for info in self._store.list(prefix)])
@@ -215,7 +219,7 @@ class SageMakerAttempt:
         return processing_request(spec, name, resources, settings, places)
 
     def _outputs_uri(self, number: int) -> str:
-        """Where SageMaker writes: in place at first, aside in later attempts."""
+        """Return where SageMaker writes: the final place in the first attempt, another later."""
         if self._spec.kind == "training":
             key = "models" if number == 1 else f"models/{self._spec.name}/attempts"
         else:
@@ -230,8 +234,10 @@ class SageMakerAttempt:
     # --- spot ------------------------------------------------------------------------------
 
     def _gives_up(self, number: int, state: JobState) -> bool:
-        """Whether a spot job has been without a machine for too long; noted before it is stopped,
-        so that whoever launches the next attempt does it on demand."""
+        """Whether a spot job has waited too long for a machine; records it before the job is stopped.
+
+        With the record, any orchestrator launches the next attempt on demand.
+        """
         resources = self._resources
         if not (isinstance(resources, TrainingResources) and _is_spot(state)):
             return False
@@ -246,12 +252,12 @@ class SageMakerAttempt:
         return True
 
     def _note_wait(self, number: int, state: JobState) -> None:
-        """Note of a job that has ended that SageMaker itself gave its wait up."""
+        """Record it if SageMaker ended a spot job because no capacity came in time."""
         if state.secondary == "MaxWaitTimeExceeded":
             mark_waited(self._store, self._spec.name, number)
 
     def _gave_up(self, launch: SageMakerLaunch, state: JobState) -> bool:
-        """Whether a spot job was stopped because no capacity came, by us or by SageMaker."""
+        """Whether a spot job was stopped, by us or by SageMaker, because no capacity came."""
         stopped = state.status == "Stopped" and _is_spot(state)
         return stopped and has_waited(self._store, self._spec.name, launch.number)
 
@@ -262,10 +268,10 @@ class SageMakerAttempt:
         return fallback and has_waited(self._store, self._spec.name, number - 1)
 
     def _goes_on_demand(self, launch: SageMakerLaunch, state: JobState) -> bool:
-        """Whether an attempt that has ended is followed by one on demand, in this very run.
+        """Whether an attempt that has ended is followed by one on demand in the same run.
 
-        It has ended, so nothing of the job is paid twice; a machine that came in the last moment
-        may have left a checkpoint, from which the next attempt goes on.
+        The first has ended, so no work is paid for twice. If a machine came at the last moment, the
+        next attempt continues from its checkpoint.
         """
         self._note_wait(launch.number, state)
         if not (self._gave_up(launch, state) and self._follows_a_wait(launch.number + 1)):
@@ -276,7 +282,7 @@ class SageMakerAttempt:
     # --- judge -----------------------------------------------------------------------------
 
     def _check(self, launch: SageMakerLaunch, reader: StoreMessageReader, ended: EndedJob) -> None:
-        """Make sure that the job ended well, which only SageMaker and its own word prove.
+        """Check that SageMaker completed the job and the job sent its completion message.
 
         Raises:
             JobFailed: with the script's reason and SageMaker's.
@@ -290,7 +296,7 @@ class SageMakerAttempt:
             "Completed, but without a completion message: does "
             f"{self._spec.module} use training.container.pipes.open_pipes()?"
         )
-        # Of a job that says it has done its work, the next one would say the same, and cost as much.
+        # SageMaker says that it completed: a retry would end the same way, at the same cost.
         theirs, retry = failure or ("Completed" if reader.exception else silent, False)
         said = script_failure(reader.exception, failure_file(ended.state))
         reason = f"{said.reason}\nSageMaker: {theirs}" if said else theirs
@@ -304,7 +310,7 @@ class SageMakerAttempt:
     # --- take ------------------------------------------------------------------------------
 
     def _take(self, launch: SageMakerLaunch, reader: StoreMessageReader, state: JobState) -> None:
-        """Bring a later attempt's outputs to their place, and write the record."""
+        """Copy a later attempt's outputs to their final place and write the job's record."""
         spec, store, prices = self._spec, self._store, self._options.get("prices")
         if not store.exists(record_key(spec.name)):
             self._copy_outputs(launch.number)
@@ -346,10 +352,10 @@ def _is_spot(state: JobState) -> bool:
 
 
 def failure_file(state: JobState) -> str:
-    """What the script wrote to its failure file, as SageMaker gives it back.
+    """Return the text of the script's failure file as SageMaker reports it; "" if there is none.
 
-    Of a training job it is in the reason, ``AlgorithmError: <text>, exit code: 1``, which may be
-    cut at 1,024 characters; that of a processing job only says to look elsewhere.
+    A training job's is part of FailureReason, ``AlgorithmError: <text>, exit code: 1``, which may
+    be cut at 1,024 characters; a processing job's is its ExitMessage.
     """
     if state.exit_message or state.kind == "processing":
         return state.exit_message
@@ -361,6 +367,6 @@ def failure_file(state: JobState) -> str:
 
 
 def _plain(value: dg.MetadataValue) -> dict[str, Any]:
-    """A metadata value in Pipes' own form."""
+    """Convert a metadata value to Pipes' form."""
     kinds = {"UrlMetadataValue": "url", "TextMetadataValue": "text"}
     return {"raw_value": value.value, "type": kinds.get(type(value).__name__, "__infer__")}

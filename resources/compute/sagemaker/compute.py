@@ -59,7 +59,7 @@ class SageMakerCompute(Compute):
     @field_validator("training", "processing", mode="before")
     @classmethod
     def _plain(cls, value: Any, info: ValidationInfo) -> Any:
-        """Resources as a dict. Raises ValidationError for what would not be any."""
+        """Convert resources to a dict. Raises ValidationError if they are not valid."""
         values = value.model_dump() if isinstance(value, BaseModel) else value
         return _RESOURCES[info.field_name or ""].model_validate(values).model_dump()
 
@@ -69,8 +69,11 @@ class SageMakerCompute(Compute):
         return list(value) if isinstance(value, tuple) else value
 
     def run(self, context: Context, spec: JobSpec) -> JobResult:
-        """See :meth:`Compute.run`. A cancelled run stops the job; the job of one whose process was
-        killed or stopped unasked is taken up again."""
+        """Run a job on SageMaker; see :meth:`Compute.run`.
+
+        A cancelled run stops the job. A run whose process was killed or stopped leaves it running;
+        the next run attaches to it.
+        """
         if result := self._reused(context, spec):
             return result
         session: AwsSession = self.session
@@ -96,7 +99,7 @@ class SageMakerCompute(Compute):
         return result
 
     def _result(self, name: str, *, reused: bool, reattached: bool = False) -> JobResult | None:
-        """What was reused cost this run nothing: only the links to the job are shown."""
+        """Return the result; of a reused job only the links, since it cost this run nothing."""
         result = super()._result(name, reused=reused, reattached=reattached)
         if result and reused:
             for key in result.details.keys() - set(_OF_THE_JOB):

@@ -1,4 +1,4 @@
-"""A job's inputs in S3: manifests of what the store has, and files of this machine brought there."""
+"""A job's inputs in S3: manifests of objects in the store, and uploads of local files."""
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
@@ -13,16 +13,16 @@ _AT_ONCE = 16
 
 
 def bring_inputs(store: ObjectStore, spec: JobSpec) -> dict[str, str]:
-    """Make sure that all inputs are in the store.
+    """Check that inputs are in the store, upload local files, and write a manifest per channel.
 
     Returns:
-        The URI of a manifest by channel.
+        The manifest's ``s3://`` address by channel.
 
     Raises:
-        KeyMissing: an input is not in the store. SageMaker would say so only after the machines
-            were started, and paid.
+        KeyMissing: an input is not in the store.
         FileNotFoundError: a local channel's file is missing.
     """
+    # Checked here, because SageMaker would fail only after the machines were started and billed.
     _require(store, [key for channel in spec.channels.values() for key in channel.keys])
     found = {}
     for name, channel in spec.channels.items():
@@ -47,7 +47,7 @@ def _require(store: ObjectStore, keys: list[str]) -> None:
 
 
 def _upload(store: ObjectStore, name: str, local: LocalChannel) -> str:
-    """Bring the files to ``inputs/<sha256>/``, unless they are there; returns that prefix."""
+    """Upload missing files to ``inputs/<sha256>/``; returns that prefix."""
     missing = [str(path) for path in local.paths if not path.is_file()]
     if missing:
         raise FileNotFoundError(f"channel {name!r}: {', '.join(missing)}: no such file")
@@ -65,7 +65,7 @@ def _upload(store: ObjectStore, name: str, local: LocalChannel) -> str:
 
 
 def _write_manifest(store: ObjectStore, job: str, channel: str, content: bytes) -> str:
-    """Keep the manifest under its own hash: a job's second attempt finds it there."""
+    """Write the manifest under a key with its own hash, so that a second attempt reuses it."""
     key = f"pipes/{job}/channels/{channel}-{hashlib.sha256(content).hexdigest()[:16]}.json"
     store.create(key, content)
     return store.uri(key)

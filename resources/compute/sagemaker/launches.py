@@ -1,12 +1,13 @@
-"""Which SageMaker job does a job's work: attempts, kept in the store.
+"""Records of a job's attempts in the store: which SageMaker jobs belong to it.
 
 SageMaker never lets a job's name be used again, so the n-th attempt has a name of its own:
-``<job>``, ``<job>-2``, ``<job>-3``, … ``pipes/<job>/launches/<n>.json`` is written, create-only,
-before attempt n is launched. It says from where its Pipes messages are to be read, so that whoever
-comes later reads all of them; of two orchestrators that launch at once, one writes it and both use
-it. ``<n>.taken.json`` says that the outputs were taken, so that an attempt whose outputs somebody
-deleted since is not taken for done. ``<n>.waited.json`` says that attempt n found no spot capacity
-in time, so that the next one is on demand, whoever launches it.
+``<job>``, ``<job>-2``, ``<job>-3``, … Under ``pipes/<job>/launches/`` lie
+
+- ``<n>.json``, written create-only before attempt n is launched, with the key after which its Pipes
+  messages begin. Of two orchestrators that launch at the same time, one writes it and both use it;
+- ``<n>.taken.json``: the outputs were taken. If they are deleted later, the attempt does not count
+  as complete;
+- ``<n>.waited.json``: attempt n found no spot capacity in time, so the next one is on demand.
 """
 
 import hashlib
@@ -32,7 +33,7 @@ class _Values(BaseModel):
 
 @dataclass(frozen=True)
 class SageMakerLaunch:
-    """One attempt.
+    """One attempt of a job.
 
     Attributes:
         number: counted from 1.
@@ -44,7 +45,7 @@ class SageMakerLaunch:
 
 
 def attempt_name(job: str, number: int) -> str:
-    """Name of the SageMaker job that is a job's n-th attempt."""
+    """Return the SageMaker job name of a job's n-th attempt, at most 63 characters."""
     suffix = f"-{number}" if number > 1 else ""
     if len(job) + len(suffix) <= _LONGEST_NAME:
         return job + suffix
@@ -53,13 +54,22 @@ def attempt_name(job: str, number: int) -> str:
 
 
 def newest_launch(store: ObjectStore, job: str) -> SageMakerLaunch | None:
-    """The last attempt that was written down."""
+    """Return the last recorded attempt; ``None`` if there is none."""
     numbers = [int(info.key[-11:-5]) for info in store.list(_prefix(job)) if _is_launch(info.key)]
     return read_launch(store, job, max(numbers)) if numbers else None
 
 
 def read_launch(store: ObjectStore, job: str, number: int) -> SageMakerLaunch | None:
-    """An attempt, if it was written down."""
+    """Read the record of an attempt.
+
+    Args:
+        store: holds the record.
+        job: name of the job.
+        number: of the attempt, counted from 1.
+
+    Returns:
+        The attempt; ``None`` if there is no record of it.
+    """
     try:
         values = read_object(store, _key(job, number), _Values)
     except KeyMissing:
@@ -68,7 +78,19 @@ def read_launch(store: ObjectStore, job: str, number: int) -> SageMakerLaunch | 
 
 
 def write_launch(store: ObjectStore, job: str, number: int) -> SageMakerLaunch:
-    """Write an attempt down, or find it written by another; the messages so far are not its own."""
+    """Record an attempt before it is launched; its messages come after all that exist now.
+
+    Args:
+        store: to write to.
+        job: name of the job.
+        number: of the attempt, counted from 1.
+
+    Returns:
+        The attempt as recorded, by this call or by another process before it.
+
+    Raises:
+        KeyMissing: the record was deleted right after it was written.
+    """
     values = {"start_after": last_message(store, job), "launched_at": time.time()}
     store.create(_key(job, number), json.dumps(values).encode())
     found = read_launch(store, job, number)
@@ -78,22 +100,46 @@ def write_launch(store: ObjectStore, job: str, number: int) -> SageMakerLaunch:
 
 
 def is_taken(store: ObjectStore, job: str, number: int) -> bool:
-    """Whether an attempt's outputs were taken."""
+    """Whether an attempt's outputs were taken.
+
+    Args:
+        store: holds the mark.
+        job: name of the job.
+        number: of the attempt, counted from 1.
+    """
     return store.exists(_taken_key(job, number))
 
 
 def mark_taken(store: ObjectStore, job: str, number: int) -> None:
-    """Say that an attempt's outputs were taken."""
+    """Record that an attempt's outputs were taken; repeating it changes nothing.
+
+    Args:
+        store: to write to.
+        job: name of the job.
+        number: of the attempt, counted from 1.
+    """
     store.create(_taken_key(job, number), b"{}")
 
 
 def has_waited(store: ObjectStore, job: str, number: int) -> bool:
-    """Whether an attempt was given up because no spot capacity came; there is none before 1."""
+    """Whether an attempt was given up because SageMaker found no spot capacity in time.
+
+    Args:
+        store: holds the mark.
+        job: name of the job.
+        number: of the attempt, counted from 1; False for less.
+    """
     return number >= 1 and store.exists(_waited_key(job, number))
 
 
 def mark_waited(store: ObjectStore, job: str, number: int) -> None:
-    """Say that an attempt is given up because no spot capacity came."""
+    """Record that an attempt is given up because SageMaker found no spot capacity in time.
+
+    Args:
+        store: to write to.
+        job: name of the job.
+        number: of the attempt, counted from 1.
+    """
     store.create(_waited_key(job, number), b"{}")
 
 

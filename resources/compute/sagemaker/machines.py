@@ -1,4 +1,4 @@
-"""What a job of SageMaker computes on: the machines, their disks, and how they are paid."""
+"""Settings of SageMaker jobs' instances: type, number, disk, time limits, spot and warm pools."""
 
 from typing import Self
 

@@ -1,6 +1,6 @@
-"""What SageMaker is asked: a job of ours as CreateTrainingJob and CreateProcessingJob take it.
+"""Requests of CreateTrainingJob and CreateProcessingJob for a job; pure functions.
 
-Pure functions. Members and limits: botocore's service model; meaning:
+Members and limits: botocore's service model; meaning:
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTrainingJob.html and
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateProcessingJob.html
 """
@@ -33,7 +33,7 @@ class NotConfigured(ImgclfError, ValueError):  # noqa: N818 - what is wrong, not
 
 @dataclass(frozen=True)
 class JobSettings:
-    """What all jobs of a deployment have in common; see ``imgclf_dagster.settings.aws``."""
+    """Settings that all jobs of a deployment share; see ``imgclf_dagster.settings.aws``."""
 
     role_arn: str
     image_uri: str
@@ -45,7 +45,7 @@ class JobSettings:
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def image(self, instance_type: str) -> str:
-        """The container image for an instance type. Raises NotConfigured."""
+        """Return the container image's URI for an instance type. Raises NotConfigured."""
         gpu = _GPU.match(instance_type) is not None
         image = self.gpu_image_uri if gpu else self.image_uri
         if not image:
@@ -56,10 +56,10 @@ class JobSettings:
 
 @dataclass(frozen=True)
 class JobPlaces:
-    """Where in S3 a job's things are.
+    """S3 addresses of a job.
 
     Attributes:
-        channels: manifest by channel.
+        channels: address of the manifest by channel.
         outputs: below it SageMaker writes ``<job>/output/`` (training), or the files (processing).
         checkpoints: shared by all attempts.
     """
@@ -70,7 +70,7 @@ class JobPlaces:
 
 
 def manifest(prefix_uri: str, relative_keys: Sequence[str]) -> bytes:
-    """A ManifestFile: SageMaker brings ``<prefix_uri>/<key>`` to ``<channel>/<key>``."""
+    """Build a ManifestFile: SageMaker copies ``<prefix_uri>/<key>`` to ``<channel>/<key>``."""
     return json.dumps([{"prefix": f"{prefix_uri.rstrip('/')}/"}, *relative_keys]).encode()
 
 
@@ -81,7 +81,18 @@ def training_request(
     settings: JobSettings,
     places: JobPlaces,
 ) -> dict[str, Any]:
-    """The parameters of CreateTrainingJob. Raises NotConfigured."""
+    """Return the parameters of CreateTrainingJob.
+
+    Args:
+        spec: the job.
+        job_name: SageMaker's name of this attempt.
+        resources: instances, time limits and spot settings.
+        settings: what all jobs of the deployment share.
+        places: S3 addresses of the job's inputs, outputs and checkpoints.
+
+    Raises:
+        NotConfigured: the job role, the image or the security groups are not set.
+    """
     limit = _longest_s(spec, resources)
     stopping = {"MaxRuntimeInSeconds": limit}
     if resources.spot:
@@ -135,7 +146,18 @@ def training_request(
 def processing_request(
     spec: JobSpec, job_name: str, resources: JobResources, settings: JobSettings, places: JobPlaces
 ) -> dict[str, Any]:
-    """The parameters of CreateProcessingJob. Raises NotConfigured."""
+    """Return the parameters of CreateProcessingJob.
+
+    Args:
+        spec: the job.
+        job_name: SageMaker's name of this attempt.
+        resources: instances and time limit.
+        settings: what all jobs of the deployment share.
+        places: S3 addresses of the job's inputs and outputs.
+
+    Raises:
+        NotConfigured: the job role, the image or the security groups are not set.
+    """
     limit = min(_longest_s(spec, resources), _PROCESSING_LONGEST_S)
     several = resources.instance_count > 1
     network: dict[str, Any] = {"EnableInterContainerTrafficEncryption": several}
@@ -184,7 +206,7 @@ def processing_request(
 
 
 def _longest_s(spec: JobSpec, resources: JobResources) -> int:
-    """The job's own limit if it has one, else that of the settings."""
+    """Return the job's own time limit in seconds if it has one, else that of the settings."""
     own = "max_runtime_s" in spec.model_fields_set
     return spec.max_runtime_s if own else resources.max_runtime_s
 
@@ -220,7 +242,7 @@ def _vpc(settings: JobSettings) -> dict[str, list[str]]:
 
 
 def _environment(spec: JobSpec, settings: JobSettings) -> dict[str, str]:
-    """The job's own variables, and the region: obstore in the container needs it."""
+    """Return the job's variables and the region, which obstore in the container needs."""
     region = {"AWS_DEFAULT_REGION": settings.region} if settings.region else {}
     return {**region, **spec.environment}
 

@@ -1,1 +1,1 @@
-"""A Dagster Pipes client for SageMaker's jobs that knows nothing of ours."""
+"""A Dagster Pipes client for SageMaker's jobs, independent of this project's jobs."""

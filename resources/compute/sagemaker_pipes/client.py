@@ -1,9 +1,13 @@
 """A Dagster Pipes client for SageMaker's training, processing and tuning jobs.
 
-In the manner of dagster-aws's clients for ECS, Glue and EMR, which has none for SageMaker. What it
-does beyond them: a job is named by its caller, so launching what exists already attaches to it
-instead of paying twice, if it was asked for the same; the limits of the environment are checked before anything is launched;
-the log streams of all hosts are followed; and a lost connection does not lose the job.
+It follows dagster-aws's clients for ECS, Glue and EMR; dagster-aws has none for SageMaker. Beyond
+them:
+
+- the caller names the job, so launching a job that exists attaches to it if the request is the same,
+  and nothing is paid for twice;
+- the limits of the environment are checked before the launch;
+- the log streams of all hosts are followed;
+- a lost connection does not lose the job.
 """
 
 import sys
@@ -38,11 +42,11 @@ _GROWTH = 0.05
 
 
 class SageMakerJobFailed(dg.Failure):
-    """A job that has ended was not completed.
+    """A job has ended, but SageMaker did not complete it.
 
     Attributes:
         state: the job as SageMaker describes it.
-        log_tail: its last lines of output.
+        log_tail: last lines of its output.
     """
 
     state: JobState
@@ -50,15 +54,18 @@ class SageMakerJobFailed(dg.Failure):
 
 
 class JobNameTaken(dg.Failure):
-    """SageMaker has a job of that name which was asked for something else."""
+    """SageMaker has a job of that name from another request."""
 
 
 @dataclass(frozen=True)
 class EndedJob:
-    """A job that has ended, well or not.
+    """A job that has ended, with success or not.
 
     Attributes:
-        attached: it was there already; this run did not launch it.
+        session: the Pipes session.
+        state: the job as SageMaker describes it.
+        log_tail: last lines of its output.
+        attached: the job existed already; this run did not launch it.
     """
 
     session: dg.PipesSession
@@ -68,7 +75,7 @@ class EndedJob:
 
 
 def print_log(host: str, text: str) -> None:
-    """Show lines of a job's output as the step's own, so that Dagster's compute log has them."""
+    """Print lines of a job's output, so that they are in the step's compute log."""
     sys.stdout.write("".join(f"{host}: {line}\n" for line in text.splitlines()))
     sys.stdout.flush()
 
@@ -76,8 +83,8 @@ def print_log(host: str, text: str) -> None:
 class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
     """Runs SageMaker jobs with the Pipes protocol.
 
-    The injector and the reader must carry their parameters through environment values of 512
-    characters (256 in processing jobs): through S3, that is.
+    The parameters of injector and reader must fit into environment values of 512 characters (256 in
+    processing jobs), so context and messages have to go through S3.
     """
 
     def __init__(
@@ -95,24 +102,25 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
         log_sink: Callable[[str, str], None] = print_log,
         prices: Mapping[str, float] | None = None,
     ) -> None:
-        """Say how jobs are watched.
+        """Configure how jobs are watched.
 
         Args:
-            context_injector: brings the context to the job.
-            message_reader: brings the job's messages back.
-            client: boto3's for ``sagemaker``; made from the environment if not given.
-            logs_client: boto3's for ``logs``; likewise.
-            forward_termination: stop the job when Dagster's run is cancelled, or interrupted for
-                good. A run whose process was stopped unasked (its machine is retired), and which
-                Dagster's run retries start again, leaves the job to the next process.
-            poll_s: shortest and longest pause between two polls, in seconds; it grows with the
-                job's age (5 % of it).
-            patience_s: how long SageMaker may fail to answer before the run gives up; the job
-                goes on, and a later run attaches to it.
-            hurry: says that the job is about to end, so that the pause is the shortest.
-            give_up: says of a job that has not ended whether to stop it; asked at each poll.
-            log_sink: gets (host, lines) of the containers' output.
-            prices: US dollars an hour by instance type, before the list prices.
+            context_injector: passes the context to the job.
+            message_reader: reads the job's messages.
+            client: boto3's for ``sagemaker``; default: made from the environment.
+            logs_client: boto3's for ``logs``; default: made from the environment.
+            forward_termination: stop the job when Dagster's run is cancelled or interrupted. A run
+                whose process was stopped without a cancellation, and which Dagster's run retries
+                start again, leaves the job running for the next process.
+            poll_s: shortest and longest pause between two polls in seconds; the pause is 5 % of the
+                job's age within these bounds.
+            patience_s: seconds that SageMaker may fail to answer before the run fails; the job
+                continues, and a later run attaches to it.
+            hurry: returns True when the job is about to end, so that the pause ends early.
+            give_up: takes the state of a running job and returns True to stop it; called at each
+                poll.
+            log_sink: called with host and lines of the containers' output.
+            prices: USD per hour by instance type; list prices apply to types it does not name.
         """
         self._injector, self._reader = context_injector, message_reader
         self._client = client or _client("sagemaker")
@@ -134,15 +142,15 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
 
         Args:
             context: of the op or asset.
-            request: what CreateTrainingJob (CreateProcessingJob, CreateHyperParameterTuningJob)
-                takes, the name included. If there is a job of that name already that was asked
-                for the same, it is this one.
+            request: parameters of CreateTrainingJob (CreateProcessingJob,
+                CreateHyperParameterTuningJob), the name included. If a job of that name exists from
+                the same request, the run attaches to it.
             job_kind: training, processing or tuning.
             extras: for the job's Pipes context.
 
         Raises:
-            SageMakerJobFailed: it failed or was stopped.
-            JobNameTaken: there is a job of that name that was asked for something else.
+            SageMakerJobFailed: the job failed or was stopped.
+            JobNameTaken: there is a job of that name from another request.
             dg.Failure: SageMaker would refuse the environment.
             botocore.exceptions.ClientError: SageMaker refuses the job.
         """
@@ -169,14 +177,19 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
         extras: dict[str, Any] | None = None,
         attach: bool = False,
     ) -> EndedJob:
-        """Like :meth:`run`, but how the job ended is left to the caller to judge.
+        """Run a job to its end like :meth:`run`, but do not raise if it failed.
 
         Args:
-            context: see :meth:`run`, also for the rest.
-            request: for ``attach`` only its name matters.
+            context: of the op or asset.
+            request: see :meth:`run`; with ``attach``, only the name in it is used.
             job_kind: training, processing or tuning.
             extras: for the job's Pipes context.
-            attach: the job is known to be there.
+            attach: whether the job is known to exist.
+
+        Raises:
+            JobNameTaken: there is a job of that name from another request.
+            dg.Failure: SageMaker would refuse the environment, or the job was deleted.
+            botocore.exceptions.ClientError: SageMaker refuses the job.
         """
         jobs = SageMakerJobs(self._client, job_kind)
         name = request[jobs.api.name_key]
@@ -207,15 +220,15 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
     def _launch(
         self, jobs: SageMakerJobs, request: Mapping[str, Any], full: Mapping[str, Any]
     ) -> bool:
-        """Launch the job; False if it is there already.
+        """Launch the job; False if it exists already.
 
         Args:
             jobs: of its kind.
-            request: what the caller asks for.
-            full: the same with what belongs to this run only.
+            request: the caller's.
+            full: the request with this run's Pipes variables and tags.
 
         Raises:
-            JobNameTaken: a job of its name is there, and was asked for something else.
+            JobNameTaken: there is a job of that name from another request.
         """
         from botocore.exceptions import ClientError
 
@@ -226,7 +239,7 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
                 raise
         else:
             return True
-        # Another run launched it, or our first try arrived and only its answer was lost.
+        # Another run launched it, or our first call arrived and only its answer was lost.
         name = request[jobs.api.name_key]
         state = jobs.describe(name)
         if state is None:
@@ -246,7 +259,7 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
         return False
 
     def _watch(self, context: Context, jobs: SageMakerJobs, name: str, logs: JobLogs) -> JobState:
-        """Describe the job until it has ended; one call a poll, and one for its log."""
+        """Poll the job until it has ended: one Describe call and one call for its log each time."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         began = answered = time.monotonic()
@@ -280,7 +293,7 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
             self._pause(time.monotonic() - began, state)
 
     def _stop(self, context: Context, jobs: SageMakerJobs, name: str) -> None:
-        """Have the job stopped; if SageMaker does not answer, the next poll asks again."""
+        """Stop the job; if SageMaker does not answer, the next poll tries again."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
@@ -299,7 +312,7 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
             time.sleep(max(0.0, min(_SLICE_S, end - now)))
 
     def _read_logs(self, context: Context, logs: JobLogs) -> None:
-        """Read some of the log; the job does not depend on it."""
+        """Read part of the log; a failure is only logged."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:

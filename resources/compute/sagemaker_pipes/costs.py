@@ -1,13 +1,13 @@
-"""What a job cost, by list price: good for orders of magnitude, not for the books.
+"""Estimates of a job's cost by list price; the order of magnitude, not the bill.
 
-The bill knows discounts, savings plans, free tiers and taxes; this does not. Prices change: give
-your own as ``prices`` where it matters. https://aws.amazon.com/sagemaker/ai/pricing/
+Discounts, savings plans, free tiers and taxes are not included. Prices change: pass your own as
+``prices`` where it matters. https://aws.amazon.com/sagemaker/ai/pricing/
 """
 
 from collections.abc import Mapping
 
 PRICES_AS_OF = "2025-06"
-"""When the list prices below were noted."""
+"""Month of the list prices below."""
 
 USD_PER_HOUR: Mapping[str, float] = {
     "ml.t3.medium": 0.05,
@@ -52,15 +52,13 @@ def cost_usd(
     billable_seconds: float | None,
     prices: Mapping[str, float] | None = None,
 ) -> float | None:
-    """US dollars for a job's instances; None if price or time is not known.
-
-    SageMaker's billable time is that of one instance, and for spot is the discounted one.
+    """Estimate the cost of a job's instances in USD; ``None`` if price or time is unknown.
 
     Args:
         instance_type: such as ``ml.g5.xlarge``.
-        instance_count: how many worked together.
-        billable_seconds: of one instance.
-        prices: US dollars an hour by instance type, which go before the list prices.
+        instance_count: number of instances.
+        billable_seconds: SageMaker's, of one instance; for spot, the discounted time.
+        prices: USD per hour by instance type; list prices apply to types it does not name.
     """
     price = {**USD_PER_HOUR, **(prices or {})}.get(instance_type)
     if price is None or billable_seconds is None:
@@ -69,7 +67,7 @@ def cost_usd(
 
 
 def spot_saving_percent(run_seconds: float | None, billable_seconds: float | None) -> float | None:
-    """How much cheaper than on demand, in percent: ``1 - billable / run``."""
+    """Return the saving against on-demand in percent: ``1 - billable / run``."""
     if not run_seconds or billable_seconds is None:
         return None
     return round(100 * (1 - billable_seconds / run_seconds), 1)

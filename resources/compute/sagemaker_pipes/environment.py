@@ -1,4 +1,4 @@
-"""How Pipes gets into a SageMaker job's request, and whether the request's limits allow it."""
+"""Putting Pipes' variables into a SageMaker job's request, and checking the request's limits."""
 
 import copy
 import re
@@ -19,16 +19,16 @@ _NOT_IN_TAGS = re.compile(r"[^\w .:/=+@-]")
 def check_environment(
     kind: JobKind, name: str, environment: Mapping[str, str], spare: int = 0
 ) -> None:
-    """Make sure that SageMaker takes the job's name and environment.
+    """Check a job's name and environment against SageMaker's limits.
 
     Args:
-        kind: each has its own limits.
-        name: the job's.
+        kind: of the job; each has its own limits.
+        name: of the job.
         environment: all variables that are known.
-        spare: how many more there will be.
+        spare: number of variables to be added later.
 
     Raises:
-        dg.Failure: it would not; retrying is in vain.
+        dg.Failure: SageMaker would refuse them; without retries.
     """
     api, problems = APIS[kind], []
     if len(name) > api.name_characters:
@@ -50,7 +50,7 @@ def check_environment(
 
 
 def environments(request: Mapping[str, Any], kind: JobKind) -> list[dict[str, str]]:
-    """The environments of a request: of the job, or of each kind of a tuning job's children."""
+    """Return a request's environments: the job's, or one per definition of a tuning job."""
     if kind != "tuning":
         return [request.get("Environment", {})]
     single = [request["TrainingJobDefinition"]] if "TrainingJobDefinition" in request else []
@@ -61,7 +61,14 @@ def environments(request: Mapping[str, Any], kind: JobKind) -> list[dict[str, st
 def with_pipes(
     request: Mapping[str, Any], kind: JobKind, bootstrap: Mapping[str, str], tags: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The request with Pipes in its environment, and Dagster's run among its tags."""
+    """Return a copy of the request with Pipes in its environment and more tags.
+
+    Args:
+        request: of CreateTrainingJob, CreateProcessingJob or CreateHyperParameterTuningJob.
+        kind: of the job. A tuning job's training jobs get the variables, not itself.
+        bootstrap: environment variables of Dagster Pipes.
+        tags: to add, unless the request has one of the same key; 50 remain in all.
+    """
     full: dict[str, Any] = copy.deepcopy(dict(request))
     if kind != "tuning":
         full.setdefault("Environment", {}).update(bootstrap)

@@ -1,4 +1,4 @@
-"""What becomes of a SageMaker job when Dagster's run is interrupted. Knows nothing of ours."""
+"""Stopping or keeping a SageMaker job when Dagster's run is interrupted."""
 
 import time
 
@@ -18,13 +18,13 @@ _STOP_WAIT_S = 30.0
 def forward_interrupt(
     context: Context, jobs: SageMakerJobs, name: str, interrupt: BaseException
 ) -> None:
-    """Stop the job, unless the run is going to be started again and will attach to it.
+    """Stop the job, unless Dagster will start the run again, which then attaches to it.
 
     Args:
         context: of the run that is interrupted.
         jobs: of the job's kind.
-        name: the job's.
-        interrupt: what was raised.
+        name: of the job.
+        interrupt: the exception that was raised.
     """
     if isinstance(interrupt, DagsterExecutionInterruptedError) and starts_again(context):
         context.log.warning(
@@ -36,8 +36,11 @@ def forward_interrupt(
 
 
 def starts_again(context: Context) -> bool:
-    """Whether Dagster starts the interrupted run again: nobody cancelled it, and its run retries
-    are on and not used up. So not if a person executes it in a process of their own (Ctrl-C)."""
+    """Whether Dagster will start the interrupted run again.
+
+    It does if the run was not cancelled and its run retries are on and not used up; so not if a
+    person executes it in a process of their own (Ctrl-C). True if Dagster's database fails.
+    """
     instance = context.instance
     try:
         run = instance.get_run_by_id(context.run.run_id)
@@ -53,7 +56,13 @@ def starts_again(context: Context) -> bool:
 
 
 def stop_job(context: Context, jobs: SageMakerJobs, name: str) -> None:
-    """Stop the job and wait until SageMaker has begun to; whoever waits longer gains nothing."""
+    """Stop the job and wait, for 30 s at most, until it is no longer ``InProgress``.
+
+    Args:
+        context: for the log.
+        jobs: of the job's kind.
+        name: of the job.
+    """
     from botocore.exceptions import BotoCoreError, ClientError
 
     context.log.warning(f"[pipes] Dagster's run was interrupted: stopping {name}")

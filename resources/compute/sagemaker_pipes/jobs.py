@@ -1,7 +1,7 @@
-"""SageMaker's three kinds of jobs behind one face: create, describe, stop, and what they tell.
+"""SageMaker's three kinds of jobs behind one interface: create, describe, stop and their state.
 
-API: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeTrainingJob.html and its
-siblings. Knows boto3's client and nothing of ours.
+API: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeTrainingJob.html and the
+pages of the other two kinds.
 """
 
 from collections.abc import Mapping
@@ -17,20 +17,21 @@ _ENDED = {"Completed", "Failed", "Stopped"}
 _INTERRUPTED = {"Interrupted", "Restarting"}
 _WITHOUT_MACHINE = {"Starting", "Pending", "LaunchingMLInstances", *_INTERRUPTED}
 _HAS_MACHINE = "Preparing the instances"
-"""How the message of Starting begins once there are instances:
+"""Beginning of the message of ``Starting`` once there are instances:
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_SecondaryStatusTransition.html"""
 
 
 @dataclass(frozen=True)
 class JobApi:
-    """How SageMaker calls things for one kind of job, and its limits.
+    """SageMaker's names and limits for one kind of job.
 
     Attributes:
-        noun: the kind in the names of operations and fields: ``CreateTrainingJob``.
-        log_group: where CloudWatch has the containers' output.
-        entries: how many environment variables a job takes.
-        characters: how long the value of one may be.
-        name_characters: how long the job's name may be.
+        noun: the kind in names of operations and fields, such as ``Training`` in
+            ``CreateTrainingJob``.
+        log_group: CloudWatch's, of the containers' output.
+        entries: most environment variables of a job.
+        characters: most characters of a variable's value.
+        name_characters: most characters of the job's name.
         console: path of the job's page in the AWS console.
     """
 
@@ -61,7 +62,7 @@ APIS: Mapping[JobKind, JobApi] = {
 
 @dataclass(frozen=True)
 class Transition:
-    """A step of a job's way, such as Downloading."""
+    """A change of a job's secondary status, such as to Downloading."""
 
     status: str
     message: str
@@ -73,10 +74,13 @@ class JobState:
     """One answer of a Describe call.
 
     Attributes:
+        kind: training, processing or tuning.
+        name: of the job.
         status: InProgress, Stopping, Completed, Failed or Stopped.
-        secondary: SageMaker's finer word (training jobs), such as Downloading; else ``status``.
+        secondary: SecondaryStatus of a training job, such as Downloading; else ``status``.
         reason: SageMaker's FailureReason.
-        exit_message: what a processing job's container left in ``/opt/ml/output/message``.
+        exit_message: text that a processing job's container wrote to ``/opt/ml/output/message``.
+        transitions: changes of the secondary status, oldest first.
         description: the whole answer.
     """
 
@@ -186,10 +190,10 @@ class JobState:
 
 
 class SageMakerJobs:
-    """The jobs of one kind of an account and region."""
+    """The jobs of one kind in an account and region."""
 
     def __init__(self, client: Any, kind: JobKind) -> None:
-        """``client`` is boto3's for ``sagemaker``."""
+        """Prepare; ``client`` is boto3's for ``sagemaker``."""
         self._client, self.kind, self.api = client, kind, APIS[kind]
 
     def create(self, request: Mapping[str, Any]) -> None:
@@ -197,7 +201,7 @@ class SageMakerJobs:
         self._call("create")(**request)
 
     def describe(self, name: str) -> JobState | None:
-        """The job as it is now, in one call; None if there is none of that name."""
+        """Describe a job in one call; ``None`` if there is none of that name."""
         from botocore.exceptions import ClientError
 
         try:
@@ -209,7 +213,7 @@ class SageMakerJobs:
         return state_of(self.kind, answer)
 
     def stop(self, name: str) -> None:
-        """Have SageMaker stop the job; one that has ended is left alone."""
+        """Request that SageMaker stops the job; no error if it has ended already."""
         from botocore.exceptions import ClientError
 
         try:
@@ -219,7 +223,7 @@ class SageMakerJobs:
                 raise  # else: it is no longer in a state that can be stopped
 
     def children(self, tuning: JobState) -> list[dict[str, Any]]:
-        """Summaries of a tuning job's training jobs, the best first."""
+        """List SageMaker's summaries of a tuning job's training jobs, the best first."""
         config = tuning.description["HyperParameterTuningJobConfig"]
         smallest = config.get("HyperParameterTuningJobObjective", {}).get("Type") == "Minimize"
         pages = self._client.get_paginator(
@@ -232,7 +236,7 @@ class SageMakerJobs:
         return [summary for page in pages for summary in page["TrainingJobSummaries"]]
 
     def console_url(self, name: str) -> str:
-        """The job's page in the AWS console."""
+        """Return the URL of the job's page in the AWS console."""
         region = self._client.meta.region_name
         return (
             f"https://{region}.console.aws.amazon.com/sagemaker/home?region={region}"
@@ -240,7 +244,7 @@ class SageMakerJobs:
         )
 
     def logs_url(self, name: str) -> str:
-        """The job's log streams in the CloudWatch console."""
+        """Return the URL of the job's log streams in the CloudWatch console."""
         region = self._client.meta.region_name
         group = self.api.log_group.replace("/", "$252F")
         return (
@@ -256,7 +260,7 @@ class SageMakerJobs:
 
 
 def state_of(kind: JobKind, description: Mapping[str, Any]) -> JobState:
-    """A Describe call's answer as a state."""
+    """Convert a Describe call's answer to a state."""
     api = APIS[kind]
     status = str(description[f"{api.noun}JobStatus"])
     return JobState(

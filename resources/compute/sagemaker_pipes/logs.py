@@ -1,27 +1,23 @@
-"""A job's output, as CloudWatch gets it: the streams of all its hosts, at one call at a time.
-
-Knows boto3's client and nothing of ours.
-"""
+"""A job's output from CloudWatch: the log streams of all its hosts, read one call at a time."""
 
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 _DRAIN_CALLS = 50
-"""Most calls that reading to the end makes: 50 MB of log; what is more stays in CloudWatch."""
+"""Most calls of :meth:`JobLogs.drain`: 50 MB of log; the rest stays in CloudWatch."""
 
 _LOOK_EVERY = 10
-"""So often a call looks for streams: hosts start their output at different times."""
+"""Every tenth poll looks for streams: hosts start their output at different times."""
 
 _PAGE = 10_000
-"""Events of one GetLogEvents call: the most it gives."""
+"""Events per GetLogEvents call, the API's maximum."""
 
 
 class JobLogs:
-    """Reads ``<group>``, streams ``<prefix>*``, each from its beginning.
+    """Reads the streams ``<prefix>*`` of a log group, each from its beginning.
 
-    Every :meth:`poll` is one call at most: one that looks for streams or one that reads the next
-    of them, in turn.
+    Every :meth:`poll` makes one call: it looks for streams, or reads the next stream in turn.
     """
 
     def __init__(
@@ -32,12 +28,11 @@ class JobLogs:
         Args:
             client: boto3's for ``logs``.
             group: log group.
-            prefix: with which the streams' names begin: ``<job>/``, which is followed by
-                ``<host>-<number>``; of a tuning job ``<job>-``, followed by
-                ``<number>-<hash>/<host>-<number>``, for its training jobs write them.
-            sink: gets (host, text of whole lines) as they come; of a tuning job, the host is
+            prefix: of the streams' names: ``<job>/``, before ``<host>-<number>``; of a tuning job
+                ``<job>-``, before ``<number>-<hash>/<host>-<number>``.
+            sink: called with host and whole lines as they arrive; of a tuning job, the host is
                 ``<number>-<hash>/<host>``.
-            tail: how many last lines are kept.
+            tail: number of last lines to keep.
         """
         self._client, self._group, self._prefix, self._sink = client, group, prefix, sink
         self._tokens: dict[str, str | None] = {}
@@ -47,11 +42,11 @@ class JobLogs:
         self.tail: deque[str] = deque(maxlen=tail)
 
     def expect_streams(self) -> None:
-        """Look for streams again: a host that starts, or starts again, has a new one."""
+        """Have the next poll look for streams: a host that starts, or starts again, has a new one."""
         self._look = True
 
     def poll(self) -> bool:
-        """Make one call; whether it brought anything new."""
+        """Make one call; returns whether it brought anything new."""
         self._polls += 1
         if self._look or not self._tokens or self._polls % _LOOK_EVERY == 0:
             return self._find_streams()
@@ -59,7 +54,7 @@ class JobLogs:
         return self._read(self._turn[-1])
 
     def drain(self) -> None:
-        """Read what is left of every stream, within bounds."""
+        """Read the rest of every stream, with at most 50 calls."""
         self._find_streams()
         unread, calls = deque(self._tokens), 1
         while unread and calls < _DRAIN_CALLS:
@@ -69,7 +64,7 @@ class JobLogs:
             calls += 1
 
     def _find_streams(self) -> bool:
-        """One DescribeLogStreams call: 50 streams, so 50 hosts, or fewer that started again."""
+        """Look for streams with one DescribeLogStreams call, which returns 50 at most."""
         try:
             answer = self._client.describe_log_streams(
                 logGroupName=self._group, logStreamNamePrefix=self._prefix, limit=50
@@ -84,8 +79,9 @@ class JobLogs:
         return bool(new)
 
     def _read(self, stream: str) -> bool:
-        """One GetLogEvents call. A page may be empty before the end: only the same token is it
-        (https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html)."""
+        """Read a stream with one GetLogEvents call; returns whether there may be more."""
+        # A page may be empty before the end; only a repeated token marks the end:
+        # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html
         token = self._tokens[stream]
         answer = self._client.get_log_events(
             logGroupName=self._group,

@@ -1,15 +1,15 @@
-"""What Dagster is told of a SageMaker job: facts as metadata, and why it did not do its work.
+"""Reports of a SageMaker job for Dagster: facts as metadata, and the reason of a failure.
 
-Failures, and whether the job is run again by itself:
+Failures, and whether the job is retried automatically:
 
 ====================================  ====================================================
-AlgorithmError (the script failed)     no: it would fail again, and its time be paid again
-ClientError (image, data, permission)  no: somebody must change something
+AlgorithmError (the script failed)     no: it would fail again, at the same cost
+ClientError (image, data, permission)  no: something must be changed first
 CapacityError, InternalServerError     yes
 stopped: MaxRuntimeExceeded            no: the limit is the user's
 stopped: MaxWaitTimeExceeded (spot)    on demand in the same run (``attempt.py``); with
                                        ``spot_fallback = false``: yes, from its checkpoint
-stopped from outside (console)         no: a person wanted it so
+stopped from outside (console)         no: a person stopped it
 ====================================  ====================================================
 """
 
@@ -27,16 +27,16 @@ NO_SPOT_CAPACITY = (
     "MaxWaitTimeExceeded: SageMaker found no spot capacity for it in time. Allow a longer "
     "spot_wait_s (or max_wait_s), another instance type, spot_fallback = true, or spot = false"
 )
-"""Why a spot job was stopped, by SageMaker or by whoever watched it."""
+"""Reason of a spot job that SageMaker or the watching run stopped."""
 
 _OURS_TO_CHANGE = ("AlgorithmError", "ClientError", "ValidationError", "UserError")
 
 
 def job_facts(state: JobState, prices: Mapping[str, float] | None = None) -> dict[str, Any]:
-    """The numbers of a job that has ended, as JSON holds them; what is not known is None.
+    """Return the numbers of a job that has ended as JSON values; unknown ones are ``None``.
 
-    ``cost_usd`` is the job's own. A warm pool is billed after it until the next job comes, for
-    ``keep_alive_seconds`` at most, which would be ``keep_alive_cost_usd``.
+    ``cost_usd`` is the job's own cost. A warm pool is billed after it until the next job comes, for
+    ``keep_alive_seconds`` at most; ``keep_alive_cost_usd`` is the cost of all of them.
     """
     kind, count = state.cluster
     return {
@@ -57,7 +57,13 @@ def job_facts(state: JobState, prices: Mapping[str, float] | None = None) -> dic
 def job_metadata(
     jobs: SageMakerJobs, state: JobState, prices: Mapping[str, float] | None = None
 ) -> dict[str, dg.MetadataValue]:
-    """The same for Dagster's pages, with links into the AWS console."""
+    """Return the facts of :func:`job_facts` as Dagster metadata, with links to the AWS console.
+
+    Args:
+        jobs: gives the console's addresses.
+        state: of a job that has ended.
+        prices: USD per hour by instance type; list prices apply to types it does not name.
+    """
     facts = job_facts(state, prices)
     cost = facts["cost_usd"]
     found: dict[str, dg.MetadataValue] = {
@@ -90,7 +96,7 @@ def job_metadata(
 
 
 def _best_child(state: JobState) -> dict[str, dg.MetadataValue]:
-    """What a tuning job says of its training jobs."""
+    """Return metadata of a tuning job about its training jobs."""
     counts = state.description.get("TrainingJobStatusCounters")
     if counts is None:
         return {}
@@ -111,7 +117,7 @@ def _best_child(state: JobState) -> dict[str, dg.MetadataValue]:
 
 
 def failure_of(state: JobState) -> tuple[str, bool] | None:
-    """Why a job that has ended has not been completed, and whether it is run again; or None."""
+    """Return the reason of a job's failure and whether to retry; ``None`` if it was completed."""
     if state.status == "Completed":
         return None
     if state.status == "Failed":
@@ -133,7 +139,7 @@ def failure_of(state: JobState) -> tuple[str, bool] | None:
 
 
 def with_signal(reason: str) -> str:
-    """SageMaker's words, with the exit code's meaning: ``exit code 137`` is a SIGKILL."""
+    """Add the signal to a FailureReason with an exit code: ``exit code 137`` is a SIGKILL."""
     text = re.sub(r"exit code:\s*", "exit code ", reason)
     found = re.search(r"exit code (\d+)", text)
     number = int(found[1]) - 128 if found else 0

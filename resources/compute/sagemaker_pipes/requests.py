@@ -1,7 +1,7 @@
-"""Whether a SageMaker job that exists is the one that a request asks for.
+"""Comparing a Create request with an existing SageMaker job of the same name.
 
-A job's name can be used once in an account. Who launches under a name that is taken gets the job
-that has it, so this compares the request with what Describe says of that job.
+A job's name can be used once in an account and region. A run that launches under a name in use
+attaches to that job, so the request is compared with Describe's answer first.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,17 +18,17 @@ _DEFAULTS: Mapping[str, tuple[Any, ...]] = {
     "S3CompressionType": ("None",),
     "S3UploadMode": ("EndOfJob",),
 }
-"""What SageMaker fills in where a request says nothing, besides empty values and false."""
+"""SageMaker's defaults for members that a request omits, besides empty values and false."""
 
 _FILLED_IN = {
     "EnableSageMakerMetricsTimeSeries",
     "ProfilerConfig",
     "ProfilerRuleConfigurations",
 }
-"""Members that SageMaker sets by its own rules where a request leaves them out. They only watch."""
+"""Members for monitoring that SageMaker sets by its own rules where a request omits them."""
 
 _ADDED_KEYS = ("DAGSTER_PIPES_", "_tuning_objective_metric")
-"""Beginnings of map keys that belong to one run, or to SageMaker."""
+"""Prefixes of map keys that belong to one run, or to SageMaker."""
 
 _UNSHOWN = "Environment"
 
@@ -36,9 +36,9 @@ _UNSHOWN = "Environment"
 def differing_fields(
     client: Any, kind: JobKind, request: Mapping[str, Any], description: Mapping[str, Any]
 ) -> list[str]:
-    """What a request asks for that the described job is not, a line each; none if it is the same.
+    """List the differences between a request and an existing job, a line each.
 
-    Tags are not compared: Describe does not tell them, and they change nothing that a job does.
+    Tags are not compared: Describe does not return them, and they do not change the job's work.
     Values of environment variables are not shown.
 
     Args:
@@ -96,7 +96,7 @@ def _leaf(path: str, asked: Any, has: Any) -> Iterator[str]:
 
 
 def _is_nothing(value: Any) -> bool:
-    """Whether a value says as much as none: SageMaker tells some members that nobody gave."""
+    """Whether a value means the same as an omitted one; SageMaker returns some that were omitted."""
     return value is None or value is False or value in ("", {}, [])
 
 
