@@ -74,7 +74,7 @@ class Told:
     def started(self, step: str) -> None:
         self.lines.append(f"started {step}")
 
-    def said(self, step: str, message: str, *, level: int) -> None:
+    def logged(self, step: str, message: str, *, level: int) -> None:
         self.lines.append(message)
 
     def finished(self, step: str, seconds: float) -> None:

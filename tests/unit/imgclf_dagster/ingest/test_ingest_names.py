@@ -134,7 +134,7 @@ def test_a_folder_that_means_two_things_is_told(take: Take, store: ObjectStore) 
     assert "said now, blue is blue" in told
     facts = source_facts(read_source(store.root / "raw/set"))  # type: ignore[operator]
     read = json.loads(as_json(facts, [], report, ""))["read_as"]
-    assert read == [{"said": "blue", "counts": "red", "images": 2, "now": "blue"}]
+    assert read == [{"label": "blue", "counts": "red", "images": 2, "now": "blue"}]
     # The remedy that is told.
     decide(store, Withdrawal, source="set")
     report = take(FOLDERS)
@@ -148,7 +148,7 @@ def test_new_images_of_a_folder_whose_name_has_another_meaning_now(
     take({"red": 0, "blue": 3})
     rename(store, ("red", "tmp"), ("blue", "red"), ("tmp", "blue"))
     report = take({"red": 1, "blue": 4})  # one image of each is known, one is new
-    assert [(one.said, one.counts, one.images) for one in report.read_as] == [
+    assert [(one.label, one.counts, one.images) for one in report.read_as] == [
         ("blue", "blue", 1),
         ("blue", "red", 1),
         ("red", "blue", 1),
