@@ -34,10 +34,13 @@ def normal_label(label: str) -> str:
     and none around. Case stays."""
     if label.isascii():
         return _one_space(label)
-    text = _NOTHING.sub("", label)
-    if _JOINER.search(text):
-        text = "".join(char for place, char in enumerate(text) if _means(text, place))
-    return _one_space(unicodedata.normalize("NFC", text))
+    text = unicodedata.normalize("NFC", _NOTHING.sub("", label))
+    while _JOINER.search(text):  # composing an accent may leave a joiner without a meaning
+        kept = "".join(char for place, char in enumerate(text) if _means(text, place))
+        if kept == text:
+            break
+        text = unicodedata.normalize("NFC", kept)
+    return _one_space(text)
 
 
 def _one_space(text: str) -> str:
