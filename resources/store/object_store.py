@@ -220,6 +220,29 @@ class ObjectStore(StoreAddress):
             raise StoreError(f"{self.uri(key)} has no {length} bytes from {offset}")
         return data
 
+    def get_ranges(self, key: str, offsets: Sequence[int], length: int) -> Sequence[bytes]:
+        """Read parts of equal length of an object, those that lie close together in one request.
+
+        Args:
+            key: of the object.
+            offsets: of the first byte of each part.
+            length: number of bytes of each part.
+
+        Raises:
+            KeyMissing: there is no such object.
+            StoreError: the object ends before the end of a part.
+        """
+        if not len(offsets):
+            return []
+        with self._translated(key):
+            parts = obstore.get_ranges(
+                self.place.store, key, starts=offsets, lengths=[length] * len(offsets)
+            )
+        found = [bytes(part) for part in parts]
+        if any(len(part) != length for part in found):
+            raise StoreError(f"{self.uri(key)} has no {length} bytes from {max(offsets)}")
+        return found
+
     def download(self, key: str, path: Path) -> None:
         """Write the object to a file atomically. Raises KeyMissing."""
         path.parent.mkdir(parents=True, exist_ok=True)

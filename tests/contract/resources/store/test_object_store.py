@@ -91,6 +91,12 @@ def test_reading(store: ObjectStore, tmp_path: Path) -> None:
     assert store.get_range("a/b", 2, 3) == b"234"
     with pytest.raises(StoreError):
         store.get_range("a/b", 8, 5)
+    assert store.get_ranges("a/b", [7, 0, 5, 0], 3) == [b"789", b"012", b"567", b"012"]
+    assert store.get_ranges("a/b", [], 3) == []
+    with pytest.raises(StoreError):
+        store.get_ranges("a/b", [0, 8], 3)
+    with pytest.raises(KeyMissing):
+        store.get_ranges("no/such", [0], 1)
     store.download("a/b", tmp_path / "deep" / "copy")
     assert (tmp_path / "deep" / "copy").read_bytes() == b"0123456789"
     assert store.uri("a/b").endswith("/a/b")
