@@ -9,12 +9,10 @@ from assets.ingestion.raw_images import raw_images
 from assets.model.embeddings import build_embeddings
 from assets.model.trained_model import build_trained_model
 from assets.queue.labelling_queue import labelling_queue
-from assets.release.release import (
-    prod_endpoint,
-    registered_package,
-    release_approval,
-    staging_endpoint,
-)
+from assets.release.prod_endpoint import prod_endpoint
+from assets.release.registered_package import registered_package
+from assets.release.release_approval import release_approval
+from assets.release.staging_endpoint import staging_endpoint
 from assets.report.labelling_report import labelling_report
 from imgclf_dagster.automation.conditions import automated
 from imgclf_dagster.checks import dataset as dataset_checks

@@ -1,4 +1,4 @@
-"""Preconditions of a deployment, verified again before every deployment."""
+"""Preconditions of a release: records, checks, approval, and the artefact itself."""
 
 from collections.abc import Sequence
 
@@ -24,10 +24,26 @@ without it is a new decision.
 """
 
 
+def artefact_objections(store: ObjectStore, package: ModelPackage) -> list[str]:
+    """List why the artefact in the store is not the registered one; empty if it is.
+
+    Unpacks and hashes it: what deploys a package asks this, once, right before it deploys.
+    """
+    try:
+        digest = actual_digest(store, package.model_key)
+    except (DamagedObject, KeyMissing) as error:
+        return [f"the artefact cannot be used: {error}"]
+    if digest == package.digest:
+        return []
+    return [f"the artefact has digest {digest[:12]}, registered is {package.digest[:12]}"]
+
+
 def package_objections(
     store: ObjectStore, package: ModelPackage, *, after_staging: bool = False
 ) -> list[str]:
-    """List why a package may not be deployed, by its artefact and its checks; empty if it may.
+    """List why a package may not be released, by its records and its checks; empty if it may.
+
+    Its artefact must be there, and is not read: see :func:`artefact_objections`.
 
     Args:
         store: object store of the project.
@@ -36,12 +52,8 @@ def package_objections(
     """
     found: list[str] = []
     try:
-        digest = actual_digest(store, package.model_key)
-        if digest != package.digest:
-            found.append(
-                f"the artefact has digest {digest[:12]}, registered is {package.digest[:12]}"
-            )
-    except (DamagedObject, KeyMissing) as error:
+        store.head(package.model_key)
+    except KeyMissing as error:
         found.append(f"the artefact cannot be used: {error}")
     try:
         if newest_evaluation(store, package.model_version) is None:

@@ -16,6 +16,7 @@ import dagster as dg
 import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
+from typer.testing import CliRunner, Result
 
 from assets import retries
 from assets.dataset.build import read_card, read_dataset_manifest, record_sources
@@ -30,8 +31,9 @@ from assets.release.verdicts import (
     newest_verdict,
     record_verdict,
 )
+from imgclf_dagster.cli.main import app
 from imgclf_dagster.definitions import build_definitions
-from imgclf_dagster.home.home import TELEMETRY_OFF
+from imgclf_dagster.home.home import TELEMETRY_OFF, prepare_home
 from imgclf_dagster.settings.root import Settings
 from labelling.labels.snapshots import AnnotationSnapshot, ingested_key
 from resources.compute.compute import Compute
@@ -398,6 +400,20 @@ def shop(
 ) -> Shop:
     """Packages can be made here; no endpoint host runs."""
     return make_shop(tmp_path / "home", empty_registry, publish_model)
+
+
+@pytest.fixture
+def command(shop: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Result]]:
+    """``command("approve", …)`` in the home of ``shop``, in this process."""
+    before = dict(os.environ)
+    monkeypatch.setenv("IMGCLF_HOME", str(shop.home))
+    monkeypatch.setenv("COLUMNS", "200")
+    prepare_home(shop.settings)
+    with dg.DagsterInstance.get() as instance:
+        shop.instance = instance  # the home's own, which the commands take
+        yield lambda *args: CliRunner().invoke(app, args)
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture(name="photo", scope="session")

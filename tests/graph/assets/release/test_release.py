@@ -243,7 +243,7 @@ def test_whoever_launches_the_approval_of_a_nameless_one_gives_it_a_name(shop: A
     assert shop.registry.get(VERSION).approver == "ann"
 
 
-@pytest.mark.parametrize("spoil", [rejected, failed_on_staging, exchanged_artefact])
+@pytest.mark.parametrize("spoil", [rejected, failed_on_staging, vanished_artefact])
 def test_what_may_not_be_deployed_cannot_be_approved(
     shop: Any, spoil: Callable[[Any, ModelPackage], str]
 ) -> None:

@@ -1,18 +1,14 @@
 """The commands that claim something compare it, at their end, with what was asked for."""
 
-import os
 import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from imgclf_dagster.cli.main import app
-from imgclf_dagster.home.home import prepare_home
 from imgclf_dagster.line.outcome import RunOutcome
 from imgclf_dagster.line.runner import LineRunner
 from resources.store.object_store import ObjectStore
@@ -22,20 +18,6 @@ pytestmark = pytest.mark.graph
 
 ONE, TWO = "train-1", "train-2"
 BY_ANN = ("--reason", "good", "--by", "ann")
-
-
-@pytest.fixture
-def command(shop: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Result]]:
-    """``command("approve", …)`` in the home of ``shop``, in this process."""
-    before = dict(os.environ)
-    monkeypatch.setenv("IMGCLF_HOME", str(shop.home))
-    monkeypatch.setenv("COLUMNS", "200")
-    prepare_home(shop.settings)
-    with dg.DagsterInstance.get() as instance:
-        shop.instance = instance  # the home's own, which the commands take
-        yield lambda *args: CliRunner().invoke(app, args)
-    os.environ.clear()
-    os.environ.update(before)
 
 
 @pytest.fixture

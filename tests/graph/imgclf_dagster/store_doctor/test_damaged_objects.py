@@ -303,7 +303,7 @@ def test_a_model_that_no_stage_serves_is_moved_aside_to_be_trained_again(world: 
         json.dumps({"name": VERSION, "seconds": 1, "metadata": {}, "messages": []}).encode(),
     )
     key = damaged(store, r"models/[^/]+/output/model", "half")
-    refused = world.run("registered_package", partition=VERSION)
+    refused = world.run("staging_endpoint", partition=VERSION)
     assert not refused.success
     assert key in refused.why
     assert key in repair_all(bench, examine_store(store))

@@ -6,8 +6,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from assets.release import release
-from assets.release.release import ApprovalConfig
+from assets.release import release_asset, rollout
+from assets.release.prod_endpoint import newest_decision
+from assets.release.release_approval import ApprovalConfig, gaps
+from assets.release.release_asset import find_package, refuse_on
+from assets.release.rollout import roll_out
 from resources.endpoints.endpoint_host import DeploymentFailed, HostUnavailable
 from resources.registry.registry import ModelPackage, RegistryError
 from serving.deployments import EndpointStatus
@@ -28,26 +31,26 @@ def package(version: str = "train-1", **changes: Any) -> ModelPackage:
     return ModelPackage(**{**fields, **changes})
 
 
-def gaps(by: str = "ann", reason: str = "good", digest: str = DIGEST) -> list[str]:
-    return release._gaps(ApprovalConfig(approved_by=by, reason=reason, digest=digest))
+def gaps_of(by: str = "ann", reason: str = "good", digest: str = DIGEST) -> list[str]:
+    return gaps(ApprovalConfig(approved_by=by, reason=reason, digest=digest))
 
 
 def test_an_approval_needs_a_name_a_reason_and_a_digest() -> None:
-    assert gaps() == []
-    assert gaps(by=" ") == ["approved_by is empty: name who approves"]
-    assert gaps(reason="\t") == ["reason is empty: say why this model may go to production"]
-    assert len(gaps(by="", reason="", digest="")) == 3
+    assert gaps_of() == []
+    assert gaps_of(by=" ") == ["approved_by is empty: name who approves"]
+    assert gaps_of(reason="\t") == ["reason is empty: say why this model may go to production"]
+    assert len(gaps_of(by="", reason="", digest="")) == 3
     for digest in (DIGEST[:-1], f"{DIGEST}0", DIGEST.upper(), f"x{DIGEST[1:]}"):
-        assert gaps(digest=digest) == [
+        assert gaps_of(digest=digest) == [
             f"digest {digest!r} is not one of 64 hex digits: copy it from the metadata of "
             "registered_package"
         ]
 
 
 def test_a_stop_lists_every_objection_and_is_not_tried_again() -> None:
-    release._stop_on("train-1", [], "registered")
+    refuse_on("train-1", [], "registered")
     with pytest.raises(dg.Failure) as raised:
-        release._stop_on("train-1", ["one", "two"], "registered")
+        refuse_on("train-1", ["one", "two"], "registered")
     assert raised.value.description == "train-1 is not registered:\n- one\n- two"
     assert raised.value.allow_retries is False
 
@@ -62,15 +65,15 @@ def test_what_the_registry_says_is_told(monkeypatch: pytest.MonkeyPatch) -> None
         raise RegistryError(f"no {version}")
 
     registry: Any = SimpleNamespace(get=get)
-    assert release._package(registry, "train-1") == package()
+    assert find_package(registry, "train-1") == package()
     for transient in (True, False):
         monkeypatch.setattr(
-            release,
+            release_asset,
             "is_transient",
             lambda error, told=transient: told and str(error) == "no train-2",
         )
         with pytest.raises(dg.Failure) as raised:
-            release._package(registry, "train-2")
+            find_package(registry, "train-2")
         assert raised.value.description == "no train-2"
         assert raised.value.allow_retries is transient
     assert asked == ["train-1", "train-2", "train-2"]
@@ -92,9 +95,8 @@ def test_a_rollout_carries_out_the_newest_decision_of_both_models(
         package("train-2", decision=5),
         package("train-3", decision=9),
     ]
-    registry: Any = SimpleNamespace(list=lambda: known)
     endpoints: Any = SimpleNamespace(newest_key={"prod": key}.__getitem__)
-    assert release._decision(known[0], registry, endpoints) == decision
+    assert newest_decision(known[0], known, endpoints) == decision
 
 
 class Endpoints:
@@ -121,7 +123,7 @@ def rolled_out(endpoints: Endpoints, **given: Any) -> dg.MaterializeResult:
         run=SimpleNamespace(run_id="run"), log=SimpleNamespace(info=info)
     )
     host: Any = endpoints
-    return release._rollout(context, host, package(), "prod", by="ann", reason="good", **given)
+    return roll_out(context, host, package(), "prod", by="ann", reason="good", **given)
 
 
 def test_a_rollout_says_what_it_deployed() -> None:
@@ -157,7 +159,7 @@ def test_a_rollout_says_what_it_deployed() -> None:
 def test_a_rollout_that_failed_says_where_and_why(
     monkeypatch: pytest.MonkeyPatch, error: Exception, transient: bool
 ) -> None:
-    monkeypatch.setattr(release, "is_transient", lambda found: transient and found is error)
+    monkeypatch.setattr(rollout, "is_transient", lambda found: transient and found is error)
     with pytest.raises(dg.Failure) as raised:
         rolled_out(Endpoints(error))
     assert raised.value.description == f"train-1 is not on prod: {error}"

@@ -20,6 +20,7 @@ from assets.release.verdicts import (
 )
 from assets.release.verification import (
     approval_objections,
+    artefact_objections,
     dataset_objections,
     is_overtaken,
     overtaken_objections,
@@ -89,10 +90,10 @@ def let_through(store: ObjectStore) -> None:
 
 
 @pytest.fixture
-def checked(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
-    """All that ``package()`` needs is there."""
+def checked(store: ObjectStore) -> ObjectStore:
+    """All that ``package()`` needs is there; its artefact is never read."""
     let_through(store)
-    monkeypatch.setattr(verification, "actual_digest", lambda store, key: DIGEST)
+    store.put(package().model_key, b"not unpacked")
     return store
 
 
@@ -124,17 +125,33 @@ def test_each_check_of_the_model_the_data_and_its_sources_counts(checked: Object
     assert package_objections(checked, package(), after_staging=True) == after
 
 
-def test_verdicts_of_another_digest_and_another_artefact_do_not_count(checked: ObjectStore) -> None:
+def test_verdicts_of_another_digest_do_not_count(checked: ObjectStore) -> None:
     found = package_objections(checked, package(digest=OTHER), after_staging=True)
-    assert found[0] == "the artefact has digest aaaaaaaaaaaa, registered is bbbbbbbbbbbb"
     wanted = (*MODEL_CHECKS, *STAGING_CHECKS)
     of_other = "was evaluated for digest aaaaaaaaaaaa, not bbbbbbbbbbbb"
-    assert found[1:] == [f"{check} {of_other}" for check in wanted]
+    assert found == [f"{check} {of_other}" for check in wanted]
+
+
+def test_an_artefact_that_is_gone_is_an_objection(checked: ObjectStore) -> None:
+    key = package().model_key
+    checked.delete(key)
+    (found,) = package_objections(checked, package())
+    assert found.startswith("the artefact cannot be used: ")
+    assert key in found
+
+
+def test_only_the_registered_artefact_may_be_deployed(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verification, "actual_digest", lambda store, key: DIGEST)
+    assert artefact_objections(store, package()) == []
+    told = ["the artefact has digest aaaaaaaaaaaa, registered is bbbbbbbbbbbb"]
+    assert artefact_objections(store, package(digest=OTHER)) == told
 
 
 @pytest.mark.parametrize("error", [KeyMissing("gone"), DamagedObject("k", "cut", "file:///s")])
 def test_an_artefact_that_cannot_be_used_is_an_objection(
-    checked: ObjectStore, monkeypatch: pytest.MonkeyPatch, error: Exception
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     asked = []
 
@@ -144,8 +161,8 @@ def test_an_artefact_that_cannot_be_used_is_an_objection(
 
     monkeypatch.setattr(verification, "actual_digest", unusable)
     told = [f"the artefact cannot be used: {error}"]
-    assert package_objections(checked, package()) == told
-    assert asked == [(checked, package().model_key)]
+    assert artefact_objections(store, package()) == told
+    assert asked == [(store, package().model_key)]
 
 
 def test_an_evaluation_that_is_not_there_or_damaged_is_an_objection(checked: ObjectStore) -> None:

@@ -1,0 +1,31 @@
+"""The asset staging_endpoint: the registered package answers on staging."""
+
+import dagster as dg
+
+from assets.release.registered_package import registered_package
+from assets.release.release_asset import find_package, refuse_on, release_asset
+from assets.release.rollout import roll_out
+from assets.release.verification import artefact_objections, package_objections
+from resources.endpoints.endpoint_host import Endpoints
+from resources.registry.registry import ModelRegistry
+from resources.store.object_store import ObjectStore
+
+
+@release_asset(
+    after=registered_package,
+    kinds={"onnx"},
+    description="The staging endpoint, serving this package.",
+)
+def staging_endpoint(
+    context: dg.AssetExecutionContext,
+    store: ObjectStore,
+    registry: ModelRegistry,
+    endpoints: Endpoints,
+) -> dg.MaterializeResult:
+    """Deploy the registered package to staging and wait until it answers with its digest."""
+    package = find_package(registry, context.partition_key)
+    objections = package_objections(store, package) or artefact_objections(store, package)
+    refuse_on(package.model_version, objections, "deployed to staging")
+    return roll_out(
+        context, endpoints, package, "staging", by="imgclf", reason="candidate passed its checks"
+    )
