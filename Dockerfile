@@ -40,6 +40,7 @@ RUN uv pip install -r pyproject.toml --extra aws -c constraints.txt
 COPY LICENSE README.md ./
 COPY errors errors
 COPY guard guard
+COPY object_store object_store
 COPY imgclf_dagster imgclf_dagster
 COPY assets assets
 COPY resources resources

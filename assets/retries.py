@@ -7,7 +7,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 import dagster as dg
 
-from resources.contents.damage import DamagedObject
+from object_store.contents.damage import DamagedObject
 from resources.transience import is_transient
 
 Params = ParamSpec("Params")

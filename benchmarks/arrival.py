@@ -62,7 +62,7 @@ def measure(scratch: Path) -> Result:
 
 
 def _of_size(size: int) -> list[Measurement]:
-    from resources.store.object_store import ObjectStore
+    from object_store.store import ObjectStore
 
     store = ObjectStore(url=f"s3://{BUCKET}")
     store.ensure()
@@ -144,8 +144,8 @@ def _sensor(kind: str) -> Callable[[], None]:
     from imgclf_dagster.profiles.chosen import build_line
     from imgclf_dagster.sensors.arrival import raw_images_arrival_sensor
     from imgclf_dagster.settings.root import load_settings
+    from object_store.store import ObjectStore
     from resources.arrivals.arrivals import pending_notices
-    from resources.store.object_store import ObjectStore
 
     instance = dg.DagsterInstance.ephemeral()
     settings = load_settings(ingestion={"list_every_s": 0, "reconcile_every_s": 1e9})

@@ -14,7 +14,7 @@ from benchmarks.result import Measurement, Result
 
 if TYPE_CHECKING:
     from imgclf_dagster.export.choice import ChosenDataset
-    from resources.store.object_store import ObjectStore
+    from object_store.store import ObjectStore
 
 IMAGES = 10_000
 SIZE = 20_000
@@ -25,7 +25,7 @@ TIMES_SLOWER = 1.5
 
 def measure(scratch: Path) -> Result:
     """Time the loop and the export in turn, each until all is written to disk; compare medians."""
-    from resources.store.object_store import ObjectStore
+    from object_store.store import ObjectStore
 
     store = ObjectStore(url=(scratch / "store").as_uri())
     store.ensure()

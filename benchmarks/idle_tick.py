@@ -17,7 +17,7 @@ from benchmarks.result import Measurement, Result
 if TYPE_CHECKING:
     import dagster as dg
 
-    from resources.store.object_store import ObjectStore
+    from object_store.store import ObjectStore
 
 OBJECTS = int(os.environ.get("IMGCLF_BENCH_OBJECTS", "100000"))
 FOLDERS = 10
@@ -86,7 +86,7 @@ def measure(scratch: Path) -> Result:
 
 def make_objects(root: Path) -> int:
     """Write a store of small objects that are all in its image table; return their number."""
-    from resources.store.object_store import ObjectStore
+    from object_store.store import ObjectStore
 
     store = ObjectStore(url=root.as_uri())
     store.ensure()
@@ -134,8 +134,8 @@ def sensor_tick(root: Path, instance: "dg.DagsterInstance") -> Callable[[], bool
     from imgclf_dagster.profiles.chosen import build_line
     from imgclf_dagster.sensors.arrival import raw_images_arrival_sensor
     from imgclf_dagster.settings.root import load_settings
+    from object_store.store import ObjectStore
     from resources.arrivals.arrivals import NoArrivals
-    from resources.store.object_store import ObjectStore
 
     resources = {
         "store": ObjectStore(url=root.as_uri()),
@@ -154,10 +154,12 @@ def no_tick(root: Path, instance: "dg.DagsterInstance") -> None:
     """Evaluate a sensor that does nothing, to measure Dagster's own cost."""
     import dagster as dg
 
-    from resources.store.object_store import ObjectStore
+    from object_store.store import ObjectStore
 
     @dg.sensor(target="raw_images")
-    def nothing(context: dg.SensorEvaluationContext, store: ObjectStore) -> dg.SkipReason:
+    def nothing(
+        context: dg.SensorEvaluationContext, store: dg.ResourceParam[ObjectStore]
+    ) -> dg.SkipReason:
         return dg.SkipReason(f"{len(context.instance.get_runs(limit=1))} runs")
 
     store = ObjectStore(url=root.as_uri())

@@ -13,7 +13,7 @@ from benchmarks.processes import cpu_seconds
 from benchmarks.result import Measurement, Result
 
 if TYPE_CHECKING:
-    from resources.store.object_store import ObjectStore
+    from object_store.store import ObjectStore
 
 ROUNDS = 3
 LIMIT = 1000.0
@@ -21,7 +21,7 @@ LIMIT = 1000.0
 
 def measure(scratch: Path) -> Result:
     """Index the photos and loop over them with Pillow, in turn; compare medians."""
-    from resources.store.object_store import ObjectStore
+    from object_store.store import ObjectStore
 
     store = ObjectStore(url=(scratch / "store").as_uri())
     store.ensure()
@@ -68,7 +68,7 @@ def index(store: "ObjectStore", table_name: str) -> None:
     """Index all objects, as ``raw_images`` does when all are new."""
     from assets.ingestion.image_index import IMAGES_SCHEMA, RAW, diff_listing, index_objects
     from assets.policies import IngestionPolicy
-    from resources.contents.tables import Table
+    from object_store.contents.tables import Table
 
     policy = IngestionPolicy()
     table = Table(store, table_name, IMAGES_SCHEMA)

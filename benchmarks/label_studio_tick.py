@@ -36,7 +36,7 @@ class IdleTicks:
 
         from imgclf_dagster.profiles.chosen import build_line
         from imgclf_dagster.settings.root import load_settings
-        from resources.store.object_store import ObjectStore
+        from object_store.store import ObjectStore
 
         # Without an overlap, changes are not read again two minutes later: no need to wait for
         # that.

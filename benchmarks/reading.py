@@ -141,7 +141,7 @@ def take(source: str, report: str) -> None:
     from imgclf_dagster.ingest.ingest import ingest
     from labelling.labels.schema import LabelSchema
     from labelling.sources.read import read_source
-    from resources.store.object_store import ObjectStore
+    from object_store.store import ObjectStore
 
     store = ObjectStore(url=Path(f"{report}.store").as_uri())
     store.ensure()

@@ -86,9 +86,9 @@ def measure(scratch: Path) -> Result:
 
 
 def _compute(bed: Any) -> Any:
+    from object_store.store import ObjectStore
     from resources.aws.session import AwsSession
     from resources.compute.sagemaker.compute import SageMakerCompute
-    from resources.store.object_store import ObjectStore
 
     store = ObjectStore(url=f"s3://{bed.bucket()}")
     store.ensure()

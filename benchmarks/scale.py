@@ -238,7 +238,7 @@ def _tick(count: int) -> dict[str, Spent]:
     from imgclf_dagster.profiles.chosen import build_line
     from imgclf_dagster.sensors.arrival import raw_images_arrival_sensor
     from imgclf_dagster.settings.root import load_settings
-    from resources.store.object_store import ObjectStore
+    from object_store.store import ObjectStore
 
     store = ObjectStore(url=f"s3://{BUCKET}")
     store.ensure()
@@ -280,7 +280,7 @@ def _table(count: int) -> None:
     from assets.ingestion.image_index import IMAGES_SCHEMA, images_table
     from benchmarks.arrival import BUCKET
     from benchmarks.scale_store import START, filled, strings
-    from resources.store.object_store import ObjectStore
+    from object_store.store import ObjectStore
 
     keys = sorted(f"raw/class-{number % 10}/photo-{number:08d}.jpg" for number in range(count))
     columns = {

@@ -12,8 +12,8 @@ import numpy as np
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from resources.contents.tables import Table
-    from resources.store.object_store import ObjectStore
+    from object_store.contents.tables import Table
+    from object_store.store import ObjectStore
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 CLASSES = 10
@@ -104,7 +104,7 @@ def opened(root: str) -> "ObjectStore":
     """Open the store in the folder ``root``."""
     from pathlib import Path
 
-    from resources.store.object_store import ObjectStore
+    from object_store.store import ObjectStore
 
     return ObjectStore(url=Path(root).as_uri())
 

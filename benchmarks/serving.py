@@ -141,8 +141,8 @@ def _set_up(
     key) by version."""
     import torch
 
+    from object_store.store import ObjectStore
     from resources.endpoints.local import LocalEndpoints
-    from resources.store.object_store import ObjectStore
     from training.artefact.artefact import digest, pack
     from training.artefact.export import ServingNet
     from training.config import Hyperparameters

@@ -91,8 +91,8 @@ def _boto3_down(target: Path) -> None:
 
 
 def _up(source: Path) -> None:
-    from resources.store.object_store import ObjectStore
-    from resources.store.transfer import at_once, workers
+    from object_store.store import ObjectStore
+    from object_store.transfer import at_once, workers
 
     store = ObjectStore(url=f"s3://{BUCKET}/ours")
     store.ensure()
@@ -107,8 +107,8 @@ def _up(source: Path) -> None:
 
 
 def _down(target: Path) -> None:
-    from resources.store.object_store import ObjectStore
-    from resources.store.transfer import get_many
+    from object_store.store import ObjectStore
+    from object_store.transfer import get_many
 
     store = ObjectStore(url=f"s3://{BUCKET}/ours")
     keys = [info.key for info in store.list("raw/set")]

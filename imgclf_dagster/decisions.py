@@ -9,10 +9,10 @@ from typing import Any
 from assets.release.verdicts import MODEL_CHECKS, STAGING_CHECKS, failed_checks
 from assets.release.verification import DECISION_TAG, is_overtaken
 from errors.base import ImgclfError
-from resources.contents.numbered import number_of
+from object_store.contents.numbered import number_of
+from object_store.store import ObjectStore
 from resources.endpoints.endpoint_host import Endpoints
 from resources.registry.registry import ModelPackage, ModelRegistry
-from resources.store.object_store import ObjectStore
 from serving.deployments import DeploymentRecord, version_in
 
 

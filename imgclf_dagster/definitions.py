@@ -32,6 +32,7 @@ from imgclf_dagster.profiles.store import open_store
 from imgclf_dagster.runs.jobs import jobs
 from imgclf_dagster.sensors.arrival import sensors
 from imgclf_dagster.settings.root import Settings, load_settings
+from resources.store import StoreResource
 
 _SAGEMAKER_GROUPS = {"training", "evaluation", "release"}
 
@@ -44,7 +45,6 @@ def defs() -> dg.Definitions:
 
 def build_definitions(settings: Settings) -> dg.Definitions:
     """Return everything that Dagster loads, for ``settings``."""
-    store = open_store(settings)
     assets = [
         raw_images,
         annotations,
@@ -85,7 +85,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         ),
         executor=dg.in_process_executor,
         resources={
-            "store": store,
+            "store": StoreResource.of(open_store(settings)),
             "arrivals": build_arrivals(settings),
             "compute": build_compute(settings),
             "registry": build_registry(settings),

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from object_store.errors import StoreError, StoreUnavailable
 from resources.aws.errors import is_permanent
 from resources.endpoints.endpoint_host import DeploymentFailed
-from resources.store.errors import StoreError, StoreUnavailable
 
 _UNREACHED = {"ConnectionError", "ConnectTimeout", "ReadTimeout", "TimeoutError", "TransportError"}
 """Names of exceptions of httpx, requests and the system for a missing answer; botocore's errors are

@@ -12,8 +12,8 @@ from obstore.exceptions import AlreadyExistsError
 from obstore.store import ObjectStore, from_url
 
 from errors.base import ImgclfError
+from object_store.durable import create_file
 from serving.deployments import DeploymentRecord, Stage, parse_record, records_prefix
-from training.durable import create_file
 
 _CHUNK = 8 * 1024**2
 _KEYS_A_PAGE = 1000

@@ -156,9 +156,9 @@ def pytest_terminal_summary(
 @pytest.fixture(scope="session", autouse=True)
 def _no_waiting_for_the_disk() -> Iterator[None]:
     """Tests write thousands of small objects, at some 10 ms of the disk's each;
-    ``tests/unit/resources/contents/test_damage.py`` looks at which of them are waited for."""
+    ``tests/unit/object_store/contents/test_damage.py`` looks at which of them are waited for."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("training.durable._sync", lambda descriptor: None)
+        patched.setattr("object_store.durable._sync", lambda descriptor: None)
         yield
 
 

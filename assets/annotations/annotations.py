@@ -23,8 +23,8 @@ from labelling.labels.consensus import annotations_only
 from labelling.labels.counted import Counted
 from labelling.labels.foreign_text import visible
 from labelling.labels.schema import NONE_OF_THEM, Task, in_words
+from object_store.store import ObjectStore
 from resources.arrivals.arrivals import LABEL_ARRIVALS, pending_notices
-from resources.store.object_store import ObjectStore
 
 REJECTIONS_SHOWN = 50
 DISPUTES_SHOWN = 50
@@ -41,7 +41,9 @@ DISPUTES_SHOWN = 50
 )
 @retried
 def annotations(
-    context: dg.AssetExecutionContext, store: ObjectStore, line: dg.ResourceParam[Line]
+    context: dg.AssetExecutionContext,
+    store: dg.ResourceParam[ObjectStore],
+    line: dg.ResourceParam[Line],
 ) -> dg.MaterializeResult:
     """Bring the label table up to date with ``annotations/``."""
     store.require()

@@ -31,8 +31,8 @@ from labelling.labels.events import (
 from labelling.labels.form import normal_label
 from labelling.labels.schema import LabelSchema, in_words
 from labelling.labels.table import EVENT, label_rows
-from resources.store.errors import StoreError
-from resources.store.object_store import ObjectStore
+from object_store.errors import StoreError
+from object_store.store import ObjectStore
 
 EXAMPLES = 3
 Event = Rename | Withdrawal | Restoral

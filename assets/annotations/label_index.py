@@ -40,9 +40,9 @@ from labelling.labels.consensus import (
 from labelling.labels.counted import Counted, counted
 from labelling.labels.schema import NONE_OF_THEM, LabelSchema
 from labelling.labels.table import LABELS_SCHEMA, label_rows, recheck
-from resources.contents.tables import Table
-from resources.store.object_store import ObjectStore
-from resources.store.transfer import get_many
+from object_store.contents.tables import Table
+from object_store.store import ObjectStore
+from object_store.transfer import get_many
 
 ANNOTATIONS = "annotations/"
 CHUNK = 2000
@@ -51,7 +51,7 @@ ANY_LABEL = LabelSchema(task="multi_label")
 
 
 def labels_table(store: ObjectStore, on_damage: Callable[[str], object] | None = None) -> Table:
-    """Return the label table; ``on_damage``: see :class:`resources.contents.tables.Table`."""
+    """Return the label table; ``on_damage``: see :class:`object_store.contents.tables.Table`."""
     return Table(store, "labels", LABELS_SCHEMA, on_damage=on_damage)
 
 

@@ -22,8 +22,8 @@ from labelling.labels.events import (
 from labelling.labels.known_classes import KnownClasses
 from labelling.labels.schema import LabelSchema
 from labelling.labels.snapshots import INGESTED_PREFIX, SnapshotError, epoch_ms, parse_snapshot
-from resources.store.object_store import ObjectStore
-from resources.store.transfer import get_many
+from object_store.store import ObjectStore
+from object_store.transfer import get_many
 
 
 @dataclass(frozen=True)

@@ -34,10 +34,10 @@ from labelling.labels.snapshots import (
     parse_snapshot,
 )
 from labelling.labels.table import snapshot_of
-from resources.contents.damage import DamagedObject
+from object_store.contents.damage import DamagedObject
+from object_store.store import ObjectStore
+from object_store.transfer import at_once, workers
 from resources.label_studio.project import LabelStudio, LabelStudioRefused, Project
-from resources.store.object_store import ObjectStore
-from resources.store.transfer import at_once, workers
 
 TICK_TASKS = 500
 TICK_S = 10.0

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from resources.contents.tables import Table
-from resources.store.object_store import ObjectStore
+from object_store.contents.tables import Table
+from object_store.store import ObjectStore
 
 REFUSALS_SCHEMA = pa.schema(
     [

@@ -34,13 +34,13 @@ from labelling.columns import (
 )
 from labelling.labels.foreign_text import visible
 from labelling.labels.schema import LabelSchema
-from resources.contents.damage import DamagedObject
-from resources.contents.numbered import add_record, newest_key
-from resources.contents.reading import read_object, read_rows
-from resources.contents.tables import Table
-from resources.store.errors import KeyMissing, ObjectRefused
-from resources.store.object_store import ObjectStore
-from resources.store.transfer import at_once, get_many
+from object_store.contents.damage import DamagedObject
+from object_store.contents.numbered import add_record, newest_key
+from object_store.contents.reading import read_object, read_rows
+from object_store.contents.tables import Table
+from object_store.errors import KeyMissing, ObjectRefused
+from object_store.store import ObjectStore
+from object_store.transfer import at_once, get_many
 from training.data.manifest import MANIFEST_SCHEMA, build_shards, dataset_version, write_manifest
 
 DATASETS = "datasets/"
@@ -99,7 +99,7 @@ def dataset_prefix(version: str) -> str:
 def shards_table(store: ObjectStore, on_damage: Callable[[str], object] | None = None) -> Table:
     """Return the table of images' places in shards, in ``SHARDS_SCHEMA``.
 
-    ``on_damage``: see :class:`resources.contents.tables.Table`.
+    ``on_damage``: see :class:`object_store.contents.tables.Table`.
     """
     return Table(store, "shards", SHARDS_SCHEMA, on_damage=on_damage)
 

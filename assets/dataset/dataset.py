@@ -35,7 +35,7 @@ from assets.pictures import ornament, picture
 from assets.retries import retried
 from labelling.columns import remembering
 from labelling.labels.foreign_text import visible
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 
 SHEETS_SHOWN = 24
 _OF_IMAGES = ["key", "sha256", "phash", "width", "height", "status"]
@@ -96,7 +96,9 @@ def gather(store: ObjectStore, line: Line, say: Callable[[str], None] = lambda _
 )
 @retried
 def dataset(
-    context: dg.AssetExecutionContext, store: ObjectStore, line: dg.ResourceParam[Line]
+    context: dg.AssetExecutionContext,
+    store: dg.ResourceParam[ObjectStore],
+    line: dg.ResourceParam[Line],
 ) -> dg.MaterializeResult:
     """Assemble the data set and write it under ``datasets/<version>/``, unless it is there."""
     found = gather(store, line, context.log.info)

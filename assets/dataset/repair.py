@@ -31,10 +31,10 @@ from assets.dataset.splits.splitting import current_groups
 from assets.ingestion.image_index import images_table, newest_rows, usable_images
 from assets.line import Line
 from labelling.labels.schema import LabelSchema, Task
-from resources.contents.damage import DamagedObject
-from resources.contents.reading import read_rows
-from resources.store.errors import KeyMissing, StoreError
-from resources.store.object_store import ObjectStore
+from object_store.contents.damage import DamagedObject
+from object_store.contents.reading import read_rows
+from object_store.errors import KeyMissing, StoreError
+from object_store.store import ObjectStore
 from training.data.manifest import MANIFEST_SCHEMA, build_shards, dataset_version
 
 Say = Callable[[str], object]

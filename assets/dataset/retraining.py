@@ -23,7 +23,7 @@ from labelling.columns import (
     relabelled,
 )
 from labelling.labels.schema import NONE_OF_THEM
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 
 SHARE_FLOOR = 5
 """New images of a class before their share of the class counts: of a class of ten images, every

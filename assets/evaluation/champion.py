@@ -9,10 +9,10 @@ from assets.dataset.build import read_dataset_manifest
 from assets.dataset.splits.generations import generation_number
 from assets.evaluation.records import newest_evaluation
 from assets.model.digest import actual_digest
-from resources.contents.damage import DamagedObject
+from object_store.contents.damage import DamagedObject
+from object_store.errors import KeyMissing, ObjectRefused
+from object_store.store import ObjectStore
 from resources.endpoints.endpoint_host import Endpoints
-from resources.store.errors import KeyMissing, ObjectRefused
-from resources.store.object_store import ObjectStore
 from serving.deployments import DeploymentRecord, version_in
 
 NONE_YET = "no champion yet"

@@ -21,15 +21,15 @@ from assets.model.trained_model import dataset_channel
 from assets.pictures import ornament, picture
 from assets.retries import retried
 from labelling.labels.schema import LabelSchema
+from object_store.contents.damage import DamagedObject
+from object_store.contents.reading import parse_object
+from object_store.errors import KeyMissing
+from object_store.store import ObjectStore
 from resources.compute.compute import Compute
 from resources.compute.job_names import job_name
 from resources.compute.job_spec import Channel, JobSpec
-from resources.contents.damage import DamagedObject
-from resources.contents.reading import parse_object
 from resources.endpoints.endpoint_host import Endpoints
 from resources.registry.registry import ModelRegistry
-from resources.store.errors import KeyMissing
-from resources.store.object_store import ObjectStore
 from serving.deployments import DeploymentRecord
 from training.config import CODE_VERSION
 from training.evaluation.report import EvaluationReport
@@ -51,7 +51,7 @@ SET_ASIDE_SHOWN = 50
 @retried
 def evaluation_report(
     context: dg.AssetExecutionContext,
-    store: ObjectStore,
+    store: dg.ResourceParam[ObjectStore],
     compute: Compute,
     registry: ModelRegistry,
     endpoints: Endpoints,

@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from resources.contents.damage import DamagedObject
-from resources.contents.numbered import add_record, newest_key
-from resources.contents.reading import read_object
-from resources.store.object_store import ObjectStore
+from object_store.contents.damage import DamagedObject
+from object_store.contents.numbered import add_record, newest_key
+from object_store.contents.reading import read_object
+from object_store.store import ObjectStore
 
 
 class EvaluationRecord(BaseModel):

@@ -16,11 +16,12 @@ import pyarrow.compute as pc
 from assets.ingestion.refusals import blame
 from labelling.columns import flat, is_true, json_rows, kept, ranks, sort_order, taken
 from labelling.sources.containers.litter import litter_of_key
-from resources.contents.tables import Table
-from resources.store.errors import KeyMissing, ObjectRefused
-from resources.store.listing import remote_flaw, unread
-from resources.store.object_store import ObjectStore
-from resources.store.transfer import at_once, head_many, workers
+from object_store.contents.tables import Table
+from object_store.errors import KeyMissing, ObjectRefused
+from object_store.listing import unread
+from object_store.rows import remote_flaw
+from object_store.store import ObjectStore
+from object_store.transfer import at_once, head_many, workers
 
 RAW = "raw/"
 CHUNK = 2000
@@ -50,7 +51,7 @@ IMAGES_SCHEMA = pa.schema(
 
 
 def images_table(store: ObjectStore, on_damage: Callable[[str], object] | None = None) -> Table:
-    """Return the image table; ``on_damage``: see :class:`resources.contents.tables.Table`."""
+    """Return the image table; ``on_damage``: see :class:`object_store.contents.tables.Table`."""
     return Table(store, "images", IMAGES_SCHEMA, on_damage=on_damage)
 
 

@@ -22,9 +22,9 @@ from assets.line import OWNERS, Line
 from assets.retries import retried
 from labelling.labels.foreign_text import visible
 from labelling.sources.listing import Groups
+from object_store.contents.damage import DamagedObject
+from object_store.store import ObjectStore
 from resources.arrivals.arrivals import pending_notices, read_notices
-from resources.contents.damage import DamagedObject
-from resources.store.object_store import ObjectStore
 
 REJECTIONS_SHOWN = 50
 
@@ -56,7 +56,7 @@ class RawImagesConfig(dg.Config):
 def raw_images(
     context: dg.AssetExecutionContext,
     config: RawImagesConfig,
-    store: ObjectStore,
+    store: dg.ResourceParam[ObjectStore],
     line: dg.ResourceParam[Line],
 ) -> dg.MaterializeResult:
     """Bring the image table up to date with ``raw/``."""

@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resources.store.errors import KeyMissing, ObjectRefused, StoreError, StoreUnavailable
-from resources.store.object_store import ObjectStore
-from resources.store.transfer import at_once, workers
+from object_store.errors import KeyMissing, ObjectRefused, StoreError, StoreUnavailable
+from object_store.store import ObjectStore
+from object_store.transfer import at_once, workers
 
 PROBES = 100
 """Refused objects that are tried at each look, a random sample: each is a request, and there may be

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 
 from assets.ingestion.image_index import LEDGER, RAW, diff_listing, images_table, newest_rows
 from assets.ingestion.refusals import readable_again, refused_keys
+from object_store.store import ObjectStore
 from resources.arrivals.arrivals import is_noticed, pending_notices, write_notice
-from resources.store.object_store import ObjectStore
 
 WINDOW = 19_999
 """Objects in a window, at least: 20 pages of a listing, about 2 s for S3."""

@@ -1,15 +1,15 @@
 """The digest of a model artefact in the store."""
 
-from resources.contents.damage import DamagedObject
-from resources.store.object_store import ObjectStore
+from object_store.contents.damage import DamagedObject
+from object_store.store import ObjectStore
 
 
 def actual_digest(store: ObjectStore, model_key: str) -> str:
     """Compute the digest of the artefact in the store and verify every member.
 
     Raises:
-        resources.contents.damage.DamagedObject: the artefact is damaged.
-        resources.store.errors.KeyMissing: it is not there.
+        object_store.contents.damage.DamagedObject: the artefact is damaged.
+        object_store.errors.KeyMissing: it is not there.
     """
     import tempfile
     from pathlib import Path

@@ -28,14 +28,14 @@ from assets.model.feature_store import (
 )
 from assets.model.models_in_use import ModelInUse, read_model_manifest
 from assets.model.trained_model import weights_channel, weights_identity
+from object_store.contents.damage import DamagedObject
+from object_store.contents.reading import parse_object, parse_rows, read_record
+from object_store.errors import KeyMissing
+from object_store.store import ObjectStore
 from resources.compute.compute import Compute
 from resources.compute.failures import Context, JobFailed
 from resources.compute.job_names import job_name
 from resources.compute.job_spec import Channel, JobSpec
-from resources.contents.damage import DamagedObject
-from resources.contents.reading import parse_object, parse_rows, read_record
-from resources.store.errors import KeyMissing
-from resources.store.object_store import ObjectStore
 from training.config import CODE_VERSION, Hyperparameters
 from training.embedding.features import FEATURES_SCHEMA, FEATURES_VERSION, PROBABILITIES_SCHEMA
 

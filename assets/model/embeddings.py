@@ -23,9 +23,9 @@ from assets.model.feature_store import (
 from assets.model.models_in_use import ModelInUse, models_in_use
 from assets.pictures import ornament, picture
 from assets.retries import retried
+from object_store.store import ObjectStore
 from resources.compute.compute import Compute
 from resources.endpoints.endpoint_host import Endpoints
-from resources.store.object_store import ObjectStore
 from training.config import Hyperparameters
 from training.embedding.features import FEATURES_VERSION
 
@@ -54,7 +54,7 @@ def build_embeddings(defaults: Hyperparameters) -> dg.AssetsDefinition:
     @retried
     def embeddings(
         context: dg.AssetExecutionContext,
-        store: ObjectStore,
+        store: dg.ResourceParam[ObjectStore],
         compute: Compute,
         endpoints: Endpoints,
         line: dg.ResourceParam[Line],

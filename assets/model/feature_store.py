@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 from labelling.labels.schema import Task
-from resources.contents.reading import read_record
-from resources.contents.tables import Table
-from resources.store.errors import KeyMissing
-from resources.store.object_store import ObjectStore
+from object_store.contents.reading import read_record
+from object_store.contents.tables import Table
+from object_store.errors import KeyMissing
+from object_store.store import ObjectStore
 from training.config import CODE_VERSION
 from training.embedding.features import (
     FEATURES_SCHEMA,
@@ -53,7 +53,7 @@ def features_table(
     Args:
         store: object store of the project.
         backbone: name of the backbone.
-        on_damage: see :class:`resources.contents.tables.Table`.
+        on_damage: see :class:`object_store.contents.tables.Table`.
 
     Returns:
         A table in ``FEATURES_SCHEMA``, one row an image.
@@ -70,7 +70,7 @@ def predictions_table(
     Args:
         store: object store of the project.
         model_version: name of the training job.
-        on_damage: see :class:`resources.contents.tables.Table`.
+        on_damage: see :class:`object_store.contents.tables.Table`.
 
     Returns:
         A table in ``PROBABILITIES_SCHEMA``, one row an image.

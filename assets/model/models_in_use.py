@@ -13,11 +13,11 @@ import dagster as dg
 from pydantic import ValidationError
 
 from assets.line import latest_metadata
+from object_store.contents.damage import DamagedObject
+from object_store.contents.reading import first_flaw
+from object_store.store import ObjectStore
 from resources.compute.compute import Compute
-from resources.contents.damage import DamagedObject
-from resources.contents.reading import first_flaw
 from resources.endpoints.endpoint_host import Endpoints
-from resources.store.object_store import ObjectStore
 from serving.deployments import STAGES
 from training.artefact.artefact import MANIFEST, ArtefactManifest
 

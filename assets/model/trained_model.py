@@ -13,11 +13,11 @@ from assets.dataset.dataset import dataset
 from assets.line import OWNERS, Line, fingerprint, require_metadata
 from assets.pictures import ornament, picture
 from assets.retries import retried
+from object_store.contents.reading import parse_object
+from object_store.store import ObjectStore
 from resources.compute.compute import Compute
 from resources.compute.job_names import job_name
 from resources.compute.job_spec import Channel, JobSpec, LocalChannel
-from resources.contents.reading import parse_object
-from resources.store.object_store import ObjectStore
 from training.config import CODE_VERSION, Hyperparameters
 
 
@@ -65,7 +65,7 @@ def build_trained_model(defaults: Hyperparameters) -> dg.AssetsDefinition:
     def trained_model(
         context: dg.AssetExecutionContext,
         config: config_type,  # type: ignore[valid-type] # a class made at run time
-        store: ObjectStore,
+        store: dg.ResourceParam[ObjectStore],
         compute: Compute,
         line: dg.ResourceParam[Line],
     ) -> dg.MaterializeResult:

@@ -16,7 +16,7 @@ from labelling.labels.schema import LabelSchema
 from labelling.selection.choose import choose
 from labelling.selection.pool import Choice
 from labelling.selection.reviews import REVIEWED
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 from training.artefact.predictor import decide
 
 TOP_UP_SHARE = 0.2

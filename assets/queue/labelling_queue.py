@@ -34,11 +34,11 @@ from assets.retries import retried
 from labelling.labels.corrections import CORRECTIONS_PREFIX
 from labelling.labels.counted import counted
 from labelling.labels.foreign_text import visible
+from object_store.store import ObjectStore
+from object_store.transfer import get_many
 from resources.compute.compute import Compute
 from resources.endpoints.endpoint_host import Endpoints
 from resources.label_studio.project import LabelStudio, LabelStudioDown, LabelStudioError, Project
-from resources.store.object_store import ObjectStore
-from resources.store.transfer import get_many
 
 CHOICES_SHOWN = 20
 RETRIES_TAG = "dagster/max_retries"
@@ -69,7 +69,7 @@ NOT_CONNECTED = (
 @retried
 def labelling_queue(
     context: dg.AssetExecutionContext,
-    store: ObjectStore,
+    store: dg.ResourceParam[ObjectStore],
     compute: Compute,
     endpoints: Endpoints,
     label_studio: LabelStudio,

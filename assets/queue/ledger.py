@@ -11,9 +11,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from assets.line import fingerprint
 from labelling.labels.snapshots import epoch_ms
-from resources.contents.damage import DamagedObject
-from resources.contents.reading import read_record
-from resources.store.object_store import ObjectStore
+from object_store.contents.damage import DamagedObject
+from object_store.contents.reading import read_record
+from object_store.store import ObjectStore
 
 QUEUE = "queue/"
 _RECORD, _DONE = ".json", ".done"

@@ -31,8 +31,8 @@ from labelling.labels.corrections import (
 )
 from labelling.labels.schema import LabelSchema, in_words
 from labelling.selection.pool import TRAIN, Pool
-from resources.store.object_store import ObjectStore
-from resources.store.transfer import get_many
+from object_store.store import ObjectStore
+from object_store.transfer import get_many
 
 PACE_DAYS = 7
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from assets.queue.ledger import QUEUE
 from labelling.labels.snapshots import epoch_ms
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 
 SHOWN = f"{QUEUE}shown/"
 _NAME = re.compile(r"\d{13}-.+")

@@ -16,6 +16,7 @@ from assets.queue.ledger import (
 )
 from assets.queue.shown_version import shown_since
 from labelling.labels.schema import LabelSchema
+from object_store.store import ObjectStore
 from resources.label_studio.project import (
     LabelStudio,
     LabelStudioError,
@@ -26,7 +27,6 @@ from resources.label_studio.project import (
     TaskRef,
 )
 from resources.label_studio.storage import image_url
-from resources.store.object_store import ObjectStore
 
 
 @dataclass

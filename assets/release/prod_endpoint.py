@@ -14,9 +14,9 @@ from assets.release.verification import (
     overtaken_objections,
     package_objections,
 )
+from object_store.store import ObjectStore
 from resources.endpoints.endpoint_host import Endpoints
 from resources.registry.registry import ModelPackage, ModelRegistry
-from resources.store.object_store import ObjectStore
 from serving.deployments import version_in
 
 
@@ -36,7 +36,7 @@ class RolloutConfig(dg.Config):
 def prod_endpoint(
     context: dg.AssetExecutionContext,
     config: RolloutConfig,
-    store: ObjectStore,
+    store: dg.ResourceParam[ObjectStore],
     registry: ModelRegistry,
     endpoints: Endpoints,
 ) -> dg.MaterializeResult:

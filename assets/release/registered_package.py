@@ -6,8 +6,8 @@ from assets.evaluation.evaluation_report import evaluation_report
 from assets.evaluation.records import newest_evaluation
 from assets.release.release_asset import refuse_on, release_asset
 from assets.release.verification import package_objections
+from object_store.store import ObjectStore
 from resources.registry.registry import ModelPackage, ModelRegistry
-from resources.store.object_store import ObjectStore
 
 
 @release_asset(
@@ -17,7 +17,7 @@ from resources.store.object_store import ObjectStore
     "and an approval status, which is the source of truth for its release.",
 )
 def registered_package(
-    context: dg.AssetExecutionContext, store: ObjectStore, registry: ModelRegistry
+    context: dg.AssetExecutionContext, store: dg.ResourceParam[ObjectStore], registry: ModelRegistry
 ) -> dg.MaterializeResult:
     """Register the model version of this partition, if it passed its checks."""
     version = context.partition_key

@@ -8,8 +8,8 @@ from pydantic import Field
 from assets.release.release_asset import find_package, refuse_on, release_asset
 from assets.release.staging_endpoint import staging_endpoint
 from assets.release.verification import DECISION_TAG, approval_objections, package_objections
+from object_store.store import ObjectStore
 from resources.registry.registry import ModelRegistry
-from resources.store.object_store import ObjectStore
 
 
 class ApprovalConfig(dg.Config):
@@ -32,7 +32,7 @@ class ApprovalConfig(dg.Config):
 def release_approval(
     context: dg.AssetExecutionContext,
     config: ApprovalConfig,
-    store: ObjectStore,
+    store: dg.ResourceParam[ObjectStore],
     registry: ModelRegistry,
 ) -> dg.MaterializeResult:
     """Record the approval in the registry, unless it was made there or the package was rejected."""

@@ -6,9 +6,9 @@ from assets.release.registered_package import registered_package
 from assets.release.release_asset import find_package, refuse_on, release_asset
 from assets.release.rollout import roll_out
 from assets.release.verification import artefact_objections, package_objections
+from object_store.store import ObjectStore
 from resources.endpoints.endpoint_host import Endpoints
 from resources.registry.registry import ModelRegistry
-from resources.store.object_store import ObjectStore
 
 
 @release_asset(
@@ -18,7 +18,7 @@ from resources.store.object_store import ObjectStore
 )
 def staging_endpoint(
     context: dg.AssetExecutionContext,
-    store: ObjectStore,
+    store: dg.ResourceParam[ObjectStore],
     registry: ModelRegistry,
     endpoints: Endpoints,
 ) -> dg.MaterializeResult:

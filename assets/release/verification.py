@@ -12,10 +12,10 @@ from assets.release.verdicts import (
     STAGING_CHECKS,
     objections,
 )
-from resources.contents.damage import DamagedObject
+from object_store.contents.damage import DamagedObject
+from object_store.errors import KeyMissing
+from object_store.store import ObjectStore
 from resources.registry.registry import ModelPackage
-from resources.store.errors import KeyMissing
-from resources.store.object_store import ObjectStore
 from serving.deployments import DeploymentRecord
 
 DECISION_TAG = "imgclf/decision"

@@ -11,10 +11,10 @@ from assets.model.trained_model import dataset_channel
 from assets.queue.ledger import queued_images
 from labelling.report.curve_report import CURVE_VERSION
 from labelling.selection.reasons.exploration import Exploration
+from object_store.store import ObjectStore
 from resources.compute.compute import Compute
 from resources.compute.job_names import job_name
 from resources.compute.job_spec import Channel, JobSpec
-from resources.store.object_store import ObjectStore
 from training.config import CODE_VERSION
 
 

@@ -26,11 +26,11 @@ from labelling.report.page import page
 from labelling.report.report import AgreementSummary, LabellingReport, advice
 from labelling.report.statistics import Share, statistics
 from labelling.report.words import percent
+from object_store.contents.reading import parse_record
+from object_store.store import ObjectStore
 from resources.compute.compute import Compute
-from resources.contents.reading import parse_record
 from resources.label_studio.project import LabelStudio
 from resources.label_studio.types import LabelStudioError
-from resources.store.object_store import ObjectStore
 
 REPORTS = "reports/labelling/"
 
@@ -48,7 +48,7 @@ REPORTS = "reports/labelling/"
 @retried
 def labelling_report(
     context: dg.AssetExecutionContext,
-    store: ObjectStore,
+    store: dg.ResourceParam[ObjectStore],
     compute: Compute,
     label_studio: LabelStudio,
     line: dg.ResourceParam[Line],

@@ -21,13 +21,15 @@ from assets.ingestion.image_index import images_table, usable_images
 from assets.line import Line, latest_metadata
 from imgclf_dagster.checks.result import fails_closed, judge, nothing_to_judge
 from labelling.labels.schema import LabelSchema
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 
 
 @dg.asset_check(asset="raw_images", blocking=True)
 @fails_closed
 def images_readable(
-    context: dg.AssetCheckExecutionContext, store: ObjectStore, line: dg.ResourceParam[Line]
+    context: dg.AssetCheckExecutionContext,
+    store: dg.ResourceParam[ObjectStore],
+    line: dg.ResourceParam[Line],
 ) -> dg.AssetCheckResult:
     """Most objects under raw/ are readable images. A few bad ones warn; many mean a broken source."""
     found = latest_metadata(context.instance, "raw_images")
@@ -56,7 +58,9 @@ def images_readable(
 @dg.asset_check(asset="annotations", blocking=True)
 @fails_closed
 def labels_known(
-    context: dg.AssetCheckExecutionContext, store: ObjectStore, line: dg.ResourceParam[Line]
+    context: dg.AssetCheckExecutionContext,
+    store: dg.ResourceParam[ObjectStore],
+    line: dg.ResourceParam[Line],
 ) -> dg.AssetCheckResult:
     """Every label that counts is one of the schema's. A few unknown ones warn; many mean a wrong
     schema. What was superseded by a later word, or taken back, is not looked at."""
@@ -103,7 +107,9 @@ def _unknown_labels(rejected: pa.Table, count: int, schema: LabelSchema) -> str:
 @dg.asset_check(asset="dataset", blocking=True)
 @fails_closed
 def no_label_conflicts(
-    context: dg.AssetCheckExecutionContext, store: ObjectStore, line: dg.ResourceParam[Line]
+    context: dg.AssetCheckExecutionContext,
+    store: dg.ResourceParam[ObjectStore],
+    line: dg.ResourceParam[Line],
 ) -> dg.AssetCheckResult:
     """No image of the data set is labelled in two ways at once (such images are left out)."""
     version, manifest = newest_data_set(context, store)
@@ -128,7 +134,9 @@ def no_label_conflicts(
 @dg.asset_check(asset="dataset", blocking=True)
 @fails_closed
 def no_split_leakage(
-    context: dg.AssetCheckExecutionContext, store: ObjectStore, line: dg.ResourceParam[Line]
+    context: dg.AssetCheckExecutionContext,
+    store: dg.ResourceParam[ObjectStore],
+    line: dg.ResourceParam[Line],
 ) -> dg.AssetCheckResult:
     """No two near-duplicates are in different splits (looked for afresh, not by their groups)."""
     version, manifest = newest_data_set(context, store)
@@ -159,7 +167,9 @@ def no_split_leakage(
 @dg.asset_check(asset="dataset", blocking=True)
 @fails_closed
 def class_floor_met(
-    context: dg.AssetCheckExecutionContext, store: ObjectStore, line: dg.ResourceParam[Line]
+    context: dg.AssetCheckExecutionContext,
+    store: dg.ResourceParam[ObjectStore],
+    line: dg.ResourceParam[Line],
 ) -> dg.AssetCheckResult:
     """There are two classes or more, and each has enough images to train and to test on."""
     version, manifest = newest_data_set(context, store)

@@ -12,10 +12,10 @@ from assets.evaluation.champion import NONE_YET
 from assets.evaluation.gates import evaluate_gates
 from assets.line import Line, latest_metadata
 from imgclf_dagster.checks.result import fails_closed, judge, nothing_to_judge
+from object_store.contents.damage import DamagedObject
+from object_store.contents.reading import parse_object
+from object_store.store import ObjectStore
 from resources.compute.compute import Compute
-from resources.contents.damage import DamagedObject
-from resources.contents.reading import parse_object
-from resources.store.object_store import ObjectStore
 from training.evaluation.report import EvaluationReport
 
 _UNREADABLE = (
@@ -41,7 +41,7 @@ GATES = {
 @fails_closed
 def export_matches_training(
     context: dg.AssetCheckExecutionContext,
-    store: ObjectStore,
+    store: dg.ResourceParam[ObjectStore],
     compute: Compute,
     line: dg.ResourceParam[Line],
 ) -> dg.AssetCheckResult:
@@ -105,7 +105,7 @@ def _gate_check(name: str, description: str) -> dg.AssetChecksDefinition:
     @fails_closed
     def gate(
         context: dg.AssetCheckExecutionContext,
-        store: ObjectStore,
+        store: dg.ResourceParam[ObjectStore],
         compute: Compute,
         line: dg.ResourceParam[Line],
     ) -> dg.AssetCheckResult:

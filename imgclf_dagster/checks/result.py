@@ -9,9 +9,9 @@ import dagster as dg
 from assets.markdown import prose
 from assets.release.verdicts import Severity, record_verdict
 from labelling.labels.foreign_text import visible
-from resources.contents.damage import DamagedObject
-from resources.store.errors import KeyMissing
-from resources.store.object_store import ObjectStore
+from object_store.contents.damage import DamagedObject
+from object_store.errors import KeyMissing
+from object_store.store import ObjectStore
 
 Params = ParamSpec("Params")
 

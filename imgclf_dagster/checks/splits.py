@@ -7,7 +7,7 @@ from assets.dataset.splits.group_report import suspect_groups
 from assets.line import Line
 from imgclf_dagster.checks.dataset import newest_data_set
 from imgclf_dagster.checks.result import fails_closed, judge, nothing_to_judge
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 
 SHOWN = 5
 
@@ -15,7 +15,9 @@ SHOWN = 5
 @dg.asset_check(asset="dataset")
 @fails_closed
 def near_duplicate_groups(
-    context: dg.AssetCheckExecutionContext, store: ObjectStore, line: dg.ResourceParam[Line]
+    context: dg.AssetCheckExecutionContext,
+    store: dg.ResourceParam[ObjectStore],
+    line: dg.ResourceParam[Line],
 ) -> dg.AssetCheckResult:
     """No near-duplicate group is large, and the images of each have the same labels. Else it warns."""
     version, manifest = newest_data_set(context, store)

@@ -16,11 +16,11 @@ from assets.line import MODEL_VERSIONS, Line
 from assets.release.verdicts import newest_verdict
 from imgclf_dagster.checks.latency import QUIET_P95, judge_latency
 from imgclf_dagster.checks.result import fails_closed, judge
-from resources.contents.damage import DamagedObject
-from resources.contents.reading import read_rows
+from object_store.contents.damage import DamagedObject
+from object_store.contents.reading import read_rows
+from object_store.store import ObjectStore
 from resources.endpoints.endpoint_host import Endpoints, HostUnavailable
 from resources.registry.registry import ModelRegistry
-from resources.store.object_store import ObjectStore
 from serving.deployments import Stage
 from serving.endpoint.client import InvocationFailed
 
@@ -49,7 +49,7 @@ def _of_each_version(check: Callable[..., dg.AssetCheckResult]) -> dg.AssetCheck
 @_of_each_version
 def staging_serves_digest(
     context: dg.AssetCheckExecutionContext,
-    store: ObjectStore,
+    store: dg.ResourceParam[ObjectStore],
     registry: ModelRegistry,
     endpoints: Endpoints,
 ) -> dg.AssetCheckResult:
@@ -85,7 +85,7 @@ def staging_serves_digest(
 @_of_each_version
 def staging_latency_within_budget(
     context: dg.AssetCheckExecutionContext,
-    store: ObjectStore,
+    store: dg.ResourceParam[ObjectStore],
     registry: ModelRegistry,
     endpoints: Endpoints,
     line: dg.ResourceParam[Line],

@@ -15,9 +15,9 @@ from training.container.quick_imports import without_collection
 
 if TYPE_CHECKING:
     from imgclf_dagster.settings.root import Settings
+    from object_store.store import ObjectStore
     from resources.endpoints.endpoint_host import Endpoints
     from resources.registry.registry import ModelPackage, ModelRegistry
-    from resources.store.object_store import ObjectStore
 
 Version = Annotated[
     str | None,

@@ -13,7 +13,7 @@ from imgclf_dagster.console import escape
 if TYPE_CHECKING:
     from assets.dataset.splits.overview import SplitOverview
     from imgclf_dagster.settings.root import Settings
-    from resources.store.object_store import ObjectStore
+    from object_store.store import ObjectStore
 
 splits_app = typer.Typer(
     name="splits",

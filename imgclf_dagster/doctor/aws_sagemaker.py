@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 from imgclf_dagster.doctor.aws_account import FOUNDATION, Account, finding_of_error
 from imgclf_dagster.doctor.findings import Finding
 from imgclf_dagster.profiles.aws import build_endpoints, build_store, missing_settings
+from object_store.errors import StoreError
 from resources.aws.errors import error_code, is_missing
 from resources.endpoints.endpoint_host import HostUnavailable
-from resources.store.errors import StoreError
 from serving.deployments import STAGES, endpoint_name
 
 

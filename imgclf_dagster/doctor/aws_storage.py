@@ -7,8 +7,8 @@ from imgclf_dagster.doctor.aws_account import FOUNDATION, Account, finding_of_er
 from imgclf_dagster.doctor.findings import Finding
 from imgclf_dagster.home.home import is_prepared, require_store
 from imgclf_dagster.profiles.aws import build_store, missing_settings, store_url
+from object_store.errors import StoreError, StoreMissing
 from resources.aws.errors import error_code
-from resources.store.errors import StoreError, StoreMissing
 
 
 def look_at_bucket(account: Account) -> Iterator[Finding]:

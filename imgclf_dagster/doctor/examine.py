@@ -91,7 +91,7 @@ def _account(settings: Settings) -> Callable[[Settings], Iterable[Finding]]:
 
 def _store(settings: Settings) -> Iterator[Finding]:
     from imgclf_dagster.home.home import is_prepared, require_store
-    from resources.store.errors import StoreError
+    from object_store.errors import StoreError
 
     if not is_prepared(settings):
         yield Finding("store", "ok", "not made yet; the first ingest, run or up makes it")

@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from imgclf_dagster.export.errors import ExportError, cannot_write
 from imgclf_dagster.export.target import Image, require_room
-from training.durable import put_in_place
+from object_store.durable import put_in_place
 
 _KEPT = "Nothing of it is kept: run the same command again"
 _ENTRY_BYTES = 400

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from assets.dataset.build import DATASETS, read_card, read_dataset_manifest
 from imgclf_dagster.export.errors import ExportError
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 
 SHOWN = 10
 

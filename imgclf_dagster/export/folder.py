@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from imgclf_dagster.export.errors import OF_A_NAME, ExportError, cannot_write
 from imgclf_dagster.export.target import Image, NameRefused, require_room
 from labelling.sources.containers.litter import litter_of_source
-from training.durable import sync_folder
+from object_store.durable import sync_folder
 
 WORK = ".imgclf-export"
 """Hidden sub-folder that holds an export until it is complete; programs that read folders skip it.

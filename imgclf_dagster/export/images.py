@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from assets.dataset.build import DATASETS
-from resources.store.errors import StoreError, StoreMissing, StoreUnavailable
-from resources.store.object_store import ObjectStore
+from object_store.errors import StoreError, StoreMissing, StoreUnavailable
+from object_store.store import ObjectStore
 from training.data.manifest import ManifestError, ShardReader
 
 

@@ -23,8 +23,8 @@ from imgclf_dagster.export.images import DatasetImages, ImageUnreadable
 from imgclf_dagster.export.target import Image, NameRefused, Target, require_outside
 from labelling.exports.contents import Contents, ExportFormat, ExportImage, Layout
 from labelling.exports.readme import readme
-from resources.store.object_store import ObjectStore
-from resources.store.transfer import Progress, at_once, workers
+from object_store.store import ObjectStore
+from object_store.transfer import Progress, at_once, workers
 
 Row = Mapping[str, Any]
 _LAYOUT_VERSION = 1

@@ -9,8 +9,9 @@ from imgclf_dagster.home.run_databases import create_run_databases
 from imgclf_dagster.home.template import settings_template
 from imgclf_dagster.profiles.store import open_store
 from imgclf_dagster.settings.root import Settings, SettingsError, settings_file
-from resources.store.errors import StoreMissing
-from resources.store.object_store import MARKER, ObjectStore
+from object_store.errors import StoreMissing
+from object_store.rows import MARKER
+from object_store.store import ObjectStore
 
 TELEMETRY_OFF = {
     "DAGSTER_DISABLE_TELEMETRY": "yes",

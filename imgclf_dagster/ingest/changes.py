@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from assets.annotations.label_names import LabelNames
 from imgclf_dagster.ingest.scratch import ImageLabels, Labels
 from labelling.labels.snapshots import SnapshotError, parse_snapshot
-from resources.store.errors import KeyMissing
-from resources.store.object_store import ObjectStore
+from object_store.errors import KeyMissing
+from object_store.store import ObjectStore
 
 EXAMPLES = 3
 _MOST = 10_000

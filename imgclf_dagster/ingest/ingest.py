@@ -24,10 +24,10 @@ from labelling.sources.containers.containers import Rejection, SourceError
 from labelling.sources.containers.litter import key_of_data, litter
 from labelling.sources.items import SourceItem, item_count, source_items
 from labelling.sources.reading import Reading
-from resources.store.errors import InvalidKey
-from resources.store.listing import key_flaw
-from resources.store.object_store import ObjectStore
-from resources.store.transfer import Progress, at_once, holds, workers
+from object_store.errors import InvalidKey
+from object_store.rows import key_flaw
+from object_store.store import ObjectStore
+from object_store.transfer import Progress, at_once, holds, workers
 from training.images.images import ImageRejected, inspect
 
 RAW_PREFIX = "raw/"

@@ -16,9 +16,9 @@ from labelling.labels.snapshots import (
     labels_hash,
     parse_ingested_key,
 )
-from resources.store.listing import Row
-from resources.store.object_store import ObjectStore
-from resources.store.transfer import at_once, workers
+from object_store.rows import Row
+from object_store.store import ObjectStore
+from object_store.transfer import at_once, workers
 
 
 class LabelLedger:

@@ -3,8 +3,8 @@
 from array import array
 from collections.abc import Iterator, Sized
 
-from resources.store.listing import ObjectInfo, Row
-from resources.store.object_store import ObjectStore
+from object_store.rows import ObjectInfo, Row
+from object_store.store import ObjectStore
 
 
 class ListedObjects(Sized):

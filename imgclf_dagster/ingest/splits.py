@@ -7,7 +7,7 @@ from typing import cast
 from assets.dataset.splits.given_splits import record_given_splits
 from imgclf_dagster.ingest.scratch import Scratch
 from labelling.sources.reading import Reading, Split
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 
 SHOWN_CONFLICTS = 20
 

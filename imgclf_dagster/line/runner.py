@@ -29,9 +29,9 @@ from imgclf_dagster.runs.asking import under_way
 from imgclf_dagster.runs.jobs import LINE, PROMOTION, RELEASE_CANDIDATE
 from imgclf_dagster.runs.orphans import process_tag, reap_orphaned_runs
 from imgclf_dagster.settings.root import Settings
+from object_store.store import ObjectStore
 from resources.endpoints.endpoint_host import Endpoints
 from resources.registry.registry import ModelRegistry
-from resources.store.object_store import ObjectStore
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 

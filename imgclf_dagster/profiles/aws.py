@@ -1,13 +1,13 @@
 """The adapters of profile ``aws``, built from the settings. Imported only with that profile."""
 
 from imgclf_dagster.settings.root import Settings, SettingsError, settings_file
+from object_store.store import ObjectStore
 from resources.arrivals.arrivals import Arrivals, NoArrivals
 from resources.arrivals.sqs import SqsArrivals
 from resources.aws.session import AwsSession
 from resources.compute.sagemaker.compute import SageMakerCompute
 from resources.endpoints.sagemaker import SageMakerEndpoints
 from resources.registry.sagemaker import SageMakerRegistry
-from resources.store.object_store import ObjectStore
 
 REQUIRED = ("bucket", "job_role_arn", "endpoint_role_arn", "image_uri")
 

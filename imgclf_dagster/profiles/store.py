@@ -1,7 +1,7 @@
 """The object store of the profile."""
 
 from imgclf_dagster.settings.root import Settings
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 
 
 def open_store(settings: Settings) -> ObjectStore:

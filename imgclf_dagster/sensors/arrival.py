@@ -28,11 +28,11 @@ from imgclf_dagster.runs.orphans import reap_orphaned_runs
 from imgclf_dagster.sensors.endpoint_health import endpoint_health_sensor
 from imgclf_dagster.sensors.labels import annotations_change_sensor, when_hinted
 from imgclf_dagster.sensors.queue import labelling_queue_sensor
+from object_store.contents.damage import DamagedObject
+from object_store.store import ObjectStore
 from resources.arrivals.arrivals import Arrivals, ArrivalsError, pending_notices
-from resources.contents.damage import DamagedObject
 from resources.endpoints.endpoint_host import Endpoints
 from resources.registry.registry import ModelPackage, ModelRegistry
-from resources.store.object_store import ObjectStore
 from serving.deployments import DeploymentRecord, record_key
 
 RUNNING = dg.DefaultSensorStatus.RUNNING
@@ -43,7 +43,7 @@ INTERVAL_S = 5
 @dg.sensor(target="raw_images", default_status=RUNNING)
 def raw_images_arrival_sensor(
     context: dg.SensorEvaluationContext,
-    store: ObjectStore,
+    store: dg.ResourceParam[ObjectStore],
     line: dg.ResourceParam[Line],
     arrivals: dg.ResourceParam[Arrivals],
 ) -> Tick:

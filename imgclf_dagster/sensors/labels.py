@@ -25,10 +25,10 @@ from assets.line import Line, fingerprint, latest_metadata
 from imgclf_dagster.runs.asking import Tick, ask, under_way
 from imgclf_dagster.runs.jobs import LINE
 from labelling.labels.snapshots import LABEL_STUDIO_PREFIX
+from object_store.contents.damage import DamagedObject
+from object_store.store import ObjectStore
 from resources.arrivals.arrivals import LABEL_ARRIVALS, pending_notices
-from resources.contents.damage import DamagedObject
 from resources.label_studio.project import LabelStudio, LabelStudioError, ProjectMissing
-from resources.store.object_store import ObjectStore
 
 LABEL_PAGE_S = 30.0
 """Interval of listing a bucket's annotations, for each thousand of them (seconds)."""
@@ -69,7 +69,7 @@ class LabelsCursor(BaseModel):
 )
 def annotations_change_sensor(
     context: dg.SensorEvaluationContext,
-    store: ObjectStore,
+    store: dg.ResourceParam[ObjectStore],
     line: dg.ResourceParam[Line],
     label_studio: LabelStudio,
 ) -> Tick:

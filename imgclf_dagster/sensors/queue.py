@@ -11,8 +11,8 @@ from assets.queue.ledger import newest_key, unfinished
 from imgclf_dagster.runs.asking import Tick, ask
 from imgclf_dagster.runs.jobs import LABELLING
 from labelling.labels.corrections import CORRECTIONS_PREFIX
+from object_store.store import ObjectStore
 from resources.label_studio.project import LabelStudio, LabelStudioError
-from resources.store.object_store import ObjectStore
 
 QUEUE = "labelling_queue"
 LOW_SHARE = 0.5
@@ -23,7 +23,7 @@ annotators should not run out of tasks."""
 @dg.sensor(target=QUEUE, default_status=dg.DefaultSensorStatus.RUNNING)
 def labelling_queue_sensor(
     context: dg.SensorEvaluationContext,
-    store: ObjectStore,
+    store: dg.ResourceParam[ObjectStore],
     line: dg.ResourceParam[Line],
     label_studio: LabelStudio,
 ) -> Tick:

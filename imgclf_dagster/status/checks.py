@@ -14,8 +14,8 @@ from assets.release.verdicts import (
     STAGING_CHECKS,
     newest_verdict,
 )
-from resources.store.errors import StoreError
-from resources.store.object_store import ObjectStore
+from object_store.errors import StoreError
+from object_store.store import ObjectStore
 
 REMEDIES = {
     "images_readable": "take what is no image out of raw/ (raw_images names it), or raise "

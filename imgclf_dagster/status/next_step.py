@@ -16,10 +16,10 @@ from imgclf_dagster.decisions import (
 from imgclf_dagster.runs.jobs import LINE_ASSETS
 from imgclf_dagster.status.checks import checks_failed
 from imgclf_dagster.status.runs import last_failure
+from object_store.errors import StoreError
+from object_store.store import ObjectStore
 from resources.endpoints.endpoint_host import Endpoints
 from resources.registry.registry import ModelPackage, ModelRegistry
-from resources.store.errors import StoreError
-from resources.store.object_store import ObjectStore
 from serving.deployments import RecordError
 
 LOOKED_AT = 5

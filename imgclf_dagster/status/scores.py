@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from assets.evaluation.records import newest_evaluation
-from resources.store.errors import StoreError
-from resources.store.object_store import ObjectStore
+from object_store.errors import StoreError
+from object_store.store import ObjectStore
 
 SHOWN = ("accuracy", "macro_f1", "log_loss", "calibration_error")
 

@@ -26,10 +26,10 @@ from imgclf_dagster.status.next_step import (
 from imgclf_dagster.status.runs import runs_under_way
 from imgclf_dagster.status.scores import same_images
 from labelling.report.words import count
+from object_store.errors import StoreError
+from object_store.store import ObjectStore
 from resources.endpoints.endpoint_host import Endpoints, HostUnavailable
 from resources.registry.registry import ModelPackage
-from resources.store.errors import StoreError
-from resources.store.object_store import ObjectStore
 from serving.deployments import STAGES, RecordError, Stage
 
 Facts = dict[str, Any]

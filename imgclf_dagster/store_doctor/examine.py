@@ -17,13 +17,13 @@ from assets.ingestion.image_index import images_table
 from assets.model.digest import actual_digest
 from assets.model.feature_store import features_table, predictions_table
 from imgclf_dagster.store_doctor.kinds import Known, Look, check_object
+from object_store.contents.damage import DamagedObject
+from object_store.contents.tables import Table
+from object_store.errors import KeyMissing, ObjectRefused, StoreError
+from object_store.rows import ObjectInfo
+from object_store.store import DAMAGED, ObjectStore
+from object_store.transfer import at_once, workers
 from resources.compute.outputs import read_job
-from resources.contents.damage import DamagedObject
-from resources.contents.tables import Table
-from resources.store.errors import KeyMissing, ObjectRefused, StoreError
-from resources.store.listing import ObjectInfo
-from resources.store.object_store import DAMAGED, ObjectStore
-from resources.store.transfer import at_once, workers
 from serving.deployments import STAGES, RecordError, parse_record, records_prefix
 
 Progress = Callable[[int, int], None]

@@ -6,10 +6,10 @@ from typing import Any
 
 from assets.model.digest import actual_digest
 from imgclf_dagster.store_doctor.kinds import Look, check_object
+from object_store.contents.damage import DamagedObject, flaw_of
+from object_store.store import ObjectStore
 from resources.compute.outputs import model_key, record_key
 from resources.compute.pipes import messages_prefix
-from resources.contents.damage import DamagedObject, flaw_of
-from resources.store.object_store import ObjectStore
 
 
 def training_record(store: ObjectStore, job: str) -> bytes:

@@ -26,12 +26,12 @@ from labelling.labels.corrections import CorrectionError, parse_correction
 from labelling.labels.events import EventError, parse_event
 from labelling.labels.snapshots import SnapshotError, parse_snapshot
 from labelling.report.report import LabellingReport
+from object_store.contents.damage import DamagedObject, flaw_of
+from object_store.contents.reading import read_object, read_record
+from object_store.errors import KeyMissing
+from object_store.rows import MARKER, ObjectInfo
+from object_store.store import ObjectStore
 from resources.compute.outputs import read_job
-from resources.contents.damage import DamagedObject, flaw_of
-from resources.contents.reading import read_object, read_record
-from resources.store.errors import KeyMissing
-from resources.store.listing import ObjectInfo
-from resources.store.object_store import MARKER, ObjectStore
 from serving.deployments import RecordError, parse_record
 
 _CHUNK = 1 << 20

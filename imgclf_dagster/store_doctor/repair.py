@@ -43,11 +43,11 @@ from labelling.label_studio.ledger import label_studio_key
 from labelling.labels.events import parse_event, to_json
 from labelling.labels.snapshots import ingested_key, parse_snapshot
 from labelling.labels.table import snapshot_of
+from object_store.contents.numbered import newest_key
+from object_store.errors import KeyMissing, StoreError
+from object_store.rows import MARKER, UNFINISHED
+from object_store.store import DAMAGED, STALE_WRITE_S, ObjectStore
 from resources.compute.outputs import record_key
-from resources.contents.numbered import newest_key
-from resources.store.errors import KeyMissing, StoreError
-from resources.store.listing import UNFINISHED
-from resources.store.object_store import DAMAGED, MARKER, STALE_WRITE_S, ObjectStore
 from serving.deployments import STAGES, records_prefix
 from training.groups.groups import current_rows
 

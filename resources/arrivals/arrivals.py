@@ -16,9 +16,9 @@ import dagster as dg
 from pydantic import BaseModel
 
 from errors.base import ImgclfError
-from resources.contents.reading import parse_object
-from resources.store.object_store import ObjectStore
-from resources.store.transfer import get_many
+from object_store.contents.reading import parse_object
+from object_store.store import ObjectStore
+from object_store.transfer import get_many
 
 ARRIVALS = "arrivals/"
 LABEL_ARRIVALS = "label-arrivals/"

@@ -7,6 +7,8 @@ from typing import Any
 
 import dagster as dg
 
+from object_store.store import ObjectStore
+from object_store.transfer import at_once
 from resources.arrivals.arrivals import (
     ARRIVALS,
     LABEL_ARRIVALS,
@@ -18,8 +20,6 @@ from resources.arrivals.arrivals import (
 from resources.arrivals.s3_events import NoS3EventError, event_keys
 from resources.aws.errors import error_message
 from resources.aws.session import AwsSession
-from resources.store.object_store import ObjectStore
-from resources.store.transfer import at_once
 
 WATCHED = {"raw/": ARRIVALS, "annotations/": LABEL_ARRIVALS}
 """Prefix of the notices, by prefix of the objects."""

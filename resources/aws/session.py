@@ -1,11 +1,12 @@
 """boto3 clients for all adapters: region, retries and timeouts are set in one place."""
 
-import os
 import threading
 from collections.abc import Hashable
 from typing import Any
 
 import dagster as dg
+
+from object_store.s3_access import aws_variables
 
 MAX_ATTEMPTS = 8
 """Tries of a throttled or failed call, with exponential backoff and jitter: botocore's standard
@@ -63,8 +64,3 @@ class AwsSession(dg.ConfigurableResource):
                 )
                 _CLIENTS[made_for] = session.client(service, config=config)  # type: ignore[call-overload]
             return _CLIENTS[made_for]
-
-
-def aws_variables() -> Hashable:
-    """Return the ``AWS_*`` environment variables, as part of the key of cached clients."""
-    return tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))

@@ -12,11 +12,11 @@ from typing import Any
 
 import dagster as dg
 
+from object_store.store import ObjectStore
 from resources.compute.failures import Context
 from resources.compute.job_names import Kind
 from resources.compute.job_spec import JobSpec
 from resources.compute.outputs import JobOutputs, Metadata, metadata_values, model_key, read_job
-from resources.store.object_store import ObjectStore
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class JobResult:
 class Compute(dg.ConfigurableResource):
     """Runs jobs and reads what they left in the store."""
 
-    store: ObjectStore
+    store: dg.ResourceDependency[ObjectStore]
 
     @property
     def _objects(self) -> ObjectStore:

@@ -15,11 +15,11 @@ from typing import Any
 from dagster._core.definitions.metadata import metadata_map_from_external
 from pydantic import BaseModel, ConfigDict
 
+from object_store.contents.damage import DamagedObject, flaw_of
+from object_store.contents.reading import read_object
+from object_store.errors import KeyMissing
+from object_store.store import ObjectStore
 from resources.compute.job_names import Kind
-from resources.contents.damage import DamagedObject, flaw_of
-from resources.contents.reading import read_object
-from resources.store.errors import KeyMissing
-from resources.store.object_store import ObjectStore
 
 Metadata = dict[str, Any]
 """Metadata values as ``dg.MaterializeResult`` takes them."""

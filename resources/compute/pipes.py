@@ -15,9 +15,9 @@ from typing import Any, cast
 import dagster as dg
 from dagster_pipes import PipesContextData, PipesException, PipesMessage, PipesParams
 
-from resources.contents.damage import DamagedObject, flaw_of
-from resources.store.errors import StoreError
-from resources.store.object_store import ObjectStore
+from object_store.contents.damage import DamagedObject, flaw_of
+from object_store.errors import StoreError
+from object_store.store import ObjectStore
 from training.container.pipes import INTERVAL, KEY, STORE
 
 _logger = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from typing import cast
 import dagster as dg
 from dagster_pipes import PipesMessage, PipesParams
 
+from object_store.store import ObjectStore
 from resources.compute.pipes import POLL_S, StoreMessageReader, messages_prefix
-from resources.store.object_store import ObjectStore
 from training.container.pipes import OWN_FOLDER
 
 

@@ -15,10 +15,10 @@ from typing import Any
 import dagster as dg
 
 from errors.base import ImgclfError
-from resources.contents.damage import DamagedObject, flaw_of
-from resources.contents.numbered import newest_key, next_number
-from resources.store.errors import ObjectRefused
-from resources.store.object_store import ObjectStore
+from object_store.contents.damage import DamagedObject, flaw_of
+from object_store.contents.numbered import newest_key, next_number
+from object_store.errors import ObjectRefused
+from object_store.store import ObjectStore
 from serving.deployments import (
     DeploymentRecord,
     EndpointStatus,

@@ -16,11 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 from botocore.exceptions import BotoCoreError, ClientError
 
+from object_store.contents.numbered import DIGITS, next_number
+from object_store.store import ObjectStore
 from resources.aws.errors import error_message, is_missing
 from resources.aws.session import AwsSession
-from resources.contents.numbered import DIGITS, next_number
 from resources.registry.registry import (
     ApprovalStatus,
     ModelPackage,
@@ -30,7 +32,6 @@ from resources.registry.registry import (
 )
 from resources.registry.sagemaker_approval import Decision, decision_of, decision_text
 from resources.registry.sagemaker_packages import create_request, package_of
-from resources.store.object_store import ObjectStore
 
 DECISIONS = "registry/decisions"
 
@@ -54,7 +55,7 @@ class SageMakerRegistry(ModelRegistry):
     """
 
     session: AwsSession
-    store: ObjectStore
+    store: dg.ResourceDependency[ObjectStore]
     image_uri: str
     package_group: str = ""
 

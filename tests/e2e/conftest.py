@@ -17,7 +17,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from imgclf_dagster.cli.main import app
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 from tests.patience import WAIT_S
 from tests.testbed.account import aws_section
 from tests.testbed.bed import TestBed

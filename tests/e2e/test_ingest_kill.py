@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 from tests.patience import WAIT_S, wait_for
 
 pytestmark = pytest.mark.e2e

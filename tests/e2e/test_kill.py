@@ -185,16 +185,16 @@ def killed_at(imgclf: Any, command: tuple[str, ...], *sabotage: dict[str, Any]) 
 def data_stages(imgclf: Any) -> None:
     run = ("run",)
     # annotations: the table's part is there, the materialization is not
-    killed_at(imgclf, run, kill("resources.contents.tables:Table.append", match="annotation_id"))
+    killed_at(imgclf, run, kill("object_store.contents.tables:Table.append", match="annotation_id"))
     assert Store(imgclf).parts("labels") == 1
     # raw_images: two of three parts are there
-    killed_at(imgclf, run, kill("resources.contents.tables:Table.append", match="phash", nth=2))
+    killed_at(imgclf, run, kill("object_store.contents.tables:Table.append", match="phash", nth=2))
     assert (Store(imgclf).parts("images"), len(Store(imgclf).rows("images"))) == (2, 100)
     # dataset: everything but the card that says it is whole
     killed_at(
         imgclf,
         run,
-        kill("resources.store.object_store:ObjectStore.create", match="card.json", when="before"),
+        kill("object_store.store:ObjectStore.create", match="card.json", when="before"),
     )
     store = Store(imgclf)
     assert len(store.rows("images")) == 120
@@ -227,7 +227,7 @@ def training_stages(imgclf: Any, attached: Path) -> None:
             "when": "before",
             "do": [["touch", str(attached)]],
         },
-        kill("resources.store.object_store:ObjectStore.create", match="job.json", when="before"),
+        kill("object_store.store:ObjectStore.create", match="job.json", when="before"),
     )
     assert "attached to job train-" in answer.out, answer.said
     assert not [key for key in Store(imgclf).keys if key.endswith("job.json")]

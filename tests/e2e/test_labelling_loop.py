@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from imgclf_dagster.label_studio.server import USERNAME
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 from tests.e2e.up_program import Up
 from tests.patience import WAIT_S, wait_for
 

@@ -36,11 +36,11 @@ from imgclf_dagster.definitions import build_definitions
 from imgclf_dagster.home.home import TELEMETRY_OFF, prepare_home
 from imgclf_dagster.settings.root import Settings
 from labelling.labels.snapshots import AnnotationSnapshot, ingested_key
+from object_store.store import ObjectStore
 from resources.compute.compute import Compute
 from resources.endpoints.endpoint_host import Endpoints
 from resources.registry.mlflow import MlflowRegistry
 from resources.registry.registry import ModelPackage, ModelRegistry
-from resources.store.object_store import ObjectStore
 from serving.deployments import DeploymentRecord, record_key
 from tests.testbed.account import aws_section
 from tests.testbed.bed import TestBed

@@ -15,11 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from object_store.durable import put_in_place
 from training.artefact.artefact import Task
 from training.data.inference import Sample, load_pixels
 from training.data.manifest import ManifestError, ShardReader, read_manifest
 from training.data.set_aside import UnreadableImage, require_few
-from training.durable import put_in_place
 from training.errors import PermanentFailure
 from training.images import memory as image_memory
 

@@ -33,7 +33,7 @@ from labelling.columns import (
     taken,
 )
 from labelling.labels.schema import Task
-from training.data.sealed import is_intact, sealed_parquet
+from object_store.contents.sealed import is_intact, sealed_parquet
 
 Split = Literal["train", "val", "test", "excluded"]
 

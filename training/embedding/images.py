@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from dagster_pipes import PipesContext
 
+from object_store.durable import put_in_place
 from training.config import Hyperparameters
 from training.container.container import JobContainer
 from training.container.phases import Phases
 from training.data.data import LabelledImages, squashed
-from training.durable import put_in_place
 from training.embedding.features import packed_features
 from training.images.images import ImageRejected, decode, to_array
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
-from training.durable import put_in_place
+from object_store.durable import put_in_place
 
 CHECKPOINT = "last.ckpt"
 

@@ -10,10 +10,10 @@ from os import cpu_count
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resources.contents.tables import Table
-from resources.store.errors import KeyMissing, ObjectRefused
-from resources.store.object_store import ObjectStore
-from resources.store.transfer import at_once, workers
+from object_store.contents.tables import Table
+from object_store.errors import KeyMissing, ObjectRefused
+from object_store.store import ObjectStore
+from object_store.transfer import at_once, workers
 
 FINGERPRINTS_SCHEMA = pa.schema(
     [("sha256", pa.string()), ("version", pa.int32()), ("cells", pa.binary())]
@@ -27,7 +27,7 @@ _MAX_PIXELS = 178_956_970
 def fingerprints_table(
     store: ObjectStore, on_damage: Callable[[str], object] | None = None
 ) -> Table:
-    """Return the table of fingerprints; ``on_damage``: see :class:`resources.contents.tables.Table`."""
+    """Return the table of fingerprints; ``on_damage``: see :class:`object_store.contents.tables.Table`."""
     return Table(store, "fingerprints", FINGERPRINTS_SCHEMA, on_damage=on_damage)
 
 

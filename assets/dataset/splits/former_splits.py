@@ -6,9 +6,9 @@ import pyarrow.compute as pc
 from assets.dataset.build import read_card, read_dataset_manifest
 from assets.dataset.splits.generations import generation_number
 from assets.dataset.splits.splitting import current_groups
-from resources.contents.damage import DamagedObject
-from resources.store.errors import KeyMissing
-from resources.store.object_store import ObjectStore
+from object_store.contents.damage import DamagedObject
+from object_store.errors import KeyMissing
+from object_store.store import ObjectStore
 
 
 def former_test_split(store: ObjectStore, dataset_version: str) -> str:

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from assets.policies import SplitPolicy
-from resources.contents.numbered import add_record, newest_key
-from resources.contents.reading import read_record
-from resources.store.object_store import ObjectStore
+from object_store.contents.numbered import add_record, newest_key
+from object_store.contents.reading import read_record
+from object_store.store import ObjectStore
 from serving.deployments import records_prefix
 
 DEALT = "splits/dealt/"

@@ -10,8 +10,8 @@ from typing import Literal, get_args
 
 import pyarrow as pa
 
-from resources.contents.tables import Table
-from resources.store.object_store import ObjectStore
+from object_store.contents.tables import Table
+from object_store.store import ObjectStore
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)

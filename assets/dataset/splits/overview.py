@@ -12,7 +12,7 @@ from assets.dataset.splits.given_splits import SPLITS, given_splits
 from assets.dataset.splits.splitting import NO_CLASS, current_groups, given_too_late
 from assets.policies import SplitPolicy
 from labelling.labels.schema import LabelSchema
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 from training.groups.groups import EXCLUDED
 
 SHOWN = 20

@@ -25,8 +25,8 @@ from labelling.columns import (
     of_images,
     positions,
 )
-from resources.contents.tables import Table
-from resources.store.object_store import ObjectStore
+from object_store.contents.tables import Table
+from object_store.store import ObjectStore
 from training.groups.dealing import SPLITS, Group, Tally, deal
 from training.groups.groups import (
     EXCLUDED,

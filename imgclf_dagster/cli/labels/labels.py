@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from assets.annotations.label_changes import Change, Event
     from assets.annotations.label_overview import Overview
-    from resources.store.object_store import ObjectStore
+    from object_store.store import ObjectStore
 
 labels_app = typer.Typer(
     name="labels",

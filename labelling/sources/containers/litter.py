@@ -6,6 +6,8 @@ merely is not an image (a PDF, a list) is not litter.
 
 import re
 
+from object_store.system_files import is_left_by_system, is_photo_library
+
 HIDDEN = "hidden: its name begins with a dot; a hidden folder is read if it is named itself"
 SYSTEM = "left behind by an operating system, a NAS or a program, not data"
 SIDECAR = "what a photo program or Google Takeout writes beside an image; it is not read"
@@ -15,35 +17,12 @@ EMPTY = "folders that hold no data; one that is meant as a class has no images y
 LIBRARY = "the library of a photo program, full of previews; export the photos and ingest those"
 PACKED = "an archive inside the source, which is not opened; unpack it, or ingest it by itself"
 
-_NAMES = {
-    *("__macosx", "network trash folder", "temporary items"),  # macOS
-    *(".appledouble", ".fseventsd", ".spotlight-v100", ".temporaryitems", ".trashes"),
-    *("$recycle.bin", "$windows.~bt", "system volume information"),  # Windows
-    *("@eadir", "#recycle", "#snapshot", "@tmp", "@sharebin"),  # Synology
-    *("@recycle", "@recently-snapshot", ".@__thumb", "@__thumb", ".@upload_cache", ".streams"),
-    *("lost+found", "lost.dir", ".thumbnails", ".thumbs", ".trash", ".dtrash"),  # Linux, Android
-    *("__pycache__", ".ipynb_checkpoints", ".picasaoriginals", ".comments", ".sync"),
-    *(".git", ".svn", ".hg", ".dvc", ".cache", ".stfolder", ".stversions", ".dropbox.cache"),
-    *(".ds_store", "icon\r", ".localized", ".apdisk", ".volumeicon.icns"),
-    *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "iconcache.db"),
-    *("zbthumbnail.info", "pspbrwse.jbf", "picasa.ini", ".picasa.ini", ".bridgecache"),
-    *(".bridgecachet", ".nomedia", ".directory", ".gitkeep", ".gitignore", ".gitattributes"),
-    *(".keep", ".dropbox", "sync.ffs_db", ".imgclf-store.json"),
-}
-_SYSTEM = re.compile(
-    r"^(\._.*"  # AppleDouble
-    r"|\.trash-\d+|found\.\d{3}|\.fuse_hidden.*|\.nfs[0-9a-f]{8,}"
-    r"|~\$.*|\.~lock\..*#"  # locks of Office and LibreOffice
-    r"|.*_\$folder\$"  # Hadoop's mark of a folder in S3
-    r"|.+[:\uf03a]zone\.identifier(:\$data)?)$"  # the origin of a download, as WSL shows it
-)
 _SUFFIXES = {
     **dict.fromkeys(("xmp", "aae", "thm", "pp3", "dop", "vrd", "cos", "nksc"), SIDECAR),
     **dict.fromkeys(("lnk", "url", "webloc", "desktop"), SHORTCUT),
     **dict.fromkeys(("crdownload", "part", "partial", "filepart", "opdownload"), UNFINISHED),
     **dict.fromkeys(("download", "tmp", "gstmp", "aria2", "!ut", "!qb", "bc!"), UNFINISHED),
 }
-_LIBRARIES = (".photoslibrary", ".migratedphotolibrary", ".aplibrary", ".lrdata", ".photolibrary")
 _COPYING = re.compile(
     r"^(\..+\.[a-z]{3,4}\.[a-z0-9]{6}|[.~]syncthing[~.].+|\.goutputstream-.+"
     r"|.+\.(jpe?g|png|gif|bmp|webp|tiff?|hei[cf]|avif|jp2|dng|csv|tsv|jsonl?|txt|parquet|zip|tar|gz"
@@ -61,10 +40,10 @@ _ARCHIVE = re.compile(
 def litter(segment: str, *, folder: bool = False) -> str | None:
     """Why a file or folder of this name is skipped; ``None`` if it is not."""
     lower = segment.lower()
-    if lower in _NAMES or _SYSTEM.match(lower):
+    if is_left_by_system(segment):
         return SYSTEM
     if folder:
-        return LIBRARY if lower.endswith(_LIBRARIES) else None
+        return LIBRARY if is_photo_library(segment) else None
     if _COPYING.match(lower):
         return UNFINISHED
     stem, _, suffix = lower.rpartition(".")

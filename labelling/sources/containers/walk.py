@@ -22,12 +22,9 @@ from labelling.sources.containers.litter import (
     is_archive,
     litter_of_source,
 )
-
-STORE_MARKER = ".imgclf-store.json"
-"""The file that marks a folder as a store (``resources.store.object_store.MARKER``)."""
+from object_store.rows import ITSELF, MARKER, NOT_REGULAR
 
 SEEN = "a link to a folder that is read where it lies"
-ITSELF = "a link to itself"
 STORE = "the store of imgclf itself"
 HOME = "the home of imgclf itself"
 CACHE = "a cache, as the file CACHEDIR.TAG in it says"
@@ -38,7 +35,6 @@ NOT_UTF8 = (
     "its name is not UTF-8; rename it, all below a folder at once with "
     "`convmv -f CODE_PAGE -t utf8 -r --notest FOLDER`"
 )
-NOT_REGULAR = "not a regular file (a pipe, socket or device)"
 
 
 def walk(root: Path) -> Iterator[Entry]:
@@ -181,7 +177,7 @@ class _Walk:
         while folder not in self._in_store:
             above.append(folder)
             parent = os.path.dirname(folder)  # noqa: PTH120
-            if parent == folder or os.path.lexists(f"{folder}/{STORE_MARKER}"):
+            if parent == folder or os.path.lexists(f"{folder}/{MARKER}"):
                 self._in_store[folder] = parent != folder
             else:
                 folder = parent
@@ -191,7 +187,7 @@ class _Walk:
 
 def _kind_of(names: set[str]) -> str | None:
     """The kind of a folder that holds no data, by its content."""
-    if STORE_MARKER in names:
+    if MARKER in names:
         return STORE
     if names >= _HOME_FILES:
         return HOME

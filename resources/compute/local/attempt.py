@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import psutil
 
+from object_store.store import ObjectStore
 from resources.compute.local.folder import JobFolder, LocalLaunch, terminate
 from resources.compute.local.upload import upload
 from resources.compute.outputs import record_key
@@ -21,7 +22,6 @@ from resources.compute.pipes import (
     last_message,
     messages_prefix,
 )
-from resources.store.object_store import ObjectStore
 
 if TYPE_CHECKING:
     from resources.compute.job_spec import JobSpec

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from resources.store.errors import KeyMissing
-from resources.store.object_store import ObjectStore
+from object_store.durable import put_in_place
+from object_store.errors import KeyMissing
+from object_store.store import ObjectStore
 from training.container.container import ROOT_VARIABLE
-from training.durable import put_in_place
 
 if TYPE_CHECKING:
     from resources.compute.job_spec import JobSpec

@@ -6,12 +6,12 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from object_store.store import ObjectStore
 from resources.compute.job_names import Kind
 from resources.compute.local.folder import JobFolder
 from resources.compute.outputs import (
     model_key,
 )
-from resources.store.object_store import ObjectStore
 
 
 def upload(store: ObjectStore, name: str, kind: Kind, folder: JobFolder) -> dict[str, str]:

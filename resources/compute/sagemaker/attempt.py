@@ -9,6 +9,8 @@ from typing import Any
 import dagster as dg
 from dagster_pipes import encode_param
 
+from object_store.errors import StoreError
+from object_store.store import ObjectStore
 from resources.aws.errors import error_message, is_permanent
 from resources.compute.failures import Context, JobFailed, script_failure
 from resources.compute.job_spec import JobSpec
@@ -43,8 +45,6 @@ from resources.compute.sagemaker_pipes.reports import (
     job_facts,
     job_metadata,
 )
-from resources.store.errors import StoreError
-from resources.store.object_store import ObjectStore
 
 _STOPPING_S = 300.0
 """Seconds to wait for the end of a job that is being stopped: SageMaker gives it 120 s to save its

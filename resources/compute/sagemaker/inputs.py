@@ -4,10 +4,10 @@ import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from object_store.errors import KeyMissing
+from object_store.store import ObjectStore
 from resources.compute.job_spec import JobSpec, LocalChannel
 from resources.compute.sagemaker.requests import manifest
-from resources.store.errors import KeyMissing
-from resources.store.object_store import ObjectStore
 
 _AT_ONCE = 16
 

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
+from object_store.contents.reading import read_object
+from object_store.errors import KeyMissing
+from object_store.store import ObjectStore
 from resources.compute.pipes import last_message
-from resources.contents.reading import read_object
-from resources.store.errors import KeyMissing
-from resources.store.object_store import ObjectStore
 
 _LONGEST_NAME = 63
 

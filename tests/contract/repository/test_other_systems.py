@@ -15,8 +15,8 @@ from assets.policies import IngestionPolicy
 from imgclf_dagster.ingest.ingest import ingest
 from labelling.labels.schema import LabelSchema
 from labelling.sources.read import read_source
-from resources.store.listing import ObjectInfo
-from resources.store.object_store import ObjectStore
+from object_store.rows import ObjectInfo
+from object_store.store import ObjectStore
 from training.container.hardware import usable_cores
 
 pytestmark = pytest.mark.contract

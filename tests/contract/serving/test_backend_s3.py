@@ -14,8 +14,8 @@ from PIL import Image
 
 from assets.ingestion.image_index import IMAGES_SCHEMA
 from labelling.labels.corrections import parse_correction
-from resources.contents.tables import Table
-from resources.store.object_store import ObjectStore
+from object_store.contents.tables import Table
+from object_store.store import ObjectStore
 from serving.store import DeploymentStore
 from tests.testbed.bed import TestBed
 from tests.unit.serving.labelling.backend_room import BEARER, Room, choices, make_room

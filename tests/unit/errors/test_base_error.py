@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from errors.base import ImgclfError
+from object_store.contents.damage import DamagedObject
 from resources.compute.outputs import OutputMissing
-from resources.contents.damage import DamagedObject
 
 pytestmark = pytest.mark.unit
 
@@ -19,6 +19,7 @@ PACKAGES = (
     "errors",
     "imgclf_dagster",
     "labelling",
+    "object_store",
     "resources",
     "serving",
     "training",
@@ -38,7 +39,7 @@ INTERNAL = {
     "resources.compute.sagemaker_pipes.client.JobNameTaken",  # a Failure of Dagster's, for its pages
     "resources.compute.sagemaker_pipes.client.SageMakerJobFailed",  # likewise
     "resources.compute.failures.JobFailed",  # likewise
-    "resources.store.errors.Refusal",  # becomes a StoreError
+    "object_store.errors.Refusal",  # becomes a StoreError
     "training.images.jpeg_whole.JpegIncomplete",  # becomes an ImageRejected
 }
 """Classes that are caught before they reach a user, or that Dagster shows."""

@@ -16,8 +16,8 @@ from imgclf_dagster.decisions import (
     undeployed_approvals,
     undone_rejection,
 )
+from object_store.store import ObjectStore
 from resources.registry.registry import ModelPackage
-from resources.store.object_store import ObjectStore
 from serving.deployments import DeploymentRecord, record_key
 
 pytestmark = pytest.mark.unit

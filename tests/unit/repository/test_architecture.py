@@ -10,7 +10,15 @@ pytestmark = pytest.mark.unit
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
-PACKAGES = ("imgclf_dagster", "assets", "resources", "labelling", "training", "serving")
+PACKAGES = (
+    "imgclf_dagster",
+    "assets",
+    "resources",
+    "labelling",
+    "training",
+    "serving",
+    "object_store",
+)
 
 
 def test_every_path_in_it_exists() -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 from assets.annotations.label_index import index_snapshots, labels_table
 from assets.ingestion.image_index import IMAGES_SCHEMA, images_table
 from labelling.labels.snapshots import AnnotationSnapshot, PredictionOrigin
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 from training.artefact.artefact import pack
 from training.data.manifest import MANIFEST_SCHEMA, write_manifest
 

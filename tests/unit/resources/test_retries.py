@@ -16,10 +16,10 @@ from imgclf_dagster.definitions import build_definitions
 from imgclf_dagster.line.outcome import RunOutcome
 from imgclf_dagster.line.progress import narrated
 from imgclf_dagster.settings.root import Settings
+from object_store.errors import KeyMissing, ObjectRefused, StoreUnavailable
 from resources.compute.failures import JobFailed
 from resources.endpoints.endpoint_host import DeploymentFailed, HostUnavailable
 from resources.registry.registry import RegistryError
-from resources.store.errors import KeyMissing, ObjectRefused, StoreUnavailable
 from resources.transience import is_transient
 
 pytestmark = pytest.mark.unit

@@ -17,6 +17,9 @@ ROOT = Path(__file__).parents[3]
 SNAPSHOT = Path(__file__).with_name("code_version.snapshot.json")
 REFRESH = "IMGCLF_UPDATE_SNAPSHOTS"
 
+PACKAGES = ("training", "object_store")
+"""Where the code of jobs is."""
+
 ENTRIES = ("training.train", "training.evaluate")
 
 TELLS_ONLY = {
@@ -46,7 +49,7 @@ def _imports(tree: ast.Module) -> set[str]:
     """Modules of ours that ``tree`` imports, at the top or within functions."""
     found = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "training":
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in PACKAGES:
             found |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
     return {name for name in found if (ROOT / f"{name.replace('.', '/')}.py").is_file()}
 

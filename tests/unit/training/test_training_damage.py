@@ -13,8 +13,8 @@ import pyarrow as pa
 import pytest
 import torch
 
+from object_store import durable
 from resources.compute.local.folder import JobFolder
-from training import durable
 from training.config import Hyperparameters
 from training.data.data import LabelledImages
 from training.fitting.checkpoints import CHECKPOINT

@@ -8,7 +8,7 @@ import pytest
 from assets.annotations.label_studio_poll import PollCursor, poll
 from assets.policies import LabellingPolicy
 from labelling.labels.snapshots import LABEL_STUDIO_PREFIX
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 from tests.label_studio.played import PlayedLabelStudio
 from tests.testbed.bed import TestBed
 

@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).parents[4]
 STEPS = ("FROM", "ARG", "RUN", "COPY", "ENV", "LABEL", "WORKDIR", "EXPOSE", "HEALTHCHECK", "CMD",
          "USER", "ENTRYPOINT", "ADD")  # fmt: skip
 PACKAGES = ("imgclf_dagster", "assets", "resources", "labelling", "training", "serving", "guard",
-            "errors", "ui", "cloudformation")  # fmt: skip
+            "object_store", "errors", "ui", "cloudformation")  # fmt: skip
 
 
 def instructions() -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ import pytest
 from imgclf_dagster.export.images import DatasetImages
 from imgclf_dagster.export.run import export_dataset
 from labelling.exports.formats import FORMATS
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 from tests.testbed.bed import TestBed
 from tests.unit.imgclf_dagster.export.export_room import files_in, make_dataset, two_classes
 

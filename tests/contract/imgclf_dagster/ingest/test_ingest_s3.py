@@ -10,7 +10,7 @@ from assets.policies import IngestionPolicy
 from imgclf_dagster.ingest.ingest import IngestReport, ingest
 from labelling.labels.schema import LabelSchema
 from labelling.sources.read import read_source
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 from tests.testbed.bed import TestBed
 
 pytestmark = pytest.mark.contract

@@ -11,7 +11,7 @@ from imgclf_dagster.profiles.chosen import build_line
 from imgclf_dagster.settings.root import Settings
 from imgclf_dagster.store_doctor.examine import examine_store
 from imgclf_dagster.store_doctor.repair import Bench, repair_all
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 from tests.testbed.bed import TestBed
 from training.data.manifest import build_shards
 

@@ -15,8 +15,8 @@ from assets.ingestion.raw_images import raw_images
 from imgclf_dagster.profiles.chosen import build_line
 from imgclf_dagster.sensors import arrival as sensors
 from imgclf_dagster.settings.root import Settings
+from object_store.store import ObjectStore
 from resources.arrivals.arrivals import Arrivals
-from resources.store.object_store import ObjectStore
 from tests.testbed.bed import TestBed
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

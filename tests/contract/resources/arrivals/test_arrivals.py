@@ -13,12 +13,12 @@ from assets import retries
 from assets.ingestion import sweep as arrival_sweep
 from assets.ingestion.image_index import images_table, newest_rows
 from imgclf_dagster.runs import asking
+from object_store import s3_access
+from object_store.store import ObjectStore
 from resources.arrivals import sqs as sqs_arrivals
 from resources.arrivals.arrivals import NoArrivals, pending_notices, write_notice
 from resources.arrivals.sqs import SqsArrivals
 from resources.aws.session import AwsSession
-from resources.store import s3_access
-from resources.store.object_store import ObjectStore
 from tests.contract.resources.arrivals.arrivals_yard import Yard, png
 from tests.testbed.bed import TestBed
 

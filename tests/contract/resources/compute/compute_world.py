@@ -17,14 +17,14 @@ from pathlib import Path
 
 import dagster as dg
 
+from object_store.errors import KeyMissing
+from object_store.store import ObjectStore
 from resources.aws.session import AwsSession
 from resources.compute.compute import Compute, JobResult
 from resources.compute.job_spec import Channel, JobSpec
 from resources.compute.local.compute import LocalCompute
 from resources.compute.local.folder import JobFolder
 from resources.compute.sagemaker.compute import SageMakerCompute
-from resources.store.errors import KeyMissing
-from resources.store.object_store import ObjectStore
 from tests.patience import wait_for
 
 JOBS = {

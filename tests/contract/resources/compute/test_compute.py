@@ -14,12 +14,12 @@ import psutil
 import pytest
 from pydantic import ValidationError
 
+from object_store.errors import KeyMissing
+from object_store.store import ObjectStore
 from resources.compute.compute import Compute
 from resources.compute.job_spec import Channel, JobSpec, LocalChannel
 from resources.compute.local.compute import LocalCompute
 from resources.compute.outputs import record_key
-from resources.store.errors import KeyMissing
-from resources.store.object_store import ObjectStore
 from tests.contract.resources.compute.compute_world import (
     ADAPTERS,
     JOBS,

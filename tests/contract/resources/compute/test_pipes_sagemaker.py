@@ -10,6 +10,7 @@ import pytest
 from dagster_pipes import PipesS3MessageWriter
 from obstore.store import from_url
 
+from object_store.store import ObjectStore
 from resources.compute.pipes import StoreContextInjector, StoreMessageReader, messages_prefix
 from resources.compute.pipes_tuning import TuningMessageReader
 from resources.compute.sagemaker_pipes.client import (
@@ -19,7 +20,6 @@ from resources.compute.sagemaker_pipes.client import (
 )
 from resources.compute.sagemaker_pipes.environment import check_environment
 from resources.compute.sagemaker_pipes.jobs import SageMakerJobs
-from resources.store.object_store import ObjectStore
 from tests.contract.resources.compute.compute_world import write_modules
 from tests.testbed.bed import TestBed
 from training.container.pipes import StoreMessageChannel

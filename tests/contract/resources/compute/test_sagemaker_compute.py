@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from object_store.store import ObjectStore
 from resources.compute.compute import JobResult
 from resources.compute.failures import Context, JobFailed
 from resources.compute.job_spec import JobSpec
@@ -19,7 +20,6 @@ from resources.compute.outputs import record_key
 from resources.compute.sagemaker.attempt import SageMakerAttempt
 from resources.compute.sagemaker.compute import SageMakerCompute
 from resources.compute.sagemaker.machines import TrainingResources
-from resources.store.object_store import ObjectStore
 from tests.contract.resources.compute.compute_world import (
     JOBS,
     World,

@@ -10,11 +10,11 @@ from pathlib import Path
 import psutil
 from PIL import Image
 
+from object_store.store import ObjectStore
 from resources.aws.session import AwsSession
 from resources.endpoints.endpoint_host import Endpoints
 from resources.endpoints.local import LocalEndpoints
 from resources.endpoints.sagemaker import SageMakerEndpoints
-from resources.store.object_store import ObjectStore
 from serving.deployments import EndpointStatus, Stage
 from serving.endpoint.address import read_address
 from tests.patience import WAIT_S

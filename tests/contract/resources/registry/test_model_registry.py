@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from object_store.store import ObjectStore
 from resources.aws.session import AwsSession
 from resources.registry import mlflow as mlflow_registry
 from resources.registry import mlflow_database
@@ -27,7 +28,6 @@ from resources.registry.registry import (
     RegistryError,
 )
 from resources.registry.sagemaker import DECISIONS, SageMakerRegistry
-from resources.store.object_store import ObjectStore
 from tests.testbed.bed import TestBed
 
 pytestmark = pytest.mark.contract

@@ -22,7 +22,7 @@ from assets.dataset.splits.splitting import current_groups, deal_groups, groups_
 from assets.ingestion.image_index import images_table, usable_images
 from imgclf_dagster.cli import splits as splits_command
 from imgclf_dagster.cli.main import app
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 
 pytestmark = pytest.mark.graph
 
@@ -259,7 +259,7 @@ def test_settings_that_change_after_a_release_deal_nothing_anew(
 def test_a_home_of_an_earlier_version_keeps_its_splits(world: Any) -> None:
     import pyarrow as pa
 
-    from resources.contents.tables import Table
+    from object_store.contents.tables import Table
 
     shas = feed(world, {name: [swatch(c, n) for n in range(5)] for name, c in COLOURS.items()})
     world.run("raw_images", "annotations")

@@ -14,9 +14,9 @@ from assets.evaluation import champion as champions
 from assets.evaluation import evaluation_report as evaluation
 from assets.evaluation.champion import NONE_YET, Champion, find_champion, unless_seen
 from assets.evaluation.records import newest_evaluation
+from object_store.errors import KeyMissing, StoreError, StoreMissing, StoreUnavailable
+from object_store.store import ObjectStore
 from resources.compute.job_spec import JobSpec
-from resources.store.errors import KeyMissing, StoreError, StoreMissing, StoreUnavailable
-from resources.store.object_store import ObjectStore
 from serving.deployments import record_key
 
 pytestmark = pytest.mark.graph

@@ -14,8 +14,8 @@ from assets.ingestion.image_index import images_table, newest_rows
 from assets.ingestion.refusals import readable_again
 from assets.ingestion.sweep import Sweep, sweep_step
 from imgclf_dagster.sensors.arrival import raw_images_arrival_sensor
+from object_store import store as store_module
 from resources.arrivals.arrivals import pending_notices, read_notices
-from resources.store import object_store
 from tests.testbed.bed import TestBed
 
 pytestmark = pytest.mark.graph
@@ -50,9 +50,9 @@ class FolderRefusals(Refusals):
     def __init__(self, world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         super().__init__(world)
         self._names: set[str] = set()
-        monkeypatch.setattr(object_store, "obstore", SimpleNamespace(**vars(obstore)))
+        monkeypatch.setattr(store_module, "obstore", SimpleNamespace(**vars(obstore)))
         for name in ("get", "get_range"):
-            monkeypatch.setattr(object_store.obstore, name, self._guarded(getattr(obstore, name)))
+            monkeypatch.setattr(store_module.obstore, name, self._guarded(getattr(obstore, name)))
 
     def refuse(self, *names: str) -> None:
         self._names = {f"raw/{name}" for name in names}

@@ -13,7 +13,7 @@ from assets.ingestion.image_index import (
     newest_rows,
     usable_images,
 )
-from resources.store.errors import StoreMissing
+from object_store.errors import StoreMissing
 
 pytestmark = pytest.mark.graph
 
@@ -95,7 +95,7 @@ def test_litter_is_passed_over_and_a_locked_folder_takes_nothing_away(
             raise PermissionError(13, "Permission denied", str(path))
         return real(path)
 
-    monkeypatch.setattr("resources.store.listing.os.scandir", scandir)
+    monkeypatch.setattr("object_store.rows.os.scandir", scandir)
     world.add("c.png", photo(4))
     second = world.run("raw_images")
     told = [done.metadata("raw_images") for done in (first, second)]

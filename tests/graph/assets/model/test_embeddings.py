@@ -8,7 +8,7 @@ import pytest
 
 from assets.model.feature_store import embedded_model, read_features, read_probabilities
 from assets.model.models_in_use import models_in_use, read_model_manifest
-from resources.contents.damage import DamagedObject
+from object_store.contents.damage import DamagedObject
 
 pytestmark = pytest.mark.graph
 

@@ -10,8 +10,8 @@ import training.artefact.artefact
 from assets.release import verdicts
 from assets.release.verdicts import DATASET_CHECKS, MODEL_CHECKS, SOURCE_CHECKS, STAGING_CHECKS
 from imgclf_dagster.decisions import promotion_config, promotion_tags
+from object_store.store import ObjectStore
 from resources.registry.registry import ModelPackage
-from resources.store.object_store import ObjectStore
 
 pytestmark = pytest.mark.graph
 

@@ -11,7 +11,7 @@ from typer.testing import Result
 
 from imgclf_dagster.line.outcome import RunOutcome
 from imgclf_dagster.line.runner import LineRunner
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 from serving.deployments import DeploymentRecord, record_key
 
 pytestmark = pytest.mark.graph

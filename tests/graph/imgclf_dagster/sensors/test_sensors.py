@@ -21,7 +21,7 @@ from imgclf_dagster.runs.jobs import LINE
 from imgclf_dagster.runs.orphans import PROCESS_TAG, process_tag, reap_orphaned_runs
 from imgclf_dagster.sensors import arrival as sensors
 from labelling.labels.events import Rename, event_key, to_json
-from resources.store.errors import StoreMissing
+from object_store.errors import StoreMissing
 
 pytestmark = pytest.mark.graph
 

@@ -30,7 +30,7 @@ from imgclf_dagster.cli.status import _lines
 from imgclf_dagster.runs.orphans import process_tag
 from imgclf_dagster.status.next_step import next_command
 from imgclf_dagster.status.status import gather_status
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 from serving.deployments import DeploymentRecord, record_key
 
 pytestmark = pytest.mark.graph

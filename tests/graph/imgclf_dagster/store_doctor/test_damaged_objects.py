@@ -20,11 +20,11 @@ from imgclf_dagster.store_doctor.home_files import examine_home
 from imgclf_dagster.store_doctor.repair import Bench, repair_all
 from labelling.labels.corrections import Correction, correction_key
 from labelling.labels.events import Rename, event_key, to_json
-from resources.contents.damage import DamagedObject
+from object_store.contents.damage import DamagedObject
+from object_store.store import ObjectStore
 from resources.registry import mlflow as mlflow_registry
 from resources.registry.mlflow_database import TaggedVersion
 from resources.registry.registry import RegistryError
-from resources.store.object_store import ObjectStore
 from serving.endpoint.address import read_address
 
 pytestmark = pytest.mark.graph

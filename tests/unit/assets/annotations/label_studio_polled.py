@@ -10,7 +10,7 @@ from assets.annotations.label_index import index_snapshots, labelled_view, label
 from assets.annotations.label_studio_poll import PollCursor, poll
 from assets.policies import LabellingPolicy
 from labelling.labels.schema import LabelSchema
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 from tests.label_studio.played import START, PlayedLabelStudio
 
 NOW = START.timestamp()

@@ -8,8 +8,8 @@ import pytest
 from assets.annotations.label_index import LabelledView
 from assets.dataset.build import assemble, verified_images
 from labelling.labels.schema import LabelSchema
-from resources.store.errors import KeyMissing
-from resources.store.object_store import ObjectStore
+from object_store.errors import KeyMissing
+from object_store.store import ObjectStore
 from training.groups.groups import GROUPS_SCHEMA, current_rows
 
 pytestmark = pytest.mark.unit

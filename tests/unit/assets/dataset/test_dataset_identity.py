@@ -23,7 +23,7 @@ from labelling.labels.events import Rename, Withdrawal, event_key, to_json
 from labelling.labels.schema import LabelSchema
 from labelling.labels.snapshots import AnnotationSnapshot, ingested_key
 from labelling.labels.table import label_rows
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 from training.data.manifest import dataset_version
 
 pytestmark = pytest.mark.unit

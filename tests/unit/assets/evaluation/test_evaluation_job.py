@@ -11,7 +11,7 @@ from assets.evaluation import evaluation_report as evaluation
 from assets.evaluation.evaluation_report import evaluation_job, renamed_since
 from labelling.labels.events import Rename, event_key, to_json
 from labelling.labels.schema import LabelSchema
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 
 pytestmark = pytest.mark.unit
 

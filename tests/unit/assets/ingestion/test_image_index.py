@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from assets.ingestion.image_index import diff_listing, images_version, newest_rows, usable_images
-from resources.store.listing import with_unread
+from object_store.listing import with_unread
 
 pytestmark = pytest.mark.unit
 

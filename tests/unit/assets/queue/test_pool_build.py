@@ -39,7 +39,7 @@ from labelling.labels.corrections import Correction, correction_key
 from labelling.labels.schema import LabelSchema
 from labelling.labels.table import LABELS_SCHEMA
 from labelling.selection.mix import DEFAULT_WEIGHTS
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 from training.embedding.features import FEATURES_SCHEMA, packed_features, probabilities_table
 
 pytestmark = pytest.mark.unit

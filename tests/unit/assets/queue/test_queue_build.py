@@ -14,7 +14,7 @@ from assets.queue.images import hidden_problem, shown_images
 from assets.queue.ledger import QueueBatch
 from assets.queue.pool import Doubts, Images, Opinions
 from labelling.labels.schema import LabelSchema
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 from tests.pools import sha
 
 pytestmark = pytest.mark.unit

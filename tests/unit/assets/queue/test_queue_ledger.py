@@ -14,8 +14,8 @@ from assets.queue.ledger import (
     unfinished,
     write_batch,
 )
-from resources.contents.damage import DamagedObject
-from resources.store.object_store import ObjectStore
+from object_store.contents.damage import DamagedObject
+from object_store.store import ObjectStore
 
 pytestmark = pytest.mark.unit
 

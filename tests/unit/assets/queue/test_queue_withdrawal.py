@@ -13,8 +13,8 @@ from assets.queue.build import Situation
 from assets.queue.pool import Doubts, Images, Opinions
 from assets.queue.sync import QueueSync
 from labelling.labels.schema import LabelSchema
+from object_store.store import ObjectStore
 from resources.label_studio.types import TaskRef
-from resources.store.object_store import ObjectStore
 
 pytestmark = pytest.mark.unit
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from assets.queue.shown_version import SHOWN, shown_since
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 
 
 @pytest.fixture

@@ -26,10 +26,10 @@ from assets.release.verification import (
     overtaken_objections,
     package_objections,
 )
-from resources.contents.damage import DamagedObject
+from object_store.contents.damage import DamagedObject
+from object_store.errors import KeyMissing
+from object_store.store import ObjectStore
 from resources.registry.registry import ModelPackage
-from resources.store.errors import KeyMissing
-from resources.store.object_store import ObjectStore
 from serving.deployments import DeploymentRecord
 from training.errors import ArtefactError
 

@@ -17,9 +17,9 @@ from assets.release.verdicts import (
     record_verdict,
     verdicts_prefix,
 )
-from resources.contents.damage import DamagedObject
-from resources.contents.numbered import newest_key
-from resources.store.object_store import ObjectStore
+from object_store.contents.damage import DamagedObject
+from object_store.contents.numbered import newest_key
+from object_store.store import ObjectStore
 
 pytestmark = pytest.mark.unit
 

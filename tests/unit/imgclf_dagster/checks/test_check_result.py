@@ -9,9 +9,9 @@ from markdown_it import MarkdownIt
 from assets.release.verdicts import newest_verdict
 from imgclf_dagster.checks.result import check_result, fails_closed, judge, nothing_to_judge
 from imgclf_dagster.line.progress import _check_reason
-from resources.contents.damage import DamagedObject
-from resources.store.errors import KeyMissing
-from resources.store.object_store import ObjectStore
+from object_store.contents.damage import DamagedObject
+from object_store.errors import KeyMissing
+from object_store.store import ObjectStore
 
 pytestmark = pytest.mark.unit
 

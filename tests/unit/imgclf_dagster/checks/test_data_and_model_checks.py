@@ -15,8 +15,8 @@ import training.artefact.artefact
 import training.artefact.predictor
 from imgclf_dagster.checks import dataset as dataset_checks
 from imgclf_dagster.checks.model import GATES, export_difference, gate_checks
-from resources.contents.damage import DamagedObject
-from resources.store.object_store import ObjectStore
+from object_store.contents.damage import DamagedObject
+from object_store.store import ObjectStore
 from training.artefact.evidence import write_evidence
 from training.errors import ArtefactError
 

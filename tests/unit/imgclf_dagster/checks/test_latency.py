@@ -9,7 +9,7 @@ import pytest
 from assets.release.verdicts import record_verdict
 from imgclf_dagster.checks.latency import QUIET_P95, LatencyFinding, judge_latency, p95
 from imgclf_dagster.checks.staging import _answer_times, _champion_before
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 from serving.endpoint.client import InvocationFailed
 
 pytestmark = pytest.mark.unit

@@ -16,7 +16,7 @@ from imgclf_dagster.checks.staging import (
     _probes,
     _same_labels,
 )
-from resources.contents.damage import DamagedObject
+from object_store.contents.damage import DamagedObject
 
 pytestmark = pytest.mark.unit
 

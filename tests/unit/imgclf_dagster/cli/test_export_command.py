@@ -13,7 +13,7 @@ from imgclf_dagster.export.choice import ChosenDataset, choose_dataset
 from imgclf_dagster.export.errors import ExportError
 from imgclf_dagster.export.run import export_dataset
 from labelling.exports.formats import FORMATS
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 from tests.unit.imgclf_dagster.export.export_room import (
     Member,
     make_dataset,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from imgclf_dagster.cli.ingest import ingest as command
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 from tests.unit.imgclf_dagster.ingest.ingest_of_tests import Ingest, ingest
 
 __all__ = ["ingest"]

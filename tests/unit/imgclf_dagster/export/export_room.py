@@ -12,7 +12,7 @@ from PIL import Image
 from assets.dataset.build import ROWS_SCHEMA, Assembly, version_of, write_dataset, write_shards
 from assets.policies import SplitPolicy
 from imgclf_dagster.export.choice import ChosenDataset, choose_dataset
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 from training.data.manifest import dataset_version
 
 ODD = ["n/a", "Cat", "cat", "con", ".net", "a|b", "end."]

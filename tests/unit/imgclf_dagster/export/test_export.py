@@ -14,8 +14,8 @@ from imgclf_dagster.export.folder import WORK
 from imgclf_dagster.export.images import DatasetImages
 from imgclf_dagster.export.run import ExportReport, export_dataset
 from labelling.exports.formats import FORMATS
-from resources.store.errors import StoreMissing
-from resources.store.object_store import ObjectStore
+from object_store.errors import StoreMissing
+from object_store.store import ObjectStore
 from tests.unit.imgclf_dagster.export.export_room import (
     Member,
     files_in,

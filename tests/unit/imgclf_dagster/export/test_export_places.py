@@ -15,7 +15,7 @@ from imgclf_dagster.export.choice import ChosenDataset
 from imgclf_dagster.export.errors import ExportError
 from imgclf_dagster.export.run import ExportReport, export_dataset
 from labelling.exports.formats import FORMATS
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 from tests.unit.imgclf_dagster.export.export_room import (
     files_in,
     make_dataset,

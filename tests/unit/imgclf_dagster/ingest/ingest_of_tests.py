@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from imgclf_dagster.cli.main import app
 from imgclf_dagster.home import home
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 
 
 def picture(number: int) -> bytes:

@@ -20,8 +20,8 @@ from labelling.labels.schema import LabelSchema
 from labelling.labels.table import label_rows
 from labelling.sources.containers.litter import key_of_data, litter_of_key
 from labelling.sources.read import read_source
-from resources.store.errors import StoreError
-from resources.store.object_store import ObjectStore
+from object_store.errors import StoreError
+from object_store.store import ObjectStore
 
 pytestmark = pytest.mark.unit
 

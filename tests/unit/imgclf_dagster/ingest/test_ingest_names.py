@@ -21,7 +21,7 @@ from labelling.labels.known_classes import KnownClasses
 from labelling.labels.schema import LabelSchema
 from labelling.sources.findings.facts import source_facts
 from labelling.sources.read import read_source
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 
 pytestmark = pytest.mark.unit
 

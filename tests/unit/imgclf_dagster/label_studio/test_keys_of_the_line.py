@@ -8,7 +8,15 @@ from pathlib import Path
 from imgclf_dagster.label_studio.setup import KEYS_OF_THE_LINE
 
 ROOT = Path(__file__).parents[4]
-ROOMS = ("assets", "resources", "labelling", "training", "serving", "imgclf_dagster")
+ROOMS = (
+    "assets",
+    "resources",
+    "object_store",
+    "labelling",
+    "training",
+    "serving",
+    "imgclf_dagster",
+)
 
 NO_KEYS = frozenset(
     [

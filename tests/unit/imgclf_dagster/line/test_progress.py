@@ -9,7 +9,7 @@ from rich.console import Console
 from imgclf_dagster.checks.result import judge
 from imgclf_dagster.line.outcome import RunOutcome
 from imgclf_dagster.line.progress import ConsoleNarrator, narrated
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 
 pytestmark = pytest.mark.unit
 

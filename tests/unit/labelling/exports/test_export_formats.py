@@ -13,7 +13,7 @@ import pytest
 from imgclf_dagster.export.run import export_dataset
 from labelling.exports.contents import CannotHold
 from labelling.exports.formats import FORMATS
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 from tests.unit.imgclf_dagster.export.export_room import (
     Member,
     make_dataset,

@@ -25,8 +25,8 @@ from labelling.labels.corrections import (
     parse_correction_key,
 )
 from labelling.labels.snapshots import labels_hash
-from resources.contents.tables import Table
-from resources.store.object_store import ObjectStore
+from object_store.contents.tables import Table
+from object_store.store import ObjectStore
 from serving.endpoint.inference import MAX_BODY_BYTES
 from tests.patience import WAIT_S
 from tests.unit.serving.labelling.backend_room import BEARER, Room, make_room

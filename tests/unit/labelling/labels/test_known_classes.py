@@ -13,7 +13,7 @@ from labelling.labels.schema import LabelSchema
 from labelling.labels.snapshots import AnnotationSnapshot, ingested_key
 from labelling.sources.read import read_source
 from labelling.sources.reading import Reading
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 
 pytestmark = pytest.mark.unit
 

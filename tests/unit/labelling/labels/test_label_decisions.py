@@ -33,7 +33,7 @@ from labelling.labels.events import (
 from labelling.labels.schema import LabelSchema
 from labelling.labels.snapshots import AnnotationSnapshot, ingested_key
 from labelling.labels.table import label_rows
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 
 pytestmark = pytest.mark.unit
 

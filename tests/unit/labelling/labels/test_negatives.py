@@ -29,7 +29,7 @@ from labelling.labels.snapshots import (
 from labelling.labels.table import label_rows
 from labelling.sources.read import read_source
 from labelling.sources.reading import ReadingOptions
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 from training.curve.refit import Refit
 from training.data.data import _targets, require_learnable
 from training.data.manifest import dataset_version

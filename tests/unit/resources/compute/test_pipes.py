@@ -13,6 +13,8 @@ from obstore.exceptions import GenericError, PermissionDeniedError
 from obstore.store import LocalStore
 
 import training.container.pipes
+from object_store.errors import StoreError
+from object_store.store import ObjectStore
 from resources.compute.failures import ScriptFailure, script_failure
 from resources.compute.local.attempt import _ended_well
 from resources.compute.pipes import (
@@ -22,8 +24,6 @@ from resources.compute.pipes import (
     last_message,
     messages_prefix,
 )
-from resources.store.errors import StoreError
-from resources.store.object_store import ObjectStore
 from tests.patience import wait_for
 from training.container.container import ROOT_VARIABLE
 from training.container.pipes import MessagesLostError, StoreMessageChannel, open_pipes

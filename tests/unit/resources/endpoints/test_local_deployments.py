@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pydantic import PrivateAttr
 
+from object_store.store import ObjectStore
 from resources.endpoints.endpoint_host import DeploymentFailed
 from resources.endpoints.local import LocalEndpoints
-from resources.store.object_store import ObjectStore
 from serving.deployments import EndpointStatus, Stage, record_key
 
 pytestmark = pytest.mark.unit

@@ -15,8 +15,8 @@ from assets.dataset.splits.generations import (
     newest_generation,
 )
 from assets.policies import SplitPolicy
-from resources.contents.damage import DamagedObject
-from resources.store.object_store import ObjectStore
+from object_store.contents.damage import DamagedObject
+from object_store.store import ObjectStore
 from training.groups.fingerprint import SIZE
 
 pytestmark = pytest.mark.unit

@@ -12,7 +12,7 @@ from assets.dataset.splits.given_splits import (
     withdraw_given_splits,
 )
 from labelling.labels.given_splits import given_splits_text
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 
 pytestmark = pytest.mark.unit
 

@@ -25,10 +25,9 @@ from labelling.sources.containers.walk import (
     PYTHON,
     SEEN,
     STORE,
-    STORE_MARKER,
     walk,
 )
-from resources.store.object_store import MARKER
+from object_store.rows import MARKER
 
 pytestmark = pytest.mark.unit
 
@@ -131,7 +130,7 @@ def test_links_to_themselves_and_to_nothing_are_named(tmp_path: Path) -> None:
 
 
 def test_the_store_is_never_a_source(tmp_path: Path) -> None:
-    root = put(tmp_path / "set", "1.jpg", "home/store/raw/set/1.jpg", f"home/store/{STORE_MARKER}")
+    root = put(tmp_path / "set", "1.jpg", "home/store/raw/set/1.jpg", f"home/store/{MARKER}")
     (root / "raw").symlink_to("home/store/raw")
     (root / "2.jpg").symlink_to("home/store/raw/set/1.jpg")
     (root / "3.jpg").symlink_to("2.jpg")
@@ -158,10 +157,6 @@ def test_folders_that_say_what_they_are_hold_no_data_unless_they_are_named(tmp_p
     assert "1.jpg" in seen(root / "cache")[0]
     with pytest.raises(SourceError, match="is the home of imgclf"):
         list(walk(root / "home"))
-
-
-def test_the_marker_of_a_store_is_the_stores() -> None:
-    assert STORE_MARKER == MARKER
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 
+from object_store.errors import KeyMissing
+from object_store.store import ObjectStore
 from resources.compute.job_spec import Channel, JobSpec, LocalChannel
 from resources.compute.sagemaker.attempt import failure_file
 from resources.compute.sagemaker.inputs import bring_inputs
@@ -26,8 +28,6 @@ from resources.compute.sagemaker_pipes.costs import cost_usd, spot_saving_percen
 from resources.compute.sagemaker_pipes.environment import with_pipes
 from resources.compute.sagemaker_pipes.jobs import state_of
 from resources.compute.sagemaker_pipes.reports import failure_of, job_facts, with_signal
-from resources.store.errors import KeyMissing
-from resources.store.object_store import ObjectStore
 
 pytestmark = pytest.mark.unit
 

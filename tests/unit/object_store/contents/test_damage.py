@@ -19,15 +19,15 @@ from imgclf_dagster.ingest.ingest import only_ingest
 from labelling.labels.schema import LabelSchema
 from labelling.labels.snapshots import AnnotationSnapshot, ingested_key
 from labelling.labels.table import label_rows, snapshot_of
-from resources.contents.damage import DamagedObject
-from resources.contents.reading import read_object, read_record, read_rows
-from resources.contents.tables import Table, TableDamagedError
-from resources.store.listing import UNFINISHED
-from resources.store.object_store import ObjectStore
+from object_store.contents.damage import DamagedObject
+from object_store.contents.reading import read_object, read_record, read_rows
+from object_store.contents.sealed import is_intact, sealed_parquet
+from object_store.contents.tables import Table, TableDamagedError
+from object_store.durable import create_file
+from object_store.rows import UNFINISHED
+from object_store.store import ObjectStore
 from serving.store import BackingStore
 from tests.patience import WAIT_S
-from training.data.sealed import is_intact, sealed_parquet
-from training.durable import create_file
 
 pytestmark = pytest.mark.unit
 
@@ -287,7 +287,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def record(descriptor: int) -> None:
         found.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
 
-    monkeypatch.setattr("training.durable._sync", record)
+    monkeypatch.setattr("object_store.durable._sync", record)
     return found
 
 
@@ -321,7 +321,7 @@ def test_a_decision_is_on_the_disk_before_it_is_said_to_be_written(
 
 def test_a_killed_writer_leaves_nothing_among_the_files(tmp_path: Path) -> None:
     program = (
-        "import os, sys; from pathlib import Path; from training import durable\n"
+        "import os, sys; from pathlib import Path; from object_store import durable\n"
         "durable.os.link = lambda *names: os._exit(9)\n"
         "durable.create_file(Path(sys.argv[1]), 'raw/a.png', b'x', durable=False)"
     )

@@ -1,4 +1,4 @@
-"""Listing a store: the same columns, order and rules for a folder and a bucket.
+"""The objects of a store, one by one: the same rules for a folder and a bucket.
 
 A folder is listed with ``os.scandir``, not with obstore's ``LocalStore``, for two measured reasons:
 100,000 files take 0.3 s instead of 1.5 s, and a file whose name is not UTF-8 or contains a tab makes
@@ -7,7 +7,6 @@ and :func:`local_rows` reports them.
 """
 
 import errno
-import json
 import os
 import re
 import stat
@@ -15,23 +14,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 
-import pyarrow as pa
+from object_store.system_files import is_left_by_system, is_photo_library
 
-from labelling.sources.containers.litter import litter
-from labelling.sources.containers.walk import ITSELF, NOT_REGULAR
-
-LISTING_SCHEMA = pa.schema(
-    [
-        ("key", pa.string()),
-        ("size", pa.int64()),
-        ("etag", pa.string()),
-        ("last_modified", pa.timestamp("us", tz="UTC")),
-    ]
-)
-"""Columns of a listing: size in bytes, the store's etag (quoted), time in UTC."""
+MARKER = ".imgclf-store.json"
+"""Key of the marker that distinguishes a store from an unmounted or mistyped folder."""
 
 UNFINISHED = re.compile(r"#\d+$")
 """Names of files that are being written, as ``LocalStore`` makes them; they are never listed."""
@@ -42,13 +30,12 @@ MAX_KEY_BYTES = 1024
 MAX_SEGMENT_BYTES = 240
 """Most bytes of a file name: file systems usually allow 255, and temporary names need a few."""
 
-_BATCH_ROWS = 5000
 _GONE = {errno.ENOENT, errno.ELOOP}
 """Error numbers of files deleted meanwhile, and of links to nothing or to themselves."""
 
 NOWHERE = "a link to nothing; put the file itself there"
-
-_UNREAD = b"imgclf.unread"
+ITSELF = "a link to itself"
+NOT_REGULAR = "not a regular file (a pipe, socket or device)"
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -154,34 +141,6 @@ def remote_flaw(key: str) -> str | None:
     return "control characters in its key: rename it" if _CONTROL.search(key) else None
 
 
-def unread(listing: pa.Table) -> list[str]:
-    """Return the prefixes that a listing lacks because their folders cannot be read."""
-    found: list[str] = json.loads((listing.schema.metadata or {}).get(_UNREAD, b"[]"))
-    return found
-
-
-def with_unread(listing: pa.Table, flaws: Flaws) -> pa.Table:
-    """Return the listing with the folders among ``flaws`` in its metadata, for :func:`unread`."""
-    folders = [name for name, _ in flaws if name.endswith("/")]
-    if not folders:
-        return listing
-    return listing.replace_schema_metadata({_UNREAD: json.dumps(folders)})
-
-
-def to_table(rows: Iterator[Row]) -> pa.Table:
-    """Convert rows to an Arrow table of :data:`LISTING_SCHEMA`, sorted by key."""
-    # A few thousand rows at a time: as Python objects, 100,000 rows take 30 MB.
-    batches = []
-    while some := list(islice(rows, _BATCH_ROWS)):
-        columns = [list(column) for column in zip(*some, strict=True)]
-        arrays = [
-            pa.array(column, field.type)
-            for column, field in zip(columns, LISTING_SCHEMA, strict=True)
-        ]
-        batches.append(pa.record_batch(arrays, schema=LISTING_SCHEMA))
-    return pa.Table.from_batches(batches, LISTING_SCHEMA).sort_by("key").combine_chunks()
-
-
 def key_flaw(key: str) -> str | None:
     """Return why a string cannot be a key in both a folder and a bucket, or ``None``."""
     segments = key.split("/")
@@ -281,7 +240,8 @@ def _files(
         except PermissionError as error:
             if folder == str(start):
                 raise
-            if litter(os.path.basename(folder), folder=True):  # noqa: PTH119
+            name = os.path.basename(folder)  # noqa: PTH119
+            if is_left_by_system(name) or is_photo_library(name):
                 continue  # lost+found: where raw/ is a disk of its own, it is root's
             if flaws is None:
                 raise

@@ -11,8 +11,8 @@ import pytest
 from assets.dataset.build import newest_sources, record_sources
 from assets.evaluation.records import newest_evaluation, record_evaluation
 from assets.release.verdicts import Verdict, newest_verdict, objections, record_verdict
-from resources.contents.numbered import add_record, newest_key, next_number, number_of
-from resources.store.object_store import ObjectStore
+from object_store.contents.numbered import add_record, newest_key, next_number, number_of
+from object_store.store import ObjectStore
 
 pytestmark = pytest.mark.unit
 

@@ -2,7 +2,7 @@
 
 import re
 
-from resources.store.errors import StoreError
+from object_store.errors import StoreError
 
 RERUN = "`imgclf doctor --store --repair` moves it aside, and `imgclf run` makes it again"
 REBUILD = "`imgclf doctor --store --repair` builds it again"

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
-from resources.contents.damage import DamagedObject, flaw_of
-from resources.store.object_store import ObjectStore
-from training.data.sealed import is_intact
+from object_store.contents.damage import DamagedObject, flaw_of
+from object_store.contents.sealed import is_intact
+from object_store.store import ObjectStore
 
 Record = TypeVar("Record", bound=BaseModel)
 

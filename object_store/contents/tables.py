@@ -20,11 +20,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from resources.contents.damage import DamagedObject, flaw_of
-from resources.contents.reading import open_parquet
-from resources.store.errors import KeyMissing, StoreError
-from resources.store.object_store import ObjectStore
-from training.data.sealed import sealed_parquet
+from object_store.contents.damage import DamagedObject, flaw_of
+from object_store.contents.reading import open_parquet
+from object_store.contents.sealed import sealed_parquet
+from object_store.errors import KeyMissing, StoreError
+from object_store.store import ObjectStore
 
 _PART = re.compile(r"(\d{10})-(\d{10})\.parquet$")
 _READ_ATTEMPTS = 20

@@ -5,8 +5,8 @@ obstore transfers the bytes. boto3 does what obstore cannot, and is loaded only 
 - **listing**: obstore fails at the first key that it cannot represent (``a//b``, a control
   character), so that one such object would hide all others, and lists the console's folder marker
   ``a/`` as an object ``a`` that does not exist;
-- **create-only writes of big files** (``resources.store.s3_multipart``) and copies;
-- **credentials of a profile** (``resources.store.s3_access``).
+- **create-only writes of big files** (``object_store.s3_multipart``) and copies;
+- **credentials of a profile** (``object_store.s3_access``).
 """
 
 import hashlib
@@ -20,10 +20,10 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import ObjectStore as AnyStore
 
-from resources.store.errors import Refusal
-from resources.store.listing import Flaws, ObjectInfo, Row, sound
-from resources.store.s3_access import S3Access, translated_errors
-from resources.store.s3_multipart import PART_BYTES, upload_in_parts
+from object_store.errors import Refusal
+from object_store.rows import Flaws, ObjectInfo, Row, sound
+from object_store.s3_access import S3Access, translated_errors
+from object_store.s3_multipart import PART_BYTES, upload_in_parts
 
 WRITE_MARK = "imgclf-write"
 """Object metadata: a random token of the write. If the connection is lost after S3 has written, the
@@ -39,7 +39,7 @@ taken key. https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-wri
 
 
 class S3Bucket:
-    """A bucket as a ``resources.store.folder.Place``; raises obstore's errors and Refusal."""
+    """A bucket as a ``object_store.folder.Place``; raises obstore's errors and Refusal."""
 
     ordered = True
 

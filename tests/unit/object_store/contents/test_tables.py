@@ -6,8 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from resources.contents.tables import Table, TableDamagedError, _Part
-from resources.store.object_store import ObjectStore
+from object_store.contents.tables import Table, TableDamagedError, _Part
+from object_store.store import ObjectStore
 
 pytestmark = pytest.mark.unit
 
@@ -141,7 +141,7 @@ def test_rows_under_a_number_that_was_compacted_away_are_appended_again(
 def test_a_lost_part_is_noticed(
     table: Table, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resources.contents.tables._READ_PAUSE_S", 0)
+    monkeypatch.setattr("object_store.contents.tables._READ_PAUSE_S", 0)
     for number in range(3):
         table.append(rows("a", number))
     store.delete("tables/things/0000000001-0000000001.parquet")

@@ -10,9 +10,10 @@ from urllib.parse import unquote
 
 import pytest
 
-from resources.store import s3_access
-from resources.store.errors import KeyMissing, StoreError, StoreMissing, StoreUnwritable
-from resources.store.object_store import MARKER, ObjectStore
+from object_store import s3_access
+from object_store.errors import KeyMissing, StoreError, StoreMissing, StoreUnwritable
+from object_store.rows import MARKER
+from object_store.store import ObjectStore
 
 pytestmark = pytest.mark.contract
 

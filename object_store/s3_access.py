@@ -11,8 +11,7 @@ from urllib.parse import urlsplit
 
 from obstore.store import ObjectStore as AnyStore
 
-from resources.aws.session import aws_variables
-from resources.store.errors import Refusal
+from object_store.errors import Refusal
 
 _EXPLICIT = (
     "AWS_ACCESS_KEY_ID",
@@ -196,6 +195,11 @@ def _client(
     )
     session = _session(region, profile, variables)
     return session.client("s3", endpoint_url=endpoint, config=config)
+
+
+def aws_variables() -> Hashable:
+    """Return the ``AWS_*`` environment variables, as part of the key of cached clients."""
+    return tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
 
 
 @contextmanager

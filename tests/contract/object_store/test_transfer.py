@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from resources.store import transfer
-from resources.store.errors import StoreError
-from resources.store.object_store import ObjectStore
+from object_store import transfer
+from object_store.errors import StoreError
+from object_store.store import ObjectStore
 from tests.testbed.bed import TestBed
 
 pytestmark = pytest.mark.contract

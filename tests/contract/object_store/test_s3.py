@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from obstore.store import from_url
 
-from resources.store import s3_access
-from resources.store.errors import StoreError, StoreMissing
-from resources.store.object_store import MARKER, ObjectStore
+from object_store import s3_access
+from object_store.errors import StoreError, StoreMissing
+from object_store.rows import MARKER
+from object_store.store import ObjectStore
 from tests.testbed.bed import TestBed
 from training.container.pipes import StoreMessageChannel
 
@@ -205,7 +206,7 @@ def test_a_big_file_goes_up_and_down_in_little_memory(store: ObjectStore, tmp_pa
     code = f"""
         import resource
         from pathlib import Path
-        from resources.store.object_store import ObjectStore
+        from object_store.store import ObjectStore
         store = ObjectStore(url={store.url!r})
         store.put("warm", bytes(17 << 20))
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

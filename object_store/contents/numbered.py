@@ -7,7 +7,7 @@ one. Older stores have the time in milliseconds as the number; the next records 
 import re
 from collections.abc import Iterable
 
-from resources.store.object_store import ObjectStore
+from object_store.store import ObjectStore
 
 _NAME = re.compile(r"^(\d{1,18})(-[^/]*)?\.json$")
 

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from resources.store.errors import InvalidKey, KeyExists, KeyMissing, StoreError, StoreMissing
-from resources.store.listing import unread
-from resources.store.object_store import MARKER, ObjectStore
+from object_store.errors import InvalidKey, KeyExists, KeyMissing, StoreError, StoreMissing
+from object_store.listing import unread
+from object_store.rows import MARKER
+from object_store.store import ObjectStore
 
 pytestmark = pytest.mark.contract
 
@@ -291,7 +292,7 @@ def test_a_folder_that_cannot_be_read_is_named_and_the_others_are_listed(
             raise PermissionError(13, "Permission denied", str(path))
         return real(path)
 
-    monkeypatch.setattr("resources.store.listing.os.scandir", scandir)
+    monkeypatch.setattr("object_store.rows.os.scandir", scandir)
     table, flaws = local.survey("raw")
     assert table["key"].to_pylist() == ["raw/good.jpg"]
     assert [name for name, _ in flaws] == ["raw/itself", "raw/locked/"]
@@ -299,7 +300,7 @@ def test_a_folder_that_cannot_be_read_is_named_and_the_others_are_listed(
     assert unread(table) == unread(local.list_table("raw")) == ["raw/locked/"]
     with pytest.raises(StoreError):  # who takes it for all there is, is not told less
         local.list("raw")
-    monkeypatch.setattr("resources.store.listing.os.scandir", real)
+    monkeypatch.setattr("object_store.rows.os.scandir", real)
     assert unread(local.list_table("raw")) == []
 
 
@@ -314,7 +315,7 @@ def test_a_folder_is_no_object(local: ObjectStore) -> None:
 
 def test_killed_writers_leave_nothing_half_written(local: ObjectStore) -> None:
     code = f"""
-        from resources.store.object_store import ObjectStore
+        from object_store.store import ObjectStore
         store = ObjectStore(url={local.url!r})
         for i in range(10**6):
             store.put(f"tables/{{i:06d}}", b"x" * 3_000_000)
@@ -345,8 +346,8 @@ def test_an_unwritable_store_names_place_and_remedy(
     tmp_path: Path, options: str, size: int, remedy: str
 ) -> None:
     code = f"""
-        from resources.store.object_store import ObjectStore
-        from resources.store.errors import StoreUnwritable
+        from object_store.store import ObjectStore
+        from object_store.errors import StoreUnwritable
         store = ObjectStore(url={tmp_path.as_uri()!r})
         try:
             store.put("tables/part", b"x" * {size})

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from resources.store.s3_access import S3Access, translated_errors
+from object_store.s3_access import S3Access, translated_errors
 
 PART_BYTES = 16 * 2**20
 """Size of a part; parts are larger if there would be more than :data:`MAX_PARTS`."""

@@ -16,9 +16,10 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from resources.store.errors import KeyMissing, ObjectRefused
-from resources.store.listing import LISTING_SCHEMA, ObjectInfo
-from resources.store.object_store import ObjectStore
+from object_store.errors import KeyMissing, ObjectRefused
+from object_store.listing import LISTING_SCHEMA
+from object_store.rows import ObjectInfo
+from object_store.store import ObjectStore
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")

@@ -11,13 +11,12 @@ from collections.abc import Callable, Iterator, Sequence, Sized
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import obstore
-import pyarrow as pa
 
-from resources.store.address import StoreAddress
-from resources.store.errors import (
+from object_store.address import StoreAddress
+from object_store.errors import (
     InvalidKey,
     KeyExists,
     KeyMissing,
@@ -25,22 +24,15 @@ from resources.store.errors import (
     StoreMissing,
     StoreUnwritable,
 )
-from resources.store.listing import (
-    Flaws,
-    ObjectInfo,
-    Row,
-    key_flaw,
-    sweep_unfinished,
-    to_table,
-    with_unread,
-)
+from object_store.rows import MARKER, Flaws, ObjectInfo, Row, key_flaw, sweep_unfinished
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 
 Listed = TypeVar("Listed", bound=Sized)
 Infos = list[ObjectInfo]
 # (inside the class, ``list`` is the method)
-
-MARKER = ".imgclf-store.json"
-"""Key of the marker that distinguishes a store from an unmounted or mistyped folder."""
 
 DAMAGED = "damaged/"
 """Prefix of damaged objects that were moved aside, before their keys."""
@@ -90,7 +82,7 @@ class ObjectStore(StoreAddress):
         """Write an object unless the key is taken; of concurrent writers one succeeds.
 
         Args:
-            key: valid by ``listing.key_flaw``.
+            key: valid by ``rows.key_flaw``.
             data: the bytes, or a file with them (big files are not read into memory).
 
         Returns:
@@ -290,7 +282,7 @@ class ObjectStore(StoreAddress):
         rows = self._listed(prefix, start_after, sorted)
         return [ObjectInfo.from_row(row) for row in rows]
 
-    def list_table(self, prefix: str, start_after: str | None = None) -> pa.Table:
+    def list_table(self, prefix: str, start_after: str | None = None) -> "pa.Table":
         """List objects as a table of ``LISTING_SCHEMA``, for very many objects.
 
         Folders that cannot be read make :meth:`list` fail; here ``listing.unread`` returns them.
@@ -299,6 +291,8 @@ class ObjectStore(StoreAddress):
             prefix: as of :meth:`list`.
             start_after: only keys greater than this one.
         """
+        from object_store.listing import to_table, with_unread  # servers have no need of Arrow
+
         flaws: Flaws = []
         if self.root is None:
             return self._listed(prefix, start_after, to_table)
@@ -315,13 +309,15 @@ class ObjectStore(StoreAddress):
         """
         return self._listed(prefix, None, collect)
 
-    def survey(self, prefix: str) -> tuple[pa.Table, Flaws]:
+    def survey(self, prefix: str) -> "tuple[pa.Table, Flaws]":
         """Return :meth:`list_table` and :meth:`unusable` of a prefix from one listing."""
+        from object_store.listing import to_table, with_unread
+
         flaws: Flaws = []
         listed = self._listed(prefix, None, to_table, flaws)
         return (listed if self.root is None else with_unread(listed, flaws)), sorted(flaws)
 
-    def window(self, prefix: str, start_after: str | None, limit: int) -> tuple[pa.Table, bool]:
+    def window(self, prefix: str, start_after: str | None, limit: int) -> "tuple[pa.Table, bool]":
         """List the first ``limit`` objects in key order.
 
         A bucket is asked only for them; a folder is listed whole.
@@ -334,9 +330,11 @@ class ObjectStore(StoreAddress):
         Returns:
             The listing (:data:`LISTING_SCHEMA`), and whether it is complete.
         """
+        from object_store.listing import to_table
+
         order = iter if self.place.ordered else sorted
 
-        def first(rows: Iterator[Row]) -> pa.Table:
+        def first(rows: Iterator[Row]) -> "pa.Table":
             return to_table(islice(order(rows), limit + 1))
 
         listed = self._listed(prefix, start_after, first)

@@ -9,9 +9,9 @@ from obstore.exceptions import AlreadyExistsError
 from obstore.store import LocalStore, MemoryStore
 from obstore.store import ObjectStore as AnyStore
 
-from resources.store.errors import StoreMissing
-from resources.store.listing import Flaws, ObjectInfo, Row, local_row, local_rows
-from training.durable import create_file
+from object_store.durable import create_file
+from object_store.errors import StoreMissing
+from object_store.rows import Flaws, ObjectInfo, Row, local_row, local_rows
 
 BULK = ("raw/", "annotations/ingested/", "pipes/", "captures/")
 """Prefixes of objects that are written by the thousand and can be made again: an ingest waits for
@@ -46,7 +46,7 @@ class Place(Protocol):
         """Return the SHA-256 (hex) of an object, if it is known without reading the bytes."""
 
     def chunks(self, key: str) -> Iterator[bytes | obstore.Bytes]:
-        """Yield an object's bytes in chunks of ``resources.store.s3_multipart.PART_BYTES`` at most."""
+        """Yield an object's bytes in chunks of ``object_store.s3_multipart.PART_BYTES`` at most."""
 
     def rows(
         self, prefix: str, start_after: str | None, flaws: Flaws | None = None, stem: str = ""
@@ -112,7 +112,7 @@ class Folder:
     def rows(
         self, prefix: str, start_after: str | None, flaws: Flaws | None = None, stem: str = ""
     ) -> Iterator[Row]:
-        """Yield a row for each file, in no order; see ``resources.store.listing.local_rows``.
+        """Yield a row for each file, in no order; see ``object_store.rows.local_rows``.
 
         Args:
             prefix: whole path segments without a slash at the end; "" for everything.
