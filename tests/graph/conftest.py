@@ -34,6 +34,7 @@ from assets.release.verdicts import (
 from imgclf_dagster.cli.main import app
 from imgclf_dagster.definitions import build_definitions
 from imgclf_dagster.home.home import TELEMETRY_OFF, prepare_home
+from imgclf_dagster.profiles.store import open_store
 from imgclf_dagster.settings.root import Settings
 from labelling.labels.snapshots import AnnotationSnapshot, ingested_key
 from object_store.store import ObjectStore
@@ -150,9 +151,9 @@ class World:
     def resource(self, name: str) -> Any:
         return (self.definitions.resources or {})[name]
 
-    @property
+    @cached_property
     def store(self) -> ObjectStore:
-        return self.resource("store")
+        return open_store(self.settings)
 
     @property
     def registry(self) -> ModelRegistry:
