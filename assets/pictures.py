@@ -40,9 +40,7 @@ def ornament(name: str, draw: Callable[[], dg.MetadataValue | None]) -> dict[str
     try:
         shown = draw()
     except Exception as error:  # noqa: BLE001 - the picture is optional
-        why = (
-            f"{name} cannot be shown, and nothing else is missing: {type(error).__name__}: {error}"
-        )
+        why = f"{name} cannot be shown; all else is complete: {type(error).__name__}: {error}"
         dg.get_dagster_logger().warning(why)
         return {name: dg.MetadataValue.text(why)}
     return {} if shown is None else {name: shown}

@@ -20,12 +20,12 @@ class IngestionPolicy(BaseModel):
     list_every_s: float = Field(
         60.0,
         ge=0,
-        description="A bucket that nobody tells of arrivals is listed this often (s).",
+        description="A bucket without a queue of notifications is listed this often (s).",
     )
     reconcile_every_s: float = Field(
         21_600.0,
         ge=0,
-        description="A bucket with a queue of arrivals is listed this often, too (s).",
+        description="A bucket with a queue of notifications is also listed this often (s).",
     )
     max_unreadable_share: float = Field(
         0.2, ge=0, le=1, description="images_readable fails above this share of rejected images."
@@ -33,8 +33,8 @@ class IngestionPolicy(BaseModel):
 
 
 class SplitPolicy(BaseModel):
-    """How images are dealt to the splits. A change deals all anew until a model is released;
-    afterwards it counts for new images, and ``imgclf splits deal-anew`` deals all anew."""
+    """How images are dealt to the splits. A change deals all again until a model is released;
+    afterwards it counts for new images, and ``imgclf splits deal-again`` deals all again."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -77,13 +77,15 @@ class GatePolicy(BaseModel):
         0.0,
         ge=0,
         le=1,
-        description="beats_champion: the candidate's macro-F1 may fall this far below the champion's.",
+        description="beats_champion: the candidate's macro-F1 may fall this far below the "
+        "champion's.",
     )
     slice_tolerance: float = Field(
         0.1,
         ge=0,
         le=1,
-        description="no_slice_regression: no class may lose more recall than this and than chance explains.",
+        description="no_slice_regression: no class may lose more recall than this and than "
+        "chance explains.",
     )
     max_calibration_error: float = Field(
         0.1, ge=0, le=1, description="calibration_within_bound: expected calibration error."
@@ -91,12 +93,14 @@ class GatePolicy(BaseModel):
     max_export_difference: float = Field(
         1e-3,
         gt=0,
-        description="export_matches_training: largest difference of a probability, ONNX against torch.",
+        description="export_matches_training: largest difference of a probability, ONNX against "
+        "torch.",
     )
     max_staging_latency_ms: float = Field(
         1000.0,
         gt=0,
-        description="staging_latency_within_budget: 95th percentile of one image; a busy machine warns.",
+        description="staging_latency_within_budget: 95th percentile of one image; a busy machine "
+        "warns.",
     )
 
 
@@ -109,11 +113,11 @@ class ReasonWeights(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    uncertainty: float = Field(1.0, ge=0, description="The model cannot decide.")
-    diversity: float = Field(0.2, ge=0, description="Its like is not labelled yet.")
-    class_balance: float = Field(0.2, ge=0, description="It may be of a rare label.")
+    uncertainty: float = Field(1.0, ge=0, description="The model is uncertain.")
+    diversity: float = Field(0.2, ge=0, description="No similar image is labelled yet.")
+    class_balance: float = Field(0.2, ge=0, description="It may have a rare label.")
     novelty: float = Field(0.1, ge=0, description="It is unlike everything labelled.")
-    disagreement: float = Field(0.5, ge=0, description="Staging and production say otherwise.")
+    disagreement: float = Field(0.5, ge=0, description="Staging and production disagree.")
 
 
 class LabellingPolicy(BaseModel):
@@ -122,13 +126,13 @@ class LabellingPolicy(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     batch_min: int = Field(
-        20, ge=1, le=10_000, description="As many open tasks at least, however slow the pace."
+        20, ge=1, le=10_000, description="Smallest number of open tasks, however slow the pace."
     )
     batch_max: int = Field(
         500,
         ge=1,
         le=10_000,
-        description="As many at most: what lies long was chosen by old models.",
+        description="Largest number of open tasks: tasks that wait long were chosen by old models.",
     )
     days_ahead: float = Field(
         2.0, gt=0, le=60, description="The queue holds this many days of work at last week's pace."
@@ -137,30 +141,33 @@ class LabellingPolicy(BaseModel):
         0.2,
         ge=0,
         le=1,
-        description="This share is drawn at random, over all splits: what keeps the scores honest.",
+        description="Share of images drawn at random over all splits; it keeps the scores "
+        "unbiased.",
     )
     annotators_per_task: int = Field(
         1,
         ge=1,
         le=10,
-        description="So many people label a task. With one, nobody can tell how well they agree.",
+        description="Number of people who label a task. With one, agreement cannot be measured.",
     )
     overlap_share: float = Field(
         0.2,
         ge=0.01,
         le=1,
-        description="With several annotators per task: they get this share of the tasks, which Label "
-        "Studio chooses, and one person each of the others.",
+        description="With several annotators for a task: share of the tasks that get them, "
+        "chosen by Label Studio; each other task gets one annotator.",
     )
     pool_limit: int = Field(
         20_000,
         ge=100,
         le=1_000_000,
-        description="Unlabelled images looked at for each choice (a random sample, if there are "
-        "more); each is put through the model once.",
+        description="Unlabelled images considered for each choice (a random sample, if there are "
+        "more); each goes through the model once.",
     )
     poll_overlap_s: float = Field(
-        120.0, ge=0, description="Label Studio is asked again for what changed this long ago (s)."
+        120.0,
+        ge=0,
+        description="Changes of this many seconds ago are read from Label Studio again (s).",
     )
     reconcile_every_s: float = Field(
         600.0, ge=0, description="Tasks that were deleted are looked for this often (s)."
@@ -169,8 +176,8 @@ class LabellingPolicy(BaseModel):
         0.2,
         ge=0,
         le=1,
-        description="If more of the labelled tasks than this share (and than 20) are gone at once, "
-        "their labels stay: something happened to the server.",
+        description="If more of the labelled tasks than this share (and than 20) disappear at "
+        "once, their labels are kept, as this is probably an accident on the server.",
     )
     weights: ReasonWeights = ReasonWeights()
 
@@ -184,7 +191,7 @@ class LabellingPolicy(BaseModel):
 
 
 class RetrainPolicy(BaseModel):
-    """When enough labels came from annotators to train anew; whichever is first.
+    """When enough labels came from annotators to train a new model; whichever is first.
 
     What an ingest brings is trained on at once: it comes in one piece.
     """
@@ -192,13 +199,13 @@ class RetrainPolicy(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     new_labels: int = Field(
-        50, ge=1, description="So many images are labelled anew, or differently."
+        50, ge=1, description="Number of images that are newly labelled, or got another label."
     )
     share_of_class: float = Field(
         0.1,
         gt=0,
-        description="Or so large a share of what a class had, and at least 5 images of it.",
+        description="Or this share of the images that a class had, and at least 5 images of it.",
     )
     max_age_h: float = Field(
-        24.0, gt=0, description="Or there is any, and the oldest has waited this long (hours)."
+        24.0, gt=0, description="Or any new label, if the oldest has waited this long (hours)."
     )

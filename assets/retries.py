@@ -53,7 +53,7 @@ def retried(
                 raise
             seconds = max(0.0, float(TRANSIENT.calculate_delay(number)))
             context.log.warning(
-                f"{_reason(error)}\nThis may pass by itself: trying again in {seconds:.0f} s "
+                f"{_reason(error)}\nThis may be temporary: trying again in {seconds:.0f} s "
                 f"(try {number + 1} of {TRANSIENT.max_retries + 1})"
             )
             pause(seconds)

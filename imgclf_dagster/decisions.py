@@ -39,7 +39,7 @@ def choose_package(
         _explain(endpoints.objects, [model_version, f"train-{model_version}"])
         raise DecisionError(
             "nothing is registered yet; `imgclf run` registers a candidate that passes its checks, "
-            "and `imgclf status` says where the line stands"
+            "and `imgclf status` shows the state of the line"
         )
     if model_version is None:
         staged = endpoints.current("staging")
@@ -80,7 +80,7 @@ def _explain(store: ObjectStore, names: Sequence[str | None]) -> None:
         subject = f"trained_model/{version}"
         failed = failed_checks(store, subject, (*MODEL_CHECKS, *STAGING_CHECKS))
         if failed:
-            told.append(f"{version} was held back, so it was never registered:")
+            told.append(f"{version} did not pass its checks, so it was never registered:")
             told += [f"- {check} failed: {reason}" for check, reason in failed.items()]
         else:
             told.append(f"{version} is not registered yet: `imgclf run` goes on with it")

@@ -35,9 +35,9 @@ DISPUTES_SHOWN = 50
     kinds={"parquet"},
     owners=OWNERS,
     code_version="1",
-    description="The label table: every annotation snapshot with who said what, when and where; "
-    "of each annotator the newest word on an image counts, and several vote; unknown labels are "
-    "rejected by name.",
+    description="The label table: every annotation snapshot with its author, labels, time and "
+    "source. For each annotator the newest annotation of an image counts; several annotators "
+    "vote. Unknown labels are rejected and named.",
 )
 @retried
 def annotations(
@@ -125,7 +125,7 @@ def agreement_tables(found: Agreement) -> str:
         return "no image was labelled by two people yet"
     parts = [
         f"{found.images} images were labelled by two people or more; on {_share(found.same)} they "
-        f"say the same. Krippendorff's alpha: {_number(found.alpha)} (1: perfect, 0: chance).",
+        f"agree. Krippendorff's alpha: {_number(found.alpha)} (1: perfect, 0: chance).",
         markdown.table(
             ["annotators", "images", "same", "Cohen's kappa"],
             (

@@ -139,7 +139,7 @@ def keep(store: ObjectStore, event: Event) -> str:
     if there != data:
         if not is_new:
             raise OvertakenError(key)
-        raise StoreError(f"{key} in {store.url} is not what was written; look at the disk")
+        raise StoreError(f"{key} in {store.url} differs from what was written; check the disk")
     return key
 
 

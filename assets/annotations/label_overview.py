@@ -205,4 +205,4 @@ def words_of(event: Event, keys: Mapping[str, str] | None = None) -> str:
         shown = [(keys or {}).get(image) or image[:12] for image in event.images[:3]]
         more = len(event.images) - len(shown)
         what += [", ".join(shown) + (f" and {more} more images" if more else "")]
-    return f"taken back, as far as it was said until then: {', '.join(what)}"
+    return f"taken back, for statements made before it: {', '.join(what)}"

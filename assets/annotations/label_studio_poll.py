@@ -109,9 +109,9 @@ class PollCursor(BaseModel):
         if before is None:
             return ""
         return (
-            f"project {project.id} of Label Studio, made at {project.created_at:%Y-%m-%d %H:%M} UTC, "
-            f"is another one than project {before} that was read until now: the labels that came "
-            "of that one stay"
+            f"project {project.id} of Label Studio, made at {project.created_at:%Y-%m-%d %H:%M} "
+            f"UTC, is another one than project {before} that was read until now; the labels from "
+            "that one are kept"
         )
 
     @property
@@ -240,7 +240,7 @@ class Poll:
         try:
             return parse_snapshot(self.store.get(key), key)
         except SnapshotError as error:
-            self.warn(f"{error}; what the label table keeps of it counts")
+            self.warn(f"{error}; the row in the label table is used instead")
             rows = labels_table(self.store).read()
             found = rows.filter(pc.equal(rows["snapshot_key"], key)).to_pylist()
             if not found or found[-1]["status"] == "rejected":

@@ -60,7 +60,7 @@ ROWS_SCHEMA = pa.schema(
 IDENTITY_SCHEMA = pa.schema([MANIFEST_SCHEMA.field(n) for n in ("sha256", "labels", "split")])
 SHEET_CANDIDATES = 24
 
-LOST = "raw/ does not hold it as it was indexed"
+LOST = "the file under raw/ differs from what was indexed"
 """Why an image that cannot be packed is left out; the log has the reason of each."""
 
 
@@ -288,7 +288,7 @@ def _verified(store: ObjectStore, row: Mapping[str, Any], data: bytes | None) ->
     if hashlib.sha256(data).hexdigest() != row["sha256"]:
         raise ImageChanged(
             f"{row['raw_key']} was rewritten after it was indexed; materialize raw_images again "
-            "(imgclf run does, and imgclf up does it by itself)"
+            "(imgclf run does, and imgclf up does automatically)"
         )
     return data
 

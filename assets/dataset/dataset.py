@@ -163,7 +163,7 @@ def _require_rows(assembly: Assembly, lost: str = "") -> None:
     """Raise a Failure if the data set is empty; ``lost`` is the reason of a lost image."""
     if not assembly.rows.num_rows:
         raise dg.Failure(
-            "no image is both readable and labelled, so there is no data set; "
+            "there is no data set, because no image is both readable and labelled; "
             + (lost or "label some (imgclf ingest SRC with class folders or a CSV)"),
             allow_retries=False,
         )
@@ -181,9 +181,9 @@ def _late_splits_text(late: Mapping[str, tuple[str, str]]) -> str:
     """Describe the images whose given split came after they were dealt."""
     shown = (f"{sha[:12]} (given {said}, in {dealt})" for sha, (said, dealt) in late.items())
     return (
-        f"{len(late)} images stay in the split that they were dealt to before their source said "
-        f"another: {', '.join(islice(shown, LATE_SHOWN))}; `imgclf splits deal-anew` honours what "
-        "was given"
+        f"{len(late)} images stay in the split to which they were dealt before their source gave "
+        f"another one: {', '.join(islice(shown, LATE_SHOWN))}; `imgclf splits deal-again` applies "
+        "the given splits"
     )
 
 

@@ -66,7 +66,10 @@ def is_whole(store: ObjectStore, version: str, say: Say) -> bool:
         try:
             rebuild_shard(store, manifest, shard, flaw)
         except DamagedObject as damage:
-            say(f"{damage}. What raw/ has of it is packed again, and the rest stays out")
+            say(
+                f"{damage}. Its images that are still under raw/ are packed again; the others are "
+                "left out"
+            )
             for name in ("card.json", "manifest.parquet"):
                 store.set_aside(f"{prefix}{name}")
             return False
@@ -156,7 +159,7 @@ def rebuild_shard(store: ObjectStore, rows: pa.Table, shard: str, flaw: str) -> 
         remedy = f"restore {_lost(store, members)} images under raw/ from a backup ({error})"
         raise DamagedObject(key, flaw, store.url, remedy) from None
     if built is None or built.name != shard:
-        remedy = "restore it from a backup: the images known of it do not make it again"
+        remedy = "restore it from a backup: it cannot be built again from the images known"
         raise DamagedObject(key, flaw, store.url, remedy)
     with suppress(KeyMissing):
         store.set_aside(key)

@@ -82,12 +82,12 @@ def decide_retraining(
     if others := len(changed) - len(waiting):
         return Retraining(
             now,
-            f"due: {others} images came, went or have another label, by an ingest or imgclf labels",
+            f"due: {others} images were added, removed or relabelled by an ingest or imgclf labels",
         )
     was, is_now = of_images(trained, waiting), of_images(newest, waiting)
     label, new, share = _most_changed(waiting, was, is_now, _images_of_classes(trained))
     so_far = f"{len(waiting)} of {policy.new_labels} new labels, {new} of {label} ({share:.0%} of "
-    so_far += f"what it had; {policy.share_of_class:.0%} is enough)"
+    so_far += f"its former number; {policy.share_of_class:.0%} is enough)"
     if len(waiting) >= policy.new_labels or (new >= SHARE_FLOOR and share >= policy.share_of_class):
         return Retraining(now, f"due: {so_far}")
     oldest = min(said[image][1] for image in waiting).timestamp()

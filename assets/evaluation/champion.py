@@ -16,7 +16,7 @@ from resources.endpoints.endpoint_host import Endpoints
 from serving.deployments import DeploymentRecord, version_in
 
 NONE_YET = "no champion yet"
-ITSELF = "it is in production itself, so it has no rival"
+ITSELF = "it is the model in production, so it has no champion"
 
 
 @dataclass(frozen=True)
@@ -82,17 +82,17 @@ def unless_seen(store: ObjectStore, found: Champion, dataset_version: str) -> Ch
     except (DamagedObject, KeyMissing) as error:
         return Champion(
             None,
-            f"the images were dealt to the splits anew, and what {name}, which is in production, "
-            f"has learnt from cannot be read ({error}): it counts as no champion",
+            f"the images were dealt to the splits again, and the training data of {name}, which "
+            f"is in production, cannot be read ({error}): it counts as no champion",
         )
     test = _images(store, dataset_version, ("test",))
     if not learnt & test:
         return found
     return Champion(
         None,
-        f"the images were dealt to the splits anew, and {name}, which is in production, has learnt "
-        f"from {len(learnt & test)} of the {len(test)} test images: it counts as no champion, as "
-        "its scores would not be honest",
+        f"the images were dealt to the splits again, and {name}, which is in production, was "
+        f"trained on {len(learnt & test)} of the {len(test)} test images: it counts as no "
+        "champion, as its scores would be too good",
     )
 
 

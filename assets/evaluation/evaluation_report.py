@@ -45,8 +45,8 @@ SET_ASIDE_SHOWN = 50
     owners=OWNERS,
     code_version=CODE_VERSION,
     deps=["trained_model"],
-    description="How good the candidate is on the test split, class by class, and how it compares "
-    "with the model in production; the worst mistakes as pictures.",
+    description="Metrics of the candidate on the test split, in all and for each class, compared "
+    "with the model in production, with pictures of the worst mistakes.",
 )
 @retried
 def evaluation_report(

@@ -75,7 +75,7 @@ def beats_champion(
             "beats_champion",
             passed,
             f"{no_champion}; accuracy {report.accuracy:.4f} is "
-            f"{'above' if passed else 'not above'} the {baseline:.4f} of always answering the "
+            f"{'above' if passed else 'not above'} the {baseline:.4f} of always predicting the "
             "commonest labels",
             {"accuracy": report.accuracy, "majority_baseline_accuracy": baseline},
         )
@@ -113,7 +113,7 @@ def no_slice_regression(
     """
     name = "no_slice_regression"
     if report.champion is None:
-        return GateResult(name, True, f"{no_champion}; no class can have lost recall")
+        return GateResult(name, True, f"{no_champion}; there is nothing to compare recall with")
     drops = {
         label: report.champion.per_class[label].recall - report.per_class[label].recall
         for label in report.labels

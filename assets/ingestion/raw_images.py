@@ -39,8 +39,8 @@ class RawImagesConfig(dg.Config):
 
     noticed_only: bool = Field(
         False,
-        description="Look only at the objects that the waiting notices (arrivals/) name, as the "
-        "sensor asks for; otherwise at all there are.",
+        description="Read only the objects named by the waiting notices (arrivals/), as the "
+        "sensor requests; otherwise list all objects.",
     )
 
 
@@ -49,8 +49,8 @@ class RawImagesConfig(dg.Config):
     kinds={"parquet"},
     owners=OWNERS,
     code_version="1",
-    description="The image table: every object under raw/ with its hashes, size and format, "
-    "or the reason why it was rejected. Only what is new is read.",
+    description="The image table: every object under raw/ with its hashes, size and format, or "
+    "the reason why it was rejected. Only new objects are read.",
 )
 @retried
 def raw_images(

@@ -58,8 +58,8 @@ def blame(
     if not new or any(_can_be_read(store, key) for key in readable()):
         return
     raise ObjectRefused(
-        f"none of {len(new)} new objects under raw/ can be read, nor any that could be before, so it "
-        f"is the reader who lacks the permission: {new[0]['reason']}"
+        f"none of {len(new)} new objects under raw/ can be read, and none of the objects known "
+        f"before, so the reading role lacks a permission: {new[0]['reason']}"
     )
 
 

@@ -118,8 +118,8 @@ class Embedder:
         self._mend(models)
         if not models and self._no_pretrained_net():
             done.note = (
-                f'recipe "{self.defaults.recipe}" has no pretrained net to look at images with, '
-                "so before there is a model images are chosen at random"
+                f'recipe "{self.defaults.recipe}" has no pretrained net for features, so '
+                "images are chosen at random until there is a model"
             )
             return done
         tried: dict[str | None, set[str]] = {}
@@ -229,12 +229,12 @@ class Embedder:
     def _run(self, plan: Plan, wanted: Mapping[str, str], done: Embedded) -> dict[str, Any]:
         spec = self._spec(plan, wanted)
         who = ", ".join(model.model_version for model in plan.models) or "the pretrained net"
-        self.context.log.info(f"{who}: {len(plan.images)} images to look at (job {spec.name})")
+        self.context.log.info(f"{who}: {len(plan.images)} images to embed (job {spec.name})")
         result = self.compute.run(self.context, spec)
         summary = self._summary(spec.name)
         self._take(spec.name, summary, is_pretrained=not plan.models)
         for item in summary["rejected"]:
-            self.context.log.warning(f"raw/{item['file']} cannot be looked at: {item['reason']}")
+            self.context.log.warning(f"raw/{item['file']} cannot be embedded: {item['reason']}")
         done.jobs.append(spec.name)
         done.images += summary["images"]
         done.rejected += summary["rejected"]

@@ -47,9 +47,9 @@ def build_embeddings(defaults: Hyperparameters) -> dg.AssetsDefinition:
         code_version=FEATURES_VERSION,
         deps=[raw_images, "evaluation_report", "staging_endpoint", "prod_endpoint"],
         pool="embeddings",  # not training's pool, which it would block
-        description="Features of the images that may be labelled next, and what the models of "
-        "staging and production say of them. An image goes through a backbone once: a new head on "
-        "a frozen net looks at no pixel.",
+        description="Features of the images that may be labelled next, and the predictions of "
+        "the models of staging and production for them. Each image goes through a backbone "
+        "once; a new head on a frozen net needs no pixels.",
     )
     @retried
     def embeddings(
@@ -133,7 +133,7 @@ def _metadata(
 
 def _model_table(models: Sequence[ModelInUse]) -> str:
     if not models:
-        return "none yet: the pretrained net looks at the images, and nobody predicts"
+        return "none yet: features come from the pretrained net, and there are no predictions"
     rows = (
         [model.model_version, model.role, markdown.code(f"{PREDICTIONS}{model.model_version}/")]
         for model in models

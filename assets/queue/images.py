@@ -42,7 +42,7 @@ def hidden_problem(hidden: Mapping[str, str]) -> list[str]:
     names = ", ".join(map(repr, sorted(hidden.values())[:NAMED]))
     more = f" and {len(hidden) - NAMED} more" if len(hidden) > NAMED else ""
     return [
-        f"nobody is asked about {len(hidden)} images, which Label Studio cannot show from S3 for the "
+        f"no task is made for {len(hidden)} images, which Label Studio cannot show from S3 for the "
         f"question mark or the space at an end of their names: {names}{more}. Ingest them again "
         "under other names"
     ]

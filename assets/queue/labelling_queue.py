@@ -50,8 +50,8 @@ its present state: images whose tasks are deleted are counted again.
 """
 
 NOT_CONNECTED = (
-    "no Label Studio is connected, so this is what would be asked next: start one "
-    "(`imgclf up --label-studio`), or name one in label_studio.url"
+    "no Label Studio is connected, so these images would be chosen next: start one "
+    "(`imgclf up --label-studio`), or set label_studio.url"
 )
 
 
@@ -62,9 +62,9 @@ NOT_CONNECTED = (
     code_version="1",
     deps=[annotations, "embeddings"],
     pool="labelling_queue",  # two at once would choose the same images
-    description="The images that are most worth a person's time, as tasks in Label Studio: those "
-    "the model is unsure of, rare or new ones, some by chance, and first what is in doubt. Each "
-    "task says why. As many as the annotators' pace asks for.",
+    description="The images that are most worth a person's time, as tasks in Label Studio: first "
+    "disputed ones, then those the model is uncertain about, rare or new ones, and some at "
+    "random. Each task has its reason. Their number follows the annotators' pace.",
 )
 @retried
 def labelling_queue(
@@ -149,7 +149,7 @@ def _synced(
     except LabelStudioError as error:
         awaited = context.run.tags.get(RETRIES_TAG) == "0"  # a person waits: fail at once
         raise dg.Failure(
-            f"{error}. What was chosen is kept, and goes on with the next run",
+            f"{error}. The chosen images are kept; the next run continues with them",
             allow_retries=isinstance(error, LabelStudioDown) and not awaited,
         ) from error
 
@@ -210,7 +210,7 @@ def _chosen(
     store: ObjectStore, situation: Situation, batch: QueueBatch | None, max_pixels: int
 ) -> dict[str, Any]:
     if batch is None:
-        return {"reasons": "nothing was chosen: the queue is long enough, or nothing is left"}
+        return {"reasons": "no image was chosen: the queue is long enough, or no image is left"}
     found: dict[str, Any] = {
         "batch": batch.batch,
         "reasons": dg.MetadataValue.md(reasons_table(batch.images)),

@@ -118,7 +118,10 @@ class QueueSync:
         several = [image for image, count in counts.items() if count > 1]
         if not several or not take_twins_away(studio.session(), studio.found_id(), several):
             return tasks
-        self.say(f"{len(several)} images had several tasks; one of each is left, or those in work")
+        self.say(
+            f"{len(several)} images had several tasks; one task for each is kept, or those in "
+            "progress"
+        )
         return studio.tasks()
 
     def _import(self, batch: QueueBatch, project: Project, done: Synced) -> None:

@@ -30,8 +30,8 @@ class RolloutConfig(dg.Config):
 @release_asset(
     after=release_approval,
     kinds={"onnx"},
-    description="The production endpoint, serving this package. Verifies approval, digest and "
-    "every blocking check of this very version again before it deploys.",
+    description="The production endpoint, serving this package. Verifies the approval, the "
+    "digest and every blocking check of this version again before it deploys.",
 )
 def prod_endpoint(
     context: dg.AssetExecutionContext,

@@ -19,15 +19,16 @@ class ApprovalConfig(dg.Config):
     approved_by: str = Field(description="Who approves: a name or an address.")
     reason: str = Field(description="Why this model may go to production.")
     digest: str = Field(
-        description="Digest of the very package that is approved: 64 hex digits, in the metadata "
+        description="Digest of the package that is approved: 64 hex digits, in the metadata "
         "of registered_package."
     )
 
 
 @release_asset(
     after=staging_endpoint,
-    description="A person's approval of this very package. Launch it with approved_by, reason "
-    "and digest, or use `imgclf approve`, or approve in the registry: all lead here.",
+    description="A person's approval of exactly this package. Launch it with approved_by, reason "
+    "and digest, or use `imgclf approve`, or approve in the registry; each way materializes "
+    "this asset.",
 )
 def release_approval(
     context: dg.AssetExecutionContext,
@@ -72,7 +73,7 @@ def gaps(config: ApprovalConfig) -> list[str]:
         f"{name} is empty: {remedy}"
         for name, given, remedy in (
             ("approved_by", config.approved_by, "name who approves"),
-            ("reason", config.reason, "say why this model may go to production"),
+            ("reason", config.reason, "give the reason why this model may go to production"),
         )
         if not given.strip()
     ]

@@ -59,7 +59,7 @@ def package_objections(
         if newest_evaluation(store, package.model_version) is None:
             found.append(f"{package.model_version} was never evaluated")
     except DamagedObject as damage:
-        found.append(f"its evaluation cannot be known: {damage}")
+        found.append(f"its evaluation cannot be read: {damage}")
     found += dataset_objections(store, package.dataset_version)
     subject = f"trained_model/{package.model_version}"
     found += objections(store, subject, MODEL_CHECKS, package.digest)
@@ -73,7 +73,7 @@ def dataset_objections(store: ObjectStore, version: str) -> list[str]:
     try:
         sources = newest_sources(store, version)
     except DamagedObject as damage:
-        return [f"what the data set {version} was made from cannot be known: {damage}"]
+        return [f"the sources of data set {version} cannot be read: {damage}"]
     if sources is None:
         return [f"the data set {version} is not in the store {store.url}"]
     found = objections(store, f"dataset/{version}", DATASET_CHECKS)
@@ -86,14 +86,16 @@ def approval_objections(package: ModelPackage) -> list[str]:
     """List why ``package`` is not approved; empty if it is."""
     match package.approval_status:
         case "Approved":
-            return [] if package.approver else [f"{package.model_version} is approved by nobody"]
+            return [] if package.approver else [f"{package.model_version} has no approver"]
         case "Rejected":
             return [
-                f"{package.model_version} was rejected by {package.approver}: {package.approval_reason}"
+                f"{package.model_version} was rejected by {package.approver}: "
+                f"{package.approval_reason}"
             ]
         case _:
             return [
-                f"{package.model_version} waits for approval (imgclf approve {package.model_version})"
+                f"{package.model_version} waits for approval (imgclf approve "
+                f"{package.model_version})"
             ]
 
 
@@ -135,6 +137,6 @@ def overtaken_objections(
     if not is_overtaken(package, serving, packages):
         return []
     return [
-        f"its approval was overtaken by that of {live.model_version} by {live.approver}, which is in "
-        f"production: approve {package.model_version} again to have it there instead"
+        f"its approval was superseded by that of {live.model_version} by {live.approver}, which "
+        f"is in production: approve {package.model_version} again to deploy it instead"
     ]

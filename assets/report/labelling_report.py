@@ -41,7 +41,7 @@ REPORTS = "reports/labelling/"
     owners=OWNERS,
     code_version="1",
     deps=[annotations, "trained_model", "labelling_queue"],
-    description="Numbers for who leads the labelling: labels an hour, how often pre-labels are "
+    description="Numbers for the lead of the labelling: labels an hour, how often pre-labels are "
     "kept, agreement, time per task, what more labels of each class would bring, labels saved "
     "against random order. As metadata, and as a page in the store.",
 )
@@ -139,7 +139,7 @@ def _open_tasks(log: dg.DagsterLogManager, label_studio: LabelStudio) -> int | N
     try:
         project = label_studio.project()
     except LabelStudioError as error:
-        log.warning(visible(f"the report does not tell the length of the queue: {error}"))
+        log.warning(visible(f"the report lacks the length of the queue: {error}"))
         return None
     return max(0, project.tasks - project.labelled)
 

@@ -114,7 +114,7 @@ def line_is_asked_for() -> AutomationCondition:
     found, *others = (AutomationCondition.asset_matches(name, asked) for name in conditions())
     for other in others:
         found = found | other
-    return found.with_label("the line is asked for")
+    return found.with_label("a run of the line is requested")
 
 
 def when_the_pool_changed() -> AutomationCondition:

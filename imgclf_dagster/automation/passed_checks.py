@@ -39,7 +39,7 @@ class ChecksPassedBefore(AutomationCondition):
     @property
     def description(self) -> str:
         """For Dagster's page of the condition."""
-        return "they passed for the newest materialization, in whichever run"
+        return "the checks passed for the newest materialization, in any run"
 
     def evaluate(self, context: dg.AutomationContext) -> dg.AutomationResult:
         """Return all of the candidates if the checks passed, else none."""

@@ -13,7 +13,7 @@ from assets.annotations.label_index import judge_labels, labelled_view, labels_t
 from assets.dataset.build import read_card, read_dataset_manifest
 from assets.dataset.splits.class_floor import count_classes, floor_reasons
 from assets.dataset.splits.fingerprints import fingerprints_of
-from assets.dataset.splits.forecast import dealt_anew
+from assets.dataset.splits.forecast import dealt_again
 from assets.dataset.splits.generations import newest_generation
 from assets.dataset.splits.given_splits import given_splits
 from assets.dataset.splits.leakage import crossing_pairs
@@ -38,10 +38,10 @@ def images_readable(
     objects, rejected = int(found["objects"]), int(found["rejected"])
     share = rejected / objects if objects else 0.0
     bound = line.ingestion.max_unreadable_share
-    reason = f"{rejected} of {objects} objects under raw/ are no readable image"
+    reason = f"{rejected} of {objects} objects under raw/ are not readable images"
     if share > bound:
         reason += (
-            f", more than {bound:.0%}: see the rejections of raw_images, remove what does not "
+            f", more than {bound:.0%}: see the rejections of raw_images, remove files that do not "
             "belong there, or raise ingestion.max_unreadable_share"
         )
     return judge(
@@ -185,9 +185,11 @@ def class_floor_met(
     counts = count_classes(manifest)
     short, helps, kinds = floor_reasons(labels, counts, floors, names)
     if short:  # try in memory which way of assigning splits would help
-        anew = dealt_anew(manifest, given_splits(store), line.split)
-        freely = dealt_anew(manifest, {}, line.split)
-        short, helps, kinds = floor_reasons(labels, counts, floors, names, anew=anew, freely=freely)
+        again = dealt_again(manifest, given_splits(store), line.split)
+        freely = dealt_again(manifest, {}, line.split)
+        short, helps, kinds = floor_reasons(
+            labels, counts, floors, names, again=again, freely=freely
+        )
     if len(labels) < 2:
         short.insert(0, f"only {len(labels)} class ({', '.join(labels)}); a classifier needs two")
         helps = helps or "Label images of another class (imgclf ingest)"

@@ -31,9 +31,9 @@ _UNREADABLE = (
 
 GATES = {
     "beats_champion": "The candidate is at least as good as the model in production "
-    "(with none, it beats always answering the commonest class).",
+    "(without one, it beats always predicting the commonest class).",
     "no_slice_regression": "No class lost more recall against the champion than chance explains.",
-    "calibration_within_bound": "The candidate's probabilities mean what they say.",
+    "calibration_within_bound": "The candidate's probabilities are calibrated.",
 }
 
 

@@ -69,7 +69,7 @@ def staging_serves_digest(
         problems.append(str(error))
     if agreed < sent and not problems:
         problems.append(
-            f"{sent - agreed} of {sent} test images are labelled unlike in the evaluation"
+            f"{sent - agreed} of {sent} test images got other labels than in the evaluation"
         )
     return judge(
         store,

@@ -20,7 +20,7 @@ R = TypeVar("R")
 console = SafeConsole(highlight=False, soft_wrap=True)
 errors = SafeConsole(stderr=True, highlight=False, soft_wrap=True)
 
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON for a script to read.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
 def given_path(given: str) -> Path:
@@ -38,7 +38,7 @@ def given_path(given: str) -> Path:
     """
     # pathlib reads "" as the current folder, but here it comes from an unset shell variable.
     if not given.strip():
-        raise typer.BadParameter('it is empty; give a file or a folder ("." is the present one)')
+        raise typer.BadParameter('it is empty; give a file or a folder ("." is the current one)')
     path = Path(given)
     try:
         path.stat()
@@ -84,7 +84,7 @@ def plainly(command: Callable[P, R]) -> Callable[P, R]:
             raise fail(told.message, remedy=told.remedy) from error
         except KeyboardInterrupt:
             raise fail(
-                "interrupted; what was complete is kept, run it again to go on", 130
+                "interrupted; completed work is kept, run it again to continue", 130
             ) from None
 
     return wrapped
@@ -110,9 +110,9 @@ def disk_trouble(error: Exception) -> ImgclfError | None:
         what, remedy = f"{error.filename or 'a file'}: {error.strerror}", _DISK.get(error.errno)
     elif _is_a(error, "sqlalchemy.exc", "OperationalError"):
         said = str(getattr(error, "orig", error))
-        what = f"a database in the home: {said}"
+        what = f"a database in the home failed: {said}"
         remedy = next((cure for sign, cure in _SQLITE.items() if sign in said), None)
-    return ImgclfError(f"{what}. What was complete is kept", remedy) if remedy else None
+    return ImgclfError(f"{what}. Completed work is kept", remedy) if remedy else None
 
 
 def aws_trouble(error: Exception) -> ImgclfError | None:

@@ -54,13 +54,13 @@ def export_command(
     dataset: Annotated[
         str | None,
         typer.Argument(
-            help="Version of a data set, or how it begins; the newest if none is given.",
+            help="Version of a data set, or its first characters; default: the newest.",
             show_default=False,
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take a data set out: images as they were ingested, with labels and splits.
+    """Export a data set: images as they were ingested, with labels and splits.
 
     DIR or ZIP shows nothing before all is there; interrupted, the same command goes on. Exit code 1:
     it could not be made, or an image could not be read (it is named, and the rest is there).

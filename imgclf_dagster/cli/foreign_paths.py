@@ -23,7 +23,7 @@ def foreign_path(given: str) -> str | None:
     rest, letter = drive["rest"].rstrip("\"'"), drive["letter"].lower()
     if rest and rest[0] not in "\\/":
         return (
-            f"{given} is a path of Windows whose backslashes the shell has taken away; under WSL "
+            f"{given} is a path of Windows whose backslashes were removed by the shell; under WSL "
             f"drive {letter.upper()}: is /mnt/{letter}: give /mnt/{letter}/… with slashes"
         )
     instead = f"/mnt/{letter}/{rest.replace(chr(92), '/').strip('/')}".rstrip("/")

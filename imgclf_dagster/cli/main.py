@@ -34,12 +34,12 @@ COMMANDS = {
     "ingest": LazyCommand(
         "ingest.ingest",
         "ingest_command",
-        "Say what is understood of images and labels, then bring them into the store.",
+        "Show how images and labels are understood, then copy them into the store.",
     ),
     "export": LazyCommand(
         "export",
         "export_command",
-        "Take a data set out: images as they were ingested, with labels and splits.",
+        "Export a data set: images as they were ingested, with labels and splits.",
     ),
     "run": LazyCommand(
         "run",
@@ -49,15 +49,16 @@ COMMANDS = {
     "status": LazyCommand(
         "status",
         "status_command",
-        "Show images, labels, data set, candidate, staging, production, and what waits for whom.",
+        "Show images, labels, data set, candidate, staging, production, and what waits for a "
+        "person.",
     ),
     "queue": LazyCommand(
         "queue",
         "queue_command",
-        "Fill the labelling queue up: look at new images, choose, and bring them to Label Studio.",
+        "Fill the labelling queue: embed new images, choose some, and make tasks in Label Studio.",
     ),
     "predict": LazyCommand(
-        "predict", "predict_command", "Ask an endpoint which labels images have."
+        "predict", "predict_command", "Predict the labels of images with an endpoint."
     ),
     "approve": LazyCommand(
         "release", "approve_command", "Approve a staged package and roll it out to production."
@@ -70,14 +71,14 @@ COMMANDS = {
     "rollback": LazyCommand(
         "release",
         "rollback_command",
-        "Return production to the approved version before the present one, and reject that one.",
+        "Return production to the previous approved version, and reject the present one.",
     ),
     "doctor": LazyCommand(
         "doctor.doctor",
         "doctor_command",
         "Check settings, disk, store, weights, ports, Label Studio and the code location, and on "
-        "AWS credentials, clock, bucket, queue, key, image, roles, quotas and endpoints; name each "
-        "remedy.",
+        "AWS credentials, clock, bucket, queue, key, image, roles, quotas and endpoints; print a "
+        "remedy for each problem.",
     ),
     "demo": LazyCommand(
         "demo",
@@ -90,14 +91,14 @@ COMMANDS = {
     "splits": LazyCommand(
         "splits",
         "splits_app",
-        "Show how the images are dealt to training, validation and test; deal them anew.",
+        "Show how the images are dealt to training, validation and test; deal them again.",
     ),
     "deploy": LazyCommand(
         "deploy.deploy",
         "deploy_app",
-        "Put into an AWS account what the line needs. In order: foundation, image; then, if "
-        "wanted, edge, orchestrator, cicd. Endpoints are deployed by the line itself, and brought "
-        "to other settings by endpoint.",
+        "Set up an AWS account for the line. In order: foundation, image; then, optionally, "
+        "edge, orchestrator, cicd. The line deploys endpoints itself; endpoint applies other "
+        "settings to them.",
     ),
     "label-studio": LazyCommand(
         "label_studio",

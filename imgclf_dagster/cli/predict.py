@@ -54,7 +54,7 @@ def predict_command(
     paths: Annotated[
         list[Path], typer.Argument(parser=given_path, help="Image files, and folders of them.")
     ],
-    stage: Annotated[StageName, typer.Option(help="Which endpoint to ask.")] = StageName.prod,
+    stage: Annotated[StageName, typer.Option(help="The endpoint to use.")] = StageName.prod,
     top_k: Annotated[
         int, typer.Option(min=1, max=1_000_000, help="Labels to show for each image.")
     ] = 3,
@@ -63,12 +63,12 @@ def predict_command(
         bool,
         typer.Option(
             "--csv",
-            help="Write CSV: a row a file. Cells that a spreadsheet would "
-            "take for formulas begin with '.",
+            help="Write CSV, one row for each file. Cells that a spreadsheet would read as "
+            "formulas begin with '.",
         ),
     ] = False,
 ) -> None:
-    """Ask an endpoint which labels images have.
+    """Predict the labels of images with an endpoint.
 
     Of a folder, the files that `imgclf ingest` would take. Starts an endpoint host for its own duration if none is up. A file that cannot be read is
     named; the others are answered. Exit code 1 if any file failed.

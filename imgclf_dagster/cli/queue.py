@@ -17,7 +17,7 @@ TEXTS = ("batch", "model_version", "project", "labels in doubt", "problems")
 
 @plainly
 def queue_command(as_json: AsJson = False) -> None:
-    """Fill the labelling queue up: look at new images, choose, and bring them to Label Studio.
+    """Fill the labelling queue: embed new images, choose some, and make tasks in Label Studio.
 
     `imgclf up` does it by itself. Without a Label Studio it shows which images it would ask about.
     """
@@ -48,7 +48,7 @@ def queue_command(as_json: AsJson = False) -> None:
         console.print(Markdown(found["first" if "first" in found else "reasons"]))
     problems = str(found.get("problems", ""))
     if problems and NOT_CONNECTED not in problems:  # without a Label Studio, that is no failure
-        raise fail(f"the queue is not as it was asked for:\n{problems}")
+        raise fail(f"the queue could not be filled as requested:\n{problems}")
 
 
 def _table(found: Mapping[str, Any]) -> Table:

@@ -34,16 +34,19 @@ def _stripped(given: str | None) -> str | None:
     if given is None:
         return None
     if not given.strip():
-        raise typer.BadParameter("it is empty; say who decides and why: both stay on record")
+        raise typer.BadParameter("it is empty; give who decides and why; both are recorded")
     return given.strip()
 
 
 By = Annotated[
     str | None,
-    typer.Option("--by", callback=_stripped, help="Who decides. Default: your user name."),
+    typer.Option("--by", callback=_stripped, help="Who decides; default: your user name."),
 ]
 Reason = Annotated[
-    str, typer.Option("--reason", "-r", callback=_stripped, help="Why. Kept with the decision.")
+    str,
+    typer.Option(
+        "--reason", "-r", callback=_stripped, help="The reason; it is recorded with the decision."
+    ),
 ]
 
 START_S = 60.0
@@ -135,13 +138,13 @@ def reject_command(reason: Reason, model_version: Version = None, by: By = None)
     elif in_production:
         raise fail(
             f"{package.model_version} is in production and there is no approved version before it "
-            "to return to: it goes on serving until another is approved"
+            "to return to; it is served until another one is approved"
         )
 
 
 @plainly
 def rollback_command(reason: Reason, by: By = None) -> None:
-    """Return production to the approved version before the present one, and reject that one."""
+    """Return production to the previous approved version, and reject the present one."""
     with without_collection("dagster"):
         from imgclf_dagster.decisions import DecisionError, live_deployment, previous_deployment
         from imgclf_dagster.profiles.chosen import build_endpoints, build_registry
@@ -178,7 +181,7 @@ def _say_decided(registry: "ModelRegistry", decided: "ModelPackage") -> None:
     if (known.decision, known.approval_status) != (decided.decision, decided.approval_status):
         raise fail(
             f"{decided.model_version} is {known.approval_status} in the registry, by "
-            f"{known.approver or 'nobody'}: somebody decided otherwise in the same moment"
+            f"{known.approver or 'nobody'}: somebody else decided at the same time"
         )
     what = decided.approval_status.lower()
     console.print(f"{escape(decided.model_version)} is {what} by {escape(decided.approver)}")
@@ -202,7 +205,7 @@ def _carry_out(settings: "Settings", wanted: _Wanted) -> None:
         for outcome in runner.settle_decisions():
             if not outcome.success:
                 reasons = "\n".join(f"{name}: {why}" for name, why in outcome.failures.items())
-                raise fail(f"production was not changed; the decision stands:\n{reasons}")
+                raise fail(f"production was not changed; the decision is recorded:\n{reasons}")
         runner.await_host()
         require_served(runner.endpoints, "prod", wanted.model_version, wanted.digest)
         endpoints = runner.endpoints
@@ -225,7 +228,7 @@ def _wait_for(settings: "Settings", wanted: _Wanted) -> None:
     wait_s = START_S + endpoints.deploy_timeout_s
     poll_s = settings.aws.poll_s if settings.profile == "aws" else POLL_S
     deadline = time.monotonic() + wait_s
-    with dg.DagsterInstance.get() as instance, console.status("imgclf up carries it out …"):
+    with dg.DagsterInstance.get() as instance, console.status("imgclf up rolls it out …"):
         while time.monotonic() < deadline:
             status = endpoints.describe("prod")
             if status.digest == wanted.digest and status.status == "InService":
@@ -233,10 +236,10 @@ def _wait_for(settings: "Settings", wanted: _Wanted) -> None:
                 return
             failure = failure_since(instance, since, ("release_approval", "prod_endpoint"))
             if failure is not None:
-                raise fail(f"production was not changed; the decision stands:\n{failure}")
+                raise fail(f"production was not changed; the decision is recorded:\n{failure}")
             time.sleep(poll_s)
     raise fail(
-        f"{served(status)} after {wait_s:.0f} s, and not {wanted.model_version}; the decision "
-        f"stands: see the runs of release_approval and prod_endpoint at "
+        f"{served(status)} after {wait_s:.0f} s, and not {wanted.model_version}; the decision is "
+        "recorded: see the runs of release_approval and prod_endpoint at "
         f"http://127.0.0.1:{settings.ports.dagster}/runs"
     )

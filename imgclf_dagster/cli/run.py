@@ -61,8 +61,8 @@ def _say(package: "ModelPackage", stage: "Stage", endpoints: "Endpoints") -> Non
         console.print(f"{escape(version)} was rejected by {escape(by)}")
     elif package.approval_status == "Approved":
         raise fail(
-            f"{version} is approved by {by} and not in production: a later decision overtook it, "
-            "or its rollout failed; approve it again (imgclf approve) to have it there"
+            f"{version} is approved by {by} and not in production: a later decision superseded "
+            "it, or its rollout failed; approve it again (imgclf approve) to deploy it"
         )
     else:
         say_served(

@@ -55,4 +55,4 @@ def say_served(endpoints: "Endpoints", stage: "Stage", text: str) -> None:
     try:
         endpoints.describe(stage)
     except HostUnavailable:
-        console.print("  [dim]no endpoint runs now that this command has ended:[/] imgclf up")
+        console.print("  [dim]the endpoint ended with this command:[/] imgclf up")

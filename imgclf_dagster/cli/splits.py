@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 splits_app = typer.Typer(
     name="splits",
-    help="Show how the images are dealt to training, validation and test; deal them anew.",
+    help="Show how the images are dealt to training, validation and test; deal them again.",
     invoke_without_command=True,
 )
 
-ANEW = (
-    "All images are grouped and dealt to the splits anew, under the settings under \\[split] in "
-    "imgclf.toml and {given} the splits that sources gave (ingest --keep-splits).\n"
-    "- Test images become others: scores from before and from afterwards cannot be compared.\n"
-    "- A model in production that has learnt from images of the new test split counts as no "
-    "champion until another one is released: the next candidate is compared with always answering "
-    "the commonest label, and evaluation and gates say so.\n"
-    "- Nothing is rewritten: data sets, models and their scores stay as they are."
+DEAL_AGAIN = (
+    "All images are grouped and dealt to the splits again, under the settings under \\[split] in "
+    "imgclf.toml and {given} the splits that sources gave (ingest --keep-splits).\n- The test "
+    "images change: scores from before and afterwards cannot be compared.\n- A model in "
+    "production that was trained on images of the new test split counts as no champion until "
+    "another one is released: the next candidate is compared with always predicting the "
+    "commonest label, and evaluation and gates say so.\n- Nothing is rewritten: existing data "
+    "sets, models and their scores do not change."
 )
 
 
@@ -49,41 +49,41 @@ def splits_command(context: typer.Context, as_json: AsJson = False) -> None:
         _show(found)
 
 
-@splits_app.command("deal-anew")
+# The hidden name is that of former versions, which scripts of users may call.
+@splits_app.command("deal-again")
+@splits_app.command("deal-anew", hidden=True)
 @plainly
-def deal_anew_command(
+def deal_again_command(
     without_given: Annotated[
         bool,
-        typer.Option(
-            "--without-given", help="Forget the splits that sources gave (--keep-splits)."
-        ),
+        typer.Option("--without-given", help="Drop the splits that sources gave (--keep-splits)."),
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    r"""Have the next run deal all images to the splits anew.
+    r"""Let the next run deal all images to the splits again.
 
-    It is needed where `class_floor_met` says so, and once a model was released: before that a change
-    under \[split] deals anew by itself.
+    Use it when `class_floor_met` says so, or to apply a change under \[split] after a model was
+    released; before that, a change under \[split] deals again automatically.
     """
-    from assets.dataset.splits.generations import deal_anew
+    from assets.dataset.splits.generations import deal_again
     from assets.dataset.splits.given_splits import withdraw_given_splits
     from imgclf_dagster.settings.root import load_settings
 
     settings = load_settings()
     store = _store(settings)
     given = "without" if without_given else "with"
-    console.print(ANEW.format(given=given))
+    console.print(DEAL_AGAIN.format(given=given))
     if not yes and not is_asked():
-        raise fail("nothing was changed; say --yes to do it without being asked")
+        raise fail("nothing was changed; add --yes to do it without confirmation")
     if not yes and not typer.confirm("Do it?"):
         raise fail("nothing was changed")
     user = current_user()
     if without_given:
         console.print(f"{withdraw_given_splits(store):,} given splits are taken back")
-    found = deal_anew(store, settings.split, f"asked for by {user}", by=user)
+    found = deal_again(store, settings.split, f"asked for by {user}", by=user)
     console.print(
-        f"[green]✓[/] written: dealing {found.generation}. `imgclf run` deals the images and makes "
-        "the data set with it"
+        f"[green]✓[/] written: dealing {found.generation}. `imgclf run` deals the images and "
+        "makes a data set with it"
     )
 
 
@@ -115,15 +115,15 @@ def _show(found: "SplitOverview") -> None:
     if found.too_late:
         console.print(
             f"[yellow]{found.too_late:,} of them had been dealt to another split before, and stay "
-            "there:[/] `imgclf splits deal-anew` honours what was given"
+            "there:[/] `imgclf splits deal-again` applies the given splits"
         )
     if found.generation:
-        console.print(f"dealt anew {found.generation} times, last: {escape(found.reason)}")
+        console.print(f"dealt again {found.generation} times, last: {escape(found.reason)}")
     if found.changed:
         changed = escape(", ".join(found.changed))
         then = (
-            "it counts for new images alone; `imgclf splits deal-anew` deals all by it"
+            "it applies to new images only; `imgclf splits deal-again` applies it to all"
             if found.released
-            else "the next `imgclf run` deals all images by it, as no model was released yet"
+            else "the next `imgclf run` applies it to all images, as no model was released yet"
         )
         console.print(f"\\[split] changed since ({changed}): {then}")

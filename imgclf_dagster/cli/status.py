@@ -14,7 +14,7 @@ from training.container.quick_imports import without_collection
 
 @plainly
 def status_command(as_json: AsJson = False) -> None:
-    """Show images, labels, data set, candidate, staging, production, and what waits for whom."""
+    """Show images, labels, data set, candidate, staging, production, and what waits for a person."""
     with without_collection("dagster"):
         import dagster as dg
 

@@ -41,8 +41,8 @@ def default_tag() -> str:
         changes = _changes()
     except (OSError, subprocess.CalledProcessError) as error:
         raise ImageNotPushed(
-            "this folder is no git checkout, so nothing tells its code from that of another image: "
-            "name a tag of your own, --tag …, and a new one after each change"
+            "this folder is no git checkout, so the code has no commit to name the image after: "
+            "give a tag (--tag …), and a new one after each change"
         ) from error
     return f"{release}-{commit}" + (f"-{changes}" if changes else "")
 
@@ -114,10 +114,11 @@ def format_remedy(uri: str) -> str:
     repository, tag = name.partition(":")[::2]
     which = f"imageDigest={digest}" if digest else f"imageTag={tag}"
     return (
-        "build it again by `imgclf deploy image` (which asks Docker for the format that SageMaker "
-        "takes), under another tag (--tag …); or delete this one first, as its tag cannot be pushed "
-        f"over: `aws ecr batch-delete-image --region {region} --registry-id {account} "
-        f"--repository-name {repository} --image-ids {which}`, then `imgclf deploy image` again"
+        "build it again by `imgclf deploy image` (which asks Docker for the format that "
+        "SageMaker takes), under another tag (--tag …); or delete this one first, as its tag "
+        f"cannot be pushed over: `aws ecr batch-delete-image --region {region} --registry-id "
+        f"{account} --repository-name {repository} --image-ids {which}`, then `imgclf deploy "
+        "image` again"
     )
 
 

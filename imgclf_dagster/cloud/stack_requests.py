@@ -29,7 +29,7 @@ FOUNDATION_SETTINGS = {
 
 _HEADER = """\
 # Written by `imgclf deploy`: what it made in the AWS account. imgclf.toml and IMGCLF_* variables
-# override it. Don't edit it: the next deployment writes it anew.
+# override it. Don't edit it: the next deployment overwrites it.
 """
 
 
@@ -99,7 +99,7 @@ def _outputs_of_foundation(settings: Settings, stacks: Stacks) -> dict[str, str]
     if not stacks.exists(name):
         raise SettingsError(
             f"there is no stack {name} in this account and region: run `imgclf deploy foundation` "
-            "first, or set aws.region and aws.profile_name to where it is"
+            "first, or set aws.region and aws.profile_name to its account"
         )
     return stacks.outputs(name)
 

@@ -83,7 +83,7 @@ def _settings(settings: Settings) -> Iterator[Finding]:
             "aws settings",
             "failed",
             f"not set: {', '.join(missing)}",
-            f"{FOUNDATION}, which writes what it makes into {deployed_file()}",
+            f"{FOUNDATION}, which writes its outputs into {deployed_file()}",
         )
     else:
         yield Finding("aws settings", "ok", f"complete ({deployed_file()} and imgclf.toml)")
@@ -92,7 +92,7 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "aws settings",
             "failed",
-            "aws.subnets and aws.security_group_ids belong together, and only one is set",
+            "aws.subnets and aws.security_group_ids must both be set, and only one is",
             "set both, or none to run without a VPC",
         )
     kinds: dict[str, JobResources] = {"training": aws.training, "processing": aws.processing}
@@ -147,7 +147,7 @@ def _clock(answer: Any) -> Iterator[Finding]:
     elif abs(off) < CLOCK_LIMIT_S:
         yield Finding("clock", "warning", detail, remedy)
     else:
-        yield Finding("clock", "failed", f"{detail}: AWS refuses what it signs", remedy)
+        yield Finding("clock", "failed", f"{detail}: AWS refuses its signatures", remedy)
 
 
 def _strangers(account: Account) -> Iterator[Finding]:

@@ -88,7 +88,7 @@ def finding_of_error(what: str, error: Exception) -> Finding:
         return Finding(
             what,
             "warning",
-            f"not looked at, for {needed} is denied: {detail}",
+            f"not checked, as {needed} is denied: {detail}",
             f"allow {needed} to whoever runs the doctor (see cloudformation/foundation.yaml)",
         )
     grave = is_unreached(known) or is_permanent(known)

@@ -76,7 +76,7 @@ def look_at_quotas(account: Account) -> Iterator[Finding]:
                 "quota",
                 "warning",
                 f"{name}: not listed",
-                f"see that the instance type is right ({want.setting}), and offered in "
+                f"check that the instance type is right ({want.setting}), and offered in "
                 f"{account.region}",
             )
             continue

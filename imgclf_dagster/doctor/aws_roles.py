@@ -47,7 +47,7 @@ def _look_at_caller(account: Account) -> Iterator[Finding]:
         yield Finding(
             what,
             "warning",
-            f"{account.arn} cannot be simulated: it is neither a role nor a user of IAM",
+            f"{account.arn} cannot be simulated: it is neither a role nor an IAM user",
             "let the line run under the role of the orchestrator (cloudformation/foundation.yaml)",
         )
         return
@@ -74,7 +74,7 @@ def _look_at_role(
         yield finding_of_error(what, error)  # its permissions can be simulated nevertheless
     else:
         if not _trusts(role["AssumeRolePolicyDocument"], f"{service}.amazonaws.com"):
-            detail = f"{arn} does not let {service}.amazonaws.com take it on"
+            detail = f"{arn} does not let {service}.amazonaws.com assume it"
             yield Finding(what, "failed", detail, _REMEDY)
             return
     yield from _simulated(account, what, arn, needs(account))

@@ -50,7 +50,8 @@ def _refusal(account: Account, error: Any) -> Finding:
             "bucket",
             "failed",
             f"{bucket} denies access to {account.caller}",
-            f"allow s3:ListBucket on it to {account.caller}; is it a bucket of account {account.id}?",
+            f"allow s3:ListBucket on it to {account.caller}; is it a bucket of account "
+            f"{account.id}?",
         )
     return finding_of_error("bucket", error)
 
@@ -94,7 +95,7 @@ def _public_access(account: Account) -> Finding:
     return Finding(
         what,
         "warning",
-        f"{bucket} does not block all of it: a wrong policy or ACL would show the images to anybody",
+        f"{bucket} does not block all of it: a wrong policy or ACL would make the images public",
         f"{FOUNDATION} again, or block all public access in the bucket's permissions",
     )
 
@@ -105,7 +106,7 @@ def look_at_arrivals(account: Account) -> Iterator[Finding]:
 
     url = account.settings.aws.arrivals_queue_url
     if not url:
-        detail = "the bucket is listed at each look (aws.arrivals_queue_url is not set)"
+        detail = "the bucket is listed each time (aws.arrivals_queue_url is not set)"
         yield Finding("arrivals", "ok", detail)
         return
     asked = ["QueueArn", "ApproximateNumberOfMessages", "RedrivePolicy"]
@@ -141,7 +142,7 @@ def _arrivals(account: Account, queue: dict[str, str]) -> Finding:
         detail = f"{bucket} does not notify {name} of new objects under raw/: none is ever noticed"
         return Finding("arrivals", "failed", detail, again)
     if "RedrivePolicy" not in queue:
-        detail = f"{waiting}; it has no dead-letter queue for what cannot be taken in"
+        detail = f"{waiting}; it has no dead-letter queue for messages that cannot be processed"
         return Finding("arrivals", "warning", detail, again)
     return Finding("arrivals", "ok", waiting)
 

@@ -108,8 +108,8 @@ def _store(settings: Settings) -> Iterator[Finding]:
             "store",
             "warning",
             f"{len(unusable)} files under raw/ cannot be read, for example {name}: {reason}",
-            "do what is said of each (`imgclf run` names them all); what a killed ingest of an older version left (…#1) is moved aside by "
-            "imgclf doctor --store --repair",
+            "do what each reason says (`imgclf run` lists them all); imgclf doctor --store "
+            "--repair moves remains of a killed ingest of an older version (…#1) aside",
         )
     else:
         yield Finding("store", "ok", store.url)

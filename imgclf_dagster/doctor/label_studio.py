@@ -115,7 +115,7 @@ class _Visit:
             yield Finding(
                 SERVER,
                 "warning",
-                f"{url} is not encrypted: whoever is on the way reads the token",
+                f"{url} is not encrypted: anybody on the network path can read the token",
                 "put it behind https, and set label_studio.url to that",
             )
 
@@ -221,7 +221,8 @@ class _Visit:
             yield Finding(
                 BACKEND,
                 "failed",
-                f"{url} answers {answer.status_code}: another program, or started with another home",
+                f"{url} answers {answer.status_code}: another program, or started with another "
+                "home",
                 "end it, or set ports.labelling to another port",
             )
 
@@ -233,7 +234,7 @@ class _Visit:
             yield Finding(REACH, "warning", detail, REACHABLE)
             return
         if blocks(self.label_studio, url):
-            detail = f"Label Studio blocks {url}: no live pre-labels, no word of a save"
+            detail = f"Label Studio blocks {url}: no live pre-labels, and no notice of saved labels"
             yield Finding(NETWORK, "failed", detail, UNBLOCK)
             return
         yield self._network()
@@ -248,7 +249,7 @@ class _Visit:
         if not blocks(self.label_studio, METADATA):
             detail = f"Label Studio may be led to {METADATA}, where cloud machines keep credentials"
             return Finding(NETWORK, "warning", detail, UNBLOCK)
-        return Finding(NETWORK, "ok", "our backend is open to it, cloud metadata is not")
+        return Finding(NETWORK, "ok", "Label Studio can reach our backend, and not cloud metadata")
 
     def _reach(self, backends: Iterable[Backend]) -> Finding:
         url = backend_url(self.settings)
@@ -256,7 +257,7 @@ class _Visit:
         if ours is None:
             return Finding(REACH, "warning", f"{url} is not connected: no live pre-labels", SETUP)
         if not ours.connected:
-            said = explained(ours.error or "it does not say why")
+            said = explained(ours.error or "it gives no reason")
             return Finding(REACH, "failed", f"Label Studio cannot reach {url}: {said}", SETUP)
         if ours.model_version and ours.title != ours.model_version:
             return Finding(
@@ -287,9 +288,9 @@ class _Visit:
         url = f"{backend_url(self.settings)}/webhook"
         ours = [item for item in self.label_studio.webhooks() if _same(item.url, url)]
         if any(item.is_active for item in ours):
-            yield Finding(WEBHOOK, "ok", f"a save is told to {url}")
+            yield Finding(WEBHOOK, "ok", f"saved labels are reported to {url}")
         else:
-            later = f"none leads to {url}: labels come with the next look of the sensor"
+            later = f"none leads to {url}: labels come with the next tick of the sensor"
             yield Finding(WEBHOOK, "warning", later, SETUP)
 
 

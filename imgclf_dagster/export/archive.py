@@ -13,7 +13,7 @@ from imgclf_dagster.export.errors import ExportError, cannot_write
 from imgclf_dagster.export.target import Image, require_room
 from object_store.durable import put_in_place
 
-_KEPT = "Nothing of it is kept: run the same command again"
+_KEPT = "No part is kept: run the same command again"
 _ENTRY_BYTES = 400
 """Size of an entry's two headers with its name (bytes)."""
 

@@ -70,5 +70,7 @@ def _matching(made: dict[str, datetime], given: str) -> str:
     listed = ", ".join(f"{name} ({made[name]:%Y-%m-%d %H:%M} UTC)" for name in newest[:SHOWN])
     more = f" and {len(newest) - SHOWN} more" if len(newest) > SHOWN else ""
     if found:
-        raise ExportError(f"{len(found)} data sets begin with {given!r}: {listed}{more}; give more")
+        raise ExportError(
+            f"{len(found)} data sets begin with {given!r}: {listed}{more}; give more characters"
+        )
     raise ExportError(f"no data set begins with {given!r}; there are {listed}{more}")

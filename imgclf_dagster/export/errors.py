@@ -9,7 +9,8 @@ _SPACE = "free some space, or name another place in --to"
 _REMEDIES = {
     errno.ENOSPC: _SPACE,
     errno.EDQUOT: _SPACE,
-    errno.EFBIG: "this file system takes no file as large; export to a folder, or another disk",
+    errno.EFBIG: "this file system does not support files of this size; export to a folder, or "
+    "another disk",
     errno.EROFS: "the file system is read-only: name another place in --to",
     errno.EACCES: "make it writable for this user, or name another place in --to",
     errno.EPERM: "make it writable for this user, or name another place in --to",

@@ -20,7 +20,7 @@ WORK = ".imgclf-export"
 """Hidden sub-folder that holds an export until it is complete; programs that read folders skip it.
 Not beside the folder, which may be a mount point or have a read-only parent."""
 
-_KEPT = "What was written is kept: the same command goes on with it"
+_KEPT = "What was written is kept: the same command continues it"
 _NOTHING = "Nothing was written"
 _BLOCK = 4096
 

@@ -107,9 +107,9 @@ def require_store(settings: Settings) -> ObjectStore:
         store.require()
     except StoreMissing as error:
         raise StoreMissing(
-            f"{store.root or store.url} is not the store of this home any more (no {MARKER} in it): "
-            f"{'is the disk mounted' if store.root else 'is aws.bucket right'}? Put it back as it "
-            f"was, or delete {settings.home} to begin anew"
+            f"{store.root or store.url} is not the store of this home any more (no {MARKER} in "
+            f"it): {'is the disk mounted' if store.root else 'is aws.bucket right'}? Put it back "
+            f"as it was, or delete {settings.home} to start again"
         ) from error
     return store
 

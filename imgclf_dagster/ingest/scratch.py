@@ -281,5 +281,5 @@ def _translated_errors() -> Iterator[None]:
     except sqlite3.OperationalError as error:
         raise SourceError(
             f"the temporary folder cannot be used ({error}); free some space there, or name "
-            "another one in TMPDIR. What was complete is kept"
+            "another one in TMPDIR. Completed work is kept"
         ) from error

@@ -43,8 +43,8 @@ class Say(Protocol):
 
 
 _NO_LABELS = (
-    "waits for labels: name them (names under [labels] in imgclf.toml, then imgclf up anew), or "
-    "ingest some labelled images"
+    "waits for labels: name them (names under [labels] in imgclf.toml, then start imgclf up "
+    "again), or ingest some labelled images"
 )
 
 

@@ -73,8 +73,8 @@ class Server:
             # Label Studio stores them once, with its first user.
             raise SettingsError(
                 f"{self.token_file} or {self.password_file} is gone, and Label Studio in "
-                f"{self.data_dir} still has them: put them back, or delete {self.folder} to begin "
-                "anew (labels that are in the store stay)"
+                f"{self.data_dir} still has them: put them back, or delete {self.folder} to start "
+                "again (labels that are in the store stay)"
             )
         keep_secret(self.token_file, lambda: secrets.token_hex(20))
         keep_secret(self.password_file, lambda: secrets.token_urlsafe(12))

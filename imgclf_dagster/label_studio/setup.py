@@ -140,7 +140,7 @@ def set_up(settings: Settings) -> SetUp:
     access = find_access(settings)
     if access is None:
         raise SettingsError(
-            "there is no Label Studio: start one (`imgclf up --label-studio`), or name one in "
+            "there is no Label Studio: start one (`imgclf up --label-studio`), or set "
             "label_studio.url"
         )
     now = wanted(settings)

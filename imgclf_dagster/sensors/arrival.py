@@ -124,7 +124,7 @@ def registry_approval_sensor(
             requests.append(_approval_request(package))
         else:
             context.log.warning(
-                f"{package.model_version} is approved by nobody, so it is not released: set the "
+                f"{package.model_version} has no approver, so it is not released: set the "
                 f"tag approver in the registry, or run imgclf approve {package.model_version}"
             )
     rollback = undone_rejection(endpoints, registry)

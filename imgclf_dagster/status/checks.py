@@ -22,21 +22,22 @@ REMEDIES = {
     "max_unreadable_share under [ingestion] in imgclf.toml; then imgclf run",
     "labels_known": "correct these labels, or add their classes to names under [labels], or raise "
     "max_unknown_label_share under [gates] in imgclf.toml; then imgclf run",
-    "no_label_conflicts": "label these images again (imgclf ingest, or Label Studio); then imgclf run",
+    "no_label_conflicts": "label these images again (imgclf ingest, or Label Studio); then "
+    "imgclf run",
     "no_split_leakage": "make the data set again: imgclf run",
-    "class_floor_met": "do what the check says of each class: more images (imgclf ingest), another setting in "
-    "imgclf.toml, or imgclf splits deal-anew; then imgclf run",
+    "class_floor_met": "do what the check says of each class: more images (imgclf ingest), "
+    "another setting in imgclf.toml, or imgclf splits deal-again; then imgclf run",
     "export_matches_training": "train again (other [training] settings, or more labels), or raise "
     "max_export_difference under [gates] in imgclf.toml; then imgclf run",
     "beats_champion": "label more images (imgclf queue says which), or allow a loss by "
     "champion_tolerance under [gates] in imgclf.toml; then imgclf run",
     "no_slice_regression": "label more images of the classes named, or allow a loss by "
     "slice_tolerance under [gates] in imgclf.toml; then imgclf run",
-    "calibration_within_bound": "label more images, or raise max_calibration_error under [gates] in "
-    "imgclf.toml; then imgclf run",
+    "calibration_within_bound": "label more images, or raise max_calibration_error under [gates] "
+    "in imgclf.toml; then imgclf run",
     "staging_serves_digest": "see the endpoint's log, then stage it again: imgclf run",
-    "staging_latency_within_budget": "measure it again when this machine has less to do (imgclf run), "
-    "or raise max_staging_latency_ms under [gates] in imgclf.toml",
+    "staging_latency_within_budget": "measure it again when this machine has less to do (imgclf "
+    "run), or raise max_staging_latency_ms under [gates] in imgclf.toml",
 }
 """Remedy of each blocking check, by its name."""
 

@@ -14,7 +14,7 @@ NO_IMAGE = "no images by their names"
 EXAMPLES = 3
 
 _REFUSED: dict[FileKind, str] = {
-    "archive": "an archive within the source; unpack it there, or ingest it by itself",
+    "archive": "an archive within the source; unpack it there, or ingest it separately",
     "video": "a video; take single frames out of it and ingest those",
 }
 

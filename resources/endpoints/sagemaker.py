@@ -293,7 +293,7 @@ class SageMakerEndpoints(Endpoints):
             gone = identity_of(self._sagemaker, config) == UNKNOWN
         if gone:
             on_event(
-                f"endpoint configuration {config} or its model was deleted: both are made anew"
+                f"endpoint configuration {config} or its model was deleted: both are recreated"
             )
             stack.deploy(record, on_event, deadline - time.monotonic(), renewal=config)
             return self.settled(stage, deadline)

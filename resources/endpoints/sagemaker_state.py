@@ -85,7 +85,7 @@ def apply_endpoint_config(
         raise HostUnavailable(
             f"endpoint {name} is Failed ({found.get('FailureReason', 'no reason is given')}), and "
             "SageMaker allows nothing but to delete it: aws sagemaker delete-endpoint "
-            f"--endpoint-name {name}; deploying again makes it anew"
+            f"--endpoint-name {name}; deploy again to recreate it"
         )
     last = found.get("LastDeploymentConfig") if guarded else None
     how = {"DeploymentConfig": last} if last else {}

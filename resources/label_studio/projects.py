@@ -147,7 +147,7 @@ def project_missing(session: httpx.Client, project_id: int) -> Iterator[None]:
             raise
         raise ProjectMissing(
             f"Label Studio at {session.base_url} has no project {project_id} that this token "
-            "sees: was it deleted? `imgclf up --label-studio` makes it anew; labels that are in "
+            "sees: was it deleted? `imgclf up --label-studio` recreates it; labels that are in "
             "the store stay"
         ) from None
 
@@ -165,7 +165,7 @@ def _create(session: httpx.Client, title: str, page: str) -> int:
             label_config=page,
             sampling=SAMPLING,
             show_collab_predictions=True,
-            description="Kept by imgclf-dagster. Tasks come and go by themselves.",
+            description="Kept by imgclf-dagster. Tasks are added and removed automatically.",
         )
     except LabelStudioDown:
         # The answer may be lost although the project was made.

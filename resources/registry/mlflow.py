@@ -268,8 +268,8 @@ def _package(version: TaggedVersion) -> ModelPackage:
         flaw = str(error).partition("\n")[0]
         raise RegistryError(
             f"version {version.version} of {version.name} in MLflow is damaged ({flaw}): mend its "
-            "tags in MLflow, or delete the version there and run the line again (imgclf run), which "
-            "registers the model anew, to be approved again"
+            "tags in MLflow, or delete the version there and run the line again (imgclf run), "
+            "which registers the model again, to be approved again"
         ) from None
 
 
@@ -279,9 +279,9 @@ def _require_sqlite(database: Path) -> None:
         begin = file.read(len(_SQLITE))
     if begin not in (b"", _SQLITE):
         raise RegistryError(
-            f"the model registry {database} is damaged (it is no SQLite database): restore it from a "
-            "backup; without one, move it away: imgclf run makes a new one, in which models are "
-            "registered and approved again, and what serves goes on serving"
+            f"the model registry {database} is damaged (it is no SQLite database): restore it "
+            "from a backup; without one, move it away: imgclf run makes a new one, in which "
+            "models are registered and approved again, and what serves goes on serving"
         )
 
 

@@ -62,11 +62,11 @@ class StackChange:
     because: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        anew = {"True": ", replaced", "Conditional": ", perhaps replaced"}
+        replaced = {"True": ", replaced", "Conditional": ", perhaps replaced"}
         because = f" ({', '.join(self.because)})" if self.because else ""
         return (
             f"{self.action} {self.resource_type} {self.logical_id}"
-            f"{anew.get(self.replacement, '')}{because}"
+            f"{replaced.get(self.replacement, '')}{because}"
         )
 
 

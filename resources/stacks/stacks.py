@@ -134,7 +134,7 @@ class Stacks:
         """
         if only_look and self.status(request.name) == "ROLLBACK_COMPLETE":
             raise StackError(
-                f"{request.name}: its creation failed; deploying deletes it, and begins anew"
+                f"{request.name}: its creation failed; deploying deletes it, and starts again"
             )
         return self._plan(request, on_event, time.monotonic() + timeout_s)
 

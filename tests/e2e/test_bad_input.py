@@ -344,6 +344,6 @@ def test_a_store_that_is_gone_is_never_taken_for_an_empty_one(
             store.mkdir()
     before = sorted(imgclf.home.rglob("*"))
     for command in (("ingest", source), ("run",)):
-        refused(imgclf(*command), str(store), "is the disk mounted?", "Put it back", "begin anew")
+        refused(imgclf(*command), str(store), "is the disk mounted?", "Put it back", "start again")
     assert sorted(imgclf.home.rglob("*")) == before
     assert_says(imgclf("doctor"), "✗ store", str(store), "is the disk mounted?")

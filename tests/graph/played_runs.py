@@ -22,7 +22,7 @@ INPUTS = {
 """What each asset that automation makes is made from."""
 
 HEEDED = INPUTS | {"labelling_report": ("annotations", "trained_model")}
-"""What automation makes it anew for."""
+"""What automation makes it again for."""
 
 SOURCES = ("raw_images", "annotations", "staging_endpoint")
 PARTITIONS = {"staging_endpoint": "train-a", "prod_endpoint": "train-a"}
@@ -138,7 +138,7 @@ class Theatre:
     # --- what is so ------------------------------------------------------------------------
 
     def inputs(self, asset: str) -> tuple[Any, ...]:
-        """What the inputs of ``asset`` hold now, as far as it is made anew for them."""
+        """What the inputs of ``asset`` hold now, as far as it is made again for them."""
         return tuple(self.holds.get(name) for name in HEEDED[asset])
 
     def stale(self) -> set[str]:

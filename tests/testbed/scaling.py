@@ -55,7 +55,7 @@ def create_target(logical_id: str, props: Props, stack: str) -> Made:
 
 
 def update_target(key: str, old: Props, new: Props, stack: str) -> Made:
-    """Register it anew."""
+    """Register it again."""
     _register(new)
     return key, {"Id": key}
 
@@ -97,7 +97,7 @@ def create_policy(logical_id: str, props: Props, stack: str) -> Made:
 
 
 def update_policy(arn: str, old: Props, new: Props, stack: str) -> Made:
-    """Put it anew, under its ARN."""
+    """Put it again, under its ARN."""
     made, _ = create_policy("", new, stack)
     _policies[arn] = {**_policies.pop(made), "PolicyARN": arn}
     return arn, {"Arn": arn}

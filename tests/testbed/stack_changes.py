@@ -1,4 +1,4 @@
-"""Change sets as CloudFormation makes them: what changes, why, and whether it is made anew.
+"""Change sets as CloudFormation makes them: what changes, why, and whether it is made again.
 
 ministack compares resolved templates only: it misses resources that change because another is
 replaced, and lists those whose condition is false. It also lets operations overlap.
@@ -115,7 +115,7 @@ def _modify(name: str, definition: dict[str, Any], details: list[dict[str, str]]
 
 
 def _spread(changes: dict[str, Any], after: dict[str, Any]) -> None:
-    """What refers to a resource that is, or may be, made anew changes too."""
+    """What refers to a resource that is, or may be, made again changes too."""
     pending = list(changes)
     while pending:
         cause = pending.pop()

@@ -53,7 +53,7 @@ async def undo_update(operation: Operation, reason: str) -> None:
             continue
         operation.event(logical_id, "UPDATE_IN_PROGRESS")
         try:
-            # What failed was perhaps changed in part; its old properties are asserted anew.
+            # What failed was perhaps changed in part; its old properties are asserted again.
             new = {} if now is old else now["Properties"]
             await call(
                 _update_resource,

@@ -56,5 +56,5 @@ def drop_damaged(saved: Path) -> None:
     except Exception as error:  # noqa: BLE001 - whatever zipfile raises of broken bytes
         flaw = str(error) or type(error).__name__
     if flaw is not None:
-        log.warning("the checkpoint %s is damaged (%s): training begins anew", saved, flaw)
+        log.warning("the checkpoint %s is damaged (%s): training starts again", saved, flaw)
         saved.unlink()

@@ -12,9 +12,9 @@ from assets.dataset.splits.given_splits import SPLITS
 from labelling.labels.foreign_text import visible
 
 HOW_TO_DIVIDE = (
-    "Where they are different pictures, set near_duplicate_distance = 0 under [split] in "
-    "imgclf.toml (or a smaller number than now); then imgclf run, which deals all images anew as "
-    "long as no model was released (afterwards: imgclf splits deal-anew)"
+    "If they are different pictures, set near_duplicate_distance = 0 under [split] in "
+    "imgclf.toml (or a smaller number than now); then imgclf run, which deals all images again "
+    "until a model is released (afterwards: imgclf splits deal-again)"
 )
 """Remedy for different pictures that are taken for near-duplicates."""
 
@@ -59,12 +59,13 @@ class FloorReasons(NamedTuple):
 def remedy(numbers: Mapping[str, object]) -> str:
     """Return what to do, by the ``numbers`` of :class:`FloorReasons`; empty if they are all 0."""
     ways = {
-        ALIKE: "set near_duplicate_distance = 0 under [split] in imgclf.toml, where the images that "
-        "count as one picture are different ones (more images do not help)",
-        UNEVEN: "imgclf splits deal-anew",
-        BOUND: "bring images of the classes that it names, given to the split that lacks or to none "
-        "(imgclf ingest), or have given test images dealt, too (imgclf splits deal-anew --without-given)",
-        LACKING: "bring more images of the classes that it names (imgclf ingest)",
+        ALIKE: "set near_duplicate_distance = 0 under [split] in imgclf.toml, if the images that "
+        "count as one picture are different (more images do not help)",
+        UNEVEN: "imgclf splits deal-again",
+        BOUND: "ingest images of the named classes, given to the split that lacks them or to no "
+        "split (imgclf ingest), or deal given test images, too (imgclf splits deal-again "
+        "--without-given)",
+        LACKING: "ingest more images of the named classes (imgclf ingest)",
     }
     return "; and ".join(way for name, way in ways.items() if numbers.get(name))
 
@@ -85,7 +86,7 @@ def floor_reasons(
     floors: Mapping[str, int],
     names: Sequence[str] = (),
     *,
-    anew: Dealt | None = None,
+    again: Dealt | None = None,
     freely: Dealt | None = None,
 ) -> "FloorReasons":
     """Find the classes below their floor, and the remedies.
@@ -95,7 +96,7 @@ def floor_reasons(
         counts: images of the classes in use.
         floors: split to the fewest images of a class.
         names: names under [labels] in imgclf.toml; empty: every label in use is a class.
-        anew: images of each class by split, if all were dealt again and given splits kept
+        again: images of each class by split, if all were dealt again and given splits kept
             (``assets.dataset.splits.forecast``); ``None``: dealing again is assumed to help where
             there are enough images.
         freely: the same, without given splits.
@@ -123,7 +124,7 @@ def floor_reasons(
             wanted[label] = sum(lacking.values())
             if found.total < sum(floors.values()):
                 continue
-            if _met(floors, anew, label):
+            if _met(floors, again, label):
                 uneven.append(name)
             elif _met(floors, freely, label):
                 bound.append(name)
@@ -134,16 +135,17 @@ def floor_reasons(
         helps.append("; or ".join(ways + _without_a_class(wanted, counts, names)))
     if uneven:
         helps.append(
-            f"Of {', '.join(uneven)} there are enough images, and an earlier version, or images that "
-            "came before their labels or given splits, left them so: imgclf splits deal-anew deals all "
-            "images anew, so that each of these classes is in each split"
+            f"Of {', '.join(uneven)} there are enough images, but they were dealt by an earlier "
+            "version, or before their labels or given splits came: imgclf splits deal-again "
+            "deals all images again, so that each split has each of these classes"
         )
     if bound:
         helps.append(
-            f"Of {', '.join(bound)} there are enough images, but not with the splits that their source "
-            "gave (ingest --keep-splits), which imgclf splits deal-anew keeps. New images help if they "
-            "are given to the split that lacks, or to none; or have all images dealt, those of the "
-            "given test set, too: imgclf splits deal-anew --without-given"
+            f"Of {', '.join(bound)} there are enough images, but not with the splits that their "
+            "source gave (ingest --keep-splits), which imgclf splits deal-again keeps. New "
+            "images help if they are given to the split that lacks them, or to no split; or deal "
+            "all images, also those of the given test set: imgclf splits deal-again "
+            "--without-given"
         )
     if alike:
         told = "; ".join(alike)
@@ -169,6 +171,6 @@ def _without_a_class(
 ) -> list[str]:
     """Return remedies that drop a class which is short of images."""
     if any(label in names for label in wanted):
-        return ["take a class out of names under [labels] in imgclf.toml"]
+        return ["remove a class from names under [labels] in imgclf.toml"]
     said = [visible(shlex.quote(label)) for label in wanted if label in counts]
-    return [f"do without one of them: imgclf labels withdraw --class {said[0]}"] if said else []
+    return [f"remove one of them: imgclf labels withdraw --class {said[0]}"] if said else []

@@ -11,7 +11,7 @@ from assets.policies import SplitPolicy
 from training.groups.dealing import SPLITS, Group, Tally, deal
 
 
-def dealt_anew(manifest: pa.Table, given: Given, split: SplitPolicy) -> Mapping[str, Counter[str]]:
+def dealt_again(manifest: pa.Table, given: Given, split: SplitPolicy) -> Mapping[str, Counter[str]]:
     """Return the images of each class by split if all were dealt again; nothing is written.
 
     Args:

@@ -28,17 +28,17 @@ def former_test_split(store: ObjectStore, dataset_version: str) -> str:
         rows = read_dataset_manifest(store, dataset_version)
     except (DamagedObject, KeyMissing) as error:
         return (
-            "the images were dealt to the splits anew, and whether it was tested before that or "
-            f"afterwards cannot be read: {error}"
+            "the images were dealt to the splits again, and it cannot be read whether it was "
+            f"tested before or after that: {error}"
         )
     if _test_images(rows) <= _test_images(
         current_groups(store)
     ):  # its test images are in test again
         return ""
     return (
-        "it was tested on a former test split: the images were dealt to the splits anew since. Its "
-        "scores cannot be compared with those of models that are trained afterwards, and it may "
-        "have learnt from images of the new test split; imgclf run trains one on the new splits"
+        "it was tested on a former test split: the images were dealt to the splits again since. "
+        "Its scores cannot be compared with those of models trained afterwards, and it may have "
+        "been trained on images of the new test split; imgclf run trains one on the new splits"
     )
 
 

@@ -86,7 +86,7 @@ def begin_generation(
     return found
 
 
-def deal_anew(store: ObjectStore, policy: SplitPolicy, reason: str, *, by: str = "") -> Generation:
+def deal_again(store: ObjectStore, policy: SplitPolicy, reason: str, *, by: str = "") -> Generation:
     """Begin the next generation: the next run groups and deals all images again.
 
     Args:
@@ -121,11 +121,11 @@ def current_generation(
     if is_released(store):
         say(
             f"[split] changed since the images were dealt ({changed}). A model was released, so "
-            "only new images are dealt by it; `imgclf splits deal-anew` deals all again"
+            "it applies only to new images; `imgclf splits deal-again` deals all again"
         )
         return found
-    say(f"all images are dealt to the splits anew: {changed}, and no model was released yet")
-    return deal_anew(store, policy, f"[split] changed: {changed}")
+    say(f"all images are dealt to the splits again: {changed}, and no model was released yet")
+    return deal_again(store, policy, f"[split] changed: {changed}")
 
 
 def settings_changed(before: SplitPolicy, now: SplitPolicy) -> list[str]:

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 deploy_app = typer.Typer(
     name="deploy",
-    help="Put into an AWS account what the line needs. In order: foundation, image; then, if "
-    "wanted, edge, orchestrator, cicd. Endpoints are deployed by the line itself, and brought to "
-    "other settings by endpoint.",
+    help="Set up an AWS account for the line. In order: foundation, image; then, optionally, "
+    "edge, orchestrator, cicd. The line deploys endpoints itself; endpoint applies other "
+    "settings to them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -39,9 +39,10 @@ deploy_app = typer.Typer(
 @deploy_app.command("foundation")
 @speaking
 def foundation_command(
-    email: Annotated[str, typer.Option(help="Where alarms and the budget write to.")] = "",
+    email: Annotated[str, typer.Option(help="Address for alarms and the budget.")] = "",
     budget: Annotated[
-        int | None, typer.Option(min=0, help="USD a month above which you are told; 0 for none.")
+        int | None,
+        typer.Option(min=0, help="USD a month above which you are notified; 0 for none."),
     ] = None,
     chosen: Set = None,
     plan_only: PlanOnly = False,
@@ -68,7 +69,7 @@ def foundation_command(
     if as_json:
         print(json.dumps({**asdict(result), "settings_file": str(path)}, indent=1))
         return
-    console.print(f"[green]✓[/] {escape(str(path))} holds the settings that follow from it")
+    console.print(f"[green]✓[/] {escape(str(path))} holds the resulting settings")
     if settings.profile != "aws":
         console.print('Next: profile = "aws" in imgclf.toml (or IMGCLF_PROFILE=aws), then')
     console.print("      imgclf deploy image")
@@ -77,10 +78,10 @@ def foundation_command(
 @deploy_app.command("image")
 @speaking
 def image_command(
-    tag: Annotated[str, typer.Option(help="Its tag; the version and commit if left out.")] = "",
-    gpu: Annotated[bool, typer.Option("--gpu", help="The one for instances with GPUs.")] = False,
+    tag: Annotated[str, typer.Option(help="Its tag; default: the version and commit.")] = "",
+    gpu: Annotated[bool, typer.Option("--gpu", help="The image for instances with GPUs.")] = False,
     lines_only: Annotated[
-        bool, typer.Option("--print", help="Only print the lines that build and push it.")
+        bool, typer.Option("--print", help="Only print the commands that build and push it.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -148,9 +149,9 @@ def endpoint_command(
         raise fail(f"nothing was deployed to {stage} yet; the line does it, with today's settings")
     if status.status != "InService":
         raise fail(
-            f"{status.name} does not serve what is recorded, so the line comes first: materialize "
-            f"{stage}_endpoint (`imgclf up` does it by itself), which takes today's settings, too "
-            f"({status.failure_reason or status.status})"
+            f"{status.name} does not serve what is recorded, so run the line first: materialize "
+            f"{stage}_endpoint (`imgclf up` does it automatically), which takes today's settings, "
+            f"too ({status.failure_reason or status.status})"
         )
     stack = endpoints.stack(stage)
     stack.check_conversion()

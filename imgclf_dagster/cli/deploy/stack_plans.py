@@ -23,8 +23,8 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", help="A parameter of the template, as Name=Value; may be repeated."),
 ]
-PlanOnly = Annotated[bool, typer.Option("--plan", help="Show what would change, and stop.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
+PlanOnly = Annotated[bool, typer.Option("--plan", help="Show the changes, and stop.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
 def speaking(command: Callable[P, R]) -> Callable[P, R]:
@@ -83,7 +83,7 @@ def deploy_stack(
         result = stacks.execute(plan, on_event=tell, timeout_s=timeout_s)
     except KeyboardInterrupt:
         raise fail(
-            f"interrupted; the deployment of {plan.request.name} goes on in AWS, run this again "
+            f"interrupted; the deployment of {plan.request.name} continues in AWS; run this again "
             "to wait for it",
             130,
         ) from None
@@ -117,7 +117,10 @@ def _ask(plan: "StackPlan", stacks: "Stacks", as_json: bool) -> None:
         raise fail(message)
 
     if as_json or not sys.stdin.isatty():
-        leave("nobody can be asked here: add --yes to do it, or --plan to only look")
+        leave(
+            "this is not an interactive terminal: add --yes to do it, or --plan to show the "
+            "changes only"
+        )
     try:
         agreed = typer.confirm(f"{len(plan.changes)} changes to {plan.request.name}: do it?")
     except (typer.Abort, KeyboardInterrupt):

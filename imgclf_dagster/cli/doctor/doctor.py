@@ -18,21 +18,20 @@ def doctor_command(
     as_json: AsJson = False,
     store: Annotated[
         bool,
-        typer.Option(
-            "--store", help="Read every object of the store, and name those that are damaged."
-        ),
+        typer.Option("--store", help="Read every object of the store and list the damaged ones."),
     ] = False,
     repair: Annotated[
         bool,
         typer.Option(
             "--repair",
-            help="With --store: build again what the store can build again; what was damaged is "
-            "moved to damaged/ in the store.",
+            help="With --store: rebuild what can be rebuilt; damaged objects are moved to "
+            "damaged/ in the store.",
         ),
     ] = False,
 ) -> None:
     """Check settings, disk, store, weights, ports, Label Studio and the code location, and on AWS
-    credentials, clock, bucket, queue, key, image, roles, quotas and endpoints; name each remedy.
+    credentials, clock, bucket, queue, key, image, roles, quotas and endpoints; print a remedy for
+    each problem.
 
     Exit code 1 if something would make a run fail; with --store, if an object is damaged.
     """

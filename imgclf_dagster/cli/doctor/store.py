@@ -59,7 +59,7 @@ def look_at_store(settings: Settings, *, as_json: bool, repair: bool) -> None:
         for trouble in left:
             if trouble not in found:
                 _show(trouble.key, trouble.flaw, trouble.remedy, "")
-        healthy = "every object is what its key says" if not found else ""
+        healthy = "every object is intact" if not found else ""
         console.print(f"[green]✓[/] {store.url}: {healthy}" if healthy else _sum(left, store.url))
     if remaining:
         raise typer.Exit(1)

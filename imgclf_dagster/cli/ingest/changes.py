@@ -62,9 +62,9 @@ def show_readings(console: Console, report: "IngestReport", source: str) -> None
     ]
     today = ", ".join(f"{one.label} is {one.now}" for one in former[:_SHOWN])
     told = (
-        f"{', '.join(words)} was said before the name was given to another class, and counts as it "
-        f"was meant then; said now, {today}. If the whole source is to be read by the names of "
-        f"today: imgclf labels withdraw --source {shlex.quote(source)}, then ingest it again"
+        f"{', '.join(words)} was used before the name was given to another class, and counts in "
+        f"its former meaning; used now, {today}. To read the whole source by the present names: "
+        f"imgclf labels withdraw --source {shlex.quote(source)}, then ingest it again"
     )
     console.print(f"[yellow]two meanings:[/] {escape(visible(told))}", soft_wrap=True)
 
@@ -100,7 +100,7 @@ def _undoing(report: "IngestReport", source: str) -> list[str]:
         return [_AGAIN]
     where = f"imgclf labels withdraw --source {shlex.quote(source)}"
     commands = [f"{where} --class {shlex.quote(label)}" for label in now]
-    return [f"to take it back (what was said before counts again): {'; '.join(commands)}"]
+    return [f"to take it back (earlier labels count again): {'; '.join(commands)}"]
 
 
 _AGAIN = "to take it back: ingest the source again with its former labels; the newest count"

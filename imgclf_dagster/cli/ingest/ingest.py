@@ -53,51 +53,54 @@ def ingest_command(
         ),
     ],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what is understood, and write nothing at all.")
+        bool,
+        typer.Option("--dry-run", help="Show how the source is understood, and write nothing."),
     ] = False,
     yes: Annotated[
         bool,
         typer.Option(
-            YES, help="Take what is asked as it is, where the question says that --yes decides it."
+            YES, help="Accept the default of each question that says that --yes decides it."
         ),
     ] = False,
     labels_from: Annotated[
         str | None,
         typer.Option(
             metavar="parent|top|path|FILE|none",
-            help="Where the labels are: the innermost folders, the outermost ones, all around an image (path), a list, or "
-            "nowhere. Splits (train) and containers (images) are no classes, unless there are no "
-            "others.",
+            help="Where the labels are: the innermost folders (parent), the outermost ones "
+            "(top), all folders around an image (path), a list, or nowhere (none). Splits "
+            "(train) and containers (images) are not classes, unless there are no others.",
         ),
     ] = None,
     columns: Annotated[
         str | None,
         typer.Option(
             metavar="IMAGE,LABEL",
-            help="The columns of a list, by name or by number from 1 on; several of labels as "
+            help="The columns of a list, by name or by number, from 1; several label columns as "
             "IMAGE,LABEL,LABEL or a range: file,tag1-tag3.",
         ),
     ] = None,
     encoding: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Of lists, and of names in a zip: cp1252, gbk …"),
+        typer.Option(
+            metavar="NAME", help="Encoding of lists, and of names in a zip: cp1252, gbk …"
+        ),
     ] = None,
     as_class: Annotated[
-        str | None, typer.Option(metavar=NAME, help="Every image gets this label.")
+        str | None, typer.Option(metavar=NAME, help="Give every image this label.")
     ] = None,
     keep_splits: Annotated[
         bool,
         typer.Option(
             "--keep-splits",
-            help="Keep the splits that the source gives; else the line deals its own.",
+            help="Keep the splits that the source gives; default: the line deals its own.",
         ),
     ] = False,
     as_json: Annotated[
         bool,
-        typer.Option("--json", help="Print all of it as JSON, with every rejection; never ask."),
+        typer.Option("--json", help="Print everything as JSON, with every rejection; never ask."),
     ] = False,
 ) -> None:
-    """Say what is understood of images and labels, then bring them into the store.
+    """Show how images and labels are understood, then copy them into the store.
 
     What is doubtful is asked, on a terminal; elsewhere nothing is written and the options that
     decide are named. Doing it again changes nothing; after an interruption it does what is left.
@@ -140,8 +143,8 @@ def _refuse_own_store(source: Path, settings: "Settings") -> None:
     own = settings.store_dir.resolve()
     if source.resolve().parent == own:
         raise SourceError(
-            f"{source} is in the store of this home, which has its images already (`imgclf run` takes "
-            "in what was copied there); name the folder of the images"
+            f"{source} is in the store of this home, which has its images already (`imgclf run` "
+            "takes in what was copied there); name the folder of the images"
         )
 
 
@@ -230,7 +233,7 @@ class _Session:
             for doubt in doubts[:OPEN_QUESTIONS]:
                 show_doubt(errors, doubt, numbered=False)
         options = " or ".join(dict.fromkeys(o for doubt in doubts for o, _ in doubt.answers))
-        return fail(f"nothing was written: a question is open; give {options}")
+        return fail(f"nothing was written, because a question is open; give {options}")
 
     def say_dry(self, reading: "Reading", *, asked_for: bool) -> None:
         """Report a call that writes nothing.

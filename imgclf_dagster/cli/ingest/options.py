@@ -71,7 +71,7 @@ def with_answer(options: ReadingOptions, answer: str) -> ReadingOptions:
             read = value not in ("parent", "top", "path", "none")  # then it names a list
             options = replace(options, labels_from=value, columns=options.columns if read else None)
         else:
-            raise typer.BadParameter(f"{answer}: stop here and give this option yourself")
+            raise typer.BadParameter(f"{answer}: stop here and give this option")
     return options
 
 

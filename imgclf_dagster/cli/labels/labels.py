@@ -27,10 +27,8 @@ labels_app = typer.Typer(
     invoke_without_command=True,
 )
 
-Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")
-]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the changes, and change nothing.")]
 
 
 @labels_app.callback()
@@ -59,8 +57,8 @@ def labels_command(context: typer.Context, as_json: AsJson = False) -> None:
 @labels_app.command("rename")
 @plainly
 def rename_command(
-    old: Annotated[str, typer.Argument(help="What the class is called now.")],
-    new: Annotated[str, typer.Argument(help="What it is called from now on.")],
+    old: Annotated[str, typer.Argument(help="The present name of the class.")],
+    new: Annotated[str, typer.Argument(help="The new name of the class.")],
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> None:
@@ -74,8 +72,8 @@ def rename_command(
 @labels_app.command("merge")
 @plainly
 def merge_command(
-    labels: Annotated[list[str], typer.Argument(help="Classes that are one.")],
-    into: Annotated[str, typer.Option("--into", help="What they are called from now on.")],
+    labels: Annotated[list[str], typer.Argument(help="Classes to merge.")],
+    into: Annotated[str, typer.Option("--into", help="The name of the merged class.")],
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> None:
@@ -84,7 +82,7 @@ def merge_command(
 
     old = [label for label in labels if normal_label(label) != normal_label(into)]
     if not old:
-        raise fail(f"{into!r} is the only class that is named; name those that are to become it")
+        raise fail(f"{into!r} is the only class given; give the classes that are merged into it")
     _rename(tuple(old), into, yes=yes, dry_run=dry_run)
 
 
@@ -95,8 +93,8 @@ def withdraw_command(
         str | None,
         typer.Option(
             "--source",
-            help="The folder under raw/ that an ingest wrote to, or an annotator, as `imgclf labels` "
-            "lists them.",
+            help="The folder under raw/ that an ingest wrote to, or an annotator, as `imgclf "
+            "labels` lists them.",
         ),
     ] = None,
     label: Annotated[str | None, typer.Option("--class", help="A class.")] = None,
@@ -114,7 +112,7 @@ def withdraw_command(
     What was said before it counts again, and so does what is said later.
     """
     if source is None and label is None and not file:
-        raise fail("say what is taken back: --source NAME, --class NAME or --file PATH")
+        raise fail("give what is taken back: --source NAME, --class NAME or --file PATH")
     _decide(
         lambda settings, store, rows: _withdrawal(settings, store, rows, source, label, file or []),
         yes=yes,
@@ -148,7 +146,7 @@ def _withdrawal(
     said_of = set(rows["sha256"].to_pylist()) if images else set()
     for path, image in images.items():
         if image not in said_of:
-            raise fail(f"{path}: nothing was ever said of this image, so nothing can be taken back")
+            raise fail(f"{path}: this image never had a label, so nothing can be taken back")
     others = spellings(rows, settings.labels, [label])[1:] if label is not None else []
     return Withdrawal(
         at=now_after(rows),
@@ -226,15 +224,15 @@ def _renaming(settings: Settings, rows: "pa.Table", old: tuple[str, ...], new: s
         raise fail(flaw)
     names = [_known_class(label, found) for label in old]
     if new in names:
-        raise fail(f"{new!r} is what it is called already")
+        raise fail(f"{new!r} is its name already")
     if images := found.images(new):
         console.print(
             f"{escape(new)} is a class of {images:,} images already: they become one class"
         )
     elif new in found.aliases:
         console.print(
-            f"{escape(new)} was renamed to {escape(found.aliases[new])} before; it is a class of its "
-            "own again"
+            f"{escape(new)} was renamed to {escape(found.aliases[new])} before; it is a class of "
+            "its own again"
         )
     classes = {one.label for one in found.classes if one.images} - {*names, new}
     for group in look_alikes({*classes, new}, new=[new]):
@@ -259,7 +257,7 @@ def _say_names(settings: Settings, old: tuple[str, ...], new: str) -> None:
     if tuple(names) != settings.labels.names:
         line = ", ".join(json.dumps(name, ensure_ascii=False) for name in names)
         console.print(
-            f"{escape(str(settings_file()))} may say so too (it is read as if it did): "
+            f"{escape(str(settings_file()))} may have the new name, too (it is read as if it had): "
             f"names = \\[{escape(line)}] under \\[labels]"
         )
 
@@ -291,7 +289,7 @@ def _require_source(source: str, known: dict[str, int]) -> None:
     kinds = {"ingest", "label_studio", "predictor"}
     if source not in known and source not in kinds:
         raise fail(
-            f"nothing that counts was said by a source {source!r}; sources: "
+            f"no label that counts is from a source {source!r}; sources: "
             f"{', '.join(known) or 'there is none'}"
         )
 
@@ -303,10 +301,7 @@ def _image(store: "ObjectStore", rows: "pa.Table", path: str) -> str:
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()
     image = image_of(store, path, rows)
     if image is None:
-        raise fail(
-            f"{path}: there is no such file, and no image under raw/ is called so of which anything "
-            "was said"
-        )
+        raise fail(f"{path}: there is no such file, and no labelled image under raw/ has this name")
     return image
 
 
@@ -344,14 +339,17 @@ def _decide(
         change = preview(rows, event, settings.labels)
         if yes and before not in (None, change):
             _show_change(change)
-            raise fail("nothing was changed: this is what it would change now; say it again if so")
+            raise fail(
+                "nothing was changed, because the labels have changed meanwhile: these would be "
+                "the changes now; run it again to apply them"
+            )
         before = change
         try:
             _write(store, rows, event, change, yes=yes, dry_run=dry_run)
         except OvertakenError:
             console.print(
-                "[yellow]not written:[/] somebody else has changed the labels meanwhile; this is "
-                "looked at again with that"
+                "[yellow]not written:[/] somebody else has changed the labels meanwhile; the "
+                "changes are computed again"
             )
         else:
             return settings, event
@@ -378,23 +376,25 @@ def _write(
     console.print(f"[bold]{escape(words_of(event, keys_of(rows, images_named([event]))))}[/]")
     _show_change(change)
     if event.kind == "rename":
-        console.print("what is said under the old name later counts so, too")
+        console.print("later labels under the old name count as the new one")
     if dry_run:
         console.print("nothing was changed (--dry-run)")
         return
     if not yes and not is_asked():
-        raise fail("nothing was changed; say --yes to do it without being asked")
+        raise fail("nothing was changed; add --yes to do it without confirmation")
     if not yes and not typer.confirm("Do it?"):
         raise fail("nothing was changed")
     key = keep(store, event)
     console.print(f"[green]✓[/] written: {escape(key)}")
     undo = "" if event.kind == "restore" else f" `imgclf labels restore {event_id(key)}` undoes it."
-    console.print(f"`imgclf run` makes the data set with it (`imgclf up` does by itself).{undo}")
+    console.print(
+        f"`imgclf run` makes a data set with it (`imgclf up` does this automatically).{undo}"
+    )
 
 
 def _show_change(change: "Change") -> None:
     if not change.images and not change.classes:
-        console.print("no label that counts changes now")
+        console.print("no label that counts changes")
         return
     console.print(
         f"images that change: {change.images:,} ({change.relabelled:,} to another label, "

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def show_overview(found: "Overview") -> None:
     """Print the tables of classes, sources and events, and notes on the labels."""
     if not found.classes and not found.unknown:
-        console.print("there are no labels yet (imgclf ingest SRC brings some)")
+        console.print("there are no labels yet (imgclf ingest SRC adds some)")
         return
     console.print(_class_table(found))
     told = f"{found.labelled:,} images are labelled"

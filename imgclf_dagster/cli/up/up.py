@@ -44,8 +44,8 @@ def up_command(
         bool,
         typer.Option(
             "--label-studio",
-            help="Label Studio too, where people label images: our own, installed the first time, "
-            "or the one that label_studio.url names.",
+            help="Label Studio too, where people label images: our own, installed on first use, "
+            "or the one at label_studio.url.",
         ),
     ] = False,
 ) -> None:
@@ -152,7 +152,7 @@ def _daemon(settings: Settings, workspace: Path, *, after: ProcessSpec) -> Proce
         log_file=settings.logs_dir / "dagster-daemon.log",
         healthy=_daemon_healthy(f"http://{HOST}:{settings.ports.dagster}/graphql"),
         after=(after.name,),
-        about="notices new images and acts on them",
+        about="starts runs when images or labels arrive",
         launches_runs=True,
     )
 
@@ -226,7 +226,7 @@ def _mlflow(settings: Settings) -> ProcessSpec:
         port=_port(port, "MLflow", "mlflow"),
         healthy=http_healthy(f"http://{HOST}:{port}/health"),
         url=f"http://{HOST}:{port}/#/experiments",  # its home page shows no experiments
-        about="models and what they scored",
+        about="models and their metrics",
     )
 
 
@@ -242,7 +242,8 @@ def _socket(settings: Settings) -> Path:
     path = settings.run_dir / "code.sock"
     if len(str(path).encode()) > _MAX_SOCKET_PATH:
         raise SettingsError(
-            f"the path {path} is too long for a socket; name a home (IMGCLF_HOME) nearer to the root"
+            f"the path {path} is too long for a socket; choose a home (IMGCLF_HOME) with a "
+            "shorter path"
         )
     return path
 

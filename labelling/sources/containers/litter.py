@@ -15,7 +15,7 @@ SHORTCUT = "a shortcut, which holds no image; put the file itself there"
 UNFINISHED = "an unfinished download; finish it, or delete it"
 EMPTY = "folders that hold no data; one that is meant as a class has no images yet"
 LIBRARY = "the library of a photo program, full of previews; export the photos and ingest those"
-PACKED = "an archive inside the source, which is not opened; unpack it, or ingest it by itself"
+PACKED = "an archive inside the source, which is not opened; unpack it, or ingest it separately"
 
 _SUFFIXES = {
     **dict.fromkeys(("xmp", "aae", "thm", "pp3", "dop", "vrd", "cos", "nksc"), SIDECAR),

@@ -359,7 +359,7 @@ def test_staging_that_labels_unlike_the_evaluation_is_found(hosted: Any) -> None
             )
         assert done.checks == {"staging_serves_digest": False}
         reason = verdict(hosted, "staging_serves_digest").reason
-        assert "labelled unlike in the evaluation" in reason
+        assert "got other labels than in the evaluation" in reason
 
 
 def test_staging_that_serves_another_model_is_found(hosted: Any) -> None:

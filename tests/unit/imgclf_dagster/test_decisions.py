@@ -132,7 +132,7 @@ def test_a_name_of_none_or_of_several_is_refused_with_the_newest(store: ObjectSt
     assert refusal(store, "zz", *MANY) == f"no packages begin with 'zz'; the newest are {newest}"
     assert refusal(store, None) == (
         "nothing is registered yet; `imgclf run` registers a candidate that passes its checks, "
-        "and `imgclf status` says where the line stands"
+        "and `imgclf status` shows the state of the line"
     )
 
 
@@ -147,7 +147,7 @@ def test_a_model_that_was_held_back_is_told_with_its_reasons(store: ObjectStore)
     judge(store, "train-x1", "staging_serves_digest", passed=False)
     judge(store, "train-x2", "beats_champion", passed=True)
     held = (
-        "train-x1 was held back, so it was never registered:\n"
+        "train-x1 did not pass its checks, so it was never registered:\n"
         "- beats_champion failed: beats_champion!\n"
         "- staging_serves_digest failed: staging_serves_digest!"
     )

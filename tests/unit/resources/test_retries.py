@@ -124,7 +124,7 @@ def test_what_passes_is_tried_again_and_told() -> None:
     outcome, told, tries = run(busy_once)
     assert (outcome.success, outcome.failures, tries) == (True, {}, 2)
     [warned] = [line for line in told.lines if "trying again" in line]
-    assert warned.startswith("CapacityError: no machine\nThis may pass by itself")
+    assert warned.startswith("CapacityError: no machine\nThis may be temporary")
     assert "try 2 of 4" in warned
     assert told.lines.count("started thing") == 2
 

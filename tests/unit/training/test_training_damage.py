@@ -77,7 +77,7 @@ def test_training_begins_anew_where_the_checkpoint_is_damaged(
     saved.write_bytes(DAMAGES[damage](trained))
     with caplog.at_level(logging.WARNING, "training"):
         assert _fit(tmp_path, 2) == [1, 2]
-    assert "training begins anew" in caplog.text
+    assert "training starts again" in caplog.text
 
 
 def test_a_checkpoint_that_is_whole_is_gone_on_from(trained: bytes, tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_a_correction_is_sent_with_what_was_said(backend: FakeBackend, tmp_path:
     (said,) = sent["said"]
     assert (said["stage"], said["prediction_id"]) == ("prod", "p-1")
     assert list(said["scores"]) == [label for label, _ in many[:SCORES_SENT]]
-    assert "as ant, bee" in render([card]), "drawn anew, it says so still"
+    assert "as ant, bee" in render([card]), "drawn again, it says so still"
 
 
 @pytest.mark.parametrize(

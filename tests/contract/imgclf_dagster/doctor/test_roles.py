@@ -73,7 +73,10 @@ def test_without_its_own_role_cloudformation_works_with_the_callers(world: World
 
 def test_somebody_who_is_no_role(world: World) -> None:
     world.as_administrator()
-    assert "neither a role nor a user" in world.only("permissions of the caller", "warning").detail
+    assert (
+        "neither a role nor an IAM user"
+        in world.only("permissions of the caller", "warning").detail
+    )
 
 
 def test_a_user_of_iam(world: World) -> None:

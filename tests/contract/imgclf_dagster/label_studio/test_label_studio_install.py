@@ -49,7 +49,7 @@ def _uv_cache() -> str:
 
 def test_a_killed_install_is_begun_anew_by_two_at_once_and_a_third_is_nothing(cache: Path) -> None:
     environment = cache / f"label-studio-{VERSION}"
-    # An interpreter that went away, say with an upgrade of Python: all of it is made anew.
+    # An interpreter that went away, say with an upgrade of Python: all of it is made again.
     (environment / "lib").mkdir(parents=True)
     (environment / "lib" / "of before").touch()
     (environment / "bin").mkdir()

@@ -43,7 +43,7 @@ def name_of(shop: Shop) -> str:
     return f"{shop.project}-prod"
 
 
-def anew(shop: Shop, **fields: Any) -> Shop:
+def recreated(shop: Shop, **fields: Any) -> Shop:
     """The shop as another process has it, which remembers nothing."""
     host = shop.endpoints
     assert isinstance(host, SageMakerEndpoints)
@@ -100,7 +100,7 @@ def test_what_cloudformation_refuses_is_not_recorded(
     ):
         shop.deploy("prod", "train-2")
     with pytest.raises(DeploymentFailed, match=r"nothing was changed: .* has no prod\.json"):
-        anew(shop, stages_dir=str(tmp_path)).deploy("prod", "train-2")
+        recreated(shop, stages_dir=str(tmp_path)).deploy("prod", "train-2")
     assert list(records(shop)) == ["train-1"]
 
 
@@ -150,7 +150,7 @@ def test_what_is_deleted_behind_an_endpoint_is_made_anew(
     shop: Shop, bed: TestBed, what: str
 ) -> None:
     lost = delete_behind(shop, bed, what)
-    found = anew(shop)
+    found = recreated(shop)
     status = found.endpoints.describe("prod")
     assert (status.status, status.digest) == ("Failed", None)
     assert "drift: train-1" in str(status.failure_reason)
@@ -162,7 +162,7 @@ def test_what_is_deleted_behind_an_endpoint_is_made_anew(
     config = client.describe_endpoint(EndpointName=name_of(shop))["EndpointConfigName"]
     assert config != lost
     assert client.describe_endpoint_config(EndpointConfigName=config)
-    assert anew(shop).endpoints.describe("prod").status == "InService"
+    assert recreated(shop).endpoints.describe("prod").status == "InService"
     assert list(records(shop)) == ["train-1"]
 
 
@@ -172,9 +172,9 @@ def test_a_new_model_is_not_kept_back_by_a_deleted_one(shop: Shop, bed: TestBed)
     delete_behind(shop, bed, "model")
     bed.fault("UpdateEndpoint", "unhealthy", endpoint=name_of(shop))
     with pytest.raises(DeploymentFailed, match=r"train-2 cannot be served.*train-1 goes on"):
-        anew(shop).deploy("prod", "train-2")
+        recreated(shop).deploy("prod", "train-2")
     assert list(records(shop)) == ["train-1", "train-2", "train-1"]
-    assert anew(shop).deploy("prod", "train-3").model_version == "train-3"
+    assert recreated(shop).deploy("prod", "train-3").model_version == "train-3"
     assert shop.answering() == "train-3"
 
 
@@ -184,7 +184,7 @@ def test_settings_that_are_not_todays_are_named(shop: Shop, bed: TestBed) -> Non
     host = shop.endpoints
     assert isinstance(host, SageMakerEndpoints)
     changed = {**host.parameters, "MaxP95LatencyMs": "700"}
-    other = anew(shop, parameters=changed, image_uri=f"{host.image_uri}-1").endpoints
+    other = recreated(shop, parameters=changed, image_uri=f"{host.image_uri}-1").endpoints
     assert other.differing_settings("prod") == ["ImageUri", "MaxP95LatencyMs"]
     refuse(bed, "DescribeStacks")
     with pytest.raises(HostUnavailable, match="Remedy: allow cloudformation:DescribeStacks"):

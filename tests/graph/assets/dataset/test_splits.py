@@ -1,4 +1,4 @@
-"""Small and look-alike data can be trained on, given splits are kept, and all can be dealt anew."""
+"""Small and look-alike data can be trained on, given splits are kept, and all can be dealt again."""
 
 import hashlib
 import io
@@ -71,7 +71,7 @@ def splits(world: Any) -> dict[str, str]:
 
 @pytest.fixture
 def command(world: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Result]]:
-    """``command("deal-anew", …)`` in the home of ``world``, in this process."""
+    """``command("deal-again", …)`` in the home of ``world``, in this process."""
     before = dict(os.environ)
     monkeypatch.setenv("IMGCLF_HOME", str(world.home))
     monkeypatch.setenv("COLUMNS", "200")
@@ -114,11 +114,11 @@ def test_a_fixed_cameras_frames_are_told_apart_and_the_empty_ones_are_one_pictur
     assert not said.blocks
     assert done.checks["near_duplicate_groups"] is True
 
-    # the setting that the message names deals anew, as nothing was released
+    # the setting that the message names deals again, as nothing was released
     other = world.with_settings(split={"near_duplicate_distance": 0})
     done = other.run(*DATA)
     assert done.checks["class_floor_met"] is True
-    assert "dealt anew 1 times" in words(command())
+    assert "dealt again 1 times" in words(command())
 
 
 def test_labels_that_come_later_are_dealt_when_they_come(world: Any) -> None:
@@ -171,9 +171,9 @@ def test_a_class_that_was_left_without_validation_gets_out_by_the_remedy_that_is
     subject = f"dataset/{blocked.metadata('dataset')['dataset_version']}"
     reason = world.verdict(subject, "class_floor_met").reason
     assert "red: 0 in val, needs 1" in reason
-    assert "imgclf splits deal-anew deals all images anew" in reason
+    assert "imgclf splits deal-again deals all images again" in reason
     assert "--without-given" not in reason
-    assert command("deal-anew", "--yes").exit_code == 0
+    assert command("deal-again", "--yes").exit_code == 0
     assert world.run(*DATA).checks["class_floor_met"] is True
     assert [sha for sha in shas if splits(world)[sha] == "test"] == shas[::4]
 
@@ -191,7 +191,7 @@ def test_where_the_given_splits_lack_a_class_the_remedy_is_to_forget_them(
     assert (
         "Of red there are enough images, but not with the splits that their source gave" in reason
     )
-    assert command("deal-anew", "--without-given", "--yes").exit_code == 0
+    assert command("deal-again", "--without-given", "--yes").exit_code == 0
     assert world.run(*DATA).checks["class_floor_met"] is True
 
 
@@ -222,11 +222,11 @@ def test_what_is_given_too_late_is_named_and_honoured_by_dealing_anew(
     assert "2 images stay in the split" in done.metadata("dataset")["given too late"]
     assert "2 of them had been dealt to another split" in words(command())
 
-    refused = command("deal-anew")
+    refused = command("deal-again")
     assert refused.exit_code == 1
     assert "--yes" in words(refused)
     assert newest_generation(world.store).generation == 0
-    told = command("deal-anew", "--yes")
+    told = command("deal-again", "--yes")
     assert told.exit_code == 0
     assert "cannot be compared" in words(told)
     rows = groups_table(world.store).read().num_rows
@@ -236,7 +236,7 @@ def test_what_is_given_too_late_is_named_and_honoured_by_dealing_anew(
     assert set(after) == set(before)
     assert groups_table(world.store).read().num_rows > rows  # nothing was rewritten
     assert "given too late" not in done.metadata("dataset")
-    told = words(command("deal-anew", "--without-given", "--yes"))
+    told = words(command("deal-anew", "--without-given", "--yes"))  # its former name
     assert "without the splits that sources gave" in told
     assert "2 given splits are taken back" in told
     world.run(*DATA)
@@ -376,13 +376,13 @@ def test_dealing_anew_that_is_killed_can_be_done_again(
     grouped_and_dealt(world)
     before = everything(world)
 
-    def anew(copy: Any) -> None:
+    def again(copy: Any) -> None:
         monkeypatch.setattr(splits_command, "_store", lambda _: copy.store)
-        done = CliRunner().invoke(app, ["splits", "deal-anew", "--without-given", "--yes"])
+        done = CliRunner().invoke(app, ["splits", "deal-again", "--without-given", "--yes"])
         assert done.exit_code == 0, words(done)
         grouped_and_dealt(copy)
 
-    found = [everything(copy) for copy in killed_copies(world, empty_world, anew)]
+    found = [everything(copy) for copy in killed_copies(world, empty_world, again)]
     assert len(found) >= 4  # given splits, the record, groups, splits; and none
     assert all(one == found[-1] for one in found)
     assert found[-1].keys() == before.keys()

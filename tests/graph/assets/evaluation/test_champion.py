@@ -182,7 +182,7 @@ def test_without_a_champion_the_reason_is_told(played: Any, deployed: Callable[.
     deployed(played, played.approve(package))
     itself = find_champion(played.store, played.endpoints, package.digest)
     assert itself.record is None
-    assert "it is in production itself" in itself.why_none
+    assert "it is the model in production" in itself.why_none
 
 
 @pytest.mark.parametrize("trouble", [StoreUnavailable, StoreMissing])
@@ -217,11 +217,11 @@ manifests: dict[str, pa.Table] = {}
     [
         (0, {"train": 13}, ""),
         (1, {"test": 13}, ""),
-        (1, {"train": 10, "test": 3}, "has learnt from 1 of the 4 test images"),
-        (1, {"val": 13}, "has learnt from 4 of the 4 test images"),
+        (1, {"train": 10, "test": 3}, "was trained on 1 of the 4 test images"),
+        (1, {"val": 13}, "was trained on 4 of the 4 test images"),
         (1, None, "cannot be read"),
     ],
-    ids=["not dealt anew", "none seen", "one seen", "all seen in validation", "not known"],
+    ids=["not dealt again", "none seen", "one seen", "all seen in validation", "not known"],
 )
 def test_a_champion_that_has_seen_the_test_images_is_no_champion(
     monkeypatch: pytest.MonkeyPatch, generation: int, before: dict[str, int] | None, told: str

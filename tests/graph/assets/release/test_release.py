@@ -134,7 +134,7 @@ def approved_by_nobody(shop: Any, package: ModelPackage) -> str:
     shop.registry._client().set_model_version_tag(
         shop.settings.project, package.registry_version, "approval_status", "Approved"
     )
-    return "approved by nobody"
+    return "has no approver"
 
 
 @pytest.mark.parametrize(
@@ -441,7 +441,7 @@ def test_the_newest_decision_counts_in_whatever_order_the_runs_come(
     shop.approve(one)
     deployed(shop, shop.approve(two))
     late = shop.run("prod_endpoint", partition="train-1")
-    assert "its approval was overtaken by that of train-2 by ann" in late.why
+    assert "its approval was superseded by that of train-2 by ann" in late.why
     assert "approve train-1 again" in late.why
     shop.approve(one)
     assert (

@@ -178,7 +178,7 @@ def test_ctrl_c_is_told_plainly(
     monkeypatch.setattr(ObjectStore, "list_table", pressed)
     stopped = command("run")
     assert stopped.exit_code == 130
-    assert "error: interrupted; what was complete is kept" in words(stopped)
+    assert "error: interrupted; completed work is kept" in words(stopped)
     assert "Dagster" not in words(stopped)
     assert "Traceback" not in words(stopped)
 
@@ -207,12 +207,12 @@ def test_a_model_that_was_held_back_is_told_with_its_numbers(
     for name in ("train-abc1", "abc", "train-a"):
         denies(
             command("approve", name, *BY_ANN),
-            "train-abc1 was held back, so it was never registered:",
+            "train-abc1 did not pass its checks, so it was never registered:",
             f"- beats_champion failed: {told}",
         )
     shop.candidate("train-xyz")
-    denies(command("approve", "abc1", *BY_ANN), "train-abc1 was held back", told)
-    denies(command("reject", "abc1", "--reason", "no"), "train-abc1 was held back", told)
+    denies(command("approve", "abc1", *BY_ANN), "train-abc1 did not pass its checks", told)
+    denies(command("reject", "abc1", "--reason", "no"), "train-abc1 did not pass its checks", told)
     denies(command("approve", "nothing", *BY_ANN), "no packages begin with 'nothing'")
     shop.candidate("train-def", register=False)
     denies(command("approve", "def", *BY_ANN), "train-def is not registered yet: `imgclf run`")

@@ -139,7 +139,7 @@ def test_a_file_is_an_image_here_or_in_the_store(
     (tmp_path / "other.png").write_bytes(b"no image of the store")
     refused = command("withdraw", "--file", str(tmp_path / "other.png"), "--yes")
     assert refused.exit_code == 1
-    assert "nothing was ever said of this image" in words(refused)
+    assert "this image never had a label" in words(refused)
     listed = json.loads(command("--json").stdout)["decided"]
     assert len(listed) == 2
     assert listed[0]["says"].endswith(hashlib.sha256(photo(0, "red")).hexdigest()[:12])
@@ -171,7 +171,7 @@ def test_of_two_terminals_the_second_decides_by_what_the_first_has_written(
     meanwhile.append(("rename", "Dog", "A"))
     changed = command("rename", "hound", "A", "--yes")
     assert changed.exit_code == 1
-    assert "this is what it would change now" in words(changed)
+    assert "these would be the changes now" in words(changed)
     assert labels(fed) == ["tom", "tom", "hound", "hound", "A", "A"]
     listed = json.loads(command("--json").stdout)["decided"]
     assert [one["in_force"] for one in listed] == [True] * 4
@@ -182,7 +182,7 @@ def test_a_file_is_known_before_the_first_run_and_named_when_it_is_restored(
 ) -> None:
     done = command("withdraw", "--file", "raw/new/2.png", "--yes")
     assert done.exit_code == 0, words(done)
-    assert "taken back, as far as it was said until then: raw/new/2.png" in words(done)
+    assert "taken back, for statements made before it: raw/new/2.png" in words(done)
     (key,) = events(fed)
     assert "raw/new/2.png: no label → dog" in words(command("restore", key[-13:-5], "--dry-run"))
     assert labels(fed) == ["cat", "cat", "-", "dog", "Dog", "Dog"]
@@ -192,7 +192,7 @@ def test_a_file_is_known_before_the_first_run_and_named_when_it_is_restored(
     ("args", "told"),
     [
         (("rename", "dgo", "hound"), "there is no class 'dgo'; did you mean 'dog'?"),
-        (("rename", "dog", "dog "), "called already"),
+        (("rename", "dog", "dog "), "its name already"),
         (("rename", "dog", "a\nb"), "a line break"),
         (("restore", "nix"), "no event that counts has the id 'nix'"),
     ],

@@ -131,7 +131,7 @@ def test_labels_of_label_studio_are_asked_for_at_once(bucket: Any, bed: TestBed)
     (found,) = look(bucket, "annotations_change_sensor")
     assert found.asset_selection == [dg.AssetKey("annotations")]
     done = bucket.run("annotations")
-    assert done.metadata("annotations")["new"] == 3  # the first image: taken back, said anew
+    assert done.metadata("annotations")["new"] == 3  # the first image: taken back, labelled again
     before = listings(bed, bucket, "annotations/")
     assert look(bucket, "annotations_change_sensor") == []
     idle = listings(bed, bucket, "annotations/") - before

@@ -16,7 +16,7 @@ import pytest
 from rich.text import Text
 
 from assets.dataset.splits import former_splits
-from assets.dataset.splits.generations import deal_anew
+from assets.dataset.splits.generations import deal_again
 from assets.evaluation.records import record_evaluation
 from assets.release.verdicts import (
     DATASET_CHECKS,
@@ -149,17 +149,17 @@ def test_whoever_approves_is_told_of_a_former_test_split_and_of_a_champion_that_
         return former, " ".join(capsys.readouterr().out.split())
 
     assert told() == ([], "")
-    deal_anew(shop.store, shop.settings.split, "asked for")
+    deal_again(shop.store, shop.settings.split, "asked for")
     (waiting,), warning = told()
     assert waiting.startswith("train-1 waits, but it was tested on a former test split")
     assert "train-1: it was tested on a former test split" in warning
     monkeypatch.setattr(former_splits, "current_groups", lambda _: tested)  # dealt as before
     assert told() == ([], "")
     monkeypatch.undo()
-    assert "whether it was tested before that or afterwards cannot be read" in told()[1]
+    assert "it cannot be read whether it was tested before or after that" in told()[1]
     monkeypatch.setattr(former_splits, "read_card", lambda *_: {"generation": 1})
     assert told() == ([], "")
-    reason = "train-0, which is in production, has learnt from 3 of the 4 test images"
+    reason = "train-0, which is in production, was trained on 3 of the 4 test images"
     record_verdict(
         shop.store,
         subject="trained_model/train-1",

@@ -1,4 +1,4 @@
-"""When it is time to train anew."""
+"""When it is time to train a new model."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -54,7 +54,7 @@ def test_enough_labels_are_due():
 
 def test_so_is_a_share_of_a_class_unless_that_is_next_to_nothing():
     assert due(decided(plus("dog", 5)))
-    assert "5 of dog (12% of what it had; 10% is enough)" in decided(plus("dog", 5)).reason
+    assert "5 of dog (12% of its former number; 10% is enough)" in decided(plus("dog", 5)).reason
     assert not due(decided(plus("dog", 3)))
     assert not due(decided(plus("fox", 4)))  # a new class
     assert due(decided(plus("fox", 5)))
@@ -139,15 +139,15 @@ def test_every_decision_says_why_in_numbers():
     assert decided(TRAINED) == Retraining(None, "no new labels since the last training")
     others = decided(plus("cat", 2), by="ingest")
     assert others == Retraining(
-        now, "due: 2 images came, went or have another label, by an ingest or imgclf labels"
+        now, "due: 2 images were added, removed or relabelled by an ingest or imgclf labels"
     )
     assert decided(plus("dog", 5)) == Retraining(
-        now, "due: 5 of 50 new labels, 5 of dog (12% of what it had; 10% is enough)"
+        now, "due: 5 of 50 new labels, 5 of dog (12% of its former number; 10% is enough)"
     )
     assert decided(plus("cat", 2), hours=0.5, max_age_h=1.5) == Retraining(
         now + 3600,
-        "2 of 50 new labels, 2 of cat (2% of what it had; 10% is enough); the oldest has waited "
-        "0.5 of 1.5 h",
+        "2 of 50 new labels, 2 of cat (2% of its former number; 10% is enough); the oldest has "
+        "waited 0.5 of 1.5 h",
     )
     ahead = decided(plus("cat", 1), hours=-1)
     assert ahead.due_at == now + 25 * 3600
@@ -155,8 +155,8 @@ def test_every_decision_says_why_in_numbers():
     late = decided(plus("cat", 1), hours=24)
     assert late == Retraining(
         now,
-        "due: 1 of 50 new labels, 1 of cat (1% of what it had; 10% is enough); the oldest has "
-        "waited 24.0 of 24 h",
+        "due: 1 of 50 new labels, 1 of cat (1% of its former number; 10% is enough); the oldest "
+        "has waited 24.0 of 24 h",
     )
 
 
@@ -172,7 +172,7 @@ def test_the_labels_of_ingests_among_those_of_people_are_due_at_once():
     now = NOW.timestamp()
     found = decide_retraining(TRAINED, newest, said, POLICY, now)
     assert found == Retraining(
-        now, "due: 1 images came, went or have another label, by an ingest or imgclf labels"
+        now, "due: 1 images were added, removed or relabelled by an ingest or imgclf labels"
     )
 
 
@@ -181,13 +181,13 @@ def test_the_class_that_changed_most_for_its_size_is_named():
     assert "1 of ant (100%" in decided(plus("bee", 1) | plus("ant", 1)).reason
     assert "4 of fox (400%" in decided(plus("fox", 4) | plus("cat", 1)).reason
     exact = decided(plus("cat", 10))
-    assert exact.reason.startswith("due: 10 of 50 new labels, 10 of cat (10% of what it had")
+    assert exact.reason.startswith("due: 10 of 50 new labels, 10 of cat (10% of its former number")
     corrected = TRAINED | {"c1": ["dog"]}  # one that left cat and came to dog
     assert "1 of 50 new labels, 1 of dog (2%" in decided(corrected).reason
     lonely = decide_retraining(
         {"a": ["fox"]}, {}, {"a": ("label_studio", NOW)}, POLICY, NOW.timestamp()
     )
-    assert "1 of fox (100% of what it had" in lonely.reason
+    assert "1 of fox (100% of its former number" in lonely.reason
 
 
 class Store:
@@ -244,7 +244,7 @@ def test_fresh_labels_count_as_if_they_were_in_the_data_set(monkeypatch):
     gone = retrained(monkeypatch, sets, view, fresh=["c1"])
     assert (
         gone.reason
-        == "due: 1 images came, went or have another label, by an ingest or imgclf labels"
+        == "due: 1 images were added, removed or relabelled by an ingest or imgclf labels"
     )
     nothing = retrained(monkeypatch, {"old": TRAINED, "new": TRAINED}, view)
     assert nothing.reason == "due: splits, task or the order of the labels changed"
@@ -263,5 +263,5 @@ def test_a_newest_data_set_that_is_not_in_the_store_has_no_labels(monkeypatch):
     found = retraining_module.retraining(instance, store, "new", view, POLICY)
     assert (
         found.reason
-        == "due: 1 images came, went or have another label, by an ingest or imgclf labels"
+        == "due: 1 images were added, removed or relabelled by an ingest or imgclf labels"
     )

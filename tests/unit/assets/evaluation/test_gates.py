@@ -205,11 +205,11 @@ def test_without_a_champion_the_verdicts_say_so() -> None:
     assert found["beats_champion"] == GateResult(
         "beats_champion",
         True,
-        "no champion yet; accuracy 0.7500 is above the 0.5000 of always answering the commonest "
+        "no champion yet; accuracy 0.7500 is above the 0.5000 of always predicting the commonest "
         "labels",
         {"accuracy": 0.75, "majority_baseline_accuracy": 0.5},
     )
-    told = "no champion yet; no class can have lost recall"
+    told = "no champion yet; there is nothing to compare recall with"
     assert found["no_slice_regression"] == GateResult("no_slice_regression", True, told)
     assert found["calibration_within_bound"] == GateResult(
         "calibration_within_bound",

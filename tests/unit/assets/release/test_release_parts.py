@@ -38,7 +38,9 @@ def gaps_of(by: str = "ann", reason: str = "good", digest: str = DIGEST) -> list
 def test_an_approval_needs_a_name_a_reason_and_a_digest() -> None:
     assert gaps_of() == []
     assert gaps_of(by=" ") == ["approved_by is empty: name who approves"]
-    assert gaps_of(reason="\t") == ["reason is empty: say why this model may go to production"]
+    assert gaps_of(reason="\t") == [
+        "reason is empty: give the reason why this model may go to production"
+    ]
     assert len(gaps_of(by="", reason="", digest="")) == 3
     for digest in (DIGEST[:-1], f"{DIGEST}0", DIGEST.upper(), f"x{DIGEST[1:]}"):
         assert gaps_of(digest=digest) == [

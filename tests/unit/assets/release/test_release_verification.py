@@ -169,7 +169,7 @@ def test_an_evaluation_that_is_not_there_or_damaged_is_an_objection(checked: Obj
     key = f"{evaluations_prefix('train-1')}9999999999990.json"
     checked.put(key, b"{}")
     (found,) = package_objections(checked, package())
-    assert found.startswith(f"its evaluation cannot be known: {key} in {checked.url} is damaged")
+    assert found.startswith(f"its evaluation cannot be read: {key} in {checked.url} is damaged")
     for info in checked.list(evaluations_prefix("train-1")):
         checked.delete(info.key)
     assert package_objections(checked, package()) == ["train-1 was never evaluated"]
@@ -182,7 +182,7 @@ def test_a_data_set_that_is_not_there_or_damaged_is_an_objection(checked: Object
     key = "datasets/d1/sources/9999999999990.json"
     checked.put(key, b"{}")
     (found,) = dataset_objections(checked, "d1")
-    begin = f"what the data set d1 was made from cannot be known: {key} in {checked.url}"
+    begin = f"the sources of data set d1 cannot be read: {key} in {checked.url}"
     assert found.startswith(begin)
 
 
@@ -233,7 +233,7 @@ def test_a_damaged_artefact_is_named_by_its_key(
 def test_only_an_approval_by_somebody_lets_a_package_into_production() -> None:
     assert approval_objections(approved("train-1", DIGEST)) == []
     nobody = approved("train-1", DIGEST, approver="")
-    assert approval_objections(nobody) == ["train-1 is approved by nobody"]
+    assert approval_objections(nobody) == ["train-1 has no approver"]
     rejected = package(approval_status="Rejected", approver="bob", approval_reason="bad")
     assert approval_objections(rejected) == ["train-1 was rejected by bob: bad"]
     waits = ["train-1 waits for approval (imgclf approve train-1)"]
@@ -280,8 +280,8 @@ def test_an_overtaken_approval_is_told_with_what_overtook_it() -> None:
     mine = approved("train-1", DIGEST, decision=4)
     packages = [mine, live]
     assert overtaken_objections(mine, served(), packages) == [
-        "its approval was overtaken by that of train-2 by bob, which is in production: approve "
-        "train-1 again to have it there instead"
+        "its approval was superseded by that of train-2 by bob, which is in production: approve "
+        "train-1 again to deploy it instead"
     ]
     assert overtaken_objections(mine, None, packages) == []
     assert overtaken_objections(mine, served(DIGEST), packages) == []

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.unit
 QUIET = "not any_deps_in_progress, not in_progress"
 READY = f"not any_deps_missing, {QUIET}"
 PASSED = "blocking checks passed of all"
-LATER = "not the line is asked for"
+LATER = "not a run of the line is requested"
 
 
 def parts(condition: Any) -> str:

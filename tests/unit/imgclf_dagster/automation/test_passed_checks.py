@@ -197,7 +197,7 @@ def test_dagster_s_own_answer_or_ours_is_enough(inputs: tuple[str, ...]) -> None
     if inputs:
         assert allowed.selected_keys == [dg.AssetKey("a")]
     description = ChecksPassedBefore().description
-    assert description == "they passed for the newest materialization, in whichever run"
+    assert description == "the checks passed for the newest materialization, in any run"
     room = Room(found)
     room.made(None)
     room.checked(None)

@@ -59,7 +59,9 @@ def test_a_beginning_of_several_is_asked_back(
         make_dataset(store, two_classes(1 + number))
     versions = {key.split("/")[1] for key in (i.key for i in store.list("datasets/"))} - {"shards"}
     first = max("0123456789abcdef", key=lambda d: sum(v.startswith(d) for v in versions))
-    with pytest.raises(ExportError, match=rf"data sets begin with '{first}': .* UTC\).*give more"):
+    with pytest.raises(
+        ExportError, match=rf"data sets begin with '{first}': .* UTC\).*give more characters"
+    ):
         choose_dataset(store, first)
 
 

@@ -29,7 +29,7 @@ def test_one_class_for_everything(ingest: Ingest) -> None:
     assert "cat → bird: 4 (cat/001.png, cat/002.png, cat/003.png …)" in ingest.words
     assert "dog → bird: 1 (dog/005.png)" in ingest.words
     command = "labels withdraw --source photos --class bird"
-    assert f"(what was said before counts again): imgclf {command}" in ingest.words
+    assert f"(earlier labels count again): imgclf {command}" in ingest.words
     done = CliRunner().invoke(app, [*shlex.split(command), "--yes"], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     assert counts_now() == {"bird": 0, "cat": 4, "dog": 1}

@@ -130,8 +130,8 @@ def test_a_folder_that_means_two_things_is_told(take: Take, store: ObjectStore) 
     assert dict(report.classes) == {"red": 4, "green": 2} == counts(store)
     assert report.read_as == [ReadAs("blue", "red", 2, "blue")]
     told = printed(report)
-    assert "two meanings: blue as red (2 images) was said before the name was given" in told
-    assert "said now, blue is blue" in told
+    assert "two meanings: blue as red (2 images) was used before the name was given" in told
+    assert "used now, blue is blue" in told
     facts = source_facts(read_source(store.root / "raw/set"))  # type: ignore[operator]
     read = json.loads(as_json(facts, [], report, ""))["read_as"]
     assert read == [{"label": "blue", "counts": "red", "images": 2, "now": "blue"}]

@@ -12,7 +12,7 @@ from assets.dataset.splits.class_floor import (
     floor_reasons,
     remedy,
 )
-from assets.dataset.splits.forecast import dealt_anew
+from assets.dataset.splits.forecast import dealt_again
 from assets.dataset.splits.group_report import suspect_groups
 from assets.policies import SplitPolicy
 
@@ -71,35 +71,35 @@ def test_the_floor_says_how_many_images_of_which_classes_are_missing():
         "fox: 0 in test, needs 1",
     ]
     assert "at least 2 of dog, 4 of fox" in helps
-    assert remedy(numbers) == "bring more images of the classes that it names (imgclf ingest)"
+    assert remedy(numbers) == "ingest more images of the named classes (imgclf ingest)"
     assert remedy({"classes": 3, "short": 1}) == ""  # an earlier version's numbers
     assert "near" not in helps
-    assert "deal-anew" not in helps
+    assert "deal-again" not in helps
 
 
 def test_how_to_do_without_a_class_depends_on_whether_the_settings_name_the_classes():
     rows = manifest(*each("cat", train=2, val=1, test=1), *each("$fox", train=1, test=1))
     counts = count_classes(rows)
     _, helps, _ = floor_reasons(["cat", "$fox"], counts, FLOORS)
-    assert helps.endswith("; or do without one of them: imgclf labels withdraw --class '$fox'")
+    assert helps.endswith("; or remove one of them: imgclf labels withdraw --class '$fox'")
     assert "names under" not in helps
     _, helps, _ = floor_reasons(["cat", "$fox"], counts, FLOORS, ["cat", "$fox"])
-    assert helps.endswith("; or take a class out of names under [labels] in imgclf.toml")
+    assert helps.endswith("; or remove a class from names under [labels] in imgclf.toml")
     assert "withdraw" not in helps
     # a class that is named nowhere and that no image has: nothing to take out or back
     _, helps, _ = floor_reasons(["cat", "owl"], counts, FLOORS)
     assert helps.endswith("at least 4 of owl")
 
 
-def test_a_class_that_an_earlier_version_dealt_unevenly_can_be_dealt_anew():
+def test_a_class_that_an_earlier_version_dealt_unevenly_can_be_dealt_again():
     rows = manifest(*each("cat", train=20, test=1), *each("dog", train=1, val=1, test=1))
     _, helps, numbers = floor_reasons(["cat", "dog"], count_classes(rows), FLOORS)
     assert "at least 1 of cat, 1 of dog" in helps
-    assert remedy(numbers).startswith("imgclf splits deal-anew; and bring more images of")
+    assert remedy(numbers).startswith("imgclf splits deal-again; and ingest more images of")
     counts = count_classes(manifest(*each("cat", train=20, test=1)))
-    assert remedy(floor_reasons(["cat"], counts, FLOORS).numbers) == "imgclf splits deal-anew"
+    assert remedy(floor_reasons(["cat"], counts, FLOORS).numbers) == "imgclf splits deal-again"
     assert "Of cat there are enough images" in helps
-    assert "imgclf splits deal-anew" in helps
+    assert "imgclf splits deal-again" in helps
 
 
 def test_what_is_advised_is_what_dealing_anew_would_come_to() -> None:
@@ -112,17 +112,17 @@ def test_what_is_advised_is_what_dealing_anew_would_come_to() -> None:
         ["cat", "dog", "fox"],
         count_classes(rows),
         FLOORS,
-        anew={"cat": fine, "dog": lacks, "fox": {"val": 4}},
+        again={"cat": fine, "dog": lacks, "fox": {"val": 4}},
         freely={"cat": fine, "dog": fine, "fox": {"train": 1, "val": 2, "test": 1}},
     )
     assert short[:2] == ["cat: 0 in val, needs 1", "dog: 0 in val, needs 1"]
     assert numbers == {LACKING: 1, UNEVEN: 1, BOUND: 1, ALIKE: 0}
     assert "Of cat there are enough images" in helps
     assert "Of dog there are enough images, but not with the splits that their source gave" in helps
-    assert helps.endswith("imgclf splits deal-anew --without-given")
+    assert helps.endswith("imgclf splits deal-again --without-given")
     assert "Of fox" not in helps
     assert "--without-given" in remedy({BOUND: 1})
-    assert remedy({BOUND: 1}) != remedy({UNEVEN: 1}) == "imgclf splits deal-anew"
+    assert remedy({BOUND: 1}) != remedy({UNEVEN: 1}) == "imgclf splits deal-again"
 
 
 def test_dealing_anew_is_foreseen_with_and_without_the_given_splits() -> None:
@@ -137,12 +137,12 @@ def test_dealing_anew_is_foreseen_with_and_without_the_given_splits() -> None:
 
     policy = SplitPolicy()
     for label in "pq":
-        found = dealt_anew(rows, given(("train", "val")), policy)[label]
+        found = dealt_again(rows, given(("train", "val")), policy)[label]
         assert (found["test"], found["train"] + found["val"]) == (4, 8)
         assert found["val"] in (1, 2)
-        found = dealt_anew(rows, given(("train",)), policy)[label]
+        found = dealt_again(rows, given(("train",)), policy)[label]
         assert dict(found) == {"train": 8, "test": 4}
-        found = dealt_anew(rows, {}, policy)[label]
+        found = dealt_again(rows, {}, policy)[label]
         assert min(found.values()) >= 1
         assert found["test"] < 4
 
@@ -156,7 +156,7 @@ def test_a_class_of_one_group_is_not_helped_by_more_labels():
     assert "near_duplicate_distance = 0" in remedy(numbers)
     assert "ingest" not in remedy(numbers)
     assert "near_duplicate_distance = 0" in helps
-    assert "imgclf splits deal-anew" in helps
+    assert "imgclf splits deal-again" in helps
     assert "Label more" not in helps
     rows = manifest(*[("a", "train", "g")] * 3, ("a", "test", "h"), *each("b", train=1))
     _, helps, _ = floor_reasons(["a", "b"], count_classes(rows), FLOORS)

@@ -10,7 +10,7 @@ from PIL import Image
 from assets.dataset.splits.fingerprints import fingerprints_of, fingerprints_table
 from assets.dataset.splits.generations import (
     current_generation,
-    deal_anew,
+    deal_again,
     generation_number,
     newest_generation,
 )
@@ -82,8 +82,8 @@ def test_settings_that_change_begin_a_generation_until_a_model_is_released(
     assert "near_duplicate_distance = 4 → 2" in said[0]
     store.put("endpoints/prod/0000000000001-train-a.json", b"{}")
     assert current_generation(store, policy, None, said.append).generation == 1
-    assert "imgclf splits deal-anew" in said[1]
-    assert deal_anew(store, policy, "asked for", by="ann").generation == 2
+    assert "imgclf splits deal-again" in said[1]
+    assert deal_again(store, policy, "asked for", by="ann").generation == 2
     newest = newest_generation(store)
     assert newest is not None
     assert (newest.generation, newest.by, newest.policy) == (2, "ann", policy)
