@@ -92,7 +92,7 @@ def test_an_artefact_that_was_exchanged_is_approved_and_not_deployed(
         done = command("approve", VERSION, "--reason", "good", "--by", "ann")
         assert done.exit_code == 1, done.output
         said = " ".join(done.output.split())
-        assert "production was not changed; the decision stands" in said
+        assert "production was not changed; the decision is recorded" in said
         assert f"registered is {package.digest[:12]}" in said
         assert shop.endpoints.describe("prod").status == "NotFound"
     assert len(unpacked) == 1
