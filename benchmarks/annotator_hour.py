@@ -95,7 +95,7 @@ def _result(hours: dict[str, list[Hour]]) -> Result:
         ],
         peer=f"{PLAIN}, which is Label Studio by itself",
         notes=[
-            f"{RANDOM}: {_told(minutes[RANDOM])} min, {quarter[RANDOM]:.3f} after 15 minutes, "
+            f"{RANDOM}: {_minutes_text(minutes[RANDOM])} min, {quarter[RANDOM]:.3f} after 15 minutes, "
             f"{after[RANDOM]:.3f} and {labels[RANDOM]:.0f} labels after the hour.",
             f"Pre-labels that were right: {kept[QUEUE]:.0%} in our queue, {kept[RANDOM]:.0%} in "
             "random order: the queue asks what the model does not know.",
@@ -120,7 +120,7 @@ def _compared(
     )
 
 
-def _told(minutes: float) -> str:
+def _minutes_text(minutes: float) -> str:
     return "more than 60" if np.isnan(minutes) else f"{minutes:.1f}"
 
 
@@ -233,12 +233,12 @@ class Annotator:
         free = self._pool[~np.isin(self._pool, taken)]
         if self._arm != QUEUE or len(free) <= BATCH:  # the pool is in random order
             return free[:BATCH]
-        said = self._probe.probabilities(self._all.x[free], self._all.classes)
+        predicted = self._probe.probabilities(self._all.x[free], self._all.classes)
         return queued(
             self._scenes,
             free,
             self._labelled,
-            said,
+            predicted,
             self._probe.probabilities(self._all.x[self._labelled], self._all.classes),
             BATCH,
             exploration=EXPLORATION,
@@ -247,8 +247,8 @@ class Annotator:
 
     def _label(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The seconds of each task, float64 [n], and whether its pre-label was right, bool [n]."""
-        said = self._probe.probabilities(self._all.x[rows], self._all.classes).argmax(1)
-        kept = (said == self._scenes.targets[rows]) & (self._arm != PLAIN)
+        predicted = self._probe.probabilities(self._all.x[rows], self._all.classes).argmax(1)
+        kept = (predicted == self._scenes.targets[rows]) & (self._arm != PLAIN)
         median = np.where(kept, ACCEPT_S, CORRECT_S)
         return median * self._rng.lognormal(0, SPREAD, len(rows)) + TURN_S, kept
 
@@ -259,5 +259,5 @@ class Annotator:
         return probe
 
     def _accuracy(self, probe: Probe) -> float:
-        said = probe.probabilities(self._test.x, self._test.classes).argmax(1)
-        return float((said == self._test.targets).mean())
+        predicted = probe.probabilities(self._test.x, self._test.classes).argmax(1)
+        return float((predicted == self._test.targets).mean())

@@ -74,7 +74,9 @@ def fitted(x: np.ndarray, targets: np.ndarray, val: Split, near: int) -> Probe:
     for strength in range(max(0, near - 1), min(len(STRENGTHS), near + 2)):
         model = LogisticRegression(C=STRENGTHS[strength], max_iter=300, tol=1e-3)
         probe = Probe(model.fit(x, targets), strength)
-        said = np.maximum(probe.probabilities(val.x, val.classes), 1e-6)
-        loss = log_loss(val.targets, said / said.sum(1, keepdims=True), labels=range(val.classes))
+        predicted = np.maximum(probe.probabilities(val.x, val.classes), 1e-6)
+        loss = log_loss(
+            val.targets, predicted / predicted.sum(1, keepdims=True), labels=range(val.classes)
+        )
         tried.append((loss, strength, probe))
     return min(tried, key=lambda item: item[:2])[2]

@@ -68,19 +68,19 @@ def _of_size(size: int) -> list[Measurement]:
     store.ensure()
     make_table(store)
     looks = {kind: _looks(kind) for kind in ("listing", "peer", "queue")}
-    told, swept, peer = looks["queue"], looks["listing"], looks["peer"]
+    noticed, swept, peer = looks["queue"], looks["listing"], looks["peer"]
     other = median(peer["looks"])
     return [
         Measurement(
             what=f"{size:,} objects: an idle tick with a queue",
-            value=median(told["looks"]),
+            value=median(noticed["looks"]),
             unit="s",
             limit=IDLE_LIMIT_S,
             peer=other,
         ),
         Measurement(
-            what=f"{size:,} objects: the tick that is told of {NEW} new ones",
-            value=told["new"],
+            what=f"{size:,} objects: the tick that is notified of {NEW} new ones",
+            value=noticed["new"],
             unit="s",
         ),
         Measurement(

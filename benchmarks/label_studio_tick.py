@@ -57,9 +57,9 @@ class IdleTicks:
         """Run a tick, which must find nothing."""
         from imgclf_dagster.sensors.labels import NO_LABELS
 
-        said = self._tick()
-        if said != NO_LABELS:  # problems with Label Studio are added to it
-            raise BenchmarkFailed(f"the tick says: {said}")
+        answer = self._tick()
+        if answer != NO_LABELS:  # problems with Label Studio are added to it
+            raise BenchmarkFailed(f"the tick says: {answer}")
 
     def reconciling(self) -> None:
         """Run a tick that looks for deleted tasks, too; it must find nothing."""

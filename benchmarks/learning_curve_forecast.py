@@ -32,11 +32,11 @@ def measure(scratch: Path) -> Result:
     file = saved(found, scratch)
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), spawn) as workers:
-        told = list(workers.map(_foretold, [(str(file), seed) for seed in SPLITS]))
-    return _result(told, round(TRAIN * len(found.targets)))
+        forecasts = list(workers.map(_forecast, [(str(file), seed) for seed in SPLITS]))
+    return _result(forecasts, round(TRAIN * len(found.targets)))
 
 
-def _foretold(job: tuple[str, int]) -> Backtest:
+def _forecast(job: tuple[str, int]) -> Backtest:
     """Run the check of the labelling report on one split."""
     found, seed = load(job[0]), job[1]
     order = np.random.default_rng(seed).permutation(len(found.targets))
@@ -45,17 +45,17 @@ def _foretold(job: tuple[str, int]) -> Backtest:
     x = found.features
     refit = Refit(x[train], truth[train], x[held], truth[held], "single_label")
     every, subsets = np.arange(len(train)), Subsets(refit, truth[train])
-    told = backtest(subsets, every, subsets.marks(every).score)
-    if told is None:
+    forecasts = backtest(subsets, every, subsets.marks(every).score)
+    if forecasts is None:
         raise BenchmarkFailed(f"split {seed}: nothing is foretold")
-    return told
+    return forecasts
 
 
 def _result(found: list[Backtest], labels: int) -> Result:
-    told = [
+    forecasts = [
         (one.foretold.low or 0, one.foretold.value or 0, one.foretold.high or 1) for one in found
     ]
-    low, value, high = np.array(told).T
+    low, value, high = np.array(forecasts).T
     score = np.array([one.score for one in found])
     held = (low <= score) & (score <= high)
     return Result(

@@ -130,8 +130,8 @@ class Connection(asyncio.Protocol):
             for name in names:
                 known.pop(html.unescape(name), None)
             rows = "".join(f"<Deleted><Key>{name}</Key></Deleted>" for name in names)
-            told = f"<DeleteResult>{rows}</DeleteResult>".encode()
-            return "200 OK", ["Content-Type: application/xml"], told, len(told)
+            answer = f"<DeleteResult>{rows}</DeleteResult>".encode()
+            return "200 OK", ["Content-Type: application/xml"], answer, len(answer)
         if not key:
             page = self._objects.page(parse_qs(parts.query, keep_blank_values=True))
             return "200 OK", ["Content-Type: application/xml"], page, len(page)

@@ -23,7 +23,7 @@ DIMENSION = 1280
 GATHER_LIMITS = {100_000: (1.5, 400.0), 1_000_000: (5.0, 1200.0)}
 """Number of images to CPU seconds and peak MB of the process."""
 WRITTEN_LIMIT_S = 5.0
-TOLD = f"told of {NEW} new ones"
+NOTICED = f"notified of {NEW} new ones"
 TICK_LIMITS = (1.0, 300.0)
 FEATURES_LIMIT_MB = 1.0
 """A hundred rows of 1,280 features are 0.26 MB."""
@@ -119,7 +119,7 @@ def _of_dataset(size: int, built: Built) -> list[Measurement]:
 def _of_tick(size: int, ticks: dict[str, Spent]) -> list[Measurement]:
     found = []
     for kind, spent in ticks.items():
-        cpu, memory = TICK_LIMITS if kind == TOLD else (None, None)
+        cpu, memory = TICK_LIMITS if kind == NOTICED else (None, None)
         what = f"{size:,} objects: a tick of the arrival sensor {kind}"
         added = spent["peak_mb"] - spent["before_mb"]
         found += [
@@ -266,8 +266,8 @@ def _tick(count: int) -> dict[str, Spent]:
     resting = Sweep(began=time.time()).to_cursor()
     look(resting)  # imports, the first connection
     _tell_of_new()
-    told = look(resting)
-    return {TOLD: told, "that also sweeps a window": look(None)}
+    noticed = look(resting)
+    return {NOTICED: noticed, "that also sweeps a window": look(None)}
 
 
 def _table(count: int) -> None:

@@ -179,9 +179,9 @@ def _write_labels(store: "ObjectStore", pictures: Pictures, place: np.ndarray) -
     others = pictures.label.copy()
     others[twos[::5]] = (others[twos[::5]] + 1) % CLASSES
     doubled = Pictures(pictures.sha256, pictures.key, others, pictures.names)
-    said = [first, statements(pictures, ones, "label_studio:1")]
+    parts = [first, statements(pictures, ones, "label_studio:1")]
     write_rows(
-        labels_table(store), pa.concat_tables([*said, statements(doubled, twos, "label_studio:2")])
+        labels_table(store), pa.concat_tables([*parts, statements(doubled, twos, "label_studio:2")])
     )
 
 

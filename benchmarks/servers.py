@@ -57,10 +57,10 @@ def aws_variables(**urls: str) -> Iterator[None]:
     """Set variables that direct boto3 and obstore to ``urls`` (by service), here and in child
     processes."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith("AWS_")}
-    told = {f"AWS_ENDPOINT_URL_{service.upper()}": url for service, url in urls.items()}
+    variables = {f"AWS_ENDPOINT_URL_{service.upper()}": url for service, url in urls.items()}
     keys = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
     region = {"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
-    with patch.dict(os.environ, {**kept, **told, **keys, **region}, clear=True):
+    with patch.dict(os.environ, {**kept, **variables, **keys, **region}, clear=True):
         yield
 
 

@@ -30,7 +30,7 @@ _OWN_SITES = ("same-origin", "none")
 """``Sec-Fetch-Site`` of the server's own pages, and of an address that the user typed."""
 
 _READS = ("GET", "HEAD")
-_MAX_TOLD = 100
+_MAX_LOGGED = 100
 
 log = logging.getLogger("guard")
 
@@ -89,14 +89,14 @@ class Rules:
         self._any_host = any_host
         self._allowed = frozenset(map(checked_host, allowed_hosts))
         self._health_paths = frozenset(health_paths)
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
 
     def refusal(self, asked: Asked) -> Refusal | None:
         """Return why a request is refused, and log it; ``None`` if it is let in."""
         found = self._judged(asked)
         # Log each reason once: a page that asks in a loop must not fill the log.
-        if found and found.reason not in self._told and len(self._told) < _MAX_TOLD:
-            self._told.add(found.reason)
+        if found and found.reason not in self._logged and len(self._logged) < _MAX_LOGGED:
+            self._logged.add(found.reason)
             log.warning("%s", found.reason)
         return found
 

@@ -75,16 +75,16 @@ def _explain(store: ObjectStore, names: Sequence[str | None]) -> None:
     }
     if not versions:
         return
-    told = []
+    lines = []
     for version in sorted(versions):
         subject = f"trained_model/{version}"
         failed = failed_checks(store, subject, (*MODEL_CHECKS, *STAGING_CHECKS))
         if failed:
-            told.append(f"{version} did not pass its checks, so it was never registered:")
-            told += [f"- {check} failed: {reason}" for check, reason in failed.items()]
+            lines.append(f"{version} did not pass its checks, so it was never registered:")
+            lines += [f"- {check} failed: {reason}" for check, reason in failed.items()]
         else:
-            told.append(f"{version} is not registered yet: `imgclf run` goes on with it")
-    raise DecisionError("\n".join(told))
+            lines.append(f"{version} is not registered yet: `imgclf run` goes on with it")
+    raise DecisionError("\n".join(lines))
 
 
 def previous_deployment(endpoints: Endpoints, registry: ModelRegistry) -> DeploymentRecord | None:

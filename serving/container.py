@@ -129,11 +129,11 @@ def main() -> None:
     )
     # SageMaker connects from outside the container; elsewhere only this machine may.
     host = "127.0.0.1" if ROOT_VARIABLE in os.environ else "0.0.0.0"  # noqa: S104
-    told = os.environ.get(PORT_VARIABLE, "8080")
-    port = bounded_int(told, 0, MAX_PORT)
+    configured = os.environ.get(PORT_VARIABLE, "8080")
+    port = bounded_int(configured, 0, MAX_PORT)
     if port is None:
         sys.exit(
-            f"cannot listen on {host}:{told[:40]!r}; {PORT_VARIABLE} must be a port, 0 to {MAX_PORT}"
+            f"cannot listen on {host}:{configured[:40]!r}; {PORT_VARIABLE} must be a port, 0 to {MAX_PORT}"
         )
     try:
         limits = ServingLimits.from_environment()

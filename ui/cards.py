@@ -39,8 +39,8 @@ class Card:
     @property
     def thanks(self) -> str:
         """Confirmation of a correction."""
-        said = ", ".join(self.corrected or ()) or "none of the labels"
-        return f"Thank you: it goes to the labelling queue as {said}."
+        labels = ", ".join(self.corrected or ()) or "none of the labels"
+        return f"Thank you: it goes to the labelling queue as {labels}."
 
     @property
     def common_problem(self) -> Problem | None:
@@ -52,8 +52,10 @@ class Card:
     @property
     def is_disputed(self) -> bool:
         """Whether the two models predict different labels."""
-        said = [answer for answer in self.answers.values() if isinstance(answer, ModelAnswer)]
-        return len(said) == len(STAGES) and len({frozenset(one.predicted) for one in said}) > 1
+        answers = [answer for answer in self.answers.values() if isinstance(answer, ModelAnswer)]
+        return (
+            len(answers) == len(STAGES) and len({frozenset(one.predicted) for one in answers}) > 1
+        )
 
     @property
     def is_correctable(self) -> bool:
@@ -80,7 +82,7 @@ def _templates() -> "jinja2.Environment":
         lstrip_blocks=True,
     )
     environment.filters |= {"file_size": _size, "percent": _percent, "width": _width}
-    environment.tests["prediction"] = lambda said: isinstance(said, ModelAnswer)
+    environment.tests["prediction"] = lambda answer: isinstance(answer, ModelAnswer)
     return environment
 
 

@@ -69,9 +69,9 @@ DIALOG_JS = """
     try {
       answer = await fetch(`corrections/${id}`, options);
     } catch { throw new Error('The predictor does not answer. Is imgclf up running?'); }
-    const said = await answer.json().catch(() => ({}));
-    if (!answer.ok) throw new Error(said.error || `The predictor answered HTTP ${answer.status}.`);
-    return said;
+    const facts = await answer.json().catch(() => ({}));
+    if (!answer.ok) throw new Error(facts.error || `The predictor answered HTTP ${answer.status}.`);
+    return facts;
   };
   const chosen = () => [...dialog().querySelectorAll('.labels input:checked')].map((input) => input.value);
   // Of several labels none is an answer, too.
@@ -80,21 +80,21 @@ DIALOG_JS = """
     button.disabled = !filled || (!several && !count);
     button.textContent = filled && several && !count ? 'Send: none of these' : 'Send';
   };
-  const fill = (said) => {
-    several = said.several;
+  const fill = (facts) => {
+    several = facts.several;
     filled = true;
-    part('h2').textContent = said.several ? 'What is really on this image?' : 'What is this really?';
-    part('.before').textContent = said.said.length ? said.said.join(' · ') + '.' : '';
-    part('[type=search]').hidden = said.labels.length < FIND_FROM;
-    part('.labels').replaceChildren(...said.labels.map((label) => {
+    part('h2').textContent = facts.several ? 'What is really on this image?' : 'What is this really?';
+    part('.before').textContent = facts.opinions.length ? facts.opinions.join(' · ') + '.' : '';
+    part('[type=search]').hidden = facts.labels.length < FIND_FROM;
+    part('.labels').replaceChildren(...facts.labels.map((label) => {
       const box = document.createElement('label'), input = document.createElement('input');
-      Object.assign(input, { type: said.several ? 'checkbox' : 'radio', name: 'label', value: label,
-                             checked: said.chosen.includes(label) });
+      Object.assign(input, { type: facts.several ? 'checkbox' : 'radio', name: 'label', value: label,
+                             checked: facts.chosen.includes(label) });
       box.append(input, label);
       return box;
     }));
     refresh();
-    const first = part('.labels input:checked') || part(said.labels.length < FIND_FROM ? '.labels input' : '[type=search]');
+    const first = part('.labels input:checked') || part(facts.labels.length < FIND_FROM ? '.labels input' : '[type=search]');
     if (first) first.focus({ focusVisible: true });
   };
   const open = async (button) => {
@@ -110,8 +110,8 @@ DIALOG_JS = """
     refresh();
     dialog().showModal();
     try {
-      const said = await ask(mine);
-      if (card === mine) fill(said);
+      const facts = await ask(mine);
+      if (card === mine) fill(facts);
     } catch (error) {
       if (card !== mine) return;
       part('.labels').replaceChildren();
@@ -125,11 +125,11 @@ DIALOG_JS = """
     button.textContent = 'Sending …';
     part('.problem').textContent = '';
     try {
-      const said = await ask(mine, { method: 'POST', headers: { 'Content-Type': 'application/json' },
+      const facts = await ask(mine, { method: 'POST', headers: { 'Content-Type': 'application/json' },
                                      body: JSON.stringify({ labels }) });
       const place = document.querySelector(`.verdict-of-person[data-card="${mine}"]`);
       if (place) {
-        const thanks = Object.assign(document.createElement('p'), { className: 'thanks', textContent: said.thanks });
+        const thanks = Object.assign(document.createElement('p'), { className: 'thanks', textContent: facts.thanks });
         thanks.setAttribute('role', 'status');
         place.querySelector('.thanks')?.remove();
         place.prepend(thanks);

@@ -13,7 +13,7 @@ from uuid import uuid4
 from pydantic import BaseModel, ConfigDict, Field
 
 from ui.cards import STAGE_NAMES, Card
-from ui.feedback import Feedback, FeedbackFailed, Said
+from ui.feedback import Feedback, FeedbackFailed, Opinion
 from ui.runtime import ModelAnswer
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class CorrectionCounter:
         """Return what the dialog shows of a card: predictions, and the labels, most probable first.
 
         Returns:
-            ``several`` (whether multi_label), ``labels``, ``chosen`` and ``said``.
+            ``several`` (whether multi_label), ``labels``, ``chosen`` and ``opinions``.
 
         Raises:
             FeedbackFailed: the card is unknown, or the backend does not answer.
@@ -65,17 +65,17 @@ class CorrectionCounter:
         card, _ = self._find(card_id)
         offered = self._feedback.offered()
         scores: dict[str, float] = {}
-        for said in _stage_answers(card):
-            for ranked in said.prediction.labels:
+        for opinion in _stage_answers(card):
+            for ranked in opinion.prediction.labels:
                 scores[ranked.label] = max(ranked.score, scores.get(ranked.label, 0.0))
         ranked_labels = sorted(offered.labels, key=lambda label: -scores.get(label, 0.0))
         return {
             "several": offered.task == "multi_label",
             "labels": ranked_labels,
             "chosen": list(card.corrected or ()),
-            "said": [
-                f"{STAGE_NAMES[said.stage]} said {_named(said.prediction.predicted)}"
-                for said in _stage_answers(card)
+            "opinions": [
+                f"{STAGE_NAMES[opinion.stage]} said {_named(opinion.prediction.predicted)}"
+                for opinion in _stage_answers(card)
             ],
         }
 
@@ -125,9 +125,9 @@ def add_routes(app: "FastAPI", counter: CorrectionCounter) -> None:
             return JSONResponse({"error": str(error)}, 503)
 
 
-def _stage_answers(card: Card) -> list[Said]:
+def _stage_answers(card: Card) -> list[Opinion]:
     return [
-        Said(stage, answer)
+        Opinion(stage, answer)
         for stage, answer in card.answers.items()
         if isinstance(answer, ModelAnswer)
     ]

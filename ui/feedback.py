@@ -30,7 +30,7 @@ class LabelsOffered(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Opinion:
     """A stage's prediction of the image."""
 
     stage: Stage
@@ -38,14 +38,14 @@ class Said:
 
     def to_json(self) -> dict[str, Any]:
         """Return it in the backend's format."""
-        said = self.prediction
+        prediction = self.prediction
         return {
             "stage": self.stage,
-            "model_version": said.model_version,
-            "digest": said.digest,
-            "prediction_id": said.prediction_id,
-            "predicted": list(said.predicted),
-            "scores": {ranked.label: ranked.score for ranked in said.labels[:SCORES_SENT]},
+            "model_version": prediction.model_version,
+            "digest": prediction.digest,
+            "prediction_id": prediction.prediction_id,
+            "predicted": list(prediction.predicted),
+            "scores": {ranked.label: ranked.score for ranked in prediction.labels[:SCORES_SENT]},
         }
 
 
@@ -80,13 +80,13 @@ class Feedback:
                 f"{self.url} is no labelling backend; see --feedback-url"
             ) from None
 
-    def send(self, image: bytes, labels: list[str], said: list[Said]) -> None:
+    def send(self, image: bytes, labels: list[str], opinions: list[Opinion]) -> None:
         """Send a correction; a repetition counts once.
 
         Args:
             image: bytes of the image file.
             labels: the right labels.
-            said: the stages' predictions.
+            opinions: the stages' predictions.
 
         Raises:
             FeedbackFailed: the backend does not answer or refuses the correction.
@@ -94,7 +94,7 @@ class Feedback:
         body = {
             "image": base64.b64encode(image).decode("ascii"),
             "labels": labels,
-            "said": [one.to_json() for one in said],
+            "said": [one.to_json() for one in opinions],
         }
         self._ask("POST", "/corrections", body)
 

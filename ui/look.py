@@ -36,32 +36,32 @@ CSS = """
   line-height: 1.4; color: var(--body-text-color); }
 .card figcaption span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .card figcaption small { color: var(--muted); flex: none; font-size: inherit; }
-.said { display: grid; grid-template-columns: 1fr 1fr; gap: 14px 34px; align-content: start; min-width: 0; }
-.said section { min-width: 0; }
-.said header { display: flex; align-items: baseline; justify-content: space-between; gap: 12px; margin-bottom: 12px; }
-.said h3 { font-size: 14px; font-weight: 600; margin: 0; color: var(--body-text-color); }
-.said header code { font-family: var(--font-mono); font-size: 12px; background: none; border: 0; padding: 0;
+.predictions { display: grid; grid-template-columns: 1fr 1fr; gap: 14px 34px; align-content: start; min-width: 0; }
+.predictions section { min-width: 0; }
+.predictions header { display: flex; align-items: baseline; justify-content: space-between; gap: 12px; margin-bottom: 12px; }
+.predictions h3 { font-size: 14px; font-weight: 600; margin: 0; color: var(--body-text-color); }
+.predictions header code { font-family: var(--font-mono); font-size: 12px; background: none; border: 0; padding: 0;
   color: var(--muted); overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-.said ol { list-style: none; margin: 0; padding: 0; display: grid; gap: 5px; }
-.said li { position: relative; display: flex; justify-content: space-between; gap: 12px; margin: 0; padding: 5px 10px;
+.predictions ol { list-style: none; margin: 0; padding: 0; display: grid; gap: 5px; }
+.predictions li { position: relative; display: flex; justify-content: space-between; gap: 12px; margin: 0; padding: 5px 10px;
   font-size: 14px; line-height: 20px; color: var(--muted); }
-.said li span { position: relative; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; color: inherit; }
-.said li b { position: relative; flex: none; font-weight: 400; font-variant-numeric: tabular-nums; color: inherit; }
-.said li i { position: absolute; inset: 0 auto 0 0; min-width: 3px; border-radius: 6px; background: var(--other); }
-.said li.meant, .said li.meant b { color: var(--body-text-color); font-weight: 600; }
-.said li.meant i { background: var(--meant); }
-.said p { margin: 0; font-size: 14px; line-height: 1.5; color: var(--muted); overflow-wrap: anywhere; }
-.said p.more { font-size: 13px; margin: 6px 10px 0; }
-.said p.problem, .said p.verdict { padding: 9px 14px; border-radius: 8px; color: var(--body-text-color); }
-.said > p { grid-column: 1 / -1; }
-.said p.problem::first-letter { text-transform: uppercase; }
-.said p.problem { background: color-mix(in srgb, #dc2626 10%, transparent); }
-.said p.verdict { background: color-mix(in srgb, #d97706 13%, transparent); }
+.predictions li span { position: relative; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; color: inherit; }
+.predictions li b { position: relative; flex: none; font-weight: 400; font-variant-numeric: tabular-nums; color: inherit; }
+.predictions li i { position: absolute; inset: 0 auto 0 0; min-width: 3px; border-radius: 6px; background: var(--other); }
+.predictions li.meant, .predictions li.meant b { color: var(--body-text-color); font-weight: 600; }
+.predictions li.meant i { background: var(--meant); }
+.predictions p { margin: 0; font-size: 14px; line-height: 1.5; color: var(--muted); overflow-wrap: anywhere; }
+.predictions p.more { font-size: 13px; margin: 6px 10px 0; }
+.predictions p.problem, .predictions p.verdict { padding: 9px 14px; border-radius: 8px; color: var(--body-text-color); }
+.predictions > p { grid-column: 1 / -1; }
+.predictions p.problem::first-letter { text-transform: uppercase; }
+.predictions p.problem { background: color-mix(in srgb, #dc2626 10%, transparent); }
+.predictions p.verdict { background: color-mix(in srgb, #d97706 13%, transparent); }
 @media (max-width: 720px) {
   .gradio-container { padding: 28px 16px 48px !important; }
   .card { grid-template-columns: 1fr; gap: 18px; padding: 16px; }
   .card img { max-height: 300px; }
-  .said { grid-template-columns: 1fr; gap: 22px; }
+  .predictions { grid-template-columns: 1fr; gap: 22px; }
 }
 """
 

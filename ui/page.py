@@ -119,12 +119,12 @@ def _size(path: Path) -> int:
         return 0  # predicting it reports why
 
 
-def _put(said: str | ModelAnswer | Problem | None, card: Card, stage: Stage | None) -> None:
-    if isinstance(said, ModelAnswer | Problem):
+def _put(value: str | ModelAnswer | Problem | None, card: Card, stage: Stage | None) -> None:
+    if isinstance(value, ModelAnswer | Problem):
         if stage is not None:
-            card.answers[stage] = said
-    elif said is not None:
-        card.picture = said
+            card.answers[stage] = value
+    elif value is not None:
+        card.picture = value
 
 
 class Previews:

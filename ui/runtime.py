@@ -136,14 +136,14 @@ def too_big(size: int) -> Problem:
 def _prediction(body: bytes) -> ModelAnswer | Problem:
     try:
         answer = _Answer.model_validate_json(body)
-        (said,) = answer.predictions
+        (prediction,) = answer.predictions
     except ValueError as error:
         return Problem("failed", f"The answer is not one prediction: {str(error).splitlines()[0]}")
-    predicted = said.predicted
+    predicted = prediction.predicted
     if predicted is None:
-        predicted = tuple(ranked.label for ranked in said.labels[:1])
+        predicted = tuple(ranked.label for ranked in prediction.labels[:1])
     return ModelAnswer(
-        answer.model_version, answer.digest, said.labels, predicted, said.prediction_id
+        answer.model_version, answer.digest, prediction.labels, predicted, prediction.prediction_id
     )
 
 

@@ -104,7 +104,8 @@ def preview(rows: pa.Table, event: Event, schema: LabelSchema) -> Change:
     after = judge_labels(pa.concat_tables([rows, then]), schema)
     was, will = _labels(before), _labels(after)
     counts = [
-        Counter(label for labels in said.values() for label in labels) for said in (was, will)
+        Counter(label for labels in labels_of.values() for label in labels)
+        for labels_of in (was, will)
     ]
     changed = sorted(sha for sha in was.keys() | will.keys() if was.get(sha) != will.get(sha))
     lost = [sha for sha in changed if sha not in will]
@@ -154,18 +155,18 @@ def spellings(rows: pa.Table, schema: LabelSchema, names: Iterable[str]) -> list
         names: names of classes.
     """
     wanted = list(dict.fromkeys(names))
-    said = (normal_label(word) for word in pc.unique(pc.list_flatten(rows["labels"])).to_pylist())
-    others = sorted({word for word in said if schema.taken_for(word) in wanted})
+    stated = (normal_label(word) for word in pc.unique(pc.list_flatten(rows["labels"])).to_pylist())
+    others = sorted({word for word in stated if schema.taken_for(word) in wanted})
     return list(dict.fromkeys([*wanted, *others]))
 
 
-def image_of(store: ObjectStore, path: str, said: pa.Table) -> str | None:
+def image_of(store: ObjectStore, path: str, statements: pa.Table) -> str | None:
     """Find the image (sha256) at ``path`` in the store, or that was labelled under that key.
 
     Args:
         store: has the image table, which may not have the image yet.
         path: with or without ``raw/``.
-        said: rows of the label table.
+        statements: rows of the label table.
 
     Returns:
         The sha256, or ``None`` if the image is unknown.
@@ -174,8 +175,10 @@ def image_of(store: ObjectStore, path: str, said: pa.Table) -> str | None:
     indexed = usable_images(newest_rows(images_table(store).read()))
     found = indexed.filter(pc.equal(indexed["key"], key))["sha256"].to_pylist()
     if not found:
-        of_it = said.filter(
-            pc.and_(pc.equal(said["annotation_id"], key), pc.not_equal(said["sha256"], ""))
+        of_it = statements.filter(
+            pc.and_(
+                pc.equal(statements["annotation_id"], key), pc.not_equal(statements["sha256"], "")
+            )
         )
         found = of_it.sort_by("annotated_at")["sha256"].to_pylist()
     return str(found[-1]) if found else None
@@ -205,8 +208,8 @@ def _labels(judged: Judged) -> dict[str, tuple[str, ...]]:
 def keys_of(rows: pa.Table, images: Iterable[str]) -> dict[str, str]:
     """Return image (sha256) to its key under ``raw/``, of the ``images`` for which ``rows`` have one."""
     wanted = rows.filter(pc.is_in(rows["sha256"], value_set=pa.array(list(images), pa.string())))
-    said = zip(wanted["sha256"].to_pylist(), wanted["annotation_id"].to_pylist(), strict=True)
-    return {sha: key for sha, key in said if key.startswith("raw/")}
+    pairs = zip(wanted["sha256"].to_pylist(), wanted["annotation_id"].to_pylist(), strict=True)
+    return {sha: key for sha, key in pairs if key.startswith("raw/")}
 
 
 def _words(labels: tuple[str, ...] | None) -> str:

@@ -179,7 +179,7 @@ class LabelledView:
         labels: image (sha256) to labels.
         conflicts: rows of ``labelling.labels.consensus.CONFLICTS_SCHEMA``.
         version: hash of the labels (:func:`labels_version`).
-        said: image to (source, time) of the statement that counts; of an image without a label, of
+        origins: image to (source, time) of the statement that counts; of an image without a label, of
             its newest annotation.
         rows: number of rows of the label table that were read; rows indexed later come after them.
         schema: label schema with the present names.
@@ -189,7 +189,7 @@ class LabelledView:
     labels: Mapping[str, list[str]]
     conflicts: list[dict[str, Any]]
     version: str
-    said: Mapping[str, tuple[str, datetime]] = field(default_factory=dict)
+    origins: Mapping[str, tuple[str, datetime]] = field(default_factory=dict)
     rows: int = 0
     schema: LabelSchema = field(default_factory=LabelSchema)
     aliases: dict[str, str] = field(default_factory=dict)
@@ -235,7 +235,7 @@ def view_of(rows: pa.Table, schema: LabelSchema) -> LabelledView:
         labels=labels_by_image(labels),
         conflicts=judged.decisions.conflicts.to_pylist(),
         version=labels_version(judged.decisions, judged.rejected),
-        said=ByImage(_last_words(judged.counted.rows, labels), _who_and_when),
+        origins=ByImage(_last_words(judged.counted.rows, labels), _who_and_when),
         rows=rows.num_rows,
         schema=judged.counted.schema,
         aliases=judged.counted.history.aliases(),

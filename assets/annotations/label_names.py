@@ -114,13 +114,13 @@ def known_classes(store: ObjectStore, schema: LabelSchema) -> KnownClasses:
     """
     table = labels_table(store, on_damage=lambda _: None)  # `annotations` repairs the table
     rows = table.read(["snapshot_key", "labels"])
-    said = set(pc.unique(pc.list_flatten(rows["labels"])).to_pylist())
+    labels = set(pc.unique(pc.list_flatten(rows["labels"])).to_pylist())
     keys = store.list_table(INGESTED_PREFIX)["key"]
     fresh = keys.filter(pc.invert(pc.is_in(keys, value_set=rows["snapshot_key"]))).to_pylist()
     for key, data in get_many(store, list({key[-13:]: key for key in fresh}.values())):
         with suppress(SnapshotError):
-            said |= {*parse_snapshot(data, key).labels} if data is not None else set()
-    return label_names(store, schema).known(said)
+            labels |= {*parse_snapshot(data, key).labels} if data is not None else set()
+    return label_names(store, schema).known(labels)
 
 
 def _history(store: ObjectStore) -> History:

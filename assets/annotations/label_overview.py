@@ -138,17 +138,19 @@ def _classes(
     for word, images in _images(judged.counted.withdrawn).items():
         written = schema.taken_for(word)
         back[present.taken_for(aliases.get(written, written))] |= images
-    said = _images(judged.counted.rows)
+    ever_labelled = _images(judged.counted.rows)
     none: set[str] = set()
     return tuple(
         ClassCounts(
             label=word,
             images=len(now.get(word, none)),
-            superseded=len(said.get(word, none) - now.get(word, none) - standing.get(word, none)),
+            superseded=len(
+                ever_labelled.get(word, none) - now.get(word, none) - standing.get(word, none)
+            ),
             withdrawn=len(back.get(word, none) - now.get(word, none)),
             is_listed=not present.names or word in present.names,
         )
-        for word in sorted({*now, *said, *back, *present.names})
+        for word in sorted({*now, *ever_labelled, *back, *present.names})
     )
 
 

@@ -119,7 +119,7 @@ def assemble(
         KeyError: an image has no group.
     """
     shas, labelled = flat(images["sha256"]), labels_table_of(view.labels)
-    said, group = positions(shas, labelled["sha256"]), positions(shas, groups["sha256"])
+    label_row, group = positions(shas, labelled["sha256"]), positions(shas, groups["sha256"])
     if (group < 0).any():
         raise KeyError(shas[int(np.argmin(group))].as_py())
     disputed = is_true(
@@ -127,11 +127,11 @@ def assemble(
     )
     splits = picked(groups["split"], group)
     is_dealt = is_true(pc.is_in(splits, value_set=pa.array(SPLITS)))
-    out = disputed | ((said >= 0) & ~is_dealt)
-    chosen = np.flatnonzero((said >= 0) & is_dealt & ~disputed)
+    out = disputed | ((label_row >= 0) & ~is_dealt)
+    chosen = np.flatnonzero((label_row >= 0) & is_dealt & ~disputed)
     if not is_ascending(shas):
         chosen = chosen[sort_order(picked(shas, chosen))]
-    lists = LabelLists.of(labelled["labels"]).take(said[chosen])
+    lists = LabelLists.of(labelled["labels"]).take(label_row[chosen])
     rows = pa.table(
         {
             "sha256": picked(shas, chosen),
@@ -151,7 +151,7 @@ def assemble(
         rows=rows,
         left_out=_left_out(shas, np.flatnonzero(out), groups.take(pa.array(group[out])), view),
         conflicts=view.conflicts,
-        unlabelled=int(((said < 0) & ~disputed).sum()),
+        unlabelled=int(((label_row < 0) & ~disputed).sum()),
     )
 
 

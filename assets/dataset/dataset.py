@@ -179,7 +179,7 @@ def _lost_metadata(lost: dict[str, str]) -> dict[str, dg.MetadataValue]:
 
 def _late_splits_text(late: Mapping[str, tuple[str, str]]) -> str:
     """Describe the images whose given split came after they were dealt."""
-    shown = (f"{sha[:12]} (given {said}, in {dealt})" for sha, (said, dealt) in late.items())
+    shown = (f"{sha[:12]} (given {given}, in {dealt})" for sha, (given, dealt) in late.items())
     return (
         f"{len(late)} images stay in the split to which they were dealt before their source gave "
         f"another one: {', '.join(islice(shown, LATE_SHOWN))}; `imgclf splits deal-again` applies "

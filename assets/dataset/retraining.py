@@ -59,7 +59,7 @@ class Retraining:
 def decide_retraining(
     trained: Labels | None,
     newest: Labels,
-    said: Mapping[str, tuple[str, datetime]],
+    origins: Mapping[str, tuple[str, datetime]],
     policy: RetrainPolicy,
     now: float,
 ) -> Retraining:
@@ -68,7 +68,7 @@ def decide_retraining(
     Args:
         trained: labels of the data set that the model was trained on; ``None``: there is no model.
         newest: labels of the newest data set.
-        said: image (sha256) to the source and time of its label, or of its withdrawal.
+        origins: image (sha256) to the source and time of its label, or of its withdrawal.
         policy: how many labels of annotators are enough.
         now: seconds since the epoch.
     """
@@ -77,8 +77,8 @@ def decide_retraining(
     changed = _changed(trained, newest)
     if not changed:
         return Retraining(None, "no new labels since the last training")
-    said = of_images(said, changed)
-    waiting = [image for image in changed if said.get(image, ("", None))[0] == "label_studio"]
+    origins = of_images(origins, changed)
+    waiting = [image for image in changed if origins.get(image, ("", None))[0] == "label_studio"]
     if others := len(changed) - len(waiting):
         return Retraining(
             now,
@@ -90,7 +90,7 @@ def decide_retraining(
     so_far += f"its former number; {policy.share_of_class:.0%} is enough)"
     if len(waiting) >= policy.new_labels or (new >= SHARE_FLOOR and share >= policy.share_of_class):
         return Retraining(now, f"due: {so_far}")
-    oldest = min(said[image][1] for image in waiting).timestamp()
+    oldest = min(origins[image][1] for image in waiting).timestamp()
     due_at, hours = oldest + policy.max_age_h * 3600, max(now - oldest, 0) / 3600
     due = "due: " if due_at <= now else ""
     age = f"the oldest has waited {hours:.1f} of {policy.max_age_h:g} h"
@@ -186,7 +186,7 @@ def retraining(
     disputed = {row["sha256"] for row in view.conflicts}
     if fresh := set(fresh):
         newest = relabelled(newest, fresh, of_images(view.labels, fresh - disputed))
-    found = decide_retraining(trained, newest, view.said, policy, now)
+    found = decide_retraining(trained, newest, view.origins, policy, now)
     if found.due_at is None and trained_version != newest_version:
         return Retraining(now, "due: splits, task or the order of the labels changed")
     return found

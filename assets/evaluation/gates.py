@@ -130,8 +130,10 @@ def no_slice_regression(
     worst = max(drops, key=lambda label: drops[label])
     bound = f"more than {policy.slice_tolerance:g} at p ≤ {SIGNIFICANCE:g} ({SLICE_TEST})"
     if lost:
-        told = ", ".join(f"{label} {drops[label]:.3f} (p = {values[label]:.2g})" for label in lost)
-        reason = f"recall lost against {report.champion.model_version}: {told}; {bound}"
+        losses = ", ".join(
+            f"{label} {drops[label]:.3f} (p = {values[label]:.2g})" for label in lost
+        )
+        reason = f"recall lost against {report.champion.model_version}: {losses}; {bound}"
     else:
         reason = f"no class lost recall: {bound}; the biggest loss: {worst} {drops[worst]:.3f}"
     return GateResult(

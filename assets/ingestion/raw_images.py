@@ -65,9 +65,9 @@ def raw_images(
     notices = pending_notices(store)  # before the listing, which then covers them
     indexed = table.read()
     noticed_only = config.noticed_only and not table.damaged  # rows are missing: list everything
-    told = _notified_keys(context, store, notices) if noticed_only else None
-    if told is not None:
-        diff, unusable = diff_noticed(store, told, indexed)
+    noticed = _notified_keys(context, store, notices) if noticed_only else None
+    if noticed is not None:
+        diff, unusable = diff_noticed(store, noticed, indexed)
     else:
         listing, unusable = store.survey(RAW)
         diff = diff_listing(listing, indexed, again=True)
@@ -106,7 +106,7 @@ def raw_images(
             "rejected": rejected.num_rows,
             "unusable_names": len(unusable),
             "passed_over": len(diff.passed),
-            "looked_at": f"{len(notices)} notices" if told is not None else "everything",
+            "looked_at": f"{len(notices)} notices" if noticed is not None else "everything",
             "new": diff.new.num_rows,
             "gone": len(diff.gone),
             "rejections": dg.MetadataValue.md(_rejection_table(rejected)),

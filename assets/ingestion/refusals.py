@@ -32,8 +32,8 @@ def refused_keys(rows: pa.Table) -> list[str]:
 def readable_again(store: ObjectStore, refused: Sequence[str]) -> list[str]:
     """Try up to ``PROBES`` of ``refused``; return the keys that can be read now, sorted."""
     asked = random.sample(refused, min(PROBES, len(refused)))
-    told = at_once(lambda key: (key, _can_be_read(store, key)), asked, threads=workers(store))
-    return sorted(key for key, readable in told if readable)
+    answers = at_once(lambda key: (key, _can_be_read(store, key)), asked, threads=workers(store))
+    return sorted(key for key, readable in answers if readable)
 
 
 def blame(

@@ -280,12 +280,12 @@ class Embedder:
         backbone = summary["backbone"]
         features = self._rows(job, "features.parquet", FEATURES_SCHEMA)
         append_new(features_table(self.store, backbone), features)
-        for version, said in summary["models"].items():
+        for version, fields in summary["models"].items():
             rows = self._rows(job, f"probabilities/{version}.parquet", PROBABILITIES_SCHEMA)
             append_new(predictions_table(self.store, version), rows)
-            record_model(self.store, version, {"backbone": backbone, **said})
-        for version, said in summary["strangers"].items():
-            record_model(self.store, version, said)
+            record_model(self.store, version, {"backbone": backbone, **fields})
+        for version, fields in summary["strangers"].items():
+            record_model(self.store, version, fields)
         if is_pretrained:
             text = json.dumps({"backbone": backbone, "dimension": summary["dimension"]})
             self.store.create(self._pretrained_key(), text.encode())

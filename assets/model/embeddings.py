@@ -103,12 +103,12 @@ def wanted_images(images: pa.Table, view: LabelledView, limit: int) -> dict[str,
 
 def _version(store: ObjectStore, done: Embedded, models: Sequence[ModelInUse]) -> str:
     """Return the data version: changes with the tables, the backbone and the models in use."""
-    said = [
+    versions = [
         [model.role, model.model_version, predictions_table(store, model.model_version).version()]
         for model in models
     ]
     features = features_table(store, done.backbone).version() if done.backbone else ""
-    return fingerprint([done.backbone, features, said], 16)
+    return fingerprint([done.backbone, features, versions], 16)
 
 
 def _metadata(

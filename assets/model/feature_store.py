@@ -158,15 +158,15 @@ def embedded_model(store: ObjectStore, model_version: str) -> EmbeddedModel | No
         return None
 
 
-def record_model(store: ObjectStore, model_version: str, said: Mapping[str, Any]) -> None:
+def record_model(store: ObjectStore, model_version: str, fields: Mapping[str, Any]) -> None:
     """Write the record of a model, unless it exists.
 
     Args:
         store: object store of the project.
         model_version: name of the training job.
-        said: the other fields of ``EmbeddedModel``, as the embedding job reports them.
+        fields: the other fields of ``EmbeddedModel``, as the embedding job reports them.
     """
-    record = EmbeddedModel.model_validate({**said, "model_version": model_version})
+    record = EmbeddedModel.model_validate({**fields, "model_version": model_version})
     store.create(_model_key(model_version), record.model_dump_json(indent=1).encode())
 
 

@@ -142,7 +142,7 @@ def choose_batch(
     if not choices:
         return None
     images = [choice.sha256 for choice in choices]
-    said = predictions(store, opinions.first, images, situation.view.aliases)
+    predicted = predictions(store, opinions.first, images, situation.view.aliases)
     version = opinions.first.model_version if opinions.first else ""
     return QueueBatch(
         batch=batch_id([choice.sha256 for choice in choices], version),
@@ -152,7 +152,7 @@ def choose_batch(
         pace=round(situation.pace, 1),
         wanted=situation.wanted,
         open=len(situation.open),
-        images=tuple(_queued(choice, situation.images, said) for choice in choices),
+        images=tuple(_queued(choice, situation.images, predicted) for choice in choices),
     )
 
 
@@ -205,7 +205,7 @@ def predictions(
     return found
 
 
-def ranked_anew(
+def ranked_again(
     store: ObjectStore,
     situation: Situation,
     queued: Mapping[str, QueuedImage],
@@ -251,8 +251,10 @@ def ranked_anew(
     return kept | {choice.sha256: place for choice, place in zip(order, places, strict=True)}
 
 
-def _queued(choice: Choice, images: Images, said: Mapping[str, StoredPrediction]) -> QueuedImage:
-    model = said.get(choice.sha256)
+def _queued(
+    choice: Choice, images: Images, predicted: Mapping[str, StoredPrediction]
+) -> QueuedImage:
+    model = predicted.get(choice.sha256)
     return QueuedImage(
         sha256=choice.sha256,
         key=images.keys[choice.sha256],

@@ -89,14 +89,16 @@ class Doubts:
 
     def of(self, images: Collection[str]) -> dict[str, str]:
         """Return a sentence about each of ``images`` in doubt: its conflict, else its correction."""
-        said = {
+        corrected = {
             sha: f"a user of the predictor says: {in_words(labels)}"
             for sha, labels in self.corrections.items()
         }
         contradicted = {
             sha: f"its labels contradict each other: {why}" for sha, why in self.conflicts.items()
         }
-        return {sha: why for sha, why in sorted((said | contradicted).items()) if sha in images}
+        return {
+            sha: why for sha, why in sorted((corrected | contradicted).items()) if sha in images
+        }
 
 
 def skipped_images(rows: pa.Table) -> set[str]:
@@ -152,7 +154,7 @@ def find_doubts(
     }
     corrections = {}
     for correction in _newest_corrections(store, images, warn):
-        answered = view.said.get(correction.sha256)
+        answered = view.origins.get(correction.sha256)
         if answered is None or answered[1] < correction.corrected_at:
             named = (view.aliases.get(label, label) for label in correction.labels)
             corrections[correction.sha256] = tuple(dict.fromkeys(named))
@@ -203,11 +205,11 @@ class Opinions:
             pretrained: backbone to use if no model has predicted anything; empty: none.
         """
         known = [embedded_model(store, model.model_version) for model in models]
-        said = [model for model in known if model is not None]
-        if not said:
+        in_use = [model for model in known if model is not None]
+        if not in_use:
             return cls(pretrained)
-        other = said[1] if len(said) > 1 and said[1].task == said[0].task else None
-        return cls(said[0].backbone, said[0], other)
+        other = in_use[1] if len(in_use) > 1 and in_use[1].task == in_use[0].task else None
+        return cls(in_use[0].backbone, in_use[0], other)
 
 
 def build_pool(
@@ -243,7 +245,7 @@ def build_pool(
     learnt = sorted(known)[:limit]
     features, labelled = _features(store, opinions.backbone, shas, learnt)
     first = opinions.first
-    said = read_probabilities(store, first, [*shas, *learnt]) if first else None
+    probabilities = read_probabilities(store, first, [*shas, *learnt]) if first else None
     counts = Counter(label for sha in known for label in view.labels[sha])
     for former, present in view.aliases.items():  # a model trained before the rename uses it
         counts.setdefault(former, counts[present])
@@ -253,13 +255,13 @@ def build_pool(
         split=np.array([images.splits[sha] for sha in shas], dtype=np.str_),
         group=np.array([images.groups[sha] for sha in shas], dtype=np.str_),
         features=features,
-        probabilities=None if said is None else said[: len(shas)],
+        probabilities=None if probabilities is None else probabilities[: len(shas)],
         staging_probabilities=_second_word(store, opinions, shas, labels),
         labels=labels,
         task=first.task if first else schema.task,
         labelled_features=labelled,
         labelled_counts=dict(counts),
-        labelled_probabilities=None if said is None else said[len(shas) :],
+        labelled_probabilities=None if probabilities is None else probabilities[len(shas) :],
         conflicts=doubts.conflicts,
         corrections=doubts.corrections,
         labelled_groups=frozenset(
@@ -290,8 +292,8 @@ def _second_word(
     """Return the second model's probabilities in the columns of ``labels``; ``None`` without one."""
     if opinions.second is None:
         return None
-    said = read_probabilities(store, opinions.second, shas)
-    return _as_labelled(said, opinions.second, labels)
+    probabilities = read_probabilities(store, opinions.second, shas)
+    return _as_labelled(probabilities, opinions.second, labels)
 
 
 def _as_labelled(

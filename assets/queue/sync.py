@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from assets.policies import LabellingPolicy
-from assets.queue.build import Situation, choose_batch, predictions, ranked_anew
+from assets.queue.build import Situation, choose_batch, predictions, ranked_again
 from assets.queue.ledger import (
     QueueBatch,
     QueuedImage,
@@ -125,12 +125,12 @@ class QueueSync:
         return studio.tasks()
 
     def _import(self, batch: QueueBatch, project: Project, done: Synced) -> None:
-        total, told = len(batch.images), 0
+        total, made = len(batch.images), 0
 
         def progress(more: int) -> None:
-            nonlocal told
-            told += more
-            self.say(f"batch {batch.batch}: {told} of {total} tasks")
+            nonlocal made
+            made += more
+            self.say(f"batch {batch.batch}: {made} of {total} tasks")
 
         tasks = self._new_tasks(batch, project, done)
         result = self.label_studio.import_tasks(tasks, progress=progress)
@@ -214,11 +214,11 @@ class QueueSync:
     ) -> dict[str, Prelabel]:
         model = situation.opinions.first
         assert model is not None
-        said = predictions(self.store, model, images, situation.view.aliases)
+        predicted = predictions(self.store, model, images, situation.view.aliases)
         queued = queued_images(self.store, images)
-        places = ranked_anew(self.store, situation, queued, self.policy, self.schema)
+        places = ranked_again(self.store, situation, queued, self.policy, self.schema)
         found = {}
-        for sha, prediction in said.items():
+        for sha, prediction in predicted.items():
             prelabel = Prelabel(
                 model_version=model.model_version,
                 labels=prediction.labels,

@@ -191,13 +191,13 @@ def _numbers(report: LabellingReport) -> dict[str, Any]:
         "skipped": work.skipped.count,
         "hours": round(work.speed.hours, 2),
     }
-    told: dict[str, float | None] = {
+    numbers: dict[str, float | None] = {
         "labels_per_hour": work.speed.per_hour,
         "prelabels_kept": work.accepted.value,
         "seconds_per_task": work.times.median_s,
         "krippendorff_alpha": report.agreement.alpha,
     }
-    found |= {name: round(value, 3) for name, value in told.items() if value is not None}
+    found |= {name: round(value, 3) for name, value in numbers.items() if value is not None}
     if work.accepted_by_class:
         found["prelabels kept by class"] = _shares("class", work.accepted_by_class)
         versions = {one.model_version: one.accepted for one in work.accepted_by_version}
@@ -217,8 +217,8 @@ def _shares(name: str, shares: Mapping[str, Share]) -> dg.MetadataValue:
 def _curve_metadata(report: LabellingReport) -> dict[str, Any]:
     if report.curve is None:
         return {"learning curve": f"none: {report.why_no_curve}"}
-    told = markdown.bullets(advice(report.curve)) or "cannot tell yet"
-    found: dict[str, Any] = {"what more labels would bring": dg.MetadataValue.md(told)}
+    text = markdown.bullets(advice(report.curve)) or "cannot tell yet"
+    found: dict[str, Any] = {"what more labels would bring": dg.MetadataValue.md(text)}
     saved = report.saved
     if saved is not None and saved.value is not None and saved.high is not None:
         found["labels_saved"] = round(saved.value)

@@ -86,8 +86,8 @@ def request_of(event: dict[str, Any]) -> dict[str, Any]:
     if not body:
         raise Refused(400, "empty_body", f"the request has no image; {FORMS}")
     if not re.fullmatch(f"{IMAGE}|application/(json|x-image)", media_type):
-        said = media_type[:80] or "a request without a content type"
-        raise Refused(415, "unsupported_media_type", f"{said} is not understood; {FORMS}")
+        shown = media_type[:80] or "a request without a content type"
+        raise Refused(415, "unsupported_media_type", f"{shown} is not understood; {FORMS}")
     check_size(body, "the request", "scale the image down, or send fewer at a time")
     top_k = (event.get("queryStringParameters") or {}).get("top_k")
     if top_k is not None and not re.fullmatch("[1-9][0-9]{0,5}", top_k):
@@ -142,7 +142,7 @@ def refusal(error: exceptions.ClientError) -> Exception:
     if status not in CONTRACT:
         return Refused(*LATE) if "timed out" in str(error) else error
     try:
-        said = json.loads(response["OriginalMessage"])["error"]
-        return Refused(status, str(said["code"]), str(said["message"]))
+        message = json.loads(response["OriginalMessage"])["error"]
+        return Refused(status, str(message["code"]), str(message["message"]))
     except (ValueError, KeyError, TypeError):  # SageMaker cuts long messages
         return Refused(status, "refused", "the model refused the request")

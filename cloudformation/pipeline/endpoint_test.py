@@ -163,7 +163,7 @@ def main() -> None:
     parser.add_argument("--prefix", default="", help="of the line's keys, with its slash")
     given = parser.parse_args()
     try:
-        said = run(
+        report = run(
             boto3.Session(),
             project=given.project,
             stage=given.stage,
@@ -172,7 +172,7 @@ def main() -> None:
         )
     except Unfit as reason:
         sys.exit(f"unfit: {reason}")
-    print(said)
+    print(report)
 
 
 if __name__ == "__main__":

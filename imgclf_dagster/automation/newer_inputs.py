@@ -129,11 +129,16 @@ class DataSetIsNewer(InputsAreNewer):
         If a person named the data set, Dagster's tags are used.
         """
         found = super().made_from(own, inputs)
-        said = _metadata(own)
+        recorded = _metadata(own)
         dataset = inputs.get(dg.AssetKey("dataset"))
         newest = _metadata(dataset).get("dataset_version") if dataset else None
-        if dataset and newest and said.get("dataset_version") and not said.get("dataset_named"):
-            is_used = newest == said["dataset_version"]
+        if (
+            dataset
+            and newest
+            and recorded.get("dataset_version")
+            and not recorded.get("dataset_named")
+        ):
+            is_used = newest == recorded["dataset_version"]
             found["dataset"] = dataset.storage_id if is_used else 0
         return found
 

@@ -87,18 +87,18 @@ def _unknown_labels(rejected: pa.Table, count: int, schema: LabelSchema) -> str:
     if not rejected.num_rows:
         return f"0 of the {count:,} labels that count are unknown"
     reasons = sorted(set(rejected["reason"].to_pylist()))
-    said = f"{rejected.num_rows:,} of the {count:,} labels that count cannot be used: "
-    said += "; ".join(reasons[:5]) + ("; …" if len(reasons) > 5 else "")
+    summary = f"{rejected.num_rows:,} of the {count:,} labels that count cannot be used: "
+    summary += "; ".join(reasons[:5]) + ("; …" if len(reasons) > 5 else "")
     words = pc.unique(pc.list_flatten(rejected["labels"])).to_pylist()
     unknown = sorted(word for word in words if schema.names and word not in schema.names)
     if not unknown:
-        return said
+        return summary
     first = shlex.quote(unknown[0])
     near = difflib.get_close_matches(unknown[0], schema.names, n=1, cutoff=0.6)
     meant = shlex.quote(near[0]) if near else "CLASS"
     names = ", ".join(json.dumps(name, ensure_ascii=False) for name in (*schema.names, unknown[0]))
     return (
-        f"{said}. If {unknown[0]!r} is another word for a class: imgclf labels rename {first} "
+        f"{summary}. If {unknown[0]!r} is another word for a class: imgclf labels rename {first} "
         f"{meant}; if it is a class: names = [{names}] under [labels] in imgclf.toml; if it is a "
         f"mistake: imgclf labels withdraw --class {first}"
     )

@@ -50,12 +50,14 @@ def judge_latency(
         A finding that blocks (not passed, ``ERROR``), warns (not passed, ``WARN``) or passes.
     """
     tail = p95(candidate)
-    told = f"95th percentile {tail:.0f} ms of {len(candidate)} requests (budget {budget_ms:g} ms)"
+    summary = (
+        f"95th percentile {tail:.0f} ms of {len(candidate)} requests (budget {budget_ms:g} ms)"
+    )
     numbers = {"p95_ms": round(tail, 1) if candidate else -1.0, "requests": float(len(candidate))}
     if tail <= budget_ms:
-        return LatencyFinding(True, "ERROR", told, {**numbers, QUIET_P95: round(tail, 1)})
+        return LatencyFinding(True, "ERROR", summary, {**numbers, QUIET_P95: round(tail, 1)})
     if len(candidate) < 2:
-        return LatencyFinding(False, "ERROR", told, numbers)
+        return LatencyFinding(False, "ERROR", summary, numbers)
     if len(champion) > 1 and champion_before_ms:
         now = p95(champion)
         quiet = tail / max(1.0, now / champion_before_ms)
@@ -65,11 +67,11 @@ def judge_latency(
             f"ms when it was checked, so this one takes {quiet:.0f} ms when the machine is quiet"
         )
         severity: Severity = "WARN" if quiet <= budget_ms else "ERROR"
-        return LatencyFinding(False, severity, f"{told}; {compared}", numbers)
+        return LatencyFinding(False, severity, f"{summary}; {compared}", numbers)
     median = statistics.median(candidate)
     numbers["median_ms"] = round(median, 1)
     if median <= budget_ms:
         numbers[QUIET_P95] = round(median, 1)
         excuse = f"the median is {median:.0f} ms: this machine is busy"
-        return LatencyFinding(False, "WARN", f"{told}; {excuse}", numbers)
-    return LatencyFinding(False, "ERROR", f"{told}; the median is {median:.0f} ms", numbers)
+        return LatencyFinding(False, "WARN", f"{summary}; {excuse}", numbers)
+    return LatencyFinding(False, "ERROR", f"{summary}; the median is {median:.0f} ms", numbers)

@@ -105,8 +105,8 @@ def fails_closed(
         try:
             return check(*args, **kwargs)
         except DamagedObject as damage:
-            told = {"key": damage.key, "remedy": damage.remedy}
-            return check_result(passed=False, reason=str(damage), more=told)
+            facts = {"key": damage.key, "remedy": damage.remedy}
+            return check_result(passed=False, reason=str(damage), more=facts)
         except KeyMissing as error:
             return check_result(passed=False, reason=str(error))
 

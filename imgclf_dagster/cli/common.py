@@ -78,10 +78,10 @@ def plainly(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except Exception as error:
-            told = error if isinstance(error, ImgclfError) else of_a_library(error)
-            if told is None:
+            known = error if isinstance(error, ImgclfError) else of_a_library(error)
+            if known is None:
                 raise
-            raise fail(told.message, remedy=told.remedy) from error
+            raise fail(known.message, remedy=known.remedy) from error
         except KeyboardInterrupt:
             raise fail(
                 "interrupted; completed work is kept, run it again to continue", 130
@@ -109,9 +109,9 @@ def disk_trouble(error: Exception) -> ImgclfError | None:
     if isinstance(error, OSError) and error.errno is not None:
         what, remedy = f"{error.filename or 'a file'}: {error.strerror}", _DISK.get(error.errno)
     elif _is_a(error, "sqlalchemy.exc", "OperationalError"):
-        said = str(getattr(error, "orig", error))
-        what = f"a database in the home failed: {said}"
-        remedy = next((cure for sign, cure in _SQLITE.items() if sign in said), None)
+        detail = str(getattr(error, "orig", error))
+        what = f"a database in the home failed: {detail}"
+        remedy = next((cure for sign, cure in _SQLITE.items() if sign in detail), None)
     return ImgclfError(f"{what}. Completed work is kept", remedy) if remedy else None
 
 

@@ -36,8 +36,8 @@ def queue_command(as_json: AsJson = False) -> None:
         for job, assets in ((LINE, came), (LABELLING, None)):
             outcome = runner.execute(job, assets=assets)
             if not outcome.success:
-                told = (f"{name}: {reason}" for name, reason in outcome.failures.items())
-                raise fail("\n".join(told) or "the run failed")
+                lines = (f"{name}: {reason}" for name, reason in outcome.failures.items())
+                raise fail("\n".join(lines) or "the run failed")
         found = latest_metadata(runner.instance, "labelling_queue")
     if as_json:
         shown = {name: found[name] for name in (*NUMBERS, *TEXTS) if name in found}

@@ -103,11 +103,11 @@ def _show(found: "SplitOverview") -> None:
         table.add_row(escape(label) or "[dim]none[/]", *cells)
     console.print(table)
     total = sum(found.images.values())
-    told = f"{total:,} images in {found.groups:,} near-duplicate groups, the largest of "
-    told += f"{found.largest:,}"
+    text = f"{total:,} images in {found.groups:,} near-duplicate groups, the largest of "
+    text += f"{found.largest:,}"
     if waiting := found.images.get("", 0):
-        told += f"; {waiting:,} are not dealt yet, as they have no label"
-    console.print(told)
+        text += f"; {waiting:,} are not dealt yet, as they have no label"
+    console.print(text)
     for reason, images in found.excluded.items():
         console.print(f"[yellow]{images:,} in no split:[/] {escape(reason)}")
     if found.given:

@@ -130,14 +130,14 @@ def _arrivals(account: Account, queue: dict[str, str]) -> Finding:
     waiting = f"{queue['ApproximateNumberOfMessages']} messages wait in {name}"
     bucket = account.settings.aws.bucket
     try:
-        told_by = account.client("s3").get_bucket_notification_configuration(Bucket=bucket)
+        notifications = account.client("s3").get_bucket_notification_configuration(Bucket=bucket)
     except ClientError as error:
         if error_code(error) != "NoSuchBucket":
             return finding_of_error("arrivals", error)
         return Finding("arrivals", "failed", f"there is no bucket {bucket}", "see above")
-    if "EventBridgeConfiguration" not in told_by and not any(
+    if "EventBridgeConfiguration" not in notifications and not any(
         _tells(entry, queue["QueueArn"], account.settings.aws.prefix)
-        for entry in told_by.get("QueueConfigurations", [])
+        for entry in notifications.get("QueueConfigurations", [])
     ):
         detail = f"{bucket} does not notify {name} of new objects under raw/: none is ever noticed"
         return Finding("arrivals", "failed", detail, again)

@@ -257,8 +257,8 @@ class _Visit:
         if ours is None:
             return Finding(REACH, "warning", f"{url} is not connected: no live pre-labels", SETUP)
         if not ours.connected:
-            said = explained(ours.error or "it gives no reason")
-            return Finding(REACH, "failed", f"Label Studio cannot reach {url}: {said}", SETUP)
+            reason = explained(ours.error or "it gives no reason")
+            return Finding(REACH, "failed", f"Label Studio cannot reach {url}: {reason}", SETUP)
         if ours.model_version and ours.title != ours.model_version:
             return Finding(
                 REACH,

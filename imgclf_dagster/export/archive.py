@@ -42,12 +42,12 @@ class ZipTarget:
         self._lock = FileLock(self._lock_file)
         self._zip: zipfile.ZipFile | None = None
 
-    def begin(self, *, identity: str, said: str, need: int) -> None:
+    def begin(self, *, identity: str, description: str, need: int) -> None:
         """See :class:`imgclf_dagster.export.target.Target`.
 
         Args:
             identity: not used; a zip is never continued.
-            said: not used.
+            description: not used.
             need: size of the images (bytes).
 
         Raises:

@@ -39,12 +39,12 @@ class FolderTarget:
         self._resumed = False
         self._is_new = not place.exists()
 
-    def begin(self, *, identity: str, said: str, need: int) -> None:
+    def begin(self, *, identity: str, description: str, need: int) -> None:
         """See :class:`imgclf_dagster.export.target.Target`.
 
         Args:
             identity: identifies the export.
-            said: the export in words, for messages.
+            description: the export in words, for messages.
             need: size of the images (bytes).
 
         Raises:
@@ -52,16 +52,16 @@ class FolderTarget:
         """
         if self._place.exists() and not self._place.is_dir():
             raise ExportError(f"{self._place} is a file; name a new folder, or a .zip, in --to")
-        self._require_own(identity, said)
+        self._require_own(identity, description)
         with self._translated_errors():
             self._files.mkdir(parents=True, exist_ok=True)
             self._lock_it()
             self._take_back()
             self._resumed = any(self._files.iterdir())
-            self._note({"identity": identity, "export": said})
+            self._note({"identity": identity, "export": description})
         require_room(self._place, need - (_size_below(self._files) if self._resumed else 0))
 
-    def _require_own(self, identity: str, said: str) -> None:
+    def _require_own(self, identity: str, description: str) -> None:
         """Make sure that the folder holds nothing but an unfinished run of the same export.
 
         Raises:
@@ -71,7 +71,7 @@ class FolderTarget:
         if remains and remains.get("identity") != identity:
             raise ExportError(
                 f"{self._place} holds the remains of another export ({remains.get('export')}), and "
-                f"not of this one ({said}): repeat that one to complete it, or delete {self._work}"
+                f"not of this one ({description}): repeat that one to complete it, or delete {self._work}"
             )
         if not self._place.is_dir():
             return

@@ -128,14 +128,14 @@ def export_dataset(
     layout = form.layout(contents)
     report = ExportReport(dataset.version, form.name, place, asked=len(rows))
     identity = fingerprint([_LAYOUT_VERSION, dataset.version, form.name, top])
-    said = f"data set {dataset.version} as {form.name}"
+    description = f"data set {dataset.version} as {form.name}"
     sizes = _sizes(rows, layout)
     try:
-        target.begin(identity=identity, said=said, need=sum(sizes.values()))
+        target.begin(identity=identity, description=description, need=sum(sizes.values()))
         there = _write_images(store, target, rows, layout, report, on_progress)
         whole = replace(contents, images=tuple(i for i in contents.images if i.sha256 in there))
         if not there:
-            raise ExportError(f"no image of {said} can be read: {report.aside[0][1]}")
+            raise ExportError(f"no image of {description} can be read: {report.aside[0][1]}")
         for folder in layout.folders:
             target.make_folder(folder)
         for file in (*form.files(whole, layout), readme(whole, layout, form)):

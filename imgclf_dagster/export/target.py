@@ -34,12 +34,12 @@ class Target(Protocol):
     parallel: bool
     """Whether several threads may call :meth:`write` at the same time, in any order."""
 
-    def begin(self, *, identity: str, said: str, need: int) -> None:
+    def begin(self, *, identity: str, description: str, need: int) -> None:
         """Make sure that the place can be written, and lock it.
 
         Args:
             identity: identifies the export.
-            said: the export in words, for messages.
+            description: the export in words, for messages.
             need: size of the images (bytes).
 
         Raises:

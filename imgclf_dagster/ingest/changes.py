@@ -72,21 +72,21 @@ class Changes:
         found: dict[tuple[tuple[Labels, ...], tuple[Labels, ...]], LabelChange] = {}
         kinds = self._counts.most_common()
         for kind, images in kinds[:_RESOLVED]:
-            digests, moment, said = kind
+            digests, moment, statements = kind
             for digest in digests - {*known}:
                 known[digest] = self._labels(store, digest)
             before = [labels for one in digests if (labels := known[one]) is not None]
             old = tuple(sorted({names.counted_at(labels, moment) for labels in before}))
-            new = tuple(sorted({names.counted_now(labels) for labels in said}))
+            new = tuple(sorted({names.counted_now(labels) for labels in statements}))
             if new and old == new:
                 continue
             same = found.get((old, new), LabelChange(old, new, 0, ()))
             examples = (*same.examples, *self._examples[kind])[:EXAMPLES]
             found[old, new] = LabelChange(old, new, same.images + images, examples)
-        told = sorted(found.values(), key=lambda change: -change.images)
+        changes = sorted(found.values(), key=lambda change: -change.images)
         if others := sum(images for _, images in kinds[_RESOLVED:]):
-            told.append(LabelChange((), (), others, ()))
-        return told
+            changes.append(LabelChange((), (), others, ()))
+        return changes
 
     def _labels(self, store: ObjectStore, digest: str) -> Labels | None:
         """Return the labels with this digest, from one of their snapshots; ``None`` if unreadable."""

@@ -141,9 +141,9 @@ def ingest(
     with closing(Scratch()) as scratch:
         names = label_names(store, schema)
         ledger = LabelLedger(store, scratch, names, annotator, note=f"ingest of {reading.stem}")
-        keeper = SplitRecorder(store, scratch, reading) if keep_splits else None
+        recorder = SplitRecorder(store, scratch, reading) if keep_splits else None
         intake = _Intake(store, policy, names, f"{RAW_PREFIX}{reading.stem}/")
-        size = SPLITS_AT_ONCE if keeper else LABELS_AT_ONCE
+        size = SPLITS_AT_ONCE if recorder else LABELS_AT_ONCE
         report = IngestReport()
         items = source_items(reading, max_file_bytes=int(policy.max_file_mb * 1e6))
         count = item_count(reading)
@@ -154,13 +154,13 @@ def ingest(
             if isinstance(outcome, Taken):
                 batch.append(outcome)
             if len(batch) == size:
-                _say(batch, scratch, ledger, keeper)
+                _say(batch, scratch, ledger, recorder)
                 batch = []
             if on_progress is not None:
                 on_progress(done, max(count, done))
-        _say(batch, scratch, ledger, keeper)
-        if keeper:
-            report.splits_kept, report.split_conflicts = keeper.recorded, keeper.conflicts
+        _say(batch, scratch, ledger, recorder)
+        if recorder:
+            report.splits_kept, report.split_conflicts = recorder.recorded, recorder.conflicts
         ledger.finish()
         store.settle()
         report.labelled, report.changed = ledger.written, ledger.changes()
@@ -172,15 +172,15 @@ def ingest(
 
 
 def _say(
-    batch: list[Taken], scratch: Scratch, ledger: LabelLedger, keeper: SplitRecorder | None
+    batch: list[Taken], scratch: Scratch, ledger: LabelLedger, recorder: SplitRecorder | None
 ) -> None:
     """Record the splits and labels of images that are in the store."""
     if not batch:
         return
-    if keeper:
+    if recorder:
         # Splits before labels: an image without labels is in no data set, so it is not assigned to
         # another split in between.
-        keeper.take(batch)
+        recorder.take(batch)
     ledger.say([(one.sha256, one.labels, one.key) for one in batch if one.labels is not None])
     scratch.add_taken([(one.sha256, one.name, one.labels) for one in batch])
 

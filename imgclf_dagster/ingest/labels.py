@@ -69,7 +69,7 @@ class LabelLedger:
 
     def finish(self) -> None:
         """Write the labels of images that have other newest labels than the source gives."""
-        for images in self._scratch.said_otherwise():
+        for images in self._scratch.changed_labels():
             self._write(images)
 
     def changes(self) -> list[LabelChange]:

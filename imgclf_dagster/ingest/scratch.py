@@ -20,7 +20,7 @@ PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
 PRAGMA cache_size = -16000;
 CREATE TABLE newest (sha TEXT PRIMARY KEY, moment INTEGER, digests TEXT) WITHOUT ROWID;
-CREATE TABLE said (sha TEXT, digest TEXT, labels TEXT, key TEXT, PRIMARY KEY (sha, digest))
+CREATE TABLE given (sha TEXT, digest TEXT, labels TEXT, key TEXT, PRIMARY KEY (sha, digest))
     WITHOUT ROWID;
 CREATE TABLE taken (sha TEXT, name TEXT, labels TEXT);
 CREATE TABLE meant (labels TEXT, moment INTEGER, counted TEXT, PRIMARY KEY (labels, moment))
@@ -44,7 +44,7 @@ SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(va
 FROM json_each(?)
 """
 _ADD_LABELS = """
-INSERT OR IGNORE INTO said
+INSERT OR IGNORE INTO given
 SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
     json_extract(value, '$[3]')
 FROM json_each(?)
@@ -58,12 +58,12 @@ INSERT INTO taken
 SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')
 FROM json_each(?)
 """
-_SAID = """
+_LABELS_OF = """
 SELECT json_group_array(json_array(sha, digest, labels, key, digests, moment)) FROM (
-    SELECT said.sha, said.digest, said.labels, said.key, newest.digests, newest.moment
+    SELECT given.sha, given.digest, given.labels, given.key, newest.digests, newest.moment
     FROM (SELECT DISTINCT value AS sha FROM json_each(?)) AS asked
-    JOIN said ON said.sha = asked.sha LEFT JOIN newest ON newest.sha = said.sha
-    ORDER BY said.sha, said.digest)
+    JOIN given ON given.sha = asked.sha LEFT JOIN newest ON newest.sha = given.sha
+    ORDER BY given.sha, given.digest)
 """
 _READ = """
 UPDATE taken SET labels = coalesce(
@@ -152,25 +152,25 @@ class Scratch:
     def labels_of(self, images: Sequence[str]) -> list[ImageLabels]:
         """Return all labels that the source has given to images (sha256)."""
         with _translated_errors():
-            ((text,),) = self._database.execute(_SAID, (_json(images),)).fetchall()
+            ((text,),) = self._database.execute(_LABELS_OF, (_json(images),)).fetchall()
         found = []
         for sha, rows in groupby(json.loads(text), key=lambda row: row[0]):
             group = list(rows)
-            said = tuple((digest, tuple(json.loads(t)), key) for _, digest, t, key, _, _ in group)
+            labels = tuple((digest, tuple(json.loads(t)), key) for _, digest, t, key, _, _ in group)
             digests, moment = group[0][4] or "", group[0][5] or 0
-            found.append(ImageLabels(sha, said, frozenset(digests.split(",")) - {""}, moment))
+            found.append(ImageLabels(sha, labels, frozenset(digests.split(",")) - {""}, moment))
         return found
 
-    def said_otherwise(self) -> Iterator[list[ImageLabels]]:
+    def changed_labels(self) -> Iterator[list[ImageLabels]]:
         """Yield images whose newest labels are not exactly those that the source gives, in chunks."""
         query = (
-            "SELECT sha, (SELECT group_concat(digest) FROM said AS s WHERE s.sha = newest.sha), "
-            "digests FROM newest WHERE sha IN (SELECT sha FROM said)"
+            "SELECT sha, (SELECT group_concat(digest) FROM given AS s WHERE s.sha = newest.sha), "
+            "digests FROM newest WHERE sha IN (SELECT sha FROM given)"
         )
         with _translated_errors():
             rows = self._database.execute(query).fetchall()
         otherwise = (
-            sha for sha, said, stored in rows if {*said.split(",")} != {*stored.split(",")}
+            sha for sha, digests, stored in rows if {*digests.split(",")} != {*stored.split(",")}
         )
         for chunk in _chunks(otherwise):
             yield self.labels_of(chunk)
@@ -219,7 +219,7 @@ class Scratch:
             meant: labels as given, their time (ms since the epoch), and the classes that they count
                 as.
         """
-        rows = [(json.dumps(said), at, json.dumps(counted)) for said, at, counted in meant]
+        rows = [(json.dumps(labels), at, json.dumps(counted)) for labels, at, counted in meant]
         with _translated_errors():
             self._database.executemany("INSERT INTO meant VALUES (?, ?, ?)", rows)
             self._database.execute(_READ)
@@ -256,11 +256,11 @@ class Scratch:
 
 
 def _duplicates(group: list[tuple[str, str, str | None]]) -> Duplicates:
-    said = sorted({labels for _, _, labels in group if labels is not None})
+    distinct = sorted({labels for _, _, labels in group if labels is not None})
     # First one file of each set of labels: these are the ones to compare.
     first = {labels: name for _, name, labels in reversed(group)}
     names = dict.fromkeys([*first.values(), *(name for _, name, _ in group)])
-    labels = tuple(tuple(json.loads(text)) for text in said)
+    labels = tuple(tuple(json.loads(text)) for text in distinct)
     return Duplicates(len(group), tuple(names)[:EXAMPLES], labels)
 
 

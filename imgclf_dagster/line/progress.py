@@ -135,12 +135,12 @@ def narrated(
     """
     done = threading.Event()
     with ThreadPoolExecutor(1, thread_name_prefix="narrator") as pool:
-        told = pool.submit(_follow, instance, outcome, narrator, done)
+        follower = pool.submit(_follow, instance, outcome, narrator, done)
         try:
             yield
         finally:
             done.set()
-        told.result()
+        follower.result()
 
 
 def _follow(
@@ -201,8 +201,8 @@ def _tell(entry: dg.EventLogEntry, outcome: "RunOutcome", narrator: Narrator) ->
 
 def _check_reason(check: dg.AssetCheckEvaluation) -> str:
     """Return the check's reason as plain text; its description is Markdown."""
-    told = check.metadata.get("reason")
-    return str(told.value) if told is not None else check.description or ""
+    reason = check.metadata.get("reason")
+    return str(reason.value) if reason is not None else check.description or ""
 
 
 def _failure_reason(event: dg.DagsterEvent) -> str:

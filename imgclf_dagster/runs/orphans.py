@@ -79,9 +79,9 @@ def _launched(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[int, fl
     page = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
     for record in page.records:
         event = record.event_log_entry.dagster_event
-        told = event.engine_event_data.metadata.get("pid") if event is not None else None
-        if told is not None:
-            return int(str(told.value)), record.event_log_entry.timestamp
+        noted = event.engine_event_data.metadata.get("pid") if event is not None else None
+        if noted is not None:
+            return int(str(noted.value)), record.event_log_entry.timestamp
     return None
 
 

@@ -70,9 +70,11 @@ def _look_at_the_folder(context: dg.SensorEvaluationContext, store: ObjectStore)
     diff = diff_listing(store.list_table(RAW), known)
     again = readable_again(store, refused_keys(known))
     # A killed run may have indexed images without a materialization.
-    told = latest_metadata(context.instance, "raw_images").get(TABLE_VERSION)
-    is_told = told in (None, table.version()) if _is_made(context) else not known.num_rows
-    if not diff and not again and is_told:
+    seen_version = latest_metadata(context.instance, "raw_images").get(TABLE_VERSION)
+    is_indexed = (
+        seen_version in (None, table.version()) if _is_made(context) else not known.num_rows
+    )
+    if not diff and not again and is_indexed:
         return dg.SkipReason(f"nothing new among {known.num_rows} known objects")
     # The table's version makes the token of an object that was deleted and restored a new one.
     return ask(context.instance, "raw_images", fingerprint([diff.token, table.version(), *again]))

@@ -49,7 +49,7 @@ def endpoint_health_sensor(
     Not while a host is at it, nor while there is none: the local one converges on the records by
     itself. Never for a package that may not be there.
     """
-    told = []
+    waiting = []
     if run_id := under_way(context.instance, RELEASE, JOBS):
         return dg.SkipReason(f"run {run_id} is under way")
     for stage in PROD_FIRST:
@@ -61,8 +61,8 @@ def endpoint_health_sensor(
             if isinstance(tick, dg.SensorResult):
                 return tick
             finding = EndpointFinding(f"{finding.text}; {tick.skip_message}")
-        told.append(finding.text)
-    return dg.SkipReason("; ".join(told))
+        waiting.append(finding.text)
+    return dg.SkipReason("; ".join(waiting))
 
 
 def examine_stage(

@@ -57,8 +57,8 @@ def _held_back(
     page = instance.fetch_materializations(dg.AssetKey("evaluation_report"), limit=LOOKED_AT)
     for record in page.records:
         event = record.asset_materialization
-        told = event.metadata.get("model_version") if event else None
-        versions.append(told.value if told else None)
+        known = event.metadata.get("model_version") if event else None
+        versions.append(known.value if known else None)
     for version in dict.fromkeys(str(version) for version in versions if version):
         failed = {} if version in registered else checks_failed(store, "trained_model", version)
         if failed:

@@ -50,12 +50,12 @@ def _under_way(instance: dg.DagsterInstance, record: dg.RunRecord) -> Facts:
 def _last_words(instance: dg.DagsterInstance, run_id: str) -> str:
     """Return the last message of a run's step, such as "evaluated 100 of 399 images"; "" if none."""
     page = instance.get_records_for_run(run_id, limit=20 * LOOKED_AT, ascending=False)
-    said = (
+    messages = (
         record.event_log_entry.user_message
         for record in page.records
         if record.event_log_entry.dagster_event is None and record.event_log_entry.step_key
     )
-    return next(said, "")
+    return next(messages, "")
 
 
 def last_failure(instance: dg.DagsterInstance) -> Facts | None:
@@ -100,8 +100,8 @@ def _failures(instance: dg.DagsterInstance) -> Iterator[tuple[dg.RunRecord, dict
 def _end(instance: dg.DagsterInstance, run_id: str) -> str:
     """Return why a run failed without a failed step."""
     page = instance.get_records_for_run(run_id, of_type=DagsterEventType.RUN_FAILURE)
-    told = [record.event_log_entry.dagster_event for record in page.records]
-    return next((event.message or "" for event in told if event), "") or "it failed"
+    events = [record.event_log_entry.dagster_event for record in page.records]
+    return next((event.message or "" for event in events if event), "") or "it failed"
 
 
 def _made_since(instance: dg.DagsterInstance, assets: set[str], record: dg.RunRecord) -> bool:

@@ -196,7 +196,7 @@ def _waiting(
         # snapshots of an image's labels, and events of imgclf labels
         count(labels["not_indexed"], "change of labels", "changes of labels"),
     ]
-    arrived = [told for told in arrived if not told.startswith("0 ")]
+    arrived = [count_text for count_text in arrived if not count_text.startswith("0 ")]
     if arrived:
         wait = "waits" if arrived[0].startswith("1 ") and len(arrived) == 1 else "wait"
         waiting.append(f"{' and '.join(arrived)} {wait} for the line (imgclf run, or imgclf up)")
@@ -204,9 +204,9 @@ def _waiting(
     if unlabelled > 0:
         waiting.append(f"{count(unlabelled, 'image waits', 'images wait')} for a label")
     if labels["conflicts"]:
-        told = count(labels["conflicts"], "image")
+        conflicts = count(labels["conflicts"], "image")
         wait = "waits" if labels["conflicts"] == 1 else "wait"
-        waiting.append(f"{told} with conflicting labels {wait} for a person")
+        waiting.append(f"{conflicts} with conflicting labels {wait} for a person")
     if candidate and candidate["failed_checks"]:
         names = ", ".join(candidate["failed_checks"])
         waiting.append(f"{candidate['model_version']} is held back by {names}")

@@ -37,10 +37,10 @@ def _database(path: Path, remedy: str) -> Iterator[Trouble]:
         return  # SQLite creates an empty file before the first table
     try:
         with sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True) as database:
-            said = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+            flaw = database.execute("PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.OperationalError:
         return  # busy, or written by a newer SQLite
     except sqlite3.DatabaseError as error:
-        said = str(error)
-    if said != "ok":
-        yield Trouble(str(path), said, remedy)
+        flaw = str(error)
+    if flaw != "ok":
+        yield Trouble(str(path), flaw, remedy)

@@ -120,8 +120,8 @@ def _snapshot(look: Look, info: ObjectInfo) -> None:
     try:
         snapshot = parse_snapshot(data, info.key)
     except SnapshotError as error:
-        said = str(error).removeprefix(info.key).strip()
-        raise look.damaged(info.key, flaw_of(data, said)) from None
+        flaw = str(error).removeprefix(info.key).strip()
+        raise look.damaged(info.key, flaw_of(data, flaw)) from None
     if LABEL_STUDIO_KEY.fullmatch(info.key) and label_studio_key(snapshot) != info.key:
         raise look.damaged(info.key, f"it holds what {label_studio_key(snapshot)} should")
 
@@ -131,8 +131,8 @@ def _correction(look: Look, info: ObjectInfo) -> None:
     try:
         parse_correction(data, info.key)
     except CorrectionError as error:
-        said = str(error).removeprefix(info.key).strip()
-        raise look.damaged(info.key, flaw_of(data, said)) from None
+        flaw = str(error).removeprefix(info.key).strip()
+        raise look.damaged(info.key, flaw_of(data, flaw)) from None
 
 
 # --- data sets and models ------------------------------------------------------------------
@@ -209,8 +209,8 @@ def _deployment(look: Look, info: ObjectInfo) -> None:
     try:
         parse_record(data, info.key)
     except RecordError as error:
-        said = str(error).removeprefix(info.key).strip()
-        raise look.damaged(info.key, flaw_of(data, said)) from None
+        flaw = str(error).removeprefix(info.key).strip()
+        raise look.damaged(info.key, flaw_of(data, flaw)) from None
 
 
 def _label_event(look: Look, info: ObjectInfo) -> None:
@@ -218,8 +218,8 @@ def _label_event(look: Look, info: ObjectInfo) -> None:
     try:
         parse_event(data, info.key)
     except EventError as error:
-        said = str(error).removeprefix(info.key).strip()
-        raise look.damaged(info.key, flaw_of(data, said)) from None
+        flaw = str(error).removeprefix(info.key).strip()
+        raise look.damaged(info.key, flaw_of(data, flaw)) from None
 
 
 def _json(look: Look, info: ObjectInfo) -> None:

@@ -65,9 +65,9 @@ def _keys(message: dict[str, Any], bucket: str) -> Iterator[str]:
         raise NoS3EventError("it is no event of S3")
 
 
-def _key(told: Any, bucket: str) -> str:
+def _key(record: Any, bucket: str) -> str:
     try:
-        name, key = told["bucket"]["name"], told["object"]["key"]
+        name, key = record["bucket"]["name"], record["object"]["key"]
     except (KeyError, TypeError) as error:
         raise NoS3EventError("it names no bucket and object") from error
     if name != bucket:

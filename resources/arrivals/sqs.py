@@ -77,10 +77,10 @@ class SqsArrivals(Arrivals):
             else:
                 understood.append(message)
         for folder, place in WATCHED.items():
-            told_of = {key for key in keys if key.startswith(folder)}
-            if told_of:
+            noticed = {key for key in keys if key.startswith(folder)}
+            if noticed:
                 source = f"{len(understood)} messages of {self.queue_url}"
-                write_notice(store, told_of, source=source, place=place)
+                write_notice(store, noticed, source=source, place=place)
         self._delete(understood)
         return len(keys)
 

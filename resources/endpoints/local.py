@@ -192,12 +192,12 @@ class LocalEndpoints(Endpoints):
 
     def _checked(self, client: HostClient) -> HostClient:
         try:
-            told = client.ping()
+            answer = client.ping()
         except HostSilent as error:
             raise self._unavailable(error) from error
-        if (told.store, told.project) != (self.objects.url, self.project):
+        if (answer.store, answer.project) != (self.objects.url, self.project):
             raise HostUnavailable(
-                f"the endpoint host at {client.url} serves {told.project} from {told.store}, "
+                f"the endpoint host at {client.url} serves {answer.project} from {answer.store}, "
                 f"not {self.project} from {self.objects.url}; stop it, or choose another port "
                 "(endpoint under [ports] in imgclf.toml)"
             )

@@ -129,8 +129,8 @@ def _refused(error: ClientError, name: str) -> InvocationFailed:
     if code == "ModelError":
         status = int(response.get("OriginalStatusCode", 500))
         try:
-            told_by_us = json.loads(response.get("OriginalMessage", ""))["error"]
-            return InvocationFailed(status, told_by_us["code"], told_by_us["message"])
+            our_error = json.loads(response.get("OriginalMessage", ""))["error"]
+            return InvocationFailed(status, our_error["code"], our_error["message"])
         except (ValueError, KeyError, TypeError):
             return InvocationFailed(status, "model_error", str(error))
     if code == "ValidationError" and "not found" in str(error):

@@ -118,12 +118,12 @@ def watch(
         StackFailed: the operation failed or was rolled back.
         StackTimeout: it has not ended in time.
     """
-    told: list[StackEvent] = []
+    reported: list[StackEvent] = []
     while True:
         for event in events.fresh():
             on_event(f"{name}: {event}")
-            told.append(event)
-        status = next((event.status for event in reversed(told) if event.of_stack), "")
+            reported.append(event)
+        status = next((event.status for event in reversed(reported) if event.of_stack), "")
         if status and has_ended(status):
             break
         if time.monotonic() > deadline:
@@ -133,7 +133,7 @@ def watch(
             )
         time.sleep(poll_s)
     if has_failed(status):
-        first = first_failure(told)
+        first = first_failure(reported)
         raise StackFailed(
             name, status, first.logical_id if first else "", first.reason if first else ""
         )

@@ -131,10 +131,10 @@ class Invoker:
     async def _answer(
         self, source: ModelSource, ticket: Ticket, body: bytes, asked: "_Asked"
     ) -> dict[str, object]:
-        said = await in_lane(self._lanes.small, ticket, self._opened, source, ticket, body, asked)
-        if isinstance(said, _Opened):
-            said = await in_lane(self._lanes.big, ticket, _predicted, said, ticket, asked)
-        return said
+        answer = await in_lane(self._lanes.small, ticket, self._opened, source, ticket, body, asked)
+        if isinstance(answer, _Opened):
+            answer = await in_lane(self._lanes.big, ticket, _predicted, answer, ticket, asked)
+        return answer
 
     def _opened(
         self, source: ModelSource, ticket: Ticket, body: bytes, asked: "_Asked"

@@ -136,14 +136,16 @@ class Access:
             RequestRefused: 401, they are wrong or missing.
         """
         secret = f"Bearer {request.headers.get(WEBHOOK_HEADER, '')}".encode()
-        told = hmac.compare_digest(secret, self._bearer)
-        if not (self._loopback or told or self._has(request, self._basic, self._bearer)):
+        matches = hmac.compare_digest(secret, self._bearer)
+        if not (self._loopback or matches or self._has(request, self._basic, self._bearer)):
             raise _refused(f"the token in {WEBHOOK_HEADER} is wrong or missing")
 
     @staticmethod
     def _has(request: Request, *wanted: bytes) -> bool:
-        scheme, _, said = request.headers.get("authorization", "").partition(" ")
-        given = _decoded(said) if scheme.lower() == "basic" else f"Bearer {said.strip()}".encode()
+        scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
+        given = (
+            _decoded(encoded) if scheme.lower() == "basic" else f"Bearer {encoded.strip()}".encode()
+        )
         # All are compared, each in constant time, against timing attacks.
         return sum(hmac.compare_digest(given, one) for one in wanted) > 0
 
@@ -152,9 +154,9 @@ def _basic(user: str, password: str) -> bytes:
     return f"Basic {user}:{password}".encode()
 
 
-def _decoded(said: str) -> bytes:
+def _decoded(text: str) -> bytes:
     try:
-        return b"Basic " + base64.b64decode(said.strip(), validate=True)
+        return b"Basic " + base64.b64decode(text.strip(), validate=True)
     except (binascii.Error, ValueError):
         return b""
 

@@ -174,8 +174,8 @@ def _corrections(backend: Backend, bodies: BodyBuffer) -> APIRouter:
             ) from error
         if taken.fresh:
             log.info("corrected: %s", taken.key)
-        said = {"sha256": taken.correction.sha256, "key": taken.key, "fresh": taken.fresh}
-        return JSONResponse(said, 201 if taken.fresh else 200)
+        answer = {"sha256": taken.correction.sha256, "key": taken.key, "fresh": taken.fresh}
+        return JSONResponse(answer, 201 if taken.fresh else 200)
 
     return router
 

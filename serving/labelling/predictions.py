@@ -166,8 +166,8 @@ class Prelabeller:
             later += [place for place, one in zip(places, found, strict=True) if one is _BIG]
         chunk = [tasks[place] for place in places]
         pixels = [one if isinstance(one, np.ndarray) else None for one in found]
-        said = await in_lane(self._pool, ticket, _prelabels, serving, chunk, pixels, allowed)
-        for place, answer in zip(places, said, strict=True):
+        prelabels = await in_lane(self._pool, ticket, _prelabels, serving, chunk, pixels, allowed)
+        for place, answer in zip(places, prelabels, strict=True):
             answers[place] = answer
 
     async def _pixels(

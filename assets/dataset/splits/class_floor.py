@@ -130,8 +130,8 @@ def floor_reasons(
                 bound.append(name)
     helps = []
     if wanted:
-        told = ", ".join(f"{images} of {visible(label)}" for label, images in wanted.items())
-        ways = [f"Label more images of these classes (imgclf ingest), at least {told}"]
+        text = ", ".join(f"{images} of {visible(label)}" for label, images in wanted.items())
+        ways = [f"Label more images of these classes (imgclf ingest), at least {text}"]
         helps.append("; or ".join(ways + _without_a_class(wanted, counts, names)))
     if uneven:
         helps.append(
@@ -148,8 +148,8 @@ def floor_reasons(
             "--without-given"
         )
     if alike:
-        told = "; ".join(alike)
-        helps.append(f"{told[:1].upper()}{told[1:]}. {HOW_TO_DIVIDE}")
+        text = "; ".join(alike)
+        helps.append(f"{text[:1].upper()}{text[1:]}. {HOW_TO_DIVIDE}")
     numbers = {
         LACKING: len(wanted) - len(uneven) - len(bound),
         UNEVEN: len(uneven),
@@ -172,5 +172,5 @@ def _without_a_class(
     """Return remedies that drop a class which is short of images."""
     if any(label in names for label in wanted):
         return ["remove a class from names under [labels] in imgclf.toml"]
-    said = [visible(shlex.quote(label)) for label in wanted if label in counts]
-    return [f"remove one of them: imgclf labels withdraw --class {said[0]}"] if said else []
+    quoted = [visible(shlex.quote(label)) for label in wanted if label in counts]
+    return [f"remove one of them: imgclf labels withdraw --class {quoted[0]}"] if quoted else []

@@ -35,13 +35,13 @@ class Suspect:
     @property
     def sentence(self) -> str:
         """A description of the group, for people."""
-        told = ", ".join(
+        counts = ", ".join(
             f"{visible(name) or 'no label'} {count}" for name, count in self.labels[:5]
         )
         more = ", …" if len(self.labels) > 5 else ""
         files = ", ".join(visible(key) for key in self.keys)
         return (
-            f"{self.images} images ({self.share:.0%} of all) count as one picture: {told}{more} "
+            f"{self.images} images ({self.share:.0%} of all) count as one picture: {counts}{more} "
             f"(for example {files})"
         )
 

@@ -33,10 +33,10 @@ def crossing_pairs(
         (sha256, sha256) pairs, each once, sorted.
     """
     shas = images["sha256"].to_pylist()
-    told = _print_test(images, max_distance, fingerprints) if fingerprints else None
+    same_picture = _print_test(images, max_distance, fingerprints) if fingerprints else None
     found = []
     for one, others in _near(images, max_distance):
-        same = others if told is None else told(one, others)
+        same = others if same_picture is None else same_picture(one, others)
         found += [(min(pair), max(pair)) for pair in ((shas[one], shas[two]) for two in same)]
     return sorted(found)
 
@@ -64,8 +64,8 @@ def _print_test(
     def test(one: int, others: np.ndarray) -> np.ndarray:
         same = np.ones(len(others), bool)
         if numbers[one] >= 0:
-            told = numbers[others] >= 0
-            same[told] = prints.same(int(numbers[one]), numbers[others[told]])
+            has_print = numbers[others] >= 0
+            same[has_print] = prints.same(int(numbers[one]), numbers[others[has_print]])
         return others[same]
 
     return test

@@ -122,14 +122,14 @@ def deal_groups(
     if not members:
         return groups
     given = given_splits(store)
-    said = _Words.of(view, [row["sha256"] for among in members.values() for row in among])
+    labels = _Statements.of(view, [row["sha256"] for among in members.values() for row in among])
     rows, dealing = list[dict[str, Any]](), list[Group]()
     for name in sorted(members):
         among, contradicted = given_to(members[name], given)
         rows += contradicted
         out = {row["sha256"] for row in contradicted}
         members[name] = [row for row in members[name] if row["sha256"] not in out]
-        if group := _group(name, members[name], said, among):
+        if group := _group(name, members[name], labels, among):
             dealing.append(group)
     shares = {name: float(getattr(split, name)) for name in SPLITS}
     for name, dealt in deal(dealing, _tally(groups, view), shares).items():
@@ -233,9 +233,9 @@ def _without_contradiction(rows: pa.Table, given: Given) -> pa.Table:
         return rows
     found = []
     for row in rows.to_pylist():
-        said, among = given.get(row["sha256"], ("", SPLITS))
+        given_split, among = given.get(row["sha256"], ("", SPLITS))
         if row["split"] in SPLITS and row["split"] not in among:
-            reason = f"given to {said}, near-duplicate of images in {row['split']}"
+            reason = f"given to {given_split}, near-duplicate of images in {row['split']}"
             row |= {"split": EXCLUDED, "reason": f"{reason}: group {row['group_id'][:12]}"}
         found.append(row)
     return pa.Table.from_pylist(found, schema=GROUPS_SCHEMA)
@@ -249,15 +249,15 @@ def given_to(
     If the members' given splits differ, test precedes validation, which precedes train; members
     given to another split are excluded.
     """
-    said = {row["sha256"]: given[row["sha256"]] for row in members if row["sha256"] in given}
-    if not said:
+    by_image = {row["sha256"]: given[row["sha256"]] for row in members if row["sha256"] in given}
+    if not by_image:
         return SPLITS, []
-    first = min((split for split, _ in said.values()), key=("test", "val", "train").index)
-    among = [set(among) for split, among in said.values() if split == first]
+    first = min((split for split, _ in by_image.values()), key=("test", "val", "train").index)
+    among = [set(among) for split, among in by_image.values() if split == first]
     allowed = set.intersection(*among)
     out = []
     for row in members:
-        split = said.get(row["sha256"], (first,))[0]
+        split = by_image.get(row["sha256"], (first,))[0]
         if split != first:
             reason = f"given to {split}, near-duplicate of images given to {first}"
             reason = f"{reason}: group {row['group_id'][:12]}"
@@ -266,27 +266,27 @@ def given_to(
 
 
 @dataclass(frozen=True)
-class _Words:
+class _Statements:
     """The labels of some images, and the source and time of their newest statement."""
 
     labels: dict[str, list[str]]
-    said: dict[str, tuple[str, datetime]]
+    origins: dict[str, tuple[str, datetime]]
 
     @classmethod
-    def of(cls, view: LabelledView, images: Sequence[str]) -> "_Words":
+    def of(cls, view: LabelledView, images: Sequence[str]) -> "_Statements":
         """Build it for ``images`` (sha256)."""
-        return cls(of_images(view.labels, images), of_images(view.said, images))
+        return cls(of_images(view.labels, images), of_images(view.origins, images))
 
 
 def _group(
-    name: str, members: Sequence[dict[str, Any]], words: _Words, among: tuple[str, ...]
+    name: str, members: Sequence[dict[str, Any]], statements: _Statements, among: tuple[str, ...]
 ) -> Group | None:
     """Return the group to deal; ``None`` if none of its images has a label."""
-    labelled = [row["sha256"] for row in members if row["sha256"] in words.labels]
+    labelled = [row["sha256"] for row in members if row["sha256"] in statements.labels]
     if not labelled:
         return None
-    classes = Counter(label for sha in labelled for label in words.labels[sha] or [NO_CLASS])
-    asked = all(words.said.get(sha, ("ingest",))[0] != "ingest" for sha in labelled)
+    classes = Counter(label for sha in labelled for label in statements.labels[sha] or [NO_CLASS])
+    asked = all(statements.origins.get(sha, ("ingest",))[0] != "ingest" for sha in labelled)
     return Group(name, classes, among, by_lot=asked)
 
 

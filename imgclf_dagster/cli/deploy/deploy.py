@@ -12,9 +12,9 @@ from imgclf_dagster.cli.deploy.stack_plans import (
     Set,
     Yes,
     deploy_stack,
+    event_printer,
     pairs,
     speaking,
-    teller,
 )
 from imgclf_dagster.cli.served import served
 from imgclf_dagster.console import escape
@@ -118,8 +118,8 @@ def image_command(
     name = "gpu_image_uri" if gpu else "image_uri"
     path = write_deployed({name: f"{repository}:{tag}"})
     if as_json:
-        told = {name: f"{repository}:{tag}", "pushed": not pushed, "settings_file": str(path)}
-        print(json.dumps(told, indent=1))
+        facts = {name: f"{repository}:{tag}", "pushed": not pushed, "settings_file": str(path)}
+        print(json.dumps(facts, indent=1))
     else:
         console.print(f"[green]✓[/] aws.{name} is {repository}:{tag} ({escape(str(path))})")
         console.print("Next: imgclf doctor")
@@ -165,7 +165,7 @@ def endpoint_command(
     )
     if result is None:
         return
-    status = endpoints.ensure_configuration(stage, result, teller(as_json))
+    status = endpoints.ensure_configuration(stage, result, event_printer(as_json))
     if status.digest != record.digest:
         raise fail(f"{served(status)}, and {record.model_version} is what was deployed there")
     if as_json:

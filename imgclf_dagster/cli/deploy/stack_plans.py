@@ -71,7 +71,7 @@ def deploy_stack(
         StackError: the stack cannot be changed so, or the operation failed or timed out.
         typer.Exit: the user declined, cannot be asked, or pressed Ctrl-C.
     """
-    tell = teller(as_json)
+    tell = event_printer(as_json)
     plan = stacks.plan(request, on_event=tell, only_look=plan_only)
     if plan_only:
         _show(plan, as_json)
@@ -94,7 +94,7 @@ def deploy_stack(
     return result
 
 
-def teller(as_json: bool) -> Callable[[str], None]:
+def event_printer(as_json: bool) -> Callable[[str], None]:
     """Return a function that prints a progress line: on stderr with ``as_json``, else on stdout."""
     speaker = errors if as_json else console
     return lambda line: speaker.print(escape(line))

@@ -37,15 +37,17 @@ def look_at_store(settings: Settings, *, as_json: bool, repair: bool) -> None:
     with Progress(console=errors, transient=True) as progress:
         task = progress.add_task("reading the store", total=None)
 
-        def told(done: int, total: int) -> None:
+        def show_progress(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
-        found = [*examine_store(store, told), *examine_home(settings)]
+        found = [*examine_store(store, show_progress), *examine_home(settings)]
         done: dict[str, str] = {}
         left = found
         if repair:
             done = repair_all(Bench(store, build_line(settings)), found)
-            left = [*examine_store(store, told), *examine_home(settings)] if done else found
+            left = (
+                [*examine_store(store, show_progress), *examine_home(settings)] if done else found
+            )
     remaining = {trouble.key for trouble in left}
     if as_json:
         rows = [

@@ -50,9 +50,9 @@ def show_readings(console: Console, report: "IngestReport", source: str) -> None
     """
     renamed = [one for one in report.read_as if one.label != one.counts]
     if renamed:
-        said = [f"{one.label} as {one.counts}: {one.images:,}" for one in renamed[:_SHOWN]]
+        readings = [f"{one.label} as {one.counts}: {one.images:,}" for one in renamed[:_SHOWN]]
         more = f" and {len(renamed) - _SHOWN:,} more" if len(renamed) > _SHOWN else ""
-        console.print(escape(visible(f"read as: {'; '.join(said)}{more}")), soft_wrap=True)
+        console.print(escape(visible(f"read as: {'; '.join(readings)}{more}")), soft_wrap=True)
     former = [one for one in report.read_as if one.counts != one.now]
     if not former:
         return
@@ -61,12 +61,12 @@ def show_readings(console: Console, report: "IngestReport", source: str) -> None
         for one in former[:_SHOWN]
     ]
     today = ", ".join(f"{one.label} is {one.now}" for one in former[:_SHOWN])
-    told = (
+    text = (
         f"{', '.join(words)} was used before the name was given to another class, and counts in "
         f"its former meaning; used now, {today}. To read the whole source by the present names: "
         f"imgclf labels withdraw --source {shlex.quote(source)}, then ingest it again"
     )
-    console.print(f"[yellow]two meanings:[/] {escape(visible(told))}", soft_wrap=True)
+    console.print(f"[yellow]two meanings:[/] {escape(visible(text))}", soft_wrap=True)
 
 
 def _change(change: "LabelChange", source: str) -> str:
@@ -76,8 +76,8 @@ def _change(change: "LabelChange", source: str) -> str:
     new = " and ".join(map(_labels_text, change.new))
     names = [key.removeprefix(f"raw/{source}/") for key in change.examples]
     more = " …" if change.images > len(names) else ""
-    said = f"{old} → {new}: {change.images:,} ({', '.join(names)}{more})"
-    return escape(visible(said))
+    text = f"{old} → {new}: {change.images:,} ({', '.join(names)}{more})"
+    return escape(visible(text))
 
 
 def _labels_text(labels: "Labels") -> str:

@@ -280,8 +280,8 @@ class _Session:
         if self._as_json:
             typer.echo(told_as_json(self._facts, self._splits_said, report, following))
         else:
-            told = {group.reason for group in self._facts.refused}
-            show_report(self._console, report, following, reading.stem, told)
+            shown = {group.reason for group in self._facts.refused}
+            show_report(self._console, report, following, reading.stem, shown)
         if report.new + report.known == 0:
             raise fail(f"nothing in {visible(str(self._source))} could be used")
 

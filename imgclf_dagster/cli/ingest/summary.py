@@ -23,13 +23,13 @@ SHOWN_CLASSES = 20
 SHOWN_GROUPS = 20
 
 
-def show_facts(console: Console, facts: SourceFacts, splits_said: Sequence[str]) -> None:
+def show_facts(console: Console, facts: SourceFacts, split_notes: Sequence[str]) -> None:
     """Print what was found in a source.
 
     Args:
         console: the console to print on.
         facts: what was found.
-        splits_said: sentences about the splits that the source gives.
+        split_notes: sentences about the splits that the source gives.
     """
     layout = f"{_images(facts.images)}, labels still open" if facts.is_open else facts.layout
     console.print(f"[bold]{_shown(facts.source)}[/]: {_shown(layout)}", soft_wrap=True)
@@ -37,7 +37,7 @@ def show_facts(console: Console, facts: SourceFacts, splits_said: Sequence[str])
         _show_labels(console, facts)
     _show_groups(console, "refused", facts.refused)
     _show_groups(console, "ignored", facts.ignored)
-    for sentence in (*splits_said, *facts.warnings):
+    for sentence in (*split_notes, *facts.warnings):
         console.print(f"[yellow]note:[/] {_shown(sentence)}", soft_wrap=True)
 
 
@@ -79,7 +79,7 @@ def show_report(
     report: "IngestReport",
     next_command: str,
     source: str,
-    told: Collection[str] = (),
+    known_reasons: Collection[str] = (),
 ) -> None:
     """Print the result of an ingest.
 
@@ -88,7 +88,7 @@ def show_report(
         report: the result.
         next_command: the command that continues the work.
         source: name under which the images are stored (``raw/<source>/``).
-        told: reasons of rejections that were printed before and are not repeated.
+        known_reasons: reasons of rejections that were printed before and are not repeated.
     """
     counts = Table("new", "known", "rejected", "labels written", "seconds")
     counts.add_row(
@@ -100,7 +100,9 @@ def show_report(
     )
     console.print(counts)
     rejected = grouped([Rejection(name, reason) for name, reason in report.rejected])
-    _show_groups(console, "rejected", [group for group in rejected if group.reason not in told])
+    _show_groups(
+        console, "rejected", [group for group in rejected if group.reason not in known_reasons]
+    )
     if report.classes:
         shown = [f"{_shown(name)} {count:,}" for name, count in sorted(report.classes.items())]
         more = len(shown) - SHOWN_CLASSES
@@ -116,21 +118,21 @@ def show_report(
 
 
 def as_json(
-    facts: SourceFacts, splits_said: Sequence[str], report: "IngestReport | None", following: str
+    facts: SourceFacts, split_notes: Sequence[str], report: "IngestReport | None", following: str
 ) -> str:
     """Return the facts and the result as JSON text.
 
     Args:
         facts: what was found in the source.
-        splits_said: sentences about the splits that the source gives.
+        split_notes: sentences about the splits that the source gives.
         report: the result; ``None`` if nothing was written.
         following: the next command.
     """
-    told: dict[str, object] = {"understood": {**asdict(facts), "notes": list(splits_said)}}
+    result: dict[str, object] = {"understood": {**asdict(facts), "notes": list(split_notes)}}
     if report is None:
-        told["written"] = False
+        result["written"] = False
     else:
-        told |= {
+        result |= {
             "written": True,
             "new": report.new,
             "known": report.known,
@@ -152,7 +154,7 @@ def as_json(
             "next": following,
             "seconds": round(report.seconds, 3),
         }
-    return json.dumps(told, ensure_ascii=False)
+    return json.dumps(result, ensure_ascii=False)
 
 
 def _class_table(facts: SourceFacts) -> Table:
@@ -185,9 +187,11 @@ def _show_duplicates(console: Console, report: "IngestReport") -> None:
     console.print(f"{_images(report.images)}: {report.doubled:,} file{are}")
     for group in report.duplicates:
         if len(group.labels) > 1:
-            said = " and ".join(_shown("|".join(labels) or "no label") for labels in group.labels)
+            differing = " and ".join(
+                _shown("|".join(labels) or "no label") for labels in group.labels
+            )
             names = _some(group.names, group.count)
-            console.print(f"  [yellow]labelled {said}:[/] {names}", soft_wrap=True)
+            console.print(f"  [yellow]labelled {differing}:[/] {names}", soft_wrap=True)
     if report.contradictions:
         console.print(
             f"  {_images(report.contradictions)} with contradictory labels: they are in no data "

@@ -143,9 +143,9 @@ def _withdrawal(
     if label is not None:
         label = _known_class(label, overview(rows, settings.labels))
     images = {path: _image(store, rows, path) for path in files}
-    said_of = set(rows["sha256"].to_pylist()) if images else set()
+    labelled = set(rows["sha256"].to_pylist()) if images else set()
     for path, image in images.items():
-        if image not in said_of:
+        if image not in labelled:
             raise fail(f"{path}: this image never had a label, so nothing can be taken back")
     others = spellings(rows, settings.labels, [label])[1:] if label is not None else []
     return Withdrawal(
@@ -240,12 +240,12 @@ def _renaming(settings: Settings, rows: "pa.Table", old: tuple[str, ...], new: s
         console.print(
             f"[yellow]{escape(new)} looks like {escape(others)}: they differ in {group.reason}[/]"
         )
-    said = spellings(rows, settings.labels, names)
+    groups = spellings(rows, settings.labels, names)
     return Rename(
         at=now_after(rows),
         by=current_user(),
         number=next_number(rows),
-        old=tuple(said),
+        old=tuple(groups),
         new=new,
     )
 

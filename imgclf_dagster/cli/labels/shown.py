@@ -19,12 +19,12 @@ def show_overview(found: "Overview") -> None:
         console.print("there are no labels yet (imgclf ingest SRC adds some)")
         return
     console.print(_class_table(found))
-    told = f"{found.labelled:,} images are labelled"
+    text = f"{found.labelled:,} images are labelled"
     if found.negatives:
-        told += f", {found.negatives:,} of them with none of the labels"
+        text += f", {found.negatives:,} of them with none of the labels"
     if found.conflicts:
-        told += f"; {found.conflicts:,} are in conflict"
-    console.print(told)
+        text += f"; {found.conflicts:,} are in conflict"
+    console.print(text)
     for old, new in found.aliases.items():
         console.print(f"{escape(old)} counts as {escape(new)}")
     for group in found.look_alikes:

@@ -13,7 +13,7 @@ from rich.console import Console
 from errors.base import ImgclfError
 from guard.arguments import allow_host_options
 from imgclf_dagster.cli.label_studio import install_shown
-from imgclf_dagster.cli.up.teller import NoticePrinter
+from imgclf_dagster.cli.up.notice_printer import NoticePrinter
 from imgclf_dagster.console import SafeConsole, escape
 from imgclf_dagster.home.home import prepare_home
 from imgclf_dagster.label_studio.keeper import BackgroundSetup
@@ -62,9 +62,9 @@ def up_command(
         labelling = _labelling(settings, console) if _is_labelled(settings, label_studio) else None
         specs = programs(settings, labelling)
         console.print(f"imgclf up on {settings.home}; logs are in {settings.logs_dir}")
-        teller = NoticePrinter(console, specs)
-        keeper = _keeper(settings, labelling, teller) if labelling else None
-        say = keeper.passing_on(teller) if keeper else teller
+        notices = NoticePrinter(console, specs)
+        keeper = _keeper(settings, labelling, notices) if labelling else None
+        say = keeper.passing_on(notices) if keeper else notices
         Supervisor(specs, run_dir=settings.run_dir, say=say, meanwhile=keeper).run()
     except ImgclfError as error:
         console.print(f"[red]imgclf up:[/] {escape(error.message)}", soft_wrap=True)
@@ -84,11 +84,11 @@ def _labelling(settings: Settings, console: Console) -> LabellingPrograms:
 
 
 def _keeper(
-    settings: Settings, labelling: LabellingPrograms, teller: NoticePrinter
+    settings: Settings, labelling: LabellingPrograms, notices: NoticePrinter
 ) -> BackgroundSetup:
     names = [spec.name for spec in labelling.specs]
     own = not settings.label_studio.url
-    return BackgroundSetup(settings, own=own, after=names, say=teller.say)
+    return BackgroundSetup(settings, own=own, after=names, say=notices.say)
 
 
 def programs(settings: Settings, labelling: LabellingPrograms | None = None) -> list[ProcessSpec]:

@@ -137,10 +137,10 @@ class Attempt:
         exception = self._reader.exception
         if not exception and not code and self._reader.closed:
             return
-        said = script_failure(exception, self._folder.failure)
-        permanent = said is not None and said.permanent
-        if said:
-            reason = said.reason
+        failure = script_failure(exception, self._folder.failure)
+        permanent = failure is not None and failure.permanent
+        if failure:
+            reason = failure.reason
         elif code is not None and code < 0:
             reason = f"killed by {signal.Signals(-code).name}"
             reason += " (out of memory?)" if -code == signal.SIGKILL else ""
@@ -154,9 +154,9 @@ class Attempt:
         self._folder.forget_launch()
         text = f"job {self._spec.name} failed: {reason}"
         if not permanent:  # a permanent failure's message is enough; a blank line precedes details
-            text += f"\n\n{said.stack if said else ''}\nThe end of its log:\n{self._folder.tail()}"
+            text += f"\n\n{failure.stack if failure else ''}\nThe end of its log:\n{self._folder.tail()}"
         # How a process that is not our child ended is unknown; a retry continues from its checkpoint.
-        retry = said is None and code is None
+        retry = failure is None and code is None
         raise JobFailed(text, metadata=self._links(), allow_retries=retry)
 
     def store_outputs(self) -> None:

@@ -298,12 +298,12 @@ class SageMakerAttempt:
         )
         # SageMaker says that it completed: a retry would end the same way, at the same cost.
         theirs, retry = failure or ("Completed" if reader.exception else silent, False)
-        said = script_failure(reader.exception, failure_file(ended.state))
-        reason = f"{said.reason}\nSageMaker: {theirs}" if said else theirs
+        script_error = script_failure(reader.exception, failure_file(ended.state))
+        reason = f"{script_error.reason}\nSageMaker: {theirs}" if script_error else theirs
         text = f"job {self._spec.name} failed: {reason}"
-        if not (said and said.permanent):
+        if not (script_error and script_error.permanent):
             tail = "\n".join(ended.log_tail) or "(CloudWatch has nothing of it)"
-            text += f"\n\n{said.stack if said else ''}\nThe end of its log:\n{tail}"
+            text += f"\n\n{script_error.stack if script_error else ''}\nThe end of its log:\n{tail}"
         metadata = job_metadata(self._jobs, ended.state, self._options.get("prices"))
         raise JobFailed(text, metadata=metadata, allow_retries=retry)
 
@@ -362,8 +362,8 @@ def failure_file(state: JobState) -> str:
     if not state.reason.startswith("AlgorithmError"):
         return ""
     text = state.reason.partition(":")[2].strip()
-    said, mark, _ = text.rpartition(", exit code")
-    return (said if mark else text).strip().removesuffix(",")
+    message, mark, _ = text.rpartition(", exit code")
+    return (message if mark else text).strip().removesuffix(",")
 
 
 def _plain(value: dg.MetadataValue) -> dict[str, Any]:

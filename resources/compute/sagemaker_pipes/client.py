@@ -263,7 +263,7 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
         from botocore.exceptions import BotoCoreError, ClientError
 
         began = answered = time.monotonic()
-        told = ""
+        reported = ""
         seen = 0
         while True:
             try:
@@ -281,9 +281,9 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
                 context.log.info(f"[pipes] {name}: {step.status}. {step.message}".rstrip())
                 logs.expect_streams()
             seen = len(state.transitions)
-            if not seen and state.status != told:
-                told = state.status
-                context.log.info(f"[pipes] {name}: {told}")
+            if not seen and state.status != reported:
+                reported = state.status
+                context.log.info(f"[pipes] {name}: {reported}")
             if state.ended:
                 return state
             if self._give_up and state.status != "Stopping" and self._give_up(state):

@@ -49,11 +49,11 @@ def differing_fields(
     """
     model = client.meta.service_model
     asked = model.operation_model(f"Create{APIS[kind].noun}Job").input_shape
-    told = model.operation_model(f"Describe{APIS[kind].noun}Job").output_shape
+    described = model.operation_model(f"Describe{APIS[kind].noun}Job").output_shape
     return [
         line
         for name, shape in asked.members.items()
-        if name in told.members
+        if name in described.members
         for line in _differences(shape, name, request.get(name), description.get(name))
     ]
 

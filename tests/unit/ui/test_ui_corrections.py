@@ -90,7 +90,7 @@ def test_labels_come_most_probable_first_of_either_stage(
         "several": False,
         "labels": ["cat", "dog", "ant", "bee"],
         "chosen": [],
-        "said": ["Staging said dog", "Production said cat"],
+        "opinions": ["Staging said dog", "Production said cat"],
     }
 
 

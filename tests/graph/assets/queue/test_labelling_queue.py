@@ -102,7 +102,7 @@ def test_a_few_labels_later_it_is_filled_up_with_others(room: Room) -> None:
     assert found["labels_per_day"] == 5
 
 
-def test_another_model_speaks_on_open_tasks_and_they_are_ranked_anew(room: Room) -> None:
+def test_another_model_speaks_on_open_tasks_and_they_are_ranked_again(room: Room) -> None:
     room.embed("train-a")
     room.build()
     answered = min(room.tasks())

@@ -36,7 +36,7 @@ def test_whose_label_counts_said_so_though_somebody_skipped_the_image_later() ->
     rows = label_rows([said("cat", minutes=0), said(minutes=5, skipped=True, **skipped)], SCHEMA)
     view = view_of(rows, SCHEMA)
     assert view.labels == {"a" * 64: ["cat"]}
-    assert view.said == {"a" * 64: ("ingest", START)}
+    assert view.origins == {"a" * 64: ("ingest", START)}
 
 
 def test_a_conflict_that_comes_or_goes_makes_another_version() -> None:
