@@ -33,8 +33,17 @@ class Place(Protocol):
     def store(self) -> AnyStore:
         """obstore's store. Raises StoreMissing, Refusal."""
 
-    def create(self, key: str, data: bytes | Path) -> bool:
-        """Write an object unless the key is taken; returns whether this call wrote it."""
+    def create(self, key: str, data: bytes | Path, *, durable: bool = False) -> bool:
+        """Write an object unless the key is taken.
+
+        Args:
+            key: of the object.
+            data: the bytes, or a file with them.
+            durable: wait until it is on the disk, also below :data:`BULK`.
+
+        Returns:
+            Whether this call wrote it.
+        """
 
     def copy(self, source: str, target: str) -> bool:
         """Copy an object unless ``target`` is taken; returns whether this call wrote it."""
@@ -81,13 +90,13 @@ class Folder:
             self._store = LocalStore(self.root)
         return self._store
 
-    def create(self, key: str, data: bytes | Path) -> bool:
-        """Write a file unless it exists; waits for the disk, except below :data:`BULK`."""
+    def create(self, key: str, data: bytes | Path, *, durable: bool = False) -> bool:
+        """Write a file unless it exists; see :class:`Place`."""
         # Not by LocalStore, which leaves `<key>#1` behind when it is killed, and does not wait for
         # the disk: a power cut could lose objects on which decisions were based.
         if not self.store:  # raises if there is no folder
             raise StoreMissing(str(self.root))
-        return create_file(self.root, key, data, durable=not key.startswith(BULK))
+        return create_file(self.root, key, data, durable=durable or not key.startswith(BULK))
 
     def copy(self, source: str, target: str) -> bool:
         """Copy the bytes; a link, as LocalStore makes, would share later changes of the file."""
@@ -131,7 +140,7 @@ class Memory:
     def __init__(self) -> None:
         self.store: AnyStore = MemoryStore()
 
-    def create(self, key: str, data: bytes | Path) -> bool:
+    def create(self, key: str, data: bytes | Path, *, durable: bool = False) -> bool:
         """See :class:`Place`."""
         return _put(self.store, key, data)
 

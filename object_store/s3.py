@@ -53,8 +53,17 @@ class S3Bucket:
 
     # --- write -----------------------------------------------------------------------------
 
-    def create(self, key: str, data: bytes | Path) -> bool:
-        """Write with one conditional PUT, or a multipart upload for more than ``PART_BYTES``."""
+    def create(self, key: str, data: bytes | Path, *, durable: bool = False) -> bool:
+        """Write with one conditional PUT, or a multipart upload for more than ``PART_BYTES``.
+
+        Args:
+            key: of the object.
+            data: the bytes, or a file with them.
+            durable: not used: what S3 has answered is durable.
+
+        Returns:
+            Whether this call wrote it.
+        """
         size = data.stat().st_size if isinstance(data, Path) else len(data)
         mark = uuid.uuid4().hex
         if size > PART_BYTES:

@@ -7,7 +7,7 @@ partial write, and of two writers of one key only one succeeds. Differences betw
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence, Sized
+from collections.abc import Awaitable, Callable, Iterator, Sequence, Sized
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -78,12 +78,13 @@ class ObjectStore(StoreAddress):
 
     # --- write -----------------------------------------------------------------------------
 
-    def create(self, key: str, data: bytes | Path) -> bool:
+    def create(self, key: str, data: bytes | Path, *, durable: bool = False) -> bool:
         """Write an object unless the key is taken; of concurrent writers one succeeds.
 
         Args:
             key: valid by ``rows.key_flaw``.
             data: the bytes, or a file with them (big files are not read into memory).
+            durable: wait until it is on the disk, also if the key's folder is written in bulk.
 
         Returns:
             True if this call wrote it, False if the key was taken.
@@ -95,7 +96,7 @@ class ObjectStore(StoreAddress):
         if flaw := key_flaw(key):
             raise InvalidKey(f"key {key!r} cannot be used: {flaw}")
         with self._translated(key, "write"):
-            written = self.place.create(key, data)
+            written = self.place.create(key, data, durable=durable)
         return written or self._is_taken(key)
 
     def copy_object(self, source: str, target: str) -> bool:
@@ -193,6 +194,25 @@ class ObjectStore(StoreAddress):
         """Return the object's bytes. Raises KeyMissing."""
         with self._translated(key):
             return bytes(obstore.get(self.place.store, key).bytes())
+
+    async def get_async(
+        self, key: str, admit: Callable[[int], Awaitable[object]] | None = None
+    ) -> bytes:
+        """Return the object's bytes, asynchronously.
+
+        Args:
+            key: of the object.
+            admit: awaited with the object's size in bytes before they are read; may raise.
+
+        Raises:
+            KeyMissing: there is no such object.
+        """
+        with self._translated(key):
+            found = await obstore.get_async(self.place.store, key)
+        if admit is not None:
+            await admit(found.meta["size"])
+        with self._translated(key):
+            return bytes(await found.bytes_async())
 
     def get_range(self, key: str, offset: int, length: int) -> bytes:
         """Read part of an object.

@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, TypeVar
 
 from object_store.errors import KeyMissing, ObjectRefused
-from object_store.listing import LISTING_SCHEMA
 from object_store.rows import ObjectInfo
 from object_store.store import ObjectStore
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
@@ -85,7 +85,7 @@ def get_many(store: ObjectStore, keys: Iterable[str]) -> Iterator[tuple[str, byt
     yield from at_once(lambda key: (key, _get(store, key)), keys, threads=32, ahead=3)
 
 
-def head_many(store: ObjectStore, keys: Iterable[str]) -> pa.Table:
+def head_many(store: ObjectStore, keys: Iterable[str]) -> "pa.Table":
     """List those of ``keys`` that have an object, as a table of ``LISTING_SCHEMA``.
 
     An object whose metadata cannot be read has size 0, no etag and the time 1970.
@@ -98,6 +98,10 @@ def head_many(store: ObjectStore, keys: Iterable[str]) -> pa.Table:
             return None
         except ObjectRefused:
             return ObjectInfo(key, 0, "", datetime.fromtimestamp(0, UTC))
+
+    import pyarrow as pa
+
+    from object_store.listing import LISTING_SCHEMA
 
     found = [info for info in at_once(look, keys, threads=workers(store)) if info is not None]
     columns = [

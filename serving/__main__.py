@@ -10,16 +10,17 @@ import sys
 from pathlib import Path
 
 import uvicorn
-from obstore.exceptions import BaseError
 
 from guard.arguments import add_allow_host
 from guard.middleware import BrowserGuard
+from object_store.errors import StoreError
+from object_store.store import ObjectStore
+from serving.deployments import record_keys
 from serving.endpoint.address import HOST_RUNS_ALREADY, HostRunning, only_host, write_address
 from serving.endpoint.app import create_app
 from serving.endpoint.host import EndpointHost
 from serving.endpoint.listening import listen, port_number, server_config
 from serving.limits.limits import LimitsWrong, ServingLimits
-from serving.store import DeploymentStore
 
 _PARENT_POLL_S = 1.0
 
@@ -71,10 +72,10 @@ def _serve(arguments: argparse.Namespace) -> None:
     except LimitsWrong as error:
         sys.exit(str(error))
     try:
-        store = DeploymentStore(arguments.store_url)
-        store.keys("prod")
-    except (BaseError, OSError, ValueError) as error:
-        sys.exit(f"the store {arguments.store_url} cannot be read: {str(error).splitlines()[0]}")
+        store = ObjectStore(url=arguments.store_url)
+        record_keys(store, "prod")
+    except (StoreError, ValueError) as error:
+        sys.exit(f"the store {arguments.store_url} cannot be read: {error}")
     try:
         listener = listen(arguments.host, arguments.port)
     except OSError as error:

@@ -6,6 +6,7 @@ from typing import Literal, Self, get_args
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from errors.base import ImgclfError
+from object_store.store import ObjectStore
 
 Stage = Literal["staging", "prod"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -88,6 +89,28 @@ def records_prefix(stage: Stage) -> str:
 def record_key(record: DeploymentRecord) -> str:
     """Return the record's key; keys of a stage sort by time."""
     return f"{records_prefix(record.stage)}/{record.created_ms:013d}-{record.model_version}.json"
+
+
+def record_keys(store: ObjectStore, stage: Stage, after: str | None = None) -> list[str]:
+    """Return the keys of a stage's records, oldest first.
+
+    Args:
+        store: has the records.
+        stage: of the records.
+        after: only keys after this one; ``None``: all.
+    """
+    found = store.list(records_prefix(stage), after)
+    return [info.key for info in found if info.key.endswith(".json")]
+
+
+def read_record(store: ObjectStore, key: str) -> DeploymentRecord:
+    """Read the deployment record at ``key``.
+
+    Raises:
+        KeyMissing: there is no such object.
+        RecordError: it is no deployment record.
+    """
+    return parse_record(store.get(key), key)
 
 
 def version_in(key: str) -> str:

@@ -11,16 +11,17 @@ import sys
 from pathlib import Path
 
 import uvicorn
-from obstore.exceptions import BaseError
 
 from guard.arguments import add_allow_host
 from guard.middleware import BrowserGuard
+from object_store.errors import StoreError
+from object_store.store import ObjectStore
+from serving.deployments import record_keys
 from serving.endpoint.listening import listen, port_number, server_config
 from serving.labelling.access import Access, CredentialsUnusable, is_loopback, read_credentials
 from serving.labelling.app import Backend, create_backend_app
 from serving.labelling.model import ServedModel
 from serving.limits.limits import LimitsWrong, ServingLimits
-from serving.store import DeploymentStore
 
 
 def main() -> None:
@@ -30,13 +31,13 @@ def main() -> None:
     try:
         limits = ServingLimits.from_environment()
         credentials = read_credentials(arguments.credentials_file)
-        store = DeploymentStore(arguments.store_url)
-        store.keys("prod")
+        store = ObjectStore(url=arguments.store_url)
+        record_keys(store, "prod")
         listener = listen(arguments.host, arguments.port)
     except (CredentialsUnusable, LimitsWrong) as error:
         sys.exit(str(error))
-    except BaseError as error:
-        sys.exit(f"the store {arguments.store_url} cannot be read: {str(error).splitlines()[0]}")
+    except StoreError as error:
+        sys.exit(f"the store {arguments.store_url} cannot be read: {error}")
     except (OSError, ValueError) as error:
         sys.exit(
             f"cannot serve {arguments.store_url} on {arguments.host}:{arguments.port}: {error}; "

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from object_store.contents.damage import DamagedObject, flaw_of
@@ -105,12 +106,34 @@ class Table:
             TableDamagedError: a part is missing or damaged, and there is no ``on_damage``.
             StoreError: parts disappear repeatedly while they are read.
         """
-        schema = (
-            self.schema if columns is None else pa.schema([self.schema.field(c) for c in columns])
-        )
+        return self._gathered(self._schema_of(columns), lambda rows: rows)
+
+    def find(self, column: str, value: object, columns: Sequence[str]) -> pa.Table:
+        """Read the rows with a value in a column; one part at a time is in memory.
+
+        Args:
+            column: name of the column to look in.
+            value: what it must hold.
+            columns: names of the columns to return.
+
+        Raises:
+            TableDamagedError, StoreError: see :meth:`read`.
+        """
+        schema = self._schema_of(dict.fromkeys([column, *columns]))
+        return self._gathered(
+            schema, lambda rows: rows.filter(pc.equal(rows[column], value))
+        ).select(columns)
+
+    def _schema_of(self, columns: Iterable[str] | None) -> pa.Schema:
+        if columns is None:
+            return self.schema
+        return pa.schema([self.schema.field(name) for name in columns])
+
+    def _gathered(self, schema: pa.Schema, keep: Callable[[pa.Table], pa.Table]) -> pa.Table:
+        """Return what ``keep`` leaves of each part's rows, in the order of their appends."""
         for _ in range(_READ_ATTEMPTS):
             try:
-                tables = [rows for _, rows, _ in self._readable(self._whole(), schema)]
+                tables = [keep(rows) for _, rows, _ in self._readable(self._whole(), schema)]
             except KeyMissing:  # compacted between the listing and now
                 continue
             return pa.concat_tables([schema.empty_table(), *tables])

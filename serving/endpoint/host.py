@@ -6,6 +6,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from object_store.errors import StoreError
+from object_store.store import ObjectStore
 from serving.deployments import (
     STAGES,
     DeploymentRecord,
@@ -14,10 +16,11 @@ from serving.deployments import (
     RecordError,
     Stage,
     endpoint_name,
+    read_record,
+    record_keys,
 )
 from serving.endpoint.model import load_model
 from serving.errors import ModelUnusable
-from serving.store import DeploymentStore
 from training.artefact.predictor import OnnxPredictor
 
 POLL_S = 0.25
@@ -91,7 +94,7 @@ class EndpointHost:
 
     def __init__(
         self,
-        store: DeploymentStore,
+        store: ObjectStore,
         project: str,
         *,
         threads: int = 1,
@@ -122,9 +125,9 @@ class EndpointHost:
         for slot in self.slots.values():
             try:
                 self._converge_slot(slot)
-            except Exception as error:  # noqa: BLE001 - any error of obstore
-                # The store does not answer: keep the present model.
-                self.store_problem = f"{self.store.url}: {_first_line(error)}"
+            except (StoreError, OSError) as error:  # OSError: no space for a model, for example
+                # Keep the present model.
+                self.store_problem = _first_line(error)
                 slot.retry_at = time.monotonic() + slot.backoff_s
                 slot.backoff_s = min(2 * slot.backoff_s, _MAX_BACKOFF_S)
                 log.warning("%s: %s", slot.name, self.store_problem)
@@ -137,7 +140,7 @@ class EndpointHost:
     def _converge_slot(self, slot: Slot) -> None:
         if time.monotonic() < slot.retry_at:
             return
-        newer = self.store.keys(slot.stage, after=slot.settled_key)
+        newer = record_keys(self.store, slot.stage, after=slot.settled_key)
         self.store_problem = None
         slot.backoff_s = POLL_S
         if not newer:
@@ -160,7 +163,7 @@ class EndpointHost:
     def _try_record(self, slot: Slot, key: str) -> str | None:
         """Serve the record at ``key``; return the reason if its model cannot be served."""
         try:
-            record = self.store.record(key)
+            record = read_record(self.store, key)
             model = self._loaded(record.digest)
             if model is None:
                 started = time.monotonic()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from object_store.errors import KeyMissing
 from serving.deployments import DeploymentRecord
 from serving.errors import ModelUnusable
 from training.artefact.artefact import ArtefactManifest, read_artefact_manifest, unpack
@@ -27,14 +28,14 @@ def load_model(
     Raises:
         ModelUnusable: the artefact is missing, damaged, not the one of the record, or does not
             predict.
-        Exception: ``download`` raises obstore's exceptions when the store does not answer.
+        StoreError: the store does not answer.
     """
     with tempfile.TemporaryDirectory(prefix="imgclf-serving-") as scratch:
         archive, folder = Path(scratch, "model.tar.gz"), Path(scratch, "model")
         try:
             download(record.model_key, archive)
             manifest = unpack(archive, folder)
-        except FileNotFoundError:
+        except KeyMissing:
             raise ModelUnusable(f"the store has no {record.model_key}") from None
         except ArtefactError as error:
             raise ModelUnusable(str(error).replace(str(archive), record.model_key)) from error

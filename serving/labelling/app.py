@@ -19,6 +19,8 @@ from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 
 from labelling.label_studio.config import LabelConfigError, parse_label_config
+from object_store.errors import StoreError
+from object_store.store import ObjectStore
 from serving.endpoint.invocations import Gate, add_error_handlers
 from serving.errors import RequestRefused
 from serving.labelling.access import Access
@@ -29,7 +31,6 @@ from serving.labelling.report import POLICY, ReportShelf, no_report, unreachable
 from serving.limits.bodies import BodyBuffer
 from serving.limits.limits import ServingLimits
 from serving.limits.work import Ticket, while_waited_for
-from serving.store import BackingStore
 
 _MAX_PREDICT_BYTES = 64 * 1024**2
 _PREDICT_S = 120.0
@@ -61,7 +62,7 @@ class Backend:
         limits: limits of one request.
     """
 
-    store: BackingStore
+    store: ObjectStore
     project: str
     model: ServedModel
     access: Access
@@ -164,7 +165,7 @@ def _corrections(backend: Backend, bodies: BodyBuffer) -> APIRouter:
                     taken = await asyncio.to_thread(desk.take, body)
         except (RequestRefused, ClientDisconnect):
             raise
-        except Exception as error:  # any error of obstore
+        except StoreError as error:
             log.exception("a correction is not in the store")
             raise RequestRefused(
                 503,
@@ -194,9 +195,8 @@ def _report(backend: Backend) -> APIRouter:
             return HTMLResponse(refused.message, 401, challenge)
         try:
             page: str | bytes | None = await asyncio.to_thread(shelf.newest)
-        except Exception as error:  # noqa: BLE001 - any error of obstore
-            why = (str(error).splitlines() or [""])[0]
-            return HTMLResponse(unreachable(backend.project, why), 503, _PAGE_HEADERS)
+        except StoreError as error:
+            return HTMLResponse(unreachable(backend.project, str(error)), 503, _PAGE_HEADERS)
         page = page or no_report(backend.project, backend.label_studio_url)
         return HTMLResponse(page, headers=_PAGE_HEADERS)
 

@@ -20,12 +20,12 @@ from labelling.labels.corrections import (
     parse_correction_key,
 )
 from labelling.labels.schema import LabelSchema, Task
+from object_store.store import ObjectStore
 from serving.endpoint.host import Serving
 from serving.endpoint.inference import MAX_BODY_BYTES, decoded_base64
 from serving.errors import RequestRefused
 from serving.labelling.images import known_key
 from serving.limits.work import BIG_PICTURE
-from serving.store import BackingStore
 from training.images.images import DEFAULT_MAX_PIXELS, ImageFacts, ImageRejected, inspect
 
 MAX_CORRECTION_BYTES = MAX_BODY_BYTES * 4 // 3 + 1024**2
@@ -81,7 +81,7 @@ class CorrectionDesk:
 
     def __init__(
         self,
-        store: BackingStore,
+        store: ObjectStore,
         serving: Callable[[], Serving | None],
         max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> None:
@@ -114,7 +114,7 @@ class CorrectionDesk:
 
         Raises:
             RequestRefused: 400, it is invalid; 413, the image is too big; 503, there is no model.
-            Exception: obstore's exceptions when the store does not answer.
+            StoreError: the store does not answer.
         """
         request = _parsed(body)
         offered = self.offered()
@@ -143,19 +143,13 @@ class CorrectionDesk:
 
     def _newest(self, sha256: str) -> str:
         """Return the key of the newest correction of an image; empty if there is none."""
-        begin = f"{CORRECTIONS_PREFIX}{sha256}-"
-        newest = ""
-        for key in self._store.keys_after(CORRECTIONS_PREFIX.rstrip("/"), begin):
-            if key.startswith(begin):
-                newest = max(newest, key)
-            elif self._store.is_bucket:  # sorted: the rest are of other images
-                break
-        return newest
+        found = self._store.named(CORRECTIONS_PREFIX, f"{sha256}-")
+        return found[-1].key if found else ""
 
     def _read(self, key: str) -> Taken | None:
         """Read the correction at ``key``; ``None`` if it is damaged, so that it can be sent again."""
         try:
-            return Taken(parse_correction(self._store.read(key), key), key, fresh=False)
+            return Taken(parse_correction(self._store.get(key), key), key, fresh=False)
         except CorrectionError as error:
             log.warning("%s; the correction that comes now counts", error)
             return None
@@ -165,7 +159,8 @@ class CorrectionDesk:
         key = known_key(self._store, facts.sha256)
         if key is None:
             key = f"{CORRECTED_IMAGES_PREFIX}{facts.sha256}.{_EXTENSIONS.get(facts.format, 'img')}"
-            self._store.create(key, image)
+            # A correction counts only with its image, which must not be lost in a power cut either.
+            self._store.create(key, image, durable=True)
         return key
 
 

@@ -1,15 +1,20 @@
 """The images of tasks, read from the project's store only, never from another address."""
 
 import hashlib
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from errors.base import ImgclfError
-from serving.store import BackingStore, TooBig
+from object_store.errors import KeyMissing, StoreError
+from object_store.store import ObjectStore
 
 RAW = "raw/"
 _MAX_IMAGE_BYTES = 100_000_000
 """The default limit of ingestion, too."""
+_BIG_BYTES = 16_000_000
+
+log = logging.getLogger("serving")
 
 
 class NoImage(ImgclfError, ValueError):  # noqa: N818 - a state
@@ -36,7 +41,7 @@ def image_key(data: Mapping[str, Any], store_url: str) -> str:
 
 
 async def task_image(
-    store: BackingStore,
+    store: ObjectStore,
     data: Mapping[str, Any],
     before_big: Callable[[], Awaitable[object]] | None = None,
 ) -> bytes:
@@ -45,54 +50,48 @@ async def task_image(
     Args:
         store: has the image.
         data: the task's ``data``.
-        before_big: awaited before a big file is read.
+        before_big: awaited before a file of more than 16 MB is read.
 
     Raises:
         NoImage: it is missing, too big, unreadable, or has another sha256.
     """
     key = image_key(data, store.url)
+
+    async def admit(size: int) -> None:
+        if size > _MAX_IMAGE_BYTES:
+            raise NoImage(f"{key} has {size / 1e6:.0f} MB, too big to be decoded here")
+        if before_big is not None and size > _BIG_BYTES:
+            await before_big()
+
     try:
-        image = await store.fetch(key, _MAX_IMAGE_BYTES, before_big)
-    except FileNotFoundError:
+        image = await store.get_async(key, admit)
+    except KeyMissing:
         raise NoImage(f"the store has no {key} any more") from None
-    except TooBig as error:
-        raise NoImage(f"{error}, too big to be decoded here") from None
-    except Exception as error:  # any error of obstore
-        raise NoImage(f"{key} cannot be read: {(str(error).splitlines() or [''])[0]}") from error
+    except StoreError as error:
+        raise NoImage(f"{key} cannot be read: {error}") from error
     if hashlib.sha256(image).hexdigest() != data.get("sample_id"):
         raise NoImage(f"{key} holds other bytes than the task's image (data.sample_id)")
     return image
 
 
-def known_key(store: BackingStore, sha256: str) -> str | None:
+def known_key(store: ObjectStore, sha256: str) -> str | None:
     """Return the key of an image in the store, by the image table; ``None`` if it has none.
 
-    All parts of the table are read, also those that a compaction replaced; the object's sha256 is
-    verified.
+    The object's sha256 is verified. Damaged parts of the table are passed over: the asset raw_images
+    repairs them.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
+    import pyarrow as pa  # late: only corrections need it
 
-    for part in store.keys_after("tables/images"):
-        if not part.endswith(".parquet"):
-            continue
-        try:
-            file = pq.ParquetFile(pa.BufferReader(store.read(part)))
-            rows = file.read(columns=["key", "sha256"], use_threads=False)
-        except FileNotFoundError:  # compacted since the listing; the wider part has its rows
-            continue
-        except (pa.ArrowException, OSError, KeyError):  # damaged: the pipeline repairs it
-            continue
-        found = rows.filter(pc.equal(rows["sha256"], sha256))["key"].to_pylist()
-        for key in found:
-            if _holds(store, key, sha256):
-                return str(key)
-    return None
+    from object_store.contents.tables import Table
+
+    schema = pa.schema([("key", pa.string()), ("sha256", pa.string())])
+    images = Table(store, "images", schema, on_damage=log.warning)
+    keys = images.find("sha256", sha256, ["key"])["key"].to_pylist()
+    return next((str(key) for key in keys if _holds(store, key, sha256)), None)
 
 
-def _holds(store: BackingStore, key: str, sha256: str) -> bool:
+def _holds(store: ObjectStore, key: str, sha256: str) -> bool:
     try:
-        return hashlib.sha256(store.read(key)).hexdigest() == sha256
-    except FileNotFoundError:
+        return hashlib.sha256(store.get(key)).hexdigest() == sha256
+    except KeyMissing:
         return False

@@ -3,8 +3,8 @@
 import logging
 import threading
 
+from object_store.store import ObjectStore
 from serving.endpoint.host import EndpointHost, Serving, Slot
-from serving.store import DeploymentStore
 
 POLL_S = 1.0
 BUCKET_POLL_S = 15.0
@@ -24,7 +24,7 @@ class ServedModel:
         threads: threads of one prediction.
     """
 
-    def __init__(self, store: DeploymentStore, project: str, *, threads: int = 1) -> None:
+    def __init__(self, store: ObjectStore, project: str, *, threads: int = 1) -> None:
         self._poll_s = BUCKET_POLL_S if store.is_bucket else POLL_S
         self._prod = EndpointHost(store, project, threads=threads, stages=("prod",))
         self._staging = EndpointHost(store, project, threads=threads, stages=("staging",))

@@ -16,11 +16,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from labelling.label_studio.config import CONTROL, OBJECT
+from object_store.store import ObjectStore
 from serving.endpoint.host import Serving
 from serving.labelling.images import NoImage, task_image
 from serving.limits.limits import ServingLimits
 from serving.limits.work import BIG_PICTURE, Ticket, in_lane
-from serving.store import BackingStore
 from training.artefact.predictor import MAX_BATCH_IMAGES, OnnxPredictor
 from training.images.decode_cost import decode_cost
 from training.images.images import ImageRejected, decode, to_array
@@ -86,7 +86,7 @@ class Prelabeller:
 
     def __init__(
         self,
-        store: BackingStore,
+        store: ObjectStore,
         *,
         bounds: Bounds | None = None,
         limits: ServingLimits | None = None,

@@ -3,7 +3,7 @@
 from functools import cache
 from typing import TYPE_CHECKING
 
-from serving.store import BackingStore
+from object_store.store import ObjectStore
 
 if TYPE_CHECKING:
     import jinja2
@@ -20,7 +20,7 @@ POLICY = (
 class ReportShelf:
     """The labelling reports of a store. Keys begin with the time in ms, so the last is the newest."""
 
-    def __init__(self, store: BackingStore) -> None:
+    def __init__(self, store: ObjectStore) -> None:
         self._store = store
         self._key: str | None = None
         self._page = b""
@@ -29,12 +29,12 @@ class ReportShelf:
         """Return the newest report (HTML), read once; ``None`` if there is none.
 
         Raises:
-            Exception: obstore's exceptions when the store does not answer.
+            StoreError: the store does not answer.
         """
-        after = self._store.keys_after(REPORTS, self._key)
-        key = max((key for key in after if key.endswith(".html")), default=None)
+        newer = self._store.list(REPORTS, start_after=self._key)
+        key = max((info.key for info in newer if info.key.endswith(".html")), default=None)
         if key is not None:
-            self._page = self._store.read(key)
+            self._page = self._store.get(key)
             self._key = key
         return self._page if self._key else None
 

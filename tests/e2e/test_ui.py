@@ -21,6 +21,7 @@ from tests.e2e.predictor_page import (
 )
 from tests.patience import WAIT_S, wait_for
 from tests.ports import free_port
+from tests.stores import make_store
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -195,6 +196,7 @@ def test_the_real_endpoint_host(
         deployed_by="tests",
         reason="",
     )
+    make_store(tmp_path)
     place = tmp_path / record_key(record)
     place.parent.mkdir(parents=True)
     place.write_text(record.model_dump_json(), encoding="utf-8")

@@ -2,6 +2,7 @@
 
 What only a bucket can do wrong is in ``test_object_store_s3.py``."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -101,6 +102,24 @@ def test_reading(store: ObjectStore, tmp_path: Path) -> None:
     store.download("a/b", tmp_path / "deep" / "copy")
     assert (tmp_path / "deep" / "copy").read_bytes() == b"0123456789"
     assert store.uri("a/b").endswith("/a/b")
+
+
+def test_reading_asynchronously_and_what_is_refused_is_not_read(store: ObjectStore) -> None:
+    store.put("a/b", b"0123456789")
+    sizes: list[int] = []
+
+    async def admit(size: int) -> None:
+        sizes.append(size)
+
+    async def refuse(size: int) -> None:
+        raise PermissionError(f"{size} are too many")
+
+    assert asyncio.run(store.get_async("a/b", admit)) == asyncio.run(store.get_async("a/b"))
+    assert sizes == [10]
+    with pytest.raises(PermissionError, match="10 are too many"):
+        asyncio.run(store.get_async("a/b", refuse))
+    with pytest.raises(KeyMissing, match="no/such"):
+        asyncio.run(store.get_async("no/such", admit))
 
 
 @pytest.mark.parametrize("method", ["get", "head", "download"])

@@ -50,10 +50,10 @@ from pathlib import Path
 from serving.endpoint.app import create_app
 from serving.endpoint.host import EndpointHost
 from serving.container import ContainerModel, create_container_app
-from serving.store import DeploymentStore
+from object_store.store import ObjectStore
 import training.container.privileges, training.container.distributed, imgclf_dagster.processes.supervisor
 import imgclf_dagster.processes.process_groups, benchmarks.page
-create_app(EndpointHost(DeploymentStore(Path(sys.argv[1]).as_uri()), "imgclf"))
+create_app(EndpointHost(ObjectStore(url=Path(sys.argv[1]).as_uri()), "imgclf"))
 create_container_app(ContainerModel(Path(sys.argv[1]), "train-1", "0" * 64))
 assert benchmarks.page.machine()
 print("started")

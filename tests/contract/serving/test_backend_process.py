@@ -15,6 +15,7 @@ import pytest
 from serving.deployments import DeploymentRecord, record_key
 from serving.labelling.access import ensure_credentials, read_credentials
 from tests.patience import SOON_S, WAIT_S, wait_for
+from tests.stores import make_store
 
 pytestmark = pytest.mark.contract
 
@@ -34,7 +35,7 @@ def command(folder: Path, port: int, **options: str) -> list[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "store").mkdir()
+    make_store(tmp_path / "store")
     ensure_credentials(tmp_path / "backend.json")
     return tmp_path
 

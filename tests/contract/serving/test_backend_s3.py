@@ -16,7 +16,7 @@ from assets.ingestion.image_index import IMAGES_SCHEMA
 from labelling.labels.corrections import parse_correction
 from object_store.contents.tables import Table
 from object_store.store import ObjectStore
-from serving.store import DeploymentStore
+from serving.deployments import record_keys
 from tests.testbed.bed import TestBed
 from tests.unit.serving.labelling.backend_room import BEARER, Room, choices, make_room
 
@@ -37,12 +37,12 @@ def room(store: ObjectStore, tmp_path: Path, publish_model: Callable[..., tuple[
     local = make_room(tmp_path / "local", publish_model)
     local.deploy("prod", 1, "train-1")
     sha256 = local.task(1, "lime")["data"]["sample_id"]
-    for path in (tmp_path / "local").rglob("*.*"):
+    for path in (tmp_path / "local").rglob("[!.]*.*"):
         if path.is_file():
             store.put(path.relative_to(tmp_path / "local").as_posix(), path)
     row = {"key": "raw/1.png", "sha256": sha256, "status": "ok"}
     Table(store, "images", IMAGES_SCHEMA).append(pa.Table.from_pylist([row], schema=IMAGES_SCHEMA))
-    room = make_room(tmp_path / "local", publish_model, store=DeploymentStore(store.url))
+    room = make_room(tmp_path / "local", publish_model, store=store)
     room.backend.model.converge()
     return room
 
@@ -109,7 +109,7 @@ def test_credentials_of_a_profile_are_found(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     monkeypatch.setenv("AWS_PROFILE", "line")
-    assert DeploymentStore(store.url).keys("prod")
+    assert record_keys(ObjectStore(url=store.url), "prod")
 
 
 def test_a_bucket_that_does_not_answer_keeps_nobody_waiting(

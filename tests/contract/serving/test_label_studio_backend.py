@@ -22,6 +22,7 @@ from serving.labelling.access import Credentials, ensure_credentials
 from tests.label_studio.server import LabelStudioServer
 from tests.patience import SOON_S, WAIT_S, wait_for
 from tests.ports import free_port
+from tests.stores import make_store
 
 pytestmark = pytest.mark.contract
 
@@ -115,7 +116,7 @@ def backend(
     publish_model: Callable[..., tuple[str, str]],
 ) -> Iterator[Backend]:
     store = tmp_path / "store"
-    store.mkdir()
+    make_store(store)
     port, hint, log = free_port(), tmp_path / "run" / "hint", tmp_path / "backend.log"
     credentials = ensure_credentials(tmp_path / "backend.json")
     command = [

@@ -20,8 +20,8 @@ from serving.endpoint.app import create_app
 from serving.endpoint.host import EndpointHost
 from serving.endpoint.listening import listen, server_config
 from serving.limits.limits import ServingLimits
-from serving.store import DeploymentStore
 from tests.patience import WAIT_S, wait_for
+from tests.stores import make_store
 
 pytestmark = pytest.mark.contract
 
@@ -104,7 +104,7 @@ def host(tmp_path: Path, publish_model: Callable[..., tuple[str, str]]) -> Endpo
     path = tmp_path / record_key(record)
     path.parent.mkdir(parents=True)
     path.write_text(record.model_dump_json())
-    host = EndpointHost(DeploymentStore(tmp_path.as_uri()), "shop")
+    host = EndpointHost(make_store(tmp_path), "shop")
     host.converge()
     return host
 

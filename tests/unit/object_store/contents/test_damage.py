@@ -26,7 +26,6 @@ from object_store.contents.tables import Table, TableDamagedError
 from object_store.durable import create_file
 from object_store.rows import UNFINISHED
 from object_store.store import ObjectStore
-from serving.store import BackingStore
 from tests.patience import WAIT_S
 
 pytestmark = pytest.mark.unit
@@ -311,8 +310,8 @@ def test_a_decision_is_on_the_disk_before_it_is_said_to_be_written(
         assert folder in synced
         assert str(Path(folder).parent) in synced  # which has a new name in it, too
     synced.clear()
-    BackingStore(store.url).create("corrections/a.json", b"x")
-    assert str(store.root / "corrections") in synced
+    store.create("raw/corrected/a.png", b"x", durable=True)
+    assert str(store.root / "raw/corrected") in synced
     synced.clear()
     store.put("raw/a.png", b"x")
     store.put("annotations/ingested/a.json", b"x")

@@ -45,6 +45,14 @@ def test_rows_come_back_in_the_order_of_their_appends(table: Table) -> None:
     assert table.read().column("n").to_pylist() == [*expected, 20]
 
 
+def test_rows_are_found_by_a_value_part_by_part(table: Table) -> None:
+    for who in ("a", "b", "a"):
+        table.append(rows(who, 1, 2))
+    found = table.find("who", "a", ["n"])
+    assert found.to_pydict() == {"n": [1, 2, 1, 2]}
+    assert table.find("who", "nobody", ["n", "who"]).to_pydict() == {"n": [], "who": []}
+
+
 def test_compaction_waits_for_enough_parts(table: Table, store: ObjectStore) -> None:
     for number in range(4):
         table.append(rows("a", number))

@@ -11,12 +11,14 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from object_store.errors import StoreUnavailable
+from object_store.store import ObjectStore
 from serving.deployments import DeploymentRecord, record_key
 from serving.endpoint.app import create_app
 from serving.endpoint.host import EndpointHost
 from serving.endpoint.inference import MAX_BODY_BYTES
-from serving.store import DeploymentStore
 from tests.patience import WAIT_S
+from tests.stores import make_store
 
 pytestmark = pytest.mark.unit
 
@@ -61,7 +63,7 @@ def deploy(
 
 @pytest.fixture
 def host(tmp_path: Path) -> EndpointHost:
-    return EndpointHost(DeploymentStore(tmp_path.as_uri()), "shop")
+    return EndpointHost(make_store(tmp_path), "shop")
 
 
 @pytest.fixture
@@ -305,7 +307,7 @@ def test_host_keeps_what_it_serves_when_the_newest_cannot_be_served(
     status = host.slots["shop-prod"].status
     assert (status.status, status.digest) == ("Failed", good.digest)
     assert bad.model_key in (status.failure_reason or "")
-    restarted = EndpointHost(DeploymentStore(tmp_path.as_uri()), "shop")
+    restarted = EndpointHost(make_store(tmp_path), "shop")
     restarted.converge()
     assert restarted.slots["shop-prod"].status == status
 
@@ -324,15 +326,15 @@ def test_a_store_that_does_not_answer_changes_nothing(host, deploy, monkeypatch)
     host.converge()
 
     def silent(*_: object, **__: object) -> None:
-        raise OSError("the network is down\nDebug source: …")
+        raise StoreUnavailable("s3://bucket: the network is down\nDebug source: …")
 
     with monkeypatch.context() as broken:
-        broken.setattr(host.store, "keys", silent)
+        broken.setattr(ObjectStore, "list", silent)
         host.converge()
-    assert host.store_problem == f"{host.store.url}: the network is down"
+    assert host.store_problem == "s3://bucket: the network is down"
     assert host.slots["shop-prod"].status.status == "InService"
     with monkeypatch.context() as broken:
-        broken.setattr(host.store, "download", silent)
+        broken.setattr(ObjectStore, "download", silent)
         new = deploy("prod", 2, "train-2", sharpness=4.0)
         host.slots["shop-prod"].retry_at = 0
         host.converge()
@@ -358,10 +360,8 @@ def test_a_record_that_cannot_be_served_is_not_tried_again_and_again(
     bad = deploy("prod", 1, "train-1")
     (tmp_path / bad.model_key).write_bytes(b"not a tar")
     tried: list[str] = []
-    download = host.store.download
-    monkeypatch.setattr(
-        host.store, "download", lambda key, path: (tried.append(key), download(key, path))
-    )
+    download = ObjectStore.download
+    monkeypatch.setattr(ObjectStore, "download", lambda *of: (tried.append(of[1]), download(*of)))
     for _ in range(3):
         host.converge()
     assert tried == [bad.model_key]
@@ -372,16 +372,16 @@ def test_a_silent_store_is_asked_again_only_after_a_while(host, deploy, monkeypa
     deploy("prod", 1, "train-1")
     asked: list[str] = []
 
-    def silent(stage: str, after: str | None = None) -> list[str]:
-        asked.append(stage)
-        raise OSError("the network is down")
+    def silent(store: ObjectStore, prefix: str, after: str | None = None) -> None:
+        asked.append(prefix)
+        raise StoreUnavailable("the network is down")
 
-    monkeypatch.setattr(host.store, "keys", silent)
+    monkeypatch.setattr(ObjectStore, "list", silent)
     for slot in host.slots.values():
         slot.backoff_s = 3600.0
     for _ in range(3):
         host.converge()
-    assert sorted(asked) == ["prod", "staging"]
+    assert sorted(asked) == ["endpoints/prod", "endpoints/staging"]
 
 
 def test_a_record_under_the_key_of_another_is_not_served(host, deploy, tmp_path: Path) -> None:

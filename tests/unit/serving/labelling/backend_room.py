@@ -12,12 +12,13 @@ from typing import Any
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from object_store.store import ObjectStore
 from serving.deployments import DeploymentRecord, record_key
 from serving.labelling.access import Access, Credentials
 from serving.labelling.app import Backend, create_backend_app
 from serving.labelling.model import ServedModel
 from serving.labelling.predictions import Bounds, Prelabeller
-from serving.store import DeploymentStore
+from tests.stores import make_store
 
 SAMPLES = Path(__file__).parents[3] / "label_studio" / "samples"
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
@@ -82,9 +83,9 @@ def make_room(
     *,
     loopback: bool = True,
     bounds: Bounds | None = None,
-    store: DeploymentStore | None = None,
+    store: ObjectStore | None = None,
 ) -> Room:
-    store = store or DeploymentStore(folder.as_uri())
+    store = store or make_store(folder)
     credentials = Credentials(user="ls", password="password-1", feedback_token="feedback-token")
     backend = Backend(
         store=store,

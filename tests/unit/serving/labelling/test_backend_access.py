@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from object_store.errors import StoreUnavailable
+from object_store.store import ObjectStore
 from serving.labelling.access import (
     CredentialsUnusable,
     ensure_credentials,
@@ -116,10 +118,10 @@ def test_the_newest_report_is_the_page(room: Room) -> None:
 
 
 def test_a_report_that_cannot_be_read_is_said(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    def silent(*_: object) -> None:
-        raise OSError("the network is <down>")
+    def silent(*_: object, **__: object) -> None:
+        raise StoreUnavailable("the network is <down>")
 
-    monkeypatch.setattr(room.backend.store, "keys_after", silent)
+    monkeypatch.setattr(ObjectStore, "list", silent)
     page = room.client.get("/")
     assert page.status_code == 503
     assert "the network is &lt;down&gt;" in page.text

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import serving.labelling.predictions
+from object_store.store import ObjectStore
 from serving.deployments import DeploymentRecord, record_key
 from serving.labelling.predictions import Bounds
 from tests.patience import SOON_S, WAIT_S, slowness
@@ -176,14 +177,14 @@ def test_the_old_model_answers_until_the_new_one_is_warm(
     room.deploy("prod", 1, "train-1")
     task = room.task(1, "lime")
     loading, go_on = threading.Event(), threading.Event()
-    download = room.backend.store.download
+    download = ObjectStore.download
 
-    def slow(key: str, path: Path) -> None:
+    def slow(store: ObjectStore, key: str, path: Path) -> None:
         loading.set()
         assert go_on.wait(WAIT_S)
-        download(key, path)
+        download(store, key, path)
 
-    monkeypatch.setattr(room.backend.store, "download", slow)
+    monkeypatch.setattr(ObjectStore, "download", slow)
     swap = threading.Thread(target=room.deploy, args=("prod", 2, "train-2"))
     swap.start()
     assert loading.wait(WAIT_S)

@@ -25,8 +25,8 @@ from serving.errors import RequestRefused
 from serving.limits.bodies import BodyBuffer
 from serving.limits.limits import LimitsWrong, ServingLimits
 from serving.limits.work import Lanes, Ticket, in_lane, while_waited_for
-from serving.store import DeploymentStore
 from tests.patience import WAIT_S
+from tests.stores import make_store
 from training.images.decode_cost import DecodeCost, decode_cost
 
 pytestmark = pytest.mark.unit
@@ -59,7 +59,7 @@ def host(tmp_path: Path, publish_model: Callable[..., tuple[str, str]]) -> Endpo
     path = tmp_path / record_key(record)
     path.parent.mkdir(parents=True)
     path.write_text(record.model_dump_json())
-    host = EndpointHost(DeploymentStore(tmp_path.as_uri()), "shop")
+    host = EndpointHost(make_store(tmp_path), "shop")
     host.converge()
     return host
 
