@@ -4,6 +4,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,8 @@ from benchmarks.processes import BenchmarkFailed, peak_mb, reset_peak, resident_
 from benchmarks.result import Measurement, Result
 
 if TYPE_CHECKING:
-    from resources.label_studio.project import LabelStudio, NewTask
+    from resources.label_studio.client import LabelStudioClient
+    from resources.label_studio.types import NewTask
 
 TASKS = int(os.environ.get("IMGCLF_BENCH_LABEL_STUDIO_OBJECTS", "10000"))
 LABELS = ("buildings", "forest", "glacier", "mountain", "sea", "street")
@@ -95,17 +97,17 @@ def _of(url: str, token: str, scratch: Path) -> Result:
     )
 
 
-def _project(url: str, token: str, title: str) -> "LabelStudio":
+def _project(url: str, token: str, title: str) -> "LabelStudioClient":
     from labelling.labels.schema import LabelSchema
-    from resources.label_studio.project import LabelStudio
+    from resources.label_studio.client import LabelStudioClient
 
-    port = LabelStudio(url=url, token=token, project_title=title)
-    port.ensure_project(LabelSchema(), LABELS)
-    return port
+    client = LabelStudioClient(url=url, token=token, project_title=title)
+    client.project.ensure(LabelSchema(), LABELS)
+    return client
 
 
 def _tasks(count: int) -> "Iterator[NewTask]":
-    from resources.label_studio.project import NewTask, Prelabel
+    from resources.label_studio.types import NewTask, Prelabel
 
     for number in range(count):
         label = LABELS[number % len(LABELS)]
@@ -122,28 +124,26 @@ def _tasks(count: int) -> "Iterator[NewTask]":
         )
 
 
-def _import(port: "LabelStudio", count: int) -> None:
-    done = port.import_tasks(_tasks(count))
-    there = port.project()
+def _import(client: "LabelStudioClient", count: int) -> None:
+    done = client.imports.import_missing(_tasks(count))
+    there = client.project.read()
     if not done.new + done.known == there.tasks == there.predictions == count:
         raise BenchmarkFailed(
             f"{done} of {count} tasks; there are {there.tasks} and {there.predictions} pre-labels"
         )
 
 
-def _sdk(port: "LabelStudio") -> Any:
+def _sdk(client: "LabelStudioClient") -> Any:
     """Label Studio's client with its default connection."""
     from label_studio_sdk.client import LabelStudio as Sdk
 
-    return Sdk(base_url=port.url, api_key=port.token)
+    return Sdk(base_url=client.url, api_key=client.token)
 
 
-def _import_bare(port: "LabelStudio") -> None:
-    from resources.label_studio.tasks import batched
-
-    projects, project = _sdk(port).projects, port.found_id()
-    for chunk in batched(_tasks(TASKS), FIRST):
-        projects.import_tasks(project, request=[_bare(task) for task in chunk])
+def _import_bare(client: "LabelStudioClient") -> None:
+    projects, project, tasks = _sdk(client).projects, client.project.id, _tasks(TASKS)
+    while chunk := [_bare(task) for task in islice(tasks, FIRST)]:
+        projects.import_tasks(project, request=chunk)
 
 
 def _bare(task: "NewTask") -> dict[str, Any]:
@@ -165,12 +165,12 @@ def _bare(task: "NewTask") -> dict[str, Any]:
     return {"data": data, "predictions": [prediction]}
 
 
-def _list_all(port: "LabelStudio") -> None:
+def _list_all(client: "LabelStudioClient") -> None:
     count, page = 0, 0
     while count < TASKS:  # its pager requests one page too many, which is a 404
         page += 1
-        rows = _sdk(port).tasks.list(
-            project=port.found_id(), fields="task_only", page=page, page_size=1000
+        rows = _sdk(client).tasks.list(
+            project=client.project.id, fields="task_only", page=page, page_size=1000
         )
         count += len(rows.items)
 

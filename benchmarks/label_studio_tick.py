@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.processes import BenchmarkFailed
 
 if TYPE_CHECKING:
-    from resources.label_studio.project import LabelStudio
+    from resources.label_studio.client import LabelStudioClient
 
 ANNOTATED = 200
 """Tasks that are labelled already, so that the store and the label table are not empty."""
@@ -23,7 +23,7 @@ class IdleTicks:
     Its resources and its cursor are those of a laptop's line.
 
     Args:
-        port: the project in Label Studio.
+        client: the project in Label Studio.
         labels: its classes.
         folder: for the store and Dagster's files.
 
@@ -31,7 +31,7 @@ class IdleTicks:
         BenchmarkFailed: the ticks go on finding labels, or one finds some where there are none.
     """
 
-    def __init__(self, port: "LabelStudio", labels: tuple[str, ...], folder: Path) -> None:
+    def __init__(self, client: "LabelStudioClient", labels: tuple[str, ...], folder: Path) -> None:
         import dagster as dg
 
         from imgclf_dagster.profiles.chosen import build_line
@@ -48,7 +48,7 @@ class IdleTicks:
         self._resources: dict[str, Any] = {
             "store": store,
             "line": build_line(settings),
-            "label_studio": port,
+            "label_studio": client,
         }
         self._cursor: str | None = None
         self._catch_up()
@@ -126,15 +126,19 @@ class IdleTicks:
 
 
 @contextmanager
-def idle_ticks(port: "LabelStudio", labels: tuple[str, ...], folder: Path) -> Iterator[IdleTicks]:
+def idle_ticks(
+    client: "LabelStudioClient", labels: tuple[str, ...], folder: Path
+) -> Iterator[IdleTicks]:
     """Label ``ANNOTATED`` tasks of the project, and yield the ticks of a line that has read them.
 
     Args:
-        port: the project in Label Studio.
+        client: the project in Label Studio.
         labels: its classes.
         folder: for the store and Dagster's files.
     """
-    for number, task in enumerate(port.tasks(limit=ANNOTATED)):
+    import httpx
+
+    for number, task in enumerate(client.tasks.list_refs(limit=ANNOTATED)):
         region = {
             "from_name": "label",
             "to_name": "image",
@@ -142,8 +146,12 @@ def idle_ticks(port: "LabelStudio", labels: tuple[str, ...], folder: Path) -> It
             "value": {"choices": [labels[number % len(labels)]]},
         }
         body = {"result": [region], "lead_time": 2.0}
-        port.session().post(f"/api/tasks/{task.id}/annotations/", json=body).raise_for_status()
-    ticks = IdleTicks(port, labels, folder)
+        httpx.post(
+            f"{client.url}/api/tasks/{task.id}/annotations/",
+            headers={"Authorization": f"Token {client.token}"},
+            json=body,
+        ).raise_for_status()
+    ticks = IdleTicks(client, labels, folder)
     try:
         yield ticks
     finally:

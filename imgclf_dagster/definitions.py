@@ -20,7 +20,7 @@ from imgclf_dagster.checks import model as model_checks
 from imgclf_dagster.checks import splits as split_checks
 from imgclf_dagster.checks import staging as staging_checks
 from imgclf_dagster.label_studio.access import hint_file
-from imgclf_dagster.label_studio.port import build_label_studio
+from imgclf_dagster.label_studio.client import build_label_studio
 from imgclf_dagster.profiles.chosen import (
     build_arrivals,
     build_compute,

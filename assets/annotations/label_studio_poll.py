@@ -37,7 +37,8 @@ from labelling.labels.table import snapshot_of
 from object_store.contents.damage import DamagedObject
 from object_store.store import ObjectStore
 from object_store.transfer import at_once, workers
-from resources.label_studio.project import LabelStudio, LabelStudioRefused, Project
+from resources.label_studio.client import LabelStudioClient
+from resources.label_studio.types import LabelStudioRefused, Project
 
 TICK_TASKS = 500
 TICK_S = 10.0
@@ -126,7 +127,7 @@ class PollCursor(BaseModel):
 class Poll:
     """One poll of a project; created by :func:`poll`."""
 
-    label_studio: LabelStudio
+    label_studio: LabelStudioClient
     store: ObjectStore
     cursor: PollCursor
     policy: LabellingPolicy
@@ -157,7 +158,7 @@ class Poll:
         tasks: list[dict[str, Any]] = []
         reached, more = after, False
         since = after + _NEXT if after else None
-        for raw in self.label_studio.changed_since(since, limit=_EVERYTHING):
+        for raw in self.label_studio.tasks.changed_since(since, limit=_EVERYTHING):
             moved = datetime.fromisoformat(raw["updated_at"])
             if until is not None and moved > until:
                 break
@@ -202,7 +203,7 @@ class Poll:
             self._tend_withdrawn()
         standing = [one for one in _standing(self.store, cursor) if one.task > first]
         if standing:
-            found = self.label_studio.tasks(after=first, limit=RECONCILE_TASKS)
+            found = self.label_studio.tasks.list_refs(after=first, limit=RECONCILE_TASKS)
             last = found[-1].id if len(found) == RECONCILE_TASKS else 0
             tasks = {
                 (task.id, task.sample_id): TaskTimes(task.created_at, task.updated_at)
@@ -216,7 +217,7 @@ class Poll:
     def _tend_withdrawn(self) -> None:
         """Restore withdrawn tasks that somebody saved an annotation on; they are read as new changes."""
         try:
-            self.label_studio.tend_withdrawn(deletions=TICK_DELETIONS)
+            self.label_studio.withdrawals.tend(deletions=TICK_DELETIONS)
         except LabelStudioRefused as error:  # polling works without it
             self.warn(str(error))
 
@@ -256,7 +257,7 @@ class Poll:
 
 
 def poll(
-    label_studio: LabelStudio,
+    label_studio: LabelStudioClient,
     store: ObjectStore,
     cursor: PollCursor,
     policy: LabellingPolicy,
@@ -277,7 +278,7 @@ def poll(
         LabelStudioError: the server is down, refuses the token or has no such project. What was
             read before is kept, and nothing is taken for deleted.
     """
-    project = label_studio.project()
+    project = label_studio.project.read()
     if another := cursor.begin(project):
         warn(another)
     look = Poll(label_studio, store, cursor, policy, warn, project.model_version)

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from assets.ingestion.image_index import usable_images
 from assets.queue.pool import Images
-from resources.label_studio.storage import can_show
+from labelling.label_studio.image_urls import can_show
 
 NAMED = 3
 

@@ -38,7 +38,8 @@ from object_store.store import ObjectStore
 from object_store.transfer import get_many
 from resources.compute.compute import Compute
 from resources.endpoints.endpoint_host import Endpoints
-from resources.label_studio.project import LabelStudio, LabelStudioDown, LabelStudioError, Project
+from resources.label_studio.client import LabelStudioClient
+from resources.label_studio.types import LabelStudioDown, LabelStudioError, Project
 
 CHOICES_SHOWN = 20
 RETRIES_TAG = "dagster/max_retries"
@@ -72,7 +73,7 @@ def labelling_queue(
     store: dg.ResourceParam[ObjectStore],
     compute: Compute,
     endpoints: Endpoints,
-    label_studio: LabelStudio,
+    label_studio: LabelStudioClient,
     line: dg.ResourceParam[Line],
 ) -> dg.MaterializeResult:
     """Fill the queue up, and let open tasks show what the model in use says."""
@@ -139,7 +140,7 @@ def _situation(
 def _synced(
     context: dg.AssetExecutionContext,
     store: ObjectStore,
-    label_studio: LabelStudio,
+    label_studio: LabelStudioClient,
     line: Line,
     situation: Situation,
 ) -> Synced:
@@ -185,7 +186,7 @@ def _numbers(situation: Situation, done: Synced) -> dict[str, Any]:
     return found
 
 
-def _links(label_studio: LabelStudio, done: Synced) -> dict[str, Any]:
+def _links(label_studio: LabelStudioClient, done: Synced) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if done.review_link:
         found["labels in doubt"] = dg.MetadataValue.url(done.review_link)
@@ -197,13 +198,12 @@ def _links(label_studio: LabelStudio, done: Synced) -> dict[str, Any]:
     return found
 
 
-def state_of(label_studio: LabelStudio, project: Project) -> tuple[str, str, int]:
+def state_of(label_studio: LabelStudioClient, project: Project) -> tuple[str, str, int]:
     """Return the project's page, its creation time (ISO 8601) and its number of tasks.
 
     They are the metadata ``project``, ``project made`` and ``tasks``.
     """
-    address = f"{label_studio.url.rstrip('/')}/projects/{project.id}/data"
-    return address, project.created_at.isoformat(), project.tasks
+    return label_studio.project_url(project.id), project.created_at.isoformat(), project.tasks
 
 
 def _chosen(

@@ -15,10 +15,11 @@ from assets.queue.ledger import (
     write_batch,
 )
 from assets.queue.shown_version import shown_since
+from labelling.label_studio.image_urls import image_url
 from labelling.labels.schema import LabelSchema
 from object_store.store import ObjectStore
-from resources.label_studio.project import (
-    LabelStudio,
+from resources.label_studio.client import LabelStudioClient
+from resources.label_studio.types import (
     LabelStudioError,
     LabelStudioRefused,
     NewTask,
@@ -26,7 +27,6 @@ from resources.label_studio.project import (
     Project,
     TaskRef,
 )
-from resources.label_studio.storage import image_url
 
 
 @dataclass
@@ -73,7 +73,7 @@ class QueueSync:
     """
 
     store: ObjectStore
-    label_studio: LabelStudio
+    label_studio: LabelStudioClient
     policy: LabellingPolicy
     schema: LabelSchema
     say: Callable[[str], object]
@@ -86,12 +86,12 @@ class QueueSync:
                 ledger, and the next run imports it.
         """
         done = Synced()
-        project = self.label_studio.project()
+        project = self.label_studio.project.read()
         for batch in unfinished(self.store, self.say):
             self.say(f"batch {batch.batch} of {batch.created_at:%Y-%m-%d %H:%M} was cut short")
             self._import(batch, project, done)
             done.finished.append(batch.batch)
-        self.label_studio.tend_withdrawn()  # somebody may have worked on a withdrawn task
+        self.label_studio.withdrawals.tend()  # somebody may have worked on a withdrawn task
         tasks = self._tasks()
         done.withdrawn = self._withdraw(situation, tasks)
         situation = with_tasks(situation, self._tasks_left(tasks, done.withdrawn))
@@ -103,37 +103,35 @@ class QueueSync:
         done.open = len(situation.open) + (len(done.batch.images) if done.batch else 0)
         self._predict(situation, done, project)
         self._review(situation, done)
-        done.project = self.label_studio.project()
+        done.project = self.label_studio.project.read()
         return done
 
     # --- tasks -----------------------------------------------------------------------------
 
     def _tasks(self) -> list[TaskRef]:
         """List all tasks and remove duplicates of an image: concurrent runs may have created them."""
-        from resources.label_studio.task_import import take_twins_away
-
         studio = self.label_studio
-        tasks = studio.tasks()
+        tasks = studio.tasks.list_refs()
         counts = Counter(task.sample_id for task in tasks)
         several = [image for image, count in counts.items() if count > 1]
-        if not several or not take_twins_away(studio.session(), studio.found_id(), several):
+        if not several or not studio.imports.withdraw_duplicates(several):
             return tasks
         self.say(
             f"{len(several)} images had several tasks; one task for each is kept, or those in "
             "progress"
         )
-        return studio.tasks()
+        return studio.tasks.list_refs()
 
     def _import(self, batch: QueueBatch, project: Project, done: Synced) -> None:
-        total, made = len(batch.images), 0
+        total, imported = len(batch.images), 0
 
         def progress(more: int) -> None:
-            nonlocal made
-            made += more
-            self.say(f"batch {batch.batch}: {made} of {total} tasks")
+            nonlocal imported
+            imported += more
+            self.say(f"batch {batch.batch}: {imported} of {total} tasks")
 
         tasks = self._new_tasks(batch, project, done)
-        result = self.label_studio.import_tasks(tasks, progress=progress)
+        result = self.label_studio.imports.import_missing(tasks, progress=progress)
         done.new, done.known = done.new + result.new, done.known + result.known
         confirm(self.store, batch)
 
@@ -170,10 +168,10 @@ class QueueSync:
             and task.sample_id not in doubts.conflicts
             and task.sample_id not in doubts.corrections
         ]
-        return self.label_studio.withdraw(settled) if settled else 0
+        return self.label_studio.withdrawals.withdraw(settled) if settled else 0
 
     def _tasks_left(self, tasks: list[TaskRef], withdrawn: int) -> list[TaskRef]:
-        return self.label_studio.tasks() if withdrawn else tasks
+        return self.label_studio.tasks.list_refs() if withdrawn else tasks
 
     # --- predictions -----------------------------------------------------------------------
 
@@ -186,7 +184,7 @@ class QueueSync:
         fresh = bool(done.batch and done.batch.model_version == model.model_version)
         # Also if the project shows the model already: tasks may be older than the model.
         if images and (prelabels := self._prelabels(situation, images, project)):
-            done.prelabelled = self.label_studio.prelabel(prelabels)
+            done.prelabelled = self.label_studio.predictions.add(prelabels)
             fresh = True
         if fresh and project.model_version != model.model_version:
             self._show(model.model_version, done)
@@ -195,7 +193,7 @@ class QueueSync:
 
     def _show(self, version: str, done: Synced) -> None:
         try:
-            self.label_studio.show_model_version(version)
+            self.label_studio.predictions.show_version(version)
         except LabelStudioRefused as error:  # no open task is left: the next batch shows it
             done.problems.append(str(error))
             return
@@ -205,7 +203,7 @@ class QueueSync:
         """Update the backend's title and delete superseded pre-labels, once ``version`` is shown."""
         self._retitle(version, done)
         since = shown_since(self.store, project.id, version)
-        dropped = self.label_studio.drop_superseded(version, since)
+        dropped = self.label_studio.predictions.drop_superseded(version, since)
         if dropped:
             self.say(f"{dropped} pre-labels of former models were deleted")
 
@@ -232,17 +230,15 @@ class QueueSync:
 
     def _retitle(self, version: str, done: Synced) -> None:
         try:
-            self.label_studio.retitle_backend(version)
+            self.label_studio.integrations.retitle_backend(version)
         except LabelStudioError as error:  # imgclf doctor reports a backend that is down
             done.problems.append(f"the ML backend keeps its former title: {error}")
 
     # --- doubts ----------------------------------------------------------------------------
 
     def _review(self, situation: Situation, done: Synced) -> None:
-        from resources.label_studio.reviews import show_reviews
-
         done.reviews = situation.doubts.of(situation.done)
-        done.review_link = show_reviews(self.label_studio, done.reviews)
+        done.review_link = self.label_studio.reviews.show(done.reviews)
 
 
 def with_tasks(situation: Situation, tasks: Sequence[TaskRef]) -> Situation:

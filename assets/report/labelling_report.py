@@ -29,7 +29,7 @@ from labelling.report.words import percent
 from object_store.contents.reading import parse_record
 from object_store.store import ObjectStore
 from resources.compute.compute import Compute
-from resources.label_studio.project import LabelStudio
+from resources.label_studio.client import LabelStudioClient
 from resources.label_studio.types import LabelStudioError
 
 REPORTS = "reports/labelling/"
@@ -50,7 +50,7 @@ def labelling_report(
     context: dg.AssetExecutionContext,
     store: dg.ResourceParam[ObjectStore],
     compute: Compute,
-    label_studio: LabelStudio,
+    label_studio: LabelStudioClient,
     line: dg.ResourceParam[Line],
 ) -> dg.MaterializeResult:
     """Count, measure, and write the page if it says something new."""
@@ -106,7 +106,7 @@ def _report(
     context: dg.AssetExecutionContext,
     store: ObjectStore,
     line: Line,
-    label_studio: LabelStudio,
+    label_studio: LabelStudioClient,
     rows: pa.Table,
     curve: CurveReport | str,
 ) -> LabellingReport:
@@ -132,12 +132,12 @@ def _report(
     )
 
 
-def _open_tasks(log: dg.DagsterLogManager, label_studio: LabelStudio) -> int | None:
+def _open_tasks(log: dg.DagsterLogManager, label_studio: LabelStudioClient) -> int | None:
     """Return the number of unlabelled tasks in Label Studio; ``None`` if it is not available."""
     if not label_studio.configured:
         return None
     try:
-        project = label_studio.project()
+        project = label_studio.project.read()
     except LabelStudioError as error:
         log.warning(visible(f"the report lacks the length of the queue: {error}"))
         return None

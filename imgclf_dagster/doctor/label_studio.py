@@ -15,8 +15,8 @@ from imgclf_dagster.label_studio.access import (
     is_loopback,
     local_backend_url,
 )
+from imgclf_dagster.label_studio.client import build_label_studio
 from imgclf_dagster.label_studio.install import VERSION, find_installation
-from imgclf_dagster.label_studio.port import build_label_studio
 from imgclf_dagster.label_studio.setup import (
     NO_MODEL,
     REACHABLE,
@@ -26,17 +26,15 @@ from imgclf_dagster.label_studio.setup import (
     wanted,
 )
 from imgclf_dagster.settings.root import Settings, SettingsError
-from resources.label_studio.network import blocks
-from resources.label_studio.project import (
+from resources.label_studio.client import LabelStudioClient
+from resources.label_studio.types import (
     Backend,
-    LabelStudio,
     LabelStudioDown,
     LabelStudioError,
     Project,
     ProjectMissing,
     TokenRefused,
 )
-from resources.label_studio.session import expiry
 
 SERVER = "label studio"
 TOKEN = "label studio token"  # noqa: S105 - what is looked at, not one
@@ -90,13 +88,13 @@ class _Visit:
 
     settings: Settings
     access: Access
-    label_studio: LabelStudio
+    label_studio: LabelStudioClient
 
     def server(self) -> Iterator[Finding]:
         """Check that the server answers and has the version imgclf is tested with."""
         url = self.access.url
         try:
-            version = self.label_studio.version()
+            version = self.label_studio.server.version()
         except TokenRefused:
             return  # the server is up; the check of the token reports it
         except LabelStudioError as error:
@@ -123,14 +121,14 @@ class _Visit:
         """Check that the server accepts the token, and when it expires."""
         kind = self.label_studio.token_kind
         try:
-            user = self.label_studio.whoami()
+            user = self.label_studio.server.user()
         except TokenRefused as error:
             yield Finding(TOKEN, "failed", f"{kind}: {error}")
             return
         except LabelStudioDown as error:
             yield Finding(SERVER, "failed", str(error))
             return
-        ends = expiry(self.access.token) if kind == "personal" else None
+        ends = self.label_studio.token_expiry
         if ends is not None and ends - datetime.now(UTC) < SOON:
             yield Finding(
                 TOKEN,
@@ -144,7 +142,7 @@ class _Visit:
     def project(self) -> Iterator[Finding]:
         """Check that the project exists, offers the labels of the schema and shows predictions."""
         try:
-            project = self.label_studio.project()
+            project = self.label_studio.project.read()
         except ProjectMissing as error:
             yield Finding(PROJECT, "warning", str(error), SETUP)
             return
@@ -164,13 +162,11 @@ class _Visit:
 
     def _overlap(self, project: Project) -> Iterator[Finding]:
         """Check the number of annotators per task against the settings and the number of users."""
-        from resources.label_studio.overlap import count_users, read_overlap
-
-        want, has = overlap_of(self.settings), read_overlap(self.label_studio)
+        want, has = overlap_of(self.settings), self.label_studio.project.overlap()
         if not has.same_as(want):
             detail = f"{project.title}: {has}; the settings want {want}"
             yield Finding(OVERLAP, "warning", detail, SETUP)
-        elif want.annotators > (people := count_users(self.label_studio)):
+        elif want.annotators > (people := self.label_studio.server.count_users()):
             detail = f"{want}, and Label Studio has {people} user{'s' * (people > 1)}"
             invite = (
                 "invite others (Label Studio, Organization, Invite Members), or set it to fewer"
@@ -233,20 +229,20 @@ class _Visit:
             detail = f"{self.access.url} cannot reach {url}, our loopback"
             yield Finding(REACH, "warning", detail, REACHABLE)
             return
-        if blocks(self.label_studio, url):
+        if self.label_studio.server.blocks(url):
             detail = f"Label Studio blocks {url}: no live pre-labels, and no notice of saved labels"
             yield Finding(NETWORK, "failed", detail, UNBLOCK)
             return
         yield self._network()
         try:
-            yield self._reach(self.label_studio.backends())
+            yield self._reach(self.label_studio.integrations.backends())
             yield from self._webhooks()
         except ProjectMissing:
             return  # the check of the project reports it
 
     def _network(self) -> Finding:
         """Check that Label Studio blocks cloud metadata although our backend is reachable."""
-        if not blocks(self.label_studio, METADATA):
+        if not self.label_studio.server.blocks(METADATA):
             detail = f"Label Studio may be led to {METADATA}, where cloud machines keep credentials"
             return Finding(NETWORK, "warning", detail, UNBLOCK)
         return Finding(NETWORK, "ok", "Label Studio can reach our backend, and not cloud metadata")
@@ -273,7 +269,7 @@ class _Visit:
         return Finding(REACH, "ok", f"{url} as {ours.title!r}")
 
     def _webhooks(self) -> Iterator[Finding]:
-        orphans = self.label_studio.orphan_webhooks()
+        orphans = self.label_studio.integrations.orphan_webhooks()
         if orphans:
             numbers = ", ".join(str(item.id) for item in orphans)
             yield Finding(
@@ -286,7 +282,7 @@ class _Visit:
             )
             return
         url = f"{backend_url(self.settings)}/webhook"
-        ours = [item for item in self.label_studio.webhooks() if _same(item.url, url)]
+        ours = [item for item in self.label_studio.integrations.webhooks() if _same(item.url, url)]
         if any(item.is_active for item in ours):
             yield Finding(WEBHOOK, "ok", f"saved labels are reported to {url}")
         else:

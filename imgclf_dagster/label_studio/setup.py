@@ -18,14 +18,14 @@ from imgclf_dagster.label_studio.access import (
     credentials,
     find_access,
 )
-from imgclf_dagster.label_studio.port import build_label_studio
+from imgclf_dagster.label_studio.client import build_label_studio
 from imgclf_dagster.profiles.chosen import build_endpoints
 from imgclf_dagster.profiles.store import open_store
 from imgclf_dagster.settings.root import Settings, SettingsError
 
 if TYPE_CHECKING:
-    from resources.label_studio.overlap import Overlap
-    from resources.label_studio.project import LabelStudio, Project
+    from resources.label_studio.client import LabelStudioClient
+    from resources.label_studio.types import Overlap, Project
 
 UNBLOCK = (
     "Label Studio keeps off private networks; start it with "
@@ -158,51 +158,47 @@ def set_up(settings: Settings) -> SetUp:
     return SetUp(
         project_id=project.id,
         title=project.title,
-        link=f"{access.url}/projects/{project.id}/data",
+        link=label_studio.project_url(project.id),
         labels=project.labels,
         problems=tuple(problems),
     )
 
 
-def _project(settings: Settings, label_studio: "LabelStudio", labels: Sequence[str]) -> "Project":
+def _project(
+    settings: Settings, label_studio: "LabelStudioClient", labels: Sequence[str]
+) -> "Project":
     from assets.annotations.label_names import label_names
-    from resources.label_studio.overlap import ensure_overlap
-    from resources.label_studio.project import ProjectMissing
+    from resources.label_studio.types import ProjectMissing
 
     known = label_names(open_store(settings), settings.labels)
     names = list(labels)
     if not settings.labels.names:
         # With an open schema, labels that people added in Label Studio stay, and so do hotkeys.
         try:
-            there = known.page(label_studio.project().labels)
+            there = known.page(label_studio.project.read().labels)
         except ProjectMissing:
             there = ()
         names = [*there, *(name for name in names if name not in there)]
-    project = label_studio.ensure_project(settings.labels, names, renamed=known.aliases)
-    ensure_overlap(label_studio, overlap_of(settings))
+    project = label_studio.project.ensure(settings.labels, names, renamed=known.aliases)
+    label_studio.project.ensure_overlap(overlap_of(settings))
     return project
 
 
 def overlap_of(settings: Settings) -> "Overlap":
     """Return the annotators per task and the share of such tasks (%) that the settings ask for."""
-    from resources.label_studio.overlap import Overlap
+    from resources.label_studio.types import Overlap
 
     policy = settings.labelling
     return Overlap(policy.annotators_per_task, round(100 * policy.overlap_share))
 
 
-def _storage(settings: Settings, label_studio: "LabelStudio", has_images: bool) -> None:
+def _storage(settings: Settings, label_studio: "LabelStudioClient", has_images: bool) -> None:
     """Give Label Studio access to the store's images."""
-    from resources.label_studio.storage import (
-        ensure_local_storage,
-        ensure_s3_backup,
-        ensure_s3_source,
-    )
-
+    storage = label_studio.storage
     if settings.profile == "local":
         # The server's document root is the store; a storage must be a folder below it.
         raw = settings.store_dir / RAW.rstrip("/")
-        ensure_local_storage(label_studio, raw.resolve())  # Label Studio resolves paths as well
+        storage.ensure_local(raw.resolve())  # Label Studio resolves paths as well
         return
     bucket, backup = settings.aws.bucket, settings.label_studio.backup_prefix
     place = {"region": settings.aws.region, "endpoint": _s3_endpoint()}
@@ -210,9 +206,9 @@ def _storage(settings: Settings, label_studio: "LabelStudio", has_images: bool) 
     if backup:
         _require_apart(settings, backup)
     if has_images:  # Label Studio refuses an empty prefix; a later setup adds it
-        ensure_s3_source(label_studio, bucket, prefix, **place)
+        storage.ensure_s3_source(bucket, prefix, **place)
     if backup:
-        ensure_s3_backup(label_studio, bucket, backup, **place)
+        storage.ensure_s3_backup(bucket, backup, **place)
 
 
 def _require_apart(settings: Settings, backup: str) -> None:
@@ -239,7 +235,7 @@ def _s3_endpoint() -> str:
 
 
 def _connections(
-    settings: Settings, access: Access, label_studio: "LabelStudio", model_version: str
+    settings: Settings, access: Access, label_studio: "LabelStudioClient", model_version: str
 ) -> list[str]:
     url = backend_url(settings)
     if not backend_within_reach(settings, access):
@@ -255,27 +251,32 @@ def _connections(
             f"the ML backend at {url}",
             lambda: _connect(label_studio, url, known.user, password, model_version),
         ),
-        *_tried("the webhook", lambda: label_studio.connect_webhook(f"{url}/webhook", secret)),
+        *_tried(
+            "the webhook",
+            lambda: label_studio.integrations.connect_webhook(f"{url}/webhook", secret),
+        ),
     ]
 
 
-def _connect(label_studio: "LabelStudio", url: str, user: str, password: str, served: str) -> None:
-    from resources.label_studio.project import LabelStudioRefused
+def _connect(
+    label_studio: "LabelStudioClient", url: str, user: str, password: str, served: str
+) -> None:
+    from resources.label_studio.types import LabelStudioRefused
 
-    shown = label_studio.project().model_version
+    shown = label_studio.project.read().model_version
     try:
-        label_studio.connect_backend(url, user, password, served or NO_MODEL)
+        label_studio.integrations.connect_backend(url, user, password, served or NO_MODEL)
     finally:
         # Label Studio changes the project's version together with the title if they were equal. A
         # backend that serves nothing must not hide the pre-labels of a model not deployed yet.
-        if shown and not served and label_studio.project().model_version != shown:
+        if shown and not served and label_studio.project.read().model_version != shown:
             with suppress(LabelStudioRefused):  # it has no such predictions, so none are hidden
-                label_studio.show_model_version(shown)
+                label_studio.predictions.show_version(shown)
 
 
 def _tried(what: str, step: Callable[[], None]) -> list[str]:
     """Run ``step`` and return its problem, if any, so that the other steps run as well."""
-    from resources.label_studio.project import LabelStudioRefused
+    from resources.label_studio.types import LabelStudioRefused
 
     try:
         step()
@@ -286,9 +287,9 @@ def _tried(what: str, step: Callable[[], None]) -> list[str]:
 
 def explained(said: str) -> str:
     """Return Label Studio's message, with the remedy if it blocks an address."""
-    from resources.label_studio.network import is_block
+    from resources.label_studio.types import is_blocked_address
 
-    return f"{said}. {UNBLOCK}" if is_block(said) else said
+    return f"{said}. {UNBLOCK}" if is_blocked_address(said) else said
 
 
 def _has_images(settings: Settings) -> bool:

@@ -28,7 +28,8 @@ from labelling.labels.snapshots import LABEL_STUDIO_PREFIX
 from object_store.contents.damage import DamagedObject
 from object_store.store import ObjectStore
 from resources.arrivals.arrivals import LABEL_ARRIVALS, pending_notices
-from resources.label_studio.project import LabelStudio, LabelStudioError, ProjectMissing
+from resources.label_studio.client import LabelStudioClient
+from resources.label_studio.types import LabelStudioError, ProjectMissing
 
 LABEL_PAGE_S = 30.0
 """Interval of listing a bucket's annotations, for each thousand of them (seconds)."""
@@ -71,7 +72,7 @@ def annotations_change_sensor(
     context: dg.SensorEvaluationContext,
     store: dg.ResourceParam[ObjectStore],
     line: dg.ResourceParam[Line],
-    label_studio: LabelStudio,
+    label_studio: LabelStudioClient,
 ) -> Tick:
     """Bring what people said in Label Studio into the store, and ask for ``annotations`` when there
     are snapshots that the label table has not got, or when the label schema is another than it was
@@ -133,7 +134,7 @@ def _poll(
     context: dg.SensorEvaluationContext,
     store: ObjectStore,
     line: Line,
-    label_studio: LabelStudio,
+    label_studio: LabelStudioClient,
     cursor: PollCursor,
 ) -> str:
     """Copy new annotations from Label Studio, if one is configured.

@@ -12,7 +12,8 @@ from imgclf_dagster.runs.asking import Tick, ask
 from imgclf_dagster.runs.jobs import LABELLING
 from labelling.labels.corrections import CORRECTIONS_PREFIX
 from object_store.store import ObjectStore
-from resources.label_studio.project import LabelStudio, LabelStudioError
+from resources.label_studio.client import LabelStudioClient
+from resources.label_studio.types import LabelStudioError
 
 QUEUE = "labelling_queue"
 LOW_SHARE = 0.5
@@ -25,7 +26,7 @@ def labelling_queue_sensor(
     context: dg.SensorEvaluationContext,
     store: dg.ResourceParam[ObjectStore],
     line: dg.ResourceParam[Line],
-    label_studio: LabelStudio,
+    label_studio: LabelStudioClient,
 ) -> Tick:
     """Ask for ``labelling_queue`` when the queue in Label Studio runs low, when users of the
     predictor have corrected something, or when a batch was not imported to its end.
@@ -49,19 +50,17 @@ def _look_how_long_it_is(
     context: dg.SensorEvaluationContext,
     store: ObjectStore,
     line: Line,
-    label_studio: LabelStudio,
+    label_studio: LabelStudioClient,
     made: Mapping[str, Any],
 ) -> Tick:
     if not latest_metadata(context.instance, "embeddings"):
         return dg.SkipReason("nobody has looked at the images yet; embeddings come first")
-    from resources.label_studio.overlap import untouched_tasks
-
     try:
-        state = state_of(label_studio, label_studio.project())
+        state = state_of(label_studio, label_studio.project.read())
         as_left = state == tuple(made.get(name) for name in ("project", "project made", "tasks"))
         if as_left and not int(made.get(LEFT, 1)):
             return dg.SkipReason("no image is left to label")
-        waiting = untouched_tasks(label_studio)
+        waiting = label_studio.tasks.count_untouched()
     except LabelStudioError as error:
         return dg.SkipReason(str(error))
     wanted = int(made.get("wanted", line.labelling.batch_min))

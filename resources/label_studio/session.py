@@ -1,4 +1,4 @@
-"""The connection to a Label Studio server: authentication, retries and errors."""
+"""The HTTP session with a Label Studio server: authentication, retries and errors."""
 
 import json
 import re
@@ -6,11 +6,19 @@ import threading
 import time
 from collections.abc import Generator, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import httpx
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_any,
+    retry_if_exception,
+    retry_if_result,
+    stop_after_attempt,
+)
 
 from resources.label_studio.types import LabelStudioDown, LabelStudioRefused, TokenRefused
 
@@ -18,6 +26,9 @@ if TYPE_CHECKING:
     from label_studio_sdk.client import LabelStudio as Sdk
 
 TIMEOUT_S = 30.0
+WRITE_TIMEOUT_S = 120.0
+"""Limit for requests that write hundreds of tasks or predictions."""
+
 CONNECT_TIMEOUT_S = 5.0
 WAITS_S = (0.5, 1.0, 2.0)
 """Seconds between tries. A sensor's tick must end within 60 s."""
@@ -38,7 +49,7 @@ _EARLY_S = 30.0
 
 @lru_cache(maxsize=8)
 def open_session(url: str, token: str) -> httpx.Client:
-    """Return the connection to the server at ``url``, which all threads share.
+    """Return the HTTP session with the server at ``url``, which all threads share.
 
     Answers with an error status, and failures to reach the server, are raised as errors of
     ``types``. Requests that are safe to repeat are repeated.
@@ -51,7 +62,7 @@ def open_session(url: str, token: str) -> httpx.Client:
     return httpx.Client(
         base_url=base,
         auth=TokenAuth(base, token),
-        transport=PatientTransport(inner, base),
+        transport=RetryTransport(inner, base),
         timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
         event_hooks={"response": [_raise_for_status]},
         headers={"Accept": "application/json"},
@@ -59,7 +70,7 @@ def open_session(url: str, token: str) -> httpx.Client:
 
 
 def open_sdk(session: httpx.Client) -> "Sdk":
-    """Return Label Studio's SDK client on the same connection, with its retries and errors.
+    """Return Label Studio's SDK client on a session, with the session's retries and errors.
 
     For setup only: its import takes seconds and 190 MB, too much for a sensor.
     """
@@ -74,7 +85,7 @@ def is_personal(token: str) -> bool:
     return token.count(".") == 2 and token.startswith("ey")
 
 
-def expiry(token: str) -> datetime | None:
+def token_expiry(token: str) -> datetime | None:
     """Return the expiry time in a JWT, without verifying it; ``None`` if it has none."""
     import base64
 
@@ -127,14 +138,14 @@ class TokenAuth(httpx.Auth):
 
     def _keep(self, answer: httpx.Response) -> str:
         access: str = answer.json()["access"]
-        ends = expiry(access)
+        ends = token_expiry(access)
         with self._lock:
             self._access = access
             self._ends = ends.timestamp() if ends else time.time() + 2 * _EARLY_S
         return access
 
 
-class PatientTransport(httpx.BaseTransport):
+class RetryTransport(httpx.BaseTransport):
     """Repeats requests that are safe to repeat; raises LabelStudioDown if the server is not reached."""
 
     def __init__(self, inner: httpx.BaseTransport, server: str) -> None:
@@ -142,20 +153,21 @@ class PatientTransport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """See httpx.BaseTransport."""
-        for wait in (*WAITS_S, None):
-            try:
-                response = self._inner.handle_request(request)
-            except httpx.TransportError as error:
-                if wait is None or not _worth_repeating(request, error):
-                    raise LabelStudioDown(_unreachable(self._server, request, error)) from error
-                pause = wait
-            else:
-                if wait is None or not _is_transient(request, response):
-                    return response
-                response.close()
-                pause = _pause(response, wait)
-            time.sleep(pause)
-        raise AssertionError("the last try returns or raises")
+        retrying = Retrying(
+            retry=retry_any(
+                retry_if_exception(partial(_is_worth_repeating, request)),
+                retry_if_result(partial(_is_transient, request)),
+            ),
+            stop=stop_after_attempt(len(WAITS_S) + 1),
+            wait=_seconds_until_retry,
+            before_sleep=_close_response,
+            retry_error_callback=_last_result,
+        )
+        try:
+            response: httpx.Response = retrying(self._inner.handle_request, request)
+        except httpx.TransportError as error:
+            raise LabelStudioDown(_unreachable(self._server, request, error)) from error
+        return response
 
     def close(self) -> None:
         """See httpx.BaseTransport."""
@@ -166,11 +178,12 @@ def _may_repeat(request: httpx.Request) -> bool:
     return request.method in _IDEMPOTENT or bool(request.extensions.get("idempotent"))
 
 
-def _worth_repeating(request: httpx.Request, error: httpx.TransportError) -> bool:
+def _is_worth_repeating(request: httpx.Request, error: BaseException) -> bool:
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
         return True  # it never got there
     # Repeating a request does not make a slow server faster.
-    return _may_repeat(request) and not isinstance(error, httpx.TimeoutException)
+    transient = isinstance(error, httpx.TransportError)
+    return transient and _may_repeat(request) and not isinstance(error, httpx.TimeoutException)
 
 
 def _is_transient(request: httpx.Request, response: httpx.Response) -> bool:
@@ -179,9 +192,25 @@ def _is_transient(request: httpx.Request, response: httpx.Response) -> bool:
     return response.status_code in _SERVER_ERRORS and _may_repeat(request)
 
 
-def _pause(response: httpx.Response, wait: float) -> float:
-    asked = response.headers.get("retry-after", "")
-    return min(float(asked), MAX_RETRY_AFTER_S) if asked.isdigit() else wait
+def _seconds_until_retry(state: RetryCallState) -> float:
+    """Return the seconds to wait: as the server asks (Retry-After), else by ``WAITS_S``."""
+    wait = WAITS_S[min(state.attempt_number, len(WAITS_S)) - 1]
+    if state.outcome is None or state.outcome.failed:
+        return wait
+    asked = state.outcome.result().headers.get("retry-after", "")
+    return min(float(asked), MAX_RETRY_AFTER_S) if asked.isdecimal() else wait
+
+
+def _close_response(state: RetryCallState) -> None:
+    if state.outcome is not None and not state.outcome.failed:
+        state.outcome.result().close()
+
+
+def _last_result(state: RetryCallState) -> httpx.Response:
+    """Return the response to the last try, or raise its error."""
+    assert state.outcome is not None
+    response: httpx.Response = state.outcome.result()
+    return response
 
 
 def _unreachable(server: str, request: httpx.Request, error: httpx.TransportError) -> str:
@@ -211,22 +240,22 @@ def _raise_for_status(response: httpx.Response) -> None:
     request = response.request
     parts = urlsplit(str(request.url))
     server, what = f"{parts.scheme}://{parts.netloc}", f"{request.method} {parts.path}"
-    said = _response_text(response)
+    message = _response_text(response)
     if response.status_code == 401:
         raise TokenRefused(
-            f"Label Studio at {server} refuses the token ({said}); take a new one from its page "
+            f"Label Studio at {server} refuses the token ({message}); take a new one from its page "
             "Account & Settings and set label_studio.token. A legacy token must be switched on "
             "in the organisation's settings",
             response.status_code,
         )
     if response.status_code in _SERVER_ERRORS | _OVERLOADED:
         raise LabelStudioDown(
-            f"Label Studio at {server} failed at {what} with {response.status_code} ({said}); "
+            f"Label Studio at {server} failed at {what} with {response.status_code} ({message}); "
             "look at its log and try again",
             response.status_code,
         )
     raise LabelStudioRefused(
-        f"Label Studio at {server} refused {what} with {response.status_code}: {said}",
+        f"Label Studio at {server} refused {what} with {response.status_code}: {message}",
         response.status_code,
     )
 

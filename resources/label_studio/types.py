@@ -1,9 +1,15 @@
-"""Types and errors of the port to Label Studio."""
+"""Types and errors of the client of Label Studio."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from errors.base import ImgclfError
+
+ImportProgress = Callable[[int], None]
+"""Called with the number of items done since the last call."""
+
+_BLOCKED = "reserved network address"
 
 
 class LabelStudioError(ImgclfError, RuntimeError):
@@ -32,6 +38,14 @@ class ProjectMissing(LabelStudioError):  # noqa: N818 - a state, as its callers 
 
 class LabelStudioRefused(LabelStudioError):  # noqa: N818 - a state, as its callers say it
     """The server rejects the request. Repeating it does not help."""
+
+
+def is_blocked_address(message: str) -> bool:
+    """Whether a message of the server means that it refuses to connect to an address.
+
+    Since 1.23.1 it refuses addresses of private networks by default.
+    """
+    return _BLOCKED in message
 
 
 @dataclass(frozen=True)
@@ -79,6 +93,29 @@ class Project:
 
 
 @dataclass(frozen=True)
+class Overlap:
+    """The number of annotators per task.
+
+    Attributes:
+        annotators: number of people who label each task of the share; one labels the others.
+        percent: the share of all tasks, 1…100; no effect with one annotator.
+    """
+
+    annotators: int = 1
+    percent: int = 100
+
+    def __str__(self) -> str:
+        """Return text such as ``2 annotators for 20% of the tasks``."""
+        if self.annotators == 1:
+            return "1 annotator per task"
+        return f"{self.annotators} annotators for {self.percent}% of the tasks"
+
+    def same_as(self, other: "Overlap") -> bool:
+        """Whether both have the same effect."""
+        return self == other or self.annotators == other.annotators == 1
+
+
+@dataclass(frozen=True)
 class Prelabel:
     """A model's prediction for an image, for the annotator to accept or to correct.
 
@@ -101,7 +138,7 @@ class NewTask:
 
     Attributes:
         sample_id: SHA-256 of the image (hex); identifies the task.
-        image: URL that the browser loads (``storage.image_url``).
+        image: URL that the browser loads (``labelling.label_studio.image_urls``).
         uri: key in the store or ``s3://`` URI, for programs that read the image.
         why: the reason of its choice, one sentence for the annotator.
         batch: id of the batch that it was chosen in.

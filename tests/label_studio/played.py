@@ -1,9 +1,9 @@
-"""Plays the port to Label Studio where a fault is to be placed that a real server will not have."""
+"""A stand-in for the client of Label Studio, with faults that a real server will not have on demand."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from resources.label_studio.types import LabelStudioDown, LabelStudioRefused, Project, TaskRef
 
@@ -12,8 +12,18 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass
 class PlayedLabelStudio:
-    """Tasks by number. ``hidden``: their transactions have not ended; ``breaks_after`` so many tasks
-    the connection does. ``made_at``: the project, in seconds like ``at``; ``tended`` so often."""
+    """Tasks by number; it is its own part ``project``, ``tasks`` and ``withdrawals``.
+
+    Attributes:
+        project_id: the project's.
+        made_at: creation of the project, in seconds like ``at``.
+        tasks_by_id: the API's JSON.
+        hidden: tasks whose transactions have not ended.
+        breaks_after: number of tasks after which the connection breaks.
+        given: number of tasks read so far.
+        tended: how often withdrawn tasks were tended.
+        refuses_to_tend: whether that is refused.
+    """
 
     project_id: int = 1
     made_at: float = -86_400
@@ -37,7 +47,19 @@ class PlayedLabelStudio:
             "data": {"sample_id": f"{number:064x}"}, "annotations": [annotation] if labels else [],
         }  # fmt: skip
 
-    def project(self) -> Project:
+    @property
+    def project(self) -> Self:
+        return self
+
+    @property
+    def tasks(self) -> Self:
+        return self
+
+    @property
+    def withdrawals(self) -> Self:
+        return self
+
+    def read(self) -> Project:
         made = START + timedelta(seconds=self.made_at)
         return Project(self.project_id, "p", (), "single", "", "", True, 0, 0, 0, 0, made)
 
@@ -52,7 +74,7 @@ class PlayedLabelStudio:
                 self.given += 1
                 yield row
 
-    def tasks(self, after: int = 0, limit: int | None = None) -> list[TaskRef]:
+    def list_refs(self, after: int = 0, limit: int | None = None) -> list[TaskRef]:
         found = [
             TaskRef(row["id"], row["data"]["sample_id"], bool(row["annotations"]),
                     datetime.fromisoformat(row["updated_at"]),
@@ -62,7 +84,7 @@ class PlayedLabelStudio:
         ]  # fmt: skip
         return found[:limit]
 
-    def tend_withdrawn(self, deletions: int = 100) -> int:
+    def tend(self, deletions: int = 100) -> int:
         if self.refuses_to_tend:
             raise LabelStudioRefused("no task may be moved", 403)
         self.tended += 1

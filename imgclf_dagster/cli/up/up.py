@@ -16,7 +16,7 @@ from imgclf_dagster.cli.label_studio import install_shown
 from imgclf_dagster.cli.up.notice_printer import NoticePrinter
 from imgclf_dagster.console import SafeConsole, escape
 from imgclf_dagster.home.home import prepare_home
-from imgclf_dagster.label_studio.keeper import BackgroundSetup
+from imgclf_dagster.label_studio.background_setup import BackgroundSetup
 from imgclf_dagster.label_studio.programs import LabellingPrograms, labelling_programs
 from imgclf_dagster.mlflow_server import variables as mlflow_variables
 from imgclf_dagster.processes.ports import HOST, Port

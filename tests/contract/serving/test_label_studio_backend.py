@@ -15,7 +15,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from resources.label_studio.project import LabelStudio
+from resources.label_studio.client import LabelStudioClient
 from resources.label_studio.types import LabelStudioRefused
 from serving.deployments import DeploymentRecord, record_key
 from serving.labelling.access import Credentials, ensure_credentials
@@ -39,7 +39,7 @@ class Backend:
     log: Path
     credentials: Credentials
     label_studio: LabelStudioServer
-    port: LabelStudio
+    port: LabelStudioClient
     publish: Callable[..., tuple[str, str]]
     moment: int = 0
 
@@ -64,7 +64,7 @@ class Backend:
 
     def connect(self, title: str) -> None:
         password = self.credentials.password.get_secret_value()
-        self.port.connect_backend(self.url, self.credentials.user, password, title)
+        self.port.integrations.connect_backend(self.url, self.credentials.user, password, title)
 
     def api(self, method: str, path: str, **arguments: Any) -> Any:
         with self.label_studio.client() as client:
@@ -127,7 +127,7 @@ def backend(
     project = label_studio.project(
         "H6 backend", labels=tuple(COLOURS), show_collab_predictions=True
     )
-    resource = LabelStudio(url=label_studio.url, token=label_studio.token, project_id=project)
+    resource = LabelStudioClient(url=label_studio.url, token=label_studio.token, project_id=project)
     with log.open("wb") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file)
     try:
@@ -161,7 +161,7 @@ def test_a_task_that_is_opened_shows_what_the_model_says(backend: Backend) -> No
     backend.deploy("train-1")
     backend.connect("train-1")
     backend.show("train-1")
-    (known,) = backend.port.backends()
+    (known,) = backend.port.integrations.backends()
     assert (known.connected, known.model_version, known.title) == (True, "train-1", "train-1")
     for name, colour in COLOURS.items():
         (prediction,) = backend.open(backend.task(name, colour))
@@ -179,16 +179,18 @@ def test_a_promotion_reaches_the_annotators(backend: Backend) -> None:
     task = backend.task("red", "red")
     assert [said(one)[0] for one in backend.open(task)] == ["train-1"]
     backend.deploy("train-2", sharpness=3.0)
-    backend.port.retitle_backend("train-2")
+    backend.port.integrations.retitle_backend("train-2")
     assert [said(one)[0] for one in backend.next()] == ["train-2"]
-    (known,) = backend.port.backends()
+    (known,) = backend.port.integrations.backends()
     assert (known.title, known.model_version) == ("train-2", "train-2")
-    assert backend.port.project().model_version == "train-2"
+    assert backend.port.project.read().model_version == "train-2"
 
 
 def test_a_wrong_password_does_not_connect(backend: Backend) -> None:
     with pytest.raises(LabelStudioRefused):
-        backend.port.connect_backend(backend.url, backend.credentials.user, "wrong", "train-1")
+        backend.port.integrations.connect_backend(
+            backend.url, backend.credentials.user, "wrong", "train-1"
+        )
 
 
 def test_without_a_model_and_with_a_lost_image_a_task_opens_all_the_same(backend: Backend) -> None:
@@ -240,7 +242,7 @@ def test_many_tasks_are_predicted_at_once(backend: Backend) -> None:
 
 
 def test_a_save_leaves_a_hint(backend: Backend) -> None:
-    backend.port.connect_webhook(f"{backend.url}/webhook", "a-secret")
+    backend.port.integrations.connect_webhook(f"{backend.url}/webhook", "a-secret")
     task = backend.task("red", "red")
     assert not backend.hint.exists()
     region = {"from_name": "label", "to_name": "image", "type": "choices",

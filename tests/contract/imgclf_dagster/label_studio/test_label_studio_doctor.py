@@ -11,7 +11,7 @@ from imgclf_dagster.doctor.findings import Finding
 from imgclf_dagster.doctor.label_studio import examine_label_studio
 from imgclf_dagster.label_studio.access import Access, backend_within_reach
 from imgclf_dagster.settings.root import load_settings
-from resources.label_studio.project import LabelStudioDown, TokenRefused
+from resources.label_studio.types import LabelStudioDown, TokenRefused
 from tests.contract.imgclf_dagster.label_studio.label_studio_line import Line, line
 from tests.ports import free_port
 

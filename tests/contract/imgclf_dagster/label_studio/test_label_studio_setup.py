@@ -8,11 +8,11 @@ import dagster as dg
 import pytest
 
 from imgclf_dagster.label_studio import setup as label_studio_setup
-from imgclf_dagster.label_studio.port import build_label_studio
+from imgclf_dagster.label_studio.client import build_label_studio
 from imgclf_dagster.label_studio.setup import NoLabelsYet, _project
 from imgclf_dagster.profiles.store import open_store
 from labelling.labels.events import Rename, event_key, to_json
-from resources.label_studio.project import LabelStudioRefused
+from resources.label_studio.types import LabelStudioRefused
 from tests.contract.imgclf_dagster.label_studio.label_studio_line import Line, line
 
 __all__ = ["line"]

@@ -8,7 +8,8 @@ from uuid import uuid4
 import httpx
 
 from labelling.labels.schema import LabelSchema
-from resources.label_studio.project import LabelStudio, NewTask, Prelabel
+from resources.label_studio.client import LabelStudioClient
+from resources.label_studio.types import NewTask, Prelabel
 from tests.label_studio.server import LabelStudioServer
 
 LABELS = ("cat", "dog", "bird")
@@ -46,18 +47,18 @@ class Yard:
 
     server: LabelStudioServer
     title: str
-    port: LabelStudio
+    port: LabelStudioClient
     client: httpx.Client
 
     @property
     def id(self) -> int:
         """Of the project."""
-        return self.port.found_id()
+        return self.port.project.id
 
-    def port_at(self, url: str, **changes: Any) -> LabelStudio:
+    def port_at(self, url: str, **changes: Any) -> LabelStudioClient:
         """The same project through another address."""
         known: dict[str, Any] = {"token": self.server.token, "project_title": self.title}
-        return LabelStudio(url=url, **known | changes)
+        return LabelStudioClient(url=url, **known | changes)
 
     def tasks(self) -> list[dict[str, Any]]:
         """All tasks with all their fields, in order of id."""
@@ -106,8 +107,8 @@ def result(label: str) -> list[dict[str, Any]]:
 def make_yard(server: LabelStudioServer, title: str) -> Yard:
     """A project for LABELS; the title gets something that no other test has."""
     title = f"{title[:40].strip()} {uuid4().hex[:8]}"
-    port = LabelStudio(url=server.url, token=server.token, project_title=title)
-    port.ensure_project(LabelSchema(), LABELS)
+    port = LabelStudioClient(url=server.url, token=server.token, project_title=title)
+    port.project.ensure(LabelSchema(), LABELS)
     return Yard(server, title, port, server.client())
 
 

@@ -7,7 +7,7 @@ import pytest
 from labelling.label_studio.tasks import read_task
 from labelling.labels.schema import LabelSchema
 from resources.label_studio import tasks as label_studio_changes
-from resources.label_studio.project import TaskRef
+from resources.label_studio.types import TaskRef
 from tests.contract.resources.label_studio.label_studio_yard import (
     Yard,
     make_yard,
@@ -38,11 +38,11 @@ def images(tasks) -> list[str]:
 
 
 def changed(yard: Yard, since: datetime | None = None, limit: int = 1000) -> list[dict]:
-    return list(yard.port.changed_since(since, limit=limit))
+    return list(yard.port.tasks.changed_since(since, limit=limit))
 
 
 def test_all_in_order_over_pages(yard: Yard, small_pages):
-    yard.port.import_tasks(new_task(number) for number in range(13))
+    yard.port.imports.import_missing(new_task(number) for number in range(13))
     tasks = changed(yard)
     moments = [task["updated_at"] for task in tasks]
     assert moments == sorted(moments)
@@ -55,7 +55,7 @@ def test_all_in_order_over_pages(yard: Yard, small_pages):
 
 def test_many_of_one_moment(yard: Yard, small_pages):
     """Deleting the annotations of many tasks at once gives all the same moment."""
-    yard.port.import_tasks(new_task(number) for number in range(14))
+    yard.port.imports.import_missing(new_task(number) for number in range(14))
     ids = [task["id"] for task in yard.tasks()]
     for task in ids[1:13]:
         yard.annotate(task)
@@ -72,7 +72,7 @@ def test_many_of_one_moment(yard: Yard, small_pages):
 
 
 def test_what_people_do_is_a_change(yard: Yard):
-    yard.port.import_tasks(new_task(number) for number in range(4))
+    yard.port.imports.import_missing(new_task(number) for number in range(4))
     first = yard.task_id(1)
 
     def since_then(act) -> list[dict]:
@@ -94,8 +94,8 @@ def test_what_people_do_is_a_change(yard: Yard):
 
 
 def test_a_change_while_one_reads_is_not_missed(yard: Yard, small_pages):
-    yard.port.import_tasks(new_task(number) for number in range(12))
-    reading = yard.port.changed_since(None, limit=100)
+    yard.port.imports.import_missing(new_task(number) for number in range(12))
+    reading = yard.port.tasks.changed_since(None, limit=100)
     seen = [next(reading)]
     yard.annotate(seen[0]["id"])  # read already: comes again
     yard.annotate(yard.task_id(11))  # not yet: comes once, later, with its annotation
@@ -109,7 +109,9 @@ def test_a_change_while_one_reads_is_not_missed(yard: Yard, small_pages):
 def test_where_an_annotation_came_from(yard: Yard):
     exports = yard.server.data_dir / "export"  # of all projects: other tests make some
     before = set(exports.iterdir())
-    yard.port.import_tasks([new_task(1, prediction=prelabel("train-7", "bird")), new_task(2)])
+    yard.port.imports.import_missing(
+        [new_task(1, prediction=prelabel("train-7", "bird")), new_task(2)]
+    )
     yard.annotate(yard.task_id(1))
     yard.annotate(yard.task_id(2))
     (one,), (two,) = (read_task(task).snapshots for task in changed(yard))
@@ -124,9 +126,9 @@ def test_where_an_annotation_came_from(yard: Yard):
 
 def test_all_tasks_in_short(yard: Yard, small_pages):
     yard.client.post(f"/api/projects/{yard.id}/import", json=[{"data": {"image": "somebody's"}}])
-    yard.port.import_tasks(new_task(number) for number in range(11))
+    yard.port.imports.import_missing(new_task(number) for number in range(11))
     yard.annotate(yard.task_id(4))
-    refs = yard.port.tasks()
+    refs = yard.port.tasks.list_refs()
     assert [ref.sample_id for ref in refs] == [sha(number) for number in range(11)]
     assert [ref.id for ref in refs] == sorted(ref.id for ref in refs)
     assert [ref.sample_id for ref in refs if ref.is_labeled] == [sha(4)]
@@ -134,11 +136,11 @@ def test_all_tasks_in_short(yard: Yard, small_pages):
 
 
 def test_a_page_that_was_saved_with_nothing_ticked_says_that_there_is_nothing(yard: Yard):
-    yard.port.ensure_project(LabelSchema(task="multi_label"), ["cat", "dog"])
-    yard.port.import_tasks(new_task(number) for number in range(2))
+    yard.port.project.ensure(LabelSchema(task="multi_label"), ["cat", "dog"])
+    yard.port.imports.import_missing(new_task(number) for number in range(2))
     yard.post(f"/api/tasks/{yard.task_id(0)}/annotations/", result=[], lead_time=1.0)
     yard.post(f"/api/tasks/{yard.task_id(1)}/annotations/", result=[], was_cancelled=True)
     found = {task["data"]["sample_id"]: read_task(task).snapshots[0] for task in changed(yard)}
     said = {image: (one.labels, one.skipped, one.note) for image, one in found.items()}
     assert said == {sha(0): ((), False, ""), sha(1): ((), True, "")}
-    assert all(task.is_labeled or task.annotations for task in yard.port.tasks()[:1])
+    assert all(task.is_labeled or task.annotations for task in yard.port.tasks.list_refs()[:1])

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from resources.label_studio import task_import as label_studio_import
-from resources.label_studio.project import (
+from resources.label_studio import imports
+from resources.label_studio.types import (
     ImportResult,
     LabelStudioDown,
     LabelStudioRefused,
@@ -41,12 +41,12 @@ def proxy(label_studio: LabelStudioServer) -> Iterator[Proxy]:
 
 @pytest.fixture
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(label_studio_import, "CHUNK", 4)
-    monkeypatch.setattr(label_studio_import, "WAITS_S", (0.05, 0.05, 0.05))
+    monkeypatch.setattr(imports, "CHUNK", 4)
+    monkeypatch.setattr(imports, "WAITS_S", (0.05, 0.05, 0.05))
 
 
 def test_a_task_is_what_was_asked_for(yard: Yard):
-    made = yard.port.import_tasks(
+    made = yard.port.imports.import_missing(
         [
             new_task(1, suggested=("dog", "bird"), prediction=prelabel(priority=0.25)),
             new_task(2, why='<b>&"', uri="s3://b/ü 1.png"),
@@ -79,9 +79,11 @@ def test_a_task_is_what_was_asked_for(yard: Yard):
 def test_nothing_comes_twice(yard: Yard, small_chunks):
     said: list[int] = []
     tasks = (new_task(number) for number in [1, 2, 3, 3, 4, 5, 1, 6])  # twins in and across chunks
-    assert yard.port.import_tasks(tasks, progress=said.append) == ImportResult(new=6, known=2)
+    assert yard.port.imports.import_missing(tasks, progress=said.append) == ImportResult(
+        new=6, known=2
+    )
     assert said == [4, 4]
-    again = yard.port.import_tasks(new_task(number) for number in range(4, 9))
+    again = yard.port.imports.import_missing(new_task(number) for number in range(4, 9))
     assert again == ImportResult(new=2, known=3)
     assert set(yard.by_image()) == {sha(number) for number in range(1, 9)}
 
@@ -89,7 +91,7 @@ def test_nothing_comes_twice(yard: Yard, small_chunks):
 @pytest.mark.parametrize("kind", ["lose", "drop", "status"])
 def test_an_import_that_breaks_is_looked_into(yard: Yard, proxy: Proxy, small_chunks, kind):
     proxy.fail(*[Fault(kind, "POST", IMPORT, status=500)] * 2)
-    made = yard.port_at(proxy.url).import_tasks(new_task(number) for number in range(10))
+    made = yard.port_at(proxy.url).imports.import_missing(new_task(number) for number in range(10))
     assert made == ImportResult(new=10, known=0)
     assert len(yard.by_image()) == 10
     # What was lost on the way back is not sent again.
@@ -102,9 +104,9 @@ def test_a_killed_import_goes_on(yard: Yard, small_chunks):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        yard.port.import_tasks(killed())
+        yard.port.imports.import_missing(killed())
     assert len(yard.by_image()) == 4
-    made = yard.port.import_tasks(new_task(number) for number in range(10))
+    made = yard.port.imports.import_missing(new_task(number) for number in range(10))
     assert made == ImportResult(new=6, known=4)
     assert len(yard.by_image()) == 10
 
@@ -117,9 +119,9 @@ def test_a_server_that_dies_on_the_way(yard: Yard, small_chunks):
             yield new_task(number)
 
     with pytest.raises(LabelStudioDown):
-        yard.port.import_tasks(tasks())
+        yard.port.imports.import_missing(tasks())
     yard.server.start()
-    made = yard.port.import_tasks(new_task(number) for number in range(12))
+    made = yard.port.imports.import_missing(new_task(number) for number in range(12))
     assert (made.new, made.known) == (4, 8)
     assert len(yard.by_image()) == 12
 
@@ -131,7 +133,7 @@ def test_an_answer_that_is_too_late_makes_no_twins(yard: Yard, small_chunks, mon
     def late() -> None:
         yard.client.post(f"/api/projects/{yard.id}/import", json=[body])
 
-    held = label_studio_import._send
+    held = imports.ImportsApi._send
     sent = []
 
     def send_twice(*arguments):
@@ -142,8 +144,8 @@ def test_an_answer_that_is_too_late_makes_no_twins(yard: Yard, small_chunks, mon
             late()  # the first try is done now, after our look
         return held(*arguments)
 
-    monkeypatch.setattr(label_studio_import, "_send", send_twice)
-    made = yard.port.import_tasks([new_task(1), new_task(2), new_task(3)])
+    monkeypatch.setattr(imports.ImportsApi, "_send", send_twice)
+    made = yard.port.imports.import_missing([new_task(1), new_task(2), new_task(3)])
     assert made.new == 3
     assert set(yard.by_image()) == {sha(1), sha(2), sha(3)}
 
@@ -154,18 +156,20 @@ def test_of_twins_the_touched_one_stays(yard: Yard):
         f"/api/projects/{yard.id}/import", params={"return_task_ids": "true"}, json=body
     ).json()["task_ids"]
     yard.annotate(tasks[1], "bird")
-    assert yard.port.import_tasks([new_task(1)]) == ImportResult(new=0, known=1)
+    assert yard.port.imports.import_missing([new_task(1)]) == ImportResult(new=0, known=1)
     assert yard.by_image()[sha(1)]["id"] == tasks[1]
 
 
 def test_ids_are_given_again_and_images_are_not_mixed_up(yard: Yard):
-    yard.port.import_tasks([new_task(1), new_task(2)])
+    yard.port.imports.import_missing([new_task(1), new_task(2)])
     second = yard.task_id(2)
     yard.client.delete(f"/api/tasks/{second}/")
-    yard.port.import_tasks([new_task(3)])
+    yard.port.imports.import_missing([new_task(3)])
     assert yard.task_id(3) == second  # SQLite gives the number again
-    assert yard.port.import_tasks([new_task(2), new_task(3)]) == ImportResult(new=1, known=1)
-    refs = {ref.sample_id: ref for ref in yard.port.tasks()}
+    assert yard.port.imports.import_missing([new_task(2), new_task(3)]) == ImportResult(
+        new=1, known=1
+    )
+    refs = {ref.sample_id: ref for ref in yard.port.tasks.list_refs()}
     assert set(refs) == {sha(1), sha(2), sha(3)}
     assert refs[sha(3)].id == second
     assert not refs[sha(3)].is_labeled
@@ -183,16 +187,16 @@ def test_ids_are_given_again_and_images_are_not_mixed_up(yard: Yard):
 )
 def test_a_wrong_prediction_is_not_sent(yard: Yard, wrong, said):
     with pytest.raises(LabelStudioRefused, match=said) as refused:
-        yard.port.import_tasks([new_task(1), new_task(2, prediction=wrong)])
+        yard.port.imports.import_missing([new_task(1), new_task(2, prediction=wrong)])
     assert sha(2) in str(refused.value)
     assert yard.tasks() == []
 
 
 def test_what_vanishes_while_it_is_imported_is_said(yard: Yard, monkeypatch):
-    monkeypatch.setattr(label_studio_import, "_send", lambda *_: [])
-    monkeypatch.setattr(label_studio_import, "WAITS_S", ())
+    monkeypatch.setattr(imports.ImportsApi, "_send", lambda *_: [])
+    monkeypatch.setattr(imports, "WAITS_S", ())
     with pytest.raises(LabelStudioRefused, match=rf"1 are not there, of {sha(1)}"):
-        yard.port.import_tasks([new_task(1)])
+        yard.port.imports.import_missing([new_task(1)])
 
 
 def test_a_project_that_goes_while_it_is_filled(yard: Yard, small_chunks):
@@ -202,16 +206,16 @@ def test_a_project_that_goes_while_it_is_filled(yard: Yard, small_chunks):
         yield new_task(5)
 
     with pytest.raises(ProjectMissing):
-        yard.port.import_tasks(tasks())
+        yard.port.imports.import_missing(tasks())
 
 
 def test_several_labels_an_image(label_studio: LabelStudioServer):
     from labelling.labels.schema import LabelSchema
 
     yard = make_yard(label_studio, "several labels")
-    yard.port.ensure_project(LabelSchema(task="multi_label"), LABELS)
+    yard.port.project.ensure(LabelSchema(task="multi_label"), LABELS)
     both = Prelabel("m", ("cat", "dog"), {"cat": 0.9, "dog": 0.7, "bird": 0.1}, 0.4)
-    yard.port.import_tasks([new_task(1, prediction=both)])
+    yard.port.imports.import_missing([new_task(1, prediction=both)])
     (region,) = yard.by_image()[sha(1)]["predictions"][0]["result"]
     assert region["value"] == {"choices": ["cat", "dog"]}
     assert region["meta"]["confidence"] == pytest.approx(0.4)

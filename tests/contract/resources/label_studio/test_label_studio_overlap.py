@@ -4,8 +4,8 @@ import pytest
 
 from imgclf_dagster.settings.root import load_settings
 from labelling.labels.agreement import agreement_of
-from resources.label_studio import overlap
-from resources.label_studio.overlap import Overlap, ensure_overlap, read_overlap, untouched_tasks
+from resources.label_studio.server import ServerApi
+from resources.label_studio.types import Overlap
 from tests.contract.imgclf_dagster.label_studio.label_studio_line import Line, line
 from tests.contract.resources.label_studio.label_studio_yard import Yard, make_yard, new_task, sha
 from tests.label_studio.annotators import Annotator
@@ -39,19 +39,19 @@ def statements(yard: Yard) -> dict[str, dict[str, frozenset[str]]]:
 
 def test_a_share_of_the_tasks_is_served_to_both(yard: Yard, two: tuple[Annotator, Annotator]):
     first, second = two
-    ensure_overlap(yard.port, Overlap(2, 50))
-    yard.port.import_tasks(new_task(number) for number in range(4))
-    assert untouched_tasks(yard.port) == 4
+    yard.port.project.ensure_overlap(Overlap(2, 50))
+    yard.port.imports.import_missing(new_task(number) for number in range(4))
+    assert yard.port.tasks.count_untouched() == 4
 
     assert sorted(first.label_all(yard.id, "cat")) == sorted(map(sha, range(4)))
-    refs = yard.port.tasks()
+    refs = yard.port.tasks.list_refs()
     assert [ref.annotations for ref in refs] == [1] * 4
     assert sum(ref.is_labeled for ref in refs) == 2  # the others wait for another person
-    assert untouched_tasks(yard.port) == 0
-    assert yard.port.withdraw(map(sha, range(4))) == 0
+    assert yard.port.tasks.count_untouched() == 0
+    assert yard.port.withdrawals.withdraw(map(sha, range(4))) == 0
 
     assert len(second.label_all(yard.id, "dog")) == 2
-    assert all(ref.is_labeled for ref in yard.port.tasks())
+    assert all(ref.is_labeled for ref in yard.port.tasks.list_refs())
     found = agreement_of(statements(yard), "single_label")
     assert (found.images, found.same) == (2, 0.0)
     assert found.alpha is not None
@@ -62,18 +62,18 @@ def test_a_later_import_asks_for_second_opinions_on_what_one_person_labelled(
     yard: Yard, two: tuple[Annotator, Annotator]
 ):
     first, second = two
-    ensure_overlap(yard.port, Overlap(2, 50))
-    yard.port.import_tasks(new_task(number) for number in range(4))
+    yard.port.project.ensure_overlap(Overlap(2, 50))
+    yard.port.imports.import_missing(new_task(number) for number in range(4))
     done = set(first.label_all(yard.id, "cat"))
     second.label_all(yard.id, "cat")
     changed = {task["id"]: task["updated_at"] for task in yard.tasks()}
 
-    yard.port.import_tasks(new_task(number) for number in range(4, 8))
+    yard.port.imports.import_missing(new_task(number) for number in range(4, 8))
 
-    again = [ref for ref in yard.port.tasks() if ref.annotations == 1]
+    again = [ref for ref in yard.port.tasks.list_refs() if ref.annotations == 1]
     assert len(again) == 2
     assert not any(ref.is_labeled for ref in again)
-    assert untouched_tasks(yard.port) == 4
+    assert yard.port.tasks.count_untouched() == 4
     now = {task["id"]: task["updated_at"] for task in yard.tasks()}
     assert {number: now[number] for number in changed} == changed  # nothing for the poll to read
     served = second.next_task(yard.id)
@@ -85,26 +85,28 @@ def test_one_annotator_is_the_default_and_any_change_is_followed(
     yard: Yard, two: tuple[Annotator, Annotator]
 ):
     first, second = two
-    assert read_overlap(yard.port) == Overlap(1, 100)
-    yard.port.import_tasks(new_task(number) for number in range(3))
+    assert yard.port.project.overlap() == Overlap(1, 100)
+    yard.port.imports.import_missing(new_task(number) for number in range(3))
     first.label_all(yard.id, "cat")
     assert second.next_task(yard.id) is None
 
-    ensure_overlap(yard.port, Overlap(2, 100))
-    assert [ref.is_labeled for ref in yard.port.tasks()] == [False] * 3
+    yard.port.project.ensure_overlap(Overlap(2, 100))
+    assert [ref.is_labeled for ref in yard.port.tasks.list_refs()] == [False] * 3
     second.label_all(yard.id, "cat")
-    ensure_overlap(yard.port, Overlap(3, 34))
-    assert read_overlap(yard.port) == Overlap(3, 34)
-    ensure_overlap(yard.port, Overlap(1, 20))
-    assert read_overlap(yard.port).annotators == 1
-    assert [(ref.is_labeled, ref.annotations) for ref in yard.port.tasks()] == [(True, 2)] * 3
+    yard.port.project.ensure_overlap(Overlap(3, 34))
+    assert yard.port.project.overlap() == Overlap(3, 34)
+    yard.port.project.ensure_overlap(Overlap(1, 20))
+    assert yard.port.project.overlap().annotators == 1
+    assert [(ref.is_labeled, ref.annotations) for ref in yard.port.tasks.list_refs()] == [
+        (True, 2)
+    ] * 3
 
 
 def test_skipped_tasks_do_not_wait(yard: Yard):
-    yard.port.import_tasks(new_task(number) for number in range(3))
+    yard.port.imports.import_missing(new_task(number) for number in range(3))
     yard.annotate(yard.task_id(0))
     yard.annotate(yard.task_id(1), was_cancelled=True)
-    assert untouched_tasks(yard.port) == 1
+    assert yard.port.tasks.count_untouched() == 1
 
 
 def test_the_set_up_keeps_the_project_to_the_settings(
@@ -123,7 +125,7 @@ def test_the_set_up_keeps_the_project_to_the_settings(
 
     assert wanted() == (2, 25)
     with monkeypatch.context() as patched:
-        patched.setattr(overlap, "count_users", lambda _: 1)
+        patched.setattr(ServerApi, "count_users", lambda _: 1)
         found = line.findings()["annotators per task"]
     assert found.health == "warning"
     assert found.detail == "2 annotators for 25% of the tasks, and Label Studio has 1 user"

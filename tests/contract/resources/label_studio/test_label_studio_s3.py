@@ -7,10 +7,10 @@ import pytest
 
 from benchmarks.servers import aws_variables, moto
 from imgclf_dagster.label_studio.install import Installation
-from resources.label_studio import storage as storages
-from resources.label_studio.project import LabelStudioRefused
+from labelling.label_studio.image_urls import image_url
+from resources.label_studio.types import LabelStudioRefused
 from tests.contract.resources.label_studio.label_studio_yard import Yard, make_yard, new_task, sha
-from tests.contract.resources.label_studio.test_label_studio_connections import PNG
+from tests.contract.resources.label_studio.test_label_studio_integrations import PNG
 from tests.label_studio.server import LabelStudioServer
 from tests.patience import wait_for
 
@@ -45,11 +45,11 @@ def yard(
 
 def test_images_are_shown_and_nothing_is_synced(yard: Yard, s3: str):
     for _ in range(2):
-        storages.ensure_s3_source(yard.port, BUCKET, "lake/raw", region="us-east-1", endpoint=s3)
+        yard.port.storage.ensure_s3_source(BUCKET, "lake/raw", region="us-east-1", endpoint=s3)
     (storage,) = yard.get("/api/storages/s3", project=str(yard.id))
     assert (storage["status"], storage["last_sync_count"]) == ("initialized", None)
-    url = storages.image_url(f"s3://{BUCKET}/lake", KEY.removeprefix("lake/"))
-    yard.port.import_tasks([new_task(1, image=url, uri=url)])
+    url = image_url(f"s3://{BUCKET}/lake", KEY.removeprefix("lake/"))
+    yard.port.imports.import_missing([new_task(1, image=url, uri=url)])
     task = yard.get(f"/api/tasks/{yard.task_id(1)}/")
     shown = yard.client.get(task["data"]["image"])
     assert (shown.status_code, shown.content) == (200, PNG)
@@ -58,14 +58,14 @@ def test_images_are_shown_and_nothing_is_synced(yard: Yard, s3: str):
 
 def test_what_is_read_back_is_the_uri(yard: Yard):
     """Label Studio replaces URIs by addresses of its own where it shows a task; we want ours."""
-    (task,) = yard.port.changed_since(None, limit=5)
+    (task,) = yard.port.tasks.changed_since(None, limit=5)
     assert task["data"]["uri"] == task["data"]["image"] == f"s3://{BUCKET}/{KEY}"
-    assert [ref.sample_id for ref in yard.port.tasks()] == [sha(1)]
+    assert [ref.sample_id for ref in yard.port.tasks.list_refs()] == [sha(1)]
 
 
 def test_saved_annotations_are_backed_up(yard: Yard, s3: str):
     for _ in range(2):
-        storages.ensure_s3_backup(yard.port, BUCKET, "backup/", region="us-east-1", endpoint=s3)
+        yard.port.storage.ensure_s3_backup(BUCKET, "backup/", region="us-east-1", endpoint=s3)
     (storage,) = yard.get("/api/storages/export/s3", project=str(yard.id))
     assert storage["can_delete_objects"] is False
     annotation = yard.annotate(yard.task_id(1))
@@ -80,4 +80,4 @@ def test_saved_annotations_are_backed_up(yard: Yard, s3: str):
 
 def test_a_bucket_that_is_not_there(yard: Yard, s3: str):
     with pytest.raises(LabelStudioRefused, match="no-such-bucket"):
-        storages.ensure_s3_source(yard.port, "no-such-bucket", "", region="us-east-1", endpoint=s3)
+        yard.port.storage.ensure_s3_source("no-such-bucket", "", region="us-east-1", endpoint=s3)

@@ -10,7 +10,7 @@ import dagster as dg
 import httpx
 import pytest
 
-from resources.label_studio.session import PatientTransport
+from resources.label_studio.session import RetryTransport
 from tests.graph.label_studio_room import IMAGES, Room, open_room, world_of
 from tests.label_studio.server import LabelStudioServer
 from tests.patience import SOON_S
@@ -92,7 +92,7 @@ def test_what_is_saved_on_a_withdrawn_page_comes_back_without_a_run_of_the_queue
     room: Room,
 ) -> None:
     room.follow()
-    assert room.world.resource("label_studio").withdraw([IMAGES[0]]) == 1
+    assert room.world.resource("label_studio").withdrawals.withdraw([IMAGES[0]]) == 1
     path = f"/api/tasks/{room.tasks[IMAGES[0]]}/annotations/"  # as an open page saves it
     assert room.http.post(path, json={"result": room.result("cat")}).status_code == 201
     room.say(IMAGES[1], "dog")  # is read before the other is found
@@ -107,15 +107,15 @@ def test_what_is_saved_on_a_withdrawn_page_comes_back_without_a_run_of_the_queue
 def test_an_idle_look_asks_little(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is taken every few seconds: neither all tasks nor all annotations are read again."""
     asked: list[str] = []
-    handle = PatientTransport.handle_request
+    handle = RetryTransport.handle_request
 
-    def counted(self: PatientTransport, request: httpx.Request) -> httpx.Response:
+    def counted(self: RetryTransport, request: httpx.Request) -> httpx.Response:
         asked.append(f"{request.method} {request.url.path}")
         return handle(self, request)
 
     room.say(IMAGES[0], "cat")
     room.follow()
     room.tick()
-    monkeypatch.setattr(PatientTransport, "handle_request", counted)
+    monkeypatch.setattr(RetryTransport, "handle_request", counted)
     assert room.tick() == []
     assert len(asked) == 2, asked  # the project and its newest task

@@ -10,7 +10,7 @@ import pytest
 from assets.annotations.label_index import labelled_view
 from assets.dataset.retraining import dataset_labels
 from imgclf_dagster.sensors import queue as sensors_queue
-from resources.label_studio.overlap import Overlap, ensure_overlap
+from resources.label_studio.types import Overlap
 from tests.graph.queue_room import LABELS, Room
 from tests.label_studio.annotators import Annotator
 from tests.label_studio.server import LabelStudioServer
@@ -30,8 +30,8 @@ def room(
     access = {"url": label_studio.url, "token": label_studio.token, "project_title": title}
     world = empty_world(tmp_path / "home", label_studio=access, labels={"names": LABELS})
     opened = Room(world, label_studio)
-    opened.project = opened.studio.ensure_project(world.line.labels, LABELS).id
-    ensure_overlap(opened.studio, Overlap(2, 100))
+    opened.project = opened.studio.project.ensure(world.line.labels, LABELS).id
+    opened.studio.project.ensure_overlap(Overlap(2, 100))
     opened.fill(photo)
     opened.embed("train-a")
     opened.build()
@@ -139,7 +139,7 @@ def test_two_who_disagree_are_shown_the_image_again_until_they_agree(
 def test_a_third_voice_settles_it_and_two_against_one_is_an_answer(
     room: Room, two: tuple[Annotator, Annotator], label_studio: LabelStudioServer
 ) -> None:
-    ensure_overlap(room.studio, Overlap(3, 100))
+    room.studio.project.ensure_overlap(Overlap(3, 100))
     image = min(room.tasks())
     number = room.tasks()[image]["id"]
     for who, said in zip(two, ("red", "green"), strict=True):

@@ -10,7 +10,7 @@ import pytest
 from assets.queue.ledger import newest_batches, unfinished
 from labelling.selection.mix import REASONS
 from resources.label_studio import predictions as label_studio_predictions
-from resources.label_studio.project import Prelabel
+from resources.label_studio.types import Prelabel
 from tests.graph.queue_room import LABELS, Room
 from tests.label_studio.server import LabelStudioServer
 
@@ -32,7 +32,7 @@ def room(
     schema = {"names": LABELS, "task": task}
     world = empty_world(tmp_path / "home", label_studio=access, labels=schema)
     opened = Room(world, label_studio)
-    opened.project = opened.studio.ensure_project(world.line.labels, LABELS).id
+    opened.project = opened.studio.project.ensure(world.line.labels, LABELS).id
     opened.fill(photo)
     return opened
 
@@ -188,7 +188,9 @@ def test_former_words_go_bit_by_bit_also_when_the_setup_showed_the_new_model_fir
     room.embed("train-a")
     room.build()
     room.embed("train-bb", sure=4.0)
-    room.studio.prelabel({min(room.tasks()): Prelabel("train-bb", ("red",), {"red": 1.0}, 0.5)})
+    room.studio.predictions.add(
+        {min(room.tasks()): Prelabel("train-bb", ("red",), {"red": 1.0}, 0.5)}
+    )
     room.call("PATCH", f"/api/projects/{room.project}/", model_version="train-bb")
     room.build()
     assert versions(room) == ["train-a", "train-bb"]

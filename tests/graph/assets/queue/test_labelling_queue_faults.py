@@ -14,8 +14,10 @@ import pytest
 from assets.queue import images as queue_images
 from assets.queue.labelling_queue import RETRIES_TAG
 from assets.queue.ledger import newest_batches, unfinished
-from resources.label_studio import task_import as label_studio_import
-from resources.label_studio.project import LabelStudio, LabelStudioDown, NewTask
+from resources.label_studio.imports import ImportsApi
+from resources.label_studio.predictions import PredictionsApi
+from resources.label_studio.project import ProjectApi
+from resources.label_studio.types import LabelStudioDown, NewTask
 from tests.graph.queue_room import LABELS, Room
 from tests.label_studio.server import LabelStudioServer
 from tests.patience import WAIT_S
@@ -37,7 +39,7 @@ def room(
     access = access_to(label_studio, f"queue {tmp_path.name}")
     world = empty_world(tmp_path / "home", label_studio=access, labels={"names": LABELS})
     opened = Room(world, label_studio)
-    opened.project = opened.studio.ensure_project(world.line.labels, LABELS).id
+    opened.project = opened.studio.project.ensure(world.line.labels, LABELS).id
     opened.fill(photo, labelled=4, free=30)
     opened.embed("train-a")
     return opened
@@ -55,14 +57,14 @@ def alone(tmp_path: Path, empty_world: Callable[..., Any], photo: Callable[..., 
 def test_an_import_that_was_cut_short_is_completed(
     room: Room, monkeypatch: pytest.MonkeyPatch, imported: int
 ) -> None:
-    whole = LabelStudio.import_tasks
+    whole = ImportsApi.import_missing
 
-    def dies(self: LabelStudio, tasks: Iterable[NewTask], **given: Any) -> Any:
+    def dies(self: ImportsApi, tasks: Iterable[NewTask], **given: Any) -> Any:
         whole(self, islice(tasks, imported), **given)
         raise LabelStudioDown("http://nowhere does not answer; is it running?")
 
     with monkeypatch.context() as patched:
-        patched.setattr(LabelStudio, "import_tasks", dies)
+        patched.setattr(ImportsApi, "import_missing", dies)
         assert "does not answer" in room.refused()
     assert len(room.tasks()) == imported
     assert room.ledger() == ["json"]
@@ -85,7 +87,7 @@ def test_a_kill_before_predictions_are_shown_is_made_up_for(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(LabelStudio, "show_model_version", gone)
+        patched.setattr(PredictionsApi, "show_version", gone)
         assert not room.world.run("labelling_queue").success
     assert room.build()["model_version"] == "train-a"
     assert len(room.tasks()) == 20
@@ -99,7 +101,7 @@ def test_two_runs_at_once_leave_one_task_of_each_image(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both find nothing in the project, choose the same and send it."""
-    both, send = threading.Barrier(2), label_studio_import._send
+    both, send = threading.Barrier(2), ImportsApi._send
 
     def send_together(*given: Any) -> Any:
         both.wait(WAIT_S)
@@ -110,7 +112,7 @@ def test_two_runs_at_once_leave_one_task_of_each_image(
         return found
 
     with monkeypatch.context() as patched, ThreadPoolExecutor(2) as threads:
-        patched.setattr(label_studio_import, "_send", send_together)
+        patched.setattr(ImportsApi, "_send", send_together)
         instances = [dg.DagsterInstance.ephemeral() for _ in range(2)]
         assert list(threads.map(build, instances)) == [True, True]
     path = f"/api/tasks/?project={room.project}&page_size=100"
@@ -134,7 +136,7 @@ def test_a_server_that_is_down_or_a_project_that_is_gone_is_said(room: Room) -> 
     room.server.start()
     room.server.delete_project(room.project)
     assert "imgclf" in room.refused()
-    room.project = room.studio.ensure_project(room.world.line.labels, LABELS).id
+    room.project = room.studio.project.ensure(room.world.line.labels, LABELS).id
     assert room.build()["added"] == 20
 
 
@@ -142,13 +144,13 @@ def test_a_server_that_is_down_or_a_project_that_is_gone_is_said(room: Room) -> 
 def test_a_server_that_starts_anew_is_tried_again_unless_somebody_waits(
     room: Room, monkeypatch: pytest.MonkeyPatch, tags: dict[str, str]
 ) -> None:
-    project = LabelStudio.project
+    read = ProjectApi.read
 
-    def down(_: LabelStudio) -> Any:
-        monkeypatch.setattr(LabelStudio, "project", project)
+    def down(_: ProjectApi) -> Any:
+        monkeypatch.setattr(ProjectApi, "read", read)
         raise LabelStudioDown("http://nowhere does not answer; is it running?")
 
-    monkeypatch.setattr(LabelStudio, "project", down)
+    monkeypatch.setattr(ProjectApi, "read", down)
     job = room.world.definitions.get_repository_def().get_implicit_global_asset_job_def()
     done = job.execute_in_process(
         instance=room.world.instance,

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from imgclf_dagster.sensors import queue as sensors_queue
-from resources.label_studio.project import LabelStudio
+from resources.label_studio.imports import ImportsApi
 from tests.graph.queue_room import LABELS, Room
 from tests.label_studio.server import LabelStudioServer
 
@@ -26,7 +26,7 @@ def room(
     access["project_title"] = f"queue {tmp_path.name}"[:50]
     world = empty_world(tmp_path / "home", label_studio=access, labels={"names": LABELS})
     opened = Room(world, label_studio)
-    opened.project = opened.studio.ensure_project(world.line.labels, LABELS).id
+    opened.project = opened.studio.project.ensure(world.line.labels, LABELS).id
     opened.fill(photo, labelled=4, free=30)
     opened.embed("train-a")
     return opened
@@ -115,7 +115,7 @@ def test_a_project_that_was_made_anew_is_filled(room: Room) -> None:
     asked = all_asked(room)
     assert asked.server is not None
     asked.server.delete_project(asked.project)
-    asked.project = asked.studio.ensure_project(asked.world.line.labels, LABELS).id
+    asked.project = asked.studio.project.ensure(asked.world.line.labels, LABELS).id
     assert isinstance(tick(asked), dg.RunRequest)
     assert asked.build()["added"] == 30
     assert tick(asked) == "no image is left to label"
@@ -135,7 +135,7 @@ def test_the_sensor_asks_for_corrections_and_for_what_was_cut_short(
 ) -> None:
     seen(room)
     with monkeypatch.context() as patched:
-        patched.setattr(LabelStudio, "import_tasks", gone)
+        patched.setattr(ImportsApi, "import_missing", gone)
         room.refused()
     assert isinstance(tick(room), dg.RunRequest)
     room.build()

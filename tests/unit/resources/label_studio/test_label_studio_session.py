@@ -8,18 +8,17 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from resources.label_studio import task_import as label_studio_import
-from resources.label_studio import tasks as label_studio_changes
-from resources.label_studio.project import (
+from resources.label_studio import imports
+from resources.label_studio.client import LabelStudioClient
+from resources.label_studio.session import is_personal, open_session, token_expiry
+from resources.label_studio.types import (
     ImportResult,
-    LabelStudio,
     LabelStudioDown,
     LabelStudioRefused,
     NewTask,
     ProjectMissing,
     TokenRefused,
 )
-from resources.label_studio.session import expiry, is_personal, open_session
 
 pytestmark = pytest.mark.unit
 
@@ -150,8 +149,8 @@ def test_reasons_of_any_kind(serve, body, said):
 def test_kinds_of_token():
     assert is_personal(jwt(exp=1.0))
     assert not is_personal(LEGACY)
-    assert expiry(jwt(exp=0.0)).year == 1970  # type: ignore[union-attr]
-    assert [expiry(text) for text in ("", LEGACY, "a.b.c", jwt())] == [None] * 4
+    assert token_expiry(jwt(exp=0.0)).year == 1970  # type: ignore[union-attr]
+    assert [token_expiry(text) for text in ("", LEGACY, "a.b.c", jwt())] == [None] * 4
 
 
 def test_an_access_token_is_kept_until_it_ends(serve):
@@ -196,10 +195,10 @@ def test_an_import_that_is_only_promised_is_waited_for(serve, monkeypatch):
         return httpx.Response(200, json={"label_config": PAGE})
 
     serve(handler)
-    monkeypatch.setattr(label_studio_import, "ASYNC_POLL_S", 0.0)
-    port = LabelStudio(url=URL, token=LEGACY, project_id=3)
+    monkeypatch.setattr(imports, "ASYNC_POLL_S", 0.0)
+    port = LabelStudioClient(url=URL, token=LEGACY, project_id=3)
     task = NewTask("a" * 64, "x", "x", "x", "b")
-    assert port.import_tasks([task]) == ImportResult(new=1, known=0)
+    assert port.imports.import_missing([task]) == ImportResult(new=1, known=0)
     assert len(sent) == 1
 
 
@@ -212,14 +211,14 @@ def test_without_an_export_changes_are_told_all_the_same(serve):
         return httpx.Response(200, json={"tasks": [row]})
 
     serve(handler)
-    port = LabelStudio(url=URL, token=LEGACY, project_id=3)
-    assert list(port.changed_since(None, limit=5)) == [row]
+    port = LabelStudioClient(url=URL, token=LEGACY, project_id=3)
+    assert list(port.tasks.changed_since(None, limit=5)) == [row]
 
 
 def test_a_project_out_of_sight(serve):
     serve(answers(403))
     with pytest.raises(ProjectMissing, match="project 3"):
-        LabelStudio(url=URL, token=LEGACY, project_id=3).tasks()
+        LabelStudioClient(url=URL, token=LEGACY, project_id=3).tasks.list_refs()
 
 
 def test_urls_stay_short_enough_for_proxies(serve):
@@ -230,10 +229,10 @@ def test_urls_stay_short_enough_for_proxies(serve):
         return httpx.Response(200, json={"tasks": []})
 
     serve(handler)
-    session = open_session(URL, LEGACY)
+    tasks = LabelStudioClient(url=URL, token=LEGACY, project_id=123456).tasks
     hashes = [f"{number:064x}" for number in range(350)]
-    assert list(label_studio_changes.find_tasks(session, 123456, hashes)) == []
+    assert list(tasks.find(hashes)) == []
     ids = range(10**9, 10**9 + 700)
-    assert list(label_studio_changes.tasks_with_ids(session, 123456, ids)) == []
+    assert list(tasks.with_ids(ids)) == []
     assert len(lengths) == 6
     assert max(lengths) < 8_000

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from imgclf_dagster.label_studio import keeper as label_studio_keeper
+from imgclf_dagster.label_studio import background_setup
 from imgclf_dagster.label_studio import setup as label_studio_setup
-from imgclf_dagster.label_studio.keeper import BackgroundSetup
+from imgclf_dagster.label_studio.background_setup import BackgroundSetup
 from imgclf_dagster.label_studio.setup import Wanted
 from imgclf_dagster.processes.supervisor import Notice, ProcessSpec, Supervisor
 from imgclf_dagster.settings.root import Settings, load_settings
@@ -41,7 +41,7 @@ class Yard:
         self.settings.logs_dir.mkdir(parents=True)
         self.settings.run_dir.mkdir(parents=True)
         monkeypatch.setattr(label_studio_setup, "wanted", lambda *_: self.wanted)
-        monkeypatch.setattr(label_studio_keeper, "CHECK_S", 0.05)
+        monkeypatch.setattr(background_setup, "CHECK_S", 0.05)
         self.answers(DONE)
 
     def answers(self, text: str, seconds: float = 0.0) -> None:
@@ -49,7 +49,7 @@ class Yard:
         part.write_text(text)
         part.replace(self.folder / "answer")
         code = PROGRAM.format(folder=str(self.folder), seconds=seconds)
-        self._monkeypatch.setattr(label_studio_keeper, "_COMMAND", (sys.executable, "-c", code))
+        self._monkeypatch.setattr(background_setup, "_COMMAND", (sys.executable, "-c", code))
 
     @property
     def asked(self) -> int:

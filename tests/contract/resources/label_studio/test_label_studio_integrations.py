@@ -8,9 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from resources.label_studio import storage as storages
-from resources.label_studio.connections import SECRET_HEADER
-from resources.label_studio.project import LabelStudioRefused
+from labelling.label_studio.image_urls import image_url
+from resources.label_studio.integrations import SECRET_HEADER
+from resources.label_studio.types import LabelStudioRefused
 from tests.contract.resources.label_studio.label_studio_yard import Yard, make_yard, new_task, sha
 from tests.label_studio.server import LabelStudioServer
 from tests.ports import free_port
@@ -73,20 +73,20 @@ def yard(label_studio: LabelStudioServer, request: pytest.FixtureRequest) -> Yar
 
 def test_a_backend_is_connected_once(yard: Yard, listener: Listener):
     for _ in range(2):
-        yard.port.connect_backend(listener.url, "label-studio", "one", "train-1")
-    (backend,) = yard.port.backends()
+        yard.port.integrations.connect_backend(listener.url, "label-studio", "one", "train-1")
+    (backend,) = yard.port.integrations.backends()
     assert (backend.url, backend.title, backend.connected) == (listener.url, "train-1", True)
     assert backend.model_version == "train-1"
-    assert yard.port.project().model_version == "train-1"
+    assert yard.port.project.read().model_version == "train-1"
 
 
 def test_a_backend_moves_and_changes_its_password(yard: Yard, listener: Listener):
-    yard.port.connect_backend(listener.url, "label-studio", "one", "train-1")
+    yard.port.integrations.connect_backend(listener.url, "label-studio", "one", "train-1")
     moved = Listener()
     moved.password = "two"
     try:
-        yard.port.connect_backend(moved.url, "label-studio", "two", "train-2")
-        (backend,) = yard.port.backends()
+        yard.port.integrations.connect_backend(moved.url, "label-studio", "two", "train-2")
+        (backend,) = yard.port.integrations.backends()
         assert (backend.url, backend.title, backend.connected) == (moved.url, "train-2", True)
         assert hooks_of(yard) == []  # Label Studio's own ones, at neither address
     finally:
@@ -94,68 +94,68 @@ def test_a_backend_moves_and_changes_its_password(yard: Yard, listener: Listener
 
 
 def test_a_new_model_changes_the_title_and_keeps_the_password(yard: Yard, listener: Listener):
-    yard.port.connect_backend(listener.url, "label-studio", "one", "train-1")
+    yard.port.integrations.connect_backend(listener.url, "label-studio", "one", "train-1")
     listener.version = "train-2"
-    yard.port.retitle_backend("train-2")
-    (backend,) = yard.port.backends()
+    yard.port.integrations.retitle_backend("train-2")
+    (backend,) = yard.port.integrations.backends()
     assert (backend.title, backend.model_version, backend.connected) == ("train-2", "train-2", True)
-    assert yard.port.project().model_version == "train-2"
+    assert yard.port.project.read().model_version == "train-2"
 
 
 def test_a_model_that_the_backend_does_not_serve_is_no_title_for_it(yard: Yard, listener: Listener):
     listener.version = ""
-    yard.port.connect_backend(listener.url, "label-studio", "one", "no model yet")
-    yard.port.retitle_backend("train-2")
-    assert [backend.title for backend in yard.port.backends()] == ["no model yet"]
+    yard.port.integrations.connect_backend(listener.url, "label-studio", "one", "no model yet")
+    yard.port.integrations.retitle_backend("train-2")
+    assert [backend.title for backend in yard.port.integrations.backends()] == ["no model yet"]
 
 
 def test_no_backend_to_retitle(yard: Yard):
-    yard.port.retitle_backend("train-2")
-    assert yard.port.backends() == []
+    yard.port.integrations.retitle_backend("train-2")
+    assert yard.port.integrations.backends() == []
 
 
 @pytest.mark.parametrize("wrong", ["password", "address"])
 def test_a_backend_that_is_not_reached(yard: Yard, listener: Listener, wrong):
     url = listener.url if wrong == "password" else f"http://127.0.0.1:{free_port()}"
     with pytest.raises(LabelStudioRefused, match="authentication|Can't connect") as refused:
-        yard.port.connect_backend(url, "label-studio", "not it", "train-1")
+        yard.port.integrations.connect_backend(url, "label-studio", "not it", "train-1")
     assert "<a" not in str(refused.value)
     assert "not it" not in str(refused.value)
-    assert yard.port.backends() == []
+    assert yard.port.integrations.backends() == []
 
 
 def hooks_of(yard: Yard) -> list[str]:
-    return [hook.url for hook in yard.port.webhooks() if hook.project == yard.id]
+    return [hook.url for hook in yard.port.integrations.webhooks() if hook.project == yard.id]
 
 
 def test_a_move_that_was_cut_short_leaves_no_webhook(yard: Yard, listener: Listener):
-    yard.port.connect_webhook(GONE, "s")
+    yard.port.integrations.connect_webhook(GONE, "s")
     yard.post("/api/webhooks/", url=GONE, project=yard.id)
     theirs = yard.post("/api/webhooks/", url=f"{listener.url}/theirs", project=yard.id)
-    yard.port.connect_backend(listener.url, "label-studio", "one", "train-1")
+    yard.port.integrations.connect_backend(listener.url, "label-studio", "one", "train-1")
     assert hooks_of(yard) == [GONE, theirs["url"]]
-    yard.port.connect_webhook(f"{listener.url}/webhook", "s")
+    yard.port.integrations.connect_webhook(f"{listener.url}/webhook", "s")
     assert hooks_of(yard) == [f"{listener.url}/webhook", theirs["url"]]
-    assert yard.port.orphan_webhooks() == []
+    assert yard.port.integrations.orphan_webhooks() == []
 
 
 def test_the_webhook_wakes_us(yard: Yard, listener: Listener):
-    yard.port.import_tasks([new_task(1)])
+    yard.port.imports.import_missing([new_task(1)])
     url = f"{listener.url}/webhook"
-    yard.port.connect_backend(listener.url, "label-studio", "one", "train-1")
+    yard.port.integrations.connect_backend(listener.url, "label-studio", "one", "train-1")
     for secret in ("old", "new"):
-        yard.port.connect_webhook(url, secret)
-    (hook,) = [hook for hook in yard.port.webhooks() if hook.project == yard.id]
+        yard.port.integrations.connect_webhook(url, secret)
+    (hook,) = [hook for hook in yard.port.integrations.webhooks() if hook.project == yard.id]
     assert (hook.url, hook.is_active) == (url, True)
-    assert yard.port.orphan_webhooks() == []
+    assert yard.port.integrations.orphan_webhooks() == []
     yard.annotate(yard.task_id(1))
     (told,) = [headers for path, headers in listener.heard if path == "/webhook"]
     assert {name.lower(): value for name, value in told.items()}[SECRET_HEADER.lower()] == "new"
 
 
 def test_the_webhook_moves(yard: Yard, listener: Listener):
-    yard.port.connect_webhook(GONE, "s")
-    yard.port.connect_webhook(f"{listener.url}/webhook", "s")
+    yard.port.integrations.connect_webhook(GONE, "s")
+    yard.port.integrations.connect_webhook(f"{listener.url}/webhook", "s")
     assert hooks_of(yard) == [f"{listener.url}/webhook"]
 
 
@@ -176,7 +176,7 @@ def test_orphans_are_named(label_studio: LabelStudioServer, yard: Yard, listener
         auth["basic_auth_pass"] = mine.password
         yard.post("/api/ml/", url=mine.url, project=yard.id, title="mine", **auth)
         assert f"{mine.url}/webhook" in hooks_of(yard)
-        orphans = {hook.id for hook in yard.port.orphan_webhooks()}
+        orphans = {hook.id for hook in yard.port.integrations.orphan_webhooks()}
     finally:
         mine.server.shutdown()
     assert orphans == {old["id"], stray["id"], *(hook["id"] for hook in made)}
@@ -193,10 +193,10 @@ def test_an_image_of_the_store_is_shown(yard: Yard, key):
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(PNG)
     for _ in range(2):
-        storages.ensure_local_storage(yard.port, root / "raw")
+        yard.port.storage.ensure_local(root / "raw")
     assert len(yard.get("/api/storages/localfiles", project=str(yard.id))) == 1
-    url = storages.image_url(root.as_uri(), key)
-    yard.port.import_tasks([new_task(1, image=url, uri=key)])
+    url = image_url(root.as_uri(), key)
+    yard.port.imports.import_missing([new_task(1, image=url, uri=key)])
     shown = yard.client.get(yard.by_image()[sha(1)]["data"]["image"])
     assert (shown.status_code, shown.content) == (200, PNG)
     assert len(yard.tasks()) == 1  # no sync made tasks of the files
@@ -204,18 +204,18 @@ def test_an_image_of_the_store_is_shown(yard: Yard, key):
 
 def test_a_folder_that_is_not_there_yet(yard: Yard):
     folder = yard.server.document_root / "not yet"
-    storages.ensure_local_storage(yard.port, folder)
+    yard.port.storage.ensure_local(folder)
     assert folder.is_dir()
 
 
 def test_a_folder_outside(yard: Yard, tmp_path):
     with pytest.raises(LabelStudioRefused, match="must be a subdirectory"):
-        storages.ensure_local_storage(yard.port, tmp_path)
+        yard.port.storage.ensure_local(tmp_path)
 
 
 def test_urls_of_images():
-    assert storages.image_url("s3://b", "raw/ü 1#.png") == "s3://b/raw/ü 1#.png"
-    assert storages.image_url("s3://b/p/", "raw/1.png") == "s3://b/p/raw/1.png"
+    assert image_url("s3://b", "raw/ü 1#.png") == "s3://b/raw/ü 1#.png"
+    assert image_url("s3://b/p/", "raw/1.png") == "s3://b/p/raw/1.png"
     for key in ("raw/what?.png", "raw/1.png "):
         with pytest.raises(ValueError, match="ingest the image again under another name"):
-            storages.image_url("s3://b", key)
+            image_url("s3://b", key)
