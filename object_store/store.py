@@ -6,6 +6,7 @@ partial write, and of two writers of one key only one succeeds. Differences betw
 """
 
 import json
+import mmap
 import os
 from collections.abc import Awaitable, Callable, Iterator, Sequence, Sized
 from datetime import UTC, datetime
@@ -254,6 +255,22 @@ class ObjectStore(StoreAddress):
         if any(len(part) != length for part in found):
             raise StoreError(f"{self.uri(key)} has no {length} bytes from {max(offsets)}")
         return found
+
+    def mapped(self, key: str) -> memoryview | None:
+        """Map an object of a folder into memory, for reading; ``None`` if the store is no folder.
+
+        Bytes are read from the disk when they are used, and need no memory of the process.
+
+        Raises:
+            KeyMissing: there is no such object.
+        """
+        path = self.local_path(key)
+        if path is None:
+            return None
+        with self._translated(key), path.open("rb") as file:
+            if not os.fstat(file.fileno()).st_size:  # which cannot be mapped
+                return memoryview(b"")
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
     def download(self, key: str, path: Path) -> None:
         """Write the object to a file atomically. Raises KeyMissing."""

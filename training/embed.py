@@ -1,7 +1,7 @@
 """The embedding job: ``python -m training.embed``: features and probabilities of raw images.
 
-A processing job. Channels: ``images`` (files of ``raw/``), ``features`` (Parquet in
-``FEATURES_SCHEMA`` of earlier jobs, below a folder of the backbone's name), ``model-0``, ``model-1``
+A processing job. Channels: ``images`` (files of ``raw/``), ``features`` (of earlier jobs, see
+``training.embedding.stored``, below a folder of the backbone's name), ``model-0``, ``model-1``
 … (one ``model.tar.gz`` each) and ``weights``. Without a model, the pretrained net of the parameters
 ``architecture`` and ``image_size`` computes features, and there are no predictions.
 
@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 from dagster_pipes import PipesContext
 
@@ -33,10 +32,10 @@ from training.embedding.features import (
     FEATURES_SCHEMA,
     FEATURES_VERSION,
     PROBABILITIES_SCHEMA,
-    features_of,
     probabilities_table,
 )
 from training.embedding.images import RESULT_SCHEMA, embedded_parts
+from training.embedding.stored import Batch, batches, feature_files
 from training.errors import ArtefactError, PermanentFailure
 from training.images.images import DEFAULT_MAX_PIXELS
 
@@ -45,8 +44,6 @@ if TYPE_CHECKING:
 
 FEATURES = "features.parquet"
 SUMMARY = "embedding.json"
-_ROWS = 4096
-"""Rows whose probabilities are computed at a time, which bounds memory."""
 
 
 @dataclass(frozen=True)
@@ -257,25 +254,22 @@ def _write_probabilities(
     target.parent.mkdir(exist_ok=True)
     seen: set[str] = set()
     with pq.ParquetWriter(target, PROBABILITIES_SCHEMA, compression="zstd") as writer:
-        for known in _known_features(container, backbone):
-            fresh = [sha not in seen for sha in known["sha256"].to_pylist()]
-            rows = known.filter(pa.array(fresh, pa.bool_()))
-            shas = rows["sha256"].to_pylist()
-            seen.update(shas)
-            if shas:
-                found = model.probabilities(features_of(rows))
-                writer.write_table(probabilities_table(shas, found))
+        for shas, features in _known_features(container, backbone):
+            fresh = [row for row, sha in enumerate(shas) if sha not in seen]
+            names = [shas[row] for row in fresh]
+            seen.update(names)
+            if names:
+                writer.write_table(probabilities_table(names, model.probabilities(features[fresh])))
     pipes.log.info(f"{model.manifest.model_version} looked at {len(seen)} images")
 
 
-def _known_features(container: JobContainer, backbone: str) -> Iterator[pa.Table]:
+def _known_features(container: JobContainer, backbone: str) -> Iterator[Batch]:
     """Yield this job's and earlier jobs' features of a backbone, in batches of bounded size."""
     # Channel `features` may have features of other backbones, for which the heads are not valid.
     folder = container.optional_channel("features")
-    earlier = sorted(folder.rglob(f"{backbone}/*.parquet")) if folder else []
+    earlier = feature_files(folder, f"{backbone}/") if folder else []
     for path in (container.output_dir / FEATURES, *earlier):
-        for batch in pq.ParquetFile(path).iter_batches(_ROWS, columns=FEATURES_SCHEMA.names):
-            yield pa.Table.from_batches([batch])
+        yield from batches(path)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """The learning-curve job: ``python -m training.learning_curve --dataset_version <version>``.
 
 A processing job. Channels: ``dataset`` (``<version>/manifest.parquet``, card and shards), ``model``
-(one ``model.tar.gz``, whose backbone computes the features), and optionally ``features`` (Parquet in
-``FEATURES_SCHEMA``, of that backbone) and ``chosen`` (a JSON list: SHA-256 of the images that the
+(one ``model.tar.gz``, whose backbone computes the features), and optionally ``features`` (of that
+backbone, see ``training.embedding.stored``) and ``chosen`` (a JSON list: SHA-256 of the images that the
 queue chose). Outputs: ``learning_curve.json`` (``labelling.report.curve_report``) and a picture.
 """
 
@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from dagster_pipes import PipesContext
 
 from labelling.report.curve_report import PICTURE_FILE, REPORT_FILE, CurveReport
@@ -27,7 +26,7 @@ from training.data.data import DataSource
 from training.data.manifest import CARD, ManifestError, read_card
 from training.data.set_aside import ornament, tell
 from training.embed import Model, load_model
-from training.embedding.features import FEATURES_SCHEMA, features_of
+from training.embedding.stored import feature_files, features_of_images
 from training.errors import PermanentFailure
 from training.evaluation.metrics import indicator
 
@@ -91,16 +90,15 @@ def measure(container: JobContainer, pipes: PipesContext) -> CurveReport:
 
 
 def _splits(
-    source: DataSource, model: Model, known: dict[str, np.ndarray], phases: Phases
+    source: DataSource, model: Model, known: list[Path], phases: Phases
 ) -> tuple[Split, Split]:
     """Return the training images, and those of validation and test together."""
     found = {}
     for name in ("train", "val", "test"):
         rows = source.rows(name)
         shas = rows["sha256"].to_pylist()
-        if all(sha in known for sha in shas):
-            features = np.stack([known[sha] for sha in shas])
-        else:
+        features = features_of_images(known, shas)
+        if features is None:
             phases.say(f"{len(shas)} images of {name} go through the backbone")
             features, rows = _extracted(source, name, model, phases)
             shas = rows["sha256"].to_pylist()
@@ -126,14 +124,10 @@ def _extracted(
     return extract(model.net, images, lambda done: None, bf16=bf16), images.rows
 
 
-def _known_features(container: JobContainer) -> dict[str, np.ndarray]:
-    """Read the features that were computed before, float32 [d] each, by SHA-256."""
-    folder = container.optional_channel("features", "*.parquet")
-    known: dict[str, np.ndarray] = {}
-    for path in sorted(folder.rglob("*.parquet")) if folder else []:
-        rows = pq.ParquetFile(path).read(columns=FEATURES_SCHEMA.names)
-        known |= dict(zip(rows["sha256"].to_pylist(), features_of(rows), strict=True))
-    return known
+def _known_features(container: JobContainer) -> list[Path]:
+    """Return the files with features that were computed before."""
+    folder = container.optional_channel("features")
+    return feature_files(folder) if folder else []
 
 
 def _chosen(container: JobContainer) -> frozenset[str]:

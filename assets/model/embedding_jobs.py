@@ -17,19 +17,21 @@ from assets.ingestion.image_index import RAW
 from assets.line import fingerprint
 from assets.model.feature_store import (
     EMBEDDINGS,
+    PREDICTIONS,
     EmbeddedModel,
-    append_new,
-    embedded_images,
+    append_features,
+    append_probabilities,
     embedded_model,
-    features_table,
     likely_backbone,
-    predictions_table,
     record_model,
+    stored_features,
+    stored_probabilities,
 )
 from assets.model.models_in_use import ModelInUse, read_model_manifest
 from assets.model.trained_model import weights_channel, weights_identity
 from object_store.contents.damage import DamagedObject
 from object_store.contents.reading import parse_object, parse_rows, read_record
+from object_store.contents.vectors import Vectors
 from object_store.errors import KeyMissing
 from object_store.store import ObjectStore
 from resources.compute.compute import Compute
@@ -54,7 +56,8 @@ class Plan:
         backbone: name of the backbone, if it is known.
         models: models to apply; empty: the pretrained net alone.
         images: images (sha256) to embed.
-        parts: keys of stored features that the job reads.
+        parts: keys of stored features that the job reads: those with an image whose probabilities
+            are missing.
     """
 
     backbone: str | None
@@ -86,7 +89,7 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Embedder:
-    """Brings the tables of features and probabilities up to date.
+    """Brings the stored features and probabilities up to date.
 
     Attributes:
         context: Dagster's context, for logs and Pipes.
@@ -103,6 +106,7 @@ class Embedder:
     defaults: Hyperparameters
     weights_dir: Any
     max_pixels: int
+    _opened: dict[str, Vectors] = field(default_factory=dict)
 
     def update(self, models: Sequence[ModelInUse], wanted: Mapping[str, str]) -> Embedded:
         """Run jobs until every wanted image has features, and probabilities of every model.
@@ -118,8 +122,8 @@ class Embedder:
         self._mend(models)
         if not models and self._no_pretrained_net():
             done.note = (
-                f'recipe "{self.defaults.recipe}" has no pretrained net for features, so '
-                "images are chosen at random until there is a model"
+                f'recipe "{self.defaults.recipe}" has no pretrained net to look at images with, '
+                "so before there is a model images are chosen at random"
             )
             return done
         tried: dict[str | None, set[str]] = {}
@@ -137,17 +141,28 @@ class Embedder:
         return done
 
     def _mend(self, models: Sequence[ModelInUse]) -> None:
-        """Set damaged records and parts of tables aside, so that they are computed again."""
+        """Set damaged records aside, so that they are written again."""
         warn = self.context.log.warning
         for model in models:
             try:
                 embedded_model(self.store, model.model_version)
             except DamagedObject as damage:
                 warn(f"{damage.key} is moved to {self.store.set_aside(damage.key)}: {damage.flaw}")
-            predictions_table(self.store, model.model_version, warn).mend()
-        names = {info.key.split("/")[1] for info in self.store.list(EMBEDDINGS)}
-        for backbone in sorted(names - {PRETRAINED.split("/")[1]}):
-            features_table(self.store, backbone, warn).mend()
+
+    def _features(self, backbone: str) -> Vectors:
+        """Return the features of a backbone, mended, so that what was damaged is computed again."""
+        return self._mended(f"{EMBEDDINGS}{backbone}", stored_features(self.store, backbone))
+
+    def _probabilities(self, model_version: str) -> Vectors:
+        """Return the probabilities of a model, mended."""
+        found = stored_probabilities(self.store, model_version)
+        return self._mended(f"{PREDICTIONS}{model_version}", found)
+
+    def _mended(self, prefix: str, vectors: Vectors) -> Vectors:
+        if prefix not in self._opened:
+            vectors.mend(self.context.log.warning)
+            self._opened[prefix] = vectors
+        return self._opened[prefix]
 
     def _no_pretrained_net(self) -> bool:
         return self.defaults.recipe == "scratch" or self.defaults.weights == "none"
@@ -180,23 +195,25 @@ class Embedder:
         wanted: Mapping[str, str],
         tried: Mapping[str | None, Collection[str]],
     ) -> Plan | None:
-        have = embedded_images(features_table(self.store, backbone)) if backbone else set()
+        features = self._features(backbone) if backbone else None
+        have = _known(features, wanted) if features else set()
         missing = sorted(wanted.keys() - have - set(tried.get(backbone, ())))[:IMAGES_PER_JOB]
-        behind = [model for model in models if self._lacks(model, have & wanted.keys())]
+        lacking = {model: self._lacking(model, have) for model in models}
+        behind = tuple(model for model, images in lacking.items() if images is not None)
         if not missing and not behind:
             return None
-        parts = self._parts(backbone) if backbone and behind else ()
-        return Plan(backbone, models if missing else tuple(behind), tuple(missing), parts)
+        needed = set[str]().union(*(images for images in lacking.values() if images))
+        parts = features.keys_of(sorted(needed)) if features else ()
+        return Plan(backbone, models if missing else behind, tuple(missing), parts)
 
-    def _lacks(self, model: ModelInUse, images: set[str]) -> bool:
-        """Whether the model has no probabilities yet for images that have features."""
+    def _lacking(self, model: ModelInUse, images: set[str]) -> set[str] | None:
+        """Return those of the images, which have features, that have no probabilities of the model.
+
+        ``None`` if all have, and the model has a record.
+        """
         if embedded_model(self.store, model.model_version) is None:
-            return True
-        return bool(images - embedded_images(predictions_table(self.store, model.model_version)))
-
-    def _parts(self, backbone: str) -> tuple[str, ...]:
-        listed = self.store.list(f"{EMBEDDINGS}{backbone}/")
-        return tuple(info.key for info in listed if info.key.endswith(".parquet"))
+            return images
+        return images - _known(self._probabilities(model.model_version), images) or None
 
     def _backbone_of(self, model: ModelInUse) -> str:
         """Return the model's backbone; of a probe a guess, which the job verifies; empty: unknown."""
@@ -229,12 +246,12 @@ class Embedder:
     def _run(self, plan: Plan, wanted: Mapping[str, str], done: Embedded) -> dict[str, Any]:
         spec = self._spec(plan, wanted)
         who = ", ".join(model.model_version for model in plan.models) or "the pretrained net"
-        self.context.log.info(f"{who}: {len(plan.images)} images to embed (job {spec.name})")
+        self.context.log.info(f"{who}: {len(plan.images)} images to look at (job {spec.name})")
         result = self.compute.run(self.context, spec)
         summary = self._summary(spec.name)
         self._take(spec.name, summary, is_pretrained=not plan.models)
         for item in summary["rejected"]:
-            self.context.log.warning(f"raw/{item['file']} cannot be embedded: {item['reason']}")
+            self.context.log.warning(f"raw/{item['file']} cannot be looked at: {item['reason']}")
         done.jobs.append(spec.name)
         done.images += summary["images"]
         done.rejected += summary["rejected"]
@@ -279,10 +296,10 @@ class Embedder:
         """Append a job's output to the tables; idempotent."""
         backbone = summary["backbone"]
         features = self._rows(job, "features.parquet", FEATURES_SCHEMA)
-        append_new(features_table(self.store, backbone), features)
+        append_features(self._features(backbone), features)
         for version, fields in summary["models"].items():
             rows = self._rows(job, f"probabilities/{version}.parquet", PROBABILITIES_SCHEMA)
-            append_new(predictions_table(self.store, version), rows)
+            append_probabilities(self._probabilities(version), rows)
             record_model(self.store, version, {"backbone": backbone, **fields})
         for version, fields in summary["strangers"].items():
             record_model(self.store, version, fields)
@@ -298,6 +315,12 @@ class Embedder:
         data = self.compute.open_output(job, "embedding.json", "processing")
         key = f"models/{job}/processing/embedding.json"
         return parse_object(self.store, key, data, _Summary)
+
+
+def _known(vectors: Vectors, images: Collection[str]) -> set[str]:
+    """Return those of the images that have a vector."""
+    asked = list(images)
+    return {image for image, there in zip(asked, vectors.known(asked), strict=True) if there}
 
 
 class _Pretrained(BaseModel):

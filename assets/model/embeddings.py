@@ -16,9 +16,9 @@ from assets.model.embedding_jobs import Embedded, Embedder, run_details
 from assets.model.feature_store import (
     EMBEDDINGS,
     PREDICTIONS,
-    features_table,
-    predictions_table,
     read_features,
+    stored_features,
+    stored_probabilities,
 )
 from assets.model.models_in_use import ModelInUse, models_in_use
 from assets.pictures import ornament, picture
@@ -102,12 +102,16 @@ def wanted_images(images: pa.Table, view: LabelledView, limit: int) -> dict[str,
 
 
 def _version(store: ObjectStore, done: Embedded, models: Sequence[ModelInUse]) -> str:
-    """Return the data version: changes with the tables, the backbone and the models in use."""
+    """Return the data version: changes with what is stored, the backbone and the models in use."""
     versions = [
-        [model.role, model.model_version, predictions_table(store, model.model_version).version()]
+        [
+            model.role,
+            model.model_version,
+            stored_probabilities(store, model.model_version).version(),
+        ]
         for model in models
     ]
-    features = features_table(store, done.backbone).version() if done.backbone else ""
+    features = stored_features(store, done.backbone).version() if done.backbone else ""
     return fingerprint([done.backbone, features, versions], 16)
 
 

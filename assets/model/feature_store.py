@@ -1,20 +1,21 @@
 """Features and probabilities of raw images in the store, and the backbone of each model.
 
-``embeddings/<backbone>/`` holds features, ``predictions/<model version>/`` probabilities: tables of
-create-only parts. A record beside the probabilities names their columns.
+``embeddings/<backbone>/`` holds features, ``predictions/<model version>/`` probabilities, in
+create-only segments (``object_store.contents.vectors``). A record beside the probabilities names their
+columns.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 from labelling.labels.schema import Task
+from object_store.contents.parquet_vectors import ParquetVectors
 from object_store.contents.reading import read_record
-from object_store.contents.tables import Table
+from object_store.contents.vectors import Vectors
 from object_store.errors import KeyMissing
 from object_store.store import ObjectStore
 from training.config import CODE_VERSION
@@ -22,14 +23,12 @@ from training.embedding.features import (
     FEATURES_SCHEMA,
     FEATURES_VERSION,
     PROBABILITIES_SCHEMA,
-    features_of,
+    half_features_of,
     probabilities_of,
 )
 
 EMBEDDINGS = "embeddings/"
 PREDICTIONS = "predictions/"
-COMPACT_AT = 64
-"""Parts of a table before they are compacted: a large number, as compacting rewrites all features."""
 
 
 class EmbeddedModel(BaseModel):
@@ -45,52 +44,32 @@ class EmbeddedModel(BaseModel):
     thresholds: dict[str, float] = {}
 
 
-def features_table(
-    store: ObjectStore, backbone: str, on_damage: Callable[[str], object] | None = None
-) -> Table:
-    """Return the table of features of one backbone.
-
-    Args:
-        store: object store of the project.
-        backbone: name of the backbone.
-        on_damage: see :class:`object_store.contents.tables.Table`.
-
-    Returns:
-        A table in ``FEATURES_SCHEMA``, one row an image.
-    """
+def stored_features(store: ObjectStore, backbone: str) -> Vectors:
+    """Return the features of one backbone: float16 [n, d], in the order of their appends."""
     prefix = f"{EMBEDDINGS}{backbone}"
-    return Table(store, backbone, FEATURES_SCHEMA, prefix=prefix, on_damage=on_damage)
+    older = ParquetVectors(store, prefix, FEATURES_SCHEMA, half_features_of)
+    return Vectors(store, prefix, "<f2", older)
 
 
-def predictions_table(
-    store: ObjectStore, model_version: str, on_damage: Callable[[str], object] | None = None
-) -> Table:
-    """Return the table of probabilities of one model.
+def stored_probabilities(store: ObjectStore, model_version: str) -> Vectors:
+    """Return the probabilities that one model gave: float32 [n, labels]."""
+    prefix = f"{PREDICTIONS}{model_version}"
+    older = ParquetVectors(store, prefix, PROBABILITIES_SCHEMA, probabilities_of)
+    return Vectors(store, prefix, "<f4", older)
 
-    Args:
-        store: object store of the project.
-        model_version: name of the training job.
-        on_damage: see :class:`object_store.contents.tables.Table`.
+
+def append_features(features: Vectors, rows: pa.Table) -> int:
+    """Append the features of images that have none, rows in ``FEATURES_SCHEMA``; return how many."""
+    return features.append(rows["sha256"].to_pylist(), half_features_of(rows))
+
+
+def append_probabilities(probabilities: Vectors, rows: pa.Table) -> int:
+    """Append the probabilities of images that have none, rows in ``PROBABILITIES_SCHEMA``.
 
     Returns:
-        A table in ``PROBABILITIES_SCHEMA``, one row an image.
+        How many were new.
     """
-    prefix = f"{PREDICTIONS}{model_version}"
-    return Table(store, model_version, PROBABILITIES_SCHEMA, prefix=prefix, on_damage=on_damage)
-
-
-def embedded_images(table: Table) -> set[str]:
-    """Return the images (sha256) that are in the table."""
-    return set(table.read(["sha256"])["sha256"].to_pylist())
-
-
-def append_new(table: Table, rows: pa.Table) -> int:
-    """Append the rows of images that ``table`` does not have; return the number of new rows."""
-    known = table.read(["sha256"])["sha256"]
-    fresh = rows.filter(pc.invert(pc.is_in(rows["sha256"], value_set=known)))
-    table.append(fresh)
-    table.compact(COMPACT_AT)
-    return fresh.num_rows
+    return probabilities.append(rows["sha256"].to_pylist(), probabilities_of(rows))
 
 
 def read_features(store: ObjectStore, backbone: str, images: Sequence[str]) -> np.ndarray:
@@ -102,15 +81,20 @@ def read_features(store: ObjectStore, backbone: str, images: Sequence[str]) -> n
         images: n images (sha256).
 
     Returns:
-        float32 [n, d], in the order of ``images``; zeros for an image without features.
+        float32 [n, d], in the order of ``images``; zeros for an image without features. [n, 0] if
+        none has any.
 
     Raises:
-        DamagedObject: a part of the table cannot be read.
+        DamagedObject: a segment is missing or damaged.
+        ValueError: features have different lengths, so they are of different nets.
     """
-    rows, places = _selected(features_table(store, backbone), images)
-    features = features_of(rows)
-    found = np.zeros((len(images), features.shape[1]), np.float32)
-    found[places] = features
+    found = np.zeros((len(images), 0), np.float32)
+    for places, features in stored_features(store, backbone).blocks(images):
+        if not found.shape[1]:
+            found = np.zeros((len(images), features.shape[1]), np.float32)
+        if features.shape[1] != found.shape[1]:
+            raise ValueError("features of different nets in one folder; delete it in the store")
+        found[places] = features
     return found
 
 
@@ -128,22 +112,15 @@ def read_probabilities(
         float32 [n, labels], in the order of ``images``; NaN for an image without a prediction.
 
     Raises:
-        DamagedObject: a part of the table cannot be read.
+        DamagedObject: a segment is missing or damaged.
+        ValueError: they are of another number of labels.
     """
-    rows, places = _selected(predictions_table(store, model.model_version), images)
     found = np.full((len(images), len(model.labels)), np.nan, np.float32)
-    found[places] = probabilities_of(rows, len(model.labels))
+    for places, probabilities in stored_probabilities(store, model.model_version).blocks(images):
+        if probabilities.shape[1] != len(model.labels):
+            raise ValueError(f"probabilities of {model.model_version} are of other labels than its")
+        found[places] = probabilities
     return found
-
-
-def _selected(table: Table, images: Sequence[str]) -> tuple[pa.Table, np.ndarray]:
-    """Return the rows of those ``images`` that are in the table, and their positions in ``images``."""
-    rows = table.read()
-    wanted = pa.array(images, pa.string())
-    position = pc.index_in(wanted, value_set=rows["sha256"].combine_chunks())
-    there = position.is_valid()
-    places = np.flatnonzero(there.to_numpy(zero_copy_only=False))
-    return rows.take(position.filter(there)), places
 
 
 def embedded_model(store: ObjectStore, model_version: str) -> EmbeddedModel | None:

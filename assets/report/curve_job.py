@@ -6,7 +6,7 @@ from typing import Any
 
 from assets.dataset.build import dataset_prefix, read_card, read_dataset_manifest
 from assets.line import fingerprint
-from assets.model.feature_store import EMBEDDINGS, embedded_model
+from assets.model.feature_store import EMBEDDINGS, embedded_model, stored_features
 from assets.model.trained_model import dataset_channel
 from assets.queue.ledger import queued_images
 from labelling.report.curve_report import CURVE_VERSION
@@ -66,7 +66,7 @@ def curve_job(store: ObjectStore, compute: Compute, model: Mapping[str, Any]) ->
         inputs = f"models/{name}/inputs/"  # the job's role may read there
         store.create(f"{inputs}chosen.json", json.dumps(chosen).encode())
         channels["chosen"] = Channel(prefix=inputs, keys=(f"{inputs}chosen.json",))
-    if parts := _features(store, str(model["model_version"])):
+    if parts := _features(store, str(model["model_version"]), version):
         channels["features"] = Channel(prefix=EMBEDDINGS, keys=parts)
     return JobSpec(
         name=name,
@@ -85,9 +85,10 @@ def _chosen(store: ObjectStore, version: str) -> list[str]:
     return sorted(sha for sha, image in found.items() if image.reason != Exploration.name)
 
 
-def _features(store: ObjectStore, model_version: str) -> tuple[str, ...]:
-    """Return the keys of the stored features of the model's backbone; empty if there are none."""
+def _features(store: ObjectStore, model_version: str, dataset_version: str) -> tuple[str, ...]:
+    """Return the keys of the stored features of the data set's images, of the model's backbone."""
     known = embedded_model(store, model_version)
     if known is None:
         return ()
-    return tuple(sorted(info.key for info in store.list(f"{EMBEDDINGS}{known.backbone}/")))
+    images = read_dataset_manifest(store, dataset_version)["sha256"].to_pylist()
+    return stored_features(store, known.backbone).keys_of(images)

@@ -15,10 +15,11 @@ from assets.dataset.splits.given_splits import given_table
 from assets.dataset.splits.splitting import groups_table
 from assets.ingestion.image_index import images_table
 from assets.model.digest import actual_digest
-from assets.model.feature_store import features_table, predictions_table
+from assets.model.feature_store import stored_features, stored_probabilities
 from imgclf_dagster.store_doctor.kinds import Known, Look, check_object
 from object_store.contents.damage import DamagedObject
 from object_store.contents.tables import Table
+from object_store.contents.vectors import Vectors
 from object_store.errors import KeyMissing, ObjectRefused, StoreError
 from object_store.rows import ObjectInfo
 from object_store.store import DAMAGED, ObjectStore
@@ -96,8 +97,8 @@ def _trouble(damage: DamagedObject) -> Trouble:
     return Trouble(damage.key, damage.flaw, damage.remedy)
 
 
-def tables(store: ObjectStore) -> list[Table]:
-    """Return all tables of the store."""
+def tables(store: ObjectStore) -> list[Table | Vectors]:
+    """Return all tables of the store, and all vectors."""
     known = {
         "images": images_table,
         "labels": labels_table,
@@ -106,11 +107,13 @@ def tables(store: ObjectStore) -> list[Table]:
         "shards": shards_table,
         "refusals": refusals_table,
     }
-    found = [known[name](store) for name in _folders(store, "tables") if name in known]
+    found: list[Table | Vectors] = [
+        known[name](store) for name in _folders(store, "tables") if name in known
+    ]
     found.append(given_table(store))
     names = [name for name in _folders(store, "embeddings") if name != "pretrained"]
-    found += [features_table(store, name) for name in names]
-    return found + [predictions_table(store, name) for name in _folders(store, "predictions")]
+    found += [stored_features(store, name) for name in names]
+    return found + [stored_probabilities(store, name) for name in _folders(store, "predictions")]
 
 
 def _folders(store: ObjectStore, prefix: str) -> list[str]:

@@ -36,7 +36,7 @@ from assets.ingestion.image_index import (
     usable_images,
 )
 from assets.line import Line
-from assets.model.feature_store import features_table, predictions_table
+from assets.model.feature_store import stored_features, stored_probabilities
 from imgclf_dagster.store_doctor.examine import Trouble
 from imgclf_dagster.store_doctor.job_record import is_training, training_record
 from labelling.label_studio.ledger import label_studio_key
@@ -173,12 +173,12 @@ def _places(bench: Bench, trouble: Trouble) -> str:
 
 
 def _features(bench: Bench, trouble: Trouble) -> str:
-    features_table(bench.store, trouble.key.split("/")[1], _quiet).mend()
+    stored_features(bench.store, trouble.key.split("/")[1]).mend(_quiet, whole=True)
     return "moved aside; `imgclf run` looks at its images again"
 
 
 def _predictions(bench: Bench, trouble: Trouble) -> str:
-    predictions_table(bench.store, trouble.key.split("/")[1], _quiet).mend()
+    stored_probabilities(bench.store, trouble.key.split("/")[1]).mend(_quiet, whole=True)
     return "moved aside; `imgclf run` asks the model about its images again"
 
 

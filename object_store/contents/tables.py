@@ -202,6 +202,14 @@ class Table:
             if any(other.covers(part) for other in parts):
                 self._store.delete(self._key(part))
 
+    def part_keys(self) -> list[str]:
+        """Return the keys of the parts that are read, in the order of their appends.
+
+        Raises:
+            TableDamagedError: a part is missing, and there is no ``on_damage``.
+        """
+        return [self._key(part) for part in self._whole()]
+
     def version(self) -> str:
         """Return 16 hex digits that change with every append, but not with a compaction."""
         whole = self._whole()

@@ -11,7 +11,7 @@ import numpy as np
 
 from assets.annotations.label_studio_poll import PollCursor, poll
 from assets.ingestion.image_index import images_table, newest_rows, usable_images
-from assets.model.feature_store import append_new, features_table, predictions_table, record_model
+from assets.model.feature_store import record_model, stored_features, stored_probabilities
 from assets.queue.ledger import QUEUE
 from assets.queue.shown_version import SHOWN
 from labelling.labels.consensus import newest_snapshots
@@ -19,7 +19,6 @@ from labelling.labels.corrections import Correction, correction_key
 from labelling.labels.snapshots import AnnotationSnapshot
 from serving.deployments import DeploymentRecord, record_key
 from tests.label_studio.server import LabelStudioServer
-from training.embedding.features import FEATURES_SCHEMA, packed_features, probabilities_table
 
 LABELS = ("blue", "green", "red")
 BACKBONE = "tiny-16-000000000000"
@@ -68,14 +67,11 @@ class Room:
         rng = np.random.default_rng(len(version))
         truth = np.array([LABELS.index(self.photos[image]) for image in shas])
         features = rng.normal(size=(len(shas), 8)).astype(np.float32) + 3 * np.eye(8)[truth]
-        rows = {"sha256": shas, "features": packed_features(features)}
-        import pyarrow as pa
-
-        append_new(features_table(store, BACKBONE), pa.table(rows, FEATURES_SCHEMA))
+        stored_features(store, BACKBONE).append(shas, features)
         logits = rng.normal(size=(len(shas), 3)) + sure * np.eye(3)[truth]
         said = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
         said = 1 / (1 + np.exp(-logits)) if fields.get("task") == "multi_label" else said
-        append_new(predictions_table(store, version), probabilities_table(shas, said))
+        stored_probabilities(store, version).append(shas, said)
         given = {"digest": "d" * 64, "backbone": BACKBONE, "task": "single_label", "labels": LABELS}
         record_model(store, version, {**given, **fields})
         self.deploy(version, stage)

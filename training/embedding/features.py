@@ -2,6 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 FEATURES_VERSION = "1"
 """Version of the computation of features; with ``CODE_VERSION`` a part of every backbone's name, so
@@ -37,11 +38,24 @@ def features_of(rows: pa.Table) -> np.ndarray:
     Raises:
         ValueError: features have different lengths, so they are of different nets.
     """
-    values = rows["features"].to_pylist()
-    if len({len(value) for value in values}) > 1:
+    return half_features_of(rows).astype(np.float32)
+
+
+def half_features_of(rows: pa.Table) -> np.ndarray:
+    """Read the features of rows in ``FEATURES_SCHEMA`` as they are stored: float16 [n, d].
+
+    Raises:
+        ValueError: features have different lengths, so they are of different nets.
+    """
+    lengths = pc.unique(pc.binary_length(rows["features"])).to_pylist()
+    if len(lengths) > 1:
         raise ValueError("features of different nets in one table; delete its folder in the store")
-    flat = np.frombuffer(b"".join(values), _HALF).astype(np.float32)
-    return flat.reshape(len(values), -1) if values else np.empty((0, 0), np.float32)
+    if not lengths:
+        return np.empty((0, 0), _HALF)
+    column = pa.concat_arrays(rows["features"].cast(pa.binary(lengths[0])).chunks)
+    data = np.frombuffer(column.buffers()[1], np.uint8)
+    begin = column.offset * lengths[0]
+    return data[begin : begin + rows.num_rows * lengths[0]].view(_HALF).reshape(rows.num_rows, -1)
 
 
 def probabilities_table(shas: list[str], probabilities: np.ndarray) -> pa.Table:
@@ -53,11 +67,14 @@ def probabilities_table(shas: list[str], probabilities: np.ndarray) -> pa.Table:
     return pa.Table.from_arrays([pa.array(shas, pa.string()), column], schema=PROBABILITIES_SCHEMA)
 
 
-def probabilities_of(rows: pa.Table, labels: int) -> np.ndarray:
+def probabilities_of(rows: pa.Table) -> np.ndarray:
     """Read the probabilities of rows in ``PROBABILITIES_SCHEMA``: float32 [n, labels].
 
     Raises:
-        ValueError: the rows have another number of labels.
+        ValueError: the rows have different numbers of labels.
     """
-    flat = rows["probabilities"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return flat.reshape(rows.num_rows, labels)
+    lengths = pc.unique(pc.list_value_length(rows["probabilities"])).to_pylist()
+    if len(lengths) > 1:
+        raise ValueError("probabilities of different models in one table; delete its folder")
+    flat = pc.list_flatten(rows["probabilities"]).to_numpy()
+    return flat.reshape(rows.num_rows, lengths[0] if lengths else 0)

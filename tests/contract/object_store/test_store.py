@@ -99,6 +99,21 @@ def test_reading(store: ObjectStore, tmp_path: Path) -> None:
         store.get_ranges("a/b", [0, 8], 3)
     with pytest.raises(KeyMissing):
         store.get_ranges("no/such", [0], 1)
+
+
+def test_objects_of_a_folder_are_mapped_into_memory(store: ObjectStore) -> None:
+    store.put("a/b", b"0123456789")
+    store.put("a/none", b"")
+    for key, data in (("a/b", b"0123456789"), ("a/none", b"")):
+        mapped = store.mapped(key)
+        assert mapped is None if store.root is None else mapped == data
+    if store.root is not None:
+        with pytest.raises(KeyMissing, match="no/such"):
+            store.mapped("no/such")
+
+
+def test_what_was_read_is_written_to_a_file(store: ObjectStore, tmp_path: Path) -> None:
+    store.put("a/b", b"0123456789")
     store.download("a/b", tmp_path / "deep" / "copy")
     assert (tmp_path / "deep" / "copy").read_bytes() == b"0123456789"
     assert store.uri("a/b").endswith("/a/b")

@@ -16,12 +16,13 @@ import pytest
 import torch
 from PIL import Image
 
+from object_store.contents.segments import digests_of, encode
 from training import embed
 from training.artefact.artefact import pack, write_manifest
 from training.artefact.export import ServingNet, probabilities_of
 from training.config import Hyperparameters
 from training.embedding import images as embed_images
-from training.embedding.features import features_of
+from training.embedding.features import features_of, half_features_of
 from training.embedding.features import probabilities_of as read_probabilities
 from training.errors import PermanentFailure, WeightsUnavailable
 from training.fitting.architectures import Classifier, build
@@ -99,7 +100,7 @@ class Job:
 
     def probabilities(self, version: str) -> dict[str, np.ndarray]:
         rows = pq.read_table(self.output / embed.probabilities_file(version))
-        found = read_probabilities(rows, len(LABELS))
+        found = read_probabilities(rows)
         return dict(zip(rows["sha256"].to_pylist(), found, strict=True))
 
 
@@ -156,7 +157,10 @@ def test_images_that_cannot_be_read_are_named_and_the_rest_goes_on(new_job: Any)
     assert list(job.probabilities("train-a")) == [sha(png(1))]
 
 
-def test_another_head_looks_at_no_pixel(new_job: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_old", [False, True], ids=["segment", "parquet"])
+def test_another_head_looks_at_no_pixel(
+    new_job: Any, monkeypatch: pytest.MonkeyPatch, is_old: bool
+) -> None:
     first, second = net(), net()
     with torch.no_grad():
         second.head.weight.mul_(-1)
@@ -167,11 +171,15 @@ def test_another_head_looks_at_no_pixel(new_job: Any, monkeypatch: pytest.Monkey
     job.model(0, first, "train-a")
     before = job.run()
     known = (job.output / "features.parquet").read_bytes()
+    if not is_old:
+        rows = pq.read_table(job.output / "features.parquet")
+        known = encode(digests_of(rows["sha256"].to_pylist()), half_features_of(rows))
+    kind = "parquet" if is_old else "vectors"
     old = job.probabilities("train-a")
 
     later = new_job("second")
-    later.file(f"{before['backbone']}/0-0.parquet", known, channel="features")
-    later.file("small_convnet-16-000000000000/0-0.parquet", b"never read", channel="features")
+    later.file(f"{before['backbone']}/0-0.{kind}", known, channel="features")
+    later.file(f"small_convnet-16-000000000000/0-0.{kind}", b"never read", channel="features")
     later.model(0, second, "train-b")
     monkeypatch.setattr(embed_images, "decode", lambda *_: pytest.fail("looked at pixels"))
     summary = later.run()

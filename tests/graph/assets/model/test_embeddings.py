@@ -101,7 +101,7 @@ def test_a_kill_between_the_job_and_the_tables_costs_nothing_but_the_job(
     unlabelled(trained, photo, 3, start=970)
     trained.run("raw_images")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("assets.model.embedding_jobs.predictions_table", broken)
+        patched.setattr("assets.model.embedding_jobs.append_probabilities", broken)
         assert not trained.run("embeddings").success
     done = trained.run("embeddings")
     assert done.success, done.why

@@ -179,7 +179,7 @@ def test_features_that_are_there_are_not_computed_again(line: Any) -> None:
     measured = newest(line).curve.model_dump(include={"model_version", "dataset_version"})
     spec = curve_job(line.store, line.compute, {**measured, "digest": "d"})
     assert spec.channels["features"].keys
-    assert all(key.endswith(".parquet") for key in spec.channels["features"].keys)
+    assert all(key.endswith(".vectors") for key in spec.channels["features"].keys)
 
 
 def test_why_there_is_no_curve(line: Any) -> None:

@@ -13,14 +13,13 @@ from hypothesis import strategies as st
 from assets.annotations.label_index import LabelledView
 from assets.model.feature_store import (
     EmbeddedModel,
-    append_new,
     embedded_model,
-    features_table,
     likely_backbone,
-    predictions_table,
     read_features,
     read_probabilities,
     record_model,
+    stored_features,
+    stored_probabilities,
 )
 from assets.model.models_in_use import ModelInUse
 from assets.policies import LabellingPolicy, ReasonWeights
@@ -40,7 +39,6 @@ from labelling.labels.schema import LabelSchema
 from labelling.labels.table import LABELS_SCHEMA
 from labelling.selection.mix import DEFAULT_WEIGHTS
 from object_store.store import ObjectStore
-from training.embedding.features import FEATURES_SCHEMA, packed_features, probabilities_table
 
 pytestmark = pytest.mark.unit
 
@@ -183,12 +181,9 @@ def test_an_answer_in_the_same_moment_answers_a_correction(store: ObjectStore) -
 
 def looked(store: ObjectStore, version: str, said: np.ndarray, **fields: Any) -> ModelInUse:
     shas = SHAS[: len(said)]
-    packed = packed_features(np.arange(len(said) * 3, dtype=np.float32).reshape(-1, 3) + 1)
-    append_new(
-        features_table(store, "net-1-a"),
-        pa.table({"sha256": shas, "features": packed}, FEATURES_SCHEMA),
-    )
-    append_new(predictions_table(store, version), probabilities_table(shas, said))
+    features = np.arange(len(said) * 3, dtype=np.float32).reshape(-1, 3) + 1
+    stored_features(store, "net-1-a").append(shas, features)
+    stored_probabilities(store, version).append(shas, said)
     given = {"digest": "d" * 64, "backbone": "net-1-a", "task": "single_label", "labels": LABELS}
     record_model(store, version, {**given, **fields})
     return ModelInUse(version, f"models/{version}/output/model.tar.gz", "prod")
@@ -198,7 +193,7 @@ def test_features_come_back_and_nothing_is_kept_twice(store: ObjectStore) -> Non
     said = np.array([[0.9, 0.1], [0.4, 0.6]], np.float32)
     looked(store, "train-a", said)
     looked(store, "train-a", said)
-    assert features_table(store, "net-1-a").read().num_rows == 2
+    assert len(store.list("embeddings/net-1-a")) == 1
     found = read_features(store, "net-1-a", [SHAS[1], SHAS[5], SHAS[0]])
     assert found.tolist() == [[4, 5, 6], [0, 0, 0], [1, 2, 3]]
     model = EmbeddedModel(
