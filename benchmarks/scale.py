@@ -325,7 +325,7 @@ def _embed(root: str) -> dict[str, float]:
     import numpy as np
 
     from assets.model.feature_store import read_features, stored_features
-    from resources.contents.vectors import Vectors
+    from object_store.contents.vectors import Vectors
 
     mapped = [0]
 
