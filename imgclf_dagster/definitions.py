@@ -45,6 +45,7 @@ def defs() -> dg.Definitions:
 
 def build_definitions(settings: Settings) -> dg.Definitions:
     """Return everything that Dagster loads, for ``settings``."""
+    store = open_store(settings)
     assets = [
         raw_images,
         annotations,
@@ -61,7 +62,9 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     ]
     label_studio = build_label_studio(settings)
     described = dg.map_asset_specs(
-        lambda spec: _on_profile(automated(spec, labelling=label_studio.configured), settings),
+        lambda spec: _on_profile(
+            automated(spec, store, labelling=label_studio.configured), settings
+        ),
         assets,
     )
     return dg.Definitions(
@@ -85,7 +88,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         ),
         executor=dg.in_process_executor,
         resources={
-            "store": StoreResource.of(open_store(settings)),
+            "store": StoreResource.of(store),
             "arrivals": build_arrivals(settings),
             "compute": build_compute(settings),
             "registry": build_registry(settings),

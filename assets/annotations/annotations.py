@@ -17,6 +17,8 @@ from assets.annotations.label_index import (
     schema_version,
 )
 from assets.line import OWNERS, Line
+from assets.records.annotations import AnnotationsRecord
+from assets.records.materializations import record_materialization
 from assets.retries import retried
 from labelling.labels.agreement import Agreement, Disagreement, agreement
 from labelling.labels.consensus import annotations_only
@@ -59,11 +61,14 @@ def annotations(
         context.log.warning(visible(f"{row['snapshot_key']} is rejected: {row['reason']}"))
     labels = decisions.labels
     version = labels_version(decisions, judged.rejected)
+    found = AnnotationsRecord(
+        content_version=version, label_schema=schema_version(line.labels), snapshots=rows.num_rows
+    )
+    record_materialization(context, store, found)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(version),
         metadata={
             "content_version": version,
-            "schema_version": schema_version(line.labels),
             "labelled_images": labels.num_rows,
             "snapshots": rows.num_rows,
             "new": new,

@@ -24,7 +24,7 @@ from assets.dataset.build import (
     write_shards,
 )
 from assets.dataset.repair import is_whole, mend_places
-from assets.dataset.retraining import LABEL_ROWS, Retraining, retraining
+from assets.dataset.retraining import Retraining, retraining
 from assets.dataset.splits.generations import generation_number
 from assets.dataset.splits.given_splits import given_splits
 from assets.dataset.splits.splitting import deal_groups, given_too_late, update_groups
@@ -32,6 +32,8 @@ from assets.ingestion.image_index import images_table, images_version, newest_ro
 from assets.ingestion.raw_images import raw_images
 from assets.line import OWNERS, Line
 from assets.pictures import ornament, picture
+from assets.records.dataset import DatasetRecord
+from assets.records.materializations import record_materialization
 from assets.retries import retried
 from labelling.columns import remembering
 from labelling.labels.foreign_text import visible
@@ -112,6 +114,15 @@ def dataset(
     record_sources(store, assembly.version, found.sources)
     due = retraining(context.instance, store, assembly.version, view, line.retraining)
     context.log.info(f"retraining: {due.reason}")
+    made = DatasetRecord(
+        dataset_version=assembly.version,
+        images=assembly.rows.num_rows,
+        classes=len(assembly.labels),
+        label_rows=view.rows,
+        retraining=due.reason,
+        retrain_at=due.due_at,
+    )
+    record_materialization(context, store, made)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(assembly.version),
         metadata={
@@ -119,7 +130,6 @@ def dataset(
             **_lost_metadata(lost),
             **_retraining_metadata(due),
             **({"given too late": _late_splits_text(found.late)} if found.late else {}),
-            LABEL_ROWS: view.rows,
         },
     )
 
@@ -188,7 +198,7 @@ def _late_splits_text(late: Mapping[str, tuple[str, str]]) -> str:
 
 
 def _retraining_metadata(found: Retraining) -> dict[str, dg.MetadataValue]:
-    """Return metadata about the next training, for the automation and for people."""
+    """Return metadata about the next training."""
     shown: dict[str, dg.MetadataValue] = {"retraining": dg.MetadataValue.text(found.reason)}
     if found.due_at is not None:
         shown["retrain_at"] = dg.MetadataValue.timestamp(found.due_at)

@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from assets.annotations.label_index import LabelledView
 from assets.dataset.build import dataset_prefix, read_dataset_manifest
-from assets.line import latest_metadata
 from assets.policies import RetrainPolicy
+from assets.records.materializations import newest_materialization
+from assets.records.trained_model import TrainedModelRecord
 from labelling.columns import (
     LabelLists,
     labels_by_image,
@@ -28,11 +29,6 @@ from object_store.store import ObjectStore
 SHARE_FLOOR = 5
 """New images of a class before their share of the class counts: of a class of ten images, every
 single label would be a tenth.
-"""
-
-LABEL_ROWS = "label_rows"
-"""Metadata of ``dataset``: number of rows of the label table it was made from. Later labels are in
-the rows after these, whether or not they change the data set.
 """
 
 Labels = Mapping[str, Sequence[str]]
@@ -180,13 +176,13 @@ def retraining(
         fresh: images (sha256) labelled since that data set was made, counted as if in it.
     """
     now = time.time()
-    trained_version = latest_metadata(instance, "trained_model").get("dataset_version")
-    trained = dataset_labels(store, str(trained_version)) if trained_version else None
+    model = newest_materialization(instance, store, TrainedModelRecord)
+    trained = dataset_labels(store, model.dataset_version) if model else None
     newest = dataset_labels(store, newest_version) or {}
     disputed = {row["sha256"] for row in view.conflicts}
     if fresh := set(fresh):
         newest = relabelled(newest, fresh, of_images(view.labels, fresh - disputed))
     found = decide_retraining(trained, newest, view.origins, policy, now)
-    if found.due_at is None and trained_version != newest_version:
+    if found.due_at is None and model and model.dataset_version != newest_version:
         return Retraining(now, "due: splits, task or the order of the labels changed")
     return found

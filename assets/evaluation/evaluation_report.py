@@ -16,9 +16,12 @@ from assets.dataset.build import read_card
 from assets.evaluation.champion import ITSELF, NONE_YET, Champion, find_champion, unless_seen
 from assets.evaluation.gates import evaluate_gates
 from assets.evaluation.records import newest_evaluation, record_evaluation
-from assets.line import MODEL_VERSIONS, OWNERS, Line, fingerprint, require_metadata
+from assets.line import MODEL_VERSIONS, OWNERS, Line, fingerprint
 from assets.model.trained_model import dataset_channel
 from assets.pictures import ornament, picture
+from assets.records.evaluation_report import EvaluationReportRecord
+from assets.records.materializations import record_materialization, require_materialization
+from assets.records.trained_model import TrainedModelRecord
 from assets.retries import retried
 from labelling.labels.schema import LabelSchema
 from object_store.contents.damage import DamagedObject
@@ -58,9 +61,8 @@ def evaluation_report(
     line: dg.ResourceParam[Line],
 ) -> dg.MaterializeResult:
     """Evaluate the newest trained model and record what came out."""
-    version = require_metadata(context.instance, "trained_model", "model_version")
-    digest = require_metadata(context.instance, "trained_model", "digest")
-    dataset_version = require_metadata(context.instance, "trained_model", "dataset_version")
+    model = require_materialization(context.instance, store, TrainedModelRecord)
+    version, digest, dataset_version = model.model_version, model.digest, model.dataset_version
     card = read_card(store, dataset_version)
     found = unless_seen(store, find_champion(store, endpoints, digest), dataset_version)
     champion = found.record
@@ -106,6 +108,13 @@ def evaluation_report(
     record_evaluation(store, version, record)
     if all(gate.passed for gate in evaluate_gates(report, line.gates)):
         context.instance.add_dynamic_partitions(str(MODEL_VERSIONS.name), [version])
+    made = EvaluationReportRecord(
+        model_version=version,
+        digest=digest,
+        job=spec.name,
+        no_champion=found.why_none if found.record is None else None,
+    )
+    record_materialization(context, store, made)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(fingerprint({"job": spec.name, "digest": digest})),
         metadata={

@@ -25,12 +25,12 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class GateResult:
-    """The result of one gate; ``reason`` is for people, ``metadata`` has the numbers behind it."""
+    """The result of one gate; ``reason`` is for people, ``numbers`` the values behind it."""
 
     name: str
     passed: bool
     reason: str
-    metadata: dict[str, float | str] = field(default_factory=dict)
+    numbers: dict[str, float | str] = field(default_factory=dict)
 
 
 def evaluate_gates(

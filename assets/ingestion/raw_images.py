@@ -19,6 +19,8 @@ from assets.ingestion.image_index import (
     usable_images,
 )
 from assets.line import OWNERS, Line
+from assets.records.materializations import record_materialization
+from assets.records.raw_images import RawImagesRecord
 from assets.retries import retried
 from labelling.labels.foreign_text import visible
 from labelling.sources.listing import Groups
@@ -27,11 +29,6 @@ from object_store.store import ObjectStore
 from resources.arrivals.arrivals import pending_notices, read_notices
 
 REJECTIONS_SHOWN = 50
-
-TABLE_VERSION = "table_version"
-"""Metadata: version of the image table, by which the sensor finds rows that no materialization
-reported.
-"""
 
 
 class RawImagesConfig(dg.Config):
@@ -96,13 +93,20 @@ def raw_images(
         context.log.info(visible(f"passed over {group.summary()}"))
     usable = usable_images(rows.select(["key", "sha256", "status", "format", "mode"]))
     version = images_version(rows)
+    objects = int(pc.sum(pc.not_equal(rows["status"], "deleted")).as_py() or 0)
+    found = RawImagesRecord(
+        content_version=version,
+        table_version=table.version(),
+        objects=objects,
+        rejected=rejected.num_rows,
+    )
+    record_materialization(context, store, found)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(version),
         metadata={
             "content_version": version,
-            TABLE_VERSION: table.version(),
             "images": usable.num_rows,
-            "objects": int(pc.sum(pc.not_equal(rows["status"], "deleted")).as_py() or 0),
+            "objects": objects,
             "rejected": rejected.num_rows,
             "unusable_names": len(unusable),
             "passed_over": len(diff.passed),

@@ -22,6 +22,8 @@ from assets.model.feature_store import (
 )
 from assets.model.models_in_use import ModelInUse, models_in_use
 from assets.pictures import ornament, picture
+from assets.records.embeddings import EmbeddingsRecord
+from assets.records.materializations import record_materialization
 from assets.retries import retried
 from object_store.store import ObjectStore
 from resources.compute.compute import Compute
@@ -64,13 +66,14 @@ def build_embeddings(defaults: Hyperparameters) -> dg.AssetsDefinition:
         view = labelled_view(store, line.labels)
         policy = line.labelling  # queued images are still without a label, hence + batch_max
         wanted = wanted_images(images, view, policy.pool_limit + policy.batch_max)
-        models = models_in_use(context.instance, endpoints, compute)
+        models = models_in_use(context.instance, store, endpoints, compute)
         embedder = Embedder(
             context, store, compute, defaults, line.weights_dir, line.ingestion.max_pixels
         )
         done = embedder.update(models, wanted)
         if done.note:
             context.log.warning(done.note)
+        record_materialization(context, store, EmbeddingsRecord(backbone=done.backbone))
         return dg.MaterializeResult(
             data_version=dg.DataVersion(_version(store, done, models)),
             metadata={

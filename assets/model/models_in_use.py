@@ -12,7 +12,8 @@ from typing import IO
 import dagster as dg
 from pydantic import ValidationError
 
-from assets.line import latest_metadata
+from assets.records.materializations import newest_materialization
+from assets.records.trained_model import TrainedModelRecord
 from object_store.contents.damage import DamagedObject
 from object_store.contents.reading import first_flaw
 from object_store.store import ObjectStore
@@ -35,7 +36,7 @@ class ModelInUse:
 
 
 def models_in_use(
-    instance: dg.DagsterInstance, endpoints: Endpoints, compute: Compute
+    instance: dg.DagsterInstance, store: ObjectStore, endpoints: Endpoints, compute: Compute
 ) -> list[ModelInUse]:
     """List the models in use, the one whose predictions annotators see first; empty if none.
 
@@ -45,6 +46,7 @@ def models_in_use(
 
     Args:
         instance: the Dagster instance, for the newest ``trained_model``.
+        store: object store of the project.
         endpoints: the deployments to staging and production.
         compute: knows the key of a trained model.
     """
@@ -53,9 +55,10 @@ def models_in_use(
         record = endpoints.readable(stage)
         if record is not None and record.model_version not in {m.model_version for m in found}:
             found.append(ModelInUse(record.model_version, record.model_key, stage))
-    version = latest_metadata(instance, "trained_model").get("model_version")
-    if not found and version:
-        found.append(ModelInUse(str(version), compute.model_key(str(version)), "newest"))
+    newest = None if found else newest_materialization(instance, store, TrainedModelRecord)
+    if newest is not None:
+        version = newest.model_version
+        found.append(ModelInUse(version, compute.model_key(version), "newest"))
     return found
 
 

@@ -10,8 +10,11 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 
 from assets.dataset.build import DATASETS, dataset_prefix, read_card
 from assets.dataset.dataset import dataset
-from assets.line import OWNERS, Line, fingerprint, require_metadata
+from assets.line import OWNERS, Line, fingerprint
 from assets.pictures import ornament, picture
+from assets.records.dataset import DatasetRecord
+from assets.records.materializations import record_materialization, require_materialization
+from assets.records.trained_model import TrainedModelRecord
 from assets.retries import retried
 from object_store.contents.reading import parse_object
 from object_store.store import ObjectStore
@@ -71,7 +74,7 @@ def build_trained_model(defaults: Hyperparameters) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         chosen: dict[str, Any] = config.model_dump()  # type: ignore[attr-defined]
         named = chosen.pop("dataset_version")
-        version = named or require_metadata(context.instance, "dataset", "dataset_version")
+        version = named or _newest_data_set(context, store)
         try:
             hyperparameters = Hyperparameters.model_validate(chosen)
         except ValidationError as error:
@@ -81,6 +84,10 @@ def build_trained_model(defaults: Hyperparameters) -> dg.AssetsDefinition:
         return train(context, store, compute, line, hyperparameters, version, is_named=bool(named))
 
     return trained_model
+
+
+def _newest_data_set(context: dg.AssetExecutionContext, store: ObjectStore) -> str:
+    return require_materialization(context.instance, store, DatasetRecord).dataset_version
 
 
 def train(
@@ -120,6 +127,13 @@ def train(
     outputs = compute.outputs(spec.name, spec.kind)
     key = f"models/{spec.name}/output/output.tar.gz"
     metrics = parse_object(store, key, outputs["metrics.json"], _Metrics)
+    made = TrainedModelRecord(
+        model_version=spec.name,
+        dataset_version=version,
+        dataset_named=is_named,
+        digest=metrics["digest"],
+    )
+    record_materialization(context, store, made)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(metrics["digest"]),
         metadata={

@@ -12,7 +12,7 @@ from assets.annotations.annotations import annotations
 from assets.annotations.label_index import labels_table, view_of
 from assets.dataset.splits.splitting import update_groups, with_lots
 from assets.ingestion.image_index import images_table, newest_rows, usable_images
-from assets.line import OWNERS, Line, fingerprint, latest_metadata
+from assets.line import OWNERS, Line, fingerprint
 from assets.model.embeddings import MAP_IMAGES
 from assets.model.feature_store import read_features
 from assets.model.models_in_use import models_in_use
@@ -30,6 +30,9 @@ from assets.queue.pool import (
     skipped_images,
 )
 from assets.queue.sync import QueueSync, Synced
+from assets.records.embeddings import EmbeddingsRecord
+from assets.records.labelling_queue import ChosenImage, LabellingQueueRecord
+from assets.records.materializations import newest_materialization, record_materialization
 from assets.retries import retried
 from labelling.labels.corrections import CORRECTIONS_PREFIX
 from labelling.labels.counted import counted
@@ -44,11 +47,6 @@ from resources.label_studio.types import LabelStudioDown, LabelStudioError, Proj
 CHOICES_SHOWN = 20
 RETRIES_TAG = "dagster/max_retries"
 """Dagster's own tag; 0 for runs of the command line."""
-
-LEFT = "left to label"
-"""Metadata: unlabelled images that have no task and were not skipped. It holds for the project in
-its present state: images whose tasks are deleted are counted again.
-"""
 
 NOT_CONNECTED = (
     "no Label Studio is connected, so these images would be chosen next: start one "
@@ -89,13 +87,14 @@ def labelling_queue(
     done.problems += hidden_problem(situation.hidden)
     for problem in done.problems:
         context.log.warning(problem)
+    record = _record(label_studio, done.situation or situation, done, corrections)
+    record_materialization(context, store, record)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(fingerprint(_version(done), 16)),
         metadata={
-            **_numbers(done.situation or situation, done),
+            **_numbers(record, done),
             **_chosen(store, situation, done.batch, line.ingestion.max_pixels),
-            **_links(label_studio, done),
-            "corrections": corrections,
+            **_links(record, done),
         },
     )
 
@@ -116,14 +115,14 @@ def _situation(
     rows = labels_table(store).read()
     view = view_of(rows, line.labels)
     doubts = find_doubts(store, view, images, context.log.warning)
-    models = models_in_use(context.instance, endpoints, compute)
-    seen = latest_metadata(context.instance, "embeddings").get("backbone", "none")
+    models = models_in_use(context.instance, store, endpoints, compute)
+    embedded = newest_materialization(context.instance, store, EmbeddingsRecord)
     now = now_utc()
     pace = labels_per_day(rows, now)
     return Situation(
         images=images,
         view=view,
-        opinions=Opinions.of(store, models, "" if seen == "none" else str(seen)),
+        opinions=Opinions.of(store, models, embedded.backbone if embedded else ""),
         doubts=doubts,
         pace=pace,
         wanted=queue_length(line.labelling, pace),
@@ -161,48 +160,75 @@ def _version(done: Synced) -> list[Any]:
     return [batch, done.shown, done.open, sorted(done.reviews)]
 
 
+def _record(
+    label_studio: LabelStudioClient, situation: Situation, done: Synced, corrections: int
+) -> LabellingQueueRecord:
+    images = done.batch.images if done.batch else ()
+    # Not every chosen image was left to label: an image in doubt may have a label.
+    chosen = {image.sha256 for image in images}
+    project, made, tasks = state_of(label_studio, done.project) if done.project else (None,) * 3
+    return LabellingQueueRecord(
+        open=done.open,
+        wanted=situation.wanted,
+        left=len(situation.left - chosen),
+        added=done.new,
+        withdrawn=done.withdrawn,
+        in_doubt=len(situation.doubts.conflicts) + len(situation.doubts.corrections),
+        labels_per_day=round(situation.pace, 1),
+        corrections=corrections,
+        model_version=done.shown,
+        batch=done.batch.batch if done.batch else "",
+        chosen=len(images),
+        first=tuple(
+            ChosenImage(key=image.key, why=image.why, score=image.score)
+            for image in images[:CHOICES_SHOWN]
+        ),
+        project=project,
+        project_made=made,
+        tasks=tasks,
+        review_link=done.review_link,
+        problems=tuple(done.problems),
+        is_connected=label_studio.configured,
+    )
+
+
 # --- metadata ------------------------------------------------------------------------------
 
 
-def _numbers(situation: Situation, done: Synced) -> dict[str, Any]:
-    # Not every chosen image was left to label: an image in doubt may have a label.
-    chosen = {image.sha256 for image in done.batch.images} if done.batch else set()
+def _numbers(record: LabellingQueueRecord, done: Synced) -> dict[str, Any]:
     found: dict[str, Any] = {
-        "open": done.open,
-        LEFT: len(situation.left - chosen),
-        "wanted": situation.wanted,
-        "labels_per_day": round(situation.pace, 1),
-        "added": done.new,
-        "withdrawn": done.withdrawn,
+        "open": record.open,
+        "left to label": record.left,
+        "wanted": record.wanted,
+        "labels_per_day": record.labels_per_day,
+        "added": record.added,
+        "withdrawn": record.withdrawn,
         "prelabelled": done.prelabelled,
-        "model_version": done.shown or "none",
-        "in doubt": len(situation.doubts.conflicts) + len(situation.doubts.corrections),
+        "model_version": record.model_version or "none",
+        "in doubt": record.in_doubt,
         "to review": len(done.reviews),
+        "corrections": record.corrections,
     }
     if done.finished:
         found["batches cut short before"] = ", ".join(done.finished)
-    if done.problems:
-        found["problems"] = "\n".join(f"- {visible(text)}" for text in done.problems)
+    if record.problems:
+        found["problems"] = "\n".join(f"- {visible(text)}" for text in record.problems)
     return found
 
 
-def _links(label_studio: LabelStudioClient, done: Synced) -> dict[str, Any]:
+def _links(record: LabellingQueueRecord, done: Synced) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    if done.review_link:
-        found["labels in doubt"] = dg.MetadataValue.url(done.review_link)
+    if record.review_link:
+        found["labels in doubt"] = dg.MetadataValue.url(record.review_link)
         found["why in doubt"] = dg.MetadataValue.md(_reviews_table(done.reviews))
-    if done.project is not None:
-        address, *state = state_of(label_studio, done.project)
-        found["project"] = dg.MetadataValue.url(address)
-        found["project made"], found["tasks"] = state
+    if record.project is not None:
+        found["project"] = dg.MetadataValue.url(record.project)
+        found["tasks"] = record.tasks
     return found
 
 
 def state_of(label_studio: LabelStudioClient, project: Project) -> tuple[str, str, int]:
-    """Return the project's page, its creation time (ISO 8601) and its number of tasks.
-
-    They are the metadata ``project``, ``project made`` and ``tasks``.
-    """
+    """Return the project's page, its creation time (ISO 8601) and its number of tasks."""
     return label_studio.project_url(project.id), project.created_at.isoformat(), project.tasks
 
 

@@ -5,6 +5,8 @@ import re
 import dagster as dg
 from pydantic import Field
 
+from assets.records.materializations import record_materialization
+from assets.records.release_approval import ReleaseApprovalRecord
 from assets.release.release_asset import find_package, refuse_on, release_asset
 from assets.release.staging_endpoint import staging_endpoint
 from assets.release.verification import DECISION_TAG, approval_objections, package_objections
@@ -55,6 +57,12 @@ def release_approval(
         package = registry.set_approval(
             version, "Approved", by=config.approved_by, reason=config.reason, digest=config.digest
         )
+    made = ReleaseApprovalRecord(
+        digest=package.digest,
+        decision=package.decision,
+        approved_at=str(package.approval_changed_at),
+    )
+    record_materialization(context, store, made)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(f"{package.digest}:{package.decision}"),
         metadata={

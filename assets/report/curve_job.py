@@ -1,14 +1,13 @@
 """The processing job that measures learning curves."""
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
 from assets.dataset.build import dataset_prefix, read_card, read_dataset_manifest
 from assets.line import fingerprint
 from assets.model.feature_store import EMBEDDINGS, embedded_model, stored_features
 from assets.model.trained_model import dataset_channel
 from assets.queue.ledger import queued_images
+from assets.records.trained_model import TrainedModelRecord
 from labelling.report.curve_report import CURVE_VERSION
 from labelling.selection.reasons.exploration import Exploration
 from object_store.store import ObjectStore
@@ -18,25 +17,24 @@ from resources.compute.job_spec import Channel, JobSpec
 from training.config import CODE_VERSION
 
 
-def why_no_curve(store: ObjectStore, model: Mapping[str, Any]) -> str:
+def why_no_curve(store: ObjectStore, model: TrainedModelRecord) -> str:
     """Return why no learning curve can be measured; empty if it can.
 
     Args:
         store: object store of the project.
-        model: metadata of the newest ``trained_model``.
+        model: record of the newest ``trained_model``.
     """
-    if not model.get("model_version"):
-        return "no model was trained yet"
-    if not store.exists(f"{dataset_prefix(str(model['dataset_version']))}card.json"):
-        return f"data set {model['dataset_version']} is not in the store any more"
-    counts = read_card(store, str(model["dataset_version"]))["counts"].values()
+    version = model.dataset_version
+    if not store.exists(f"{dataset_prefix(version)}card.json"):
+        return f"data set {version} is not in the store any more"
+    counts = read_card(store, version)["counts"].values()
     empty = [split for split in ("val", "test") if not any(row[split] for row in counts)]
     if empty:
         return f"no labelled image is in the split {' or '.join(empty)}"
     return ""
 
 
-def curve_job(store: ObjectStore, compute: Compute, model: Mapping[str, Any]) -> JobSpec:
+def curve_job(store: ObjectStore, compute: Compute, model: TrainedModelRecord) -> JobSpec:
     """Describe the job that measures the learning curve of the newest model's data set.
 
     Its name is a hash of the data, the model and the images that the queue chose, so that nothing
@@ -45,14 +43,14 @@ def curve_job(store: ObjectStore, compute: Compute, model: Mapping[str, Any]) ->
     Args:
         store: object store of the project.
         compute: knows the key of the trained model.
-        model: metadata of the newest ``trained_model``.
+        model: record of the newest ``trained_model``.
     """
-    version, key = str(model["dataset_version"]), compute.model_key(str(model["model_version"]))
+    version, key = model.dataset_version, compute.model_key(model.model_version)
     card = read_card(store, version)
     chosen = _chosen(store, version)
     identity = {
         "dataset": version,
-        "model": str(model["digest"]),
+        "model": model.digest,
         "chosen": chosen,
         "curve": CURVE_VERSION,
         "code": CODE_VERSION,
@@ -66,7 +64,7 @@ def curve_job(store: ObjectStore, compute: Compute, model: Mapping[str, Any]) ->
         inputs = f"models/{name}/inputs/"  # the job's role may read there
         store.create(f"{inputs}chosen.json", json.dumps(chosen).encode())
         channels["chosen"] = Channel(prefix=inputs, keys=(f"{inputs}chosen.json",))
-    if parts := _features(store, str(model["model_version"]), version):
+    if parts := _features(store, model.model_version, version):
         channels["features"] = Channel(prefix=EMBEDDINGS, keys=parts)
     return JobSpec(
         name=name,

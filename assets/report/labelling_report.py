@@ -13,9 +13,12 @@ from pydantic import ValidationError
 from assets import markdown
 from assets.annotations.annotations import annotations
 from assets.annotations.label_index import judge_labels, labels_table
-from assets.line import OWNERS, Line, fingerprint, latest_metadata
+from assets.line import OWNERS, Line, fingerprint
 from assets.pictures import ornament, picture
 from assets.queue.ledger import queued_images
+from assets.records.labelling_queue import LabellingQueueRecord
+from assets.records.materializations import newest_materialization
+from assets.records.trained_model import TrainedModelRecord
 from assets.report.curve_job import curve_job, why_no_curve
 from assets.retries import retried
 from labelling.labels.agreement import agreement
@@ -77,7 +80,9 @@ def _curve(
     """Return the learning curve of the newest model's data set, or why there is none; and metadata
     of the job that measured it.
     """
-    model = latest_metadata(context.instance, "trained_model")
+    model = newest_materialization(context.instance, store, TrainedModelRecord)
+    if model is None:
+        return "no model was trained yet", {}
     if why := why_no_curve(store, model):
         return why, {}
     spec = curve_job(store, compute, model)
@@ -116,7 +121,8 @@ def _report(
         sha: image.reason.replace("_", " ")
         for sha, image in queued_images(store, set(work["sha256"].to_pylist())).items()
     }
-    queue = latest_metadata(context.instance, "labelling_queue")
+    queue = newest_materialization(context.instance, store, LabellingQueueRecord)
+    project = queue.project if queue else None
     return LabellingReport(
         project=line.project,
         task=line.labels.task,
@@ -128,7 +134,7 @@ def _report(
         agreement=AgreementSummary.of(agreement(judged.usable, line.labels.task)),
         curve=curve if isinstance(curve, CurveReport) else None,
         why_no_curve=curve if isinstance(curve, str) else "",
-        label_studio_url=str(queue.get("project") or label_studio.url),
+        label_studio_url=project or label_studio.url,
     )
 
 

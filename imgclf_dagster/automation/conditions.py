@@ -3,13 +3,20 @@
 import dagster as dg
 from dagster import AutomationCondition
 
-from assets.line import latest_metadata
+from assets.records.dataset import DatasetRecord
+from assets.records.materializations import newest_materialization
 from imgclf_dagster.automation.newer_inputs import ApprovalIsNewer, DataSetIsNewer, InputsAreNewer
 from imgclf_dagster.automation.passed_checks import blocking_checks_passed
+from object_store.contents.damage import DamagedObject
+from object_store.store import ObjectStore
 
 
 class RetrainingIsDue(AutomationCondition):
     """``dataset`` said when it is time to train on it (``assets.dataset.retraining``), and it is."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        """Read the record of ``dataset`` in ``store``."""
+        self._store = store
 
     @property
     def description(self) -> str:
@@ -18,13 +25,14 @@ class RetrainingIsDue(AutomationCondition):
 
     def evaluate(self, context: dg.AutomationContext) -> dg.AutomationResult:
         """Return all of the candidates if training is due, else none."""
-        found = latest_metadata(context.asset_graph_view.instance, "dataset")
-        # A data set made before there was the policy, or reported by hand, has no date: train.
-        if "retraining" not in found:
+        if context.candidate_subset.is_empty:  # the store need not be asked
+            return _answer(context, False)
+        try:
+            instance = context.asset_graph_view.instance
+            found = newest_materialization(instance, self._store, DatasetRecord)
+        except DamagedObject:  # a training too many is better than none for ever
             return _answer(context, True)
-        due_at = found.get("retrain_at")
-        now = context.evaluation_time.timestamp()
-        return _answer(context, due_at is not None and float(due_at) <= now)
+        return _answer(context, found is None or found.is_due(context.evaluation_time.timestamp()))
 
 
 def _answer(context: dg.AutomationContext, is_true: bool) -> dg.AutomationResult:
@@ -46,11 +54,14 @@ def when_inputs_changed() -> AutomationCondition:
     ).with_label("when_inputs_changed")
 
 
-def when_retraining_is_due() -> AutomationCondition:
-    """True if the data set changed and the retraining policy says that it is worth a training."""
+def when_retraining_is_due(store: ObjectStore) -> AutomationCondition:
+    """True if the data set changed and the retraining policy says that it is worth a training.
+
+    ``store`` has the records of the data set and of the model.
+    """
     return (
-        DataSetIsNewer()
-        & RetrainingIsDue()
+        DataSetIsNewer(store)
+        & RetrainingIsDue(store)
         & ~AutomationCondition.newly_requested()
         & ~AutomationCondition.any_deps_missing()
         & ~AutomationCondition.any_deps_in_progress()
@@ -92,6 +103,16 @@ def when_approved() -> AutomationCondition:
     ).with_label("when_approved")
 
 
+AUTOMATED_LINE = (
+    "dataset",
+    "trained_model",
+    "evaluation_report",
+    "registered_package",
+    "staging_endpoint",
+    "prod_endpoint",
+)
+"""Assets from the data set to production that automation makes."""
+
 EMBED_EVERY = "* * * * *"
 """Cron schedule. A release has several steps (evaluated, staged, in production), each of which
 changes the model in use; and a later run does not compete with the line's own runs."""
@@ -111,7 +132,7 @@ def line_is_asked_for() -> AutomationCondition:
     # set and training could wait for a minute of embeddings. So the assets for labelling get a run
     # of their own in a later tick.
     asked = AutomationCondition.will_be_requested()
-    found, *others = (AutomationCondition.asset_matches(name, asked) for name in conditions())
+    found, *others = (AutomationCondition.asset_matches(name, asked) for name in AUTOMATED_LINE)
     for other in others:
         found = found | other
     return found.with_label("a run of the line is requested")
@@ -185,12 +206,12 @@ def labelling_conditions() -> dict[str, AutomationCondition]:
     }
 
 
-def conditions() -> dict[str, AutomationCondition]:
-    """Return the conditions of the line's assets, by asset."""
+def conditions(store: ObjectStore) -> dict[str, AutomationCondition]:
+    """Return the conditions of ``AUTOMATED_LINE``, by asset; ``store`` has the records of assets."""
     # raw_images, annotations and release_approval have none: sensors request them.
     return {
         "dataset": when_inputs_changed(),
-        "trained_model": when_retraining_is_due(),
+        "trained_model": when_retraining_is_due(store),
         "evaluation_report": when_inputs_changed(),
         "registered_package": when_version_is_new(),
         "staging_endpoint": when_version_is_new(),
@@ -198,13 +219,14 @@ def conditions() -> dict[str, AutomationCondition]:
     }
 
 
-def automated(spec: dg.AssetSpec, *, labelling: bool = False) -> dg.AssetSpec:
+def automated(spec: dg.AssetSpec, store: ObjectStore, *, labelling: bool = False) -> dg.AssetSpec:
     """Return ``spec`` with its automation condition, if it has one.
 
     Args:
         spec: an asset's spec.
+        store: has the records of assets.
         labelling: whether a Label Studio is configured.
     """
-    known = conditions() | (labelling_conditions() if labelling else {})
+    known = conditions(store) | (labelling_conditions() if labelling else {})
     condition = known.get(spec.key.to_user_string())
     return spec.replace_attributes(automation_condition=condition) if condition else spec

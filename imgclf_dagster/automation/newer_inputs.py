@@ -11,6 +11,12 @@ from dagster import AutomationCondition
 from dagster._core.definitions.events import AssetKeyPartitionKey
 from pydantic import BaseModel, ValidationError
 
+from assets.records.dataset import DatasetRecord
+from assets.records.materializations import materialization_of
+from assets.records.trained_model import TrainedModelRecord
+from object_store.contents.damage import DamagedObject
+from object_store.store import ObjectStore
+
 DATA_VERSION = "dagster/data_version"
 INPUT_VERSION = "dagster/input_data_version/"
 INPUT_EVENT = "dagster/input_event_pointer/"
@@ -119,26 +125,31 @@ class InputsAreNewer(AutomationCondition):
 class DataSetIsNewer(InputsAreNewer):
     """The newest data set differs from the one that the newest model was trained on.
 
-    The model's metadata names its data set, which is more exact than Dagster's tags. If a person
+    The model's record names its data set, which is more exact than Dagster's tags. If a person
     named an older data set for it, only a newer data set makes the condition true.
     """
 
-    def made_from(self, own: dg.EventLogRecord, inputs: Records) -> dict[str, int]:
-        """Return the storage ids by input, that of ``dataset`` by the model's metadata.
+    def __init__(self, store: ObjectStore, *inputs: str) -> None:
+        """Watch the assets named by ``inputs``; the records are in ``store``."""
+        super().__init__(*inputs)
+        self._store = store
 
-        If a person named the data set, Dagster's tags are used.
+    def made_from(self, own: dg.EventLogRecord, inputs: Records) -> dict[str, int]:
+        """Return the storage ids by input, that of ``dataset`` by the model's record.
+
+        If a person named the data set, or a record cannot be read, Dagster's tags are used.
         """
         found = super().made_from(own, inputs)
-        recorded = _metadata(own)
         dataset = inputs.get(dg.AssetKey("dataset"))
-        newest = _metadata(dataset).get("dataset_version") if dataset else None
-        if (
-            dataset
-            and newest
-            and recorded.get("dataset_version")
-            and not recorded.get("dataset_named")
-        ):
-            is_used = newest == recorded["dataset_version"]
+        if dataset is None:
+            return found
+        try:
+            model = materialization_of(self._store, own.event_log_entry, TrainedModelRecord)
+            newest = materialization_of(self._store, dataset.event_log_entry, DatasetRecord)
+        except DamagedObject:  # `imgclf doctor --store` names it
+            return found
+        if model and newest and not model.dataset_named:
+            is_used = newest.dataset_version == model.dataset_version
             found["dataset"] = dataset.storage_id if is_used else 0
         return found
 
@@ -289,8 +300,3 @@ def _used_by(
 
 def _version(record: dg.EventLogRecord) -> str | None:
     return (record.event_log_entry.tags or {}).get(DATA_VERSION)
-
-
-def _metadata(record: dg.EventLogRecord) -> Mapping[str, object]:
-    event = record.event_log_entry.asset_materialization
-    return {name: item.value for name, item in event.metadata.items()} if event else {}

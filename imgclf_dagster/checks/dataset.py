@@ -18,7 +18,11 @@ from assets.dataset.splits.generations import newest_generation
 from assets.dataset.splits.given_splits import given_splits
 from assets.dataset.splits.leakage import crossing_pairs
 from assets.ingestion.image_index import images_table, usable_images
-from assets.line import Line, latest_metadata
+from assets.line import Line
+from assets.records.annotations import AnnotationsRecord
+from assets.records.dataset import DatasetRecord
+from assets.records.materializations import newest_materialization
+from assets.records.raw_images import RawImagesRecord
 from imgclf_dagster.checks.result import fails_closed, judge, nothing_to_judge
 from labelling.labels.schema import LabelSchema
 from object_store.store import ObjectStore
@@ -32,10 +36,10 @@ def images_readable(
     line: dg.ResourceParam[Line],
 ) -> dg.AssetCheckResult:
     """Most objects under raw/ are readable images. A few bad ones warn; many mean a broken source."""
-    found = latest_metadata(context.instance, "raw_images")
-    if not found:
+    found = newest_materialization(context.instance, store, RawImagesRecord)
+    if found is None:
         return nothing_to_judge("raw_images")
-    objects, rejected = int(found["objects"]), int(found["rejected"])
+    objects, rejected = found.objects, found.rejected
     share = rejected / objects if objects else 0.0
     bound = line.ingestion.max_unreadable_share
     reason = f"{rejected} of {objects} objects under raw/ are not readable images"
@@ -47,7 +51,7 @@ def images_readable(
     return judge(
         store,
         check="images_readable",
-        subject=f"raw_images/{found['content_version']}",
+        subject=f"raw_images/{found.content_version}",
         passed=rejected == 0,
         severity="ERROR" if share > bound else "WARN",
         reason=reason,
@@ -64,8 +68,8 @@ def labels_known(
 ) -> dg.AssetCheckResult:
     """Every label that counts is one of the schema's. A few unknown ones warn; many mean a wrong
     schema. What was superseded by a later word, or taken back, is not looked at."""
-    found = latest_metadata(context.instance, "annotations")
-    if not found:
+    found = newest_materialization(context.instance, store, AnnotationsRecord)
+    if found is None:
         return nothing_to_judge("annotations")
     judged = judge_labels(labels_table(store).read(), line.labels)
     rejected = judged.standing
@@ -74,7 +78,7 @@ def labels_known(
     return judge(
         store,
         check="labels_known",
-        subject=f"annotations/{found['content_version']}",
+        subject=f"annotations/{found.content_version}",
         passed=rejected.num_rows == 0,
         severity="ERROR" if share > line.gates.max_unknown_label_share else "WARN",
         reason=_unknown_labels(rejected, count, judged.counted.schema),
@@ -214,10 +218,10 @@ def newest_data_set(
     context: dg.AssetCheckExecutionContext, store: ObjectStore
 ) -> tuple[str, pa.Table | None]:
     """Return the version and the manifest of the newest data set; ("", ``None``) without one."""
-    version = latest_metadata(context.instance, "dataset").get("dataset_version")
-    if version is None:
+    made = newest_materialization(context.instance, store, DatasetRecord)
+    if made is None:
         return "", None
-    return str(version), read_dataset_manifest(store, str(version))
+    return made.dataset_version, read_dataset_manifest(store, made.dataset_version)
 
 
 def _with_hashes(store: ObjectStore, manifest: pa.Table) -> pa.Table:

@@ -10,7 +10,10 @@ import dagster as dg
 
 from assets.evaluation.champion import NONE_YET
 from assets.evaluation.gates import evaluate_gates
-from assets.line import Line, latest_metadata
+from assets.line import Line
+from assets.records.evaluation_report import EvaluationReportRecord
+from assets.records.materializations import newest_materialization
+from assets.records.trained_model import TrainedModelRecord
 from imgclf_dagster.checks.result import fails_closed, judge, nothing_to_judge
 from object_store.contents.damage import DamagedObject
 from object_store.contents.reading import parse_object
@@ -46,10 +49,10 @@ def export_matches_training(
     line: dg.ResourceParam[Line],
 ) -> dg.AssetCheckResult:
     """The ONNX graph, run here on real images, answers what the net answered in training."""
-    found = latest_metadata(context.instance, "trained_model")
-    if not found:
+    found = newest_materialization(context.instance, store, TrainedModelRecord)
+    if found is None:
         return nothing_to_judge("trained_model")
-    version, digest = str(found["model_version"]), str(found["digest"])
+    version, digest = found.model_version, found.digest
     evidence = compute.open_output(version, "export_check.npz", "training")
     difference, images = export_difference(store, compute.model_key(version), evidence)
     bound = line.gates.max_export_difference
@@ -109,24 +112,23 @@ def _gate_check(name: str, description: str) -> dg.AssetChecksDefinition:
         compute: Compute,
         line: dg.ResourceParam[Line],
     ) -> dg.AssetCheckResult:
-        found = latest_metadata(context.instance, "evaluation_report")
-        if not found:
+        found = newest_materialization(context.instance, store, EvaluationReportRecord)
+        if found is None:
             return nothing_to_judge("evaluation_report")
-        job = str(found["job"])
+        job = found.job
         data = compute.open_output(job, "report.json", "processing")
         key = f"models/{job}/processing/report.json"
         report = parse_object(store, key, data, EvaluationReport)
-        no_champion = str(found.get("no_champion", NONE_YET))
-        gates = evaluate_gates(report, line.gates, no_champion)
+        gates = evaluate_gates(report, line.gates, found.no_champion or NONE_YET)
         result = next(gate for gate in gates if gate.name == name)
         return judge(
             store,
             check=name,
-            subject=f"trained_model/{found['model_version']}",
+            subject=f"trained_model/{found.model_version}",
             passed=result.passed,
-            digest=str(found["digest"]),
+            digest=found.digest,
             reason=result.reason,
-            numbers=result.metadata,
+            numbers=result.numbers,
         )
 
     return gate

@@ -67,7 +67,8 @@ def export_command(
     """
     import dagster as dg
 
-    from assets.line import latest_metadata
+    from assets.records.dataset import DatasetRecord
+    from assets.records.materializations import newest_materialization
     from imgclf_dagster.export.choice import choose_dataset
     from imgclf_dagster.export.run import export_dataset
     from imgclf_dagster.home.home import prepare_home
@@ -80,8 +81,8 @@ def export_command(
     settings = load_settings()
     store = prepare_home(settings)
     with dg.DagsterInstance.get() as instance:
-        current = latest_metadata(instance, "dataset").get("dataset_version")
-    chosen = choose_dataset(store, dataset or "", str(current) if current else None)
+        made = newest_materialization(instance, store, DatasetRecord)
+    chosen = choose_dataset(store, dataset or "", made.dataset_version if made else None)
     with _progress() as progress:
         task = progress.add_task("exporting", total=None)
         report = export_dataset(

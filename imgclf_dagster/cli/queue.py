@@ -1,18 +1,17 @@
 """``imgclf queue``: fill the labelling queue now."""
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
-from rich.markdown import Markdown
-from rich.table import Table
+from rich.table import Column, Table
 
 from imgclf_dagster.cli.common import AsJson, console, errors, fail, plainly
 from imgclf_dagster.console import escape
 from imgclf_dagster.settings.root import load_settings
+from labelling.labels.foreign_text import visible
 
-NUMBERS = ("open", "wanted", "added", "withdrawn", "left to label", "in doubt", "labels_per_day")
-TEXTS = ("batch", "model_version", "project", "labels in doubt", "problems")
+if TYPE_CHECKING:
+    from assets.records.labelling_queue import LabellingQueueRecord
 
 
 @plainly
@@ -23,8 +22,8 @@ def queue_command(as_json: AsJson = False) -> None:
     """
     import dagster as dg
 
-    from assets.line import latest_metadata
-    from assets.queue.labelling_queue import NOT_CONNECTED
+    from assets.records.labelling_queue import LabellingQueueRecord
+    from assets.records.materializations import require_materialization
     from imgclf_dagster.line.progress import ConsoleNarrator
     from imgclf_dagster.line.runner import line_runner
     from imgclf_dagster.runs.jobs import LABELLING, LINE
@@ -38,24 +37,55 @@ def queue_command(as_json: AsJson = False) -> None:
             if not outcome.success:
                 lines = (f"{name}: {reason}" for name, reason in outcome.failures.items())
                 raise fail("\n".join(lines) or "the run failed")
-        found = latest_metadata(runner.instance, "labelling_queue")
+        found = require_materialization(runner.instance, runner.store, LabellingQueueRecord)
     if as_json:
-        shown = {name: found[name] for name in (*NUMBERS, *TEXTS) if name in found}
-        print(json.dumps(shown, indent=1, ensure_ascii=False))
+        print(json.dumps(_facts(found), indent=1, ensure_ascii=False))
     else:
         console.print(_table(found))
-        # The asset's own Markdown table, as on its page in Dagster.
-        console.print(Markdown(found["first" if "first" in found else "reasons"]))
-    problems = str(found.get("problems", ""))
-    if problems and NOT_CONNECTED not in problems:  # without a Label Studio, that is no failure
-        raise fail(f"the queue could not be filled as requested:\n{problems}")
+        console.print(_chosen(found))
+    if found.problems and found.is_connected:  # without a Label Studio, that is no failure
+        raise fail(f"the queue could not be filled as requested:\n{_problems(found)}")
 
 
-def _table(found: Mapping[str, Any]) -> Table:
+def _facts(found: "LabellingQueueRecord") -> dict[str, object]:
+    """Return what is shown, by name; what there is nothing of is left out."""
+    facts: dict[str, object] = {
+        "open": found.open,
+        "wanted": found.wanted,
+        "added": found.added,
+        "withdrawn": found.withdrawn,
+        "left to label": found.left,
+        "in doubt": found.in_doubt,
+        "labels_per_day": found.labels_per_day,
+        "batch": found.batch or None,
+        "model_version": found.model_version or "none",
+        "project": found.project,
+        "labels in doubt": found.review_link or None,
+        "problems": _problems(found) or None,
+    }
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _problems(found: "LabellingQueueRecord") -> str:
+    return "\n".join(f"- {visible(text)}" for text in found.problems)
+
+
+def _table(found: "LabellingQueueRecord") -> Table:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
     table.add_column()
-    for name in (*NUMBERS, *TEXTS):
-        if name in found:
-            table.add_row(name.replace("_", " "), escape(str(found[name])))
+    for name, value in _facts(found).items():
+        table.add_row(name.replace("_", " "), escape(str(value)))
+    return table
+
+
+def _chosen(found: "LabellingQueueRecord") -> Table | str:
+    """Return the first chosen images and their reasons."""
+    if not found.chosen:
+        return "nothing was chosen: the queue is long enough, or nothing is left"
+    table = Table(Column("image", overflow="fold"), "why", Column("score", justify="right"))
+    for image in found.first:
+        table.add_row(escape(visible(image.key)), escape(visible(image.why)), f"{image.score:.2f}")
+    if (more := found.chosen - len(found.first)) > 0:
+        table.add_row(f"… and {more} more", "", "")
     return table

@@ -114,18 +114,18 @@ def labels_of(settings: Settings) -> tuple[str, ...]:
 
     from assets.annotations.label_names import label_names
     from assets.dataset.build import read_card
-    from assets.line import latest_metadata
+    from assets.records.dataset import DatasetRecord
+    from assets.records.materializations import newest_materialization
 
     if not is_prepared(settings):
         return settings.labels.names
-    names = label_names(open_store(settings), settings.labels)
+    store = open_store(settings)
+    names = label_names(store, settings.labels)
     if names.present.names:
         return names.present.names
     with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
-        version = latest_metadata(instance, "dataset").get("dataset_version")
-    if version is None:
-        return ()
-    return names.page(read_card(open_store(settings), str(version))["labels"])
+        made = newest_materialization(instance, store, DatasetRecord)
+    return () if made is None else names.page(read_card(store, made.dataset_version)["labels"])
 
 
 def set_up(settings: Settings) -> SetUp:

@@ -11,7 +11,9 @@ from dagster._core.instance.ref import InstanceRef
 from filelock import FileLock, Timeout
 
 from assets.evaluation.records import newest_evaluation
-from assets.line import MODEL_VERSIONS, latest_metadata
+from assets.line import MODEL_VERSIONS
+from assets.records.evaluation_report import EvaluationReportRecord
+from assets.records.materializations import newest_materialization
 from assets.release.verdicts import STAGING_CHECKS, objections
 from errors.base import ImgclfError
 from imgclf_dagster.decisions import (
@@ -73,9 +75,9 @@ class LineRunner:
 
     def candidate(self) -> str | None:
         """Return the newest evaluated model version if it passed its gates, else ``None``."""
-        version = latest_metadata(self.instance, "evaluation_report").get("model_version")
+        made = newest_materialization(self.instance, self.store, EvaluationReportRecord)
         passed = self.instance.get_dynamic_partitions(str(MODEL_VERSIONS.name))
-        return str(version) if version in passed else None
+        return made.model_version if made and made.model_version in passed else None
 
     def release(self, version: str) -> RunOutcome | None:
         """Register and stage a model version; ``None`` if it is staged and checked already."""

@@ -13,10 +13,12 @@ from typing import Any
 import dagster as dg
 
 from assets.ingestion.image_index import LEDGER, RAW, diff_listing, images_table, newest_rows
-from assets.ingestion.raw_images import TABLE_VERSION
 from assets.ingestion.refusals import readable_again, refused_keys
 from assets.ingestion.sweep import Sweep, sweep_step
-from assets.line import Line, fingerprint, latest_metadata
+from assets.line import Line, fingerprint
+from assets.records.materializations import newest_materialization
+from assets.records.raw_images import RawImagesRecord
+from assets.records.release_approval import ReleaseApprovalRecord
 from imgclf_dagster.decisions import (
     live_deployment,
     promotion_config,
@@ -70,7 +72,8 @@ def _look_at_the_folder(context: dg.SensorEvaluationContext, store: ObjectStore)
     diff = diff_listing(store.list_table(RAW), known)
     again = readable_again(store, refused_keys(known))
     # A killed run may have indexed images without a materialization.
-    seen_version = latest_metadata(context.instance, "raw_images").get(TABLE_VERSION)
+    made = newest_materialization(context.instance, store, RawImagesRecord)
+    seen_version = made.table_version if made else None
     is_indexed = (
         seen_version in (None, table.version()) if _is_made(context) else not known.num_rows
     )
@@ -109,6 +112,7 @@ def _look_at_notices(
 @dg.sensor(target=["release_approval", "prod_endpoint"], default_status=RUNNING)
 def registry_approval_sensor(
     context: dg.SensorEvaluationContext,
+    store: ObjectStore,
     registry: ModelRegistry,
     endpoints: Endpoints,
 ) -> dg.SensorResult:
@@ -120,7 +124,7 @@ def registry_approval_sensor(
     requests = []
     packages = registry.list()
     for package in sorted(packages, key=lambda known: known.decision_order):
-        if package.approval_status != "Approved" or _is_recorded(context.instance, package):
+        if package.approval_status != "Approved" or _is_recorded(context, store, package):
             continue
         if package.approver:
             requests.append(_approval_request(package))
@@ -139,10 +143,18 @@ def registry_approval_sensor(
     return dg.SensorResult(run_requests=requests)
 
 
-def _is_recorded(instance: dg.DagsterInstance, package: ModelPackage) -> bool:
+def _is_recorded(
+    context: dg.SensorEvaluationContext, store: ObjectStore, package: ModelPackage
+) -> bool:
     """Whether ``release_approval`` has recorded this approval."""
-    known = latest_metadata(instance, "release_approval", partition=package.model_version)
-    return (known.get("approved_at"), known.get("decision", 0), known.get("digest")) == (
+    try:
+        known = newest_materialization(
+            context.instance, store, ReleaseApprovalRecord, partition=package.model_version
+        )
+    except DamagedObject as damage:  # asked for again, which writes another record
+        context.log.warning(str(damage))
+        return False
+    return known is not None and (known.approved_at, known.decision, known.digest) == (
         str(package.approval_changed_at),
         package.decision,
         package.digest,

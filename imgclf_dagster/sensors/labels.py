@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,12 @@ from assets.annotations.label_index import (
     view_of,
 )
 from assets.annotations.label_studio_poll import PollCursor, poll
-from assets.dataset.retraining import LABEL_ROWS, retraining
-from assets.line import Line, fingerprint, latest_metadata
+from assets.dataset.retraining import retraining
+from assets.line import Line, fingerprint
+from assets.records.annotations import AnnotationsRecord
+from assets.records.dataset import DatasetRecord
+from assets.records.materializations import newest_materialization
+from assets.records.trained_model import TrainedModelRecord
 from imgclf_dagster.runs.asking import Tick, ask, under_way
 from imgclf_dagster.runs.jobs import LINE
 from labelling.labels.snapshots import LABEL_STUDIO_PREFIX
@@ -82,16 +86,16 @@ def annotations_change_sensor(
     cursor.looked_at = time.time()
     trouble = _poll(context, store, line, label_studio, cursor.label_studio)
     schema = schema_version(line.labels)
-    made = latest_metadata(context.instance, "annotations")
-    made_under = made.get("schema_version", schema)
     try:
+        made = newest_materialization(context.instance, store, AnnotationsRecord)
+        made_under = (made.label_schema if made else None) or schema
         if store.is_bucket and made_under == schema:
             tick = _look_for_labels(context, store, line, made, cursor)
         else:
             table = labels_table(store)
             fresh, rows = new_snapshots(store, table), table.read(["snapshot_key"]).num_rows
             # A killed run may have indexed snapshots without a materialization.
-            changed = fresh or made_under != schema or rows != int(made.get("snapshots", 0))
+            changed = fresh or made_under != schema or rows != (made.snapshots if made else 0)
             token = fingerprint([fresh, made_under, schema, rows])
             tick = _ask(context, store, line, token, fresh) if changed else dg.SkipReason(NO_LABELS)
             if not changed or isinstance(tick, dg.SensorResult):
@@ -164,7 +168,7 @@ def _look_for_labels(
     context: dg.SensorEvaluationContext,
     store: ObjectStore,
     line: Line,
-    made: Mapping[str, Any],
+    made: AnnotationsRecord | None,
     cursor: LabelsCursor,
 ) -> Tick:
     """Request a run for new snapshots in a bucket: by notices, else by listing.
@@ -173,7 +177,7 @@ def _look_for_labels(
     by the run.
     """
     notices = pending_notices(store, LABEL_ARRIVALS)
-    snapshots, now = int(made.get("snapshots", 0)), time.time()
+    snapshots, now = made.snapshots if made else 0, time.time()
     if notices and not cursor.label_studio.unindexed:
         return ask(context.instance, "annotations", fingerprint(notices[0]))
     pause = min(snapshots // 1000 * LABEL_PAGE_S, line.ingestion.reconcile_every_s)
@@ -221,18 +225,18 @@ def _is_due(
 
     Labels count that are not in the newest data set: these, and those indexed since it was made.
     """
-    made = latest_metadata(instance, "dataset")
-    newest = made.get("dataset_version")
-    if newest is None or not latest_metadata(instance, "trained_model"):
+    made = newest_materialization(instance, store, DatasetRecord)
+    if made is None or newest_materialization(instance, store, TrainedModelRecord) is None:
         return False  # the first model is trained by its automation condition
     indexed = labels_table(store).read()
     rows = pa.concat_tables([indexed, snapshot_rows(store, list(fresh))])
-    since = rows.slice(min(int(made.get(LABEL_ROWS, indexed.num_rows)), indexed.num_rows))
+    known = indexed.num_rows if made.label_rows is None else made.label_rows
+    since = rows.slice(min(known, indexed.num_rows))
     since = since.filter(pc.equal(since["source"], "label_studio"))
     found = retraining(
         instance,
         store,
-        str(newest),
+        made.dataset_version,
         view_of(rows, line.labels),
         line.retraining,
         fresh=set(since["sha256"].to_pylist()),

@@ -1,13 +1,13 @@
 """The sensor that keeps enough tasks for annotators in the labelling queue."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import dagster as dg
 
-from assets.line import Line, fingerprint, latest_metadata
-from assets.queue.labelling_queue import LEFT, state_of
+from assets.line import Line, fingerprint
+from assets.queue.labelling_queue import state_of
 from assets.queue.ledger import newest_key, unfinished
+from assets.records.embeddings import EmbeddingsRecord
+from assets.records.labelling_queue import LabellingQueueRecord
+from assets.records.materializations import newest_materialization
 from imgclf_dagster.runs.asking import Tick, ask
 from imgclf_dagster.runs.jobs import LABELLING
 from labelling.labels.corrections import CORRECTIONS_PREFIX
@@ -36,12 +36,12 @@ def labelling_queue_sensor(
     if not label_studio.configured:
         return dg.SkipReason("no Label Studio is connected")
     store.require()
-    made = latest_metadata(context.instance, QUEUE)
+    made = newest_materialization(context.instance, store, LabellingQueueRecord)
     cut_short = unfinished(store)
     if cut_short:
         return _ask(context, "cut short", *[batch.batch for batch in cut_short])
     corrections = len(store.list(CORRECTIONS_PREFIX))
-    if made and corrections != int(made.get("corrections", 0)):
+    if made is not None and corrections != made.corrections:
         return _ask(context, "corrections", corrections)
     return _look_how_long_it_is(context, store, line, label_studio, made)
 
@@ -51,19 +51,19 @@ def _look_how_long_it_is(
     store: ObjectStore,
     line: Line,
     label_studio: LabelStudioClient,
-    made: Mapping[str, Any],
+    made: LabellingQueueRecord | None,
 ) -> Tick:
-    if not latest_metadata(context.instance, "embeddings"):
+    if newest_materialization(context.instance, store, EmbeddingsRecord) is None:
         return dg.SkipReason("nobody has looked at the images yet; embeddings come first")
     try:
         state = state_of(label_studio, label_studio.project.read())
-        as_left = state == tuple(made.get(name) for name in ("project", "project made", "tasks"))
-        if as_left and not int(made.get(LEFT, 1)):
+        as_left = made and state == (made.project, made.project_made, made.tasks)
+        if made and as_left and made.left == 0:
             return dg.SkipReason("no image is left to label")
         waiting = label_studio.tasks.count_untouched()
     except LabelStudioError as error:
         return dg.SkipReason(str(error))
-    wanted = int(made.get("wanted", line.labelling.batch_min))
+    wanted = line.labelling.batch_min if made is None or made.wanted is None else made.wanted
     if waiting > LOW_SHARE * wanted:
         return dg.SkipReason(f"{waiting} tasks wait for annotators, {wanted} are wanted")
     # The same state may come again when tasks are deleted; the newest batch makes the token unique.

@@ -6,7 +6,10 @@ from typing import Any
 import dagster as dg
 
 from assets.dataset.splits import class_floor
-from assets.line import latest_metadata
+from assets.records.annotations import AnnotationsRecord
+from assets.records.dataset import DatasetRecord
+from assets.records.raw_images import RawImagesRecord
+from assets.records.trained_model import TrainedModelRecord
 from assets.release.verdicts import (
     DATASET_CHECKS,
     MODEL_CHECKS,
@@ -14,6 +17,7 @@ from assets.release.verdicts import (
     STAGING_CHECKS,
     newest_verdict,
 )
+from imgclf_dagster.status.made import last_made
 from object_store.errors import StoreError
 from object_store.store import ObjectStore
 
@@ -54,12 +58,16 @@ Facts = dict[str, Any]
 def blocking_checks(store: ObjectStore, instance: dg.DagsterInstance) -> list[Facts]:
     """Return every check that blocks the newest version of an asset, in the order of the line."""
     found = []
-    for asset, checks in SOURCE_CHECKS.items():
-        version = latest_metadata(instance, asset).get("content_version")
-        found += _blocking(store, asset, version, checks)
-    version = latest_metadata(instance, "dataset").get("dataset_version")
-    found += _blocking(store, "dataset", version, DATASET_CHECKS)
-    version = latest_metadata(instance, "trained_model").get("model_version")
+    images = last_made(instance, store, RawImagesRecord)
+    labels = last_made(instance, store, AnnotationsRecord)
+    for source in (images, labels):
+        if source is not None:
+            checks = SOURCE_CHECKS[source.asset]
+            found += _blocking(store, source.asset, source.content_version, checks)
+    made = last_made(instance, store, DatasetRecord)
+    found += _blocking(store, "dataset", made.dataset_version if made else "", DATASET_CHECKS)
+    model = last_made(instance, store, TrainedModelRecord)
+    version = model.model_version if model else ""
     return [*found, *_blocking(store, "trained_model", version, (*MODEL_CHECKS, *STAGING_CHECKS))]
 
 
@@ -75,9 +83,7 @@ def checks_failed(store: ObjectStore, asset: str, version: str) -> Mapping[str, 
     return {item["check"]: item["reason"] for item in _blocking(store, asset, version, checks)}
 
 
-def _blocking(
-    store: ObjectStore, asset: str, version: object, checks: tuple[str, ...]
-) -> list[Facts]:
+def _blocking(store: ObjectStore, asset: str, version: str, checks: tuple[str, ...]) -> list[Facts]:
     found: list[Facts] = []
     for check in checks if version else ():
         subject = f"{asset}/{version}"

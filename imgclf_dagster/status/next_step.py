@@ -1,21 +1,27 @@
 """What was refused last and why, which decisions wait, and the next command."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import dagster as dg
 
 from assets.dataset.build import newest_sources
-from assets.line import latest_metadata
-from assets.release.verdicts import SOURCE_CHECKS
+from assets.records.annotations import AnnotationsRecord
+from assets.records.dataset import DatasetRecord
+from assets.records.evaluation_report import EvaluationReportRecord
+from assets.records.materializations import materialization_of
+from assets.records.raw_images import RawImagesRecord
+from assets.records.trained_model import TrainedModelRecord
 from imgclf_dagster.decisions import (
     live_deployment,
     previous_deployment,
     undeployed_approvals,
 )
-from imgclf_dagster.runs.jobs import LINE_ASSETS
 from imgclf_dagster.status.checks import checks_failed
+from imgclf_dagster.status.made import last_made
 from imgclf_dagster.status.runs import last_failure
+from object_store.contents.damage import DamagedObject
 from object_store.errors import StoreError
 from object_store.store import ObjectStore
 from resources.endpoints.endpoint_host import Endpoints
@@ -53,13 +59,14 @@ def _held_back(
     store: ObjectStore, instance: dg.DagsterInstance, packages: Sequence[ModelPackage]
 ) -> list[Facts]:
     registered = {package.model_version for package in packages}
-    versions = [latest_metadata(instance, "trained_model").get("model_version")]
+    model = last_made(instance, store, TrainedModelRecord)
+    versions = [model.model_version] if model else []
     page = instance.fetch_materializations(dg.AssetKey("evaluation_report"), limit=LOOKED_AT)
     for record in page.records:
-        event = record.asset_materialization
-        known = event.metadata.get("model_version") if event else None
-        versions.append(known.value if known else None)
-    for version in dict.fromkeys(str(version) for version in versions if version):
+        with suppress(DamagedObject):  # `imgclf doctor --store` names it
+            made = materialization_of(store, record.event_log_entry, EvaluationReportRecord)
+            versions += [made.model_version] if made else []
+    for version in dict.fromkeys(versions):
         failed = {} if version in registered else checks_failed(store, "trained_model", version)
         if failed:
             why = "; ".join(f"{check}: {reason}" for check, reason in failed.items())
@@ -85,25 +92,28 @@ def _rejected(packages: Sequence[ModelPackage]) -> list[Facts]:
 
 def unfinished(store: ObjectStore, instance: dg.DagsterInstance) -> list[str]:
     """Return sentences on assets older than their inputs, as an interrupted run leaves them."""
-    made = {asset: latest_metadata(instance, asset) for asset in LINE_ASSETS}
-    dataset, model = made["dataset"].get("dataset_version"), made["trained_model"]
-    if not dataset:
+    dataset = last_made(instance, store, DatasetRecord)
+    if dataset is None:
         return []
     waiting = []
-    sources = {asset: made[asset].get("content_version") for asset in SOURCE_CHECKS}
-    if all(sources.values()) and sources != _sources(store, str(dataset)):
-        waiting.append("images or labels are newer than the data set (imgclf run)")
-    if dataset != model.get("dataset_version") and not model.get("dataset_named"):
-        due = f": {made['dataset']['retraining']}" if "retraining" in made["dataset"] else ""
-        if checks_failed(store, "dataset", str(dataset)):
-            waiting.append(f"data set {dataset} is not trained on: a check blocks it")
+    version, model = dataset.dataset_version, last_made(instance, store, TrainedModelRecord)
+    images = last_made(instance, store, RawImagesRecord)
+    labels = last_made(instance, store, AnnotationsRecord)
+    if images and labels:
+        sources = {one.asset: one.content_version for one in (images, labels)}
+        if sources != _sources(store, version):
+            waiting.append("images or labels are newer than the data set (imgclf run)")
+    if model is None or (version != model.dataset_version and not model.dataset_named):
+        due = f": {dataset.retraining}" if dataset.retraining is not None else ""
+        if checks_failed(store, "dataset", version):
+            waiting.append(f"data set {version} is not trained on: a check blocks it")
         else:
             waiting.append(
-                f"data set {dataset} is not trained on yet{due} (imgclf run trains at once)"
+                f"data set {version} is not trained on yet{due} (imgclf run trains at once)"
             )
-    version = model.get("model_version")
-    if version and version != made["evaluation_report"].get("model_version"):
-        waiting.append(f"{version} is not evaluated yet (imgclf run)")
+    evaluated = last_made(instance, store, EvaluationReportRecord)
+    if model and (evaluated is None or evaluated.model_version != model.model_version):
+        waiting.append(f"{model.model_version} is not evaluated yet (imgclf run)")
     return waiting
 
 

@@ -11,12 +11,14 @@ from assets.annotations.label_index import labelled_view, labels_table, new_snap
 from assets.dataset.splits.former_splits import former_test_split
 from assets.evaluation.records import newest_evaluation
 from assets.ingestion.image_index import RAW, diff_listing, images_table, newest_rows, usable_images
-from assets.line import latest_metadata
+from assets.records.dataset import DatasetRecord
+from assets.records.evaluation_report import EvaluationReportRecord
 from imgclf_dagster.processes.presence import is_up
 from imgclf_dagster.profiles.chosen import build_endpoints, build_registry
 from imgclf_dagster.profiles.store import open_store
 from imgclf_dagster.settings.root import Settings
 from imgclf_dagster.status.checks import blocking_checks, checks_failed
+from imgclf_dagster.status.made import last_made
 from imgclf_dagster.status.next_step import (
     decisions_waiting,
     last_refused,
@@ -62,7 +64,7 @@ def gather_status(settings: Settings, instance: dg.DagsterInstance) -> Facts:
         "home": str(settings.home),
         "images": images,
         "labels": labels,
-        "dataset": _dataset(instance),
+        "dataset": _dataset(store, instance),
         "candidate": candidate,
         **stages,
         "blocking": blocking,
@@ -99,23 +101,24 @@ def _labels(store: ObjectStore, settings: Settings, usable: set[str]) -> Facts:
     }
 
 
-def _dataset(instance: dg.DagsterInstance) -> Facts | None:
-    found = latest_metadata(instance, "dataset")
-    if not found:
+def _dataset(store: ObjectStore, instance: dg.DagsterInstance) -> Facts | None:
+    found = last_made(instance, store, DatasetRecord)
+    if found is None:
         return None
     return {
-        "version": found["dataset_version"],
-        "images": found.get("images"),
-        "classes": found.get("classes"),
+        "version": found.dataset_version,
+        "images": found.images,
+        "classes": found.classes,
     }
 
 
 def _candidate(
     store: ObjectStore, instance: dg.DagsterInstance, packages: Sequence[ModelPackage]
 ) -> Facts | None:
-    version = latest_metadata(instance, "evaluation_report").get("model_version")
+    made = last_made(instance, store, EvaluationReportRecord)
+    version = made.model_version if made else ""
     try:
-        evaluation = newest_evaluation(store, str(version)) if version else None
+        evaluation = newest_evaluation(store, version) if version else None
     except (StoreError, ValueError):  # `imgclf doctor --store` names what is damaged
         evaluation = None
     if evaluation is None:
@@ -125,7 +128,7 @@ def _candidate(
         "model_version": version,
         "digest": evaluation["digest"],
         "dataset_version": evaluation["dataset_version"],
-        "failed_checks": dict(checks_failed(store, "trained_model", str(version))),
+        "failed_checks": dict(checks_failed(store, "trained_model", version)),
         "approval_status": package.approval_status if package else None,
     }
 

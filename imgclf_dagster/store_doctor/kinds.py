@@ -20,6 +20,7 @@ from assets.evaluation.records import read_evaluation
 from assets.model.digest import actual_digest
 from assets.model.feature_store import EmbeddedModel
 from assets.queue.ledger import read_batch
+from assets.records.all_records import RECORDS
 from assets.release.verdicts import read_verdict
 from labelling.label_studio.ledger import LABEL_STUDIO_KEY, label_studio_key
 from labelling.labels.corrections import CorrectionError, parse_correction
@@ -204,6 +205,14 @@ def _job(look: Look, info: ObjectInfo) -> None:
 # --- records -------------------------------------------------------------------------------
 
 
+def _materialization(look: Look, info: ObjectInfo) -> None:
+    kind = RECORDS.get(info.key.split("/")[1])
+    if kind is None:  # of another version of imgclf
+        _json(look, info)
+    else:
+        read_record(look.store, info.key, kind)
+
+
 def _deployment(look: Look, info: ObjectInfo) -> None:
     data = look.store.get(info.key)
     try:
@@ -279,6 +288,7 @@ _KINDS: tuple[tuple[str, Check], ...] = (
     (r"models/[^/]+/job\.json$", _job),
     (r"models/[^/]+/evaluations/.*\.json$", lambda k, i: _is(read_evaluation(k.store, i.key))),
     (r"models/[^/]+/output/model\.tar\.gz$", _model),
+    (r"materializations/.*\.json$", _materialization),
     (r"checks/.*\.json$", lambda k, i: _is(read_verdict(k.store, i.key))),
     (r"endpoints/.*\.json$", _deployment),
     (r"queue/(shown/.*|.*\.done)$", _nothing),

@@ -22,6 +22,7 @@ _REMEDIES = (
     (r"tables/|embeddings/|predictions/", f"{REBUILD}; so does `imgclf run`"),
     (r"datasets/[^/]+/sources/", "make the data set again (`imgclf run`), which writes a new one"),
     (r"datasets/", f"{REBUILD} from raw/ and the tables; `imgclf run` makes the newest again"),
+    (r"materializations/", "materialize its asset again (`imgclf run`), which writes a new one"),
     (r"checks/", "make this check again (`imgclf run`, or its button in Dagster)"),
     (r"models/[^/]+/evaluations/", "evaluate the model again (`imgclf run`)"),
     (

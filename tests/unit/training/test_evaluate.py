@@ -218,7 +218,7 @@ def test_a_candidate_that_forgot_a_class_fails_its_gates(
     gates = {gate.name: gate for gate in evaluate_gates(report, GatePolicy())}
     assert not gates["beats_champion"].passed
     assert not gates["no_slice_regression"].passed
-    assert gates["no_slice_regression"].metadata["regressed"] == "blue"
+    assert gates["no_slice_regression"].numbers["regressed"] == "blue"
 
 
 def test_multi_label_is_judged_by_whole_label_sets(

@@ -9,7 +9,8 @@ import dagster as dg
 import pytest
 from dagster._core.events import StepMaterializationData
 
-from assets.line import latest_metadata
+from assets.records.dataset import DatasetRecord
+from assets.records.materializations import require_materialization
 from imgclf_dagster.sensors import labels as sensors_labels
 from labelling.label_studio.ledger import label_studio_key
 from labelling.labels.snapshots import AnnotationSnapshot
@@ -42,6 +43,7 @@ class Line:
                     "dataset_version": version,
                     "dataset_named": named,
                     "model_version": "train-1",
+                    "digest": "0" * 64,
                 },
                 tags={"dagster/data_version": version},
             )
@@ -70,6 +72,10 @@ class Line:
         """The run that takes up the labels, and no data set after it."""
         done = self.world.run("annotations")
         assert done.success, done.why
+
+    def newest_data_set(self) -> str:
+        instance, store = self.world.instance, self.world.store
+        return require_materialization(instance, store, DatasetRecord).dataset_version
 
     def data_set(self) -> dict[str, Any]:
         done = self.world.run("annotations", "dataset")
@@ -210,7 +216,7 @@ def test_the_condition_goes_by_what_the_data_set_says(line: Line) -> None:
     assert not daemon.asks_for_a_model()
     assert daemon.asks_for_a_model(in_hours=24)
     assert not daemon.asks_for_a_model(in_hours=25)  # once is enough
-    line.trained(latest_metadata(line.world.instance, "dataset")["dataset_version"])
+    line.trained(line.newest_data_set())
     assert not daemon.asks_for_a_model(in_hours=26)
     line.annotate(*range(1, 11))
     line.data_set()
@@ -228,7 +234,7 @@ def test_a_training_that_ends_after_newer_data_came_is_followed_by_another(line:
     assert not daemon.asks_for_a_model()  # the moment of the request swallows the change
     line.trained(older)
     assert daemon.asks_for_a_model()
-    line.trained(latest_metadata(line.world.instance, "dataset")["dataset_version"])
+    line.trained(line.newest_data_set())
     assert not daemon.asks_for_a_model()
 
 

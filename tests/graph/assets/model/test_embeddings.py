@@ -88,7 +88,7 @@ def test_what_was_looked_at_is_not_looked_at_again(
 
 
 def test_its_manifest_is_read_without_unpacking_it(trained: Any) -> None:
-    (model,) = models_in_use(trained.instance, trained.endpoints, trained.compute)
+    (model,) = models_in_use(trained.instance, trained.store, trained.endpoints, trained.compute)
     manifest = read_model_manifest(trained.store, model.model_key)
     assert manifest.model_version == trained.version
     with pytest.raises(DamagedObject, match="no model artefact"):

@@ -11,6 +11,7 @@ import pytest
 
 from assets.annotations.label_index import labels_table
 from assets.queue.ledger import QueueBatch, QueuedImage, write_batch
+from assets.records.trained_model import TrainedModelRecord
 from assets.report.curve_job import curve_job, why_no_curve
 from assets.report.labelling_report import REPORTS, _open_tasks
 from labelling.label_studio.ledger import label_studio_key
@@ -174,10 +175,18 @@ def test_images_that_the_queue_chose_are_compared_with_the_others(line: Any) -> 
     assert (saved.chosen, saved.random) == (8, len(train) - 8)
 
 
+def trained(dataset_version: str, model_version: str = "m") -> TrainedModelRecord:
+    return TrainedModelRecord(
+        model_version=model_version, dataset_version=dataset_version, digest="d"
+    )
+
+
 def test_features_that_are_there_are_not_computed_again(line: Any) -> None:
     assert line.run("embeddings").success
-    measured = newest(line).curve.model_dump(include={"model_version", "dataset_version"})
-    spec = curve_job(line.store, line.compute, {**measured, "digest": "d"})
+    measured = newest(line).curve
+    spec = curve_job(
+        line.store, line.compute, trained(measured.dataset_version, measured.model_version)
+    )
     assert spec.channels["features"].keys
     assert all(key.endswith(".vectors") for key in spec.channels["features"].keys)
 
@@ -188,17 +197,14 @@ def test_why_there_is_no_curve(line: Any) -> None:
         for info in line.store.list("datasets/")
         if info.key.endswith("/card.json")
     }
-    assert why_no_curve(line.store, {}) == "no model was trained yet"
-    gone = why_no_curve(line.store, {"model_version": "m", "dataset_version": "0" * 16})
+    gone = why_no_curve(line.store, trained("0" * 16))
     assert "not in the store" in gone
     card = json.loads(line.store.get(f"datasets/{version}/card.json"))
     counts = {name: {**row, "test": 0} for name, row in card["counts"].items()}
     empty = "e" * len(version)
     emptied = {**card, "version": empty, "counts": counts}
     line.store.put(f"datasets/{empty}/card.json", json.dumps(emptied).encode())
-    assert "split test" in why_no_curve(
-        line.store, {"model_version": "m", "dataset_version": empty}
-    )
+    assert "split test" in why_no_curve(line.store, trained(empty))
     line.store.delete(f"datasets/{empty}/card.json")
 
 

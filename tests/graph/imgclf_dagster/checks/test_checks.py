@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from assets.dataset import build as dataset_build
-from assets.line import latest_metadata
+from assets.records.all_records import RECORDS
+from assets.records.materializations import require_materialization
 from imgclf_dagster.checks import dataset as checks
 
 pytestmark = pytest.mark.graph
@@ -21,7 +22,8 @@ DATA = ("raw_images", "annotations", "dataset")
 
 def content_version(world: Any, asset: str) -> str:
     name = "dataset_version" if asset == "dataset" else "content_version"
-    return f"{asset}/{latest_metadata(world.instance, asset)[name]}"
+    found = require_materialization(world.instance, world.store, RECORDS[asset])
+    return f"{asset}/{getattr(found, name)}"
 
 
 def test_a_source_of_no_images_stops_the_line(world: Any, photo: Callable[..., bytes]) -> None:

@@ -44,7 +44,7 @@ def changes(world: Any) -> list[dg.RunRequest]:
 
 
 def decisions(world: Any) -> list[dg.RunRequest]:
-    return look(world, sensors.registry_approval_sensor, "registry", "endpoints")
+    return look(world, sensors.registry_approval_sensor, "store", "registry", "endpoints")
 
 
 def test_every_kind_of_arrival_is_noticed_once(world: Any, photo: Callable[..., bytes]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from assets.records.annotations import AnnotationsRecord
 from imgclf_dagster.sensors import arrival as sensors
 from imgclf_dagster.sensors import labels as sensors_labels
 from imgclf_dagster.settings.root import Settings
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.graph
 RESOURCES = {
     "raw_images_arrival_sensor": ("store", "line", "arrivals"),
     "annotations_change_sensor": ("store", "line", "label_studio"),
-    "registry_approval_sensor": ("registry", "endpoints"),
+    "registry_approval_sensor": ("store", "registry", "endpoints"),
     "endpoint_health_sensor": ("registry", "endpoints"),
 }
 
@@ -98,8 +99,8 @@ def test_labels_that_nobody_told_of_are_found_by_listings_ever_more_seldom(
     bucket.label("a" * 64, "red")
     (first,) = look(bucket, "annotations_change_sensor")  # never listed: the run does it
     assert bucket.run("annotations").success
-    made = {"snapshots": 50_000}
-    monkeypatch.setattr(sensors_labels, "latest_metadata", lambda *_, **__: made)
+    made = [AnnotationsRecord(content_version="1", snapshots=50_000)]
+    monkeypatch.setattr(sensors_labels, "newest_materialization", lambda *_, **__: made[0])
     assert look(bucket, "annotations_change_sensor") == []
     before = listings(bed, bucket, "annotations/")
     bucket.label("b" * 64, "red")
@@ -110,7 +111,10 @@ def test_labels_that_nobody_told_of_are_found_by_listings_ever_more_seldom(
     (found,) = look(bucket, "annotations_change_sensor")
     assert found.run_key != first.run_key
 
-    made["snapshots"] = sensors_labels.LABELS_LISTED + 1  # more than a tick can list: the run does
+    many = sensors_labels.LABELS_LISTED + 1
+    made[0] = AnnotationsRecord(
+        content_version="1", snapshots=many
+    )  # more than a tick can list: the run does
     bucket.cursors.clear()
     before = listings(bed, bucket, "annotations/")
     assert len(look(bucket, "annotations_change_sensor")) == 1

@@ -52,6 +52,10 @@ def shown(facts: dict[str, Any]) -> str:
 
 
 def materialized(world: Any, asset: str, **metadata: Any) -> None:
+    if asset == "trained_model":
+        metadata = {"dataset_version": "d1", "digest": "d" * 64, **metadata}
+    if asset == "evaluation_report":
+        metadata = {"job": "eval-1", "digest": "d" * 64, **metadata}
     event = dg.AssetMaterialization(asset, metadata=metadata)
     world.instance.report_runless_asset_event(event)
 

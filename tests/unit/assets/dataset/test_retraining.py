@@ -79,12 +79,17 @@ def test_the_oldest_label_decides():
     assert due(decide_retraining(TRAINED, newest, said, POLICY, NOW.timestamp()))
 
 
+def trained_on_data(version: str) -> dict[str, Any]:
+    """What a model that a person reported says of itself."""
+    return {"model_version": "train-1", "digest": "0" * 64, "dataset_version": version}
+
+
 def retrained(
     monkeypatch: pytest.MonkeyPatch, sets: dict[str, Any], view: LabelledView, **given: Any
 ) -> Any:
     """The decision on data set ``new`` after a training on ``old``."""
     instance = dg.DagsterInstance.ephemeral()
-    trained = dg.AssetMaterialization("trained_model", metadata={"dataset_version": "old"})
+    trained = dg.AssetMaterialization("trained_model", metadata=trained_on_data("old"))
     instance.report_runless_asset_event(trained)
     monkeypatch.setattr(retraining_module, "dataset_labels", lambda _, version: dict(sets[version]))
     store: Any = None
@@ -225,7 +230,7 @@ def test_a_data_set_is_compared_with_the_one_that_the_model_was_trained_on(monke
     assert asked == [(store, "new")]
 
     def trained_on(version: str) -> Retraining:
-        event = dg.AssetMaterialization("trained_model", metadata={"dataset_version": version})
+        event = dg.AssetMaterialization("trained_model", metadata=trained_on_data(version))
         instance.report_runless_asset_event(event)
         return retraining_module.retraining(instance, store, "new", view, POLICY)
 
@@ -256,7 +261,7 @@ def test_a_newest_data_set_that_is_not_in_the_store_has_no_labels(monkeypatch):
         retraining_module, "dataset_labels", lambda _, version: {"old": {"a": ["cat"]}}.get(version)
     )
     instance = dg.DagsterInstance.ephemeral()
-    event = dg.AssetMaterialization("trained_model", metadata={"dataset_version": "old"})
+    event = dg.AssetMaterialization("trained_model", metadata=trained_on_data("old"))
     instance.report_runless_asset_event(event)
     store: Any = None
     view = LabelledView({}, [], "1")

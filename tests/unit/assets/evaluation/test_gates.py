@@ -105,10 +105,10 @@ def test_a_loss_of_recall_counts_when_chance_does_not_explain_it(
     assert lost >= 0.1
     assert failing(content, slice_tolerance=0.05) == (["no_slice_regression"] if fails else [])
     gate = verdicts(content, slice_tolerance=0.05)["no_slice_regression"]
-    assert gate.metadata["test"] == "one-sided exact McNemar test"
-    assert gate.metadata["regressed"] == ("b" if fails else "")
-    assert gate.metadata["worst_class"] == "b"
-    assert gate.metadata["worst_recall_drop"] == pytest.approx(lost)
+    assert gate.numbers["test"] == "one-sided exact McNemar test"
+    assert gate.numbers["regressed"] == ("b" if fails else "")
+    assert gate.numbers["worst_class"] == "b"
+    assert gate.numbers["worst_recall_drop"] == pytest.approx(lost)
 
 
 def test_a_certain_loss_within_the_tolerance_passes_and_a_gain_is_no_loss() -> None:
@@ -187,7 +187,7 @@ def test_every_verdict_says_its_numbers() -> None:
     assert lost.reason == (
         f"recall lost against train-old: b 0.300 (p = 0.0039), a 0.200 (p = 0.016); {BOUND}"
     )
-    assert lost.metadata == {
+    assert lost.numbers == {
         "test": "one-sided exact McNemar test",
         "regressed": "b, a",
         "worst_class": "b",

@@ -14,6 +14,7 @@ from imgclf_dagster.automation.conditions import (
     labelling_conditions,
     line_is_asked_for,
 )
+from object_store.store import ObjectStore
 
 pytestmark = pytest.mark.unit
 
@@ -90,11 +91,12 @@ LABELLING = {
 
 
 @pytest.mark.parametrize(
-    ("found", "expected"), [(conditions, CONDITIONS), (labelling_conditions, LABELLING)]
+    ("found", "expected"),
+    [(conditions(ObjectStore(url="memory:///")), CONDITIONS), (labelling_conditions(), LABELLING)],
 )
 def test_each_condition_is_made_of_these_parts(found: Any, expected: Any) -> None:
     assert {
-        asset: (condition.get_label(), parts(condition)) for asset, condition in found().items()
+        asset: (condition.get_label(), parts(condition)) for asset, condition in found.items()
     } == expected
 
 
@@ -115,17 +117,18 @@ def test_the_line_is_asked_for_when_any_asset_of_it_is() -> None:
 
 
 def test_an_asset_gets_its_condition_and_no_other() -> None:
+    store = ObjectStore(url="memory:///")
     for asset, (label, _) in (CONDITIONS | LABELLING).items():
         spec = dg.AssetSpec(asset, owners=["team:a"])
-        with_label_studio = automated(spec, labelling=True)
+        with_label_studio = automated(spec, store, labelling=True)
         assert with_label_studio.owners == ["team:a"]
         condition = with_label_studio.automation_condition
         assert condition is not None
         assert condition.get_label() == label
-        without = automated(spec).automation_condition
+        without = automated(spec, store).automation_condition
         assert (without is None) is (asset in LABELLING)
     source = dg.AssetSpec("raw_images")
-    assert automated(source, labelling=True) == source
+    assert automated(source, store, labelling=True) == source
 
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
@@ -144,7 +147,8 @@ def is_asked_for(condition: AutomationCondition, **metadata: Any) -> bool:
             ),
         ]
     )
-    instance.report_runless_asset_event(dg.AssetMaterialization("dataset", metadata=metadata))
+    made = dg.AssetMaterialization("dataset", metadata={"dataset_version": "d1", **metadata})
+    instance.report_runless_asset_event(made)
     found = dg.evaluate_automation_conditions(
         defs=definitions, instance=instance, evaluation_time=NOW
     )
@@ -163,4 +167,4 @@ def is_asked_for(condition: AutomationCondition, **metadata: Any) -> bool:
     ],
 )
 def test_a_training_is_due_when_the_data_set_says_so(said: dict[str, Any], due: bool) -> None:
-    assert is_asked_for(RetrainingIsDue(), **said) is due
+    assert is_asked_for(RetrainingIsDue(ObjectStore(url="memory:///")), **said) is due

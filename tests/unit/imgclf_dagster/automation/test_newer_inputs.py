@@ -16,6 +16,7 @@ from imgclf_dagster.automation.newer_inputs import (
     InputsAreNewer,
     Memory,
 )
+from object_store.store import ObjectStore
 
 pytestmark = pytest.mark.unit
 
@@ -219,13 +220,15 @@ def test_what_another_version_remembered_is_forgotten() -> None:
 def test_a_condition_is_named_by_its_inputs() -> None:
     assert InputsAreNewer().name == "InputsAreNewer()"
     assert InputsAreNewer("a", "b").name == "InputsAreNewer(a, b)"
-    assert DataSetIsNewer("a").name == "DataSetIsNewer(a)"
+    assert DataSetIsNewer(ObjectStore(url="memory:///"), "a").name == "DataSetIsNewer(a)"
     assert InputsAreNewer("a", "b").description == "a, b changed since the asset was made"
     assert InputsAreNewer().description == "an input changed since the asset was made"
     assert ApprovalIsNewer().description == "an approval that no deployment has used"
 
 
 # --- of a model -------------------------------------------------------------------------------
+
+MODEL = {"model_version": "train-1", "digest": "0" * 64}
 
 
 @pytest.mark.parametrize(
@@ -242,25 +245,25 @@ def test_a_condition_is_named_by_its_inputs() -> None:
 def test_a_model_says_which_data_set_it_was_trained_on(
     said: dict[str, Any], newest: str | None, asked: bool
 ) -> None:
-    daemon = Daemon(DataSetIsNewer(), ["dataset", "a"])
+    daemon = Daemon(DataSetIsNewer(ObjectStore(url="memory:///")), ["dataset", "a"])
     metadata = {"dataset_version": newest} if newest else {}
     event = daemon.made("dataset", newest or "x", metadata=metadata)
     tags = {"dagster/input_event_pointer/dataset": str(event)}
-    daemon.made("child", "1", metadata=said, tags=tags)
+    daemon.made("child", "1", metadata=said and {**MODEL, **said}, tags=tags)
     assert daemon.is_asked_for() is asked
     daemon.made("dataset", "d9", metadata={"dataset_version": "d9"})
     assert daemon.is_asked_for()
 
 
 def test_a_data_set_that_the_tags_call_newer_is_not_if_the_model_has_it() -> None:
-    daemon = Daemon(DataSetIsNewer(), ["dataset"])
+    daemon = Daemon(DataSetIsNewer(ObjectStore(url="memory:///")), ["dataset"])
     daemon.made("dataset", "1", metadata={"dataset_version": "d1"})
     daemon.made("dataset", "2", metadata={"dataset_version": "d2"})
     tags = {"dagster/input_event_pointer/dataset": "NULL"}
-    daemon.made("child", "1", metadata={"dataset_version": "d2"}, tags=tags)
+    daemon.made("child", "1", metadata={**MODEL, "dataset_version": "d2"}, tags=tags)
     assert not daemon.is_asked_for()
-    no_data = Daemon(DataSetIsNewer(), ["a"])
-    no_data.made("child", "1", metadata={"dataset_version": "d1"})
+    no_data = Daemon(DataSetIsNewer(ObjectStore(url="memory:///")), ["a"])
+    no_data.made("child", "1", metadata={**MODEL, "dataset_version": "d1"})
     assert not no_data.is_asked_for()
 
 

@@ -1,0 +1,17 @@
+"""The record of a materialization of ``embeddings``."""
+
+from typing import ClassVar
+
+from assets.records.materializations import MaterializationRecord
+
+
+class EmbeddingsRecord(MaterializationRecord):
+    """Which net computed the features of ``embeddings``.
+
+    Attributes:
+        backbone: name of the net; empty if no features were computed.
+    """
+
+    asset: ClassVar[str] = "embeddings"
+
+    backbone: str

@@ -1,0 +1,23 @@
+"""The record of a materialization of ``trained_model``."""
+
+from typing import ClassVar
+
+from assets.records.materializations import MaterializationRecord
+
+
+class TrainedModelRecord(MaterializationRecord):
+    """Which model ``trained_model`` made, and from what.
+
+    Attributes:
+        model_version: name of the training job.
+        dataset_version: the data set version that it was trained on.
+        dataset_named: whether a person chose that version, so that a newer one does not replace it.
+        digest: sha256 of the artefact (hex).
+    """
+
+    asset: ClassVar[str] = "trained_model"
+
+    model_version: str
+    dataset_version: str
+    dataset_named: bool = False
+    digest: str
