@@ -48,6 +48,7 @@ class LineRunner:
     Args:
         definitions: the code location.
         instance: the home's Dagster instance.
+        store: the home's object store.
         narrator: receives the events of each run.
         await_host: returns once an endpoint host is up.
     """
@@ -56,6 +57,7 @@ class LineRunner:
         self,
         definitions: dg.Definitions,
         instance: dg.DagsterInstance,
+        store: ObjectStore,
         narrator: Narrator,
         await_host: Callable[[], object],
     ) -> None:
@@ -65,7 +67,7 @@ class LineRunner:
         self._narrator = narrator
         self._repository = definitions.get_repository_def()
         resources: Mapping[str, Any] = definitions.resources or {}
-        self.store: ObjectStore = resources["store"]
+        self.store = store
         self.registry: ModelRegistry = resources["registry"]
         self.endpoints: Endpoints = resources["endpoints"]
 
@@ -202,7 +204,7 @@ def line_runner(
     Raises:
         RunInProgress: another process holds the lock.
     """
-    prepare_home(settings)
+    store = prepare_home(settings)
     with ExitStack() as stack:
         lock = FileLock(settings.run_dir / "line.lock")
         try:
@@ -215,7 +217,7 @@ def line_runner(
         reap_orphaned_runs(instance)
         definitions = build_definitions(settings)
         if not hosted:
-            yield LineRunner(definitions, instance, narrator, lambda: None)
+            yield LineRunner(definitions, instance, store, narrator, lambda: None)
             return
         host = build_endpoints(settings).hosting(log_file=settings.logs_dir / "endpoint-host.log")
         # A host takes seconds to start, and is needed only when something is released.
@@ -223,6 +225,6 @@ def line_runner(
         with ExitStack() as running:
             started = pool.submit(running.enter_context, host)
             try:
-                yield LineRunner(definitions, instance, narrator, started.result)
+                yield LineRunner(definitions, instance, store, narrator, started.result)
             finally:
                 wait([started])

@@ -112,7 +112,7 @@ def _look_at_notices(
 @dg.sensor(target=["release_approval", "prod_endpoint"], default_status=RUNNING)
 def registry_approval_sensor(
     context: dg.SensorEvaluationContext,
-    store: ObjectStore,
+    store: dg.ResourceParam[ObjectStore],
     registry: ModelRegistry,
     endpoints: Endpoints,
 ) -> dg.SensorResult:
