@@ -11,6 +11,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from benchmarks.result import Measurement, Result
+from serving.deployments import Deployment
 
 if TYPE_CHECKING:
     import torch
@@ -205,7 +206,7 @@ def _artefact(folder: Path, net: "ServingNet", version: str) -> Path:
 
 def _deploy(host: "LocalEndpoints", version: str, artefacts: dict[str, tuple[str, str]]) -> None:
     digest, key = artefacts[version]
-    status = host.deploy(
+    deployment = Deployment(
         stage="staging",
         model_version=version,
         digest=digest,
@@ -213,6 +214,7 @@ def _deploy(host: "LocalEndpoints", version: str, artefacts: dict[str, tuple[str
         deployed_by="benchmarks",
         reason="benchmark",
     )
+    status = host.deploy(deployment)
     if status.digest != digest:
         raise RuntimeError(f"{status.name} serves {status.model_version}, not {version}")
 

@@ -1,5 +1,6 @@
 """Deployment records in the store; a stage serves the model of its newest record."""
 
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Literal, Self, get_args
 
@@ -21,8 +22,33 @@ class RecordError(ImgclfError, ValueError):
     """A deployment record cannot be read; the message has its key."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """A wanted deployment: which model on which stage, by whom and why.
+
+    Attributes:
+        stage: to deploy to.
+        model_version: name of the model version.
+        digest: of the model artefact: SHA-256, 64 hex digits.
+        model_key: key of ``model.tar.gz`` in the store.
+        deployed_by: the person or program, for the record.
+        reason: of the deployment, for the record.
+        run_id: of the Dagster run, for the record; "" for none.
+        decision: number of the approval decision that this carries out; 0 for none.
+    """
+
+    stage: Stage
+    model_version: str
+    digest: str
+    model_key: str
+    deployed_by: str
+    reason: str
+    run_id: str = ""
+    decision: int = 0
+
+
 class DeploymentRecord(BaseModel):
-    """Who put which model on which stage, when and why. Written once, never changed."""
+    """A deployment in the store, and when it was recorded. Written once, never changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
@@ -44,6 +70,16 @@ class DeploymentRecord(BaseModel):
     def created_ms(self) -> int:
         """Time of creation, in milliseconds since the epoch."""
         return round(self.created_at.timestamp() * 1000)
+
+    @property
+    def deployment(self) -> Deployment:
+        """What was wanted."""
+        return Deployment(**self.model_dump(exclude={"created_at"}))
+
+    @classmethod
+    def of(cls, deployment: Deployment, created_ms: int) -> Self:
+        """Build the record of a deployment that begins at ``created_ms`` (ms since the epoch)."""
+        return cls.at(created_ms, **asdict(deployment))
 
     @classmethod
     def at(cls, created_ms: int, **fields: object) -> Self:

@@ -17,7 +17,7 @@ from assets.release.verification import (
 from object_store.store import ObjectStore
 from resources.endpoints.endpoint_host import Endpoints
 from resources.registry.registry import ModelPackage, ModelRegistry
-from serving.deployments import version_in
+from serving.deployments import Deployment, version_in
 
 
 class RolloutConfig(dg.Config):
@@ -49,15 +49,17 @@ def prod_endpoint(
     # Last, right before it is served: unpacking and hashing a model takes longer than all the rest.
     objections = objections or artefact_objections(store, package)
     refuse_on(package.model_version, objections, "deployed to production")
-    return roll_out(
-        context,
-        endpoints,
-        package,
-        "prod",
-        by=config.deployed_by or package.approver,
+    deployment = Deployment(
+        stage="prod",
+        model_version=package.model_version,
+        digest=package.digest,
+        model_key=package.model_key,
+        deployed_by=config.deployed_by or package.approver,
         reason=config.reason or package.approval_reason,
+        run_id=context.run.run_id,
         decision=newest_decision(package, packages, endpoints),
     )
+    return roll_out(context, endpoints, deployment)
 
 
 def newest_decision(

@@ -3,61 +3,40 @@
 import dagster as dg
 
 from resources.endpoints.endpoint_host import DeploymentFailed, Endpoints, HostUnavailable
-from resources.registry.registry import ModelPackage
 from resources.transience import is_transient
-from serving.deployments import EndpointStatus, Stage
+from serving.deployments import Deployment
 
 
 def roll_out(
-    context: dg.AssetExecutionContext,
-    endpoints: Endpoints,
-    package: ModelPackage,
-    stage: Stage,
-    *,
-    by: str,
-    reason: str,
-    decision: int = 0,
+    context: dg.AssetExecutionContext, endpoints: Endpoints, deployment: Deployment
 ) -> dg.MaterializeResult:
     """Deploy a package, and describe its endpoint.
 
     Args:
         context: of the asset that deploys.
         endpoints: of the profile.
-        package: to deploy.
-        stage: to deploy to.
-        by: the person or program that deploys, for the record.
-        reason: of the deployment, for the record.
-        decision: number of the approval decision that this carries out; 0 for none.
+        deployment: the package, its stage, and what the record says about them.
 
     Raises:
         dagster.Failure: the stage does not serve the package.
     """
     try:
-        status: EndpointStatus = endpoints.deploy(
-            stage=stage,
-            model_version=package.model_version,
-            digest=package.digest,
-            model_key=package.model_key,
-            deployed_by=by,
-            reason=reason,
-            run_id=context.run.run_id,
-            decision=decision,
-            on_event=context.log.info,
-        )
+        status = endpoints.deploy(deployment, on_event=context.log.info)
     except (DeploymentFailed, HostUnavailable) as error:
         raise dg.Failure(
-            f"{package.model_version} is not on {stage}: {error}",
+            f"{deployment.model_version} is not on {deployment.stage}: {error}",
             allow_retries=is_transient(error),
         ) from error
+    links = endpoints.links(deployment.stage)
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(package.digest),
+        data_version=dg.DataVersion(deployment.digest),
         metadata={
-            "model_version": package.model_version,
-            "digest": package.digest,
+            "model_version": deployment.model_version,
+            "digest": deployment.digest,
             "endpoint": status.name,
-            **{what: dg.MetadataValue.url(url) for what, url in endpoints.links(stage).items()},
-            "deployed_by": by,
-            "reason": reason,
+            **{what: dg.MetadataValue.url(url) for what, url in links.items()},
+            "deployed_by": deployment.deployed_by,
+            "reason": deployment.reason,
             "since": str(status.since),
         },
     )

@@ -9,6 +9,7 @@ from assets.release.verification import artefact_objections, package_objections
 from object_store.store import ObjectStore
 from resources.endpoints.endpoint_host import Endpoints
 from resources.registry.registry import ModelRegistry
+from serving.deployments import Deployment
 
 
 @release_asset(
@@ -26,6 +27,13 @@ def staging_endpoint(
     package = find_package(registry, context.partition_key)
     objections = package_objections(store, package) or artefact_objections(store, package)
     refuse_on(package.model_version, objections, "deployed to staging")
-    return roll_out(
-        context, endpoints, package, "staging", by="imgclf", reason="candidate passed its checks"
+    deployment = Deployment(
+        stage="staging",
+        model_version=package.model_version,
+        digest=package.digest,
+        model_key=package.model_key,
+        deployed_by="imgclf",
+        reason="candidate passed its checks",
+        run_id=context.run.run_id,
     )
+    return roll_out(context, endpoints, deployment)

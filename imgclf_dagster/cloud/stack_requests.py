@@ -69,11 +69,12 @@ def request_for(
             if value:
                 known[name] = value
     declared = declared_parameters(text)
-    return stacks.request(
-        stack_name(settings, part),
-        text,
-        {name: value for name, value in known.items() if name in declared} | dict(chosen),
-        tags(settings),
+    return StackRequest(
+        name=stack_name(settings, part),
+        template=text,
+        parameters={name: value for name, value in known.items() if name in declared}
+        | dict(chosen),
+        tags=tags(settings),
         capabilities=(IAM_CAPABILITY,),
     )
 

@@ -9,6 +9,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from object_store.contents.numbered import newest_key, next_number
 from object_store.errors import ObjectRefused
 from object_store.store import ObjectStore
 from serving.deployments import (
+    Deployment,
     DeploymentRecord,
     EndpointStatus,
     RecordError,
@@ -60,33 +62,16 @@ class Endpoints(dg.ConfigurableResource):
 
     @abstractmethod
     def deploy(
-        self,
-        *,
-        stage: Stage,
-        model_version: str,
-        digest: str,
-        model_key: str,
-        deployed_by: str,
-        reason: str,
-        run_id: str = "",
-        decision: int = 0,
-        on_event: Callable[[str], object] = lambda _: None,
+        self, deployment: Deployment, on_event: Callable[[str], object] = lambda _: None
     ) -> EndpointStatus:
-        """Deploy a model to ``stage``; returns when the model answers requests.
+        """Deploy a model to a stage; returns when the model answers requests.
 
         A repeated call (after a crash, for example) writes no second record while the first one
         is served or in progress.
 
         Args:
-            stage: to deploy to.
-            model_version: name of the model version.
-            digest: of the model artefact: SHA-256, 64 hex digits.
-            model_key: key of ``model.tar.gz`` in the store.
-            deployed_by: the person or program, for the record.
-            reason: of the deployment, for the record.
-            run_id: of the Dagster run, for the record; "" for none.
-            decision: number of the approval decision that this carries out; 0 for none.
-            on_event: called with a line of text for each event of the deployment.
+            deployment: the model, its stage, and what the record says about them.
+            on_event: called with a line of text for each event; a local host reports none.
 
         Returns:
             The endpoint's status after the deployment.
@@ -211,12 +196,12 @@ class Endpoints(dg.ConfigurableResource):
         except (DamagedObject, ObjectRefused):
             return None
 
-    def _write(self, stage: Stage, **fields: object) -> DeploymentRecord:
+    def _write(self, deployment: Deployment) -> DeploymentRecord:
         """Write a record that sorts after all others, also if the clock was set back."""
         now_ms = time.time_ns() // 1_000_000
         while True:
-            created_ms = max(now_ms, next_number(self.objects, records_prefix(stage)))
-            record = DeploymentRecord.at(created_ms, stage=stage, **fields)
+            newest = next_number(self.objects, records_prefix(deployment.stage))
+            record = DeploymentRecord.of(deployment, max(now_ms, newest))
             if self.store.create(record_key(record), record.model_dump_json().encode()):
                 return record
 
@@ -242,14 +227,13 @@ class Endpoints(dg.ConfigurableResource):
         )
         if former is None:
             return f"{failed}; nothing was served there before"
-        kept = former.model_dump(include={"model_version", "digest", "model_key"})
-        reason = f"rolled back: {failed}"
         self._write(
-            record.stage,
-            **kept,
-            deployed_by=record.deployed_by,
-            reason=reason,
-            run_id=record.run_id,
-            decision=record.decision,
+            replace(
+                record.deployment,
+                model_version=former.model_version,
+                digest=former.digest,
+                model_key=former.model_key,
+                reason=f"rolled back: {failed}",
+            )
         )
         return f"{failed}; {former.model_version} goes on serving"

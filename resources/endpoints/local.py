@@ -11,6 +11,7 @@ from pydantic import PrivateAttr
 from resources.endpoints.endpoint_host import DeploymentFailed, Endpoints, HostUnavailable
 from serving.deployments import (
     STAGES,
+    Deployment,
     DeploymentRecord,
     EndpointStatus,
     Stage,
@@ -41,47 +42,16 @@ class LocalEndpoints(Endpoints):
     _host: HostClient | None = PrivateAttr(default=None)
 
     def deploy(
-        self,
-        *,
-        stage: Stage,
-        model_version: str,
-        digest: str,
-        model_key: str,
-        deployed_by: str,
-        reason: str,
-        run_id: str = "",
-        decision: int = 0,
-        on_event: Callable[[str], object] = lambda _: None,
+        self, deployment: Deployment, on_event: Callable[[str], object] = lambda _: None
     ) -> EndpointStatus:
-        """Write a deployment record and wait until the host serves it; see :meth:`Endpoints.deploy`.
-
-        Args:
-            stage: to deploy to.
-            model_version: name of the model version.
-            digest: of the model artefact: SHA-256, 64 hex digits.
-            model_key: key of ``model.tar.gz`` in the store.
-            deployed_by: the person or program, for the record.
-            reason: of the deployment, for the record.
-            run_id: of the Dagster run, for the record; "" for none.
-            decision: number of the approval decision that this carries out; 0 for none.
-            on_event: not called; a local host reports no events.
-        """
+        """Write a deployment record and wait until the host serves it; see :meth:`Endpoints.deploy`."""
         deadline = time.monotonic() + self.deploy_timeout_s
-        before = self.settled(stage, deadline)
-        newest = self.readable(stage)
-        if newest is not None and newest.digest == digest and before.status == "InService":
+        before = self.settled(deployment.stage, deadline)
+        newest = self.readable(deployment.stage)
+        served = newest is not None and newest.digest == deployment.digest
+        if served and before.status == "InService":
             return before
-        record = self._write(
-            stage,
-            model_version=model_version,
-            digest=digest,
-            model_key=model_key,
-            deployed_by=deployed_by,
-            reason=reason,
-            run_id=run_id,
-            decision=decision,
-        )
-        return self._await(record, before, deadline)
+        return self._await(self._write(deployment), before, deadline)
 
     def check(self) -> None:
         """Check that a host is up and serves this store and project; see :meth:`Endpoints.check`."""

@@ -7,7 +7,7 @@ without a second record.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,9 +28,16 @@ from resources.endpoints.sagemaker_state import (
     identity_of,
 )
 from resources.stacks.errors import StackError
-from resources.stacks.plan import StackResult
+from resources.stacks.events import OnEvent
+from resources.stacks.plan import StackPlan, StackResult
 from resources.stacks.stacks import Stacks
-from serving.deployments import DeploymentRecord, EndpointStatus, Stage, endpoint_name
+from serving.deployments import (
+    Deployment,
+    DeploymentRecord,
+    EndpointStatus,
+    Stage,
+    endpoint_name,
+)
 
 
 class SageMakerEndpoints(Endpoints):
@@ -59,63 +66,30 @@ class SageMakerEndpoints(Endpoints):
 
     _seen: dict[str, Identity] = PrivateAttr(default_factory=dict)
 
-    def deploy(
-        self,
-        *,
-        stage: Stage,
-        model_version: str,
-        digest: str,
-        model_key: str,
-        deployed_by: str,
-        reason: str,
-        run_id: str = "",
-        decision: int = 0,
-        on_event: Callable[[str], object] = lambda _: None,
-    ) -> EndpointStatus:
+    def deploy(self, deployment: Deployment, on_event: OnEvent = lambda _: None) -> EndpointStatus:
         """Deploy through the stage's CloudFormation stack; see :meth:`Endpoints.deploy`.
 
         CloudFormation rolls back by itself when an alarm goes off or the model does not start.
-
-        Args:
-            stage: to deploy to.
-            model_version: name of the model version.
-            digest: of the model artefact: SHA-256, 64 hex digits.
-            model_key: key of ``model.tar.gz`` in the store.
-            deployed_by: the person or program, for the record.
-            reason: of the deployment, for the record.
-            run_id: of the Dagster run, for the record; "" for none.
-            decision: number of the approval decision that this carries out; 0 for none.
-            on_event: called with a line of text for each event of the stack.
         """
-        deadline = time.monotonic() + self.deploy_timeout_s
+        stage, deadline = deployment.stage, time.monotonic() + self.deploy_timeout_s
         before = self.settled(stage, deadline)
         newest = self.readable(stage)
         if not before.digest:
             before = self._made_out(before, newest, deadline, on_event)
-        if newest is not None and newest.digest == digest:
+        plan = None
+        if newest is not None and newest.digest == deployment.digest:
             if before.status == "InService":
                 return before
             record = newest  # its deployment was killed, or the endpoint was changed by hand
         else:
-            fields: dict[str, object] = {
-                "model_version": model_version,
-                "digest": digest,
-                "model_key": model_key,
-                "deployed_by": deployed_by,
-                "reason": reason,
-                "run_id": run_id,
-                "decision": decision,
-            }
-            self._rehearse(DeploymentRecord.at(0, stage=stage, **fields), deadline)
-            record = self._write(stage, **fields)
+            plan = self._planned(deployment, deadline, on_event)
+            record = self._write(deployment)
         self._still_wanted(record)
         try:
-            status = self._carry_out(
-                record, before, deadline, on_event, guarded=record is not newest
-            )
+            status = self._carry_out(record, plan, deadline, on_event)
         except StackError as error:
             raise DeploymentFailed(self._failed(record, before, str(error))) from error
-        if status.status != "InService" or status.digest != digest:
+        if status.status != "InService" or status.digest != record.digest:
             why = status.failure_reason or f"{status.name} is {status.status}"
             raise DeploymentFailed(self._failed(record, before, why))
         return status
@@ -200,7 +174,7 @@ class SageMakerEndpoints(Endpoints):
         )
 
     def ensure_configuration(
-        self, stage: Stage, result: StackResult, on_event: Callable[[str], object]
+        self, stage: Stage, result: StackResult, on_event: OnEvent
     ) -> EndpointStatus:
         """Make sure that the endpoint has the configuration that its stack gave it.
 
@@ -234,7 +208,7 @@ class SageMakerEndpoints(Endpoints):
         before: EndpointStatus,
         newest: DeploymentRecord | None,
         deadline: float,
-        on_event: Callable[[str], object],
+        on_event: OnEvent,
     ) -> EndpointStatus:
         """Return the status of an endpoint that is missing, or whose served model is unknown.
 
@@ -250,24 +224,32 @@ class SageMakerEndpoints(Endpoints):
         # It was deleted, for example to save money. CloudFormation would try to update it, and fail.
         return self._put_back(before.stage, config, deadline, on_event, guarded=False)
 
-    def _rehearse(self, record: DeploymentRecord, deadline: float) -> None:
-        """Have CloudFormation check the change before the record is written."""
+    def _planned(self, deployment: Deployment, deadline: float, on_event: OnEvent) -> StackPlan:
+        """Have CloudFormation check and plan the change, before the record is written.
+
+        Args:
+            deployment: that is wanted.
+            deadline: in seconds of ``time.monotonic()``.
+            on_event: called with a line of text for each planned change.
+
+        Raises:
+            DeploymentFailed: CloudFormation refuses the change; nothing was changed or recorded.
+        """
         try:
-            self.stack(record.stage).rehearse(record, deadline - time.monotonic())
+            stack = self.stack(deployment.stage)
+            return stack.plan(deployment, on_event, deadline - time.monotonic())
         except StackError as error:
             raise DeploymentFailed(
-                f"{record.model_version} cannot be deployed to {record.stage}, and nothing was "
-                f"changed: {error}"
+                f"{deployment.model_version} cannot be deployed to {deployment.stage}, and nothing "
+                f"was changed: {error}"
             ) from error
 
     def _carry_out(
         self,
         record: DeploymentRecord,
-        before: EndpointStatus,
+        plan: StackPlan | None,
         deadline: float,
-        on_event: Callable[[str], object],
-        *,
-        guarded: bool,
+        on_event: OnEvent,
     ) -> EndpointStatus:
         """Deploy the stack and undo changes of the endpoint that CloudFormation does not see.
 
@@ -275,16 +257,18 @@ class SageMakerEndpoints(Endpoints):
 
         Args:
             record: to deploy.
-            before: status before it.
+            plan: of the stack's changes; ``None`` for a record whose deployment is taken up again.
             deadline: in seconds of ``time.monotonic()``.
             on_event: called with a line of text for each event.
-            guarded: whether to use the canary and alarms of the last deployment.
 
         Raises:
             StackError: the stack was not deployed; no operation is in progress.
         """
-        stage, stack = record.stage, self.stack(record.stage)
-        result = stack.deploy(record, on_event, deadline - time.monotonic())
+        stage, stack, wanted = record.stage, self.stack(record.stage), record.deployment
+        if plan is not None:
+            result = stack.execute(plan, on_event, deadline - time.monotonic())
+        else:
+            result = stack.deploy(wanted, on_event, deadline - time.monotonic())
         status = self.settled(stage, deadline)
         if result.changed or (status.status == "InService" and status.digest == record.digest):
             return status
@@ -295,16 +279,17 @@ class SageMakerEndpoints(Endpoints):
             on_event(
                 f"endpoint configuration {config} or its model was deleted: both are recreated"
             )
-            stack.deploy(record, on_event, deadline - time.monotonic(), renewal=config)
+            stack.deploy(wanted, on_event, deadline - time.monotonic(), renewal=config)
             return self.settled(stage, deadline)
-        return self._put_back(stage, config, deadline, on_event, guarded=guarded)
+        # Without a plan it is a repair, which needs no canary.
+        return self._put_back(stage, config, deadline, on_event, guarded=plan is not None)
 
     def _put_back(
         self,
         stage: Stage,
         config: str,
         deadline: float,
-        on_event: Callable[[str], object],
+        on_event: OnEvent,
         *,
         guarded: bool,
     ) -> EndpointStatus:

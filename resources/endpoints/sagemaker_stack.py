@@ -1,6 +1,7 @@
 """The CloudFormation stack of one stage's endpoint: its parameters and its deployment."""
 
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,11 +14,11 @@ from resources.endpoints.endpoint_host import HostUnavailable
 from resources.endpoints.sagemaker_state import find_endpoint
 from resources.endpoints.stage_files import StageFileError, stage_settings
 from resources.stacks.change_sets import describe
-from resources.stacks.errors import StackBusy, StackError, StackTimeout
+from resources.stacks.errors import PlanOutdated, StackBusy, StackError, StackTimeout
 from resources.stacks.events import OnEvent, has_ended
-from resources.stacks.plan import StackRequest, StackResult
+from resources.stacks.plan import StackPlan, StackRequest, StackResult
 from resources.stacks.stacks import Stacks
-from serving.deployments import DeploymentRecord, Stage, endpoint_name
+from serving.deployments import Deployment, Stage, endpoint_name
 
 CONFIG = "EndpointConfigName"
 """The stack's output that names the endpoint's configuration."""
@@ -38,10 +39,9 @@ class EndpointStack:
         stage: served by the endpoint.
         name: of the stack.
         stacks: the account's.
-        stages_dir: folder of the stages' files; "" for those that come with imgclf.
-        parameters: take precedence over those of the stage's file.
-        tags: take precedence over those of the stage's file.
-        role_arn: CloudFormation's own role; "" to use the caller's permissions.
+        stages_dir, tags: as of ``SageMakerEndpoints``.
+        parameters: of every stage, with those that the project and its endpoints give.
+        role_arn: ``cloudformation_role_arn`` of ``SageMakerEndpoints``.
         uri_of: returns the address of a key in the store.
     """
 
@@ -54,11 +54,11 @@ class EndpointStack:
     role_arn: str
     uri_of: Callable[[str], str]
 
-    def request(self, record: DeploymentRecord, renewal: str = "") -> StackRequest:
-        """Build the request for the stack that serves a recorded model under the current settings.
+    def request(self, deployment: Deployment, renewal: str = "") -> StackRequest:
+        """Build the request for the stack that serves a model under the current settings.
 
         Args:
-            record: to deploy.
+            deployment: names the model.
             renewal: a new value makes model and configuration again; "" keeps the last value.
 
         Raises:
@@ -67,27 +67,28 @@ class EndpointStack:
         from cloudformation import template
 
         settings, tags = self._settings()
-        return self.stacks.request(
-            self.name,
-            template("endpoint.yaml"),
-            {
+        return StackRequest(
+            name=self.name,
+            template=template("endpoint.yaml"),
+            parameters={
                 **settings,
                 "Stage": self.stage,
-                "ModelVersion": record.model_version,
-                "ModelDigest": record.digest,
-                "ModelDataUrl": self.uri_of(record.model_key),
-                "DeployedBy": _taggable(record.deployed_by),
+                "ModelVersion": deployment.model_version,
+                "ModelDigest": deployment.digest,
+                "ModelDataUrl": self.uri_of(deployment.model_key),
+                "DeployedBy": _taggable(deployment.deployed_by),
                 **({"Renewal": renewal} if renewal else {}),
             },
-            tags,
+            tags=tags,
             role_arn=self.role_arn,
         )
 
-    def rehearse(self, record: DeploymentRecord, timeout_s: float) -> None:
-        """Create the change set without executing it; :meth:`deploy` reuses it.
+    def plan(self, deployment: Deployment, on_event: OnEvent, timeout_s: float) -> StackPlan:
+        """Create the change set for a deployment, to be executed with :meth:`execute`.
 
         Args:
-            record: to deploy.
+            deployment: that is wanted.
+            on_event: called with a line of text for each planned change.
             timeout_s: seconds to wait at most.
 
         Raises:
@@ -96,7 +97,30 @@ class EndpointStack:
         """
         self.check_conversion()
         with self._translated_errors():
-            self.stacks.plan(self.request(record), timeout_s=timeout_s)
+            request = self.request(deployment)
+            return self.stacks.plan(request, on_event=on_event, timeout_s=timeout_s)
+
+    def execute(self, plan: StackPlan, on_event: OnEvent, timeout_s: float) -> StackResult:
+        """Execute a plan and wait until the operation has ended.
+
+        If the stack was changed since the plan was made, a new plan is made.
+
+        Args:
+            plan: of :meth:`plan`.
+            on_event: called with a line of text for each event of the stack.
+            timeout_s: seconds to wait at most.
+
+        Raises:
+            StackError, HostUnavailable: see :meth:`deploy`.
+        """
+        deadline = time.monotonic() + timeout_s
+        with self._translated_errors():
+            try:
+                return self.stacks.execute(plan, on_event=on_event, timeout_s=timeout_s)
+            except PlanOutdated as error:
+                on_event(str(error))
+                left_s = deadline - time.monotonic()
+                return self.stacks.deploy(plan.request, on_event=on_event, timeout_s=left_s)
 
     def check_conversion(self) -> None:
         """Refuse settings that would convert an endpoint with instances to a serverless one.
@@ -124,12 +148,12 @@ class EndpointStack:
             )
 
     def deploy(
-        self, record: DeploymentRecord, on_event: OnEvent, timeout_s: float, renewal: str = ""
+        self, deployment: Deployment, on_event: OnEvent, timeout_s: float, renewal: str = ""
     ) -> StackResult:
-        """Create or update the stack for a deployment record and wait until that has ended.
+        """Take up a deployment again: create or update its stack and wait until that has ended.
 
         Args:
-            record: to deploy.
+            deployment: that is wanted; its operation may be in progress.
             on_event: called with a line of text for each event of the stack.
             timeout_s: seconds to wait at most.
             renewal: a new value makes model and configuration again; "" keeps the last value.
@@ -139,18 +163,10 @@ class EndpointStack:
             HostUnavailable: CloudFormation stopped answering, or the operation has not ended in
                 time; it continues, and the same call attaches to it.
         """
-        wanted = self.request(record, renewal)
+        wanted = self.request(deployment, renewal)
         self.check_conversion()
         with self._translated_errors():
-            return self.stacks.deploy(
-                wanted.name,
-                wanted.template,
-                wanted.parameters,
-                wanted.tags,
-                role_arn=wanted.role_arn,
-                on_event=on_event,
-                timeout_s=timeout_s,
-            )
+            return self.stacks.deploy(wanted, on_event=on_event, timeout_s=timeout_s)
 
     def config(self) -> str:
         """Return the name of the endpoint configuration in the stack's outputs, with one call.

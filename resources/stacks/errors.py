@@ -11,6 +11,10 @@ class StackBusy(StackError):  # noqa: N818 - a state, as its callers say it
     """Another operation on the stack is running."""
 
 
+class PlanOutdated(StackError):  # noqa: N818 - a state, as its callers say it
+    """The stack was changed after the plan was made; nothing was executed."""
+
+
 class StackTimeout(StackError):  # noqa: N818 - what happened, as its callers say it
     """The operation did not end in time. It continues; deploying again waits for it."""
 

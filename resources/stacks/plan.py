@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 
@@ -21,18 +21,18 @@ class StackRequest:
 
     Attributes:
         name: of the stack.
-        template: the template's text.
+        template: the template's text, YAML or JSON.
         parameters: values by name; those not named keep their values or take the defaults.
         tags: of the stack.
-        capabilities: that the template needs.
+        capabilities: that the template needs, such as ``CAPABILITY_NAMED_IAM``.
         role_arn: CloudFormation's own role; "" to use the caller's permissions.
     """
 
     name: str
     template: str
-    parameters: Mapping[str, str]
-    tags: Mapping[str, str]
-    capabilities: Sequence[str]
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    capabilities: Sequence[str] = ()
     role_arn: str = ""
 
     @property

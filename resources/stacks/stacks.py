@@ -1,7 +1,6 @@
 """CloudFormation stacks: deployed by change sets, watched until the end, with reasons of failures."""
 
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +12,7 @@ from resources.stacks.change_sets import (
     status_of,
     template_argument,
 )
-from resources.stacks.errors import StackBusy, StackError, StackFailed, remedies
+from resources.stacks.errors import PlanOutdated, StackBusy, StackError, StackFailed, remedies
 from resources.stacks.events import OnEvent, StackEvents, has_ended, watch
 from resources.stacks.plan import Clients, StackChange, StackPlan, StackRequest, StackResult
 
@@ -46,13 +45,8 @@ class Stacks:
 
     def deploy(
         self,
-        name: str,
-        template_body: str,
-        parameters: Mapping[str, str] | None = None,
-        tags: Mapping[str, str] | None = None,
+        request: StackRequest,
         *,
-        capabilities: Sequence[str] = (),
-        role_arn: str = "",
         on_event: OnEvent = lambda _: None,
         timeout_s: float = 7200,
     ) -> StackResult:
@@ -61,12 +55,7 @@ class Stacks:
         A repeated call attaches to the operation that the first one started.
 
         Args:
-            name: of the stack.
-            template_body: the template, YAML or JSON.
-            parameters: values by name; those not named keep their values or take the defaults.
-            tags: of the stack.
-            capabilities: that the template needs, such as ``CAPABILITY_NAMED_IAM``.
-            role_arn: CloudFormation's own role; "" to use the caller's permissions.
+            request: the stack's wanted state.
             on_event: called with a line of text for each planned change and each event.
             timeout_s: seconds to wait at most, an operation already running included.
 
@@ -75,40 +64,11 @@ class Stacks:
             StackTimeout: it has not ended in time, and continues.
             StackError: the template, a parameter, or the stack's state does not allow it.
         """
-        request = self.request(name, template_body, parameters, tags, capabilities, role_arn)
         deadline = time.monotonic() + timeout_s
         if attached := self._attach(request, on_event, deadline):
             return attached
         plan = self._plan(request, on_event, deadline)
         return self.execute(plan, on_event=on_event, timeout_s=deadline - time.monotonic())
-
-    @staticmethod
-    def request(
-        name: str,
-        template_body: str,
-        parameters: Mapping[str, str] | None = None,
-        tags: Mapping[str, str] | None = None,
-        capabilities: Sequence[str] = (),
-        role_arn: str = "",
-    ) -> StackRequest:
-        """Build the request that :meth:`plan` takes.
-
-        Args:
-            name: of the stack.
-            template_body: the template, YAML or JSON.
-            parameters: values by name; those not named keep their values or take the defaults.
-            tags: of the stack.
-            capabilities: that the template needs, such as ``CAPABILITY_NAMED_IAM``.
-            role_arn: CloudFormation's own role; "" to use the caller's permissions.
-        """
-        return StackRequest(
-            name=name,
-            template=template_body,
-            parameters=parameters or {},
-            tags=tags or {},
-            capabilities=capabilities,
-            role_arn=role_arn,
-        )
 
     def plan(
         self,
@@ -155,7 +115,7 @@ class Stacks:
         Raises:
             StackFailed: the operation failed or was rolled back.
             StackTimeout: it has not ended in time, and continues.
-            StackError: the stack has changed since the plan was made.
+            PlanOutdated: the stack was changed since the plan was made.
         """
         if plan.is_empty:
             on_event(f"{plan.request.name}: nothing to change")
@@ -291,7 +251,7 @@ class Stacks:
         """Execute the change set, unless an earlier call did; returns whether to wait for it.
 
         Raises:
-            StackError: the stack has changed since the plan was made.
+            PlanOutdated: the stack was changed since the plan was made.
         """
         # Without ClientRequestToken: a change set is executed only once in any case, and a token
         # that the same request used before (a retry after a rollback) is refused with
@@ -302,13 +262,13 @@ class Stacks:
         except self.client.exceptions.InvalidChangeSetStatusException as error:
             status = self.client.describe_change_set(**where)["ExecutionStatus"]
             if status not in {"EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE"}:
-                raise StackError(
+                raise PlanOutdated(
                     f"{plan.request.name}: the plan is {status}: the stack has changed since; "
                     "deploy again"
                 ) from error
             return status == "EXECUTE_IN_PROGRESS"
         except self.client.exceptions.ChangeSetNotFoundException as error:
-            raise StackError(
+            raise PlanOutdated(
                 f"{plan.request.name}: the plan is gone: another deployment came first; "
                 "deploy again"
             ) from error

@@ -156,7 +156,7 @@ def endpoint_command(
     stack = endpoints.stack(stage)
     stack.check_conversion()
     result = deploy_stack(
-        stack.request(record),
+        stack.request(record.deployment),
         stack.stacks,
         plan_only=plan_only,
         yes=yes,

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from assets.release.verdicts import MODEL_CHECKS, STAGING_CHECKS
+from serving.deployments import Deployment
 from tests.testbed.account import aws_section
 from training.artefact.evidence import read_evidence, write_evidence
 
@@ -367,7 +368,7 @@ def test_staging_that_serves_another_model_is_found(hosted: Any) -> None:
     given = {"deployed_by": "ann", "reason": "test", "model_version": other.model_version}
     with staged_again(hosted):
         hosted.endpoints.deploy(
-            stage="staging", digest=other.digest, model_key=other.model_key, **given
+            Deployment(stage="staging", digest=other.digest, model_key=other.model_key, **given)
         )
         done = hosted.check("staging_endpoint", "staging_serves_digest", partition=hosted.version)
         assert done.checks == {"staging_serves_digest": False}

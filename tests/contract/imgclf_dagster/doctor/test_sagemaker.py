@@ -8,6 +8,7 @@ import pytest
 
 from imgclf_dagster.doctor import aws as doctor_aws
 from imgclf_dagster.doctor.findings import Finding
+from serving.deployments import Deployment
 from tests.contract.imgclf_dagster.doctor.world import World
 from tests.patience import wait_for
 
@@ -95,12 +96,14 @@ def test_an_endpoint_that_is_not_what_is_recorded(
 
     def deploy() -> None:
         host.deploy(
-            stage="staging",
-            model_version="train-1",
-            digest=digests["train-1"],
-            model_key="models/train-1/output/model.tar.gz",
-            deployed_by="ann",
-            reason="",
+            Deployment(
+                stage="staging",
+                model_version="train-1",
+                digest=digests["train-1"],
+                model_key="models/train-1/output/model.tar.gz",
+                deployed_by="ann",
+                reason="",
+            )
         )
 
     deploy()

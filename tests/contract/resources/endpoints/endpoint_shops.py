@@ -15,7 +15,7 @@ from resources.aws.session import AwsSession
 from resources.endpoints.endpoint_host import Endpoints
 from resources.endpoints.local import LocalEndpoints
 from resources.endpoints.sagemaker import SageMakerEndpoints
-from serving.deployments import EndpointStatus, Stage
+from serving.deployments import Deployment, EndpointStatus, Stage
 from serving.endpoint.address import read_address
 from tests.patience import WAIT_S
 from tests.testbed.account import IMAGE, role
@@ -57,11 +57,19 @@ class Shop:
         self.store.delete(key)
         self.store.put(key, data)
 
-    def deploy(self, stage: Stage, version: str, **fields: str) -> EndpointStatus:
-        key = f"models/{version}/output/model.tar.gz"
-        given = {"digest": self.digests.get(version, "f" * 64), "model_key": key}
-        named = {"deployed_by": "ann", "reason": "because", "run_id": "run-1"}
-        return self.endpoints.deploy(stage=stage, model_version=version, **given, **named, **fields)  # type: ignore[arg-type]
+    def deploy(
+        self, stage: Stage, version: str, on_event: Callable[[str], object] = lambda _: None
+    ) -> EndpointStatus:
+        deployment = Deployment(
+            stage=stage,
+            model_version=version,
+            digest=self.digests.get(version, "f" * 64),
+            model_key=f"models/{version}/output/model.tar.gz",
+            deployed_by="ann",
+            reason="because",
+            run_id="run-1",
+        )
+        return self.endpoints.deploy(deployment, on_event)
 
     def answering(self, stage: Stage = "prod") -> str:
         """The model version that answers, over HTTP."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from resources.endpoints.endpoint_host import DeploymentFailed, Endpoints
-from serving.deployments import DeploymentRecord, Stage, record_key
+from serving.deployments import Deployment, DeploymentRecord, record_key
 from serving.endpoint.client import InvocationFailed
 from tests.contract.resources.endpoints.endpoint_shops import (
     LocalShop,
@@ -154,9 +154,8 @@ def test_an_overtaken_deployment_says_by_whom_and_rolls_nothing_back(
     shop.model("train-1")
     shop.model("train-2")
 
-    def two_at_once(self: Endpoints, stage: Stage, **fields: str) -> DeploymentRecord:
-        now_ms = time.time_ns() // 1_000_000
-        mine = DeploymentRecord.at(now_ms, stage=stage, **fields)
+    def two_at_once(self: Endpoints, deployment: Deployment) -> DeploymentRecord:
+        mine = DeploymentRecord.of(deployment, time.time_ns() // 1_000_000)
         theirs = mine.model_copy(
             update={
                 "created_at": mine.created_at + timedelta(milliseconds=1),
@@ -226,7 +225,7 @@ def test_what_is_served_and_not_recorded_is_drift_and_deploying_again_mends_it(
     assert (status.status, status.model_version) == ("Failed", "train-1")
     assert "drift: train-2" in str(status.failure_reason)
     told: list[str] = []
-    mended = shop.deploy("staging", "train-2", on_event=told.append)  # type: ignore[arg-type]
+    mended = shop.deploy("staging", "train-2", on_event=told.append)
     assert (mended.status, mended.model_version) == ("InService", "train-2")
     assert any("changed outside its stack" in line for line in told)
     assert len(shop.endpoints.history("staging")) == 2
@@ -261,7 +260,7 @@ def test_a_rollback_that_nobody_speaks_of_is_a_failed_deployment(
 def test_the_change_set_and_the_events_are_told(on_sagemaker: Shop) -> None:
     on_sagemaker.model("train-1")
     told: list[str] = []
-    on_sagemaker.deploy("staging", "train-1", on_event=told.append)  # type: ignore[arg-type]
+    on_sagemaker.deploy("staging", "train-1", on_event=told.append)
     assert any("AWS::SageMaker::EndpointConfig" in line for line in told), told
     assert any("CREATE_COMPLETE" in line for line in told), told
 

@@ -1,6 +1,7 @@
 """SageMaker's endpoints when CloudFormation refuses, takes long, or somebody deletes what it made."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,10 @@ import pytest
 
 from resources.endpoints.endpoint_host import DeploymentFailed, HostUnavailable
 from resources.endpoints.sagemaker import SageMakerEndpoints
+from resources.stacks import stacks as stacks_module
+from resources.stacks.plan import StackRequest
 from resources.stacks.stacks import Stacks
+from serving.deployments import Deployment, DeploymentRecord
 from tests.contract.resources.endpoints.endpoint_shops import Shop, records, sagemaker_shop
 from tests.patience import wait_for
 from tests.testbed.bed import TestBed
@@ -74,17 +78,57 @@ def test_a_deployment_that_takes_too_long_is_not_undone(
 ) -> None:
     """Else its record would be followed by one of train-1, which the sensor would bring back."""
     digest = shop.model("train-2")
-    whole = Stacks.deploy
+    whole = Stacks.execute
 
     def impatient(self: Stacks, *args: Any, **named: Any) -> Any:
         return whole(self, *args, **{**named, "timeout_s": 0})
 
     with monkeypatch.context() as patched:
-        patched.setattr(Stacks, "deploy", impatient)
+        patched.setattr(Stacks, "execute", impatient)
         with pytest.raises(HostUnavailable, match="it goes on: deploy again to wait"):
             shop.deploy("prod", "train-2")
     assert list(records(shop)) == ["train-2", "train-1"]
     assert shop.deploy("prod", "train-2").digest == digest
+    assert list(records(shop)) == ["train-2", "train-1"]
+    assert shop.answering() == "train-2"
+
+
+def test_a_deployment_plans_its_change_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = shop.model("train-2")
+    asked: list[str] = []
+    create = stacks_module.create_change_set
+
+    def noted(client: Any, request: StackRequest, **more: Any) -> Any:
+        asked.append(request.parameters["ModelVersion"])
+        return create(client, request, **more)
+
+    monkeypatch.setattr(stacks_module, "create_change_set", noted)
+    assert shop.deploy("prod", "train-2").digest == digest
+    assert asked == ["train-2"]
+
+
+def test_a_plan_that_another_change_of_the_stack_overtook_is_made_again(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = shop.model("train-2")
+    host = shop.endpoints
+    assert isinstance(host, SageMakerEndpoints)
+    write = SageMakerEndpoints._write
+
+    def changed_in_between(self: SageMakerEndpoints, deployment: Deployment) -> DeploymentRecord:
+        """As the pipeline does when an image is new, between the plan and its execution."""
+        served = self.current("prod")
+        assert served is not None
+        stack = host.stack("prod")
+        pushed = stack.request(served.deployment)
+        image = {**pushed.parameters, "ImageUri": f"{host.image_uri}-1"}
+        stack.stacks.deploy(replace(pushed, parameters=image))
+        return write(self, deployment)
+
+    monkeypatch.setattr(SageMakerEndpoints, "_write", changed_in_between)
+    told: list[str] = []
+    assert shop.deploy("prod", "train-2", on_event=told.append).digest == digest
+    assert any("deploy again" in line for line in told), told
     assert list(records(shop)) == ["train-2", "train-1"]
     assert shop.answering() == "train-2"
 
@@ -156,7 +200,7 @@ def test_what_is_deleted_behind_an_endpoint_is_made_anew(
     assert "drift: train-1" in str(status.failure_reason)
     assert "what is served cannot be told" in str(status.failure_reason)
     told: list[str] = []
-    assert found.deploy("prod", "train-1", on_event=told.append).status == "InService"  # type: ignore[arg-type]
+    assert found.deploy("prod", "train-1", on_event=told.append).status == "InService"
     assert any(f"{lost} or its model was deleted" in line for line in told)
     client = bed.client("sagemaker")
     config = client.describe_endpoint(EndpointName=name_of(shop))["EndpointConfigName"]

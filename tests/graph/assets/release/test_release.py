@@ -20,7 +20,7 @@ from imgclf_dagster.decisions import (
     undeployed_approvals,
 )
 from resources.registry.registry import DigestMismatch, ModelPackage
-from serving.deployments import DeploymentRecord, record_key
+from serving.deployments import Deployment, DeploymentRecord, record_key
 
 pytestmark = pytest.mark.graph
 
@@ -385,11 +385,13 @@ def test_an_attempt_that_failed_is_not_repeated_until_somebody_decides_again(sho
     given = {"deployed_by": "ann", "reason": "good", "model_key": one.model_key}
     for package, decision in ((one, one.decision), (two, two.decision), (one, two.decision)):
         shop.endpoints._write(  # as the third returns to the first when the second cannot be served
-            "prod",
-            model_version=package.model_version,
-            digest=package.digest,
-            decision=decision,
-            **given,
+            Deployment(
+                stage="prod",
+                model_version=package.model_version,
+                digest=package.digest,
+                decision=decision,
+                **given,
+            )
         )
     assert waiting(shop) == []
     shop.approve(two)
@@ -422,13 +424,15 @@ def test_in_a_home_of_884d3c5_decisions_go_by_their_times_and_new_ones_come_afte
     four = shop.approve(shop.candidate("train-4"))
     assert waiting(shop) == ["train-4", "train-3"]
     shop.endpoints._write(
-        "prod",
-        model_version="train-4",
-        digest=four.digest,
-        model_key=four.model_key,
-        deployed_by="ann",
-        reason="good",
-        decision=four.decision,
+        Deployment(
+            stage="prod",
+            model_version="train-4",
+            digest=four.digest,
+            model_key=four.model_key,
+            deployed_by="ann",
+            reason="good",
+            decision=four.decision,
+        )
     )
     assert waiting(shop) == []
 

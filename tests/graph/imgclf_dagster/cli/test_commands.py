@@ -12,7 +12,7 @@ from typer.testing import Result
 from imgclf_dagster.line.outcome import RunOutcome
 from imgclf_dagster.line.runner import LineRunner
 from object_store.store import ObjectStore
-from serving.deployments import DeploymentRecord, record_key
+from serving.deployments import Deployment, DeploymentRecord, record_key
 
 pytestmark = pytest.mark.graph
 
@@ -150,7 +150,7 @@ def test_a_run_says_of_production_what_production_serves(
     package = hosted.registry.get(ONE)
     given = {"model_version": ONE, "digest": package.digest, "model_key": package.model_key}
     denies(command("run"), "staging serves nothing", f"and not {ONE}")
-    hosted.endpoints.deploy(stage="staging", deployed_by="imgclf", reason="", **given)
+    hosted.endpoints.deploy(Deployment(stage="staging", deployed_by="imgclf", reason="", **given))
     claims(command("run"), f"✓ {ONE} is on staging and waits for approval: imgclf approve {ONE}")
     hosted.approve(package)
     claims(command("run"), f"✓ {ONE} is in production (digest {package.digest[:12]})")

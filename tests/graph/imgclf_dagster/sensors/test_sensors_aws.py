@@ -16,6 +16,7 @@ from imgclf_dagster.sensors import arrival as sensors
 from imgclf_dagster.sensors import labels as sensors_labels
 from imgclf_dagster.settings.root import Settings
 from labelling.labels.snapshots import parse_ingested_key
+from serving.deployments import Deployment
 from tests.label_studio.played import PlayedLabelStudio
 from tests.testbed.bed import TestBed
 
@@ -150,12 +151,14 @@ def test_what_an_idle_line_costs(bucket: Any, bed: TestBed, photo: Callable[...,
         bucket.approve(package)
     for stage in ("staging", "prod"):
         bucket.endpoints.deploy(
-            stage=stage,
-            model_version=package.model_version,
-            digest=package.digest,
-            model_key=package.model_key,
-            deployed_by="ann",
-            reason="",
+            Deployment(
+                stage=stage,
+                model_version=package.model_version,
+                digest=package.digest,
+                model_key=package.model_key,
+                deployed_by="ann",
+                reason="",
+            )
         )
     for name in RESOURCES:  # what came until now
         look(bucket, name)

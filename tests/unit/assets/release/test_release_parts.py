@@ -13,7 +13,7 @@ from assets.release.release_asset import find_package, refuse_on
 from assets.release.rollout import roll_out
 from resources.endpoints.endpoint_host import DeploymentFailed, HostUnavailable
 from resources.registry.registry import ModelPackage, RegistryError
-from serving.deployments import EndpointStatus
+from serving.deployments import Deployment, EndpointStatus
 
 pytestmark = pytest.mark.unit
 
@@ -103,10 +103,10 @@ def test_a_rollout_carries_out_the_newest_decision_of_both_models(
 
 class Endpoints:
     def __init__(self, error: Exception | None = None) -> None:
-        self.error, self.given = error, {}
+        self.error, self.given = error, ()
 
-    def deploy(self, *, decision: int = 0, on_event: Any = None, **given: Any) -> EndpointStatus:
-        self.given = {**given, "decision": decision, "on_event": on_event}
+    def deploy(self, deployment: Deployment, on_event: Any) -> EndpointStatus:
+        self.given = (deployment, on_event)
         if self.error:
             raise self.error
         return EndpointStatus(
@@ -120,28 +120,26 @@ class Endpoints:
 def info(text: str) -> None: ...
 
 
-def rolled_out(endpoints: Endpoints, **given: Any) -> dg.MaterializeResult:
-    context: Any = SimpleNamespace(
-        run=SimpleNamespace(run_id="run"), log=SimpleNamespace(info=info)
-    )
+WANTED = Deployment(
+    stage="prod",
+    model_version="train-1",
+    digest=DIGEST,
+    model_key="k",
+    deployed_by="ann",
+    reason="good",
+)
+
+
+def rolled_out(endpoints: Endpoints) -> dg.MaterializeResult:
+    context: Any = SimpleNamespace(log=SimpleNamespace(info=info))
     host: Any = endpoints
-    return roll_out(context, host, package(), "prod", by="ann", reason="good", **given)
+    return roll_out(context, host, WANTED)
 
 
 def test_a_rollout_says_what_it_deployed() -> None:
     endpoints = Endpoints()
-    result = rolled_out(endpoints, decision=4)
-    assert endpoints.given == {
-        "stage": "prod",
-        "model_version": "train-1",
-        "digest": DIGEST,
-        "model_key": "k",
-        "deployed_by": "ann",
-        "reason": "good",
-        "run_id": "run",
-        "decision": 4,
-        "on_event": info,
-    }
+    result = rolled_out(endpoints)
+    assert endpoints.given == (WANTED, info)
     assert result.data_version == dg.DataVersion(DIGEST)
     assert result.metadata == {
         "model_version": "train-1",
@@ -152,8 +150,6 @@ def test_a_rollout_says_what_it_deployed() -> None:
         "reason": "good",
         "since": "2026-01-01 00:00:00+00:00",
     }
-    rolled_out(endpoints)
-    assert endpoints.given["decision"] == 0
 
 
 @pytest.mark.parametrize("error", [DeploymentFailed("too slow"), HostUnavailable("away")])

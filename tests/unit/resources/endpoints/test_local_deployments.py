@@ -1,6 +1,7 @@
 """What a deployment on this machine does when it is overtaken, or the model cannot be served."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from pydantic import PrivateAttr
 from object_store.store import ObjectStore
 from resources.endpoints.endpoint_host import DeploymentFailed
 from resources.endpoints.local import LocalEndpoints
-from serving.deployments import EndpointStatus, Stage, record_key
+from serving.deployments import Deployment, DeploymentRecord, EndpointStatus, Stage, record_key
 
 pytestmark = pytest.mark.unit
 
@@ -36,11 +37,17 @@ def status(state: Any, **fields: Any) -> EndpointStatus:
     return EndpointStatus(stage="prod", name="shop-prod", status=state, **fields)
 
 
-def of(version: str) -> dict[str, str]:
-    return {
-        "model_version": version, "digest": DIGESTS[version], "model_key": f"models/{version}",
-        "deployed_by": "ann", "reason": "test",
-    }  # fmt: skip
+def of(version: str) -> Deployment:
+    return Deployment(
+        stage="prod",
+        model_version=version,
+        digest=DIGESTS[version],
+        model_key=f"models/{version}",
+        deployed_by="ann",
+        reason="test",
+        run_id="run-1",
+        decision=7,
+    )
 
 
 @pytest.fixture
@@ -53,21 +60,29 @@ def host(tmp_path: Path) -> Told:
     )  # fmt: skip
 
 
+def test_what_is_wanted_is_recorded_as_it_is(host: Told) -> None:
+    host._write(of("A"))
+    record = host.current("prod")
+    assert record is not None
+    assert record.deployment == of("A")
+    assert DeploymentRecord.of(of("A"), record.created_ms) == record
+
+
 def test_a_deployment_that_was_overtaken_gives_way_at_once(host: Told) -> None:
     def overtaken() -> EndpointStatus:
-        newer = host._write("prod", **of("B"))
+        newer = host._write(of("B"))
         return status("InService", record_key=record_key(newer), digest=DIGESTS["B"])
 
     host._say = overtaken
     with pytest.raises(DeploymentFailed, match="overtaken on prod by B"):
-        host.deploy(stage="prod", **of("A"))
+        host.deploy(of("A"))
     assert host._asked == 1
     assert [record.model_version for record in host.history("prod")] == ["B", "A"]
 
 
 def test_what_was_served_before_is_returned_to_not_what_was_recorded_last(host: Told) -> None:
-    host._write("prod", **of("A"))
-    host._write("prod", **of("B"))  # whose deployer was killed; B was never served
+    host._write(of("A"))
+    host._write(of("B"))  # whose deployer was killed; B was never served
 
     def failed() -> EndpointStatus:
         newest = host.current("prod")
@@ -76,5 +91,8 @@ def test_what_was_served_before_is_returned_to_not_what_was_recorded_last(host: 
 
     host._served, host._say = "A", failed
     with pytest.raises(DeploymentFailed, match="it is damaged; A goes on serving"):
-        host.deploy(stage="prod", **of("C"))
+        host.deploy(of("C"))
     assert [record.model_version for record in host.history("prod")] == ["A", "C", "B", "A"]
+    rolled_back = host.history("prod")[0].deployment
+    assert rolled_back == replace(of("A"), reason=rolled_back.reason)
+    assert rolled_back.reason.startswith("rolled back: C cannot be served on prod")
