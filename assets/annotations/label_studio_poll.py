@@ -16,14 +16,14 @@ from assets.annotations.label_index import labels_table
 from assets.annotations.label_studio_refusals import Refusals
 from assets.policies import LabellingPolicy
 from labelling.label_studio.ledger import (
+    IndexedAnnotation,
     Interval,
-    Standing,
     TaskTimes,
+    deletion_snapshot,
+    find_deleted,
     label_studio_key,
-    news,
     read_ledger,
-    taken_back,
-    vanished,
+    snapshots_to_add,
 )
 from labelling.label_studio.tasks import TaskError, TaskReading, read_task
 from labelling.labels.consensus import newest_snapshots
@@ -169,10 +169,10 @@ class Poll:
                 break
             tasks.append(raw)
             reached = moved
-        self._keep(list(self._readings(tasks)))
+        self._store_changes(list(self._readings(tasks)))
         return reached, more
 
-    def _keep(self, readings: Sequence[TaskReading]) -> None:
+    def _store_changes(self, readings: Sequence[TaskReading]) -> None:
         if not readings:
             return
         images = {reading.sample_id for reading in readings}
@@ -180,7 +180,7 @@ class Poll:
         fresh: list[AnnotationSnapshot] = []
         for reading in readings:
             known = ledger.get(reading.sample_id, {})
-            fresh += news(reading, known, self._load, self.cursor.kept)
+            fresh += snapshots_to_add(reading, known, self._load, self.cursor.kept)
         self._write(fresh)
 
     def _readings(self, tasks: Iterable[dict[str, Any]]) -> Iterator[TaskReading]:
@@ -195,21 +195,23 @@ class Poll:
             yield reading
 
     def reconcile(self) -> None:
-        """Withdraw the labels of deleted tasks, among the next ``RECONCILE_TASKS``."""
+        """Record the deletion of tasks, among the next ``RECONCILE_TASKS``: their labels are withdrawn."""
         cursor = self.cursor
         first, last = cursor.reconciled_to, 0
         if not first:
             cursor.note = ""
             self._tend_withdrawn()
-        standing = [one for one in _standing(self.store, cursor) if one.task > first]
-        if standing:
+        annotations = [one for one in _indexed_annotations(self.store, cursor) if one.task > first]
+        if annotations:
             found = self.label_studio.tasks.list_refs(after=first, limit=RECONCILE_TASKS)
             last = found[-1].id if len(found) == RECONCILE_TASKS else 0
             tasks = {
                 (task.id, task.sample_id): TaskTimes(task.created_at, task.updated_at)
                 for task in found
             }
-            self._take_back([one for one in standing if not last or one.task <= last], tasks)
+            self._record_deletions(
+                [one for one in annotations if not last or one.task <= last], tasks
+            )
         cursor.reconciled_to = last
         if not last:
             cursor.reconciled_at = time.time()
@@ -221,20 +223,20 @@ class Poll:
         except LabelStudioRefused as error:  # polling works without it
             self.warn(str(error))
 
-    def _take_back(
-        self, standing: Sequence[Standing], tasks: Mapping[tuple[int, str], TaskTimes]
+    def _record_deletions(
+        self, annotations: Sequence[IndexedAnnotation], tasks: Mapping[tuple[int, str], TaskTimes]
     ) -> None:
         cursor, refusals = self.cursor, Refusals(self.store)
-        found = vanished(
-            standing, tasks, self.policy.max_vanished_share, cursor.kept, refusals.read()
+        found = find_deleted(
+            annotations, tasks, self.policy.max_vanished_share, cursor.kept, refusals.read()
         )
         refusals.add(found.refused)
         cursor.note = cursor.note or found.refusal
-        if found.forgotten is not None:
-            starts = [found.forgotten.start, cursor.kept_after or found.forgotten.start]
-            cursor.kept_after, cursor.kept_until = min(starts), found.forgotten.end
-        gone = (self._load(one.key) for one in found.gone)
-        self._write([taken_back(snapshot, snapshot.annotated_at) for snapshot in gone])
+        if found.lost is not None:
+            starts = [found.lost.start, cursor.kept_after or found.lost.start]
+            cursor.kept_after, cursor.kept_until = min(starts), found.lost.end
+        gone = (self._load(one.key) for one in found.deleted)
+        self._write([deletion_snapshot(snapshot, snapshot.annotated_at) for snapshot in gone])
 
     def _load(self, key: str) -> AnnotationSnapshot:
         """Read the snapshot at ``key``; of a damaged one, what the label table has of it."""
@@ -271,7 +273,7 @@ def poll(
         label_studio: connection to the server and its project.
         store: gets the snapshots.
         cursor: progress of the last poll; changed in place.
-        policy: intervals of the second reading and of reconciliation, share of vanished tasks.
+        policy: intervals of the second reading and of reconciliation, share of deleted tasks.
         warn: called with each message for the user.
 
     Raises:
@@ -281,10 +283,10 @@ def poll(
     project = label_studio.project.read()
     if another := cursor.begin(project):
         warn(another)
-    look = Poll(label_studio, store, cursor, policy, warn, project.model_version)
+    current = Poll(label_studio, store, cursor, policy, warn, project.model_version)
     if not 0 <= time.time() - cursor.reconciled_at < policy.reconcile_every_s:
-        look.reconcile()
-    look.read_changes()
+        current.reconcile()
+    current.read_changes()
 
 
 def _known_keys(store: ObjectStore, images: Collection[str]) -> list[str]:
@@ -295,20 +297,20 @@ def _known_keys(store: ObjectStore, images: Collection[str]) -> list[str]:
         keys: list[str] = store.list_table(LABEL_STUDIO_PREFIX)["key"].to_pylist()
         return keys
 
-    def look(image: str) -> list[str]:
+    def list_image(image: str) -> list[str]:
         return [info.key for info in store.named(LABEL_STUDIO_PREFIX, f"{image}-")]
 
-    return [key for found in at_once(look, images, threads=LOOKUPS) for key in found]
+    return [key for found in at_once(list_image, images, threads=LOOKUPS) for key in found]
 
 
-def _standing(store: ObjectStore, cursor: PollCursor) -> list[Standing]:
+def _indexed_annotations(store: ObjectStore, cursor: PollCursor) -> list[IndexedAnnotation]:
     """Return the project's annotations in the label table that are not withdrawn.
 
     Those of an earlier project with the same number are left out.
     """
     rows = newest_snapshots(labels_table(store).read(list(_COLUMNS))).to_pylist()
     found = [
-        Standing(
+        IndexedAnnotation(
             row["snapshot_key"],
             row["sha256"],
             row["task"],

@@ -41,19 +41,23 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class LabelConfigError(ImgclfError, ValueError):
-    """This is no usable labelling configuration, or none can be made; the message says why."""
+    """A labelling configuration is unusable, or cannot be made; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class LabelConfig:
-    """The classes of a labelling page in order, and ``single`` or ``multiple`` choice."""
+    """A labelling page: its classes in order, and its choice (``single`` or ``multiple``)."""
 
     names: tuple[str, ...]
     choice: str
 
 
 def label_config(schema: LabelSchema, names: Sequence[str]) -> str:
-    """The labelling page for ``names`` (the schema's own, or those in use if it is open), as XML.
+    """Return the labelling page for ``names`` as XML.
+
+    Args:
+        schema: gives single or multiple choice.
+        names: classes to choose from: the schema's, or those in use if it is open.
 
     Raises:
         LabelConfigError: there are no names, or one that XML cannot contain.

@@ -1,4 +1,4 @@
-"""Label Studio's API tasks as annotation snapshots.
+"""Conversion of tasks of Label Studio's API to annotation snapshots.
 
 Unknown fields are ignored, because newer servers have more of them; used fields are validated.
 Tested with Label Studio 1.23.2 (``GET /api/tasks/?fields=all``; its export and webhooks have the
@@ -26,8 +26,7 @@ _EMAIL = re.compile(r"(\S+@\S+), \d+$")
 
 
 class TaskError(ImgclfError, ValueError):
-    """The server's answer is not a task of the labelling queue; the message names the task and the
-    remedy."""
+    """A task of the server was not imported by the labelling queue, or cannot be read."""
 
 
 class _Model(BaseModel):
@@ -46,7 +45,7 @@ class _Region(_Model):
 
     @property
     def confidence(self) -> float | None:
-        """How sure the model was, as ``labelling_queue`` writes it beside its pre-label."""
+        """The model's confidence in [0, 1], which ``labelling_queue`` writes beside its pre-label."""
         stated = self.meta.get("confidence")
         if isinstance(stated, int | float):
             return float(stated)
@@ -62,7 +61,7 @@ class _Prediction(_Model):
     created_at: AwareDatetime | None = None
 
     def origin(self) -> PredictionOrigin:
-        """This prediction as what an annotation started from."""
+        """Return this prediction as the origin of an annotation."""
         regions = _ours(self.result)
         stated = (region.confidence for region in regions)
         sure = [value for value in stated if value is not None]
@@ -102,18 +101,16 @@ class _Annotation(_Model):
 
     @property
     def annotator(self) -> str:
-        """``label_studio:`` and the e-mail address, or the number of a user who shows none."""
+        """``label_studio:`` with the e-mail address, or with the id of a user who shows none."""
         email = _EMAIL.search(self.created_username)
         return f"label_studio:{email[1] if email else self.completed_by or 'unknown'}"
 
     @property
     def identity(self) -> str:
-        """32 hex digits that name this annotation for ever.
-
-        SQLite gives a number to another after a deletion, but not at the same microsecond. The
-        server's own ``unique_id`` would do, but its list of tasks withholds it, and what is told
-        sometimes is no identity. The project is no part of it: tasks are moved (``withdraw``).
-        """
+        """32 hex digits that identify this annotation permanently."""
+        # The id alone does not: SQLite reuses it after a deletion, but not in the same microsecond.
+        # The server's own ``unique_id`` is missing in its list of tasks. The project is left out,
+        # since withdrawn tasks are moved between projects.
         named = f"{self.id}:{self.created_at.astimezone(UTC).isoformat()}"
         return hashlib.sha256(named.encode()).hexdigest()[:32]
 
@@ -140,15 +137,16 @@ class _Task(_Model):
 
 @dataclass(frozen=True)
 class TaskReading:
-    """A task as it is now.
+    """The present state of a task.
 
     Attributes:
-        task, project: their numbers.
-        sample_id: sha256 of the image.
-        updated_at: when it last changed, by the server's clock.
+        task: id of the task.
+        project: id of its project.
+        sample_id: SHA-256 of the image (hex).
+        updated_at: time of the last change, by the server's clock.
         snapshots: one for each of its annotations.
         problems: sentences about unexpected content.
-        created_at: distinguishes it from an earlier task with the same number.
+        created_at: distinguishes the task from an earlier one with the same id.
     """
 
     task: int
@@ -175,15 +173,15 @@ def read_task(raw: Mapping[str, Any], shown_version: str = "") -> TaskReading:
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:3])
         raise TaskError(
-            f"task {raw.get('id')} of Label Studio cannot be read ({wrong}); is its version one "
-            "that was tried (imgclf doctor)?"
+            f"task {raw.get('id')} of Label Studio cannot be read ({wrong}); is its version "
+            "one that imgclf is tested with (imgclf doctor)?"
         ) from None
     sample_id = str(task.data.get("sample_id", ""))
     if not _SHA256.fullmatch(sample_id):
         raise TaskError(
             f"task {task.id} of project {task.project} has no sample_id (the sha256 of an image), "
-            "so it was not imported by the labelling queue and is left out; bring its image in by "
-            "imgclf ingest and let the queue import it"
+            "so it was not imported by the labelling queue and is left out; ingest its image "
+            "(imgclf ingest), and the queue imports it"
         )
     snapshots: list[AnnotationSnapshot] = []
     problems = list(filter(None, (_problem(item, task.id) for item in task.annotations)))
@@ -236,7 +234,7 @@ def _choices(regions: Iterable[_Region]) -> tuple[str, ...]:
 
 
 def _problem(annotation: _Annotation, task: int) -> str | None:
-    """What is unexpected in an annotation, as a sentence; ``None`` if nothing is."""
+    """Return a sentence about unexpected content of an annotation; ``None`` if there is none."""
     if annotation.was_cancelled:
         return None
     # It becomes a snapshot all the same: the label schema decides whether it counts.
@@ -258,10 +256,10 @@ def _problem(annotation: _Annotation, task: int) -> str | None:
 def _origin(
     annotation: _Annotation, predictions: Sequence[_Prediction], shown_version: str
 ) -> _Prediction | None:
-    """The prediction that an annotation started from.
+    """Return the prediction that an annotation started from.
 
     In this order: the one that the server names (its export does), the one that was copied, the
-    newest of the project's version that was shown, the newest that existed.
+    newest of the version that the project shows, the newest that existed.
     """
     if annotation.prediction is not None:
         return annotation.prediction
@@ -278,14 +276,14 @@ def _origin(
 
 
 def content_hash(snapshot: AnnotationSnapshot) -> str:
-    """Eight hex digits that identify labels, skip and deletion of a snapshot."""
+    """Return eight hex digits that identify labels, skip and deletion of a snapshot."""
     # Not the prediction: it may become known later, and that is not a new statement.
     return _hash([sorted(snapshot.labels), snapshot.skipped, snapshot.cancelled])
 
 
-def _hash(said: object) -> str:
-    return hashlib.sha256(json.dumps(said).encode("utf-8")).hexdigest()[:8]
+def _hash(content: object) -> str:
+    return hashlib.sha256(json.dumps(content).encode("utf-8")).hexdigest()[:8]
 
 
-TAKEN_BACK = _hash([[], False, True])
-"""``content_hash`` of all snapshots that take an annotation back."""
+DELETED = _hash([[], False, True])
+"""``content_hash`` of all snapshots that record a deletion."""

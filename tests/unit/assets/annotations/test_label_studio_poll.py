@@ -11,7 +11,7 @@ import pytest
 from assets.annotations import label_studio_poll
 from assets.annotations.label_studio_poll import Poll, PollCursor
 from assets.policies import LabellingPolicy
-from labelling.label_studio.ledger import Interval, Vanished
+from labelling.label_studio.ledger import Deletions, Interval
 from resources.label_studio.types import LabelStudioDown
 from tests.label_studio.played import START
 from tests.unit.assets.annotations.label_studio_polled import OVERLAP_S, Line, line
@@ -70,7 +70,7 @@ def test_what_two_backups_forgot_is_kept_from_the_older_one_on(
     for days in begun:
         forgotten = Interval(START + timedelta(days=days), START + timedelta(days=9))
         monkeypatch.setattr(
-            label_studio_poll, "vanished", lambda *_, found=forgotten: Vanished(forgotten=found)
+            label_studio_poll, "find_deleted", lambda *_, found=forgotten: Deletions(lost=found)
         )
         look._take_back([], {})
     assert cursor.kept == Interval(START + timedelta(days=1), START + timedelta(days=9))

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelling.label_studio.ledger import (
+    IndexedAnnotation,
     Interval,
-    Standing,
     TaskTimes,
+    find_deleted,
     label_studio_key,
-    news,
     read_ledger,
-    vanished,
+    snapshots_to_add,
 )
 from labelling.label_studio.tasks import TaskReading
 from labelling.labels.snapshots import AnnotationSnapshot
@@ -58,7 +58,7 @@ class Shelf:
         place = of.get("task", 1), of.get("project", 1)
         reading = TaskReading(*place, IMAGE, at(when), there, (), at(made))
         known = read_ledger(self.snapshots, {IMAGE}).get(IMAGE, {})
-        fresh = news(reading, known, self.snapshots.__getitem__, kept)
+        fresh = snapshots_to_add(reading, known, self.snapshots.__getitem__, kept)
         for snapshot in fresh:
             assert self.snapshots.setdefault(label_studio_key(snapshot), snapshot) is snapshot
         return fresh
@@ -154,8 +154,8 @@ def test_the_newest_snapshots_are_what_the_server_has(history):
     assert left == (history[-1] if history else {})
 
 
-def standing(count: int, *, when: float = 0) -> list[Standing]:
-    return [Standing(f"key{n}", f"{n:064x}", n, at(when), at(when)) for n in range(count)]
+def standing(count: int, *, when: float = 0) -> list[IndexedAnnotation]:
+    return [IndexedAnnotation(f"key{n}", f"{n:064x}", n, at(when), at(when)) for n in range(count)]
 
 
 def tasks(*numbers: int, when: float = 1, made: float = -9) -> dict[tuple[int, str], TaskTimes]:
@@ -164,56 +164,56 @@ def tasks(*numbers: int, when: float = 1, made: float = -9) -> dict[tuple[int, s
 
 def test_deleted_tasks_are_found_also_if_their_number_is_used_again():
     known = standing(3)
-    assert vanished(known, tasks(0, 1, 2), 0.2).gone == ()
-    assert [one.task for one in vanished(known, tasks(0, 2), 0.2).gone] == [1]
+    assert find_deleted(known, tasks(0, 1, 2), 0.2).deleted == ()
+    assert [one.task for one in find_deleted(known, tasks(0, 2), 0.2).deleted] == [1]
     reused = tasks(0, 2) | {(1, "f" * 64): TaskTimes(at(1), at(1))}
-    assert [one.task for one in vanished(known, reused, 0.2).gone] == [1]
+    assert [one.task for one in find_deleted(known, reused, 0.2).deleted] == [1]
     same_image = tasks(0, 2) | tasks(1, made=1)
-    assert [one.task for one in vanished(known, same_image, 0.2).gone] == [1]
+    assert [one.task for one in find_deleted(known, same_image, 0.2).deleted] == [1]
 
 
 def test_a_mass_disappearance_takes_nothing_back():
     known = standing(100)
-    assert len(vanished(known, tasks(*range(80)), 0.2).gone) == 20
-    found = vanished(known, tasks(*range(79)), 0.2)
-    assert found.gone == ()
+    assert len(find_deleted(known, tasks(*range(80)), 0.2).deleted) == 20
+    found = find_deleted(known, tasks(*range(79)), 0.2)
+    assert found.deleted == ()
     assert "21 of 100 labelled images" in found.refusal
     assert "max_vanished_share" in found.refusal
-    assert len(vanished(known, {}, 1.0).gone) == 100
-    assert len(vanished(standing(20), {}, 0.2).gone) == 20  # so few may be meant
-    assert vanished(standing(21), {}, 0.2).gone == ()
+    assert len(find_deleted(known, {}, 1.0).deleted) == 100
+    assert len(find_deleted(standing(20), {}, 0.2).deleted) == 20  # so few may be meant
+    assert find_deleted(standing(21), {}, 0.2).deleted == ()
 
 
 def test_what_was_refused_is_remembered_until_the_bound_is_as_high_as_it_was():
     known = standing(40)
-    first = vanished(known, tasks(*range(10)), 0.2)
+    first = find_deleted(known, tasks(*range(10)), 0.2)
     assert first.refused == {f"key{n}": 0.75 for n in range(10, 40)}
     more = standing(200)
     there = tasks(*range(10), *range(40, 200))
-    again = vanished(more, there, 0.2, refused=first.refused)
-    assert (again.gone, again.refused) == ((), {})
+    again = find_deleted(more, there, 0.2, refused=first.refused)
+    assert (again.deleted, again.refused) == ((), {})
     assert "30 of 200" in again.refusal
-    assert vanished(more, there, 0.74, refused=first.refused).gone == ()
-    assert len(vanished(more, there, 0.75, refused=first.refused).gone) == 30
-    assert vanished(more, there, 0.75, refused=first.refused).refusal == ""
-    found = vanished(more, tasks(*range(200)), 0.2, refused=first.refused)
+    assert find_deleted(more, there, 0.74, refused=first.refused).deleted == ()
+    assert len(find_deleted(more, there, 0.75, refused=first.refused).deleted) == 30
+    assert find_deleted(more, there, 0.75, refused=first.refused).refusal == ""
+    found = find_deleted(more, tasks(*range(200)), 0.2, refused=first.refused)
     assert found.refused == dict.fromkeys(first.refused, 0.0)  # there again
 
 
 def test_a_restored_server_takes_nothing_back():
-    known = [*standing(5, when=5000), Standing("late", "e" * 64, 9, at(6000), at(6000))]
-    found = vanished(known, tasks(*range(5), when=100), 0.2)
-    assert found.gone == ()
+    known = [*standing(5, when=5000), IndexedAnnotation("late", "e" * 64, 9, at(6000), at(6000))]
+    found = find_deleted(known, tasks(*range(5), when=100), 0.2)
+    assert found.deleted == ()
     assert "restored from a backup" in found.refusal
-    assert found.forgotten == Interval(at(100), at(6000))
+    assert found.lost == Interval(at(100), at(6000))
     # Later, when people have gone on with what the server has:
     newer = tasks(*range(5), when=9000)
-    assert vanished(known, newer, 0.2, found.forgotten).gone == ()
-    assert [one.key for one in vanished(known, newer, 0.2).gone] == ["late"]
+    assert find_deleted(known, newer, 0.2, found.lost).deleted == ()
+    assert [one.key for one in find_deleted(known, newer, 0.2).deleted] == ["late"]
 
 
 def test_a_task_that_an_import_made_just_before_its_annotations_is_not_restored():
     known = standing(3, when=5000)
     for seconds in (1, 599):
-        assert vanished(known, tasks(*range(3), when=5000 - seconds), 0.2).refusal == ""
-    assert "restored" in vanished(known, tasks(*range(3), when=5000 - 601), 0.2).refusal
+        assert find_deleted(known, tasks(*range(3), when=5000 - seconds), 0.2).refusal == ""
+    assert "restored" in find_deleted(known, tasks(*range(3), when=5000 - 601), 0.2).refusal
