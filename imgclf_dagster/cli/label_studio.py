@@ -16,7 +16,7 @@ from imgclf_dagster.console import escape
 from imgclf_dagster.settings.root import load_settings
 
 if TYPE_CHECKING:
-    from imgclf_dagster.label_studio.install import Installation, Told
+    from imgclf_dagster.label_studio.install import Installation, InstallProgress
     from imgclf_dagster.label_studio.setup import SetUp
 
 label_studio_app = typer.Typer(
@@ -93,12 +93,12 @@ def install_shown(shown_on: Console) -> "Installation":
     found = find_installation()
     if found is not None:
         return found
-    with _progress(shown_on) as tell:
-        return install(tell)
+    with _progress(shown_on) as report:
+        return install(report)
 
 
 @contextmanager
-def _progress(shown_on: Console) -> Iterator["Told"]:
+def _progress(shown_on: Console) -> Iterator["InstallProgress"]:
     shown_on.print("Label Studio is installed once into an environment of its own (0.7 GB).")
     columns = (
         SpinnerColumn(),
@@ -110,12 +110,12 @@ def _progress(shown_on: Console) -> Iterator["Told"]:
         task = progress.add_task("installing Label Studio", total=1.0)
         furthest = 0.0
 
-        def tell(what: str, share: float) -> None:
+        def report(what: str, share: float) -> None:
             nonlocal furthest
             furthest = max(furthest, share)
             progress.update(task, description=escape(what[:60].ljust(60)), completed=furthest)
 
-        yield tell
+        yield report
 
 
 def _show(done: "SetUp") -> None:

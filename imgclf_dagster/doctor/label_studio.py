@@ -21,9 +21,9 @@ from imgclf_dagster.label_studio.setup import (
     NO_MODEL,
     REACHABLE,
     UNBLOCK,
-    explained,
     overlap_of,
     wanted,
+    with_remedy,
 )
 from imgclf_dagster.settings.root import Settings, SettingsError
 from resources.label_studio.client import LabelStudioClient
@@ -65,9 +65,9 @@ def examine_label_studio(settings: Settings) -> Iterator[Finding]:
     if access is None:
         yield _nothing_runs()
         return
-    visit = _Visit(settings, access, build_label_studio(settings))
-    for look in (visit.server, visit.token, visit.project, visit.backend, visit.connections):
-        findings = list(look())
+    checks = _ServerChecks(settings, access, build_label_studio(settings))
+    for check in (checks.server, checks.token, checks.project, checks.backend, checks.connections):
+        findings = list(check())
         yield from findings
         if any(
             finding.health == "failed" and finding.what in (SERVER, TOKEN) for finding in findings
@@ -83,7 +83,7 @@ def _nothing_runs() -> Finding:
 
 
 @dataclass
-class _Visit:
+class _ServerChecks:
     """The checks of one server."""
 
     settings: Settings
@@ -107,7 +107,7 @@ class _Visit:
                 SERVER,
                 "warning",
                 f"{version} at {url}; imgclf is tested with {VERSION}",
-                f"install label-studio=={VERSION} there, or see whether labels come back",
+                f"install label-studio=={VERSION} there, or check that labels are read from it",
             )
         if url.startswith("http:") and not is_loopback(url):
             yield Finding(
@@ -133,8 +133,8 @@ class _Visit:
             yield Finding(
                 TOKEN,
                 "warning",
-                f"{kind}, of {user.email}; it ends on {ends:%Y-%m-%d}",
-                "make a new one in Label Studio (Account & Settings) and set label_studio.token",
+                f"{kind}, of {user.email}; it expires on {ends:%Y-%m-%d}",
+                "create a new one in Label Studio (Account & Settings) and set label_studio.token",
             )
         else:
             yield Finding(TOKEN, "ok", f"{kind}, of {user.email}")
@@ -190,7 +190,7 @@ class _Visit:
                 VERSION_SHOWN,
                 "warning",
                 f"annotators see predictions of {shown}, and {served} is served",
-                "materialize labelling_queue, which brings those of the newest model",
+                "materialize labelling_queue, which adds those of the newest model",
             )
         return Finding(VERSION_SHOWN, "ok", shown or "no predictions yet")
 
@@ -243,7 +243,7 @@ class _Visit:
     def _network(self) -> Finding:
         """Check that Label Studio blocks cloud metadata although our backend is reachable."""
         if not self.label_studio.server.blocks(METADATA):
-            detail = f"Label Studio may be led to {METADATA}, where cloud machines keep credentials"
+            detail = f"Label Studio can be made to fetch {METADATA}, which has a cloud machine's credentials"
             return Finding(NETWORK, "warning", detail, UNBLOCK)
         return Finding(NETWORK, "ok", "Label Studio can reach our backend, and not cloud metadata")
 
@@ -253,18 +253,18 @@ class _Visit:
         if ours is None:
             return Finding(REACH, "warning", f"{url} is not connected: no live pre-labels", SETUP)
         if not ours.connected:
-            reason = explained(ours.error or "it gives no reason")
+            reason = with_remedy(ours.error or "it gives no reason")
             return Finding(REACH, "failed", f"Label Studio cannot reach {url}: {reason}", SETUP)
         if ours.model_version and ours.title != ours.model_version:
             return Finding(
                 REACH,
                 "warning",
                 f"{url} is connected as {ours.title!r} and serves {ours.model_version}: "
-                "its scores count for nothing in the order of tasks",
+                "its scores do not order the tasks",
                 SETUP,
             )
         if not ours.model_version and ours.title != NO_MODEL:
-            hides = f"{url} is connected as {ours.title!r} and serves no model: its pre-labels hide"
+            hides = f"{url} is connected as {ours.title!r} and serves no model: its pre-labels are hidden"
             return Finding(REACH, "warning", hides, f"{SETUP}, or see why in labelling.log")
         return Finding(REACH, "ok", f"{url} as {ours.title!r}")
 
@@ -275,7 +275,7 @@ class _Visit:
             yield Finding(
                 WEBHOOK,
                 "warning",
-                f"webhooks too many: {numbers} (such as {orphans[0].url}); every save waits for "
+                f"too many webhooks: {numbers} (such as {orphans[0].url}); every save waits for "
                 "each, a second if nothing answers",
                 f"{SETUP}; delete those that it leaves in Label Studio, under the project's "
                 "settings, Webhooks",

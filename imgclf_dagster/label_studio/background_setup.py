@@ -1,4 +1,4 @@
-"""Sets Label Studio up while ``imgclf up`` runs, again when labels or the served model change.
+"""Setup of Label Studio while ``imgclf up`` runs, repeated when labels or the served model change.
 
 Each setup runs in a process of its own: the client of Label Studio takes 220 MB, which the
 supervisor would keep until it ends.
@@ -36,7 +36,7 @@ _COMMAND = (
 Kind = Literal["done", "trouble"]
 
 
-class Say(Protocol):
+class Notify(Protocol):
     """Receives messages about the setup."""
 
     def __call__(self, kind: Kind, name: str, text: str, *, url: str = "") -> object: ...
@@ -55,19 +55,21 @@ class BackgroundSetup(AbstractContextManager["BackgroundSetup"]):
         settings: the user's settings.
         own: whether imgclf runs the server; its address is then published.
         after: names of programs that must be healthy first.
-        say: receives messages; called from another thread.
+        notify: receives messages; called from another thread.
     """
 
-    def __init__(self, settings: Settings, *, own: bool, after: Iterable[str], say: Say) -> None:
+    def __init__(
+        self, settings: Settings, *, own: bool, after: Iterable[str], notify: Notify
+    ) -> None:
         self._settings = settings
         self._own = own
         self._missing = set(after)
-        self._say = say
+        self._notify = notify
         self._ready = threading.Event()
         self._stop = threading.Event()
         self._stack = ExitStack()
-        self._thread = threading.Thread(target=self._keep, name="label-studio", daemon=True)
-        self._told: set[str] = set()
+        self._thread = threading.Thread(target=self._run, name="label-studio", daemon=True)
+        self._sent: set[str] = set()
 
     def __enter__(self) -> Self:
         if self._own:
@@ -81,19 +83,20 @@ class BackgroundSetup(AbstractContextManager["BackgroundSetup"]):
         self._thread.join(_LEAVE_S)
         self._stack.close()
 
-    def passing_on(self, say: Callable[[Notice], object]) -> Callable[[Notice], None]:
-        """Wrap the receiver of notices ``say`` to learn when the programs are healthy."""
+    def watch_health(self, receive: Callable[[Notice], object]) -> Callable[[Notice], None]:
+        """Wrap the receiver of the supervisor's notices, to learn when the programs are healthy."""
 
-        def heard(notice: Notice) -> None:
-            say(notice)
+        def receive_and_watch(notice: Notice) -> None:
+            receive(notice)
             if notice.kind == "healthy":
                 self._missing.discard(notice.spec.name)
             if not self._missing:
                 self._ready.set()
 
-        return heard
+        return receive_and_watch
 
-    def _keep(self) -> None:
+    def _run(self) -> None:
+        """Wait until the programs are healthy, then set up and check for changes until stopped."""
         self._ready.wait()
         if self._stop.is_set():
             return
@@ -106,11 +109,11 @@ class BackgroundSetup(AbstractContextManager["BackgroundSetup"]):
             try:
                 now = wanted(self._settings, now)
                 if not now.labels:
-                    self._tell("trouble", _NO_LABELS)
+                    self._notify_once("trouble", _NO_LABELS)
                 elif now != done:
                     done, pause = (now, CHECK_S) if self._set_up() else (None, 2 * pause)
             except Exception as error:  # noqa: BLE001 - the store may be unreachable for a while
-                self._tell("trouble", f"cannot see what is to be set up: {error}")
+                self._notify_once("trouble", f"cannot find out what to set up: {error}")
             self._stop.wait(min(pause, MAX_PAUSE_S))
 
     def _set_up(self) -> bool:
@@ -131,35 +134,39 @@ class BackgroundSetup(AbstractContextManager["BackgroundSetup"]):
                 if self._stop.wait(0.2):
                     return False
                 if time.monotonic() > deadline:
-                    self._tell("trouble", f"setting up takes longer than {_SETUP_TIMEOUT_S:.0f} s")
+                    self._notify_once(
+                        "trouble", f"setting up takes longer than {_SETUP_TIMEOUT_S:.0f} s"
+                    )
                     return False
-            said, _ = process.communicate()
+            output, _ = process.communicate()
         finally:
             if process.poll() is None:
                 end_groups([process.pid], kill_after_s=2.0)
                 process.communicate()
-        return self._report(_parsed(said), log)
+        return self._report(_parsed(output), log)
 
-    def _report(self, said: dict[str, Any], log: Path) -> bool:
-        problems = said.get("problems", [f"setting up failed (log: {log})"])
-        if "link" in said:
-            self._tell("done", f"labels {', '.join(said['labels'])}", said["link"])
+    def _report(self, result: dict[str, Any], log: Path) -> bool:
+        """Send the result of a setup, its JSON; returns whether there were no problems."""
+        problems = result.get("problems", [f"setting up failed (log: {log})"])
+        if "link" in result:
+            self._notify_once("done", f"labels {', '.join(result['labels'])}", result["link"])
         for problem in problems:
-            self._tell("trouble", problem)
+            self._notify_once("trouble", problem)
         if not problems:
-            self._told.clear()
+            self._sent.clear()
         return not problems
 
-    def _tell(self, kind: Kind, text: str, url: str = "") -> None:
-        """Pass the message on, unless it was passed on since the last setup without problems."""
-        if text not in self._told:
-            self._told.add(text)
-            self._say(kind, "Project", text, url=url)
+    def _notify_once(self, kind: Kind, text: str, url: str = "") -> None:
+        """Send a message, unless it was sent since the last setup without problems."""
+        if text not in self._sent:
+            self._sent.add(text)
+            self._notify(kind, "Project", text, url=url)
 
 
-def _parsed(said: str) -> dict[str, Any]:
+def _parsed(output: str) -> dict[str, Any]:
+    """Parse the output of a setup; empty if it is not JSON."""
     try:
-        found: dict[str, Any] = json.loads(said)
+        found: dict[str, Any] = json.loads(output)
     except json.JSONDecodeError:
         return {}
     return found

@@ -1,4 +1,4 @@
-"""The port to Label Studio, built from the settings."""
+"""The client of Label Studio, built from the settings."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def build_label_studio(settings: Settings) -> "LabelStudioClient":
-    """Return the port to Label Studio; it is not ``configured`` if no server is known.
+    """Return the client of Label Studio; it is not ``configured`` if no server is known.
 
     Raises:
         SettingsError: see :func:`find_access`.

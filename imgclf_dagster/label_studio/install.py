@@ -53,8 +53,8 @@ _INSTALL_TIMEOUT_S = 1800.0
 _MIGRATION_TIMEOUT_S = 900.0
 _POLL_S = 0.2
 
-Told = Callable[[str, float], object]
-"""Called with the present step and the share that is done (0 to 1)."""
+InstallProgress = Callable[[str, float], object]
+"""Called with the present step and the finished share of the installation, in [0, 1]."""
 
 
 class LabelStudioNotInstalled(ImgclfError, RuntimeError):  # noqa: N818 - it names a state
@@ -77,9 +77,9 @@ class Installation:
 
     @property
     def command(self) -> tuple[str, ...]:
-        """What ``label-studio`` would be, if its environment were on the path.
+        """The command ``label-studio`` of its environment.
 
-        Isolated (``-I``): neither our packages nor a folder's modules may get in.
+        Isolated (``-I``), so that neither our packages nor modules of the working folder are imported.
         """
         return (str(self.python), "-I", "-m", "label_studio.server")
 
@@ -89,7 +89,7 @@ class Installation:
 
 
 def cache_dir() -> Path:
-    """Return the folder of what all homes of a user share."""
+    """Return the cache folder that all homes of a user share."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(cache).expanduser().absolute() / "imgclf"
 
@@ -120,11 +120,11 @@ def find_installation() -> Installation | None:
     return Installation(environment / "bin" / "python", version, _database_of(version))
 
 
-def install(tell: Told = lambda what, share: None) -> Installation:
+def install(report: InstallProgress = lambda what, share: None) -> Installation:
     """Install what is missing of Label Studio. An existing installation is left as it is.
 
     Args:
-        tell: called with the progress.
+        report: called with the progress.
 
     Raises:
         LabelStudioNotInstalled: no network, no disk space, or a named environment without Label
@@ -138,10 +138,10 @@ def install(tell: Told = lambda what, share: None) -> Installation:
     environment = environment_dir()
     try:
         with _locked(cache_dir() / f"label-studio-{VERSION}"):
-            version = found_version(environment) or _install_environment(environment, tell)
+            version = found_version(environment) or _install_environment(environment, report)
             database = _database_of(version)
             if not database.exists():
-                _make_database(environment / "bin" / "python", database, tell)
+                _make_database(environment / "bin" / "python", database, report)
     except OSError as error:
         raise LabelStudioNotInstalled(
             f"Label Studio cannot be installed in {environment}: {error}",
@@ -161,7 +161,7 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _install_environment(environment: Path, tell: Told) -> str:
+def _install_environment(environment: Path, report: InstallProgress) -> str:
     """Create the environment and return the version of Label Studio in it."""
     if os.environ.get(ENVIRONMENT_VARIABLE) and environment.exists():
         raise LabelStudioNotInstalled(
@@ -171,11 +171,11 @@ def _install_environment(environment: Path, tell: Told) -> str:
     uv = _uv()
     with _beside(environment) as part:
         # Relocatable, since it is renamed.
-        _run((uv, "venv", "--relocatable", "--python", sys.executable, str(part)), tell)
+        _run((uv, "venv", "--relocatable", "--python", sys.executable, str(part)), report)
         with as_file(files("imgclf_dagster.deployment") / "label-studio.txt") as requirements:
             python = str(part / "bin" / "python")
             options = ("--python", python, "--requirements", str(requirements))
-            _run((uv, "pip", "install", *options), tell)
+            _run((uv, "pip", "install", *options), report)
         version = found_version(part)
         if version is None:
             raise LabelStudioNotInstalled(f"uv installed no Label Studio in {part}", ELSEWHERE)
@@ -210,7 +210,7 @@ def _uv() -> str:
         ) from None
 
 
-def _run(command: tuple[str, ...], tell: Told) -> None:
+def _run(command: tuple[str, ...], report: InstallProgress) -> None:
     """Run uv and report its progress, estimated from its messages.
 
     Raises:
@@ -226,14 +226,14 @@ def _run(command: tuple[str, ...], tell: Told) -> None:
         encoding="utf-8",
         errors="replace",
     )
-    said: list[str] = []
+    messages: list[str] = []
     patience = threading.Timer(_INSTALL_TIMEOUT_S, process.kill)
     patience.start()
     try:
         assert process.stderr is not None
         for line in process.stderr:
-            said.append(line.strip())
-            tell(line.strip(), _INSTALLING * _share(line))
+            messages.append(line.strip())
+            report(line.strip(), _INSTALLING * _share(line))
         code = process.wait()
     finally:
         patience.cancel()
@@ -241,7 +241,7 @@ def _run(command: tuple[str, ...], tell: Told) -> None:
         process.wait()
     if code != 0:
         raise LabelStudioNotInstalled(
-            "Label Studio cannot be installed:\n  " + "\n  ".join(said[-6:]),
+            "Label Studio cannot be installed:\n  " + "\n  ".join(messages[-6:]),
             f"see that the package index is within reach, or {ELSEWHERE}",
         )
 
@@ -253,7 +253,7 @@ def _share(line: str) -> float:
     return 1.0 if first.startswith(("Installed", "+")) else shares.get(first, 0.0)
 
 
-def _make_database(python: Path, database: Path, tell: Told) -> None:
+def _make_database(python: Path, database: Path, report: InstallProgress) -> None:
     """Create a migrated database without users; each server creates its own."""
     with _beside(database) as folder:
         folder.mkdir()
@@ -270,21 +270,23 @@ def _make_database(python: Path, database: Path, tell: Told) -> None:
             )
         made = folder / "label_studio.sqlite3"
         try:
-            code = _follow(process, made, tell)
+            code = _follow(process, made, report)
         finally:
             process.kill()
             process.wait()
         if code != 0 or not made.exists():
             last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-6:]
             raise LabelStudioNotInstalled(
-                f"Label Studio in {python.parents[1]} cannot make its database (exit code {code}):"
+                f"Label Studio in {python.parents[1]} cannot create its database (exit code {code}):"
                 "\n  " + "\n  ".join(last),
                 f"delete that folder to install it again, or {ELSEWHERE}",
             )
         made.replace(database)
 
 
-def _follow(process: "subprocess.Popen[bytes]", database: Path, tell: Told) -> int | None:
+def _follow(
+    process: "subprocess.Popen[bytes]", database: Path, report: InstallProgress
+) -> int | None:
     """Report the share of finished migrations until the process ends.
 
     Returns:
@@ -296,7 +298,7 @@ def _follow(process: "subprocess.Popen[bytes]", database: Path, tell: Told) -> i
             return process.wait(_POLL_S)
         except subprocess.TimeoutExpired:
             done = min(1.0, _migrated(database) / MIGRATIONS)
-            tell("making its database", _INSTALLING + (1 - _INSTALLING) * done)
+            report("creating its database", _INSTALLING + (1 - _INSTALLING) * done)
     return None
 
 

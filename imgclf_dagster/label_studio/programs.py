@@ -109,8 +109,8 @@ def _backend(settings: Settings, known: "Credentials") -> ProcessSpec:
 
 def _backend_hosts(settings: Settings) -> list[str]:
     """Return the host names under which people and Label Studio reach the backend."""
-    told = (settings.label_studio.backend_url, local_backend_url(settings))
-    return [*settings.web.allowed_hosts, *(filter(None, (urlsplit(url).hostname for url in told)))]
+    urls = (settings.label_studio.backend_url, local_backend_url(settings))
+    return [*settings.web.allowed_hosts, *(filter(None, (urlsplit(url).hostname for url in urls)))]
 
 
 def _backend_healthy(url: str, known: "Credentials") -> Callable[[], bool]:

@@ -42,22 +42,22 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """Address of the server."""
         return f"http://{HOST}:{self.port}"
 
     @property
     def data_dir(self) -> Path:
-        """What Label Studio keeps."""
+        """Folder of the database and uploads."""
         return self.folder / "data"
 
     @property
     def password_file(self) -> Path:
-        """Holds the password of ``USERNAME``."""
+        """File with the password of ``USERNAME``."""
         return self.folder / "password"
 
     @property
     def token_file(self) -> Path:
-        """Holds the token of its API."""
+        """File with the token of the server's API."""
         return self.folder / "server-token"
 
     def prepare(self, installation: Installation) -> None:

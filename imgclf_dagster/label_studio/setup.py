@@ -281,15 +281,15 @@ def _tried(what: str, step: Callable[[], None]) -> list[str]:
     try:
         step()
     except (LabelStudioRefused, SettingsError) as error:
-        return [f"{what}: {explained(str(error))}"]
+        return [f"{what}: {with_remedy(str(error))}"]
     return []
 
 
-def explained(said: str) -> str:
+def with_remedy(message: str) -> str:
     """Return Label Studio's message, with the remedy if it blocks an address."""
     from resources.label_studio.types import is_blocked_address
 
-    return f"{said}. {UNBLOCK}" if is_blocked_address(said) else said
+    return f"{message}. {UNBLOCK}" if is_blocked_address(message) else message
 
 
 def _has_images(settings: Settings) -> bool:

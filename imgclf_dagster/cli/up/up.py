@@ -63,9 +63,9 @@ def up_command(
         specs = programs(settings, labelling)
         console.print(f"imgclf up on {settings.home}; logs are in {settings.logs_dir}")
         notices = NoticePrinter(console, specs)
-        keeper = _keeper(settings, labelling, notices) if labelling else None
-        say = keeper.passing_on(notices) if keeper else notices
-        Supervisor(specs, run_dir=settings.run_dir, say=say, meanwhile=keeper).run()
+        setup = _background_setup(settings, labelling, notices) if labelling else None
+        say = setup.watch_health(notices) if setup else notices
+        Supervisor(specs, run_dir=settings.run_dir, say=say, meanwhile=setup).run()
     except ImgclfError as error:
         console.print(f"[red]imgclf up:[/] {escape(error.message)}", soft_wrap=True)
         if error.remedy:
@@ -83,12 +83,12 @@ def _labelling(settings: Settings, console: Console) -> LabellingPrograms:
     return labelling_programs(settings, install_shown(console) if own else None)
 
 
-def _keeper(
+def _background_setup(
     settings: Settings, labelling: LabellingPrograms, notices: NoticePrinter
 ) -> BackgroundSetup:
     names = [spec.name for spec in labelling.specs]
     own = not settings.label_studio.url
-    return BackgroundSetup(settings, own=own, after=names, say=notices.say)
+    return BackgroundSetup(settings, own=own, after=names, notify=notices.say)
 
 
 def programs(settings: Settings, labelling: LabellingPrograms | None = None) -> list[ProcessSpec]:

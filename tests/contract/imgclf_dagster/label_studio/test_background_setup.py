@@ -1,4 +1,4 @@
-"""Label Studio is set up once it answers, again when labels or model change, and left in time."""
+"""The setup runs once Label Studio answers, again when labels or model change, and ends in time."""
 
 import sys
 import threading
@@ -29,13 +29,13 @@ print((folder / "answer").read_text())
 DONE = '{"link": "http://ls/projects/1/data", "labels": ["a"], "problems": []}'
 
 
-class Yard:
-    """A keeper whose setting up is played by a small program."""
+class Harness:
+    """A background setup whose program is a small script."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
         self.wanted = Wanted(("a",), "")
-        self.said: list[tuple[str, str]] = []
+        self.messages: list[tuple[str, str]] = []
         self.settings: Settings = load_settings()
         self._monkeypatch = monkeypatch
         self.settings.logs_dir.mkdir(parents=True)
@@ -56,94 +56,100 @@ class Yard:
         path = self.folder / "asked"
         return len(path.read_text()) if path.exists() else 0
 
-    def keeper(self, after: tuple[str, ...] = ("one",)) -> BackgroundSetup:
-        def say(kind: str, name: str, text: str, *, url: str = "") -> None:
-            self.said.append((kind, f"{url} {text}".strip()))
+    def background(self, after: tuple[str, ...] = ("one",)) -> BackgroundSetup:
+        def notify(kind: str, name: str, text: str, *, url: str = "") -> None:
+            self.messages.append((kind, f"{url} {text}".strip()))
 
-        return BackgroundSetup(self.settings, own=False, after=after, say=say)
+        return BackgroundSetup(self.settings, own=False, after=after, notify=notify)
 
-    def tell_healthy(self, keeper: BackgroundSetup, name: str) -> None:
+    def report_healthy(self, background: BackgroundSetup, name: str) -> None:
         spec = ProcessSpec(name, ("x",), self.folder / "log")
-        keeper.passing_on(lambda notice: None)(Notice("healthy", spec, ""))
+        background.watch_health(lambda notice: None)(Notice("healthy", spec, ""))
 
 
 @pytest.fixture
-def yard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Yard:
+def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Harness:
     monkeypatch.setenv("IMGCLF_HOME", str(tmp_path / "home"))
-    return Yard(tmp_path, monkeypatch)
+    return Harness(tmp_path, monkeypatch)
 
 
-def test_it_waits_for_both_and_sets_up_once(yard: Yard) -> None:
-    with yard.keeper(after=("one", "two")) as keeper:
-        yard.tell_healthy(keeper, "one")
+def test_it_waits_for_both_and_sets_up_once(harness: Harness) -> None:
+    with harness.background(after=("one", "two")) as background:
+        harness.report_healthy(background, "one")
         time.sleep(0.3)
-        assert yard.asked == 0
-        yard.tell_healthy(keeper, "two")
-        wait_for(lambda: yard.said)
+        assert harness.asked == 0
+        harness.report_healthy(background, "two")
+        wait_for(lambda: harness.messages)
         time.sleep(0.3)
-    assert yard.asked == 1
-    assert yard.said == [("done", "http://ls/projects/1/data labels a")]
+    assert harness.asked == 1
+    assert harness.messages == [("done", "http://ls/projects/1/data labels a")]
 
 
-def test_again_when_labels_or_the_model_change(yard: Yard) -> None:
-    with yard.keeper() as keeper:
-        yard.tell_healthy(keeper, "one")
-        wait_for(lambda: yard.asked == 1)
-        yard.wanted = Wanted(("a", "b"), "")
-        wait_for(lambda: yard.asked == 2)
-        yard.wanted = Wanted(("a", "b"), "train-1")
-        wait_for(lambda: yard.asked == 3)
+def test_again_when_labels_or_the_model_change(harness: Harness) -> None:
+    with harness.background() as background:
+        harness.report_healthy(background, "one")
+        wait_for(lambda: harness.asked == 1)
+        harness.wanted = Wanted(("a", "b"), "")
+        wait_for(lambda: harness.asked == 2)
+        harness.wanted = Wanted(("a", "b"), "train-1")
+        wait_for(lambda: harness.asked == 3)
 
 
-def test_without_labels_it_says_so_once_and_goes_on(yard: Yard) -> None:
-    yard.wanted = Wanted((), "")
-    with yard.keeper() as keeper:
-        yard.tell_healthy(keeper, "one")
-        wait_for(lambda: yard.said)
+def test_missing_labels_are_reported_once_and_it_goes_on(harness: Harness) -> None:
+    harness.wanted = Wanted((), "")
+    with harness.background() as background:
+        harness.report_healthy(background, "one")
+        wait_for(lambda: harness.messages)
         time.sleep(0.3)
-        assert len(yard.said) == 1
-        assert "waits for labels: name them (names under [labels] in" in yard.said[0][1]
-        assert yard.asked == 0  # no project is made without labels
-        yard.wanted = Wanted(("a",), "")
-        wait_for(lambda: len(yard.said) == 2)
-    assert yard.said[1][0] == "done"
+        assert len(harness.messages) == 1
+        assert "waits for labels: name them (names under [labels] in" in harness.messages[0][1]
+        assert harness.asked == 0  # no project is made without labels
+        harness.wanted = Wanted(("a",), "")
+        wait_for(lambda: len(harness.messages) == 2)
+    assert harness.messages[1][0] == "done"
 
 
 @pytest.mark.parametrize(
-    ("answer", "says"),
+    ("answer", "expected"),
     [
         ('{"problems": ["Label Studio is down"]}', "Label Studio is down"),
         ("Killed", "setting up failed"),
     ],
 )
-def test_trouble_is_told_once_and_tried_again(yard: Yard, answer: str, says: str) -> None:
-    yard.answers(answer)
-    with yard.keeper() as keeper:
-        yard.tell_healthy(keeper, "one")
-        wait_for(lambda: yard.asked >= 2)
-        assert [kind for kind, _ in yard.said] == ["trouble"]
-        assert says in yard.said[0][1]
-        yard.answers(DONE)
-        wait_for(lambda: len(yard.said) == 2)
-    assert yard.said[1][0] == "done"
+def test_a_problem_is_reported_once_and_the_setup_is_tried_again(
+    harness: Harness, answer: str, expected: str
+) -> None:
+    harness.answers(answer)
+    with harness.background() as background:
+        harness.report_healthy(background, "one")
+        wait_for(lambda: harness.asked >= 2)
+        assert [kind for kind, _ in harness.messages] == ["trouble"]
+        assert expected in harness.messages[0][1]
+        harness.answers(DONE)
+        wait_for(lambda: len(harness.messages) == 2)
+    assert harness.messages[1][0] == "done"
 
 
-def test_it_leaves_in_time_while_setting_up(yard: Yard) -> None:
-    yard.answers(DONE, seconds=FOREVER_S)
-    with yard.keeper() as keeper:
-        yard.tell_healthy(keeper, "one")
-        wait_for(lambda: yard.asked == 1)
+def test_it_leaves_in_time_while_setting_up(harness: Harness) -> None:
+    harness.answers(DONE, seconds=FOREVER_S)
+    with harness.background() as background:
+        harness.report_healthy(background, "one")
+        wait_for(lambda: harness.asked == 1)
         began = time.monotonic()
     assert time.monotonic() - began < SOON_S
-    assert yard.said == []
+    assert harness.messages == []
     assert "label-studio" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_our_own_server_is_announced_only_by_the_one_that_holds_the_home(yard: Yard) -> None:
-    note = yard.settings.run_dir / "label-studio.json"
+def test_our_own_server_is_announced_only_by_the_one_that_holds_the_home(harness: Harness) -> None:
+    note = harness.settings.run_dir / "label-studio.json"
     seen = []
-    keeper = BackgroundSetup(yard.settings, own=True, after=("one",), say=lambda *_, url="": None)
-    supervisor = Supervisor([], run_dir=yard.settings.run_dir, say=lambda _: None, meanwhile=keeper)
+    background = BackgroundSetup(
+        harness.settings, own=True, after=("one",), notify=lambda *_, url="": None
+    )
+    supervisor = Supervisor(
+        [], run_dir=harness.settings.run_dir, say=lambda _: None, meanwhile=background
+    )
     stopper = threading.Timer(0.5, lambda: (seen.append(note.exists()), supervisor.stop()))
     stopper.start()
     supervisor.run()

@@ -57,7 +57,7 @@ def test_there_is_no_token(line: Line) -> None:
     assert "IMGCLF_LABEL_STUDIO__TOKEN" in found.detail
 
 
-def test_a_personal_token_is_told_of_before_it_ends(
+def test_a_personal_token_is_reported_before_it_expires(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line.section["token"] = line.server.personal_token()
@@ -65,7 +65,7 @@ def test_a_personal_token_is_told_of_before_it_ends(
     assert (found.health, found.detail.partition(",")[0]) == ("ok", "personal")
     monkeypatch.setattr(doctor_label_studio, "SOON", timedelta.max)
     found = line.findings()["label studio token"]
-    assert (found.health, "it ends on" in found.detail) == ("warning", True)
+    assert (found.health, "it expires on" in found.detail) == ("warning", True)
 
 
 def test_the_project_is_not_there(line: Line) -> None:

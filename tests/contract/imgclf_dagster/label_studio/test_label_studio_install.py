@@ -119,7 +119,7 @@ def test_an_environment_that_is_broken_is_said_and_leaves_no_database(
     (packages / "label_studio-1.99.0.dist-info").mkdir(parents=True)
     with pytest.raises(LabelStudioNotInstalled) as error:
         install()
-    assert "cannot make its database" in str(error.value)
+    assert "cannot create its database" in str(error.value)
     assert "label_studio" in str(error.value)
     assert find_installation() is None
     assert list((tmp_path / "imgclf").glob("*.sqlite3*")) == []
