@@ -184,6 +184,6 @@ def test_a_webhook_of_a_backend_that_is_gone(line: Line) -> None:
 
 
 def _numbers(found: Finding) -> list[int]:
-    named = re.search(r"too many: ([\d, ]+) \(", found.detail)
+    named = re.search(r"too many webhooks: ([\d, ]+) \(", found.detail)
     assert named, found.detail
     return [int(number) for number in named[1].split(", ")]
