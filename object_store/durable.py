@@ -18,7 +18,9 @@ _FULL_FSYNC = getattr(fcntl, "F_FULLFSYNC", None)
 """macOS needs it: fsync alone leaves the data in the disk's own cache."""
 
 
-def create_file(root: Path, key: str, data: bytes | Path, *, durable: bool) -> bool:
+def create_file(
+    root: Path, key: str, data: bytes | Path, *, durable: bool
+) -> os.stat_result | None:
     """Write a file unless it exists; of concurrent writers one succeeds.
 
     Args:
@@ -28,14 +30,14 @@ def create_file(root: Path, key: str, data: bytes | Path, *, durable: bool) -> b
         durable: whether to wait until it is on the disk, which takes some milliseconds.
 
     Returns:
-        Whether this call wrote it.
+        The status of the file that this call wrote; ``None`` if there was one.
 
     Raises:
         OSError: it cannot be written (NotADirectoryError: a part of its path is a file).
     """
     target = root / key
     if target.exists():
-        return False
+        return None
     made = _make_folders(target.parent)
     staged = root / STAGING / f"{uuid.uuid4().hex}#{os.getpid()}"
     staged.parent.mkdir(exist_ok=True)
@@ -49,14 +51,16 @@ def create_file(root: Path, key: str, data: bytes | Path, *, durable: bool) -> b
             staged = _beside(staged, target)  # the target is on another disk
             _write(staged, data, durable=durable)
             os.link(staged, target)
+        # Of our own name of the file: under ``target`` there may be another one by now.
+        status = staged.stat()
     except FileExistsError:
-        return False
+        return None
     finally:
         staged.unlink(missing_ok=True)
     if durable:
         for folder in (target.parent, *made):
             sync_folder(folder)
-    return True
+    return status
 
 
 def put_in_place(written: Path, target: Path) -> None:

@@ -13,7 +13,7 @@ from object_store.durable import create_file
 from object_store.errors import StoreMissing
 from object_store.rows import Flaws, ObjectInfo, Row, local_row, local_rows
 
-BULK = ("raw/", "annotations/ingested/", "pipes/", "captures/")
+BULK = ("raw/", "annotations/ingested/", "inspections/", "pipes/", "captures/")
 """Prefixes of objects that are written by the thousand and can be made again: an ingest waits for
 the disk once, at its end (``ObjectStore.settle``). All others are on the disk when a write returns."""
 
@@ -33,7 +33,7 @@ class Place(Protocol):
     def store(self) -> AnyStore:
         """obstore's store. Raises StoreMissing, Refusal."""
 
-    def create(self, key: str, data: bytes | Path, *, durable: bool = False) -> bool:
+    def create(self, key: str, data: bytes | Path, *, durable: bool = False) -> str | None:
         """Write an object unless the key is taken.
 
         Args:
@@ -42,7 +42,7 @@ class Place(Protocol):
             durable: wait until it is on the disk, also below :data:`BULK`.
 
         Returns:
-            Whether this call wrote it.
+            The etag of what this call wrote, "" if it is unknown; ``None`` if the key was taken.
         """
 
     def copy(self, source: str, target: str) -> bool:
@@ -90,18 +90,20 @@ class Folder:
             self._store = LocalStore(self.root)
         return self._store
 
-    def create(self, key: str, data: bytes | Path, *, durable: bool = False) -> bool:
+    def create(self, key: str, data: bytes | Path, *, durable: bool = False) -> str | None:
         """Write a file unless it exists; see :class:`Place`."""
         # Not by LocalStore, which leaves `<key>#1` behind when it is killed, and does not wait for
         # the disk: a power cut could lose objects on which decisions were based.
         if not self.store:  # raises if there is no folder
             raise StoreMissing(str(self.root))
-        return create_file(self.root, key, data, durable=durable or not key.startswith(BULK))
+        durable = durable or not key.startswith(BULK)
+        status = create_file(self.root, key, data, durable=durable)
+        return None if status is None else ObjectInfo.from_row(local_row(key, status)).etag
 
     def copy(self, source: str, target: str) -> bool:
         """Copy the bytes; a link, as LocalStore makes, would share later changes of the file."""
         self.head(source)
-        return self.create(target, self.root / source)
+        return self.create(target, self.root / source) is not None
 
     def head(self, key: str) -> ObjectInfo:
         """Return size, etag and time from the file's status."""
@@ -140,13 +142,13 @@ class Memory:
     def __init__(self) -> None:
         self.store: AnyStore = MemoryStore()
 
-    def create(self, key: str, data: bytes | Path, *, durable: bool = False) -> bool:
+    def create(self, key: str, data: bytes | Path, *, durable: bool = False) -> str | None:
         """See :class:`Place`."""
         return _put(self.store, key, data)
 
     def copy(self, source: str, target: str) -> bool:
         """See :class:`Place`."""
-        return _put(self.store, target, bytes(obstore.get(self.store, source).bytes()))
+        return _put(self.store, target, bytes(obstore.get(self.store, source).bytes())) is not None
 
     def head(self, key: str) -> ObjectInfo:
         """See :class:`Place`."""
@@ -178,9 +180,8 @@ class Memory:
                 yield meta["path"], meta["size"], meta["e_tag"] or "", modified
 
 
-def _put(store: AnyStore, key: str, data: bytes | Path) -> bool:
+def _put(store: AnyStore, key: str, data: bytes | Path) -> str | None:
     try:
-        obstore.put(store, key, data, mode="create")
+        return obstore.put(store, key, data, mode="create")["e_tag"] or ""
     except AlreadyExistsError:
-        return False
-    return True
+        return None

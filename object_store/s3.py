@@ -53,7 +53,7 @@ class S3Bucket:
 
     # --- write -----------------------------------------------------------------------------
 
-    def create(self, key: str, data: bytes | Path, *, durable: bool = False) -> bool:
+    def create(self, key: str, data: bytes | Path, *, durable: bool = False) -> str | None:
         """Write with one conditional PUT, or a multipart upload for more than ``PART_BYTES``.
 
         Args:
@@ -62,23 +62,23 @@ class S3Bucket:
             durable: not used: what S3 has answered is durable.
 
         Returns:
-            Whether this call wrote it.
+            The etag of what this call wrote, "" if it is unknown; ``None`` if the key was taken.
         """
         size = data.stat().st_size if isinstance(data, Path) else len(data)
         mark = uuid.uuid4().hex
         if size > PART_BYTES:
-            return self._create_in_parts(key, data, size, mark)
+            return "" if self._create_in_parts(key, data, size, mark) else None
         body = data.read_bytes() if isinstance(data, Path) else data
         metadata = {WRITE_MARK: mark, SHA256: hashlib.sha256(body).hexdigest()}
         for _ in range(_CONFLICTS):
             try:
-                obstore.put(self.store, key, body, mode="create", attributes=metadata)
+                put = obstore.put(self.store, key, body, mode="create", attributes=metadata)
             except AlreadyExistsError:
                 found = self._mark(key)
                 if found is not None:
-                    return found == mark
+                    return "" if found == mark else None
             else:
-                return True
+                return put["e_tag"] or ""
         raise Refusal(_CONFLICT, f"others are writing {key} all the time, and nobody has yet")
 
     def _create_in_parts(self, key: str, data: bytes | Path, size: int, mark: str) -> bool:

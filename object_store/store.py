@@ -94,11 +94,31 @@ class ObjectStore(StoreAddress):
             InvalidKey: the key is invalid, is a folder, or lies below an object.
             StoreUnwritable: disk full, read-only, not permitted.
         """
+        return self.create_tagged(key, data, durable=durable) is not None
+
+    def create_tagged(self, key: str, data: bytes | Path, *, durable: bool = False) -> str | None:
+        """Write an object like :meth:`create`, and return the etag of what was written.
+
+        It is the etag of these very bytes, even if somebody rewrites the object at once.
+
+        Args:
+            key: as for :meth:`create`.
+            data: as for :meth:`create`.
+            durable: as for :meth:`create`.
+
+        Returns:
+            The etag as a listing has it, "" if it is unknown; ``None`` if the key was taken.
+
+        Raises:
+            InvalidKey, StoreUnwritable: as :meth:`create`.
+        """
         if flaw := key_flaw(key):
             raise InvalidKey(f"key {key!r} cannot be used: {flaw}")
         with self._translated(key, "write"):
-            written = self.place.create(key, data, durable=durable)
-        return written or self._is_taken(key)
+            etag = self.place.create(key, data, durable=durable)
+        if etag is None:
+            self._refuse_folder(key)
+        return etag
 
     def copy_object(self, source: str, target: str) -> bool:
         """Copy an object inside the store unless ``target`` is taken.
@@ -116,14 +136,15 @@ class ObjectStore(StoreAddress):
             raise InvalidKey(f"key {target!r} cannot be used: {flaw}")
         with self._translated(source, "write"):
             written = self.place.copy(source, target)
-        return written or self._is_taken(target)
+        if not written:
+            self._refuse_folder(target)
+        return written
 
-    def _is_taken(self, key: str) -> bool:
-        """Return False for a key that an object has. Raises InvalidKey if it is a folder."""
+    def _refuse_folder(self, key: str) -> None:
+        """Raise InvalidKey if the key is a folder."""
         path = self.local_path(key)
         if path is not None and path.is_dir():
             raise InvalidKey(f"key {key!r} cannot be used: other keys lie below it")
-        return False
 
     def put(self, key: str, data: bytes | Path) -> None:
         """Write a new object like :meth:`create`, but raise :class:`KeyExists` if the key is taken."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from os import cpu_count
@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from assets.ingestion.inspections import Inspections
 from assets.ingestion.refusals import blame
 from labelling.columns import flat, is_true, json_rows, kept, ranks, sort_order, taken
 from labelling.sources.containers.litter import litter_of_key
@@ -232,12 +233,13 @@ def index_objects(
     *,
     max_pixels: int,
     max_bytes: int,
+    inspections: Inspections | None = None,
     readable: Callable[[], Iterable[str]] = tuple,
     on_chunk: Callable[[int, int], None] = lambda done, total: None,
 ) -> pa.Table:
     """Read new objects, append their rows to ``table`` in chunks, and record what is gone.
 
-    A bucket is read with many requests at once; as many images are decoded at once as there are
+    An object whose inspection ``ingest`` handed on is not read. A bucket is read with many requests at once; as many images are decoded at once as there are
     processors.
 
     Args:
@@ -246,6 +248,7 @@ def index_objects(
         diff: what is new and what is gone.
         max_pixels: images with more pixels are rejected.
         max_bytes: bigger files are rejected unread.
+        inspections: that ``ingest`` handed on.
         readable: returns keys of images that were read before, to find out whether anything can be
             read if no new object can.
         on_chunk: called with (objects done, objects in all) after each part is written.
@@ -265,11 +268,13 @@ def index_objects(
     decoders = cpu_count() or 1
     limits = _Limits(max_pixels, max_bytes, Semaphore(decoders))
     threads = workers(store) if store.is_bucket else decoders
-    done = 0
-    for chunk in _chunks(diff.new):
+    inspections = inspections or Inspections()
+    place = inspections.of_objects(diff.new, max_pixels=max_pixels, max_bytes=max_bytes)
+    for start in range(0, diff.new.num_rows, CHUNK):
+        chunk, inspected = diff.new.slice(start, CHUNK), place[start : start + CHUNK]
         rows = at_once(
             lambda item: _index_one(store, item, limits),
-            chunk,
+            kept(chunk, inspected < 0).to_pylist(),
             threads=threads,
             weigh=lambda item: min(item["size"], max_bytes),
         )
@@ -277,10 +282,11 @@ def index_objects(
         if all(row["refused"] or row["size"] > max_bytes for row in found):  # none was read
             blame(store, found, diff.again, readable)
         found = [row for row in found if not (row["refused"] and row["key"] in diff.again)]
-        appended.append(pa.Table.from_pylist(found, schema=IMAGES_SCHEMA))
+        handed_on = _rows_of(kept(chunk, inspected >= 0), inspections, inspected[inspected >= 0])
+        read = pa.Table.from_pylist(found, schema=IMAGES_SCHEMA)
+        appended.append(pa.concat_tables([handed_on, read]))
         table.append(appended[-1])
-        done += len(chunk)
-        on_chunk(done, diff.new.num_rows)
+        on_chunk(start + chunk.num_rows, diff.new.num_rows)
     table.compact()
     return pa.concat_tables(appended)
 
@@ -292,9 +298,25 @@ class _Limits:
     decoding: Semaphore
 
 
-def _chunks(listing: pa.Table) -> Iterator[list[dict[str, Any]]]:
-    for start in range(0, listing.num_rows, CHUNK):
-        yield listing.slice(start, CHUNK).to_pylist()
+def _rows_of(listing: pa.Table, inspections: Inspections, place: np.ndarray) -> pa.Table:
+    """Return the rows of objects that were inspected.
+
+    Args:
+        listing: the objects.
+        inspections: what ``ingest`` handed on.
+        place: the inspection of each object, as its row in ``inspections``.
+    """
+    facts = inspections.rows.take(pa.array(place))
+    count = listing.num_rows
+    columns = {
+        **{name: listing[name] for name in ("key", "etag", "last_modified", "size")},
+        **{name: facts[name] for name in ("sha256", "phash", "width", "height", "mode", "format")},
+        "status": pa.repeat("ok", count),
+        "reason": pa.repeat("", count),
+        "indexed_at": pa.repeat(pa.scalar(datetime.now(UTC), pa.timestamp("us", "UTC")), count),
+        "refused": pa.repeat(False, count),
+    }
+    return pa.table(columns).select(IMAGES_SCHEMA.names).cast(IMAGES_SCHEMA)
 
 
 def _tombstones(keys: pa.Array) -> list[dict[str, Any]]:

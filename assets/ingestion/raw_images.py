@@ -18,6 +18,7 @@ from assets.ingestion.image_index import (
     reject_unusable,
     usable_images,
 )
+from assets.ingestion.inspections import read_inspections
 from assets.line import OWNERS, Line
 from assets.records.materializations import record_materialization
 from assets.records.raw_images import RawImagesRecord
@@ -59,7 +60,8 @@ def raw_images(
     """Bring the image table up to date with ``raw/``."""
     store.require()
     table = images_table(store, on_damage=context.log.warning)
-    notices = pending_notices(store)  # before the listing, which then covers them
+    # Before the listing, which then covers them.
+    notices, inspections = pending_notices(store), read_inspections(store)
     indexed = table.read()
     noticed_only = config.noticed_only and not table.damaged  # rows are missing: list everything
     noticed = _notified_keys(context, store, notices) if noticed_only else None
@@ -75,12 +77,16 @@ def raw_images(
         diff,
         max_pixels=line.ingestion.max_pixels,
         max_bytes=int(line.ingestion.max_file_mb * 1e6),
+        inspections=inspections,
         readable=lambda: _some_readable(indexed, diff),
         on_chunk=lambda done, total: context.log.info(f"indexed {done} of {total} new images"),
     )
     store.delete_all(notices)
     known = pa.concat_tables([indexed, appended])
     rows = newest_rows(pa.concat_tables([known, reject_unusable(table, known)]))
+    # Of what is not in the table, a look at some objects may just not have seen all yet.
+    used = inspections.keys if noticed is None else inspections.settled(rows["key"])
+    store.delete_all(used)
     rejected = rows.filter(pc.equal(rows["status"], "rejected"))
     for row in rejected.slice(0, REJECTIONS_SHOWN).to_pylist():
         context.log.warning(visible(f"{row['key']} is rejected: {row['reason']}"))

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from filelock import FileLock, Timeout
 
 from assets.annotations.label_names import LabelNames, label_names
+from assets.ingestion.inspections import Inspection, write_inspections
 from assets.policies import IngestionPolicy
 from imgclf_dagster.ingest.changes import LabelChange
 from imgclf_dagster.ingest.labels import LabelLedger
@@ -154,11 +155,11 @@ def ingest(
             if isinstance(outcome, Taken):
                 batch.append(outcome)
             if len(batch) == size:
-                _say(batch, scratch, ledger, recorder)
+                _say(batch, store, scratch, ledger, recorder)
                 batch = []
             if on_progress is not None:
                 on_progress(done, max(count, done))
-        _say(batch, scratch, ledger, recorder)
+        _say(batch, store, scratch, ledger, recorder)
         if recorder:
             report.splits_kept, report.split_conflicts = recorder.recorded, recorder.conflicts
         ledger.finish()
@@ -172,11 +173,16 @@ def ingest(
 
 
 def _say(
-    batch: list[Taken], scratch: Scratch, ledger: LabelLedger, recorder: SplitRecorder | None
+    batch: list[Taken],
+    store: ObjectStore,
+    scratch: Scratch,
+    ledger: LabelLedger,
+    recorder: SplitRecorder | None,
 ) -> None:
-    """Record the splits and labels of images that are in the store."""
+    """Record the inspections, splits and labels of images that are in the store."""
     if not batch:
         return
+    write_inspections(store, [one.inspection for one in batch if one.inspection is not None])
     if recorder:
         # Splits before labels: an image without labels is in no data set, so it is not assigned to
         # another split in between.
@@ -245,14 +251,16 @@ class _Intake:
             return Rejection(item.name, problem)
         try:
             with self._decoding:
-                sha256 = inspect(item.data, max_pixels=self._policy.max_pixels).sha256
-            key, is_new = self._put(item, sha256)
+                facts = inspect(item.data, max_pixels=self._policy.max_pixels)
+            key, etag = self._put(item, facts.sha256)
         except (ImageRejected, InvalidKey) as error:
             return Rejection(item.name, str(error))
-        return Taken(item.name, sha256, key, is_new, labels, item.split)
+        is_new = etag is not None
+        inspection = Inspection(key, etag, len(item.data), facts) if etag is not None else None
+        return Taken(item.name, facts.sha256, key, is_new, labels, item.split, inspection)
 
-    def _put(self, item: SourceItem, sha256: str) -> tuple[str, bool]:
-        """Store an image; return its key and whether this call created it.
+    def _put(self, item: SourceItem, sha256: str) -> tuple[str, str | None]:
+        """Store an image; return its key, and its etag if this call created it.
 
         If other bytes have the key, the image's hash is added to its name.
 
@@ -268,8 +276,10 @@ class _Intake:
                 remedy = "" if "rename" in flaw else "; give it a shorter one"
                 raise InvalidKey(f"it cannot be stored under its path: {flaw}{remedy}")
             there = self._there.get(key)
-            if there is None and self._store.create(key, item.data):
-                return key, True
+            if there is None:
+                etag = self._store.create_tagged(key, item.data)
+                if etag is not None:
+                    return key, etag
             if holds(self._store, key, item.data, there):
-                return key, False
+                return key, None
         raise InvalidKey(f"{key} is taken by another image")

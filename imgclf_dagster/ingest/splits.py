@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from assets.dataset.splits.given_splits import record_given_splits
+from assets.ingestion.inspections import Inspection
 from imgclf_dagster.ingest.scratch import Scratch
 from labelling.sources.reading import Reading, Split
 from object_store.store import ObjectStore
@@ -23,6 +24,7 @@ class Taken:
         is_new: whether this ingest stored it.
         labels: labels that the source gives; ``None`` without.
         split: split that the source gives; ``None`` without.
+        inspection: what it was found to be; ``None`` if it was stored before.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Taken:
     is_new: bool
     labels: tuple[str, ...] | None
     split: Split | None
+    inspection: Inspection | None = None
 
 
 class SplitRecorder:

@@ -317,7 +317,10 @@ _REPAIRS: tuple[tuple[str, Repair], ...] = (
     (r"models/[^/]+/(processing/|inputs/|job\.json$)", _job_again),
     (r"models/[^/]+/output/", _training_again),
     (r"checks/|endpoints/|models/[^/]+/evaluations/|datasets/[^/]+/sources/", _superseded),
-    (r"(materializations|queue|reports|arrivals|label-arrivals|pipes|captures)/", _aside),
+    (
+        r"(materializations|inspections|queue|reports|arrivals|label-arrivals|pipes|captures)/",
+        _aside,
+    ),
 )
 """Pattern of keys and repair, in the order of repairing; a key that matches none needs a person.
 Kinds that are rebuilt from one another are tried twice: shards from images, images from shards."""

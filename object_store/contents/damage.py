@@ -45,6 +45,7 @@ _REMEDIES = (
     (r"queue/|reports/", RERUN),
     (r"corrections/", "it counts for nothing: correct the image again in the predictor"),
     (r"pipes/", "it is of a job's messages; run the job again (`imgclf run`) and delete it"),
+    (r"inspections/", "delete it; the next run reads the images that it told of"),
     (r"arrivals/|label-arrivals/", "delete it; the next listing finds what it told of"),
 )
 _LOOK = "see what `imgclf doctor --store` says of it"

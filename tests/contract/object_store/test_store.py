@@ -56,6 +56,15 @@ def test_keys_are_create_only_and_of_racing_writers_one_wins(store: ObjectStore)
     assert store.get("a/b") == b"%d" % won.index(True)
 
 
+def test_a_write_tells_the_etag_that_a_listing_has(store: ObjectStore) -> None:
+    etag = store.create_tagged("raw/a.png", b"some bytes")
+    assert etag
+    (listed,) = store.list("raw")
+    assert etag == listed.etag == store.head("raw/a.png").etag
+    assert store.create_tagged("raw/a.png", b"other") is None
+    assert store.create_tagged("raw/b.png", b"other") not in (None, etag)
+
+
 def test_listing_is_sorted_and_of_whole_segments(store: ObjectStore) -> None:
     keys = ["x/b", "x/a/2", "x/a/1", "x-y/z", "x/ä 日本#z.jpg", "x/a.b"]
     for key in keys:

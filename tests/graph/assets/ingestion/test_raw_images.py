@@ -13,9 +13,19 @@ from assets.ingestion.image_index import (
     newest_rows,
     usable_images,
 )
+from assets.ingestion.inspections import (
+    INSPECTIONS,
+    Inspection,
+    read_inspections,
+    write_inspections,
+)
 from object_store.errors import StoreMissing
+from resources.arrivals.arrivals import write_notice
+from training.images.images import inspect
 
 pytestmark = pytest.mark.graph
+
+NOTICED = {"ops": {"raw_images": {"config": {"noticed_only": True}}}}
 
 
 def rows(world: Any) -> dict[str, dict[str, Any]]:
@@ -42,6 +52,52 @@ def test_only_what_is_new_or_rewritten_is_read(
     assert third.version("raw_images") != first.version("raw_images")
     assert third.metadata("raw_images")["images"] == 5
     assert {key for key, row in rows(world).items() if row["status"] == "deleted"} == {"raw/2.png"}
+
+
+def hand_on(world: Any, key: str) -> None:
+    """What an ingest found of a stored image is in the store."""
+    info = world.store.head(key)
+    write_inspections(
+        world.store, [Inspection(key, info.etag, info.size, inspect(world.store.get(key)))]
+    )
+
+
+def test_what_an_ingest_found_is_not_found_again_and_used_once(
+    world: Any, raw_reads: list[str], photo: Any
+) -> None:
+    for seed in range(3):
+        world.add(f"{seed}.png", photo(seed))
+    read = world.run("raw_images")
+    known = rows(world)
+    world.store.delete_all([info.key for info in world.store.list("tables/images")])
+    for key in ("raw/0.png", "raw/1.png"):
+        hand_on(world, key)
+    raw_reads.clear()
+    handed_on = world.run("raw_images")
+    assert raw_reads == ["raw/2.png"]
+    assert handed_on.version("raw_images") == read.version("raw_images")
+    facts = ("sha256", "phash", "width", "height", "mode", "format", "etag", "size", "status")
+    assert {key: {f: row[f] for f in facts} for key, row in rows(world).items()} == {
+        key: {f: row[f] for f in facts} for key, row in known.items()
+    }
+    assert world.store.list(INSPECTIONS) == []
+
+
+def test_what_a_look_at_some_objects_did_not_see_stays_handed_on(
+    world: Any, raw_reads: list[str], photo: Any
+) -> None:
+    world.add("a.png", photo(1))
+    world.add("b.png", photo(2))
+    hand_on(world, "raw/a.png")
+    hand_on(world, "raw/b.png")
+    write_notice(world.store, ["raw/a.png"], source="test", token="1")
+    raw_reads.clear()
+    assert world.run("raw_images", config=NOTICED).success
+    (left,) = world.store.list(INSPECTIONS)
+    assert read_inspections(world.store).rows["key"].to_pylist() == ["raw/b.png"]
+    assert world.run("raw_images").success
+    assert raw_reads == []
+    assert not world.store.exists(left.key)
 
 
 def test_a_copy_is_one_image_and_changes_no_version(world: Any, photo: Any) -> None:

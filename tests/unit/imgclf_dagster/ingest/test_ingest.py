@@ -159,17 +159,17 @@ def test_unlabelled_images_get_no_labels_and_keep_those_they_have(take, store):
 
 
 def test_a_store_that_fails_stops_the_ingest_and_keeps_what_is_complete(take, store, monkeypatch):
-    real, calls = ObjectStore.create, []
+    real, calls = ObjectStore.create_tagged, []
 
-    def failing(self: ObjectStore, key: str, data: bytes) -> bool:
+    def failing(self: ObjectStore, key: str, data: bytes, **given: Any) -> str | None:
         calls.append(key)
         if len(calls) > 5:
             raise StoreError("the disk is full")
-        return real(self, key, data)
+        return real(self, key, data, **given)
 
     files = {f"cat/{i}.png": png(f"#0000{i:02x}") for i in range(40)}
     with monkeypatch.context() as patch:
-        patch.setattr(ObjectStore, "create", failing)
+        patch.setattr(ObjectStore, "create_tagged", failing)
         with pytest.raises(StoreError, match="disk is full"):
             take(files)
     written = len(keys(store))
