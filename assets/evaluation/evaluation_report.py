@@ -1,45 +1,35 @@
 """Evaluation of the candidate and the champion on the same test split."""
 
-import json
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from assets import markdown
-from assets.annotations.label_names import label_names
 from assets.dataset.build import read_card
 from assets.evaluation.champion import ITSELF, NONE_YET, Champion, find_champion, unless_seen
-from assets.evaluation.gates import evaluate_gates
+from assets.evaluation.evaluation_job import evaluation_job, renamed_since
 from assets.evaluation.records import newest_evaluation, record_evaluation
-from assets.line import MODEL_VERSIONS, OWNERS, Line, fingerprint
-from assets.model.trained_model import dataset_channel
-from assets.pictures import ornament, picture
+from assets.evaluation.report_metadata import PICTURES, champion_scores, report_metadata, scores
+from assets.line import OWNERS, Line, fingerprint
 from assets.records.evaluation_report import EvaluationReportRecord
 from assets.records.materializations import record_materialization, require_materialization
 from assets.records.trained_model import TrainedModelRecord
 from assets.retries import retried
-from labelling.labels.schema import LabelSchema
 from object_store.contents.damage import DamagedObject
 from object_store.contents.reading import parse_object
 from object_store.errors import KeyMissing
 from object_store.store import ObjectStore
 from resources.compute.compute import Compute
-from resources.compute.job_names import job_name
-from resources.compute.job_spec import Channel, JobSpec
+from resources.compute.job_spec import JobSpec
 from resources.endpoints.endpoint_host import Endpoints
 from resources.registry.registry import ModelRegistry
 from serving.deployments import DeploymentRecord
 from training.config import CODE_VERSION
 from training.evaluation.report import EvaluationReport
-
-PICTURES = ("confusion_matrix.png", "mistakes.png", "per_class.png", "reliability.png")
-HEADLINES = ("accuracy", "macro_f1", "log_loss", "calibration_error")
-SET_ASIDE_SHOWN = 50
 
 
 @dg.asset(
@@ -62,190 +52,127 @@ def evaluation_report(
 ) -> dg.MaterializeResult:
     """Evaluate the newest trained model and record what came out."""
     model = require_materialization(context.instance, store, TrainedModelRecord)
-    version, digest, dataset_version = model.model_version, model.digest, model.dataset_version
-    card = read_card(store, dataset_version)
-    found = unless_seen(store, find_champion(store, endpoints, digest), dataset_version)
-    champion = found.record
-    if champion is None and found.why_none != NONE_YET:
+    card = read_card(store, model.dataset_version)
+    found = unless_seen(store, find_champion(store, endpoints, model.digest), model.dataset_version)
+    if found.record is None and found.why_none != NONE_YET:
         context.log.warning(found.why_none)
-    models = {"model": compute.model_key(version)}
-    if champion is not None:
-        models["champion"] = champion.model_key
-    renamed = renamed_since(store, line.labels, champion, card["labels"])
-    spec = evaluation_job(
-        card, digest, champion.digest if champion else "", models, renamed=renamed
-    )
+    spec = _job(store, compute, line, model, card, found.record)
     result = compute.run(context, spec)
     outputs = compute.outputs(spec.name, spec.kind)
     key = f"models/{spec.name}/processing/report.json"
     report = parse_object(store, key, outputs["report.json"], EvaluationReport)
-    try:
-        known = newest_evaluation(store, version)
-    except DamagedObject as damage:
-        context.log.warning(f"{damage.key} is damaged ({damage.flaw}): a new record is written")
-        known = None
-    if known is not None and known["job"] == spec.name:
+    known = _known(context, store, model.model_version, spec.name)
+    if known is None:
+        run = _log_to_registry(registry, model.model_version, spec, report, outputs)
+    else:
         run = known["evaluation_run"]
         if found.why_none == ITSELF:
             # The reason recorded then: a release of the model since does not change its evaluation.
             found = Champion(None, str(known.get("no_champion", NONE_YET)))
-    else:
-        run = _log_to_registry(registry, version, spec, report, outputs)
-    record = {
-        "job": spec.name,
-        "model_version": version,
-        "digest": digest,
-        "model_key": compute.model_key(version),
-        "dataset_version": dataset_version,
-        "code_version": CODE_VERSION,
-        "task": card["task"],
-        "labels": card["labels"],
-        "metrics": scores(report),
-        "evaluation_run": run,
-        "champion": champion.model_version if champion else "",
-        "no_champion": found.why_none,
-    }
-    record_evaluation(store, version, record)
-    if all(gate.passed for gate in evaluate_gates(report, line.gates)):
-        context.instance.add_dynamic_partitions(str(MODEL_VERSIONS.name), [version])
-    made = EvaluationReportRecord(
-        model_version=version,
-        digest=digest,
-        job=spec.name,
-        no_champion=found.why_none if found.record is None else None,
-    )
-    record_materialization(context, store, made)
+    evaluation = _Evaluation(model, card, spec.name, report, found, run)
+    record_evaluation(store, model.model_version, evaluation.record(compute))
+    record_materialization(context, store, evaluation.materialization())
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(fingerprint({"job": spec.name, "digest": digest})),
+        data_version=dg.DataVersion(fingerprint({"job": spec.name, "digest": model.digest})),
         metadata={
-            "model_version": version,
-            "digest": digest,
-            "dataset_version": dataset_version,
+            "model_version": model.model_version,
+            "digest": model.digest,
+            "dataset_version": model.dataset_version,
             "job": spec.name,
             "reused": result.reused,
             "seconds": round(result.seconds, 1),
             **result.details,
-            "test_images": report["n_test"],
-            **{name: report[name] for name in HEADLINES},
-            "champion": champion.model_version if champion else "none",
-            **_of_champion(report, found),
-            "scores_by_class": dg.MetadataValue.md(per_class_table(report)),
             "evaluation_run": run,
-            **_set_aside(report),
-            **_pictures(outputs, spec.name),
+            **report_metadata(report, found, outputs, spec.name),
         },
     )
 
 
-def _of_champion(report: Mapping[str, Any], found: Champion) -> dict[str, Any]:
-    """Return the champion's scores on the same test images, or why there is no champion."""
-    if found.record is None:
-        return {"no_champion": found.why_none}
-    return _champion_scores(report)
+@dataclass(frozen=True)
+class _Evaluation:
+    """One evaluation, as it is recorded.
+
+    Attributes:
+        model: the candidate.
+        card: the card of its data set.
+        job: name of the evaluation's job.
+        report: content of the job's ``report.json``.
+        champion: the champion, or why there is none.
+        run: id of the registry's run with the scores.
+    """
+
+    model: TrainedModelRecord
+    card: Mapping[str, Any]
+    job: str
+    report: Mapping[str, Any]
+    champion: Champion
+    run: str
+
+    def record(self, compute: Compute) -> dict[str, Any]:
+        """Return the record that is kept with the model."""
+        champion = self.champion.record
+        return {
+            "job": self.job,
+            "model_version": self.model.model_version,
+            "digest": self.model.digest,
+            "model_key": compute.model_key(self.model.model_version),
+            "dataset_version": self.model.dataset_version,
+            "code_version": CODE_VERSION,
+            "task": self.card["task"],
+            "labels": self.card["labels"],
+            "metrics": scores(self.report),
+            "evaluation_run": self.run,
+            "champion": champion.model_version if champion else "",
+            "no_champion": self.champion.why_none,
+        }
+
+    def materialization(self) -> EvaluationReportRecord:
+        """Return what later steps of the graph read."""
+        champion = self.champion
+        return EvaluationReportRecord(
+            model_version=self.model.model_version,
+            digest=self.model.digest,
+            job=self.job,
+            no_champion=champion.why_none if champion.record is None else None,
+        )
 
 
-def scores(report: Mapping[str, Any]) -> dict[str, float]:
-    """Return the headline scores and the number of test images that they are based on."""
-    return {
-        **{name: float(report[name]) for name in HEADLINES},
-        "test_images": float(report["n_test"]),
-    }
-
-
-def _champion_scores(report: Mapping[str, Any]) -> dict[str, float]:
-    """Return the champion's headline scores; empty if there is no champion."""
-    champion = report["champion"] or {}
-    return {f"champion_{name}": float(champion[name]) for name in HEADLINES if champion}
-
-
-def _pictures(outputs: Mapping[str, bytes], job: str) -> dict[str, dg.MetadataValue]:
-    shown: dict[str, dg.MetadataValue] = {}
-    for name in PICTURES:
-        if name in outputs:
-            link = f"models/{job}/processing/{name}"
-            draw = partial(picture, outputs[name], alt=name, link=link)
-            shown |= ornament(name.removesuffix(".png"), draw)
-    return shown
-
-
-def _set_aside(report: Mapping[str, Any]) -> dict[str, dg.MetadataValue]:
-    """Return a table of the images that could not be read; empty if all could."""
-    aside = list(report.get("set_aside", {}).items())[:SET_ASIDE_SHOWN]
-    if not aside:
-        return {}
-    rows = ([markdown.code(key), reason] for key, reason in aside)
-    return {"images set aside": dg.MetadataValue.md(markdown.table(["image", "reason"], rows))}
-
-
-def renamed_since(
+def _job(
     store: ObjectStore,
-    schema: LabelSchema,
+    compute: Compute,
+    line: Line,
+    model: TrainedModelRecord,
+    card: Mapping[str, Any],
     champion: DeploymentRecord | None,
-    labels: Collection[str],
-) -> dict[str, str]:
-    """Map the champion's classes that were renamed since its training to their present names.
-
-    Without it a renamed class would count as wrong.
+) -> JobSpec:
+    """Describe the job that evaluates the candidate and, if there is one, the champion.
 
     Args:
         store: object store of the project.
-        schema: label schema from the settings.
+        compute: runs the job.
+        line: has the label schema.
+        model: the candidate.
+        card: the card of the data set that it was trained on.
         champion: the champion's deployment, or ``None``.
-        labels: the data set's labels.
-
-    Returns:
-        Former name to present name, of present names that are in ``labels``.
     """
-    if champion is None:
-        return {}
-    aliases = label_names(store, schema).aliases
+    models = {"model": compute.model_key(model.model_version)}
+    if champion is not None:
+        models["champion"] = champion.model_key
+    renamed = renamed_since(store, line.labels, champion, card["labels"])
+    champion_digest = champion.digest if champion else ""
+    return evaluation_job(card, model.digest, champion_digest, models, renamed=renamed)
+
+
+def _known(
+    context: dg.AssetExecutionContext, store: ObjectStore, version: str, job: str
+) -> dict[str, Any] | None:
+    """Return the newest evaluation record of a model if it is of this job, else ``None``."""
     try:
-        known = newest_evaluation(store, champion.model_version) if aliases else None
-    except DamagedObject:
-        known = None
-    theirs = known["labels"] if known else aliases
-    found = {old: aliases[old] for old in theirs if old in aliases and old not in labels}
-    return {old: new for old, new in sorted(found.items()) if new in labels}
-
-
-def evaluation_job(
-    card: Mapping[str, Any],
-    digest: str,
-    champion_digest: str,
-    models: Mapping[str, str],
-    *,
-    renamed: Mapping[str, str] | None = None,
-) -> JobSpec:
-    """Describe the job that evaluates ``models`` on a data set.
-
-    Args:
-        card: the data set's card.
-        digest: of the candidate's artefact.
-        champion_digest: of the champion's artefact; empty if there is none.
-        models: channel to key of model.tar.gz.
-        renamed: former to present name of the champion's renamed classes.
-    """
-    called = {"renamed": json.dumps(dict(renamed))} if renamed else {}
-    identity = {
-        **called,
-        "dataset": card["version"],
-        "model": digest,
-        "champion": champion_digest,
-        "code": CODE_VERSION,
-    }
-    return JobSpec(
-        name=job_name("eval", fingerprint(identity)),
-        kind="processing",
-        module="training.evaluate",
-        hyperparameters={"dataset_version": card["version"], **called},
-        channels={
-            "dataset": dataset_channel(card),
-            **{
-                name: Channel(prefix=f"{key.rpartition('/')[0]}/", keys=(key,))
-                for name, key in models.items()
-            },
-        },
-    )
+        known = newest_evaluation(store, version)
+    except DamagedObject as damage:
+        context.log.warning(f"{damage.key} is damaged ({damage.flaw}): a new record is written")
+        return None
+    return known if known is not None and known["job"] == job else None
 
 
 def _log_to_registry(
@@ -265,18 +192,6 @@ def _log_to_registry(
         return registry.log_evaluation(
             version,
             params={"job": spec.name, "dataset_version": str(report["dataset_version"])},
-            metrics={**scores(report), **_champion_scores(report)},
+            metrics={**scores(report), **champion_scores(report)},
             artifacts=files,
         )
-
-
-def per_class_table(report: Mapping[str, Any]) -> str:
-    """Precision, recall and F1 per class as a Markdown table."""
-    scores = ("precision", "recall", "f1")
-    return markdown.table(
-        ["class", "precision", "recall", "F1", "test images"],
-        (
-            [label, *(f"{row[score]:.3f}" for score in scores), row["support"]]
-            for label, row in report["per_class"].items()
-        ),
-    )

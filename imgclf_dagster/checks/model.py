@@ -10,7 +10,7 @@ import dagster as dg
 
 from assets.evaluation.champion import NONE_YET
 from assets.evaluation.gates import evaluate_gates
-from assets.line import Line
+from assets.line import MODEL_VERSIONS, Line
 from assets.records.evaluation_report import EvaluationReportRecord
 from assets.records.materializations import newest_materialization
 from assets.records.trained_model import TrainedModelRecord
@@ -121,7 +121,7 @@ def _gate_check(name: str, description: str) -> dg.AssetChecksDefinition:
         report = parse_object(store, key, data, EvaluationReport)
         gates = evaluate_gates(report, line.gates, found.no_champion or NONE_YET)
         result = next(gate for gate in gates if gate.name == name)
-        return judge(
+        judged = judge(
             store,
             check=name,
             subject=f"trained_model/{found.model_version}",
@@ -130,6 +130,10 @@ def _gate_check(name: str, description: str) -> dg.AssetChecksDefinition:
             reason=result.reason,
             numbers=result.numbers,
         )
+        if all(gate.passed for gate in gates):  # the version may be released
+            partitions = str(MODEL_VERSIONS.name)
+            context.instance.add_dynamic_partitions(partitions, [found.model_version])
+        return judged
 
     return gate
 

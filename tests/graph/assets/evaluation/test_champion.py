@@ -243,3 +243,37 @@ def test_a_champion_that_has_seen_the_test_images_is_no_champion(
         assert told in found.why_none
         assert OLD in found.why_none
     assert unless_seen(store, Champion(None, NONE_YET), "new").why_none == NONE_YET
+
+
+def versions(shop: Any) -> list[str]:
+    """The model versions that may be released, as far as Dagster knows."""
+    return list(shop.instance.get_dynamic_partitions("model_version"))
+
+
+def test_the_gates_make_the_version_releasable_and_the_report_alone_does_not(played: Any) -> None:
+    evaluated(played)
+    played.instance.delete_dynamic_partition("model_version", NEW)
+    job = played.definitions.get_repository_def().get_implicit_global_asset_job_def()
+    alone = job.get_subset(
+        asset_selection={dg.AssetKey("evaluation_report")}, asset_check_selection=set()
+    ).execute_in_process(instance=played.instance)
+    assert alone.success
+    assert alone.get_asset_check_evaluations() == []
+    assert versions(played) == []
+    assert played.check("evaluation_report", "beats_champion").success
+    assert versions(played) == [NEW]
+
+
+def test_a_version_of_which_one_gate_fails_is_never_releasable(played: Any) -> None:
+    job = evaluated(played).metadata("evaluation_report")["job"]
+    played.instance.delete_dynamic_partition("model_version", NEW)
+    key = f"models/{job}/processing/report.json"
+    worthless = {**json.loads(played.store.get(key)), "accuracy": 0.0}
+    played.tamper(key, json.dumps(worthless).encode())
+    done = played.run("evaluation_report")
+    assert done.checks == {
+        "beats_champion": False,
+        "no_slice_regression": True,
+        "calibration_within_bound": True,
+    }
+    assert versions(played) == []

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from assets.evaluation import evaluation_report as evaluation
-from assets.evaluation.evaluation_report import evaluation_job, renamed_since
+from assets.evaluation import evaluation_job as evaluation
+from assets.evaluation.evaluation_job import evaluation_job, renamed_since
 from labelling.labels.events import Rename, event_key, to_json
 from labelling.labels.schema import LabelSchema
 from object_store.store import ObjectStore

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from assets import markdown
 from assets.dataset.dataset import count_table
-from assets.evaluation.evaluation_report import per_class_table
+from assets.evaluation.report_metadata import per_class_table
 from imgclf_dagster.console import SafeConsole, escape
 from labelling.labels.foreign_text import MAX_LABEL_BYTES, MAX_LABEL_CHARACTERS, label_flaw, visible
 from labelling.labels.schema import LabelSchema
