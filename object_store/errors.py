@@ -1,25 +1,39 @@
-"""Errors of a store, and the remedies for errors of a disk or of S3."""
+"""Errors of a store, and the remedies for errors of a disk or of S3.
 
+This is the one place where errors of obstore, boto3 and the system are classified: by their class and
+fields first; by their text only where obstore's exceptions, which have no fields, leave nothing else.
+"""
+
+import errno
 import re
+from dataclasses import dataclass
 from typing import Literal
 
-from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+)
 
 from errors.base import ImgclfError
 
 Act = Literal["read", "write", "delete", "list"]
 
 _UNWRITABLE = {
-    "28": "the disk is full: free some space",
-    "122": "the disk quota is used up: free some space",
-    "27": "the file is larger than this process or file system may write",
-    "30": "the file system is read-only: mount it writable",
-    "13": "permission denied: give this user write access",
-    "1": "the operation is not permitted: give this user write access",
+    errno.ENOSPC: "the disk is full: free some space",
+    errno.EDQUOT: "the disk quota is used up: free some space",
+    errno.EFBIG: "the file is larger than this process or file system may write",
+    errno.EROFS: "the file system is read-only: mount it writable",
+    errno.EACCES: "permission denied: give this user write access",
+    errno.EPERM: "the operation is not permitted: give this user write access",
 }
-"""Remedies by errno, which obstore gives as text: ``(os error 28)``."""
+"""Remedies by errno."""
 
-_BAD_NAME = {"20": "it lies below an object", "36": "a name in it is too long for the file system"}
+_BAD_NAME = {
+    errno.ENOTDIR: "it lies below an object",
+    errno.ENAMETOOLONG: "a name in it is too long for the file system",
+}
 """Flaws of a key that only the file system detects, by errno."""
 
 _PERMISSIONS: dict[Act, str] = {
@@ -72,20 +86,35 @@ _TRANSIENT = {
 }
 _REFUSALS = {"AccessDenied", "AllAccessDisabled", "InvalidObjectState"}
 _UNREADABLE = {
-    "13": "permission denied: give this user read access",
-    "1": "the operation is not permitted: give this user read access",
-    "5": "the disk cannot read it: copy it from a backup, and check the disk",
-    "40": "it is a link that leads to itself: mend or delete it",
+    errno.EACCES: "permission denied: give this user read access",
+    errno.EPERM: "the operation is not permitted: give this user read access",
+    errno.EIO: "the disk cannot read it: copy it from a backup, and check the disk",
+    errno.ELOOP: "it is a link that leads to itself: mend or delete it",
 }
 """Remedies by errno, for one file that cannot be read."""
 
-_NO_CONNECTION = re.compile(r"error sending request|connection|dns error|timed out", re.IGNORECASE)
-_WRONG_REGION = re.compile(r"redirect without LOCATION")
-_NO_CREDENTIALS = re.compile(r"credential|imds|169\.254\.", re.IGNORECASE)
+_CODES = {"403": "AccessDenied", "404": "NoSuchKey", "503": "SlowDown", "500": "InternalError"}
+"""Codes by the status of an answer without a body."""
+
+_WORDS = (
+    (re.compile(r"credential|imds|169\.254\.", re.IGNORECASE), "NoCredentials"),
+    (re.compile(r"redirect without LOCATION"), "PermanentRedirect"),
+    (
+        re.compile(r"error sending request|connection|dns error|timed out", re.IGNORECASE),
+        "NoConnection",
+    ),
+)
+"""Codes by what obstore says of a request that got no answer."""
 
 
 class StoreError(ImgclfError):
-    """An operation of the store failed; the message names the place and the reason."""
+    """An operation of the store failed; the message names the place and the reason.
+
+    Attributes:
+        denied: whether a permission or valid credentials are missing, so that no retry can help.
+    """
+
+    denied = False
 
 
 class StoreUnavailable(StoreError):  # noqa: N818 - a state, as its callers say it
@@ -122,9 +151,38 @@ class InvalidKey(StoreError, ValueError):  # noqa: N818 - a state, as its caller
 class Refusal(Exception):  # noqa: N818 - what S3 said, before it is told
     """S3's error code and message from boto3; internal, converted before it leaves the store."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, status: int = 0) -> None:
         super().__init__(f"{code}: {message}")
-        self.code, self.message = code, message
+        self.code, self.message, self.status = code, message, status
+
+
+def refusal_of(error: Exception) -> Refusal:
+    """Convert an error of boto3, by its code or its class.
+
+    Args:
+        error: botocore's ClientError or BotoCoreError.
+    """
+    from botocore import exceptions as of_botocore
+
+    if isinstance(error, of_botocore.ClientError):
+        said = error.response.get("Error", {})
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return Refusal(str(said.get("Code", "")), str(said.get("Message", "")), status)
+    no_credentials = (
+        of_botocore.NoCredentialsError,
+        of_botocore.PartialCredentialsError,
+        of_botocore.CredentialRetrievalError,
+        of_botocore.ProfileNotFound,
+        of_botocore.NoAuthTokenError,
+        of_botocore.TokenRetrievalError,
+        of_botocore.SSOError,
+    )
+    no_connection = (of_botocore.HTTPClientError, of_botocore.ConnectionError)
+    if isinstance(error, no_credentials):
+        return Refusal("NoCredentials", str(error))
+    if isinstance(error, no_connection):
+        return Refusal("NoConnection", str(error))
+    return Refusal(type(error).__name__, str(error))
 
 
 def as_store_error(
@@ -139,61 +197,82 @@ def as_store_error(
         place: the object's address, for people.
         act: the operation that failed.
     """
-    code, words = _s3_code_and_message(error)
-    if code == "NoSuchBucket":
+    cause = _cause_of(error)
+    if cause.code == "NoSuchBucket":
         return StoreMissing(
             f"{store}: there is no such bucket; check its name (aws.bucket in imgclf.toml) and the "
             "account, or make it (imgclf deploy foundation)"
         )
-    if isinstance(error, FileNotFoundError) or code == "NoSuchKey":
+    if isinstance(error, FileNotFoundError) or cause.code == "NoSuchKey":
         return KeyMissing(f"{key} is not in the store {store}")
     if isinstance(error, AlreadyExistsError):
         return KeyExists(key)
-    if code:
-        return _kind(code, act)(f"{place}: {_s3_remedy(code, str(error), act)} (S3 says {words})")
-    return _of_the_file_system(error, key, place, act)
+    if cause.code:
+        remedy = _s3_remedy(cause.code, str(error), act)
+        found = _kind(cause.code, act)(f"{place}: {remedy} (S3 says {cause.words})")
+    else:
+        found = _of_the_file_system(cause, key, place, act)
+    found.denied = cause.denied
+    return found
 
 
-def _of_the_file_system(error: Exception, key: str, place: str, act: Act) -> StoreError:
-    text = str(error).partition("\n")[0]
-    found = re.search(r"os error (\d+)", text)
-    errno = found[1] if found else str(getattr(error, "errno", ""))
-    if errno in _BAD_NAME:
-        return InvalidKey(f"key {key!r} cannot be used: {_BAD_NAME[errno]}")
-    if act in ("write", "delete") and errno in _UNWRITABLE:
-        return StoreUnwritable(f"{place} cannot be written, {_UNWRITABLE[errno]} ({text})")
-    if act == "read" and errno in _UNREADABLE:
-        return ObjectRefused(f"{place} cannot be read, {_UNREADABLE[errno]} ({text})")
-    return StoreError(f"{place}: {text}")
+@dataclass(frozen=True)
+class _Cause:
+    """What an error says: S3's code, or else the system's number; and its words."""
+
+    words: str
+    code: str = ""
+    errno: int = 0
+    denied: bool = False
 
 
-def _s3_code_and_message(error: Exception) -> tuple[str, str]:
-    """Return S3's error code and text; ("", "") if the error is not S3's."""
+def _cause_of(error: Exception) -> _Cause:
     if isinstance(error, Refusal):
-        return error.code, str(error)
-    text = str(error)
-    code = re.search(r"<Code>([^<]+)</Code>", text)
-    if code:
-        message = re.search(r"<Message>([^<]*)</Message>", text)
-        return code[1], f"{code[1]}: {message[1]}" if message else code[1]
-    status = re.search(r"status code: (\d{3})[^\n:]*", text)
-    if status:  # the answer to a HEAD has no body
-        codes = {
-            "403": "AccessDenied",
-            "404": "NoSuchKey",
-            "503": "SlowDown",
-            "500": "InternalError",
-        }
-        return codes.get(status[1], status[1]), status[0].removeprefix("status code: ")
-    first = text.partition("\n")[0]
-    if "http" not in first and "S3" not in first:
-        return "", ""
-    known = (
-        (_NO_CREDENTIALS, "NoCredentials"),
-        (_WRONG_REGION, "PermanentRedirect"),
-        (_NO_CONNECTION, "NoConnection"),
+        return _Cause(str(error), error.code, denied=error.status in (401, 403))
+    first = str(error).partition("\n")[0]
+    if isinstance(error, OSError) and error.errno:
+        return _of_errno(first, error.errno)
+    if system := re.search(r"os error (\d+)", first):  # obstore's folder store
+        return _of_errno(first, int(system[1]))
+    return _answer_of_s3(
+        str(error), isinstance(error, PermissionDeniedError | UnauthenticatedError)
     )
-    return next(((code, first) for pattern, code in known if pattern.search(first)), ("", ""))
+
+
+def _answer_of_s3(text: str, denied: bool) -> _Cause:
+    """Find S3's code in the text of obstore's exception, or the status of an answer without a body."""
+    if answered := re.search(r"<Code>([^<]+)</Code>", text):
+        message = re.search(r"<Message>([^<]*)</Message>", text)
+        words = f"{answered[1]}: {message[1]}" if message else answered[1]
+        return _Cause(words, answered[1], denied=denied)
+    first = text.partition("\n")[0]
+    status = re.search(r"status code: ((\d{3})[^\n:]*)", text)  # of a HEAD
+    words = status[1] if status else first
+    if denied:
+        return _Cause(words, "AccessDenied", denied=True)
+    return _Cause(words, _CODES.get(status[2], status[2]) if status else _code_in(first))
+
+
+def _of_errno(words: str, number: int) -> _Cause:
+    return _Cause(words, errno=number, denied=number in (errno.EACCES, errno.EPERM))
+
+
+def _code_in(words: str) -> str:
+    """Return the code for a failed connection, which obstore tells in words only; "" for others."""
+    if "http" not in words and "S3" not in words:
+        return ""
+    return next((code for pattern, code in _WORDS if pattern.search(words)), "")
+
+
+def _of_the_file_system(cause: _Cause, key: str, place: str, act: Act) -> StoreError:
+    number, words = cause.errno, cause.words
+    if number in _BAD_NAME:
+        return InvalidKey(f"key {key!r} cannot be used: {_BAD_NAME[number]}")
+    if act in ("write", "delete") and number in _UNWRITABLE:
+        return StoreUnwritable(f"{place} cannot be written, {_UNWRITABLE[number]} ({words})")
+    if act == "read" and number in _UNREADABLE:
+        return ObjectRefused(f"{place} cannot be read, {_UNREADABLE[number]} ({words})")
+    return StoreError(f"{place}: {words}")
 
 
 def _kind(code: str, act: Act) -> type[StoreError]:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from obstore.store import ObjectStore as AnyStore
 
-from object_store.errors import Refusal
+from object_store.errors import Refusal, refusal_of
 
 _EXPLICIT = (
     "AWS_ACCESS_KEY_ID",
@@ -174,7 +174,9 @@ def _session(region: str, profile: str, variables: Hashable) -> Any:
     import botocore.session
 
     core = botocore.session.Session(profile=profile or None)
-    session = boto3.Session(botocore_session=core, region_name=region or None)
+    # obstore reads AWS_REGION, botocore only AWS_DEFAULT_REGION.
+    named = region or os.environ.get("AWS_REGION") or None
+    session = boto3.Session(botocore_session=core, region_name=named)
     parsers = core.get_component("response_parser_factory")
     parsers.set_parser_defaults(timestamp_parser=lambda text: text)
     return session
@@ -209,11 +211,5 @@ def translated_errors() -> Iterator[None]:
 
     try:
         yield
-    except ClientError as error:
-        said = error.response.get("Error", {})
-        raise Refusal(str(said.get("Code", "")), str(said.get("Message", ""))) from error
-    except BotoCoreError as error:
-        name = type(error).__name__
-        lacking = any(part in name for part in ("Credential", "Profile", "Token", "SSO"))
-        code = "NoCredentials" if lacking else "NoConnection"
-        raise Refusal(code, str(error)) from error
+    except (BotoCoreError, ClientError) as error:
+        raise refusal_of(error) from error

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Condition, Event, Thread
 
-import obstore
 from dagster_pipes import (
     PipesContext,
     PipesContextData,
@@ -28,15 +27,10 @@ from dagster_pipes import (
     PipesParamsLoader,
     encode_param,
 )
-from obstore.exceptions import (
-    AlreadyExistsError,
-    BaseError,
-    PermissionDeniedError,
-    UnauthenticatedError,
-)
-from obstore.store import ObjectStore, from_url
 
 from errors.base import ImgclfError
+from object_store.errors import StoreError
+from object_store.store import ObjectStore
 from training.container.container import JobContainer
 from training.errors import PermissionDenied
 
@@ -101,8 +95,7 @@ def _connected(params: PipesParamsLoader) -> PipesContext:
 class _StoreContextLoader(PipesContextLoader):
     @contextmanager
     def load_context(self, params: PipesParams) -> Iterator[PipesContextData]:
-        store = from_url(str(params[STORE]))
-        yield json.loads(bytes(obstore.get(store, str(params[KEY])).bytes()))
+        yield json.loads(ObjectStore(url=str(params[STORE])).get(str(params[KEY])))
 
 
 class _StoreMessageWriter(PipesMessageWriter["StoreMessageChannel"]):
@@ -111,7 +104,8 @@ class _StoreMessageWriter(PipesMessageWriter["StoreMessageChannel"]):
         prefix = str(params[KEY])
         if params.get(OWN_FOLDER):
             prefix = f"{prefix}/{os.environ['TRAINING_JOB_NAME']}"  # given by SageMaker
-        channel = StoreMessageChannel(from_url(str(params[STORE])), prefix, float(params[INTERVAL]))
+        store = ObjectStore(url=str(params[STORE]))
+        channel = StoreMessageChannel(store, prefix, float(params[INTERVAL]))
         try:
             yield channel
         finally:
@@ -128,7 +122,7 @@ class StoreMessageChannel(PipesMessageWriterChannel):
         """Begin a new attempt, numbered after all earlier ones, and start the thread.
 
         Args:
-            store: obstore's store of the messages.
+            store: gets the messages.
             prefix: of the messages' keys.
             interval: seconds between two uploads.
 
@@ -201,7 +195,7 @@ class StoreMessageChannel(PipesMessageWriterChannel):
         try:
             with _permitted(self._prefix, "write", "s3:PutObject"):
                 uploaded = self._create(self._key(), chunk)
-        except (BaseError, OSError):
+        except StoreError:
             return False
         self._index += uploaded
         return uploaded
@@ -216,7 +210,7 @@ class StoreMessageChannel(PipesMessageWriterChannel):
                 if self._create(self._key(), chunk):
                     break
                 self._attempt += 1
-            except (BaseError, OSError):
+            except StoreError:
                 if time.monotonic() + pause > self._deadline:
                     raise
                 time.sleep(pause)
@@ -224,17 +218,9 @@ class StoreMessageChannel(PipesMessageWriterChannel):
         self._index += 1
 
     def _create(self, key: str, chunk: bytes) -> bool:
-        """Write an object; False if another attempt has written that key.
-
-        Raises:
-            FileNotFoundError: S3 answered 409 for the key (which obstore reports as a taken key),
-                and there is no object yet.
-        """
-        try:
-            obstore.put(self._store, key, chunk, mode="create")
-        except AlreadyExistsError:
-            return bytes(obstore.get(self._store, key).bytes()) == chunk
-        return True
+        """Write an object; False if another attempt has written that key."""
+        # A write that failed may have been done all the same: then our bytes are there.
+        return self._store.create(key, chunk) or self._store.get(key) == chunk
 
 
 @contextmanager
@@ -242,21 +228,21 @@ def _permitted(prefix: str, act: str, permission: str) -> Iterator[None]:
     """Convert errors of missing permissions, which no retry can cure, to PermissionDenied."""
     try:
         yield
-    except (BaseError, OSError) as error:
-        denied = isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError)
-        if not denied and "os error 13" not in str(error):
+    except StoreError as error:
+        if not error.denied:
             raise
         raise PermissionDenied(
             f"the job may not {act} its messages under {prefix}: the role that it runs as (or, on a "
             f"laptop, the user) needs {permission} there, and with an encrypted bucket "
-            f"kms:GenerateDataKey and kms:Decrypt on its key ({str(error).partition(chr(10))[0]})"
+            f"kms:GenerateDataKey and kms:Decrypt on its key ({error})"
         ) from error
 
 
 def _next_attempt(store: ObjectStore, prefix: str) -> int:
     """Return the time in milliseconds, or more, so that it is greater than every earlier attempt's."""
-    names = (meta["path"].rpartition("/")[2] for meta in obstore.list(store, prefix).collect())
-    former = (int(name.partition("-")[0]) for name in names)
+    # With a beginning an empty listing is believed: a job's role may not read the store's marker.
+    found = store.list(prefix, start_after=f"{prefix}/")
+    former = (int(info.key.rpartition("/")[2].partition("-")[0]) for info in found)
     return max(time.time_ns() // 1_000_000, max(former, default=-1) + 1)
 
 

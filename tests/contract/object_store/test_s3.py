@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from obstore.store import from_url
 
 from object_store import s3_access
 from object_store.errors import StoreError, StoreMissing
@@ -167,7 +166,7 @@ def test_a_jobs_message_outlives_a_conflict(
     """S3 may say 409 to a retry while the first try is under way."""
     for name, value in aws_environment.environ.items():
         monkeypatch.setenv(name, value)
-    channel = StoreMessageChannel(from_url(store.url), "pipes/job/messages", 0)
+    channel = StoreMessageChannel(ObjectStore(url=store.url), "pipes/job/messages", 0)
     aws_environment.fault("PutObject", "refused", **CONFLICT)
     channel.write_message({"__dagster_pipes_version": "0.1", "method": "opened", "params": {}})
     channel.close()

@@ -61,7 +61,8 @@ def _deciding() -> dict[str, str]:
     while pending:
         module = pending.pop()
         known[module] = _syntax(module)
-        pending |= _imports(known[module]) - known.keys()
+        if module not in TELLS_ONLY:
+            pending |= _imports(known[module]) - known.keys()
     return {module: meaning(known[module]) for module in sorted(known) if module not in TELLS_ONLY}
 
 

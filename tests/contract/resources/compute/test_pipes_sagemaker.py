@@ -8,7 +8,6 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster_pipes import PipesS3MessageWriter
-from obstore.store import from_url
 
 from object_store.store import ObjectStore
 from resources.compute.pipes import StoreContextInjector, StoreMessageReader, messages_prefix
@@ -281,7 +280,7 @@ def test_the_stock_reader_loses_a_restarted_attempt_and_a_second_session(
 
 def test_ours_loses_neither(store: ObjectStore) -> None:
     def attempt(payload: int) -> None:
-        channel = StoreMessageChannel(from_url(store.url), messages_prefix("job"), 0.01)
+        channel = StoreMessageChannel(ObjectStore(url=store.url), messages_prefix("job"), 0.01)
         channel.write_message(message("report_custom_message", payload=payload))
         channel.write_message(message("closed"))
         channel.close()

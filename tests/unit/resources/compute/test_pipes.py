@@ -6,14 +6,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import obstore
 import pytest
 from dagster_pipes import encode_param
-from obstore.exceptions import GenericError, PermissionDeniedError
-from obstore.store import LocalStore
+from obstore.exceptions import PermissionDeniedError
 
 import training.container.pipes
-from object_store.errors import StoreError
+from object_store.errors import StoreError, StoreUnavailable, as_store_error
 from object_store.store import ObjectStore
 from resources.compute.failures import ScriptFailure, script_failure
 from resources.compute.local.attempt import _ended_well
@@ -51,11 +49,6 @@ def store(tmp_path: Path) -> ObjectStore:
     return store
 
 
-@pytest.fixture
-def raw(tmp_path: Path) -> LocalStore:
-    return LocalStore(tmp_path)
-
-
 def say(channel: StoreMessageChannel, method: str, **params: Any) -> None:
     channel.write_message({"method": method, "params": params})  # type: ignore[typeddict-item]
 
@@ -67,16 +60,14 @@ def read(store: ObjectStore, start_after: str | None = None) -> tuple[StoreMessa
     return reader, handler
 
 
-def test_a_restarted_attempt_neither_overwrites_nor_hides_the_former(
-    store: ObjectStore, raw: LocalStore
-) -> None:
-    first = StoreMessageChannel(raw, PREFIX, 0)
+def test_a_restarted_attempt_neither_overwrites_nor_hides_the_former(store: ObjectStore) -> None:
+    first = StoreMessageChannel(store, PREFIX, 0)
     say(first, "opened")
     say(first, "report_custom_message", payload={"epoch": 1})
     say(first, "closed", exception={"name": "Spot", "message": "", "stack": [], "cause": None})
     first.close()
     assert not is_complete(store, "job", None)
-    second = StoreMessageChannel(raw, PREFIX, 0)
+    second = StoreMessageChannel(store, PREFIX, 0)
     say(second, "opened")
     say(second, "report_custom_message", payload={"epoch": 2})
     say(second, "report_asset_materialization", metadata={"a": {"raw_value": 1, "type": "int"}})
@@ -91,77 +82,97 @@ def test_a_restarted_attempt_neither_overwrites_nor_hides_the_former(
     assert is_complete(store, "job", None)
 
 
-def test_an_attempt_that_goes_on_is_not_closed_by_the_former_one(
-    store: ObjectStore, raw: LocalStore
-) -> None:
+def test_an_attempt_that_goes_on_is_not_closed_by_the_former_one(store: ObjectStore) -> None:
     for method in ("closed", "opened"):
-        channel = StoreMessageChannel(raw, PREFIX, 0)
+        channel = StoreMessageChannel(store, PREFIX, 0)
         say(channel, method)
         channel.close()
     assert not read(store)[0].closed
 
 
+def test_a_job_needs_no_right_to_read_the_marker_of_the_store(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The role of jobs may read some folders of the store, and not the marker beside them."""
+
+    def denied(_: ObjectStore) -> None:
+        raise StoreError("access denied")
+
+    with monkeypatch.context() as of_the_job:
+        of_the_job.setattr(ObjectStore, "require", denied)
+        channel = StoreMessageChannel(store, PREFIX, 0)
+        say(channel, "opened")
+        channel.close()
+    assert [message["method"] for message in read(store)[1].handled] == ["opened"]
+
+
 def test_attempts_are_in_order_though_clocks_are_not(
-    store: ObjectStore, raw: LocalStore, monkeypatch: pytest.MonkeyPatch
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for now, number in ((2_000_000_000_000, 1), (1_000_000_000_000, 2)):
         monkeypatch.setattr(
             training.container.pipes.time, "time_ns", lambda now=now: now * 1_000_000
         )
-        channel = StoreMessageChannel(raw, PREFIX, 0)
+        channel = StoreMessageChannel(store, PREFIX, 0)
         say(channel, "report_custom_message", payload=number)
         channel.close()
     assert read(store)[0].messages == [1, 2]
 
 
-def test_a_reader_can_begin_after_a_launch(store: ObjectStore, raw: LocalStore) -> None:
+def test_a_reader_can_begin_after_a_launch(store: ObjectStore) -> None:
     assert last_message(store, "job") is None
     for number in (1, 2):
         launched_after = last_message(store, "job")
-        channel = StoreMessageChannel(raw, PREFIX, 0)
+        channel = StoreMessageChannel(store, PREFIX, 0)
         say(channel, "report_custom_message", payload=number)
         channel.close()
     assert read(store, launched_after)[0].messages == [2]
 
 
 def test_refused_uploads_are_tried_again(
-    store: ObjectStore, raw: LocalStore, monkeypatch: pytest.MonkeyPatch
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put, refused = obstore.put, []
+    create, refused = ObjectStore.create, []
 
     def sometimes(*args: Any, **kwargs: Any) -> Any:
         if len(refused) < 2:
             refused.append(args)
-            raise GenericError("503 SlowDown")
-        return put(*args, **kwargs)
+            raise StoreUnavailable("503 SlowDown")
+        return create(*args, **kwargs)
 
-    monkeypatch.setattr(training.container.pipes.obstore, "put", sometimes)
-    channel = StoreMessageChannel(raw, PREFIX, 0)
+    monkeypatch.setattr(ObjectStore, "create", sometimes)
+    channel = StoreMessageChannel(store, PREFIX, 0)
     say(channel, "report_custom_message", payload=1)
     channel.close()
     assert read(store)[0].messages == [1]
 
 
-def test_lost_messages_fail_the_job(raw: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lost_messages_fail_the_job(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: Any, **__: Any) -> None:
-        raise GenericError("403")
+        raise StoreError("403")
 
-    monkeypatch.setattr(training.container.pipes.obstore, "put", never)
+    monkeypatch.setattr(ObjectStore, "create", never)
     monkeypatch.setattr(training.container.pipes, "CLOSE_TIMEOUT_S", 0.05)
-    channel = StoreMessageChannel(raw, PREFIX, 0)
+    channel = StoreMessageChannel(store, PREFIX, 0)
     say(channel, "opened")
     with pytest.raises(MessagesLostError, match="403"):
         channel.close()
 
 
 @pytest.mark.parametrize(
-    ("call", "needs"), [("put", "write.*s3:PutObject"), ("list", "list.*s3:ListBucket")]
+    ("call", "needs"), [("create", "write.*s3:PutObject"), ("list", "list.*s3:ListBucket")]
 )
 def test_a_job_that_may_not_speak_ends_before_it_computes(
     store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, needs: str
 ) -> None:
     def denied(*_: Any, **__: Any) -> None:
-        raise PermissionDeniedError("<Code>AccessDenied</Code>\nDebug source: …")
+        refused = PermissionDeniedError("<Code>AccessDenied</Code>\nDebug source: …")
+        raise as_store_error(refused, "a", "s3://b", "s3://b/a", act="write")
+
+    class Denied(ObjectStore):
+        """What the job sees; Dagster's side is not refused."""
+
+    setattr(Denied, call, denied)
 
     with (
         StoreContextInjector(store, "job").inject_context(
@@ -174,7 +185,7 @@ def test_a_job_that_may_not_speak_ends_before_it_computes(
         monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path / "ml"))
         (tmp_path / "ml" / "input" / "config").mkdir(parents=True)
         (tmp_path / "ml" / "input" / "config" / "hyperparameters.json").write_text("{}")
-        monkeypatch.setattr(training.container.pipes.obstore, call, denied)
+        monkeypatch.setattr(training.container.pipes, "ObjectStore", Denied)
         computed = False
         with pytest.raises(PermissionDenied, match=needs) as told, open_pipes():
             computed = True
@@ -193,8 +204,8 @@ def test_a_permanent_failure_is_told_in_its_own_words_without_its_class() -> Non
     assert other == ScriptFailure("KeyError: 'a'", "", permanent=False)
 
 
-def test_what_json_cannot_hold_raises_in_the_caller(raw: LocalStore) -> None:
-    channel = StoreMessageChannel(raw, PREFIX, 0)
+def test_what_json_cannot_hold_raises_in_the_caller(store: ObjectStore) -> None:
+    channel = StoreMessageChannel(store, PREFIX, 0)
     with pytest.raises(TypeError):
         say(channel, "report_custom_message", payload=object())
     channel.close()
@@ -236,8 +247,8 @@ def test_without_dagster_messages_go_to_stderr(
     assert capsys.readouterr().err.count("WARNING: careful") == 2
 
 
-def test_messages_are_json_lines(raw: LocalStore, store: ObjectStore) -> None:
-    channel = StoreMessageChannel(raw, PREFIX, 0)
+def test_messages_are_json_lines(store: ObjectStore) -> None:
+    channel = StoreMessageChannel(store, PREFIX, 0)
     say(channel, "log", message="a\nb", level="INFO")
     channel.close()
     key = last_message(store, "job")
@@ -267,8 +278,8 @@ def test_a_reader_goes_on_when_the_store_was_silent_for_a_moment(
         assert asked[0] > 1
 
 
-def test_a_job_that_left_a_failure_has_not_ended_well(store: ObjectStore, raw: LocalStore) -> None:
-    channel = StoreMessageChannel(raw, PREFIX, 0.01)
+def test_a_job_that_left_a_failure_has_not_ended_well(store: ObjectStore) -> None:
+    channel = StoreMessageChannel(store, PREFIX, 0.01)
     say(channel, "opened")
     say(channel, "closed")
     channel.close()
