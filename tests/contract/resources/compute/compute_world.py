@@ -5,6 +5,7 @@
 
 import inspect
 import io
+import json
 import os
 import subprocess
 import sys
@@ -232,8 +233,10 @@ def write_modules(folder: Path, jobs: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":  # the other orchestrator
+    fields = json.loads(sys.argv[2])
+    fields["store"] = ObjectStore(**fields["store"])
     run_in_dagster(
-        ADAPTERS[sys.argv[1]].model_validate_json(sys.argv[2]),
+        ADAPTERS[sys.argv[1]].model_validate(fields),
         JobSpec.model_validate_json(sys.argv[3]),
         home=Path(sys.argv[4]) if sys.argv[4:] else None,
     )
