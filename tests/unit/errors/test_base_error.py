@@ -40,6 +40,7 @@ INTERNAL = {
     "resources.compute.sagemaker_pipes.client.SageMakerJobFailed",  # likewise
     "resources.compute.failures.JobFailed",  # likewise
     "object_store.errors.Refusal",  # becomes a StoreError
+    "object_store.contents.segments.SegmentFlaw",  # becomes a DamagedObject
     "training.images.jpeg_whole.JpegIncomplete",  # becomes an ImageRejected
 }
 """Classes that are caught before they reach a user, or that Dagster shows."""
