@@ -159,18 +159,7 @@ def fit(
     use_cores_for(parameters)
     history = _History(report, parameters.learning_rate)
     on_gpu = device().type == "cuda"
-    trainer = pl.Trainer(
-        max_epochs=parameters.epochs,
-        precision="bf16-mixed" if uses_bf16(parameters) else "32-true",
-        callbacks=[history, _checkpoint(checkpoints), *([_Stop(team)] if team.size > 1 else [])],
-        plugins=[AtomicCheckpointIO()],
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        default_root_dir=checkpoints,
-        **_devices(team, on_gpu=on_gpu),
-    )
+    trainer = _trainer(parameters, history, checkpoints, team, on_gpu=on_gpu)
     module = ClassifierModule(net.to(memory_format=torch.channels_last), parameters, task, classes)
     batches = partial(
         Batches,
@@ -184,17 +173,38 @@ def fit(
     team.agree(lambda: drop_damaged(saved) if team.leads else None)
     try:
         with _sigterm_left_to_lightning():
-            trainer.fit(
-                module,
-                training,
-                batches(val),
-                ckpt_path=team.leaders_file(saved, scratch / CHECKPOINT),
-                weights_only=True,
-            )
+            resumed = team.leaders_file(saved, scratch / CHECKPOINT)
+            trainer.fit(module, training, batches(val), ckpt_path=resumed, weights_only=True)
     except SIGTERMException:  # would leave with exit code 0
         raise SystemExit(_STOPPED) from None
     net.cpu()
     return history.epochs
+
+
+def _trainer(
+    parameters: Hyperparameters, history: _History, checkpoints: Path, team: Team, *, on_gpu: bool
+) -> pl.Trainer:
+    """Build Lightning's trainer, which writes a checkpoint after each epoch.
+
+    Args:
+        parameters: of the job.
+        history: keeps the numbers of each epoch.
+        checkpoints: folder of this job's checkpoints.
+        team: the processes that train together.
+        on_gpu: whether it trains on GPUs.
+    """
+    return pl.Trainer(
+        max_epochs=parameters.epochs,
+        precision="bf16-mixed" if uses_bf16(parameters) else "32-true",
+        callbacks=[history, _checkpoint(checkpoints), *([_Stop(team)] if team.size > 1 else [])],
+        plugins=[AtomicCheckpointIO()],
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=checkpoints,
+        **_devices(team, on_gpu=on_gpu),
+    )
 
 
 def _devices(team: Team, *, on_gpu: bool) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def floor_reasons(
     *,
     again: Dealt | None = None,
     freely: Dealt | None = None,
-) -> "FloorReasons":
+) -> FloorReasons:
     """Find the classes below their floor, and the remedies.
 
     Args:
@@ -101,62 +101,118 @@ def floor_reasons(
             there are enough images.
         freely: the same, without given splits.
     """
-    short, wanted, alike = [], dict[str, int](), list[str]()
-    uneven, bound = list[str](), list[str]()
+    found = _Shortages()
     for label in labels:
-        found = counts.get(label, ClassCount())
+        found.add(label, counts.get(label, ClassCount()), floors, again, freely)
+    helps = [
+        found.label_more(counts, names),
+        found.deal_again(),
+        found.deal_freely(),
+        found.divide(),
+    ]
+    return FloorReasons(found.short, ". ".join(filter(None, helps)), found.numbers())
+
+
+@dataclass
+class _Shortages:
+    """The classes below their floor, by what helps.
+
+    Attributes:
+        short: a sentence for each class and split below its floor.
+        wanted: number of missing images by class.
+        uneven: names of classes of ``wanted`` that dealing again helps.
+        bound: names of classes of ``wanted`` that dealing again helps without given splits.
+        alike: a clause for each class of which the images are too few near-duplicate groups.
+    """
+
+    short: list[str] = field(default_factory=list)
+    wanted: dict[str, int] = field(default_factory=dict)
+    uneven: list[str] = field(default_factory=list)
+    bound: list[str] = field(default_factory=list)
+    alike: list[str] = field(default_factory=list)
+
+    def add(
+        self,
+        label: str,
+        count: ClassCount,
+        floors: Mapping[str, int],
+        again: Dealt | None,
+        freely: Dealt | None,
+    ) -> None:
+        """Sort a class in, if it is below its floor.
+
+        Args:
+            label: the class.
+            count: its images.
+            floors: split to the fewest images of a class.
+            again: see :func:`floor_reasons`.
+            freely: see :func:`floor_reasons`.
+        """
         lacking = {
-            split: floor - found.images[split]
+            split: floor - count.images[split]
             for split, floor in floors.items()
-            if found.images[split] < floor
+            if count.images[split] < floor
         }
         if not lacking:
-            continue
-        name = visible(label)
-        short += [f"{name}: {found.images[s]} in {s}, needs {floors[s]}" for s in lacking]
-        if len(found.groups) < len(SPLITS) and found.total >= sum(floors.values()):
-            groups = len(found.groups)
-            alike.append(
-                f"the {found.total} images of {name} are {groups} near-duplicate "
+            return
+        name, is_enough = visible(label), count.total >= sum(floors.values())
+        self.short += [f"{name}: {count.images[s]} in {s}, needs {floors[s]}" for s in lacking]
+        groups = len(count.groups)
+        if groups < len(SPLITS) and is_enough:
+            self.alike.append(
+                f"the {count.total} images of {name} are {groups} near-duplicate "
                 f"group{'s' if groups > 1 else ''}, and a group is never divided among splits"
             )
-        else:
-            wanted[label] = sum(lacking.values())
-            if found.total < sum(floors.values()):
-                continue
-            if _met(floors, again, label):
-                uneven.append(name)
-            elif _met(floors, freely, label):
-                bound.append(name)
-    helps = []
-    if wanted:
-        text = ", ".join(f"{images} of {visible(label)}" for label, images in wanted.items())
+            return
+        self.wanted[label] = sum(lacking.values())
+        if is_enough and _met(floors, again, label):
+            self.uneven.append(name)
+        elif is_enough and _met(floors, freely, label):
+            self.bound.append(name)
+
+    def numbers(self) -> dict[str, int]:
+        """Return the number of classes by kind of remedy."""
+        return {
+            LACKING: len(self.wanted) - len(self.uneven) - len(self.bound),
+            UNEVEN: len(self.uneven),
+            BOUND: len(self.bound),
+            ALIKE: len(self.alike),
+        }
+
+    def label_more(self, counts: Mapping[str, ClassCount], names: Sequence[str]) -> str:
+        """Return the remedies of all classes that are wanted; "" if there are none."""
+        if not self.wanted:
+            return ""
+        text = ", ".join(f"{images} of {visible(label)}" for label, images in self.wanted.items())
         ways = [f"Label more images of these classes (imgclf ingest), at least {text}"]
-        helps.append("; or ".join(ways + _without_a_class(wanted, counts, names)))
-    if uneven:
-        helps.append(
-            f"Of {', '.join(uneven)} there are enough images, but they were dealt by an earlier "
-            "version, or before their labels or given splits came: imgclf splits deal-again "
-            "deals all images again, so that each split has each of these classes"
+        return "; or ".join(ways + _without_a_class(self.wanted, counts, names))
+
+    def deal_again(self) -> str:
+        """Return the remedy of uneven classes; "" if there are none."""
+        if not self.uneven:
+            return ""
+        return (
+            f"Of {', '.join(self.uneven)} there are enough images, but they were dealt by an "
+            "earlier version, or before their labels or given splits came: imgclf splits "
+            "deal-again deals all images again, so that each split has each of these classes"
         )
-    if bound:
-        helps.append(
-            f"Of {', '.join(bound)} there are enough images, but not with the splits that their "
-            "source gave (ingest --keep-splits), which imgclf splits deal-again keeps. New "
+
+    def deal_freely(self) -> str:
+        """Return the remedy of classes that given splits leave short; "" if there are none."""
+        if not self.bound:
+            return ""
+        return (
+            f"Of {', '.join(self.bound)} there are enough images, but not with the splits that "
+            "their source gave (ingest --keep-splits), which imgclf splits deal-again keeps. New "
             "images help if they are given to the split that lacks them, or to no split; or deal "
             "all images, also those of the given test set: imgclf splits deal-again "
             "--without-given"
         )
-    if alike:
-        text = "; ".join(alike)
-        helps.append(f"{text[:1].upper()}{text[1:]}. {HOW_TO_DIVIDE}")
-    numbers = {
-        LACKING: len(wanted) - len(uneven) - len(bound),
-        UNEVEN: len(uneven),
-        BOUND: len(bound),
-        ALIKE: len(alike),
-    }
-    return FloorReasons(short, ". ".join(helps), numbers)
+
+    def divide(self) -> str:
+        """Return the remedy of near-duplicates; "" if there are none."""
+        text = "; ".join(self.alike)
+        return f"{text[:1].upper()}{text[1:]}. {HOW_TO_DIVIDE}" if text else ""
 
 
 def _met(floors: Mapping[str, int], dealt: Dealt | None, label: str) -> bool:
