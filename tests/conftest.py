@@ -1,5 +1,6 @@
 """Fixtures for every folder of tests; and in CI, a skipped test is a failed one."""
 
+import gc
 import os
 import random
 import sys
@@ -11,7 +12,7 @@ import psutil
 import pytest
 from hypothesis import settings
 
-from tests import warm_jobs
+from tests import warm_programs
 from tests.label_studio.fixtures import _label_studio, label_studio, label_studio_installation
 from tests.patience import TEST_S
 from tests.testbed.fixtures import (
@@ -20,6 +21,7 @@ from tests.testbed.fixtures import (
     aws_with_stacks,
     bed,
 )
+from tests.warm_programs.sitecustomize import PROGRAMS, start_server
 
 __all__ = [
     "_faults_end_with_the_test",
@@ -67,13 +69,13 @@ def pytest_configure(config: pytest.Config) -> None:
     if _waits_for_no_disk(MEMORY):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
     if not hasattr(config, "workerinput"):  # workers inherit it
-        warm_jobs.offer()
+        warm_programs.offer()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove what pytest_configure made."""
     if not hasattr(config, "workerinput"):
-        warm_jobs.withdraw()
+        warm_programs.withdraw()
 
 
 LONGEST = (
@@ -122,6 +124,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     files = {item.path: None for item in items}
     position = {path: at for at, path in enumerate(sorted(files))}
     items.sort(key=lambda item: (_place(item), position[item.path]))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection(session: pytest.Session) -> Iterator[None]:
+    """Import the tests without garbage collection, and never look at what they imported again:
+    a collection of a million lasting objects takes a second."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+        gc.set_threshold(50_000, 20, 50)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start the warm process of programs early where tests will need it."""
+    folder = os.environ.get(warm_programs.FOLDER)
+    if folder and any("/tests/e2e/" in item.path.as_posix() for item in session.items):
+        start_server(f"{folder}/{PROGRAMS}")
 
 
 def _skipped_in_ci(config: pytest.Config) -> list[pytest.TestReport | pytest.CollectReport]:

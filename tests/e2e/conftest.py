@@ -21,6 +21,7 @@ from object_store.store import ObjectStore
 from tests.patience import WAIT_S
 from tests.testbed.account import aws_section
 from tests.testbed.bed import TestBed
+from tests.warm_programs.sitecustomize import COLD
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -158,6 +159,15 @@ class ImgclfHere(Imgclf):
         uncaught = done.exception if not isinstance(done.exception, SystemExit) else None
         told = "".join(traceback.format_exception(uncaught)) if uncaught else ""
         return Answer(done.exit_code, done.stdout, done.stderr + told)
+
+
+@pytest.fixture(scope="module")
+def cold_programs() -> Iterator[None]:
+    """Programs of the module's tests, but for jobs, start as a user's do, not as copies of a warm
+    process: for tests of what a signal does to them, and of a user's whole way."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv(COLD, "1")
+        yield
 
 
 @pytest.fixture

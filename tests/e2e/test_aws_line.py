@@ -16,6 +16,7 @@ from imgclf_dagster.cli.demo import Withheld, write_digits
 from tests.patience import wait_for
 from tests.testbed.account import told_by_a_queue
 from tests.testbed.bed import TestBed
+from tests.warm_programs.sitecustomize import COLD
 
 pytestmark = pytest.mark.e2e
 
@@ -131,7 +132,10 @@ def kill_while_training(imgclf: Any, bed: TestBed) -> None:
     """kill -9 of ``imgclf run`` as soon as its training job computes."""
     command = [sys.executable, "-m", "imgclf_dagster.cli.entry", "run"]
     orchestrator = subprocess.Popen(
-        command, env=imgclf.environment(), stdout=subprocess.DEVNULL, start_new_session=True
+        command,
+        env=imgclf.environment(**{COLD: "1"}),
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
     )
     client = bed.client("sagemaker")
 

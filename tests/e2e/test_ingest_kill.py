@@ -17,7 +17,7 @@ from PIL import Image
 from object_store.store import ObjectStore
 from tests.patience import WAIT_S, wait_for
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("cold_programs")]
 
 IMAGES = 1500
 

@@ -23,7 +23,7 @@ from PIL import Image
 
 from tests.patience import slowness
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("cold_programs")]
 
 KILLED = -signal.SIGKILL
 EPOCHS = 4

@@ -16,7 +16,7 @@ import pytest
 
 from tests.patience import SOON_S, WAIT_S, wait_for
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("cold_programs")]
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -17,7 +17,7 @@ from PIL import Image
 from tests.e2e.up_program import REPOSITORY, Up
 from tests.patience import SOON_S, WAIT_S, wait_for
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("cold_programs")]
 
 LOCATION_QUERY = """
 { repositoriesOrError { ... on RepositoryConnection { nodes {

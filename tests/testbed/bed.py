@@ -12,7 +12,7 @@ from typing import Any, Self
 from urllib.parse import urlencode
 
 from tests.patience import SOON_S, WAIT_S
-from tests.warm_jobs import with_client
+from tests.warm_programs import with_client
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 REGION = "us-east-1"

@@ -12,7 +12,7 @@ from typing import Any
 from tests.testbed.faults import Faults
 from tests.testbed.image import programs
 from tests.testbed.processes import Processes
-from tests.warm_jobs import VARIABLES, with_client
+from tests.warm_programs import VARIABLES, with_client
 
 ACCOUNT = "123456789012"
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -1,0 +1,193 @@
+"""Programs in copies of a warm process behave as processes of their own."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests import warm_programs
+from tests.patience import WAIT_S, wait_for
+from tests.warm_programs.sitecustomize import (
+    COLD,
+    JOBS,
+    PROGRAMS,
+    SPAWN,
+    SPAWNS,
+    is_there,
+    server_of,
+    start_server,
+)
+
+pytestmark = pytest.mark.contract
+
+HANDED_OVER = """
+import sys
+from tests.warm_programs.sitecustomize import hand_over
+address = sys.argv[1]
+sys.orig_argv[1:] = ["-m", *sys.argv[2:]]
+hand_over(address)
+print("no server")
+"""
+PROGRAM = """
+import os, signal, sys
+assert "torch" in sys.modules
+print(os.getpid(), os.getcwd(), os.environ["MINE"], *sys.argv[1:], flush=True)
+print("an error", file=sys.stderr, flush=True)
+if sys.argv[1] == "wait":
+    signal.pause()
+elif sys.argv[1] == "killed":
+    os.kill(os.getpid(), signal.SIGUSR2)
+elif sys.argv[1] == "state":
+    with os.fdopen(int(sys.argv[2]), "w") as handed:
+        print(os.nice(0), oct(os.umask(0)), file=handed)
+    sys.exit()
+sys.exit(int(sys.argv[2]))
+"""
+
+
+def address_of(name: str) -> str:
+    folder = os.environ.get(warm_programs.FOLDER)
+    if folder is None:
+        pytest.skip("programs run cold here: a GPU, no Linux, or PYTEST_COLD_JOBS is set")
+    address = f"{folder}/{name}"
+    start_server(address)
+    assert is_there(address), Path(f"{address}.log").read_text(encoding="utf-8")
+    return address
+
+
+@pytest.fixture
+def server() -> str:
+    return address_of(JOBS)
+
+
+def test_a_command_runs_in_a_copy(tmp_path: Path) -> None:
+    address_of(PROGRAMS)
+    answer = subprocess.run(
+        [sys.executable, "-m", "imgclf_dagster.cli.entry", "status"],
+        env={**os.environ, "IMGCLF_HOME": str(tmp_path), "PYTHONPROFILEIMPORTTIME": "1"},
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "imgclf_dagster" not in answer.stderr, "it was imported"
+    assert "production" in answer.stdout
+
+
+@pytest.fixture
+def start(server: str, tmp_path: Path) -> Iterator[object]:
+    """``start(*arguments)``: the client of a program that is not known to the line."""
+    (tmp_path / "warm_example.py").write_text(PROGRAM, encoding="utf-8")
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(*arguments: str, before: str = "", files: tuple[int, ...] = ()) -> Any:
+        path = os.pathsep.join([str(warm_programs.CLIENT.parents[1]), str(tmp_path)])
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-c", before + HANDED_OVER, server),
+                *("warm_example", *arguments),
+            ],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": path, "MINE": "yes", "IMGCLF_ML_ROOT": str(tmp_path)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            pass_fds=files,
+        )
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_program_ends_as_its_copy_does(start, tmp_path: Path, code: int) -> None:
+    process = start("end", str(code))
+    said, _ = process.communicate(timeout=WAIT_S)
+    assert process.returncode == code
+    first, second = said.splitlines()
+    assert first.split()[1:] == [str(tmp_path), "yes", "end", str(code)]
+    assert second == "an error"
+    assert int(first.split()[0]) != process.pid
+
+
+def test_a_copy_has_its_clients_files_niceness_and_mask(start) -> None:
+    reads, writes = os.pipe()
+    before = "import os; os.nice(3); os.umask(0o027)"
+    process = start("state", str(writes), before=before, files=(writes,))
+    os.close(writes)
+    assert process.wait(WAIT_S) == 0
+    with os.fdopen(reads) as handed:
+        assert handed.read() == f"{os.nice(0) + 3} 0o27\n"
+
+
+def test_a_program_under_other_limits_runs_itself(start) -> None:
+    limits = "import resource as r; r.setrlimit(r.RLIMIT_FSIZE, (1 << 40, r.getrlimit(r.RLIMIT_FSIZE)[1]))"
+    said, _ = start("end", "0", before=limits).communicate(timeout=WAIT_S)
+    assert said == "no server\n"
+
+
+def test_a_signal_that_ends_the_copy_ends_the_program(start) -> None:
+    process = start("killed", "0")
+    assert process.wait(timeout=WAIT_S) == -signal.SIGUSR2
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, -15), (signal.SIGINT, -2), (signal.SIGKILL, -9)],
+)
+def test_a_signal_to_the_program_ends_the_copy(start, number: int, code: int) -> None:
+    process = start("wait", "0")
+    copy = psutil.Process(int(process.stdout.readline().split()[0]))
+    os.killpg(process.pid, number)
+    assert process.wait(timeout=WAIT_S) == code
+    wait_for(lambda: not copy.is_running(), "the copy goes on")
+
+
+@pytest.mark.parametrize(
+    ("started_with", "server"),
+    [
+        ("-u -m training.launcher training.train --x", JOBS),
+        ("-m training.train --x", JOBS),
+        ("-m training.launcher mine", None),
+        ("-m training.launcher", None),
+        ("-c pass", None),
+        ("-m imgclf_dagster.cli.entry status", PROGRAMS),
+        ("-m dagster api grpc", PROGRAMS),
+        ("-m serving --port 0", PROGRAMS),
+        ("-m serving --parent 7", None),
+        ("-m imgclf_dagster.cli.entry up", None),
+        ("-I -m label_studio.server", None),
+        ("-m mine", None),
+    ],
+)
+def test_only_programs_of_the_line_are_handed_over(started_with: str, server: str | None) -> None:
+    assert server_of(["/bin/python", *started_with.split()], {}) == server
+
+
+def test_a_test_can_have_its_programs_cold() -> None:
+    started_with = ["/bin/python", "-m", "imgclf_dagster.cli.entry", "status"]
+    assert server_of(started_with, {COLD: "1"}) is None
+
+
+def test_what_torchrun_starts_is_no_job() -> None:
+    started_with = ["/bin/python", "-m", "training.train"]
+    assert server_of(started_with, {"TORCHELASTIC_RUN_ID": "1"}) is None
+
+
+def test_of_what_is_spawned_only_runs_are_handed_over() -> None:
+    spawned = ["/bin/python", "-c", f"{SPAWN} spawn_main(tracker_fd=5, pipe_handle=7)"]
+    assert server_of(spawned, {SPAWNS: "1"}) == PROGRAMS
+    assert server_of(spawned, {}) is None

@@ -1,0 +1,281 @@
+"""A process with libraries in it that forks: ``python -m tests.warm_programs.server SOCKET PID``.
+
+The socket's name is what it forks for: ``jobs`` or ``programs``. It ends with the process ``PID``, the
+tests' first. Its client is ``sitecustomize``.
+"""
+
+import array
+import atexit
+import fcntl
+import gc
+import importlib
+import json
+import os
+import runpy
+import selectors
+import signal
+import socket
+import sys
+import threading
+import traceback
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+from tests.warm_programs.sitecustomize import JOBS, PROGRAMS, SPAWNS, place
+
+PRELOADED = {
+    JOBS: (
+        "lightning.pytorch",
+        "torchmetrics",
+        "torchvision",
+        "training.train",
+        "training.evaluate",
+        "training.embed",
+        "training.learning_curve",
+    ),
+    # Nothing here may read settings or the environment when it is imported.
+    PROGRAMS: (
+        "dagster._api.get_server_id",
+        "dagster._api.list_repositories",
+        "dagster._api.snapshot_job",
+        "dagster._api.snapshot_repository",
+        "dagster._api.snapshot_sensor",
+        "dagster._cli",
+        "dagster._core.executor.in_process",
+        "dagster._core.storage.schedules.sqlite",
+        "dagster._core.storage.sqlite_storage",
+        "dagster._daemon.cli",
+        "dagster._grpc.proxy_server",
+        "dagster._grpc.server",
+        "dagster_webserver.app",
+        "dagster_webserver.cli",
+        "flask",
+        "gradio",
+        "guard.arguments",
+        "guard.middleware",
+        "imgclf_dagster.cli.main",
+        "imgclf_dagster.definitions",
+        "mlflow.genai",
+        "mlflow.store.model_registry.sqlalchemy_store",
+        "mlflow.store.tracking.sqlalchemy_store",
+        "mlflow.tracking",
+        "pyarrow.dataset",
+        "resources.compute.local.compute",
+        "resources.endpoints.local",
+        "resources.registry.mlflow",
+        "scipy.fftpack",
+        "scipy.special",
+        "serving.endpoint.launch",
+        "training.images.images",
+        "upath",
+        "uvicorn.lifespan.on",
+        "uvicorn.loops.uvloop",
+        "uvicorn.protocols.http.httptools_impl",
+        "uvicorn.protocols.websockets.websockets_sansio_impl",
+        "werkzeug",
+    ),
+}
+FREE = 200
+"""The first number of files where a copy puts what it was handed, before their numbers are free."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A program to run: what its process was started with.
+
+    Attributes:
+        arguments: what followed Python's name.
+        environment: its variables.
+        folder: its working folder.
+        files: descriptors here of its open files.
+        numbers: their numbers in its process.
+        niceness: of its process.
+        mask: of the files that it makes (umask).
+        place: see ``sitecustomize.place``.
+    """
+
+    arguments: list[str]
+    environment: dict[str, str]
+    folder: str
+    files: list[int]
+    numbers: list[int]
+    niceness: int
+    mask: int
+    place: list[Any]
+
+    @classmethod
+    def read(cls, connection: socket.socket) -> "Request":
+        """Receive it, with the descriptors of its open files."""
+        size, ancillary, _, _ = connection.recvmsg(4, socket.CMSG_SPACE(253 * 4))
+        files = array.array("i")
+        for _, _, data in ancillary:
+            files.frombytes(data)
+        with connection.makefile("rb") as stream:
+            values: dict[str, Any] = json.loads(stream.read(int.from_bytes(size, "big")))
+        return cls(files=list(files), **values)
+
+
+class Server:
+    """Forks for each connection, and tells it how its copy ended."""
+
+    def __init__(self, listener: socket.socket, owner: int) -> None:
+        """Args:
+        listener: bound and listening.
+        owner: the descriptor (pidfd) of the process to end with.
+        """
+        self.listener, self.owner, self.place = listener, owner, place()
+        self.waiting = selectors.DefaultSelector()
+        self.waiting.register(listener, selectors.EVENT_READ)
+        self.waiting.register(owner, selectors.EVENT_READ)
+
+    def serve(self) -> Request | None:
+        """Fork for each request until the owner ends.
+
+        Returns:
+            In a copy, the program to run; None in the server, when the owner has ended.
+        """
+        while True:
+            for key, _ in self.waiting.select():
+                if key.fileobj is self.owner:
+                    return None
+                if key.fileobj is self.listener:
+                    connection, _ = self.listener.accept()
+                    request = self._take(connection)
+                    if request is not None:
+                        return request
+                else:
+                    self._ended(*key.data)
+
+    def _take(self, connection: socket.socket) -> Request | None:
+        try:
+            request = Request.read(connection)
+        except (OSError, ValueError):  # its client has ended already
+            connection.close()
+            return None
+        pid = os.fork() if request.place == self.place else None
+        if pid == 0:
+            os.setsid()
+            self.waiting.close()
+            self.listener.close()
+            connection.close()
+            return request
+        for descriptor in request.files:
+            os.close(descriptor)
+        with suppress(OSError):  # its client has ended since, which is noticed below
+            connection.sendall(f"{pid or 0}\n".encode())
+        if pid is None:
+            connection.close()
+            return None
+        process = os.pidfd_open(pid)
+        for file in (process, connection):  # either it ends, or its client does
+            self.waiting.register(file, selectors.EVENT_READ, (pid, process, connection))
+        return None
+
+    def _ended(self, pid: int, process: int, connection: socket.socket) -> None:
+        """Tell how the copy ended; end it, if it is its client that has."""
+        if process not in self.waiting.get_map():
+            return  # both had ended
+        with suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)  # what is left of it; nothing, if it has ended
+        _, status = os.waitpid(pid, 0)
+        with suppress(OSError):
+            connection.sendall(f"{status}\n".encode())
+        for file in (process, connection):
+            self.waiting.unregister(file)
+        os.close(process)
+        connection.close()
+
+
+def settle(request: Request) -> None:
+    """Take on the files, variables and folder of a program's process."""
+    handed = [fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, FREE) for file in request.files]
+    for descriptor in request.files:
+        os.close(descriptor)
+    for number, descriptor in zip(request.numbers, handed, strict=True):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    os.environ.clear()
+    os.environ.update(request.environment)
+    os.chdir(request.folder)
+    os.umask(request.mask)
+    with suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, request.niceness)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    given = request.environment.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:1] = [request.folder, *filter(None, given)]
+    sys.orig_argv = [sys.executable, *request.arguments]
+    if "PYTHONUNBUFFERED" in request.environment or request.arguments[0] == "-u":
+        sys.stdout.reconfigure(write_through=True)  # type: ignore[union-attr]
+    torch = sys.modules.get("torch")
+    if torch and (threads := request.environment.get("OMP_NUM_THREADS")):
+        torch.set_num_threads(int(threads))  # read when the library was loaded
+
+
+def run(request: Request) -> None:
+    """Run a program in this copy as Python would have from the command line."""
+    settle(request)
+    kind, what, *rest = [one for one in request.arguments if one != "-u"]
+    os.environ.pop(SPAWNS, None)
+    if kind == "-c":
+        sys.argv = ["-c", *rest]
+        sys.path[0] = ""
+        main = sys.modules["__main__"] = ModuleType("__main__")
+        exec(what, vars(main))  # noqa: S102 - as Python would
+        return
+    if [what, *rest[:2]] == ["dagster", "api", "grpc"]:
+        os.environ[SPAWNS] = "1"
+    sys.argv = [what, *rest]
+    runpy.run_module(what, run_name="__main__", alter_sys=True)
+
+
+def end(request: Request) -> NoReturn:
+    """Run a program, and end this copy as Python would, but for the 2 CPU s in which it collects
+    all of the libraries' objects."""
+    try:
+        run(request)
+        code = 0
+    except SystemExit as leaving:
+        if leaving.code is not None and not isinstance(leaving.code, int):
+            print(leaving.code, file=sys.stderr)
+        code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+        code &= 0xFF
+    except BaseException as error:  # noqa: BLE001 - what Python does with it
+        traceback.print_exc()
+        code = -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if code == -signal.SIGINT:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    os._exit(code)
+
+
+def main() -> None:
+    """Import, listen, serve; in a copy, run its program."""
+    address, owner = Path(sys.argv[1]), int(sys.argv[2])
+    gc.disable()
+    for module in PRELOADED[address.name]:
+        importlib.import_module(module)
+    gc.freeze()
+    gc.enable()
+    # It starts threads when it is imported; a copy, which has none, would wait for them at its end.
+    assert "onnxruntime" not in sys.modules
+    assert threading.active_count() == 1
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(f"{address}.part")
+        listener.listen(64)
+        Path(f"{address}.part").rename(address)  # what has this name can be connected to
+        request = Server(listener, os.pidfd_open(owner)).serve()
+    if request is not None:
+        end(request)
+
+
+if __name__ == "__main__":
+    main()
