@@ -40,6 +40,9 @@ LABELS = ("red", "green", "blue")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+# Tests run in parallel already: PyTorch's second thread would mostly wait, and computes while it does.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # An example of Hypothesis's takes as long as it takes: its 200 ms depend on the machine.
 # In CI the examples are the same each time, so that a run is judged by its change; at a desk they
 # are new ones, which is where they find faults.
@@ -74,6 +77,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove what pytest_configure made."""
+    gc.unfreeze()  # libraries complain of what is never collected
     if not hasattr(config, "workerinput"):
         warm_programs.withdraw()
 

@@ -276,11 +276,36 @@ def _posterior(
     weights = np.exp(evidence - evidence.max())
     picked = rng.choice(len(_RATES), size=20 * _SAMPLES, p=weights / weights.sum())
     noise = rng.normal(size=(len(picked), 2)) * math.sqrt(birge)
-    drawn = np.array(means)[picked] + np.einsum("sij,sj->si", np.array(roots)[picked], noise)
-    allowed = np.flatnonzero((drawn >= 0).all(axis=1))[:_SAMPLES]
-    if len(allowed) < 100:
+    samples = _not_negative(picked, np.array(means), np.array(roots), noise)
+    if len(samples) < 100:
         # No falling curve fits: use a constant, the mean of the points.
         ones = whitener @ np.ones(len(sizes))
         flat = rng.normal(ones @ seen / (ones @ ones), math.sqrt(birge / (ones @ ones)), _SAMPLES)
         return np.clip(flat, 0, 1), np.zeros(_SAMPLES), np.ones(_SAMPLES)
-    return drawn[allowed, 0], drawn[allowed, 1], _RATES[picked[allowed]]
+    return samples[:, 0], samples[:, 1], samples[:, 2]
+
+
+def _not_negative(
+    picked: np.ndarray, means: np.ndarray, roots: np.ndarray, noise: np.ndarray
+) -> np.ndarray:
+    """The first samples whose floor and excess are not negative, :data:`_SAMPLES` at most.
+
+    Args:
+        picked: indices of the samples' rates, int64 [n].
+        means: float64 [rates, 2].
+        roots: roots of the covariances, float64 [rates, 2, 2].
+        noise: float64 [n, 2].
+
+    Returns:
+        Floor, excess and rate of each sample: float64 [samples, 3].
+    """
+    # Most samples are allowed as a rule: then the first part is enough, and saves half the time.
+    found: list[np.ndarray] = []
+    for start in range(0, len(picked), 2 * _SAMPLES):
+        rates = picked[start : start + 2 * _SAMPLES]
+        deviations = np.einsum("sij,sj->si", roots[rates], noise[start : start + len(rates)])
+        drawn = means[rates] + deviations
+        found.append(np.column_stack([drawn, _RATES[rates]])[(drawn >= 0).all(axis=1)])
+        if sum(map(len, found)) >= _SAMPLES:
+            break
+    return np.concatenate(found)[:_SAMPLES]

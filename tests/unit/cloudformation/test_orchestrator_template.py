@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import yaml
-from cfnlint.api import lint_file
 from cfnlint.decode import decode
 
 from guard.arguments import OPTION
@@ -86,9 +85,8 @@ def env_names(node: Any) -> Iterator[str]:
             yield from env_names(value)
 
 
-def test_it_is_valid() -> None:
-    assert [str(match) for match in lint_file(PATH)] == []
-    # The API takes this much of a template without a bucket.
+def test_it_needs_no_bucket() -> None:
+    """``test_templates.py`` lints it. The API takes this much of a template without a bucket."""
     assert PATH.stat().st_size < 51_200
 
 

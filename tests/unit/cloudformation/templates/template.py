@@ -1,14 +1,22 @@
 """A CloudFormation template as rules read it: parsed, walked, and with its branches opened."""
 
+import copy
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).resolve().parents[4] / "cloudformation"
 NAMES = tuple(sorted(path.name for path in FOLDER.glob("*.yaml")))
+
+
+@cache
+def _parsed(text: str) -> dict[str, Any]:
+    from cfnlint.decode import cfn_yaml
+
+    return plain(cfn_yaml.loads(text))
 
 
 @dataclass(frozen=True)
@@ -25,9 +33,7 @@ class Template:
 
     @cached_property
     def body(self) -> dict[str, Any]:
-        from cfnlint.decode import cfn_yaml
-
-        return plain(cfn_yaml.loads(self.text))
+        return copy.deepcopy(_parsed(self.text))  # a test may change its own
 
     @property
     def resources(self) -> dict[str, dict[str, Any]]:

@@ -165,26 +165,32 @@ def photos() -> list[np.ndarray]:
     return [draw(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
 
 
+@pytest.fixture(scope="module")
+def exported(serving: ServingNet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("exported") / "model.onnx"
+    export_onnx(serving, path)
+    return path
+
+
 def test_the_graph_answers_what_the_net_answers(
-    serving: ServingNet, photos: list[np.ndarray], tmp_path: Path
+    serving: ServingNet, exported: Path, photos: list[np.ndarray], tmp_path: Path
 ) -> None:
     import onnxruntime
 
-    export_onnx(serving, tmp_path / "model.onnx")
-    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(exported)
     expected = probabilities_of(serving, photos)
     for photo, row in zip(photos, expected, strict=True):
         (answer,) = session.run(["probabilities"], {"image": np.stack([photo, photo])})
         assert answer == pytest.approx(np.stack([row, row]), abs=1e-5)
     export_onnx(serving, tmp_path / "again.onnx")
-    graph = (tmp_path / "model.onnx").read_bytes()
+    graph = exported.read_bytes()
     assert graph == (tmp_path / "again.onnx").read_bytes()
     assert b"site-packages" not in graph
     assert b"training/" not in graph
 
 
 def test_a_net_that_several_gpus_trained_is_exported_as_any_other(
-    serving: ServingNet, photos: list[np.ndarray], tmp_path: Path
+    serving: ServingNet, exported: Path, photos: list[np.ndarray], tmp_path: Path
 ) -> None:
     from lightning.pytorch.plugins import TorchSyncBatchNorm
 
@@ -193,9 +199,8 @@ def test_a_net_that_several_gpus_trained_is_exported_as_any_other(
     net.eval()
     assert list(net.state_dict()) == list(serving.state_dict())
     assert np.array_equal(probabilities_of(net, photos), probabilities_of(serving, photos))
-    for name, exported in (("one.onnx", serving), ("several.onnx", net)):
-        export_onnx(exported, tmp_path / name)
-    assert (tmp_path / "one.onnx").read_bytes() == (tmp_path / "several.onnx").read_bytes()
+    export_onnx(net, tmp_path / "several.onnx")
+    assert exported.read_bytes() == (tmp_path / "several.onnx").read_bytes()
 
 
 def test_evidence_comes_back(photos: list[np.ndarray], tmp_path: Path) -> None:
