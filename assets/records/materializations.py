@@ -1,19 +1,20 @@
 """Typed records of materializations: what later steps, sensors, checks and commands decide on.
 
 Dagster's metadata is for people. What the line itself needs of a step's result is a record in the
-store, ``materializations/<asset>/<run id>/[<partition>/]<number>.json``. The reader asks Dagster
-which run made the newest materialization, and reads that run's record: a run that was killed before
-its materialization was recorded leaves a record that nobody reads.
+store, ``materializations/<asset>/[<partition>/]<run id>.json``. The reader asks Dagster which run
+made the newest materialization, and reads that run's record: a run that was killed before its
+materialization was recorded leaves a record that nobody reads.
 """
 
+from contextlib import suppress
 from typing import ClassVar, Self, TypeVar
 
 import dagster as dg
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from assets.records.former_metadata import former_fields
-from object_store.contents.numbered import add_record, newest_key
 from object_store.contents.reading import read_record
+from object_store.errors import KeyMissing
 from object_store.store import ObjectStore
 
 MATERIALIZATIONS = "materializations/"
@@ -54,11 +55,16 @@ def record_materialization(
 ) -> None:
     """Write the record of the materialization that the step of ``context`` is about to return.
 
-    A further attempt of the same step writes a further record, which replaces the one before.
+    A further attempt of the same step replaces the record that the one before it left.
     """
     partition = context.partition_key if context.has_partition_key else None
-    folder = _folder(record.asset, context.run.run_id, partition)
-    add_record(store, folder, record.model_dump_json(indent=1).encode())
+    key = _key(record.asset, context.run.run_id, partition)
+    data = record.model_dump_json(indent=1).encode()
+    if not store.create(key, data):
+        # Nobody reads it yet: the attempt that wrote it ended before its materialization was
+        # recorded. A number in the key would cost each reader a listing.
+        store.delete(key)
+        store.put(key, data)
 
 
 def newest_materialization(
@@ -127,8 +133,8 @@ def materialization_of(
     if materialization is None:
         return None
     if event.run_id:  # an event that a person reported has none
-        key = newest_key(store, _folder(kind.asset, event.run_id, materialization.partition))
-        if key is not None:
+        with suppress(KeyMissing):
+            key = _key(kind.asset, event.run_id, materialization.partition)
             return read_record(store, key, kind)
     try:
         return kind.model_validate(former_fields(kind.asset, materialization))
@@ -136,5 +142,5 @@ def materialization_of(
         return None
 
 
-def _folder(asset: str, run_id: str, partition: str | None) -> str:
-    return f"{MATERIALIZATIONS}{asset}/{run_id}/{f'{partition}/' if partition else ''}"
+def _key(asset: str, run_id: str, partition: str | None) -> str:
+    return f"{MATERIALIZATIONS}{asset}/{f'{partition}/' if partition else ''}{run_id}.json"

@@ -173,7 +173,7 @@ def test_what_an_idle_line_costs(bucket: Any, bed: TestBed, photo: Callable[...,
     spent = Counter(call["operation"] for call in bed.calls()[begun:])
     assert spent["ReceiveMessage"] == 1
     assert spent["ListObjectsV2"] <= 10
-    assert spent["GetObject"] + spent["HeadObject"] <= 8
+    assert spent["GetObject"] + spent["HeadObject"] <= 9
     free = {"ListModelPackages", "DescribeEndpoint", "DescribeEndpointConfig", "DescribeModel"}
     assert set(spent) <= {"ReceiveMessage", "ListObjectsV2", "GetObject", "HeadObject", *free}
 

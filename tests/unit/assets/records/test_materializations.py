@@ -122,7 +122,7 @@ def test_a_record_that_cannot_be_read_is_never_replaced_by_another(
     made(instance, store, "d2", metadata={"dataset_version": "d2"})
     event = instance.get_latest_materialization_event(dg.AssetKey("dataset"))
     assert event is not None
-    (info,) = store.list(f"{MATERIALIZATIONS}dataset/{event.run_id}")
+    info = store.head(f"{MATERIALIZATIONS}dataset/{event.run_id}.json")
     store.delete(info.key)
     store.create(info.key, data)
     with pytest.raises(DamagedObject, match=flaw) as caught:
