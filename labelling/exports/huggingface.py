@@ -100,8 +100,8 @@ def _metadata(contents: Contents, layout: Layout, split: str) -> Iterator[str]:
     )
     lists = contents.task == "multi_label" or not plain
     for image in contents.of(split):
-        said: dict[str, object] = {"labels": list(image.labels)}
+        row: dict[str, object] = {"labels": list(image.labels)}
         if not lists and len(image.labels) == 1:
-            said = {"label": image.labels[0]}
+            row = {"label": image.labels[0]}
         name = layout.paths[image.sha256].partition("/")[2]
-        yield json.dumps({"file_name": name, **said}, ensure_ascii=False) + "\n"
+        yield json.dumps({"file_name": name, **row}, ensure_ascii=False) + "\n"

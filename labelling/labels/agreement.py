@@ -14,10 +14,10 @@ from itertools import combinations
 import numpy as np
 import pyarrow as pa
 
-from labelling.labels.consensus import Said, voices
+from labelling.labels.consensus import LabelSet, voices
 from labelling.labels.schema import Task
 
-Statements = Mapping[str, Mapping[str, Said]]
+Statements = Mapping[str, Mapping[str, LabelSet]]
 """Image (sha256) to annotator to the set of labels they gave."""
 
 
@@ -77,8 +77,8 @@ def agreement(labels: pa.Table, task: Task = "single_label") -> Agreement:
     """
     return agreement_of(
         {
-            image: {who: statement.labels for who, statement in said.items()}
-            for image, said in voices(labels).items()
+            image: {who: statement.labels for who, statement in answers.items()}
+            for image, answers in voices(labels).items()
         },
         task,
     )
@@ -86,25 +86,25 @@ def agreement(labels: pa.Table, task: Task = "single_label") -> Agreement:
 
 def agreement_of(statements: Statements, task: Task) -> Agreement:
     """Measure the agreement of ``statements``; see :func:`agreement`."""
-    several = {image: said for image, said in sorted(statements.items()) if len(said) > 1}
-    units = [tuple(said.values()) for said in several.values()]
+    several = {image: answers for image, answers in sorted(statements.items()) if len(answers) > 1}
+    units = [tuple(answers.values()) for answers in several.values()]
     same = [len(set(unit)) == 1 for unit in units]
     disputed = [item for item, agreed in zip(several.items(), same, strict=True) if not agreed]
     return Agreement(
         images=len(several),
-        annotators=tuple(sorted({who for said in several.values() for who in said})),
+        annotators=tuple(sorted({who for answers in several.values() for who in answers})),
         same=float(np.mean(same)) if same else None,
         alpha=krippendorff_alpha(units, masi=task == "multi_label"),
         pairs=_pairs(several, task),
         classes=_classes(units),
         disagreements=tuple(
-            Disagreement(image, {who: tuple(sorted(labels)) for who, labels in said.items()})
-            for image, said in disputed
+            Disagreement(image, {who: tuple(sorted(labels)) for who, labels in answers.items()})
+            for image, answers in disputed
         ),
     )
 
 
-def krippendorff_alpha(units: Sequence[Sequence[Said]], *, masi: bool = False) -> float | None:
+def krippendorff_alpha(units: Sequence[Sequence[LabelSet]], *, masi: bool = False) -> float | None:
     """Krippendorff's alpha for any number of annotators and missing values.
 
     K. Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011), section C: one minus
@@ -139,7 +139,7 @@ def krippendorff_alpha(units: Sequence[Sequence[Said]], *, masi: bool = False) -
     return float(1 - (coincidences * distances).sum() / expected)
 
 
-def masi_distance(a: Said, b: Said) -> float:
+def masi_distance(a: LabelSet, b: LabelSet) -> float:
     """0 for equal sets, 1 for disjoint ones; else one minus Jaccard's index times 2/3 if one set
     contains the other, or times 1/3 if not."""
     if a == b:
@@ -152,28 +152,32 @@ def masi_distance(a: Said, b: Said) -> float:
 
 
 def _pairs(several: Statements, task: Task) -> tuple[PairAgreement, ...]:
-    both: dict[tuple[str, str], list[tuple[Said, Said]]] = defaultdict(list)
-    for said in several.values():
-        for a, b in combinations(sorted(said), 2):
-            both[a, b].append((said[a], said[b]))
+    both: dict[tuple[str, str], list[tuple[LabelSet, LabelSet]]] = defaultdict(list)
+    for answers in several.values():
+        for a, b in combinations(sorted(answers), 2):
+            both[a, b].append((answers[a], answers[b]))
     return tuple(
         PairAgreement(
-            a, b, len(said), float(np.mean([x == y for x, y in said])), _cohen_kappa(said, task)
+            a,
+            b,
+            len(answers),
+            float(np.mean([x == y for x, y in answers])),
+            _cohen_kappa(answers, task),
         )
-        for (a, b), said in sorted(both.items())
+        for (a, b), answers in sorted(both.items())
     )
 
 
-def _cohen_kappa(said: Sequence[tuple[Said, Said]], task: Task) -> float | None:
+def _cohen_kappa(pairs: Sequence[tuple[LabelSet, LabelSet]], task: Task) -> float | None:
     """Cohen's kappa; of several labels an image the mean over labels, each a yes or no."""
-    labels = sorted({label for pair in said for one in pair for label in one})
+    labels = sorted({label for pair in pairs for one in pair for label in one})
     if task == "single_label":
         found = [
-            _kappa(["|".join(sorted(a)) for a, _ in said], ["|".join(sorted(b)) for _, b in said])
+            _kappa(["|".join(sorted(a)) for a, _ in pairs], ["|".join(sorted(b)) for _, b in pairs])
         ]
     else:
         found = [
-            _kappa([name in a for a, _ in said], [name in b for _, b in said]) for name in labels
+            _kappa([name in a for a, _ in pairs], [name in b for _, b in pairs]) for name in labels
         ]
     known = [value for value in found if value is not None]
     return float(np.mean(known)) if known else None
@@ -185,11 +189,11 @@ def _kappa(a: Sequence[object], b: Sequence[object]) -> float | None:
     return float(cohen_kappa_score(a, b)) if len({*a, *b}) > 1 else None
 
 
-def _classes(units: Sequence[Sequence[Said]]) -> tuple[ClassAgreement, ...]:
+def _classes(units: Sequence[Sequence[LabelSet]]) -> tuple[ClassAgreement, ...]:
     found = []
-    for label in sorted({label for unit in units for said in unit for label in said}):
-        answers = [tuple(frozenset([str(label in said)]) for said in unit) for unit in units]
-        named = [unit for unit in units if any(label in said for said in unit)]
-        same = float(np.mean([all(label in said for said in unit) for unit in named]))
+    for label in sorted({label for unit in units for answer in unit for label in answer}):
+        answers = [tuple(frozenset([str(label in answer)]) for answer in unit) for unit in units]
+        named = [unit for unit in units if any(label in answer for answer in unit)]
+        same = float(np.mean([all(label in answer for answer in unit) for unit in named]))
         found.append(ClassAgreement(label, len(named), same, krippendorff_alpha(answers)))
     return tuple(found)

@@ -43,7 +43,7 @@ CONFLICTS_SCHEMA = pa.schema(
 SAME_TIME = "labelled differently in the same ingest (label conflict)"
 DISAGREE = "annotators disagree (label conflict)"
 
-Said = frozenset[str]
+LabelSet = frozenset[str]
 
 _BY_TIME = [("annotated_at", "ascending"), ("snapshot_key", "ascending")]
 
@@ -72,7 +72,7 @@ class Statement(NamedTuple):
 
     sha256: str
     annotator: str
-    labels: Said
+    labels: LabelSet
     key: str
     at: int
     cancelled: bool
@@ -85,8 +85,8 @@ class _Word:
 
     position: int
     at: int
-    labels: Said
-    voices: dict[Said, str] = field(
+    labels: LabelSet
+    voices: dict[LabelSet, str] = field(
         default_factory=dict
     )  # labels to the key of a snapshot with them
     conflict: str = ""
@@ -119,7 +119,7 @@ def decide(
     place = np.empty(len(where), np.int64)
     place[by_image] = np.arange(len(where))
     return Decisions(
-        _with_votes(rows, {int(place[len(alone) + one]): said for one, said in voted.items()}),
+        _with_votes(rows, {int(place[len(alone) + one]): answer for one, answer in voted.items()}),
         pa.Table.from_pylist(conflicts, schema=CONFLICTS_SCHEMA),
     )
 
@@ -142,9 +142,9 @@ def _without_dispute(
     cancelled = is_true(usable["cancelled"])
     # A deleted or skipped annotation states nothing; an ingest that takes labels back does.
     speaks = ~(people & (cancelled | is_true(usable["skipped"])))
-    spoken = np.bincount(image[speaks], minlength=count)
-    single = speaks & (spoken[image] == 1) & ~cancelled
-    several = np.flatnonzero(speaks & (spoken[image] > 1))
+    voters = np.bincount(image[speaks], minlength=count)
+    single = speaks & (voters[image] == 1) & ~cancelled
+    several = np.flatnonzero(speaks & (voters[image] > 1))
     few = usable.select(["annotated_at", "labels"]).take(pa.array(several))
     found, open_images = _unanimous(image[several], people[several], cancelled[several], few)
     is_open = np.zeros(count, bool)
@@ -180,12 +180,14 @@ def _unanimous(
         where[side][image[is_last]] = is_last
     later = last[True] > last[False]
     lists = LabelLists.of(rows["labels"])
-    sets = dict[Said, int]()
-    said = np.array([sets.setdefault(frozenset(one), len(sets)) for one in lists.kinds], np.int64)
-    said = said[lists.codes] if len(lists.codes) else lists.codes
+    sets = dict[LabelSet, int]()
+    label_sets = np.array(
+        [sets.setdefault(frozenset(one), len(sets)) for one in lists.kinds], np.int64
+    )
+    label_sets = label_sets[lists.codes] if len(lists.codes) else lists.codes
     least, most = np.full(count, len(sets)), np.full(count, -1)
-    np.minimum.at(least, image[people], said[people])
-    np.maximum.at(most, image[people], said[people])
+    np.minimum.at(least, image[people], label_sets[people])
+    np.maximum.at(most, image[people], label_sets[people])
     by_people = later & (newest[True] == 1) & (least == most)
     by_others = (last[False] > last[True]) & (newest[False] == 1)
     decided = np.where(by_people, where[True], where[False])
@@ -195,7 +197,7 @@ def _unanimous(
 
 def _deliberated(
     usable: pa.Table, task: Task
-) -> tuple[np.ndarray, dict[int, Said], list[Mapping[str, object]]]:
+) -> tuple[np.ndarray, dict[int, LabelSet], list[Mapping[str, object]]]:
     """Decide the remaining images one by one.
 
     Args:
@@ -209,7 +211,7 @@ def _deliberated(
     people = _people(usable, task)
     others = _others(usable)
     positions: list[int] = []
-    voted: dict[int, Said] = {}
+    voted: dict[int, LabelSet] = {}
     conflicts = []
     for sha256 in sorted(people.keys() | others.keys()):
         word = _later(people.get(sha256), others.get(sha256))
@@ -307,7 +309,7 @@ def voices(labels: pa.Table) -> dict[str, dict[str, Statement]]:
     return dict(found)
 
 
-def vote(statements: Sequence[Said], task: Task) -> tuple[Said, bool]:
+def vote(statements: Sequence[LabelSet], task: Task) -> tuple[LabelSet, bool]:
     """The result of a vote, and whether it is tied."""
     if len(set(statements)) == 1:
         return statements[0], False
@@ -326,14 +328,14 @@ def _people(usable: pa.Table, task: Task) -> dict[str, _Word]:
     place = {key: index for index, key in enumerate(usable["snapshot_key"].to_pylist())}
     words = {}
     for sha256, by_annotator in voices(usable).items():
-        said = list(by_annotator.values())
-        labels, contradicted = vote([statement.labels for statement in said], task)
-        newest = max(said, key=lambda statement: (statement.at, statement.key))
+        votes = list(by_annotator.values())
+        labels, contradicted = vote([statement.labels for statement in votes], task)
+        newest = max(votes, key=lambda statement: (statement.at, statement.key))
         words[sha256] = _Word(
             position=place[newest.key],
             at=newest.at,
             labels=labels,
-            voices=dict(sorted(((one.labels, one.key) for one in said), key=_key, reverse=True)),
+            voices=dict(sorted(((one.labels, one.key) for one in votes), key=_key, reverse=True)),
             conflict=DISAGREE if contradicted else "",
         )
     return words
@@ -358,7 +360,7 @@ def _statements(rows: pa.Table) -> Iterator[Statement]:
     """The rows as :class:`Statement` objects."""
     # Column by column: Arrow makes a million dates and lists slowly.
     count = rows.num_rows
-    known: dict[tuple[str, ...], Said] = {}
+    known: dict[tuple[str, ...], LabelSet] = {}
     labels = (tuple(given) for given in rows["labels"].to_pylist())
     return map(
         Statement,
@@ -377,7 +379,7 @@ def _is_changing(labels: pa.Table) -> pa.ChunkedArray:
     return pc.fill_null(pc.not_equal(labels["unique_id"], ""), False)
 
 
-def _key(item: tuple[Said, str]) -> str:
+def _key(item: tuple[LabelSet, str]) -> str:
     return item[1]
 
 
@@ -410,7 +412,7 @@ def _conflict_row(usable: pa.Table, sha256: str, word: _Word) -> Mapping[str, ob
     }
 
 
-def _with_votes(rows: pa.Table, voted: Mapping[int, Said]) -> pa.Table:
+def _with_votes(rows: pa.Table, voted: Mapping[int, LabelSet]) -> pa.Table:
     """Replace the labels of rows by the voted ones (by row number)."""
     places = np.array(sorted(voted), np.int64)
     own = rows["labels"].take(pa.array(places)).to_pylist()

@@ -56,27 +56,29 @@ def counted(labels: pa.Table, schema: LabelSchema) -> Counted:
     elif all(_is_written(labels, column, schema) for column in columns):
         return Counted(labels, schema, history, labels.slice(0, 0))
     present = renamed_schema(schema, history)
-    said = _Said(labels, "labels", schema, history.in_force)
-    for index, event in enumerate(said.events):
+    statements = _StatedLabels(labels, "labels", schema, history.in_force)
+    for index, event in enumerate(statements.events):
         if isinstance(event, Rename):
-            said.rename(index, event)
+            statements.rename(index, event)
         else:
-            said.withdraw(index, event, history)
-    rows = said.written(present)
-    rows = rows.filter(pa.array(~said.gone)) if said.gone.any() else rows
+            statements.withdraw(index, event, history)
+    rows = statements.written(present)
+    rows = rows.filter(pa.array(~statements.gone)) if statements.gone.any() else rows
     for column in columns[1:]:
-        prelabels = _Said(rows, column, schema, history.in_force)
-        for index, event in enumerate(said.events):
+        prelabels = _StatedLabels(rows, column, schema, history.in_force)
+        for index, event in enumerate(statements.events):
             if isinstance(event, Rename):
                 prelabels.rename(index, event)
         rows = prelabels.written(present)
-    touched = said.gone | said.touched
+    touched = statements.gone | statements.touched
     return Counted(
         rows,
         present,
         history,
         labels.filter(pa.array(touched, pa.bool_())),
-        frozenset(range(len(said.events))) - said.at_work - future_renames(said.events),
+        frozenset(range(len(statements.events)))
+        - statements.at_work
+        - future_renames(statements.events),
     )
 
 
@@ -105,7 +107,7 @@ def _is_written(rows: pa.Table, column: str, schema: LabelSchema) -> bool:
     return all(schema.taken_for(word) == word for word in words)
 
 
-class _Said:
+class _StatedLabels:
     """One column of labels, to which events are applied in order."""
 
     def __init__(self, rows: pa.Table, column: str, schema: LabelSchema, events: Events) -> None:
@@ -115,15 +117,15 @@ class _Said:
         self._lists = rows[column].combine_chunks()
         self._parents = np.asarray(pc.list_parent_indices(self._lists), dtype=np.int64)
         words = pc.list_flatten(self._lists).dictionary_encode()
-        said = [str(word) for word in words.dictionary.to_pylist()]
+        texts = [str(word) for word in words.dictionary.to_pylist()]
         codes = np.asarray(words.indices, dtype=np.int64)
         self._made = _events_before(rows, events)
         kinds, self._kind = np.unique(
             codes * (len(events) + 1) + self._made[self._parents], return_inverse=True
         )
-        self._said = [said[kind // (len(events) + 1)] for kind in kinds.tolist()]
+        self._stated = [texts[kind // (len(events) + 1)] for kind in kinds.tolist()]
         self._before = [kind % (len(events) + 1) for kind in kinds.tolist()]
-        self._now = [schema.taken_for(word) for word in self._said]
+        self._now = [schema.taken_for(word) for word in self._stated]
         self._dropped = np.zeros(len(self._parents), bool)
         self.gone = np.zeros(rows.num_rows, bool)
         self.touched = np.zeros(rows.num_rows, bool)
@@ -155,8 +157,8 @@ class _Said:
         # The label's name at the time of the decision identifies the statements; later renames,
         # and their restoral, change nothing about that.
         names, then = (event.label, *(event.spellings or ())), history.standing_before(event)
-        said = self if then == tuple(self.events[:index]) else self._as_of(then)
-        hit = said.called(names) & rows[self._parents]
+        reading = self if then == tuple(self.events[:index]) else self._as_of(then)
+        hit = reading.called(names) & rows[self._parents]
         if hit.any():
             self.at_work.add(index)
         self._dropped |= hit
@@ -164,9 +166,9 @@ class _Said:
         left = np.bincount(self._parents[~self._dropped], minlength=len(self.gone))
         self.gone |= self.touched & (left == 0)  # an empty row would mean none of the labels
 
-    def _as_of(self, events: Events) -> "_Said":
+    def _as_of(self, events: Events) -> "_StatedLabels":
         """The labels by the names that they had when ``events`` were in force."""
-        then = _Said(self._rows, self._column, self._schema, events)
+        then = _StatedLabels(self._rows, self._column, self._schema, events)
         for index, event in enumerate(events):
             if isinstance(event, Rename):
                 then.rename(index, event)
@@ -175,7 +177,7 @@ class _Said:
     def written(self, present: LabelSchema) -> pa.Table:
         """The rows with the present labels."""
         now = [present.taken_for(name) for name in self._now]
-        is_other = np.array([a != b for a, b in zip(now, self._said, strict=True)], bool)
+        is_other = np.array([a != b for a, b in zip(now, self._stated, strict=True)], bool)
         changed = self._dropped | (is_other[self._kind] if len(self._kind) else False)
         if not changed.any():
             return self._rows
@@ -207,8 +209,8 @@ def _events_before(rows: pa.Table, events: Events) -> np.ndarray:
     if not events:
         return np.zeros(rows.num_rows, np.int64)
     times = [(event.at - _START) // _MICROSECOND for event in events]
-    said = np.asarray(rows["annotated_at"].cast(pa.int64()))
-    return np.searchsorted(times, said, side="right").astype(np.int64)
+    stated_at = np.asarray(rows["annotated_at"].cast(pa.int64()))
+    return np.searchsorted(times, stated_at, side="right").astype(np.int64)
 
 
 def _fits(rows: pa.Table, event: Withdrawal) -> np.ndarray:

@@ -142,8 +142,8 @@ def to_json(event: Rename | Withdrawal | Restoral) -> bytes:
     if event.number is None:
         return event.model_dump_json(indent=1, exclude_none=True).encode("utf-8")
     # The key of a numbered event contains no hash of its content.
-    said = event.model_dump(mode="json", exclude_none=True)
-    text = json.dumps({**said, "sha256": _digest(event)}, indent=1, ensure_ascii=False)
+    fields = event.model_dump(mode="json", exclude_none=True)
+    text = json.dumps({**fields, "sha256": _digest(event)}, indent=1, ensure_ascii=False)
     return text.encode("utf-8")
 
 

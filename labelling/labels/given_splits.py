@@ -25,34 +25,34 @@ def given_splits_text(
     given = [split for split in NAMES if counts.get(split)]
     if not given:
         return []
-    told = ", ".join(f"{NAMES[split]} {counts[split]:,}" for split in given)
-    told += f", in no split {without:,}" if without else ""
+    counts_text = ", ".join(f"{NAMES[split]} {counts[split]:,}" for split in given)
+    counts_text += f", in no split {without:,}" if without else ""
     if not keep:
         return [
-            f"It comes with splits ({told}). They are not used: the line deals its own, so that "
+            f"It comes with splits ({counts_text}). They are not used: the line deals its own, so that "
             "near-duplicates share a split, every class is in each, and an image never changes "
             f"its split as the data grows. To keep the given ones: {option}"
         ]
-    said = [
-        f"Its splits are kept ({told}): a test image stays one, and near-duplicates of one another "
+    notes = [
+        f"Its splits are kept ({counts_text}): a test image stays one, and near-duplicates of one another "
         "share a split, test before validation before train"
     ]
     if without:
-        said.append(
+        notes.append(
             f"No split is given for {without:,} image{'' if without == 1 else 's'} (in "
             f"{', '.join(where)}): the line deals {'it' if without == 1 else 'them'}, once labelled, "
             "to training, validation or test. To give a split, name a folder train, validation or test"
         )
     if "train" not in given:
-        return [*said, "It gives no training set: its images are not trained on"]
+        return [*notes, "It gives no training set: its images are not trained on"]
     lacking = [split for split in ("val", "test") if split not in given]
     if lacking:
         names = " and ".join(NAMES[split] for split in lacking)
-        said.append(f"It gives no {names} set: {names} images are dealt out of its training set")
-    return said
+        notes.append(f"It gives no {names} set: {names} images are dealt out of its training set")
+    return notes
 
 
-def no_splits_said(source: str, notes: Iterable[str]) -> str:
+def no_splits_message(source: str, notes: Iterable[str]) -> str:
     """The message that ``--keep-splits`` has no splits to keep.
 
     Args:

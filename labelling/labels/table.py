@@ -123,8 +123,8 @@ def _event_row(key: str, data: bytes) -> dict[str, object]:
         event = parse_event(data, key)
     except EventError as error:
         return _rejected(key, str(error))
-    said = {"annotator": event.by, "annotated_at": event.at, "event": to_json(event).decode()}
-    return {**_UNREADABLE, **said, "snapshot_key": key, "status": EVENT, "reason": ""}
+    fields = {"annotator": event.by, "annotated_at": event.at, "event": to_json(event).decode()}
+    return {**_UNREADABLE, **fields, "snapshot_key": key, "status": EVENT, "reason": ""}
 
 
 def history_of(labels: pa.Table) -> History:
@@ -138,7 +138,7 @@ def history_of(labels: pa.Table) -> History:
 
 def snapshot_of(row: Mapping[str, Any]) -> AnnotationSnapshot:
     """The snapshot of ``row``, without its note."""
-    said = row["prelabel_version"] is not None
+    has_prelabel = row["prelabel_version"] is not None
     return AnnotationSnapshot(
         sha256=row["sha256"],
         labels=tuple(row["labels"]),
@@ -155,7 +155,7 @@ def snapshot_of(row: Mapping[str, Any]) -> AnnotationSnapshot:
             labels=tuple(row["prelabel"] or ()),
             confidence=row["prelabel_confidence"],
         )
-        if said
+        if has_prelabel
         else None,
         skipped=bool(row["skipped"]),
         project=row["project"],
@@ -173,9 +173,9 @@ def recheck(labels: pa.Table, schema: LabelSchema) -> pa.Table:
     # Rows without labels keep their reason (``_unclear``), as do rows that name no image.
     own = empty[lists.codes] & ~silent & ~is_wrong
     own |= ~is_true(pc.not_equal(labels["sha256"], ""))
-    told = pa.array(problem, pa.string()).take(pa.array(lists.codes))
-    told = pc.if_else(pa.array(is_wrong), told, "")
-    reasons = pc.if_else(pa.array(own), flat(labels["reason"]), told)
+    problems = pa.array(problem, pa.string()).take(pa.array(lists.codes))
+    problems = pc.if_else(pa.array(is_wrong), problems, "")
+    reasons = pc.if_else(pa.array(own), flat(labels["reason"]), problems)
     rejected = pc.fill_null(pc.not_equal(reasons, ""), False)
     statuses = pc.if_else(rejected, "rejected", "ok")
     for name, column in (("status", statuses), ("reason", reasons)):

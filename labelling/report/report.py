@@ -126,7 +126,7 @@ def advice(curve: CurveReport | None) -> list[str]:
     """Sentences on the expected gain of more labels, the most useful first."""
     if curve is None:
         return []
-    told = [
+    gains = [
         (
             one.gain.value or 0.0,
             f"{one.more:,} more of {one.label}: {gain_text(one.gain)} points of F1",
@@ -134,7 +134,7 @@ def advice(curve: CurveReport | None) -> list[str]:
         for one in curve.classes
         if one.gain is not None
     ]
-    found = [text for _, text in sorted(told, reverse=True)]
+    found = [text for _, text in sorted(gains, reverse=True)]
     if curve.gain is not None:
         found.append(
             f"{curve.more:,} more of all kinds: {gain_text(curve.gain)} points of {curve.score_name}"

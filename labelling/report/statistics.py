@@ -219,14 +219,14 @@ def _saves(row: dict[str, Any]) -> list[dict[str, Any]]:
     return [row] if first is None else [{**row, "annotated_at": first}, row]
 
 
-def _by_class(rows: Sequence[Mapping[str, Any]], said: str, other: str) -> dict[str, Share]:
-    """For each label in column ``said``: the share of its rows that have it in column ``other``,
+def _by_class(rows: Sequence[Mapping[str, Any]], predicted: str, other: str) -> dict[str, Share]:
+    """For each label in column ``predicted``: the share of its rows that have it in column ``other``,
     too."""
     of: Counter[str] = Counter()
     count: Counter[str] = Counter()
     for row in rows:
         others = set(row[other] or ())
-        for label in set(row[said] or ()):
+        for label in set(row[predicted] or ()):
             of[label] += 1
             count[label] += label in others
     return {label: share(count[label], of[label]) for label in sorted(of)}

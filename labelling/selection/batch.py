@@ -159,12 +159,12 @@ class BatchSelection:
         """Pick ``count`` of ``rows`` that most reduce the variance of the undecided logits;
         ``done`` were picked before."""
         space = self._pool.space
-        told, close = _information(self._pool)
+        known, close = _information(self._pool)
         places = reduce_variance(
-            _design(self._pool, told, self._already()),
+            _design(self._pool, known, self._already()),
             space.points[rows],
             close[rows] * weight[rows],
-            told[rows],
+            known[rows],
             count,
             known=space.known[rows],
             on_pick=self._reporter(done),
@@ -201,9 +201,9 @@ class BatchSelection:
 
     def _choice(self, row: int, scores: Mapping[str, float], value: float) -> Choice:
         weights = self._weights | {"exploration": 1.0}
-        spoke = [name for name in scores if scores[name] >= _SPEAKS]
-        spoke = sorted(spoke or scores, key=lambda name: -scores[name] * weights[name])
-        first, *others = spoke
+        strong = [name for name in scores if scores[name] >= _SPEAKS]
+        strong = sorted(strong or scores, key=lambda name: -scores[name] * weights[name])
+        first, *others = strong
         why = [REASONS[first].why(self._pool, row)]
         if others and scores[others[0]] * weights[others[0]] >= scores[first] * weights[first] / 2:
             why.append(REASONS[others[0]].why(self._pool, row))
@@ -213,7 +213,7 @@ class BatchSelection:
             score=value,
             why="; ".join(why),
             priority=0.0,
-            reasons={name: round(scores[name], 3) for name in spoke},
+            reasons={name: round(scores[name], 3) for name in strong},
         )
 
 
@@ -225,24 +225,26 @@ def _information(pool: Pool) -> tuple[np.ndarray, np.ndarray]:
     mean over the others.
     """
     assert pool.probabilities is not None
-    said = pool.probabilities
+    probabilities = pool.probabilities
     if pool.staging_probabilities is not None:
-        said = said.copy()
+        probabilities = probabilities.copy()
         both = pool.compared
-        said[both] = (said[both] + pool.staging_probabilities[both]) / 2
-    said = said[pool.predicted]
+        probabilities[both] = (probabilities[both] + pool.staging_probabilities[both]) / 2
+    probabilities = probabilities[pool.predicted]
     found = np.empty((2, len(pool)), np.float32)
-    for row, known in zip(found, (information(said), closeness(said, pool)), strict=True):
+    for row, known in zip(
+        found, (information(probabilities), closeness(probabilities, pool)), strict=True
+    ):
         row[:] = known.mean()
         row[pool.predicted] = known
     return found[0], found[1]
 
 
-def _design(pool: Pool, told: np.ndarray, chosen: list[int]) -> Design:
+def _design(pool: Pool, gained: np.ndarray, chosen: list[int]) -> Design:
     """The design given the existing labels and those of ``chosen``. A labelled image without a
     prediction counts with the pool's mean information."""
     assert pool.probabilities is not None
-    seen = np.full(len(pool.labelled_features), told.mean(), np.float32)
+    seen = np.full(len(pool.labelled_features), gained.mean(), np.float32)
     if pool.labelled_probabilities is not None:
         known = pool.labelled_predicted
         seen[known] = information(pool.labelled_probabilities[known])
@@ -250,7 +252,7 @@ def _design(pool: Pool, told: np.ndarray, chosen: list[int]) -> Design:
     return design(
         space.points[space.known],
         np.concatenate([space.labelled, space.points[chosen]]),
-        np.concatenate([seen[space.labelled_known], told[chosen]]),
+        np.concatenate([seen[space.labelled_known], gained[chosen]]),
         logit_variance(pool.probabilities[pool.predicted]),
     )
 

@@ -106,7 +106,7 @@ def reduce_variance(
     """
     x = _inputs(points, start.length)
     x[~known] = 0
-    worth, told = value.astype(np.float64), information.astype(np.float64)
+    worth, gained = value.astype(np.float64), information.astype(np.float64)
     covariance = start.covariance.copy()
     target = (x * worth[:, None]).T @ x
     own = np.einsum("ij,ij->i", x @ covariance, x)
@@ -117,7 +117,7 @@ def reduce_variance(
     gone = np.zeros(len(x), bool)
     picked: list[int] = []
     while len(picked) < min(size, len(x)):
-        gain = np.where(gone, -1.0, told * np.maximum(others, 0) / (1 + told * own))
+        gain = np.where(gone, -1.0, gained * np.maximum(others, 0) / (1 + gained * own))
         first = int(gain.argmax())
         picked.append(first)
         gone[first] = True
@@ -126,7 +126,7 @@ def reduce_variance(
             continue
         towards = covariance @ x[first]
         back = target @ towards
-        step = told[first] / (1 + told[first] * own[first])
+        step = gained[first] / (1 + gained[first] * own[first])
         here = x @ towards
         others -= 2 * step * here * (x @ (covariance @ back))
         others += step**2 * float(towards @ back) * here**2

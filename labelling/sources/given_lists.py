@@ -306,8 +306,8 @@ def _is_plain(name: str) -> bool:
 
 def _says_something(reading: ListReading) -> bool:
     """Whether the reading has more than names of images, which a file may contain by chance."""
-    said = any(item.labels is not None or item.split for item in reading.statements)
-    return said or bool(reading.rejections or reading.doubts)
+    has_labels = any(item.labels is not None or item.split for item in reading.statements)
+    return has_labels or bool(reading.rejections or reading.doubts)
 
 
 def _why_passed(file: ListFile, files: FileIndex) -> str:

@@ -42,7 +42,7 @@ def compare_with_beside(
         for item in reading.statements:
             folder = folder_of(name)
             pairs.add((labels.get(f"{folder}/{item.file}" if folder else item.file), item.labels))
-    if None not in {said for said, _ in pairs} and one_to_one(pairs):
+    if None not in {given for given, _ in pairs} and one_to_one(pairs):
         return []
     question = (
         f"{beside[0][0]} and {len(beside) - 1:,} more files beside images label them otherwise than "

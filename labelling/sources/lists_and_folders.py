@@ -38,21 +38,23 @@ def compare_with_folders(
     if layout.doubts or len({*layout.labels.values()}) < 2 or not labels:
         return Compared()
     pairs: Counter[tuple[tuple[str, ...], str]] = Counter()
-    for file, said in labels.items():
-        if (folder := layout.labels.get(file.rpartition("/")[0])) is not None and said:
-            pairs[said, folder] += 1
+    for file, given in labels.items():
+        if (folder := layout.labels.get(file.rpartition("/")[0])) is not None and given:
+            pairs[given, folder] += 1
     in_folders = sum(layout.counts[path] for path in layout.labels)
-    if all(folder in said for said, folder in pairs) and pairs:
+    if all(folder in given for given, folder in pairs) and pairs:
         return Compared(_more_in_folders(in_folders, pairs.total(), "the same labels"))
     if _is_renaming(pairs, in_folders) and any(spelled_alike(*names) for names in pairs):
         return Compared(_renamed(pairs, lists, in_folders))
     return Compared(doubts=(_question(pairs, lists, labels, layout),))
 
 
-def spelled_alike(said: tuple[str, ...], folder: str) -> bool:
+def spelled_alike(labels: tuple[str, ...], folder: str) -> bool:
     """Whether a label equals a folder name except for case, signs, leading numbers and an ending,
     as programs change names that a file system does not accept."""
-    label, name = ("".join(filter(str.isalnum, folded(text))) for text in ("|".join(said), folder))
+    label, name = (
+        "".join(filter(str.isalnum, folded(text))) for text in ("|".join(labels), folder)
+    )
     if not label or label.isdigit() or name.isdigit():
         return not label or label == name
     label, name = label.lstrip("0123456789"), name.lstrip("0123456789")
@@ -68,7 +70,7 @@ def _is_renaming(pairs: Counter[tuple[tuple[str, ...], str]], in_folders: int) -
 def _renamed(
     pairs: Counter[tuple[tuple[str, ...], str]], lists: Sequence[str], in_folders: int
 ) -> list[str]:
-    shown = [f"{'|'.join(said)} ({folder})" for said, folder in list(pairs)[:_SHOWN]]
+    shown = [f"{'|'.join(given)} ({folder})" for given, folder in list(pairs)[:_SHOWN]]
     more = f" and {len(pairs) - _SHOWN:,} more" if len(pairs) > _SHOWN else ""
     note = (
         f"{names_in_short(lists)} and the folders call the classes differently, and the names of the "
@@ -92,20 +94,20 @@ def _question(
     labels: Mapping[str, tuple[str, ...]],
     layout: Layout,
 ) -> Doubt:
-    told = names_in_short(lists)
+    names = names_in_short(lists)
     if pairs:
         by_folder = [
-            f"{'|'.join(said)} in {folder}/ ({count:,})"
-            for (said, folder), count in pairs.most_common(_SHOWN)
+            f"{'|'.join(in_list)} in {folder}/ ({count:,})"
+            for (in_list, folder), count in pairs.most_common(_SHOWN)
         ]
         more = " …" if len(pairs) > _SHOWN else ""
         how = (
             "call the classes differently" if _is_renaming(pairs, 0) else "label images differently"
         )
-        question = f"{told} and the folders {how} ({', '.join(by_folder)}{more})"
+        question = f"{names} and the folders {how} ({', '.join(by_folder)}{more})"
     else:
-        question = f"{told} labels only images that lie in no folder of a class"
-    counts = Counter(label for said in labels.values() for label in said)
+        question = f"{names} labels only images that lie in no folder of a class"
+    counts = Counter(label for in_list in labels.values() for label in in_list)
     shown = [f"{label} ({count:,})" for label, count in counts.most_common(_SHOWN)]
     classes = f"classes: {', '.join(shown)}{' …' if len(counts) > _SHOWN else ''}"
     option = f"--labels-from {lists[0]}" if len(lists) == 1 else "--yes"

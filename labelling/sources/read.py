@@ -35,7 +35,7 @@ from labelling.sources.listing import Groups, Listing, read_listing
 from labelling.sources.lists.match import Matching
 from labelling.sources.lists_and_folders import offer_beside
 from labelling.sources.reading import Ignored, Reading, ReadingOptions, Split
-from labelling.sources.source_lists import Said, SourceLists
+from labelling.sources.source_lists import ListResult, SourceLists
 from labelling.sources.source_names import ByFolder, SourceNames
 
 
@@ -107,21 +107,21 @@ class _Source:
     def read(self, *, only_listed: bool = False) -> Reading:
         names = SourceNames(self._listing.images, self._listing.prefix)
         layout = self._layout(names)
-        said = self._lists.read(names, layout)
-        reading = self._with_lists(names, layout, said, only_listed=only_listed)
-        unused = options_without_effect(self._options, said, layout, self._container)
-        note = encoding_not_needed(self._options, said, self._container)
+        given = self._lists.read(names, layout)
+        reading = self._with_lists(names, layout, given, only_listed=only_listed)
+        unused = options_without_effect(self._options, given, layout, self._container)
+        note = encoding_not_needed(self._options, given, self._container)
         return replace(
             reading, unused=unused, warnings=(*reading.warnings, *([note] if note else []))
         )
 
     def _with_lists(
-        self, names: SourceNames, layout: Layout, said: Said, *, only_listed: bool
+        self, names: SourceNames, layout: Layout, given: ListResult, *, only_listed: bool
     ) -> Reading:
-        matching = said.matching
+        matching = given.matching
         if matching is None:
             names = self._without(names, layout.masks, ())
-            return self._by_folders(names, layout, said)
+            return self._by_folders(names, layout, given)
         if only_listed:
             places = matching.places
             names = SourceNames((e for e in names if names.name_of(e) in places), names.prefix)
@@ -130,15 +130,15 @@ class _Source:
         splits: Mapping[str, Split] = matching.splits or ByFolder(names, layout.splits)
         return self._reading(
             names,
-            said.text,
+            given.text,
             matching.labels,
             splits,
             rejections=[*matching.rejections] if only_listed else self._rejections(matching),
-            warnings=said.warnings,
-            doubts=said.doubts
+            warnings=given.warnings,
+            doubts=given.doubts
             or [
-                *words_for_no_label(said.unsure, self._known),
-                *odd_classes(said.odd, self._known),
+                *words_for_no_label(given.unsure, self._known),
+                *odd_classes(given.odd, self._known),
             ],
             ignored=() if only_listed else self._passed.ignored(),
         )
@@ -174,24 +174,24 @@ class _Source:
             return names
         return SourceNames((entry for entry in names if entry not in dropped), names.prefix)
 
-    def _by_folders(self, names: SourceNames, layout: Layout, said: Said) -> Reading:
-        text, labels = layout.text, {folder: (said,) for folder, said in layout.labels.items()}
+    def _by_folders(self, names: SourceNames, layout: Layout, given: ListResult) -> Reading:
+        text, labels = layout.text, {folder: (given,) for folder, given in layout.labels.items()}
         if self._options.as_class is not None:
             folders = {name.rpartition("/")[0] for name in names.in_source()}
             labels = dict.fromkeys(folders, (self._options.as_class,))
             text = "every image is of one class, as --as-class says"
-        undecided = bool(said.doubts)
+        undecided = bool(given.doubts)
         is_bare = not labels and self._options == ReadingOptions(task=self._options.task)
         hints = classes_in_names(names) if is_bare else ()
         copies = () if undecided else changed_copies(layout, self._path)
         return self._reading(
             names,
-            said.text if undecided else text,
+            given.text if undecided else text,
             ByFolder(names, {} if undecided else labels),
-            said.splits or ByFolder(names, layout.splits),
-            rejections=[*self._rejections(None), *said.rejections],
-            warnings=[*said.warnings, *(() if undecided else layout.warnings), *hints, *copies],
-            doubts=said.doubts or offer_beside(layout.doubts, said.offered),
+            given.splits or ByFolder(names, layout.splits),
+            rejections=[*self._rejections(None), *given.rejections],
+            warnings=[*given.warnings, *(() if undecided else layout.warnings), *hints, *copies],
+            doubts=given.doubts or offer_beside(layout.doubts, given.offered),
             ignored=self._passed.ignored(),
         )
 

@@ -36,9 +36,9 @@ class ReadingOptions:
     def name_list(self, name: str) -> bool:
         """Whether ``labels_from`` is the list ``name``, or a pattern that it matches
         (``style_*.csv``)."""
-        told = (self.labels_from or "").replace("\\", "/")
-        told, name = told.rpartition("/")[2], name.rpartition("/")[2]
-        return told == name or fnmatchcase(name, told.replace("[", "[[]"))
+        wanted = (self.labels_from or "").replace("\\", "/")
+        wanted, name = wanted.rpartition("/")[2], name.rpartition("/")[2]
+        return wanted == name or fnmatchcase(name, wanted.replace("[", "[[]"))
 
 
 @dataclass(frozen=True, slots=True)

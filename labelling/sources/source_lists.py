@@ -26,7 +26,7 @@ from labelling.sources.lists.list_format import (
     ListRefusedError,
     WrongColumnsError,
 )
-from labelling.sources.lists.match import SAID_TWICE, TWO_SPLITS, Matching, match
+from labelling.sources.lists.match import LABELLED_TWICE, TWO_SPLITS, Matching, match
 from labelling.sources.lists.review.labels_of_test_sets import without_hidden_labels
 from labelling.sources.lists_and_folders import (
     compare_with_folders,
@@ -64,7 +64,7 @@ _FEW = 0.1
 
 
 @dataclass(slots=True)
-class Said:
+class ListResult:
     """The content of a source's lists.
 
     Attributes:
@@ -112,7 +112,7 @@ class SourceLists:
         self._container, self._listing = container, listing
         self._passed: Groups = listing.passed
 
-    def read(self, names: SourceNames, layout: Layout) -> Said:
+    def read(self, names: SourceNames, layout: Layout) -> ListResult:
         """Read the lists and find the images that they name.
 
         Args:
@@ -126,7 +126,7 @@ class SourceLists:
         if mode in FOLDERS or self._options.as_class is not None:
             for entry in (*self._listing.lists, *self._listing.arrays):
                 self._passed.add(_NOT_READ, entry)
-            return Said()
+            return ListResult()
         if mode is not None:
             return self._from_file(mode, names, layout)
         given = read_lists(self._container, self._listing, self._index, self._options)
@@ -136,14 +136,14 @@ class SourceLists:
         clear = _clear([*given.understood, *given.weak])
         if not clear:
             given.refused |= given.nameless
-        self._take_arrays(given, told=bool(clear or layout.labels or _asks(given)))
+        self._take_arrays(given, understood=bool(clear or layout.labels or _asks(given)))
         others = bool(given.understood or layout.labels)
         if given.refused or (not others and given.unread.keys() > given.asked.keys()):
             return _refused(given.refused or given.unread, layout, [*clear, *given.asked])
         for name in given.nameless:
             self._passed.add(NAMELESS, name)
-        told = given.understood or (layout.labels and not layout.doubts)
-        asked = {} if told else given.asked
+        understood = given.understood or (layout.labels and not layout.doubts)
+        asked = {} if understood else given.asked
         for name in given.unread.keys() - asked.keys():
             why = given.unread[name].removeprefix(f"{name} ")
             is_of_several = SEVERAL_REMEDY in why
@@ -154,13 +154,13 @@ class SourceLists:
         for name, _ in beside:
             self._passed.add(BEHIND_A_LIST, name)
         try:
-            said = self._matched(lists, names, layout)
-            if beside and said.matching and not said.doubts:
-                said.doubts += compare_with_beside(lists, said.matching.labels, beside)
-            return said
+            result = self._matched(lists, names, layout)
+            if beside and result.matching and not result.doubts:
+                result.doubts += compare_with_beside(lists, result.matching.labels, beside)
+            return result
         except ListRefusedError as error:
             # Of lists that contradict each other, none takes precedence.
-            alike = _of_classes(given) if SAID_TWICE in str(error) else ()
+            alike = _of_classes(given) if LABELLED_TWICE in str(error) else ()
             left = [
                 name
                 for name in clear
@@ -168,10 +168,10 @@ class SourceLists:
             ]
             return _refused({"": str(error)}, layout, left)
 
-    def _take_arrays(self, given: GivenLists, *, told: bool) -> None:
+    def _take_arrays(self, given: GivenLists, *, understood: bool) -> None:
         """Refuse labels in an unsupported format, unless something else gives labels."""
         for entry in self._listing.arrays:
-            if told:
+            if understood:
                 self._passed.add(_ARRAYS_BESIDE, entry)
             else:
                 name = self._listing.name_of(entry)
@@ -179,51 +179,53 @@ class SourceLists:
 
     def _matched(
         self, lists: Sequence[tuple[str, ListReading]], names: SourceNames, layout: Layout
-    ) -> Said:
+    ) -> ListResult:
         if not lists:
-            return Said()
+            return ListResult()
         lists, hidden = without_hidden_labels(_together(lists))
         placed = [(_as_if_in(name, layout), reading) for name, reading in lists]
         matching = match(placed, self._index(), len(names))
-        said = Said("; ".join(_texts(lists)), matching)
-        said.by_columns = any(reading.takes_columns for _, reading in lists)
-        said.in_text = not all(name.casefold().endswith(_NO_TEXT) for name, _ in lists)
+        result = ListResult("; ".join(_texts(lists)), matching)
+        result.by_columns = any(reading.takes_columns for _, reading in lists)
+        result.in_text = not all(name.casefold().endswith(_NO_TEXT) for name, _ in lists)
         for name, reading in lists:
-            said.warnings += [f"{name}: {warning}" for warning in reading.warnings]
-            said.unsure += reading.unsure
-            said.odd |= reading.odd
-        said.doubts += _asked_once(lists)
-        if not matching.labels and not said.doubts:
-            said.warnings.append("no image gets a label from the list")
+            result.warnings += [f"{name}: {warning}" for warning in reading.warnings]
+            result.unsure += reading.unsure
+            result.odd |= reading.odd
+        result.doubts += _asked_once(lists)
+        if not matching.labels and not result.doubts:
+            result.warnings.append("no image gets a label from the list")
             if not layout.labels and all(reading.names_only for _, reading in lists):
-                said.doubts.append(_names_only([name for name, _ in lists]))
+                result.doubts.append(_names_only([name for name, _ in lists]))
         if self._options.labels_from is None:
             if matching.contradicting:
-                said.doubts.append(_contradicting(matching.contradicting))
-            said.doubts = offer_lists(said.doubts, _clear(lists)) + hidden
-            self._against_folders(said, [name for name, _ in lists], layout)
-        said.doubts += [] if said.doubts else _captions(matching.labels)
-        return said
+                result.doubts.append(_contradicting(matching.contradicting))
+            result.doubts = offer_lists(result.doubts, _clear(lists)) + hidden
+            self._against_folders(result, [name for name, _ in lists], layout)
+        result.doubts += [] if result.doubts else _captions(matching.labels)
+        return result
 
-    def _against_folders(self, said: Said, lists: Sequence[str], layout: Layout) -> None:
+    def _against_folders(self, result: ListResult, lists: Sequence[str], layout: Layout) -> None:
         """Compare lists with folders of classes: a list takes precedence only if it agrees with
         them."""
-        if said.doubts or said.matching is None:
-            said.doubts = offer_folders(said.doubts, layout)
+        if result.doubts or result.matching is None:
+            result.doubts = offer_folders(result.doubts, layout)
             return
         if self._options.columns is None:
-            compared = compare_with_folders(lists, said.matching.labels, layout)
-            said.warnings += compared.warnings
-            said.doubts += compared.doubts
-        if not said.matching.labels and layout.labels and not layout.doubts:
+            compared = compare_with_folders(lists, result.matching.labels, layout)
+            result.warnings += compared.warnings
+            result.doubts += compared.doubts
+        if not result.matching.labels and layout.labels and not layout.doubts:
             # A list of names or splits gives no labels: those of the folders stay.
-            said.splits, said.rejections = said.matching.splits, said.matching.rejections
-            said.warnings[-1:] = [f"{names_in_short(lists)}: no labels; the folders give them"]
-            said.matching = None
+            result.splits, result.rejections = result.matching.splits, result.matching.rejections
+            result.warnings[-1:] = [f"{names_in_short(lists)}: no labels; the folders give them"]
+            result.matching = None
 
-    def _texts_beside_classes(self, given: GivenLists, names: SourceNames, layout: Layout) -> Said:
+    def _texts_beside_classes(
+        self, given: GivenLists, names: SourceNames, layout: Layout
+    ) -> ListResult:
         """Read plain texts beside folders of classes; they give labels only if the user says so."""
-        said = Said()
+        result = ListResult()
         dealt: dict[str, Mapping[str, Split]] = {}
         for name, reading in given.weak:
             try:
@@ -233,10 +235,10 @@ class SourceLists:
             labels = matching.labels
             if matching.splits and not labels:
                 dealt[name] = matching.splits
-                said.warnings += [f"{name}: {warning}" for warning in reading.warnings]
+                result.warnings += [f"{name}: {warning}" for warning in reading.warnings]
                 continue
             if layout.doubts and labels and not reading.doubts:
-                said.offered.append(name)
+                result.offered.append(name)
                 continue
             self._passed.add(_LEFT_TO_FOLDERS, name)
             if reading.doubts or not labels:
@@ -246,7 +248,7 @@ class SourceLists:
                 continue  # image numbers, not classes
             pairs = {(labels[file], by) for file, by in folders.items() if by is not None}
             if not pairs:
-                said.warnings.append(
+                result.warnings.append(
                     f"{name} names {len(labels):,} images that lie in no folder of a class, and is "
                     f"not read (--labels-from {name} reads it, and not the folders)"
                 )
@@ -254,29 +256,29 @@ class SourceLists:
                 question = f"{name} and the folders label images differently: which are right?"
                 listed = (f"--labels-from {name}", f"{len(labels):,} labels of the list")
                 folders_say = ("--labels-from parent", layout.counted())
-                said.doubts.append(Doubt(question, (listed, folders_say)))
-        self._take_splits(said, dealt)
-        return said
+                result.doubts.append(Doubt(question, (listed, folders_say)))
+        self._take_splits(result, dealt)
+        return result
 
-    def _take_splits(self, said: Said, dealt: Mapping[str, Mapping[str, Split]]) -> None:
+    def _take_splits(self, result: ListResult, dealt: Mapping[str, Mapping[str, Split]]) -> None:
         """Add the splits of plain texts for images with labels from folders."""
         lists = sorted(dealt)
         together = {(file, split) for given in dealt.values() for file, split in given.items()}
         counts = Counter(file for file, _ in together)
         twice = {file for file, count in counts.items() if count > 1}
-        said.in_text = bool(dealt)
+        result.in_text = bool(dealt)
         if len(twice) > _FEW * len(counts):
             for name in lists:
                 self._passed.add(ALTERNATIVE, name)
             return
-        said.rejections = [Rejection(file, TWO_SPLITS) for file in sorted(twice)]
-        said.splits = {file: split for file, split in together if file not in twice}
+        result.rejections = [Rejection(file, TWO_SPLITS) for file in sorted(twice)]
+        result.splits = {file: split for file, split in together if file not in twice}
         if lists:
-            said.warnings.append(f"{names_in_short(lists)}: no labels; the splits are read")
+            result.warnings.append(f"{names_in_short(lists)}: no labels; the splits are read")
 
     # --- the list that the user named ---
 
-    def _from_file(self, given: str, names: SourceNames, layout: Layout) -> Said:
+    def _from_file(self, given: str, names: SourceNames, layout: Layout) -> ListResult:
         files = named_lists(given, self._path, self._container, self._listing)
         around = surroundings(self._container, self._listing, self._index())
         lists = []
@@ -339,7 +341,7 @@ def _contradicting(lists: Mapping[str, int]) -> Doubt:
 def _captions(labels: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
     """The question whether labels are classes, if nearly every image has its own: they may be
     numbers or captions."""
-    counts = Counter(label for said in labels.values() for label in said)
+    counts = Counter(label for given in labels.values() for label in given)
     distinct, given = len(counts), counts.total()
     every = distinct == given >= _CLASSES_AT_LEAST
     if not every and not (given >= _MANY and distinct > given / 2):
@@ -372,11 +374,11 @@ def _of_classes(given: GivenLists) -> set[str]:
     with its own label for nearly each image, as notes have."""
     if given.understood:
         return {name for name, _ in given.understood}
-    said = {
+    by_list = {
         name: [label for item in reading.statements for label in item.labels or ()]
         for name, reading in given.weak
     }
-    return {name for name, labels in said.items() if 2 * len({*labels}) <= len(labels)}
+    return {name for name, labels in by_list.items() if 2 * len({*labels}) <= len(labels)}
 
 
 def _together(lists: Sequence[tuple[str, ListReading]]) -> list[tuple[str, ListReading]]:
@@ -395,7 +397,7 @@ def _together(lists: Sequence[tuple[str, ListReading]]) -> list[tuple[str, ListR
     ]
 
 
-def _refused(refused: Mapping[str, str], layout: Layout, clear: Sequence[str] = ()) -> Said:
+def _refused(refused: Mapping[str, str], layout: Layout, clear: Sequence[str] = ()) -> ListResult:
     """A question about lists that were not understood; until it is answered, nothing else gives
     labels."""
     groups: dict[str, list[str]] = {}
@@ -410,7 +412,7 @@ def _refused(refused: Mapping[str, str], layout: Layout, clear: Sequence[str] = 
     answers[:0] = [(f"--labels-from {name}", "its labels are of whole images") for name in named]
     question = f"{'; '.join(reasons[:_SHOWN])}{more}. Go on without it?"
     doubts = offer_lists([Doubt(question, tuple(answers))], clear)
-    return Said("a list that cannot be used", doubts=doubts)
+    return ListResult("a list that cannot be used", doubts=doubts)
 
 
 def _asked_once(lists: Sequence[tuple[str, ListReading]]) -> list[Doubt]:

@@ -26,7 +26,7 @@ from imgclf_dagster.cli.ingest.summary import as_json as told_as_json
 from imgclf_dagster.cli.ingest.summary import show_doubt, show_facts, show_report
 from imgclf_dagster.console import SafeConsole
 from labelling.labels.foreign_text import visible
-from labelling.labels.given_splits import given_splits_text, no_splits_said
+from labelling.labels.given_splits import given_splits_text, no_splits_message
 from labelling.sources.doubt import Doubt
 from labelling.sources.reading import ReadingOptions
 
@@ -124,7 +124,7 @@ def ingest_command(
     reading = session.decided(options, asks=asks)
     if keep_splits and reading.names and not reading.splits:
         notes = (*reading.warnings, *(group.reason for group in reading.ignored))
-        raise typer.BadParameter(no_splits_said(visible(str(source)), map(visible, notes)))
+        raise typer.BadParameter(no_splits_message(visible(str(source)), map(visible, notes)))
     if dry_run or not reading.names:
         session.say_dry(reading, asked_for=dry_run)
     else:

@@ -27,7 +27,7 @@ class Sieve:
 
     def __init__(self) -> None:
         self._names: set[str] = set()
-        self._told: set[Passed] = set()
+        self._reported: set[Passed] = set()
         self._held: list[str] = []
         self._folders: dict[str, Passed | None] = {}
         self._named_folders: set[str] = set()
@@ -48,8 +48,8 @@ class Sieve:
             yield Rejection(raw, str(error))
             return
         if (passed := self._passed(name)) is not None:
-            if passed not in self._told:
-                self._told.add(passed)
+            if passed not in self._reported:
+                self._reported.add(passed)
                 yield passed
         elif problem is not None or is_archive(name):
             yield Rejection(name, problem or PACKED)
@@ -133,7 +133,7 @@ def read_names(archive: str, raw: Collection[bytes], given: str | None) -> Names
     if not raw:
         return NamesRead("utf-8", needed=False)
     found = guess_encoding(raw)
-    told = f"the names in {archive} do not say their encoding"
+    no_encoding = f"the names in {archive} do not say their encoding"
     utf8 = found.certain and found.encoding == "utf-8"
     if given is not None and not utf8:
         return NamesRead(given)
@@ -142,15 +142,13 @@ def read_names(archive: str, raw: Collection[bytes], given: str | None) -> Names
         return NamesRead("utf-8", warnings=(f"the names in {archive} are UTF-8: {shown}",))
     if found.certain and found.encoding is not None:
         name, words = found.readings[0]
-        said = (
-            f"{told}; they were read as {name}: {', '.join(words)} (--encoding decides otherwise)"
-        )
-        return NamesRead(found.encoding, warnings=() if utf8 else (said,))
+        chosen = f"{no_encoding}; they were read as {name}: {', '.join(words)} (--encoding decides otherwise)"
+        return NamesRead(found.encoding, warnings=() if utf8 else (chosen,))
     answers = tuple(
         (f"--encoding {name}", f"names: {', '.join(words)}") for name, words in found.readings
     )
     other = ("--encoding NAME", "the code page of the system that packed it (gbk, cp932, cp949, …)")
-    question = f"{told} ({_shown(raw)})"
+    question = f"{no_encoding} ({_shown(raw)})"
     return NamesRead(found.encoding, doubts=(Doubt(question, (*answers, other)),))
 
 

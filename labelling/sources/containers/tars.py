@@ -177,8 +177,8 @@ def _opened(stream: "_Bounded") -> tarfile.TarFile:
 def _raw_name(member: tarfile.TarInfo) -> bytes | None:
     """The bytes of a name that is not ASCII and not declared as UTF-8; else ``None``."""
     raw = member.name.encode("utf-8", "surrogateescape")
-    said = member.pax_headers.get("path")
-    if raw.isascii() or (said is not None and said.isprintable()):
+    path = member.pax_headers.get("path")
+    if raw.isascii() or (path is not None and path.isprintable()):
         return None
     return raw
 

@@ -67,11 +67,11 @@ def singular_and_plural(words: Iterable[str], known: KnownClasses) -> list[str]:
     pairs = [g.labels for g in look_alikes({*new, *known.labels}, fresh) if not g.is_doubt]
     if not pairs:
         return []
-    told = ", ".join(" and ".join(map(repr, labels)) for labels in pairs[:_SHOWN])
+    shown = ", ".join(" and ".join(map(repr, labels)) for labels in pairs[:_SHOWN])
     more = f" and {len(pairs) - _SHOWN:,} more" if len(pairs) > _SHOWN else ""
     one, *others = sorted(pairs[0], key=len)
     merge = f"imgclf labels merge {shlex.join(others)} --into {shlex.quote(one)}"
     return [
-        f"these are classes of their own: {told}{more} (singular and plural). If they are one, make "
+        f"these are classes of their own: {shown}{more} (singular and plural). If they are one, make "
         f"one of them after this: {merge}"
     ]

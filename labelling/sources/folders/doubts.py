@@ -76,13 +76,13 @@ class NamesInDoubt:
 def has_opposite(node: FolderNode, classes: Sequence[FolderNode]) -> bool:
     """Whether a class beside ``node`` has the opposite name, so that both may be classes:
     ``labelled`` beside ``unlabelled``, ``with label`` beside ``no label``."""
-    said = words(value_of(node.name))
+    name_words = words(value_of(node.name))
     return any(
         _are_alike(one, two)
         for child in classes
         if child.images and child is not node
         for one in words(value_of(child.name))
-        for two in said
+        for two in name_words
     )
 
 

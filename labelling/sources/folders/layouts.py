@@ -205,8 +205,8 @@ def _joined(
     """Like ``label``, with the folders of one class united."""
 
     def read(place: _Place) -> str | None:
-        said = label(place)
-        return said if said is None else classes.get(said, said)
+        name = label(place)
+        return name if name is None else classes.get(name, name)
 
     return read
 

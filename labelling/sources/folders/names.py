@@ -140,8 +140,8 @@ def holds_albums(name: str) -> bool:
 
 def is_to_label(name: str) -> bool:
     """Whether the name explicitly says that its images are not labelled yet."""
-    said = value_of(name)
-    return not said or is_unsorted(said)
+    value = value_of(name)
+    return not value or is_unsorted(value)
 
 
 def split_words(name: str, common: Sequence[str] = ()) -> list[str]:

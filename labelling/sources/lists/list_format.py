@@ -145,6 +145,6 @@ def one_label_column(name: str, options: ReadingOptions) -> str | None:
     if not options.columns:
         return None
     if len(options.columns) > 2:
-        told = ", ".join(options.columns[1:])
-        raise WrongColumnsError(f"--columns: {name} is read by one field of labels, not by {told}")
+        given = ", ".join(options.columns[1:])
+        raise WrongColumnsError(f"--columns: {name} is read by one field of labels, not by {given}")
     return options.columns[1]

@@ -23,9 +23,9 @@ OTHER_SUFFIX = (
     "no such file, but one with another suffix; write the suffix of the file that is there"
 )
 SEVERAL_FIT = "several files of the source fit; write more of the path"
-SAID_TWICE = "labelled twice, and differently; write one line, with several labels as a|b"
+LABELLED_TWICE = "labelled twice, and differently; write one line, with several labels as a|b"
 TWO_SPLITS = "given to two splits; neither is used"
-REFUSED_ITSELF = "the file that it names is refused, for the reason told of it"
+REFUSED_ITSELF = "the file that it names is refused, for the reason given for it"
 _NEARLY_ALL = 0.9
 
 
@@ -126,7 +126,7 @@ class _Matcher:
             self._refuse(f"{place} {file}", flaw)
             return
         if file in self._unclear_labels:
-            self._refuse(f"{place} {file}: {_shown(labels)}", SAID_TWICE)
+            self._refuse(f"{place} {file}: {_shown(labels)}", LABELLED_TWICE)
             return
         earlier = self.labels.setdefault(file, labels)
         if earlier == labels or set(earlier) == set(labels):
@@ -137,8 +137,8 @@ class _Matcher:
             self.contradicting.update((self._labelled_by[file], self.list))
         self._unclear_labels.add(file)
         del self.labels[file]
-        self._refuse(f"{self._labelled_at[file]} {file}: {_shown(earlier)}", SAID_TWICE)
-        self._refuse(f"{place} {file}: {_shown(labels)}", SAID_TWICE)
+        self._refuse(f"{self._labelled_at[file]} {file}: {_shown(earlier)}", LABELLED_TWICE)
+        self._refuse(f"{place} {file}: {_shown(labels)}", LABELLED_TWICE)
 
     def _take_split(self, file: str, split: Split, place: str) -> None:
         if file in self._unclear_splits or self.splits.setdefault(file, split) == split:

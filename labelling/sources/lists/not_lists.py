@@ -21,15 +21,15 @@ def what_else(lines: Sequence[str]) -> str | None:
     Args:
         lines: its first lines.
     """
-    said = [line.strip() for line in lines if line.strip()]
+    filled = [line.strip() for line in lines if line.strip()]
     for form, program in _KINDS:
-        if sum(bool(form.match(line)) for line in said) > _MOST * len(said):
+        if sum(bool(form.match(line)) for line in filled) > _MOST * len(filled):
             return f"a listing of files (as of {program}), which holds no labels"
     # Messages may have several lines.
     if (
-        said
-        and _CHAT.match(said[0])
-        and sum(bool(_CHAT.match(line)) for line in said) > 0.3 * len(said)
+        filled
+        and _CHAT.match(filled[0])
+        and sum(bool(_CHAT.match(line)) for line in filled) > 0.3 * len(filled)
     ):
         return "a chat, which holds no labels"
     return None

@@ -34,8 +34,8 @@ def classes_in_parts(names: Collection[str]) -> Mapping[str, str]:
     for name in names:
         match = next(filter(None, (form.fullmatch(name.strip()) for form in _FORMS)), None)
         parts += match is not None
-        said = match["name"].strip(" _.-") if match else name
-        found[name] = spelled.setdefault(folded(said), said)
+        text = match["name"].strip(" _.-") if match else name
+        found[name] = spelled.setdefault(folded(text), text)
     folders = Counter(found.values())
     # Two such names among many are a coincidence.
     is_rule = 2 * parts >= len(found) and any(count > 1 for count in folders.values())

@@ -94,8 +94,8 @@ def is_leftover(name: str) -> bool:
     """Whether a name means images that were put aside: ``Papierkorb``, ``doublons``, ``alt``."""
     found = words(name)
     rest = "".join(word for word in found if word not in DATA)
-    said = {"".join(found), rest}
-    return any(not said.isdisjoint(known) for known in (LEFTOVERS, _OLD_WORDS, _BINS)) or any(
+    joined = {"".join(found), rest}
+    return any(not joined.isdisjoint(known) for known in (LEFTOVERS, _OLD_WORDS, _BINS)) or any(
         word.startswith(_DOUBLES) for word in found
     )
 
@@ -103,11 +103,11 @@ def is_leftover(name: str) -> bool:
 def is_class_beside(name: str, others: Collection[str]) -> bool:
     """Whether the name of a leftover is a class, judging by its neighbours: ``old`` beside
     ``young``, ``trash`` beside ``glass``."""
-    said = "".join(words(name))
+    joined = "".join(words(name))
     beside = {word for other in others for word in words(other)}
-    if said in _OLD_WORDS:
+    if joined in _OLD_WORDS:
         return not _AGES.isdisjoint(beside)
-    return said in _BINS and not (_WASTE | _BINS).isdisjoint(beside)
+    return joined in _BINS and not (_WASTE | _BINS).isdisjoint(beside)
 
 
 def is_new_folder(name: str) -> bool:

@@ -100,9 +100,9 @@ def sides_of(titles: Sequence[str]) -> dict[int, Side]:
 
 def are_of_a_box(sides: Mapping[int, Side]) -> bool:
     """Whether columns give the beginning of a box, and its end or size."""
-    said = set(sides.values())
+    named = set(sides.values())
     ends = ({"right", "bottom"}, {"width", "height"})
-    return {"left", "top"} <= said and any(end <= said for end in ends)
+    return {"left", "top"} <= named and any(end <= named for end in ends)
 
 
 def _without_little(title: str) -> str:

@@ -60,8 +60,10 @@ def counts_of_classes(
 
 def is_count(values: Sequence[str]) -> bool:
     """Whether a column counts how often its class occurs: whole numbers from 0 on."""
-    said = {value for value in values if value}
-    return "0" in said and all(map(str.isdecimal, said)) and max(map(int, said)) <= _MOST_COUNTED
+    filled = {value for value in values if value}
+    return (
+        "0" in filled and all(map(str.isdecimal, filled)) and max(map(int, filled)) <= _MOST_COUNTED
+    )
 
 
 def offered_classes(

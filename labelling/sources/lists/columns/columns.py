@@ -341,8 +341,8 @@ class _Chooser:
     def _refuse_masks(self, file: int) -> None:
         """Refuse a table that only gives a mask for each image."""
         for at, (_, suffix) in enumerate(self._shares):
-            told = " ".join((self._table.title(at), *self._values[at][:1])).casefold()
-            if at != file and suffix >= _ENOUGH and "mask" in told:
+            text = " ".join((self._table.title(at), *self._values[at][:1])).casefold()
+            if at != file and suffix >= _ENOUGH and "mask" in text:
                 raise ListRefusedError(
                     f"the column {visible(self._table.title(at))} of {self._table.name} names other "
                     "images (masks?), which are no labels of images"

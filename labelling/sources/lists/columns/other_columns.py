@@ -115,17 +115,17 @@ def is_called_answer(title: str) -> bool:
 def holds_otherwise(values: Sequence[str]) -> str | None:
     """What a column holds, if it is amounts, dates, sizes, checksums or addresses; else
     ``None``."""
-    said = {value for value in values if value}
+    filled = {value for value in values if value}
     return next(
-        (what for form, what in _FORMS if said and all(map(form.match, said))),
+        (what for form, what in _FORMS if filled and all(map(form.match, filled))),
         None,
     )
 
 
 def is_of_files(values: Sequence[str]) -> bool:
     """Whether a column holds checksums or formats of files."""
-    said = {value for value in values if value}
-    formats = bool(said) and all(map(_FORMAT.match, said))
+    filled = {value for value in values if value}
+    formats = bool(filled) and all(map(_FORMAT.match, filled))
     return formats or holds_otherwise(values) == "checksums"
 
 

@@ -74,15 +74,15 @@ class SplitColumns:
     def of(self, cells: Sequence[str]) -> Split | None:
         """The split that the cells of a row give."""
         if not self.flags:
-            said = cells[self.columns[0]]
-            return self.codes.get(plain(said)) if self.codes else split_of(said)
+            first = cells[self.columns[0]]
+            return self.codes.get(plain(first)) if self.codes else split_of(first)
         held = [cells[at].casefold() for at in self.columns]
         yes = {flag for flag, cell in zip(self.flags, held, strict=True) if cell in YES}
         if yes or not all(cell in NO or not cell for cell in held):
             return yes.pop() if len(yes) == 1 else None
         return _REST.get(frozenset(self.flags))
 
-    def told(self, table: Table) -> str:
+    def describe(self, table: Table) -> str:
         """A description of how they were read."""
         titles = ", ".join(visible(table.title(at)) for at in self.columns)
         if self.codes:
@@ -119,10 +119,10 @@ def find_splits(
 
 def flag_of(title: str) -> Split | None:
     """The split of a flag column by its title; ``None`` if it is not named like one."""
-    said = [word for word in words(title) if word not in _SAYS_WHETHER | DATA | PARTICLES]
-    if len(said) != 1:
+    title_words = [word for word in words(title) if word not in _SAYS_WHETHER | DATA | PARTICLES]
+    if len(title_words) != 1:
         return None
-    return split_of(said[0]) or split_of(said[0].removeprefix("is"))
+    return split_of(title_words[0]) or split_of(title_words[0].removeprefix("is"))
 
 
 def not_understood(table: Table, values: Sequence[Sequence[str]], used: Collection[int]) -> str:
@@ -182,22 +182,22 @@ def _flags(
 
 
 def _is_flag(values: Sequence[str]) -> bool:
-    said = {value.casefold() for value in values}
-    return len(said) > 1 and bool(said & YES) and said <= YES | NO | {""}
+    folded = {value.casefold() for value in values}
+    return len(folded) > 1 and bool(folded & YES) and folded <= YES | NO | {""}
 
 
 def _says_what_counts(title: str, values: Sequence[str]) -> bool:
     """Whether ``valid`` may mean valid lines. fastai's ``is_valid`` is true in fewer than half of
     the lines."""
-    said = [word.removeprefix("is") for word in words(title)]
+    title_words = [word.removeprefix("is") for word in words(title)]
     yes = sum(value.casefold() in YES for value in values)
-    return _VALID in said and not (_is_made_a_flag(title) and 2 * yes < len(values))
+    return _VALID in title_words and not (_is_made_a_flag(title) and 2 * yes < len(values))
 
 
 def _is_made_a_flag(title: str) -> bool:
     """Whether a title is explicitly a flag: ``is_test``, not ``test``, which may be a class."""
-    said = words(title)
-    return len(said) > 1 or not split_of(said[0])
+    title_words = words(title)
+    return len(title_words) > 1 or not split_of(title_words[0])
 
 
 def _overlap(values: Sequence[Sequence[str]], columns: Collection[int]) -> bool:

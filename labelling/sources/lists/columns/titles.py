@@ -69,8 +69,8 @@ class ColumnTitles:
         """A column for ``--columns``: its title if it is unique and can be quoted, else its
         number."""
         title = self._table.title(at)
-        can_be_said = title.isprintable() and not set(title) & _NOT_IN_QUOTES
-        return title if can_be_said and self._names.count(self._names[at]) == 1 else str(at + 1)
+        is_quotable = title.isprintable() and not set(title) & _NOT_IN_QUOTES
+        return title if is_quotable and self._names.count(self._names[at]) == 1 else str(at + 1)
 
     def all_of(self, columns: Sequence[int]) -> str:
         """The titles of columns, for messages."""

@@ -29,8 +29,8 @@ _BOX = re.compile(r"^[\[({]\s*['\"]?[\w ]*['\"]?\s*[:=]?\s*[\[({]?\s*-?\d+(\.\d+
 
 def is_yes_or_no(values: Sequence[str]) -> bool:
     """Whether a column says whether a class applies: yes, no, or not known."""
-    said = {value.casefold() for value in values}
-    return bool(said & (YES | NO)) and said <= YES | NO | _NOT_KNOWN
+    folded = {value.casefold() for value in values}
+    return bool(folded & (YES | NO)) and folded <= YES | NO | _NOT_KNOWN
 
 
 def are_true_or_false(labels: Collection[str]) -> bool:
@@ -65,15 +65,17 @@ def is_index(values: Sequence[str]) -> bool:
 
 def is_numeric(values: Sequence[str]) -> bool:
     """Whether all non-empty cells are numbers."""
-    said = [value for value in values if value]
-    return bool(said) and all(number(value) is not None for value in said)
+    filled = [value for value in values if value]
+    return bool(filled) and all(number(value) is not None for value in filled)
 
 
 def first_number(values: Sequence[str]) -> int | None:
     """The smallest of whole numbers; ``None`` if a column holds anything else."""
-    said = [value for value in values if value]
-    numbers = [each for value in said if (each := number(value)) is not None and each == each // 1]
-    return int(min(numbers)) if len(numbers) == len(said) > 0 else None
+    filled = [value for value in values if value]
+    numbers = [
+        each for value in filled if (each := number(value)) is not None and each == each // 1
+    ]
+    return int(min(numbers)) if len(numbers) == len(filled) > 0 else None
 
 
 def number(value: str) -> float | None:
@@ -92,8 +94,8 @@ def same_partition(one: Sequence[str], other: Sequence[str]) -> bool:
 
 def are_sentences(values: Sequence[str]) -> bool:
     """Whether most texts are longer than class names: ``a photo of a cat``."""
-    said = {value for value in values if value}
-    return 2 * sum(len(value.split()) > _WORDS_OF_A_NAME for value in said) > len(said)
+    filled = {value for value in values if value}
+    return 2 * sum(len(value.split()) > _WORDS_OF_A_NAME for value in filled) > len(filled)
 
 
 def unlike_labels(values: Sequence[str], task: str, *, named: bool = False) -> str | None:
@@ -107,42 +109,42 @@ def unlike_labels(values: Sequence[str], task: str, *, named: bool = False) -> s
     Returns:
         What it holds instead, as text; ``None`` if it may hold labels.
     """
-    said = [value for value in values if value]
-    if is_numeric(said):
-        return _unlike_numbers(said, named=named)
-    different = set(said)
+    filled = [value for value in values if value]
+    if is_numeric(filled):
+        return _unlike_numbers(filled, named=named)
+    different = set(filled)
     if task == "multi_label":
         different = {part for value in different for part in re.split(r"[|;,\s]+", value) if part}
-    if sum(len(value.split()) for value in said) > _WORDS_OF_A_CAPTION * len(said):
-        return f"holds texts ({_some(said)})"
-    return _one_for_each(said, len(different))
+    if sum(len(value.split()) for value in filled) > _WORDS_OF_A_CAPTION * len(filled):
+        return f"holds texts ({_some(filled)})"
+    return _one_for_each(filled, len(different))
 
 
-def _unlike_numbers(said: Sequence[str], *, named: bool) -> str | None:
-    numbers = [each for value in said if (each := number(value)) is not None]
+def _unlike_numbers(filled: Sequence[str], *, named: bool) -> str | None:
+    numbers = [each for value in filled if (each := number(value)) is not None]
     whole = {int(each) for each in numbers if each == each // 1}
     if any(each != each // 1 for each in numbers):
-        return f"holds numbers with decimals ({_some(said)})"
+        return f"holds numbers with decimals ({_some(filled)})"
     without_gaps = len(whole) >= 0.9 * (max(whole) - min(whole) + 1)
     if len(whole) > _MOST_NUMBERS and not without_gaps:
-        return f"holds {len(whole):,} different numbers ({_some(said)})"
-    if named and without_gaps and len(whole) < len(said):
+        return f"holds {len(whole):,} different numbers ({_some(filled)})"
+    if named and without_gaps and len(whole) < len(filled):
         return None  # class numbers, many of them rare
-    return _one_for_each(said, len(whole))
+    return _one_for_each(filled, len(whole))
 
 
-def _one_for_each(said: Sequence[str], different: int) -> str | None:
-    own = len(said) >= _FEW_ROWS and different >= len(said)
-    if own or (len(said) >= _SOME_ROWS and different > len(said) / 2):
-        return f"{ONE_FOR_EACH} ({_some(said)})"
+def _one_for_each(filled: Sequence[str], different: int) -> str | None:
+    own = len(filled) >= _FEW_ROWS and different >= len(filled)
+    if own or (len(filled) >= _SOME_ROWS and different > len(filled) / 2):
+        return f"{ONE_FOR_EACH} ({_some(filled)})"
     return None
 
 
 def looks_like_boxes(values: Sequence[str]) -> bool:
     """Whether cells hold lists of numbers: positions of objects."""
-    said = [value for value in values if value]
-    found = sum(bool(_BOX.match(value)) or _are_named_boxes(value) for value in said)
-    return bool(said) and found > len(said) / 2
+    filled = [value for value in values if value]
+    found = sum(bool(_BOX.match(value)) or _are_named_boxes(value) for value in filled)
+    return bool(filled) and found > len(filled) / 2
 
 
 def _are_named_boxes(value: str) -> bool:

@@ -65,25 +65,25 @@ def read_label_cells(cells: Mapping[str, str], task: Task, *, plural: bool = Fal
         ListRefusedError: several labels are separated in more than one way, or it is unclear
             whether they are several.
     """
-    said = {cell: place for cell, place in cells.items() if cell.casefold() not in EMPTY}
-    meant: dict[str, tuple[str, ...] | None] = dict.fromkeys(cells.keys() - said.keys(), ())
-    if (written := _as_python_lists(said)) is not None:
+    filled = {cell: place for cell, place in cells.items() if cell.casefold() not in EMPTY}
+    meant: dict[str, tuple[str, ...] | None] = dict.fromkeys(cells.keys() - filled.keys(), ())
+    if (written := _as_python_lists(filled)) is not None:
         return LabelCells({**meant, **written}, {})
-    no_label = [cell for cell in said if means_no_label(cell, said)]
+    no_label = [cell for cell in filled if means_no_label(cell, filled)]
     meant.update(dict.fromkeys(no_label))
-    said = {cell: place for cell, place in said.items() if cell not in no_label}
-    names = _without_decimals(said)
+    filled = {cell: place for cell, place in filled.items() if cell not in no_label}
+    names = _without_decimals(filled)
     if _UNKNOWN in names.values() and all(
         name.isdecimal() or name == _UNKNOWN for name in names.values()
     ):
-        for cell in [cell for cell in said if names[cell] == _UNKNOWN]:
-            del said[cell]
+        for cell in [cell for cell in filled if names[cell] == _UNKNOWN]:
+            del filled[cell]
             meant[cell] = None
     separator, warnings = _separator(
-        {names[cell]: place for cell, place in said.items()}, task, plural
+        {names[cell]: place for cell, place in filled.items()}, task, plural
     )
     flaws = {}
-    for cell in said:
+    for cell in filled:
         parts = tuple(part.strip() for part in _split(names[cell], separator))
         if all(parts):
             meant[cell] = tuple(dict.fromkeys(parts))

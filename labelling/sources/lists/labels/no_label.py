@@ -99,20 +99,20 @@ def _without(words: Collection[str], reading: ListReading) -> ListReading:
     unfinished: list[Rejection] = []
     counts: Counter[str] = Counter()
     for item in reading.statements:
-        said = [label for label in item.labels or () if label in words]
-        if not said:
+        found = [label for label in item.labels or () if label in words]
+        if not found:
             statements.append(item)
-        elif len(said) == len(item.labels or ()):
-            counts.update(said)
+        elif len(found) == len(item.labels or ()):
+            counts.update(found)
             statements.append(replace(item, labels=None))
         else:
             labels = ", ".join(item.labels or ())
             unfinished.append(Rejection(f"{item.place} {item.file}: {labels}", _UNFINISHED))
     shown = ", ".join(f"{word!r} ({count:,})" for word, count in counts.most_common(_SHOWN))
-    told = [f"{shown}: read as not labelled; call a class otherwise"] if counts else []
+    notes = [f"{shown}: read as not labelled; call a class otherwise"] if counts else []
     return replace(
         reading,
         statements=statements,
         rejections=(*reading.rejections, *unfinished),
-        warnings=(*reading.warnings, *told),
+        warnings=(*reading.warnings, *notes),
     )

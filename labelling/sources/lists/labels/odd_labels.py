@@ -63,9 +63,11 @@ def _unsure(labels: Collection[str]) -> list[str]:
         ends = shares
     if len(stems) == 1 and not stems.keys() & plain:
         return []  # milk 1.5%, milk 3.5%: variants of one thing
-    told = stems.keys() & plain or len(ends) == len(labels) or max(stems.values(), default=0) > 1
+    is_pattern = (
+        stems.keys() & plain or len(ends) == len(labels) or max(stems.values(), default=0) > 1
+    )
     bracketed = [label for label in shares if label in signed]
-    return list(ends) if told else bracketed
+    return list(ends) if is_pattern else bracketed
 
 
 def _stem(end: re.Match[str]) -> str:
@@ -80,8 +82,8 @@ _FORMS = (
 
 
 def _why(label: str, labels: Collection[str]) -> str | None:
-    if told := next((why for form, why in _FORMS if form.match(label)), None):
-        return told
+    if reason := next((why for form, why in _FORMS if form.match(label)), None):
+        return reason
     if _ENTITY.search(label) and html.unescape(label) != label:
         return f"HTML for {html.unescape(label)}"
     if (meant := misread(label)) is not None:

@@ -75,14 +75,14 @@ class JsonBesideImage:
         others = [key for key in value if is_called_answer(key) or is_called_review(key)]
         if len(keys) != 1 or plain(keys[0]) not in _KEYS or others:
             return None
-        said = value[keys[0]]
-        if isinstance(said, list) and plain(keys[0]) not in PLURAL_COLUMNS and len(said) > 1:
+        label = value[keys[0]]
+        if isinstance(label, list) and plain(keys[0]) not in PLURAL_COLUMNS and len(label) > 1:
             return None
-        labels = said if isinstance(said, list) else [said]
-        if said is not None and not all(map(as_label, labels)):
+        labels = label if isinstance(label, list) else [label]
+        if label is not None and not all(map(as_label, labels)):
             return None
         statements = Statements(document.name, options)
-        statements.add(document.name, base_name(image), None if said is None else labels or None)
+        statements.add(document.name, base_name(image), None if label is None else labels or None)
         found = statements.reading(f"{self.name} (field {keys[0]}{_by_number(labels)})")
         return replace(found, beside=True)
 

@@ -75,8 +75,8 @@ def read_label_texts(
         ListRefusedError: the separator of several labels is unclear.
     """
     cells = read_label_cells(dict.fromkeys(texts, name), task)
-    said = {text: labels or None for text, labels in cells.labels.items()}
-    found = LabelTexts(said, warnings=list(cells.warnings))
+    by_text = {text: labels or None for text, labels in cells.labels.items()}
+    found = LabelTexts(by_text, warnings=list(cells.warnings))
     if cells.separator:
         found.understood.append(f"several labels separated by {cells.separator!r}")
     given = {label for labels in cells.labels.values() for label in labels or ()}

@@ -168,10 +168,10 @@ def _read_by_file(name: str, parts: list[Part], texts: LabelTexts, statements: S
             if file in repeated:
                 statements.reject(f"{name} {file}", "given twice; write each image once")
                 continue
-            said = label if isinstance(label, list) else [label]
-            means = [texts.labels.get(as_label(one) or "", (one,)) for one in said]
-            none_said = not isinstance(label, list) and (label in (None, "") or means == [None])
-            labels = None if none_said else [one for each in means for one in each or ()]
+            given = label if isinstance(label, list) else [label]
+            means = [texts.labels.get(as_label(one) or "", (one,)) for one in given]
+            is_unlabelled = not isinstance(label, list) and (label in (None, "") or means == [None])
+            labels = None if is_unlabelled else [one for each in means for one in each or ()]
             statements.add(name, file, labels, split)
 
 

@@ -128,9 +128,9 @@ def _with_notes(
 ) -> ListReading:
     """``found`` with the class names of the same object; null means that nothing is stated, not
     that none of the labels applies."""
-    said = columns.labels
+    labels = columns.labels
     null = {
-        table.place(row) for row in table.body if said and not any(row.cells[at] for at in said)
+        table.place(row) for row in table.body if labels and not any(row.cells[at] for at in labels)
     }
     given = {label for item in found.statements for label in item.labels or ()}
     names = names if given and given <= names.keys() else {}

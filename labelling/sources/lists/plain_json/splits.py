@@ -24,23 +24,23 @@ def are_splits(name: str, words: Iterable[object], options: ReadingOptions) -> b
         ListRefusedError: only some are splits, or the list is named like splits and has numbers,
             such as folds.
     """
-    said = dict.fromkeys(text for word in words if (text := as_label(word)))
-    splits = {word: split_of(word) for word in said}
-    if said and all(splits.values()):
+    texts = dict.fromkeys(text for word in words if (text := as_label(word)))
+    splits = {word: split_of(word) for word in texts}
+    if texts and all(splits.values()):
         return True
     if options.name_list(name):
         return False
     named = [word for word, split in splits.items() if split]
     if len({splits[word] for word in named}) > 1 and "train" in splits.values():
-        others = [word for word in said if word not in named]
+        others = [word for word in texts if word not in named]
         raise ListRefusedError(
             f"{name}: {_listed(named)} look like splits, {_listed(others)} like labels or folds; "
             'write splits as {"train": ["FILE", …]} without others. If all are labels: '
             f"--labels-from {name}"
         )
-    if said and is_called_split(name) and all(word.isdecimal() for word in said):
+    if texts and is_called_split(name) and all(word.isdecimal() for word in texts):
         raise ListRefusedError(
-            f"{name} is called like splits and gives numbers ({_listed([*said])}): folds, or "
+            f"{name} is called like splits and gives numbers ({_listed([*texts])}): folds, or "
             'labels? Write splits as {"train": ["FILE", …]}. If they are labels: '
             f"--labels-from {name}"
         )

@@ -96,8 +96,8 @@ def _hidden(name: str, reading: ListReading, places: set[int], shown: str) -> Li
     hidden = sum(id(item) in places for item in reading.statements)
     if not hidden:
         return reading
-    told = f"{shown} of {count_of(hidden, 'test image')}, and of no other: read as not labelled"
-    return replace(reading, statements=statements, warnings=(*reading.warnings, told))
+    note = f"{shown} of {count_of(hidden, 'test image')}, and of no other: read as not labelled"
+    return replace(reading, statements=statements, warnings=(*reading.warnings, note))
 
 
 def _asked(names: Sequence[str], count: int, shown: str, lists: Lists) -> Doubt:

@@ -107,15 +107,15 @@ def several_annotators(table: Table, columns: Columns, task: Task) -> Doubt | No
         return None
     people = [at for at, title in enumerate(table.header) if _parts(title) & PEOPLE]
     for at in people:
-        said: dict[str, set[str]] = {}
+        by_image: dict[str, set[str]] = {}
         for item in table.rows():
             if not isinstance(item, Rejection):
-                said.setdefault(item[1][columns.file], set()).add(item[1][at])
-        several = sum(len(each) > 1 for each in said.values())
+                by_image.setdefault(item[1][columns.file], set()).add(item[1][at])
+        several = sum(len(each) > 1 for each in by_image.values())
         if several:
             question = (
                 f"{table.name} has lines of several people ({visible(table.title(at))}) for "
-                f"{several:,} of {len(said):,} images. Are all their labels true?"
+                f"{several:,} of {len(by_image):,} images. Are all their labels true?"
             )
             shown = "all labels that anybody gave count"
             option = ColumnTitles(table).several(columns.file, columns.labels)
@@ -203,13 +203,13 @@ def _divides(title: str, values: Sequence[str]) -> bool:
     if not 2 <= len(counts) <= _MOST:
         # A constant column tells nothing, unless it says that no line counts.
         return len(counts) == 1 and called and bool(counts.keys() & _REFUSING)
-    said = {value for value in counts if value}
-    if said and said <= _WORDS:
-        return called or len(said) > 1
+    filled = {value for value in counts if value}
+    if filled and filled <= _WORDS:
+        return called or len(filled) > 1
     if not called:
         return False
     few = len(counts) <= _FEW and sum(counts.values()) > len(counts)
-    return is_yes_or_no(values) or bool(said & _WORDS) or few
+    return is_yes_or_no(values) or bool(filled & _WORDS) or few
 
 
 _PART = re.compile(r"[^\W\d_]?[^\WA-Z\d_]*")

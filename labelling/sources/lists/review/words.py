@@ -237,16 +237,23 @@ _PERHAPS = frozenset(_listed(1))
 
 def is_never_a_class(title: str) -> bool:
     """Whether a title is never the name of a class: excluded, verified, labelled."""
-    said = words(title)
+    title_words = words(title)
     # In a title of several words, the first or the last decides: ``label_status``, ``geprüft von``.
-    return bool({"".join(said), *said[:1], *said[-1:]} & _SURE) or _core(said) in _SURE
+    return (
+        bool({"".join(title_words), *title_words[:1], *title_words[-1:]} & _SURE)
+        or _core(title_words) in _SURE
+    )
 
 
 def may_say_what_counts(title: str) -> bool:
     """Whether a title may say which lines count, even if it may be a class."""
-    said = words(title)
-    return "".join(said) in _PERHAPS or _core(said) in _PERHAPS or is_never_a_class(title)
+    title_words = words(title)
+    return (
+        "".join(title_words) in _PERHAPS
+        or _core(title_words) in _PERHAPS
+        or is_never_a_class(title)
+    )
 
 
-def _core(said: list[str]) -> str:
-    return "".join(word for word in said if word not in _LITTLE)
+def _core(title_words: list[str]) -> str:
+    return "".join(word for word in title_words if word not in _LITTLE)

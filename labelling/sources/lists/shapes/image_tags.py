@@ -83,14 +83,17 @@ def read_attributes(
         WrongColumnsError: ``--columns`` names an attribute that does not exist.
     """
     given = _counted([*entries.values()])
-    told = one_label_column(list_name, options)
+    wanted = one_label_column(list_name, options)
     numbers = dict(zip(map(str, range(1, len(given) + 1)), given, strict=True))
-    if told is not None and (told := told if told in given else numbers.get(told)) is None:
+    if (
+        wanted is not None
+        and (wanted := wanted if wanted in given else numbers.get(wanted)) is None
+    ):
         raise WrongColumnsError(
             f"--columns: {list_name} has no such attribute; it has {', '.join(given)} "
             f"(1 to {len(given)})"
         )
-    attributes = [told] if told else [one for one in given if one not in _OWN_ATTRIBUTES]
+    attributes = [wanted] if wanted else [one for one in given if one not in _OWN_ATTRIBUTES]
     if not attributes:
         return None
     if len(attributes) > 1:

@@ -88,8 +88,8 @@ def find_class_names(
         if each.counted == 0 and "0" not in ids and len(each.names) > 1:
             unused = f"{each.file} was not used: nothing tells whether its names count from 0 or 1"
             found = [other for other in found if other is not each]
-    told = {tuple(each.names[one] for one in ids) for each in found}
-    if len(told) == 1:
+    orders = {tuple(each.names[one] for one in ids) for each in found}
+    if len(orders) == 1:
         return found[0], None
     if found:
         files = " and ".join(each.file for each in found)
@@ -130,9 +130,9 @@ def _beside(list_name: str, source: Surroundings) -> Iterator[str]:
 def _called_after(name: str, list_name: str) -> bool:
     """Whether a text has a word for classes in its name, and else the name of the list
     (``style_class.txt`` beside ``style_train.csv``)."""
-    said = set(words(base_name(name).rpartition(".")[0]))
-    others = said - _OF_CLASSES
-    return len(others) < len(said) and others <= set(words(base_name(list_name)))
+    name_words = set(words(base_name(name).rpartition(".")[0]))
+    others = name_words - _OF_CLASSES
+    return len(others) < len(name_words) and others <= set(words(base_name(list_name)))
 
 
 def _of_cards(

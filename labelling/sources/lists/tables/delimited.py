@@ -83,7 +83,7 @@ def _read(file: ListFile, options: ReadingOptions, source: Surroundings) -> List
     decoded = decode_list(file.name, file.data, options.encoding)
     if decoded.doubt:
         return ListReading(f"a table in {decoded.encoding}", (), doubts=[decoded.doubt])
-    told, warning, lines = decoded.encoding, decoded.warning, lines_of(decoded.text)
+    encoding, warning, lines = decoded.encoding, decoded.warning, lines_of(decoded.text)
     is_whole = decoded.text.endswith(("\n", "\r"))
     del decoded  # frees memory: for a million lines, text and lines take as much as the rows
     if not any(line.strip() for line in lines):
@@ -120,7 +120,7 @@ def _read(file: ListFile, options: ReadingOptions, source: Surroundings) -> List
     _refuse_keys_and_values(table, columns, names_a_file)
     if columns.label is None and not columns.classes and not columns.doubts:
         _refuse_if_headed(table, names_a_file)
-    layout = f"a table, {dialect}, {told}"
+    layout = f"a table, {dialect}, {encoding}"
     doubts = open_doubts(table, columns, options)
     reading = read_or_ask(table, columns, doubts, layout=layout, task=options.task, source=source)
     reading = reading if is_whole else _without_a_cut_label(reading)
@@ -183,11 +183,11 @@ def _without_a_cut_label(reading: ListReading) -> ListReading:
     if not reading.statements:
         return reading
     *others, last = reading.statements
-    said = {label for item in others for label in item.labels or ()}
+    labels = {label for item in others for label in item.labels or ()}
     cut = [
         label
         for label in last.labels or ()
-        if label not in said and any(one.startswith(label) for one in said)
+        if label not in labels and any(one.startswith(label) for one in labels)
     ]
     if not cut:
         return reading

@@ -47,8 +47,8 @@ def make_table(
             _is_file(cell, names_a_file) for cell in cells
         )
         # ``--columns 1,2`` names columns by number, and a line may hold both of these as labels.
-        told = wanted and set(wanted) <= set(cells) and not is_data
-        if told or _names_images(cells, filled[at:]):
+        is_header = wanted and set(wanted) <= set(cells) and not is_data
+        if is_header or _names_images(cells, filled[at:]):
             return _below(name, rows, first[at], cells)
         if is_data:
             data_at = at

@@ -38,25 +38,25 @@ class NumberedImages:
         is_one = base != _IMAGES and (_OF_SPLITS.search(base) or _OF_LABELS.search(base))
         if not is_one or not base.casefold().endswith(".txt") or options.columns:
             return None
-        said, images = _pairs(file.data), _beside(file.name, _IMAGES, source)
-        are_known = bool(said) and said.keys() <= images.keys()
+        labels, images = _pairs(file.data), _beside(file.name, _IMAGES, source)
+        are_known = bool(labels) and labels.keys() <= images.keys()
         if not are_known or not all(map(has_image_suffix, images.values())):
             return None
         if _OF_SPLITS.search(base):
-            return self._splits(file.name, said, images)
+            return self._splits(file.name, labels, images)
         names = _beside(file.name, _CLASSES, source)
-        if not {*said.values()} <= names.keys():
+        if not {*labels.values()} <= names.keys():
             return None
         statements = [
             Statement(f"{file.name}:{number}", images[key], (names[value],))
-            for number, (key, value) in enumerate(said.items(), 1)
+            for number, (key, value) in enumerate(labels.items(), 1)
         ]
         return ListReading(f"{self.name}, with the names of {_CLASSES}", statements)
 
     def _splits(
-        self, name: str, said: Mapping[str, str], images: Mapping[str, str]
+        self, name: str, labels: Mapping[str, str], images: Mapping[str, str]
     ) -> ListReading | None:
-        meant: dict[str, Split | None] = {value: split_of(value) for value in said.values()}
+        meant: dict[str, Split | None] = {value: split_of(value) for value in labels.values()}
         warnings = []
         if meant.keys() == {"0", "1"}:
             # CUB's README: "a value of 1 or 0 denotes that the file is in the training or test set".
@@ -67,7 +67,7 @@ class NumberedImages:
             return None
         statements = [
             Statement(f"{name}:{number}", images[key], None, meant[value])
-            for number, (key, value) in enumerate(said.items(), 1)
+            for number, (key, value) in enumerate(labels.items(), 1)
         ]
         return ListReading(f"{self.name}, splits", statements, warnings=warnings)
 

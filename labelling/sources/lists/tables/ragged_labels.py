@@ -35,20 +35,22 @@ def with_labels_together(
         return None
     if sum(names_a_file(row[0]) for row in cells) < _NEARLY_ALL * len(cells):
         return None
-    said = [[word for word in row[1:] if word] for row in cells]
-    if not _are_labels(said, names_a_file):
+    rows_of_labels = [[word for word in row[1:] if word] for row in cells]
+    if not _are_labels(rows_of_labels, names_a_file):
         return None
-    together = zip(whole, cells, said, strict=True)
+    together = zip(whole, cells, rows_of_labels, strict=True)
     return [row._replace(cells=[first[0], "|".join(labels)]) for row, first, labels in together]
 
 
-def _are_labels(said: Sequence[Sequence[str]], names_a_file: Callable[[str], bool]) -> bool:
+def _are_labels(
+    rows_of_labels: Sequence[Sequence[str]], names_a_file: Callable[[str], bool]
+) -> bool:
     """Whether the words of the lines are few and repeated, each once in a line."""
-    words = [word for labels in said for word in labels]
+    words = [word for labels in rows_of_labels for word in labels]
     distinct = set(words)
     return (
         2 * len(distinct) <= len(words)
-        and all(len(set(labels)) == len(labels) for labels in said)
+        and all(len(set(labels)) == len(labels) for labels in rows_of_labels)
         and _OF_SENTENCES.isdisjoint(map(str.casefold, distinct))
         and not any("|" in word or is_numeric([word]) or names_a_file(word) for word in distinct)
     )

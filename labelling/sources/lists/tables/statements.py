@@ -199,7 +199,7 @@ class _Reader:
             name = cells[file].removesuffix(".0") if decimals else cells[file]
             yield Statement(f"{self._table.name}:{row.line}", name, labels, given)
         if split.columns:
-            self.understood.append(split.told(self._table))
+            self.understood.append(split.describe(self._table))
         self._say_splits_not_understood()
         if unlabelled and self._says_labels():
             self._say_unlabelled(unlabelled)
@@ -208,8 +208,8 @@ class _Reader:
         values = [[cells[at] for _, cells in self._usable] for at in range(self._table.width)]
         columns = self._columns
         used = {columns.file, *columns.labels, *columns.classes, *columns.split.columns}
-        if told := not_understood(self._table, values, used):
-            self.warnings.append(told)
+        if problem := not_understood(self._table, values, used):
+            self.warnings.append(problem)
 
     def _split_of_all(self) -> Split | None:
         """The split in the name of the table. ``trainval`` counts as train, unless lists beside it
@@ -255,13 +255,13 @@ class _Reader:
         if meant.separator:
             self.understood.append(f"several labels separated by {meant.separator!r}")
         self.warnings += meant.warnings
-        said = {label for each in meant.labels.values() for label in each or ()}
-        if are_true_or_false(said):
+        names_given = {label for each in meant.labels.values() for label in each or ()}
+        if are_true_or_false(names_given):
             self.warnings.append(
-                f"the classes are called {' and '.join(map(repr, sorted(said)))}, as the cells of the "
+                f"the classes are called {' and '.join(map(repr, sorted(names_given)))}, as the cells of the "
                 f"column {self._title(columns[0])} are; write other names into them to have others"
             )
-        names = self._names_of(said, columns[0])
+        names = self._names_of(names_given, columns[0])
         labels = {
             cell: tuple(names.get(label, label) for label in each) if each else self._empty(each)
             for cell, each in meant.labels.items()
@@ -280,8 +280,8 @@ class _Reader:
             if flaw := next(filter(None, (flaws.get(cells[at]) for at in columns)), None):
                 self._refuse(row, flaw)
             else:
-                said = [labels[cells[at]] for at in columns]
-                yield row, cells, said[0] if len(said) == 1 else _all_of(said)
+                answers = [labels[cells[at]] for at in columns]
+                yield row, cells, answers[0] if len(answers) == 1 else _all_of(answers)
 
     def _one_label_a_line(self, rows: Sequence[tuple[Row, Sequence[str], _Labels]]) -> bool:
         """Whether a table of several labels has one line for each label of an image."""
@@ -289,10 +289,10 @@ class _Reader:
             return False  # a broken line may have one more label of any image
         if any(labels and len(labels) > 1 for *_, labels in rows):
             return False
-        said: dict[str, set[_Labels]] = {}
+        by_image: dict[str, set[_Labels]] = {}
         for _, cells, labels in rows:
-            said.setdefault(cells[self._columns.file], set()).add(labels)
-        return sum(len(each) > 1 for each in said.values()) >= _REPEATED * len(said) > 0
+            by_image.setdefault(cells[self._columns.file], set()).add(labels)
+        return sum(len(each) > 1 for each in by_image.values()) >= _REPEATED * len(by_image) > 0
 
     def _together(
         self, rows: Sequence[tuple[Row, Sequence[str], _Labels]]
@@ -335,9 +335,9 @@ class _Reader:
             no = frozenset({"-1", "-1.0"})
             self.warnings.append("-1 in the columns of classes was read as no, 1 as yes")
         for row, cells in self._usable:
-            said = [(self._of_class(cells[at]), name) for at, name in columns]
-            labels = tuple(name for value, name in said if value in YES)
-            others = {value for value, _ in said} - YES - no
+            answers = [(self._of_class(cells[at]), name) for at, name in columns]
+            labels = tuple(name for value, name in answers if value in YES)
+            others = {value for value, _ in answers} - YES - no
             if others:
                 self._refuse(row, _NOT_0_OR_1)
             else:
@@ -356,9 +356,9 @@ class _Reader:
         held = {cells[at] for _, cells in self._usable for at, _ in columns}
         return held <= {"1", "1.0", "-1", "-1.0"} and not held <= YES
 
-    def _empty(self, said: _Labels) -> _Labels:
+    def _empty(self, labels: _Labels) -> _Labels:
         """The labels of an image without label: in multi_label, none applies."""
-        return () if self._task == "multi_label" and said is not None else None
+        return () if self._task == "multi_label" and labels is not None else None
 
     def _say_unlabelled(self, count: int) -> None:
         meaning = (
@@ -407,9 +407,9 @@ class _Reader:
         self.rejections.append(Rejection(self._table.place(row), reason))
 
 
-def _all_of(said: Sequence[_Labels]) -> _Labels:
+def _all_of(answers: Sequence[_Labels]) -> _Labels:
     """The labels of several cells; "not labelled" is ignored beside a label."""
-    found = dict.fromkeys(label for labels in said for label in labels or ())
+    found = dict.fromkeys(label for labels in answers for label in labels or ())
     if found:
         return tuple(found)
-    return None if None in said else ()
+    return None if None in answers else ()

@@ -19,7 +19,7 @@ _CELLS_KEPT = 1 << 13
 
 _OTHER_QUOTING = "broken line: a cell is quoted or escaped in another way than the rest of the list"
 
-_SAID = re.compile(r"^\"?sep=(.)\"?\r?\n?$", re.IGNORECASE)
+_DECLARED = re.compile(r"^\"?sep=(.)\"?\r?\n?$", re.IGNORECASE)
 _NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar (|)", " ": "space", "": "none"}
 
 
@@ -63,8 +63,8 @@ def find_dialect(lines: Sequence[str], names_a_file: Callable[[str], bool]) -> t
     Returns:
         The dialect, and how many lines at the top only declare it (Excel's ``sep=;``).
     """
-    if lines and (said := _SAID.match(lines[0])):
-        return _detected(lines[1:], said[1]) or Dialect(said[1]), 1
+    if lines and (declared := _DECLARED.match(lines[0])):
+        return _detected(lines[1:], declared[1]) or Dialect(declared[1]), 1
     sample = lines[:_SAMPLE_LINES]
 
     def telling_rows(dialect: Dialect) -> int:

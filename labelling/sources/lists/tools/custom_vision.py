@@ -62,8 +62,8 @@ class CustomVision:
                 labels, negatives = [], negatives + 1
             address = _first(record.value, _ADDRESSES)
             statements.add(record.place, record.value.get("id"), labels, or_file=_end_of(address))
-        said = f"the tag {_NEGATIVE} means none of the labels: {count_of(negatives, 'image')}"
-        return statements.reading("Custom Vision's images and tags", [said] if negatives else ())
+        note = f"the tag {_NEGATIVE} means none of the labels: {count_of(negatives, 'image')}"
+        return statements.reading("Custom Vision's images and tags", [note] if negatives else ())
 
 
 def _is_ours(record: Mapping[str, Any]) -> bool:

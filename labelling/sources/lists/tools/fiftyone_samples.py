@@ -70,8 +70,8 @@ class FiftyOneSamples:
             place = f"{document.name} sample {number}"
             labels = _labels(sample.get(name)) if name else None
             statements.add(place, sample.get("filepath"), labels, _split(sample))
-        said = f"labels of {name}" if name else "no labels"
-        return statements.reading(f"{self.name}, {said}")
+        text = f"labels of {name}" if name else "no labels"
+        return statements.reading(f"{self.name}, {text}")
 
 
 def _samples(document: JsonDocument) -> Sequence[Sample] | None:

@@ -242,18 +242,18 @@ def _letters(text: str) -> str:
 
 
 def _warnings(manifest: _Manifest, chosen: Sequence[str]) -> list[str]:
-    said = []
+    notes = []
     if len(chosen) > 1 and not _is_one_family(manifest):
-        said.append(f"the label attributes {', '.join(chosen)} agree, and are taken together")
+        notes.append(f"the label attributes {', '.join(chosen)} agree, and are taken together")
     if manifest.failed:
-        said.append(f"failed in the job, so not labelled: {count_of(manifest.failed, 'image')}")
+        notes.append(f"failed in the job, so not labelled: {count_of(manifest.failed, 'image')}")
     if manifest.automatic:
         machines = "labelled by automated data labeling, not by people"
-        said.append(f"{machines}: {count_of(manifest.automatic, 'image')}")
+        notes.append(f"{machines}: {count_of(manifest.automatic, 'image')}")
     if manifest.unsure:
         unsure = f"a label of a confidence below {_UNSURE:g}, taken as the others are"
-        said.append(f"{unsure}: {count_of(manifest.unsure, 'image')}")
+        notes.append(f"{unsure}: {count_of(manifest.unsure, 'image')}")
     if chosen and manifest.other_jobs:
         kinds = ", ".join(sorted(manifest.other_jobs))
-        said.append(f"only classes are read; {kinds} is left behind")
-    return said
+        notes.append(f"only classes are read; {kinds} is left behind")
+    return notes

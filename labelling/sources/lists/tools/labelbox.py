@@ -54,8 +54,8 @@ class _Export:
         """How often each label was given, by question."""
         found: dict[str, Counter[str]] = {}
         for image in self.images.values():
-            for said in image.answers:
-                for question, labels in said.choices.items():
+            for answer in image.answers:
+                for question, labels in answer.choices.items():
                     found.setdefault(question, Counter()).update(labels)
         return found
 
@@ -98,8 +98,8 @@ class Labelbox:
         question = _question(document.name, export, options, doubts)
         for file, image in export.images.items():
             _say(statements, file, image, question, options)
-        told = f"{self.name}, answers to {question!r}" if question else self.name
-        return statements.reading(told, _warnings(export), doubts)
+        text = f"{self.name}, answers to {question!r}" if question else self.name
+        return statements.reading(text, _warnings(export), doubts)
 
 
 def _is_ours(record: Mapping[str, Any]) -> bool:
@@ -128,9 +128,9 @@ def _take(export: _Export, file: str, place: str, record: Mapping[str, Any]) -> 
     )
     image.split = image.split or _split(record)
     for label in _labels(record, export.notes):
-        said = answers_of(label)
-        export.others.update(said.others)
-        image.answers.append(said)
+        answers = answers_of(label)
+        export.others.update(answers.others)
+        image.answers.append(answers)
 
 
 def _split(record: Mapping[str, Any]) -> Split | None:
@@ -178,12 +178,12 @@ def _question(
         )
     if wanted := one_label_column(name, options):
         numbers = dict(zip(map(str, range(1, len(questions) + 1)), questions, strict=True))
-        if (told := wanted if wanted in questions else numbers.get(wanted)) is None:
+        if (chosen := wanted if wanted in questions else numbers.get(wanted)) is None:
             raise WrongColumnsError(
                 f"{name}: no question is called {wanted!r}; there are {', '.join(questions)} (1 to "
                 f"{len(questions)})"
             )
-        return told
+        return chosen
     if len(questions) > 1:
         answers = [
             (f"--columns image,{number}", f"{question}: {shown_counts(counts)}")
@@ -200,12 +200,12 @@ def _say(
     """Add one statement for all answers about an image."""
     given = [one for one in image.answers if question in one.choices]
     given = [one for one in given if one.benchmark] or given
-    said = [one.choices[question] for one in given if question is not None]
-    labels: Sequence[str] | None = said[0] if said else None
-    if len(said) > 1:
-        most, contradicted = vote([frozenset(one) for one in said], options.task)
+    choices = [one.choices[question] for one in given if question is not None]
+    labels: Sequence[str] | None = choices[0] if choices else None
+    if len(choices) > 1:
+        most, contradicted = vote([frozenset(one) for one in choices], options.task)
         if contradicted:
-            counts = Counter(" + ".join(sorted(one)) or "nothing" for one in said)
+            counts = Counter(" + ".join(sorted(one)) or "nothing" for one in choices)
             statements.reject(f"{image.place} {file}: {shown_counts(counts)}", _DISAGREE)
             return
         labels = sorted(most)
@@ -213,17 +213,19 @@ def _say(
 
 
 def _warnings(export: _Export) -> list[str]:
-    notes, said = export.notes, []
+    notes, lines = export.notes, []
     if notes["skipped"]:
-        said.append(f"skipped, so not labelled: {count_of(notes['skipped'], 'record')}")
+        lines.append(f"skipped, so not labelled: {count_of(notes['skipped'], 'record')}")
     if notes[_TO_REDO]:
-        said.append(
+        lines.append(
             f"rejected by reviewers, so not labelled: {count_of(notes[_TO_REDO], 'record')}"
         )
     if notes[_TO_REVIEW]:
-        told = "still to be reviewed, and taken as the others are"
-        said.append(f"{told}: {count_of(notes[_TO_REVIEW], 'record')}")
+        text = "still to be reviewed, and taken as the others are"
+        lines.append(f"{text}: {count_of(notes[_TO_REVIEW], 'record')}")
     if export.others and export.questions():
         kinds = ", ".join(sorted(export.others))
-        said.append(f"only radio and checklist answers are read; the rest ({kinds}) is left behind")
-    return said
+        lines.append(
+            f"only radio and checklist answers are read; the rest ({kinds}) is left behind"
+        )
+    return lines

@@ -26,26 +26,26 @@ def answers_of(label: Mapping[str, Any]) -> Answers:
     Args:
         label: a record of the old export, or an element of ``labels`` of the new one.
     """
-    said = Answers()
+    answers = Answers()
     details = label.get("label_details")
     if isinstance(details, dict):
-        said.benchmark = details.get("is_benchmark_reference_label") is True
+        answers.benchmark = details.get("is_benchmark_reference_label") is True
     content = label.get("annotations", label.get("Label"))
     if not isinstance(content, dict):
-        said.others["texts"] += content is not None
+        answers.others["texts"] += content is not None
     elif "annotations" in label or not content.keys() - _PARTS:
         for item in dicts(content.get("classifications")):
-            _take(said, item)
-        said.others["drawn"] += bool(dicts(content.get("objects")))
-        said.others["drawn"] += bool(content.get("frames"))
+            _take(answers, item)
+        answers.others["drawn"] += bool(dicts(content.get("objects")))
+        answers.others["drawn"] += bool(content.get("frames"))
     else:
         for question, answer in content.items():
-            _take_plain(said, str(question), answer)
-    said.others = +said.others
-    return said
+            _take_plain(answers, str(question), answer)
+    answers.others = +answers.others
+    return answers
 
 
-def _take(said: Answers, item: Mapping[str, Any]) -> None:
+def _take(taken: Answers, item: Mapping[str, Any]) -> None:
     """Add one classification."""
     question = str(item.get("name") or item.get("title") or item.get("value") or "")
     answer = item.get("radio_answer", item.get("answer"))
@@ -57,10 +57,10 @@ def _take(said: Answers, item: Mapping[str, Any]) -> None:
     elif isinstance(answer, dict):
         chosen = [answer]
     else:
-        said.others["texts"] += 1
+        taken.others["texts"] += 1
         return
-    said.choices[question] = tuple(_names(chosen))
-    said.others["answers within answers"] += any(one.get("classifications") for one in chosen)
+    taken.choices[question] = tuple(_names(chosen))
+    taken.others["answers within answers"] += any(one.get("classifications") for one in chosen)
 
 
 def _names(chosen: list[Mapping[str, Any]]) -> Iterator[str]:
@@ -68,14 +68,14 @@ def _names(chosen: list[Mapping[str, Any]]) -> Iterator[str]:
         yield str(one.get("name") or one.get("title") or one.get("value") or "")
 
 
-def _take_plain(said: Answers, question: str, answer: object) -> None:
+def _take_plain(answers: Answers, question: str, answer: object) -> None:
     """Add a question with its answer as text, as in the oldest exports; or count positions of
     objects."""
     texts = answer if isinstance(answer, list) else [answer]
     if all(isinstance(text, str) for text in texts):
-        said.choices[question] = tuple(text for text in texts if isinstance(text, str))
+        answers.choices[question] = tuple(text for text in texts if isinstance(text, str))
     else:
-        said.others["drawn"] += 1
+        answers.others["drawn"] += 1
 
 
 def dicts(value: object) -> list[Mapping[str, Any]]:

@@ -68,10 +68,10 @@ class Prodigy:
                 statements.reject(record.place, "names no image")
         for file, image in images.items():
             _say(statements, file, image)
-        said = [
+        parts = [
             f"{answer}: {count_of(count, 'record')}" for answer, count in counts.items() if count
         ]
-        warnings = [f"say nothing about their images: {', '.join(said)}"] if said else []
+        warnings = [f"say nothing about their images: {', '.join(parts)}"] if parts else []
         return statements.reading(f"{self.name}, labels of what was accepted", warnings)
 
 
@@ -133,8 +133,8 @@ def _say(statements: Statements, file: str, image: _Image) -> None:
     different = {frozenset(one) for one in image.choices}
     both = [label for label in image.accepted if label in image.rejected]
     if len(different) > 1 or both:
-        said = both or [" / ".join("|".join(sorted(one)) or "none" for one in different)]
-        statements.reject(f"{image.place} {file}: {', '.join(sorted(said))}", _DISAGREE)
+        parts = both or [" / ".join("|".join(sorted(one)) or "none" for one in different)]
+        statements.reject(f"{image.place} {file}: {', '.join(sorted(parts))}", _DISAGREE)
         return
     labels = [*image.accepted, *(image.choices[0] if image.choices else ())]
     # Accepted with nothing ticked: none of the options applies.

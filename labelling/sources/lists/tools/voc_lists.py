@@ -39,7 +39,7 @@ class _Image:
     """What the lists state about one image: by class, and the place of the first one."""
 
     place: str
-    said: dict[str, str] = field(default_factory=dict)
+    values: dict[str, str] = field(default_factory=dict)
     different: set[str] = field(default_factory=set)
     splits: set[Split] = field(default_factory=set)
 
@@ -82,16 +82,16 @@ class VocLists:
         images = _images_of(folder_of(file.name))
         for name, image in _images(lists).items():
             _say(statements, name, image, images)
-        told = f"{count_of(len(classes), 'class', 'es')} in {count_of(len(lists), 'file')}"
-        return statements.reading(f"{self.name} ({told})")
+        text = f"{count_of(len(classes), 'class', 'es')} in {count_of(len(lists), 'file')}"
+        return statements.reading(f"{self.name} ({text})")
 
 
 def _of_another_task(name: str, task: str, source: Surroundings) -> ListReading | None:
     """Handle a list of another task of Pascal VOC: skip it beside lists of classes, else refuse it,
     except for those of segmentation, which only name images."""
     if class_lists(source.files, f"{folder_of(folder_of(name))}/Main"):
-        told = f"lists of Pascal VOC's task {task}, beside those of its classes"
-        return ListReading(VocLists.name, (), warnings=[told])
+        text = f"lists of Pascal VOC's task {task}, beside those of its classes"
+        return ListReading(VocLists.name, (), warnings=[text])
     if task == "segmentation":
         return None
     raise ListRefusedError(
@@ -149,7 +149,7 @@ def _images(lists: Mapping[str, str]) -> dict[str, _Image]:
                 continue
             image = images.setdefault(found[1], _Image(f"{name}:{number}"))
             value = found[2].removeprefix("+")
-            if image.said.setdefault(_class_of(name), value) != value:
+            if image.values.setdefault(_class_of(name), value) != value:
                 image.different.add(_class_of(name))
             if split:
                 image.splits.add(split)
@@ -163,12 +163,12 @@ def _images_of(folder: str) -> str:
 
 def _say(statements: Statements, file: str, image: _Image, images: str) -> None:
     """Add one statement for an image, or reject it with the reason."""
-    difficult = [name for name, value in image.said.items() if value == "0"]
+    difficult = [name for name, value in image.values.items() if value == "0"]
     if image.different or difficult:
         named = ", ".join(sorted(image.different or difficult))
         reason = _DIFFERENT if image.different else _DIFFICULT
         statements.reject(f"{image.place} {file}: {named}", reason)
         return
-    labels = [name for name, value in image.said.items() if value == "1"]
+    labels = [name for name, value in image.values.items() if value == "1"]
     split = next(iter(image.splits)) if len(image.splits) == 1 else None
     statements.add(image.place, f"{images}{file}", labels, split, or_file=file)

@@ -150,12 +150,12 @@ def image_name(value: object) -> tuple[object, str | None]:
     return value, None
 
 
-def choices_of(said: Sequence[object]) -> tuple[str, tuple[str, ...]]:
+def choices_of(answers: Sequence[object]) -> tuple[str, tuple[str, ...]]:
     """The type of a result of Choices, and its labels; nested Choices (``allowNested``) give
     paths."""
-    if any(isinstance(choice, list) for choice in said):
+    if any(isinstance(choice, list) for choice in answers):
         return "taxonomy", ()
-    return "choices", tuple(map(str, said))
+    return "choices", tuple(map(str, answers))
 
 
 def _refuse_other_kinds(name: str, controls: Controls) -> None:
@@ -255,8 +255,8 @@ def _control(
         return names[0] if names else None
     answers = []
     for control in names:
-        said = (answer.choices.get(control, ()) for task in tasks for answer in task.answers)
-        counts = Counter(label for labels in said for label in labels)
+        choices = (answer.choices.get(control, ()) for task in tasks for answer in task.answers)
+        counts = Counter(label for labels in choices for label in labels)
         answers.append((f"--columns {image},{control}", f"classes: {shown_counts(counts)}"))
     doubts.append(Doubt(f"{name}: which Choices are the labels?", tuple(answers)))
     return None
@@ -276,26 +276,26 @@ def _majority(
     newest: dict[str, Answer] = {}
     for answer in sorted(given, key=lambda answer: answer.at):
         newest[answer.annotator] = answer
-    said = [answer.choices.get(control, ()) for answer in newest.values()]
-    if len(said) == 1:
-        return said[0], False, ""
-    labels, contradicted = vote([frozenset(one) for one in said], options.task)
-    counts = Counter(" + ".join(sorted(one)) or "nothing" for one in said)
+    choices = [answer.choices.get(control, ()) for answer in newest.values()]
+    if len(choices) == 1:
+        return choices[0], False, ""
+    labels, contradicted = vote([frozenset(one) for one in choices], options.task)
+    counts = Counter(" + ".join(sorted(one)) or "nothing" for one in choices)
     return tuple(sorted(labels)), contradicted, shown_counts(counts)
 
 
 def _warnings(tasks: Sequence[TaskAnswers], controls: Controls, majority: int) -> list[str]:
     skipped = sum(task.skipped and not task.answers for task in tasks)
     guessed = sum(task.predicted and not task.answers for task in tasks)
-    said = []
+    notes = []
     if majority:
         disagree = "annotators disagree, and what most of them say counts"
-        said.append(f"{disagree}: {count_of(majority, 'task')}")
+        notes.append(f"{disagree}: {count_of(majority, 'task')}")
     if skipped:
-        said.append(f"skipped, so not labelled: {count_of(skipped, 'task')}")
+        notes.append(f"skipped, so not labelled: {count_of(skipped, 'task')}")
     if guessed:
-        said.append(f"predictions alone, which are no labels: {count_of(guessed, 'task')}")
+        notes.append(f"predictions alone, which are no labels: {count_of(guessed, 'task')}")
     if controls.choices and controls.others:
         kinds = ", ".join(sorted(controls.others))
-        said.append(f"only Choices are read; what else annotators gave ({kinds}) is left behind")
-    return said
+        notes.append(f"only Choices are read; what else annotators gave ({kinds}) is left behind")
+    return notes

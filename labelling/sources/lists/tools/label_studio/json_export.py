@@ -119,8 +119,8 @@ def _answer(annotation: Mapping[str, Any], controls: Controls) -> Answer:
             continue
         labels: tuple[str, ...] = ()
         if kind == "choices":
-            said = value.get("choices")
-            kind, labels = choices_of(said if isinstance(said, list) else [])
+            chosen = value.get("choices")
+            kind, labels = choices_of(chosen if isinstance(chosen, list) else [])
         controls.note(control, kind)
         if kind == "choices":
             choices[control] = choices.get(control, ()) + labels

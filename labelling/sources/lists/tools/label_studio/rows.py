@@ -163,8 +163,8 @@ def _result(value: object) -> tuple[str, tuple[str, ...]]:
         return ("choices", (value.strip(),)) if value.strip() else ("", ())
     if not isinstance(value, dict):
         return ("", ()) if value is None else ("number", ())
-    said = value.get("choices")
-    if isinstance(said, list) and "x" not in value and "points" not in value:
-        return choices_of(said)
+    choices = value.get("choices")
+    if isinstance(choices, list) and "x" not in value and "points" not in value:
+        return choices_of(choices)
     kinds = [key for key, part in value.items() if isinstance(part, list)]
     return (kinds[0] if kinds else "region").lower(), ()

@@ -9,10 +9,10 @@ from labelling.sources.lists.files.finder import FileFinder
 from labelling.sources.lists.files.index import FileIndex
 from labelling.sources.lists.list_format import ListReading, ListRefusedError, Statement
 from labelling.sources.lists.match import (
+    LABELLED_TWICE,
     NO_SUCH_FILE,
     OTHER_FOLDER,
     OTHER_SUFFIX,
-    SAID_TWICE,
     SEVERAL_FIT,
     TWO_SPLITS,
     Matching,
@@ -150,8 +150,8 @@ def test_what_contradicts_itself_is_named_with_both_places_and_not_used():
     found = matched(*FINE, ("a.jpg", ("dog",)))
     assert "a.jpg" not in found.labels
     assert found.rejections == [
-        Rejection("l.csv:2 a.jpg: cat", SAID_TWICE),
-        Rejection("l.csv:6 a.jpg: dog", SAID_TWICE),
+        Rejection("l.csv:2 a.jpg: cat", LABELLED_TWICE),
+        Rejection("l.csv:6 a.jpg: dog", LABELLED_TWICE),
     ]
     assert "a.jpg" not in matched(*FINE, ("a.jpg", ("dog",)), ("a.jpg", ("cat",))).labels
 

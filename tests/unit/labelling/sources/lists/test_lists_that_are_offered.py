@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from labelling.labels.given_splits import no_splits_said
+from labelling.labels.given_splits import no_splits_message
 from labelling.sources.containers.containers import OptionError
 from labelling.sources.lists.files.families import families
 from labelling.sources.read import read_source
@@ -160,7 +160,7 @@ def test_sentences_behind_names_are_no_labels(tmp_path: Path) -> None:
 
 def test_splits_that_were_seen_and_not_understood_are_named_by_keep_splits() -> None:
     notes = ["data.csv: the column fold is called like one of splits", "Excel wrote it"]
-    said = no_splits_said("data", notes)
+    said = no_splits_message("data", notes)
     assert "the column fold" in said
     assert "Excel" not in said
-    assert "no folders such as train and test" in no_splits_said("data", [])
+    assert "no folders such as train and test" in no_splits_message("data", [])
