@@ -83,7 +83,7 @@ def checked_host(host: str) -> str:
     """
     name = host.strip().lower()
     if "*" in name:
-        raise ValueError(f"{host!r}: name each host in full; * would let pages of foreign names in")
+        raise ValueError(f"{host!r}: name each host in full; * would allow every host")
     if "/" in name:
         raise ValueError(f"{host!r}: only the name, without http:// and path")
     if not name.isascii():
@@ -92,7 +92,7 @@ def checked_host(host: str) -> str:
     if is_address(bare):
         address = ipaddress.ip_address(bare)
         if address.is_unspecified:
-            raise ValueError(f"{host!r} is where a server listens; nobody is reached under it")
+            raise ValueError(f"{host!r} is where a server listens; it is not a host name")
         return str(address)
     authority = parse_authority(name)
     if authority is not None and authority.port is not None:

@@ -108,7 +108,8 @@ class Rules:
         if not self._knows(host, asked):
             return Refusal(
                 421,
-                f"refused: this server is not known as {_shown([host.host])}. Allow that host by {SETTING}",
+                f"refused: this server has no host name {_shown([host.host])}. Allow that host by "
+                f"{SETTING}",
             )
         return self._foreign_origin(asked.all("origin"), host) or _foreign_site(asked)
 
@@ -127,8 +128,8 @@ class Rules:
             return None
         return Refusal(
             403,
-            f"refused: a page of another origin ({_shown(origins)}) asks {_shown([host.host])}. If a "
-            f"proxy of yours stands between, have it pass Host on, or allow its name by {SETTING}",
+            f"refused: a page of another origin ({_shown(origins)}) asks {_shown([host.host])}. "
+            f"If a proxy of yours is in front, let it pass on Host, or allow its name by {SETTING}",
         )
 
     def _is_own(self, origin: str, host: Authority) -> bool:
@@ -157,8 +158,8 @@ def _foreign_site(asked: Asked) -> Refusal | None:
         return None
     return Refusal(
         403,
-        f"refused: a page of another site asks (Sec-Fetch-Site: {_shown(sites)}); from there only "
-        "links lead here. Open this address itself",
+        f"refused: a page of another site asks (Sec-Fetch-Site: {_shown(sites)}); only links may "
+        "lead here from other sites. Open this address directly",
     )
 
 

@@ -58,7 +58,7 @@ def main() -> None:
         command: list[str] = stock(*arguments, **options)
         if command[-1] != _STOCK:
             sys.exit(
-                f"MLflow would start {command[-1]}, which cannot be guarded; install the mlflow "
+                f"MLflow would start {command[-1]}, which cannot be protected; install the mlflow "
                 "that constraints.txt names"
             )
         return [*command[:-1], "--factory", _GUARDED]

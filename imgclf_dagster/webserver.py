@@ -69,8 +69,8 @@ def _guard(_: click.Context, __: click.Parameter, hosts: tuple[str, ...]) -> Non
     names = vars(dagster_webserver.app)
     if names.get(DagsterWebserver.__name__) is not DagsterWebserver:
         raise click.ClickException(
-            "this version of dagster-webserver is put together in another way, so that it cannot "
-            "be guarded; install the one that constraints.txt names"
+            "this version of dagster-webserver has another structure, so that it cannot be "
+            "protected; install the one that constraints.txt names"
         )
     names[DagsterWebserver.__name__] = GuardedWebserver
 

@@ -46,12 +46,15 @@ _EXPIRED = "the credentials have expired: sign in again (aws sso login, or renew
 _WRONG = (
     "the credentials are wrong: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile"
 )
-_BUSY = "S3 did not get over it in all retries: try again later, with fewer programs at once"
+_BUSY = "S3 failed in all retries: try again later, with fewer programs at once"
 _ARCHIVED = (
-    "it is archived (Glacier, or a deep tier of Intelligent-Tiering), and cannot be read: restore it "
-    "(aws s3api restore-object), or move it away from here"
+    "it is archived (Glacier, or a deep tier of Intelligent-Tiering), and cannot be read: "
+    "restore it (aws s3api restore-object), or move it out of the store"
 )
-_KMS = "see that the KMS key is enabled and its policy lets this role use it (kms:GenerateDataKey, kms:Decrypt)"
+_KMS = (
+    "see that the KMS key is enabled and its policy lets this role use it (kms:GenerateDataKey, "
+    "kms:Decrypt)"
+)
 _REGION_CODES = (
     "PermanentRedirect",
     "AuthorizationHeaderMalformed",
@@ -64,8 +67,8 @@ _REMEDIES = {
     "InvalidAccessKeyId": _WRONG,
     "SignatureDoesNotMatch": _WRONG,
     "InvalidToken": _WRONG,
-    "NoCredentials": "there are no AWS credentials: sign in (aws sso login), set AWS_PROFILE, or give "
-    "the machine a role",
+    "NoCredentials": "there are no AWS credentials: sign in (aws sso login), set AWS_PROFILE, or "
+    "give the machine a role",
     "RequestTimeTooSkewed": "this machine's clock is wrong: set it (timedatectl set-ntp true)",
     "RequestExpired": "this machine's clock is wrong: set it (timedatectl set-ntp true)",
     "SlowDown": _BUSY,
@@ -89,7 +92,7 @@ _UNREADABLE = {
     errno.EACCES: "permission denied: give this user read access",
     errno.EPERM: "the operation is not permitted: give this user read access",
     errno.EIO: "the disk cannot read it: copy it from a backup, and check the disk",
-    errno.ELOOP: "it is a link that leads to itself: mend or delete it",
+    errno.ELOOP: "it is a link to itself: correct or delete it",
 }
 """Remedies by errno, for one file that cannot be read."""
 
@@ -300,7 +303,7 @@ def _s3_remedy(code: str, text: str, act: Act) -> str:
     if code in _REFUSALS:
         hint = ""
         if act == "read":
-            hint = "; without s3:ListBucket, S3 says the same of a key that is missing"
+            hint = "; without s3:ListBucket, S3 gives the same error for a missing key"
         if "kms:" in text:
             hint = f"; {_KMS}"
         return f"access denied: the role in use needs {_PERMISSIONS[act]} on it{hint}"

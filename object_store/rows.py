@@ -33,7 +33,7 @@ MAX_SEGMENT_BYTES = 240
 _GONE = {errno.ENOENT, errno.ELOOP}
 """Error numbers of files deleted meanwhile, and of links to nothing or to themselves."""
 
-NOWHERE = "a link to nothing; put the file itself there"
+NOWHERE = "a broken link; put the file itself there"
 ITSELF = "a link to itself"
 NOT_REGULAR = "not a regular file (a pipe, socket or device)"
 

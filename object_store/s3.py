@@ -79,7 +79,7 @@ class S3Bucket:
                     return "" if found == mark else None
             else:
                 return put["e_tag"] or ""
-        raise Refusal(_CONFLICT, f"others are writing {key} all the time, and nobody has yet")
+        raise Refusal(_CONFLICT, f"writes of {key} by others collide all the time")
 
     def _create_in_parts(self, key: str, data: bytes | Path, size: int, mark: str) -> bool:
         for attempt in range(_CONFLICTS):

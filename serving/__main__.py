@@ -105,7 +105,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--project", required=True, help="endpoints are <project>-<stage>")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=port_number, required=True, help="0 takes any free port")
-    parser.add_argument("--address-file", type=Path, help="told the address once it listens")
+    parser.add_argument(
+        "--address-file", type=Path, help="file that receives the address once it listens"
+    )
     add_allow_host(parser)
     parser.add_argument("--parent", type=int, help="process id to exit with")
     return parser.parse_args()

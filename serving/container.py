@@ -133,7 +133,8 @@ def main() -> None:
     port = bounded_int(configured, 0, MAX_PORT)
     if port is None:
         sys.exit(
-            f"cannot listen on {host}:{configured[:40]!r}; {PORT_VARIABLE} must be a port, 0 to {MAX_PORT}"
+            f"cannot listen on {host}:{configured[:40]!r}; {PORT_VARIABLE} must be a port, 0 to "
+            f"{MAX_PORT}"
         )
     try:
         limits = ServingLimits.from_environment()
@@ -141,7 +142,7 @@ def main() -> None:
     except LimitsWrong as error:
         sys.exit(str(error))
     except OSError as error:
-        sys.exit(f"cannot listen on {host}:{port} ({error}); {PORT_VARIABLE} says where to")
+        sys.exit(f"cannot listen on {host}:{port} ({error}); {PORT_VARIABLE} sets the address")
     log.info("the container listens on %s:%s", *listener.getsockname())
     # Only SageMaker knows the Host it uses, and no browser can reach the container.
     app = BrowserGuard(create_container_app(container, limits), any_host=True)
@@ -184,7 +185,7 @@ def _required(variable: str) -> str:
     value = os.environ.get(variable, "")
     if not value:
         sys.exit(
-            f"{variable} is not set: nobody says which model this container may serve; "
+            f"{variable} is not set: no model is set for this container; "
             "cloudformation/endpoint.yaml sets it in the model's Environment"
         )
     return value

@@ -97,10 +97,12 @@ class EndpointStatus(BaseModel):
     name: str
     status: EndpointState
     model_version: str | None = Field(
-        default=None, description="The model that answers now, if one does."
+        default=None, description="The model served now, if there is one."
     )
-    digest: str | None = Field(default=None, description="Digest of the model that answers now.")
-    since: AwareDatetime | None = Field(default=None, description="Since when that model answers.")
+    digest: str | None = Field(default=None, description="Digest of the model served now.")
+    since: AwareDatetime | None = Field(
+        default=None, description="Time since which that model is served."
+    )
     failure_reason: str | None = Field(
         default=None, description="Why the newest record is not served."
     )

@@ -77,7 +77,7 @@ def _arguments() -> argparse.Namespace:
         help="JSON with user, password and feedback_token, readable by its owner only",
     )
     parser.add_argument(
-        "--hint-file", type=Path, help="touched when Label Studio tells of a change"
+        "--hint-file", type=Path, help="file touched when Label Studio reports a change"
     )
     parser.add_argument("--label-studio-url", default="", help="linked to from the empty page")
     return parser.parse_args()

@@ -54,7 +54,7 @@ class Hyperparameters(BaseModel):
         description="none; light: small shifts and scales; photo: random crops, flips, colour.",
     )
     precision: Literal["auto", "32", "bf16"] = Field(
-        "auto", description="auto: bfloat16 where the hardware gains from it."
+        "auto", description="auto: bfloat16 where the hardware is faster with it."
     )
     seed: int = Field(0, ge=0, le=2**31 - 1)
 

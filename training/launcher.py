@@ -170,7 +170,9 @@ def _run_together(
         failed = Failed.first(error.failures, machines, processes)
     except Exception as error:  # noqa: BLE001 - the meeting failed; torchrun raises many things
         failed = Failed(
-            1, f"{type(error).__name__}: {machines.current} did not meet the others: {error}", True
+            1,
+            f"{type(error).__name__}: {machines.current} did not connect to the others: {error}",
+            True,
         )
     else:
         return 0
@@ -245,7 +247,7 @@ class Failed:
         who = f"process {rank + 1} of {processes * len(machines.hosts)} on {machines.current}"
         code = failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
         if code == _STOPPED:
-            return cls(code, f"{who} was told to end", True)
+            return cls(code, f"{who} was terminated", True)
         if "follows" in failure.error_file_data:  # training.container.distributed.note_failure's
             follows = failure.error_file_data["follows"]
             return cls(max(1, failure.exitcode), f"{failure.message} [{who}]", follows)
@@ -253,7 +255,7 @@ class Failed:
             name = signal.Signals(-failure.exitcode).name
             memory = " (out of memory?)" if failure.exitcode == -signal.SIGKILL else ""
             return cls(code, f"{who} was killed by {name}{memory}", False)
-        return cls(code, f"{who} ended with exit code {code}; its log says why", False)
+        return cls(code, f"{who} ended with exit code {code}; see its log", False)
 
 
 if __name__ == "__main__":

@@ -74,7 +74,8 @@ def _counter(feedback_url: str) -> CorrectionCounter | None:
     token = os.environ.get(TOKEN_VARIABLE, "")
     if not token:
         sys.exit(
-            f"--feedback-url needs {TOKEN_VARIABLE}: the feedback_token of the backend's credentials"
+            f"--feedback-url needs {TOKEN_VARIABLE}: the feedback_token of the backend's "
+            "credentials"
         )
     return CorrectionCounter(Feedback(feedback_url, token))
 
@@ -82,7 +83,7 @@ def _counter(feedback_url: str) -> CorrectionCounter | None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m ui", description=__doc__)
     parser.add_argument(
-        "--endpoint-url", required=True, help="where SageMaker Runtime's API is spoken"
+        "--endpoint-url", required=True, help="URL of a server with SageMaker Runtime's API"
     )
     parser.add_argument("--project", required=True, help="endpoints are <project>-<stage>")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")

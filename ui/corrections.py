@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MAX_CARDS = 2000
 """Cards kept for corrections; the oldest are dropped first."""
 
-_GONE = "This picture is not here any more; drop it once more and say so again."
+_GONE = "This picture was removed; drop it again and repeat the correction."
 
 
 class Chosen(BaseModel):

@@ -46,7 +46,7 @@ def build_page(runtime: Runtime, counter: CorrectionCounter | None = None) -> "g
     ) as page:
         gr.HTML(
             f"<h1>{escape(runtime.project)} <span>predictor</span></h1>"
-            "<p>What the models in staging and in production see on your images.</p>",
+            "<p>Predictions of the models in staging and in production for your images.</p>",
             elem_id="title",
         )
         files = gr.File(file_count="multiple", show_label=False, height=132, elem_id="files")
@@ -162,8 +162,8 @@ def _asked(runtime: Runtime, stage: Stage, card: Card, path: Path) -> ModelAnswe
             return too_big(card.size)
         return runtime.predict(stage, path.read_bytes())
     except OSError as error:
-        return Problem("image", f"The file cannot be read: {error.strerror}. Drop it once more.")
+        return Problem("image", f"The file cannot be read: {error.strerror}. Drop it again.")
     except Exception as error:  # of one file only
-        log.exception("%s was not asked about an image", runtime.endpoint(stage))
+        log.exception("%s got no request for an image", runtime.endpoint(stage))
         text = f"This predictor failed on the image ({type(error).__name__}); its log says more."
         return Problem("failed", text)

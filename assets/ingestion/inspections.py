@@ -2,7 +2,7 @@
 
 ``ingest`` decodes and hashes each image before it stores it. With its inspection in the store, the
 table gets the row of the image without reading it again. An inspection is a hint: whoever writes an
-image in another way writes none, and what does not fit is passed over, so that the image is read.
+image in another way writes none, and what does not fit is ignored, so that the image is read.
 
 ``inspections/v1/<random>.parquet`` has the inspections of up to some thousand images. The version in
 the key is that of the columns and of their meaning: code that knows another one does not read it.

@@ -246,12 +246,12 @@ class Embedder:
     def _run(self, plan: Plan, wanted: Mapping[str, str], done: Embedded) -> dict[str, Any]:
         spec = self._spec(plan, wanted)
         who = ", ".join(model.model_version for model in plan.models) or "the pretrained net"
-        self.context.log.info(f"{who}: {len(plan.images)} images to look at (job {spec.name})")
+        self.context.log.info(f"{who}: {len(plan.images)} images to embed (job {spec.name})")
         result = self.compute.run(self.context, spec)
         summary = self._summary(spec.name)
         self._take(spec.name, summary, is_pretrained=not plan.models)
         for item in summary["rejected"]:
-            self.context.log.warning(f"raw/{item['file']} cannot be looked at: {item['reason']}")
+            self.context.log.warning(f"raw/{item['file']} cannot be embedded: {item['reason']}")
         done.jobs.append(spec.name)
         done.images += summary["images"]
         done.rejected += summary["rejected"]

@@ -67,7 +67,7 @@ def read_model_manifest(store: ObjectStore, model_key: str) -> ArtefactManifest:
 
     Raises:
         KeyMissing: there is no such artefact.
-        DamagedObject: it is no model artefact.
+        DamagedObject: it is not a model artefact.
     """
     with _opened(store, model_key) as raw:
         try:

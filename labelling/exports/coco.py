@@ -24,8 +24,8 @@ class CocoFormat:
     def layout(self, contents: Contents) -> Layout:
         """See :class:`labelling.exports.contents.ExportFormat`."""
         note = (
-            "the labels are annotations without bbox, for the whole image: loaders of objects "
-            "(detection) find no box in them"
+            "the labels are annotations without bbox, for the whole image: loaders for object "
+            "detection find no boxes in them"
         )
         folders = {split: split for split in SPLITS}
         return Layout(side_by_side(contents, folders, IMAGE_SUFFIXES), notes=[note])

@@ -25,9 +25,9 @@ def _lines(contents: Contents, layout: Layout, form: ExportFormat) -> Iterator[s
     kind = "several labels an image" if contents.task == "multi_label" else "one label an image"
     yield (
         f"{len(contents.images):,} images, {len(contents.labels):,} classes, {kind}; made "
-        f"{contents.created_at[:10]} by imgclf-dagster, exported as `{form.name}`. The bytes of each "
-        "image are those that were ingested. Whose images they are, and what may be done with them, "
-        "is not known here: ask where they come from.\n\n"
+        f"{contents.created_at[:10]} by imgclf-dagster, exported as `{form.name}`. The bytes of "
+        "each image are those that were ingested. Their owners and licences are not known here: "
+        "ask the source.\n\n"
     )
     yield "| class | " + " | ".join(SPLITS) + " |\n|---|" + "---:|" * len(SPLITS) + "\n"
     for label, row in contents.counts().items():

@@ -212,8 +212,8 @@ def find_deleted(
     older = [one for one, changed in known if changed and changed < one.annotated_at - SET_BACK]
     if older:
         return Deletions(
-            refusal=f"{len(older)} tasks are older in Label Studio than the labels that came of "
-            "them, so it was restored from a backup: the labels in the store stay",
+            refusal=f"{len(older)} tasks in Label Studio are older than their labels, so it was "
+            "restored from a backup: the labels in the store are kept",
             lost=Interval(
                 max(task.updated_at for task in tasks.values()),
                 max(one.annotated_at for one in ours),
@@ -255,9 +255,9 @@ def _refusal(stay: Iterable[IndexedAnnotation], ours: Iterable[IndexedAnnotation
     if not images:
         return ""
     return (
-        f"{len(images)} of {len(of)} labelled images have no task in Label Studio any more. That "
-        "looks like an accident, so their labels stay; if it was meant, set "
-        "labelling.max_vanished_share to 1 for once"
+        f"{len(images)} of {len(of)} labelled images have no task in Label Studio any more. This "
+        "is probably an accident, so their labels are kept; if it was intended, set "
+        "labelling.max_vanished_share to 1 once"
     )
 
 

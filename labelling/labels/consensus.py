@@ -386,7 +386,7 @@ def _key(item: tuple[LabelSet, str]) -> str:
 def _later(people: _Word | None, others: _Word | None) -> _Word:
     if people is None or others is None:
         found = people or others
-        assert found is not None, "the image is of one of the two"
+        assert found is not None, "the image has one of the two labels"
         return found
     if people.at != others.at:
         return people if people.at > others.at else others

@@ -22,7 +22,7 @@ class CorrectionError(ImgclfError, ValueError):
 
 
 class Opinion(BaseModel):
-    """What a model had said of the image: all its scores, and the labels that it meant."""
+    """A model's prediction for the image: all its scores, and the labels that it chose."""
 
     # JSON has no NaN: it would be written as null, which is not a score when it is read.
     model_config = ConfigDict(
@@ -50,7 +50,7 @@ class Correction(BaseModel):
     labels: tuple[str, ...] = Field(
         max_length=MAX_LABELS, description="Empty: none of the labels (multi_label only)."
     )
-    by: str = Field(min_length=1, max_length=200, description="Who said so.")
+    by: str = Field(min_length=1, max_length=200, description="Who made the correction.")
     corrected_at: AwareDatetime
     said: tuple[Opinion, ...] = Field(default=(), max_length=10)
 

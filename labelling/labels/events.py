@@ -53,7 +53,7 @@ class _Event(BaseModel):
         default=None,
         ge=1,
         lt=_NUMBERS,
-        description="One more than the newest event had that was known to who decided.",
+        description="One more than the number of the newest event known when it was decided.",
     )
 
     @field_validator("at")
@@ -65,7 +65,7 @@ class _Event(BaseModel):
 
 
 class Rename(_Event):
-    """From now on each of ``old`` is called ``new``: in what was said, and in what will be."""
+    """Each class of ``old`` is called ``new`` from now on, in existing and in later labels."""
 
     kind: Literal["rename"] = "rename"
     old: tuple[str, ...] = Field(min_length=1)
@@ -91,7 +91,7 @@ class Rename(_Event):
 
 
 class Withdrawal(_Event):
-    """What was said until now counts no more, as far as all that is given fits.
+    """Labels given until now no longer count, if they match all criteria.
 
     Attributes:
         source: the first folder under ``raw/`` that an ingest wrote to, an annotator, or ``ingest``,

@@ -36,7 +36,7 @@ class KnownClasses:
             counts = self.counts_as(label)
             if counts == label:
                 continue
-            why = "it is listed so under [labels] in imgclf.toml"
+            why = "it is listed under [labels] in imgclf.toml"
             if self.given.taken_for(label) in self.aliases:
                 why = "it was renamed: `imgclf labels` lists when, and how to undo it"
             found.append(f"{visible(label)} is taken for {visible(counts)}: {why}")

@@ -15,7 +15,7 @@ NONE_OF_THEM = "none of the labels"
 
 NO_LABEL = (
     "no label, where the task is single_label and an image has exactly one; set task = "
-    '"multi_label" under [labels] in imgclf.toml to say of an image that it has none of the labels'
+    '"multi_label" under [labels] in imgclf.toml to allow images with none of the labels'
 )
 
 

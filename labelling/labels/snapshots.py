@@ -68,7 +68,7 @@ class PredictionOrigin(BaseModel):
 
 
 class AnnotationSnapshot(BaseModel):
-    """What one annotator said of one image at one time. Later ones supersede earlier ones.
+    """One annotator's labels of one image at one time. Later ones supersede earlier ones.
 
     An annotation of Label Studio changes in place, so it has a ``unique_id`` that all its
     snapshots share: the newest of them is what the annotation says.
@@ -82,17 +82,17 @@ class AnnotationSnapshot(BaseModel):
     source: Source
     annotated_at: AwareDatetime
     annotation_id: str
-    cancelled: bool = Field(default=False, description="The annotator took the annotation back.")
+    cancelled: bool = Field(default=False, description="The annotator deleted the annotation.")
     note: str = ""
-    unique_id: str = Field(default="", description="The annotation; empty: it never changes.")
-    created_at: AwareDatetime | None = Field(default=None, description="When it was first saved.")
+    unique_id: str = Field(default="", description="The annotation's id; empty: it never changes.")
+    created_at: AwareDatetime | None = Field(default=None, description="Time of the first save.")
     lead_time_s: float | None = Field(
         default=None, description="Seconds the annotator took.", allow_inf_nan=False
     )
-    prediction: PredictionOrigin | None = Field(default=None, description="What it started from.")
-    skipped: bool = Field(
-        default=False, description="The annotator saw the image and said nothing."
+    prediction: PredictionOrigin | None = Field(
+        default=None, description="The pre-label it started from."
     )
+    skipped: bool = Field(default=False, description="The annotator skipped the image.")
     project: int | None = Field(
         default=None, description="Label Studio's project.", ge=0, le=MAX_NUMBER
     )

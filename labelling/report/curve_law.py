@@ -145,7 +145,7 @@ class Curve:
         if self.labels < LEAST_SAMPLE * there:
             raise CurveError(f"measured on {self.labels:,} of {there:,}, which is too few")
         if then > FURTHEST * there:
-            raise CurveError(f"{more} more is too far ahead of the {there} there are")
+            raise CurveError(f"{more} more is too far beyond the {there} there are")
         weights, variance = self._outlook(there, then)
         laws = np.stack([self.law(size) for size in self.sizes], axis=1)
         luck = (self.means - laws) @ weights
@@ -232,7 +232,7 @@ def _noise(points: Points) -> float:
         if last / 4 <= size < last and len(scores) > 1
     ]
     if not seen:
-        raise CurveError("no subset was drawn twice, so nothing tells luck from learning")
+        raise CurveError("no subset was drawn twice, so chance cannot be separated from learning")
     return max(sum(v for v, _ in seen) / sum(w for _, w in seen), _SMALLEST_VARIANCE)
 
 

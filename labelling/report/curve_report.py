@@ -58,7 +58,7 @@ class Saved(_Frozen):
         random: training images that nobody chose: ingested with a label, or drawn by chance.
         points: scores of subsets of the random ones alone.
         needed: labels in random order for the score that all images reach together; ``None``
-            if that cannot be told, ``why_not`` says why.
+            if that is not known, ``why_not`` says why.
     """
 
     chosen: int

@@ -99,14 +99,14 @@ def _saved_tile(report: LabellingReport) -> Tile:
     name, saved = "labels saved against random order", report.saved
     if saved is None:
         why = report.curve.saved.why_not if report.curve else report.why_no_curve
-        return Tile("–", name, f"not enough to tell: {why}" if why else "not enough to tell")
+        return Tile("–", name, f"not enough data: {why}" if why else "not enough data")
     low = saved.low or 0.0
     if saved.value is not None and saved.high is not None:
         interval = f"80% interval: {words.signed(low)} to {words.signed(saved.high)}"
         return Tile(words.signed(saved.value), name, interval)
     if low > 0:
         return Tile(f"> {low:,.0f}", name, "9 times of 10, by the curve of random images")
-    return Tile("–", name, f"not enough to tell: {words.signed(low)} or more, 9 times of 10")
+    return Tile("–", name, f"not enough data: {words.signed(low)} or more, 9 times of 10")
 
 
 def _curve_values(curve: CurveReport) -> Mapping[str, Any]:
@@ -156,7 +156,7 @@ def _interval(found: Share) -> str:
 
 def _quartiles(took: Times) -> str:
     if took.median_s is None:
-        return "Label Studio told no times"
+        return "Label Studio gave no times"
     left_out = f"; {took.outliers} outliers left out" if took.outliers else ""
     return f"half took {words.seconds(took.lower_s)} to {words.seconds(took.upper_s)}{left_out}"
 

@@ -78,7 +78,7 @@ class LabellingReport(_Frozen):
         conflicts: images whose labels contradict each other.
         open_tasks: tasks that wait for a person; ``None`` where nobody knows.
         curve: ``None`` as long as there is no model; ``why_no_curve`` says so.
-        label_studio_url: where people label; empty: not told.
+        label_studio_url: where people label; empty: not shown.
     """
 
     project: str
@@ -95,7 +95,7 @@ class LabellingReport(_Frozen):
 
     @property
     def saved(self) -> Estimate | None:
-        """Labels saved against random order; ``None`` if that cannot be told."""
+        """Labels saved against random order; ``None`` if that is not known."""
         return saved_labels(self.curve)
 
     def same_as(self, other: "LabellingReport") -> bool:
@@ -137,7 +137,8 @@ def advice(curve: CurveReport | None) -> list[str]:
     found = [text for _, text in sorted(gains, reverse=True)]
     if curve.gain is not None:
         found.append(
-            f"{curve.more:,} more of all kinds: {gain_text(curve.gain)} points of {curve.score_name}"
+            f"{curve.more:,} more of all kinds: {gain_text(curve.gain)} points of "
+            f"{curve.score_name}"
         )
     return found
 

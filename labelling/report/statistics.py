@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from labelling.report.pace import Speed, Times, speed, times, together
 
-NO_REASON = "not by the queue"
+NO_REASON = "not from the queue"
 """The reason shown for an image that the queue never chose."""
 
 
@@ -72,7 +72,7 @@ class Statistics(_Frozen):
         skipped: of all that were skipped or labelled.
         times_accepted, times_corrected: where the pre-label was kept, and where it was not.
         accepted: annotations that left their pre-label exactly as it was.
-        accepted_by_class: of the pre-labels that said the class, those people kept.
+        accepted_by_class: share of the pre-labels with the class that people kept.
         accepted_by_version: by model version, the oldest first.
         accepted_by_reason: by the queue's reason for the image.
         days: every day from the first to the last with work, labels or not.

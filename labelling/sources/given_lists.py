@@ -46,15 +46,15 @@ _MOST = 0.5
 """The share of lines of a plain text that must name images; a README may name one, too."""
 
 _NONE = "--labels-from none"
-_PAGE = "a labelling page of Label Studio, which holds no labels of images"
+_PAGE = "a labelling configuration of Label Studio, which holds no labels"
 _NO_LABELS = "texts that name no images of this source"
 _BESIDE = (
     "texts beside an image of the same name, which are not read; if they hold its labels, write a "
     "CSV with the columns file,labels"
 )
 _ONLY_NAMES = (
-    "texts that name images and hold no labels of them; if each is the list of a class, write a CSV "
-    "with the columns file,labels"
+    "texts that name images and hold no labels of them; if each is the list of a class, write a "
+    "CSV with the columns file,labels"
 )
 _FIRST_OF_MANY = "texts beside images; the first of them name no labels"
 _OF_TAKEOUT = re.compile(rb'"(photoTakenTime|photoLastModifiedTime|googlePhotosOrigin)"\s*:')
@@ -195,7 +195,7 @@ def _to_read(listing: Listing) -> tuple[list[str], list[str]]:
 def _unread(name: str, reason: str) -> str:
     """Why a list was not read. Its size limit is fixed: no setting is named."""
     if _SIZE_OF_IMAGES in reason:
-        return f"{name} is {reason.partition(' (')[0]}, the most that is read of a list; split it"
+        return f"{name} is {reason.partition(' (')[0]}, the limit for a list; split it"
     return f"{name}: {reason}"
 
 
@@ -272,7 +272,9 @@ def _or_none(doubt: Doubt) -> Doubt:
     """The question about a text, with "no labels" as a further answer."""
     if _NONE in dict(doubt.answers):
         return doubt
-    return replace(doubt, answers=(*doubt.answers, (_NONE, "the images come in without labels")))
+    return replace(
+        doubt, answers=(*doubt.answers, (_NONE, "the images are ingested without labels"))
+    )
 
 
 def _take_refused(
@@ -341,7 +343,7 @@ def _unknown_form(file: ListFile) -> str:
     if file_kind(file.name) == "spreadsheet":
         return "a spreadsheet, which is not read; save it as CSV beside the images"
     return (
-        "about images, in no form that is understood; write a CSV with the columns "
+        "about images, in an unknown format; write a CSV with the columns "
         "file,labels (see docs/data.md)"
     )
 

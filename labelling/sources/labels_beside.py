@@ -45,13 +45,14 @@ def compare_with_beside(
     if None not in {given for given, _ in pairs} and one_to_one(pairs):
         return []
     question = (
-        f"{beside[0][0]} and {len(beside) - 1:,} more files beside images label them otherwise than "
-        f"{lists[0][0]}, or label more. Which are right? If those beside images, take the list away"
+        f"{beside[0][0]} and {len(beside) - 1:,} more files beside images label them differently "
+        f"than {lists[0][0]}, or label more. Which are right? If the files beside images are, "
+        "remove the list"
     )
     given = [
         (f"--labels-from {name}", "this list, and no other")
         for name, reading in lists
         if any(item.labels for item in reading.statements)
     ]
-    none = ("--labels-from none", "the images come in without labels")
+    none = ("--labels-from none", "the images are ingested without labels")
     return [Doubt(question, (*given[:_SHOWN], none))]

@@ -15,7 +15,7 @@ EXAMPLES = 3
 
 _REFUSED: dict[FileKind, str] = {
     "archive": "an archive within the source; unpack it there, or ingest it separately",
-    "video": "a video; take single frames out of it and ingest those",
+    "video": "a video; extract single frames and ingest those",
 }
 
 

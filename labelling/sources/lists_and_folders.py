@@ -73,8 +73,9 @@ def _renamed(
     shown = [f"{'|'.join(given)} ({folder})" for given, folder in list(pairs)[:_SHOWN]]
     more = f" and {len(pairs) - _SHOWN:,} more" if len(pairs) > _SHOWN else ""
     note = (
-        f"{names_in_short(lists)} and the folders call the classes differently, and the names of the "
-        f"list are taken: {', '.join(shown)}{more}; --labels-from parent takes those of the folders"
+        f"{names_in_short(lists)} and the folders name the classes differently, and the names of "
+        f"the list are used: {', '.join(shown)}{more}; --labels-from parent uses those of the "
+        "folders"
     )
     return [note, *_more_in_folders(in_folders, pairs.total(), "the same classes")]
 
@@ -84,7 +85,7 @@ def _more_in_folders(in_folders: int, in_lists: int, same: str) -> list[str]:
         return []
     return [
         f"the folders give {same}, and label {in_folders - in_lists:,} more images: "
-        "--labels-from parent takes theirs"
+        "--labels-from parent uses theirs"
     ]
 
 
@@ -102,11 +103,11 @@ def _question(
         ]
         more = " …" if len(pairs) > _SHOWN else ""
         how = (
-            "call the classes differently" if _is_renaming(pairs, 0) else "label images differently"
+            "name the classes differently" if _is_renaming(pairs, 0) else "label images differently"
         )
         question = f"{names} and the folders {how} ({', '.join(by_folder)}{more})"
     else:
-        question = f"{names} labels only images that lie in no folder of a class"
+        question = f"{names} labels only images outside the class folders"
     counts = Counter(label for in_list in labels.values() for label in in_list)
     shown = [f"{label} ({count:,})" for label, count in counts.most_common(_SHOWN)]
     classes = f"classes: {', '.join(shown)}{' …' if len(counts) > _SHOWN else ''}"

@@ -168,7 +168,7 @@ class _Source:
         for entry, name in names.items():
             is_mask = name.rpartition("/")[0] in masks or _is_beside_its_image(entry, names)
             if is_mask and name not in named:
-                self._passed.add("masks or annotations of other images, no pictures", name)
+                self._passed.add("masks or annotations of other images, not pictures", name)
                 dropped.add(entry)
         if not dropped:
             return names

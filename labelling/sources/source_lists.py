@@ -46,16 +46,16 @@ FOLDERS = (*FOLDER_MODES, "none")
 _NO_TEXT = (".parquet", ".xml")
 """Lists that declare their encoding."""
 
-_NOT_READ = "lists and texts that are not read, as the option says"
+_NOT_READ = "lists and texts that are not read, because of the option"
 _UNREAD = "texts that name images and are not read beside other labels (--labels-from reads one)"
 _UNREAD_TEXTS = "texts that are not read beside other labels"
 _LEFT_TO_FOLDERS = "texts that are not read, for the folders give the labels"
-_WITHOUT = "To go without it: --labels-from parent, or none"
+_WITHOUT = "To ingest without it: --labels-from parent, or none"
 _ARRAY = (
-    "called like labels, in a form of NumPy, Python or Matlab, which is not read; write a CSV with the "
-    "columns file,labels beside the images"
+    "named like labels, in a format of NumPy, Python or Matlab, which is not read; write a CSV "
+    "with the columns file,labels beside the images"
 )
-_ARRAYS_BESIDE = f"{_ARRAY}; something else gives labels here"
+_ARRAYS_BESIDE = f"{_ARRAY}; other files give the labels here"
 _SHOWN = 3
 _CLASSES_AT_LEAST = 5
 _MANY = 20
@@ -249,8 +249,8 @@ class SourceLists:
             pairs = {(labels[file], by) for file, by in folders.items() if by is not None}
             if not pairs:
                 result.warnings.append(
-                    f"{name} names {len(labels):,} images that lie in no folder of a class, and is "
-                    f"not read (--labels-from {name} reads it, and not the folders)"
+                    f"{name} names {len(labels):,} images outside the class folders, and is not "
+                    f"read (--labels-from {name} reads it, and not the folders)"
                 )
             elif not one_to_one(pairs):
                 question = f"{name} and the folders label images differently: which are right?"
@@ -290,7 +290,7 @@ class SourceLists:
             except ListRefusedError as error:
                 raise ListRefusedError(f"{error}. {_WITHOUT}") from None
             if not (reading.statements or reading.rejections or reading.doubts):
-                raise ListRefusedError(f"{file.name} says nothing about any image: it has no lines")
+                raise ListRefusedError(f"{file.name} has no lines")
             if len(files) > 1 and (split := split_of_list(base_name(file.name))):
                 statements = [replace(s, split=s.split or split) for s in reading.statements]
                 reading = replace(reading, statements=statements)
@@ -321,10 +321,10 @@ def _as_if_in(name: str, layout: Layout) -> str:
 def _names_only(lists: Sequence[str]) -> Doubt:
     """The question about lists that only name images: does each list stand for a class?"""
     question = (
-        f"{names_in_short(lists)}: names of images only, without labels or splits. If each list is of a "
-        "class, write a CSV with the columns file,label. Go on without labels?"
+        f"{names_in_short(lists)}: names of images only, without labels or splits. If each list "
+        "is of a class, write a CSV with the columns file,label. Ingest without labels?"
     )
-    return Doubt(question, (("--labels-from none", "the images come in without labels"),))
+    return Doubt(question, (("--labels-from none", "the images are ingested without labels"),))
 
 
 def _contradicting(lists: Mapping[str, int]) -> Doubt:
@@ -348,8 +348,8 @@ def _captions(labels: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
         return []
     examples = ", ".join(map(repr, list(counts)[:_SHOWN]))
     question = (
-        f"{sum(map(bool, labels.values())):,} images have {distinct:,} different labels ({examples}): are these classes, "
-        "or numbers and captions of single images?"
+        f"{sum(map(bool, labels.values())):,} images have {distinct:,} different labels "
+        f"({examples}): are these classes, or ids and captions of single images?"
     )
     answers = (("--yes", "they are classes"), ("--labels-from none", "no labels"))
     return [Doubt(question, answers)]
@@ -405,12 +405,12 @@ def _refused(refused: Mapping[str, str], layout: Layout, clear: Sequence[str] = 
         groups.setdefault(reason.replace(name, "\0") if name else reason, []).append(name)
     reasons = [reason.replace("\0", names_in_short(names)) for reason, names in groups.items()]
     more = f" (and {len(reasons) - _SHOWN} more reasons)" if len(reasons) > _SHOWN else ""
-    answers = [("--labels-from none", "the images come in without labels")]
+    answers = [("--labels-from none", "the images are ingested without labels")]
     if layout.labels:
         answers.insert(0, ("--labels-from parent", layout.counted()))
     named = [name for name, why in refused.items() if name and f"--labels-from {name}" in why]
     answers[:0] = [(f"--labels-from {name}", "its labels are of whole images") for name in named]
-    question = f"{'; '.join(reasons[:_SHOWN])}{more}. Go on without it?"
+    question = f"{'; '.join(reasons[:_SHOWN])}{more}. Ingest without it?"
     doubts = offer_lists([Doubt(question, tuple(answers))], clear)
     return ListResult("a list that cannot be used", doubts=doubts)
 

@@ -11,12 +11,12 @@ _REMEDIES = (
     (r"raw/", f"{REBUILD} if a data set holds the image; else ingest the image again"),
     (
         r"annotations/events/",
-        "it counts for nothing: `imgclf doctor --store --repair` writes it again if the label table "
+        "it is ignored: `imgclf doctor --store --repair` writes it again if the label table "
         "knows it; else decide again (`imgclf labels`), then delete it",
     ),
     (
         r"annotations/",
-        "it counts for nothing: ingest its source again or label the image again, then delete it",
+        "it is ignored: ingest its source again or label the image again, then delete it",
     ),
     (r"tables/groups/", f"{REBUILD} from the data sets, whose splits it keeps"),
     (r"tables/|embeddings/|predictions/", f"{REBUILD}; so does `imgclf run`"),
@@ -28,8 +28,8 @@ _REMEDIES = (
     (
         r"models/[^/]+/output/model\.tar\.gz",
         "restore it from a backup; a model that no stage serves is moved aside by `imgclf doctor "
-        "--store --repair`, and `imgclf run` trains it again; one that serves: `imgclf rollback`, or "
-        "approve another, first",
+        "--store --repair`, and `imgclf run` trains it again; one that serves: `imgclf "
+        "rollback`, or approve another, first",
     ),
     (
         r"models/[^/]+/output/",
@@ -39,16 +39,16 @@ _REMEDIES = (
     (r"models/", RERUN),
     (
         r"endpoints/",
-        "nothing older counts in its place: approve a model again (`imgclf approve`) or return to "
+        "no older one is used instead: approve a model again (`imgclf approve`) or return to "
         "the one before (`imgclf rollback`), which writes a new record",
     ),
     (r"queue/|reports/", RERUN),
-    (r"corrections/", "it counts for nothing: correct the image again in the predictor"),
+    (r"corrections/", "it is ignored: correct the image again in the predictor"),
     (r"pipes/", "it is of a job's messages; run the job again (`imgclf run`) and delete it"),
-    (r"inspections/", "delete it; the next run reads the images that it told of"),
-    (r"arrivals/|label-arrivals/", "delete it; the next listing finds what it told of"),
+    (r"inspections/", "delete it; the next run reads its images"),
+    (r"arrivals/|label-arrivals/", "delete it; the next listing finds its object"),
 )
-_LOOK = "see what `imgclf doctor --store` says of it"
+_LOOK = "see `imgclf doctor --store`"
 
 
 class DamagedObject(StoreError):  # noqa: N818 - a state, as its callers say it

@@ -137,7 +137,7 @@ class Table:
             except KeyMissing:  # compacted between the listing and now
                 continue
             return pa.concat_tables([schema.empty_table(), *tables])
-        raise StoreError(f"table {self.name}: its parts vanish while they are read; try again")
+        raise StoreError(f"table {self.name}: its parts disappear while they are read; try again")
 
     @property
     def damaged(self) -> bool:

@@ -70,9 +70,9 @@ class SqsArrivals(Arrivals):
                 keys |= self._watched(event_keys(message["Body"], self.bucket))
             except NoS3EventError as error:
                 warn(
-                    f"message {message['MessageId']} of {self.queue_url} is not understood: "
-                    f"{error}. It is left to the dead-letter queue; the next listing finds what it "
-                    "may have told of"
+                    f"message {message['MessageId']} of {self.queue_url} is not valid: "
+                    f"{error}. It is left to the dead-letter queue; the next listing finds its "
+                    "object"
                 )
             else:
                 understood.append(message)

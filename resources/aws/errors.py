@@ -137,7 +137,7 @@ def _remedy(code: str, words: str) -> str:
         )
     if code in {"ValidationException", "ParamValidationError"} or code.startswith("Invalid"):
         return "correct what is named; `imgclf doctor` checks the settings"
-    return "it may be temporary: try again; if it stays, look at https://health.aws.amazon.com"
+    return "it may be temporary: try again; if it persists, see https://health.aws.amazon.com"
 
 
 def _denied(words: str) -> str:
@@ -155,7 +155,7 @@ _REMEDIES: tuple[tuple[set[str], str | Callable[[str], str]], ...] = (
     (_DENIED, _denied),
     (_BAD_CREDENTIALS, "the credentials are wrong or out of date: sign in again (aws sso login)"),
     (_NO_CREDENTIALS, "there are no credentials: sign in (aws sso login), or set aws.profile_name"),
-    (_THROTTLED, "AWS is asked too often: it is tried again later automatically"),
+    (_THROTTLED, "AWS throttles the calls: it is tried again later automatically"),
     (_UNREACHED, "AWS cannot be reached: check network, region and AWS_ENDPOINT_URL"),
     (_MISSING, "check name, region and account: `imgclf doctor` does"),
     (_IN_USE, "the name is taken, or the resource is being changed: wait, then try again"),

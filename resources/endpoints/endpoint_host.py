@@ -212,7 +212,8 @@ class Endpoints(dg.ConfigurableResource):
             other = self.readable(record.stage)
             by = f", deployed by {other.deployed_by}" if other else ""
             raise DeploymentFailed(
-                f"{record.model_version} was overtaken on {record.stage} by {version_in(newest)}{by}"
+                f"{record.model_version} was superseded on {record.stage} by "
+                f"{version_in(newest)}{by}"
             )
 
     def _roll_back(self, record: DeploymentRecord, before: EndpointStatus, why: str) -> str:

@@ -74,7 +74,7 @@ class LocalEndpoints(Endpoints):
             if time.monotonic() > deadline:
                 problem = self._client().ping().store_problem
                 raise HostUnavailable(
-                    f"{status.name} has not come to serve {newest or 'nothing'} "
+                    f"{status.name} does not serve {newest or 'nothing'} "
                     f"in time (it is {status.status})" + (f": {problem}" if problem else "")
                 )
             time.sleep(_POLL_S)
@@ -145,7 +145,7 @@ class LocalEndpoints(Endpoints):
                 if status.record_key == key and status.status == "InService":
                     return status
                 if status.record_key == key and status.status == "Failed":
-                    why = status.failure_reason or "the host does not say why"
+                    why = status.failure_reason or "the host gives no reason"
                     break
                 if status.record_key is not None and status.record_key > key:
                     break

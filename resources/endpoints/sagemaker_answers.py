@@ -40,7 +40,8 @@ def absent(stage: Stage, name: str, newest: DeploymentRecord | None) -> Endpoint
         stage=stage,
         name=name,
         status="Failed",
-        failure_reason=f"drift: {newest.model_version} is recorded, and there is no endpoint {name}",
+        failure_reason=f"drift: {newest.model_version} is recorded, and there is no endpoint "
+        f"{name}",
         record_key=record_key(newest),
     )
 
@@ -86,7 +87,7 @@ def _drift(newest: DeploymentRecord, identity: Identity) -> str:
     recorded = f"drift: {newest.model_version} ({newest.digest[:12]}) is recorded"
     if identity == UNKNOWN:
         return (
-            f"{recorded}, and what is served cannot be told: its endpoint configuration or its "
+            f"{recorded}, and the served model is not known: its endpoint configuration or its "
             "SageMaker model was deleted"
         )
     version, digest = identity

@@ -76,8 +76,8 @@ class PredictionsApi:
         shown = self._connection.read_fields("model_version")["model_version"]
         if shown != version:
             raise LabelStudioRefused(
-                f"project {project} of Label Studio shows predictions of {shown!r} after it was set "
-                f"to show {version!r}; does somebody else choose it? Try again"
+                f"project {project} of Label Studio shows predictions of {shown!r} after it was "
+                f"set to show {version!r}; does somebody else change it? Try again"
             )
 
     def count_by_version(self) -> dict[str, int]:

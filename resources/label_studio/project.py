@@ -115,8 +115,8 @@ class ProjectApi:
         title = self._connection.title
         if len(title.strip()) not in TITLE_LENGTHS:
             raise LabelStudioRefused(
-                f"{title!r} cannot be a project's title: Label Studio takes 3 to 50 characters; set "
-                "label_studio.project_title"
+                f"{title!r} cannot be a project's title: Label Studio takes 3 to 50 characters; "
+                "set label_studio.project_title"
             )
         # The answer may be lost although the project was created, so it is looked up in any case.
         with suppress(LabelStudioDown):
@@ -125,7 +125,7 @@ class ProjectApi:
                 label_config=page,
                 sampling=SAMPLING,
                 show_collab_predictions=True,
-                description="Kept by imgclf-dagster. Tasks are added and removed automatically.",
+                description="Managed by imgclf-dagster. Tasks are added and removed automatically.",
             )
         return self._connection.id
 
@@ -150,8 +150,9 @@ class ProjectApi:
             if error.status != 400:
                 raise
             raise LabelStudioRefused(
-                f"the project {project.title!r} cannot change to the labels of the schema: {error}. "
-                "Put them back into labels.names, or relabel those images in Label Studio first",
+                f"the project {project.title!r} cannot change to the labels of the schema: "
+                f"{error}. Put them back into labels.names, or relabel those images in Label "
+                "Studio first",
                 error.status,
             ) from None
         self._connection.http.patch(f"{self._connection.path}/", json={"label_config": page})

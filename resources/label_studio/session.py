@@ -227,8 +227,8 @@ def _unreachable(server: str, request: httpx.Request, error: httpx.TransportErro
             "is it overloaded? Look at its log and try again"
         )
     return (
-        f"Label Studio at {server} hung up during {what} ({error or type(error).__name__}); "
-        "did it restart? Try again"
+        f"Label Studio at {server} closed the connection during {what} "
+        f"({error or type(error).__name__}); did it restart? Try again"
     )
 
 

@@ -267,9 +267,9 @@ def _package(version: TaggedVersion) -> ModelPackage:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         flaw = str(error).partition("\n")[0]
         raise RegistryError(
-            f"version {version.version} of {version.name} in MLflow is damaged ({flaw}): mend its "
-            "tags in MLflow, or delete the version there and run the line again (imgclf run), "
-            "which registers the model again, to be approved again"
+            f"version {version.version} of {version.name} in MLflow is damaged ({flaw}): correct "
+            "its tags in MLflow, or delete the version there and run the line again (imgclf "
+            "run), which registers the model again, to be approved again"
         ) from None
 
 

@@ -145,6 +145,6 @@ def _fill(
     for name, path in artifacts.items():
         place = PurePosixPath(name)
         if place.name != path.name:
-            raise ValueError(f"artifact {name} must keep the name of its file {path}")
+            raise ValueError(f"artifact {name} must have the name of its file {path}")
         folder = None if place.parent == PurePosixPath() else str(place.parent)
         client.log_artifact(run_id, str(path), folder)

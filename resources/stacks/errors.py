@@ -32,7 +32,7 @@ class StackFailed(StackError):  # noqa: N818 - what happened, as its callers say
     def __init__(self, stack: str, status: str, logical_id: str = "", reason: str = "") -> None:
         self.stack, self.status, self.logical_id, self.reason = stack, status, logical_id, reason
         what = f"{logical_id}: {reason}" if logical_id else reason or "no reason is given"
-        remedy = remedies(stack).get(status, "mend the cause, then deploy again")
+        remedy = remedies(stack).get(status, "fix the cause, then deploy again")
         super().__init__(f"stack {stack} ended in {status}: {what}. Remedy: {remedy}")
 
 
@@ -41,12 +41,12 @@ def remedies(stack: str) -> dict[str, str]:
     cli = "aws cloudformation"
     return {
         "UPDATE_ROLLBACK_FAILED": (
-            "mend what kept the rollback from ending, then "
+            "fix what stopped the rollback, then "
             f"{cli} continue-update-rollback --stack-name {stack}"
         ),
         "ROLLBACK_FAILED": (
-            f"{cli} delete-stack --stack-name {stack}, then deploy again; what cannot be deleted "
-            "is named in its events"
+            f"{cli} delete-stack --stack-name {stack}, then deploy again; its events name what "
+            "cannot be deleted"
         ),
         "CREATE_FAILED": f"{cli} delete-stack --stack-name {stack}, then deploy again",
         "DELETE_FAILED": (

@@ -128,7 +128,7 @@ def watch(
             break
         if time.monotonic() > deadline:
             raise StackTimeout(
-                f"stack {name} is still {status or 'waiting'}; it goes on: deploy again to wait "
+                f"stack {name} is still {status or 'waiting'}; it continues: deploy again to wait "
                 f"for it, or stop it: aws cloudformation cancel-update-stack --stack-name {name}"
             )
         time.sleep(poll_s)

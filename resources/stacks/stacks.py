@@ -269,7 +269,7 @@ class Stacks:
             return status == "EXECUTE_IN_PROGRESS"
         except self.client.exceptions.ChangeSetNotFoundException as error:
             raise PlanOutdated(
-                f"{plan.request.name}: the plan is gone: another deployment came first; "
+                f"{plan.request.name}: the plan no longer exists: another deployment was faster; "
                 "deploy again"
             ) from error
         return True

@@ -70,7 +70,7 @@ def read_images(body: bytes, content_type: str) -> list[bytes]:
     raise RequestRefused(
         415,
         "unsupported_media_type",
-        f"content type {media_type or '(none)'} is not understood; send one image as image/jpeg, "
+        f"content type {media_type or '(none)'} is not supported; send one image as image/jpeg, "
         'image/png, image/webp, …, or many as application/json {"instances":[{"b64": "…"}]}',
     )
 
@@ -236,8 +236,8 @@ def _pixel_chunks(
             raise RequestRefused(
                 413,
                 "too_large",
-                f"{_which(pictures.files, index)} takes more memory to decode than there is; "
-                "send it smaller",
+                f"{_which(pictures.files, index)} needs more memory to decode than is available; "
+                "send a smaller image",
             ) from None
         chunk.append(pixels)
         held += pixels.nbytes

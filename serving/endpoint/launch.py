@@ -88,7 +88,7 @@ def _wait(
             raise HostNotStarted("the endpoint host does not start: " + "\n".join(last))
         if time.monotonic() > deadline:
             raise HostNotStarted(
-                f"the endpoint host does not listen after {timeout_s:g} s; what it said: {log_file}"
+                f"the endpoint host does not listen after {timeout_s:g} s; its log: {log_file}"
             )
         time.sleep(_POLL_S)
 

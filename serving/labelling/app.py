@@ -170,7 +170,7 @@ def _corrections(backend: Backend, bodies: BodyBuffer) -> APIRouter:
             raise RequestRefused(
                 503,
                 "store_silent",
-                "the store does not take it now; send it again later (the log of the labelling "
+                "the store cannot be written now; send it again later (the log of the labelling "
                 "backend says why)",
             ) from error
         if taken.fresh:

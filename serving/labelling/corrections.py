@@ -197,5 +197,7 @@ def _image(encoded: str, max_pixels: int) -> tuple[bytes, ImageFacts]:
         raise RequestRefused(400, "unreadable_image", error.reason) from None
     except MemoryError:
         raise RequestRefused(
-            413, "too_large", "the image takes more memory to decode than there is; send it smaller"
+            413,
+            "too_large",
+            "the image needs more memory to decode than is available; send a smaller image",
         ) from None

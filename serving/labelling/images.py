@@ -59,7 +59,7 @@ async def task_image(
 
     async def admit(size: int) -> None:
         if size > _MAX_IMAGE_BYTES:
-            raise NoImage(f"{key} has {size / 1e6:.0f} MB, too big to be decoded here")
+            raise NoImage(f"{key} has {size / 1e6:.0f} MB, too large to be decoded here")
         if before_big is not None and size > _BIG_BYTES:
             await before_big()
 
@@ -77,7 +77,7 @@ async def task_image(
 def known_key(store: ObjectStore, sha256: str) -> str | None:
     """Return the key of an image in the store, by the image table; ``None`` if it has none.
 
-    The object's sha256 is verified. Damaged parts of the table are passed over: the asset raw_images
+    The object's sha256 is verified. Damaged parts of the table are ignored: the asset raw_images
     repairs them.
     """
     import pyarrow as pa  # late: only corrections need it

@@ -203,7 +203,7 @@ def _decoded(data: bytes, max_pixels: int, side: int, also_big: bool) -> np.ndar
         with BIG_PICTURE if also_big else nullcontext():
             return to_array(decode(data, max_pixels=max_pixels, fit=side))
     except MemoryError:
-        raise ImageRejected("it takes more memory to decode than there is") from None
+        raise ImageRejected("it needs more memory to decode than is available") from None
 
 
 def _prelabels(

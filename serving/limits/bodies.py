@@ -102,7 +102,7 @@ class BodyBuffer:
             raise RequestRefused(
                 415,
                 "unsupported_encoding",
-                f"content encoding {encoding[:40]} is not understood; send the body as it is",
+                f"content encoding {encoding[:40]} is not supported; send the body unencoded",
             )
         if not size:
             raise RequestRefused(400, "empty_body", "the request has no body")
@@ -131,9 +131,10 @@ class BodyBuffer:
 
     def _slow(self, reading: _Reading) -> RequestRefused:
         why = (
-            "others needed the room"
+            "other requests needed the memory"
             if reading.gave_way
-            else f"it must be there within {self._body_s:g} s, and never pause for {self._stall_s:g} s"
+            else f"it must arrive within {self._body_s:g} s, and must not pause for "
+            f"{self._stall_s:g} s"
         )
         return RequestRefused(408, "request_timeout", f"the request's body came too slowly: {why}")
 

@@ -262,7 +262,7 @@ def test_what_goes_wrong_is_said_and_can_be_sent_again(page: "Page", line: Line)
 def test_another_site_and_a_guessed_card_get_nothing(page: "Page", line: Line) -> None:
     answer = page.request.get(f"{line.url}/corrections/{'0' * 32}")
     assert answer.status == 503
-    assert "drop it once more" in answer.json()["error"]
+    assert "drop it again" in answer.json()["error"]
     answer = page.request.post(
         f"{line.url}/corrections/{'0' * 32}",
         data=json.dumps({"labels": ["red"]}),

@@ -237,7 +237,7 @@ def evaluation_and_release(imgclf: Any) -> None:
     run = ("run",)
     # the evaluation is logged to MLflow, and not recorded as the model's
     answer = killed_at(imgclf, run, kill("resources.registry.mlflow:MlflowRegistry.log_evaluation"))
-    assert "ended while nobody watched: taking its outputs" in answer.out, answer.said
+    assert "ended while it was not observed: collecting its outputs" in answer.out, answer.said
     assert not [key for key in Store(imgclf).keys if "/evaluations/" in key]
     # registered, and the asset not materialized
     answer = killed_at(imgclf, run, kill("resources.registry.mlflow:MlflowRegistry.register"))

@@ -101,7 +101,7 @@ def read_artefact_manifest(folder: Path) -> ArtefactManifest:
     try:
         return ArtefactManifest.model_validate_json(path.read_bytes())
     except FileNotFoundError:
-        raise ArtefactError(f"{folder} holds no {MANIFEST}: it is no model artefact") from None
+        raise ArtefactError(f"{folder} holds no {MANIFEST}: it is not a model artefact") from None
     except ValidationError as error:
         raise ArtefactError(f"{path} is not a model's manifest: {error}") from error
 

@@ -137,7 +137,7 @@ def _read_hyperparameters(root: Path) -> dict[str, str]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise PermanentFailure(
-            f"{path} is missing: this is no SageMaker container. "
+            f"{path} is missing: this is not a SageMaker container. "
             f"Point {ROOT_VARIABLE} at a folder in the layout of /opt/ml."
         ) from None
     except ValueError as error:

@@ -236,8 +236,8 @@ def joined() -> Iterator[Team]:
     except Exception as error:
         if _is_lost_connection(error):
             raise PeerLost(
-                f"process {team.rank + 1} of {team.size} lost the connection to another ({error}); "
-                "why that one ended is in the job's failure reason, or in its log"
+                f"process {team.rank + 1} of {team.size} lost the connection to another "
+                f"({error}); the job's failure reason or log says why that one ended"
             ) from error
         raise
 

@@ -69,8 +69,8 @@ def require_gpus(root: Path | None = None, processes: int = 1) -> None:
     counts = f"sees {seen or 'none'} of them, and {processes} processes want one each"
     told = f"{wants} {counts if processes > 1 else 'sees no GPU'}"
     raise NoGpu(
-        f"{kind} has GPUs, but {told}. {driver()}. {_reason()}Nothing was computed on the CPU at "
-        f"the price of GPUs. {_remedy(bool(cuda))}"
+        f"{kind} has GPUs, but {told}. {driver()}. {_reason()}The job stopped, so that it does "
+        f"not use the CPU at the price of GPUs. {_remedy(bool(cuda))}"
     )
 
 

@@ -265,13 +265,16 @@ def _saved(subsets: Subsets, shas: np.ndarray, chosen: frozenset[str], score: fl
             points=None,
             needed=None,
             why_not=f"{len(subsets.truth):,} of {len(shas):,} labelled images were measured, so "
-            "what all of them reach is not known",
+            "the score of all of them is not known",
         )
     points = subsets.curve(random, seed=2)
     curve, why_not = _fitted(points)
     needed = curve.labels_for(score, of=len(shas)) if curve else None
     if needed is not None and needed.low is None:
-        why_not = "random order would need more than ten times the random images there are, or never get there"
+        why_not = (
+            "random order would need more than ten times the random images there are, or never "
+            "reach it"
+        )
     return Saved(**counts, points=points, needed=needed, why_not=why_not)
 
 
@@ -282,11 +285,11 @@ def _notes(recipe: str, task: Task, used: int, images: int) -> list[str]:
     ]
     if recipe != "probe":
         notes.append(
-            f"The backbone was itself trained on these images (recipe {recipe}), so that small "
-            "subsets look better than they would have been: gains are understated."
+            f"The backbone was itself trained on these images (recipe {recipe}), so small subsets "
+            "score better than they should: gains are understated."
         )
     if task == "multi_label":
-        notes.append("A label counts as given above a probability of one half.")
+        notes.append("A label is predicted above a probability of one half.")
     if used < images:
         notes.append(
             f"{used:,} of {images:,} training images were measured, drawn at random: scores are of "

@@ -255,7 +255,7 @@ def require_learnable(targets: np.ndarray, labels: Sequence[str]) -> None:
     if len(labels) < 2 or (constant and not multi):
         raise PermanentFailure(
             f"only one class in the training images ({', '.join(constant or labels)}): there is "
-            "nothing to tell apart. Ingest images of at least two classes."
+            "nothing to learn. Ingest images of at least two classes."
         )
     if missing:
         raise PermanentFailure(

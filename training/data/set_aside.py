@@ -19,8 +19,8 @@ A_FEW = 3
 
 _SHOWN = 20
 _REMEDY = (
-    "`imgclf doctor --store --repair` builds damaged shards again; what is no whole picture: delete "
-    "it from raw/ or ingest it again, and build the data set again"
+    "`imgclf doctor --store --repair` builds damaged shards again; what is no whole picture: "
+    "delete it from raw/ or ingest it again, and build the data set again"
 )
 
 
@@ -75,7 +75,7 @@ def tell(aside: Mapping[str, str], warn: "Callable[[str], object]") -> None:
     for key, reason in list(aside.items())[:_SHOWN]:
         warn(f"{key} is set aside: {reason}")
     if aside:
-        warn(f"{len(aside)} images are set aside, and the rest goes on; {_REMEDY}")
+        warn(f"{len(aside)} images are set aside, and the rest is used; {_REMEDY}")
 
 
 @contextmanager
@@ -89,7 +89,7 @@ def ornament(name: str, warn: "Callable[[str], object]") -> Iterator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001 - whatever it is, the numbers do not depend on it
-        warn(f"{name} could not be drawn, and nothing else is missing: {_error_text(error)}")
+        warn(f"{name} could not be drawn; all else is complete: {_error_text(error)}")
 
 
 def _error_text(error: Exception) -> str:

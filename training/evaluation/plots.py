@@ -126,8 +126,8 @@ def draw_reliability(path: Path, bins: Sequence[Bin], error: float) -> None:
         axes.set_ylim(-0.02, 1.02)
         axes.set_aspect("equal")
         axes.grid(color="#dddddd")
-        axes.set_xlabel("how sure the model is")
-        axes.set_ylabel("how often it is right")
+        axes.set_xlabel("confidence of the model")
+        axes.set_ylabel("accuracy")
         axes.set_title(f"calibration error {error:.3f}", fontsize=10)
         _legend_below(figure, axes)
 
@@ -165,7 +165,7 @@ def draw_mistakes(
     with picture_file(path, 1.9 * columns, 0.7 + 2.4 * rows) as figure:
         figure.suptitle(
             f"{len(mistakes)} surest of {wrong:,} mistakes among {total:,} test images\n"
-            "✗ wrongly given   ✓ missed   (and the model's probability)"
+            "✗ wrongly predicted   ✓ missed   (and the model's probability)"
             if mistakes
             else f"no mistake among {total:,} test images",
             fontsize=10,
@@ -226,7 +226,7 @@ def _draw_found_and_missed(path: Path, report: EvaluationReport) -> None:
         axes = figure.add_subplot()
         axes.barh(places, found, color=_RIGHT, label="rightly given")
         axes.barh(places, missed, left=found, color=_MISSED, label="missed")
-        axes.barh(places, added, left=found + missed, color=_WRONG, label="wrongly given")
+        axes.barh(places, added, left=found + missed, color=_WRONG, label="wrongly predicted")
         axes.set_yticks(places, [short(report.labels[index]) for index in order])
         axes.set_ylim(len(order) - 0.5, -0.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

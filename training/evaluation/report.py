@@ -30,7 +30,7 @@ class Scores(BaseModel):
 
     ``confusion_matrix`` for single_label: a row a true label, a column a predicted one, both in
     the report's order; answers outside these labels are in no column. For multi_label: a row a
-    label, of [rightly absent, wrongly given, missed, rightly given].
+    label, of [rightly absent, wrongly predicted, missed, rightly given].
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

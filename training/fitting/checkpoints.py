@@ -37,7 +37,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             TypeError: there are storage options.
         """
         if storage_options is not None:
-            raise TypeError(f"{type(self).__name__} knows no storage options")
+            raise TypeError(f"{type(self).__name__} has no storage options")
         place = Path(path)
         place.parent.mkdir(parents=True, exist_ok=True)
         written = place.with_name(f".{place.name}.part")

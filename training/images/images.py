@@ -217,7 +217,9 @@ def _rejection(error: Exception) -> ImageRejected:
     if isinstance(error, JpegIncomplete):
         return ImageRejected(f"truncated or broken image: {error}")
     if isinstance(error, MemoryError):  # a header that promises what no memory holds
-        return ImageRejected("decoding it needs more memory than there is; save it as PNG or JPEG")
+        return ImageRejected(
+            "decoding it needs more memory than is available; save it as PNG or JPEG"
+        )
     return ImageRejected(f"truncated or broken image: {_error_text(error)}")
 
 
@@ -226,7 +228,10 @@ def _unidentified(data: bytes) -> str:
         return "HEIC is not supported; convert it to JPEG, PNG, WebP or AVIF"
     for start, (what, command) in _POINTERS.items():
         if data.startswith(start):
-            return f"a pointer of {what}, not the image itself; run `{command}` there, and ingest again"
+            return (
+                f"a pointer of {what}, not the image itself; run `{command}` there, and ingest "
+                "again"
+            )
     if data.startswith(_SIGNATURES) or data[8:12] == b"WEBP" or data[4:12] == b"ftypavif":
         return "truncated or broken image: its header cannot be read"
     return (

@@ -50,7 +50,7 @@ def completed(data: bytes) -> bytes:
         data = data.removesuffix(b"\xff") + END_OF_IMAGE
         warning = _warning(data)
     if _says_early_end(warning):
-        raise JpegIncomplete("the data end before the picture does")
+        raise JpegIncomplete("the data end before the end of the picture")
     if any(said in warning for said in _DAMAGED):
         raise JpegIncomplete(warning)
     if unused := _EXTRANEOUS.search(warning):

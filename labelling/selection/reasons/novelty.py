@@ -31,7 +31,7 @@ class Novelty:
 
     def why(self, pool: "Pool", index: int) -> str:
         times = pool.space.to_labelled[index] / max(_middle(pool), 1e-6)
-        return f"{times:.1f} times as far from the nearest labelled image as is usual"
+        return f"{times:.1f} times the usual distance from the nearest labelled image"
 
 
 def _quantiles(pool: "Pool") -> tuple[float, float]:

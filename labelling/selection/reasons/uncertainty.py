@@ -37,8 +37,8 @@ class Uncertainty:
             near = _nearness(row[None], pool.threshold_row)[0]
             label = int(near.argmax())
             return (
-                f"the model is unsure of {pool.labels[label]}: {row[label]:.2f}, "
-                f"and from {pool.threshold_row[label]:.2f} on it says yes"
+                f"the model is unsure of {pool.labels[label]}: {row[label]:.2f}, and from "
+                f"{pool.threshold_row[label]:.2f} on it says yes"
             )
         first, second = np.argsort(-row, kind="stable")[:2]
         return (

@@ -113,7 +113,7 @@ def safe_name(raw: str) -> str:
         return raw
     path = PurePosixPath(raw)
     if path.is_absolute() or _DRIVE.match(raw) or ".." in path.parts:
-        raise ValueError("the path leads out of the source; give paths relative to it")
+        raise ValueError("the path leads outside the source; give paths relative to it")
     if not path.parts or "\0" in raw:
         raise ValueError("the path is empty or holds a null character")
     return str(path)
@@ -154,8 +154,8 @@ def unreadable(error: OSError) -> str:
 _REMEDIES = {
     errno.EACCES: "; give yourself the right to read it (chmod -R u+rX) and run it again",
     errno.EPERM: "; give yourself the right to read it (chmod -R u+rX) and run it again",
-    errno.EIO: "; the disk is damaged, or was taken away",
-    errno.ESTALE: "; the network drive has lost it: mount it again",
-    errno.ENOENT: "; it was taken away meanwhile",
+    errno.EIO: "; the disk is damaged, or was removed",
+    errno.ESTALE: "; the network drive is not connected: mount it again",
+    errno.ENOENT: "; it was removed meanwhile",
     errno.ENAMETOOLONG: "; the whole path is longer than the system allows: move it up",
 }

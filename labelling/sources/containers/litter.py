@@ -8,12 +8,12 @@ import re
 
 from object_store.system_files import is_left_by_system, is_photo_library
 
-HIDDEN = "hidden: its name begins with a dot; a hidden folder is read if it is named itself"
-SYSTEM = "left behind by an operating system, a NAS or a program, not data"
-SIDECAR = "what a photo program or Google Takeout writes beside an image; it is not read"
+HIDDEN = "hidden: its name begins with a dot; a hidden folder is read if it is given itself"
+SYSTEM = "a leftover of an operating system, a NAS or a program, not data"
+SIDECAR = "a file that a photo program or Google Takeout writes beside an image; it is not read"
 SHORTCUT = "a shortcut, which holds no image; put the file itself there"
 UNFINISHED = "an unfinished download; finish it, or delete it"
-EMPTY = "folders that hold no data; one that is meant as a class has no images yet"
+EMPTY = "folders without data; one that is meant as a class has no images yet"
 LIBRARY = "the library of a photo program, full of previews; export the photos and ingest those"
 PACKED = "an archive inside the source, which is not opened; unpack it, or ingest it separately"
 

@@ -72,6 +72,6 @@ class Misread:
         more = f" and {len(pairs) - _SHOWN:,} more" if len(pairs) > _SHOWN else ""
         return (
             "these folders look as if they had been unpacked in the wrong encoding: "
-            f"{', '.join(pairs[:_SHOWN])}{more}; rename them, or ingest the archive that they came "
-            "in: names in archives are read in the right one",
+            f"{', '.join(pairs[:_SHOWN])}{more}; rename them, or ingest the original archive, "
+            "whose names are read in the right encoding",
         )

@@ -142,7 +142,10 @@ def read_names(archive: str, raw: Collection[bytes], given: str | None) -> Names
         return NamesRead("utf-8", warnings=(f"the names in {archive} are UTF-8: {shown}",))
     if found.certain and found.encoding is not None:
         name, words = found.readings[0]
-        chosen = f"{no_encoding}; they were read as {name}: {', '.join(words)} (--encoding decides otherwise)"
+        chosen = (
+            f"{no_encoding}; they were read as {name}: {', '.join(words)} (--encoding overrides "
+            "this)"
+        )
         return NamesRead(found.encoding, warnings=() if utf8 else (chosen,))
     answers = tuple(
         (f"--encoding {name}", f"names: {', '.join(words)}") for name, words in found.readings

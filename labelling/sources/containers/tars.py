@@ -119,7 +119,7 @@ class Tar(FileContainer):
         self._repeated, self._odd = sieve.repeated, sieve.warnings
         if broken:
             # The lost part may contain whole classes, or the list of labels.
-            question = f"{self._path.name}: {broken}. Go on without what comes after them?"
+            question = f"{self._path.name}: {broken}. Ingest only what comes before the damage?"
             self._damage = (Doubt(question, (("--yes", f"the {taken:,} entries are read"),)),)
             yield Rejection(self._path.name, broken)
 

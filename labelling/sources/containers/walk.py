@@ -30,7 +30,7 @@ HOME = "the home of imgclf itself"
 CACHE = "a cache, as the file CACHEDIR.TAG in it says"
 PYTHON = "a Python environment (pyvenv.cfg)"
 _HOME_FILES = {"imgclf.toml", "store", "dagster"}
-TWICE = "a second way to a folder that has been read"
+TWICE = "another path to a folder that was read"
 NOT_UTF8 = (
     "its name is not UTF-8; rename it, all below a folder at once with "
     "`convmv -f CODE_PAGE -t utf8 -r --notest FOLDER`"
@@ -145,7 +145,7 @@ class _Walk:
             if error.errno == errno.ELOOP:
                 yield Passed(name, ITSELF)
             elif error.errno == errno.ENOENT:
-                yield Rejection(name, "a link to nothing; put the file itself there")
+                yield Rejection(name, "a broken link; put the file itself there")
             else:
                 yield Rejection(name, unreadable(error))
             return

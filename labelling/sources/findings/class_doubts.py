@@ -16,7 +16,7 @@ def words_for_no_label(words: Sequence[str], known: KnownClasses) -> list[Doubt]
     if not new:
         return []
     shown = ", ".join(map(repr, new[:5]))
-    rest = "no labels; take those lines out, or leave their cells empty, to have the others"
+    rest = "no labels; remove those lines, or empty their cells, to use the others"
     question = f"Is {shown} a class, or does it say that there is no label?"
     answers = (("--yes", "a class like the others"), ("--labels-from none", rest))
     return [Doubt(question, answers)]
@@ -32,7 +32,7 @@ def odd_classes(odd: Mapping[str, str], known: KnownClasses) -> list[Doubt]:
     question = f"Are these labels right: {shown}{more}?"
     answers = (
         ("--yes", "they are classes as they are"),
-        ("--labels-from none", "no labels; mend them in the list to have them"),
+        ("--labels-from none", "no labels; correct them in the list to use them"),
     )
     return [Doubt(question, answers)]
 
@@ -72,6 +72,6 @@ def singular_and_plural(words: Iterable[str], known: KnownClasses) -> list[str]:
     one, *others = sorted(pairs[0], key=len)
     merge = f"imgclf labels merge {shlex.join(others)} --into {shlex.quote(one)}"
     return [
-        f"these are classes of their own: {shown}{more} (singular and plural). If they are one, make "
-        f"one of them after this: {merge}"
+        f"these are separate classes: {shown}{more} (singular and plural). If they are one class, "
+        f"merge them afterwards: {merge}"
     ]

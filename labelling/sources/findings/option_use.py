@@ -16,7 +16,7 @@ def refuse_together(options: ReadingOptions) -> None:
         OptionError: there are such; the message names both.
     """
     if options.as_class is not None and options.labels_from is not None:
-        raise OptionError("give --labels-from or --as-class: each decides every label")
+        raise OptionError("give --labels-from or --as-class: each of them decides every label")
     if options.columns is None:
         return
     unread = f"--labels-from {options.labels_from}" if options.labels_from in FOLDERS else None

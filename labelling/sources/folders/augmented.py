@@ -35,10 +35,10 @@ def changed_copies(layout: Layout, source: Path) -> list[str]:
     more = f" and {len(images) - 3} more" if len(images) > 3 else ""
     total = sum(images.values())
     return [
-        f"{shown}{more} ({total:,} image{'' if total == 1 else 's'}): these may be changed copies of "
-        "other images, and come in as images of their own. Copies that look alike share a split, "
-        "flipped and turned ones may not, and then the test is too easy. To leave them out, "
-        + _remedy(layout, [*images], source)
+        f"{shown}{more} ({total:,} image{'' if total == 1 else 's'}): these may be augmented "
+        "copies of other images, and are ingested as separate images. Similar copies share a "
+        "split; flipped and rotated ones may not, which makes the test too easy. To leave them "
+        "out, " + _remedy(layout, [*images], source)
     ]
 
 
@@ -55,5 +55,8 @@ def _remedy(layout: Layout, copies: list[str], source: Path) -> str:
     """A command for the original images, if they are all in one folder."""
     tops = {path.split("/")[0] for path in layout.counts} - {*copies}
     if len(copies) == 1 and len(tops) == 1 and "" not in tops and "/" not in copies[0]:
-        return f"stop, and ingest the folder beside: imgclf ingest {shlex.quote(str(source / tops.pop()))}"
+        return (
+            "stop, and ingest the folder beside: imgclf ingest "
+            f"{shlex.quote(str(source / tops.pop()))}"
+        )
     return "move them out of the source"

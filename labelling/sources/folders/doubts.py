@@ -57,18 +57,19 @@ class NamesInDoubt:
         found = []
         if self.unsorted:
             found.append(
-                f"{listed(self.unsorted)} may hold images that nobody has labelled yet, or be a class "
-                "(if they are not labelled yet, call the folder unlabelled)"
+                f"{listed(self.unsorted)} may hold images that nobody has labelled yet, or be a "
+                "class (if they are not labelled yet, call the folder unlabelled)"
             )
         if self.leftovers:
             found.append(
-                f"{listed(self.leftovers)} {look(self.leftovers, 'a bin, copies or an old version')}, "
-                "or may be a class (if it is none, take it out of the source)"
+                f"{listed(self.leftovers)} "
+                f"{look(self.leftovers, 'a bin, copies or an old version')}, or may be a class "
+                "(if it is none, take it out of the source)"
             )
         if self.wells:
             found.append(
                 f"{listed(self.wells)} look like wells of a plate, which say where a picture was "
-                "taken and nothing about what it shows"
+                "taken, not what it shows"
             )
         return found
 

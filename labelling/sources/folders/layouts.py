@@ -164,14 +164,14 @@ def _strip_wrappers(found: _Found, warnings: list[str], around: str | None) -> N
         depth = max(0, depth - 1) if len(nexts) == 1 else 0
     if around and not nexts and prefix == (normal_label(around),):
         warnings.append(
-            f"{around}/ is called like the archive, and so is not taken for a class. If it is one: "
+            f"{around}/ has the name of the archive, and so is not read as a class. If it is one: "
             f"--as-class {shlex.quote(prefix[0])}"
         )
     for place in found.places:
         if place.chain and len(place.chain) <= depth and nexts:
             warnings.append(
-                f"the images right in {place.node.path}/ come in without labels: its folders are "
-                "the classes"
+                f"the images right in {place.node.path}/ are ingested without labels: its folders "
+                "are the classes"
             )
         place.chain = place.chain[depth:]
 
@@ -223,8 +223,7 @@ def _doubts(found: _Found, roles: Roles, known: frozenset[str]) -> Iterator[Doub
     elif deepest > 1:
         example = next(place for place in found.places if len(place.chain) > 1)
         yield Doubt(
-            f"Folders with names lie within one another ({example.node.path}/): which are the "
-            "classes?",
+            f"Folders with names are nested ({example.node.path}/): which are the classes?",
             _answers(found),
         )
     elif roles.in_parts:
@@ -232,7 +231,8 @@ def _doubts(found: _Found, roles: Roles, known: frozenset[str]) -> Iterator[Doub
     elif len(chains) == 1 and not {*chains.copy().pop()} & known:
         (name,) = next(iter(chains))
         yield Doubt(
-            f"All images with a label lie in one folder, {name!r}: is it a class, or only a folder?",
+            f"All images with a label lie in one folder, {name!r}: is it a class, or only a "
+            "folder?",
             (*_answers(found), ("--as-class NAME", "every image gets this label")),
         )
 
@@ -242,8 +242,8 @@ def _in_parts(found: _Found, classes: Mapping[str, str]) -> Doubt:
     label = _joined(_reader(None, found), classes)
     together = _counted((label(place), place.node.images) for place in found.places)
     question = (
-        f"{_few([f'{name}/' for name in sorted(classes)])} seem to be called after a class and a part "
-        "of its images, so that several are of one class: are they?"
+        f"{_few([f'{name}/' for name in sorted(classes)])} seem to be named after a class and a "
+        "part of its images, so that several have one class: do they?"
     )
     return Doubt(question, (("--yes", together), *_answers(found)))
 

@@ -37,7 +37,7 @@ from labelling.sources.names.series import are_hash_prefixes, is_identifier
 from labelling.sources.names.splits import sounds_like_split
 from labelling.sources.names.words import words
 
-OF_SERIES = "classes, or splits, dates, places, series and copies that say nothing about the images"
+OF_SERIES = "classes, or splits, dates, places, series and copies that do not describe the images"
 _WORD = 3
 """The least letters of a word."""
 
@@ -86,7 +86,7 @@ def assign_roles(
     if found.partitions:
         found.warnings.append(
             f"{listed([*found.partitions.values()])} and the like are partitions by another column "
-            "than that of the classes, and are passed over"
+            "than that of the classes, and are ignored"
         )
     return found
 
@@ -165,7 +165,7 @@ def _settle_splits(children: Sequence[FolderNode], common: Sequence[str], found:
             continue
         child.split = "test"
         found.warnings.append(
-            f"{child.path}/ is taken for the test set: {firm['val'].path}/ beside it is the "
+            f"{child.path}/ is read as the test set: {firm['val'].path}/ beside it is the "
             "validation set"
         )
 
@@ -270,7 +270,7 @@ def _decide_samples(
         else:
             child.role = "unlabelled"
             if classes:
-                found.warnings.append(f"the images of {child.path}/ come in without labels")
+                found.warnings.append(f"the images of {child.path}/ are ingested without labels")
     if doubtful:
         found.questions.append(
             f"{listed(doubtful)} may hold samples of the classes beside, or images that are not "
@@ -341,8 +341,8 @@ def _ask_about_albums(children: Sequence[FolderNode], found: Roles) -> None:
     ]
     if albums:
         found.questions.append(
-            f"{listed(albums)} {look(albums, 'an album, an export or a backup')}, which says "
-            "nothing about what the images show, and the folders beside may be albums, too"
+            f"{listed(albums)} {look(albums, 'an album, an export or a backup')}, which does not "
+            "describe the images, and the folders beside may be albums, too"
         )
 
 
@@ -396,13 +396,13 @@ def _decide_neighbours(
         if child.classes and child.classes <= classes:
             child.role = "seen through"
             found.warnings.append(
-                f"{child.path}/ holds the same classes as {listed(with_classes)} beside it, and is "
-                "taken for one more part of the images"
+                f"{child.path}/ holds the same classes as {listed(with_classes)} beside it, and "
+                "is read as another part of the images"
             )
         elif is_firm and not child.classes and child.label.casefold() not in known:
             child.role = "unlabelled"
             found.warnings.append(
-                f"the images of {child.path}/ come in without labels: beside it, "
+                f"the images of {child.path}/ are ingested without labels: beside it, "
                 f"{listed(with_classes)} hold the classes (--labels-from parent makes it a class)"
             )
         else:
@@ -428,6 +428,6 @@ def _decide_images_in_one_folder(through: Sequence[FolderNode], found: Roles) ->
         lone[0].role = "unlabelled"
         split.classes = frozenset()
         found.warnings.append(
-            f"the images of {lone[0].path}/ come in without labels: it is the only folder there, "
-            "and no class elsewhere (--labels-from parent makes it a class)"
+            f"the images of {lone[0].path}/ are ingested without labels: it is the only folder "
+            "there, and not a class elsewhere (--labels-from parent makes it a class)"
         )

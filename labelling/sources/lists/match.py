@@ -25,7 +25,7 @@ OTHER_SUFFIX = (
 SEVERAL_FIT = "several files of the source fit; write more of the path"
 LABELLED_TWICE = "labelled twice, and differently; write one line, with several labels as a|b"
 TWO_SPLITS = "given to two splits; neither is used"
-REFUSED_ITSELF = "the file that it names is refused, for the reason given for it"
+REFUSED_ITSELF = "the file that it names is refused, for the reason given there"
 _NEARLY_ALL = 0.9
 
 
@@ -157,7 +157,7 @@ def _not_found(statement: Statement, found: Sequence[str], finder: FileFinder) -
     if found:
         return Rejection(f"{name}: {_some(found)}", SEVERAL_FIT)
     if passed := finder.passed_over(statement.file):
-        return Rejection(name, f"the file is passed over: {passed}")
+        return Rejection(name, f"the file is ignored: {passed}")
     if elsewhere := finder.of_the_same_name(statement.file):
         return Rejection(f"{name}: {_some(elsewhere)}", OTHER_FOLDER)
     if alike := finder.with_another_suffix(statement.file):

@@ -31,8 +31,8 @@ def refuse_if_mostly_unusable(name: str, total: int, rejections: Sequence[Reject
     ]
     raise ListRefusedError(
         visible(
-            f"{name}: {min(len(rejections), total):,} of {total:,} lines cannot be used, so the list was not "
-            f"understood: {'; '.join(reasons)}. Mend the list, name its columns with "
-            "--columns IMAGE,LABEL, or say --labels-from none"
+            f"{name}: {min(len(rejections), total):,} of {total:,} lines cannot be used, so the "
+            f"list was not read: {'; '.join(reasons)}. Correct the list, give its columns with "
+            "--columns IMAGE,LABEL, or give --labels-from none"
         )
     )

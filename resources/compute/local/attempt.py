@@ -86,7 +86,7 @@ class Attempt:
     def _say_what_happens(self) -> None:
         name, process = self._spec.name, self._process
         if process is None:
-            text = f"job {name} ended while nobody watched: taking its outputs"
+            text = f"job {name} ended while it was not observed: collecting its outputs"
         else:
             verb = "attached to" if self.reattached else "started"
             text = f"{verb} job {name}: process {process.pid}, log {self._folder.log}"
@@ -154,7 +154,10 @@ class Attempt:
         self._folder.forget_launch()
         text = f"job {self._spec.name} failed: {reason}"
         if not permanent:  # a permanent failure's message is enough; a blank line precedes details
-            text += f"\n\n{failure.stack if failure else ''}\nThe end of its log:\n{self._folder.tail()}"
+            text += (
+                f"\n\n{failure.stack if failure else ''}\nThe end of its "
+                f"log:\n{self._folder.tail()}"
+            )
         # How a process that is not our child ended is unknown; a retry continues from its checkpoint.
         retry = failure is None and code is None
         raise JobFailed(text, metadata=self._links(), allow_retries=retry)

@@ -164,7 +164,7 @@ class SageMakerAttempt:
             time.sleep(self._options["poll_s"][0])
             state = self._jobs.describe(state.name) or state
         if not state.ended:
-            raise JobFailed(f"{state.name} does not end its stopping: run this again later")
+            raise JobFailed(f"{state.name} is still stopping: run this again later")
         return state
 
     def _prepare(self, number: int) -> SageMakerLaunch:
@@ -276,7 +276,7 @@ class SageMakerAttempt:
         self._note_wait(launch.number, state)
         if not (self._gave_up(launch, state) and self._follows_a_wait(launch.number + 1)):
             return False
-        self._context.log.warning(f"{state.name} found no spot capacity: going on on demand")
+        self._context.log.warning(f"{state.name} found no spot capacity: continuing on demand")
         return True
 
     # --- judge -----------------------------------------------------------------------------

@@ -17,7 +17,7 @@ class JobResources(BaseModel):
         pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9-]+$",
         description="SageMaker instance type, such as ml.g5.xlarge (one GPU).",
     )
-    instance_count: int = Field(1, ge=1, le=100, description="How many of them work together.")
+    instance_count: int = Field(1, ge=1, le=100, description="Number of instances.")
     volume_gb: int = Field(50, ge=1, le=16384, description="Disk of each instance.")
     max_runtime_s: int = Field(
         86_400, ge=1, le=2_419_200, description="A job that runs longer is stopped."
@@ -28,17 +28,20 @@ class TrainingResources(JobResources):
     """Instances of training jobs: only these run on spare capacity, or keep their machines warm."""
 
     spot: bool = Field(
-        False, description="Train on spare capacity, at a discount; checkpoints survive its loss."
+        False,
+        description="Train on spot capacity, at a discount; checkpoints survive an interruption.",
     )
     spot_wait_s: int = Field(
         0,
         ge=0,
         le=2_419_200,
-        description="Spot: seconds without a machine after which the job goes on on demand; 0: an "
-        "hour, or with max_wait_s as long as that allows.",
+        description="Spot: seconds without a machine after which the job uses on-demand "
+        "capacity; 0: an hour, or the limit from max_wait_s.",
     )
     spot_fallback: bool = Field(
-        True, description="Spot: go on on demand if no spare capacity comes in time; false: fail."
+        True,
+        description="Spot: use on-demand capacity if no spot capacity is found in time; false: "
+        "fail.",
     )
     max_wait_s: int = Field(
         0,

@@ -251,9 +251,9 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
         others = differing_fields(self._client, jobs.kind, request, state.description)
         if others:
             raise JobNameTaken(
-                f"there is a {jobs.kind} job {name} already ({state.status}), and it was asked for "
-                f"something else: {'; '.join(others)}. SageMaker never lets a name be used again: "
-                "give this job another name, or ask for what that one does",
+                f"there is a {jobs.kind} job {name} already ({state.status}), and its request "
+                f"differs: {'; '.join(others)}. SageMaker does not allow a name to be used again: "
+                "give this job another name, or the same request",
                 allow_retries=False,
             )
         return False

@@ -200,7 +200,7 @@ def test_a_web_server_that_cannot_be_guarded_is_not_started(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(dagster_webserver.app, "DagsterWebserver", object)
-    with pytest.raises(click.ClickException, match="cannot be guarded"):
+    with pytest.raises(click.ClickException, match="cannot be protected"):
         parsed()
 
 

@@ -239,7 +239,7 @@ def test_multi_label_is_judged_by_whole_label_sets(
     assert report["task"] == "multi_label"
     assert report["accuracy"] == pytest.approx(10 / 16), "5 are given too much, 1 nothing"
     assert report["majority_baseline_accuracy"] == pytest.approx(6 / 16)
-    # [rightly absent, wrongly given, missed, rightly given]
+    # [rightly absent, wrongly predicted, missed, rightly given]
     assert dict(zip(report["labels"], report["confusion_matrix"], strict=True)) == {
         "red": [6, 0, 0, 10],
         "green": [10, 0, 1, 5],

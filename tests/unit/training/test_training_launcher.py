@@ -95,7 +95,7 @@ def test_the_first_failure_is_told_not_what_follows_from_it(
         "PermanentFailure: one class; ingest more [process 1 of 4 on algo-2]",
         False,
     )
-    assert told(silent)[1] == "process 1 of 4 on algo-2 ended with exit code 3; its log says why"
+    assert told(silent)[1] == "process 1 of 4 on algo-2 ended with exit code 3; see its log"
     assert told(ended, ended)[0] == 143
     assert told(lost)[2]
 

@@ -135,7 +135,7 @@ def test_no_backend_and_no_picture_are_told_with_a_remedy(tmp_path: Path) -> Non
         counter.correct(card.id, ["cat"])
     assert card.corrected is None
     (tmp_path / "a.png").unlink()
-    with pytest.raises(FeedbackFailed, match="drop it once more"):
+    with pytest.raises(FeedbackFailed, match="drop it again"):
         counter.correct(card.id, ["cat"])
 
 
@@ -143,7 +143,7 @@ def test_the_oldest_cards_are_forgotten(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(corrections, "MAX_CARDS", 2)
     counter = CorrectionCounter(Feedback("http://127.0.0.1:1", "token"))
     first, *others = [card_of(counter, tmp_path, prod=prediction(("a", 1.0))) for _ in range(3)]
-    with pytest.raises(FeedbackFailed, match="drop it once more"):
+    with pytest.raises(FeedbackFailed, match="drop it again"):
         counter.choices(first.id)
     for card in others:
         with pytest.raises(FeedbackFailed, match="No answer"):

@@ -30,9 +30,9 @@ def refuse_if_mostly_unknown(
     unknown = [cells for cells in held if not cells <= YES | NO]
     if 2 * len(unknown) > len(held) and any(cells & NO for cells in held):
         raise ListRefusedError(
-            f"{name}: the columns {titles.all_of(classes[:_SHOWN])} hold 0 and 1, and -1 or nothing in "
-            f"{len(unknown):,} of {len(held):,} rows: of a class it is not known whether it applies. "
-            "Write 0 or 1 into each cell"
+            f"{name}: the columns {titles.all_of(classes[:_SHOWN])} hold 0 and 1, and -1 or "
+            f"nothing in {len(unknown):,} of {len(held):,} rows: it is not known whether the "
+            "class applies. Write 0 or 1 into each cell"
         )
 
 

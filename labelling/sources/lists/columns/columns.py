@@ -211,9 +211,9 @@ class _Chooser:
         if others or len(named) < len(labels):
             at = (others or [at for at in labels if at not in named])[0]
             raise WrongColumnsError(
-                f"--columns: {self._titled.all_of([at])} of {self._table.name} does not hold 0 and 1 "
-                "only, as the others do, which are read as one column for each class; name columns of "
-                "one kind, or write the label into the cells in place of yes"
+                f"--columns: {self._titled.all_of([at])} of {self._table.name} does not hold only "
+                "0 and 1, unlike the others, which are read as one column for each class; give "
+                "columns of one kind, or write the label into the cells instead of yes"
             )
         return Columns(images[0], None, labels, split, is_given=True)
 
@@ -325,8 +325,8 @@ class _Chooser:
         )
         if not choice and rest:
             raise ListRefusedError(
-                f"{self._table.name} has texts about the images ({self._titled.all_of(rest)}), which are "
-                "no labels; if they are, say "
+                f"{self._table.name} has texts about the images ({self._titled.all_of(rest)}), "
+                "which are no labels; if they are, give "
                 + " or ".join(self._titled.option(file, at) for at in rest[:_MOST_ANSWERS])
             )
         if not choice:
@@ -344,8 +344,8 @@ class _Chooser:
             text = " ".join((self._table.title(at), *self._values[at][:1])).casefold()
             if at != file and suffix >= _ENOUGH and "mask" in text:
                 raise ListRefusedError(
-                    f"the column {visible(self._table.title(at))} of {self._table.name} names other "
-                    "images (masks?), which are no labels of images"
+                    f"the column {visible(self._table.title(at))} of {self._table.name} names "
+                    "other images (masks?), which are no labels of images"
                 )
 
     def _without_twins(self, choice: list[int]) -> list[int]:
@@ -397,9 +397,12 @@ class _Chooser:
         if held := holds_otherwise(self._values[at]):
             return f"holds {held} ({', '.join(map(visible, self._examples(at)))})"
         if not named and self._is_called_otherwise(at):
-            return "is called like one of something else"
+            return "has a name of another kind of column"
         if not named and is_numeric(self._values[at]) and is_called_split(self._table.name):
-            return f"holds numbers, and the list is called like one of splits ({shown_classes(self._values[at])})"
+            return (
+                "holds numbers, and the list has a name of splits "
+                f"({shown_classes(self._values[at])})"
+            )
         counted = named or (not self._table.header and self._table.width == _FILE_AND_LABEL)
         if not counted and (first := first_number(self._values[at])) is not None and first > 1:
             return f"holds numbers that begin at {first:,} ({shown_classes(self._values[at])})"
@@ -427,8 +430,8 @@ class _Chooser:
         scores = [at for at in others if is_score(self._values[at])]
         if scores and len(scores) + len(classes) > 1 and len(scores) == len(others):
             raise ListRefusedError(
-                f"the columns {self._titled.all_of(scores[:_MOST_ANSWERS])} of {self._table.name} hold "
-                "scores between 0 and 1; write 0 and 1, or one column with the labels"
+                f"the columns {self._titled.all_of(scores[:_MOST_ANSWERS])} of {self._table.name} "
+                "hold scores between 0 and 1; write 0 and 1, or one column with the labels"
             )
         if not classes or (len(classes) == 1 and not self._is_class(classes[0])):
             return None
@@ -499,7 +502,7 @@ class _Chooser:
         if self._are_levels(choice):
             question = (
                 f"The columns {self._titled.all_of(choice)} of {self._table.name} are levels of a "
-                "hierarchy, and a model here knows classes of one level: which one?"
+                "hierarchy, and a model here has classes of one level: which one?"
             )
         elif self._task == "multi_label":
             whole = self._titled.several(file, choice)

@@ -143,8 +143,8 @@ def asked_as_answers(name: str, titles: Collection[str] = ()) -> Doubt | None:
     word = "column" if len(columns) == 1 else "columns"
     reason = f"its {word} {', '.join(columns[:3])}" if columns else "its name"
     return Doubt(
-        f"{name} looks like answers of a model or of a competition ({reason}), not like labels that "
-        "somebody gave. What are they?",
+        f"{name} looks like predictions of a model or a submission to a competition ({reason}), "
+        "not like labels given by people. What are they?",
         (
             (f"--labels-from {name}", "they are true labels"),
             ("--labels-from none", "no labels"),

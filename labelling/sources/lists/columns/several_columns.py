@@ -73,8 +73,8 @@ def asked_of_several(
     none = ("--labels-from none", "no labels")
     if len(twice) > _VOTES * len(several):
         question = (
-            f"{columns} say the same label twice in {len(twice):,} of {len(several):,} rows, as "
-            "answers of several people do. What are they?"
+            f"{columns} give the same label twice in {len(twice):,} of {len(several):,} rows, as "
+            "answers of several people would. What are they?"
         )
         whole = (titles.several(file, group), "all are labels of the image")
         return Doubt(question, (*([whole] if task == "multi_label" else []), *each, none))

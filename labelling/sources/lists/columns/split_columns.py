@@ -141,8 +141,8 @@ def not_understood(table: Table, values: Sequence[Sequence[str]], used: Collecti
         if at not in used and plain(title) in SPLIT_COLUMNS and len(held) > 1:
             shown = ", ".join(visible(value[:20]) for value in list(held)[:_SHOWN])
             return (
-                f"the column {visible(title)} is called like one of splits, and its values ({shown}) "
-                "are none that are known; write train, val and test into it to have them read"
+                f"the column {visible(title)} has a name of splits, and its values ({shown}) "
+                "are unknown; write train, val and test into it to have them read"
             )
     return ""
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 from labelling.labels.foreign_text import visible
 from labelling.sources.lists.labels.yes_and_no import NO, TRUE_OR_FALSE, YES
 
-ONE_FOR_EACH = "says something else for nearly every image"
+ONE_FOR_EACH = "has a different value for nearly every image"
 
 _NOT_KNOWN = frozenset({"", "-1", "-1.0", "?", "u", "nan"})
 

@@ -8,8 +8,8 @@ from labelling.sources.names.columns import is_train_and_val, split_of_list
 
 _NUMBER = re.compile(r"[-_ ]?\d+$")
 ALTERNATIVE = (
-    "lists that deal the same images in several ways, of which none is read; to keep the splits of "
-    "one (--keep-splits), take the others out of the source"
+    "lists that split the same images in several ways, of which none is read; to keep the splits "
+    "of one (--keep-splits), remove the others from the source"
 )
 
 

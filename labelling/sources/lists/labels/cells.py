@@ -91,7 +91,7 @@ def read_label_cells(cells: Mapping[str, str], task: Task, *, plural: bool = Fal
             flaws[cell] = f"an empty label in {cell!r}; {_WRITE}"
     if no_label:
         words = ", ".join(map(repr, no_label[:_SHOWN]))
-        warnings = [*warnings, f"{words}: read as not labelled; call a class otherwise"]
+        warnings = [*warnings, f"{words}: read as not labelled; give a class another name"]
     return LabelCells(meant, flaws, warnings, separator)
 
 
@@ -174,9 +174,9 @@ def _refuse_other_signs(cells: Mapping[str, str]) -> None:
             alone = pieces & cells.keys()
             if len(pieces) > 1 and (alone == pieces or (alone and sign in _TELLING_SIGNS)):
                 raise ListRefusedError(
-                    f"{place}: {cell!r} may be one label, or several separated by {sign.strip()!r}, for "
-                    f"{', '.join(map(repr, sorted(alone)))} stands alone elsewhere; {_WRITE}, or "
-                    "another sign if it is one"
+                    f"{place}: {cell!r} may be one label, or several separated by "
+                    f"{sign.strip()!r}, for {', '.join(map(repr, sorted(alone)))} occurs alone "
+                    f"elsewhere; {_WRITE}, or another sign if it is one"
                 )
 
 
@@ -206,7 +206,7 @@ def _are_several(cells: Mapping[str, str], separator: str, task: Task) -> bool:
     cell, place = next((cell, cells[cell]) for cell in parts)
     raise ListRefusedError(
         f"{place}: {cell!r} may be one label with a comma or several labels, and no other line "
-        f"tells; {_WRITE}, or a comma as part of a name as another sign"
+        f"decides; {_WRITE}, or a comma as part of a name as another sign"
     )
 
 

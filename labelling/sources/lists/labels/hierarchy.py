@@ -25,9 +25,9 @@ def hierarchy_in(labels: Iterable[str]) -> str | None:
         if shared and 2 * parted > len(distinct):
             last = shared[0].split(separator)[-1].strip()
             return (
-                f"the labels are a hierarchy ({', '.join(shared[:3])}), and a model here knows "
-                f"classes of one level; write the level that you want ({last!r} for {shared[0]!r}),"
-                " or one name for the whole path without the separator"
+                f"the labels are a hierarchy ({', '.join(shared[:3])}), and a model here has "
+                f"classes of one level; write the wanted level ({last!r} for {shared[0]!r}), or "
+                "one name for the whole path without the separator"
             )
     return None
 

@@ -46,8 +46,8 @@ _OWN_EXPORT = b"by imgclf-dagster, exported as"
 """A text in the README.md of an export (``labelling.exports.readme``)."""
 
 _UNFINISHED = (
-    "a word for no label beside another label, so that it is not known whether the image is finished; "
-    "take one of them out"
+    "a word for 'no label' beside another label, so that it is not known whether the image is "
+    "labelled; remove one of them"
 )
 _APART = re.compile(r"[\s_]+")
 
@@ -109,7 +109,7 @@ def _without(words: Collection[str], reading: ListReading) -> ListReading:
             labels = ", ".join(item.labels or ())
             unfinished.append(Rejection(f"{item.place} {item.file}: {labels}", _UNFINISHED))
     shown = ", ".join(f"{word!r} ({count:,})" for word, count in counts.most_common(_SHOWN))
-    notes = [f"{shown}: read as not labelled; call a class otherwise"] if counts else []
+    notes = [f"{shown}: read as not labelled; give a class another name"] if counts else []
     return replace(
         reading,
         statements=statements,

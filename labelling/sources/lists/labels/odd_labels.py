@@ -43,10 +43,10 @@ def odd_labels(labels: Collection[str]) -> Mapping[str, str]:
         labels: all labels of the list.
     """
     found = {label: why for label in labels if (why := _why(label, labels))}
-    found |= dict.fromkeys(_unsure(labels), "how sure it is, with it?")
+    found |= dict.fromkeys(_unsure(labels), "with a confidence?")
     dates = [label for label in labels if _DATE.match(label)]
     if len(dates) < len(labels):  # Excel turns MARCH1 into Mar-01, and leaves other words
-        found.update(dict.fromkeys(dates, "a date, as spreadsheets make of other words?"))
+        found.update(dict.fromkeys(dates, "a date, made by a spreadsheet from another word?"))
     return found
 
 
@@ -91,7 +91,7 @@ def _why(label: str, labels: Collection[str]) -> str | None:
     if hedged := _HEDGED.fullmatch(label):
         stem = (hedged["a"] or hedged["b"] or hedged["c"]).strip()
         if stem in labels or hedged["c"] is None:
-            return f"{stem}, with a word of doubt"
+            return f"{stem}, with a word of uncertainty"
     parts = [part for part in _SIGNS.split(label) if part]
     if len(parts) > 1 and all(part in labels for part in parts):
         return f"several labels ({', '.join(parts)})?"

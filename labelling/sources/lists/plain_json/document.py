@@ -88,8 +88,8 @@ class JsonDocument:
             yield from self._records()
         except NotJsonError as error:
             raise ListRefusedError(
-                f"{self.name} breaks off or is broken after {_where(self._text, error.position)} "
-                f"({error}); export it, or copy it, again"
+                f"{self.name} ends early or is broken after {_where(self._text, error.position)} "
+                f"({error}); export or copy it again"
             ) from None
 
     def _records(self) -> Iterator[Record | Rejection]:
@@ -110,7 +110,7 @@ class JsonDocument:
             try:
                 value, end = _decode(line, _after_gap(line, 0))
             except NotJsonError:
-                yield Rejection(place, "broken JSON; mend or take out this line")
+                yield Rejection(place, "broken JSON; correct or remove this line")
                 continue
             if _after_gap(line, end) < len(line):
                 yield Rejection(place, "more than one JSON value in a line; write one a line")
@@ -144,8 +144,8 @@ def open_json(file: ListFile, encoding: str | None = None) -> JsonDocument | Non
         if not _NAMES_AN_IMAGE.search(file.data):
             return None
         raise ListRefusedError(
-            f"{file.name} is broken JSON at {_where(text, error.position)} ({error}); export it, "
-            "or copy it, again"
+            f"{file.name} is broken JSON at {_where(text, error.position)} ({error}); export or "
+            "copy it again"
         ) from None
 
 

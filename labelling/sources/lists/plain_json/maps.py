@@ -55,7 +55,7 @@ class JsonMaps:
             What the map says; ``None`` if neither keys nor lists name images.
 
         Raises:
-            ListRefusedError: the object is a hierarchy of labels, deals the images in several ways,
+            ListRefusedError: the object is a hierarchy of labels, splits the images in several ways,
                 or cannot be used as a whole.
         """
         value = document.value
@@ -109,7 +109,7 @@ def _splits_below(name: str, value: Mapping[str, Any]) -> list[Part]:
             found.setdefault(split, {}).setdefault(label, []).extend(files)
     if several:
         raise ListRefusedError(
-            f"{name} deals the images in {len(value)} ways ({', '.join(list(value)[:3])} …); keep one "
+            f"{name} splits the images in {len(value)} ways ({', '.join(list(value)[:3])} …); keep one "
             'of them: {"train": ["FILE", …], "test": ["FILE", …]}'
         )
     return [*found.items()]
@@ -182,7 +182,7 @@ def _read_by_label(name: str, parts: list[Part], statements: Statements) -> None
             if isinstance(file, str):
                 labels[file][label] = None
             else:
-                statements.reject(f"{name} {label}: {shown(file)}", "no name of an image")
+                statements.reject(f"{name} {label}: {shown(file)}", "not a file name of an image")
         for file, given in labels.items():
             statements.add(f"{name} {next(iter(given))}", file, list(given), split)
 
@@ -197,7 +197,7 @@ def _refuse_levels(name: str, parts: list[Part], files: FileIndex) -> None:
         if len(inner) == len(part) and all(_lists_of_images(value, files) for value in inner):
             top = next(iter(part))
             raise ListRefusedError(
-                f"{name} is a hierarchy of labels ({top} > {', '.join(list(part[top])[:3])}), and a "
-                "model here knows classes of one level; write the level that you want as "
+                f"{name} is a hierarchy of labels ({top} > {', '.join(list(part[top])[:3])}), and a model here has classes of one "
+                "level; write the wanted level as "
                 f'{{"LABEL": ["FILE", …]}}, or a table of file,label'
             )

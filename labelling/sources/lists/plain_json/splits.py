@@ -40,7 +40,7 @@ def are_splits(name: str, words: Iterable[object], options: ReadingOptions) -> b
         )
     if texts and is_called_split(name) and all(word.isdecimal() for word in texts):
         raise ListRefusedError(
-            f"{name} is called like splits and gives numbers ({_listed([*texts])}): folds, or "
+            f"{name} has a name of splits and gives numbers ({_listed([*texts])}): folds, or "
             'labels? Write splits as {"train": ["FILE", …]}. If they are labels: '
             f"--labels-from {name}"
         )
@@ -60,7 +60,7 @@ def lists_by_split(lists: Mapping[str, Any], statements: Statements) -> ListRead
                 statements.add(f"{statements.name} {split}", file, None, split_of(split))
             else:
                 statements.reject(
-                    f"{statements.name} {split}: {shown(file)}", "no name of an image"
+                    f"{statements.name} {split}: {shown(file)}", "not a file name of an image"
                 )
     return statements.reading("JSON, a list of images for each split, no labels")
 

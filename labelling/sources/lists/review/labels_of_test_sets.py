@@ -102,14 +102,14 @@ def _hidden(name: str, reading: ListReading, places: set[int], shown: str) -> Li
 
 def _asked(names: Sequence[str], count: int, shown: str, lists: Lists) -> Doubt:
     question = (
-        f"All {count_of(count, 'test image')} of {', '.join(names)} have {shown}, where the other images "
-        "have several: is that their label, or does it stand in the place of a hidden one? If so, "
-        "empty those cells"
+        f"All {count_of(count, 'test image')} of {', '.join(names)} have {shown}, where the other "
+        "images have several: is that their label, or a placeholder for a hidden one? If it is a "
+        "placeholder, empty those cells"
     )
     rest = [name for name, _ in lists if name not in names]
     answers = [("--yes", f"{shown} is their label")]
     if len(rest) == 1:
-        answers.append((f"--labels-from {rest[0]}", "the test images come in without labels"))
+        answers.append((f"--labels-from {rest[0]}", "the test images are ingested without labels"))
     return Doubt(question, (*answers, ("--labels-from none", "no labels")))
 
 

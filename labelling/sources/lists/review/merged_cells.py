@@ -48,9 +48,10 @@ def asked_as_merged(table: Table, columns: Columns, task: Task) -> Doubt | None:
         "negatives, to which no label applies" if task == "multi_label" else "not labelled yet"
     )
     question = (
-        f"In the column {title} of {visible(table.name)}, {blank:,} blank cells follow {len(heads):,} "
-        f"labels in blocks ({labels}), as merged cells of a spreadsheet are saved. If they mean the "
-        "label above, write it into each line (undo the merging, and fill down). Or are they blank?"
+        f"In the column {title} of {visible(table.name)}, {blank:,} blank cells follow "
+        f"{len(heads):,} labels in blocks ({labels}), as a spreadsheet saves merged cells. If "
+        "they mean the label above, write it into each line (unmerge the cells, and fill down). "
+        "Or are they blank?"
     )
     option = ColumnTitles(table).option(columns.file, at)
     return Doubt(

@@ -87,7 +87,7 @@ def which_count(table: Table, columns: Columns, task: Task) -> Doubt | None:
     values = shown_classes([row[at] or "blank" for row in rows]).partition(": ")[2]
     question = (
         f"The column {visible(table.title(at))} of {table.name} ({values}) may say which lines "
-        "count. Do all of them? If not, take out those that do not"
+        "count. Do all of them? If not, remove those that do not"
     )
     classes = certain_classes(table, columns, task)
     answers = [*_all_of_them(table, columns, at, classes), *_itself(table, columns, at)]
@@ -146,7 +146,7 @@ def which_apply(table: Table, columns: Columns, task: Task) -> Doubt | None:
             question = (
                 f"{table.name} has a line for each label of an image, and the column "
                 f"{visible(table.title(at))} ({shown_classes(values).partition(': ')[2]}) may say "
-                "whether it applies. Do all lines count? If not, take out those that do not"
+                "whether it applies. Do all lines count? If not, remove those that do not"
             )
             answers = (*_all_of_them(table, columns, at), ("--labels-from none", "no labels"))
             return Doubt(question, answers)

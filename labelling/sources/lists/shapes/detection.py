@@ -63,7 +63,7 @@ class DetectionFiles:
         if kind is None:
             return None
         if _VOC.search(text) and (beside := _lists_beside(file.name, source)):
-            kind += f". Which classes a picture shows, its lists say: --labels-from {beside}"
+            kind += f". Its lists give the classes of pictures: --labels-from {beside}"
         raise ListRefusedError(f"{file.name}: {kind}")
 
 
@@ -94,8 +94,8 @@ def _text_kind(lines: Sequence[str]) -> str | None:
         return f"a table of boxes (columns {', '.join(rows[0])}), {SAYS_WHERE}"
     if columns >= _OPEN_IMAGES:
         return (
-            "Open Images' labels: several for an image, some of which say what is not in it "
-            "(Confidence 0). Write those that you want into a table of file,label"
+            "Open Images' labels: several for an image, some of which are absent (Confidence 0). "
+            "Write the wanted ones into a table of file,label"
         )
     if rows and all(_is_box(row) for row in rows[:20]):
         return f"a table of boxes (image, x1, y1, x2, y2, class), {SAYS_WHERE}"

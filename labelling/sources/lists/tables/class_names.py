@@ -86,7 +86,9 @@ def find_class_names(
     for each in found:
         # A plain list of n names: without the numbers 0 and n, it is unclear where counting begins.
         if each.counted == 0 and "0" not in ids and len(each.names) > 1:
-            unused = f"{each.file} was not used: nothing tells whether its names count from 0 or 1"
+            unused = (
+                f"{each.file} was not used: it is not known whether its names count from 0 or 1"
+            )
             found = [other for other in found if other is not each]
     orders = {tuple(each.names[one] for one in ids) for each in found}
     if len(orders) == 1:

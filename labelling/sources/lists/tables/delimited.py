@@ -87,7 +87,7 @@ def _read(file: ListFile, options: ReadingOptions, source: Surroundings) -> List
     is_whole = decoded.text.endswith(("\n", "\r"))
     del decoded  # frees memory: for a million lines, text and lines take as much as the rows
     if not any(line.strip() for line in lines):
-        raise ListRefusedError(f"{file.name} is empty; take it away, or say --labels-from parent")
+        raise ListRefusedError(f"{file.name} is empty; remove it, or give --labels-from parent")
     if "submission" in plain(base_name(file.name)) and not options.name_list(file.name):
         return _form(file.name)
     names_a_file = FileFinder(source.files, folder_of(file.name)).names_a_file
@@ -155,8 +155,8 @@ def _refuse_if_headed(table: Table, names_a_file: Callable[[str], bool]) -> None
     ]
     if headings:
         raise ListRefusedError(
-            f"{table.name}: lines such as {visible(headings[0])!r} stand between names of images; if "
-            "they are headings with classes, write a line file,label for each image"
+            f"{table.name}: lines such as {visible(headings[0])!r} stand between names of images; "
+            "if they are headings with classes, write a line file,label for each image"
         )
 
 
@@ -173,8 +173,9 @@ def _refuse_keys_and_values(
         return  # an image that is missing
     if len(set(named)) == 1 < len(named) and len(named) < _REGULAR * len(rows):
         raise ListRefusedError(
-            f"{table.name}: every line that names an image of the source says {visible(named[0])!r}, "
-            "and the others name none; write a line file,label for each image"
+            f"{table.name}: every line that names an image of the source says "
+            f"{visible(named[0])!r}, and the others name none; write a line file,label for each "
+            "image"
         )
 
 
@@ -191,15 +192,15 @@ def _without_a_cut_label(reading: ListReading) -> ListReading:
     ]
     if not cut:
         return reading
-    reason = f"the list seems to break off in {cut[-1]!r}; copy it again, or end its last line"
+    reason = f"the list seems to end early in {cut[-1]!r}; copy it again, or end its last line"
     rejections = (*reading.rejections, Rejection(f"{last.place} {last.file}", reason))
     return replace(reading, statements=others, rejections=rejections)
 
 
 def _form(name: str) -> ListReading:
     warning = (
-        f"it looks like a form for answers, as competitions give it, and was not read; "
-        f"say --labels-from {name} if its labels are true"
+        f"it looks like a submission form of a competition, and was not read; "
+        f"give --labels-from {name} if its labels are true"
     )
     return ListReading("a form for answers", (), warnings=[warning])
 
@@ -209,7 +210,7 @@ def _no_images(name: str, rows: Sequence[Row]) -> NamesNoImageError:
     shown = " | ".join(visible(cell[:40]) for cell in first[:8])
     return NamesNoImageError(
         f"{name}: no column was found that names images of the source (first line: {shown}). "
-        "Name its columns with --columns IMAGE,LABEL, or say where labels come from with "
+        "Name its columns with --columns IMAGE,LABEL, or give the source of labels with "
         "--labels-from parent or none",
         # Pixels of the images, or measurements.
         numbers=bool(others) and len(first) >= _WIDE and all(map(is_numeric, others)),

@@ -41,10 +41,10 @@ _REPEATED = 0.1
 
 _DECIMAL_ID = re.compile(r"\d+\.0")
 _LINE_BREAK = "a line break inside a cell; is a quote missing?"
-_OTHER_BROKEN = "another line about this image is broken, which may have more of its labels"
+_OTHER_BROKEN = "another line about this image is broken, and may hold more of its labels"
 _NO_NAME = "the cell that names the image is empty"
 _NOT_0_OR_1 = (
-    "a column of a class holds neither 0 nor 1, so that it is not known whether it applies"
+    "a column of a class holds neither 0 nor 1, so that it is not known whether the class applies"
 )
 
 _Labels = tuple[str, ...] | None
@@ -258,8 +258,9 @@ class _Reader:
         names_given = {label for each in meant.labels.values() for label in each or ()}
         if are_true_or_false(names_given):
             self.warnings.append(
-                f"the classes are called {' and '.join(map(repr, sorted(names_given)))}, as the cells of the "
-                f"column {self._title(columns[0])} are; write other names into them to have others"
+                f"the classes are called {' and '.join(map(repr, sorted(names_given)))}, as the "
+                f"cells of the column {self._title(columns[0])} are; write other names into them "
+                "to change this"
             )
         names = self._names_of(names_given, columns[0])
         labels = {
@@ -316,11 +317,12 @@ class _Reader:
         ]
         if not self._table.header:
             self.warnings.append(
-                f"the classes are called by the numbers of their columns ({', '.join(titles[:_SHOWN])}"
-                f"{', …' if len(titles) > _SHOWN else ''}); a header would name them"
+                "the classes are called by the numbers of their columns "
+                f"({', '.join(titles[:_SHOWN])}{', …' if len(titles) > _SHOWN else ''}); a header "
+                "would name them"
             )
         if prefix:
-            self.warnings.append(f"{prefix!r} before the names of the classes was left off")
+            self.warnings.append(f"{prefix!r} before the names of the classes was removed")
         self.understood.append(f"a column for each of {len(columns)} classes")
         if self._columns.counted:
             self.warnings.append("a number above 0 in the columns of classes was read as yes")
@@ -362,8 +364,7 @@ class _Reader:
 
     def _say_unlabelled(self, count: int) -> None:
         meaning = (
-            "negatives, to which none of the labels applies; take lines out that are not "
-            "labelled yet"
+            "negatives, to which none of the labels applies; remove lines that are not labelled yet"
             if self._task == "multi_label"
             else "not labelled yet"
         )

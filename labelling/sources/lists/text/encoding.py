@@ -158,7 +158,7 @@ def _by_its_words(name: str, data: bytes) -> Decoded:
         ranked.pop(0)
     if not ranked:
         raise ListRefusedError(
-            f"{name} is in no encoding that is known here; save it as UTF-8, or name its encoding "
+            f"{name} is in an unknown encoding; save it as UTF-8, or name its encoding "
             "with --encoding"
         )
     best = ranked[0]
@@ -209,7 +209,7 @@ def _refuse_half_utf8(name: str, lines: Sequence[bytes], encoding: str) -> None:
     other = next((line for line in lines if line not in utf8), b"")
     raise ListRefusedError(
         f"{name} is UTF-8 in some lines ({visible(utf8[0].decode()[:60])}) and not in others "
-        f"({other[:60]!r}): mend it, or say with --encoding how all of it is to be read"
+        f"({other[:60]!r}): correct it, or give one encoding with --encoding"
     )
 
 
@@ -219,7 +219,7 @@ def _doubt(name: str, readings: Sequence[_Reading]) -> Doubt:
         shown = visible(", ".join(reading.words[:_SHOWN_WORDS]))
         answers.setdefault(reading.words, (f"--encoding {reading.encoding}", shown))
     return Doubt(
-        f"{name} is not UTF-8, and its words read well in more than one encoding. Which is it?",
+        f"{name} is not UTF-8, and more than one encoding fits. Which is it?",
         tuple(answers.values())[:_SHOWN_READINGS],
     )
 

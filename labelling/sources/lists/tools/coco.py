@@ -67,9 +67,9 @@ class Coco:
         is_own = str(_info(value).get("description")).startswith(_OWN_EXPORT)
         if not (is_own or _is_of_azure(value) or options.name_list(document.name)):
             raise ListRefusedError(
-                f"{document.name} is COCO's JSON, whose annotations are of objects in a picture "
-                "(detection), and says nowhere that its categories are of whole pictures; if they "
-                f"are: --labels-from {document.name}"
+                f"{document.name} is COCO's JSON, whose annotations are of objects (detection); "
+                "nothing shows that its categories are of whole pictures; if they are: "
+                f"--labels-from {document.name}"
             )
         statements = Statements(document.name, options)
         folder, split = _split_of_name(document.name)
@@ -125,8 +125,8 @@ def _refuse_parts(
         return
     parts = ", ".join(f"{_PARTS[key]} ({count:,})" for key, count in found.most_common())
     raise ListRefusedError(
-        f"{name} is COCO's JSON with {parts} for {len(images):,} images: detection, segmentation or "
-        "captions, and no class of a whole picture"
+        f"{name} is COCO's JSON with {parts} for {len(images):,} images: detection, segmentation "
+        "or captions, and no class of a whole picture"
     )
 
 

@@ -58,10 +58,10 @@ class Cvat:
             raise
         except (ET.ParseError, ValueError, LookupError) as error:  # the last two from decoding
             raise ListRefusedError(
-                f"{file.name} is CVAT's XML and broken ({error}); export it, or copy it, again"
+                f"{file.name} is CVAT's XML and broken ({error}); export or copy it again"
             ) from None
         kinds = ", ".join(sorted(drawn))
-        left = [f"only tags are read; what else was drawn ({kinds}) is left behind"]
+        left = [f"only tags are read; other annotations ({kinds}) are left out"]
         return statements.reading("CVAT's XML, tags of whole images", left if drawn else ())
 
 

@@ -133,7 +133,9 @@ def _is_predicted(field: str, samples: Iterable[Sample]) -> bool:
 
 def _which(name: str, fields: Sequence[str], samples: Sequence[Sample]) -> Doubt:
     if len(fields) == 1:
-        question = f"The field {fields[0]} of {name} may hold what a model said. Are these labels?"
+        question = (
+            f"The field {fields[0]} of {name} may hold predictions of a model. Are these labels?"
+        )
     else:
         question = f"Which field of {name} holds the labels?"
     answers = []

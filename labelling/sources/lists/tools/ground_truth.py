@@ -93,7 +93,7 @@ class GroundTruth:
         if document.mostly(lambda record: isinstance(record.get(_IMAGE), str)):
             return _read_lines(document, options)
         if document.mostly(_is_of_a_worker):
-            warning = "what Ground Truth keeps of single workers; its manifest gives the labels"
+            warning = "answers of single workers of Ground Truth; its manifest gives the labels"
             return ListReading("Ground Truth's working file", (), warnings=[warning])
         return None
 
@@ -244,7 +244,7 @@ def _letters(text: str) -> str:
 def _warnings(manifest: _Manifest, chosen: Sequence[str]) -> list[str]:
     notes = []
     if len(chosen) > 1 and not _is_one_family(manifest):
-        notes.append(f"the label attributes {', '.join(chosen)} agree, and are taken together")
+        notes.append(f"the label attributes {', '.join(chosen)} agree, and are merged")
     if manifest.failed:
         notes.append(f"failed in the job, so not labelled: {count_of(manifest.failed, 'image')}")
     if manifest.automatic:
@@ -255,5 +255,5 @@ def _warnings(manifest: _Manifest, chosen: Sequence[str]) -> list[str]:
         notes.append(f"{unsure}: {count_of(manifest.unsure, 'image')}")
     if chosen and manifest.other_jobs:
         kinds = ", ".join(sorted(manifest.other_jobs))
-        notes.append(f"only classes are read; {kinds} is left behind")
+        notes.append(f"only classes are read; {kinds} is left out")
     return notes

@@ -225,7 +225,5 @@ def _warnings(export: _Export) -> list[str]:
         lines.append(f"{text}: {count_of(notes[_TO_REVIEW], 'record')}")
     if export.others and export.questions():
         kinds = ", ".join(sorted(export.others))
-        lines.append(
-            f"only radio and checklist answers are read; the rest ({kinds}) is left behind"
-        )
+        lines.append(f"only radio and checklist answers are read; the rest ({kinds}) is left out")
     return lines

@@ -73,7 +73,7 @@ class VertexLines:
                 f"{document.name} is a data set of Vertex AI with {', '.join(sorted(others))}, "
                 f"{SAYS_WHERE}"
             )
-        left = [f"only classes are read; {', '.join(sorted(others))} is left behind"]
+        left = [f"only classes are read; {', '.join(sorted(others))} is left out"]
         return statements.reading("Vertex AI data set (JSON Lines)", left if others else ())
 
 

@@ -95,8 +95,8 @@ def _of_another_task(name: str, task: str, source: Surroundings) -> ListReading 
     if task == "segmentation":
         return None
     raise ListRefusedError(
-        f"{name}: Pascal VOC's task {task}, which is about single persons in an image, and gives no "
-        "label of a whole image"
+        f"{name}: Pascal VOC's task {task}, which is about persons in an image, and gives no "
+        "label for whole images"
     )
 
 

@@ -85,7 +85,7 @@ def test_a_deployment_that_takes_too_long_is_not_undone(
 
     with monkeypatch.context() as patched:
         patched.setattr(Stacks, "execute", impatient)
-        with pytest.raises(HostUnavailable, match="it goes on: deploy again to wait"):
+        with pytest.raises(HostUnavailable, match="it continues: deploy again to wait"):
             shop.deploy("prod", "train-2")
     assert list(records(shop)) == ["train-2", "train-1"]
     assert shop.deploy("prod", "train-2").digest == digest
@@ -198,7 +198,7 @@ def test_what_is_deleted_behind_an_endpoint_is_made_anew(
     status = found.endpoints.describe("prod")
     assert (status.status, status.digest) == ("Failed", None)
     assert "drift: train-1" in str(status.failure_reason)
-    assert "what is served cannot be told" in str(status.failure_reason)
+    assert "the served model is not known" in str(status.failure_reason)
     told: list[str] = []
     assert found.deploy("prod", "train-1", on_event=told.append).status == "InService"
     assert any(f"{lost} or its model was deleted" in line for line in told)

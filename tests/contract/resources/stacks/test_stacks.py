@@ -184,7 +184,7 @@ def test_another_deployment_waits_its_turn(stacks, name):
 
 def test_a_timeout_says_that_it_goes_on(stacks, name):
     body = template(One={"Value": "1", "Seconds": 2})
-    with pytest.raises(StackTimeout, match="it goes on"):
+    with pytest.raises(StackTimeout, match="it continues"):
         deploy(stacks, name, body, timeout_s=0.3)
     assert deploy(stacks, name, body).outputs == {"One": "1"}
     assert _started(stacks, name) == 1
@@ -210,7 +210,7 @@ def test_a_plan_outlived_by_another_deployment_is_refused(stacks, name):
     deploy(stacks, name, template(One={"Value": "1"}))
     plan = stacks.plan(wanted(name, template(One={"Value": "2"})))
     deploy(stacks, name, template(One={"Value": "3"}))
-    with pytest.raises(PlanOutdated, match="another deployment came first"):
+    with pytest.raises(PlanOutdated, match="another deployment was faster"):
         stacks.execute(plan)
 
 

@@ -449,11 +449,11 @@ def test_the_newest_decision_counts_in_whatever_order_the_runs_come(
     assert "approve train-1 again" in late.why
     shop.approve(one)
     assert (
-        "overtaken" not in shop.run("prod_endpoint", partition="train-1").why
+        "superseded" not in shop.run("prod_endpoint", partition="train-1").why
     )  # but no host is up
     rolled_back = {"ops": {"prod_endpoint": {"config": {"deployed_by": "bob", "reason": "bad"}}}}
     shop.approve(two)
     by_hand = shop.run("prod_endpoint", partition="train-1", config=rolled_back)
-    assert "overtaken" not in by_hand.why
+    assert "superseded" not in by_hand.why
     shop.reject(two)
-    assert "overtaken" not in shop.run("prod_endpoint", partition="train-1").why
+    assert "superseded" not in shop.run("prod_endpoint", partition="train-1").why

@@ -25,7 +25,7 @@ def told(ingest: Ingest) -> str:
         ("--columns 1,2 --labels-from top", "with --labels-from top no list is read"),
         ("--columns 1,2 --labels-from none", "with --labels-from none no list is read"),
         ("--columns 1,2 --as-class cat", "with --as-class no list is read"),
-        ("--labels-from parent --as-class cat", "each decides every label"),
+        ("--labels-from parent --as-class cat", "each of them decides every label"),
         ("--encoding cp1252", "--encoding has no effect: no list of labels is read"),
         ("--encoding klingon", "--encoding klingon: no encoding of this name"),
         ("--labels-from nix.csv", "--labels-from nix.csv: No such file"),
@@ -99,5 +99,5 @@ def test_an_answer_takes_the_place_of_options_that_it_makes_idle(
     rows = "".join(f"{number:03d}.png,word {number}\n" for number in range(1, 7))
     ingest.lay(".", count=6, files={"l.csv": f"file,kind\n{rows}"})
     assert ingest("--columns", "file,kind", "--dry-run", answers="2\n") == 0
-    assert "are these classes, or numbers and captions" in ingest.words
+    assert "are these classes, or ids and captions" in ingest.words
     assert "6 images without labels" in ingest.words

@@ -96,7 +96,7 @@ def test_what_is_passed_over_is_told_and_a_folder_that_cannot_be_read_stops_no_o
     assert [answer.file for answer in refused] == ["../locked", "../photos/locked"]
     assert all("chmod" in answer.error for answer in refused)
     (system, hidden) = sorted(_refusal_lines(passed), key=len, reverse=True)
-    assert system.startswith("passed over 5 (left behind by")
+    assert system.startswith("passed over 5 (a leftover of")
     assert system.endswith("and 2 more")
     assert hidden.startswith("passed over 1 (hidden")
 

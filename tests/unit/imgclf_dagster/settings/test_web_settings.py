@@ -132,5 +132,5 @@ class TestMlflow:
         stock = ("", "127.0.0.1", 5000, 1)
         command = mlflow.server._build_uvicorn_command(*stock, "mlflow.server.fastapi_app:app")
         assert command[-2:] == ["--factory", "imgclf_dagster.mlflow_server:create_app"]
-        with pytest.raises(SystemExit, match="cannot be guarded"):
+        with pytest.raises(SystemExit, match="cannot be protected"):
             mlflow.server._build_uvicorn_command(*stock, "mlflow.another:app")

@@ -203,7 +203,7 @@ def test_without_a_model_it_says_why_there_is_no_curve() -> None:
 
 def test_work_without_prelabels_and_times() -> None:
     found = read(report(table(prelabel_version=None, prelabel=None, lead_time_s=None)))
-    assert "Label Studio told no times" in found.text
+    assert "Label Studio gave no times" in found.text
     assert "Pre-labels kept, by class" not in found.text
 
 
@@ -211,8 +211,8 @@ def test_work_without_prelabels_and_times() -> None:
     ("needed", "says"),
     [
         (Estimate(value=None, low=150, high=None), "> 70"),
-        (Estimate(value=100, low=60, high=None), "not enough to tell: −20 or more"),
-        (None, "not enough to tell: because"),
+        (Estimate(value=100, low=60, high=None), "not enough data: −20 or more"),
+        (None, "not enough data: because"),
     ],
 )
 def test_labels_saved_are_told_as_sure_as_they_are(needed: Estimate | None, says: str) -> None:

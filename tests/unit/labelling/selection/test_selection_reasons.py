@@ -97,7 +97,9 @@ def test_novelty_is_far_from_everything_labelled() -> None:
     assert scores.argmax() == 42
     assert scores[42] == 1
     assert (scores == 0).sum() >= 70
-    assert "times as far from the nearest labelled image" in REASONS["novelty"].why(pool, 42)
+    assert "times the usual distance from the nearest labelled image" in REASONS["novelty"].why(
+        pool, 42
+    )
 
 
 def test_diversity_prefers_the_middle_of_what_is_not_labelled() -> None:

@@ -121,7 +121,7 @@ def test_a_list_that_is_too_big_says_what_to_do(
     monkeypatch.setattr("labelling.sources.given_lists.MAX_LIST_BYTES", 100)
     labels = {f"{number}.jpg": "cat" for number in range(20)}
     found = read(source(tmp_path, **images("1.jpg"), **{"labels.json": labels}))
-    assert "the most that is read of a list; split it" in found.doubts[0].question
+    assert "the limit for a list; split it" in found.doubts[0].question
     assert "max_file_mb" not in found.doubts[0].question
 
 

@@ -64,7 +64,7 @@ def test_changed_copies_are_told(tmp_path: Path, given: tuple[tuple[str, ...], s
     folders, told = given
     reading = read(tmp_path, *folders)
     assert classes(reading) == {"cat", "dog"}
-    (note,) = [note for note in reading.warnings if "changed copies" in note]
+    (note,) = [note for note in reading.warnings if "augmented copies" in note]
     assert note.startswith(told)
     assert "(4 images)" in note
     assert "share a split" in note

@@ -120,7 +120,7 @@ def test_other_names_of_all_classes_are_a_question(
 ) -> None:
     reading = pets({"l.csv": table("label", *said[0], *said[1])})
     (doubt,) = reading.doubts
-    assert "l.csv and the folders call the classes differently" in doubt.question
+    assert "l.csv and the folders name the classes differently" in doubt.question
     assert [option for option, _ in doubt.answers] == [
         "--labels-from l.csv",
         "--labels-from parent",

@@ -45,11 +45,11 @@ def table(header: str, *rows: str) -> str:
         ("MÃ¶we", "Möwe in a wrong encoding"),
         ("M\ufffdwe", "damaged by a wrong encoding"),
         ("cat?", "cat with a mark"),
-        ("maybe cat", "cat, with a word of doubt"),
-        ("probably owl", "owl, with a word of doubt"),
-        ("cat (unsure)", "cat, with a word of doubt"),
-        ("cat (?)", "cat, with a word of doubt"),
-        ("cat unsicher", "cat, with a word of doubt"),
+        ("maybe cat", "cat, with a word of uncertainty"),
+        ("probably owl", "owl, with a word of uncertainty"),
+        ("cat (unsure)", "cat, with a word of uncertainty"),
+        ("cat (?)", "cat, with a word of uncertainty"),
+        ("cat unsicher", "cat, with a word of uncertainty"),
         ("cat *", "cat with a mark"),
         ("Mar-01", "a date"),
         ("1-Sep", "a date"),
@@ -294,7 +294,7 @@ def test_a_list_that_breaks_off_in_its_last_label_gives_no_class_for_it(tmp_path
     assert set(found.labels.values()) == {("cat",), ("squirrel",)}
     (rejection,) = found.rejections
     assert rejection.name == "l.csv:13 11.jpg"
-    assert "break off in 'squ'" in rejection.reason
+    assert "end early in 'squ'" in rejection.reason
     assert len(read(tmp_path, column("cat", "squirrel").removesuffix("\n")).labels) == 12
     other = column("cat", "squirrel").removesuffix("squirrel\n") + "owl"
     assert read(tmp_path, other).labels["11.jpg"] == ("owl",)

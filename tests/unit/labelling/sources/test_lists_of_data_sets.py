@@ -214,5 +214,5 @@ def test_lists_of_names_give_the_split_that_they_are_called(
 def test_numbers_of_splits_are_asked_about(tmp_path: Path, name: str) -> None:
     text = "".join(f"{file} {at % 3}\n" for at, file in enumerate(FILES))
     (doubt,) = read(tmp_path, {name: text}).doubts
-    assert "called like one of splits" in doubt.question
+    assert "has a name of splits" in doubt.question
     assert "--labels-from none" in dict(doubt.answers)

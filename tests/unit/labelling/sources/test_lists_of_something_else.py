@@ -187,7 +187,7 @@ def test_predictions_are_no_sibling_of_lists_of_splits(tmp_path: Path) -> None:
         "my_preds.csv": "file,label\n" + rows.format(*["test"] * 20),
     }
     assert any(
-        "answers of a model" in doubt.question
+        "predictions of a model" in doubt.question
         for doubt in read(tmp_path, {**images, **lists}).doubts
     )
 

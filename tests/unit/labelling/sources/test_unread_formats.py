@@ -196,5 +196,5 @@ def test_a_list_that_names_what_is_passed_over_is_told_so(tmp_path: Path) -> Non
     told = refused(reading)
     for line in ("labels.csv:6 .thumbnails/1.png", "labels.csv:7 /home/me/set/@eaDir/2.png",
                  "labels.csv:8 ./._3.png"):  # fmt: skip
-        assert "the file is passed over: left behind by an operating system" in told[line]
+        assert "the file is ignored: a leftover of an operating system" in told[line]
     assert "no such file" in told["labels.csv:9 gone.png"]

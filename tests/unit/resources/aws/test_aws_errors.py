@@ -37,7 +37,7 @@ def refusal(code: str, message: str = "no") -> ClientError:
         ),
         (refusal("ExpiredTokenException"), True, "sign in again"),
         (refusal("ValidationException", "1 error: InstanceCount"), True, "correct what is named"),
-        (refusal("ThrottlingException", "Rate exceeded"), False, "asked too often"),
+        (refusal("ThrottlingException", "Rate exceeded"), False, "AWS throttles"),
         (refusal("InternalFailure"), False, "try again"),
         (refusal("ResourceLimitExceeded", QUOTA.format(0, 0)), True, "another instance type"),
         (refusal("ResourceLimitExceeded", QUOTA.format(1, 1)), False, "other jobs have ended"),

@@ -188,7 +188,7 @@ def test_a_decoder_that_runs_out_of_memory_rejects_the_picture(monkeypatch) -> N
         raise MemoryError
 
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", exhausted)
-    with pytest.raises(ImageRejected, match="more memory than there is"):
+    with pytest.raises(ImageRejected, match="more memory than is available"):
         inspect(png(16, 16))
 
 

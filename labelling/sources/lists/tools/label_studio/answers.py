@@ -165,8 +165,8 @@ def _refuse_other_kinds(name: str, controls: Controls) -> None:
         shown = ", ".join(map(repr, controls.others["taxonomy"]))
         raise ListRefusedError(
             f"{name} is a Label Studio export whose labels are of a Taxonomy, or of "
-            f"nested Choices ({shown}): a hierarchy, and a model here knows classes of one level. "
-            "Label with plain Choices, or write the level that you want into a table of file,label"
+            f"nested Choices ({shown}): a hierarchy, and a model here has classes of one level. "
+            "Label with plain Choices, or write the wanted level into a table of file,label"
         )
     if drawn := controls.drawn():
         raise ListRefusedError(
@@ -289,7 +289,7 @@ def _warnings(tasks: Sequence[TaskAnswers], controls: Controls, majority: int) -
     guessed = sum(task.predicted and not task.answers for task in tasks)
     notes = []
     if majority:
-        disagree = "annotators disagree, and what most of them say counts"
+        disagree = "annotators disagree, and the majority counts"
         notes.append(f"{disagree}: {count_of(majority, 'task')}")
     if skipped:
         notes.append(f"skipped, so not labelled: {count_of(skipped, 'task')}")
@@ -297,5 +297,5 @@ def _warnings(tasks: Sequence[TaskAnswers], controls: Controls, majority: int) -
         notes.append(f"predictions alone, which are no labels: {count_of(guessed, 'task')}")
     if controls.choices and controls.others:
         kinds = ", ".join(sorted(controls.others))
-        notes.append(f"only Choices are read; what else annotators gave ({kinds}) is left behind")
+        notes.append(f"only Choices are read; other annotations ({kinds}) are left out")
     return notes

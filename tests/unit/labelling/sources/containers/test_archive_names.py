@@ -62,7 +62,7 @@ def tarred(at: Path, *names: bytes, form: int = tarfile.GNU_FORMAT) -> Path:
 
 
 def read(container: FileContainer) -> tuple[dict[str, bytes], dict[str, str], dict[str, str]]:
-    """Bytes by name, rejections, and what is passed over."""
+    """Bytes by name, rejections, and what is ignored."""
     entries: list[Entry] = list(container.listing())
     names = [entry for entry in entries if isinstance(entry, str)]
     contents = list(container.contents(names, 10**6))

@@ -1,4 +1,4 @@
-"""The one walk over folders: what is data, what is passed over, and what cannot be read."""
+"""The one walk over folders: what is data, what is ignored, and what cannot be read."""
 
 import errno
 import os
@@ -40,7 +40,7 @@ def put(root: Path, *names: str) -> Path:
 
 
 def seen(root: Path) -> tuple[list[str], dict[str, str], dict[str, str]]:
-    """Files in their order, rejections and what is passed over by name."""
+    """Files in their order, rejections and what is ignored by name."""
     entries: list[Entry] = list(walk(root))
     files = [entry for entry in entries if isinstance(entry, str)]
     refused = {entry.name: entry.reason for entry in entries if isinstance(entry, Rejection)}
@@ -125,7 +125,7 @@ def test_links_to_themselves_and_to_nothing_are_named(tmp_path: Path) -> None:
     (root / "gone.jpg").symlink_to("nowhere")
     files, refused, passed = seen(root)
     assert (files, passed) == (["1.jpg"], dict.fromkeys(("one", "self", "two"), ITSELF))
-    assert "a link to nothing" in refused["gone.jpg"]
+    assert "a broken link" in refused["gone.jpg"]
     assert len(refused) == 1
 
 

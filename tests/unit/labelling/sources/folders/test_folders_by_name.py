@@ -43,7 +43,7 @@ def test_what_is_still_to_be_sorted_has_no_labels_and_is_told(name: str, form: s
     name = unicodedata.normalize(form, name)  # type: ignore[arg-type]
     found = layout("chat", "chien", name)
     assert (found.doubts, set(found.labels.values())) == ((), {"chat", "chien"})
-    assert f"the images of {name}/ come in without labels" in found.warnings
+    assert f"the images of {name}/ are ingested without labels" in found.warnings
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def test_counts_are_offered_together_and_read_as_yes(header: str, option: str) -
 
 def test_numbers_of_something_else_are_no_counts() -> None:
     data = table("file,weight,cat,dog", (1.5, 2, 0), (1, 0), (1, 1, 0))
-    with pytest.raises(ListRefusedError, match="does not hold 0 and 1 only"):
+    with pytest.raises(ListRefusedError, match="does not hold only 0 and 1"):
         labels(data, *MANY, name="l.csv", task="multi_label", columns=("file", "weight-dog"))
 
 

@@ -34,7 +34,7 @@ def test_blanks_below_each_label_are_asked_about(task: str, blocks: list) -> Non
     cells = [cell for label, size in blocks for cell in (label, *[""] * (size - 1))]
     data = table(cells)
     (doubt,) = doubts(data, task=task)
-    assert "as merged cells of a spreadsheet are saved" in doubt.question
+    assert "as a spreadsheet saves merged cells" in doubt.question
     blank = 24 - len(blocks)
     meaning = (
         "negatives, to which no label applies" if task == "multi_label" else "not labelled yet"

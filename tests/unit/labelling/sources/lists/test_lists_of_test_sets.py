@@ -110,7 +110,7 @@ def test_labels_with_how_sure_they_are_are_asked_about(tmp_path: Path, labels: t
         f"{n}\t{labels[i % len(labels)]}\n" for i, n in enumerate(MANY)
     )
     found = read(source(tmp_path, l=text))
-    assert any("how sure it is" in doubt.question for doubt in found.doubts)
+    assert any("with a confidence" in doubt.question for doubt in found.doubts)
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,7 @@ def test_sentences_behind_names_are_no_labels(tmp_path: Path) -> None:
 
 
 def test_splits_that_were_seen_and_not_understood_are_named_by_keep_splits() -> None:
-    notes = ["data.csv: the column fold is called like one of splits", "Excel wrote it"]
+    notes = ["data.csv: the column fold has a name of splits", "Excel wrote it"]
     said = no_splits_message("data", notes)
     assert "the column fold" in said
     assert "Excel" not in said

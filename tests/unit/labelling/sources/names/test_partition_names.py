@@ -41,7 +41,7 @@ def test_other_columns_are_passed_over_beside_a_class_and_told(order: str) -> No
     paths = [order.format(other=o, label=c) for o in ("site=a", "site=b") for c in ("cat", "dog")]
     found = layout(" ".join(paths))
     assert (found.doubts, set(found.labels.values())) == ((), {"cat", "dog"})
-    assert any("site=a/" in said and "passed over" in said for said in found.warnings)
+    assert any("site=a/" in said and "are ignored" in said for said in found.warnings)
 
 
 @pytest.mark.parametrize("folders", ["year=2023 year=2024", "site=a site=b"])
@@ -68,4 +68,4 @@ def test_two_levels_of_classes_are_asked_about() -> None:
 def test_no_value_is_no_label_and_told() -> None:
     found = layout("label=cat label=dog label=__HIVE_DEFAULT_PARTITION__ label=unsorted")
     assert (found.doubts, set(found.labels.values())) == ((), {"cat", "dog"})
-    assert "the images of label=unsorted/ come in without labels" in found.warnings
+    assert "the images of label=unsorted/ are ingested without labels" in found.warnings

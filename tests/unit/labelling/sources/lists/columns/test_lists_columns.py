@@ -102,7 +102,7 @@ def test_masks_and_other_files_are_no_labels():
     [
         (lambda at: at * 0.37 + 0.1, "numbers with decimals"),
         (lambda at: at * 17 % 4999, "240 different numbers"),
-        (lambda at: f"thing {at}", "something else for nearly every image"),
+        (lambda at: f"thing {at}", "a different value for nearly every image"),
         (lambda at: "a cat sits on a mat in the sun and sleeps", "texts"),
     ],
 )
@@ -157,7 +157,7 @@ def test_what_is_not_known_of_a_class_is_named():
     refused = source.read("labels.csv").rejections
     assert [each.name for each in refused] == ["labels.csv:4", "labels.csv:5"]
     assert "not known" in refused[0].reason
-    with pytest.raises(ListRefusedError, match="not known whether it applies"):
+    with pytest.raises(ListRefusedError, match="not known whether the class applies"):
         labels("file,cat,dog\n" + rows.replace("1\n", "\n"))
 
 

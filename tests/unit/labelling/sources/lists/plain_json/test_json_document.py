@@ -89,7 +89,7 @@ def test_an_array_that_breaks_off_is_refused_and_says_where() -> None:
 
 def test_broken_json_counts_only_if_it_names_images() -> None:
     assert open_json(ListFile("package.json", b'{"name": ')) is None
-    with pytest.raises(ListRefusedError, match="line 1, column 13 .*export it, or copy it, again"):
+    with pytest.raises(ListRefusedError, match="line 1, column 13 .*export or copy it again"):
         open_json(ListFile("list.json", b'{"cat.jpg": '))
 
 

@@ -133,7 +133,7 @@ def test_tags_of_cvat_are_labels_of_whole_images() -> None:
         ("c.jpg", None, None),
     ]
     assert [item.name for item in found.rejections] == ["annotations.xml image 3"]
-    assert found.warnings == ["only tags are read; what else was drawn (box) is left behind"]
+    assert found.warnings == ["only tags are read; other annotations (box) are left out"]
 
 
 def test_several_tags_and_broken_xml_of_cvat_are_told() -> None:
@@ -143,7 +143,7 @@ def test_several_tags_and_broken_xml_of_cvat_are_told() -> None:
     assert found.statements[0].labels == ("cat", "dog")
     with pytest.raises(ListRefusedError, match='task = "multi_label"'):
         tags(f"{two}</annotations>")
-    with pytest.raises(ListRefusedError, match="broken .*export it, or copy it, again"):
+    with pytest.raises(ListRefusedError, match="broken .*export or copy it again"):
         tags(two)
     with pytest.raises(ListRefusedError, match="broken"):
         tags(f'<?xml version="1.0" encoding="gb2312"?>{two}</annotations>')

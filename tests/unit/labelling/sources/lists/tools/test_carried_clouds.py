@@ -83,7 +83,7 @@ def test_boxes_of_vertex_are_named_and_left_behind(key: str) -> None:
         lines(vertex("a.jpg", **boxes))
     found = lines(vertex("a.jpg", "daisy", **boxes))
     assert said(found) == [("gs://bucket/a.jpg", ("daisy",), None)]
-    assert found.warnings == [f"only classes are read; {key} is left behind"]
+    assert found.warnings == [f"only classes are read; {key} is left out"]
 
 
 def test_vertex_csv_has_no_header_and_columns_that_may_be_absent() -> None:

@@ -87,7 +87,7 @@ def test_a_number_that_the_class_map_lacks_is_named_and_the_rest_goes_on() -> No
     assert labels(found) == [None, ("person",)]
     assert [(item.name, item.reason) for item in found.rejections] == [
         ("output.manifest:1 tags: 5", "class-map names no class of this number"),
-        ("output.manifest:3", "broken JSON; mend or take out this line"),
+        ("output.manifest:3", "broken JSON; correct or remove this line"),
     ]
 
 
@@ -132,7 +132,7 @@ def test_a_chained_job_that_labels_what_another_had_left_is_taken_with_it() -> N
         image(3, first=sport("cat"), second=sport("cat")),
     )
     assert labels(found) == [("cat",), ("dog",), ("cat",)]
-    assert "first, second agree, and are taken together" in found.warnings[0]
+    assert "first, second agree, and are merged" in found.warnings[0]
 
 
 def test_rekognition_gives_an_attribute_for_each_label() -> None:
@@ -184,4 +184,4 @@ def test_other_jobs_are_named(attributes: dict[str, Any], words: str) -> None:
 def test_classes_beside_boxes_are_taken_and_the_boxes_named() -> None:
     found = read(image(1, sport=sport("football"), box=boxes()), image(2, sport=sport("rowing")))
     assert labels(found) == [("football",), ("rowing",)]
-    assert found.warnings == ["only classes are read; object-detection is left behind"]
+    assert found.warnings == ["only classes are read; object-detection is left out"]

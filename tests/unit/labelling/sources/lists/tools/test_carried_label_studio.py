@@ -105,7 +105,7 @@ def test_the_newest_of_one_annotator_counts_and_the_most_of_several() -> None:
         ]
     )
     assert labels(found) == [("dog",), ("cat",), ("cat",)]
-    assert found.warnings == ["annotators disagree, and what most of them say counts: 1 task"]
+    assert found.warnings == ["annotators disagree, and the majority counts: 1 task"]
     (rejection,) = found.rejections
     assert rejection.name == "export.json task 4 upload/1/ab12cd04-cat 4.jpg: cat (1), dog (1)"
     assert "annotators disagree; settle it in Label Studio" in rejection.reason
@@ -175,7 +175,7 @@ def test_two_fields_with_other_images_are_a_question_and_the_same_image_is_none(
             {"from_name": "t", "type": "taxonomy", "value": {"taxonomy": [["animal", "dog"]]}},
             r"Taxonomy.*\('t'\): a hierarchy",
         ),
-        (region(["animal", "dog"]), "a hierarchy, and a model here knows classes of one level"),
+        (region(["animal", "dog"]), "a hierarchy, and a model here has classes of one level"),
         ({"from_name": "t", "type": "textarea", "value": {"text": ["x"]}}, "without Choices"),
     ],
 )
@@ -187,7 +187,7 @@ def test_what_is_no_class_of_an_image_is_named(result: dict[str, Any], words: st
 def test_boxes_beside_choices_are_left_behind_and_said() -> None:
     found = read([task(1, annotation(box("cat"), region("dog"))), task(2, annotation(box("cat")))])
     assert labels(found) == [("dog",), None]
-    assert "(rectanglelabels) is left behind" in found.warnings[0]
+    assert "(rectanglelabels) are left out" in found.warnings[0]
 
 
 def test_a_field_that_holds_splits_alone_is_one() -> None:

@@ -121,7 +121,7 @@ def test_objects_alone_are_detection(form: Any) -> None:
     records = [form(at, radio(form, animal), objects=[box]) for at, animal in enumerate(ANIMALS)]
     assert said(records)["0.jpg"] == "cat"
     reading = ListedSource({"export.json": write(records)}, FOUR).read("export.json")
-    assert "the rest (drawn) is left behind" in reading.warnings[0]
+    assert "the rest (drawn) is left out" in reading.warnings[0]
 
 
 @BOTH

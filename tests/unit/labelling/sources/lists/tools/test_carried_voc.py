@@ -152,7 +152,7 @@ def test_lists_of_persons_are_refused_by_name(tmp_path: Path, task: str) -> None
     write(path, {name: text for name, text in PARTS.items() if task in name})
     (doubt,) = read(path).doubts
     assert f"Pascal VOC's task {task.casefold()}" in doubt.question
-    assert "single persons" in doubt.question
+    assert "about persons" in doubt.question
     assert not dict(read(path).labels)
 
 
