@@ -260,6 +260,10 @@ def _is_all(where: np.ndarray, count: int) -> bool:
 
 def picked(column: pa.ChunkedArray | pa.Array, where: np.ndarray) -> pa.Array:
     """The values at ``where``, int64; the column itself if that selects all of it in order."""
+    if isinstance(column, pa.ChunkedArray) and column.num_chunks > 1:
+        pieces = _picked_by_chunk(column, where)
+        if pieces is not None:
+            return pieces
     column = flat(column)
     if _is_all(where, len(column)):
         return column
@@ -270,6 +274,22 @@ def picked(column: pa.ChunkedArray | pa.Array, where: np.ndarray) -> pa.Array:
     words, length = words[where], words[:1].nbytes
     ends = np.arange(0, length * len(where) + 1, length, dtype=np.int32)
     return pa.StringArray.from_buffers(len(where), pa.py_buffer(ends), pa.py_buffer(words))
+
+
+def _picked_by_chunk(column: pa.ChunkedArray, where: np.ndarray) -> pa.Array | None:
+    """The values at ``where`` without a copy of the others; ``None`` if that is not ascending."""
+    if not len(where) or bool((where[1:] < where[:-1]).any()):
+        return None
+    ends = np.cumsum([len(chunk) for chunk in column.chunks])
+    cuts = [0, *np.searchsorted(where, ends).tolist()]
+    starts = [0, *ends.tolist()]
+    return pa.concat_arrays(
+        [
+            picked(chunk, where[begin:end] - start)
+            for chunk, begin, end, start in zip(column.chunks, cuts, cuts[1:], starts, strict=False)
+            if end > begin
+        ]
+    )
 
 
 def taken(rows: pa.Table, where: np.ndarray) -> pa.Table:

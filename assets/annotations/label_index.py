@@ -37,7 +37,7 @@ from labelling.labels.consensus import (
     newest_snapshots,
     not_superseded,
 )
-from labelling.labels.counted import Counted, counted
+from labelling.labels.counted import Counted, counted, takes_back_a_source
 from labelling.labels.schema import NONE_OF_THEM, LabelSchema
 from labelling.labels.table import LABELS_SCHEMA, label_rows, recheck
 from object_store.contents.tables import Table
@@ -206,7 +206,11 @@ class LabelledView:
 
 def labelled_view(store: ObjectStore, schema: LabelSchema) -> LabelledView:
     """Read the label table and decide under ``schema`` which labels count."""
-    return view_of(labels_table(store).read(_OF_THE_VIEW), schema)
+    table = labels_table(store)
+    rows = table.read(_OF_THE_VIEW)
+    if takes_back_a_source(rows):
+        rows = table.read([*_OF_THE_VIEW, "annotation_id"])
+    return view_of(rows, schema)
 
 
 _OF_THE_VIEW = [
@@ -218,13 +222,13 @@ _OF_THE_VIEW = [
     "annotator",
     "source",
     "annotated_at",
-    "annotation_id",
     "cancelled",
     "unique_id",
     "skipped",
     "event",
 ]
-"""The columns that decide which labels count."""
+"""The columns that decide which labels count. ``annotation_id``, which is long, only does if an event
+withdraws the labels of a source."""
 
 
 def view_of(rows: pa.Table, schema: LabelSchema) -> LabelledView:

@@ -44,7 +44,8 @@ def counted(labels: pa.Table, schema: LabelSchema) -> Counted:
 
     Args:
         labels: the table, in ``labelling.labels.table.LABELS_SCHEMA``, with or without
-            ``prelabel``; without events, only labels are normalised.
+            ``prelabel``, and without ``annotation_id`` unless :func:`takes_back_a_source`; without
+            events, only labels are normalised.
         schema: the label schema of the settings.
     """
     is_event = pc.equal(labels["status"], EVENT)
@@ -221,6 +222,12 @@ def _fits(rows: pa.Table, event: Withdrawal) -> np.ndarray:
     if event.images:
         fits &= np.asarray(pc.is_in(rows["sha256"], value_set=pa.array(event.images)))
     return fits
+
+
+def takes_back_a_source(labels: pa.Table) -> bool:
+    """Whether an event in the label table withdraws the labels of a source."""
+    events = history_of(labels).in_force
+    return any(isinstance(event, Withdrawal) and bool(event.source) for event in events)
 
 
 def is_of_source(rows: pa.Table, source: str) -> pa.ChunkedArray:

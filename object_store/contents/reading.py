@@ -123,7 +123,7 @@ def parse_rows(store: ObjectStore, key: str, data: bytes, schema: pa.Schema) -> 
         raise DamagedObject(key, flaw_of(data, error), store.url) from None
 
 
-def open_parquet(data: bytes) -> pq.ParquetFile:
+def open_parquet(data: bytes | memoryview) -> pq.ParquetFile:
     """Open a Parquet file in memory.
 
     Raises:
@@ -133,7 +133,7 @@ def open_parquet(data: bytes) -> pq.ParquetFile:
     if not is_intact(data):
         raise ValueError("a byte of it was changed since it was written")
     # Not pq.read_table: it loads a query engine, and threads that keep what they allocate.
-    return pq.ParquetFile(pa.BufferReader(data))
+    return pq.ParquetFile(pa.BufferReader(pa.py_buffer(data)))
 
 
 def first_flaw(error: ValidationError) -> str:

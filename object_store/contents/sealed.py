@@ -28,7 +28,7 @@ def sealed_parquet(rows: pa.Table) -> bytes:
     return bytes(data)
 
 
-def is_intact(data: bytes) -> bool:
+def is_intact(data: bytes | memoryview) -> bool:
     """Whether a file's checksum is right; True for files without one (of older versions)."""
     place = _place(data)
     if place is None:
@@ -36,9 +36,14 @@ def is_intact(data: bytes) -> bool:
     return data[place : place + len(_BLANK)] == _seal(memoryview(data), place)
 
 
-def _place(data: bytes) -> int | None:
-    found = data.rfind(_MARK)
-    return None if found < 0 else found + len(_MARK) + _BETWEEN
+def _place(data: bytes | memoryview) -> int | None:
+    # Parquet ends with its footer, the footer's length and four letters.
+    length = int.from_bytes(data[-8:-4], "little")
+    for begin in (max(0, len(data) - 8 - length), 0):  # all, if the length was changed
+        found = bytes(data[begin:]).rfind(_MARK)
+        if found >= 0:
+            return begin + found + len(_MARK) + _BETWEEN
+    return None
 
 
 def _seal(data: memoryview, place: int) -> bytes:

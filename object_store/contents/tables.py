@@ -306,11 +306,14 @@ class Table:
         return self._rows(part, self._opened(part), schema)
 
     def _opened(self, part: _Part) -> pq.ParquetFile:
-        data = self._store.get(self._key(part))
+        key = self._key(part)
+        data = self._store.mapped(key)
+        if data is None:
+            data = memoryview(self._store.get(key))
         try:
             return open_parquet(data)
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise self._damaged(part, flaw_of(data, error)) from error
+            raise self._damaged(part, flaw_of(bytes(data), error)) from error
 
     def _rows(self, part: _Part, file: pq.ParquetFile, schema: pa.Schema) -> pa.Table:
         try:

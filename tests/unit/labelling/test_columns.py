@@ -81,8 +81,9 @@ def test_what_is_remembered_or_moved_in_blocks_is_the_same(monkeypatch) -> None:
                 assert positions(column(values[3:]), column(values)).tolist() == [
                     values.index(one) for one in values[3:]
                 ]
-        where = np.array([5, 0, 5, 8])
-        assert picked(column(values), where).to_pylist() == [values[n] for n in where]
+        for where in ([5, 0, 5, 8], [0, 1, 7, 7, 8], [2], [8], [], [*range(9)]):
+            found = picked(column(values), np.array(where, np.int64))
+            assert found.to_pylist() == [values[n] for n in where]
 
 
 @given(st.lists(st.lists(st.sampled_from(["a", "b", "a,b", "", "1,2"]), max_size=3), max_size=9))
