@@ -96,7 +96,10 @@ def make_dataset(store: "ObjectStore") -> "ChosenDataset":
 
     import pyarrow as pa
 
-    from assets.dataset.build import ROWS_SCHEMA, Assembly, version_of, write_dataset, write_shards
+    from assets.dataset.assembly import ROWS_SCHEMA, Assembly
+    from assets.dataset.shards import write_shards
+    from assets.dataset.versions import version_of
+    from assets.dataset.writing import write_dataset
     from assets.policies import SplitPolicy
     from imgclf_dagster.export.choice import choose_dataset
     from training.data.manifest import dataset_version

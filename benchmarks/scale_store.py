@@ -268,7 +268,8 @@ def _write_shards(store: "ObjectStore", pictures: Pictures, place: np.ndarray) -
 
     import pyarrow as pa
 
-    from assets.dataset.build import DATASETS, SHARDS_SCHEMA, shards_table
+    from assets.dataset.shards import SHARDS_SCHEMA, shards_table
+    from assets.dataset.versions import DATASETS
 
     packed = np.flatnonzero(place < INGESTED + BY_ONE + BY_TWO)
     number = np.arange(len(packed))

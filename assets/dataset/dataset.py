@@ -12,22 +12,16 @@ import pyarrow.compute as pc
 from assets import markdown
 from assets.annotations.annotations import annotations
 from assets.annotations.label_index import LabelledView, labelled_view
-from assets.dataset.build import (
-    Assembly,
-    assemble,
-    dataset_prefix,
-    read_card,
-    record_sources,
-    without,
-    write_contact_sheets,
-    write_dataset,
-    write_shards,
-)
+from assets.dataset.assembly import Assembly, assemble, without
+from assets.dataset.contact_sheets import write_contact_sheets
 from assets.dataset.repair import is_whole, mend_places
 from assets.dataset.retraining import Retraining, retraining
+from assets.dataset.shards import write_shards
 from assets.dataset.splits.generations import generation_number
 from assets.dataset.splits.given_splits import given_splits
 from assets.dataset.splits.splitting import deal_groups, given_too_late, update_groups
+from assets.dataset.versions import dataset_prefix, read_card, record_sources
+from assets.dataset.writing import write_dataset
 from assets.ingestion.image_index import images_table, images_version, newest_rows, usable_rows
 from assets.ingestion.raw_images import raw_images
 from assets.line import OWNERS, Line

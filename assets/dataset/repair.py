@@ -10,24 +10,24 @@ import pyarrow.compute as pc
 
 from assets.annotations.label_index import labelled_view
 from assets.annotations.label_names import label_names
-from assets.dataset.build import (
-    DATASETS,
-    ROWS_SCHEMA,
+from assets.dataset.assembly import ROWS_SCHEMA, Assembly, assemble
+from assets.dataset.shards import (
     SHARDS_SCHEMA,
-    Assembly,
     ImageChanged,
-    assemble,
-    dataset_prefix,
-    read_card,
-    read_dataset_manifest,
     shards_table,
     verified_images,
-    version_of,
-    write_dataset,
     write_shards,
 )
 from assets.dataset.splits.generations import generation_number
 from assets.dataset.splits.splitting import current_groups
+from assets.dataset.versions import (
+    DATASETS,
+    dataset_prefix,
+    read_card,
+    read_dataset_manifest,
+    version_of,
+)
+from assets.dataset.writing import write_dataset
 from assets.ingestion.image_index import images_table, newest_rows, usable_images
 from assets.line import Line
 from labelling.labels.schema import LabelSchema, Task

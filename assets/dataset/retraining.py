@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from assets.annotations.label_index import LabelledView
-from assets.dataset.build import dataset_prefix, read_dataset_manifest
+from assets.dataset.versions import dataset_prefix, read_dataset_manifest
 from assets.policies import RetrainPolicy
 from assets.records.materializations import newest_materialization
 from assets.records.trained_model import TrainedModelRecord

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.dataset.build import read_dataset_manifest
 from assets.dataset.splits.generations import generation_number
+from assets.dataset.versions import read_dataset_manifest
 from assets.evaluation.records import newest_evaluation
 from assets.model.digest import actual_digest
 from object_store.contents.damage import DamagedObject

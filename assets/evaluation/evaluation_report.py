@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.dataset.build import read_card
+from assets.dataset.versions import read_card
 from assets.evaluation.champion import ITSELF, NONE_YET, Champion, find_champion, unless_seen
 from assets.evaluation.evaluation_job import evaluation_job, renamed_since
 from assets.evaluation.records import newest_evaluation, record_evaluation

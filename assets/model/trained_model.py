@@ -8,8 +8,8 @@ from typing import Any
 import dagster as dg
 from pydantic import BaseModel, Field, ValidationError, create_model
 
-from assets.dataset.build import DATASETS, dataset_prefix, read_card
 from assets.dataset.dataset import dataset
+from assets.dataset.versions import DATASETS, dataset_prefix, read_card
 from assets.line import OWNERS, Line, fingerprint
 from assets.pictures import ornament, picture
 from assets.records.dataset import DatasetRecord

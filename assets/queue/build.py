@@ -7,7 +7,7 @@ from datetime import datetime
 import numpy as np
 
 from assets.annotations.label_index import LabelledView
-from assets.dataset.build import SPLITS
+from assets.dataset.versions import SPLITS
 from assets.model.feature_store import EmbeddedModel, read_probabilities
 from assets.policies import LabellingPolicy
 from assets.queue.ledger import QueueBatch, QueuedImage, batch_id

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.annotations.label_index import LabelledView
-from assets.dataset.build import SPLITS
+from assets.dataset.versions import SPLITS
 from assets.model.feature_store import (
     EmbeddedModel,
     embedded_model,

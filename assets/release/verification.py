@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from assets.dataset.build import newest_sources
+from assets.dataset.versions import newest_sources
 from assets.evaluation.records import newest_evaluation
 from assets.model.digest import actual_digest
 from assets.release.verdicts import (

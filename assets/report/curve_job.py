@@ -2,7 +2,7 @@
 
 import json
 
-from assets.dataset.build import dataset_prefix, read_card, read_dataset_manifest
+from assets.dataset.versions import dataset_prefix, read_card, read_dataset_manifest
 from assets.line import fingerprint
 from assets.model.feature_store import EMBEDDINGS, embedded_model, stored_features
 from assets.model.trained_model import dataset_channel

@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.annotations.label_index import judge_labels, labelled_view, labels_table
-from assets.dataset.build import read_card, read_dataset_manifest
 from assets.dataset.splits.class_floor import count_classes, floor_reasons
 from assets.dataset.splits.fingerprints import fingerprints_of
 from assets.dataset.splits.forecast import dealt_again
 from assets.dataset.splits.generations import newest_generation
 from assets.dataset.splits.given_splits import given_splits
 from assets.dataset.splits.leakage import crossing_pairs
+from assets.dataset.versions import read_card, read_dataset_manifest
 from assets.ingestion.image_index import images_table, usable_images
 from assets.line import Line
 from assets.records.annotations import AnnotationsRecord

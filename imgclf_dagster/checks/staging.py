@@ -10,7 +10,7 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.dataset.build import DATASETS, read_dataset_manifest
+from assets.dataset.versions import DATASETS, read_dataset_manifest
 from assets.evaluation.records import newest_evaluation
 from assets.line import MODEL_VERSIONS, Line
 from assets.release.verdicts import newest_verdict

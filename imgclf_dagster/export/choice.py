@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from assets.dataset.build import DATASETS, read_card, read_dataset_manifest
+from assets.dataset.versions import DATASETS, read_card, read_dataset_manifest
 from imgclf_dagster.export.errors import ExportError
 from object_store.store import ObjectStore
 

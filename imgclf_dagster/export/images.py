@@ -5,7 +5,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from assets.dataset.build import DATASETS
+from assets.dataset.versions import DATASETS
 from object_store.errors import StoreError, StoreMissing, StoreUnavailable
 from object_store.store import ObjectStore
 from training.data.manifest import ManifestError, ShardReader

@@ -113,7 +113,7 @@ def labels_of(settings: Settings) -> tuple[str, ...]:
     import dagster as dg
 
     from assets.annotations.label_names import label_names
-    from assets.dataset.build import read_card
+    from assets.dataset.versions import read_card
     from assets.records.dataset import DatasetRecord
     from assets.records.materializations import newest_materialization
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.dataset.build import newest_sources
+from assets.dataset.versions import newest_sources
 from assets.records.annotations import AnnotationsRecord
 from assets.records.dataset import DatasetRecord
 from assets.records.evaluation_report import EvaluationReportRecord

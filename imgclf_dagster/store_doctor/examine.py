@@ -8,11 +8,12 @@ import pyarrow.compute as pc
 
 from assets.annotations.label_index import labels_table
 from assets.annotations.label_studio_refusals import refusals_table
-from assets.dataset.build import DATASETS, read_dataset_manifest, shards_table
 from assets.dataset.repair import short_shards
+from assets.dataset.shards import shards_table
 from assets.dataset.splits.fingerprints import fingerprints_table
 from assets.dataset.splits.given_splits import given_table
 from assets.dataset.splits.splitting import groups_table
+from assets.dataset.versions import DATASETS, read_dataset_manifest
 from assets.ingestion.image_index import images_table
 from assets.model.digest import actual_digest
 from assets.model.feature_store import stored_features, stored_probabilities

@@ -14,8 +14,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from assets.dataset.build import Sources, read_card, read_dataset_manifest
 from assets.dataset.splits.generations import read_generation
+from assets.dataset.versions import Sources, read_card, read_dataset_manifest
 from assets.evaluation.records import read_evaluation
 from assets.model.digest import actual_digest
 from assets.model.feature_store import EmbeddedModel

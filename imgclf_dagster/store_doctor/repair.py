@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.annotations.label_index import index_snapshots, labels_table
-from assets.dataset.build import DATASETS, shards_table
 from assets.dataset.repair import (
     manifests,
     manifests_of_generation,
@@ -24,9 +23,11 @@ from assets.dataset.repair import (
     rebuild_shard,
     restore_version,
 )
+from assets.dataset.shards import shards_table
 from assets.dataset.splits.fingerprints import fingerprints_table
 from assets.dataset.splits.generations import generation_number
 from assets.dataset.splits.splitting import groups_table, update_groups
+from assets.dataset.versions import DATASETS
 from assets.ingestion.image_index import (
     RAW,
     diff_listing,

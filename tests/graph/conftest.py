@@ -19,7 +19,7 @@ from PIL import Image, PngImagePlugin
 from typer.testing import CliRunner, Result
 
 from assets import retries
-from assets.dataset.build import read_card, read_dataset_manifest, record_sources
+from assets.dataset.versions import read_card, read_dataset_manifest, record_sources
 from assets.evaluation.records import record_evaluation
 from assets.line import MODEL_VERSIONS, Line
 from assets.release.verdicts import (

@@ -3,9 +3,9 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.dataset.build import read_card, read_dataset_manifest
 from assets.dataset.splits.generations import generation_number
 from assets.dataset.splits.splitting import current_groups
+from assets.dataset.versions import read_card, read_dataset_manifest
 from object_store.contents.damage import DamagedObject
 from object_store.errors import KeyMissing
 from object_store.store import ObjectStore

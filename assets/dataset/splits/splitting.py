@@ -211,7 +211,7 @@ def _waiting(groups: pa.Table, view: LabelledView) -> dict[str, list[dict[str, A
 
 def _earlier_policy(store: ObjectStore, split: SplitPolicy) -> SplitPolicy:
     """Return the settings of an earlier version's splits, from its newest data set."""
-    from assets.dataset.build import DATASETS, read_card
+    from assets.dataset.versions import DATASETS, read_card
 
     cards = [info for info in store.list(DATASETS) if info.key.endswith("/card.json")]
     for info in sorted(cards, key=lambda info: info.last_modified, reverse=True):

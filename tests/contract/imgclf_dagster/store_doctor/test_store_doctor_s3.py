@@ -5,7 +5,8 @@ import hashlib
 import pyarrow as pa
 import pytest
 
-from assets.dataset.build import DATASETS, shards_table
+from assets.dataset.shards import shards_table
+from assets.dataset.versions import DATASETS
 from assets.ingestion.image_index import IMAGES_SCHEMA, images_table
 from imgclf_dagster.profiles.chosen import build_line
 from imgclf_dagster.settings.root import Settings

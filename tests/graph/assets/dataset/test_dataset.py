@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from assets.dataset.build import DATASETS
 from assets.dataset.repair import restore_version
+from assets.dataset.versions import DATASETS
 from assets.release.verification import dataset_objections
 from labelling.labels.events import Rename, event_key, to_json
 from training.data.manifest import ShardReader

@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from assets.dataset.build import LOST, sheet_key
+from assets.dataset.assembly import LOST
+from assets.dataset.contact_sheets import sheet_key
 from assets.ingestion.image_index import IMAGES_SCHEMA, images_table, newest_rows
 
 pytestmark = pytest.mark.graph

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from assets.dataset.build import record_sources
+from assets.dataset.versions import record_sources
 from assets.evaluation.records import evaluations_prefix
 from assets.release.verdicts import record_verdict
 from imgclf_dagster.decisions import (

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from assets.dataset import build as dataset_build
+from assets.dataset import versions as dataset_versions
 from assets.records.all_records import RECORDS
 from assets.records.materializations import require_materialization
 from imgclf_dagster.checks import dataset as checks
@@ -108,7 +108,7 @@ def rewritten(
     world.tamper(key, sink.getvalue())
     subject = content_version(world, "dataset")
     # As if it had been made so: one that was merely changed is found by its hash, and never judged.
-    patch.setattr(dataset_build, "version_of", lambda *_: subject.partition("/")[2])
+    patch.setattr(dataset_versions, "version_of", lambda *_: subject.partition("/")[2])
     return subject
 
 

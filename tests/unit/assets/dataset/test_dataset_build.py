@@ -6,7 +6,8 @@ import pyarrow as pa
 import pytest
 
 from assets.annotations.label_index import LabelledView
-from assets.dataset.build import assemble, verified_images
+from assets.dataset.assembly import assemble
+from assets.dataset.shards import verified_images
 from labelling.labels.schema import LabelSchema
 from object_store.errors import KeyMissing
 from object_store.store import ObjectStore

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from assets.annotations.label_index import view_of
-from assets.dataset.build import IDENTITY_SCHEMA, assemble
+from assets.dataset.assembly import IDENTITY_SCHEMA, assemble
 from assets.dataset.splits.generations import begin_generation
 from assets.dataset.splits.splitting import deal_groups, update_groups
 from assets.ingestion.image_index import IMAGES_SCHEMA, images_version, usable_images

@@ -8,7 +8,7 @@ import pytest
 
 import assets.release.verification as verification
 import training.artefact.artefact
-from assets.dataset.build import record_sources
+from assets.dataset.versions import record_sources
 from assets.evaluation.records import evaluations_prefix, record_evaluation
 from assets.model.digest import actual_digest
 from assets.release.verdicts import (

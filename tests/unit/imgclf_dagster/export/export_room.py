@@ -9,7 +9,10 @@ from pathlib import Path
 import pyarrow as pa
 from PIL import Image
 
-from assets.dataset.build import ROWS_SCHEMA, Assembly, version_of, write_dataset, write_shards
+from assets.dataset.assembly import ROWS_SCHEMA, Assembly
+from assets.dataset.shards import write_shards
+from assets.dataset.versions import version_of
+from assets.dataset.writing import write_dataset
 from assets.policies import SplitPolicy
 from imgclf_dagster.export.choice import ChosenDataset, choose_dataset
 from object_store.store import ObjectStore

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from assets.annotations.label_index import judge_labels, view_of
-from assets.dataset.build import assemble
+from assets.dataset.assembly import assemble
 from assets.dataset.retraining import decide_retraining
 from assets.policies import IngestionPolicy, RetrainPolicy
 from imgclf_dagster.ingest.ingest import ingest

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from assets.dataset.build import newest_sources, record_sources
+from assets.dataset.versions import newest_sources, record_sources
 from assets.evaluation.records import newest_evaluation, record_evaluation
 from assets.release.verdicts import Verdict, newest_verdict, objections, record_verdict
 from object_store.contents.numbered import add_record, newest_key, next_number, number_of
