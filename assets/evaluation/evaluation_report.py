@@ -50,7 +50,19 @@ def evaluation_report(
     endpoints: Endpoints,
     line: dg.ResourceParam[Line],
 ) -> dg.MaterializeResult:
-    """Evaluate the newest trained model and record what came out."""
+    """Evaluate the newest trained model on the test split and record the result.
+
+    Args:
+        context: Dagster's context.
+        store: the object store.
+        compute: where jobs run.
+        registry: the model registry.
+        endpoints: where models are served.
+        line: the settings of the line.
+
+    Returns:
+        The metrics, pictures and gates of the evaluation, as metadata.
+    """
     model = require_materialization(context.instance, store, TrainedModelRecord)
     card = read_card(store, model.dataset_version)
     found = unless_seen(store, find_champion(store, endpoints, model.digest), model.dataset_version)

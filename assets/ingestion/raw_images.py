@@ -57,7 +57,17 @@ def raw_images(
     store: dg.ResourceParam[ObjectStore],
     line: dg.ResourceParam[Line],
 ) -> dg.MaterializeResult:
-    """Bring the image table up to date with ``raw/``."""
+    """Bring the image table up to date with ``raw/``.
+
+    Args:
+        context: Dagster's context.
+        config: whether only noticed objects are read.
+        store: the object store.
+        line: the settings of the line.
+
+    Returns:
+        Counts of the images and the rejections, as metadata.
+    """
     store.require()
     table = images_table(store, on_damage=context.log.warning)
     # Before the listing, which then covers them.

@@ -74,7 +74,19 @@ def labelling_queue(
     label_studio: LabelStudioClient,
     line: dg.ResourceParam[Line],
 ) -> dg.MaterializeResult:
-    """Fill the queue up, and let open tasks show what the model in use says."""
+    """Fill the labelling queue, and show the predictions of the model in use on open tasks.
+
+    Args:
+        context: Dagster's context.
+        store: the object store.
+        compute: where jobs run.
+        endpoints: where models are served.
+        label_studio: the Label Studio server; it may be not configured.
+        line: the settings of the line.
+
+    Returns:
+        Counts of the chosen images by reason, as metadata.
+    """
     store.require()
     corrections = len(store.list(CORRECTIONS_PREFIX))
     situation = _situation(context, store, compute, endpoints, line)

@@ -40,7 +40,18 @@ def prod_endpoint(
     registry: ModelRegistry,
     endpoints: Endpoints,
 ) -> dg.MaterializeResult:
-    """Deploy the approved package to production and wait until it answers with its digest."""
+    """Deploy the approved package to production and wait until it answers with its digest.
+
+    Args:
+        context: Dagster's context.
+        config: who deploys and why; empty: the approver and the reason of the approval.
+        store: the object store.
+        registry: the model registry.
+        endpoints: where models are served.
+
+    Returns:
+        Version, digest and endpoint, as metadata.
+    """
     package, packages = find_package(registry, context.partition_key), registry.list()
     objections = approval_objections(package)
     objections += package_objections(store, package, after_staging=True)

@@ -38,7 +38,17 @@ def release_approval(
     store: dg.ResourceParam[ObjectStore],
     registry: ModelRegistry,
 ) -> dg.MaterializeResult:
-    """Record the approval in the registry, unless it was made there or the package was rejected."""
+    """Record the approval in the registry, unless it was made there or the package was rejected.
+
+    Args:
+        context: Dagster's context.
+        config: who approves, why, and the digest of the package.
+        store: the object store.
+        registry: the model registry.
+
+    Returns:
+        Approver, reason and digest, as metadata.
+    """
     package = find_package(registry, context.partition_key)
     version = package.model_version
     refuse_on(version, gaps(config), "approved")

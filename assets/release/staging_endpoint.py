@@ -23,7 +23,17 @@ def staging_endpoint(
     registry: ModelRegistry,
     endpoints: Endpoints,
 ) -> dg.MaterializeResult:
-    """Deploy the registered package to staging and wait until it answers with its digest."""
+    """Deploy the registered package to staging and wait until it answers with its digest.
+
+    Args:
+        context: Dagster's context.
+        store: the object store.
+        registry: the model registry.
+        endpoints: where models are served.
+
+    Returns:
+        Version, digest and endpoint, as metadata.
+    """
     package = find_package(registry, context.partition_key)
     objections = package_objections(store, package) or artefact_objections(store, package)
     refuse_on(package.model_version, objections, "deployed to staging")

@@ -56,7 +56,18 @@ def labelling_report(
     label_studio: LabelStudioClient,
     line: dg.ResourceParam[Line],
 ) -> dg.MaterializeResult:
-    """Count, measure, and write the page if it says something new."""
+    """Compute the numbers of the labelling, and write the page if they changed.
+
+    Args:
+        context: Dagster's context.
+        store: the object store.
+        compute: where jobs run.
+        label_studio: the Label Studio server; it may be not configured.
+        line: the settings of the line.
+
+    Returns:
+        The numbers, as metadata.
+    """
     store.require()
     rows = labels_table(store).read()
     curve, about = _curve(context, store, compute)

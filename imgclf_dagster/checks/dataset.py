@@ -35,7 +35,8 @@ def images_readable(
     store: dg.ResourceParam[ObjectStore],
     line: dg.ResourceParam[Line],
 ) -> dg.AssetCheckResult:
-    """Most objects under raw/ are readable images. A few bad ones warn; many mean a broken source."""
+    """Most objects under raw/ are readable images. A few unreadable ones only warn; many show a
+    broken source."""
     found = newest_materialization(context.instance, store, RawImagesRecord)
     if found is None:
         return nothing_to_judge("raw_images")
@@ -66,8 +67,8 @@ def labels_known(
     store: dg.ResourceParam[ObjectStore],
     line: dg.ResourceParam[Line],
 ) -> dg.AssetCheckResult:
-    """Every label that counts is one of the schema's. A few unknown ones warn; many mean a wrong
-    schema. What was superseded by a later word, or taken back, is not looked at."""
+    """Every label that counts is in the label schema. A few unknown labels only warn; many show a
+    wrong schema. Superseded and withdrawn labels are ignored."""
     found = newest_materialization(context.instance, store, AnnotationsRecord)
     if found is None:
         return nothing_to_judge("annotations")
@@ -115,7 +116,7 @@ def no_label_conflicts(
     store: dg.ResourceParam[ObjectStore],
     line: dg.ResourceParam[Line],
 ) -> dg.AssetCheckResult:
-    """No image of the data set is labelled in two ways at once (such images are left out)."""
+    """No image of the data set has conflicting labels (such images are left out)."""
     version, manifest = newest_data_set(context, store)
     if manifest is None:
         return nothing_to_judge("dataset")
@@ -142,7 +143,8 @@ def no_split_leakage(
     store: dg.ResourceParam[ObjectStore],
     line: dg.ResourceParam[Line],
 ) -> dg.AssetCheckResult:
-    """No two near-duplicates are in different splits (looked for afresh, not by their groups)."""
+    """No two near-duplicates are in different splits; they are searched independently of their
+    groups."""
     version, manifest = newest_data_set(context, store)
     if manifest is None:
         return nothing_to_judge("dataset")
@@ -175,7 +177,7 @@ def class_floor_met(
     store: dg.ResourceParam[ObjectStore],
     line: dg.ResourceParam[Line],
 ) -> dg.AssetCheckResult:
-    """There are two classes or more, and each has enough images to train and to test on."""
+    """There are at least two classes, and each has enough images to train and to test."""
     version, manifest = newest_data_set(context, store)
     if manifest is None:
         return nothing_to_judge("dataset")

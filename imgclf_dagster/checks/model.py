@@ -40,7 +40,11 @@ GATES = {
 }
 
 
-@dg.asset_check(asset="trained_model", blocking=True)
+@dg.asset_check(
+    asset="trained_model",
+    blocking=True,
+    description="On real images, the ONNX graph gives the same probabilities as the net in training.",
+)
 @fails_closed
 def export_matches_training(
     context: dg.AssetCheckExecutionContext,
@@ -48,7 +52,17 @@ def export_matches_training(
     compute: Compute,
     line: dg.ResourceParam[Line],
 ) -> dg.AssetCheckResult:
-    """The ONNX graph, run here on real images, answers what the net answered in training."""
+    """Compare the probabilities of the ONNX graph with those of the net in training.
+
+    Args:
+        context: Dagster's context.
+        store: the object store.
+        compute: where jobs run.
+        line: the settings of the line.
+
+    Returns:
+        The largest difference, and whether it is within the bound.
+    """
     found = newest_materialization(context.instance, store, TrainedModelRecord)
     if found is None:
         return nothing_to_judge("trained_model")

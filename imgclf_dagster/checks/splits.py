@@ -19,7 +19,8 @@ def near_duplicate_groups(
     store: dg.ResourceParam[ObjectStore],
     line: dg.ResourceParam[Line],
 ) -> dg.AssetCheckResult:
-    """No near-duplicate group is large, and the images of each have the same labels. Else it warns."""
+    """No near-duplicate group is large, and all images of a group have the same labels; otherwise
+    it warns."""
     version, manifest = newest_data_set(context, store)
     if manifest is None:
         return nothing_to_judge("dataset")

@@ -35,25 +35,45 @@ ANY_IMAGE = "application/x-image"
 """SageMaker's media type for an image of any format."""
 
 
-def _of_each_version(check: Callable[..., dg.AssetCheckResult]) -> dg.AssetChecksDefinition:
-    """Make a blocking check of one partition of ``staging_endpoint``."""
-    # Dagster warns that partitioned checks are a preview. An unpartitioned check of one version
-    # would let other versions through. prod_endpoint relies on our own verdicts instead.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.PreviewWarning)
-        return dg.asset_check(
-            asset="staging_endpoint", blocking=True, partitions_def=MODEL_VERSIONS
-        )(fails_closed(check))
+def _of_each_version(description: str) -> Callable[..., dg.AssetChecksDefinition]:
+    """Make a decorator for a blocking check of one partition of ``staging_endpoint``."""
+
+    def decorate(check: Callable[..., dg.AssetCheckResult]) -> dg.AssetChecksDefinition:
+        # Dagster warns that partitioned checks are a preview. An unpartitioned check of one version
+        # would let other versions through. prod_endpoint relies on our own verdicts instead.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", dg.PreviewWarning)
+            return dg.asset_check(
+                asset="staging_endpoint",
+                blocking=True,
+                partitions_def=MODEL_VERSIONS,
+                description=description,
+            )(fails_closed(check))
+
+    return decorate
 
 
-@_of_each_version
+@_of_each_version(
+    "Staging answers with this package's digest, and predicts the same labels for test images as "
+    "the evaluation."
+)
 def staging_serves_digest(
     context: dg.AssetCheckExecutionContext,
     store: dg.ResourceParam[ObjectStore],
     registry: ModelRegistry,
     endpoints: Endpoints,
 ) -> dg.AssetCheckResult:
-    """Staging answers with this package's digest, and labels test images as the evaluation did."""
+    """Compare staging's answers to test images with the package and its evaluation.
+
+    Args:
+        context: Dagster's context.
+        store: the object store.
+        registry: the model registry.
+        endpoints: where models are served.
+
+    Returns:
+        Whether digest and labels are the same.
+    """
     version = context.op_execution_context.partition_key
     package = registry.get(version)
     problems, agreed, sent = [], 0, 0
@@ -82,7 +102,11 @@ def staging_serves_digest(
     )
 
 
-@_of_each_version
+@_of_each_version(
+    "The 95th percentile of staging's response time for one image is within the budget. If it is "
+    "not, production's model gets the same images in the same minute, so that a busy machine only "
+    "warns."
+)
 def staging_latency_within_budget(
     context: dg.AssetCheckExecutionContext,
     store: dg.ResourceParam[ObjectStore],
@@ -90,10 +114,17 @@ def staging_latency_within_budget(
     endpoints: Endpoints,
     line: dg.ResourceParam[Line],
 ) -> dg.AssetCheckResult:
-    """The 95th percentile of staging's answer time for one image is within the budget.
+    """Compare the 95th percentile of staging's response time with the budget.
 
-    Where it is not, production's model is asked for the same images in the same minute: a busy
-    machine only warns (``judge_latency``).
+    Args:
+        context: Dagster's context.
+        store: the object store.
+        registry: the model registry.
+        endpoints: where models are served.
+        line: the settings of the line.
+
+    Returns:
+        Whether it is within the budget; a busy machine only warns (``judge_latency``).
     """
     version = context.op_execution_context.partition_key
     package = registry.get(version)

@@ -42,19 +42,32 @@ INTERVAL_S = 5
 """Seconds between two evaluations, where one costs the listing of a folder (settings: [sensors])."""
 
 
-@dg.sensor(target="raw_images", default_status=RUNNING)
+@dg.sensor(
+    target="raw_images",
+    default_status=RUNNING,
+    description="Starts raw_images when objects below raw/ are new, changed or deleted. A folder is "
+    "listed as a whole. A bucket is listed in windows; its notifications are read first, if it has a "
+    "queue.",
+)
 def raw_images_arrival_sensor(
     context: dg.SensorEvaluationContext,
     store: dg.ResourceParam[ObjectStore],
     line: dg.ResourceParam[Line],
     arrivals: dg.ResourceParam[Arrivals],
 ) -> Tick:
-    """Ask for ``raw_images`` when ``raw/`` holds what the image table does not.
+    """Request ``raw_images`` when ``raw/`` differs from the image table.
 
-    The table is the ledger: what it knows was indexed, so nothing is missed by a restart, an
-    upload within the same second, a rewritten or a deleted object. A folder is listed whole. Of a
-    bucket, its notifications tell, if it has a queue of them; the listing goes on by windows.
+    Args:
+        context: Dagster's context.
+        store: the object store.
+        line: the settings of the line.
+        arrivals: notices of new objects.
+
+    Returns:
+        A run request, or the reason for none.
     """
+    # The table is the ledger: it knows what was indexed, so a restart, an upload within the same
+    # second, a rewritten and a deleted object are all noticed.
     reap_orphaned_runs(context.instance)  # a killed `imgclf run` would block sensors and conditions
     store.require()
     try:
@@ -109,17 +122,28 @@ def _look_at_notices(
     return ask(context.instance, "raw_images", fingerprint(notices[0]), run_config=config)
 
 
-@dg.sensor(target=["release_approval", "prod_endpoint"], default_status=RUNNING)
+@dg.sensor(
+    target=["release_approval", "prod_endpoint"],
+    default_status=RUNNING,
+    description="Starts release_approval and prod_endpoint after an approval in the registry. After "
+    "the rejection of the model in production, the previous version is rolled out again.",
+)
 def registry_approval_sensor(
     context: dg.SensorEvaluationContext,
     store: dg.ResourceParam[ObjectStore],
     registry: ModelRegistry,
     endpoints: Endpoints,
 ) -> dg.SensorResult:
-    """Carry the registry's decisions into the graph.
+    """Request the assets that carry out the newest decisions of the registry.
 
-    Approved: ``release_approval`` is asked for, with approver, reason and digest. Rejected while
-    in production: the version before it is rolled out again.
+    Args:
+        context: Dagster's context.
+        store: the object store.
+        registry: the model registry.
+        endpoints: where models are served.
+
+    Returns:
+        Run requests for approved packages and for rollbacks.
     """
     requests = []
     packages = registry.list()

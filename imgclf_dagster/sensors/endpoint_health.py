@@ -39,15 +39,23 @@ class EndpointFinding:
 
 
 @dg.sensor(
-    target=["staging_endpoint", "prod_endpoint"], default_status=dg.DefaultSensorStatus.RUNNING
+    target=["staging_endpoint", "prod_endpoint"],
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Deploys the recorded model again when an endpoint serves another one or none. It "
+    "waits while a deployment runs, and does nothing for a package that may not be deployed.",
 )
 def endpoint_health_sensor(
     context: dg.SensorEvaluationContext, registry: ModelRegistry, endpoints: Endpoints
 ) -> Tick:
-    """Ask for the endpoint of a stage again when its newest record is not what it serves.
+    """Request the endpoint of a stage whose newest record differs from what it serves.
 
-    Not while a host is at it, nor while there is none: the local one converges on the records by
-    itself. Never for a package that may not be there.
+    Args:
+        context: Dagster's context.
+        registry: the model registry.
+        endpoints: where models are served.
+
+    Returns:
+        A run request, or the reason for none.
     """
     waiting = []
     if run_id := under_way(context.instance, RELEASE, JOBS):

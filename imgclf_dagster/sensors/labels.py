@@ -71,6 +71,9 @@ class LabelsCursor(BaseModel):
 @dg.sensor(
     target=["annotations", *TO_THE_MODEL],
     default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Copies new annotations from Label Studio into the store, and starts annotations "
+    "when there are new snapshots or the label schema changed. When enough labels are new "
+    "([retraining]), the same run trains a model.",
 )
 def annotations_change_sensor(
     context: dg.SensorEvaluationContext,
@@ -78,9 +81,17 @@ def annotations_change_sensor(
     line: dg.ResourceParam[Line],
     label_studio: LabelStudioClient,
 ) -> Tick:
-    """Bring what people said in Label Studio into the store, and ask for ``annotations`` when there
-    are snapshots that the label table has not got, or when the label schema is another than it was
-    made under. Once enough labels have come (``[retraining]``), the same run trains."""
+    """Read changes from Label Studio, and request ``annotations`` if there are any.
+
+    Args:
+        context: Dagster's context.
+        store: the object store.
+        line: the settings of the line.
+        label_studio: the Label Studio server; it may be not configured.
+
+    Returns:
+        A run request, or the reason for none.
+    """
     store.require()
     cursor = LabelsCursor.parse(context.cursor)
     cursor.looked_at = time.time()

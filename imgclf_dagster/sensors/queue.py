@@ -21,17 +21,29 @@ LOW_SHARE = 0.5
 annotators should not run out of tasks."""
 
 
-@dg.sensor(target=QUEUE, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(
+    target=QUEUE,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Starts labelling_queue when the queue in Label Studio runs low, after corrections "
+    "in the predictor, or when the import of a batch was interrupted. Changes of models and labels "
+    "start it by its automation condition.",
+)
 def labelling_queue_sensor(
     context: dg.SensorEvaluationContext,
     store: dg.ResourceParam[ObjectStore],
     line: dg.ResourceParam[Line],
     label_studio: LabelStudioClient,
 ) -> Tick:
-    """Ask for ``labelling_queue`` when the queue in Label Studio runs low, when users of the
-    predictor have corrected something, or when a batch was not imported to its end.
+    """Request ``labelling_queue`` when the queue runs low or has unfinished work.
 
-    What changes inside the graph (models, labels) its automation condition heeds.
+    Args:
+        context: Dagster's context.
+        store: the object store.
+        line: the settings of the line.
+        label_studio: the Label Studio server; it may be not configured.
+
+    Returns:
+        A run request, or the reason for none.
     """
     if not label_studio.configured:
         return dg.SkipReason("no Label Studio is connected")
