@@ -99,6 +99,14 @@ def require_materialization(
 ) -> Record:
     """Read the record of the newest materialization of an asset.
 
+    Args:
+        instance: the Dagster instance.
+        store: the object store.
+        kind: the asset's class of records.
+
+    Returns:
+        The record.
+
     Raises:
         dagster.Failure: the asset was never materialized.
         DamagedObject: the record cannot be read.

@@ -240,6 +240,7 @@ def _automation_sensor() -> dg.SensorDefinition:
             target=dg.AssetSelection.all(),
             default_status=RUNNING,
             minimum_interval_seconds=INTERVAL_S,
+            description="Starts assets when their automation conditions are met.",
             use_user_code_server=True,  # the daemon itself cannot load our conditions
         )
 
@@ -264,4 +265,5 @@ def _paced(
         job=sensor.job,
         minimum_interval_seconds=interval_s,
         default_status=sensor.default_status,
+        description=sensor.description,
     )(look or inspect.unwrap(sensor))

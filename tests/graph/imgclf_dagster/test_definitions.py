@@ -58,6 +58,7 @@ def described(definitions: dg.Definitions) -> dict[str, Any]:
         "sensors": {
             sensor.name: {
                 "default_status": sensor.default_status.value,
+                "description": sensor.description,
                 "interval_s": sensor.minimum_interval_seconds,
             }
             for sensor in sorted(repository.sensor_defs, key=lambda sensor: sensor.name)
@@ -74,6 +75,18 @@ def test_the_definitions_are_those_of_the_snapshot(definitions: dg.Definitions) 
         f"the definitions changed; if that is meant: {REFRESH}=1 pytest {Path(__file__).name}, "
         f"and read the difference of {SNAPSHOT.name}"
     )
+
+
+def test_each_description_is_for_users_and_not_for_readers_of_the_code(
+    definitions: dg.Definitions,
+) -> None:
+    # A docstring is the description of what has no other, with the section Args, if it has one.
+    found = described(definitions)
+    for kind in ("assets", "checks", "sensors"):
+        for name, facts in found[kind].items():
+            text = facts["description"] or ""
+            assert text, f"{name} has no description"
+            assert "Args:" not in text, name
 
 
 def test_the_definitions_load(definitions: dg.Definitions) -> None:
