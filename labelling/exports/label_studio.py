@@ -53,7 +53,7 @@ class LabelStudioFormat:
         )
 
     def front_matter(self, contents: Contents) -> str:
-        """Empty: there is no front matter."""
+        """Return an empty text: there is no front matter."""
         return ""
 
 
@@ -76,7 +76,7 @@ def _tasks(contents: Contents, layout: Layout) -> Iterator[str]:
 
 
 def _result(image: ExportImage) -> list[dict[str, object]]:
-    """The result of an annotation; empty for an image without labels."""
+    """Return the result of an annotation; empty for an image without labels."""
     if not image.labels:
         return []
     return [

@@ -46,7 +46,14 @@ _DRAWN = re.compile(r"rectangle|polygon|brush|ellipse|keypoint|bitmask|vector|hy
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One annotation: labels by control tag (``from_name``)."""
+    """An annotation.
+
+    Attributes:
+        annotator: id of the annotator.
+        at: time of the last change (ISO 8601).
+        choices: labels by control tag (``from_name``).
+        ground_truth: whether it is marked as ground truth.
+    """
 
     annotator: str
     at: str
@@ -56,7 +63,15 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class TaskAnswers:
-    """A task: its data, the annotations that were not skipped, and other properties."""
+    """A task.
+
+    Attributes:
+        place: its place in the file, for messages.
+        data: its data.
+        answers: its annotations that were not skipped.
+        skipped: whether somebody skipped it.
+        predicted: whether it has predictions.
+    """
 
     place: str
     data: Mapping[str, Any]
@@ -67,7 +82,12 @@ class TaskAnswers:
 
 @dataclass
 class Controls:
-    """The types and controls of an export's results, with numbers of regions."""
+    """Counts of an export's regions.
+
+    Attributes:
+        choices: by control, of Choices.
+        others: by type and control, of other types.
+    """
 
     choices: Counter[str] = field(default_factory=Counter)
     others: dict[str, Counter[str]] = field(default_factory=dict)
@@ -89,7 +109,7 @@ def read_answers(
     options: ReadingOptions,
     source: Surroundings,
 ) -> ListReading:
-    """The statements of an export.
+    """Return the statements of an export.
 
     Args:
         name: of the file, for messages.
@@ -129,7 +149,7 @@ _DISAGREE = (
 
 
 def image_name(value: object) -> tuple[object, str | None]:
-    """The image of a task, and an alternative name of its file.
+    """Return the image of a task, and an alternative name of its file.
 
     Label Studio prefixes the name of an uploaded file with 8 digits
     (``/data/upload/1/ab12cd34-cat.jpg``), and serves local files as
@@ -151,9 +171,8 @@ def image_name(value: object) -> tuple[object, str | None]:
 
 
 def choices_of(answers: Sequence[object]) -> tuple[str, tuple[str, ...]]:
-    """The type of a result of Choices, and its labels; nested Choices (``allowNested``) give
-    paths."""
-    if any(isinstance(choice, list) for choice in answers):
+    """Return the type of a result of Choices, and its labels; nested Choices have no labels here."""
+    if any(isinstance(choice, list) for choice in answers):  # allowNested: paths
         return "taxonomy", ()
     return "choices", tuple(map(str, answers))
 
@@ -243,7 +262,7 @@ def _control(
     options: ReadingOptions,
     doubts: list[Doubt],
 ) -> str | None:
-    """The control tag that counts; ``None`` if nothing is labelled, or the user has to be asked."""
+    """Return the control tag that counts; ``None`` if nothing is labelled, or the user must choose."""
     names = sorted(controls.choices)
     if (wanted := one_label_column(name, options)) and names:
         if wanted not in names:
@@ -268,7 +287,7 @@ def _control(
 def _majority(
     task: TaskAnswers, control: str | None, options: ReadingOptions
 ) -> tuple[tuple[str, ...] | None, bool, str]:
-    """The labels, whether the vote is tied, and the labels of each annotator."""
+    """Return the labels, whether the vote is tied, and the counts of the annotators' labels."""
     given = [answer for answer in task.answers if control in answer.choices or not answer.choices]
     if control is None or not given:
         return None, False, ""

@@ -62,7 +62,7 @@ def _is_task(record: Mapping[str, Any]) -> bool:
 
 
 def _listed_tasks(document: JsonDocument) -> list[Record]:
-    """The tasks in a response of the API (``GET /api/tasks?fields=all``): ``{"tasks": […]}``."""
+    """Return the tasks in a response of the API (``GET /api/tasks?fields=all``): ``{"tasks": […]}``."""
     tasks = _dicts(document.value.get("tasks")) if isinstance(document.value, dict) else []
     if not all(map(_is_task, tasks)):
         return []
@@ -96,12 +96,12 @@ def _task(name: str, record: Record, controls: Controls) -> TaskAnswers:
     value = record.value
     number = value.get("id")
     given = [item for key in _GIVEN for item in _dicts(value.get(key))]
-    standing = [item for item in given if not (item.get("was_cancelled") or item.get("skipped"))]
+    answered = [item for item in given if not (item.get("was_cancelled") or item.get("skipped"))]
     return TaskAnswers(
         place=f"{name} task {number}" if isinstance(number, int) else record.place,
         data=value["data"],
-        answers=[_answer(item, controls) for item in standing],
-        skipped=len(standing) < len(given),
+        answers=[_answer(item, controls) for item in answered],
+        skipped=len(answered) < len(given),
         predicted=bool(value.get("predictions")),
     )
 

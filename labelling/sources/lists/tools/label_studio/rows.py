@@ -82,7 +82,7 @@ def read_rows(
 def _label_columns(
     name: str, rows: Sequence[Record], options: ReadingOptions, *, in_order: bool
 ) -> Sequence[str]:
-    """Columns that may belong to a control tag; if there are several, the user is asked."""
+    """Return the columns that may belong to a control tag; if there are several, the user is asked."""
     seen = dict.fromkeys(column for row in rows for column in row.value)
     if wanted := one_label_column(name, options):
         return [column for column in seen if column == wanted]
@@ -148,7 +148,7 @@ def _answer(row: Mapping[str, Any], columns: Sequence[str], controls: Controls) 
 
 
 def _parsed(cell: object) -> object:
-    """The value of a table cell: parsed JSON, unless it is a single choice."""
+    """Return the value of a table cell: parsed JSON, unless it is a single choice."""
     if isinstance(cell, str) and cell[:1] in ("{", "["):
         try:
             return json.loads(cell)
@@ -158,7 +158,7 @@ def _parsed(cell: object) -> object:
 
 
 def _result(value: object) -> tuple[str, tuple[str, ...]]:
-    """The type of a result, as the exports abbreviate it, and its labels if it is Choices."""
+    """Return the type of a result, as the exports abbreviate it, and its labels if it is Choices."""
     if isinstance(value, str):
         return ("choices", (value.strip(),)) if value.strip() else ("", ())
     if not isinstance(value, dict):
