@@ -153,13 +153,15 @@ def agreement_tables(found: Agreement) -> str:
     ]
     if found.disagreements:
         shown = found.disagreements[:DISPUTES_SHOWN]
-        rows = ([markdown.code(item.sha256[:12]), _who_says_what(item)] for item in shown)
-        parts.append(markdown.table(["in dispute", "who says what"], rows))
+        rows = ([markdown.code(item.sha256[:12]), _labels_by_annotator(item)] for item in shown)
+        parts.append(markdown.table(["image in dispute", "labels by annotator"], rows))
     return "\n\n".join(parts)
 
 
-def _who_says_what(item: Disagreement) -> str:
-    return "; ".join(f"{who}: {in_words(labels)}" for who, labels in item.labels.items())
+def _labels_by_annotator(item: Disagreement) -> str:
+    return "; ".join(
+        f"{annotator}: {in_words(labels)}" for annotator, labels in item.labels.items()
+    )
 
 
 def _number(value: float | None) -> str:

@@ -127,7 +127,7 @@ def preview(rows: pa.Table, event: Event, schema: LabelSchema) -> Change:
     )
 
 
-def keep(store: ObjectStore, event: Event) -> str:
+def write_event(store: ObjectStore, event: Event) -> str:
     """Write ``event``; return its key.
 
     Raises:

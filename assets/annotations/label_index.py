@@ -233,33 +233,33 @@ withdraws the labels of a source."""
 
 def view_of(rows: pa.Table, schema: LabelSchema) -> LabelledView:
     """Decide under ``schema`` which labels of the label table's ``rows`` count."""
-    judged = judge_labels(rows, schema, [*_LAST_WORDS, "labels"])
+    judged = judge_labels(rows, schema, [*_ORIGIN, "labels"])
     labels = judged.decisions.labels
     return LabelledView(
         labels=labels_by_image(labels),
         conflicts=judged.decisions.conflicts.to_pylist(),
         version=labels_version(judged.decisions, judged.rejected),
-        origins=ByImage(_last_words(judged.counted.rows, labels), _who_and_when),
+        origins=ByImage(_origins(judged.counted.rows, labels), _source_and_time),
         rows=rows.num_rows,
         schema=judged.counted.schema,
         aliases=judged.counted.history.aliases(),
     )
 
 
-def _last_words(counted_rows: pa.Table, labels: pa.Table) -> pa.Table:
+def _origins(counted_rows: pa.Table, labels: pa.Table) -> pa.Table:
     """Return one row per image with a label or an annotation: the statement that counts, else the
     newest annotation.
     """
-    some = [*_LAST_WORDS, "unique_id", "snapshot_key"]
-    annotations = annotations_only(counted_rows.select(some)).select(_LAST_WORDS)
+    some = [*_ORIGIN, "unique_id", "snapshot_key"]
+    annotations = annotations_only(counted_rows.select(some)).select(_ORIGIN)
     is_unlabelled = positions(annotations["sha256"], labels["sha256"]) < 0
     others = annotations.filter(pa.array(is_unlabelled)).sort_by("annotated_at")
     newest = last_of_each(*codes_of(others["sha256"]))
-    return pa.concat_tables([labels.select(_LAST_WORDS), taken(others, newest)])
+    return pa.concat_tables([labels.select(_ORIGIN), taken(others, newest)])
 
 
-_LAST_WORDS = ["sha256", "source", "annotated_at"]
+_ORIGIN = ["sha256", "source", "annotated_at"]
 
 
-def _who_and_when(rows: pa.Table) -> list[tuple[str, datetime]]:
+def _source_and_time(rows: pa.Table) -> list[tuple[str, datetime]]:
     return list(zip(rows["source"].to_pylist(), rows["annotated_at"].to_pylist(), strict=True))

@@ -62,7 +62,7 @@ def hint_file(settings: Settings) -> Path:
 
 
 @contextmanager
-def announced(settings: Settings) -> Iterator[None]:
+def published_address(settings: Settings) -> Iterator[None]:
     """Publish the address of the own server while the block lasts."""
     # Published before the server answers: a reader should find it down for some seconds, and not
     # conclude that there is none.

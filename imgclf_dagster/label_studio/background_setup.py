@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
-from imgclf_dagster.label_studio.access import announced
+from imgclf_dagster.label_studio.access import published_address
 from imgclf_dagster.processes.process_groups import end_groups
 from imgclf_dagster.processes.supervisor import Notice
 from imgclf_dagster.settings.root import Settings
@@ -73,7 +73,7 @@ class BackgroundSetup(AbstractContextManager["BackgroundSetup"]):
 
     def __enter__(self) -> Self:
         if self._own:
-            self._stack.enter_context(announced(self._settings))
+            self._stack.enter_context(published_address(self._settings))
         self._thread.start()
         return self
 

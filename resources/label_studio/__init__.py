@@ -1,1 +1,1 @@
-"""The client of a Label Studio server: the port and its parts."""
+"""The client of a Label Studio server, with a part for each subject."""

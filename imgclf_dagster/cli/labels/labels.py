@@ -370,7 +370,7 @@ def _write(
         OvertakenError: another process has changed the labels in the meantime.
         typer.Exit: the user declined or cannot be asked.
     """
-    from assets.annotations.label_changes import keep, keys_of
+    from assets.annotations.label_changes import keys_of, write_event
     from assets.annotations.label_overview import event_id, images_named, words_of
 
     console.print(f"[bold]{escape(words_of(event, keys_of(rows, images_named([event]))))}[/]")
@@ -384,7 +384,7 @@ def _write(
         raise fail("nothing was changed; add --yes to do it without confirmation")
     if not yes and not typer.confirm("Do it?"):
         raise fail("nothing was changed")
-    key = keep(store, event)
+    key = write_event(store, event)
     console.print(f"[green]✓[/] written: {escape(key)}")
     undo = "" if event.kind == "restore" else f" `imgclf labels restore {event_id(key)}` undoes it."
     console.print(

@@ -39,7 +39,7 @@ class Backend:
     log: Path
     credentials: Credentials
     label_studio: LabelStudioServer
-    port: LabelStudioClient
+    client: LabelStudioClient
     publish: Callable[..., tuple[str, str]]
     moment: int = 0
 
@@ -64,7 +64,7 @@ class Backend:
 
     def connect(self, title: str) -> None:
         password = self.credentials.password.get_secret_value()
-        self.port.integrations.connect_backend(self.url, self.credentials.user, password, title)
+        self.client.integrations.connect_backend(self.url, self.credentials.user, password, title)
 
     def api(self, method: str, path: str, **arguments: Any) -> Any:
         with self.label_studio.client() as client:
@@ -78,8 +78,8 @@ class Backend:
 
     @property
     def project(self) -> int:
-        assert self.port.project_id is not None
-        return self.port.project_id
+        assert self.client.project_id is not None
+        return self.client.project_id
 
     def task(self, name: str, colour: str) -> int:
         """A task of one image, in the store and in Label Studio."""
@@ -161,7 +161,7 @@ def test_a_task_that_is_opened_shows_what_the_model_says(backend: Backend) -> No
     backend.deploy("train-1")
     backend.connect("train-1")
     backend.show("train-1")
-    (known,) = backend.port.integrations.backends()
+    (known,) = backend.client.integrations.backends()
     assert (known.connected, known.model_version, known.title) == (True, "train-1", "train-1")
     for name, colour in COLOURS.items():
         (prediction,) = backend.open(backend.task(name, colour))
@@ -179,16 +179,16 @@ def test_a_promotion_reaches_the_annotators(backend: Backend) -> None:
     task = backend.task("red", "red")
     assert [said(one)[0] for one in backend.open(task)] == ["train-1"]
     backend.deploy("train-2", sharpness=3.0)
-    backend.port.integrations.retitle_backend("train-2")
+    backend.client.integrations.retitle_backend("train-2")
     assert [said(one)[0] for one in backend.next()] == ["train-2"]
-    (known,) = backend.port.integrations.backends()
+    (known,) = backend.client.integrations.backends()
     assert (known.title, known.model_version) == ("train-2", "train-2")
-    assert backend.port.project.read().model_version == "train-2"
+    assert backend.client.project.read().model_version == "train-2"
 
 
 def test_a_wrong_password_does_not_connect(backend: Backend) -> None:
     with pytest.raises(LabelStudioRefused):
-        backend.port.integrations.connect_backend(
+        backend.client.integrations.connect_backend(
             backend.url, backend.credentials.user, "wrong", "train-1"
         )
 
@@ -242,7 +242,7 @@ def test_many_tasks_are_predicted_at_once(backend: Backend) -> None:
 
 
 def test_a_save_leaves_a_hint(backend: Backend) -> None:
-    backend.port.integrations.connect_webhook(f"{backend.url}/webhook", "a-secret")
+    backend.client.integrations.connect_webhook(f"{backend.url}/webhook", "a-secret")
     task = backend.task("red", "red")
     assert not backend.hint.exists()
     region = {"from_name": "label", "to_name": "image", "type": "choices",

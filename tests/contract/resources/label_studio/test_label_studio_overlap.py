@@ -7,7 +7,12 @@ from labelling.labels.agreement import agreement_of
 from resources.label_studio.server import ServerApi
 from resources.label_studio.types import Overlap
 from tests.contract.imgclf_dagster.label_studio.label_studio_line import Line, line
-from tests.contract.resources.label_studio.label_studio_yard import Yard, make_yard, new_task, sha
+from tests.contract.resources.label_studio.label_studio_project import (
+    StudioProject,
+    make_studio,
+    new_task,
+    sha,
+)
 from tests.label_studio.annotators import Annotator
 from tests.label_studio.server import LabelStudioServer
 
@@ -17,8 +22,8 @@ pytestmark = pytest.mark.contract
 
 
 @pytest.fixture
-def yard(label_studio: LabelStudioServer, request: pytest.FixtureRequest) -> Yard:
-    return make_yard(label_studio, request.node.name)
+def studio(label_studio: LabelStudioServer, request: pytest.FixtureRequest) -> StudioProject:
+    return make_studio(label_studio, request.node.name)
 
 
 @pytest.fixture
@@ -26,87 +31,89 @@ def two(label_studio: LabelStudioServer) -> tuple[Annotator, Annotator]:
     return Annotator.invited(label_studio), Annotator.invited(label_studio)
 
 
-def statements(yard: Yard) -> dict[str, dict[str, frozenset[str]]]:
+def statements(studio: StudioProject) -> dict[str, dict[str, frozenset[str]]]:
     """Image to annotator to label, as the server has them."""
     return {
         task["data"]["sample_id"]: {
             str(one["completed_by"]): frozenset(one["result"][0]["value"]["choices"])
             for one in task["annotations"]
         }
-        for task in yard.tasks()
+        for task in studio.tasks()
     }
 
 
-def test_a_share_of_the_tasks_is_served_to_both(yard: Yard, two: tuple[Annotator, Annotator]):
+def test_a_share_of_the_tasks_is_served_to_both(
+    studio: StudioProject, two: tuple[Annotator, Annotator]
+):
     first, second = two
-    yard.port.project.ensure_overlap(Overlap(2, 50))
-    yard.port.imports.import_missing(new_task(number) for number in range(4))
-    assert yard.port.tasks.count_untouched() == 4
+    studio.client.project.ensure_overlap(Overlap(2, 50))
+    studio.client.imports.import_missing(new_task(number) for number in range(4))
+    assert studio.client.tasks.count_untouched() == 4
 
-    assert sorted(first.label_all(yard.id, "cat")) == sorted(map(sha, range(4)))
-    refs = yard.port.tasks.list_refs()
+    assert sorted(first.label_all(studio.id, "cat")) == sorted(map(sha, range(4)))
+    refs = studio.client.tasks.list_refs()
     assert [ref.annotations for ref in refs] == [1] * 4
     assert sum(ref.is_labeled for ref in refs) == 2  # the others wait for another person
-    assert yard.port.tasks.count_untouched() == 0
-    assert yard.port.withdrawals.withdraw(map(sha, range(4))) == 0
+    assert studio.client.tasks.count_untouched() == 0
+    assert studio.client.withdrawals.withdraw(map(sha, range(4))) == 0
 
-    assert len(second.label_all(yard.id, "dog")) == 2
-    assert all(ref.is_labeled for ref in yard.port.tasks.list_refs())
-    found = agreement_of(statements(yard), "single_label")
+    assert len(second.label_all(studio.id, "dog")) == 2
+    assert all(ref.is_labeled for ref in studio.client.tasks.list_refs())
+    found = agreement_of(statements(studio), "single_label")
     assert (found.images, found.same) == (2, 0.0)
     assert found.alpha is not None
     assert [pair.images for pair in found.pairs] == [2]
 
 
 def test_a_later_import_asks_for_second_opinions_on_what_one_person_labelled(
-    yard: Yard, two: tuple[Annotator, Annotator]
+    studio: StudioProject, two: tuple[Annotator, Annotator]
 ):
     first, second = two
-    yard.port.project.ensure_overlap(Overlap(2, 50))
-    yard.port.imports.import_missing(new_task(number) for number in range(4))
-    done = set(first.label_all(yard.id, "cat"))
-    second.label_all(yard.id, "cat")
-    changed = {task["id"]: task["updated_at"] for task in yard.tasks()}
+    studio.client.project.ensure_overlap(Overlap(2, 50))
+    studio.client.imports.import_missing(new_task(number) for number in range(4))
+    done = set(first.label_all(studio.id, "cat"))
+    second.label_all(studio.id, "cat")
+    changed = {task["id"]: task["updated_at"] for task in studio.tasks()}
 
-    yard.port.imports.import_missing(new_task(number) for number in range(4, 8))
+    studio.client.imports.import_missing(new_task(number) for number in range(4, 8))
 
-    again = [ref for ref in yard.port.tasks.list_refs() if ref.annotations == 1]
+    again = [ref for ref in studio.client.tasks.list_refs() if ref.annotations == 1]
     assert len(again) == 2
     assert not any(ref.is_labeled for ref in again)
-    assert yard.port.tasks.count_untouched() == 4
-    now = {task["id"]: task["updated_at"] for task in yard.tasks()}
+    assert studio.client.tasks.count_untouched() == 4
+    now = {task["id"]: task["updated_at"] for task in studio.tasks()}
     assert {number: now[number] for number in changed} == changed  # nothing for the poll to read
-    served = second.next_task(yard.id)
+    served = second.next_task(studio.id)
     assert served is not None
     assert served["data"]["sample_id"] in done & {ref.sample_id for ref in again}
 
 
 def test_one_annotator_is_the_default_and_any_change_is_followed(
-    yard: Yard, two: tuple[Annotator, Annotator]
+    studio: StudioProject, two: tuple[Annotator, Annotator]
 ):
     first, second = two
-    assert yard.port.project.overlap() == Overlap(1, 100)
-    yard.port.imports.import_missing(new_task(number) for number in range(3))
-    first.label_all(yard.id, "cat")
-    assert second.next_task(yard.id) is None
+    assert studio.client.project.overlap() == Overlap(1, 100)
+    studio.client.imports.import_missing(new_task(number) for number in range(3))
+    first.label_all(studio.id, "cat")
+    assert second.next_task(studio.id) is None
 
-    yard.port.project.ensure_overlap(Overlap(2, 100))
-    assert [ref.is_labeled for ref in yard.port.tasks.list_refs()] == [False] * 3
-    second.label_all(yard.id, "cat")
-    yard.port.project.ensure_overlap(Overlap(3, 34))
-    assert yard.port.project.overlap() == Overlap(3, 34)
-    yard.port.project.ensure_overlap(Overlap(1, 20))
-    assert yard.port.project.overlap().annotators == 1
-    assert [(ref.is_labeled, ref.annotations) for ref in yard.port.tasks.list_refs()] == [
+    studio.client.project.ensure_overlap(Overlap(2, 100))
+    assert [ref.is_labeled for ref in studio.client.tasks.list_refs()] == [False] * 3
+    second.label_all(studio.id, "cat")
+    studio.client.project.ensure_overlap(Overlap(3, 34))
+    assert studio.client.project.overlap() == Overlap(3, 34)
+    studio.client.project.ensure_overlap(Overlap(1, 20))
+    assert studio.client.project.overlap().annotators == 1
+    assert [(ref.is_labeled, ref.annotations) for ref in studio.client.tasks.list_refs()] == [
         (True, 2)
     ] * 3
 
 
-def test_skipped_tasks_do_not_wait(yard: Yard):
-    yard.port.imports.import_missing(new_task(number) for number in range(3))
-    yard.annotate(yard.task_id(0))
-    yard.annotate(yard.task_id(1), was_cancelled=True)
-    assert yard.port.tasks.count_untouched() == 1
+def test_skipped_tasks_do_not_wait(studio: StudioProject):
+    studio.client.imports.import_missing(new_task(number) for number in range(3))
+    studio.annotate(studio.task_id(0))
+    studio.annotate(studio.task_id(1), was_cancelled=True)
+    assert studio.client.tasks.count_untouched() == 1
 
 
 def test_the_set_up_keeps_the_project_to_the_settings(

@@ -8,10 +8,10 @@ import pytest
 from labelling.labels.schema import LabelSchema
 from resources.label_studio import predictions as label_studio_predictions
 from resources.label_studio.types import LabelStudioRefused
-from tests.contract.resources.label_studio.label_studio_yard import (
+from tests.contract.resources.label_studio.label_studio_project import (
     LABELS,
-    Yard,
-    make_yard,
+    StudioProject,
+    make_studio,
     new_task,
     prelabel,
     sha,
@@ -23,12 +23,12 @@ pytestmark = pytest.mark.contract
 
 
 @pytest.fixture
-def yard(label_studio: LabelStudioServer, request: pytest.FixtureRequest) -> Yard:
-    yard = make_yard(label_studio, request.node.name)
-    yard.port.imports.import_missing(
+def studio(label_studio: LabelStudioServer, request: pytest.FixtureRequest) -> StudioProject:
+    studio = make_studio(label_studio, request.node.name)
+    studio.client.imports.import_missing(
         new_task(number, prediction=prelabel("train-1")) for number in range(6)
     )
-    return yard
+    return studio
 
 
 @pytest.fixture
@@ -37,127 +37,133 @@ def proxy(label_studio: LabelStudioServer) -> Iterator[Proxy]:
         yield running
 
 
-def versions(yard: Yard) -> dict[int, list[str]]:
+def versions(studio: StudioProject) -> dict[int, list[str]]:
     """Versions of the predictions of each image."""
-    tasks = yard.by_image()
+    tasks = studio.by_image()
     return {
         number: sorted(one["model_version"] for one in tasks[sha(number)]["predictions"])
         for number in range(6)
     }
 
 
-def test_added_once_and_not_to_what_is_labelled(yard: Yard):
-    yard.annotate(yard.task_id(0))
-    yard.annotate(yard.task_id(1), was_cancelled=True)
-    yard.draft(yard.task_id(2))
+def test_added_once_and_not_to_what_is_labelled(studio: StudioProject):
+    studio.annotate(studio.task_id(0))
+    studio.annotate(studio.task_id(1), was_cancelled=True)
+    studio.draft(studio.task_id(2))
     wanted = {sha(number): prelabel("train-2", "dog") for number in range(6)}
     said: list[int] = []
     assert (
-        yard.port.predictions.add({**wanted, sha("not there"): prelabel()}, progress=said.append)
+        studio.client.predictions.add(
+            {**wanted, sha("not there"): prelabel()}, progress=said.append
+        )
         == 4
     )
     assert said == [7]
-    assert yard.port.predictions.add(wanted) == 0
+    assert studio.client.predictions.add(wanted) == 0
     both = ["train-1", "train-2"]
     one = ["train-1"]
-    assert versions(yard) == {0: one, 1: one, 2: both, 3: both, 4: both, 5: both}
-    assert yard.port.predictions.add({}) == 0
+    assert versions(studio) == {0: one, 1: one, 2: both, 3: both, 4: both, 5: both}
+    assert studio.client.predictions.add({}) == 0
 
 
 @pytest.mark.parametrize("kind", ["lose", "drop", "status"])
-def test_an_answer_that_is_lost(yard: Yard, proxy: Proxy, monkeypatch, kind):
+def test_an_answer_that_is_lost(studio: StudioProject, proxy: Proxy, monkeypatch, kind):
     monkeypatch.setattr(label_studio_predictions, "WAITS_S", (0.05, 0.05))
     proxy.fail(Fault(kind, "POST", "/import/predictions", status=502))
     wanted = {sha(number): prelabel("train-2") for number in range(6)}
-    assert yard.port_at(proxy.url).predictions.add(wanted) == 6
-    assert set(map(tuple, versions(yard).values())) == {("train-1", "train-2")}
+    assert studio.client_at(proxy.url).predictions.add(wanted) == 6
+    assert set(map(tuple, versions(studio).values())) == {("train-1", "train-2")}
     assert proxy.count("POST", "/import/predictions") == (1 if kind == "lose" else 2)
 
 
-def test_twins_of_a_prediction_go(yard: Yard):
-    task = yard.task_id(3)
-    region = yard.by_image()[sha(3)]["predictions"][0]["result"]
+def test_twins_of_a_prediction_go(studio: StudioProject):
+    task = studio.task_id(3)
+    region = studio.by_image()[sha(3)]["predictions"][0]["result"]
     twin = {"task": task, "model_version": "train-1", "score": 0.5, "result": region}
-    yard.client.post(f"/api/projects/{yard.id}/import/predictions", json=[twin, twin])
-    assert len(versions(yard)[3]) == 3
-    assert yard.port.predictions.add({sha(3): prelabel("train-1")}) == 0
-    assert versions(yard)[3] == ["train-1"]
+    studio.http.post(f"/api/projects/{studio.id}/import/predictions", json=[twin, twin])
+    assert len(versions(studio)[3]) == 3
+    assert studio.client.predictions.add({sha(3): prelabel("train-1")}) == 0
+    assert versions(studio)[3] == ["train-1"]
 
 
-def test_those_of_a_class_that_was_renamed_are_made_anew(yard: Yard):
-    yard.port.predictions.add({sha(number): prelabel("train-2") for number in range(6)})
+def test_those_of_a_class_that_was_renamed_are_made_anew(studio: StudioProject):
+    studio.client.predictions.add({sha(number): prelabel("train-2") for number in range(6)})
     (label,) = prelabel("train-2").labels
-    yard.draft(yard.task_id(1))
+    studio.draft(studio.task_id(1))
     names = ["hound" if name == label else name for name in LABELS]
-    yard.port.project.ensure(LabelSchema(), names, renamed=[label])
+    studio.client.project.ensure(LabelSchema(), names, renamed=[label])
     wanted = {sha(number): prelabel("train-2", "hound") for number in (0, 1)}
-    assert yard.port.predictions.add(wanted) == 1
-    assert yard.port.predictions.add(wanted) == 0
+    assert studio.client.predictions.add(wanted) == 1
+    assert studio.client.predictions.add(wanted) == 0
     both = ["train-1", "train-2"]
-    assert versions(yard)[0] == both
+    assert versions(studio)[0] == both
     (made,) = [
-        one for one in yard.by_image()[sha(0)]["predictions"] if one["model_version"] == "train-2"
+        one for one in studio.by_image()[sha(0)]["predictions"] if one["model_version"] == "train-2"
     ]
     assert made["result"][0]["value"]["choices"] == ["hound"]
 
 
-def test_a_wrong_one_is_not_sent(yard: Yard):
+def test_a_wrong_one_is_not_sent(studio: StudioProject):
     with pytest.raises(LabelStudioRefused, match=f"{sha(2)}.*fish"):
-        yard.port.predictions.add(
+        studio.client.predictions.add(
             {sha(1): prelabel("train-2"), sha(2): prelabel("train-2", "fish")}
         )
-    assert set(map(tuple, versions(yard).values())) == {("train-1",)}
+    assert set(map(tuple, versions(studio).values())) == {("train-1",)}
 
 
-def test_shown_and_served_by_priority(yard: Yard):
+def test_shown_and_served_by_priority(studio: StudioProject):
     wanted = {sha(n): prelabel("train-2", priority=p) for n, p in enumerate([5, 3, 1, 2, 4, 6])}
     wanted = {key: prelabel("train-2", priority=one.priority / 10) for key, one in wanted.items()}
-    yard.port.predictions.add(wanted)
-    yard.port.predictions.show_version("train-2")
-    assert yard.port.project.read().model_version == "train-2"
+    studio.client.predictions.add(wanted)
+    studio.client.predictions.show_version("train-2")
+    assert studio.client.project.read().model_version == "train-2"
     served = []
     for _ in range(6):
-        task = yard.get(f"/api/projects/{yard.id}/next")
+        task = studio.get(f"/api/projects/{studio.id}/next")
         served.append(task["data"]["sample_id"])
         assert [one["model_version"] for one in task["predictions"]] == ["train-2"]
-        yard.annotate(task["id"])
+        studio.annotate(task["id"])
     assert served == [sha(n) for n in (2, 3, 1, 4, 0, 5)]
 
 
-def promote(yard: Yard) -> datetime:
+def promote(studio: StudioProject) -> datetime:
     """Let train-2 be shown; a moment that is more than an hour ago."""
-    yard.port.predictions.add({sha(number): prelabel("train-2") for number in range(6)})
-    yard.port.predictions.show_version("train-2")
+    studio.client.predictions.add({sha(number): prelabel("train-2") for number in range(6)})
+    studio.client.predictions.show_version("train-2")
     return datetime.now(UTC) - timedelta(hours=1, minutes=1)
 
 
-def test_a_page_that_was_opened_before_a_promotion_can_be_saved(yard: Yard):
-    (old,) = yard.by_image()[sha(3)]["predictions"]
-    promote(yard)
+def test_a_page_that_was_opened_before_a_promotion_can_be_saved(studio: StudioProject):
+    (old,) = studio.by_image()[sha(3)]["predictions"]
+    promote(studio)
     half = datetime.now(UTC) - timedelta(minutes=30)
-    assert yard.port.predictions.drop_superseded("train-2", half) == 0
-    saved = yard.annotate(yard.task_id(3), parent_prediction=old["id"])
+    assert studio.client.predictions.drop_superseded("train-2", half) == 0
+    saved = studio.annotate(studio.task_id(3), parent_prediction=old["id"])
     assert saved["parent_prediction"] == old["id"]
 
 
-def test_older_ones_go_after_an_hour_but_where_somebody_started_from_them(yard: Yard):
-    yard.annotate(yard.task_id(0))
-    yard.draft(yard.task_id(1))
-    since = promote(yard)
-    assert yard.port.predictions.drop_superseded("train-2", since) == 4
+def test_older_ones_go_after_an_hour_but_where_somebody_started_from_them(studio: StudioProject):
+    studio.annotate(studio.task_id(0))
+    studio.draft(studio.task_id(1))
+    since = promote(studio)
+    assert studio.client.predictions.drop_superseded("train-2", since) == 4
     both, new = ["train-1", "train-2"], ["train-2"]
-    assert versions(yard) == {0: ["train-1"], 1: both, 2: new, 3: new, 4: new, 5: new}
-    assert yard.port.predictions.drop_superseded("train-2", since) == 0
+    assert versions(studio) == {0: ["train-1"], 1: both, 2: new, 3: new, 4: new, 5: new}
+    assert studio.client.predictions.drop_superseded("train-2", since) == 0
 
 
-def test_some_at_a_time(yard: Yard, monkeypatch):
+def test_some_at_a_time(studio: StudioProject, monkeypatch):
     monkeypatch.setattr(label_studio_predictions, "DROPPED_AT_ONCE", 4)
-    since = promote(yard)
-    assert [yard.port.predictions.drop_superseded("train-2", since) for _ in range(3)] == [4, 2, 0]
-    assert set(map(tuple, versions(yard).values())) == {("train-2",)}
+    since = promote(studio)
+    assert [studio.client.predictions.drop_superseded("train-2", since) for _ in range(3)] == [
+        4,
+        2,
+        0,
+    ]
+    assert set(map(tuple, versions(studio).values())) == {("train-2",)}
 
 
-def test_a_version_without_predictions_is_not_shown(yard: Yard):
+def test_a_version_without_predictions_is_not_shown(studio: StudioProject):
     with pytest.raises(LabelStudioRefused, match=r"no predictions of 'train-9'.*train-1"):
-        yard.port.predictions.show_version("train-9")
-    assert yard.port.project.read().model_version == "train-1"  # of the import
+        studio.client.predictions.show_version("train-9")
+    assert studio.client.project.read().model_version == "train-1"  # of the import

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from assets.annotations.label_changes import keep
+from assets.annotations.label_changes import write_event
 from assets.annotations.label_index import labelled_view
 from assets.annotations.label_overview import words_of
 from imgclf_dagster.cli.main import app
@@ -155,9 +155,9 @@ def test_of_two_terminals_the_second_decides_by_what_the_first_has_written(
     def overtaken(store: Any, event: Any) -> str:
         if meanwhile:
             assert command(*meanwhile.pop(), "--yes").exit_code == 0
-        return keep(store, event)
+        return write_event(store, event)
 
-    monkeypatch.setattr("assets.annotations.label_changes.keep", overtaken)
+    monkeypatch.setattr("assets.annotations.label_changes.write_event", overtaken)
     second = command("rename", "dog", "B", "--yes")
     assert second.exit_code == 1
     assert "somebody else has changed the labels meanwhile" in words(second)

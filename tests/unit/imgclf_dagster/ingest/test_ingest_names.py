@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from assets.annotations.label_changes import all_rows, keep, next_number, now_after
+from assets.annotations.label_changes import all_rows, next_number, now_after, write_event
 from assets.annotations.label_index import view_of
 from assets.policies import IngestionPolicy
 from imgclf_dagster.cli.ingest.summary import as_json, show_report
@@ -65,7 +65,7 @@ def take(tmp_path: Path, store: ObjectStore) -> Take:
 
 def decide(store: ObjectStore, kind: Any, **what: Any) -> None:
     table = all_rows(store)
-    keep(store, kind(at=now_after(table), by="me", number=next_number(table), **what))
+    write_event(store, kind(at=now_after(table), by="me", number=next_number(table), **what))
 
 
 def rename(store: ObjectStore, *pairs: tuple[str, str]) -> None:

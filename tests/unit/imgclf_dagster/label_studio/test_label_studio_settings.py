@@ -10,13 +10,13 @@ import pytest
 
 from imgclf_dagster.home.template import settings_template
 from imgclf_dagster.label_studio.access import (
-    announced,
     backend_within_reach,
     credentials,
     credentials_file,
     find_access,
     own_server,
     project_title,
+    published_address,
 )
 from imgclf_dagster.settings.root import Settings, SettingsError, load_settings
 from imgclf_dagster.settings.secret_files import keep_secret, read_secret
@@ -133,7 +133,7 @@ class TestAccess:
         settings = load_settings()
         settings.run_dir.mkdir(parents=True)
         keep_secret(own_server(settings).token_file, lambda: TOKEN)
-        with announced(settings):
+        with published_address(settings):
             access = find_access(settings)
             assert access is not None
             assert (access.url, access.token, access.own) == ("http://127.0.0.1:8080", TOKEN, True)
@@ -143,7 +143,7 @@ class TestAccess:
     def test_what_a_killed_one_left_counts_for_nothing(self) -> None:
         settings = load_settings()
         settings.run_dir.mkdir(parents=True)
-        with announced(settings):
+        with published_address(settings):
             note = settings.run_dir / "label-studio.json"
             said = json.loads(note.read_text())
         note.write_text(json.dumps({**said, "create_time": 1.0}))
@@ -152,7 +152,7 @@ class TestAccess:
     def test_a_server_of_the_settings_counts_more_than_our_own(self) -> None:
         settings = settings_with(url=URL, token=TOKEN)
         settings.run_dir.mkdir(parents=True)
-        with announced(settings):
+        with published_address(settings):
             access = find_access(settings)
         assert access is not None
         assert access.url == URL

@@ -42,20 +42,20 @@ def prelabel(version: str = "train-1", label: str = "cat", priority: float = 0.5
 
 
 @dataclass
-class Yard:
-    """A project of Label Studio: ``port`` is what is tested, ``client`` plain HTTP beside it."""
+class StudioProject:
+    """A project of Label Studio: ``client`` is what is tested, ``http`` plain HTTP beside it."""
 
     server: LabelStudioServer
     title: str
-    port: LabelStudioClient
-    client: httpx.Client
+    client: LabelStudioClient
+    http: httpx.Client
 
     @property
     def id(self) -> int:
         """Of the project."""
-        return self.port.project.id
+        return self.client.project.id
 
-    def port_at(self, url: str, **changes: Any) -> LabelStudioClient:
+    def client_at(self, url: str, **changes: Any) -> LabelStudioClient:
         """The same project through another address."""
         known: dict[str, Any] = {"token": self.server.token, "project_title": self.title}
         return LabelStudioClient(url=url, **known | changes)
@@ -87,15 +87,15 @@ class Yard:
 
     def get(self, path: str, **params: str) -> Any:
         """An answer that must be good."""
-        return _good(self.client.get(path, params=params))
+        return _good(self.http.get(path, params=params))
 
     def post(self, path: str, **body: Any) -> Any:
         """The same."""
-        return _good(self.client.post(path, json=body))
+        return _good(self.http.post(path, json=body))
 
     def patch(self, path: str, **body: Any) -> Any:
         """The same."""
-        return _good(self.client.patch(path, json=body))
+        return _good(self.http.patch(path, json=body))
 
 
 def result(label: str) -> list[dict[str, Any]]:
@@ -104,12 +104,12 @@ def result(label: str) -> list[dict[str, Any]]:
     return [{"from_name": "label", "to_name": "image", "type": "choices", "value": value}]
 
 
-def make_yard(server: LabelStudioServer, title: str) -> Yard:
+def make_studio(server: LabelStudioServer, title: str) -> StudioProject:
     """A project for LABELS; the title gets something that no other test has."""
     title = f"{title[:40].strip()} {uuid4().hex[:8]}"
-    port = LabelStudioClient(url=server.url, token=server.token, project_title=title)
-    port.project.ensure(LabelSchema(), LABELS)
-    return Yard(server, title, port, server.client())
+    client = LabelStudioClient(url=server.url, token=server.token, project_title=title)
+    client.project.ensure(LabelSchema(), LABELS)
+    return StudioProject(server, title, client, server.client())
 
 
 def _good(answer: httpx.Response) -> Any:
