@@ -44,7 +44,7 @@ KEYS_OF_THE_LINE = frozenset(
         *("raw", "arrivals", "annotations", "corrections", "queue", "tables", "datasets"),
         *("embeddings", "predictions", "inputs", "pipes", "checkpoints", "models", "checks"),
         *("registry", "deployments", "endpoints", "captures", "reports", "damaged"),
-        "splits",
+        *("splits", "inspections", "materializations"),
     ]
 )
 """First parts of the line's keys in the store."""

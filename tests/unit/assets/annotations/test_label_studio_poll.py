@@ -72,7 +72,7 @@ def test_what_two_backups_forgot_is_kept_from_the_older_one_on(
         monkeypatch.setattr(
             label_studio_poll, "find_deleted", lambda *_, found=forgotten: Deletions(lost=found)
         )
-        look._take_back([], {})
+        look._record_deletions([], {})
     assert cursor.kept == Interval(START + timedelta(days=1), START + timedelta(days=9))
 
 
