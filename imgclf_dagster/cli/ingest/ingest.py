@@ -6,14 +6,25 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.prompt import IntPrompt, Prompt
 
-from imgclf_dagster.cli.common import current_user, errors, fail, given_path, plainly
+from imgclf_dagster.cli.common import current_user, errors, fail, plainly
+from imgclf_dagster.cli.ingest.arguments import (
+    AsClass,
+    Columns,
+    DryRun,
+    Encoding,
+    KeepSplits,
+    LabelsFrom,
+    Source,
+    WholeReportAsJson,
+    Yes,
+)
 from imgclf_dagster.cli.ingest.options import (
     NAME,
     YES,
@@ -43,62 +54,15 @@ OPEN_QUESTIONS = 3
 
 @plainly
 def ingest_command(
-    source: Annotated[
-        Path,
-        typer.Argument(
-            parser=given_path,
-            help="A folder with a sub-folder for each class (below train/ and test/, too), a flat "
-            "folder (no labels), a list of labels beside its images (CSV, JSON, an export), a .zip "
-            "or .tar of any of these, or one image.",
-        ),
-    ],
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Show how the source is understood, and write nothing."),
-    ] = False,
-    yes: Annotated[
-        bool,
-        typer.Option(
-            YES, help="Accept the default of each question that says that --yes decides it."
-        ),
-    ] = False,
-    labels_from: Annotated[
-        str | None,
-        typer.Option(
-            metavar="parent|top|path|FILE|none",
-            help="Where the labels are: the innermost folders (parent), the outermost ones "
-            "(top), all folders around an image (path), a list, or nowhere (none). Splits "
-            "(train) and containers (images) are not classes, unless there are no others.",
-        ),
-    ] = None,
-    columns: Annotated[
-        str | None,
-        typer.Option(
-            metavar="IMAGE,LABEL",
-            help="The columns of a list, by name or by number, from 1; several label columns as "
-            "IMAGE,LABEL,LABEL or a range: file,tag1-tag3.",
-        ),
-    ] = None,
-    encoding: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="Encoding of lists, and of names in a zip: cp1252, gbk …"
-        ),
-    ] = None,
-    as_class: Annotated[
-        str | None, typer.Option(metavar=NAME, help="Give every image this label.")
-    ] = None,
-    keep_splits: Annotated[
-        bool,
-        typer.Option(
-            "--keep-splits",
-            help="Keep the splits that the source gives; default: the line deals its own.",
-        ),
-    ] = False,
-    as_json: Annotated[
-        bool,
-        typer.Option("--json", help="Print everything as JSON, with every rejection; never ask."),
-    ] = False,
+    source: Source,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    labels_from: LabelsFrom = None,
+    columns: Columns = None,
+    encoding: Encoding = None,
+    as_class: AsClass = None,
+    keep_splits: KeepSplits = False,
+    as_json: WholeReportAsJson = False,
 ) -> None:
     """Show how images and labels are understood, then copy them into the store.
 
