@@ -59,7 +59,8 @@ POLL_S = 0.5
 def approve_command(reason: Reason, model_version: Version = None, by: By = None) -> None:
     """Approve a staged package and roll it out to production.
 
-    Refused, with the reasons, if the package failed a blocking check or is not what was checked.
+    Refused, with the reasons, if the package failed a blocking check or its digest is not the one
+    that was checked. The artefact itself is verified right before production serves it.
     """
     with without_collection("dagster"):
         from assets.release.verification import package_objections
