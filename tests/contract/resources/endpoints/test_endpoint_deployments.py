@@ -171,7 +171,9 @@ def test_an_overtaken_deployment_says_by_whom_and_rolls_nothing_back(
 
     with monkeypatch.context() as patched:
         patched.setattr(Endpoints, "_write", two_at_once)
-        with pytest.raises(DeploymentFailed, match="overtaken on prod by train-2, deployed by bob"):
+        with pytest.raises(
+            DeploymentFailed, match="superseded on prod by train-2, deployed by bob"
+        ):
             shop.deploy("prod", "train-1")
     if isinstance(shop, LocalShop):
         shop.endpoints.settled("prod", time.monotonic() + WAIT_S)

@@ -74,7 +74,7 @@ def test_a_deployment_that_was_overtaken_gives_way_at_once(host: Told) -> None:
         return status("InService", record_key=record_key(newer), digest=DIGESTS["B"])
 
     host._say = overtaken
-    with pytest.raises(DeploymentFailed, match="overtaken on prod by B"):
+    with pytest.raises(DeploymentFailed, match="superseded on prod by B"):
         host.deploy(of("A"))
     assert host._asked == 1
     assert [record.model_version for record in host.history("prod")] == ["B", "A"]
