@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from object_store.store import ObjectStore
     from resources.endpoints.endpoint_host import Endpoints
     from resources.registry.registry import ModelPackage, ModelRegistry
+    from serving.deployments import EndpointStatus
 
 Version = Annotated[
     str | None,
@@ -223,22 +224,31 @@ def _wait_for(settings: "Settings", wanted: _Wanted) -> None:
 
     from imgclf_dagster.line.progress import failure_since
     from imgclf_dagster.profiles.chosen import build_endpoints
+    from resources.waiting import poll
 
     endpoints = build_endpoints(settings)
     since = datetime.now(UTC)
     wait_s = START_S + endpoints.deploy_timeout_s
     poll_s = settings.aws.poll_s if settings.profile == "aws" else POLL_S
-    deadline = time.monotonic() + wait_s
+
+    def is_served(status: "EndpointStatus") -> bool:
+        return status.digest == wanted.digest and status.status == "InService"
+
     with dg.DagsterInstance.get() as instance, console.status("imgclf up rolls it out …"):
-        while time.monotonic() < deadline:
-            status = endpoints.describe("prod")
-            if status.digest == wanted.digest and status.status == "InService":
-                _say_served(endpoints, wanted)
-                return
-            failure = failure_since(instance, since, ("release_approval", "prod_endpoint"))
-            if failure is not None:
-                raise fail(f"production was not changed; the decision is recorded:\n{failure}")
-            time.sleep(poll_s)
+        status, failure = poll(
+            lambda: (
+                endpoints.describe("prod"),
+                failure_since(instance, since, ("release_approval", "prod_endpoint")),
+            ),
+            lambda seen: is_served(seen[0]) or seen[1] is not None,
+            deadline=time.monotonic() + wait_s,
+            poll_s=poll_s,
+        )
+    if is_served(status):
+        _say_served(endpoints, wanted)
+        return
+    if failure is not None:
+        raise fail(f"production was not changed; the decision is recorded:\n{failure}")
     raise fail(
         f"{served(status)} after {wait_s:.0f} s, and not {wanted.model_version}; the decision is "
         "recorded: see the runs of release_approval and prod_endpoint at "

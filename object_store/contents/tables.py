@@ -13,13 +13,20 @@ readers still get the error.
 import hashlib
 import re
 import secrets
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from tenacity import (
+    RetryError,
+    Retrying,
+    retry_if_exception_type,
+    retry_if_result,
+    stop_after_attempt,
+    wait_fixed,
+)
 
 from object_store.contents.damage import DamagedObject, flaw_of
 from object_store.contents.reading import open_parquet
@@ -131,13 +138,20 @@ class Table:
 
     def _gathered(self, schema: pa.Schema, keep: Callable[[pa.Table], pa.Table]) -> pa.Table:
         """Return what ``keep`` leaves of each part's rows, in the order of their appends."""
-        for _ in range(_READ_ATTEMPTS):
-            try:
-                tables = [keep(rows) for _, rows, _ in self._readable(self._whole(), schema)]
-            except KeyMissing:  # compacted between the listing and now
-                continue
-            return pa.concat_tables([schema.empty_table(), *tables])
-        raise StoreError(f"table {self.name}: its parts disappear while they are read; try again")
+
+        def parts() -> list[pa.Table]:
+            return [keep(rows) for _, rows, _ in self._readable(self._whole(), schema)]
+
+        retrying = Retrying(
+            retry=retry_if_exception_type(KeyMissing),  # compacted between the listing and now
+            stop=stop_after_attempt(_READ_ATTEMPTS),
+        )
+        try:
+            return pa.concat_tables([schema.empty_table(), *retrying(parts)])
+        except RetryError as error:
+            raise StoreError(
+                f"table {self.name}: its parts disappear while they are read; try again"
+            ) from error
 
     @property
     def damaged(self) -> bool:
@@ -147,8 +161,7 @@ class Table:
     def flaws(self) -> list[DamagedObject]:
         """Check the table and return an error for every part that is damaged or missing."""
         found: list[DamagedObject] = []
-        parts = self._parts()
-        whole = sorted(p for p in parts if not any(other.covers(p) for other in parts))
+        whole = self._widest()
         missing = _gaps(whole)
         found += [self._lost(number) for number in missing]
         for part in whole:
@@ -233,6 +246,11 @@ class Table:
         found = (_PART.search(info.key) for info in self._store.list(self._prefix))
         return [_Part(int(match[1]), int(match[2])) for match in found if match]
 
+    def _widest(self) -> list[_Part]:
+        """Return the parts that no wider one covers, in order."""
+        parts = self._parts()
+        return sorted(p for p in parts if not any(other.covers(p) for other in parts))
+
     def _next_number(self) -> int:
         return max((part.end for part in self._parts()), default=-1) + 1
 
@@ -252,13 +270,15 @@ class Table:
 
     def _whole(self) -> list[_Part]:
         """Return the parts to read, in order; a gap is an error or reported to the owner."""
-        for attempt in range(_READ_ATTEMPTS):
-            if attempt:  # a folder's listing is not atomic: a compaction may have been under way
-                time.sleep(_READ_PAUSE_S)
-            parts = self._parts()
-            whole = sorted(p for p in parts if not any(other.covers(p) for other in parts))
-            if not (missing := _gaps(whole)):
-                return whole
+        # A folder's listing is not atomic: a compaction may have been under way.
+        whole = Retrying(
+            retry=retry_if_result(lambda whole: bool(_gaps(whole))),
+            stop=stop_after_attempt(_READ_ATTEMPTS),
+            wait=wait_fixed(_READ_PAUSE_S),
+            retry_error_callback=lambda state: state.outcome and state.outcome.result(),
+        )(self._widest)
+        if not (missing := _gaps(whole)):
+            return whole
         lost = self._lost(missing[0])
         if self._on_damage is None:
             raise lost

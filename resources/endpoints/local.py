@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import PrivateAttr
 
 from resources.endpoints.endpoint_host import DeploymentFailed, Endpoints, HostUnavailable
+from resources.waiting import poll
 from serving.deployments import (
     STAGES,
     Deployment,
@@ -66,18 +67,19 @@ class LocalEndpoints(Endpoints):
 
     def settled(self, stage: Stage, deadline: float) -> EndpointStatus:
         """See :meth:`Endpoints.settled`."""
-        while True:
-            status = self.describe(stage)
-            newest = self.newest_key(stage)
-            if status.record_key == newest and not status.changing:
-                return status
-            if time.monotonic() > deadline:
-                problem = self._client().ping().store_problem
-                raise HostUnavailable(
-                    f"{status.name} does not serve {newest or 'nothing'} "
-                    f"in time (it is {status.status})" + (f": {problem}" if problem else "")
-                )
-            time.sleep(_POLL_S)
+        status, newest = poll(
+            lambda: (self.describe(stage), self.newest_key(stage)),
+            lambda seen: seen[0].record_key == seen[1] and not seen[0].changing,
+            deadline=deadline,
+            poll_s=_POLL_S,
+        )
+        if status.record_key == newest and not status.changing:
+            return status
+        problem = self._client().ping().store_problem
+        raise HostUnavailable(
+            f"{status.name} does not serve {newest or 'nothing'} "
+            f"in time (it is {status.status})" + (f": {problem}" if problem else "")
+        )
 
     def runtime_url(self) -> str:
         """Return the running host's URL, else the one at which ``imgclf up`` would start a host."""
@@ -135,21 +137,25 @@ class LocalEndpoints(Endpoints):
             DeploymentFailed: the model is not served in time, or a newer deployment replaced it.
         """
         key, why = record_key(record), f"not served within {self.deploy_timeout_s:g} s"
-        while time.monotonic() < deadline:
+
+        def look() -> EndpointStatus | HostUnavailable:
             try:
-                status = self.describe(record.stage)
+                return self.describe(record.stage)
             except HostUnavailable as error:
-                # A supervised host comes back; one that does not runs into the deadline.
-                why = str(error)
-            else:
-                if status.record_key == key and status.status == "InService":
-                    return status
-                if status.record_key == key and status.status == "Failed":
-                    why = status.failure_reason or "the host gives no reason"
-                    break
-                if status.record_key is not None and status.record_key > key:
-                    break
-            time.sleep(_POLL_S)
+                return error  # a supervised host comes back; another runs into the deadline
+
+        def is_over(seen: EndpointStatus | HostUnavailable) -> bool:
+            if isinstance(seen, HostUnavailable) or seen.record_key is None:
+                return False
+            return seen.record_key > key or (seen.record_key == key and not seen.changing)
+
+        seen = poll(look, is_over, deadline=deadline, poll_s=_POLL_S)
+        if isinstance(seen, HostUnavailable):
+            why = str(seen)
+        elif seen.record_key == key and seen.status == "InService":
+            return seen
+        elif seen.record_key == key and seen.status == "Failed":
+            why = seen.failure_reason or "the host gives no reason"
         self._still_wanted(record)
         raise DeploymentFailed(self._roll_back(record, before, why))
 

@@ -31,6 +31,7 @@ from resources.stacks.errors import StackError
 from resources.stacks.events import OnEvent
 from resources.stacks.plan import StackPlan, StackResult
 from resources.stacks.stacks import Stacks
+from resources.waiting import poll
 from serving.deployments import (
     Deployment,
     DeploymentRecord,
@@ -112,13 +113,16 @@ class SageMakerEndpoints(Endpoints):
 
     def settled(self, stage: Stage, deadline: float) -> EndpointStatus:
         """See :meth:`Endpoints.settled`."""
-        while True:
-            status = self.describe(stage)
-            if not status.changing:
-                return status
-            if time.monotonic() > deadline:
-                raise HostUnavailable(f"{status.name} is still {status.status}; wait for it to end")
-            time.sleep(self.poll_s)
+        # No waiter of boto3: endpoint_in_service raises for an endpoint that serves its former model.
+        status = poll(
+            lambda: self.describe(stage),
+            lambda seen: not seen.changing,
+            deadline=deadline,
+            poll_s=self.poll_s,
+        )
+        if status.changing:
+            raise HostUnavailable(f"{status.name} is still {status.status}; wait for it to end")
+        return status
 
     def runtime_url(self) -> str:
         """See :meth:`Endpoints.runtime_url`."""

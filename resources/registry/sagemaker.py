@@ -32,6 +32,7 @@ from resources.registry.registry import (
 )
 from resources.registry.sagemaker_approval import Decision, decision_of, decision_text
 from resources.registry.sagemaker_packages import create_request, package_of
+from resources.waiting import poll
 
 DECISIONS = "registry/decisions"
 
@@ -244,15 +245,17 @@ class SageMakerRegistry(ModelRegistry):
         return found[-1] if found else None
 
     def _require(self, model_version: str) -> dict[str, Any]:
-        deadline = time.monotonic() + _LISTED_S
-        while (summary := self._find(model_version)) is None:
-            late = time.monotonic() > deadline
-            if late or not self.store.exists(_document_key(model_version)):
-                raise PackageMissing(
-                    f"no package {model_version!r} in the model package group {self.group}; "
-                    "`imgclf status` lists what is registered"
-                )
-            time.sleep(_LOOK_S)
+        summary = poll(
+            lambda: self._find(model_version),
+            lambda found: found or not self.store.exists(_document_key(model_version)),
+            deadline=time.monotonic() + _LISTED_S,
+            poll_s=_LOOK_S,
+        )
+        if summary is None:
+            raise PackageMissing(
+                f"no package {model_version!r} in the model package group {self.group}; "
+                "`imgclf status` lists what is registered"
+            )
         return summary
 
 

@@ -1,12 +1,13 @@
 """CloudFormation change sets: the changes that a template would make, before they are made."""
 
 import hashlib
-import time
+import math
 from dataclasses import replace
 from typing import Any
 
 from resources.stacks.errors import StackBusy, StackError
 from resources.stacks.plan import StackChange, StackPlan, StackRequest
+from resources.waiting import poll
 
 INLINE_LIMIT = 51_200
 """Most bytes of a template in a request; a longer one must be in a bucket
@@ -152,10 +153,13 @@ def _described(
     Raises:
         StackError: CloudFormation refuses it.
     """
-    found = client.describe_change_set(**where)
-    while found["Status"] in {"CREATE_PENDING", "CREATE_IN_PROGRESS"}:
-        time.sleep(1)
-        found = client.describe_change_set(**where)
+    # No waiter of boto3: it returns no answer, and raises for a change set that changes nothing.
+    found = poll(
+        lambda: client.describe_change_set(**where),
+        lambda seen: seen["Status"] not in {"CREATE_PENDING", "CREATE_IN_PROGRESS"},
+        deadline=math.inf,
+        poll_s=1,
+    )
     plan = StackPlan(
         request=request,
         stack_id=found["StackId"],

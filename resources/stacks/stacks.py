@@ -4,6 +4,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from tenacity import Retrying, retry_if_exception_type, wait_fixed
+
 from resources.stacks.change_sets import (
     create_change_set,
     describe,
@@ -188,25 +190,26 @@ class Stacks:
         body = template_argument(
             request, lambda: self.session.client("s3"), self.bucket, self.prefix
         )
-        while True:
+
+        def planned() -> StackPlan:
             stack = self._settled(request, on_event, deadline)
-            creates = stack is None or stack["StackStatus"] == "REVIEW_IN_PROGRESS"
-            try:
-                plan = create_change_set(
-                    self.client,
-                    request,
-                    body=body,
-                    creates=creates,
-                    generation=generation_of(stack),
-                )
-            except StackBusy:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(self.poll_s)
-                continue
-            for change in plan.changes:
-                on_event(f"{request.name}: {change}")
-            return plan
+            return create_change_set(
+                self.client,
+                request,
+                body=body,
+                creates=stack is None or stack["StackStatus"] == "REVIEW_IN_PROGRESS",
+                generation=generation_of(stack),
+            )
+
+        plan = Retrying(
+            retry=retry_if_exception_type(StackBusy),
+            stop=lambda _: time.monotonic() > deadline,
+            wait=wait_fixed(self.poll_s),
+            reraise=True,
+        )(planned)
+        for change in plan.changes:
+            on_event(f"{request.name}: {change}")
+        return plan
 
     def _settled(
         self, request: StackRequest, on_event: OnEvent, deadline: float

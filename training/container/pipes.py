@@ -27,6 +27,7 @@ from dagster_pipes import (
     PipesParamsLoader,
     encode_param,
 )
+from tenacity import Retrying, retry_if_exception_type, wait_exponential
 
 from errors.base import ImgclfError
 from object_store.errors import StoreError
@@ -204,17 +205,14 @@ class StoreMessageChannel(PipesMessageWriterChannel):
         return f"{self._prefix}/{self._attempt:013d}-{self._index:06d}.json"
 
     def _upload(self, chunk: bytes) -> None:
-        pause = 0.1
-        while True:
-            try:
-                if self._create(self._key(), chunk):
-                    break
-                self._attempt += 1
-            except StoreError:
-                if time.monotonic() + pause > self._deadline:
-                    raise
-                time.sleep(pause)
-                pause = min(pause * 2, 5.0)
+        retrying = Retrying(
+            retry=retry_if_exception_type(StoreError),
+            wait=wait_exponential(multiplier=0.1, max=5.0),
+            stop=lambda state: time.monotonic() + state.upcoming_sleep > self._deadline,
+            reraise=True,
+        )
+        while not retrying(self._create, self._key(), chunk):
+            self._attempt += 1
         self._index += 1
 
     def _create(self, key: str, chunk: bytes) -> bool:

@@ -45,6 +45,7 @@ from resources.compute.sagemaker_pipes.reports import (
     job_facts,
     job_metadata,
 )
+from resources.waiting import poll
 
 _STOPPING_S = 300.0
 """Seconds to wait for the end of a job that is being stopped: SageMaker gives it 120 s to save its
@@ -159,13 +160,15 @@ class SageMakerAttempt:
 
     def _wait_until_stopped(self, state: JobState) -> JobState:
         self._context.log.info(f"{state.name} is being stopped: waiting for its end")
-        deadline = time.monotonic() + _STOPPING_S
-        while not state.ended and time.monotonic() < deadline:
-            time.sleep(self._options["poll_s"][0])
-            state = self._jobs.describe(state.name) or state
-        if not state.ended:
+        ended = poll(
+            lambda: self._jobs.describe(state.name) or state,
+            lambda seen: seen.ended,
+            deadline=time.monotonic() + _STOPPING_S,
+            poll_s=self._options["poll_s"][0],
+        )
+        if not ended.ended:
             raise JobFailed(f"{state.name} is still stopping: run this again later")
-        return state
+        return ended
 
     def _prepare(self, number: int) -> SageMakerLaunch:
         """Delete the outputs of earlier attempts and record the new one."""

@@ -8,6 +8,7 @@ from dagster._core.events import RunFailureReason
 from dagster._core.execution.retries import auto_reexecution_should_retry_run
 
 from resources.compute.sagemaker_pipes.jobs import SageMakerJobs
+from resources.waiting import poll
 
 Context = dg.AssetExecutionContext | dg.OpExecutionContext
 
@@ -68,11 +69,11 @@ def stop_job(context: Context, jobs: SageMakerJobs, name: str) -> None:
     context.log.warning(f"[pipes] Dagster's run was interrupted: stopping {name}")
     try:
         jobs.stop(name)
-        deadline = time.monotonic() + _STOP_WAIT_S
-        while time.monotonic() < deadline:
-            state = jobs.describe(name)
-            if state is None or state.status != "InProgress":
-                return
-            time.sleep(0.5)
+        poll(
+            lambda: jobs.describe(name),
+            lambda state: state is None or state.status != "InProgress",
+            deadline=time.monotonic() + _STOP_WAIT_S,
+            poll_s=0.5,
+        )
     except (BotoCoreError, ClientError) as error:
         context.log.warning(f"[pipes] {name} could not be stopped and may go on: {error}")
