@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Many tests wait for servers: a third worker on two cores finds something to do.
 WORKERS ?= 3
+# The fast ones compute all the time: a worker a core, each of which imports them all.
+UNIT_WORKERS ?= logical
 READY := $(VENV)/.ready
 
 # With it, every process would compile all that it imports: twice the CPU time of a short one.
@@ -34,7 +36,7 @@ test: $(READY)  ## Run every test
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-unit: $(READY)  ## Run the fast tests
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest -n $(UNIT_WORKERS) --dist worksteal tests/unit
 
 check: $(READY)  ## Check style, types and imports quickly, before a commit
 	@$(BIN)/ruff check .
