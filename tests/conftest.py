@@ -12,7 +12,7 @@ import psutil
 import pytest
 from hypothesis import settings
 
-from tests import warm_programs
+from tests import migrations, warm_programs
 from tests.label_studio.fixtures import _label_studio, label_studio, label_studio_installation
 from tests.patience import TEST_S
 from tests.testbed.fixtures import (
@@ -84,16 +84,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 LONGEST = (
     "e2e/test_labelling_loop.py",
+    "e2e/test_up_aws.py",
     "e2e/test_aws_line.py",
     "e2e/test_distributed.py",
-    "e2e/test_up_aws.py",
     "e2e/test_scenes.py",
     "e2e/test_kill.py",
     "e2e/test_up_label_studio.py",
-    "graph/test_embeddings.py",
+    "graph/assets/model/test_embeddings.py",
     "e2e/test_postgres.py",
-    "graph/test_labelling_report.py",
-    "graph/test_line.py",
+    "graph/assets/report/test_labelling_report.py",
+    "graph/imgclf_dagster/test_line.py",
     "e2e/test_bad_input.py",
     "e2e/test_training_job.py",
     "e2e/",
@@ -185,6 +185,14 @@ def _no_waiting_for_the_disk() -> Iterator[None]:
     ``tests/unit/object_store/contents/test_damage.py`` looks at which of them are waited for."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("object_store.durable._sync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _migrations_read_once() -> Iterator[None]:
+    """Hundreds of tests make an instance of Dagster and a registry of MLflow of their own."""
+    with pytest.MonkeyPatch.context() as patched:
+        migrations.read_once(patched)
         yield
 
 
