@@ -340,6 +340,17 @@ class ObjectStore(StoreAddress):
         rows = self._listed(prefix, start_after, sorted)
         return [ObjectInfo.from_row(row) for row in rows]
 
+    def own_keys(self, prefix: str) -> Sequence[str]:
+        """List the keys under a prefix in which only programs of ours write, sorted.
+
+        Unlike :meth:`list` it does not look for the store's marker, which a job's role may not read.
+        """
+        # By obstore, also of a bucket: boto3 takes 0.4 CPU seconds to import, at the start of each
+        # job. Keys that obstore does not understand (module s3) are nobody's here.
+        with self._translated(prefix, "list"):
+            pages = obstore.list(self.place.store, prefix)
+            return sorted(item["path"] for page in pages for item in page)
+
     def list_table(self, prefix: str, start_after: str | None = None) -> "pa.Table":
         """List objects as a table of ``LISTING_SCHEMA``, for very many objects.
 

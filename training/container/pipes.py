@@ -238,9 +238,8 @@ def _permitted(prefix: str, act: str, permission: str) -> Iterator[None]:
 
 def _next_attempt(store: ObjectStore, prefix: str) -> int:
     """Return the time in milliseconds, or more, so that it is greater than every earlier attempt's."""
-    # With a beginning an empty listing is believed: a job's role may not read the store's marker.
-    found = store.list(prefix, start_after=f"{prefix}/")
-    former = (int(info.key.rpartition("/")[2].partition("-")[0]) for info in found)
+    names = (key.rpartition("/")[2] for key in store.own_keys(prefix))
+    former = (int(name.partition("-")[0]) for name in names)
     return max(time.time_ns() // 1_000_000, max(former, default=-1) + 1)
 
 

@@ -1,5 +1,6 @@
 """The store in a bucket: what only S3 can do wrong, and who it is asked as."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -158,6 +159,26 @@ def test_a_conflict_of_two_writers_is_not_yet_a_taken_key(
         assert store.create("a/b", bytes(17 << 20) if operation != "PutObject" else b"1")
     assert [fault["taken"] for fault in aws_environment.faults()] == [2]
     assert store.exists("a/b")
+
+
+def test_a_job_speaks_to_a_bucket_without_boto3(
+    store: ObjectStore, aws_environment: TestBed
+) -> None:
+    code = (
+        "import sys\n"
+        "from object_store.store import ObjectStore\n"
+        "from training.container.pipes import StoreMessageChannel\n"
+        f"channel = StoreMessageChannel(ObjectStore(url={store.url!r}), 'pipes/job/messages', 0)\n"
+        "channel.write_message({'method': 'opened', 'params': {}})\n"
+        "channel.close()\n"
+        "print('boto3' in sys.modules)\n"
+    )
+    environ = {**os.environ, **aws_environment.environ}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environ
+    )
+    assert ran.stdout == "False\n"
+    assert len(store.list("pipes/job/messages")) == 1
 
 
 def test_a_jobs_message_outlives_a_conflict(

@@ -84,6 +84,15 @@ def test_listing_is_sorted_and_of_whole_segments(store: ObjectStore) -> None:
     assert [store.head(key) for key in expected] == store.list("x")
 
 
+def test_our_own_keys_are_listed_without_a_question_for_the_marker(store: ObjectStore) -> None:
+    assert store.own_keys("pipes/a") == []
+    for key in ("pipes/a/2.json", "pipes/a/1.json", "pipes/ab/1.json"):
+        store.put(key, b"{}")
+    store.delete(MARKER)
+    assert store.own_keys("pipes/a") == ["pipes/a/1.json", "pipes/a/2.json"]
+    assert store.own_keys("pipes/b") == []
+
+
 def test_names_that_begin_alike_are_found(store: ObjectStore) -> None:
     for key in ("a/bc-1", "a/bc-2", "a/bd-1", "a/b", "a/bc-", "ab/bc-3", "a/bc-dir/x", "bc-4"):
         store.put(key, key.encode())

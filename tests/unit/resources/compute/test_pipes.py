@@ -160,7 +160,7 @@ def test_lost_messages_fail_the_job(store: ObjectStore, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("call", "needs"), [("create", "write.*s3:PutObject"), ("list", "list.*s3:ListBucket")]
+    ("call", "needs"), [("create", "write.*s3:PutObject"), ("own_keys", "list.*s3:ListBucket")]
 )
 def test_a_job_that_may_not_speak_ends_before_it_computes(
     store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, needs: str
