@@ -64,3 +64,15 @@ def test_they_are_read_beside_new_ones_and_stay_as_they_are(store: ObjectStore) 
 def test_probabilities_of_other_labels_are_refused(store: ObjectStore) -> None:
     with pytest.raises(ValueError, match="other labels"):
         read_probabilities(store, model(("cat",)), IMAGES[:2])
+
+
+def test_a_segment_is_read_as_the_documentation_says(store: ObjectStore) -> None:
+    features = np.arange(12, dtype=np.float32).reshape(3, 4)
+    stored_features(store, "net").append(IMAGES[:3], features)
+    text = (Path(__file__).parents[4] / "docs" / "scale.md").read_text(encoding="utf-8")
+    code = text.partition("```python\n")[2].partition("```")[0]
+    path = store.local_path("embeddings/net/0000000000.vectors")
+    named = [line for line in code.splitlines() if line.startswith("path = ")]
+    found: dict[str, np.ndarray] = {}
+    exec(code.replace(named[0], f"path = {str(path)!r}"), found)  # noqa: S102 - our own page
+    assert np.array_equal(found["vectors"], features)
