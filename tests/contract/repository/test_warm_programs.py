@@ -112,6 +112,14 @@ def start(server: str, tmp_path: Path) -> Iterator[object]:
         process.wait()
 
 
+def test_nobody_waits_for_a_server_that_failed(tmp_path: Path) -> None:
+    failed = subprocess.Popen([sys.executable, "-c", ""])
+    (tmp_path / "programs.started").write_text(str(failed.pid))
+    assert not is_there(str(tmp_path / "programs"))  # its parent has not asked how it ended
+    failed.wait()
+    assert not is_there(str(tmp_path / "programs"))
+
+
 @pytest.mark.parametrize("code", [0, 3])
 def test_a_program_ends_as_its_copy_does(start, tmp_path: Path, code: int) -> None:
     process = start("end", str(code))
