@@ -113,8 +113,8 @@ def _place(item: pytest.Item) -> int:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """``--order``: tests must pass in any."""
-    told = "'reversed', or a seed for a random order of the tests within each file"
-    parser.addoption("--order", default="", help=told)
+    text = "'reversed', or a seed for a random order of the tests within each file"
+    parser.addoption("--order", default="", help=text)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -58,13 +58,13 @@ FOREVER_S = 24 * 3600
 
 
 def wait_for(
-    condition: Callable[[], T], told: Callable[[], object] | str = "", *, every_s: float = 0.05
+    condition: Callable[[], T], report: Callable[[], object] | str = "", *, every_s: float = 0.05
 ) -> T:
     """Wait until a condition holds.
 
     Args:
         condition: called again and again, until what it returns counts as true.
-        told: what to say when it never did; a function is asked then.
+        report: what to say when it never did; a function is asked then.
         every_s: the pause between two looks.
 
     Returns:
@@ -76,7 +76,7 @@ def wait_for(
     deadline = time.monotonic() + WAIT_S
     while not (found := condition()):
         if time.monotonic() > deadline:
-            words = told() if callable(told) else told
+            words = report() if callable(report) else report
             raise AssertionError(f"waited {WAIT_S:.0f} s in vain: {words or condition}")
         time.sleep(every_s)
     return found

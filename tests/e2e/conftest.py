@@ -62,7 +62,7 @@ class Answer:
     err: str
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         """All it wrote; what a failing assertion should show."""
         return f"exit code {self.code}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
 
@@ -157,8 +157,8 @@ class ImgclfHere(Imgclf):
             os.environ.clear()
             os.environ.update(kept)
         uncaught = done.exception if not isinstance(done.exception, SystemExit) else None
-        told = "".join(traceback.format_exception(uncaught)) if uncaught else ""
-        return Answer(done.exit_code, done.stdout, done.stderr + told)
+        reported = "".join(traceback.format_exception(uncaught)) if uncaught else ""
+        return Answer(done.exit_code, done.stdout, done.stderr + reported)
 
 
 @pytest.fixture(scope="module")

@@ -144,5 +144,5 @@ def attack(page: "Page", url: str, body: str) -> dict[str, Any]:
 
 def opened(page: "Page", url: str, protocol: str) -> bool:
     """Whether ``page`` gets a websocket to ``url``."""
-    said = page.evaluate(SOCKET, [url.replace("http", "ws", 1), protocol])
-    return bool(said == "open")
+    answer = page.evaluate(SOCKET, [url.replace("http", "ws", 1), protocol])
+    return bool(answer == "open")

@@ -86,8 +86,8 @@ def says(version: str, **scores: float) -> Callable[[bytes], tuple[int, str, dic
             wrapped = {"OriginalStatusCode": 400, "OriginalMessage": json.dumps(error)}
             return 400, "ModelError", {"Message": "…", **wrapped}
         labels = [{"label": label, "score": score} for label, score in scores.items()]
-        said = {"prediction_id": "1", "labels": labels, "predicted": [labels[0]["label"]]}
-        return 200, "", {"model_version": version, "digest": "d" * 64, "predictions": [said]}
+        predicted = {"prediction_id": "1", "labels": labels, "predicted": [labels[0]["label"]]}
+        return 200, "", {"model_version": version, "digest": "d" * 64, "predictions": [predicted]}
 
     return answer
 

@@ -87,7 +87,7 @@ def test_digits_reach_production_through_every_fault(
         bed.fault(operation, "throttle")
     bed.fault("CreateTrainingJob", "spot_interruption", job="train-*")
     ingested = on_aws("ingest", folder, "--json")
-    assert ingested.code == 0, ingested.said
+    assert ingested.code == 0, ingested.output
     ticked = subprocess.run(
         [sys.executable, "-c", TICK],
         env=on_aws.environment(),
@@ -100,7 +100,7 @@ def test_digits_reach_production_through_every_fault(
 
     kill_while_training(on_aws, bed)
     ran = on_aws("run")
-    assert ran.code == 0, ran.said
+    assert ran.code == 0, ran.output
     first = candidate(on_aws)
     assert started(bed, first) == 1, "attached to, not paid for twice"
     job = bed.client("sagemaker").describe_training_job(TrainingJobName=first)
@@ -108,9 +108,9 @@ def test_digits_reach_production_through_every_fault(
     assert "Interrupted" in phases
     assert phases.count("Training") == 2
     approved = on_aws("approve", "--reason", "digits", "--by", "ann")
-    assert approved.code == 0, approved.said
+    assert approved.code == 0, approved.output
     answered = on_aws("predict", folder.parent / "withheld", "--json")
-    assert answered.code == 0, answered.said
+    assert answered.code == 0, answered.output
     right = [
         item["predicted"] == [Path(item["file"]).parent.name] for item in json.loads(answered.out)
     ]
@@ -123,7 +123,7 @@ def test_digits_reach_production_through_every_fault(
     )
 
     again = on_aws("run")
-    assert again.code == 0, again.said
+    assert again.code == 0, again.output
     assert started(bed, first) == 1
     a_canary_that_fails_rolls_back(on_aws, bed, first, withheld)
 
@@ -183,18 +183,18 @@ def a_canary_that_fails_rolls_back(
     imgclf: Any, bed: TestBed, first: str, withheld: list[Withheld]
 ) -> None:
     trained = imgclf("run", IMGCLF_TRAINING__SEED="1")
-    assert trained.code == 0, trained.said
+    assert trained.code == 0, trained.output
     second = candidate(imgclf)
     assert second != first
     with alarm_during_update(bed, "imgclf-prod"):
         approved = imgclf("approve", second, "--reason", "newer", "--by", "ann")
-    assert approved.code == 1, approved.said
-    assert "rolled back" in approved.words or "ROLLBACK" in approved.words, approved.said
+    assert approved.code == 1, approved.output
+    assert "rolled back" in approved.words or "ROLLBACK" in approved.words, approved.output
     status = json.loads(imgclf("status", "--json").out)
     assert status["prod"]["model_version"] == first
     assert status["prod"]["reason"].startswith(f"rolled back: {second}")
     answered = imgclf("predict", withheld[0].path, "--json")
-    assert json.loads(answered.out)[0]["model_version"] == first, answered.said
+    assert json.loads(answered.out)[0]["model_version"] == first, answered.output
 
 
 @contextmanager

@@ -26,14 +26,14 @@ def imgclf(imgclf_here: Any) -> Any:
 
 def refused(answer: Any, *parts: str) -> None:
     """Failed, plainly, and said all ``parts``."""
-    assert answer.code == 1, answer.said
+    assert answer.code == 1, answer.output
     assert_says(answer, *parts)
 
 
 def assert_says(answer: Any, *parts: str) -> None:
-    assert "Traceback" not in answer.out + answer.err, answer.said
+    assert "Traceback" not in answer.out + answer.err, answer.output
     missing = [part for part in parts if part not in answer.words]
-    assert not missing, f"not said: {missing}\n{answer.said}"
+    assert not missing, f"not said: {missing}\n{answer.output}"
 
 
 def configured(imgclf: Any, text: str) -> None:
@@ -55,7 +55,7 @@ def test_broken_lines_of_a_csv_are_named_and_the_rest_goes_on(
     lines = ["file,labels", "001.png", "gone.png,red", *(f"{n:03d}.png,red" for n in range(2, 9))]
     (folder / "labels.csv").write_text("\n".join(lines), encoding="utf-8")
     answer = imgclf("ingest", folder / "labels.csv")
-    assert answer.code == 0, answer.said
+    assert answer.code == 0, answer.output
     assert_says(answer, "labels.csv:2", "labels.csv:3 gone.png")
     assert labels(imgclf) == 7
 
@@ -76,7 +76,7 @@ def test_labels_in_no_schema_are_rejected_by_name_and_the_rest_goes_on(
     configured(imgclf, '[labels]\nnames = ["red", "green"]\n')
     source = colours(tmp_path / "set", 2)
     answer = imgclf("ingest", source)
-    assert answer.code == 0, answer.said
+    assert answer.code == 0, answer.output
     assert_says(answer, "blue/000.png", "unknown label 'blue'", "known: red, green", "[labels]")
     assert labels(imgclf) == 4
     shutil.rmtree(source / "red")
@@ -92,11 +92,11 @@ def test_several_labels_where_one_is_allowed_name_the_setting(
     folder = colours(tmp_path / "set", 2) / "red"
     (folder / "labels.csv").write_text("file,labels\n000.png,red\n001.png,red|warm\n", "utf-8")
     answer = imgclf("ingest", folder / "labels.csv")
-    assert answer.code == 1, answer.said
+    assert answer.code == 1, answer.output
     assert_says(answer, "labels.csv", "red, warm", 'task = "multi_label"', "imgclf.toml")
     configured(imgclf, '[labels]\ntask = "multi_label"\n')
     answer = imgclf("ingest", folder / "labels.csv")
-    assert answer.code == 0, answer.said
+    assert answer.code == 0, answer.output
     assert labels(imgclf) == 2
 
 
@@ -104,7 +104,7 @@ def test_several_labels_where_one_is_allowed_name_the_setting(
 
 
 @pytest.mark.parametrize(
-    ("count", "settings", "said"),
+    ("count", "settings", "expected"),
     [
         pytest.param(
             20,
@@ -129,13 +129,13 @@ def test_too_little_to_learn_from_is_said_before_anything_is_trained(
     tmp_path: Path,
     count: Any,
     settings: str,
-    said: list[str],
+    expected: list[str],
 ) -> None:
     configured(imgclf, settings)
     names = tuple(count) if isinstance(count, dict) else ("red", "green")
     source = colours(tmp_path / "set", count, names)
     assert imgclf("ingest", source, "--labels-from", "parent").code == 0
-    refused(imgclf("run"), *said)
+    refused(imgclf("run"), *expected)
     assert not [key for key in imgclf.objects() if key.startswith(("models/", "pipes/"))]
 
 
@@ -147,7 +147,7 @@ def test_nothing_ingested_says_what_to_do(imgclf: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("[labels\n", ["imgclf.toml", "line 1"]),
         ('project = "sea\n', ["imgclf.toml", "line 1"]),
@@ -160,9 +160,11 @@ def test_nothing_ingested_says_what_to_do(imgclf: Any) -> None:
         ('profile = "azure"\n', ["profile", "'local' or 'aws'", "got 'azure'"]),
     ],
 )
-def test_wrong_settings_are_named_with_their_file(imgclf: Any, text: str, said: list[str]) -> None:
+def test_wrong_settings_are_named_with_their_file(
+    imgclf: Any, text: str, expected: list[str]
+) -> None:
     configured(imgclf, text)
-    refused(imgclf("status"), *said)
+    refused(imgclf("status"), *expected)
 
 
 def test_settings_that_are_no_text_and_wrong_variables_are_named(imgclf: Any) -> None:
@@ -266,7 +268,7 @@ def test_a_disk_too_small_for_the_home_is_named_and_the_home_is_made_later(
         refused(imgclf(*command), "a database in the home", "disk is full", "free some space")
     small.remount("size=30m")
     answer = imgclf("ingest", tmp_path / "set")
-    assert answer.code == 0, answer.said
+    assert answer.code == 0, answer.output
     assert sum(key.startswith("store/annotations/") for key in small.files()) == 6
 
 
@@ -285,7 +287,7 @@ def test_a_full_disk_stops_an_ingest_and_nothing_of_it_is_lost(
     assert raw.items() <= whole.items()  # fewer, and none of them half
     small.remount("size=30m")
     answer = imgclf("ingest", source)
-    assert answer.code == 0, answer.said
+    assert answer.code == 0, answer.output
     files = small.files()
     assert whole.items() <= files.items()
     assert sum(key.startswith("store/annotations/") for key in files) == 120

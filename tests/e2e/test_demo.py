@@ -22,9 +22,9 @@ ASSETS = (
 
 def accuracy(answer: Any) -> float:
     """Per cent right of the 20 % of 1,797 digits that were withheld, as the table has it."""
-    assert answer.code == 0, answer.said
+    assert answer.code == 0, answer.output
     found = re.search(r"accuracy on (\d+) withheld digits\D+([\d.]+)%", answer.words)
-    assert found, answer.said
+    assert found, answer.output
     assert int(found[1]) == pytest.approx(1797 * 0.2, abs=5)
     return float(found[2])
 
@@ -34,7 +34,7 @@ def test_the_demo_puts_a_good_model_into_production_and_repeats_nothing(imgclf: 
     assert accuracy(first) >= 97.0
     assert not first.err  # no library has anything to say to the user
     untimed = [name for name in ASSETS if not re.search(rf"{name}\W+[\d.]+ s", first.words)]
-    assert not untimed, first.said
+    assert not untimed, first.output
     for step in ("imgclf status", "imgclf up", "imgclf ingest"):  # where to look next
         assert step in first.words
     assert not imgclf.processes()
@@ -47,12 +47,12 @@ def test_the_demo_puts_a_good_model_into_production_and_repeats_nothing(imgclf: 
     imgclf.home = imgclf.home.parent
     second = imgclf("demo")
     assert accuracy(second) == accuracy(first)
-    assert re.search(r"ingested 0 new, 14\d\d known, 0 rejected", second.words), second.said
+    assert re.search(r"ingested 0 new, 14\d\d known, 0 rejected", second.words), second.output
     assert not imgclf.processes()
     imgclf.home /= "demo"
     assert imgclf.objects() == made
 
     status = imgclf("status")
-    assert status.code == 0, status.said
+    assert status.code == 0, status.output
     assert "nothing waits" in status.words
     assert "by demo user" in status.words

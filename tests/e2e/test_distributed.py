@@ -83,12 +83,12 @@ class Machine:
         assert self.process is not None
         process = self.process
 
-        def said() -> bool:
+        def has_logged() -> bool:
             ended = process.poll() is not None
             assert words in self.log or not ended, self.log
             return words in self.log
 
-        wait_for(said, lambda: self.log, every_s=0.01)
+        wait_for(has_logged, lambda: self.log, every_s=0.01)
 
     def clear(self) -> None:
         """What a new container of the same job does not have: only checkpoints stay."""
@@ -112,12 +112,12 @@ def machines(training_job: Callable[..., Path], tmp_path: Path):
             root = tmp_path / host
             if host != HOSTS[0]:
                 shutil.copytree(tmp_path / HOSTS[0], root)
-            told = {
+            texts = {
                 "current_host": host,
                 "hosts": HOSTS[:hosts],
                 "network_interface_name": "lo",
             }
-            (root / "input/config/resourceconfig.json").write_text(json.dumps(told))
+            (root / "input/config/resourceconfig.json").write_text(json.dumps(texts))
             environment = {
                 "IMGCLF_ML_ROOT": str(root),
                 "IMGCLF_PROCESSES_PER_HOST": str(processes),
@@ -287,8 +287,8 @@ def test_processes_do_together_what_one_does_alone(tmp_path: Path) -> None:
     assert len(seen) == 2
     assert all(np.array_equal(found, seen[0]) for found in seen)
     # One validation image: the second process has none.
-    said = [json.loads((tmp_path / name / "history.json").read_text()) for name in starts]
-    assert said[1] == [pytest.approx(epoch, rel=1e-4) for epoch in said[0]]
+    facts = [json.loads((tmp_path / name / "history.json").read_text()) for name in starts]
+    assert facts[1] == [pytest.approx(epoch, rel=1e-4) for epoch in facts[0]]
 
 
 def test_other_modules_work_on_the_first_machine_alone(machines) -> None:

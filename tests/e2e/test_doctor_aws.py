@@ -38,14 +38,14 @@ def account(bed: TestBed, imgclf: Imgclf) -> Iterator[Foundation]:
 
 def test_from_well_to_ill(imgclf: Imgclf, account: Foundation, bed: TestBed) -> None:
     well = imgclf("doctor")
-    assert well.code == 0, well.said
-    assert well.err == "", well.said
-    assert "✗" not in well.out, well.said
-    assert "!" not in well.out, well.said
+    assert well.code == 0, well.output
+    assert well.err == "", well.output
+    assert "✗" not in well.out, well.output
+    assert "!" not in well.out, well.output
     for what in ("✓ clock", "✓ permissions of the caller", "✓ quota", "✓ dagster"):
-        assert what in well.out, well.said
-    assert account.session["AWS_SECRET_ACCESS_KEY"] not in well.said
-    assert account.session["AWS_SESSION_TOKEN"] not in well.said
+        assert what in well.out, well.output
+    assert account.session["AWS_SECRET_ACCESS_KEY"] not in well.output
+    assert account.session["AWS_SESSION_TOKEN"] not in well.output
 
     bed.client("s3").delete_public_access_block(Bucket=account.outputs["BucketName"])
     warned = imgclf("doctor", "--json")
@@ -64,8 +64,8 @@ def test_from_well_to_ill(imgclf: Imgclf, account: Foundation, bed: TestBed) -> 
 
 def test_before_the_foundation(imgclf: Imgclf, bed: TestBed) -> None:
     imgclf.settings |= {**bed.environ, "IMGCLF_PROFILE": "aws"}
-    said = imgclf("doctor", "--json")
-    assert said.code == 1, said.said
-    failed = [finding for finding in json.loads(said.out) if finding["health"] == "failed"]
-    assert [finding["what"] for finding in failed] == ["aws settings"], said.said
+    output = imgclf("doctor", "--json")
+    assert output.code == 1, output.output
+    failed = [finding for finding in json.loads(output.out) if finding["health"] == "failed"]
+    assert [finding["what"] for finding in failed] == ["aws settings"], output.output
     assert "`imgclf deploy foundation`" in failed[0]["remedy"]

@@ -138,13 +138,13 @@ def test_a_run_is_launched_from_the_page_and_told_on_a_websocket(
     before = len(state(dagster)["runsOrError"]["results"])
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     refused: list[str] = []
-    told: list[str] = []
+    messages: list[str] = []
     page.on("response", lambda r: refused.append(f"{r.status} {r.url}") if r.status > 399 else None)
-    page.on("websocket", lambda s: s.on("framereceived", lambda frame: told.append(str(frame))))
+    page.on("websocket", lambda s: s.on("framereceived", lambda frame: messages.append(str(frame))))
     page.goto(f"{dagster}/locations/line.py/jobs/speak/playground")
     page.locator("button:enabled", has_text="Launch Run").click()
     page.get_by_text("Run queued").wait_for()
-    while not any("pipelineRunLogs" in frame for frame in told):
+    while not any("pipelineRunLogs" in frame for frame in messages):
         page.wait_for_timeout(100)  # by the test's own limit
     page.close()
     assert refused == []

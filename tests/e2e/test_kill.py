@@ -165,7 +165,7 @@ def test_killed_at_every_stage_the_line_completes_and_repeats_nothing(
 ) -> None:
     imgclf.settings = {**fast, "IMGCLF_TRAINING__EPOCHS": str(EPOCHS)}
     ingested = imgclf("ingest", colours(tmp_path / "colours", 40))
-    assert ingested.code == 0, ingested.said
+    assert ingested.code == 0, ingested.output
     with watched(imgclf):
         data_stages(imgclf)
         training_stages(imgclf, tmp_path / "attached")
@@ -177,7 +177,7 @@ def test_killed_at_every_stage_the_line_completes_and_repeats_nothing(
 
 def killed_at(imgclf: Any, command: tuple[str, ...], *sabotage: dict[str, Any]) -> Any:
     answer = imgclf(*command, sabotage=[SMALL_PARTS, *sabotage])
-    assert answer.code == KILLED, f"{sabotage} was not reached: {answer.said}"
+    assert answer.code == KILLED, f"{sabotage} was not reached: {answer.output}"
     assert_whole(imgclf)
     return answer
 
@@ -209,7 +209,7 @@ def training_stages(imgclf: Any, attached: Path) -> None:
     assert Store(imgclf).epochs() == [[1]]
     # the job alone (as the kernel does when memory runs out): the run fails and says so
     answer = imgclf("run", sabotage=[kill_in_training("self")])
-    assert answer.code == 1, answer.said
+    assert answer.code == 1, answer.output
     assert "killed by SIGKILL (out of memory?)" in answer.words
     assert Store(imgclf).epochs() == [[1], [2]]
     # imgclf alone; the job goes on and is attached to
@@ -229,7 +229,7 @@ def training_stages(imgclf: Any, attached: Path) -> None:
         },
         kill("object_store.store:ObjectStore.create", match="job.json", when="before"),
     )
-    assert "attached to job train-" in answer.out, answer.said
+    assert "attached to job train-" in answer.out, answer.output
     assert not [key for key in Store(imgclf).keys if key.endswith("job.json")]
 
 
@@ -237,16 +237,16 @@ def evaluation_and_release(imgclf: Any) -> None:
     run = ("run",)
     # the evaluation is logged to MLflow, and not recorded as the model's
     answer = killed_at(imgclf, run, kill("resources.registry.mlflow:MlflowRegistry.log_evaluation"))
-    assert "ended while it was not observed: collecting its outputs" in answer.out, answer.said
+    assert "ended while it was not observed: collecting its outputs" in answer.out, answer.output
     assert not [key for key in Store(imgclf).keys if "/evaluations/" in key]
     # registered, and the asset not materialized
     answer = killed_at(imgclf, run, kill("resources.registry.mlflow:MlflowRegistry.register"))
-    assert answer.out.count("is done already: reusing it") == 2, answer.said
+    assert answer.out.count("is done already: reusing it") == 2, answer.output
     # staging has its record, and nobody saw it served
     killed_at(imgclf, run, kill("resources.endpoints.endpoint_host:Endpoints._write"))
     assert len(Store(imgclf).under("endpoints/staging/")) == 1
     answer = imgclf("run")
-    assert answer.code == 0, answer.said
+    assert answer.code == 0, answer.output
     assert "waits for approval" in answer.words
 
 
@@ -255,7 +255,7 @@ def approval_and_production(imgclf: Any) -> None:
     approve = ("approve", "--reason", "it knows its colours", "--by", "ann")
     killed_at(imgclf, approve, kill("resources.registry.mlflow_database:set_tags", when="before"))
     answer = imgclf("run")
-    assert answer.code == 0, answer.said
+    assert answer.code == 0, answer.output
     assert "waits for approval" in answer.words
     # approved, and not carried out: the next run does
     killed_at(imgclf, approve, kill("resources.registry.mlflow:MlflowRegistry.set_approval"))
@@ -263,7 +263,7 @@ def approval_and_production(imgclf: Any) -> None:
     # production has its record, and nobody saw it served
     killed_at(imgclf, ("run",), kill("resources.endpoints.endpoint_host:Endpoints._write"))
     answer = imgclf("run")
-    assert answer.code == 0, answer.said
+    assert answer.code == 0, answer.output
     assert "is in production" in answer.words
 
 
@@ -292,7 +292,7 @@ def everything_is_settled(imgclf: Any) -> None:
     assert not imgclf.processes()
     before = imgclf.objects()
     answer = imgclf("run")
-    assert answer.code == 0, answer.said
+    assert answer.code == 0, answer.output
     assert imgclf.objects() == before  # a run with nothing to do writes nothing
     counts, reasons = runs(imgclf)
     assert set(counts) == {"SUCCESS", "FAILURE"}  # none is left as started

@@ -76,13 +76,13 @@ def test_a_pre_label_is_corrected_by_clicking_and_the_next_model_knows(
     up: Up, imgclf: Any, colours: Callable[..., Path], tmp_path: Path, browser: "Browser"
 ) -> None:
     up.wait_until_up()
-    said = imgclf("ingest", colours(tmp_path / "pictures", 12), "--json")
-    assert said.code == 0, said.said
-    wait_for(lambda: models(imgclf), lambda: up.said)
+    output = imgclf("ingest", colours(tmp_path / "pictures", 12), "--json")
+    assert output.code == 0, output.output
+    wait_for(lambda: models(imgclf), lambda: up.output)
     bring_unlabelled(imgclf.store)
 
     server = Studio(up)
-    wait_for(server.tasks, lambda: up.said)
+    wait_for(server.tasks, lambda: up.output)
     page = server.opened(browser)
     before = newest_dataset(imgclf)
     corrected = dict(correct_one(page, server) for _ in range(3))
@@ -92,9 +92,9 @@ def test_a_pre_label_is_corrected_by_clicking_and_the_next_model_knows(
         labels = newest_dataset(imgclf)
         return all(labels.get(sample) == given for sample, given in corrected.items())
 
-    wait_for(known, lambda: f"{up.said}\n{corrected}")
+    wait_for(known, lambda: f"{up.output}\n{corrected}")
     assert not set(corrected) & set(before)
-    wait_for(lambda: len(models(imgclf)) > 1, lambda: up.said)
+    wait_for(lambda: len(models(imgclf)) > 1, lambda: up.output)
     report = httpx.get(up.url("labelling"), timeout=WAIT_S)
     assert report.status_code == 200
 
@@ -154,7 +154,7 @@ class Studio:
         return [
             task
             for task in found
-            if any(said["model_version"] == version for said in task["predictions"])
+            if any(text["model_version"] == version for text in task["predictions"])
         ]
 
     def sample_of(self, task: int) -> str:

@@ -107,14 +107,14 @@ class Orchestrator:
 
     def answers(self, path: str) -> bool:
         """Whether the load balancer would call the web server healthy."""
-        assert self.web.poll() is None, self.said()
+        assert self.web.poll() is None, self.output()
         try:
             answer = httpx.get(f"http://127.0.0.1:{self.web_port}{path}", timeout=WAIT_S)
         except httpx.ConnectError:
             return False
         return answer.status_code == 200
 
-    def said(self) -> str:
+    def output(self) -> str:
         """The ends of the logs; what a failing assertion should show."""
         return "\n".join(path.read_text()[-3000:] for path in sorted(self.home.glob("*.log")))
 
@@ -151,23 +151,23 @@ def test_the_daemon_goes_on_after_a_restart_of_the_database(
 
         def wait_for_more_than(images: int) -> None:
             def enough() -> bool:
-                assert programs.daemon.poll() is None, programs.said()
-                assert programs.code.poll() is None, programs.said()
+                assert programs.daemon.poll() is None, programs.output()
+                assert programs.code.poll() is None, programs.output()
                 return indexed() > images
 
-            wait_for(enough, lambda: f"{indexed()} images; {programs.said()}", every_s=1)
+            wait_for(enough, lambda: f"{indexed()} images; {programs.output()}", every_s=1)
 
         wait_for_more_than(0)
         health = template("orchestrator.yaml")["WebTargets"]["HealthCheckPath"]
-        wait_for(lambda: programs.answers(health), programs.said)
+        wait_for(lambda: programs.answers(health), programs.output)
         assert programs.healthy("CodeTaskDefinition")
         assert programs.healthy("DaemonTaskDefinition")
         before = indexed()
         log = programs.home / "DaemonTaskDefinition.log"
-        told = log.stat().st_size
+        text = log.stat().st_size
         postgres.stop()
-        missed = lambda: "OperationalError" in log.read_bytes()[told:].decode()  # noqa: E731
-        wait_for(missed, programs.said)
+        missed = lambda: "OperationalError" in log.read_bytes()[text:].decode()  # noqa: E731
+        wait_for(missed, programs.output)
         postgres.start()
         shutil.copytree(colours(tmp_path / "second", 3), imgclf.home / "store" / "raw" / "second")
         wait_for_more_than(before)

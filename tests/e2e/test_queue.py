@@ -33,7 +33,7 @@ def unlabelled(folder: Path) -> Path:
 
 
 def numbers(answer: Any) -> dict[str, Any]:
-    assert answer.code == 0, answer.said
+    assert answer.code == 0, answer.output
     found: dict[str, Any] = json.loads(answer.out)
     return found
 
@@ -47,7 +47,7 @@ def test_from_nothing_to_a_queue_that_asks_nothing_twice(
 ) -> None:
     imgclf.settings = fast
     empty = imgclf("queue")
-    assert empty.code == 0, empty.said
+    assert empty.code == 0, empty.output
     assert "nothing is left" in empty.words
 
     assert imgclf("ingest", unlabelled(tmp_path / "new")).code == 0
@@ -111,4 +111,4 @@ def test_a_server_that_is_not_there_is_named_and_what_was_chosen_is_kept(
     refused = imgclf("queue")
     assert refused.code == 1
     assert "http://127.0.0.1:9" in refused.words
-    assert "Traceback" not in refused.said
+    assert "Traceback" not in refused.output

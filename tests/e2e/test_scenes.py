@@ -78,11 +78,11 @@ def test_scenes_from_an_archive_to_answers_from_production(
     imgclf, (archive, withheld) = on_each_profile, scenes
     ingested = imgclf("ingest", archive, "--json")
     report = json.loads(ingested.out)
-    assert (report["new"], report["rejected"]) == (6 * PER_CLASS + 2, []), ingested.said
+    assert (report["new"], report["rejected"]) == (6 * PER_CLASS + 2, []), ingested.output
     ran = imgclf("run")
-    assert ran.code == 0, ran.said
+    assert ran.code == 0, ran.output
     approved = imgclf("approve", "--reason", "scenes", "--by", "ann")
-    assert approved.code == 0, approved.said
+    assert approved.code == 0, approved.output
     status = json.loads(imgclf("status", "--json").out)
     assert status["prod"]["metrics"]["accuracy"] >= 0.75
     assert (status["prod"]["deployed_by"], status["dataset"]["classes"]) == ("ann", 6)
@@ -95,10 +95,10 @@ def twins_stayed_out(imgclf: Any, status: dict[str, Any]) -> None:
     assert status["images"]["usable"] == 6 * PER_CLASS + 1
     assert status["labels"] == {"labelled": 6 * PER_CLASS, "conflicts": 1, "not_indexed": 0}
     assert "1 image with conflicting labels waits for a person" in status["waiting"]
-    told = json.loads(imgclf.store.get(f"datasets/{status['dataset']['version']}/card.json"))
-    assert [row["sha256"] for row in told["conflicts"]] == [TWIN]
+    facts = json.loads(imgclf.store.get(f"datasets/{status['dataset']['version']}/card.json"))
+    assert [row["sha256"] for row in facts["conflicts"]] == [TWIN]
     assert {
-        sha for reason, shas in told["left_out"].items() if "conflict" in reason for sha in shas
+        sha for reason, shas in facts["left_out"].items() if "conflict" in reason for sha in shas
     } == {TWIN}
 
 
@@ -107,7 +107,9 @@ def photos_are_answered(imgclf: Any, withheld: dict[Path, str]) -> None:
     broken = folder / "broken.jpg"
     broken.write_bytes(next(iter(withheld)).read_bytes()[:1000])
     answered = imgclf("predict", folder, "--json", "--top-k", "2")
-    assert answered.code == 1, answered.said  # one file could not be read; the others are answered
+    assert answered.code == 1, (
+        answered.output
+    )  # one file could not be read; the others are answered
     answers = {Path(item["file"]): item for item in json.loads(answered.out)}
     assert answers.keys() == {*withheld, broken}
     assert "truncated" in answers.pop(broken)["error"]
@@ -116,7 +118,7 @@ def photos_are_answered(imgclf: Any, withheld: dict[Path, str]) -> None:
     assert all(len(item["labels"]) == 2 for item in answers.values())
 
     answered = imgclf("predict", *answers, "--csv")
-    assert answered.code == 0, answered.said
+    assert answered.code == 0, answered.output
     rows = {Path(row["file"]): row for row in csv.DictReader(io.StringIO(answered.out))}
     assert {path: [row["predicted"]] for path, row in rows.items()} == {
         path: item["predicted"] for path, item in answers.items()
@@ -128,18 +130,18 @@ def test_clothes_with_several_labels_each(imgclf_here: Any, tmp_path: Path) -> N
     imgclf.settings |= {"IMGCLF_LABELS__TASK": "multi_label"}
     archive = folder_of("IMGCLF_TEST_PHOTOS") / "fashion-multilabel.tar"
     ingested = imgclf("ingest", archive, "--json")
-    assert json.loads(ingested.out)["new"] == 150, ingested.said
+    assert json.loads(ingested.out)["new"] == 150, ingested.output
     ran = imgclf("run")
-    assert ran.code == 0, ran.said
+    assert ran.code == 0, ran.output
     with tarfile.open(archive) as photos:
         member = photos.getmember("fashion_multilabel/blue_jeans/" + first_of(photos, "blue_jeans"))
         photo = tmp_path / "jeans.jpg"
         photo.write_bytes(photos.extractfile(member).read())
     answered = imgclf("predict", photo, "--stage", "staging", "--json", "--top-k", "6")
-    assert answered.code == 0, answered.said
+    assert answered.code == 0, answered.output
     scores = {item["label"]: item["score"] for item in json.loads(answered.out)[0]["labels"]}
     assert scores.keys() == {"black", "blue", "dress", "jeans", "red", "shirt"}
-    assert json.loads(answered.out)[0]["predicted"] == ["blue", "jeans"], answered.said
+    assert json.loads(answered.out)[0]["predicted"] == ["blue", "jeans"], answered.output
 
 
 def first_of(photos: tarfile.TarFile, folder: str) -> str:

@@ -208,13 +208,13 @@ def test_what_outlived_supervisor_and_watchdog_is_named_and_ended_by_the_next(
     assert all(one.is_running() for one in left)
 
     second = supervise(dict(web), dict(daemon))
-    told = [second.hear() for _ in range(4)]
-    assert [(kind, name) for kind, name, _ in told[:2]] == [
+    texts = [second.hear() for _ in range(4)]
+    assert [(kind, name) for kind, name, _ in texts[:2]] == [
         ("trouble", "daemon"),
         ("trouble", "web"),
     ]
-    assert all("left of an earlier imgclf up" in text for _, _, text in told[:2])
-    assert {name for kind, name, _ in told[2:] if kind == "healthy"} == {"web", "daemon"}
+    assert all("left of an earlier imgclf up" in text for _, _, text in texts[:2])
+    assert {name for kind, name, _ in texts[2:] if kind == "healthy"} == {"web", "daemon"}
     wait_for(lambda: not any(one.is_running() and one.status() != "zombie" for one in left))
 
 

@@ -38,10 +38,10 @@ def up(tmp_path: Path) -> Iterator[Up]:
 
 def test_everything_comes_up_works_and_goes(up: Up) -> None:
     up.wait_until_up()
-    said = up.said
-    assert "!" not in said, "something crashed on the way up"
+    answer = up.output
+    assert "!" not in answer, "something crashed on the way up"
     for name in up.ports:
-        assert up.url(name) in said
+        assert up.url(name) in answer
         answers = up.url(name) + ("/ping" if name == "endpoint" else "/")
         assert httpx.get(answers, timeout=WAIT_S).status_code == 200
 

@@ -53,13 +53,13 @@ def test_images_reach_production_by_themselves_but_for_an_approval(
     browser: "Browser",
 ) -> None:
     up.wait_until_up()
-    assert "!" not in up.said, "something crashed on the way up"
-    assert "MLflow" not in up.said
-    assert "Endpoints" not in up.said
+    assert "!" not in up.output, "something crashed on the way up"
+    assert "MLflow" not in up.output
+    assert "Endpoints" not in up.output
 
     pictures = colours(tmp_path / "pictures", 12)
     ingested = on_aws("ingest", pictures, "--json")
-    assert ingested.code == 0, ingested.said
+    assert ingested.code == 0, ingested.output
     version = wait_for(lambda: staged(on_aws), lambda: last_words(on_aws), every_s=0.5)
 
     an_approval_outlives_daemon_and_run(up, on_aws, bed, str(version))
@@ -70,8 +70,8 @@ def test_images_reach_production_by_themselves_but_for_an_approval(
     page.set_input_files("#files input[type=file]", pictures / "green" / "000.png")
     page.wait_for_function("document.querySelector('.card') && !document.querySelector('.waiting')")
     for stage in ("staging", "prod"):
-        said = page.inner_text(f"section[data-stage={stage}]").split()
-        assert said[1:3] == [version, "green"]
+        text = page.inner_text(f"section[data-stage={stage}]").split()
+        assert text[1:3] == [version, "green"]
 
     family = psutil.Process(up.process.pid).children(recursive=True)
     assert family
@@ -108,14 +108,14 @@ def an_approval_outlives_daemon_and_run(up: Up, imgclf: Any, bed: TestBed, versi
     assert len(doomed) == 2
     for child in doomed:
         child.kill()
-    said, _ = approval.communicate(timeout=WAIT_S)
-    assert approval.returncode == 0, said + last_words(imgclf)
-    assert f"production serves {version}" in " ".join(said.split())
+    answer, _ = approval.communicate(timeout=WAIT_S)
+    assert approval.returncode == 0, answer + last_words(imgclf)
+    assert f"production serves {version}" in " ".join(answer.split())
     created = [
         call for call in bed.calls("CreateEndpoint") if call["request"]["EndpointName"] == endpoint
     ]
     assert len(created) == 1
-    assert "Dagster daemon" in up.said.partition("All up")[2], "the supervisor started it again"
+    assert "Dagster daemon" in up.output.partition("All up")[2], "the supervisor started it again"
     wait_for(lambda: verdict_on_production(up), lambda: last_words(imgclf))
 
 

@@ -73,13 +73,13 @@ def as_owner(up: Up) -> httpx.Client:
 def test_it_comes_up_is_set_up_and_goes(start: Start) -> None:
     up = start("--label-studio", IMGCLF_LABELS__NAMES='["cat", "dog & co"]')
     up.wait_until_up()
-    wait_for(lambda: "✓ Project" in up.said, lambda: up.said)
-    assert "!" not in up.said, up.said
-    assert up.url("label_studio") in up.said
+    wait_for(lambda: "✓ Project" in up.output, lambda: up.output)
+    assert "!" not in up.output, up.output
+    assert up.url("label_studio") in up.output
 
     password = (up.home / "label-studio" / "password").read_text().strip()
-    assert str(up.home / "label-studio" / "password") in up.said
-    assert password not in up.said
+    assert str(up.home / "label-studio" / "password") in up.output
+    assert password not in up.output
     _logs_in("imgclf@localhost", password, up.url("label_studio"))
     _is_set_up(up)
     _shows_only_images_of_the_store(up)
@@ -163,9 +163,9 @@ def test_a_taken_port_starts_nothing(start: Start) -> None:
         port = taken.getsockname()[1]
         up = start("--label-studio", IMGCLF_PORTS__LABEL_STUDIO=str(port))
         assert up.process.wait(WAIT_S) == 1
-    wait_for(lambda: "is taken by" in up.said, lambda: up.said)
-    assert f"port {port}, wanted for Label Studio, is taken by" in up.said
-    assert "IMGCLF_PORTS__LABEL_STUDIO" in up.said
+    wait_for(lambda: "is taken by" in up.output, lambda: up.output)
+    assert f"port {port}, wanted for Label Studio, is taken by" in up.output
+    assert "IMGCLF_PORTS__LABEL_STUDIO" in up.output
     assert not (up.home / "logs" / "label-studio.log").exists()
     assert not (up.home / "run" / "label-studio.json").exists()
 
@@ -173,8 +173,8 @@ def test_a_taken_port_starts_nothing(start: Start) -> None:
 def test_without_a_token_a_server_by_url_starts_nothing(start: Start) -> None:
     up = start(IMGCLF_LABEL_STUDIO__URL="http://127.0.0.1:9")
     assert up.process.wait(WAIT_S) == 1
-    wait_for(lambda: "there is no token for it" in up.said, lambda: up.said)
-    assert "label-studio/token" in up.said
+    wait_for(lambda: "there is no token for it" in up.output, lambda: up.output)
+    assert "label-studio/token" in up.output
 
 
 def test_a_server_by_url_is_set_up_and_outlives_us(
@@ -188,11 +188,11 @@ def test_a_server_by_url_is_set_up_and_outlives_us(
         IMGCLF_LABELS__NAMES='["a", "b"]',
     )
     up.wait_until_up()
-    wait_for(lambda: "✓ Project" in up.said, lambda: up.said)
-    assert "✓ Label Studio" not in up.said
+    wait_for(lambda: "✓ Project" in up.output, lambda: up.output)
+    assert "✓ Label Studio" not in up.output
     # Its document root is not our store, which it says; all else is there.
-    wait_for(lambda: "! Project" in up.said, lambda: up.said)
-    assert "LOCAL_FILES_DOCUMENT_ROOT" in up.said or "document root" in up.said.lower()
+    wait_for(lambda: "! Project" in up.output, lambda: up.output)
+    assert "LOCAL_FILES_DOCUMENT_ROOT" in up.output or "document root" in up.output.lower()
     up.process.send_signal(signal.SIGINT)
     assert up.process.wait(WAIT_S) == 0
     with label_studio.client() as client:

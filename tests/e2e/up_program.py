@@ -47,15 +47,15 @@ class Up:
         self.lines.extend(self.process.stdout)
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         return "".join(self.lines)
 
     def wait_until_up(self) -> None:
         def settled() -> bool:
-            assert self.process.poll() is None, self.said
-            return "All up" in self.said
+            assert self.process.poll() is None, self.output
+            return "All up" in self.output
 
-        wait_for(settled, lambda: self.said)
+        wait_for(settled, lambda: self.output)
 
     def url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.ports[name]}"

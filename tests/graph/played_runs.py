@@ -152,10 +152,10 @@ class Theatre:
         self.running.remove(played)
 
     def _report(self, run: dg.DagsterRun, event: str, data: Any = None) -> None:
-        told = dg.DagsterEvent(
+        reported = dg.DagsterEvent(
             event_type_value=event, job_name=run.job_name, event_specific_data=data
         )
-        self.instance.report_dagster_event(told, run_id=run.run_id)
+        self.instance.report_dagster_event(reported, run_id=run.run_id)
 
     def _pass_checks(self, asset: str, run: dg.DagsterRun | None = None) -> None:
         for name in CHECKS.get(asset, ()):

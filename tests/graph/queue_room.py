@@ -69,9 +69,9 @@ class Room:
         features = rng.normal(size=(len(shas), 8)).astype(np.float32) + 3 * np.eye(8)[truth]
         stored_features(store, BACKBONE).append(shas, features)
         logits = rng.normal(size=(len(shas), 3)) + sure * np.eye(3)[truth]
-        said = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-        said = 1 / (1 + np.exp(-logits)) if fields.get("task") == "multi_label" else said
-        stored_probabilities(store, version).append(shas, said)
+        text = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+        text = 1 / (1 + np.exp(-logits)) if fields.get("task") == "multi_label" else text
+        stored_probabilities(store, version).append(shas, text)
         given = {"digest": "d" * 64, "backbone": BACKBONE, "task": "single_label", "labels": LABELS}
         record_model(store, version, {**given, **fields})
         self.deploy(version, stage)

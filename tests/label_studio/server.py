@@ -84,9 +84,9 @@ class LabelStudioServer:
         healthy, deadline = self.server.healthy(), time.monotonic() + WAIT_S
         while not healthy():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                said = self.log_file.read_text(encoding="utf-8", errors="replace")[-4000:]
+                text = self.log_file.read_text(encoding="utf-8", errors="replace")[-4000:]
                 self.stop()
-                raise RuntimeError(f"Label Studio does not come up:\n{said}")
+                raise RuntimeError(f"Label Studio does not come up:\n{text}")
             time.sleep(0.1)
         return self
 

@@ -81,7 +81,7 @@ def update_weights(state: State, request: dict[str, Any]) -> dict[str, Any]:
 def describe_endpoint(state: State, request: dict[str, Any]) -> dict[str, Any]:
     with state.lock:
         endpoint: Endpoint = found(state, "endpoint", "endpoint", request["EndpointName"])
-        told: dict[str, Any] = {
+        texts: dict[str, Any] = {
             "EndpointName": endpoint.name,
             "EndpointArn": endpoint.arn,
             "EndpointConfigName": endpoint.config_name,
@@ -90,19 +90,19 @@ def describe_endpoint(state: State, request: dict[str, Any]) -> dict[str, Any]:
             "LastModifiedTime": endpoint.modified,
         }
         if endpoint.failure:
-            told["FailureReason"] = endpoint.failure[:1024]
+            texts["FailureReason"] = endpoint.failure[:1024]
         if endpoint.blue is not None:
-            told["ProductionVariants"] = endpoint.blue.summary()
-            told |= _capture(endpoint.blue)
+            texts["ProductionVariants"] = endpoint.blue.summary()
+            texts |= _capture(endpoint.blue)
         if endpoint.deployment:
-            told["LastDeploymentConfig"] = endpoint.deployment
+            texts["LastDeploymentConfig"] = endpoint.deployment
         if endpoint.green is not None:
-            told["PendingDeploymentSummary"] = {
+            texts["PendingDeploymentSummary"] = {
                 "EndpointConfigName": endpoint.green.config_name,
                 "ProductionVariants": endpoint.green.summary(endpoint.green_state),
                 "StartTime": endpoint.green_started,
             }
-    return told
+    return texts
 
 
 def delete_endpoint(state: State, request: dict[str, Any]) -> dict[str, Any]:

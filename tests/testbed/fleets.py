@@ -58,19 +58,19 @@ class Variant:
     def summary(self, status: str | None = None) -> dict[str, Any]:
         """As DescribeEndpoint tells it."""
         image = {"SpecifiedImage": self.image, "ResolvedImage": self.image}
-        told: dict[str, Any] = {
+        texts: dict[str, Any] = {
             "VariantName": self.name,
             "DeployedImages": [{**image, "ResolutionTime": self.started}],
             "CurrentWeight": self.weight,
             "DesiredWeight": self.weight,
         }
         if self.serverless:
-            told["CurrentServerlessConfig"] = told["DesiredServerlessConfig"] = self.serverless
+            texts["CurrentServerlessConfig"] = texts["DesiredServerlessConfig"] = self.serverless
         else:
-            told["CurrentInstanceCount"] = told["DesiredInstanceCount"] = self.instances
+            texts["CurrentInstanceCount"] = texts["DesiredInstanceCount"] = self.instances
         if status:
-            told["VariantStatus"] = [{"Status": status, "StartTime": self.started}]
-        return told
+            texts["VariantStatus"] = [{"Status": status, "StartTime": self.started}]
+        return texts
 
 
 class Fleet:

@@ -59,11 +59,11 @@ def invoke(state: State, name: str, request: Request) -> Response:
     if answer.status_code >= httpx.codes.BAD_REQUEST:
         return _model_error(state, name, variant, answer.status_code, answer.text)
     _capture(fleet, name, variant, body, headers, answer)
-    told = {"x-Amzn-Invoked-Production-Variant": variant.name}
+    texts = {"x-Amzn-Invoked-Production-Variant": variant.name}
     if _CUSTOM in answer.headers:
-        told[_CUSTOM] = answer.headers[_CUSTOM]
+        texts[_CUSTOM] = answer.headers[_CUSTOM]
     kind = answer.headers.get("content-type", "application/octet-stream")
-    return Response(answer.content, 200, content_type=kind, headers=told)
+    return Response(answer.content, 200, content_type=kind, headers=texts)
 
 
 def _model_error(state: State, name: str, variant: Variant, status: int, text: str) -> Response:

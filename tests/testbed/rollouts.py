@@ -161,10 +161,10 @@ def _check_alarms(client: Any, names: list[str]) -> None:
     if client is None:
         return
     try:
-        told = client.describe_alarms(AlarmNames=names, AlarmTypes=["MetricAlarm"])
+        reported = client.describe_alarms(AlarmNames=names, AlarmTypes=["MetricAlarm"])
     except Exception as error:  # whatever the network does; SageMaker rolls back then, too
         raise RolledBack(f"The alarms cannot be read: {error}") from error
-    ringing = [a["AlarmName"] for a in told["MetricAlarms"] if a["StateValue"] == "ALARM"]
+    ringing = [a["AlarmName"] for a in reported["MetricAlarms"] if a["StateValue"] == "ALARM"]
     if ringing:
         # SageMaker's own wording is not documented; only that it names a reason, or none at all.
         raise RolledBack(

@@ -40,8 +40,8 @@ def _check_resource(target: dict[str, Any]) -> None:
     if target["ServiceNamespace"] != "sagemaker":
         return
     _, endpoint, _, variant = target["ResourceId"].split("/")
-    told = call("DescribeEndpoint", EndpointName=endpoint)
-    found = {item["VariantName"]: item for item in told.get("ProductionVariants", [])}
+    reported = call("DescribeEndpoint", EndpointName=endpoint)
+    found = {item["VariantName"]: item for item in reported.get("ProductionVariants", [])}
     if variant not in found:
         raise ValueError(f"The resource {target['ResourceId']} does not exist")
     if "CurrentServerlessConfig" in found[variant]:

@@ -149,23 +149,23 @@ def change_xml(change_set: dict[str, Any], stack: dict[str, Any]) -> str:
 
     members = ""
     for change in change_set["Changes"]:
-        told = change["ResourceChange"]
-        resource = stack.get("_resources", {}).get(told["LogicalResourceId"], {})
+        reported = change["ResourceChange"]
+        resource = stack.get("_resources", {}).get(reported["LogicalResourceId"], {})
         optional = "".join(
             f"<{key}>{_esc(str(value))}</{key}>"
             for key, value in (
                 ("PhysicalResourceId", resource.get("PhysicalResourceId")),
-                ("Replacement", told.get("Replacement")),
+                ("Replacement", reported.get("Replacement")),
             )
             if value
         )
-        details = "".join(_detail_xml(detail) for detail in told["Details"])
-        scope = "<member>Properties</member>" if told["Action"] == "Modify" else ""
+        details = "".join(_detail_xml(detail) for detail in reported["Details"])
+        scope = "<member>Properties</member>" if reported["Action"] == "Modify" else ""
         members += (
             "<member><Type>Resource</Type><ResourceChange>"
-            f"<Action>{told['Action']}</Action>"
-            f"<LogicalResourceId>{_esc(told['LogicalResourceId'])}</LogicalResourceId>"
-            f"<ResourceType>{_esc(told['ResourceType'])}</ResourceType>{optional}"
+            f"<Action>{reported['Action']}</Action>"
+            f"<LogicalResourceId>{_esc(reported['LogicalResourceId'])}</LogicalResourceId>"
+            f"<ResourceType>{_esc(reported['ResourceType'])}</ResourceType>{optional}"
             f"<Scope>{scope}</Scope><Details>{details}</Details>"
             "</ResourceChange></member>"
         )

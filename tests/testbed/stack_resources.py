@@ -141,9 +141,9 @@ def _simple(kind: str, in_place: frozenset[str] = frozenset({"Tags"})) -> Resour
 
 
 def _settled(name: str) -> dict[str, Any]:
-    while (told := call("DescribeEndpoint", EndpointName=name))["EndpointStatus"] in _PASSING:
+    while (reported := call("DescribeEndpoint", EndpointName=name))["EndpointStatus"] in _PASSING:
         time.sleep(_POLL_S)
-    return told
+    return reported
 
 
 _ONLY_FOR_UPDATES = (
@@ -158,9 +158,9 @@ def _create_endpoint(logical_id: str, props: Props, stack: str) -> Made:
     given = {key: value for key, value in props.items() if key not in _ONLY_FOR_UPDATES}
     given["EndpointConfigName"] = _name(props["EndpointConfigName"])
     arn = call("CreateEndpoint", **{**given, "EndpointName": name})["EndpointArn"]
-    told = _settled(name)
-    if told["EndpointStatus"] != "InService":
-        raise ResourceFailed(told.get("FailureReason", "no reason is given"), arn)
+    reported = _settled(name)
+    if reported["EndpointStatus"] != "InService":
+        raise ResourceFailed(reported.get("FailureReason", "no reason is given"), arn)
     return arn, {"EndpointName": name}
 
 
@@ -175,11 +175,11 @@ def _update_endpoint(arn: str, old: Props, new: Props, stack: str) -> Made:
     if _settled(name)["EndpointConfigName"] != wanted or (same and others):
         given = {key: value for key, value in new.items() if key not in ("EndpointName", "Tags")}
         call("UpdateEndpoint", **{**given, "EndpointName": name, "EndpointConfigName": wanted})
-        told = _settled(name)
+        reported = _settled(name)
         # Whether CloudFormation notices an endpoint that is InService as before, without a reason,
         # is not documented. The worst is taken for true: like others, it does not.
-        if told["EndpointStatus"] != "InService" or told.get("FailureReason"):
-            raise ResourceFailed(told.get("FailureReason", "no reason is given"), arn)
+        if reported["EndpointStatus"] != "InService" or reported.get("FailureReason"):
+            raise ResourceFailed(reported.get("FailureReason", "no reason is given"), arn)
     return arn, {"EndpointName": name}
 
 

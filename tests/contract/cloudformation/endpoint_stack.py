@@ -102,10 +102,10 @@ class Stack:
 
     def events(self) -> list[tuple[str, str, str]]:
         """(logical id, status, reason), oldest first."""
-        told = self.cloudformation.describe_stack_events(StackName=self.name)["StackEvents"]
+        reported = self.cloudformation.describe_stack_events(StackName=self.name)["StackEvents"]
         return [
             (e["LogicalResourceId"], e["ResourceStatus"], e.get("ResourceStatusReason", ""))
-            for e in reversed(told)
+            for e in reversed(reported)
         ]
 
     def describe(self) -> dict[str, Any]:
@@ -121,10 +121,10 @@ class Stack:
         return str(json.loads(answer["Body"].read())["model_version"])
 
     def physical(self, logical_id: str) -> str:
-        told = self.cloudformation.describe_stack_resource(
+        text = self.cloudformation.describe_stack_resource(
             StackName=self.name, LogicalResourceId=logical_id
         )
-        return str(told["StackResourceDetail"]["PhysicalResourceId"])
+        return str(text["StackResourceDetail"]["PhysicalResourceId"])
 
     def delete(self) -> None:
         self.cloudformation.delete_stack(StackName=self.name)

@@ -137,8 +137,8 @@ def test_many_write_at_once(open_instance: Callable[[], dg.DagsterInstance]) -> 
     for number in range(WRITERS):
         key = dg.AssetKey(["stress", str(number)])
         records = reader.fetch_materializations(key, limit=10 * EVENTS).records
-        told = [r.asset_materialization.metadata["event"].value for r in records]
-        assert told == list(reversed(range(EVENTS))), "lost, doubled or out of order"
+        facts = [r.asset_materialization.metadata["event"].value for r in records]
+        assert facts == list(reversed(range(EVENTS))), "lost, doubled or out of order"
     assert sorted(map(int, reader.get_dynamic_partitions("shared"))) == list(range(EVENTS))
 
 

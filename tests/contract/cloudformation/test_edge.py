@@ -284,8 +284,8 @@ def test_what_cloudformation_made(cloud: Cloud, shop: dict[str, str]) -> None:
         "metricFilters"
     ]
     [metric] = counted["metricTransformations"]
-    told = cloud.client("cloudwatch").describe_alarms(AlarmNamePrefix="shop-edge-")
-    alarms = {alarm["AlarmName"]: alarm for alarm in told["MetricAlarms"]}
+    reported = cloud.client("cloudwatch").describe_alarms(AlarmNamePrefix="shop-edge-")
+    alarms = {alarm["AlarmName"]: alarm for alarm in reported["MetricAlarms"]}
     assert set(alarms) == {"shop-edge-server-errors", "shop-edge-throttles"}
     throttles = alarms["shop-edge-throttles"]
     assert (throttles["Namespace"], throttles["MetricName"]) == (

@@ -110,8 +110,8 @@ def a_canary_takes_over(stack: Stack) -> None:
     changes = {
         c["ResourceChange"]["LogicalResourceId"]: c["ResourceChange"] for c in plan["Changes"]
     }
-    told = {name: (c["Action"], c["Replacement"]) for name, c in changes.items()}
-    assert told == {
+    texts = {name: (c["Action"], c["Replacement"]) for name, c in changes.items()}
+    assert texts == {
         "Model": ("Modify", "True"),
         "EndpointConfig": ("Modify", "Conditional"),
         "Endpoint": ("Modify", "False"),
@@ -232,8 +232,8 @@ def test_everything_at_once_is_taken(open_stack: Callable[[str], Stack]) -> None
         EndpointConfigName=outputs["EndpointConfigName"]
     )
     assert config["KmsKeyId"] == config["DataCaptureConfig"]["KmsKeyId"] == key
-    told = stack.sagemaker.describe_model(ModelName=outputs["ModelName"])
-    assert told["VpcConfig"]["Subnets"] == ["subnet-12345678", "subnet-87654321"]
+    reported = stack.sagemaker.describe_model(ModelName=outputs["ModelName"])
+    assert reported["VpcConfig"]["Subnets"] == ["subnet-12345678", "subnet-87654321"]
     deployment = stack.describe()["LastDeploymentConfig"]
     assert "AutoRollbackConfiguration" not in deployment, "a repair while alarms ring"
     assert stack.version() == "train-1"

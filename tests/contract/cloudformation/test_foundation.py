@@ -31,14 +31,14 @@ def test_an_image_that_arrives_is_told_of(outputs):
     s3.put_object(Bucket=outputs["BucketName"], Key="raw/a.jpg", Body=b"x")
     s3.put_object(Bucket=outputs["BucketName"], Key="models/a", Body=b"x")
     s3.delete_object(Bucket=outputs["BucketName"], Key="raw/a.jpg")
-    told = []
+    messages = []
     while batch := sqs.receive_message(
         QueueUrl=outputs["ArrivalsQueueUrl"], MaxNumberOfMessages=10, WaitTimeSeconds=1
     ).get("Messages"):
         bodies = [json.loads(message["Body"]) for message in batch]
-        told += [record for body in bodies for record in body.get("Records", [])]
-    assert {record["s3"]["object"]["key"] for record in told} == {"raw/a.jpg"}
-    kinds = [record["eventName"].removeprefix("s3:").partition(":")[0] for record in told]
+        messages += [record for body in bodies for record in body.get("Records", [])]
+    assert {record["s3"]["object"]["key"] for record in messages} == {"raw/a.jpg"}
+    kinds = [record["eventName"].removeprefix("s3:").partition(":")[0] for record in messages]
     assert sorted(kinds) == ["ObjectCreated", "ObjectRemoved"]
 
 
@@ -135,9 +135,9 @@ def test_an_image_that_sagemaker_refuses_is_not_taken_into_use(account, outputs,
     )
     done = CliRunner().invoke(app, ["deploy", "image", "--tag", tag])
     assert done.exit_code == 1
-    said = " ".join(done.output.split())
-    assert f"is there as {kind}, which SageMaker refuses" in said
-    assert f"--repository-name imgclf --image-ids imageTag={tag}" in said
+    output = " ".join(done.output.split())
+    assert f"is there as {kind}, which SageMaker refuses" in output
+    assert f"--repository-name imgclf --image-ids imageTag={tag}" in output
     assert tag not in (account["home"] / "aws.toml").read_text()
 
 

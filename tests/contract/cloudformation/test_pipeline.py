@@ -154,7 +154,7 @@ def test_an_endpoint_that_answers_about_real_images_is_fit(
         "raw/elsewhere.png": b"not under the prefix",
     }.items():
         s3.put_object(Bucket=staging.bucket, Key=key, Body=body)
-    said = endpoint_test.run(
+    output = endpoint_test.run(
         boto3.Session(),
         project=project_of(staging),
         stage="staging",
@@ -162,7 +162,7 @@ def test_an_endpoint_that_answers_about_real_images_is_fit(
         prefix="line/",
     )
     # Two of the store, and the one that is generated.
-    assert "serves train-000000000001: 3 images answered" in said
+    assert "serves train-000000000001: 3 images answered" in output
     assert "refused, with a reason: line/raw/broken.jpg" in capsys.readouterr().out
 
 

@@ -70,9 +70,9 @@ def test_one_impossible_key_does_not_hide_the_others(store: ObjectStore, s3: Any
     for info in listed:
         assert store.get(info.key) == info.key.encode()
         assert store.head(info.key).etag == info.etag
-    told = dict(store.unusable("raw"))
-    assert set(told) == {*bad[:1], "raw/tab\\there.jpg", *bad[2:]}
-    assert all("rename" in reason for reason in told.values())
+    reported = dict(store.unusable("raw"))
+    assert set(reported) == {*bad[:1], "raw/tab\\there.jpg", *bad[2:]}
+    assert all("rename" in reason for reason in reported.values())
 
 
 def test_more_than_a_page_is_listed_in_order(store: ObjectStore, aws_environment: TestBed) -> None:

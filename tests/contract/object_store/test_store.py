@@ -288,10 +288,10 @@ def test_one_impossible_name_does_not_hide_the_others(local: ObjectStore) -> Non
     (local.root / "raw" / "nowhere.jpg").symlink_to("/no/such/file")
     (local.root / "raw" / "loop").symlink_to(local.root / "raw", target_is_directory=True)
     assert [info.key for info in local.list("raw")] == ["raw/good.jpg"]
-    told = dict(local.unusable("raw"))
-    assert "broken link" in told.pop("raw/nowhere.jpg")
-    assert set(told) == {"raw/tab\there.jpg", "raw/latin-\\udce9.jpg"}
-    assert all("rename" in reason for reason in told.values())
+    reported = dict(local.unusable("raw"))
+    assert "broken link" in reported.pop("raw/nowhere.jpg")
+    assert set(reported) == {"raw/tab\there.jpg", "raw/latin-\\udce9.jpg"}
+    assert all("rename" in reason for reason in reported.values())
 
 
 def test_links_are_followed_and_pipes_and_broken_links_are_named(
@@ -310,10 +310,10 @@ def test_links_are_followed_and_pipes_and_broken_links_are_named(
     table, flaws = local.survey("raw")
     keys = ["raw/file.png", "raw/folder/2.png", "raw/same.png", "raw/set/good.jpg"]
     assert table["key"].to_pylist() == keys
-    told = dict(flaws)
-    assert "link to itself" in told.pop("raw/itself")
-    assert "pipe" in told.pop("raw/set/pipe.png")
-    assert not told
+    reported = dict(flaws)
+    assert "link to itself" in reported.pop("raw/itself")
+    assert "pipe" in reported.pop("raw/set/pipe.png")
+    assert not reported
 
 
 def test_a_raw_folder_that_its_owner_put_on_another_disk_is_read(

@@ -224,16 +224,16 @@ def test_a_changed_vector_is_an_error_and_the_next_mending_finds_it(store: Objec
     with pytest.raises(DamagedObject, match=r"1 of its vectors.*0000000001|0000000001.*1 of its"):
         read(store, IMAGES[:40])
     assert [flaw.key for flaw in opened(store).flaws()] == [key]
-    told: list[str] = []
-    opened(store).mend(told.append)
-    assert len(told) == 1
-    assert key in told[0]
+    messages: list[str] = []
+    opened(store).mend(messages.append)
+    assert len(messages) == 1
+    assert key in messages[0]
     assert opened(store).known(IMAGES[:40]).tolist() == [True] * 20 + [False] * 20
     assert append(store, slice(0, 40)) == 20
     assert np.array_equal(read(store, IMAGES[:40]), FEATURES[:40])
     assert opened(store).flaws() == []
-    opened(store).mend(told.append)
-    assert len(told) == 1
+    opened(store).mend(messages.append)
+    assert len(messages) == 1
 
 
 @pytest.mark.parametrize("place", [0, 20, 70], ids=["magic", "rows", "list of images"])
@@ -275,9 +275,9 @@ def test_a_lost_segment_is_an_error_until_it_is_mended(local: ObjectStore) -> No
     with pytest.raises(DamagedObject, match="missing"):
         opened(local).known(IMAGES[:1])
     assert [flaw.flaw for flaw in opened(local).flaws()] == ["it is missing"]
-    told: list[str] = []
-    opened(local).mend(told.append)
-    assert "missing" in told[0]
+    messages: list[str] = []
+    opened(local).mend(messages.append)
+    assert "missing" in messages[0]
     assert append(local, slice(0, 30)) == 10
     assert np.array_equal(read(local, IMAGES[:30]), FEATURES[:30])
 
@@ -324,9 +324,9 @@ def test_a_damaged_older_part_is_moved_aside_after_a_reader_found_it(local: Obje
     change(local, key, local.head(key).size // 2)
     with pytest.raises(DamagedObject, match="0000000001"):
         read(local, IMAGES[60:61])
-    told: list[str] = []
-    opened(local).mend(told.append)
-    assert key in told[0]
+    messages: list[str] = []
+    opened(local).mend(messages.append)
+    assert key in messages[0]
     assert append(local, slice(0, 100)) == 50
     assert np.array_equal(read(local, IMAGES[:100]), FEATURES[:100])
 

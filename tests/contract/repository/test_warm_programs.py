@@ -123,9 +123,9 @@ def test_nobody_waits_for_a_server_that_failed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("code", [0, 3])
 def test_a_program_ends_as_its_copy_does(start, tmp_path: Path, code: int) -> None:
     process = start("end", str(code))
-    said, _ = process.communicate(timeout=WAIT_S)
+    answer, _ = process.communicate(timeout=WAIT_S)
     assert process.returncode == code
-    first, second = said.splitlines()
+    first, second = answer.splitlines()
     assert first.split()[1:] == [str(tmp_path), "yes", "end", str(code)]
     assert second == "an error"
     assert int(first.split()[0]) != process.pid
@@ -143,8 +143,8 @@ def test_a_copy_has_its_clients_files_niceness_and_mask(start) -> None:
 
 def test_a_program_under_other_limits_runs_itself(start) -> None:
     limits = "import resource as r; r.setrlimit(r.RLIMIT_FSIZE, (1 << 40, r.getrlimit(r.RLIMIT_FSIZE)[1]))"
-    said, _ = start("end", "0", before=limits).communicate(timeout=WAIT_S)
-    assert said == "no server\n"
+    answer, _ = start("end", "0", before=limits).communicate(timeout=WAIT_S)
+    assert answer == "no server\n"
 
 
 def test_a_signal_that_ends_the_copy_ends_the_program(start) -> None:

@@ -50,12 +50,12 @@ def refusal(arguments: list[str]) -> str:
 def test_what_it_cannot_start_with_is_said_with_a_remedy(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        said = refusal(command(folder, port))
-    assert f"127.0.0.1:{port}" in said
-    assert "labelling under [ports]" in said
+        output = refusal(command(folder, port))
+    assert f"127.0.0.1:{port}" in output
+    assert "labelling under [ports]" in output
     gone = (folder / "gone").as_uri()
-    said = refusal(command(folder, 0, **{"store-url": gone}))
-    assert f"the store {gone} cannot be read" in said
+    output = refusal(command(folder, 0, **{"store-url": gone}))
+    assert f"the store {gone} cannot be read" in output
     (folder / "backend.json").chmod(0o644)
     assert f"chmod 600 {folder / 'backend.json'}" in refusal(command(folder, 0))
 
@@ -97,11 +97,11 @@ def test_it_ends_when_told_to_even_while_the_store_hangs(
         assert client.post("/predict", json={"tasks": [task]}).json() == {"results": [[]]}
         process.send_signal(signal.SIGTERM)
         started = time.monotonic()
-        _, said = process.communicate(timeout=WAIT_S)
+        _, reply = process.communicate(timeout=WAIT_S)
         assert time.monotonic() - started < SOON_S
-    assert "labelling of imgclf at http://127.0.0.1" in said
-    assert "1 of 1 tasks get no pre-label within 2.5 s" in said
-    assert "Traceback" not in said
+    assert "labelling of imgclf at http://127.0.0.1" in reply
+    assert "1 of 1 tasks get no pre-label within 2.5 s" in reply
+    assert "Traceback" not in reply
 
 
 def wait_for_model(client: httpx.Client) -> None:

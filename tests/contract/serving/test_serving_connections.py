@@ -85,7 +85,7 @@ class Server:
         return len(self._server.server_state.connections)
 
 
-def said(connection: socket.socket) -> bytes:
+def received_it(connection: socket.socket) -> bytes:
     """All that the server says until it closes the connection."""
     answer = bytearray()
     with contextlib.suppress(ConnectionError):
@@ -134,7 +134,7 @@ def test_clients_that_send_a_byte_of_a_body_hold_no_place(serve: Callable[..., S
 
 def test_a_body_that_does_not_come_is_told_and_closed(serve: Callable[..., Server]) -> None:
     server = serve(body_s=0.2)
-    answer = said(server.send(head() + b"x"))
+    answer = received_it(server.send(head() + b"x"))
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b'"code":"request_timeout"' in answer
     assert server.answers()
@@ -146,11 +146,11 @@ def test_a_head_that_does_not_come_is_closed(
     monkeypatch.setattr(BoundedProtocol, "head_s", 0.2)
     server = serve()
     for beginning in (b"", b"POST", head()[:-2], b"\r\n\r\n"):
-        answer = said(server.send(beginning))
+        answer = received_it(server.send(beginning))
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert b'"code": "request_timeout"' in answer
     # Behind an answered request, too: here the rest of its body never comes.
-    rest = said(server.send(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\nGET /pi"))
+    rest = received_it(server.send(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\nGET /pi"))
     assert rest.count(b"HTTP/1.1 ") == 2
     assert rest.count(b"HTTP/1.1 408 ") == 1
     assert server.answers()
@@ -185,7 +185,7 @@ def test_trailers_are_no_headers(serve: Callable[..., Server]) -> None:
     body = b"%x\r\n%s\r\n0\r\n" % (len(picture()), picture())
     trailer = b"X-Amzn-SageMaker-Custom-Attributes: top_k=0\r\n\r\n"
     connection = serve().send(head(None, Connection="close") + body + trailer)
-    assert said(connection).startswith(b"HTTP/1.1 200 ")
+    assert received_it(connection).startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_what_is_no_http_is_refused_in_the_words_of_the_contract(
     serve: Callable[..., Server], request_: bytes
 ) -> None:
     server = serve()
-    answer = said(server.send(request_))
+    answer = received_it(server.send(request_))
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b'{"error": {"code": "bad_request", "message": "' in answer
     assert server.answers()
@@ -216,7 +216,7 @@ def test_the_connection_that_has_waited_longest_gives_way(
     server = serve()
     slow = [server.send(head() + b"x") for _ in range(30)]
     assert server.answers()
-    assert said(slow[0]) == b""
+    assert received_it(slow[0]) == b""
     assert server.connections() <= 8
 
 
@@ -238,7 +238,7 @@ def test_a_connection_is_kept_and_its_requests_answered_in_turn(
         assert server.connections() == before
     whole = head(len(picture())) + picture()
     last = head(len(picture()), Connection="close") + picture()
-    assert said(server.send(whole + whole + last)).count(b"HTTP/1.1 200 ") == 3
+    assert received_it(server.send(whole + whole + last)).count(b"HTTP/1.1 200 ") == 3
 
 
 def test_what_waits_for_clients_that_left_is_not_done(

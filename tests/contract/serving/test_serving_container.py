@@ -85,11 +85,11 @@ def test_it_answers_as_the_inference_contract_says(root: Path) -> None:
     expected = digest(root / "model")
     with serving(root, IMGCLF_DIGEST=expected) as client:
         assert client.base_url.host == "127.0.0.1"
-        told = client.get("/ping").json()
-        assert told == {"status": "ok", "model_version": "train-1", "digest": expected}
+        facts = client.get("/ping").json()
+        assert facts == {"status": "ok", "model_version": "train-1", "digest": expected}
         # SageMaker chooses the name under which it asks; a page of another site has none there.
         by_name = {"Host": "model-7.sagemaker.internal:8080"}
-        assert client.get("/ping", headers=by_name).json() == told
+        assert client.get("/ping", headers=by_name).json() == facts
         assert client.post("/invocations", content=png(), headers=PNG | by_name).status_code == 200
         foreign = PNG | {"Origin": "http://evil.example"}
         assert client.post("/invocations", content=png(), headers=foreign).status_code == 403

@@ -246,10 +246,10 @@ def test_a_warm_pool_is_reused_by_a_job_like_it(bed: TestBed) -> None:
 
 
 def _wait_for_line(bed: TestBed, job: str, line: str) -> None:
-    def said() -> bool:
+    def has_logged() -> bool:
         try:
             return any(line in lines for lines in log_lines(bed, "TrainingJobs", job))
         except ClientError:
             return False
 
-    wait_for(said, f"{job} never said {line!r}")
+    wait_for(has_logged, f"{job} never said {line!r}")

@@ -80,10 +80,10 @@ class Shop:
     def settled(self, *passing: str) -> dict[str, Any]:
         """The endpoint once it is in none of the states ``passing``."""
         deadline = time.monotonic() + SETTLE_S
-        while (told := self.describe())["EndpointStatus"] in passing:
-            assert time.monotonic() < deadline, told
+        while (reported := self.describe())["EndpointStatus"] in passing:
+            assert time.monotonic() < deadline, reported
             time.sleep(0.05)
-        return told
+        return reported
 
     def invoke(self, **fields: Any) -> dict[str, Any]:
         call = {"EndpointName": self.name, "Body": picture(), "ContentType": "image/png"}
@@ -162,12 +162,12 @@ def test_an_endpoint_serves_and_captures(shop: Shop) -> None:
         "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
         "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},
     }
-    told = shop.create(shop.config("train-1", DataCaptureConfig=capture))
-    assert told["EndpointStatus"] == "InService", told
-    [variant] = told["ProductionVariants"]
+    reported = shop.create(shop.config("train-1", DataCaptureConfig=capture))
+    assert reported["EndpointStatus"] == "InService", reported
+    [variant] = reported["ProductionVariants"]
     assert (variant["CurrentInstanceCount"], variant["CurrentWeight"]) == (2, 1.0)
     assert variant["DeployedImages"][0]["SpecifiedImage"] == IMAGE
-    assert told["DataCaptureConfig"]["CaptureStatus"] == "Started"
+    assert reported["DataCaptureConfig"]["CaptureStatus"] == "Started"
 
     answer = shop.invoke(CustomAttributes="top_k=1", InferenceId="order-7")
     assert (answer["InvokedProductionVariant"], answer["CustomAttributes"]) == (
@@ -198,9 +198,9 @@ def test_an_endpoint_serves_and_captures(shop: Shop) -> None:
         ({"TargetVariant": "Other"}, "ValidationError"),
         ({"EndpointName": "nobody"}, "ValidationError"),
     ):
-        with pytest.raises(ClientError) as said:
+        with pytest.raises(ClientError) as reply:
             shop.invoke(**fields)
-        assert said.value.response["Error"]["Code"] == code
+        assert reply.value.response["Error"]["Code"] == code
     group = f"/aws/sagemaker/Endpoints/{shop.name}"
     events = shop.bed.client("logs").filter_log_events(logGroupName=group)["events"]
     assert any("serves train-1" in event["message"] for event in events)
@@ -210,9 +210,9 @@ def test_an_endpoint_serves_and_captures(shop: Shop) -> None:
 
 
 def test_a_model_that_is_not_the_one_named_fails_its_ping(shop: Shop) -> None:
-    told = shop.create(shop.config("train-1", environ={"IMGCLF_DIGEST": "f" * 64}))
-    assert told["EndpointStatus"] == "Failed"
-    assert told["FailureReason"] == (
+    reported = shop.create(shop.config("train-1", environ={"IMGCLF_DIGEST": "f" * 64}))
+    assert reported["EndpointStatus"] == "Failed"
+    assert reported["FailureReason"] == (
         "The primary container for production variant AllTraffic did not pass the ping health "
         "check. Please check CloudWatch logs for this endpoint."
     )
@@ -232,17 +232,17 @@ def test_a_canary_shifts_in_two_steps(shop: Shop) -> None:
     states = set()
     with pytest.raises(ClientError, match="Cannot update in-progress endpoint"):
         shop.sagemaker.update_endpoint(**update)
-    while (told := shop.describe())["EndpointStatus"] == "Updating":
-        pending = told["PendingDeploymentSummary"]
-        assert (told["EndpointConfigName"], pending["EndpointConfigName"]) == (
+    while (reported := shop.describe())["EndpointStatus"] == "Updating":
+        pending = reported["PendingDeploymentSummary"]
+        assert (reported["EndpointConfigName"], pending["EndpointConfigName"]) == (
             f"{shop.name}-train-1",
             new,
         )
         states.add(pending["ProductionVariants"][0]["VariantStatus"][0]["Status"])
         seen[shop.version()] += 1
         time.sleep(0.02)
-    assert (told["EndpointStatus"], told["EndpointConfigName"]) == ("InService", new)
-    assert "FailureReason" not in told
+    assert (reported["EndpointStatus"], reported["EndpointConfigName"]) == ("InService", new)
+    assert "FailureReason" not in reported
     assert states == {"Creating", "Baking"}
     assert seen["train-1"] > 5
     assert seen["train-2"] > 5
@@ -273,12 +273,12 @@ def test_an_alarm_rolls_a_canary_back(shop: Shop) -> None:
     cloudwatch.set_alarm_state(
         AlarmName=f"{shop.name}-errors", StateValue="ALARM", StateReason="test"
     )
-    told = shop.settled("Updating", "RollingBack")
-    assert (told["EndpointStatus"], told["EndpointConfigName"]) == (
+    reported = shop.settled("Updating", "RollingBack")
+    assert (reported["EndpointStatus"], reported["EndpointConfigName"]) == (
         "InService",
         f"{shop.name}-train-1",
     )
-    assert f"{shop.name}-errors" in told["FailureReason"]
+    assert f"{shop.name}-errors" in reported["FailureReason"]
     assert [shop.version() for _ in range(4)] == ["train-1"] * 4
 
 
@@ -288,9 +288,9 @@ def test_a_fleet_on_demand_unhealthy_keeps_the_old_one(shop: Shop) -> None:
     shop.sagemaker.update_endpoint(
         EndpointName=shop.name, EndpointConfigName=shop.config("train-2")
     )
-    told = shop.settled("Updating", "RollingBack")
-    assert told["EndpointStatus"] == "InService"
-    assert "did not pass the ping health check" in told["FailureReason"]
+    reported = shop.settled("Updating", "RollingBack")
+    assert reported["EndpointStatus"] == "InService"
+    assert "did not pass the ping health check" in reported["FailureReason"]
     assert shop.version() == "train-1"
 
 

@@ -185,13 +185,13 @@ def test_the_same_again_computes_nothing(line: Any) -> None:
 
 
 def test_a_wrong_configuration_is_refused_before_anything_starts(line: Any) -> None:
-    for wrong, told in (
+    for wrong, text in (
         ({"dataset_version": "0" * 16}, "there is no data set version '0000000000000000'"),
         ({"epochs": 0}, "epochs"),
     ):
         refused = line.run("trained_model", config={"ops": {"trained_model": {"config": wrong}}})
         assert not refused.success
-        assert told in refused.why
+        assert text in refused.why
 
 
 def test_a_net_that_answers_unlike_in_training_stops_the_run(line: Any) -> None:
@@ -263,7 +263,7 @@ def worse_at_blue(report: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("gate", "spoil", "told"),
+    ("gate", "spoil", "expected"),
     [
         ("beats_champion", no_better_than_guessing, "commonest labels"),
         ("calibration_within_bound", surer_than_right, "calibration error 0.9"),
@@ -271,7 +271,7 @@ def worse_at_blue(report: dict[str, Any]) -> None:
     ],
 )
 def test_a_gate_that_is_missed_keeps_the_candidate_out(
-    line: Any, gate: str, spoil: Callable[[dict[str, Any]], None], told: str
+    line: Any, gate: str, spoil: Callable[[dict[str, Any]], None], expected: str
 ) -> None:
     def change(data: bytes) -> bytes:
         report = json.loads(data)
@@ -282,7 +282,7 @@ def test_a_gate_that_is_missed_keeps_the_candidate_out(
     with made_by_the_job(line, job, "processing/report.json", change):
         assert line.check("evaluation_report", gate).checks == {gate: False}
         assert verdict(line, gate).blocks
-        assert told in verdict(line, gate).reason
+        assert expected in verdict(line, gate).reason
         refused = line.run("registered_package", "staging_endpoint", partition=line.version)
         assert refused.materialized == []
         assert f"{gate} failed" in refused.why

@@ -182,9 +182,9 @@ def test_a_load_balancer_finds_it_healthy(client: TestClient) -> None:
 
 @pytest.mark.usefixtures("stock")
 def test_its_options_are_those_of_dagster_and_ours() -> None:
-    said = CliRunner().invoke(webserver.command, ["--help"]).output
-    assert "--allow-host" in said
-    assert "--workspace" in said
+    output = CliRunner().invoke(webserver.command, ["--help"]).output
+    assert "--allow-host" in output
+    assert "--workspace" in output
     parsed("--host", "0.0.0.0", "--port", "3000", "--read-only", "--allow-host", "A.example")
     assert webserver.GuardedWebserver.allowed_hosts == ("A.example",)
 

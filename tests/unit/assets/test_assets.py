@@ -51,12 +51,12 @@ def test_crossing_pairs_are_all_that_comparing_everything_finds(distance: int) -
     shas = images["sha256"].to_pylist()
     levels = {sha: bytes([100 * (number % 2)]) for number, sha in enumerate(shas) if number % 5}
     flat = {sha: level * 1024 + bytes([128]) * 512 for sha, level in levels.items()}
-    told = [pair for pair in expected if len({levels.get(sha) for sha in pair} - {None}) < 2]
+    texts = [pair for pair in expected if len({levels.get(sha) for sha in pair} - {None}) < 2]
     found = crossing_pairs(
         images, distance, lambda wanted: {s: flat[s] for s in wanted if s in flat}
     )
-    assert found == sorted(told)
-    assert len(told) < len(expected) or not distance
+    assert found == sorted(texts)
+    assert len(texts) < len(expected) or not distance
 
 
 def test_a_big_picture_is_shown_small_and_linked() -> None:
@@ -117,20 +117,20 @@ def test_the_narrator_tells_checks_by_result_and_steps_by_time() -> None:
     narrator.checked("no_split_leakage", passed=False, blocking=True, reason="2 pairs [x]")
     narrator.failed("dataset_no_split_leakage", "the check failed")
     narrator.failed("trained_model", "no [weights]")
-    told = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "▸ dataset\n" in told
-    assert "✗ no_split_leakage" in told
-    assert "2 pairs [x]" in told
-    assert "the check failed" not in told
-    assert "no [weights]" in told
+    output = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "▸ dataset\n" in output
+    assert "✗ no_split_leakage" in output
+    assert "2 pairs [x]" in output
+    assert "the check failed" not in output
+    assert "no [weights]" in output
 
 
 def test_what_waits_is_told_in_the_order_of_the_line() -> None:
     images = {"usable": 10, "rejected": 0, "not_indexed": 3}
     labels = {"labelled": 8, "conflicts": 0, "not_indexed": 0}
     candidate = {"model_version": "train-2", "failed_checks": {"beats_champion": "worse"}}
-    told = _waiting(images, labels, candidate, {"staging": None, "prod": None}, [])
-    assert len(told) == 3
-    assert "3 objects" in told[0]
-    assert "2 images wait for a label" in told[1]
-    assert "held back by beats_champion" in told[2]
+    reported = _waiting(images, labels, candidate, {"staging": None, "prod": None}, [])
+    assert len(reported) == 3
+    assert "3 objects" in reported[0]
+    assert "2 images wait for a label" in reported[1]
+    assert "held back by beats_champion" in reported[2]

@@ -115,9 +115,9 @@ def test_a_top_k_that_is_no_number_is_refused(endpoint: Stubber, top_k: str) -> 
 def test_what_no_model_reads_is_refused_here(
     endpoint: Stubber, made: dict, status: int, code: str
 ) -> None:
-    said = refused(made)
-    assert said[:2] == (status, code)
-    assert "data URL" in said[2], "the remedy is named"
+    answer = refused(made)
+    assert answer[:2] == (status, code)
+    assert "data URL" in answer[2], "the remedy is named"
 
 
 @pytest.mark.parametrize("text", [False, True])
@@ -167,12 +167,12 @@ def test_the_models_own_refusal_is_passed_on(endpoint: Stubber, status: int) -> 
         "Received client error",
         modeled_fields=model_error(status, CONTRACT_ERROR),
     )
-    said = refused(event(PNG, "image/png"))
-    assert said == (status, "unreadable_image", "the image cannot be read")
+    answer = refused(event(PNG, "image/png"))
+    assert answer == (status, "unreadable_image", "the image cannot be read")
 
 
 @pytest.mark.parametrize(
-    ("code", "fields", "message", "status", "said"),
+    ("code", "fields", "message", "status", "expected"),
     [
         ("ModelError", model_error(400, CONTRACT_ERROR[:-9]), "cut", 400, "refused"),
         ("ModelError", model_error(400, "<html>"), "other", 400, "refused"),
@@ -195,13 +195,13 @@ def test_sagemakers_errors_are_told_in_the_contracts_form(
     fields: dict,
     message: str,
     status: int,
-    said: str,
+    expected: str,
 ) -> None:
     endpoint.add_client_error("invoke_endpoint", code, message, modeled_fields=fields)
     with caplog.at_level(logging.INFO, logger="edge"):
         given = edge.handler(event(PNG, "image/png"), Context())
     error = json.loads(given["body"])["error"]
-    assert (given["statusCode"], error["code"]) == (status, said)
+    assert (given["statusCode"], error["code"]) == (status, expected)
     assert "secret" not in given["body"], "no internals"
     assert message in caplog.text, "but the log has them"
     assert ("retry-after" in given["headers"]) == (status in (429, 503))
@@ -255,7 +255,7 @@ def test_neither_log_nor_answer_holds_the_image(
     image = b"\x89PNG the face of a customer"
     endpoint.add_client_error("invoke_endpoint", "InternalFailure", "broken")
     endpoint.add_client_error("invoke_endpoint", "ThrottlingException", "busy")
-    said = ""
+    text = ""
     with caplog.at_level(logging.DEBUG, logger="edge"):
         for made in (
             event(image, "image/png"),
@@ -264,10 +264,10 @@ def test_neither_log_nor_answer_holds_the_image(
             event(f"{url_of(image)}%", "text/plain"),
             event(image, "video/mp4"),
         ):
-            said += json.dumps(edge.handler(made, Context()))
+            text += json.dumps(edge.handler(made, Context()))
     assert len(caplog.records) == 5
     for secret in ("customer", base64.b64encode(image).decode()[4:20]):
-        assert secret not in said
+        assert secret not in text
         assert secret not in caplog.text
 
 

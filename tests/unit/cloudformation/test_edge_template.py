@@ -175,8 +175,8 @@ def test_every_log_ends_and_may_be_encrypted() -> None:
     settings = properties("Stage")["AccessLogSettings"]
     assert settings["DestinationArn"] == {"Fn::GetAtt": ["AccessLogs", "Arn"]}
     assert "\n" not in settings["Format"]
-    for said in ("$context.requestId", "$context.integration.requestId", "$context.status"):
-        assert f'"{said}"' in settings["Format"]
+    for text in ("$context.requestId", "$context.integration.requestId", "$context.status"):
+        assert f'"{text}"' in settings["Format"]
 
 
 def test_the_throttle_alarm_watches_what_the_filter_counts() -> None:
@@ -190,6 +190,6 @@ def test_the_throttle_alarm_watches_what_the_filter_counts() -> None:
         metric["MetricName"],
     )
     for name in ("ServerErrors", "Throttles"):
-        told = properties(name)["AlarmActions"]["Fn::If"]
-        assert told == ["HasTopic", [{"Ref": "AlertsTopicArn"}], {"Ref": "AWS::NoValue"}]
+        reported = properties(name)["AlarmActions"]["Fn::If"]
+        assert reported == ["HasTopic", [{"Ref": "AlertsTopicArn"}], {"Ref": "AWS::NoValue"}]
         assert properties(name)["TreatMissingData"] == "notBreaching"

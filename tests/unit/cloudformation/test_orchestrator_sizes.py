@@ -39,7 +39,7 @@ def refused(given: dict[str, str]) -> list[str]:
 def test_a_run_has_a_size_that_fargate_has(cpu: str, memory: str) -> None:
     least, most = GIB_OF_FARGATE[cpu]
 
-    said = refused({"RunCpu": cpu, "RunMemoryMB": memory})
+    answer = refused({"RunCpu": cpu, "RunMemoryMB": memory})
 
-    assert (not said) == (least * 1024 <= int(memory) <= most * 1024)
-    assert all(f"RunCpu {cpu} " in line for line in said)
+    assert (not answer) == (least * 1024 <= int(memory) <= most * 1024)
+    assert all(f"RunCpu {cpu} " in line for line in answer)

@@ -108,10 +108,10 @@ class TestHost:
     ) -> None:
         start, body = messages(guard, scope(("Host", host), method=method))
         assert start["status"] == 421
-        said = body["body"].decode()
-        assert host.strip("[]").split(":3000")[0].rstrip("]") in said
-        assert "web.allowed_hosts" in said
-        assert "IMGCLF_WEB__ALLOWED_HOSTS" in said
+        answer = body["body"].decode()
+        assert host.strip("[]").split(":3000")[0].rstrip("]") in answer
+        assert "web.allowed_hosts" in answer
+        assert "IMGCLF_WEB__ALLOWED_HOSTS" in answer
         assert status(guard, ("Host", host), kind="websocket") == 403
 
     @pytest.mark.parametrize(
@@ -216,9 +216,9 @@ class TestOrigin:
     def test_it_says_who_asked_without_control_characters(self, guard: BrowserGuard) -> None:
         evil = ("Origin", "http://\x1b[31mevil\u00e9")
         _, body = messages(guard, scope(("Host", HERE), evil))
-        said = body["body"].decode()
-        assert "\\x1b[31mevil\\xe9" in said
-        assert "\x1b" not in said
+        answer = body["body"].decode()
+        assert "\\x1b[31mevil\\xe9" in answer
+        assert "\x1b" not in answer
 
 
 def fetched(site: str, mode: str = "no-cors", dest: str = "image") -> list[Header]:
@@ -306,19 +306,19 @@ def test_a_wsgi_application_is_guarded_by_the_same_rules() -> None:
         return [b"answered"]
 
     def ask(**environ: str) -> tuple[str, bytes]:
-        told: list[str] = []
+        lines: list[str] = []
         given = {"REQUEST_METHOD": "POST", "PATH_INFO": "/api", "CONTENT_TYPE": "text/plain"}
-        body = guard({}, given | environ, lambda status, headers: told.append(status))
-        return told[0], b"".join(body)
+        body = guard({}, given | environ, lambda status, headers: lines.append(status))
+        return lines[0], b"".join(body)
 
     guard = guarded(handler, ["localhost", "127.0.0.1", "[::1]", "labels.example.org"])
     own = {"HTTP_HOST": "127.0.0.1:8080", "HTTP_ORIGIN": "http://127.0.0.1:8080"}
     assert ask(**own, HTTP_SEC_FETCH_SITE="same-origin") == ("200 OK", b"answered")
     assert ask(HTTP_HOST="labels.example.org")[0] == "200 OK"
     assert passed == ["/api", "/api"]
-    status, said = ask(HTTP_HOST="evil.example")
+    status, answer = ask(HTTP_HOST="evil.example")
     assert status == "421 Misdirected Request"
-    assert b"web.allowed_hosts" in said
+    assert b"web.allowed_hosts" in answer
     assert ask(**own | {"HTTP_ORIGIN": "http://127.0.0.1:1"})[0] == "403 Forbidden"
     assert ask(HTTP_HOST="127.0.0.1", HTTP_SEC_FETCH_SITE="same-site")[0] == "403 Forbidden"
     assert ask(HTTP_HOST="127.0.0.1,evil.example")[0] == "400 Bad Request"

@@ -121,13 +121,13 @@ def test_a_package_is_named_in_full_or_by_a_unique_beginning(store: ObjectStore)
 
 def test_without_a_name_the_package_on_staging_is_meant(store: ObjectStore) -> None:
     assert chosen(store, None, *KNOWN, staged="train-abc") == "train-abc"
-    told = "nothing is staged; name a model version (see `imgclf status`)"
-    assert refusal(store, None, *KNOWN) == told
+    text = "nothing is staged; name a model version (see `imgclf status`)"
+    assert refusal(store, None, *KNOWN) == text
 
 
 def test_a_name_of_none_or_of_several_is_refused_with_the_newest(store: ObjectStore) -> None:
-    told = "2 packages begin with 'a'; the newest are train-ab, train-abc"
-    assert refusal(store, "a", *KNOWN) == told
+    text = "2 packages begin with 'a'; the newest are train-ab, train-abc"
+    assert refusal(store, "a", *KNOWN) == text
     newest = "train-0, train-1, train-2, train-3, train-4"
     assert refusal(store, "zz", *MANY) == f"no packages begin with 'zz'; the newest are {newest}"
     assert refusal(store, None) == (

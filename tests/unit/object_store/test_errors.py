@@ -38,7 +38,7 @@ pytestmark = pytest.mark.unit
 STORE = "s3://bucket/line"
 
 
-def told(error: Exception, act: Act = "read") -> StoreError:
+def error_of(error: Exception, act: Act = "read") -> StoreError:
     if isinstance(error, BotoCoreError | ClientError):
         error = refusal_of(error)
     return as_store_error(error, "a", STORE, f"{STORE}/a", act=act)  # type: ignore[arg-type]
@@ -86,14 +86,14 @@ def answered(code: str, status: int) -> ClientError:
 def test_an_error_has_its_class_its_remedy_and_whether_a_permission_is_missing(
     error: Exception, act: Act, kind: type[StoreError], denied: bool, words: str
 ) -> None:
-    found = told(error, act)
+    found = error_of(error, act)
     assert type(found) is kind
     assert found.denied is denied
     assert words in str(found)
 
 
 def test_a_request_that_boto3_would_not_send_is_no_broken_network() -> None:
-    found = told(ParamValidationError(report="Invalid bucket name"), "list")
+    found = error_of(ParamValidationError(report="Invalid bucket name"), "list")
     assert "check the network" not in str(found)
     assert "Invalid bucket name" in str(found)
     assert not isinstance(found, StoreUnavailable)

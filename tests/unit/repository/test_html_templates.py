@@ -32,8 +32,8 @@ def unreachable_values() -> dict[str, Any]:
 
 
 def card_values() -> dict[str, Any]:
-    said = ModelAnswer(EVIL, EVIL, (RankedLabel(label=EVIL, score=0.5),), (EVIL,))
-    card = ui.cards.Card(EVIL, 1, None, {"prod": said, "staging": said}, EVIL, (EVIL,))
+    answer = ModelAnswer(EVIL, EVIL, (RankedLabel(label=EVIL, score=0.5),), (EVIL,))
+    card = ui.cards.Card(EVIL, 1, None, {"prod": answer, "staging": answer}, EVIL, (EVIL,))
     return {"cards": [card], "stages": ui.cards.STAGE_NAMES, "top": ui.cards.TOP}
 
 

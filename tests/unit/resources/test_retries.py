@@ -98,17 +98,17 @@ def run(do: Callable[[int], None]) -> tuple[RunOutcome, Told, int]:
         do(context.retry_number)
         return dg.MaterializeResult()
 
-    outcome, told = RunOutcome(run_id=str(uuid.uuid4()), success=False), Told()
+    outcome, text = RunOutcome(run_id=str(uuid.uuid4()), success=False), Told()
     job = dg.Definitions(
         assets=[thing], executor=dg.in_process_executor
     ).resolve_implicit_global_asset_job_def()
     with dg.DagsterInstance.ephemeral() as instance:
-        with narrated(instance, outcome, told):
+        with narrated(instance, outcome, text):
             result = job.execute_in_process(
                 instance=instance, run_config=QUIET, run_id=outcome.run_id, raise_on_error=False
             )
         outcome.success = result.success
-    return outcome, told, len(tries)
+    return outcome, text, len(tries)
 
 
 @pytest.fixture(autouse=True)
@@ -121,12 +121,12 @@ def test_what_passes_is_tried_again_and_told() -> None:
         if number == 0:
             raise JobFailed("CapacityError: no machine\n\nThe end of its log:", allow_retries=True)
 
-    outcome, told, tries = run(busy_once)
+    outcome, output, tries = run(busy_once)
     assert (outcome.success, outcome.failures, tries) == (True, {}, 2)
-    [warned] = [line for line in told.lines if "trying again" in line]
+    [warned] = [line for line in output.lines if "trying again" in line]
     assert warned.startswith("CapacityError: no machine\nThis may be temporary")
     assert "try 2 of 4" in warned
-    assert told.lines.count("started thing") == 2
+    assert output.lines.count("started thing") == 2
 
 
 def test_what_does_not_pass_is_told_as_it_was() -> None:

@@ -332,13 +332,13 @@ def test_what_cannot_be_evaluated_is_a_permanent_failure_with_a_remedy(
             (job.channel("dataset") / "v1").rename(job.channel("dataset") / "v2")
         case "torn":
             archive.write_bytes(archive.read_bytes()[:200])
-    told = {
+    texts = {
         "no test": "no image in its test split",
         "no model": "holds 0 files named model.tar.gz",
         "two models": "holds 2 files named model.tar.gz",
         "no version": r"v1/manifest\.parquet is not a data set manifest",
         "torn": r"is not a readable model\.tar\.gz",
     }
-    with pytest.raises(PermanentFailure, match=told[fault]):
+    with pytest.raises(PermanentFailure, match=texts[fault]):
         job.run()
     assert (job.root / "output" / "failure").exists()

@@ -44,10 +44,10 @@ def _fit(
     folder: Path, epochs: int, after_epoch: Callable[[Epoch], None] = lambda _: None
 ) -> list[int]:
     """Train; the epochs that were done now."""
-    told: list[Epoch] = []
+    messages: list[Epoch] = []
 
     def report(epoch: Epoch) -> None:
-        told.append(epoch)
+        messages.append(epoch)
         after_epoch(epoch)
 
     torch.manual_seed(0)
@@ -57,7 +57,7 @@ def _fit(
     )
     fit(net, parameters, task="single_label", classes=2, train=_images(8), val=_images(4),
         checkpoints=folder / "checkpoints", scratch=folder / "scratch", report=report)  # fmt: skip
-    return [int(epoch["epoch"]) for epoch in told]
+    return [int(epoch["epoch"]) for epoch in messages]
 
 
 @pytest.fixture(scope="module")

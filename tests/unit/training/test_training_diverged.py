@@ -24,7 +24,7 @@ def _images(n: int) -> LabelledImages:
     )
 
 
-def _fit(folder: Path, learning_rate: float, told: list[Epoch]) -> list[Epoch]:
+def _fit(folder: Path, learning_rate: float, epochs: list[Epoch]) -> list[Epoch]:
     torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(8 * 8 * 3, 2))
     return fit(
@@ -44,17 +44,17 @@ def _fit(folder: Path, learning_rate: float, told: list[Epoch]) -> list[Epoch]:
         val=_images(4),
         checkpoints=folder / "checkpoints",
         scratch=folder / "scratch",
-        report=told.append,
+        report=epochs.append,
     )
 
 
 def test_it_stops_at_the_first_such_epoch_and_names_the_remedy(tmp_path: Path) -> None:
-    told: list[Epoch] = []
+    messages: list[Epoch] = []
     with pytest.raises(PermanentFailure, match=r"lower learning_rate \(now 1e\+30\)"):
-        _fit(tmp_path, 1e30, told)
-    finite = [np.isfinite([epoch["train_loss"], epoch["val_loss"]]).all() for epoch in told]
-    assert finite == [True] * (len(told) - 1) + [False]
-    assert len(told) < 50
+        _fit(tmp_path, 1e30, messages)
+    finite = [np.isfinite([epoch["train_loss"], epoch["val_loss"]]).all() for epoch in messages]
+    assert finite == [True] * (len(messages) - 1) + [False]
+    assert len(messages) < 50
 
 
 def test_it_is_never_resumed_from_weights_that_are_no_numbers(tmp_path: Path) -> None:

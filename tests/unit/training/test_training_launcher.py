@@ -21,8 +21,8 @@ TWO = Machines("algo-2", ("algo-1", "algo-2"), "eth0")
 @pytest.mark.parametrize("folder", ["input/config", "config"])
 def test_machines_are_numbered_by_name(folder: str, tmp_path: Path) -> None:
     (tmp_path / folder).mkdir(parents=True)
-    told = {"current_host": "b", "hosts": ["b", "a"], "network_interface_name": "eth0"}
-    (tmp_path / folder / "resourceconfig.json").write_text(json.dumps(told))
+    texts = {"current_host": "b", "hosts": ["b", "a"], "network_interface_name": "eth0"}
+    (tmp_path / folder / "resourceconfig.json").write_text(json.dumps(texts))
     machines = Machines.read(tmp_path)
     assert (machines.position, machines.hosts[0], machines.interface) == (1, "a", "eth0")
 
@@ -75,29 +75,29 @@ def test_the_first_failure_is_told_not_what_follows_from_it(
     killed = _failure(tmp_path, monkeypatch, -9)
     silent = _failure(tmp_path, monkeypatch, 3)
 
-    def told(*failures: ProcessFailure) -> tuple[int, str, bool]:
+    def summary_of(*failures: ProcessFailure) -> tuple[int, str, bool]:
         failed = Failed.first(dict(enumerate(failures)), TWO, 2)
         return failed.code, failed.reason, failed.follows
 
-    assert told(lost, wrong, ended) == (
+    assert summary_of(lost, wrong, ended) == (
         1,
         "PermanentFailure: one class; ingest more [process 2 of 4 on algo-2]",
         False,
     )
-    assert told(lost, killed) == (
+    assert summary_of(lost, killed) == (
         137,
         "process 2 of 4 on algo-2 was killed by SIGKILL (out of memory?)",
         False,
     )
     aborted = _failure(tmp_path, monkeypatch, -6, PermanentFailure("one class; ingest more"))
-    assert told(aborted) == (
+    assert summary_of(aborted) == (
         1,
         "PermanentFailure: one class; ingest more [process 1 of 4 on algo-2]",
         False,
     )
-    assert told(silent)[1] == "process 1 of 4 on algo-2 ended with exit code 3; see its log"
-    assert told(ended, ended)[0] == 143
-    assert told(lost)[2]
+    assert summary_of(silent)[1] == "process 1 of 4 on algo-2 ended with exit code 3; see its log"
+    assert summary_of(ended, ended)[0] == 143
+    assert summary_of(lost)[2]
 
 
 def test_no_launcher_no_note(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,8 +135,8 @@ def test_alone_everything_is_a_plain_call(tmp_path: Path) -> None:
 
 
 def test_processes_are_numbered_machine_by_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = {"RANK": 5, "WORLD_SIZE": 8, "LOCAL_WORLD_SIZE": 4, "TORCHELASTIC_RUN_ID": "x"}
-    for name, value in told.items():
+    texts = {"RANK": 5, "WORLD_SIZE": 8, "LOCAL_WORLD_SIZE": 4, "TORCHELASTIC_RUN_ID": "x"}
+    for name, value in texts.items():
         monkeypatch.setenv(name, str(value))
     team = Team.from_environment()
     assert (team.machines, team.leads, team.leads_machine) == (2, False, False)

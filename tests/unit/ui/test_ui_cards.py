@@ -36,8 +36,8 @@ def card(staging: ModelAnswer | Problem, prod: ModelAnswer | Problem, name: str 
 
 def test_what_comes_from_outside_cannot_become_markup() -> None:
     evil = "<img src=x onerror=alert(1)>\"'"
-    said = ModelAnswer(evil, evil, (RankedLabel(label=evil, score=0.5),), (evil,))
-    html = render([card(said, Problem("failed", evil), name=evil)])
+    reply = ModelAnswer(evil, evil, (RankedLabel(label=evil, score=0.5),), (evil,))
+    html = render([card(reply, Problem("failed", evil), name=evil)])
     assert "<img" not in html
     assert "onerror=alert(1)&gt;&#34;&#39;" in html
 
@@ -143,14 +143,14 @@ def test_an_answer_that_is_no_prediction_is_said(
 ) -> None:
     runtime, stubber = stubbed()
     stubber.add_response("invoke_endpoint", {"Body": io.BytesIO(b"<html>")})
-    said = runtime.predict("prod", b"x")
-    assert isinstance(said, Problem)
-    assert said.text.startswith("The answer is not one prediction")
+    predicted = runtime.predict("prod", b"x")
+    assert isinstance(predicted, Problem)
+    assert predicted.text.startswith("The answer is not one prediction")
 
 
 def test_an_oversized_file_is_not_even_sent() -> None:
-    said = Runtime("http://127.0.0.1:1", "imgclf").predict("prod", bytes(26 * 1024**2))
-    assert said == Problem("image", "26.0 MB is more than the 25 MB allowed")
+    predicted = Runtime("http://127.0.0.1:1", "imgclf").predict("prod", bytes(26 * 1024**2))
+    assert predicted == Problem("image", "26.0 MB is more than the 25 MB allowed")
 
 
 @pytest.mark.parametrize(
@@ -169,10 +169,10 @@ def test_an_endpoint_out_of_reach_is_said(
         raise raised
 
     monkeypatch.setattr(runtime._client, "invoke_endpoint", fail)
-    said = runtime.predict("prod", b"x")
-    assert isinstance(said, Problem)
-    assert said.kind == "failed"
-    assert text in said.text
+    predicted = runtime.predict("prod", b"x")
+    assert isinstance(predicted, Problem)
+    assert predicted.kind == "failed"
+    assert text in predicted.text
 
 
 def test_what_is_too_much_is_left_out_and_said_so(
@@ -259,12 +259,12 @@ def test_what_one_file_makes_go_wrong_is_said_on_its_card(
         big.truncate(26 * 1024**2)
     runtime = Runtime("http://127.0.0.1:1", "imgclf")
 
-    def said(stage: str, data: bytes) -> ModelAnswer:
+    def model_answer(stage: str, data: bytes) -> ModelAnswer:
         if data == b"bad.jpg":
             raise ZeroDivisionError("boom")
         return prediction("cat")
 
-    monkeypatch.setattr(runtime, "predict", said)
+    monkeypatch.setattr(runtime, "predict", model_answer)
     steps = answer(runtime, paths)
     next(steps)  # all cards are there before any is worked on
     paths[2].unlink()

@@ -103,9 +103,9 @@ def test_a_correction_is_sent_with_what_was_said(backend: FakeBackend, tmp_path:
     (sent,) = backend.sent
     assert base64.b64decode(sent["image"]) == b"abc"
     assert sent["labels"] == ["ant", "bee"]
-    (said,) = sent["said"]
-    assert (said["stage"], said["prediction_id"]) == ("prod", "p-1")
-    assert list(said["scores"]) == [label for label, _ in many[:SCORES_SENT]]
+    (answer,) = sent["said"]
+    assert (answer["stage"], answer["prediction_id"]) == ("prod", "p-1")
+    assert list(answer["scores"]) == [label for label, _ in many[:SCORES_SENT]]
     assert "as ant, bee" in render([card]), "drawn again, it says so still"
 
 
@@ -166,13 +166,13 @@ def test_the_routes_take_json_of_this_page_only(backend: FakeBackend, tmp_path: 
 
 
 def test_a_button_where_a_model_has_spoken_and_somebody_listens() -> None:
-    said, absent = prediction(("cat", 0.9)), Problem("absent", "nothing")
+    predicted, absent = prediction(("cat", 0.9)), Problem("absent", "nothing")
     known = {"picture": None, "size": 3, "name": "a.png"}
     cards = {
-        "said": Card(**known, answers={"staging": absent, "prod": said}, id="c1"),
-        "waiting": Card(**known, answers={"prod": said}, id="c2"),
+        "said": Card(**known, answers={"staging": absent, "prod": predicted}, id="c1"),
+        "waiting": Card(**known, answers={"prod": predicted}, id="c2"),
         "problem": Card(**known, answers={"staging": absent, "prod": absent}, id="c3"),
-        "nobody listens": Card(**known, answers={"staging": absent, "prod": said}),
+        "nobody listens": Card(**known, answers={"staging": absent, "prod": predicted}),
     }
     assert [name for name, card in cards.items() if "This is wrong" in render([card])] == ["said"]
 

@@ -25,14 +25,14 @@ def store(aws_environment: TestBed) -> ObjectStore:
 @pytest.fixture
 def listed(store: ObjectStore) -> Iterator[list[str]]:
     """Keys that the bucket has told in its listings."""
-    told: list[str] = []
+    messages: list[str] = []
 
     def note(parsed: dict[str, Any], **_: Any) -> None:
-        told.extend(item["Key"] for item in parsed.get("Contents", ()))
+        messages.extend(item["Key"] for item in parsed.get("Contents", ()))
 
     events = store.place.access.client.meta.events  # type: ignore[attr-defined]
     events.register("after-call.s3.ListObjectsV2", note)
-    yield told
+    yield messages
     events.unregister("after-call.s3.ListObjectsV2", note)
 
 

@@ -115,8 +115,8 @@ def test_edited_settings_and_another_image_are_taken_on(
     monkeypatch.setenv("IMGCLF_AWS__IMAGE_URI", image)
     done = deploy("--yes", "--json")
     assert done.exit_code == 0, done.output
-    told = json.loads(done.stdout)
-    assert (told["changed"], told["model_version"]) == (True, "train-1")
+    output = json.loads(done.stdout)
+    assert (output["changed"], output["model_version"]) == (True, "train-1")
     variant = config_of(shop, bed)["ProductionVariants"][0]
     assert variant["InstanceType"] == "ml.c6i.xlarge"
     model = bed.client("sagemaker").describe_model(ModelName=variant["ModelName"])
@@ -150,12 +150,12 @@ def test_an_endpoint_on_instances_does_not_become_serverless(
     edit(stages, ServerlessMemoryMB="2048", CanaryPercentage="0", CaptureSamplingPercentage="0")
     asked = len(bed.calls("CreateChangeSet"))
     shop.model("train-2")
-    for said in (
+    for message in (
         deploy("--plan").output,
         deploy("--yes").output,
         str(pytest.raises(DeploymentFailed, shop.deploy, "staging", "train-2").value),
     ):
-        text = " ".join(said.split())
+        text = " ".join(message.split())
         assert "has instances" in text
         assert f"delete-stack --stack-name {shop.project}-endpoint-staging" in text
     assert len(bed.calls("CreateChangeSet")) == asked

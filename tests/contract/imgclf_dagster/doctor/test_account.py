@@ -13,8 +13,8 @@ pytestmark = pytest.mark.contract
 def test_a_healthy_account_is_found_well(world: World) -> None:
     findings = world.looks()
     assert {f.health for f in findings} == {"ok"}, [f for f in findings if f.health != "ok"]
-    said = {finding.what: finding.detail for finding in findings}
-    assert list(said) == [
+    texts = {finding.what: finding.detail for finding in findings}
+    assert list(texts) == [
         "aws settings",
         "aws credentials",
         "clock",
@@ -31,7 +31,7 @@ def test_a_healthy_account_is_found_well(world: World) -> None:
         "role of the endpoints",
         "role of the stacks",
     ]
-    assert ":assumed-role/doctor-us-east-1-orchestrator/" in said["aws credentials"]
+    assert ":assumed-role/doctor-us-east-1-orchestrator/" in texts["aws credentials"]
 
 
 def test_no_credentials(world: World) -> None:

@@ -59,15 +59,15 @@ def test_the_queue_is_not_there(world: World) -> None:
 
 def test_nobody_tells_the_queue(own_world: World) -> None:
     s3, bucket = own_world.client("s3"), own_world.aws["bucket"]
-    told = s3.get_bucket_notification_configuration(Bucket=bucket)["QueueConfigurations"]
+    reported = s3.get_bucket_notification_configuration(Bucket=bucket)["QueueConfigurations"]
     s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
     found = own_world.only("arrivals", "failed")
     assert "does not notify" in found.detail
     assert "`imgclf deploy foundation` again" in found.remedy
-    for entry in told:  # a prefix that the line does not use
+    for entry in reported:  # a prefix that the line does not use
         entry["Filter"]["Key"]["FilterRules"] = [{"Name": "prefix", "Value": "raw/"}]
     s3.put_bucket_notification_configuration(
-        Bucket=bucket, NotificationConfiguration={"QueueConfigurations": told}
+        Bucket=bucket, NotificationConfiguration={"QueueConfigurations": reported}
     )
     own_world.only("arrivals", "failed")
 

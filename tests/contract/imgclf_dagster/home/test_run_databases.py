@@ -46,8 +46,8 @@ def test_programs_that_start_together_make_one_database_of_each_kind(tmp_path: P
     for program in programs:
         assert program.stdout is not None
         assert program.stdout.readline() == "ready\n"
-    said = [program.communicate("go\n", timeout=WAIT_S)[0] for program in programs]
-    assert said == ["0\n"] * 3
+    texts = [program.communicate("go\n", timeout=WAIT_S)[0] for program in programs]
+    assert texts == ["0\n"] * 3
     assert revisions(tmp_path) == [1, 1, 1]
 
 

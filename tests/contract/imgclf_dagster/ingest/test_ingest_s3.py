@@ -35,28 +35,28 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "set"
 
 
-def take(source: Path, store: ObjectStore, told: list[tuple[int, int]]) -> IngestReport:
+def take(source: Path, store: ObjectStore, progress: list[tuple[int, int]]) -> IngestReport:
     return ingest(
         read_source(source),
         store=store,
         policy=IngestionPolicy(),
         schema=LabelSchema(),
-        on_progress=lambda *at: told.append(at),
+        on_progress=lambda *at: progress.append(at),
     )
 
 
 def test_images_and_labels_come_in_once(
     store: ObjectStore, source: Path, aws_environment: TestBed
 ) -> None:
-    told: list[tuple[int, int]] = []
+    messages: list[tuple[int, int]] = []
     aws_environment.fault("PutObject", "throttle", times=3)
     aws_environment.fault("PutObject", "lost", times=2)
-    first = take(source, store, told)
+    first = take(source, store, messages)
     assert (first.new, first.known, first.labelled) == (40, 0, 40)
     assert [name for name, _ in first.rejected] == ["cat/broken.png"]
-    assert told == [(done, 41) for done in range(1, 42)]
+    assert messages == [(done, 41) for done in range(1, 42)]
     reads = len(aws_environment.calls("GetObject"))
-    again = take(source, store, told)
+    again = take(source, store, messages)
     assert (again.new, again.known, again.labelled) == (0, 40, 0)
     assert len(aws_environment.calls("GetObject")) - reads <= 1, "etags tell that all is there"
     assert len(store.list("raw/set")) == len(store.list("annotations")) == 40

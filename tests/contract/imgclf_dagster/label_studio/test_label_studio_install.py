@@ -70,7 +70,7 @@ def test_a_killed_install_is_begun_anew_by_two_at_once_and_a_third_is_nothing(ca
         for _ in range(2)
     ]
     answers = [process.communicate(timeout=WAIT_S) for process in both]
-    if any("package index" in said for _, said in answers):
+    if any("package index" in text for _, text in answers):
         pytest.skip("the package index is out of reach: give this machine a network")
     assert [process.returncode for process in both] == [0, 0], answers
     installation = find_installation()
@@ -95,14 +95,14 @@ def test_without_a_network_the_ways_out_are_named(
 ) -> None:
     monkeypatch.setenv("UV_OFFLINE", "1")
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "nothing downloaded"))
-    told = []
+    messages = []
     with pytest.raises(LabelStudioNotInstalled) as error:
-        install(lambda what, share: told.append((what, share)))
-    said = str(error.value)
-    assert "see that the package index is within reach" in said
-    assert "IMGCLF_LABEL_STUDIO_ENV" in said
-    assert "[label_studio]" in said
-    assert told
+        install(lambda what, share: messages.append((what, share)))
+    text = str(error.value)
+    assert "see that the package index is within reach" in text
+    assert "IMGCLF_LABEL_STUDIO_ENV" in text
+    assert "[label_studio]" in text
+    assert messages
     assert find_installation() is None
     assert [path.name for path in cache.iterdir() if path.is_dir()] == []
 
@@ -149,10 +149,10 @@ def test_migrating_shows_how_far_it_is(
     assert label_studio_environment._migrated(label_studio_installation.database) == migrations
     counts = [migrations // 4, migrations // 2, migrations]
     python = tmp_path / "environment" / "bin" / "python"
-    told = tmp_path / "told"
-    for folder in (python.parent, told, tmp_path / "cache"):
+    reported = tmp_path / "told"
+    for folder in (python.parent, reported, tmp_path / "cache"):
         folder.mkdir(parents=True)
-    python.write_text(PLAYED.format(python=sys.executable, counts=counts, told=str(told)))
+    python.write_text(PLAYED.format(python=sys.executable, counts=counts, told=str(reported)))
     python.chmod(0o755)
     database = tmp_path / "cache" / "made.sqlite3"
     shares: list[float] = []
@@ -162,7 +162,7 @@ def test_migrating_shows_how_far_it_is(
         done = (share - 0.6) / 0.4 * migrations
         for count in counts:
             if done > count - 0.5:
-                (told / str(count)).touch()
+                (reported / str(count)).touch()
 
     monkeypatch.setattr(label_studio_environment, "_POLL_S", 0.02)
     label_studio_environment._make_database(python, database, tell)

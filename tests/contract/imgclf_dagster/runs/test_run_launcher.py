@@ -235,6 +235,6 @@ def test_migrating_an_empty_database_twice_at_the_same_time(
             for _ in range(2)
         ]
         for process in at_once:
-            said, _ = process.communicate(timeout=WAIT_S)
-            assert process.returncode == 0, said
+            answer, _ = process.communicate(timeout=WAIT_S)
+            assert process.returncode == 0, answer
         assert subprocess.run(command, check=False, timeout=WAIT_S).returncode == 0

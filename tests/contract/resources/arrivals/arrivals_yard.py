@@ -80,7 +80,7 @@ class Yard:
             context.log.warning, context.log.error = handler, handler  # type: ignore[method-assign]
             found = sensors.raw_images_arrival_sensor(context)
             self.cursor = context.cursor
-        self.said = getattr(found, "skip_message", "")
+        self.skipped_because = getattr(found, "skip_message", "")
         return list(found.run_requests or []) if isinstance(found, dg.SensorResult) else []
 
     def _keep(self, _context: Any, text: str) -> None:

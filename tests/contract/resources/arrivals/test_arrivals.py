@@ -235,12 +235,12 @@ def test_a_failed_run_is_asked_for_again_while_more_arrives(
             yard.instance.report_run_canceled(run)
         yard.upload(f"{status.value}.png", png(2))
         assert yard.tick() == []
-        assert "again in" in yard.said
+        assert "again in" in yard.skipped_because
     with monkeypatch.context() as patch:
         later = SimpleNamespace(time=lambda: time.time() + 200)
         patch.setattr(asking, "time", later)
         requests = yard.tick()
-    assert requests, yard.said
+    assert requests, yard.skipped_because
     (again,) = requests
     assert again.run_key != request.run_key
     assert yard.run(again).success
@@ -332,7 +332,7 @@ def test_a_queue_that_cannot_be_asked_is_told_and_the_listing_goes_on(yard: Yard
     assert gone.known() == {"a.png": "ok"}
     assert "aws.arrivals_queue_url" in gone.warnings[0]
     gone.tick()
-    assert "aws.arrivals_queue_url" in gone.said
+    assert "aws.arrivals_queue_url" in gone.skipped_because
 
 
 def test_a_look_at_everything_reads_the_notices_too(yard: Yard) -> None:

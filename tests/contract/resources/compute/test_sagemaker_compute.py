@@ -185,8 +185,8 @@ def test_without_spot_capacity_the_job_goes_on_on_demand(
     assert first[:2] == (world.job, True)
     assert second == (f"{world.job}-2", False, None)
     assert world.starts == 1, "nothing is paid twice"
-    told = aws_environment.client("sagemaker").describe_training_job(TrainingJobName=world.job)
-    assert told["TrainingJobStatus"] == "Stopped"
+    reported = aws_environment.client("sagemaker").describe_training_job(TrainingJobName=world.job)
+    assert reported["TrainingJobStatus"] == "Stopped"
     record = json.loads(world.store.get(record_key(world.job)))
     assert (record["aws"]["job"], record["aws"]["spot"]) == (f"{world.job}-2", False)
     assert "no spot capacity" in record["details"]["capacity"]["raw_value"]

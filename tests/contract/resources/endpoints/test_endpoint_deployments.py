@@ -226,10 +226,10 @@ def test_what_is_served_and_not_recorded_is_drift_and_deploying_again_mends_it(
     assert first != f"{name}-hand"
     assert (status.status, status.model_version) == ("Failed", "train-1")
     assert "drift: train-2" in str(status.failure_reason)
-    told: list[str] = []
-    mended = shop.deploy("staging", "train-2", on_event=told.append)
+    messages: list[str] = []
+    mended = shop.deploy("staging", "train-2", on_event=messages.append)
     assert (mended.status, mended.model_version) == ("InService", "train-2")
-    assert any("changed outside its stack" in line for line in told)
+    assert any("changed outside its stack" in line for line in messages)
     assert len(shop.endpoints.history("staging")) == 2
 
 
@@ -261,10 +261,10 @@ def test_a_rollback_that_nobody_speaks_of_is_a_failed_deployment(
 
 def test_the_change_set_and_the_events_are_told(on_sagemaker: Shop) -> None:
     on_sagemaker.model("train-1")
-    told: list[str] = []
-    on_sagemaker.deploy("staging", "train-1", on_event=told.append)
-    assert any("AWS::SageMaker::EndpointConfig" in line for line in told), told
-    assert any("CREATE_COMPLETE" in line for line in told), told
+    messages: list[str] = []
+    on_sagemaker.deploy("staging", "train-1", on_event=messages.append)
+    assert any("AWS::SageMaker::EndpointConfig" in line for line in messages), messages
+    assert any("CREATE_COMPLETE" in line for line in messages), messages
 
 
 def test_what_the_endpoint_refuses_comes_back_as_the_containers_own_words(

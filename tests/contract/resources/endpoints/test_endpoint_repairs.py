@@ -126,9 +126,9 @@ def test_a_plan_that_another_change_of_the_stack_overtook_is_made_again(
         return write(self, deployment)
 
     monkeypatch.setattr(SageMakerEndpoints, "_write", changed_in_between)
-    told: list[str] = []
-    assert shop.deploy("prod", "train-2", on_event=told.append).digest == digest
-    assert any("deploy again" in line for line in told), told
+    messages: list[str] = []
+    assert shop.deploy("prod", "train-2", on_event=messages.append).digest == digest
+    assert any("deploy again" in line for line in messages), messages
     assert list(records(shop)) == ["train-2", "train-1"]
     assert shop.answering() == "train-2"
 
@@ -199,9 +199,9 @@ def test_what_is_deleted_behind_an_endpoint_is_made_anew(
     assert (status.status, status.digest) == ("Failed", None)
     assert "drift: train-1" in str(status.failure_reason)
     assert "the served model is not known" in str(status.failure_reason)
-    told: list[str] = []
-    assert found.deploy("prod", "train-1", on_event=told.append).status == "InService"
-    assert any(f"{lost} or its model was deleted" in line for line in told)
+    messages: list[str] = []
+    assert found.deploy("prod", "train-1", on_event=messages.append).status == "InService"
+    assert any(f"{lost} or its model was deleted" in line for line in messages)
     client = bed.client("sagemaker")
     config = client.describe_endpoint(EndpointName=name_of(shop))["EndpointConfigName"]
     assert config != lost

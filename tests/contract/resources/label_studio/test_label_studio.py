@@ -174,9 +174,9 @@ def test_a_project_and_its_tasks_tell_when_they_were_made(studio: StudioProject)
     (ref,) = studio.client.tasks.list_refs()
     (raw,) = studio.client.tasks.changed_since(None, limit=5)
     reading = read_task(raw)
-    (said,) = reading.snapshots
-    assert said.created_at is not None
-    assert made < ref.created_at < said.created_at
+    (answer,) = reading.snapshots
+    assert answer.created_at is not None
+    assert made < ref.created_at < answer.created_at
     assert reading.created_at == ref.created_at
     assert studio.client.project.read().created_at == made
 

@@ -145,6 +145,6 @@ def test_a_page_that_was_saved_with_nothing_ticked_says_that_there_is_nothing(
     studio.post(f"/api/tasks/{studio.task_id(0)}/annotations/", result=[], lead_time=1.0)
     studio.post(f"/api/tasks/{studio.task_id(1)}/annotations/", result=[], was_cancelled=True)
     found = {task["data"]["sample_id"]: read_task(task).snapshots[0] for task in changed(studio)}
-    said = {image: (one.labels, one.skipped, one.note) for image, one in found.items()}
-    assert said == {sha(0): ((), False, ""), sha(1): ((), True, "")}
+    texts = {image: (one.labels, one.skipped, one.note) for image, one in found.items()}
+    assert texts == {sha(0): ((), False, ""), sha(1): ((), True, "")}
     assert all(task.is_labeled or task.annotations for task in studio.client.tasks.list_refs()[:1])

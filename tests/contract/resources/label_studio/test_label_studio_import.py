@@ -77,12 +77,12 @@ def test_a_task_is_what_was_asked_for(studio: StudioProject):
 
 
 def test_nothing_comes_twice(studio: StudioProject, small_chunks):
-    said: list[int] = []
+    messages: list[int] = []
     tasks = (new_task(number) for number in [1, 2, 3, 3, 4, 5, 1, 6])  # twins in and across chunks
-    assert studio.client.imports.import_missing(tasks, progress=said.append) == ImportResult(
+    assert studio.client.imports.import_missing(tasks, progress=messages.append) == ImportResult(
         new=6, known=2
     )
-    assert said == [4, 4]
+    assert messages == [4, 4]
     again = studio.client.imports.import_missing(new_task(number) for number in range(4, 9))
     assert again == ImportResult(new=2, known=3)
     assert set(studio.by_image()) == {sha(number) for number in range(1, 9)}
@@ -182,7 +182,7 @@ def test_ids_are_given_again_and_images_are_not_mixed_up(studio: StudioProject):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "expected"),
     [
         (Prelabel("m", ("fish",), {"cat": 1.0}, 0.5), "fish"),
         (Prelabel("m", ("cat",), {"cat": 1.0}, 3.3), "Score"),
@@ -191,8 +191,8 @@ def test_ids_are_given_again_and_images_are_not_mixed_up(studio: StudioProject):
         (Prelabel("", ("cat",), {"cat": 1.0}, 0.5), "no model version"),
     ],
 )
-def test_a_wrong_prediction_is_not_sent(studio: StudioProject, wrong, said):
-    with pytest.raises(LabelStudioRefused, match=said) as refused:
+def test_a_wrong_prediction_is_not_sent(studio: StudioProject, wrong, expected):
+    with pytest.raises(LabelStudioRefused, match=expected) as refused:
         studio.client.imports.import_missing([new_task(1), new_task(2, prediction=wrong)])
     assert sha(2) in str(refused.value)
     assert studio.tasks() == []

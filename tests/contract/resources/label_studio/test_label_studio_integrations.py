@@ -158,8 +158,8 @@ def test_the_webhook_wakes_us(studio: StudioProject, listener: Listener):
     assert (hook.url, hook.is_active) == (url, True)
     assert studio.client.integrations.orphan_webhooks() == []
     studio.annotate(studio.task_id(1))
-    (told,) = [headers for path, headers in listener.heard if path == "/webhook"]
-    assert {name.lower(): value for name, value in told.items()}[SECRET_HEADER.lower()] == "new"
+    (texts,) = [headers for path, headers in listener.heard if path == "/webhook"]
+    assert {name.lower(): value for name, value in texts.items()}[SECRET_HEADER.lower()] == "new"
 
 
 def test_the_webhook_moves(studio: StudioProject, listener: Listener):

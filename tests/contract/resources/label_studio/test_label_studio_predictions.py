@@ -51,14 +51,14 @@ def test_added_once_and_not_to_what_is_labelled(studio: StudioProject):
     studio.annotate(studio.task_id(1), was_cancelled=True)
     studio.draft(studio.task_id(2))
     wanted = {sha(number): prelabel("train-2", "dog") for number in range(6)}
-    said: list[int] = []
+    messages: list[int] = []
     assert (
         studio.client.predictions.add(
-            {**wanted, sha("not there"): prelabel()}, progress=said.append
+            {**wanted, sha("not there"): prelabel()}, progress=messages.append
         )
         == 4
     )
-    assert said == [7]
+    assert messages == [7]
     assert studio.client.predictions.add(wanted) == 0
     both = ["train-1", "train-2"]
     one = ["train-1"]

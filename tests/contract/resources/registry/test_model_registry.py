@@ -189,11 +189,11 @@ def decided_by_884d3c5(registry: ModelRegistry, version: str, moment: datetime) 
             registry._client().set_model_version_tag("shop", number, key, value)
         return
     assert isinstance(registry, SageMakerRegistry)
-    told = {"status": "Approved", "by": "ann", "reason": "ok", "at": moment.isoformat()}
+    text = {"status": "Approved", "by": "ann", "reason": "ok", "at": moment.isoformat()}
     registry.session.client("sagemaker").update_model_package(
         ModelPackageArn=registry._require(version)["ModelPackageArn"],
         ModelApprovalStatus="Approved",
-        ApprovalDescription=json.dumps(told),
+        ApprovalDescription=json.dumps(text),
     )
 
 

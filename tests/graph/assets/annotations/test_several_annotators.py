@@ -142,8 +142,8 @@ def test_a_third_voice_settles_it_and_two_against_one_is_an_answer(
     room.studio.project.ensure_overlap(Overlap(3, 100))
     image = min(room.tasks())
     number = room.tasks()[image]["id"]
-    for who, said in zip(two, ("red", "green"), strict=True):
-        who.say(number, said, room.project)
+    for who, text in zip(two, ("red", "green"), strict=True):
+        who.say(number, text, room.project)
     room.look()
     assert room.build()["to review"] == 1  # who is there need not wait for a third
     Annotator.invited(label_studio).say(number, "green", room.project)

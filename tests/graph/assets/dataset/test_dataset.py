@@ -188,8 +188,8 @@ def test_a_picture_between_two_splits_stays_out(
     middle = world.add("between.png", between, "red", at=world.later())
     done = world.run(*DATA)
     assert world.manifest(done.version("dataset")) == before
-    told = done.metadata("dataset")["left_out"]
-    assert f"| near-duplicate of images in different splits | 1 | `{middle[:12]}` |" in told
+    facts = done.metadata("dataset")["left_out"]
+    assert f"| near-duplicate of images in different splits | 1 | `{middle[:12]}` |" in facts
 
 
 def test_near_duplicates_share_a_split(

@@ -48,10 +48,10 @@ def test_pictures_that_changed_or_went_since_they_were_indexed_stay_out_by_name(
     version = done.version("dataset")
     assert len(world.manifest(version)) == 22
     assert len(world.card(version)["left_out"][LOST]) == 2
-    told = done.metadata("dataset")["images set aside"]
-    assert keys[0] in told
-    assert "rewritten after it was indexed; materialize raw_images again" in told
-    assert keys[1] in told
+    facts = done.metadata("dataset")["images set aside"]
+    assert keys[0] in facts
+    assert "rewritten after it was indexed; materialize raw_images again" in facts
+    assert keys[1] in facts
     again = world.run("dataset")
     assert again.version("dataset") == version
 

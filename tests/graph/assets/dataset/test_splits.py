@@ -109,9 +109,9 @@ def test_a_fixed_cameras_frames_are_told_apart_and_the_empty_ones_are_one_pictur
     assert "The 12 images of empty are 1 near-duplicate group" in reason
     assert "near_duplicate_distance = 0" in reason
     assert "person" not in reason
-    said = world.verdict(subject, "near_duplicate_groups")
-    assert "12 images (33% of all) count as one picture: empty 12" in said.reason
-    assert not said.blocks
+    answer = world.verdict(subject, "near_duplicate_groups")
+    assert "12 images (33% of all) count as one picture: empty 12" in answer.reason
+    assert not answer.blocks
     assert done.checks["near_duplicate_groups"] is True
 
     # the setting that the message names deals again, as nothing was released
@@ -140,8 +140,8 @@ def test_labels_that_come_later_are_dealt_when_they_come(world: Any) -> None:
 
 
 def given(world: Any, shas: list[str], names: list[str], of_source: set[str]) -> None:
-    said = dict(zip(shas, names, strict=True))
-    record_given_splits(world.store, said, source="x", of_source=of_source)  # type: ignore[arg-type]
+    answer = dict(zip(shas, names, strict=True))
+    record_given_splits(world.store, answer, source="x", of_source=of_source)  # type: ignore[arg-type]
 
 
 def test_a_given_test_set_is_kept_and_validation_is_dealt_out_of_train(world: Any) -> None:
@@ -204,9 +204,9 @@ def test_members_of_a_group_that_are_given_other_splits_stay_out_and_are_named(
     done = world.run(*DATA)
     found = splits(world)
     assert [found[sha] for sha in alike] == ["excluded", "test", "excluded"]
-    told = str(done.metadata("dataset")["left_out"])
-    assert "given to train, near-duplicate of images given to test" in told
-    assert "given to val, near-duplicate of images given to test" in told
+    facts = str(done.metadata("dataset")["left_out"])
+    assert "given to train, near-duplicate of images given to test" in facts
+    assert "given to val, near-duplicate of images given to test" in facts
 
 
 def test_what_is_given_too_late_is_named_and_honoured_by_dealing_anew(
@@ -226,9 +226,9 @@ def test_what_is_given_too_late_is_named_and_honoured_by_dealing_anew(
     assert refused.exit_code == 1
     assert "--yes" in words(refused)
     assert newest_generation(world.store).generation == 0
-    told = command("deal-again", "--yes")
-    assert told.exit_code == 0
-    assert "cannot be compared" in words(told)
+    output = command("deal-again", "--yes")
+    assert output.exit_code == 0
+    assert "cannot be compared" in words(output)
     rows = groups_table(world.store).read().num_rows
     done = world.run(*DATA)
     after = splits(world)
@@ -236,9 +236,9 @@ def test_what_is_given_too_late_is_named_and_honoured_by_dealing_anew(
     assert set(after) == set(before)
     assert groups_table(world.store).read().num_rows > rows  # nothing was rewritten
     assert "given too late" not in done.metadata("dataset")
-    told = words(command("deal-anew", "--without-given", "--yes"))  # its former name
-    assert "without the splits that sources gave" in told
-    assert "2 given splits are taken back" in told
+    output = words(command("deal-anew", "--without-given", "--yes"))  # its former name
+    assert "without the splits that sources gave" in output
+    assert "2 given splits are taken back" in output
     world.run(*DATA)
     assert splits(world) == before
 

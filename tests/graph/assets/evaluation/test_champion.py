@@ -88,9 +88,9 @@ def report(*, with_champion: bool) -> dict[str, Any]:
 def evaluated(shop: Any) -> Any:
     """The run that evaluates a new candidate."""
     candidate = shop.candidate(NEW, register=False, sharpness=2.0)
-    told = {"model_version": NEW, "digest": candidate.digest, "dataset_version": "d" * 16}
+    texts = {"model_version": NEW, "digest": candidate.digest, "dataset_version": "d" * 16}
     shop.instance.report_runless_asset_event(
-        dg.AssetMaterialization("trained_model", metadata=told)
+        dg.AssetMaterialization("trained_model", metadata=texts)
     )
     done = shop.run("evaluation_report")
     assert done.success, done.why
@@ -144,7 +144,7 @@ def test_what_cannot_be_read_counts_as_no_champion_and_is_named_by_its_key(
     played: Any, deployed: Callable[..., Any], spoil: Callable[[Any, Any], str]
 ) -> None:
     record = deployed(played, played.approve(played.candidate(OLD)))
-    told = spoil(played, record)
+    reported = spoil(played, record)
     done = evaluated(played)
     assert all(done.checks.values()), done.checks
     assert set(played.specs[0].channels) == {"dataset", "model"}
@@ -161,7 +161,7 @@ def test_what_cannot_be_read_counts_as_no_champion_and_is_named_by_its_key(
         ),
     ):
         assert f"the model in production, {OLD}, cannot be read and counts as no champion" in text
-        assert told in text
+        assert reported in text
         assert "imgclf rollback" in text
 
 
@@ -213,7 +213,7 @@ manifests: dict[str, pa.Table] = {}
 
 
 @pytest.mark.parametrize(
-    ("generation", "before", "told"),
+    ("generation", "before", "expected"),
     [
         (0, {"train": 13}, ""),
         (1, {"test": 13}, ""),
@@ -224,7 +224,7 @@ manifests: dict[str, pa.Table] = {}
     ids=["not dealt again", "none seen", "one seen", "all seen in validation", "not known"],
 )
 def test_a_champion_that_has_seen_the_test_images_is_no_champion(
-    monkeypatch: pytest.MonkeyPatch, generation: int, before: dict[str, int] | None, told: str
+    monkeypatch: pytest.MonkeyPatch, generation: int, before: dict[str, int] | None, expected: str
 ) -> None:
     store: Any = object()
     data_set(store, "new", train=9, test=4)
@@ -236,11 +236,11 @@ def test_a_champion_that_has_seen_the_test_images_is_no_champion(
     monkeypatch.setattr(champions, "read_dataset_manifest", lambda _, version: manifests[version])
     champion = Champion(SimpleNamespace(model_version=OLD))  # type: ignore[arg-type]
     found = unless_seen(store, champion, "new")
-    if not told:
+    if not expected:
         assert found is champion
     else:
         assert found.record is None
-        assert told in found.why_none
+        assert expected in found.why_none
         assert OLD in found.why_none
     assert unless_seen(store, Champion(None, NONE_YET), "new").why_none == NONE_YET
 

@@ -154,10 +154,10 @@ def test_litter_is_passed_over_and_a_locked_folder_takes_nothing_away(
     monkeypatch.setattr("object_store.rows.os.scandir", scandir)
     world.add("c.png", photo(4))
     second = world.run("raw_images")
-    told = [done.metadata("raw_images") for done in (first, second)]
-    assert [one["passed_over"] for one in told] == [1, 1]
-    assert [one["images"] for one in told] == [2, 3]
-    assert [one["unusable_names"] for one in told] == [0, 1]
+    facts = [done.metadata("raw_images") for done in (first, second)]
+    assert [one["passed_over"] for one in facts] == [1, 1]
+    assert [one["images"] for one in facts] == [2, 3]
+    assert [one["unusable_names"] for one in facts] == [0, 1]
     assert {row["status"] for row in rows(world).values()} == {"ok"}
 
 

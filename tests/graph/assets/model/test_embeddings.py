@@ -66,9 +66,9 @@ def test_the_newest_model_looks_at_every_picture(trained: Any, photo: Callable[.
     assert model is not None
     assert model.labels == ("blue", "green", "red")
     pictures = [sha(trained, f"new/{number}.png") for number in range(900, 908)]
-    said = read_probabilities(trained.store, model, pictures)
-    assert said.sum(1) == pytest.approx(np.ones(8), abs=1e-3)
-    assert (said.argmax(1) == model.labels.index("green")).mean() > 0.7
+    predicted = read_probabilities(trained.store, model, pictures)
+    assert predicted.sum(1) == pytest.approx(np.ones(8), abs=1e-3)
+    assert (predicted.argmax(1) == model.labels.index("green")).mean() > 0.7
     assert read_features(trained.store, model.backbone, pictures).shape == (8, 96)
 
 
@@ -163,7 +163,7 @@ def test_a_frozen_net_looks_at_a_picture_once_whatever_model_comes(
 def test_without_weights_it_says_so_and_does_not_fail(
     empty_world: Callable[..., Any], tmp_path: Any, photo: Callable[..., bytes]
 ) -> None:
-    for recipe, told in (
+    for recipe, text in (
         ({**PROBE, "weights": "none"}, "no pretrained net"),
         ({"recipe": "scratch", "image_size": 16}, "no pretrained net"),
     ):
@@ -172,7 +172,7 @@ def test_without_weights_it_says_so_and_does_not_fail(
         world.run("raw_images", "annotations")
         done = world.run("embeddings")
         assert done.success, done.why
-        assert told in done.metadata("embeddings")["note"]
+        assert text in done.metadata("embeddings")["note"]
         assert done.metadata("embeddings")["backbone"] == "none"
 
 

@@ -129,8 +129,8 @@ def test_tasks_older_than_the_model_that_is_shown_get_its_word(room: Room) -> No
     project, first = f"/api/projects/{room.project}", min(room.tasks().items())[1]["id"]
     chosen = {"from_name": "label", "to_name": "image", "type": "choices"}
     result = [{**chosen, "value": {"choices": [LABELS[0]]}}]
-    said = {"task": first, "model_version": "train-a", "score": 0.5, "result": result}
-    room.call("POST", "/api/predictions/", **said)
+    texts = {"task": first, "model_version": "train-a", "score": 0.5, "result": result}
+    room.call("POST", "/api/predictions/", **texts)
     room.call("PATCH", f"{project}/", model_version="train-a")
     room.embed("train-a")
 
@@ -320,9 +320,9 @@ def test_a_label_that_the_page_has_not_got_is_not_predicted(room: Room) -> None:
     room.embed("train-a", labels=("blue", "green", "violet"))
     found = room.build()
     assert found["added"] == 20
-    said = [task["predictions"] for task in room.tasks().values()]
-    assert any(not predictions for predictions in said)
-    for predictions in filter(None, said):
+    predicted = [task["predictions"] for task in room.tasks().values()]
+    assert any(not predictions for predictions in predicted)
+    for predictions in filter(None, predicted):
         assert "violet" not in predictions[0]["result"][0]["meta"]["probs"]
 
 

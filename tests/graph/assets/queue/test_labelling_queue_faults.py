@@ -173,10 +173,10 @@ def test_what_is_no_batch_or_no_correction_is_named(room: Room) -> None:
     assert room.build()["added"] == 20
     room.world.store.put("queue/0000000000001-mine.json", b"{}")
     assert room.build()["open"] == 20
-    told: list[str] = []
-    assert list(newest_batches(room.world.store, told.append))
-    assert len(told) == 1
-    assert "queue/0000000000001-mine.json" in told[0]
+    messages: list[str] = []
+    assert list(newest_batches(room.world.store, messages.append))
+    assert len(messages) == 1
+    assert "queue/0000000000001-mine.json" in messages[0]
 
 
 def test_without_label_studio_it_shows_what_it_would_ask(alone: Room) -> None:

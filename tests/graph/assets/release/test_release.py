@@ -159,8 +159,8 @@ def approved_by_nobody(shop: Any, package: ModelPackage) -> str:
 def test_a_launch_by_hand_deploys_nothing_that_is_not_let_through(
     shop: Any, spoil: Callable[[Any, ModelPackage], str]
 ) -> None:
-    told = spoil(shop, shop.candidate(VERSION))
-    deploys_nothing(shop, told)
+    reported = spoil(shop, shop.candidate(VERSION))
+    deploys_nothing(shop, reported)
 
 
 def test_what_was_never_checked_or_registered_is_not_deployed(shop: Any) -> None:
@@ -182,7 +182,7 @@ def test_an_approval_needs_who_why_and_the_digest(shop: Any) -> None:
     package = shop.candidate(VERSION)
     with pytest.raises(Exception, match="release_approval"):
         shop.run("release_approval", partition=VERSION)
-    for wrong, told in (
+    for wrong, text in (
         ({"approved_by": " "}, "approved_by is empty: name who approves"),
         ({"reason": ""}, "reason is empty: say why"),
         ({"digest": ""}, "digest '' is not one of 64 hex digits"),
@@ -192,7 +192,7 @@ def test_an_approval_needs_who_why_and_the_digest(shop: Any) -> None:
             "release_approval", partition=VERSION, config=approval(package.digest, **wrong)
         )
         assert f"{VERSION} is not approved" in refused.why
-        assert told in refused.why
+        assert text in refused.why
     other = shop.run("release_approval", partition=VERSION, config=approval("f" * 64))
     assert "nothing was approved" in other.why
     assert shop.registry.get(VERSION).approval_status == "PendingManualApproval"
@@ -248,10 +248,10 @@ def test_what_may_not_be_deployed_cannot_be_approved(
     shop: Any, spoil: Callable[[Any, ModelPackage], str]
 ) -> None:
     package = shop.candidate(VERSION)
-    told = spoil(shop, package)
+    reported = spoil(shop, package)
     refused = shop.run("release_approval", partition=VERSION, config=approval(package.digest))
     assert "is not approved" in refused.why
-    assert told in refused.why
+    assert reported in refused.why
 
 
 def test_a_candidate_that_failed_a_gate_is_neither_registered_nor_staged(shop: Any) -> None:
@@ -272,10 +272,10 @@ def test_a_candidate_that_failed_a_gate_is_neither_registered_nor_staged(shop: A
 def test_a_registered_package_that_is_spoilt_since_is_not_staged(
     shop: Any, spoil: Callable[[Any, ModelPackage], str]
 ) -> None:
-    told = spoil(shop, shop.candidate(VERSION))
+    reported = spoil(shop, shop.candidate(VERSION))
     refused = shop.run("staging_endpoint", partition=VERSION)
     assert "is not deployed to staging" in refused.why
-    assert told in refused.why
+    assert reported in refused.why
     assert shop.store.list("endpoints/staging") == []
 
 

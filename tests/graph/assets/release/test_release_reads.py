@@ -91,9 +91,9 @@ def test_an_artefact_that_was_exchanged_is_approved_and_not_deployed(
     with shop.endpoints.hosting(log_file=shop.home / "host.log"):
         done = command("approve", VERSION, "--reason", "good", "--by", "ann")
         assert done.exit_code == 1, done.output
-        said = " ".join(done.output.split())
-        assert "production was not changed; the decision is recorded" in said
-        assert f"registered is {package.digest[:12]}" in said
+        output = " ".join(done.output.split())
+        assert "production was not changed; the decision is recorded" in output
+        assert f"registered is {package.digest[:12]}" in output
         assert shop.endpoints.describe("prod").status == "NotFound"
     assert len(unpacked) == 1
     assert shop.registry.get(VERSION).approval_status == "Approved"

@@ -224,10 +224,10 @@ def _deploying(daemon: Daemon) -> Callable[[], None]:
     ).records
 
     def report(event: str, data: Any = None) -> None:
-        told = dg.DagsterEvent(
+        reported = dg.DagsterEvent(
             event_type_value=event, job_name=run.job_name, event_specific_data=data
         )
-        daemon.instance.report_dagster_event(told, run_id=run.run_id)
+        daemon.instance.report_dagster_event(reported, run_id=run.run_id)
 
     def end() -> None:
         tags = {

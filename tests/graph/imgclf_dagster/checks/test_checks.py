@@ -64,7 +64,7 @@ def test_a_few_unknown_labels_only_warn(world: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("feed", "told"),
+    ("feed", "expected"),
     [
         (lambda world: world.add_classes(12, labels=("red",)), "only 1 class (red)"),
         (lambda world: world.add_classes(1, labels=("red", "green")), "red: "),
@@ -72,7 +72,7 @@ def test_a_few_unknown_labels_only_warn(world: Any) -> None:
     ids=["one class only", "two images in all"],
 )
 def test_too_few_classes_or_images_do_not_reach_training(
-    world: Any, feed: Callable[[Any], None], told: str
+    world: Any, feed: Callable[[Any], None], expected: str
 ) -> None:
     feed(world)
     done = world.run(*DATA, "trained_model")
@@ -80,7 +80,7 @@ def test_too_few_classes_or_images_do_not_reach_training(
     assert set(done.materialized) == set(DATA)
     verdict = world.verdict(content_version(world, "dataset"), "class_floor_met")
     assert verdict.blocks
-    assert told in verdict.reason
+    assert expected in verdict.reason
     assert "imgclf ingest" in verdict.reason
 
 

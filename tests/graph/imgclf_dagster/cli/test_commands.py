@@ -38,9 +38,9 @@ def words(result: Result) -> str:
     return " ".join(f"{result.stdout} {result.stderr}".split())
 
 
-def claims(result: Result, told: str) -> None:
+def claims(result: Result, expected: str) -> None:
     assert result.exit_code == 0, words(result)
-    assert told in words(result)
+    assert expected in words(result)
 
 
 def denies(result: Result, *told: str) -> None:
@@ -201,18 +201,18 @@ def test_a_step_starts_no_process_that_ctrl_c_makes_print_a_traceback(
 def test_a_model_that_was_held_back_is_told_with_its_numbers(
     shop: Any, command: Callable[..., Result]
 ) -> None:
-    told = "macro-F1 0.7120 against 0.7560 of champion train-0"
+    text = "macro-F1 0.7120 against 0.7560 of champion train-0"
     held = shop.candidate("train-abc1", register=False)
-    shop.judge("train-abc1", "beats_champion", digest=held.digest, passed=False, reason=told)
+    shop.judge("train-abc1", "beats_champion", digest=held.digest, passed=False, reason=text)
     for name in ("train-abc1", "abc", "train-a"):
         denies(
             command("approve", name, *BY_ANN),
             "train-abc1 did not pass its checks, so it was never registered:",
-            f"- beats_champion failed: {told}",
+            f"- beats_champion failed: {text}",
         )
     shop.candidate("train-xyz")
-    denies(command("approve", "abc1", *BY_ANN), "train-abc1 did not pass its checks", told)
-    denies(command("reject", "abc1", "--reason", "no"), "train-abc1 did not pass its checks", told)
+    denies(command("approve", "abc1", *BY_ANN), "train-abc1 did not pass its checks", text)
+    denies(command("reject", "abc1", "--reason", "no"), "train-abc1 did not pass its checks", text)
     denies(command("approve", "nothing", *BY_ANN), "no packages begin with 'nothing'")
     shop.candidate("train-def", register=False)
     denies(command("approve", "def", *BY_ANN), "train-def is not registered yet: `imgclf run`")

@@ -59,9 +59,9 @@ def test_a_list_shows_classes_look_alikes_and_the_command_that_merges_them(
     fed: Any, command: Callable[..., Result]
 ) -> None:
     fed.label(IMAGES[0], "fox", at=fed.later())
-    told = words(command())
-    assert "imgclf labels merge Dog --into dog" in told
-    assert "upper and lower case" in told
+    output = words(command())
+    assert "imgclf labels merge Dog --into dog" in output
+    assert "upper and lower case" in output
     found = json.loads(command("--json").stdout)
     counts = {one["label"]: (one["images"], one["superseded"]) for one in found["classes"]}
     assert counts == {"Dog": (2, 0), "cat": (1, 1), "dog": (2, 0), "fox": (1, 0)}
@@ -189,7 +189,7 @@ def test_a_file_is_known_before_the_first_run_and_named_when_it_is_restored(
 
 
 @pytest.mark.parametrize(
-    ("args", "told"),
+    ("args", "expected"),
     [
         (("rename", "dgo", "hound"), "there is no class 'dgo'; did you mean 'dog'?"),
         (("rename", "dog", "dog "), "its name already"),
@@ -198,11 +198,11 @@ def test_a_file_is_known_before_the_first_run_and_named_when_it_is_restored(
     ],
 )
 def test_what_means_nothing_is_refused(
-    fed: Any, command: Callable[..., Result], args: tuple[str, ...], told: str
+    fed: Any, command: Callable[..., Result], args: tuple[str, ...], expected: str
 ) -> None:
     refused = command(*args, "--yes")
     assert refused.exit_code == 1
-    assert told in words(refused)
+    assert expected in words(refused)
     assert events(fed) == []
 
 

@@ -76,9 +76,9 @@ def on_aws(
 
 def test_without_a_host_on_this_machine_nothing_is_asked_for(shop: Any) -> None:
     recorded(shop, shop.approve(shop.candidate("train-1")))
-    requests, said = look(shop)
+    requests, answer = look(shop)
     assert requests == []
-    assert "imgclf up" in said
+    assert "imgclf up" in answer
 
 
 def test_the_local_host_is_left_to_converge_by_itself(hosted: Any) -> None:
@@ -151,10 +151,10 @@ def test_what_is_not_deployed_again_is_said(on_aws: Any) -> None:
     recorded(on_aws, package)
     assert "train-1 is not approved" in look(on_aws)[1]
     on_aws.reject(package)
-    requests, said = look(on_aws)
+    requests, answer = look(on_aws)
     assert requests == []
-    assert "drift: train-1 is recorded, and there is no endpoint" in said
-    assert "not deployed again: train-1 was rejected by bob" in said
+    assert "drift: train-1 is recorded, and there is no endpoint" in answer
+    assert "not deployed again: train-1 was rejected by bob" in answer
     on_aws.approve(package)
     on_aws.instance.delete_dynamic_partition("model_version", "train-1")
     assert "Dagster does not know train-1" in look(on_aws)[1]

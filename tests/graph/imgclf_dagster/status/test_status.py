@@ -147,22 +147,22 @@ def test_whoever_approves_is_told_of_a_former_test_split_and_of_a_champion_that_
     monkeypatch.setattr(former_splits, "read_card", lambda *_: {"generation": None})
     monkeypatch.setattr(former_splits, "read_dataset_manifest", lambda *_: tested)
 
-    def told() -> tuple[list[str], str]:
+    def dispute() -> tuple[list[str], str]:
         release._warn(shop.store, package)
         former = [text for text in status(shop)["waiting"] if "former test split" in text]
         return former, " ".join(capsys.readouterr().out.split())
 
-    assert told() == ([], "")
+    assert dispute() == ([], "")
     deal_again(shop.store, shop.settings.split, "asked for")
-    (waiting,), warning = told()
+    (waiting,), warning = dispute()
     assert waiting.startswith("train-1 waits, but it was tested on a former test split")
     assert "train-1: it was tested on a former test split" in warning
     monkeypatch.setattr(former_splits, "current_groups", lambda _: tested)  # dealt as before
-    assert told() == ([], "")
+    assert dispute() == ([], "")
     monkeypatch.undo()
-    assert "it cannot be read whether it was tested before or after that" in told()[1]
+    assert "it cannot be read whether it was tested before or after that" in dispute()[1]
     monkeypatch.setattr(former_splits, "read_card", lambda *_: {"generation": 1})
-    assert told() == ([], "")
+    assert dispute() == ([], "")
     reason = "train-0, which is in production, was trained on 3 of the 4 test images"
     record_verdict(
         shop.store,
@@ -173,7 +173,7 @@ def test_whoever_approves_is_told_of_a_former_test_split_and_of_a_champion_that_
         reason=reason,
         numbers={"accuracy": 0.9, "majority_baseline_accuracy": 0.4},
     )
-    assert told() == (
+    assert dispute() == (
         [],
         f"train-1: it was not compared with the model in production: {reason}",
     )
@@ -236,8 +236,8 @@ def test_the_last_failed_run_is_told_until_it_is_made_good(world: Any) -> None:
     facts = status(world)
     assert f"last run that failed: dataset, {refused['at'][:10]}" in shown(facts)
     there = {"images": {"usable": 9, "not_indexed": 0}, "labels": {"labelled": 9, "not_indexed": 0}}
-    told = next_command(facts | there | {"blocking": []}, is_up=False)
-    assert told == "mend what stopped the last run of dataset (above), then imgclf run"
+    output = next_command(facts | there | {"blocking": []}, is_up=False)
+    assert output == "mend what stopped the last run of dataset (above), then imgclf run"
     world.add_classes(2)
     world.run("raw_images", "annotations", "dataset")
     assert status(world)["refused"] == []
@@ -406,10 +406,10 @@ def stage(shop: Any, package: Any) -> None:
 def test_a_data_set_that_is_blocked_does_not_wait_for_a_run(world: Any) -> None:
     world.add_classes(1)
     world.run("raw_images", "annotations", "dataset")
-    told = gather_status(world.settings, world.instance)
-    assert [check["check"] for check in told["blocking"]] == ["class_floor_met"]
-    version = told["dataset"]["version"]
-    assert told["waiting"] == [f"data set {version} is not trained on: a check blocks it"]
+    reported = gather_status(world.settings, world.instance)
+    assert [check["check"] for check in reported["blocking"]] == ["class_floor_met"]
+    version = reported["dataset"]["version"]
+    assert reported["waiting"] == [f"data set {version} is not trained on: a check blocks it"]
 
 
 def test_what_a_killed_run_left_undone_waits(world: Any, photo: Callable[..., bytes]) -> None:
@@ -419,8 +419,8 @@ def test_what_a_killed_run_left_undone_waits(world: Any, photo: Callable[..., by
     version = gather_status(lenient.settings, lenient.instance)["dataset"]["version"]
 
     def waiting() -> list[str]:
-        told = gather_status(lenient.settings, lenient.instance)["waiting"]
-        return [text for text in told if "imgclf run" in text]
+        reported = gather_status(lenient.settings, lenient.instance)["waiting"]
+        return [text for text in reported if "imgclf run" in text]
 
     assert [text.partition(":")[0] for text in waiting()] == [
         f"data set {version} is not trained on yet"

@@ -163,8 +163,8 @@ def test_what_nothing_makes_again_is_told_and_left_alone(
     assert repair_all(bench, found) == {}
     assert store.get(key) == left
     if not pattern.startswith("corrections"):
-        told = package_objections(store, world.package, after_staging=True)
-        assert any(key in objection for objection in told)
+        reported = package_objections(store, world.package, after_staging=True)
+        assert any(key in objection for objection in reported)
         refused = world.run("registered_package", partition=VERSION)
         assert not refused.success
         assert key in refused.why
@@ -234,9 +234,9 @@ def test_a_damaged_deployment_record_is_told_by_key_and_remedy(world: Any, how: 
     store = world.store
     key = "endpoints/prod/0000000000001-train-0.json"
     store.put(key, DAMAGES[how](b'{"stage": "prod"}'))
-    with pytest.raises(DamagedObject, match="imgclf rollback") as told:
+    with pytest.raises(DamagedObject, match="imgclf rollback") as reported:
         world.endpoints.current("prod")
-    assert key in str(told.value)
+    assert key in str(reported.value)
     assert [trouble.key for trouble in examine_store(store)] == [key]
 
 
@@ -271,9 +271,9 @@ def test_the_command_says_key_flaw_and_remedy_and_its_exit_code(
     monkeypatch.setenv("IMGCLF_SETTINGS", str(world.home / "imgclf.toml"))
     key = damaged(world.store, r"datasets/shards/", "half")
     cli = CliRunner()
-    told = cli.invoke(app, ["doctor", "--store", "--json"])
-    assert told.exit_code == 1
-    rows = json.loads(io.StringIO(told.stdout).read())["damaged"]
+    facts = cli.invoke(app, ["doctor", "--store", "--json"])
+    assert facts.exit_code == 1
+    rows = json.loads(io.StringIO(facts.stdout).read())["damaged"]
     assert [(row["key"], row["repaired"]) for row in rows] == [(key, "")]
     mended = cli.invoke(app, ["doctor", "--store", "--repair"])
     assert mended.exit_code == 0, mended.output

@@ -23,7 +23,7 @@ class Line:
     def __init__(self, store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
         self.store, self.server, self.cursor = store, PlayedLabelStudio(), "{}"
         self.clock = NOW
-        self.said: list[str] = []
+        self.messages: list[str] = []
         monkeypatch.setattr(label_studio_poll.time, "time", lambda: self.clock)
 
     def look(self, *, seconds: float = 5, every_s: float = 1e9, **policy: Any) -> PollCursor:
@@ -32,7 +32,7 @@ class Line:
         cursor = PollCursor.model_validate_json(self.cursor)
         chosen = LabellingPolicy(poll_overlap_s=OVERLAP_S, reconcile_every_s=every_s, **policy)
         try:
-            poll(self.server, self.store, cursor, chosen, self.said.append)  # type: ignore[arg-type]
+            poll(self.server, self.store, cursor, chosen, self.messages.append)  # type: ignore[arg-type]
         finally:
             self.cursor = cursor.model_dump_json()
         return cursor

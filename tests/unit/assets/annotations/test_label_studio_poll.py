@@ -66,7 +66,7 @@ def test_what_two_backups_forgot_is_kept_from_the_older_one_on(
     line: Line, begun: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cursor = PollCursor(project=1)
-    look = Poll(line.server, line.store, cursor, LabellingPolicy(), line.said.append)  # type: ignore[arg-type]
+    look = Poll(line.server, line.store, cursor, LabellingPolicy(), line.messages.append)  # type: ignore[arg-type]
     for days in begun:
         forgotten = Interval(START + timedelta(days=days), START + timedelta(days=9))
         monkeypatch.setattr(
@@ -158,7 +158,7 @@ def test_a_cursor_of_a_former_version_goes_on(line: Line) -> None:
     line.cursor = cursor.model_dump_json(exclude={"created_at"})
     assert line.look().created_at == cursor.created_at
     assert line.server.given == 5
-    assert line.said == []
+    assert line.messages == []
 
 
 def test_the_withdrawn_are_tended_when_deleted_tasks_are_looked_for(line: Line) -> None:
@@ -179,7 +179,7 @@ def test_a_refusal_to_tend_the_withdrawn_holds_nothing_up(line: Line) -> None:
     line.server.add(2, "cat", at=2)
     line.look(every_s=0)
     assert len(line.labels) == 2
-    assert "no task may be moved" in line.said[-1]
+    assert "no task may be moved" in line.messages[-1]
     del line.server.tasks_by_id[1]
     line.look(every_s=0)
     assert line.labels == {2: ["cat"]}
@@ -191,4 +191,4 @@ def test_a_task_of_somebody_else_is_named(line: Line) -> None:
     line.server.tasks_by_id[1]["data"] = {"image": "x.png"}
     line.look()
     assert line.labels == {2: ["cat"]}
-    assert "task 1 of project 1 has no sample_id" in line.said[0]
+    assert "task 1 of project 1 has no sample_id" in line.messages[0]

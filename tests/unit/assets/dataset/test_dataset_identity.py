@@ -74,13 +74,13 @@ def tables(seed: int, *, multi: bool) -> tuple[pa.Table, pa.Table]:
         }
         for number in range(120)
     ]
-    said = dict(statement(random, shas[:100], multi) for _ in range(400))
+    answer = dict(statement(random, shas[:100], multi) for _ in range(400))
     rename = Rename(at=START + timedelta(minutes=20), by="me", old=("fox",), new="renard")
     gone = Withdrawal(at=START + timedelta(minutes=30), by="me", source="b", label="cat")
     events = [(event_key(event), to_json(event)) for event in (rename, gone)]
     return (
         pa.Table.from_pylist(images, schema=IMAGES_SCHEMA),
-        label_rows([*said.items(), *events], LabelSchema(task="multi_label")),
+        label_rows([*answer.items(), *events], LabelSchema(task="multi_label")),
     )
 
 
@@ -92,10 +92,10 @@ def identity(path: Path, seed: int, schema: LabelSchema) -> dict[str, object]:
     """All by which a data set and what it came from are known."""
     store = ObjectStore(url=path.as_uri())
     store.ensure()
-    indexed, said = tables(seed, multi=schema.task == "multi_label")
+    indexed, answer = tables(seed, multi=schema.task == "multi_label")
     policy = SplitPolicy(near_duplicate_distance=0)
     begin_generation(store, policy, "the first images", number=0)
-    images, view = usable_images(indexed), view_of(said, schema)
+    images, view = usable_images(indexed), view_of(answer, schema)
     groups = deal_groups(store, update_groups(store, images, policy), view, policy)
     found = assemble(images, view, groups, view.schema)
     rows = found.rows.to_pylist()

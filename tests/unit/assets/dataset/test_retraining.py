@@ -25,9 +25,9 @@ TRAINED = {f"c{n}": ["cat"] for n in range(100)} | {f"d{n}": ["dog"] for n in ra
 def decided(
     newest: dict[str, list[str]], *, by: str = "label_studio", hours: float = 1, **policy: Any
 ):
-    said = {image: (by, NOW - timedelta(hours=hours)) for image in {*newest, *TRAINED}}
+    texts = {image: (by, NOW - timedelta(hours=hours)) for image in {*newest, *TRAINED}}
     chosen = RetrainPolicy(**policy)
-    return decide_retraining(TRAINED, newest, said, chosen, NOW.timestamp())
+    return decide_retraining(TRAINED, newest, texts, chosen, NOW.timestamp())
 
 
 def plus(label: str, count: int) -> dict[str, list[str]]:
@@ -72,11 +72,11 @@ def test_so_is_a_label_that_waited_long():
 
 def test_the_oldest_label_decides():
     newest = plus("cat", 2)
-    said = {
+    texts = {
         "new-cat-0": ("label_studio", NOW - timedelta(hours=1)),
         "new-cat-1": ("label_studio", NOW - timedelta(hours=25)),
     }
-    assert due(decide_retraining(TRAINED, newest, said, POLICY, NOW.timestamp()))
+    assert due(decide_retraining(TRAINED, newest, texts, POLICY, NOW.timestamp()))
 
 
 def trained_on_data(version: str) -> dict[str, Any]:
@@ -104,12 +104,12 @@ def test_the_same_labels_in_another_data_set_are_due(monkeypatch):
 
 
 def test_a_fresh_label_that_contradicts_another_takes_its_image_out(monkeypatch):
-    said = {"c1": ("label_studio", NOW), "x": ("label_studio", NOW)}
+    texts = {"c1": ("label_studio", NOW), "x": ("label_studio", NOW)}
     labels = {"c1": ["dog"], "x": ["cat"]}
     sets = {"old": TRAINED, "new": TRAINED}
-    agreed = LabelledView(labels, [], "1", said)
+    agreed = LabelledView(labels, [], "1", texts)
     assert "2 of 50" in retrained(monkeypatch, sets, agreed, fresh=["c1", "x"]).reason
-    disputed = LabelledView(labels, [{"sha256": "x"}], "1", said)
+    disputed = LabelledView(labels, [{"sha256": "x"}], "1", texts)
     assert "1 of 50" in retrained(monkeypatch, sets, disputed, fresh=["c1", "x"]).reason
 
 
@@ -117,8 +117,8 @@ def test_what_comes_by_ingest_is_due_at_once():
     assert due(decided(plus("cat", 1), by="ingest"))
     gone = dict(TRAINED)
     del gone["c1"]
-    said = {"c1": ("ingest", NOW)}
-    assert due(decide_retraining(TRAINED, gone, said, POLICY, NOW.timestamp()))
+    texts = {"c1": ("ingest", NOW)}
+    assert due(decide_retraining(TRAINED, gone, texts, POLICY, NOW.timestamp()))
     assert due(decide_retraining(TRAINED, gone, {}, POLICY, NOW.timestamp()))  # a file that went
 
 
@@ -173,9 +173,9 @@ def test_it_is_due_from_the_very_second_on():
 
 def test_the_labels_of_ingests_among_those_of_people_are_due_at_once():
     newest = plus("cat", 3)
-    said = {f"new-cat-{n}": ("label_studio", NOW) for n in range(2)}
+    texts = {f"new-cat-{n}": ("label_studio", NOW) for n in range(2)}
     now = NOW.timestamp()
-    found = decide_retraining(TRAINED, newest, said, POLICY, now)
+    found = decide_retraining(TRAINED, newest, texts, POLICY, now)
     assert found == Retraining(
         now, "due: 1 images were added, removed or relabelled by an ingest or imgclf labels"
     )

@@ -47,13 +47,13 @@ def test_only_what_the_champion_calls_otherwise_than_the_data_set_is_told(
     known = {"labels": ["scarlet", "owl", "green", "blue"]}
     monkeypatch.setattr(evaluation, "newest_evaluation", lambda store, version: known)
 
-    def told(*labels: str) -> dict[str, str]:
+    def aliases_of(*labels: str) -> dict[str, str]:
         return renamed_since(store, LabelSchema(), champion, labels)
 
-    assert told("red", "green") == {}
+    assert aliases_of("red", "green") == {}
     for old, new in (("scarlet", "red"), ("owl", "bird"), ("green", "lime"), ("teal", "blue")):
         event = Rename(at=datetime.now(UTC), by="me", old=(old,), new=new)
         store.put(event_key(event), to_json(event))
-    assert told("red", "green", "blue") == {"scarlet": "red"}
-    assert told("red", "lime", "blue") == {"green": "lime", "scarlet": "red"}
+    assert aliases_of("red", "green", "blue") == {"scarlet": "red"}
+    assert aliases_of("red", "lime", "blue") == {"green": "lime", "scarlet": "red"}
     assert renamed_since(store, LabelSchema(), None, ["red"]) == {}

@@ -209,8 +209,8 @@ def test_without_a_champion_the_verdicts_say_so() -> None:
         "labels",
         {"accuracy": 0.75, "majority_baseline_accuracy": 0.5},
     )
-    told = "no champion yet; there is nothing to compare recall with"
-    assert found["no_slice_regression"] == GateResult("no_slice_regression", True, told)
+    text = "no champion yet; there is nothing to compare recall with"
+    assert found["no_slice_regression"] == GateResult("no_slice_regression", True, text)
     assert found["calibration_within_bound"] == GateResult(
         "calibration_within_bound",
         True,

@@ -54,10 +54,10 @@ def test_they_are_read_beside_new_ones_and_stay_as_they_are(store: ObjectStore) 
     assert features[0].tolist() == [1] * 4
     assert features[3].tolist() == [0] * 4  # there are none
     assert np.array_equal(features[[1, 2, 4, 5]], FEATURES[[3, 0, 5, 4]])
-    said = read_probabilities(store, model(), images)
-    assert said[0].tolist() == [0.5, 0.5]
-    assert np.isnan(said[3]).all()
-    assert np.array_equal(said[[1, 2, 4, 5]], PROBABILITIES[[3, 0, 5, 4]])
+    predicted = read_probabilities(store, model(), images)
+    assert predicted[0].tolist() == [0.5, 0.5]
+    assert np.isnan(predicted[3]).all()
+    assert np.array_equal(predicted[[1, 2, 4, 5]], PROBABILITIES[[3, 0, 5, 4]])
     assert {key: store.get(key) for key in before} == before
 
 

@@ -154,17 +154,17 @@ def test_a_correction_stands_until_somebody_answers_it(store: ObjectStore) -> No
     corrected(store, SHAS[1], "dog", NOW - timedelta(hours=3))
     corrected(store, "f" * 64, "dog", NOW)  # not indexed yet
     corrected(store, SHAS[4], "dog", NOW)  # of the validation split
-    said = {SHAS[1]: ("label_studio", NOW - timedelta(hours=1))}
+    texts = {SHAS[1]: ("label_studio", NOW - timedelta(hours=1))}
     conflict = {"sha256": SHAS[2], "labels_a": ["cat"], "labels_b": ["dog"]}
-    view = LabelledView({SHAS[1]: ["cat"]}, [conflict], "1", said)
-    told: list[str] = []
+    view = LabelledView({SHAS[1]: ["cat"]}, [conflict], "1", texts)
+    messages: list[str] = []
     store.put("corrections/nonsense.json", b"{}")
     store.put(f"corrections/{SHAS[6]}-{1:013d}-00000000.json", b"{}")
-    doubts = find_doubts(store, view, images(), told.append)
+    doubts = find_doubts(store, view, images(), messages.append)
     assert doubts.corrections == {SHAS[0]: ("dog",)}
     assert doubts.conflicts == {SHAS[2]: "cat and dog"}
-    assert any("nonsense" in text for text in told)
-    assert any(SHAS[6] in text for text in told)
+    assert any("nonsense" in text for text in messages)
+    assert any(SHAS[6] in text for text in messages)
     assert doubts.without({SHAS[0]}).corrections == {}
     assert doubts.of({SHAS[2]}) == {SHAS[2]: "its labels contradict each other: cat and dog"}
 
@@ -179,20 +179,20 @@ def test_an_answer_in_the_same_moment_answers_a_correction(store: ObjectStore) -
 # --- opinions and the pool ------------------------------------------------------------------
 
 
-def looked(store: ObjectStore, version: str, said: np.ndarray, **fields: Any) -> ModelInUse:
-    shas = SHAS[: len(said)]
-    features = np.arange(len(said) * 3, dtype=np.float32).reshape(-1, 3) + 1
+def looked(store: ObjectStore, version: str, predicted: np.ndarray, **fields: Any) -> ModelInUse:
+    shas = SHAS[: len(predicted)]
+    features = np.arange(len(predicted) * 3, dtype=np.float32).reshape(-1, 3) + 1
     stored_features(store, "net-1-a").append(shas, features)
-    stored_probabilities(store, version).append(shas, said)
+    stored_probabilities(store, version).append(shas, predicted)
     given = {"digest": "d" * 64, "backbone": "net-1-a", "task": "single_label", "labels": LABELS}
     record_model(store, version, {**given, **fields})
     return ModelInUse(version, f"models/{version}/output/model.tar.gz", "prod")
 
 
 def test_features_come_back_and_nothing_is_kept_twice(store: ObjectStore) -> None:
-    said = np.array([[0.9, 0.1], [0.4, 0.6]], np.float32)
-    looked(store, "train-a", said)
-    looked(store, "train-a", said)
+    predicted = np.array([[0.9, 0.1], [0.4, 0.6]], np.float32)
+    looked(store, "train-a", predicted)
+    looked(store, "train-a", predicted)
     assert len(store.list("embeddings/net-1-a")) == 1
     found = read_features(store, "net-1-a", [SHAS[1], SHAS[5], SHAS[0]])
     assert found.tolist() == [[4, 5, 6], [0, 0, 0], [1, 2, 3]]
@@ -207,9 +207,9 @@ def test_features_come_back_and_nothing_is_kept_twice(store: ObjectStore) -> Non
 
 
 def test_the_pool_has_what_nobody_is_asked_about(store: ObjectStore) -> None:
-    said = np.tile(np.array([[0.7, 0.3]], np.float32), (7, 1))
-    models = [looked(store, "train-a", said)]
-    other = looked(store, "train-b", said[:, [1, 0]], labels=("dog", "fox"))
+    predicted = np.tile(np.array([[0.7, 0.3]], np.float32), (7, 1))
+    models = [looked(store, "train-a", predicted)]
+    other = looked(store, "train-b", predicted[:, [1, 0]], labels=("dog", "fox"))
     view = LabelledView({SHAS[0]: ["cat"], SHAS[3]: ["dog"]}, [], "1")
     pool = build_pool(
         store,
@@ -235,9 +235,9 @@ def test_the_pool_has_what_nobody_is_asked_about(store: ObjectStore) -> None:
 
 
 def test_a_model_of_before_a_rename_is_heard_under_the_new_name(store: ObjectStore) -> None:
-    said = np.array([[0.7, 0.3], [0.2, 0.8]], np.float32)
-    looked(store, "train-a", said)
-    looked(store, "train-b", said, task="multi_label", thresholds={"cat": 0.1, "dog": 0.5})
+    predicted = np.array([[0.7, 0.3], [0.2, 0.8]], np.float32)
+    looked(store, "train-a", predicted)
+    looked(store, "train-b", predicted, task="multi_label", thresholds={"cat": 0.1, "dog": 0.5})
     single, multi = (embedded_model(store, version) for version in ("train-a", "train-b"))
 
     def shown(model: EmbeddedModel | None, **aliases: str) -> list[tuple[Any, Any]]:
@@ -276,9 +276,9 @@ def test_nobody_has_looked_yet(store: ObjectStore) -> None:
 def test_a_prediction_has_at_least_one_label_and_not_too_many_probabilities(
     store: ObjectStore,
 ) -> None:
-    said = np.array([[0.9, 0.7], [0.2, 0.3]], np.float32)
+    predicted = np.array([[0.9, 0.7], [0.2, 0.3]], np.float32)
     thresholds = {"cat": 0.5, "dog": 0.5}
-    looked(store, "train-a", said, task="multi_label", thresholds=thresholds)
+    looked(store, "train-a", predicted, task="multi_label", thresholds=thresholds)
     model = Opinions.of(store, [ModelInUse("train-a", "k", "prod")], "").first
     found = predictions(store, model, [SHAS[0], SHAS[1], SHAS[5]])
     assert found[SHAS[0]].labels == ("cat", "dog")
@@ -301,9 +301,11 @@ def test_the_queue_is_filled_when_a_fifth_is_missing_or_something_is_in_doubt() 
 
 
 def test_models_of_two_tasks_do_not_disagree(store: ObjectStore) -> None:
-    said = np.array([[0.9, 0.1]], np.float32)
-    one, same = looked(store, "train-a", said), looked(store, "train-b", said)
-    other = looked(store, "train-c", said, task="multi_label", thresholds={"cat": 0.5, "dog": 0.5})
+    predicted = np.array([[0.9, 0.1]], np.float32)
+    one, same = looked(store, "train-a", predicted), looked(store, "train-b", predicted)
+    other = looked(
+        store, "train-c", predicted, task="multi_label", thresholds={"cat": 0.5, "dog": 0.5}
+    )
     with_same, with_other = (
         Opinions.of(store, [one, same], ""),
         Opinions.of(store, [one, other], ""),

@@ -128,9 +128,9 @@ def test_an_image_is_shown_by_the_name_that_can_be() -> None:
     assert [*found.keys.values()] == ["raw/z.png", "raw/1 ", "raw/2.png"]
     assert hidden == {sha(1): "raw/1 "}
     assert shown_images("file:///lake", images, indexed) == (images, {})
-    (said,) = hidden_problem(hidden)
-    assert "'raw/1 '" in said
-    assert "under other names" in said
+    (predicted,) = hidden_problem(hidden)
+    assert "'raw/1 '" in predicted
+    assert "under other names" in predicted
     assert hidden_problem({}) == []
 
 

@@ -59,9 +59,9 @@ def test_a_batch_is_unfinished_until_it_is_confirmed(store: ObjectStore) -> None
 
 def test_what_is_no_batch_is_named(store: ObjectStore) -> None:
     store.put("queue/0000000000001-mine.json", b"[]")
-    told: list[str] = []
-    assert unfinished(store, told.append) == []
-    assert [text.partition(" ")[0] for text in told] == ["queue/0000000000001-mine.json"]
+    messages: list[str] = []
+    assert unfinished(store, messages.append) == []
+    assert [text.partition(" ")[0] for text in messages] == ["queue/0000000000001-mine.json"]
     store.put("queue/0000000000002-moved.json", batch(SHAS[0]).model_dump_json().encode())
     with pytest.raises(DamagedObject, match="holds the batch of"):
         read_batch(store, "queue/0000000000002-moved.json")

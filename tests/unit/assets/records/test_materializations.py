@@ -144,7 +144,7 @@ def test_a_field_of_newer_code_is_passed_over(instance: dg.DagsterInstance, stor
 
 
 def test_what_older_code_kept_in_metadata_is_read(instance: dg.DagsterInstance, store: ObjectStore):
-    told = {
+    text = {
         "dataset_version": "d1",
         "images": 12,
         "classes": 2,
@@ -153,7 +153,7 @@ def test_what_older_code_kept_in_metadata_is_read(instance: dg.DagsterInstance, 
         "label_rows": 40,
         "counts": dg.MetadataValue.md("| a | b |"),
     }
-    made(instance, store, metadata=told)  # a run that has no record
+    made(instance, store, metadata=text)  # a run that has no record
     assert newest_materialization(instance, store, DatasetRecord) == DatasetRecord(
         dataset_version="d1",
         images=12,

@@ -114,14 +114,14 @@ def test_each_check_of_the_model_the_data_and_its_sources_counts(checked: Object
         ("trained_model/train-1", "staging_serves_digest"),
     ):
         fail(checked, subject, check)
-    told = [
+    texts = [
         "class_floor_met failed: no",
         "images_readable failed: no",
         "labels_known failed: no",
         "beats_champion failed: no",
     ]
-    assert package_objections(checked, package()) == told
-    after = [*told, "staging_serves_digest failed: no"]
+    assert package_objections(checked, package()) == texts
+    after = [*texts, "staging_serves_digest failed: no"]
     assert package_objections(checked, package(), after_staging=True) == after
 
 
@@ -145,8 +145,8 @@ def test_only_the_registered_artefact_may_be_deployed(
 ) -> None:
     monkeypatch.setattr(verification, "actual_digest", lambda store, key: DIGEST)
     assert artefact_objections(store, package()) == []
-    told = ["the artefact has digest aaaaaaaaaaaa, registered is bbbbbbbbbbbb"]
-    assert artefact_objections(store, package(digest=OTHER)) == told
+    texts = ["the artefact has digest aaaaaaaaaaaa, registered is bbbbbbbbbbbb"]
+    assert artefact_objections(store, package(digest=OTHER)) == texts
 
 
 @pytest.mark.parametrize("error", [KeyMissing("gone"), DamagedObject("k", "cut", "file:///s")])
@@ -160,8 +160,8 @@ def test_an_artefact_that_cannot_be_used_is_an_objection(
         raise error
 
     monkeypatch.setattr(verification, "actual_digest", unusable)
-    told = [f"the artefact cannot be used: {error}"]
-    assert artefact_objections(store, package()) == told
+    texts = [f"the artefact cannot be used: {error}"]
+    assert artefact_objections(store, package()) == texts
     assert asked == [(store, package().model_key)]
 
 
@@ -176,9 +176,9 @@ def test_an_evaluation_that_is_not_there_or_damaged_is_an_objection(checked: Obj
 
 
 def test_a_data_set_that_is_not_there_or_damaged_is_an_objection(checked: ObjectStore) -> None:
-    told = f"the data set d2 is not in the store {checked.url}"
-    assert dataset_objections(checked, "d2") == [told]
-    assert package_objections(checked, package(dataset_version="d2")) == [told]
+    text = f"the data set d2 is not in the store {checked.url}"
+    assert dataset_objections(checked, "d2") == [text]
+    assert package_objections(checked, package(dataset_version="d2")) == [text]
     key = "datasets/d1/sources/9999999999990.json"
     checked.put(key, b"{}")
     (found,) = dataset_objections(checked, "d1")

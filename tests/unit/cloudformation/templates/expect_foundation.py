@@ -48,13 +48,13 @@ def store(resource: Resource) -> None:
         "SSEAlgorithm": "aws:kms",
         "KMSMasterKeyID": att("Key"),
     }
-    told = given["NotificationConfiguration"]["QueueConfigurations"]
-    assert [(entry["Event"], entry["Filter"]["S3Key"]["Rules"]) for entry in told] == [
+    reported = given["NotificationConfiguration"]["QueueConfigurations"]
+    assert [(entry["Event"], entry["Filter"]["S3Key"]["Rules"]) for entry in reported] == [
         ("s3:ObjectCreated:*", [{"Name": "prefix", "Value": sub("${KeyPrefix}raw/")}]),
         ("s3:ObjectRemoved:*", [{"Name": "prefix", "Value": sub("${KeyPrefix}raw/")}]),
         ("s3:ObjectCreated:*", [{"Name": "prefix", "Value": sub("${KeyPrefix}annotations/")}]),
     ]
-    assert {str(entry["Queue"]) for entry in told} == {str(att("ArrivalsQueue"))}
+    assert {str(entry["Queue"]) for entry in reported} == {str(att("ArrivalsQueue"))}
     rules = {rule["Id"]: rule for rule in given["LifecycleConfiguration"]["Rules"]}
     assert rules["deleted-objects"]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
     assert rules["deleted-objects"]["NoncurrentVersionExpiration"] == {
@@ -84,11 +84,11 @@ def budget(resource: Resource) -> None:
     given = resource["Properties"]
     assert given["Budget"]["BudgetLimit"] == {"Amount": ref("MonthlyBudgetUSD"), "Unit": "USD"}
     assert (given["Budget"]["BudgetType"], given["Budget"]["TimeUnit"]) == ("COST", "MONTHLY")
-    told = [
+    texts = [
         (entry["Notification"]["NotificationType"], entry["Notification"]["Threshold"])
         for entry in given["NotificationsWithSubscribers"]
     ]
-    assert told == [("ACTUAL", 80), ("ACTUAL", 100), ("FORECASTED", 100)]
+    assert texts == [("ACTUAL", 80), ("ACTUAL", 100), ("FORECASTED", 100)]
     for entry in given["NotificationsWithSubscribers"]:
         assert entry["Subscribers"] == [{"SubscriptionType": "SNS", "Address": ref("AlertsTopic")}]
 

@@ -27,22 +27,22 @@ LATER = "not a run of the line is requested"
 def parts(condition: Any) -> str:
     """The operands of a condition, each by its label."""
     assert type(condition).__name__ == "AndAutomationCondition"
-    return ", ".join(map(told, condition.operands))
+    return ", ".join(map(described, condition.operands))
 
 
-def told(condition: Any) -> str:
+def described(condition: Any) -> str:
     match type(condition).__name__:
         case "NotAutomationCondition":
-            return f"not {told(condition.operand)}"
+            return f"not {described(condition.operand)}"
         case "OrAutomationCondition" if condition.label == "blocking checks passed":
             dagsters, before = condition.operands
             inputs = _allowed(dagsters) or "all"
             assert inputs == (", ".join(before.inputs) or "all")
             return f"{condition.label} of {inputs}"
         case "OrAutomationCondition" if condition.label is None:
-            return f"({' or '.join(map(told, condition.operands))})"
+            return f"({' or '.join(map(described, condition.operands))})"
         case "AndAutomationCondition" if condition.label is None:
-            return f"({' and '.join(map(told, condition.operands))})"
+            return f"({' and '.join(map(described, condition.operands))})"
     allowed = _allowed(condition)
     named = condition.get_label() or condition.name
     return f"{named} of {allowed}" if allowed else str(named)
@@ -107,10 +107,10 @@ def test_the_line_is_asked_for_when_any_asset_of_it_is() -> None:
         assert type(found).__name__ == "OrAutomationCondition"
         *more, last = found.operands
         asked.append(last.key.to_user_string())
-        assert told(last.operand) == "will_be_requested"
+        assert described(last.operand) == "will_be_requested"
         if type(more[0]).__name__ == "EntityMatchesCondition":
             asked += [one.key.to_user_string() for one in more]
-            assert {told(one.operand) for one in more} == {"will_be_requested"}
+            assert {described(one.operand) for one in more} == {"will_be_requested"}
             break
         (found,) = more
     assert sorted(asked) == sorted(CONDITIONS)
@@ -156,7 +156,7 @@ def is_asked_for(condition: AutomationCondition, **metadata: Any) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("said", "due"),
+    ("expected", "due"),
     [
         ({}, True),  # of before the policy
         ({"retrain_at": NOW.timestamp() + 1}, True),  # likewise
@@ -166,5 +166,5 @@ def is_asked_for(condition: AutomationCondition, **metadata: Any) -> bool:
         ({"retraining": "waits", "retrain_at": NOW.timestamp() + 1}, False),
     ],
 )
-def test_a_training_is_due_when_the_data_set_says_so(said: dict[str, Any], due: bool) -> None:
-    assert is_asked_for(RetrainingIsDue(ObjectStore(url="memory:///")), **said) is due
+def test_a_training_is_due_when_the_data_set_says_so(expected: dict[str, Any], due: bool) -> None:
+    assert is_asked_for(RetrainingIsDue(ObjectStore(url="memory:///")), **expected) is due

@@ -232,7 +232,7 @@ MODEL = {"model_version": "train-1", "digest": "0" * 64}
 
 
 @pytest.mark.parametrize(
-    ("said", "newest", "asked"),
+    ("expected", "newest", "asked"),
     [
         ({"dataset_version": "d1"}, "d1", False),
         ({"dataset_version": "d1"}, "d2", True),
@@ -243,13 +243,13 @@ MODEL = {"model_version": "train-1", "digest": "0" * 64}
     ],
 )
 def test_a_model_says_which_data_set_it_was_trained_on(
-    said: dict[str, Any], newest: str | None, asked: bool
+    expected: dict[str, Any], newest: str | None, asked: bool
 ) -> None:
     daemon = Daemon(DataSetIsNewer(ObjectStore(url="memory:///")), ["dataset", "a"])
     metadata = {"dataset_version": newest} if newest else {}
     event = daemon.made("dataset", newest or "x", metadata=metadata)
     tags = {"dagster/input_event_pointer/dataset": str(event)}
-    daemon.made("child", "1", metadata=said and {**MODEL, **said}, tags=tags)
+    daemon.made("child", "1", metadata=expected and {**MODEL, **expected}, tags=tags)
     assert daemon.is_asked_for() is asked
     daemon.made("dataset", "d9", metadata={"dataset_version": "d9"})
     assert daemon.is_asked_for()

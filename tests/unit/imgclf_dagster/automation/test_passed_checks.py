@@ -88,10 +88,10 @@ class Room:
                 self._report(run, "ASSET_CHECK_EVALUATION", found)
 
     def _report(self, run: dg.DagsterRun, event: str, data: Any) -> None:
-        told = dg.DagsterEvent(
+        reported = dg.DagsterEvent(
             event_type_value=event, job_name=run.job_name, event_specific_data=data
         )
-        self.instance.report_dagster_event(told, run_id=run.run_id)
+        self.instance.report_dagster_event(reported, run_id=run.run_id)
 
 
 @pytest.fixture

@@ -35,9 +35,9 @@ def _kinds(description: str | None) -> set[str]:
 def test_a_label_in_a_reason_is_no_markup(result: dg.AssetCheckResult) -> None:
     assert not result.passed
     assert _kinds(result.description) <= {"text", "text_special"}
-    told = result.metadata["reason"].value
-    assert "![x](http://127.0.0.1:3000/graphql)" in str(told)
-    assert "\x1b" not in str(told)
+    facts = result.metadata["reason"].value
+    assert "![x](http://127.0.0.1:3000/graphql)" in str(facts)
+    assert "\x1b" not in str(facts)
 
 
 def test_what_is_told_in_a_terminal_is_the_text() -> None:
@@ -118,8 +118,8 @@ def test_what_is_damaged_or_missing_fails_with_key_and_remedy() -> None:
 
     result = fails_closed(damaged)()
     assert (result.passed, result.severity) == (False, dg.AssetCheckSeverity.ERROR)
-    told = {"reason": str(damage), "key": "checks/x", "remedy": "do this"}
-    assert metadata(result) == told
+    text = {"reason": str(damage), "key": "checks/x", "remedy": "do this"}
+    assert metadata(result) == text
     assert metadata(fails_closed(missing)()) == {"reason": "no k"}
     assert not fails_closed(missing)().passed
     assert fails_closed(damaged).__name__ == "damaged"

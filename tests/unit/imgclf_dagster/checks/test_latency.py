@@ -145,12 +145,12 @@ def test_what_production_s_model_took_is_read_from_its_own_verdict(
 
 def test_every_finding_says_its_numbers() -> None:
     """Whole sentences and all numbers: people decide by them."""
-    told = "95th percentile 1500 ms of 32 requests (budget 1000.5 ms)"
+    text = "95th percentile 1500 ms of 32 requests (budget 1000.5 ms)"
     measured = {"p95_ms": 1500.0, "requests": 32.0}
     assert judge_latency(SLOW, 1000.5) == LatencyFinding(
         False,
         "ERROR",
-        f"{told}; the median is 1500 ms",
+        f"{text}; the median is 1500 ms",
         {**measured, "median_ms": 1500.0},
     )
     half = [10.26] * 16 + [1500.0] * 16
@@ -168,7 +168,7 @@ def test_every_finding_says_its_numbers() -> None:
     ) == LatencyFinding(
         False,
         "WARN",
-        f"{told}; {compared.format(300, 500)}",
+        f"{text}; {compared.format(300, 500)}",
         {**measured, "champion_p95_ms": 300.3, QUIET_P95: 499.6},
     )
     assert judge_latency(
@@ -176,7 +176,7 @@ def test_every_finding_says_its_numbers() -> None:
     ) == LatencyFinding(
         False,
         "ERROR",
-        f"{told}; {compared.format(50, 1500)}",
+        f"{text}; {compared.format(50, 1500)}",
         {**measured, "champion_p95_ms": 50.0, QUIET_P95: 1500.0},
     )
     assert judge_latency([1.26, 1.26], 1000) == LatencyFinding(

@@ -87,11 +87,11 @@ def test_the_command_says_what_it_wrote_and_how_it_is_read(
     home: ObjectStore, tmp_path: Path
 ) -> None:
     place = tmp_path / "my set"
-    told = CliRunner().invoke(app, ["export", "--format", "folder", "--to", str(place)])
-    assert told.exit_code == 0, told.output
-    assert "✓ 12 of 12 images of data set" in told.stdout
-    assert f'ImageFolder("{place}/train")' in told.stdout
-    assert f"imgclf ingest '{place}'" in told.stdout
+    text = CliRunner().invoke(app, ["export", "--format", "folder", "--to", str(place)])
+    assert text.exit_code == 0, text.output
+    assert "✓ 12 of 12 images of data set" in text.stdout
+    assert f'ImageFolder("{place}/train")' in text.stdout
+    assert f"imgclf ingest '{place}'" in text.stdout
     again = CliRunner().invoke(app, ["export", "--format", "folder", "--to", str(place)])
     assert again.exit_code == 1
     assert "is not empty" in again.stderr
@@ -100,23 +100,23 @@ def test_the_command_says_what_it_wrote_and_how_it_is_read(
 def test_the_command_ends_with_1_and_names_what_it_lacks(home: ObjectStore, tmp_path: Path) -> None:
     shards_of(home)[0].unlink()
     home.delete("raw/set/dog/1.png")
-    said = ["export", "--format", "coco", "--to", str(tmp_path / "o.zip"), "--json"]
-    told = CliRunner().invoke(app, said)
-    assert told.exit_code == 1
-    report = json.loads(told.stdout)
+    facts = ["export", "--format", "coco", "--to", str(tmp_path / "o.zip"), "--json"]
+    reported = CliRunner().invoke(app, facts)
+    assert reported.exit_code == 1
+    report = json.loads(reported.stdout)
     assert (report["written"], report["asked"]) == (11, 12)
     assert [row["image"] for row in report["set_aside"]] == ["raw/set/dog/1.png"]
-    assert "1 of 12 images could not be exported" in told.stderr
+    assert "1 of 12 images could not be exported" in reported.stderr
 
 
 @pytest.mark.parametrize("empty", ["", " "])
 def test_an_empty_version_is_refused_before_anything_is_written(
     home: ObjectStore, tmp_path: Path, empty: str
 ) -> None:
-    said = ["export", empty, "--format", "coco", "--to", str(tmp_path / "out")]
-    told = CliRunner().invoke(app, said)
-    assert told.exit_code == 2
-    assert "DATASET is empty" in told.stderr
+    text = ["export", empty, "--format", "coco", "--to", str(tmp_path / "out")]
+    reason = CliRunner().invoke(app, text)
+    assert reason.exit_code == 2
+    assert "DATASET is empty" in reason.stderr
     assert not (tmp_path / "out").exists()
 
 

@@ -41,8 +41,8 @@ def test_no_section_of_the_settings_is_eaten_as_markup() -> None:
 
 
 def test_the_section_of_the_splits_is_in_the_help_of_dealing_again() -> None:
-    (told,) = {text for whose, text in all_texts() if whose == "splits deal-again" and text}
-    assert "under [split] deals again" in " ".join(render(told).plain.split())
+    (reason,) = {text for whose, text in all_texts() if whose == "splits deal-again" and text}
+    assert "under [split] deals again" in " ".join(render(reason).plain.split())
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -21,11 +21,11 @@ NESTED = ("animal/dog", "plant/rose")
 def test_what_is_understood_is_said_and_then_written(ingest: Ingest) -> None:
     ingest.lay("train/cat", "train/dog", "test", files={"README.txt": "pictures of pets"})
     assert ingest() == 0
-    said, written = ingest.out.split("labels written")
+    answer, written = ingest.out.split("labels written")
     for part in ("a folder for each class, below train", "cat", "train/cat/001.png", "dog",
                  "2 images without labels: test/005.png", "ignored: 1 ×", "README.txt",
                  "the line deals its own", "--keep-splits"):  # fmt: skip
-        assert part in said, part
+        assert part in answer, part
     assert "classes: cat 2, dog 2" in written
     assert "next: imgclf run" in written
     assert ingest.counts() == {"cat": 2, "dog": 2}
@@ -207,16 +207,18 @@ def test_an_encoding_is_taken(ingest: Ingest) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "expected"),
     [
         (("--columns", "one"), "are not two columns"),
         (("--as-class", " "), "a label is empty"),
     ],
 )
-def test_a_wrong_option_is_exit_code_2(ingest: Ingest, args: tuple[str, ...], said: str) -> None:
+def test_a_wrong_option_is_exit_code_2(
+    ingest: Ingest, args: tuple[str, ...], expected: str
+) -> None:
     ingest.lay("cat", "dog")
     assert ingest(*args) == 2
-    assert said in " ".join(ingest.words.replace("│", " ").split())
+    assert expected in " ".join(ingest.words.replace("│", " ").split())
 
 
 def test_nothing_to_use_is_exit_code_1_and_leaves_no_home(ingest: Ingest) -> None:

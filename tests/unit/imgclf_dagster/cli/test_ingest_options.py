@@ -14,12 +14,12 @@ pytestmark = pytest.mark.unit
 LIST = "file,label\n001.png,a\n002.png,b\n003.png,a\n004.png,b\n"
 
 
-def told(ingest: Ingest) -> str:
+def printed_error(ingest: Ingest) -> str:
     return " ".join(ingest.words.replace("│", " ").split())
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "expected"),
     [
         ("--columns file,label", "--columns has no effect: no table of labels is read"),
         ("--columns 1,2 --labels-from top", "with --labels-from top no list is read"),
@@ -33,10 +33,10 @@ def told(ingest: Ingest) -> str:
         ("--keep-splits", "gives no splits"),
     ],
 )
-def test_beside_folders_of_classes(ingest: Ingest, args: str, said: str) -> None:
+def test_beside_folders_of_classes(ingest: Ingest, args: str, expected: str) -> None:
     ingest.lay("cat", "dog")
     assert ingest("--yes", *args.split()) == 2
-    assert said in told(ingest)
+    assert expected in printed_error(ingest)
     assert not ingest.home.exists()
 
 
@@ -44,11 +44,11 @@ def test_beside_folders_of_classes(ingest: Ingest, args: str, said: str) -> None
 def test_folders_of_classes_that_are_not_there(ingest: Ingest, option: str) -> None:
     ingest.lay(".")
     assert ingest("--labels-from", option) == 2
-    assert f"--labels-from {option} gives no image a label: a flat folder" in told(ingest)
+    assert f"--labels-from {option} gives no image a label: a flat folder" in printed_error(ingest)
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "args", "said"),
+    ("name", "text", "args", "expected"),
     [
         ("l.csv", LIST, "--columns file,kind", "l.csv has no column kind; it has file, label"),
         ("l.json", '{"001.png": "a", "002.png": "b", "003.png": "a", "004.png": "b"}',
@@ -56,10 +56,10 @@ def test_folders_of_classes_that_are_not_there(ingest: Ingest, option: str) -> N
         ("l.txt", "nothing about them", "--encoding cp1252", "--encoding has no effect"),
     ],
 )  # fmt: skip
-def test_beside_a_list(ingest: Ingest, name: str, text: str, args: str, said: str) -> None:
+def test_beside_a_list(ingest: Ingest, name: str, text: str, args: str, expected: str) -> None:
     ingest.lay(".", count=4, files={name: text})
     assert ingest("--dry-run", *args.split()) == 2
-    assert said in told(ingest)
+    assert expected in printed_error(ingest)
 
 
 def test_what_has_an_effect_is_taken(ingest: Ingest) -> None:
@@ -72,7 +72,7 @@ def test_what_has_an_effect_is_taken(ingest: Ingest) -> None:
 def test_where_the_source_is_a_list_it_gives_the_labels(ingest: Ingest, args: str) -> None:
     ingest.lay(".", count=4, files={"l.csv": LIST})
     assert ingest(*args.split(), source=ingest.source / "l.csv") == 2
-    assert f"give the folder: imgclf ingest {ingest.source} {args}" in told(ingest)
+    assert f"give the folder: imgclf ingest {ingest.source} {args}" in printed_error(ingest)
 
 
 def test_images_of_a_list_without_its_labels(ingest: Ingest) -> None:

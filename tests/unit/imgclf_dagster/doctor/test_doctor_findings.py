@@ -13,7 +13,7 @@ from tests.patience import SOON_S, WAIT_S, slowness
 pytestmark = pytest.mark.unit
 
 
-def told(what: str, error: Exception) -> Finding:
+def finding_of(what: str, error: Exception) -> Finding:
     return Finding(what, "failed", f"{error!r}")
 
 
@@ -26,7 +26,7 @@ def test_looks_are_taken_at_once_and_told_in_order() -> None:
 
     names = ["c", "a", "b"]
     looks = {name: lambda name=name: look(name) for name in names}
-    found = look_at_once(looks, time.monotonic() + WAIT_S, told)  # type: ignore[arg-type]
+    found = look_at_once(looks, time.monotonic() + WAIT_S, finding_of)  # type: ignore[arg-type]
     assert [finding.what for finding in found] == names
 
 
@@ -35,7 +35,7 @@ def test_what_a_look_raises_is_a_finding_after_what_it_found() -> None:
         yield Finding("a", "ok", "")
         raise ValueError("no")
 
-    found = look_at_once({"a look": look}, time.monotonic() + WAIT_S, told)
+    found = look_at_once({"a look": look}, time.monotonic() + WAIT_S, finding_of)
     assert [(f.what, f.health) for f in found] == [("a", "ok"), ("a look", "failed")]
     assert "ValueError" in found[1].detail
 
@@ -49,7 +49,7 @@ def test_a_look_without_an_end_is_left_alone() -> None:
 
     looks = {"hangs": hang, "ends": lambda: [Finding("b", "ok", "")]}
     began = time.monotonic()
-    found = look_at_once(looks, began + slowness(), told)
+    found = look_at_once(looks, began + slowness(), finding_of)
     never.set()
     assert time.monotonic() - began < SOON_S
     assert [(f.what, f.health) for f in found] == [("a", "ok"), ("hangs", "warning"), ("b", "ok")]

@@ -57,11 +57,11 @@ class Killed(BaseException):
 def killer(after: int) -> Callable[[int, int], None]:
     """Kills the export after so many images."""
 
-    def told(done: int, total: int) -> None:
+    def count_progress(done: int, total: int) -> None:
         if done == after:
             raise Killed
 
-    return told
+    return count_progress
 
 
 def images_in(files: dict[str, bytes]) -> list[bytes]:
@@ -115,11 +115,11 @@ def test_an_interrupted_export_shows_nothing_and_is_gone_on_with(
     with pytest.raises(Killed):
         export(place, on_progress=killer(5))
     assert [path.name for path in place.iterdir()] == [WORK], "nothing can be taken for an export"
-    told: list[tuple[int, int]] = []
-    report = export(place, on_progress=lambda *at: told.append(at))
+    messages: list[tuple[int, int]] = []
+    report = export(place, on_progress=lambda *at: messages.append(at))
     assert report.kept >= 5
     assert (report.written, report.asked) == (12, 12)
-    assert told[-1] == (12, 12)
+    assert messages[-1] == (12, 12)
     assert images_in(files_in(place)) == sorted(m.data for m in two_classes())
     assert sorted(path.name for path in place.iterdir()) == ["README.md", "test", "train", "val"]
 
@@ -169,16 +169,16 @@ def test_the_remains_of_another_export_are_not_mixed_with_this_one(
 def test_two_exports_to_one_place_at_once_do_not_mix(
     export: Callable[..., ExportReport], tmp_path: Path, name: str
 ) -> None:
-    said: list[str] = []
+    messages: list[str] = []
 
     def second(done: int, total: int) -> None:
         if done == 1:
             with pytest.raises(ExportError) as refused:
                 export(tmp_path / name)
-            said.append(str(refused.value))
+            messages.append(str(refused.value))
 
     assert export(tmp_path / name, on_progress=second).written == 12
-    assert "another export is" in said[0]
+    assert "another export is" in messages[0]
 
 
 def test_a_killed_zip_leaves_nothing_that_looks_like_one(
@@ -230,8 +230,8 @@ def test_an_image_that_is_nowhere_is_set_aside_by_name_and_the_rest_goes_on(
     assert report.counts["cat"]["train"] == 3
     files = files_in(tmp_path / "out")
     assert images_in(files) == sorted(m.data for m in two_classes()[1:])
-    said = b"".join(data for name, data in files.items() if not name.endswith(".png"))
-    assert two_classes()[0].sha256.encode() not in said, "no list names what is not there"
+    answer = b"".join(data for name, data in files.items() if not name.endswith(".png"))
+    assert two_classes()[0].sha256.encode() not in answer, "no list names what is not there"
 
 
 def test_if_no_image_can_be_read_there_is_no_export(

@@ -57,12 +57,12 @@ class Ingest:
     def labels(self) -> dict[str, list[str]]:
         """Names of the stored images by label."""
         store = ObjectStore(url=(self.home / "store").as_uri())
-        said: dict[str, list[str]] = {}
+        texts: dict[str, list[str]] = {}
         for item in store.list("annotations/"):
             record = json.loads(store.get(item.key))
             for label in record["labels"] or [""]:
-                said.setdefault(label, []).append(record["annotation_id"].rpartition("/")[2])
-        return {label: sorted(names) for label, names in sorted(said.items())}
+                texts.setdefault(label, []).append(record["annotation_id"].rpartition("/")[2])
+        return {label: sorted(names) for label, names in sorted(texts.items())}
 
     def counts(self) -> dict[str, int]:
         return {label: len(names) for label, names in self.labels().items()}

@@ -183,12 +183,12 @@ def test_progress_is_told_after_every_file(tmp_path, store):
     for i in range(5):
         (tmp_path / "set" / str(i)).mkdir(parents=True)
         (tmp_path / "set" / str(i) / "x.png").write_bytes(png(f"#0{i}0000"))
-    told: list[tuple[int, int]] = []
+    messages: list[tuple[int, int]] = []
     ingest(
         read_source(tmp_path / "set"), store=store, policy=IngestionPolicy(), schema=SINGLE,
-        on_progress=lambda done, total: told.append((done, total)),
+        on_progress=lambda done, total: messages.append((done, total)),
     )  # fmt: skip
-    assert told == [(i, 5) for i in range(1, 6)]
+    assert messages == [(i, 5) for i in range(1, 6)]
 
 
 def test_one_word_in_several_encodings_is_one_label(take, store):

@@ -69,8 +69,8 @@ def test_classes_and_changes_are_told_by_the_names_that_count(ingest: Ingest) ->
     assert ingest("--yes", "--json") == 0
     assert ingest.facts["classes"] == {"bad": 2, "good": 4}
     assert ingest("--as-class", "junk", "--json") == 0
-    told = {str(one["old"]): one["images"] for one in ingest.facts["changed"]}
-    assert told == {"[['good']]": 4, "[['bad']]": 2}
+    text = {str(one["old"]): one["images"] for one in ingest.facts["changed"]}
+    assert text == {"[['good']]": 4, "[['bad']]": 2}
     assert ingest.facts["changed"][0]["new"] == [["junk"]]
     assert len(ingest.facts["changed"][0]["examples"]) == 3
 

@@ -90,10 +90,10 @@ def test_the_summary_has_the_names_that_count(take: Take, store: ObjectStore) ->
     for _ in range(2):
         report = take(FOLDERS)
         assert dict(report.classes) == {"crimson": 2, "blue": 4} == counts(store)
-    told = printed(report)
-    assert "classes: blue 4, crimson 2\n" in told
-    assert "read as: green as blue: 2; red as crimson: 2\n" in told
-    assert "two meanings" not in told
+    output = printed(report)
+    assert "classes: blue 4, crimson 2\n" in output
+    assert "read as: green as blue: 2; red as crimson: 2\n" in output
+    assert "two meanings" not in output
 
 
 def test_without_a_rename_nothing_is_read_as_anything(take: Take) -> None:
@@ -116,9 +116,9 @@ def test_changes_are_told_by_the_names_that_count(take: Take, store: ObjectStore
     report = take({"OK": 3})
     (change,) = report.changed
     assert (change.old, change.new, change.images) == ((("nok",),), (("ok",),), 2)
-    told = printed(report)
-    assert "nok → ok: 2" in told
-    assert "imgclf labels withdraw --source set --class ok" in told
+    output = printed(report)
+    assert "nok → ok: 2" in output
+    assert "imgclf labels withdraw --source set --class ok" in output
 
 
 def test_a_folder_that_means_two_things_is_told(take: Take, store: ObjectStore) -> None:
@@ -129,9 +129,9 @@ def test_a_folder_that_means_two_things_is_told(take: Take, store: ObjectStore) 
     assert report.labelled == 2
     assert dict(report.classes) == {"red": 4, "green": 2} == counts(store)
     assert report.read_as == [ReadAs("blue", "red", 2, "blue")]
-    told = printed(report)
-    assert "two meanings: blue as red (2 images) was used before the name was given" in told
-    assert "used now, blue is blue" in told
+    output = printed(report)
+    assert "two meanings: blue as red (2 images) was used before the name was given" in output
+    assert "used now, blue is blue" in output
     facts = source_facts(read_source(store.root / "raw/set"))  # type: ignore[operator]
     read = json.loads(as_json(facts, [], report, ""))["read_as"]
     assert read == [{"label": "blue", "counts": "red", "images": 2, "now": "blue"}]

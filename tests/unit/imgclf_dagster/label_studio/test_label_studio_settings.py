@@ -145,8 +145,8 @@ class TestAccess:
         settings.run_dir.mkdir(parents=True)
         with published_address(settings):
             note = settings.run_dir / "label-studio.json"
-            said = json.loads(note.read_text())
-        note.write_text(json.dumps({**said, "create_time": 1.0}))
+            facts = json.loads(note.read_text())
+        note.write_text(json.dumps({**facts, "create_time": 1.0}))
         assert find_access(settings) is None
 
     def test_a_server_of_the_settings_counts_more_than_our_own(self) -> None:

@@ -41,7 +41,7 @@ def started(settings: Settings, installation: Installation) -> dict[str, Process
     return {spec.name: spec for spec in specs}
 
 
-def told(spec: ProcessSpec) -> list[str]:
+def hosts_of(spec: ProcessSpec) -> list[str]:
     """The names that a program is given on its command line."""
     pairs = zip(spec.argv, spec.argv[1:], strict=False)
     return [value for name, value in pairs if name == OPTION]
@@ -67,8 +67,8 @@ def test_every_program_is_told(installation: Installation) -> None:
     settings = load_settings(web={"allowed_hosts": ["line.example.org", "fd00::5"]})
     specs = started(settings, installation)
     for name in ("Dagster", "Endpoints", "Predictor"):
-        assert told(specs[name]) == ["line.example.org", "fd00::5"]
-    assert told(specs["Labelling"])[:2] == ["line.example.org", "fd00::5"]
+        assert hosts_of(specs[name]) == ["line.example.org", "fd00::5"]
+    assert hosts_of(specs["Labelling"])[:2] == ["line.example.org", "fd00::5"]
     assert specs["MLflow"].env == {**specs["MLflow"].env, **variables(settings.web.allowed_hosts)}
     known = specs["Label Studio"].env["LABEL_STUDIO_ALLOWED_HOSTS"].split(",")
     assert known == ["localhost", "127.0.0.1", "[::1]", "line.example.org", "[fd00::5]"]
@@ -81,7 +81,7 @@ def test_dagster_and_mlflow_are_started_guarded(installation: Installation) -> N
     specs = started(load_settings(), installation)
     assert specs["Dagster"].argv[1:3] == ("-m", "imgclf_dagster.webserver")
     assert specs["MLflow"].argv[1:4] == ("-m", "imgclf_dagster.mlflow_server", "server")
-    assert all(not told(spec) for spec in specs.values() if spec.name != "Labelling")
+    assert all(not hosts_of(spec) for spec in specs.values() if spec.name != "Labelling")
 
 
 def test_the_backend_is_known_by_the_name_that_label_studio_is_told(
@@ -89,9 +89,9 @@ def test_the_backend_is_known_by_the_name_that_label_studio_is_told(
 ) -> None:
     elsewhere = {"backend_url": "http://Host.Docker.internal:9090", "backend_host": "0.0.0.0"}
     specs = started(load_settings(label_studio=elsewhere), installation)
-    assert told(specs["Labelling"]) == ["host.docker.internal", "127.0.0.1"]
+    assert hosts_of(specs["Labelling"]) == ["host.docker.internal", "127.0.0.1"]
     specs = started(load_settings(label_studio={"backend_host": "box.lan"}), installation)
-    assert told(specs["Labelling"]) == ["box.lan"]
+    assert hosts_of(specs["Labelling"]) == ["box.lan"]
 
 
 def test_label_studio_of_our_own_knows_loopback_alone(installation: Installation) -> None:

@@ -143,8 +143,8 @@ def by_datasets(found: Any) -> dict[str, Taken]:
         names = getattr(raw.features[column], "names", None)
         taken[split] = {}
         for row in raw:
-            said = row[column]
-            labels = said if isinstance(said, list) else [names[said] if names else said]
+            answer = row[column]
+            labels = answer if isinstance(answer, list) else [names[answer] if names else answer]
             taken[split][sha_of(row["image"]["path"])] = tuple(sorted(labels))
     return taken
 

@@ -89,16 +89,16 @@ def test_the_former_page_is_known_and_one_that_people_changed_is_not():
 
 
 @pytest.mark.parametrize(
-    ("names", "said"),
+    ("names", "expected"),
     [([], "no label to choose"), (["ok", "bell\x07"], "control character"), (["\ufffe"], "rename")],
 )
-def test_no_page_can_be_made(names, said):
-    with pytest.raises(LabelConfigError, match=said):
+def test_no_page_can_be_made(names, expected):
+    with pytest.raises(LabelConfigError, match=expected):
         label_config(LabelSchema(), names)
 
 
 @pytest.mark.parametrize(
-    ("page", "said"),
+    ("page", "expected"),
     [
         ("", "no XML"),
         ("<View>", "no XML"),
@@ -111,8 +111,8 @@ def test_no_page_can_be_made(names, said):
         ('<!DOCTYPE x [<!ENTITY a "b">]><View>&a;</View>', "entities"),
     ],
 )
-def test_not_a_page_of_ours(page, said):
-    with pytest.raises(LabelConfigError, match=said):
+def test_not_a_page_of_ours(page, expected):
+    with pytest.raises(LabelConfigError, match=expected):
         parse_label_config(page)
 
 

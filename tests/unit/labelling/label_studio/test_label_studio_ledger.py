@@ -30,7 +30,7 @@ def at(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
 
 
-def said(
+def statement(
     *labels: str, of: str = A, when: float = 0, task: int = 1, **more: Any
 ) -> AnnotationSnapshot:
     return AnnotationSnapshot(
@@ -66,32 +66,32 @@ class Shelf:
 
 def test_each_change_is_kept_once():
     shelf = Shelf()
-    assert shelf.look(said("cat"), when=0) == [said("cat")]
-    assert shelf.look(said("cat"), when=0) == []
-    changed = said("dog", when=5)
-    assert shelf.look(changed, said("fox", of=B, when=6), when=6) == [
+    assert shelf.look(statement("cat"), when=0) == [statement("cat")]
+    assert shelf.look(statement("cat"), when=0) == []
+    changed = statement("dog", when=5)
+    assert shelf.look(changed, statement("fox", of=B, when=6), when=6) == [
         changed,
-        said("fox", of=B, when=6),
+        statement("fox", of=B, when=6),
     ]
-    assert shelf.look(changed, said("fox", of=B, when=6), when=6) == []
+    assert shelf.look(changed, statement("fox", of=B, when=6), when=6) == []
     assert len(shelf.snapshots) == 3
 
 
 def test_a_deletion_is_kept_once_and_undone_if_it_comes_back():
     shelf = Shelf()
-    shelf.look(said("cat"), when=0)
+    shelf.look(statement("cat"), when=0)
     (gone,) = shelf.look(when=9)
     assert (gone.cancelled, gone.labels, gone.annotated_at) == (True, (), at(9))
     assert shelf.look(when=9) == shelf.look(when=30) == []
-    (back,) = shelf.look(said("cat"), when=40)
+    (back,) = shelf.look(statement("cat"), when=40)
     assert back.labels == ("cat",)
     assert back.annotated_at > gone.annotated_at
-    assert shelf.look(said("cat"), when=41) == []
+    assert shelf.look(statement("cat"), when=41) == []
 
 
 def test_another_task_of_the_image_takes_nothing_back():
     shelf = Shelf()
-    shelf.look(said("cat"), when=0)
+    shelf.look(statement("cat"), when=0)
     assert shelf.look(when=9, task=2) == []  # imported by hand, a second time
     assert shelf.look(when=9, project=2) == []  # a new project in the place of a deleted one
     assert shelf.look(when=9, made=8) == []  # the same numbers, of a server that was wiped
@@ -100,27 +100,27 @@ def test_another_task_of_the_image_takes_nothing_back():
 
 def test_two_saves_in_one_millisecond_are_two():
     shelf = Shelf()
-    shelf.look(said("cat"), when=0)
-    (second,) = shelf.look(said("dog"), when=0)
+    shelf.look(statement("cat"), when=0)
+    (second,) = shelf.look(statement("dog"), when=0)
     assert second.annotated_at > at(0)
-    assert shelf.look(said("dog"), when=0) == []
+    assert shelf.look(statement("dog"), when=0) == []
 
 
 def test_a_server_that_was_set_back_takes_nothing_back():
     shelf = Shelf()
-    shelf.look(said("cat"), when=0)
-    shelf.look(said("dog", when=100), when=100)
-    assert shelf.look(said("cat"), when=0) == []  # it has the older version again
+    shelf.look(statement("cat"), when=0)
+    shelf.look(statement("dog", when=100), when=100)
+    assert shelf.look(statement("cat"), when=0) == []  # it has the older version again
     forgotten = Interval(at(50), at(100))
-    assert shelf.look(said("fox", of=B, when=200), when=200, kept=forgotten) == [
-        said("fox", of=B, when=200)
+    assert shelf.look(statement("fox", of=B, when=200), when=200, kept=forgotten) == [
+        statement("fox", of=B, when=200)
     ]
 
 
 def test_keys_of_another_kind_are_passed_over():
     keys = ["annotations/label_studio/readme.json", f"annotations/label_studio/{IMAGE}-1-2.json"]
     assert read_ledger(keys, {IMAGE}) == {}
-    assert read_ledger([label_studio_key(said("cat"))], {"b" * 64}) == {}
+    assert read_ledger([label_studio_key(statement("cat"))], {"b" * 64}) == {}
 
 
 steps = st.lists(
@@ -138,7 +138,7 @@ def test_the_newest_snapshots_are_what_the_server_has(history):
             of: saved[of] if saved[of][0] == what else (what, moment) for of, what in state.items()
         }
         now = [
-            said(*([] if what == "skip" else [what]), of=of, when=when, skipped=what == "skip")
+            statement(*([] if what == "skip" else [what]), of=of, when=when, skipped=what == "skip")
             for of, (what, when) in saved.items()
         ]
         shelf.look(*now, when=moment)

@@ -18,7 +18,7 @@ KRIPPENDORFF_2011 = """
 """
 
 
-def said(**images: dict[str, str]) -> dict[str, dict[str, frozenset[str]]]:
+def statements(**images: dict[str, str]) -> dict[str, dict[str, frozenset[str]]]:
     return {
         image: {who: frozenset(labels.split()) for who, labels in by.items()}
         for image, by in images.items()
@@ -74,7 +74,7 @@ def test_masi_of_its_own_examples():
 
 def test_pairs_classes_and_disagreements():
     found = agreement_of(
-        said(
+        statements(
             one={"ann": "cat", "bea": "cat"},
             two={"ann": "dog", "bea": "dog", "cem": "dog"},
             three={"ann": "cat", "bea": "dog"},
@@ -97,7 +97,9 @@ def test_pairs_classes_and_disagreements():
 
 
 def test_of_several_labels_an_overlap_is_half_an_agreement():
-    sets = said(one={"a": "x y", "b": "x"}, two={"a": "z", "b": "z"}, three={"a": "x", "b": "x"})
+    sets = statements(
+        one={"a": "x y", "b": "x"}, two={"a": "z", "b": "z"}, three={"a": "x", "b": "x"}
+    )
     multi, single = agreement_of(sets, "multi_label"), agreement_of(sets, "single_label")
     assert multi.alpha > single.alpha
     assert -1 <= multi.pairs[0].kappa <= 1
@@ -108,7 +110,7 @@ def test_nobody_twice_is_nothing_to_compare():
         found = agreement(table)
         assert (found.images, found.same, found.alpha) == (0, None, None)
         assert found.pairs == found.classes == found.disagreements == ()
-    assert agreement_of(said(one={"a": "x", "b": "x"}), "single_label").alpha is None
+    assert agreement_of(statements(one={"a": "x", "b": "x"}), "single_label").alpha is None
 
 
 def test_chance_is_zero():

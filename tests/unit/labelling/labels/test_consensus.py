@@ -75,23 +75,25 @@ def test_an_annotation_says_what_its_newest_snapshot_says():
 
 
 def test_what_is_deleted_or_skipped_leaves_what_else_was_said():
-    ingested, said = row("a", "cat"), row("a", "dog", by="ann", at=1)
-    assert counted(ingested, said) == {"a": ["dog"]}
-    assert counted(ingested, said, row("a", by="ann", at=2, cancelled=True)) == {"a": ["cat"]}
+    ingested, answer = row("a", "cat"), row("a", "dog", by="ann", at=1)
+    assert counted(ingested, answer) == {"a": ["dog"]}
+    assert counted(ingested, answer, row("a", by="ann", at=2, cancelled=True)) == {"a": ["cat"]}
     assert counted(ingested, row("a", by="ann", at=2, skipped=True)) == {"a": ["cat"]}
     assert counted(row("a", by="ann", skipped=True)) == {}
     other = row("a", "fox", by="bea", at=1)
-    assert counted(said, other, row("a", by="ann", at=2, cancelled=True)) == {"a": ["fox"]}
+    assert counted(answer, other, row("a", by="ann", at=2, cancelled=True)) == {"a": ["fox"]}
 
 
 def test_between_people_and_ingest_the_later_word_wins():
-    said = row("a", "dog", by="ann", at=5)
-    assert counted(said, row("a", "cat", at=4)) == {"a": ["dog"]}
-    assert counted(said, row("a", "cat", at=6)) == {"a": ["cat"]}
-    assert counted(said, row("a", at=6, cancelled=True)) == {}
-    assert disputed(said, row("a", "cat", at=4)) == {}
-    assert disputed(said, row("a", "cat", at=5)) == {"a": "labelled differently in the same ingest"}
-    assert disputed(said, row("a", "dog", at=5)) == {}
+    answer = row("a", "dog", by="ann", at=5)
+    assert counted(answer, row("a", "cat", at=4)) == {"a": ["dog"]}
+    assert counted(answer, row("a", "cat", at=6)) == {"a": ["cat"]}
+    assert counted(answer, row("a", at=6, cancelled=True)) == {}
+    assert disputed(answer, row("a", "cat", at=4)) == {}
+    assert disputed(answer, row("a", "cat", at=5)) == {
+        "a": "labelled differently in the same ingest"
+    }
+    assert disputed(answer, row("a", "dog", at=5)) == {}
 
 
 def test_the_majority_counts_and_a_tie_is_a_conflict():
@@ -181,11 +183,11 @@ def test_neither_order_nor_repetition_changes_what_counts(rows, random, task):
 
 
 @given(st.lists(st.frozensets(st.sampled_from("xyz"), min_size=1), min_size=1, max_size=7))
-def test_one_more_voice_for_what_was_chosen_changes_nothing(said):
+def test_one_more_voice_for_what_was_chosen_changes_nothing(label_sets):
     for task in ("single_label", "multi_label"):
-        chosen, contradicted = vote(said, task)
+        chosen, contradicted = vote(label_sets, task)
         if not contradicted:
-            assert vote([*said, chosen], task) == (chosen, False)
+            assert vote([*label_sets, chosen], task) == (chosen, False)
 
 
 def test_a_hundred_thousand_statements_are_decided():
@@ -197,8 +199,8 @@ def test_a_hundred_thousand_statements_are_decided():
 
 
 def test_half_of_the_voices_is_not_more_than_half():
-    said = [frozenset({"cat", "dog"}), frozenset({"cat"})]
-    assert vote(said, "multi_label") == (frozenset({"cat"}), True)
+    texts = [frozenset({"cat", "dog"}), frozenset({"cat"})]
+    assert vote(texts, "multi_label") == (frozenset({"cat"}), True)
 
 
 def test_a_later_ingest_is_the_later_word_and_no_conflict():
@@ -282,15 +284,15 @@ def test_one_image_that_is_withdrawn_leaves_the_others():
 
 
 def test_words_of_the_same_time_contradict_each_other_and_are_all_told():
-    said, ingested = row("a", "dog", by="ann", at=5), row("a", "cat", at=5)
-    (found,) = decide(table(said, ingested)).conflicts.to_pylist()
+    answer, ingested = row("a", "dog", by="ann", at=5), row("a", "cat", at=5)
+    (found,) = decide(table(answer, ingested)).conflicts.to_pylist()
     assert (found["labels_a"], found["labels_b"], found["different"]) == (["cat"], ["dog"], 2)
-    assert counted(said, ingested) == {"a": ["dog"]}, "a person's is the better guess"
+    assert counted(answer, ingested) == {"a": ["dog"]}, "a person's is the better guess"
     other = row("a", "fox", by="bea", at=5)
-    (found,) = decide(table(said, other, ingested)).conflicts.to_pylist()
+    (found,) = decide(table(answer, other, ingested)).conflicts.to_pylist()
     assert (found["different"], found["reason"]) == (3, "annotators disagree (label conflict)")
-    assert disputed(said, row("a", at=5, cancelled=True)) == {}
-    assert counted(said, row("a", at=5, cancelled=True)) == {"a": ["dog"]}
+    assert disputed(answer, row("a", at=5, cancelled=True)) == {}
+    assert counted(answer, row("a", at=5, cancelled=True)) == {"a": ["dog"]}
 
 
 def test_an_ingest_that_takes_back_at_the_time_of_another_is_no_conflict():
@@ -348,7 +350,7 @@ def test_voices_are_statements_of_each_annotator():
         row("a", "cat", at=9),
     )
     found = voices(rows)
-    assert {image: list(said) for image, said in found.items()} == {"a": ["ann"], "b": ["bea"]}
+    assert {image: list(text) for image, text in found.items()} == {"a": ["ann"], "b": ["bea"]}
     assert found["a"]["ann"]._asdict() == {
         "sha256": "a",
         "annotator": "ann",
@@ -361,23 +363,23 @@ def test_voices_are_statements_of_each_annotator():
     assert voices(table()) == {}
 
 
-def said(*labels: str) -> list[frozenset[str]]:
+def label_sets(*labels: str) -> list[frozenset[str]]:
     return [frozenset(label) for label in labels]
 
 
 def test_a_vote_of_one_label_is_won_by_the_most_and_a_tie_by_name():
-    assert vote(said("a", "a"), "single_label") == (frozenset("a"), False)
-    assert vote(said("b", "a", "b"), "single_label") == (frozenset("b"), False)
-    assert vote(said("c", "b", "b", "c", "a"), "single_label") == (frozenset("b"), True)
-    assert vote(said("ab", "b"), "single_label") == (frozenset("ab"), True)
+    assert vote(label_sets("a", "a"), "single_label") == (frozenset("a"), False)
+    assert vote(label_sets("b", "a", "b"), "single_label") == (frozenset("b"), False)
+    assert vote(label_sets("c", "b", "b", "c", "a"), "single_label") == (frozenset("b"), True)
+    assert vote(label_sets("ab", "b"), "single_label") == (frozenset("ab"), True)
 
 
 def test_a_vote_of_several_labels_is_of_each():
-    assert vote(said("ab", "ab"), "multi_label") == (frozenset("ab"), False)
-    assert vote(said("ab", "a", "c"), "multi_label") == (frozenset("a"), False)
-    assert vote(said("ab", "a", "b"), "multi_label") == (frozenset("ab"), False)
-    assert vote(said("a", "b", "c"), "multi_label") == (frozenset(), True)
-    assert vote(said("ab", "ac", "ab", "ac"), "multi_label") == (frozenset("a"), True)
+    assert vote(label_sets("ab", "ab"), "multi_label") == (frozenset("ab"), False)
+    assert vote(label_sets("ab", "a", "c"), "multi_label") == (frozenset("a"), False)
+    assert vote(label_sets("ab", "a", "b"), "multi_label") == (frozenset("ab"), False)
+    assert vote(label_sets("a", "b", "c"), "multi_label") == (frozenset(), True)
+    assert vote(label_sets("ab", "ac", "ab", "ac"), "multi_label") == (frozenset("a"), True)
 
 
 def test_a_person_s_last_word_is_at_its_own_time_among_several_people():
@@ -428,10 +430,10 @@ def test_an_unknown_label_that_a_newer_word_supersedes_is_of_no_consequence():
         unique_by=lambda item: (item[1], item[2], item[3]),
     )
 )
-def test_what_is_superseded_counts_for_nothing_even_if_it_is_known(said):
+def test_what_is_superseded_counts_for_nothing_even_if_it_is_known(label_sets):
     rows = [
         row("a", word, by=by, at=at, of=f"{by}{of}", cancelled=off and bool(by))
-        for word, by, at, of, off in said
+        for word, by, at, of, off in label_sets
     ]
     rows = [item | {"snapshot_key": f"{n}-{item['snapshot_key']}"} for n, item in enumerate(rows)]
     known = LabelSchema()

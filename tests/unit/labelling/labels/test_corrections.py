@@ -61,8 +61,8 @@ def picture(colour: str = "lime", kind: str = "PNG") -> bytes:
 def send(room: Room, image: bytes, *labels: str, **fields: Any) -> tuple[int, dict[str, Any]]:
     body = {"image": base64.b64encode(image).decode(), "labels": labels, "said": SAID, **fields}
     answer = room.client.post("/corrections", json=body, headers=BEARER)
-    said: dict[str, Any] = answer.json()
-    return answer.status_code, said
+    facts: dict[str, Any] = answer.json()
+    return answer.status_code, facts
 
 
 def stored(room: Room) -> list[Correction]:
@@ -72,10 +72,10 @@ def stored(room: Room) -> list[Correction]:
 
 def test_a_correction_and_its_image_are_in_the_store(room: Room) -> None:
     image = picture()
-    status, said = send(room, image, "green")
+    status, answer = send(room, image, "green")
     assert status == 201
     (correction,) = stored(room)
-    assert said == {"sha256": correction.sha256, "key": correction_key(correction), "fresh": True}
+    assert answer == {"sha256": correction.sha256, "key": correction_key(correction), "fresh": True}
     assert correction.raw_key == f"raw/corrections/{correction.sha256}.png"
     assert (room.folder / correction.raw_key).read_bytes() == image
     assert (correction.labels, correction.by) == (("green",), "predictor")
@@ -217,9 +217,9 @@ def test_a_store_that_does_not_answer_is_said_and_sending_again_helps(
 
     with monkeypatch.context() as broken:
         broken.setattr(room.backend.store, "create", full)
-        status, said = send(room, picture(), "green")
+        status, answer = send(room, picture(), "green")
     assert status == 503
-    assert "send it again later" in said["error"]["message"]
+    assert "send it again later" in answer["error"]["message"]
     assert "No space left on device" in caplog.text
     assert send(room, picture(), "green")[0] == 201
     assert len(stored(room)) == 1
@@ -306,6 +306,6 @@ def test_what_is_said_later_counts_though_the_clock_was_set_back(
 def test_a_correction_can_be_said_again_where_the_newest_is_damaged(room: Room) -> None:
     first = send(room, picture(), "green")[1]["key"]
     (room.folder / first).write_bytes(b"")
-    status, said = send(room, picture(), "blue")
+    status, answer = send(room, picture(), "blue")
     assert status == 201
-    assert said["key"] > first
+    assert answer["key"] > first

@@ -47,7 +47,7 @@ def minute(at: float) -> datetime:
     return START + timedelta(minutes=at)
 
 
-def said(image: str, *labels: str, at: float = 0) -> Item:
+def labelled(image: str, *labels: str, at: float = 0) -> Item:
     snapshot = AnnotationSnapshot(
         sha256=image * 64,
         labels=labels,
@@ -82,7 +82,7 @@ def store(tmp_path: Path) -> ObjectStore:
     store = ObjectStore(url=(tmp_path / "store").as_uri())
     store.ensure()
     for image, label in (("a", "red"), ("b", "blue")):
-        store.put(*said(image, label))
+        store.put(*labelled(image, label))
     return store
 
 
@@ -152,14 +152,14 @@ def test_what_has_no_effect_is_not_listed_as_counting() -> None:
         Rename, 2, old=("red",), new="B"
     )  # both were decided at once, by a former version
     nothing = stored(Withdrawal, 3, label="grey")
-    found = shown(said("a", "red"), first, void, nothing).decided
+    found = shown(labelled("a", "red"), first, void, nothing).decided
     assert [(one.in_force, one.is_idle) for one in found] == [
         (True, False),
         (False, True),
         (False, True),
     ]
     undone = stored(Restoral, 4, event=first[0])
-    found = shown(said("a", "red"), first, void, undone).decided
+    found = shown(labelled("a", "red"), first, void, undone).decided
     assert [(one.in_force, one.is_idle) for one in found[:2]] == [(False, False), (True, False)]
     waiting = shown(stored(Rename, 1, old=("later",), new="A")).decided
     assert waiting[0].in_force, "it applies to what will be said"
@@ -172,7 +172,7 @@ def test_what_was_taken_back_stays_so_whatever_is_restored() -> None:
     first = stored(Rename, 1, old=("red",), new="r2")
     second = stored(Rename, 2, old=("r2",), new="r3")
     back = stored(Withdrawal, 3, label="r3")
-    items = [said("a", "red"), said("b", "blue"), first, second, back]
+    items = [labelled("a", "red"), labelled("b", "blue"), first, second, back]
     for undone in (first, second):
         restored = stored(Restoral, 4, event=undone[0])
         assert labels(*items, restored) == {"b": ["blue"]}
@@ -186,26 +186,26 @@ def test_a_rename_that_was_restored_before_has_no_part_in_what_is_taken_back() -
     rename = stored(Rename, 1, old=("red",), new="blue")
     undone = stored(Restoral, 2, event=rename[0])
     back = stored(Withdrawal, 3, label="blue")
-    items = [said("a", "red"), said("b", "blue"), rename, undone, back]
+    items = [labelled("a", "red"), labelled("b", "blue"), rename, undone, back]
     assert labels(*items) == {"a": ["red"]}
 
 
 def test_a_variant_that_was_taken_for_the_class_stays_taken_back() -> None:
     back = stored(Withdrawal, 3, label="dog", spellings=("Dog",))
-    items = [said("a", "Dog"), said("b", "dog"), back]
+    items = [labelled("a", "Dog"), labelled("b", "dog"), back]
     for schema in (LabelSchema(names=("dog",)), ANY):
         assert labels(*items, schema=schema) == {}
 
 
 def test_the_label_that_is_left_stays_though_the_one_taken_back_gets_its_name() -> None:
-    items = [said("a", "q", "r"), stored(Withdrawal, 1, label="q")]
+    items = [labelled("a", "q", "r"), stored(Withdrawal, 1, label="q")]
     assert labels(*items, stored(Rename, 2, old=("q",), new="r"), schema=MULTI) == {"a": ["r"]}
 
 
 def test_a_preview_names_files_though_nothing_counts_of_them() -> None:
     back = stored(Withdrawal, 3, label="red")
     restoral = Restoral(at=minute(4), by="me", event=back[0])
-    change = preview(rows(said("a", "red"), back), restoral, ANY)
+    change = preview(rows(labelled("a", "red"), back), restoral, ANY)
     assert change.examples == (("raw/set/a.png", "no label", "red"),)
 
 
@@ -231,7 +231,7 @@ class Model:
     """Every statement is a list of words; every decision is looked at word by word."""
 
     def __init__(self) -> None:
-        self.said: list[tuple[int, str, list[str]]] = []
+        self.statements: list[tuple[int, str, list[str]]] = []
         self.events: dict[int, tuple[str, Any, Any]] = {}
         self.undone: set[int] = set()
 
@@ -250,7 +250,7 @@ class Model:
     def hits(self, label: str, images: set[str]) -> set[tuple[int, str]]:
         return {
             (at, word)
-            for at, image, words in self.said
+            for at, image, words in self.statements
             for word in words
             if self.name(word, at) == label and (not images or image in images)
         }
@@ -260,7 +260,7 @@ class Model:
         for when, (kind, hit, _) in self.events.items():
             back |= hit if kind == "withdraw" and when not in self.undone else set()
         found = {}
-        for at, image, words in self.said:
+        for at, image, words in self.statements:
             if left := {self.name(word, at) for word in words if (at, word) not in back}:
                 found[image] = sorted(left)
         return found
@@ -273,8 +273,8 @@ def test_any_sequence_of_decisions_counts_as_the_model_says(operations: list[Any
     for at, (kind, first, second) in enumerate(operations, start=1):
         event: Event
         if kind == "say":
-            model.said.append((at, first, sorted(second)))
-            items.append(said(first, *sorted(second), at=at))
+            model.statements.append((at, first, sorted(second)))
+            items.append(labelled(first, *sorted(second), at=at))
             continue
         number = len(keys) + len(model.undone) + 1
         stamp: dict[str, Any] = {"at": minute(at), "by": "me", "number": number}

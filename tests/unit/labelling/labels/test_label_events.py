@@ -39,7 +39,7 @@ def minute(at: float) -> datetime:
     return START + timedelta(minutes=at)
 
 
-def said(image: str, *labels: str, at: float = 0, **other: Any) -> Item:
+def statement(image: str, *labels: str, at: float = 0, **other: Any) -> Item:
     fields: dict[str, Any] = {
         "sha256": image * 64,
         "labels": labels,
@@ -57,7 +57,7 @@ def said(image: str, *labels: str, at: float = 0, **other: Any) -> Item:
 def clicked(image: str, *labels: str, at: float = 0, by: str = "bea", **other: Any) -> Item:
     unique = f"{image}{by}".encode().hex().ljust(32, "0")[:32]
     who = {"source": "label_studio", "annotator": f"label_studio:{by}", "unique_id": unique}
-    return said(image, *labels, at=at, **(who | other))
+    return statement(image, *labels, at=at, **(who | other))
 
 
 def renamed(at: float, new: str, *old: str) -> Item:
@@ -131,7 +131,7 @@ def test_a_new_event_is_later_than_all_others_though_the_clock_went_back() -> No
 
 def test_a_broken_event_is_a_rejected_row_and_the_others_count() -> None:
     broken = ("annotations/events/0000000000000-00000000.json", b"{}")
-    items = [said("a", "dog"), renamed(1, "hound", "dog"), broken]
+    items = [statement("a", "dog"), renamed(1, "hound", "dog"), broken]
     assert labels(*items) == {"a": ["hound"]}
     judged = judge_labels(label_rows(items, MULTI), ANY)
     assert [row["snapshot_key"] for row in judged.standing.to_pylist()] == [broken[0]]
@@ -141,7 +141,12 @@ def test_a_broken_event_is_a_rejected_row_and_the_others_count() -> None:
 
 
 def test_a_rename_counts_for_what_was_said_before_and_for_what_is_said_later() -> None:
-    items = [said("a", "dog"), said("b", "dog", at=9), said("c", "cat"), said("d", "hound")]
+    items = [
+        statement("a", "dog"),
+        statement("b", "dog", at=9),
+        statement("c", "cat"),
+        statement("d", "hound"),
+    ]
     assert labels(*items, renamed(5, "hound", "dog")) == {
         "a": ["hound"],
         "b": ["hound"],
@@ -152,8 +157,8 @@ def test_a_rename_counts_for_what_was_said_before_and_for_what_is_said_later() -
 
 def test_an_old_name_is_found_in_any_encoding() -> None:
     nfd = unicodedata.normalize("NFD", "Café")
-    assert labels(said("a", nfd), renamed(1, "bar", "Café")) == {"a": ["bar"]}
-    assert labels(said("a", "Café\u200b"), renamed(1, "bar", nfd)) == {"a": ["bar"]}
+    assert labels(statement("a", nfd), renamed(1, "bar", "Café")) == {"a": ["bar"]}
+    assert labels(statement("a", "Café\u200b"), renamed(1, "bar", nfd)) == {"a": ["bar"]}
 
 
 @pytest.mark.parametrize(
@@ -170,19 +175,24 @@ def test_chains_and_cycles_come_out_as_they_were_meant(renames, expected) -> Non
     events = [renamed(10 * (n + 1), new, old) for n, (new, old) in enumerate(renames)]
     for at, word in itertools.product((5, 10 * len(renames) + 5), ("a", "b")):
         wanted = expected.get(f"{word}-") if at == 5 else None
-        found = labels(said("f", word, at=at), *events)
+        found = labels(statement("f", word, at=at), *events)
         assert found == {"f": [wanted or expected[word]]}, (at, word)
 
 
 def test_two_names_can_be_swapped() -> None:
     events = [renamed(10, "tmp", "a"), renamed(20, "a", "b"), renamed(30, "b", "tmp")]
-    items = [said("1", "a"), said("2", "b"), said("3", "a", at=40), said("4", "b", at=40)]
+    items = [
+        statement("1", "a"),
+        statement("2", "b"),
+        statement("3", "a", at=40),
+        statement("4", "b", at=40),
+    ]
     assert labels(*items, *events) == {"1": ["b"], "2": ["a"], "3": ["a"], "4": ["b"]}
     assert counted(label_rows(events, MULTI), ANY).history.aliases() == {"tmp": "b"}
 
 
 def test_labels_that_are_merged_are_one_label_of_an_image() -> None:
-    items = [said("a", "dog", "hound", "wet"), said("b", "wet")]
+    items = [statement("a", "dog", "hound", "wet"), statement("b", "wet")]
     assert labels(*items, renamed(1, "dog", "hound"), schema=MULTI) == {
         "a": ["dog", "wet"],
         "b": ["wet"],
@@ -190,24 +200,24 @@ def test_labels_that_are_merged_are_one_label_of_an_image() -> None:
 
 
 def test_what_was_given_twice_in_the_same_words_stays_refused() -> None:
-    items = [said("a", "cat", "cat"), said("b", "dog"), renamed(1, "hound", "dog")]
+    items = [statement("a", "cat", "cat"), statement("b", "dog"), renamed(1, "hound", "dog")]
     assert labels(*items, schema=MULTI) == {"b": ["hound"]}
 
 
 def test_merged_classes_end_a_conflict() -> None:
-    items = [said("a", "dog"), said("a", "hound")]
+    items = [statement("a", "dog"), statement("a", "hound")]
     assert view_of(label_rows(items, MULTI), ANY).conflicts
     assert not view_of(label_rows([*items, renamed(1, "dog", "hound")], MULTI), ANY).conflicts
 
 
 def test_a_rename_that_is_restored_has_never_been() -> None:
     event = renamed(5, "hound", "dog")
-    items = [said("a", "dog"), said("b", "dog", at=9), said("c", "hound", at=9)]
+    items = [statement("a", "dog"), statement("b", "dog", at=9), statement("c", "hound", at=9)]
     assert labels(*items, event, restored(10, event)) == labels(*items)
 
 
 def test_the_names_in_the_settings_follow_a_rename_until_they_are_written_anew() -> None:
-    items = [said("a", "dog"), said("b", "cat"), renamed(1, "hound", "dog")]
+    items = [statement("a", "dog"), statement("b", "cat"), renamed(1, "hound", "dog")]
     for names in (("cat", "dog"), ("cat", "hound"), ("cat", "dog", "hound")):
         schema = LabelSchema(names=names)
         view = view_of(label_rows(items, MULTI), schema)
@@ -218,7 +228,7 @@ def test_the_names_in_the_settings_follow_a_rename_until_they_are_written_anew()
 
 
 def test_a_variant_of_a_name_in_the_settings_is_renamed_with_it() -> None:
-    items = [said("a", "Dog"), said("b", "dog"), renamed(1, "hound", "dog")]
+    items = [statement("a", "Dog"), statement("b", "dog"), renamed(1, "hound", "dog")]
     schema = LabelSchema(names=("cat", "dog"))
     assert labels(*items, schema=schema) == {"a": ["hound"], "b": ["hound"]}
 
@@ -235,10 +245,10 @@ def test_what_a_model_said_under_the_old_name_is_compared_with_the_new_one() -> 
 
 def test_what_a_source_said_until_then_counts_no_more_and_what_it_says_later_does() -> None:
     other = {"annotation_id": "raw/set-2/a.png"}
-    items = [said("a", "cat"), said("b", "dog"), said("a", "dog", at=2, **other)]
+    items = [statement("a", "cat"), statement("b", "dog"), statement("a", "dog", at=2, **other)]
     event = withdrawn(5, source="set")
     assert labels(*items, event) == {"a": ["dog"]}
-    assert labels(*items, event, said("b", "dog", at=6)) == {"a": ["dog"], "b": ["dog"]}
+    assert labels(*items, event, statement("b", "dog", at=6)) == {"a": ["dog"], "b": ["dog"]}
     assert labels(*items, event, restored(7, event)) == labels(*items)
     assert labels(*items, withdrawn(5, source="set-2")) == {"a": ["cat"], "b": ["dog"]}
     assert labels(*items, withdrawn(5, source="se")) == labels(*items)
@@ -246,7 +256,7 @@ def test_what_a_source_said_until_then_counts_no_more_and_what_it_says_later_doe
 
 @pytest.mark.parametrize("source", ["label_studio", "label_studio:bea"])
 def test_an_annotator_can_be_taken_back(source: str) -> None:
-    items = [said("a", "cat"), clicked("a", "dog", at=1), clicked("b", "dog", at=1)]
+    items = [statement("a", "cat"), clicked("a", "dog", at=1), clicked("b", "dog", at=1)]
     assert labels(*items) == {"a": ["dog"], "b": ["dog"]}
     assert labels(*items, withdrawn(5, source=source)) == {"a": ["cat"]}
     changed = clicked("b", "fox", at=6)  # the same annotation, saved again
@@ -256,22 +266,27 @@ def test_an_annotator_can_be_taken_back(source: str) -> None:
 
 
 def test_a_class_is_taken_back_by_the_name_that_it_had() -> None:
-    items = [said("a", "dog"), said("b", "cat"), renamed(5, "hound", "dog")]
+    items = [statement("a", "dog"), statement("b", "cat"), renamed(5, "hound", "dog")]
     assert labels(*items, withdrawn(6, label="hound")) == {"b": ["cat"]}
     assert labels(*items, withdrawn(4, label="hound")) == {"a": ["hound"], "b": ["cat"]}
-    assert labels(*items, withdrawn(4, label="dog"), said("c", "dog", at=8)) == {
+    assert labels(*items, withdrawn(4, label="dog"), statement("c", "dog", at=8)) == {
         "b": ["cat"],
         "c": ["hound"],
     }
 
 
 def test_of_several_labels_one_is_taken_back_and_none_is_left_for_a_negative() -> None:
-    items = [said("a", "dog", "wet"), said("b", "wet"), said("c", "dog")]
+    items = [statement("a", "dog", "wet"), statement("b", "wet"), statement("c", "dog")]
     assert labels(*items, withdrawn(5, label="wet"), schema=MULTI) == {"a": ["dog"], "c": ["dog"]}
 
 
 def test_all_that_is_given_has_to_fit() -> None:
-    items = [said("a", "dog"), said("b", "dog"), said("c", "cat"), clicked("d", "dog")]
+    items = [
+        statement("a", "dog"),
+        statement("b", "dog"),
+        statement("c", "cat"),
+        clicked("d", "dog"),
+    ]
     event = withdrawn(5, source="set", label="dog", images=("a" * 64, "c" * 64))
     assert labels(*items, event) == {"b": ["dog"], "c": ["cat"], "d": ["dog"]}
     found = counted(label_rows([*items, event], MULTI), ANY)
@@ -282,13 +297,15 @@ def test_all_that_is_given_has_to_fit() -> None:
 
 
 def test_without_events_nothing_changes() -> None:
-    table = label_rows([said("a", "cat"), said("b", "dog"), said("b", "bad", at=-1)], MULTI)
+    table = label_rows(
+        [statement("a", "cat"), statement("b", "dog"), statement("b", "bad", at=-1)], MULTI
+    )
     assert counted(table, ANY).rows is table
     assert view_of(table, LabelSchema(names=("cat", "dog"))).version == VERSION_BEFORE
 
 
 def test_the_same_events_give_the_same_version_and_others_another() -> None:
-    items = [said("a", "cat"), said("b", "dog")]
+    items = [statement("a", "cat"), statement("b", "dog")]
     event = renamed(5, "hound", "dog")
 
     def version(*more: Item) -> str:
@@ -300,7 +317,7 @@ def test_the_same_events_give_the_same_version_and_others_another() -> None:
 
 
 def test_a_home_whose_table_is_from_before_events_is_read() -> None:
-    table = label_rows([said("a", "cat")], MULTI)
+    table = label_rows([statement("a", "cat")], MULTI)
     index = table.schema.get_field_index("event")
     old = table.set_column(index, "event", pa.nulls(1, pa.string()))
     assert view_of(old, ANY).labels == {"a" * 64: ["cat"]}

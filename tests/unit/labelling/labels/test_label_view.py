@@ -18,7 +18,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 SCHEMA = LabelSchema(names=("cat", "dog"))
 
 
-def said(*labels: str, minutes: int, **fields: Any) -> tuple[str, bytes]:
+def statement(*labels: str, minutes: int, **fields: Any) -> tuple[str, bytes]:
     given: dict[str, Any] = {
         "sha256": "a" * 64,
         "labels": labels,
@@ -33,7 +33,9 @@ def said(*labels: str, minutes: int, **fields: Any) -> tuple[str, bytes]:
 
 def test_whose_label_counts_said_so_though_somebody_skipped_the_image_later() -> None:
     skipped = {"source": "label_studio", "annotator": "label_studio:1", "unique_id": "1" * 32}
-    rows = label_rows([said("cat", minutes=0), said(minutes=5, skipped=True, **skipped)], SCHEMA)
+    rows = label_rows(
+        [statement("cat", minutes=0), statement(minutes=5, skipped=True, **skipped)], SCHEMA
+    )
     view = view_of(rows, SCHEMA)
     assert view.labels == {"a" * 64: ["cat"]}
     assert view.origins == {"a" * 64: ("ingest", START)}

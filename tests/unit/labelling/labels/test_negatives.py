@@ -43,7 +43,7 @@ MULTI = LabelSchema(task="multi_label", names=("cat", "dog"))
 SINGLE = LabelSchema(names=("cat", "dog"))
 
 
-def said(image: str, *labels: str, at: float = 0, **other: Any) -> tuple[str, bytes]:
+def labelled(image: str, *labels: str, at: float = 0, **other: Any) -> tuple[str, bytes]:
     fields: dict[str, Any] = {
         "sha256": image * 64,
         "labels": labels,
@@ -59,7 +59,7 @@ def said(image: str, *labels: str, at: float = 0, **other: Any) -> tuple[str, by
 def clicked(image: str, *labels: str, by: str = "bea", **other: Any) -> tuple[str, bytes]:
     unique = f"{image}{by}".encode().hex().ljust(32, "0")[:32]
     who = {"source": "label_studio", "annotator": by, "unique_id": unique}
-    return f"annotations/label_studio/{unique}.json", said(image, *labels, **(who | other))[1]
+    return f"annotations/label_studio/{unique}.json", labelled(image, *labels, **(who | other))[1]
 
 
 def rows(*items: tuple[str, bytes]) -> pa.Table:
@@ -72,10 +72,10 @@ def test_it_is_allowed_where_an_image_may_have_several_labels() -> None:
 
 
 def test_it_is_written_and_read_and_counts() -> None:
-    key, data = said("a")
+    key, data = labelled("a")
     assert parse_snapshot(data, key).labels == ()
     assert parse_ingested_key(key)[0] == "a" * 64
-    table = rows((key, data), said("b", "cat"), said("c", "cat"), said("c", at=1))
+    table = rows((key, data), labelled("b", "cat"), labelled("c", "cat"), labelled("c", at=1))
     assert view_of(table, MULTI).labels == {"a" * 64: [], "b" * 64: ["cat"], "c" * 64: []}
     single = judge_labels(table, SINGLE)
     assert view_of(table, SINGLE).labels == {"b" * 64: ["cat"], "c" * 64: ["cat"]}
@@ -105,8 +105,8 @@ def test_it_is_neither_a_skip_nor_what_was_taken_back() -> None:
     ],
 )
 def test_people_vote_on_it(voices: list[str], labels: str, is_conflict: bool) -> None:
-    said = [frozenset(voice.split()) for voice in voices]
-    assert vote(said, "multi_label") == (frozenset(labels.split()), is_conflict)
+    texts = [frozenset(voice.split()) for voice in voices]
+    assert vote(texts, "multi_label") == (frozenset(labels.split()), is_conflict)
 
 
 def test_agreement_is_computed_with_it() -> None:
@@ -214,7 +214,7 @@ def test_it_is_in_the_data_set_and_unlabelled_images_are_not() -> None:
     groups = [{"sha256": c * 64, "split": "train", "group_id": c, "reason": ""} for c in "abc"]
     found = assemble(
         pa.Table.from_pylist(images),
-        view_of(rows(said("a"), said("b", "cat")), MULTI),
+        view_of(rows(labelled("a"), labelled("b", "cat")), MULTI),
         pa.Table.from_pylist(groups),
         MULTI,
     )

@@ -151,7 +151,7 @@ def report(labels: pa.Table, **fields: Any) -> LabellingReport:
 def test_a_whole_page_shows_what_a_lead_asks_for() -> None:
     shown = report(table(), conflicts=2)
     found = read(shown)
-    for said in (
+    for text in (
         f"{shown.statistics.speed.per_hour:.0f}labels an hour",
         "Krippendorff",
         "120labels saved",
@@ -162,7 +162,7 @@ def test_a_whole_page_shows_what_a_lead_asks_for() -> None:
         "2 images with labels that contradict",
         "12tasks in the queue",
     ):
-        assert said in found.text, said
+        assert text in found.text, text
     assert found.links == ["http://127.0.0.1:8080/projects/1"]
 
 

@@ -68,7 +68,7 @@ def test_before_there_is_a_model_or_a_label_a_batch_covers_every_kind() -> None:
 def test_a_label_of_what_the_model_was_unsure_of_makes_its_like_surer() -> None:
     kinds = np.repeat(np.float32([[5, 0, 0, 0], [0, 5, 0, 0]]), 20, axis=0)
     open_decision, sure = np.float32([0.5, 0.4, 0.1]), np.float32([1, 0, 0])
-    for told, untold in ((0, 1), (1, 0)):
+    for text, untold in ((0, 1), (1, 0)):
         pool = pool_of(
             40,
             width=4,
@@ -76,7 +76,7 @@ def test_a_label_of_what_the_model_was_unsure_of_makes_its_like_surer() -> None:
             probabilities=np.tile(open_decision, (40, 1)),
             labelled_features=kinds[[0, 20]],
             labelled_probabilities=np.stack(
-                [sure, open_decision] if told else [open_decision, sure]
+                [sure, open_decision] if text else [open_decision, sure]
             ),
         )
         (first,) = chosen(pool, 1, weights=NO_WEIGHTS | {"uncertainty": 1.0})
@@ -253,9 +253,9 @@ def test_the_same_seed_chooses_the_same() -> None:
 
 
 def test_progress_is_told() -> None:
-    told: list[tuple[int, int]] = []
-    chosen(pool_of(), 10, progress=lambda done, total: told.append((done, total)))
-    assert told == [(number, 10) for number in range(1, 11)]
+    messages: list[tuple[int, int]] = []
+    chosen(pool_of(), 10, progress=lambda done, total: messages.append((done, total)))
+    assert messages == [(number, 10) for number in range(1, 11)]
 
 
 @pytest.mark.parametrize(

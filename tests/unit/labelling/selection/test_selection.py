@@ -46,9 +46,9 @@ def pools(draw: st.DrawFn) -> Pool:
     changes["conflicts"] = dict.fromkeys(named[1::2], "a or b")
     changes["labelled_groups"] = frozenset(changes["group"][: draw(st.integers(0, 3))].tolist())
     if draw(st.booleans()):
-        said = rng.random((len(pool.labelled_features), len(labels)), np.float32)
-        said[::2] = np.nan
-        changes["labelled_probabilities"] = said
+        predicted = rng.random((len(pool.labelled_features), len(labels)), np.float32)
+        predicted[::2] = np.nan
+        changes["labelled_probabilities"] = predicted
     elif draw(st.booleans()):
         changes["labelled_features"] = np.zeros((0, 8), np.float32)
         changes["labelled_counts"] = {}

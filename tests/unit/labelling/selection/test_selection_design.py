@@ -29,7 +29,7 @@ def picks(
         "information": np.full(len(points), 0.25),
         "known": np.ones(len(points), bool),
     } | changes
-    told: list[int] = []
+    messages: list[int] = []
     found = reduce_variance(
         before or start(points),
         points,
@@ -37,20 +37,20 @@ def picks(
         given["information"],
         size,
         known=given["known"],
-        on_pick=told.append,
+        on_pick=messages.append,
     )
-    assert told == list(range(1, len(found) + 1))
+    assert messages == list(range(1, len(found) + 1))
     return found
 
 
 def variance_left(
-    before: Design, points: np.ndarray, value: np.ndarray, told: np.ndarray, picked: list[int]
+    before: Design, points: np.ndarray, value: np.ndarray, expected: np.ndarray, picked: list[int]
 ) -> float:
     """The definition, written down: Σ value · xᵀ Σ x after the labels of ``picked``."""
     x = np.column_stack([points / before.length, np.ones(len(points))])
     precision = np.linalg.inv(before.covariance)
     for i in picked:
-        precision = precision + told[i] * np.outer(x[i], x[i])
+        precision = precision + expected[i] * np.outer(x[i], x[i])
     return float(value @ np.einsum("ij,jk,ik->i", x, np.linalg.inv(precision), x))
 
 
@@ -59,13 +59,13 @@ def variance_left(
 def test_every_pick_takes_most_of_the_variance_away(seed: int, n: int, size: int) -> None:
     rng = np.random.default_rng(seed)
     points, value = rng.normal(size=(n, 3)), rng.random(n) + 0.01
-    told = rng.uniform(0.01, 0.25, n)
+    reported = rng.uniform(0.01, 0.25, n)
     before = start(points, rng.normal(size=(4, 3)))
-    found = picks(points, size, before, value=value, information=told)
+    found = picks(points, size, before, value=value, information=reported)
     assert len(set(found)) == len(found) == min(n, size)
     for place, pick in enumerate(found):
         left = {
-            i: variance_left(before, points, value, told, [*found[:place], i])
+            i: variance_left(before, points, value, reported, [*found[:place], i])
             for i in set(range(n)) - set(found[:place])
         }
         assert left[pick] == pytest.approx(min(left.values()), rel=1e-7)
@@ -115,8 +115,8 @@ def test_points_all_in_one_place_and_labels_of_one_kind_are_no_trouble() -> None
 
 
 def test_information_is_that_of_logistic_regression() -> None:
-    told = information(np.array([[0.5, 0.5], [0.9, 0.1], [1.0, 0.0]]))
-    assert told == pytest.approx([0.25, 0.09, 0.01])
+    predicted = information(np.array([[0.5, 0.5], [0.9, 0.1], [1.0, 0.0]]))
+    assert predicted == pytest.approx([0.25, 0.09, 0.01])
 
 
 def test_the_prior_allows_for_the_logits_there_are() -> None:

@@ -42,4 +42,4 @@ def labels(
 ) -> dict[str, str]:
     """The labels that one list gives, several as ``a|b``."""
     source = ListedSource({name: data}, images or PHOTOS, ReadingOptions(**options))
-    return {file: "|".join(said) for file, said in source.match().labels.items()}
+    return {file: "|".join(text) for file, text in source.match().labels.items()}

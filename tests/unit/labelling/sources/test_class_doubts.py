@@ -61,16 +61,16 @@ AUGMENTED = {
 
 @pytest.mark.parametrize("given", AUGMENTED.values(), ids=AUGMENTED)
 def test_changed_copies_are_told(tmp_path: Path, given: tuple[tuple[str, ...], str]) -> None:
-    folders, told = given
+    folders, reported = given
     reading = read(tmp_path, *folders)
     assert classes(reading) == {"cat", "dog"}
     (note,) = [note for note in reading.warnings if "augmented copies" in note]
-    assert note.startswith(told)
+    assert note.startswith(reported)
     assert "(4 images)" in note
     assert "share a split" in note
     assert "To leave them out" in note
     command = f"imgclf ingest {tmp_path / 'set' / 'original'}"
-    assert (command in note) is (told == "augmented/")
+    assert (command in note) is (reported == "augmented/")
 
 
 def test_a_class_that_is_called_so_is_no_copy(tmp_path: Path) -> None:

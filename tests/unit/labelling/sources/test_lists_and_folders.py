@@ -114,18 +114,18 @@ OTHER_NAMES = {
 }
 
 
-@pytest.mark.parametrize("said", OTHER_NAMES.values(), ids=OTHER_NAMES)
+@pytest.mark.parametrize("expected", OTHER_NAMES.values(), ids=OTHER_NAMES)
 def test_other_names_of_all_classes_are_a_question(
-    pets: Pets, said: tuple[list[str], list[str]]
+    pets: Pets, expected: tuple[list[str], list[str]]
 ) -> None:
-    reading = pets({"l.csv": table("label", *said[0], *said[1])})
+    reading = pets({"l.csv": table("label", *expected[0], *expected[1])})
     (doubt,) = reading.doubts
     assert "l.csv and the folders name the classes differently" in doubt.question
     assert [option for option, _ in doubt.answers] == [
         "--labels-from l.csv",
         "--labels-from parent",
     ]
-    assert set(classes(pets({}, labels_from="l.csv"))) == {said[0][0], said[1][0]}
+    assert set(classes(pets({}, labels_from="l.csv"))) == {expected[0][0], expected[1][0]}
     assert set(classes(pets({}, labels_from="parent"))) == {"cat", "dog"}
 
 
@@ -159,8 +159,8 @@ def test_the_same_labels_are_no_news(pets: Pets) -> None:
 
 
 def test_labels_beside_those_of_the_folders_are_more_of_the_same(pets: Pets) -> None:
-    said = ["cat|asleep", "cat", "cat", "dog|asleep", "dog", "dog"]
-    reading = pets({"l.csv": table("labels", *said)}, task="multi_label")
+    texts = ["cat|asleep", "cat", "cat", "dog|asleep", "dog", "dog"]
+    reading = pets({"l.csv": table("labels", *texts)}, task="multi_label")
     assert not reading.doubts
     assert classes(reading)["cat|asleep"] == 1
 
@@ -184,8 +184,8 @@ def test_several_lists_that_disagree_with_the_folders_are_one_question(pets: Pet
 
 @pytest.mark.parametrize("column", ["split", "fold"])
 def test_a_list_of_splits_leaves_the_folders_their_labels(pets: Pets, column: str) -> None:
-    said = ["train", "train", "test"] * 2
-    reading = pets({"l.csv": table(column, *said)})
+    answer = ["train", "train", "test"] * 2
+    reading = pets({"l.csv": table(column, *answer)})
     assert (list(reading.doubts), classes(reading)) == ([], {"cat": 3, "dog": 3})
     assert reading.splits.get("dog/2.jpg") == "test"
     assert "l.csv: no labels; the folders give them" in reading.warnings
@@ -217,15 +217,15 @@ def test_lists_of_splits_are_judged_together(pets: Pets, form: str, many: int) -
     """Of 20 classes, each split has few images, and the test set one of each."""
     files, images = {}, []
     for split, count in (("train", many), ("val", 1), ("test", 1)):
-        said = [(f"{at}_{n}.jpg", f"k.{at}") for at in range(20) for n in range(count)]
-        images += [f"{split}/{name}" for name, _ in said]
+        texts = [(f"{at}_{n}.jpg", f"k.{at}") for at in range(20) for n in range(count)]
+        images += [f"{split}/{name}" for name, _ in texts]
         if form == "csv":
-            rows = ["file_name,label", *(f"{name},{label}" for name, label in said)]
+            rows = ["file_name,label", *(f"{name},{label}" for name, label in texts)]
             files[f"{split}/metadata.csv"] = "\n".join(rows) + "\n"
         else:
             rows = [
                 {"file_name": name, "labels": [label] if form == "list" else label}
-                for name, label in said
+                for name, label in texts
             ]
             files[f"{split}/metadata.jsonl"] = "".join(json.dumps(row) + "\n" for row in rows)
     reading = pets(files, images=tuple(images))

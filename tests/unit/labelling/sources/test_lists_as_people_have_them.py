@@ -105,8 +105,8 @@ def test_a_column_that_says_otherwise_for_some_images_is_asked_about(
     )
     (doubt,) = read(tmp_path, table(f"file,label,{title}", *rows)).doubts
     assert f"--columns file,{title}" in dict(doubt.answers)
-    told = read(tmp_path, table(f"file,label,{title}", *rows), columns=("file", "label"))
-    assert not told.doubts
+    notes = read(tmp_path, table(f"file,label,{title}", *rows), columns=("file", "label"))
+    assert not notes.doubts
 
 
 @pytest.mark.parametrize(
@@ -134,8 +134,8 @@ def test_lines_of_several_people_are_no_several_labels(tmp_path: Path) -> None:
     (doubt,) = read(tmp_path, text, task="multi_label").doubts
     assert "lines of several people (annotator) for 12 of 12 images" in doubt.question
     assert "--columns file,label" in dict(doubt.answers)
-    told = read(tmp_path, text, task="multi_label", columns=("file", "label"))
-    assert set(told.labels["00.jpg"]) == {"cat", "dog"}
+    reason = read(tmp_path, text, task="multi_label", columns=("file", "label"))
+    assert set(reason.labels["00.jpg"]) == {"cat", "dog"}
     single = read(tmp_path, text)
     assert "00.jpg" not in single.labels
     assert single.labels["01.jpg"] == ("dog",)
@@ -244,7 +244,7 @@ def test_a_sign_between_labels_that_is_not_known_is_asked_about(tmp_path: Path, 
     text = table("file,tags", "cat", "rat", f"cat{sign}dog", f"cat{sign}dog{sign}eel")
     assert read(tmp_path, text, task="multi_label").doubts
     found = read(tmp_path, table("file,tags", "cat", "dog", f"owl{sign}eel"), task="multi_label")
-    assert f"owl{sign}eel" in {label for said in found.labels.values() for label in said}
+    assert f"owl{sign}eel" in {label for message in found.labels.values() for label in message}
 
 
 @pytest.mark.parametrize("values", [("1", "0"), ("TRUE", "FALSE"), ("0.9", "0.2")])
@@ -276,8 +276,8 @@ def test_a_prefix_of_all_columns_of_classes_is_left_off(tmp_path: Path) -> None:
 
 
 def test_answers_of_several_people_in_json_are_not_put_together(tmp_path: Path) -> None:
-    said = [{"user": "ann", "label": "cat"}, {"user": "bob", "label": "dog"}]
-    records = [{"file": name, "annotations": said} for name in TWELVE]
+    texts = [{"user": "ann", "label": "cat"}, {"user": "bob", "label": "dog"}]
+    records = [{"file": name, "annotations": texts} for name in TWELVE]
     text = "\n".join(map(json.dumps, records))
     (doubt,) = read(tmp_path, text, "l.jsonl", task="multi_label").doubts
     assert "annotations of its records holds objects" in doubt.question
@@ -356,7 +356,7 @@ def test_two_classes_in_one_label_are_asked_about_in_single_label(
 def test_phrases_for_not_labelled_are_no_classes(tmp_path: Path, word: str) -> None:
     found = read(tmp_path, table("file,label", "cat", "dog", word))
     assert (list(found.doubts), set(found.labels.values())) == ([], {("cat",), ("dog",)})
-    assert any(f"{word!r}: read as not labelled" in said for said in found.warnings)
+    assert any(f"{word!r}: read as not labelled" in text for text in found.warnings)
 
 
 @pytest.mark.parametrize(

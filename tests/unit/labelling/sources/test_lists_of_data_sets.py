@@ -40,7 +40,7 @@ def by_breed(separator: str = ",", suffix: str = ".jpg") -> str:
 
 
 def counted(found: Reading) -> dict[str, int]:
-    return dict(Counter("|".join(said) for said in found.labels.values()))
+    return dict(Counter("|".join(text) for text in found.labels.values()))
 
 
 @pytest.mark.parametrize("above", [0, 1, 2, 3, 6])
@@ -144,7 +144,7 @@ def test_classes_without_titles_are_told_to_be_called_by_number(tmp_path: Path) 
     assert "--columns 4,2-3" in dict(doubt.answers)
     found = read(tmp_path, {}, task="multi_label", columns=("4", "2-3"))
     assert counted(found) == {"2": 6, "3": 6}
-    assert any("called by the numbers of their columns" in said for said in found.warnings)
+    assert any("called by the numbers of their columns" in text for text in found.warnings)
 
 
 def one_hot(title: str = "", last: str = "") -> str:
@@ -171,7 +171,7 @@ def test_a_row_of_sums_below_columns_of_classes_is_no_image(
 def test_a_column_that_counts_the_classes_is_none(tmp_path: Path, task: str, title: str) -> None:
     found = read(tmp_path, {"l.csv": one_hot(title)}, task=task)
     assert (list(found.doubts), counted(found)) == ([], {"cat": 4, "dog": 4, "owl": 4})
-    assert any(f"not used: {title}" in said for said in found.warnings)
+    assert any(f"not used: {title}" in text for text in found.warnings)
     several = one_hot(title).replace("0,0,1,1", "1,0,1,2").replace("1,0,0,1", "0,0,0,0")
     found = read(tmp_path, {"l.csv": several}, task="multi_label")
     assert counted(found) == {"": 4, "dog": 4, "cat|owl": 4}

@@ -81,8 +81,8 @@ def test_dates_sizes_and_addresses_are_asked_about(
     data = column(title, one, other)
     reading = ListedSource({"l.csv": data}, SIX).read("l.csv")
     assert held in reading.doubts[0].question
-    told = labels(data, *SIX, columns=("filename", title))
-    assert told["1.jpg"] == str(other)
+    reported = labels(data, *SIX, columns=("filename", title))
+    assert reported["1.jpg"] == str(other)
 
 
 def test_numbers_that_begin_high_in_a_column_of_no_known_name_are_asked_about() -> None:
@@ -143,8 +143,8 @@ def test_what_a_model_answered_is_asked_about(tmp_path: Path, name: str, data: s
     (doubt,) = reading.doubts
     assert "--labels-from none" in [option for option, _ in doubt.answers]
     assert not dict(reading.labels)
-    told = read(tmp_path, {}, labels_from=name)
-    assert (list(told.doubts), len(dict(told.labels))) == ([], 6)
+    notes = read(tmp_path, {}, labels_from=name)
+    assert (list(notes.doubts), len(dict(notes.labels))) == ([], 6)
 
 
 @pytest.mark.parametrize(
@@ -173,8 +173,8 @@ def test_predictions_beside_labels_leave_the_test_images_unlabelled(tmp_path: Pa
         "--labels-from train.csv",
         "--labels-from none",
     ]
-    told = read(tmp_path, {}, labels_from="train.csv")
-    assert {name.split("/")[0] for name in told.labels} == {"train"}
+    notes = read(tmp_path, {}, labels_from="train.csv")
+    assert {name.split("/")[0] for name in notes.labels} == {"train"}
 
 
 def test_predictions_are_no_sibling_of_lists_of_splits(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def pixels(columns: int) -> str:
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "told"),
+    ("name", "data", "expected"),
     [
         ("hmnist_8_8_RGB.csv", pixels(192), "tables of numbers that name no images"),
         ("patients.csv", "patient,label\nann,sick\nbob,well\n", "name no images of this source"),
@@ -214,7 +214,7 @@ def pixels(columns: int) -> str:
 )  # fmt: skip
 @pytest.mark.parametrize("beside", [True, False])
 def test_what_names_no_image_or_holds_no_labels_is_ignored_in_words(
-    tmp_path: Path, name: str, data: str | list[str], told: str, beside: bool
+    tmp_path: Path, name: str, data: str | list[str], expected: str, beside: bool
 ) -> None:
     if isinstance(data, list):
         lines = [line.format(image) for line, image in zip(data, SIX, strict=True)]
@@ -224,7 +224,7 @@ def test_what_names_no_image_or_holds_no_labels_is_ignored_in_words(
     assert not found.doubts
     assert len(found.labels) == (6 if labelled else 0)
     (ignored,) = [each for each in found.ignored if name in each.examples]
-    assert told in ignored.reason
+    assert expected in ignored.reason
 
 
 def test_a_table_that_names_no_image_is_no_reason_for_labels_by_anything_weaker(
@@ -330,7 +330,7 @@ def test_labels_of_which_most_are_seen_again_are_classes_however_they_are_combin
     """24 images, each with another combination of 6 labels."""
     combined = [*combinations("abcdef", 2), *combinations("abcdef", 3)][:24]
     names = [f"{at}.jpg" for at in range(24)]
-    rows = "".join(f"{name},{'|'.join(said)}\n" for name, said in zip(names, combined, strict=True))
+    rows = "".join(f"{name},{'|'.join(text)}\n" for name, text in zip(names, combined, strict=True))
     files = {**dict.fromkeys(names, ""), "l.csv": "file,labels\n" + rows}
     found = read(tmp_path, files, task="multi_label")
     assert not found.doubts

@@ -335,5 +335,5 @@ def test_labels_of_a_csv_are_one_whatever_their_encoding(tmp_path):
     (tmp_path / "labels.csv").write_text("file,labels\na.png,cafe\u0301\nb.png,caf\xe9\n", "utf-8")
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(b"x")
-    said = {item.labels for item in source_items(read_source(tmp_path), max_file_bytes=10)}
-    assert said == {("caf\xe9",)}
+    texts = {item.labels for item in source_items(read_source(tmp_path), max_file_bytes=10)}
+    assert texts == {("caf\xe9",)}

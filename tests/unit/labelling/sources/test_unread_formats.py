@@ -86,11 +86,11 @@ def test_they_are_refused_and_count_as_no_images(
     reading = read_source(packed(tmp_path / "set", {**images, **ODD}))
     assert {*refused(reading)} == {*ODD}
     assert {one.name: one.images for one in source_facts(reading).classes} == {"cat": 1, "dog": 2}
-    told = refused(reading)
-    assert "convert it" in told["cat/1.HEIC"] == told["cat/2.jpg"]
-    assert "export it as JPEG" in told["cat/3.cr2"] == told["cat/4.DNG"]
-    assert "export it as PNG" in told["cat/5.svg"]
-    assert "git lfs pull" in told["cat/7.jpg"]
+    reported = refused(reading)
+    assert "convert it" in reported["cat/1.HEIC"] == reported["cat/2.jpg"]
+    assert "export it as JPEG" in reported["cat/3.cr2"] == reported["cat/4.DNG"]
+    assert "export it as PNG" in reported["cat/5.svg"]
+    assert "git lfs pull" in reported["cat/7.jpg"]
 
 
 def test_in_a_tar_the_suffix_tells(tmp_path: Path) -> None:
@@ -178,9 +178,9 @@ def test_a_list_is_no_worse_for_them(tmp_path: Path) -> None:
     reading = read_source(in_folder(tmp_path / "set", files))
     assert not reading.doubts
     assert dict(reading.labels) == {"4.png": ("dog",)}
-    told = refused(reading)
-    assert "the file that it names is refused" in told["labels.csv:2 1.heic"]
-    assert "export it as JPEG" in told["2.nef"]
+    reported = refused(reading)
+    assert "the file that it names is refused" in reported["labels.csv:2 1.heic"]
+    assert "export it as JPEG" in reported["2.nef"]
 
 
 def test_a_list_that_names_what_is_passed_over_is_told_so(tmp_path: Path) -> None:
@@ -193,8 +193,8 @@ def test_a_list_that_names_what_is_passed_over_is_told_so(tmp_path: Path) -> Non
     reading = read_source(in_folder(tmp_path / "set", files))
     assert dict(reading.labels) == {"1.png": ("cat",), "2.png": ("cat",), "3.png": ("dog",),
                                     "4.png": ("dog",)}  # fmt: skip
-    told = refused(reading)
+    reported = refused(reading)
     for line in ("labels.csv:6 .thumbnails/1.png", "labels.csv:7 /home/me/set/@eaDir/2.png",
                  "labels.csv:8 ./._3.png"):  # fmt: skip
-        assert "the file is ignored: a leftover of an operating system" in told[line]
-    assert "no such file" in told["labels.csv:9 gone.png"]
+        assert "the file is ignored: a leftover of an operating system" in reported[line]
+    assert "no such file" in reported["labels.csv:9 gone.png"]

@@ -111,9 +111,9 @@ def test_a_damaged_verdict_never_leaves_the_word_to_an_older_one(
     judge(passed=False)
     newest = max(info.key for info in store.list("checks"))
     damage(store, newest, how)
-    (said,) = objections(store, SUBJECT, (CHECK,), DIGEST)
-    assert newest in said
-    assert "make this check again" in said
+    (answer,) = objections(store, SUBJECT, (CHECK,), DIGEST)
+    assert newest in answer
+    assert "make this check again" in answer
     judge(passed=True)  # the remedy: a new one, behind the damaged one
     assert objections(store, SUBJECT, (CHECK,), DIGEST) == []
 
@@ -169,10 +169,10 @@ def test_a_damaged_part_stops_readers_until_its_owner_has_made_its_rows_again(
     with pytest.raises(TableDamagedError, match=f"{part:010d}.parquet") as found:
         table.read()
     assert "doctor --store --repair" in str(found.value)
-    told: list[str] = []
-    owner = Table(store, "things", SCHEMA, on_damage=told.append)
+    messages: list[str] = []
+    owner = Table(store, "things", SCHEMA, on_damage=messages.append)
     assert set(owner.read()["n"].to_pylist()) == {0, 1, 2} - {part}
-    assert [key in text for text in told] == [True]
+    assert [key in text for text in messages] == [True]
     owner.append(things(part))
     with pytest.raises(TableDamagedError):  # killed here, nobody takes it for whole
         Table(store, "things", SCHEMA).read()
@@ -196,7 +196,7 @@ def test_a_damaged_only_part_can_be_made_again(store: ObjectStore) -> None:
 
 
 def snapshot(**changed: object) -> bytes:
-    said = {
+    texts = {
         "sha256": "a" * 64,
         "labels": ["cat"],
         "annotator": "me",
@@ -204,7 +204,7 @@ def snapshot(**changed: object) -> bytes:
         "annotated_at": "2026-01-05T08:00:00Z",
         "annotation_id": "1",
     }
-    return json.dumps({**said, **changed}).encode()
+    return json.dumps({**texts, **changed}).encode()
 
 
 ODD = {
@@ -251,16 +251,16 @@ def test_a_row_that_the_table_cannot_hold_is_a_rejected_one(
 
 
 def test_a_label_that_one_byte_changed_is_set_aside() -> None:
-    said = AnnotationSnapshot.model_validate_json(snapshot(labels=["cat"], source="ingest"))
-    changed = said.to_json().replace(b"cat", b"bat")
+    facts = AnnotationSnapshot.model_validate_json(snapshot(labels=["cat"], source="ingest"))
+    changed = facts.to_json().replace(b"cat", b"bat")
     schema = LabelSchema(task="single_label", names=("cat", "bat"))
-    (row,) = label_rows([(ingested_key(said), changed)], schema).to_pylist()
+    (row,) = label_rows([(ingested_key(facts), changed)], schema).to_pylist()
     assert row["status"] == "rejected"
     assert "it was changed" in row["reason"]
 
 
 def test_a_snapshot_comes_back_from_its_row() -> None:
-    said = AnnotationSnapshot.model_validate_json(
+    facts = AnnotationSnapshot.model_validate_json(
         snapshot(
             unique_id="u",
             created_at="2026-01-05T08:00:00Z",
@@ -271,8 +271,8 @@ def test_a_snapshot_comes_back_from_its_row() -> None:
         )
     )
     schema = LabelSchema(task="single_label")
-    (row,) = label_rows([("annotations/a.json", said.to_json())], schema).to_pylist()
-    assert snapshot_of(row) == said
+    (row,) = label_rows([("annotations/a.json", facts.to_json())], schema).to_pylist()
+    assert snapshot_of(row) == facts
 
 
 # --- writing -------------------------------------------------------------------------------
@@ -365,12 +365,12 @@ def test_what_a_killed_ingest_of_an_older_version_left_is_cleared_away(store: Ob
 
 
 def test_an_ingest_waits_for_another_one_and_says_so(tmp_path: Path) -> None:
-    told: list[str] = []
+    messages: list[str] = []
     order: list[str] = []
     waiting = threading.Event()
 
     def say(text: str) -> None:
-        told.append(text)
+        messages.append(text)
         waiting.set()
 
     def second() -> None:
@@ -378,13 +378,13 @@ def test_an_ingest_waits_for_another_one_and_says_so(tmp_path: Path) -> None:
             order.append("second")
 
     thread = threading.Thread(target=second)
-    with only_ingest(tmp_path / "run", told.append):
+    with only_ingest(tmp_path / "run", messages.append):
         thread.start()
         assert waiting.wait(WAIT_S)
         order.append("first")
     thread.join()
     assert order == ["first", "second"]
-    assert told[0].startswith(f"another ingest is running in {tmp_path}")
+    assert messages[0].startswith(f"another ingest is running in {tmp_path}")
 
 
 def test_a_moment_of_a_correction_is_in_bounds() -> None:

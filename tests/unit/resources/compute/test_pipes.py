@@ -187,20 +187,20 @@ def test_a_job_that_may_not_speak_ends_before_it_computes(
         (tmp_path / "ml" / "input" / "config" / "hyperparameters.json").write_text("{}")
         monkeypatch.setattr(training.container.pipes, "ObjectStore", Denied)
         computed = False
-        with pytest.raises(PermissionDenied, match=needs) as told, open_pipes():
+        with pytest.raises(PermissionDenied, match=needs) as reported, open_pipes():
             computed = True
     assert not computed
-    assert isinstance(told.value, PermanentFailure)
-    assert "Debug" not in str(told.value)
+    assert isinstance(reported.value, PermanentFailure)
+    assert "Debug" not in str(reported.value)
     left = (tmp_path / "ml" / "output" / "failure").read_text()
     assert script_failure(None, left) == ScriptFailure(left, "", permanent=True)
 
 
 def test_a_permanent_failure_is_told_in_its_own_words_without_its_class() -> None:
-    told = {"message": "PermanentFailure: lower learning_rate", "stack": [], "cause": None}
-    failure = script_failure({"name": "PermanentFailure", **told}, "")  # type: ignore[typeddict-item]
+    text = {"message": "PermanentFailure: lower learning_rate", "stack": [], "cause": None}
+    failure = script_failure({"name": "PermanentFailure", **text}, "")  # type: ignore[typeddict-item]
     assert failure == ScriptFailure("lower learning_rate", "", permanent=True)
-    other = script_failure({"name": "KeyError", **told, "message": "KeyError: 'a'"}, "")  # type: ignore[typeddict-item]
+    other = script_failure({"name": "KeyError", **text, "message": "KeyError: 'a'"}, "")  # type: ignore[typeddict-item]
     assert other == ScriptFailure("KeyError: 'a'", "", permanent=False)
 
 

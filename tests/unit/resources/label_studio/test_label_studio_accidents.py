@@ -114,7 +114,7 @@ def test_a_wiped_server_takes_nothing_back_though_its_project_has_the_same_numbe
     line.cursor = "{}" if cursor_is_lost else line.cursor
     line.look(every_s=0)
     assert len(line.labels) == labelled
-    assert cursor_is_lost or "another one" in line.said[-1]
+    assert cursor_is_lost or "another one" in line.messages[-1]
     for number in range(1, 6):  # the same images, again as the first tasks
         line.server.add(number, at=6000 + number)
     for number in range(101, 320):
@@ -122,7 +122,7 @@ def test_a_wiped_server_takes_nothing_back_though_its_project_has_the_same_numbe
     for _ in range(3):
         assert line.look(seconds=OVERLAP_S + 1, every_s=0).note == ""
     assert line.labels.keys() == {*range(1, labelled + 1), *range(101, 320)}
-    assert len(line.said) <= 1
+    assert len(line.messages) <= 1
     del line.server.tasks_by_id[101]
     line.look(every_s=0)
     assert 101 not in line.labels  # it is of this project

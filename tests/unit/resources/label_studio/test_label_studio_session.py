@@ -129,7 +129,7 @@ def test_what_is_wrong_is_said_at_once(serve, code, kind):
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "expected"),
     [
         (
             b'{"validation_errors": {"url": ["is <a href=x>blocked</a>"]}}',
@@ -139,11 +139,11 @@ def test_what_is_wrong_is_said_at_once(serve, code, kind):
         (b'["one", "two"]', '["one", "two"]'),
     ],
 )
-def test_reasons_of_any_kind(serve, body, said):
+def test_reasons_of_any_kind(serve, body, expected):
     serve(lambda _: httpx.Response(400, content=body))
     with pytest.raises(LabelStudioRefused) as refused:
         open_session(URL, LEGACY).get("/api/x")
-    assert str(refused.value).endswith(said)
+    assert str(refused.value).endswith(expected)
 
 
 def test_kinds_of_token():

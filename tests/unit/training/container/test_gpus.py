@@ -63,17 +63,17 @@ def lay_out(root: Path, kind: str, instance_type: str) -> Path:
     """A container's configuration as SageMaker writes it for each kind of job."""
     if kind == "training":
         config = root / "input" / "config"
-        told: dict[str, Any] = {"current_host": "algo-1", "current_instance_type": instance_type}
+        texts: dict[str, Any] = {"current_host": "algo-1", "current_instance_type": instance_type}
     else:
         config = root / "config"
-        told = {"current_host": "algo-1"}
+        texts = {"current_host": "algo-1"}
         config.mkdir(parents=True)
         cluster = {"ClusterConfig": {"InstanceType": instance_type, "InstanceCount": 1}}
         (config / "processingjobconfig.json").write_text(
             json.dumps({"ProcessingResources": cluster})
         )
     config.mkdir(parents=True, exist_ok=True)
-    (config / "resourceconfig.json").write_text(json.dumps({**told, "hosts": ["algo-1"]}))
+    (config / "resourceconfig.json").write_text(json.dumps({**texts, "hosts": ["algo-1"]}))
     return root
 
 
@@ -86,13 +86,13 @@ def test_a_gpu_that_is_not_seen_is_a_permanent_failure(
     root = lay_out(tmp_path / "ml", kind, instance_type)
     with pytest.raises(PermanentFailure) as failed:
         gpus.require_gpus(root)
-    said = str(failed.value)
-    assert f"{instance_type} has GPUs, but PyTorch {torch.__version__}" in said
-    assert "(CUDA 13.2) sees no GPU" in said
-    assert "NVIDIA driver is 535.183.01, which runs CUDA 12.2 at most" in said
-    assert "too old (found version 12020)" in said
-    assert "Choose an instance type whose hosts have a newer driver" in said
-    assert len(f"NoGpu: {said}") < 1000, "SageMaker keeps 1,024 characters"
+    text = str(failed.value)
+    assert f"{instance_type} has GPUs, but PyTorch {torch.__version__}" in text
+    assert "(CUDA 13.2) sees no GPU" in text
+    assert "NVIDIA driver is 535.183.01, which runs CUDA 12.2 at most" in text
+    assert "too old (found version 12020)" in text
+    assert "Choose an instance type whose hosts have a newer driver" in text
+    assert len(f"NoGpu: {text}") < 1000, "SageMaker keeps 1,024 characters"
     with pytest.raises(gpus.NoGpu):
         hardware.device()
 

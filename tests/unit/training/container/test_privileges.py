@@ -75,31 +75,35 @@ def probe(
 @pytest.mark.skipif(not AS_ROOT, reason="only root can give up being root: run it in a container")
 class TestAsRoot:
     def test_it_goes_on_as_the_user_and_there_is_no_way_back(self, root: Path) -> None:
-        told, _ = probe(root)
-        (uid,) = set(told["uids"])  # type: ignore[call-overload]
-        (gid,) = set(told["gids"])  # type: ignore[call-overload]
+        predicted, _ = probe(root)
+        (uid,) = set(predicted["uids"])  # type: ignore[call-overload]
+        (gid,) = set(predicted["gids"])  # type: ignore[call-overload]
         assert uid != 0
-        assert told["groups"] == [gid]
+        assert predicted["groups"] == [gid]
         assert gid != 0
-        assert told["back"] is False
-        assert told["home"] != "/root"
-        assert told["read"] == "{}"
+        assert predicted["back"] is False
+        assert predicted["home"] != "/root"
+        assert predicted["read"] == "{}"
         assert (root / "checkpoints/last").read_text() == "newer"
         assert (root / "output/failure").stat().st_uid == uid
 
     def test_inputs_that_only_root_may_read_keep_it_root(self, root: Path) -> None:
         secret = root / "input/config/hyperparameters.json"
         secret.chmod(0o600)
-        told, said = probe(root)
-        assert told["dropped"] is False
-        assert told["uids"] == [0, 0, 0]
-        assert f"stays root: nobody may not use {secret}" in said
+        predicted, scores = probe(root)
+        assert predicted["dropped"] is False
+        assert predicted["uids"] == [0, 0, 0]
+        assert f"stays root: nobody may not use {secret}" in scores
 
     @pytest.mark.parametrize("capability", ["setgid", "setuid"])
     def test_a_root_that_cannot_become_others_stays_it(self, root: Path, capability: str) -> None:
-        told, said = probe(root, lacking=capability)
-        assert (told["dropped"], told["uids"], told["gids"]) == (False, [0] * 3, [0] * 3)
-        assert "stays root: it may not become nobody" in said
+        predicted, scores = probe(root, lacking=capability)
+        assert (predicted["dropped"], predicted["uids"], predicted["gids"]) == (
+            False,
+            [0] * 3,
+            [0] * 3,
+        )
+        assert "stays root: it may not become nobody" in scores
 
     def test_a_user_that_the_image_has_not_got_is_named(self, root: Path) -> None:
         with pytest.raises(subprocess.CalledProcessError) as failure:
@@ -108,10 +112,10 @@ class TestAsRoot:
 
     def test_without_the_variable_nothing_happens(self, root: Path) -> None:
         before = (root / "model").stat().st_uid
-        told, said = probe(root, None)
-        assert told["dropped"] is False
-        assert told["uids"] == [0, 0, 0]
-        assert said == ""
+        predicted, scores = probe(root, None)
+        assert predicted["dropped"] is False
+        assert predicted["uids"] == [0, 0, 0]
+        assert scores == ""
         assert (root / "model").stat().st_uid == before
 
 

@@ -49,8 +49,10 @@ def test_to_embed_images_nothing_is_imported_that_only_training_needs() -> None:
         "import sys, training.embed, training.fitting.probe, training.learning_curve, training.fitting.calibration\n"
         "print({'torchmetrics', 'lightning', 'matplotlib'} & sys.modules.keys())"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert said.stdout == "set()\n"
+    output = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert output.stdout == "set()\n"
 
 
 HEAVY = (
@@ -90,5 +92,7 @@ def test_pandas_is_kept_out_of_tables_and_there_for_who_asks() -> None:
         "keep_pandas_out()\n"
         "print(len(pa.array(table.to_pandas()['a'])))\n"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert said.stdout.split() == ["False", "True", "2"]
+    output = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert output.stdout.split() == ["False", "True", "2"]

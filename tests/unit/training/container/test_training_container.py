@@ -68,11 +68,13 @@ def test_a_missing_channel_is_named_with_those_given(tmp_path: Path) -> None:
         container.channel("dataset")
 
 
-@pytest.mark.parametrize(("text", "said"), [(None, "is missing"), ("{", "not JSON"), ("[]", "one")])
-def test_unreadable_hyperparameters(tmp_path: Path, text: str | None, said: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "expected"), [(None, "is missing"), ("{", "not JSON"), ("[]", "one")]
+)
+def test_unreadable_hyperparameters(tmp_path: Path, text: str | None, expected: str) -> None:
     if text is not None:
         _training(tmp_path, text)
-    with pytest.raises(PermanentFailure, match=said):
+    with pytest.raises(PermanentFailure, match=expected):
         JobContainer.from_environment()
 
 

@@ -104,7 +104,7 @@ def test_an_unknown_label_is_named(tmp_path: Path, training_job: Layout) -> None
 
 
 @pytest.mark.parametrize(
-    ("targets", "said"),
+    ("targets", "expected"),
     [
         (np.array([0, 0, 0]), "only one class"),
         (np.array([0, 1, 0]), "no training image has the label c"),
@@ -112,8 +112,8 @@ def test_an_unknown_label_is_named(tmp_path: Path, training_job: Layout) -> None
         (np.array([[1, 0, 0], [0, 1, 0]], np.float32), "no training image has the label c"),
     ],
 )
-def test_what_cannot_be_learnt_is_refused(targets: np.ndarray, said: str) -> None:
-    with pytest.raises(PermanentFailure, match=said):
+def test_what_cannot_be_learnt_is_refused(targets: np.ndarray, expected: str) -> None:
+    with pytest.raises(PermanentFailure, match=expected):
         require_learnable(targets, ("a", "b", "c"))
 
 

@@ -49,15 +49,15 @@ def test_labels_of_every_script_are_told_apart_in_a_plot(one: str, other: str) -
 
 
 def test_what_no_font_has_is_named_once_with_the_remedy() -> None:
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
         for _ in range(3):
             drawn("\U0001d4b3 \ue000")
-    told = [str(warning.message) for warning in said]
-    assert len(told) == 1, told
-    assert "U+1D4B3 MATHEMATICAL SCRIPT CAPITAL X" in told[0]
-    assert "U+E000" in told[0]
-    assert "install a font" in told[0]
+    text = [str(warning.message) for warning in notes]
+    assert len(text) == 1, text
+    assert "U+1D4B3 MATHEMATICAL SCRIPT CAPITAL X" in text[0]
+    assert "U+E000" in text[0]
+    assert "install a font" in text[0]
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

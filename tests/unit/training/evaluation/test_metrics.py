@@ -20,7 +20,7 @@ def outcome_of(
     """A single_label outcome; a decided "?" is a label nobody evaluates."""
     if probabilities is None:
         probabilities = np.array(
-            [[0.8 if label == said else 0.1 for label in LABELS] for said in decided], np.float32
+            [[0.8 if label == text else 0.1 for label in LABELS] for text in decided], np.float32
         )
     return metrics.outcome(
         [(label,) for label in truth],
@@ -202,9 +202,9 @@ def test_the_surest_mistakes_come_first_and_right_answers_never() -> None:
 
 @pytest.mark.parametrize(("task", "merged"), [("single_label", 0.9), ("multi_label", 0.6)])
 def test_classes_that_were_merged_have_one_probability(task: str, merged: float) -> None:
-    said = np.array([[0.3, 0.6, 0.1]], np.float32)
+    predicted = np.array([[0.3, 0.6, 0.1]], np.float32)
     found = metrics.outcome(
-        [("pet",)], [("pet",)], said, task=task, labels=["pet", "car"],
+        [("pet",)], [("pet",)], predicted, task=task, labels=["pet", "car"],
         model_labels=["pet", "pet", "car"],
     )  # fmt: skip
     assert found.probabilities.tolist() == [pytest.approx([merged, 0.1])]

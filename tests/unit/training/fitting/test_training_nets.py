@@ -275,9 +275,9 @@ def test_what_is_trained_is_exported_with_its_temperature(
     job: Any = SimpleNamespace(parameters=SimpleNamespace(image_size=32), task="multi_label")
     container: Any = SimpleNamespace(model_dir=tmp_path)
     nothing: Any = None
-    with pytest.raises(Exported) as told:
+    with pytest.raises(Exported) as reported:
         _export(nothing, job, nothing, 2.5, {}, container)
-    assert told.value.args == (2.5, 32, "multi_label")
+    assert reported.value.args == (2.5, 32, "multi_label")
 
 
 def test_scores_of_the_validation_split_are_those_of_calibrated_answers() -> None:

@@ -129,8 +129,8 @@ def test_a_fingerprint_is_fixed() -> None:
     data = fingerprint(Image.fromarray(np.stack([cells, cells.T, 255 - cells], axis=-1)))
     assert len(data) == SIZE == 1536
     assert VERSION == 1
-    told = np.frombuffer(data, np.uint8)[[0, 31, 527, 1023, 1024, 1279, 1280, 1535]]
-    assert told.tolist() == [31, 115, 102, 174, 251, 71, 108, 137]
+    predicted = np.frombuffer(data, np.uint8)[[0, 31, 527, 1023, 1024, 1279, 1280, 1535]]
+    assert predicted.tolist() == [31, 115, 102, 174, 251, 71, 108, 137]
 
 
 def cells_of_camera(draws: list[tuple[int, int, int, int]], seed: int) -> list[bytes]:

@@ -67,10 +67,10 @@ def test_a_split_that_is_none_is_refused(store: ObjectStore) -> None:
 
 
 def test_the_summary_says_why_given_splits_are_not_used_and_how_to_keep_them() -> None:
-    (said,) = given_splits_text({"train": 1200, "test": 30}, keep=False)
-    assert "train 1,200, test 30" in said
-    assert "near-duplicates share a split" in said
-    assert "--keep-splits" in said
+    (text,) = given_splits_text({"train": 1200, "test": 30}, keep=False)
+    assert "train 1,200, test 30" in text
+    assert "near-duplicates share a split" in text
+    assert "--keep-splits" in text
     assert given_splits_text({}, keep=False) == given_splits_text({}, keep=True) == []
 
 
@@ -85,8 +85,8 @@ def test_the_summary_says_out_of_what_a_missing_split_is_dealt() -> None:
 
 
 def test_images_in_no_split_are_counted_and_their_folders_named() -> None:
-    (said,) = given_splits_text({"train": 6}, keep=False, without=4, where=["extra/"])
-    assert "(train 6, in no split 4)" in said
+    (text,) = given_splits_text({"train": 6}, keep=False, without=4, where=["extra/"])
+    assert "(train 6, in no split 4)" in text
     kept = given_splits_text({"train": 6, "test": 3}, keep=True, without=4, where=["extra/", "b/"])
     assert "(train 6, test 3, in no split 4)" in kept[0]
     assert "No split is given for 4 images (in extra/, b/)" in kept[1]

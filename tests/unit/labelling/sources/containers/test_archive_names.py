@@ -270,7 +270,7 @@ def test_locked_members_and_odd_methods_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "begin", "said"),
+    ("name", "begin", "expected"),
     [
         ("a.7z", b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
         ("a.rar", b"Rar!\x1a\x07\x01\x00", "a RAR archive"),
@@ -283,12 +283,12 @@ def test_locked_members_and_odd_methods_are_named(tmp_path: Path) -> None:
     ],
 )
 def test_archives_that_are_not_read_are_refused_by_name_with_the_remedy(
-    tmp_path: Path, name: str, begin: bytes, said: str
+    tmp_path: Path, name: str, begin: bytes, expected: str
 ) -> None:
     (tmp_path / name).write_bytes(begin + bytes(100))
     with pytest.raises(SourceError, match=name) as refused:
         open_container(tmp_path / name)
-    assert said in str(refused.value)
+    assert expected in str(refused.value)
     assert "ingest the folder" in str(refused.value)
 
 

@@ -217,7 +217,7 @@ def test_a_folder_of_the_archives_own_name_is_no_class() -> None:
     assert (found.doubts, found.labels) == ((), {})
     cats = read_layout(["cats/0.jpg"], ReadingOptions(), around="cats")
     assert (cats.doubts, cats.labels) == ((), {})
-    assert [said for said in cats.warnings if said.endswith("If it is one: --as-class cats")]
+    assert [text for text in cats.warnings if text.endswith("If it is one: --as-class cats")]
     assert not read_layout(
         ["cats/a/0.jpg", "cats/b/0.jpg"], ReadingOptions(), around="cats"
     ).warnings

@@ -208,8 +208,8 @@ def test_a_list_that_says_otherwise_or_less_is_asked_about(
 ) -> None:
     (doubt,) = with_list(tmp_path, "{}.cls", make, lines).doubts
     assert list(dict(doubt.answers)) == ["--labels-from x.csv", "--labels-from none"]
-    told = with_list(tmp_path, "{}.cls", make, lines, labels_from="x.csv")
-    assert (list(told.doubts), len(told.labels)) == ([], lines)
+    reported = with_list(tmp_path, "{}.cls", make, lines, labels_from="x.csv")
+    assert (list(reported.doubts), len(reported.labels)) == ([], lines)
 
 
 def test_a_list_of_splits_leaves_them_the_labels(tmp_path: Path) -> None:

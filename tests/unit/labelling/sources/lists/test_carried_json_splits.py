@@ -88,9 +88,9 @@ def test_what_may_be_either_is_refused_and_the_option_reads_labels(
 ) -> None:
     with pytest.raises(ListRefusedError, match=f"--labels-from {name}"):
         read(value, name)
-    told = read(value, name, ReadingOptions(labels_from=name))
-    assert told is not None
-    assert all(item.labels for item in told.statements)
+    notes = read(value, name, ReadingOptions(labels_from=name))
+    assert notes is not None
+    assert all(item.labels for item in notes.statements)
 
 
 def test_a_class_may_be_called_as_a_split_is_beside_others() -> None:

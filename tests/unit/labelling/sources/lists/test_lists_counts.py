@@ -30,11 +30,13 @@ def test_counts_are_offered_together_and_read_as_yes(header: str, option: str) -
     )
     answers = dict(doubt.answers)
     assert answers[f"--columns {option}"].startswith("3 classes: ")
-    told = labels(data, *MANY, name="l.csv", task="multi_label", columns=tuple(option.split(",")))
+    reported = labels(
+        data, *MANY, name="l.csv", task="multi_label", columns=tuple(option.split(","))
+    )
     cats, dogs, birds = header.split(",")[1:]
-    assert told[MANY[0]] == f"{dogs}|{birds}"
-    assert told[MANY[1]] == cats
-    assert told[MANY[3]] == ""
+    assert reported[MANY[0]] == f"{dogs}|{birds}"
+    assert reported[MANY[1]] == cats
+    assert reported[MANY[3]] == ""
 
 
 def test_numbers_of_something_else_are_no_counts() -> None:

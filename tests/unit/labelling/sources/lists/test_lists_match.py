@@ -118,7 +118,7 @@ def test_only_files_of_the_source_are_found(names, written):
 # --- statements -------------------------------------------------------------------------
 
 
-def said(
+def list_of(
     *statements: tuple[str, tuple[str, ...] | None] | Statement,
 ) -> list[tuple[str, ListReading]]:
     listed = [
@@ -129,7 +129,7 @@ def said(
 
 
 def matched(*statements) -> Matching:
-    return match(said(*statements), FileIndex(FILES), len(FILES))
+    return match(list_of(*statements), FileIndex(FILES), len(FILES))
 
 
 FINE = [("a.jpg", ("cat",)), ("n#1.jpg", ("cat",)), ("same.jpg", ("dog",)), ("z.jpg", ("dog",))]
@@ -157,7 +157,7 @@ def test_what_contradicts_itself_is_named_with_both_places_and_not_used():
 
 
 def test_two_lists_contradict_each_other_as_two_lines_do():
-    one, other = said(*FINE)[0], said(*FINE[1:], ("a.jpg", ("dog",)))[0]
+    one, other = list_of(*FINE)[0], list_of(*FINE[1:], ("a.jpg", ("dog",)))[0]
     found = match([one, ("m.csv", other[1])], FileIndex(FILES), len(FILES))
     assert "a.jpg" not in found.labels
     assert len(found.rejections) == 2
@@ -208,15 +208,15 @@ def test_half_of_a_list_may_be_unusable_and_no_more():
 
 
 def test_a_list_of_more_images_than_were_brought_is_understood_if_it_names_those_brought():
-    lists = said(*FINE[:1], *[(f"x{at}.jpg", ("cat",)) for at in range(50)])
+    lists = list_of(*FINE[:1], *[(f"x{at}.jpg", ("cat",)) for at in range(50)])
     assert match(lists, FileIndex(["a.jpg"]), 1).labels == {"a.jpg": ("cat",)}
 
 
 def test_what_one_list_contradicts_is_not_held_against_the_next():
-    first = said(
+    first = list_of(
         ("a.jpg", ("cat",)), ("a.jpg", ("dog",)), ("case.jpg", ("cat",)), ("Case.jpg", ("cat",))
     )
-    other = said(("same.jpg", ("cat",)), *[(f"x{at}.jpg", ("cat",)) for at in range(9)])
+    other = list_of(("same.jpg", ("cat",)), *[(f"x{at}.jpg", ("cat",)) for at in range(9)])
     lists = [first[0], ("m.csv", other[0][1])]
     found = match(lists, FileIndex(FILES), 1)
     assert found.labels.keys() == {"case.jpg", "Case.jpg", "same.jpg"}

@@ -43,8 +43,8 @@ def test_blanks_below_each_label_are_asked_about(task: str, blocks: list) -> Non
         ("--columns Datei,Klasse", f"the {blank} are {meaning}"),
         ("--labels-from none", "no labels"),
     )
-    told = labels(data, *MANY, name="l.csv", task=task, columns=("Datei", "Klasse"))
-    assert [label for label in told.values() if label] == [label for label, _ in blocks]
+    reported = labels(data, *MANY, name="l.csv", task=task, columns=("Datei", "Klasse"))
+    assert [label for label in reported.values() if label] == [label for label, _ in blocks]
 
 
 def test_many_blocks_of_which_some_are_of_one_line() -> None:

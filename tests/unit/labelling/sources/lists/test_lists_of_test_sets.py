@@ -34,7 +34,7 @@ def test_a_word_in_the_place_of_a_label_is_none(tmp_path: Path, word: str) -> No
     path = source(tmp_path, train=table(MANY[:16], "cat", "dog"), test=table(MANY[16:], word))
     found = read(path)
     assert (list(found.doubts), len(found.labels)) == ([], 16)
-    assert any("not labelled" in said for said in found.warnings)
+    assert any("not labelled" in text for text in found.warnings)
     assert found.splits[MANY[20]] == "test"
 
 

@@ -64,8 +64,8 @@ def test_the_lines_that_count_are_asked_about(header: str, yes: str, no: str) ->
         f"--columns {file},{label}",
         "--labels-from none",
     ]
-    told = labels(data, *MANY, name="l.csv", columns=(file, label))
-    assert told[MANY[1]] == "dog"
+    reported = labels(data, *MANY, name="l.csv", columns=(file, label))
+    assert reported[MANY[1]] == "dog"
 
 
 @pytest.mark.parametrize(
@@ -82,8 +82,8 @@ def test_a_state_among_columns_of_classes_is_asked_about(title: str, task: str) 
         f"--columns file,cat-{title}",
         "--labels-from none",
     ]
-    told = labels(data, *MANY, name="l.csv", task=task, columns=("file", "cat-dog"))
-    assert told[MANY[0]] == "cat"
+    reported = labels(data, *MANY, name="l.csv", task=task, columns=("file", "cat-dog"))
+    assert reported[MANY[0]] == "cat"
 
 
 def test_classes_on_both_sides_of_a_state_are_offered() -> None:
@@ -91,8 +91,8 @@ def test_classes_on_both_sides_of_a_state_are_offered() -> None:
     found = doubt(data, task="multi_label")
     assert found.answers[0][0] == "--columns file,cat,dog-cow"
     columns = ("file", "cat", "dog-cow")
-    told = labels(data, *MANY, name="l.csv", task="multi_label", columns=columns)
-    assert told[MANY[5]] == "dog|cow"
+    reported = labels(data, *MANY, name="l.csv", task="multi_label", columns=columns)
+    assert reported[MANY[5]] == "dog|cow"
 
 
 @pytest.mark.parametrize("title", ["Ort", "Material", "Größe", "couleur", "edad", "raça", "品种"])

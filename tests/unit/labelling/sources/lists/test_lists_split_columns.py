@@ -28,7 +28,7 @@ def read(header: str, *columns, **options) -> ListReading:
 
 def splits(header: str, *columns, **options) -> list[str | None]:
     found = source(header, *columns, **options).match()
-    assert {label for said in found.labels.values() for label in said} <= {"cat", "dog", "bird"}
+    assert {label for text in found.labels.values() for label in text} <= {"cat", "dog", "bird"}
     return [found.splits.get(image) for image in MANY[:4]]
 
 
@@ -37,7 +37,7 @@ ONE_HOT = ((1, 0, 1), (0, 1, 1))
 
 
 @pytest.mark.parametrize(
-    ("title", "values", "said"),
+    ("title", "values", "expected"),
     [
         ("is_test", (1, 0, 0, 0), ["test", "train", "train", "train"]),
         ("isTest", ("TRUE", "FALSE"), ["test", "train", "test", "train"]),
@@ -54,8 +54,8 @@ ONE_HOT = ((1, 0, 1), (0, 1, 1))
         ("split", ("tr", "te"), ["train", "test", "train", "test"]),
     ],
 )  # fmt: skip
-def test_a_column_says_splits_beside_labels(title: str, values: tuple, said: list[str]) -> None:
-    assert splits(f"file,label,{title}", PETS, values) == said
+def test_a_column_says_splits_beside_labels(title: str, values: tuple, expected: list[str]) -> None:
+    assert splits(f"file,label,{title}", PETS, values) == expected
 
 
 @pytest.mark.parametrize("title", ["is_test", "is_train", "in_val", "Test-Set", "isTest"])
@@ -88,9 +88,9 @@ def test_a_class_may_be_called_like_a_split(title: str) -> None:
     options = [option.removeprefix("--columns ") for option, _ in doubt.answers]
     assert options == ["file,cat-bird", f"file,cat-{title}", "--labels-from none"]
     for option in options[:2]:
-        told = read(header, *columns, task="multi_label", columns=tuple(option.split(",")))
-        said = {label for item in told.statements for label in item.labels or ()}
-        assert said == {"cat", "bird", title} - ({title} if option == options[0] else set())
+        notes = read(header, *columns, task="multi_label", columns=tuple(option.split(",")))
+        texts = {label for item in notes.statements for label in item.labels or ()}
+        assert texts == {"cat", "bird", title} - ({title} if option == options[0] else set())
 
 
 @pytest.mark.parametrize("values", [(0, 1, 2, 3, 4), ("A", "B"), (0, 1)])
@@ -117,9 +117,9 @@ def test_one_of_several_columns_applies_and_another_beside_them() -> None:
         (doubt,) = read(header, *columns, task=task).doubts
         assert "exactly one applies to each image" in doubt.question
         assert doubt.answers[0][0] == "--columns file,cat-bird"
-        told = source(header, *columns, task=task, columns=("file", "cat-bird")).match()
-        assert [told.labels[image] for image in MANY[:3]] == [("cat",), ("dog",), ("bird",)]
-        assert told.splits[MANY[0]] == "train"
+        reported = source(header, *columns, task=task, columns=("file", "cat-bird")).match()
+        assert [reported.labels[image] for image in MANY[:3]] == [("cat",), ("dog",), ("bird",)]
+        assert reported.splits[MANY[0]] == "train"
 
 
 def test_classes_of_which_some_exclude_one_another_are_classes() -> None:

@@ -35,7 +35,7 @@ def offered(found: Reading) -> list[str]:
 
 def counted(found: Reading) -> dict[str, int]:
     assert found.doubts == ()
-    return dict(Counter("|".join(said) for said in found.labels.values()))
+    return dict(Counter("|".join(text) for text in found.labels.values()))
 
 
 PLACES = [
@@ -56,8 +56,8 @@ def test_a_text_that_knows_the_classes_is_offered_where_folders_are_asked_about(
     found = read(tmp_path, PLACES, {"lists/places_train.txt": NUMBERS, f"lists/{names}": text})
     assert "--labels-from lists/places_train.txt" in offered(found)
     assert not any("folders give" in group.reason for group in found.ignored)
-    told = read(tmp_path, PLACES, {}, labels_from="lists/places_train.txt")
-    assert counted(told) == {"airfield": 4, "flat_outdoor": 4, "zen": 4}
+    notes = read(tmp_path, PLACES, {}, labels_from="lists/places_train.txt")
+    assert counted(notes) == {"airfield": 4, "flat_outdoor": 4, "zen": 4}
 
 
 def art(tmp_path: Path, **options: object) -> Reading:
@@ -85,9 +85,9 @@ def test_lists_of_two_attributes_are_offered_by_attribute_with_all_their_splits(
     wanted = {"style": {"Cubism": 8, "Pop": 8}, "artist": dict.fromkeys("0123", 4)}
     for what, counts in wanted.items():
         (option,) = (each for each in found if what in each)
-        told = art(tmp_path, labels_from=shlex.split(option)[1])
-        assert counted(told) == counts
-        assert dict(Counter(told.splits.values())) == {"train": 12, "val": 4}
+        reported = art(tmp_path, labels_from=shlex.split(option)[1])
+        assert counted(reported) == counts
+        assert dict(Counter(reported.splits.values())) == {"train": 12, "val": 4}
 
 
 def test_a_pattern_may_be_a_path_and_must_fit_a_list(tmp_path: Path) -> None:
@@ -119,8 +119,12 @@ def test_all_lists_that_contradict_one_another_are_offered(tmp_path: Path) -> No
     lists = {"list_attr.txt": ATTRIBUTES, "identity.txt": IDENTITIES}
     found = offered(read(tmp_path, FACES, lists, task="multi_label"))
     assert {"--labels-from list_attr.txt", "--labels-from identity.txt"} <= {*found}
-    told = read(tmp_path, FACES, {}, task="multi_label", labels_from="list_attr.txt")
-    assert {label for said in told.labels.values() for label in said} == {"Bald", "Smiling", "Male"}
+    notes = read(tmp_path, FACES, {}, task="multi_label", labels_from="list_attr.txt")
+    assert {label for text in notes.labels.values() for label in text} == {
+        "Bald",
+        "Smiling",
+        "Male",
+    }
 
 
 def test_a_list_of_several_labels_is_told_with_the_setting_that_reads_it(tmp_path: Path) -> None:
@@ -144,10 +148,10 @@ def test_more_labels_than_the_folders_give_are_asked_about_in_multi_label(
     images = [f"images/{c}/{at}.jpg" for c in ("dots", "lines") for at in range(6)]
     found = offered(read(tmp_path, images, joint(extra), task="multi_label"))
     assert found == ["--labels-from labels/joint.txt", "--labels-from parent"]
-    told = read(tmp_path, images, {}, task="multi_label", labels_from="labels/joint.txt")
+    notes = read(tmp_path, images, {}, task="multi_label", labels_from="labels/joint.txt")
     whole = "|".join(["dots", *extra.split()])
-    assert counted(told)[whole] == 2
-    assert not told.rejections
+    assert counted(notes)[whole] == 2
+    assert not notes.rejections
 
 
 def test_sentences_behind_names_are_no_labels(tmp_path: Path) -> None:
@@ -155,12 +159,12 @@ def test_sentences_behind_names_are_no_labels(tmp_path: Path) -> None:
     found = read(
         tmp_path, [f"{at}.jpg" for at in range(12)], {"notes.txt": text}, task="multi_label"
     )
-    assert not any(len(said) > 1 for said in found.labels.values())
+    assert not any(len(message) > 1 for message in found.labels.values())
 
 
 def test_splits_that_were_seen_and_not_understood_are_named_by_keep_splits() -> None:
     notes = ["data.csv: the column fold has a name of splits", "Excel wrote it"]
-    said = no_splits_message("data", notes)
-    assert "the column fold" in said
-    assert "Excel" not in said
+    text = no_splits_message("data", notes)
+    assert "the column fold" in text
+    assert "Excel" not in text
     assert "no folders such as train and test" in no_splits_message("data", [])

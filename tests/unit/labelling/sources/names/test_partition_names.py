@@ -41,7 +41,7 @@ def test_other_columns_are_passed_over_beside_a_class_and_told(order: str) -> No
     paths = [order.format(other=o, label=c) for o in ("site=a", "site=b") for c in ("cat", "dog")]
     found = layout(" ".join(paths))
     assert (found.doubts, set(found.labels.values())) == ((), {"cat", "dog"})
-    assert any("site=a/" in said and "are ignored" in said for said in found.warnings)
+    assert any("site=a/" in text and "are ignored" in text for text in found.warnings)
 
 
 @pytest.mark.parametrize("folders", ["year=2023 year=2024", "site=a site=b"])
@@ -52,8 +52,8 @@ def test_other_columns_alone_are_asked_about(folders: str) -> None:
 
 def test_a_column_that_is_not_known_gives_its_values_for_who_says_so() -> None:
     assert layout("animal=cat animal=dog").doubts
-    said = layout("animal=cat animal=dog", labels_from="parent").labels.values()
-    assert set(said) == {"cat", "dog"}
+    answer = layout("animal=cat animal=dog", labels_from="parent").labels.values()
+    assert set(answer) == {"cat", "dog"}
     flags = layout("broken=yes broken=no", labels_from="parent").labels.values()
     assert set(flags) == {"broken=yes", "broken=no"}
 

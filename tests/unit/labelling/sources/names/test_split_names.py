@@ -123,7 +123,7 @@ def test_evaluation_is_the_validation_set(name: str) -> None:
 def test_evaluation_beside_a_validation_set_is_the_test_set_and_told() -> None:
     found = layout("train/cat", "train/dog", "dev/cat", "dev/dog", "eval/cat")
     assert (found.splits["dev/cat"], found.splits["eval/cat"]) == ("val", "test")
-    assert any(said.startswith("eval/ is read as the test set") for said in found.warnings)
+    assert any(text.startswith("eval/ is read as the test set") for text in found.warnings)
 
 
 def test_evaluation_beside_validation_and_test_is_neither() -> None:

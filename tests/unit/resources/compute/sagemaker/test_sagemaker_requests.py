@@ -248,7 +248,7 @@ def test_how_long_a_job_has_been_without_a_machine(
 ) -> None:
     began = datetime(2026, 1, 1, tzinfo=UTC)
     answered = {"date": format_datetime(began + timedelta(seconds=600), usegmt=True)}
-    told = described(
+    reported = described(
         "InProgress",
         SecondaryStatusTransitions=[
             {"Status": s, "StatusMessage": m, "StartTime": began + timedelta(seconds=at)}
@@ -256,9 +256,9 @@ def test_how_long_a_job_has_been_without_a_machine(
         ],
         ResponseMetadata={"HTTPHeaders": answered},
     )
-    assert state_of("training", told).waiting_s == waits_s, "by AWS's clock, not by ours"
-    told["TrainingJobStatus"] = "Stopped"
-    assert state_of("training", told).waiting_s == 0
+    assert state_of("training", reported).waiting_s == waits_s, "by AWS's clock, not by ours"
+    reported["TrainingJobStatus"] = "Stopped"
+    assert state_of("training", reported).waiting_s == 0
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ def test_failures_are_told_apart(fields: dict[str, Any], says: str, retry: bool)
 
 
 @pytest.mark.parametrize(
-    ("reason", "said"),
+    ("reason", "expected"),
     [
         (
             "AlgorithmError: PermanentFailure: no labels, exit code: 1",
@@ -301,9 +301,9 @@ def test_failures_are_told_apart(fields: dict[str, Any], says: str, retry: bool)
         ("ClientError: Data download failed", ""),
     ],
 )
-def test_what_the_script_said_is_found_in_the_reason(reason: str, said: str) -> None:
+def test_what_the_script_said_is_found_in_the_reason(reason: str, expected: str) -> None:
     """Also if SageMaker has cut it before the exit code."""
-    assert failure_file(state_of("training", described("Failed", FailureReason=reason))) == said
+    assert failure_file(state_of("training", described("Failed", FailureReason=reason))) == expected
 
 
 def test_a_processing_jobs_script_speaks_by_its_exit_message() -> None:

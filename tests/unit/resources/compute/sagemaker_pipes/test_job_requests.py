@@ -50,16 +50,16 @@ def differing(kind: JobKind, request: dict[str, Any], description: dict[str, Any
 
 def described(request: dict[str, Any]) -> dict[str, Any]:
     """What Describe says of a job of that request: what nobody gave is filled in."""
-    told: dict[str, Any] = {"EnableNetworkIsolation": False, "EnableManagedSpotTraining": False}
-    told |= copy.deepcopy(request)
-    del told["Tags"]
-    told["TrainingJobStatus"] = "Completed"
-    told["Environment"] |= {"DAGSTER_PIPES_CONTEXT": "another run's"}
-    told["InputDataConfig"][0] |= {"CompressionType": "None", "RecordWrapperType": "None"}
-    told["OutputDataConfig"] |= {"KmsKeyId": "", "CompressionType": "GZIP"}
-    told["AlgorithmSpecification"]["EnableSageMakerMetricsTimeSeries"] = True
-    told["ProfilerConfig"] = {"S3OutputPath": "s3://b/models", "DisableProfiler": False}
-    return told
+    texts: dict[str, Any] = {"EnableNetworkIsolation": False, "EnableManagedSpotTraining": False}
+    texts |= copy.deepcopy(request)
+    del texts["Tags"]
+    texts["TrainingJobStatus"] = "Completed"
+    texts["Environment"] |= {"DAGSTER_PIPES_CONTEXT": "another run's"}
+    texts["InputDataConfig"][0] |= {"CompressionType": "None", "RecordWrapperType": "None"}
+    texts["OutputDataConfig"] |= {"KmsKeyId": "", "CompressionType": "GZIP"}
+    texts["AlgorithmSpecification"]["EnableSageMakerMetricsTimeSeries"] = True
+    texts["ProfilerConfig"] = {"S3OutputPath": "s3://b/models", "DisableProfiler": False}
+    return texts
 
 
 def test_what_sagemaker_fills_in_is_no_difference() -> None:
@@ -114,11 +114,11 @@ def test_processing_and_tuning_jobs_are_compared_too() -> None:
         "HyperParameterTuningJobConfig": {"Strategy": "Grid", "ResourceLimits": {}},
         "TrainingJobDefinition": {"StaticHyperParameters": {"lr": "0.1"}},
     }
-    told = copy.deepcopy(tuning)
-    told["TrainingJobDefinition"] = {
+    reported = copy.deepcopy(tuning)
+    reported["TrainingJobDefinition"] = {
         "StaticHyperParameters": {"lr": "0.1", "_tuning_objective_metric": "score"},
         "Environment": {"DAGSTER_PIPES_MESSAGES": "another run's"},
     }
-    assert differing("tuning", tuning, told) == []
-    told["TrainingJobDefinition"]["StaticHyperParameters"]["lr"] = "0.2"
-    assert differing("tuning", tuning, told)
+    assert differing("tuning", tuning, reported) == []
+    reported["TrainingJobDefinition"]["StaticHyperParameters"]["lr"] = "0.2"
+    assert differing("tuning", tuning, reported)

@@ -31,7 +31,7 @@ def read(text: str, options: ReadingOptions = SINGLE, name: str = "set.jsonl") -
     return found
 
 
-def said(reading: ListReading) -> dict[str, tuple[str, ...] | None]:
+def labels_of(reading: ListReading) -> dict[str, tuple[str, ...] | None]:
     assert not reading.doubts
     return {item.file: item.labels for item in reading.statements}
 
@@ -55,7 +55,7 @@ BINARY = [
 def test_only_what_was_accepted_is_a_label(text: str, options: ReadingOptions) -> None:
     found = read(text, options)
     expected = {"a.jpg": ("cat",), "b.jpg": None, "c.jpg": None, "d.jpg": ("dog",)}
-    assert said(found) == expected
+    assert labels_of(found) == expected
     assert list(found.warnings) == [
         "say nothing about their images: reject: 1 record, ignore: 1 record"
     ]
@@ -63,7 +63,7 @@ def test_only_what_was_accepted_is_a_label(text: str, options: ReadingOptions) -
 
 def test_columns_do_not_make_labels_of_what_was_rejected() -> None:
     found = read(lines(*BINARY), ReadingOptions(columns=("image", "label")))
-    assert said(found)["b.jpg"] is None
+    assert labels_of(found)["b.jpg"] is None
 
 
 def test_answers_about_several_labels_of_an_image_come_together() -> None:
@@ -73,7 +73,7 @@ def test_answers_about_several_labels_of_an_image_come_together() -> None:
         task("b.jpg", "dog", "accept"),
         task("b.jpg", "cat", "accept"),
     )
-    assert said(read(text, MULTI)) == {"a.jpg": ("dog",), "b.jpg": ("dog", "cat")}
+    assert labels_of(read(text, MULTI)) == {"a.jpg": ("dog",), "b.jpg": ("dog", "cat")}
     with pytest.raises(ListRefusedError, match="single_label"):
         read(text)
 
@@ -86,7 +86,7 @@ def test_annotators_who_disagree_are_named() -> None:
             task("b.jpg", "dog", "accept"),
         )
     )
-    assert said(found) == {"b.jpg": ("dog",)}
+    assert labels_of(found) == {"b.jpg": ("dog",)}
     (rejection,) = found.rejections
     assert "set.jsonl:1 a.jpg: cat" in rejection.name
     assert "disagree" in rejection.reason
@@ -104,19 +104,19 @@ def test_choices_are_the_ids_that_were_ticked_and_numbers_the_texts() -> None:
         ),
         MULTI,
     )
-    assert said(found) == {"a.jpg": ("cat",), "b.jpg": ("dog",), "c.jpg": None, "d.jpg": ()}
+    assert labels_of(found) == {"a.jpg": ("cat",), "b.jpg": ("dog",), "c.jpg": None, "d.jpg": ()}
 
 
 def test_the_file_is_known_where_the_image_is_data() -> None:
     data = {"image": "data:image/jpeg;base64,AAAA", "label": "cat", "answer": "accept"}
     found = read(lines({**data, "path": "/x/a.jpg"}, {**data, "meta": {"file": "b.jpg"}}))
-    assert said(found) == {"/x/a.jpg": ("cat",), "b.jpg": ("cat",)}
+    assert labels_of(found) == {"/x/a.jpg": ("cat",), "b.jpg": ("cat",)}
 
 
 def test_an_answer_that_is_no_text_is_no_answer() -> None:
     records = [task(name, "cat", "accept") for name in NAMES[:3]]
     found = read(lines(*records, {**task("d.jpg", "cat", ""), "answer": []}))
-    assert [said(found)[name] for name in NAMES[:4]] == [("cat",)] * 3 + [None]
+    assert [labels_of(found)[name] for name in NAMES[:4]] == [("cat",)] * 3 + [None]
 
 
 def test_spans_are_named() -> None:
@@ -163,8 +163,8 @@ def test_a_column_that_tells_lines_apart_is_asked_about(column: str, values: lis
     (doubt,) = read(table(column, values), name="x.csv").doubts
     assert column in doubt.question
     assert [option for option, _ in doubt.answers] == ["--columns file,label", "--labels-from none"]
-    told = read(table(column, values), ReadingOptions(columns=("file", "label")), name="x.csv")
-    assert said(told)["b.jpg"] == ("dog",)
+    notes = read(table(column, values), ReadingOptions(columns=("file", "label")), name="x.csv")
+    assert labels_of(notes)["b.jpg"] == ("dog",)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_a_column_that_tells_lines_apart_is_asked_about(column: str, values: lis
     ],
 )
 def test_a_column_that_does_not_is_not(column: str, values: list[str]) -> None:
-    assert said(read(table(column, values), name="x.csv"))["a.jpg"] == ("cat",)
+    assert labels_of(read(table(column, values), name="x.csv"))["a.jpg"] == ("cat",)
 
 
 @pytest.mark.parametrize("options", [SINGLE, MULTI])
@@ -200,8 +200,8 @@ def test_a_column_of_that_name_beside_columns_of_classes_is_no_class() -> None:
     text = "file,verified,cat,dog\na.jpg,1,1,0\nb.jpg,0,0,1\nc.jpg,1,1,0\n"
     (doubt,) = read(text, MULTI, "x.csv").doubts
     assert doubt.answers[0][0] == "--columns file,cat-dog"
-    told = read(text, ReadingOptions(columns=("file", "cat-dog"), task="multi_label"), "x.csv")
-    assert said(told) == {"a.jpg": ("cat",), "b.jpg": ("dog",), "c.jpg": ("cat",)}
+    reason = read(text, ReadingOptions(columns=("file", "cat-dog"), task="multi_label"), "x.csv")
+    assert labels_of(reason) == {"a.jpg": ("cat",), "b.jpg": ("dog",), "c.jpg": ("cat",)}
 
 
 def test_a_source_stops_with_the_question(tmp_path: Path) -> None:

@@ -41,8 +41,8 @@ def test_two_columns_of_labels_are_asked_about_with_what_each_would_give():
     )
     for option, _ in question.answers:
         columns = tuple(option.removeprefix("--columns ").split(","))
-        told = labels(data, *MANY, columns=columns)
-        assert told[MANY[1]] == ("dog" if "class" in columns else "y")
+        reported = labels(data, *MANY, columns=columns)
+        assert reported[MANY[1]] == ("dog" if "class" in columns else "y")
 
 
 def test_the_other_columns_of_a_table_without_header_are_asked_about_by_number():
@@ -88,8 +88,8 @@ def test_numbers_that_repeat_are_classes_though_images_are_called_so():
 
 def test_two_columns_of_the_same_images_are_one():
     rows = "".join(f"{name},/data/{name},https://x.org/{name},cat\n" for name in MANY)
-    told = labels("filename,path,url,label\n" + rows, *MANY)
-    assert told == dict.fromkeys(MANY, "cat")
+    reported = labels("filename,path,url,label\n" + rows, *MANY)
+    assert reported == dict.fromkeys(MANY, "cat")
 
 
 def test_masks_and_other_files_are_no_labels():
@@ -145,9 +145,9 @@ def test_one_column_for_each_class_beside_other_columns():
     several = table("id,age,cat,dog", lambda at: at % 9, lambda at: at % 2, lambda at: at % 3 % 2)
     question = doubt(several)
     assert question.answers[0] == ("--columns 1,3-4", "2 classes: cat, dog")
-    told = labels(several, *MANY, columns=("1", "3-4"), task="multi_label")
-    assert told[MANY[0]] == ""
-    assert told[MANY[1]] == "cat|dog"
+    reported = labels(several, *MANY, columns=("1", "3-4"), task="multi_label")
+    assert reported[MANY[0]] == ""
+    assert reported[MANY[1]] == "cat|dog"
 
 
 def test_what_is_not_known_of_a_class_is_named():
@@ -163,27 +163,27 @@ def test_what_is_not_known_of_a_class_is_named():
 
 def test_one_class_alone_in_roboflows_form():
     data = "filename, cat\na.jpg, 1\nb.jpg, 0\n"
-    told = labels(data, name="train/_classes.csv", task="multi_label")
-    assert told == {"a.jpg": "cat", "b.jpg": ""}
+    reported = labels(data, name="train/_classes.csv", task="multi_label")
+    assert reported == {"a.jpg": "cat", "b.jpg": ""}
 
 
 @pytest.mark.parametrize(
-    "told", [("file", "nothing"), ("1", "9"), ("0", "1"), ("file", "2-9"), ("1-2", "3")]
+    "expected", [("file", "nothing"), ("1", "9"), ("0", "1"), ("file", "2-9"), ("1-2", "3")]
 )
-def test_columns_that_are_not_there_are_refused_with_those_that_are(told):
+def test_columns_that_are_not_there_are_refused_with_those_that_are(expected):
     with pytest.raises(ListRefusedError, match=r"--columns"):
-        labels(table("file,a,b", cat_or_dog, cat_or_dog), *MANY, columns=told)
+        labels(table("file,a,b", cat_or_dog, cat_or_dog), *MANY, columns=expected)
 
 
 def test_columns_are_told_by_any_spelling_or_number():
     data = table("File Name,Best Guess,Other", cat_or_dog, lambda at: "x")
-    for told in (
+    for text in (
         ("File Name", "Best Guess"),
         ("file_name", "bestguess"),
         ("1", "2"),
         ("1", "best guess"),
     ):
-        assert labels(data, *MANY, columns=told)[MANY[1]] == "dog"
+        assert labels(data, *MANY, columns=text)[MANY[1]] == "dog"
 
 
 def test_columns_that_are_told_are_those_of_lists_with_labels():
@@ -267,19 +267,19 @@ def test_numbers_of_many_seldom_classes_are_labels():
 
 def test_one_and_minus_one_are_yes_and_no():
     data = "image_id,bald,young\na.jpg,1,-1\nb.jpg,-1,1\nc.jpg,-1,-1\nd.jpg,1,1\n"
-    told = {"a.jpg": "bald", "b.jpg": "young", "c.jpg": "", "d.jpg": "bald|young"}
-    assert labels(data, task="multi_label") == told
+    texts = {"a.jpg": "bald", "b.jpg": "young", "c.jpg": "", "d.jpg": "bald|young"}
+    assert labels(data, task="multi_label") == texts
     celeba = "2\nbald young\n" + "".join(
-        f"{name} {'1 -1' if at % 2 else '-1  1'}\n" for at, name in enumerate(told)
+        f"{name} {'1 -1' if at % 2 else '-1  1'}\n" for at, name in enumerate(texts)
     )
-    told = {name: "bald" if at % 2 else "young" for at, name in enumerate(told)}
-    assert labels(celeba, name="list_attr.txt") == told
+    texts = {name: "bald" if at % 2 else "young" for at, name in enumerate(texts)}
+    assert labels(celeba, name="list_attr.txt") == texts
 
 
 def test_a_line_for_each_label_of_an_image():
     data = "ImageID,LabelName\na,cat\na,dog\nb,dog\nc,bird\nc,cat\n"
-    told = {"a.jpg": "cat|dog", "b.jpg": "dog", "c.jpg": "bird|cat"}
-    assert labels(data, task="multi_label") == told
+    texts = {"a.jpg": "cat|dog", "b.jpg": "dog", "c.jpg": "bird|cat"}
+    assert labels(data, task="multi_label") == texts
     with pytest.raises(ListRefusedError, match="labelled twice"):
         labels(data)
 
@@ -299,19 +299,19 @@ def cells(*said: str, separator: str = "\t", **options) -> list[str]:
     data = "file\tlabels\n" + "".join(
         f"{image}\t{cell}\n" for image, cell in zip(images, said, strict=True)
     )
-    told = labels(data, *images, **options)
-    return [told.get(image, "-") for image in images]
+    reported = labels(data, *images, **options)
+    return [reported.get(image, "-") for image in images]
 
 
 @pytest.mark.parametrize("sign", ["|", ";", ",", "; ", ", ", " | "])
 @pytest.mark.parametrize("task", ["single_label", "multi_label"])
 def test_several_labels_are_told_by_the_lists_own_consistency(sign, task):
-    said = (f"cat{sign}dog", "dog", "cat")
+    answer = (f"cat{sign}dog", "dog", "cat")
     if task == "multi_label":
-        assert cells(*said, task=task) == ["cat|dog", "dog", "cat"]
+        assert cells(*answer, task=task) == ["cat|dog", "dog", "cat"]
     else:
         with pytest.raises(ListRefusedError, match=r"1 of 3 labelled images several.*cat, dog"):
-            cells(*said, task=task)
+            cells(*answer, task=task)
 
 
 @pytest.mark.parametrize("one_hot", [True, False])
@@ -430,8 +430,8 @@ def test_an_empty_part_is_named():
 
 
 def test_lists_as_python_and_json_write_them():
-    said = ["['cat', 'dog']", "['cat']", "[]"]
-    assert cells(*said, task="multi_label") == ["cat|dog", "cat", ""]
+    texts = ["['cat', 'dog']", "['cat']", "[]"]
+    assert cells(*texts, task="multi_label") == ["cat|dog", "cat", ""]
     assert cells('["cat", "dog"]'.replace('"', "'"), "('dog',)", task="multi_label") == [
         "cat|dog",
         "dog",

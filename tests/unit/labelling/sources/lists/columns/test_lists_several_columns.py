@@ -22,7 +22,7 @@ def table(header: str, rows: list[str] = ROWS) -> str:
     return "\n".join([header, *lines]) + "\n"
 
 
-def said(data: str, **options: object) -> list[str]:
+def questions_of(data: str, **options: object) -> list[str]:
     found = labels(data, *SIX, **options)
     return [found.get(name, "") for name in SIX]
 
@@ -51,7 +51,7 @@ def doubt(data: str, **options: object):
     ],
 )
 def test_numbered_columns_are_read_together(header: str) -> None:
-    assert said(table(header), **MULTI) == TOGETHER
+    assert questions_of(table(header), **MULTI) == TOGETHER
     reading = ListedSource({"l.csv": table(header)}, SIX, ReadingOptions(**MULTI)).read("l.csv")
     assert "read together" in reading.understood
 
@@ -89,12 +89,12 @@ def test_in_single_label_several_are_a_question_that_says_why() -> None:
     assert "single_label" in found.question
     assert 'task = "multi_label"' in found.question
     assert [option for option, _ in found.answers][0] == "--columns file,tag1"
-    assert said(table("file,tag1,tag2,tag3"), columns=("file", "tag1"))[0] == "red"
+    assert questions_of(table("file,tag1,tag2,tag3"), columns=("file", "tag1"))[0] == "red"
 
 
 def test_in_single_label_a_column_filled_at_a_time_is_one_label() -> None:
     rows = ["red,,", ",blue,", "red,,", ",,round", "red,,", ",blue,"]
-    assert said(table("file,tag1,tag2,tag3", rows)) == [
+    assert questions_of(table("file,tag1,tag2,tag3", rows)) == [
         "red",
         "blue",
         "red",
@@ -134,7 +134,7 @@ def test_columns_of_another_name_are_asked_about_and_can_be_read_together() -> N
 
 def test_numbered_columns_of_0_and_1_stay_classes() -> None:
     data = table("file,label_1,label_2,label_3", ["1,0,0", "0,1,0", "0,0,1"] * 2)
-    assert said(data, **MULTI)[:3] == ["label_1", "label_2", "label_3"]
+    assert questions_of(data, **MULTI)[:3] == ["label_1", "label_2", "label_3"]
 
 
 def test_a_column_of_labels_beside_numbered_ones_is_a_question() -> None:
@@ -152,18 +152,20 @@ def test_a_column_of_labels_beside_numbered_ones_is_a_question() -> None:
     ],
 )
 def test_columns_can_be_told(columns: tuple[str, ...]) -> None:
-    assert said(table("file,tag1,tag2,tag3"), columns=columns, **MULTI) == TOGETHER
+    assert questions_of(table("file,tag1,tag2,tag3"), columns=columns, **MULTI) == TOGETHER
 
 
 def test_a_name_with_a_dash_is_no_range() -> None:
     data = table("file,a-b,b,c-d", ["p,q,r"] * 6)
-    assert said(data, columns=("file", "a-b"), **MULTI)[0] == "p"
-    assert said(data, columns=("file", "a-b-c-d"), **MULTI)[0] == "p|q|r"
+    assert questions_of(data, columns=("file", "a-b"), **MULTI)[0] == "p"
+    assert questions_of(data, columns=("file", "a-b-c-d"), **MULTI)[0] == "p|q|r"
 
 
 def test_columns_of_which_some_hold_0_and_1_are_refused() -> None:
     with pytest.raises(ListRefusedError, match="0 and 1"):
-        said(table("file,a,b,c", ["1,cat,0", "0,dog,1"] * 3), columns=("file", "a-c"), **MULTI)
+        questions_of(
+            table("file,a,b,c", ["1,cat,0", "0,dog,1"] * 3), columns=("file", "a-c"), **MULTI
+        )
 
 
 def test_several_columns_on_the_command_line() -> None:

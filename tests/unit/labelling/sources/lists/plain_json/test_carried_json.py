@@ -29,7 +29,7 @@ def read(value: object, options: ReadingOptions = SINGLE, *files: str) -> ListRe
     return found
 
 
-def said(reading: ListReading) -> dict[str, tuple[str, ...] | None]:
+def labels_of(reading: ListReading) -> dict[str, tuple[str, ...] | None]:
     return {item.file: item.labels for item in reading.statements}
 
 
@@ -57,7 +57,11 @@ def coco(*annotations: dict[str, Any]) -> dict[str, Any]:
 def test_categories_of_whole_images_are_labels() -> None:
     value = coco({"image_id": 1, "category_id": 2}, {"image_id": 2, "category_id": 1, "bbox": []})
     found = read(value)
-    assert said(found) == {"fruit/1.jpg": ("pear",), "fruit/2.jpg": ("apple",), "fruit/3.jpg": None}
+    assert labels_of(found) == {
+        "fruit/1.jpg": ("pear",),
+        "fruit/2.jpg": ("apple",),
+        "fruit/3.jpg": None,
+    }
     assert found.statements[0].place == "labels.json image 1"
     assert found.statements[0].or_file == "AmlDatastore://store/fruit/1.jpg"
 
@@ -77,12 +81,12 @@ def test_what_microsofts_script_for_leaving_custom_vision_writes_is_read() -> No
         "categories": [{"id": 1, "name": "apple"}],
         "annotations": [{"id": 1, "image_id": 1, "category_id": 1}],
     }
-    assert said(read(value, SINGLE, "images/4d6eb844")) == {name: ("apple",)}
+    assert labels_of(read(value, SINGLE, "images/4d6eb844")) == {name: ("apple",)}
 
 
 def test_several_categories_of_an_image_are_for_multi_label() -> None:
     value = coco({"image_id": 1, "category_id": 2}, {"image_id": 1, "category_id": 1})
-    assert said(read(value, MULTI))["fruit/1.jpg"] == ("pear", "apple")
+    assert labels_of(read(value, MULTI))["fruit/1.jpg"] == ("pear", "apple")
     with pytest.raises(ListRefusedError, match='pear, apple.*task = "multi_label"'):
         read(value)
 
@@ -94,7 +98,7 @@ def test_annotations_of_no_image_or_category_are_named() -> None:
         {"image_id": 1, "category_id": 2},
     )
     found = read(value)
-    assert said(found)["fruit/1.jpg"] == ("pear",)
+    assert labels_of(found)["fruit/1.jpg"] == ("pear",)
     assert [rejection.name for rejection in found.rejections] == [
         "labels.json image 9",
         "labels.json image [1]",
@@ -122,15 +126,15 @@ def test_categories_of_nobody_knows_what_are_refused_unless_the_user_names_the_l
         del image["coco_url"]
     with pytest.raises(ListRefusedError, match=r"\(detection\).*--labels-from labels\.json"):
         read(value)
-    told = ReadingOptions(labels_from="./export/labels.json")
-    assert said(read(value, told))["fruit/1.jpg"] == ("pear",)
+    facts = ReadingOptions(labels_from="./export/labels.json")
+    assert labels_of(read(value, facts))["fruit/1.jpg"] == ("pear",)
 
 
 def test_images_without_category_are_negatives_in_the_own_export_alone() -> None:
     value = coco({"image_id": 1, "category_id": 2})
-    assert said(read(value, MULTI))["fruit/2.jpg"] is None
+    assert labels_of(read(value, MULTI))["fruit/2.jpg"] is None
     own = {**value, "info": {"description": "imgclf data set 1f2e, split train"}}
-    assert said(read(own, MULTI))["fruit/2.jpg"] == ()
+    assert labels_of(read(own, MULTI))["fruit/2.jpg"] == ()
 
 
 @pytest.mark.parametrize(
@@ -166,7 +170,7 @@ def test_numbers_names_objects_and_nulls_of_fiftyone() -> None:
         },
     }
     found = read(value)
-    assert said(found) == {
+    assert labels_of(found) == {
         "000001": ("cat",),
         "000002": ("dog",),
         "000003": None,
@@ -176,12 +180,12 @@ def test_numbers_names_objects_and_nulls_of_fiftyone() -> None:
         ("labels.json 000005: 7", "no class; there are 2 classes"),
         ("labels.json 000006: True", "no class; there are 2 classes"),
     ]
-    assert said(read({"labels": {"000001": "cat"}})) == {"000001": ("cat",)}
+    assert labels_of(read({"labels": {"000001": "cat"}})) == {"000001": ("cat",)}
 
 
 def test_several_labels_of_fiftyone_are_for_multi_label() -> None:
     value = {"classes": ["cat", "dog"], "labels": {"1": [0, 1], "2": [1], "3": []}}
-    assert said(read(value, MULTI)) == {"1": ("cat", "dog"), "2": ("dog",), "3": ()}
+    assert labels_of(read(value, MULTI)) == {"1": ("cat", "dog"), "2": ("dog",), "3": ()}
     with pytest.raises(ListRefusedError, match='task = "multi_label"'):
         read(value)
 
@@ -197,14 +201,19 @@ def test_detections_of_fiftyone_are_named() -> None:
 
 def test_a_label_for_each_image() -> None:
     found = read({"a.jpg": "cat", "x/b.png": 3, "c.jpg": None, "d.jpg": ["dog"], "e.jpg": 1.5})
-    assert said(found) == {"a.jpg": ("cat",), "x/b.png": ("3",), "c.jpg": None, "d.jpg": ("dog",)}
+    assert labels_of(found) == {
+        "a.jpg": ("cat",),
+        "x/b.png": ("3",),
+        "c.jpg": None,
+        "d.jpg": ("dog",),
+    }
     assert found.rejections[0].name == "labels.json e.jpg: 1.5"
 
 
 def test_names_without_suffix_are_known_by_the_files_of_the_source() -> None:
     value = {"0001": "cat", "0002": "dog"}
     assert find(value) is None
-    assert said(read(value, SINGLE, "x/0001.jpg", "0002.png")) == {
+    assert labels_of(read(value, SINGLE, "x/0001.jpg", "0002.png")) == {
         "0001": ("cat",),
         "0002": ("dog",),
     }
@@ -213,7 +222,7 @@ def test_names_without_suffix_are_known_by_the_files_of_the_source() -> None:
 def test_a_list_of_images_for_each_label() -> None:
     value = {"cat": ["a.jpg", "b.jpg"], "dog": ["c.jpg", "b.jpg", 7], "bird": []}
     found = read(value, MULTI)
-    assert said(found) == {"a.jpg": ("cat",), "b.jpg": ("cat", "dog"), "c.jpg": ("dog",)}
+    assert labels_of(found) == {"a.jpg": ("cat",), "b.jpg": ("cat", "dog"), "c.jpg": ("dog",)}
     assert [rejection.name for rejection in found.rejections] == ["labels.json dog: 7"]
     with pytest.raises(ListRefusedError, match='b.jpg: cat, dog.*task = "multi_label"'):
         read(value)
@@ -222,7 +231,7 @@ def test_a_list_of_images_for_each_label() -> None:
 def test_names_of_classes_by_number_are_no_map_of_images_that_are_called_by_numbers() -> None:
     files = [f"{number}.jpg" for number in range(9)]
     assert find({"0": "cat", "1": "dog", "2": "owl"}, SINGLE, *files) is None
-    assert said(read({"0": "cat", "1": "cat", "2": "owl"}, SINGLE, *files))["1"] == ("cat",)
+    assert labels_of(read({"0": "cat", "1": "cat", "2": "owl"}, SINGLE, *files))["1"] == ("cat",)
 
 
 @pytest.mark.parametrize(
@@ -244,20 +253,20 @@ def test_names_of_classes_by_number_are_no_map_of_images_that_are_called_by_numb
 )
 def test_numbers_are_named_by_the_same_file(value: dict[str, Any], understood: str) -> None:
     found = read(value, SINGLE, "a.jpg", "b.jpg")
-    assert said(found) == {"a.jpg": ("dog",), "b.jpg": ("cat",)}
+    assert labels_of(found) == {"a.jpg": ("dog",), "b.jpg": ("cat",)}
     assert understood in found.understood
     assert not found.warnings
 
 
 def test_numbers_that_nothing_names_are_said() -> None:
     found = read({"a.jpg": 1, "b.jpg": 0})
-    assert said(found) == {"a.jpg": ("1",), "b.jpg": ("0",)}
+    assert labels_of(found) == {"a.jpg": ("1",), "b.jpg": ("0",)}
     assert "the labels are numbers" in found.warnings[0]
 
 
 def test_several_labels_in_one_text_are_told_by_the_whole_file() -> None:
     value = {"a.jpg": "cat|dog", "b.jpg": "dog", "c.jpg": ["cat"], "d.jpg": "", "e.jpg": []}
-    assert said(read(value, MULTI)) == {
+    assert labels_of(read(value, MULTI)) == {
         "a.jpg": ("cat", "dog"),
         "b.jpg": ("dog",),
         "c.jpg": ("cat",),
@@ -284,13 +293,13 @@ def test_splits_around_maps_are_kept(value: object) -> None:
 
 def test_an_image_that_is_a_key_twice_is_named() -> None:
     found = read('{"a.jpg": "cat", "b.jpg": "dog", "a.jpg": "dog"}')
-    assert said(found) == {"b.jpg": ("dog",)}
+    assert labels_of(found) == {"b.jpg": ("dog",)}
     assert found.rejections[0].name == "labels.json a.jpg"
 
 
 def test_labels_are_written_in_their_normal_form() -> None:
     found = read({"a.jpg": "cafe\u0301 ", "b.jpg": "caf\u00e9", "c.jpg": "\u200bcaf\u00e9"})
-    assert set(said(found).values()) == {("caf\u00e9",)}
+    assert set(labels_of(found).values()) == {("caf\u00e9",)}
 
 
 def test_hierarchies_are_refused_in_so_many_words() -> None:
@@ -300,8 +309,8 @@ def test_hierarchies_are_refused_in_so_many_words() -> None:
         read({"a.jpg": "animal/cat", "b.jpg": "animal/dog", "c.jpg": "plant/oak"})
     with pytest.raises(ListRefusedError, match="hierarchy .animal > cat, animal > dog"):
         read({"a.jpg": "animal > cat", "b.jpg": "animal > dog"})
-    assert said(read({"a.jpg": "T-shirt/top", "b.jpg": "Trouser", "c.jpg": "n/a"}))
-    assert said(read({"a.jpg": "E. coli", "b.jpg": "E. faecalis"}))
+    assert labels_of(read({"a.jpg": "T-shirt/top", "b.jpg": "Trouser", "c.jpg": "n/a"}))
+    assert labels_of(read({"a.jpg": "E. coli", "b.jpg": "E. faecalis"}))
 
 
 def test_many_images_with_several_labels_are_refused_and_few_are_set_aside() -> None:

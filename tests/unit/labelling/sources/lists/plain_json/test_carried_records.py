@@ -32,7 +32,7 @@ def read(value: object, options: ReadingOptions = SINGLE, name: str = "labels.js
     return found
 
 
-def said(reading: ListReading) -> dict[str, tuple[str, ...] | None]:
+def labels_of(reading: ListReading) -> dict[str, tuple[str, ...] | None]:
     return {item.file: item.labels for item in reading.statements}
 
 
@@ -68,12 +68,12 @@ def said(reading: ListReading) -> dict[str, tuple[str, ...] | None]:
 )
 def test_each_form_gives_the_same(value: object) -> None:
     found = read(value)
-    assert said(found) == {"a.jpg": ("cat",), "b.jpg": ("dog",)}
+    assert labels_of(found) == {"a.jpg": ("cat",), "b.jpg": ("dog",)}
     assert (list(found.rejections), list(found.doubts)) == ([], [])
 
 
 def test_one_object_is_a_record_if_it_has_a_label() -> None:
-    assert said(read({"fileName": "a.jpg", "tags": ["cat"]})) == {"a.jpg": ("cat",)}
+    assert labels_of(read({"fileName": "a.jpg", "tags": ["cat"]})) == {"a.jpg": ("cat",)}
 
 
 def test_splits_are_kept() -> None:
@@ -94,7 +94,11 @@ def test_lists_of_labels_are_for_multi_label() -> None:
         {"image": "b.jpg", "labels": "dog"},
         {"image": "c.jpg", "labels": []},
     ]
-    assert said(read(value, MULTI)) == {"a.jpg": ("cat", "dog"), "b.jpg": ("dog",), "c.jpg": ()}
+    assert labels_of(read(value, MULTI)) == {
+        "a.jpg": ("cat", "dog"),
+        "b.jpg": ("dog",),
+        "c.jpg": (),
+    }
 
 
 def test_null_says_nothing_and_an_empty_list_that_none_applies() -> None:
@@ -103,7 +107,7 @@ def test_null_says_nothing_and_an_empty_list_that_none_applies() -> None:
         {"image": "b.jpg", "label": []},
         {"image": "c.jpg", "label": ["cat"]},
     ]
-    assert said(read(value, MULTI)) == {"a.jpg": None, "b.jpg": (), "c.jpg": ("cat",)}
+    assert labels_of(read(value, MULTI)) == {"a.jpg": None, "b.jpg": (), "c.jpg": ("cat",)}
 
 
 def test_a_label_that_is_an_object_of_unknown_form_is_refused() -> None:
@@ -117,7 +121,7 @@ def test_a_label_that_is_an_object_of_unknown_form_is_refused() -> None:
 def test_an_empty_label_in_a_list_is_named() -> None:
     value = [{"image": "a.jpg", "label": ["cat"]}, {"image": "b.jpg", "label": [""]}]
     found = read(value)
-    assert said(found) == {"a.jpg": ("cat",)}
+    assert labels_of(found) == {"a.jpg": ("cat",)}
     assert [item.name for item in found.rejections] == ["labels.json:2 b.jpg"]
 
 
@@ -147,12 +151,12 @@ def test_two_fields_that_may_be_labels_are_a_question_that_columns_answers() -> 
         "--columns image,breed",
     ]
     decided = read(value, ReadingOptions(columns=("image", "breed")))
-    assert said(decided)["a.jpg"] == ("manx",)
+    assert labels_of(decided)["a.jpg"] == ("manx",)
 
 
 def test_what_is_no_record_is_named_by_its_place_and_the_rest_goes_on() -> None:
     found = read("\n".join([*map(json.dumps, CATS), "{", "7", '{"label": "cat"}']))
-    assert said(found) == {"a.jpg": ("cat",), "b.jpg": ("dog",)}
+    assert labels_of(found) == {"a.jpg": ("cat",), "b.jpg": ("dog",)}
     assert [rejection.name for rejection in found.rejections] == [
         "labels.json:3",
         "labels.json:4",
@@ -209,8 +213,8 @@ def test_columns_are_offered_by_names_that_can_be_copied() -> None:
         '--columns "External ID,Right eye"',
         '--columns "External ID,4"',
     ]
-    told = with_answer(ReadingOptions(), options[1])
-    assert said(read([one, two], told)) == {"a.jpg": ("blue",), "b.jpg": ("red",)}
+    reported = with_answer(ReadingOptions(), options[1])
+    assert labels_of(read([one, two], reported)) == {"a.jpg": ("blue",), "b.jpg": ("red",)}
 
 
 def test_labels_within_objects_of_a_field_called_label_are_refused_in_words() -> None:

@@ -20,7 +20,7 @@ def document(text: str | bytes, encoding: str | None = None) -> JsonDocument:
     return found
 
 
-def said(text: str | bytes) -> list[tuple[str, object]]:
+def values_of(text: str | bytes) -> list[tuple[str, object]]:
     return [
         (item.place, dict(item.value)) if isinstance(item, Record) else (item.name, item.reason)
         for item in document(text).records()
@@ -28,20 +28,20 @@ def said(text: str | bytes) -> list[tuple[str, object]]:
 
 
 def test_an_array_and_lines_give_their_records_with_places() -> None:
-    assert said('[{"a": 1}, {"a": 2}]') == [
+    assert values_of('[{"a": 1}, {"a": 2}]') == [
         ("list.json record 1", {"a": 1}),
         ("list.json record 2", {"a": 2}),
     ]
-    assert said('{"a": 1}\n\n{"a": 2}\r\n') == [
+    assert values_of('{"a": 1}\n\n{"a": 2}\r\n') == [
         ("list.json:1", {"a": 1}),
         ("list.json:3", {"a": 2}),
     ]
-    assert said('{"a": 1}') == [("list.json", {"a": 1})]
-    assert said("[]") == []
+    assert values_of('{"a": 1}') == [("list.json", {"a": 1})]
+    assert values_of("[]") == []
 
 
 def test_a_line_separator_in_a_text_is_no_end_of_a_line() -> None:
-    assert said('{"a": "x\u2028y"}\n{"a": "\x85"}') == [
+    assert values_of('{"a": "x\u2028y"}\n{"a": "\x85"}') == [
         ("list.json:1", {"a": "x\u2028y"}),
         ("list.json:2", {"a": "\x85"}),
     ]
@@ -52,7 +52,7 @@ def test_a_line_separator_in_a_text_is_no_end_of_a_line() -> None:
     ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"],
 )
 def test_encodings_of_json_are_known_by_their_first_bytes(encoded: str) -> None:
-    assert said('[{"a": "é"}]'.encode(encoded)) == [("list.json record 1", {"a": "é"})]
+    assert values_of('[{"a": "é"}]'.encode(encoded)) == [("list.json record 1", {"a": "é"})]
 
 
 def test_another_encoding_is_asked_for_and_used() -> None:
@@ -65,7 +65,7 @@ def test_another_encoding_is_asked_for_and_used() -> None:
 
 
 def test_broken_lines_are_rejected_and_the_rest_goes_on() -> None:
-    found = said('{"a": 1}\n{"a": \n17\n{"a": 2} {"a": 3}\n{"a": 4}')
+    found = values_of('{"a": 1}\n{"a": \n17\n{"a": 2} {"a": 3}\n{"a": 4}')
     assert [place for place, _ in found] == [f"list.json:{line}" for line in range(1, 6)]
     assert [item for item in found if isinstance(item[1], dict)] == [
         ("list.json:1", {"a": 1}),
@@ -77,7 +77,7 @@ def test_broken_lines_are_rejected_and_the_rest_goes_on() -> None:
 
 
 def test_a_first_line_that_is_broken_leaves_the_others() -> None:
-    assert [place for place, _ in said('{"a": }\n{"a": 2}')] == ["list.json:1", "list.json:2"]
+    assert [place for place, _ in values_of('{"a": }\n{"a": 2}')] == ["list.json:1", "list.json:2"]
 
 
 def test_an_array_that_breaks_off_is_refused_and_says_where() -> None:

@@ -79,7 +79,7 @@ def test_the_tags_of_supervisely_are_labels(tmp_path: Path) -> None:
     tagged = {f"ds/ann/{name}.json": file(kind) for name, kind in zip(SIX, KINDS, strict=True)}
     found = read(tmp_path, tagged, "ds/img")
     assert list(found.doubts) == []
-    assert {name.rpartition("/")[2]: said for name, said in found.labels.items()} == CAT_AND_DOG
+    assert {name.rpartition("/")[2]: text for name, text in found.labels.items()} == CAT_AND_DOG
     found = read(tmp_path, {"ds/ann/0.jpg.json": file("weight", "12")}, "ds/img")
     assert any("a tag with a value" in each.reason for each in found.rejections) or found.doubts
     (doubt,) = read(

@@ -41,7 +41,7 @@ def tables(draw):
     classes = draw(st.lists(text.map(lambda rest: f"k{rest}"), min_size=1, max_size=4, unique=True))
     stems = draw(st.lists(text, min_size=1, max_size=12, unique_by=lambda each: each.casefold()))
     files = [f"{at}{stem}.jpg".replace(";", "") for at, stem in enumerate(stems)]
-    said = [(file, draw(st.sampled_from(classes))) for file in files]
+    texts = [(file, draw(st.sampled_from(classes))) for file in files]
     header = draw(
         st.sampled_from([None, ("file", "label"), ("Image Name", "Class"), ("Foto", "Was")])
     )
@@ -52,7 +52,7 @@ def tables(draw):
         cells = [*reversed(pair)] if swap else [*pair]
         return cells if note is None or header is None else [*cells, note]
 
-    rows = [*([row(header)] if header else []), *map(row, said)]
+    rows = [*([row(header)] if header else []), *map(row, texts)]
     if header and note is not None:
         rows[0][-1] = "note"
     out = io.StringIO()
@@ -71,20 +71,20 @@ def tables(draw):
     if draw(st.booleans()):
         dialect |= {"doublequote": False, "escapechar": "\\"}
     csv.writer(out, **dialect).writerows(rows)
-    told = None if encoding.startswith(("utf", "ascii")) else encoding
-    return said, out.getvalue().encode(encoding), told
+    reported = None if encoding.startswith(("utf", "ascii")) else encoding
+    return texts, out.getvalue().encode(encoding), reported
 
 
-def read_back(said, data: bytes, encoding: str | None) -> None:
+def read_back(table, data: bytes, encoding: str | None) -> None:
     """Fail if the list gives any image another label than was written."""
     source = ListedSource(
-        {"labels.csv": data}, tuple(file for file, _ in said), ReadingOptions(encoding=encoding)
+        {"labels.csv": data}, tuple(file for file, _ in table), ReadingOptions(encoding=encoding)
     )
     try:
         labels = source.match().labels
     except ListRefusedError:
         return
-    for file, label in said:
+    for file, label in table:
         read = labels.get(file)
         # Several labels are refused in single_label: nothing is labelled wrongly.
         assert read is None or len(read) > 1 or read == (normal_label(label),)
@@ -104,8 +104,8 @@ def test_what_pandas_writes_is_read_as_it_was(seed):
     classes = dice.sample(
         ["cat", "big dog", "Bär", "wood, dark", "猫", 'a "b"'], dice.randint(1, 3)
     )
-    said = [(file, dice.choice(classes)) for file in files]
-    frame = pandas.DataFrame(said, columns=["filename", "category"])
+    texts = [(file, dice.choice(classes)) for file in files]
+    frame = pandas.DataFrame(texts, columns=["filename", "category"])
     text = frame.to_csv(
         sep=dice.choice(",;\t|"),
         index=dice.random() < 0.5,
@@ -115,7 +115,7 @@ def test_what_pandas_writes_is_read_as_it_was(seed):
     source = ListedSource(
         {"l.csv": text.encode(dice.choice(["utf-8", "utf-16", "utf-8-sig"]))}, tuple(files)
     )
-    assert source.match().labels == {file: (label,) for file, label in said}
+    assert source.match().labels == {file: (label,) for file, label in texts}
 
 
 POOL = [
@@ -135,14 +135,14 @@ POOL = [
 ]
 
 
-def in_cells(said, sign):
-    return [("file", "labels"), *((file, sign.join(labels)) for file, labels in said.items())]
+def in_cells(table, sign):
+    return [("file", "labels"), *((file, sign.join(labels)) for file, labels in table.items())]
 
 
-def in_columns(said, classes):
+def in_columns(table, classes):
     return [
         ("file", *classes),
-        *((file, *(int(each in labels) for each in classes)) for file, labels in said.items()),
+        *((file, *(int(each in labels) for each in classes)) for file, labels in table.items()),
     ]
 
 
@@ -156,17 +156,17 @@ def test_several_labels_in_any_form_are_never_misread(seed):
     ]
     files = [f"{at}.jpg" for at in range(dice.randint(1, 20))]
     fewest = dice.randint(0, 1)
-    said = {
+    texts = {
         file: dice.sample(classes, dice.randint(fewest, min(3, len(classes)))) for file in files
     }
     rows = dice.choice(
         [
-            in_cells(said, sign),
-            in_columns(said, classes),
-            [("file", "labels"), *((file, repr(labels)) for file, labels in said.items())],
+            in_cells(texts, sign),
+            in_columns(texts, classes),
+            [("file", "labels"), *((file, repr(labels)) for file, labels in texts.items())],
             [
                 ("file", "label"),
-                *((file, each) for file, labels in said.items() for each in labels),
+                *((file, each) for file, labels in texts.items() for each in labels),
             ],
         ]
     )
@@ -180,4 +180,4 @@ def test_several_labels_in_any_form_are_never_misread(seed):
     except ListRefusedError:
         return
     for file, read in labels.items():
-        assert set(read) == set(said[file])
+        assert set(read) == set(texts[file])

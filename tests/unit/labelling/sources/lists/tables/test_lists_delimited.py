@@ -154,10 +154,10 @@ def test_roboflows_one_hot_in_each_split():
 
 def test_one_hot_rows_of_zeros_are_negatives_in_multi_label_only():
     data = "filename,cat,dog\na.jpg,1,0\nb.jpg,0,1\nc.jpg,1,1\nd.jpg,0,0\n"
-    told = {"a.jpg": "cat", "b.jpg": "dog", "c.jpg": "cat|dog"}
-    assert labels(data, task="multi_label") == {**told, "d.jpg": ""}
+    texts = {"a.jpg": "cat", "b.jpg": "dog", "c.jpg": "cat|dog"}
+    assert labels(data, task="multi_label") == {**texts, "d.jpg": ""}
     single = data.replace("c.jpg,1,1", "c.jpg,1,0")
-    assert labels(single) == {**told, "c.jpg": "cat"}
+    assert labels(single) == {**texts, "c.jpg": "cat"}
 
 
 def test_names_of_classes_lie_beside_the_list():

@@ -29,7 +29,9 @@ def table(text: str | bytes, options: ReadingOptions = SINGLE) -> ListReading | 
     return VertexTable().read(ListFile("data.csv", data), options, around())
 
 
-def said(reading: ListReading | None) -> list[tuple[str, tuple[str, ...] | None, str | None]]:
+def statements_of(
+    reading: ListReading | None,
+) -> list[tuple[str, tuple[str, ...] | None, str | None]]:
     assert reading is not None
     return [(item.file, item.labels, item.split) for item in reading.statements]
 
@@ -57,7 +59,7 @@ def test_vertex_lines_give_labels_and_uses() -> None:
         "{",
         {"image": "x"},
     )
-    assert said(found) == [
+    assert statements_of(found) == [
         ("gs://bucket/filename1.jpeg", ("daisy",), "test"),
         ("gs://bucket/filename2.gif", ("dandelion",), "train"),
         ("gs://bucket/filename3.png", ("roses",), "val"),
@@ -68,7 +70,7 @@ def test_vertex_lines_give_labels_and_uses() -> None:
 
 def test_several_labels_of_vertex_are_for_multi_label() -> None:
     records = [vertex("a.jpg", "daisy", "full_shot"), vertex("b.jpg", classificationAnnotations=[])]
-    assert said(lines(*records, options=MULTI)) == [
+    assert statements_of(lines(*records, options=MULTI)) == [
         ("gs://bucket/a.jpg", ("daisy", "full_shot"), None),
         ("gs://bucket/b.jpg", (), None),
     ]
@@ -82,7 +84,7 @@ def test_boxes_of_vertex_are_named_and_left_behind(key: str) -> None:
     with pytest.raises(ListRefusedError, match=f"with {key}, detection or segmentation"):
         lines(vertex("a.jpg", **boxes))
     found = lines(vertex("a.jpg", "daisy", **boxes))
-    assert said(found) == [("gs://bucket/a.jpg", ("daisy",), None)]
+    assert statements_of(found) == [("gs://bucket/a.jpg", ("daisy",), None)]
     assert found.warnings == [f"only classes are read; {key} is left out"]
 
 
@@ -95,7 +97,7 @@ def test_vertex_csv_has_no_header_and_columns_that_may_be_absent() -> None:
         "UNASSIGNED,gs://bucket/5.bmp,,,\n"
         "VALIDATION,gs://bucket/filename5.tiff,tulips\n"
     )
-    assert said(found) == [
+    assert statements_of(found) == [
         ("gs://bucket/filename1.jpeg", ("daisy",), "test"),
         ("gs://bucket/filename2.gif", ("dandelion",), "train"),
         ("gs://bucket/filename3.png", None, None),
@@ -107,7 +109,7 @@ def test_vertex_csv_has_no_header_and_columns_that_may_be_absent() -> None:
 
 def test_several_labels_in_a_row_are_for_multi_label() -> None:
     text = "\ufefftest,gs://b/1.jpg,daisy,full_shot\ngs://b/2.jpg,roses\n"
-    assert said(table(text, MULTI))[0] == ("gs://b/1.jpg", ("daisy", "full_shot"), "test")
+    assert statements_of(table(text, MULTI))[0] == ("gs://b/1.jpg", ("daisy", "full_shot"), "test")
     with pytest.raises(ListRefusedError, match='daisy, full_shot.*task = "multi_label"'):
         table(text)
 
@@ -122,11 +124,11 @@ def test_a_csv_with_another_header_or_without_cloud_storage_is_left_to_others() 
 
 def test_a_csv_of_another_encoding_is_read_with_a_warning() -> None:
     found = table("gs://b/1.jpg,Blüte\ngs://b/2.jpg,Stängel\n".encode("cp1252"))
-    assert said(found)[0] == ("gs://b/1.jpg", ("Blüte",), None)
+    assert statements_of(found)[0] == ("gs://b/1.jpg", ("Blüte",), None)
     assert found is not None
     assert "cp1252" in found.warnings[0]
     wide = table("gs://b/1.jpg,Blüte\n".encode("utf-16"))
-    assert said(wide)[0][1] == ("Blüte",)
+    assert statements_of(wide)[0][1] == ("Blüte",)
 
 
 def test_rows_of_another_kind_are_named_and_the_rest_goes_on() -> None:
@@ -154,7 +156,7 @@ def test_azure_lines_give_labels() -> None:
         {"image_url": "AmlDatastore://image_data/3.jpg"},
         {"image_url": "AmlDatastore://image_data/4.jpg", "label": 7.5},
     )
-    assert said(found) == [
+    assert statements_of(found) == [
         (f"{STORE}/image_data/1.jpg", ("can",), None),
         ("AmlDatastore://image_data/2.jpg", ("carton",), None),
         ("AmlDatastore://image_data/3.jpg", None, None),
@@ -167,7 +169,7 @@ def test_several_labels_of_azure_are_for_multi_label() -> None:
         {"image_url": "AmlDatastore://d/1.jpg", "label": ["can", "carton"]},
         {"image_url": "AmlDatastore://d/2.jpg", "label": []},
     ]
-    assert [labels for _, labels, _ in said(lines(*records, options=MULTI))] == [
+    assert [labels for _, labels, _ in statements_of(lines(*records, options=MULTI))] == [
         ("can", "carton"),
         (),
     ]

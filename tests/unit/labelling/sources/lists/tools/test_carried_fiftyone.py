@@ -45,7 +45,7 @@ def read(*samples: dict[str, Any], options: ReadingOptions = SINGLE) -> ListRead
     return found
 
 
-def said(reading: ListReading) -> dict[str, tuple[str, ...] | None]:
+def labels_of(reading: ListReading) -> dict[str, tuple[str, ...] | None]:
     assert not reading.doubts
     return {item.file: item.labels for item in reading.statements}
 
@@ -56,7 +56,7 @@ def test_the_classification_is_the_label_and_the_tag_the_split() -> None:
         sample("b.jpg", "train", ground_truth=one("dog"), place="north"),
         sample("c.jpg", "", ground_truth=None),
     )
-    assert said(found) == {"data/a.jpg": ("cat",), "data/b.jpg": ("dog",), "data/c.jpg": None}
+    assert labels_of(found) == {"data/a.jpg": ("cat",), "data/b.jpg": ("dog",), "data/c.jpg": None}
     assert [item.split for item in found.statements] == ["val", "train", None]
 
 
@@ -67,7 +67,7 @@ def test_tags_that_are_no_splits_are_none() -> None:
 
 def test_classifications_are_several_labels() -> None:
     found = read(sample("a.jpg", x=many("cat", "dog")), sample("b.jpg", x=many()), options=MULTI)
-    assert said(found) == {"data/a.jpg": ("cat", "dog"), "data/b.jpg": ()}
+    assert labels_of(found) == {"data/a.jpg": ("cat", "dog"), "data/b.jpg": ()}
 
 
 @pytest.mark.parametrize(
@@ -84,8 +84,8 @@ def test_several_fields_or_a_models_are_a_question(fields: dict[str, Any]) -> No
     options = [f"--columns filepath,{field}" for field in fields]
     assert [option for option, _ in doubt.answers] == [*options, "--labels-from none"]
     first = next(iter(fields))
-    told = read(sample("a.jpg", **fields), options=ReadingOptions(columns=("filepath", first)))
-    assert said(told) == {"data/a.jpg": ("cat",)}
+    notes = read(sample("a.jpg", **fields), options=ReadingOptions(columns=("filepath", first)))
+    assert labels_of(notes) == {"data/a.jpg": ("cat",)}
 
 
 def test_columns_that_hold_no_classification_are_named() -> None:
@@ -104,11 +104,11 @@ def test_places_are_named(kind: str) -> None:
 
 def test_places_beside_a_classification_do_not_matter() -> None:
     found = read(sample("a.jpg", things={"_cls": "Detections"}, scene=one("north")))
-    assert said(found) == {"data/a.jpg": ("north",)}
+    assert labels_of(found) == {"data/a.jpg": ("north",)}
 
 
 def test_samples_without_labels_have_none() -> None:
-    assert said(read(sample("a.jpg"))) == {"data/a.jpg": None}
+    assert labels_of(read(sample("a.jpg"))) == {"data/a.jpg": None}
 
 
 def test_as_a_source(tmp_path: Path) -> None:

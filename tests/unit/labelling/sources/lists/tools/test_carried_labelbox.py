@@ -51,24 +51,24 @@ def new(at: int, *classifications: Any, objects: Any = (), status: str = "DONE")
 
 
 def radio(form: Any, answer: str, question: str = "Animal") -> dict[str, Any]:
-    said = {"value": answer.lower(), "name" if form is new else "title": answer}
+    texts = {"value": answer.lower(), "name" if form is new else "title": answer}
     if form is new:
-        return {"name": question, "value": question.lower(), "radio_answer": said}
-    return {"title": question, "value": question.lower(), "answer": said}
+        return {"name": question, "value": question.lower(), "radio_answer": texts}
+    return {"title": question, "value": question.lower(), "answer": texts}
 
 
 def checklist(form: Any, *answers: str) -> dict[str, Any]:
-    said = [{"value": one, "name" if form is new else "title": one} for one in answers]
+    texts = [{"value": one, "name" if form is new else "title": one} for one in answers]
     if form is new:
-        return {"name": "Tags", "checklist_answers": said}
-    return {"title": "Tags", "answers": said}
+        return {"name": "Tags", "checklist_answers": texts}
+    return {"title": "Tags", "answers": texts}
 
 
 def write(records: list[dict[str, Any]], *, lines: bool = False) -> str:
     return "\n".join(map(json.dumps, records)) if lines else json.dumps(records)
 
 
-def said(records: list[dict[str, Any]], **options: Any) -> dict[str, str]:
+def labels_of(records: list[dict[str, Any]], **options: Any) -> dict[str, str]:
     return labels(write(records), *FOUR, name="export.json", **options)
 
 
@@ -88,7 +88,7 @@ def test_radio_answers_are_labels(form: Any, lines: bool) -> None:
 def test_checklists_are_several_labels_or_none(form: Any) -> None:
     given = [("red", "big"), ("red",), (), ("big",)]
     records = [form(at, checklist(form, *tags)) for at, tags in enumerate(given)]
-    assert said(records, task="multi_label") == {
+    assert labels_of(records, task="multi_label") == {
         "0.jpg": "red|big",
         "1.jpg": "red",
         "2.jpg": "",
@@ -106,10 +106,10 @@ def test_several_questions_are_asked_about_and_told(form: Any) -> None:
     (doubt,) = source.read("export.json").doubts
     assert doubt.answers[0] == ("--columns image,1", "Animal: cat (2), dog (2)")
     assert not source.match().labels
-    for told in ("1", "Animal"):
-        assert said(records, columns=("image", told))["1.jpg"] == "dog"
+    for text in ("1", "Animal"):
+        assert labels_of(records, columns=("image", text))["1.jpg"] == "dog"
     with pytest.raises(WrongColumnsError, match="Weather, outside"):
-        said(records, columns=("image", "Colour"))
+        labels_of(records, columns=("image", "Colour"))
 
 
 @BOTH
@@ -117,9 +117,9 @@ def test_objects_alone_are_detection(form: Any) -> None:
     box = {"name": "cat", "title": "cat", "bounding_box": {"top": 1}, "bbox": {"top": 1}}
     nested = box | {"classifications": [radio(form, "asleep")]}
     with pytest.raises(ListRefusedError, match="objects, detection"):
-        said([form(at, objects=[nested]) for at in range(4)])
+        labels_of([form(at, objects=[nested]) for at in range(4)])
     records = [form(at, radio(form, animal), objects=[box]) for at, animal in enumerate(ANIMALS)]
-    assert said(records)["0.jpg"] == "cat"
+    assert labels_of(records)["0.jpg"] == "cat"
     reading = ListedSource({"export.json": write(records)}, FOUR).read("export.json")
     assert "the rest (drawn) is left out" in reading.warnings[0]
 
@@ -133,29 +133,29 @@ def test_texts_are_no_labels(form: Any) -> None:
         "text_answer": {"content": "a"},
     }
     with pytest.raises(ListRefusedError, match="without radio or checklist answers"):
-        said([form(at, text) for at in range(4)])
+        labels_of([form(at, text) for at in range(4)])
 
 
 def test_the_oldest_form_has_the_answers_as_texts() -> None:
     records = [old(at) | {"Label": {"animal": animal}} for at, animal in enumerate(ANIMALS)]
     records[3]["Label"] = "Skip"
-    assert said(records) == {"0.jpg": "cat", "1.jpg": "dog", "2.jpg": "cat"}
+    assert labels_of(records) == {"0.jpg": "cat", "1.jpg": "dog", "2.jpg": "cat"}
     drawn = [old(at) | {"Label": {"cat": [[{"x": 1, "y": 2}]]}} for at in range(4)]
     with pytest.raises(ListRefusedError, match="objects, detection"):
-        said(drawn)
+        labels_of(drawn)
 
 
 def test_what_reviewers_rejected_or_annotators_skipped_says_nothing() -> None:
     records = [old(at, radio(old, animal)) for at, animal in enumerate(ANIMALS)]
     records[1] |= {"Skipped": True}
     records[2] |= {"Reviews": [{"score": -1}]}
-    assert said(records) == {"0.jpg": "cat", "3.jpg": "dog"}
+    assert labels_of(records) == {"0.jpg": "cat", "3.jpg": "dog"}
     states = ["DONE", "REWORK", "IN_REVIEW", "DONE"]
     rows = [
         new(at, radio(new, animal), status=state)
         for at, (animal, state) in enumerate(zip(ANIMALS, states, strict=True))
     ]
-    assert said(rows) == {"0.jpg": "cat", "2.jpg": "cat", "3.jpg": "dog"}
+    assert labels_of(rows) == {"0.jpg": "cat", "2.jpg": "cat", "3.jpg": "dog"}
     reading = ListedSource({"export.json": write(rows)}, FOUR).read("export.json")
     assert [warning.partition(",")[0] for warning in reading.warnings] == [
         "rejected by reviewers",
@@ -175,7 +175,7 @@ def test_annotators_vote_and_the_benchmark_decides() -> None:
     label = row["projects"]["p1"]["labels"][0]
     label["label_details"]["is_benchmark_reference_label"] = True
     row["projects"]["p1"]["labels"] += other["projects"]["p1"]["labels"]
-    assert said([row, new(2, radio(new, "dog"))]) == {"1.jpg": "cat", "2.jpg": "dog"}
+    assert labels_of([row, new(2, radio(new, "dog"))]) == {"1.jpg": "cat", "2.jpg": "dog"}
 
 
 @BOTH
@@ -186,7 +186,7 @@ def test_an_image_without_a_name_is_found_by_its_address(form: Any) -> None:
         record.get("data_row", {}).pop("external_id", None)
         if form is old:
             record["Labeled Data"] = f"https://storage/{at}.jpg?Expires=1"
-    assert said(records)["3.jpg"] == "dog"
+    assert labels_of(records)["3.jpg"] == "dog"
 
 
 def test_as_a_source(tmp_path: Path) -> None:

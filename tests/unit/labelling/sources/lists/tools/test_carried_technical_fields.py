@@ -68,8 +68,8 @@ def test_the_column_that_is_asked_about_may_be_the_labels() -> None:
     text = "\n".join(["filename,type,verdict", *lines])
     (doubt,) = read({"x.csv": text}, "x.csv").doubts
     assert "--columns filename,verdict" in dict(doubt.answers)
-    told = ReadingOptions(columns=("filename", "verdict"))
-    found = read({"x.csv": text}, "x.csv", told)
+    reported = ReadingOptions(columns=("filename", "verdict"))
+    found = read({"x.csv": text}, "x.csv", reported)
     assert [item.labels for item in found.statements] == [(a,) for a in ANIMALS]
 
 

@@ -119,9 +119,9 @@ def test_boxes_beside_them_are_named_with_the_way_out(tmp_path: Path) -> None:
     (path / "SegmentationClass").mkdir()
     (path / "SegmentationClass" / "00.png").write_bytes(b"mask")
     (doubt,) = read(path).doubts
-    told = f"--labels-from {MAIN}/cat_trainval.txt"
-    assert told in doubt.question
-    found = read(path, labels_from=told.rpartition(" ")[2])
+    text = f"--labels-from {MAIN}/cat_trainval.txt"
+    assert text in doubt.question
+    found = read(path, labels_from=text.rpartition(" ")[2])
     assert labels(found)["00"] == "cat"
 
 
