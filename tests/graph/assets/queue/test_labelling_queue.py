@@ -334,4 +334,4 @@ def test_when_nothing_is_left_it_says_so(room: Room) -> None:
     assert found["left to label"] == 0
     assert unfinished(room.world.store) == []
     again = Room(everything, room.server, room.project, room.photos).build()
-    assert "nothing is left" in again["reasons"]
+    assert "no image is left" in again["reasons"]

@@ -184,7 +184,7 @@ def test_an_approval_needs_who_why_and_the_digest(shop: Any) -> None:
         shop.run("release_approval", partition=VERSION)
     for wrong, text in (
         ({"approved_by": " "}, "approved_by is empty: name who approves"),
-        ({"reason": ""}, "reason is empty: say why"),
+        ({"reason": ""}, "reason is empty: give the reason why"),
         ({"digest": ""}, "digest '' is not one of 64 hex digits"),
         ({"digest": "abc"}, "digest 'abc' is not one of 64 hex digits"),
     ):
