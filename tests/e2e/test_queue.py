@@ -48,7 +48,7 @@ def test_from_nothing_to_a_queue_that_asks_nothing_twice(
     imgclf.settings = fast
     empty = imgclf("queue")
     assert empty.code == 0, empty.output
-    assert "nothing is left" in empty.words
+    assert "no image is left" in empty.words
 
     assert imgclf("ingest", unlabelled(tmp_path / "new")).code == 0
     alone = imgclf("queue")
