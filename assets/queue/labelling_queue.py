@@ -31,7 +31,7 @@ from assets.queue.pool import (
 )
 from assets.queue.sync import QueueSync, Synced
 from assets.records.embeddings import EmbeddingsRecord
-from assets.records.labelling_queue import ChosenImage, LabellingQueueRecord
+from assets.records.labelling_queue import NOTHING_CHOSEN, ChosenImage, LabellingQueueRecord
 from assets.records.materializations import newest_materialization, record_materialization
 from assets.retries import retried
 from labelling.labels.corrections import CORRECTIONS_PREFIX
@@ -248,7 +248,7 @@ def _chosen(
     store: ObjectStore, situation: Situation, batch: QueueBatch | None, max_pixels: int
 ) -> dict[str, Any]:
     if batch is None:
-        return {"reasons": "no image was chosen: the queue is long enough, or no image is left"}
+        return {"reasons": NOTHING_CHOSEN}
     found: dict[str, Any] = {
         "batch": batch.batch,
         "reasons": dg.MetadataValue.md(reasons_table(batch.images)),

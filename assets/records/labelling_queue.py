@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict
 
 from assets.records.materializations import MaterializationRecord
 
+NOTHING_CHOSEN = "no image was chosen: the queue is long enough, or no image is left"
+
 
 class ChosenImage(BaseModel):
     """One of the images that were chosen: its key, the reason in words, and its score."""

@@ -81,8 +81,10 @@ def _table(found: "LabellingQueueRecord") -> Table:
 
 def _chosen(found: "LabellingQueueRecord") -> Table | str:
     """Return the first chosen images and their reasons."""
+    from assets.records.labelling_queue import NOTHING_CHOSEN
+
     if not found.chosen:
-        return "no image was chosen: the queue is long enough, or no image is left"
+        return NOTHING_CHOSEN
     table = Table(Column("image", overflow="fold"), "why", Column("score", justify="right"))
     for image in found.first:
         table.add_row(escape(visible(image.key)), escape(visible(image.why)), f"{image.score:.2f}")
