@@ -14,10 +14,10 @@ from assets.annotations.label_changes import (
     OvertakenError,
     all_rows,
     image_of,
-    keep,
     next_number,
     now_after,
     preview,
+    write_event,
 )
 from assets.annotations.label_index import view_of
 from assets.annotations.label_overview import Overview, overview, words_of
@@ -96,14 +96,16 @@ def renaming(store: ObjectStore, new: str) -> Rename:
 
 def test_of_two_that_decide_at_once_one_is_written(store: ObjectStore) -> None:
     first, second = renaming(store, "A"), renaming(store, "B")
-    key = keep(store, first)
+    key = write_event(store, first)
     with pytest.raises(OvertakenError):
-        keep(store, second)
-    assert keep(store, first) == key, "an answer that was lost: it is written, and as it should be"
+        write_event(store, second)
+    assert write_event(store, first) == key, (
+        "an answer that was lost: it is written, and as it should be"
+    )
     third = renaming(store, "C")
     assert (first.number, third.number) == (1, 2)
     assert third.at > first.at
-    keep(store, third)
+    write_event(store, third)
     assert len(overview(all_rows(store), ANY).decided) == 2
 
 
@@ -123,7 +125,7 @@ def test_a_home_with_decisions_that_have_no_number_goes_on(store: ObjectStore) -
     event = Rename(
         at=now_after(table), by="me", number=next_number(table), old=("rot",), new="ruby"
     )
-    keep(store, event)
+    write_event(store, event)
     assert view_of(all_rows(store), ANY).aliases == {"red": "ruby", "rot": "ruby"}
 
 
@@ -132,7 +134,7 @@ def test_a_number_that_something_broken_has_is_taken(store: ObjectStore) -> None
     store.put(broken, b"{}")
     event = renaming(store, "B")
     assert event.number == 2
-    keep(store, event)
+    write_event(store, event)
     assert view_of(all_rows(store), ANY).labels["a" * 64] == ["B"]
 
 
