@@ -170,7 +170,10 @@ def created(bed: TestBed, job: str) -> list[tuple[str, bool, int | None]]:
     "limits",
     [
         {"spot_wait_s": 1},  # a job of a minute may run for a day, so we end its wait
-        {"max_runtime_s": 1, "max_wait_s": 1},  # SageMaker does
+        {
+            "max_runtime_s": 10,
+            "max_wait_s": 10,
+        },  # SageMaker does; the job must end in that time, too
     ],
 )
 def test_without_spot_capacity_the_job_goes_on_on_demand(

@@ -4,7 +4,7 @@ import base64
 import io
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from PIL import Image
 import serving.labelling.corrections
 from assets.ingestion.image_index import IMAGES_SCHEMA
 from labelling.labels.corrections import (
+    CORRECTIONS_PREFIX,
     Correction,
     CorrectionError,
     correction_key,
@@ -26,6 +27,7 @@ from labelling.labels.corrections import (
 )
 from labelling.labels.snapshots import labels_hash
 from object_store.contents.tables import Table
+from object_store.rows import ObjectInfo
 from object_store.store import ObjectStore
 from serving.endpoint.inference import MAX_BODY_BYTES
 from tests.patience import WAIT_S
@@ -108,20 +110,20 @@ def test_clicks_at_once_are_one_correction(room: Room) -> None:
 def test_the_second_click_waits_until_the_first_is_in_the_store(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looked, both_sent, create = list[str](), threading.Event(), room.backend.store.create
-    keys_after = room.backend.store.keys_after
+    looked, both_sent = list[str](), threading.Event()
+    named, create = ObjectStore.named, ObjectStore.create
 
-    def counted(folder: str, after: str | None = None) -> Iterator[str]:
-        if folder == "corrections":
-            looked.append(folder)
-        return keys_after(folder, after)
+    def counted(store: ObjectStore, prefix: str, stem: str) -> Sequence[ObjectInfo]:
+        if prefix == CORRECTIONS_PREFIX:
+            looked.append(stem)
+        return named(store, prefix, stem)
 
-    def slow(key: str, data: bytes) -> bool:
+    def slow(store: ObjectStore, key: str, data: bytes | Path, *, durable: bool = False) -> bool:
         both_sent.wait(0.5)  # the other one has the time to look, if it does not wait
-        return create(key, data)
+        return create(store, key, data, durable=durable)
 
-    monkeypatch.setattr(room.backend.store, "keys_after", counted)
-    monkeypatch.setattr(room.backend.store, "create", slow)
+    monkeypatch.setattr(ObjectStore, "named", counted)
+    monkeypatch.setattr(ObjectStore, "create", slow)
     with room.client:
         threads = [threading.Thread(target=send, args=(room, picture(), "green")) for _ in range(4)]
         for thread in threads:
@@ -210,10 +212,10 @@ def test_a_store_that_does_not_answer_is_said_and_sending_again_helps(
 ) -> None:
     create = room.backend.store.create
 
-    def full(key: str, data: bytes) -> bool:
+    def full(key: str, data: bytes, *, durable: bool = False) -> bool:
         if key.startswith("corrections/"):
             raise OSError("No space left on device\nDebug source: …")
-        return create(key, data)
+        return create(key, data, durable=durable)
 
     with monkeypatch.context() as broken:
         broken.setattr(room.backend.store, "create", full)
