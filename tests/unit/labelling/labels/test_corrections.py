@@ -1,6 +1,7 @@
 """Corrections: from the request of the predictor to what lies in the store."""
 
 import base64
+import errno
 import io
 import json
 import threading
@@ -210,19 +211,20 @@ def test_several_labels_where_the_model_gives_several(room: Room) -> None:
 def test_a_store_that_does_not_answer_is_said_and_sending_again_helps(
     room: Room, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    create = room.backend.store.create
+    place = type(room.backend.store.place)
+    create = place.create
 
-    def full(key: str, data: bytes, *, durable: bool = False) -> bool:
+    def full(folder: object, key: str, data: bytes | Path, *, durable: bool = False) -> str | None:
         if key.startswith("corrections/"):
-            raise OSError("No space left on device\nDebug source: …")
-        return create(key, data, durable=durable)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return create(folder, key, data, durable=durable)
 
     with monkeypatch.context() as broken:
-        broken.setattr(room.backend.store, "create", full)
+        broken.setattr(place, "create", full)
         status, answer = send(room, picture(), "green")
     assert status == 503
     assert "send it again later" in answer["error"]["message"]
-    assert "No space left on device" in caplog.text
+    assert "the disk is full: free some space" in caplog.text
     assert send(room, picture(), "green")[0] == 201
     assert len(stored(room)) == 1
 
