@@ -85,6 +85,9 @@ def test_beats_champion_compares_macro_f1_with_the_tolerance() -> None:
     reason = verdicts(report(champion=champion))["beats_champion"].reason
     assert "0.9000" in reason
     assert "0.9200 of champion train-old" in reason
+    assert reason.endswith("; it must not be lower")
+    tolerant = verdicts(report(champion=champion), champion_tolerance=0.02)["beats_champion"]
+    assert tolerant.reason.endswith("; it may be 0.02 lower")
 
 
 @pytest.mark.parametrize(
@@ -127,8 +130,23 @@ def test_calibration_counts_beyond_the_bound_and_beyond_chance() -> None:
     assert failing(report(calibration_error=0.12), max_calibration_error=0.12) == []
     few_images = report(calibration_error=0.12, calibration_chance=0.2)
     assert failing(few_images) == []
-    assert "19 times of 20" in verdicts(few_images)["calibration_within_bound"].reason
+    reason = verdicts(few_images)["calibration_within_bound"].reason
+    assert reason.startswith(
+        "calibration error 0.1200 is above the bound 0.1, but not above 0.2000"
+    )
+    assert reason.endswith("on 80 test images: they are too few to show it")
     assert failing(report(calibration_error=0.21, calibration_chance=0.2)) == [
+        "calibration_within_bound"
+    ]
+    above = verdicts(report(calibration_error=0.21, calibration_chance=0.2))
+    assert "is above the bound 0.1 and above 0.2000" in above["calibration_within_bound"].reason
+
+
+def test_an_error_that_only_rounding_puts_above_chance_passes() -> None:
+    # of a real report: mean confidences in float32, the value that chance reaches in float64
+    tied = report(calibration_error=0.2121360314928967, calibration_chance=0.21213600816934006)
+    assert failing(tied) == []
+    assert failing(report(calibration_error=0.21214, calibration_chance=0.212135)) == [
         "calibration_within_bound"
     ]
 
@@ -214,8 +232,9 @@ def test_without_a_champion_the_verdicts_say_so() -> None:
     assert found["calibration_within_bound"] == GateResult(
         "calibration_within_bound",
         True,
-        "calibration error 0.0200, bound 0.01; on 80 test images perfect calibration stays below "
-        "0.0500 19 times of 20",
+        "calibration error 0.0200 is above the bound 0.01, but not above 0.0500, below which a "
+        "perfectly calibrated model stays 19 times of 20 on 80 test images: they are too few to show "
+        "it",
         {"calibration_error": 0.02, "bound": 0.01, "chance": 0.05},
     )
     bounded = verdicts(report(accuracy=0.5))
