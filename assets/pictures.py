@@ -27,7 +27,9 @@ def picture(data: bytes, *, alt: str, link: str) -> dg.MetadataValue:
     return dg.MetadataValue.md(f"{inline}\n\n{markdown.code(link)}")
 
 
-def ornament(name: str, draw: Callable[[], dg.MetadataValue | None]) -> dict[str, dg.MetadataValue]:
+def optional_picture(
+    name: str, draw: Callable[[], dg.MetadataValue | None]
+) -> dict[str, dg.MetadataValue]:
     """Return an optional picture as metadata ``name``.
 
     Args:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from assets.release.verdicts import MODEL_CHECKS, STAGING_CHECKS, failed_checks
-from assets.release.verification import DECISION_TAG, is_overtaken
+from assets.release.verification import RUN_DECISION_TAG, is_overtaken
 from errors.base import ImgclfError
 from object_store.contents.numbered import number_of
 from object_store.store import ObjectStore
@@ -163,7 +163,7 @@ def promotion_config(package: ModelPackage) -> dict[str, Any]:
 
 def promotion_tags(package: ModelPackage) -> dict[str, str]:
     """Return the tags for a run with ``promotion_config``: the number of the recorded decision."""
-    return {DECISION_TAG: str(package.decision)} if package.decision else {}
+    return {RUN_DECISION_TAG: str(package.decision)} if package.decision else {}
 
 
 def undone_rejection(

@@ -24,7 +24,7 @@ from training.container.container import JobContainer
 from training.container.pipes import open_pipes
 from training.data.inference import Answers, Sample, load_pixels, predict
 from training.data.manifest import ManifestError, ShardReader, read_manifest
-from training.data.set_aside import ornament, require_few, tell
+from training.data.set_aside import optional_picture, require_few, tell
 from training.errors import ArtefactError, PermanentFailure
 from training.evaluation import metrics, plots
 from training.evaluation.metrics import Outcome
@@ -314,13 +314,13 @@ def _draw(
 ) -> None:
     """Draw the pictures; a failure of one is only a warning."""
     bins = metrics.calibration_bins(candidate.outcome.confidence, candidate.outcome.right)
-    with ornament(CONFUSION, warn):
+    with optional_picture(CONFUSION, warn):
         plots.draw_confusion(output / CONFUSION, report)
-    with ornament(PER_CLASS, warn):
+    with optional_picture(PER_CLASS, warn):
         plots.draw_per_class(output / PER_CLASS, report)
-    with ornament(RELIABILITY, warn):
+    with optional_picture(RELIABILITY, warn):
         plots.draw_reliability(output / RELIABILITY, bins, report.calibration_error)
-    with ornament(MISTAKES, warn):
+    with optional_picture(MISTAKES, warn):
         worst = metrics.worst_mistakes(candidate.outcome, report.labels, plots.MOST_MISTAKES)
         photos = [load_pixels(samples[item.index], reader, plots.TILE_PIXELS) for item in worst]
         names = [Path(samples[item.index].raw_key).name for item in worst]

@@ -73,9 +73,9 @@ class Machines:
         for folder in ("input/config", "config"):  # a training job's, a processing job's
             path = root / folder / "resourceconfig.json"
             if path.is_file():
-                told = json.loads(path.read_text(encoding="utf-8"))
-                hosts = tuple(sorted(told["hosts"]))
-                return cls(told["current_host"], hosts, told.get("network_interface_name", ""))
+                config = json.loads(path.read_text(encoding="utf-8"))
+                hosts = tuple(sorted(config["hosts"]))
+                return cls(config["current_host"], hosts, config.get("network_interface_name", ""))
         return cls("algo-1", ("algo-1",), "")
 
     @property
@@ -236,11 +236,14 @@ class Failed:
             machines: of the job.
             processes: number per machine.
         """
-        told = {
+        failures_by_rank = {
             rank: cls._of(rank, failure, machines, processes) for rank, failure in failures.items()
         }
-        first = min(told, key=lambda rank: (told[rank].follows, failures[rank].timestamp))
-        return told[first]
+        first = min(
+            failures_by_rank,
+            key=lambda rank: (failures_by_rank[rank].follows, failures[rank].timestamp),
+        )
+        return failures_by_rank[first]
 
     @classmethod
     def _of(cls, rank: int, failure: "ProcessFailure", machines: Machines, processes: int) -> Self:

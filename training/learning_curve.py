@@ -24,7 +24,7 @@ from training.container.pipes import open_pipes
 from training.curve.study import MOST_IMAGES, Split, curve_report
 from training.data.data import DataSource
 from training.data.manifest import CARD, ManifestError, read_card
-from training.data.set_aside import ornament, tell
+from training.data.set_aside import optional_picture, tell
 from training.embed import Model, load_model
 from training.embedding.stored import feature_files, features_of_images
 from training.errors import PermanentFailure
@@ -83,7 +83,7 @@ def measure(container: JobContainer, pipes: PipesContext) -> CurveReport:
     )
     text = report.model_dump_json(indent=1)
     (container.output_dir / REPORT_FILE).write_text(text, encoding="utf-8")
-    with ornament(PICTURE_FILE, pipes.log.warning):
+    with optional_picture(PICTURE_FILE, pipes.log.warning):
         draw_curves(container.output_dir / PICTURE_FILE, report)
     phases.begin("", "")
     return report

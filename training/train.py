@@ -25,7 +25,7 @@ from training.container.phases import Phases
 from training.container.pipes import open_pipes
 from training.container.quick_imports import without_collection
 from training.data.manifest import CARD, ManifestError, read_card
-from training.data.set_aside import ornament, tell
+from training.data.set_aside import optional_picture, tell
 from training.errors import PermanentFailure
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def train(
         **phases.seconds,
     }
     _write_outputs(container.output_dir, metrics, history, job)
-    with ornament(HISTORY_PICTURE, pipes.log.warning):
+    with optional_picture(HISTORY_PICTURE, pipes.log.warning):
         draw_history(container.output_dir / HISTORY_PICTURE, history, job.parameters.recipe)
     return metrics
 

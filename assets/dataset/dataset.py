@@ -25,7 +25,7 @@ from assets.dataset.writing import write_dataset
 from assets.ingestion.image_index import images_table, images_version, newest_rows, usable_rows
 from assets.ingestion.raw_images import raw_images
 from assets.line import OWNERS, Line
-from assets.pictures import ornament, picture
+from assets.pictures import optional_picture, picture
 from assets.records.dataset import DatasetRecord
 from assets.records.materializations import record_materialization
 from assets.retries import retried
@@ -216,7 +216,7 @@ def _metadata(store: ObjectStore, assembly: Assembly) -> dict[str, dg.MetadataVa
     if negatives := pc.sum(pc.equal(pc.list_value_length(assembly.rows["labels"]), 0)).as_py():
         metadata["negatives"] = negatives
     for label, key in list(card["contact_sheets"].items())[:SHEETS_SHOWN]:
-        metadata |= ornament(f"images of {label}", partial(_sheet, store, key, label))
+        metadata |= optional_picture(f"images of {label}", partial(_sheet, store, key, label))
     return metadata
 
 

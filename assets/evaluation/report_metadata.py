@@ -8,7 +8,7 @@ import dagster as dg
 
 from assets import markdown
 from assets.evaluation.champion import Champion
-from assets.pictures import ornament, picture
+from assets.pictures import optional_picture, picture
 
 PICTURES = ("confusion_matrix.png", "mistakes.png", "per_class.png", "reliability.png")
 HEADLINES = ("accuracy", "macro_f1", "log_loss", "calibration_error")
@@ -71,7 +71,7 @@ def _pictures(outputs: Mapping[str, bytes], job: str) -> dict[str, dg.MetadataVa
         if name in outputs:
             link = f"models/{job}/processing/{name}"
             draw = partial(picture, outputs[name], alt=name, link=link)
-            shown |= ornament(name.removesuffix(".png"), draw)
+            shown |= optional_picture(name.removesuffix(".png"), draw)
     return shown
 
 

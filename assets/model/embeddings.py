@@ -21,7 +21,7 @@ from assets.model.feature_store import (
     stored_probabilities,
 )
 from assets.model.models_in_use import ModelInUse, models_in_use
-from assets.pictures import ornament, picture
+from assets.pictures import optional_picture, picture
 from assets.records.embeddings import EmbeddingsRecord
 from assets.records.materializations import record_materialization
 from assets.retries import retried
@@ -78,7 +78,7 @@ def build_embeddings(defaults: Hyperparameters) -> dg.AssetsDefinition:
             data_version=dg.DataVersion(_version(store, done, models)),
             metadata={
                 **_metadata(store, done, models, wanted),
-                **ornament("map", lambda: _map(store, done.backbone, sorted(wanted), view)),
+                **optional_picture("map", lambda: _map(store, done.backbone, sorted(wanted), view)),
             },
         )
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 from assets.dataset.dataset import dataset
 from assets.dataset.versions import DATASETS, dataset_prefix, read_card
 from assets.line import OWNERS, Line, fingerprint
-from assets.pictures import ornament, picture
+from assets.pictures import optional_picture, picture
 from assets.records.dataset import DatasetRecord
 from assets.records.materializations import record_materialization, require_materialization
 from assets.records.trained_model import TrainedModelRecord
@@ -234,7 +234,7 @@ def _history(outputs: Mapping[str, bytes], job: str) -> dict[str, dg.MetadataVal
     if HISTORY_PICTURE not in outputs:
         return {}
     link = f"models/{job}/output/output.tar.gz:{HISTORY_PICTURE}"
-    return ornament(
+    return optional_picture(
         "learning curve",
         lambda: picture(outputs[HISTORY_PICTURE], alt="learning curve", link=link),
     )

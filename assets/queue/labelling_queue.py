@@ -16,7 +16,7 @@ from assets.line import OWNERS, Line, fingerprint
 from assets.model.embeddings import MAP_IMAGES
 from assets.model.feature_store import read_features
 from assets.model.models_in_use import models_in_use
-from assets.pictures import ornament, picture
+from assets.pictures import optional_picture, picture
 from assets.queue.build import Situation, choose_batch
 from assets.queue.images import hidden_problem, shown_images
 from assets.queue.ledger import QueueBatch, QueuedImage
@@ -254,8 +254,8 @@ def _chosen(
         "reasons": dg.MetadataValue.md(reasons_table(batch.images)),
         "first": dg.MetadataValue.md(choices_table(batch.images)),
     }
-    found |= ornament("images", lambda: _sheet(store, batch, max_pixels))
-    found |= ornament("map", lambda: _map(store, situation, batch))
+    found |= optional_picture("images", lambda: _sheet(store, batch, max_pixels))
+    found |= optional_picture("map", lambda: _map(store, situation, batch))
     return found
 
 

@@ -9,7 +9,7 @@ from assets.records.materializations import record_materialization
 from assets.records.release_approval import ReleaseApprovalRecord
 from assets.release.release_asset import find_package, refuse_on, release_asset
 from assets.release.staging_endpoint import staging_endpoint
-from assets.release.verification import DECISION_TAG, approval_objections, package_objections
+from assets.release.verification import RUN_DECISION_TAG, approval_objections, package_objections
 from object_store.store import ObjectStore
 from resources.registry.registry import ModelRegistry
 
@@ -62,7 +62,7 @@ def release_approval(
         refuse_on(version, approval_objections(package), "approved")
     approved = package.approval_status == "Approved" and bool(package.approver)
     # What made the decision that the tag names has read the checks; prod_endpoint reads them again.
-    if not approved or DECISION_TAG not in context.run.tags:
+    if not approved or RUN_DECISION_TAG not in context.run.tags:
         refuse_on(version, package_objections(store, package, after_staging=True), "approved")
         package = registry.set_approval(
             version, "Approved", by=config.approved_by, reason=config.reason, digest=config.digest

@@ -31,7 +31,7 @@ ADVISORY_CHECKS = ("near_duplicate_groups",)
 """Checks that warn and do not block."""
 
 
-def every_check() -> tuple[str, ...]:
+def blocking_check_names() -> tuple[str, ...]:
     """Return the names of all blocking checks."""
     of_sources = [name for names in SOURCE_CHECKS.values() for name in names]
     return (*of_sources, *DATASET_CHECKS, *MODEL_CHECKS, *STAGING_CHECKS)

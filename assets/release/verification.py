@@ -18,7 +18,7 @@ from object_store.store import ObjectStore
 from resources.registry.registry import ModelPackage
 from serving.deployments import DeploymentRecord
 
-DECISION_TAG = "imgclf/decision"
+RUN_DECISION_TAG = "imgclf/decision"
 """Tag of a run that carries out an approval made in the registry. A run of ``release_approval``
 without it is a new decision.
 """

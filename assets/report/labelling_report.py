@@ -14,7 +14,7 @@ from assets import markdown
 from assets.annotations.annotations import annotations
 from assets.annotations.label_index import judge_labels, labels_table
 from assets.line import OWNERS, Line, fingerprint
-from assets.pictures import ornament, picture
+from assets.pictures import optional_picture, picture
 from assets.queue.ledger import queued_images
 from assets.records.labelling_queue import LabellingQueueRecord
 from assets.records.materializations import newest_materialization
@@ -105,7 +105,7 @@ def _curve(
         "reused": result.reused,
         "seconds": round(result.seconds, 1),
         **result.details,
-        **ornament(
+        **optional_picture(
             "learning curve",
             lambda: (
                 picture(outputs[PICTURE_FILE], alt="learning curve", link=link)

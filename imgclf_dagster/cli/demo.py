@@ -224,7 +224,7 @@ def _accuracy(runner: "LineRunner", withheld: list[Withheld]) -> float:
 def _summary(
     version: str, accuracy: float, count: int, seconds: Mapping[str, float], total: float
 ) -> Table:
-    from assets.release.verdicts import ADVISORY_CHECKS, every_check
+    from assets.release.verdicts import ADVISORY_CHECKS, blocking_check_names
 
     table = Table(title="imgclf demo", title_justify="left", min_width=52)
     table.add_column("what")
@@ -233,7 +233,7 @@ def _summary(
     table.add_row(f"accuracy on {count} withheld digits", f"{accuracy:.2%}")
     checks = 0.0
     for step, took in seconds.items():
-        if step.endswith((*every_check(), *ADVISORY_CHECKS)):
+        if step.endswith((*blocking_check_names(), *ADVISORY_CHECKS)):
             checks += took
         else:
             table.add_row(f"  {step}", f"{took:.1f} s")

@@ -12,7 +12,7 @@ from dagster import DagsterEventType
 from dagster_shared.error import SerializableErrorInfo
 from rich.console import Console
 
-from assets.release.verdicts import ADVISORY_CHECKS, every_check
+from assets.release.verdicts import ADVISORY_CHECKS, blocking_check_names
 from imgclf_dagster.checks.result import WARNING
 from imgclf_dagster.console import escape
 
@@ -117,7 +117,7 @@ class ConsoleNarrator:
 def is_check_step(step: str) -> bool:
     """Whether a step key is that of a check."""
     # Dagster names a check's step <asset>_<check>; no asset's name ends with a check's name.
-    return step.endswith((*every_check(), *ADVISORY_CHECKS))
+    return step.endswith((*blocking_check_names(), *ADVISORY_CHECKS))
 
 
 @contextmanager

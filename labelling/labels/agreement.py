@@ -14,7 +14,7 @@ from itertools import combinations
 import numpy as np
 import pyarrow as pa
 
-from labelling.labels.consensus import LabelSet, voices
+from labelling.labels.consensus import LabelSet, newest_vote_by_annotator
 from labelling.labels.schema import Task
 
 Statements = Mapping[str, Mapping[str, LabelSet]]
@@ -78,7 +78,7 @@ def agreement(labels: pa.Table, task: Task = "single_label") -> Agreement:
     return agreement_of(
         {
             image: {who: statement.labels for who, statement in answers.items()}
-            for image, answers in voices(labels).items()
+            for image, answers in newest_vote_by_annotator(labels).items()
         },
         task,
     )

@@ -80,15 +80,14 @@ class Statement(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Word:
+class _SideVerdict:
     """What one side (the annotators or the ingests) states about an image."""
 
     position: int
     at: int
     labels: LabelSet
-    voices: dict[LabelSet, str] = field(
-        default_factory=dict
-    )  # labels to the key of a snapshot with them
+    # labels to the key of a snapshot with them
+    key_by_labels: dict[LabelSet, str] = field(default_factory=dict)
     conflict: str = ""
     withdrawn: bool = False
 
@@ -112,7 +111,7 @@ def decide(
     closer = np.flatnonzero(contested)
     few = usable.take(pa.array(closer))
     order = np.asarray(pc.sort_indices(few, _BY_TIME)).astype(np.int64)
-    places, voted, conflicts = _deliberated(few.take(pa.array(order)), task)
+    places, voted, conflicts = _decide_contested(few.take(pa.array(order)), task)
     where = np.concatenate([alone, closer[order[places]]])
     by_image = np.argsort(image[where])
     rows = taken(usable if columns is None else usable.select(columns), where[by_image])
@@ -135,31 +134,31 @@ def _without_dispute(
         count: number of images.
 
     Returns:
-        The deciding rows, int64; and which rows belong to images that need :func:`_deliberated`,
-        bool [n].
+        The deciding rows, int64; and which rows belong to images that need
+        :func:`_decide_contested`, bool [n].
     """
-    people = is_true(_is_changing(usable))
+    of_annotator = is_true(_is_changing(usable))
     cancelled = is_true(usable["cancelled"])
     # A deleted or skipped annotation states nothing; an ingest that takes labels back does.
-    speaks = ~(people & (cancelled | is_true(usable["skipped"])))
-    voters = np.bincount(image[speaks], minlength=count)
-    single = speaks & (voters[image] == 1) & ~cancelled
-    several = np.flatnonzero(speaks & (voters[image] > 1))
+    is_statement = ~(of_annotator & (cancelled | is_true(usable["skipped"])))
+    voters = np.bincount(image[is_statement], minlength=count)
+    single = is_statement & (voters[image] == 1) & ~cancelled
+    several = np.flatnonzero(is_statement & (voters[image] > 1))
     few = usable.select(["annotated_at", "labels"]).take(pa.array(several))
-    found, open_images = _unanimous(image[several], people[several], cancelled[several], few)
+    found, open_images = _unanimous(image[several], of_annotator[several], cancelled[several], few)
     is_open = np.zeros(count, bool)
     is_open[open_images] = True
     return np.concatenate([np.flatnonzero(single), several[found]]), is_open[image]
 
 
 def _unanimous(
-    image: np.ndarray, people: np.ndarray, cancelled: np.ndarray, rows: pa.Table
+    image: np.ndarray, of_annotator: np.ndarray, cancelled: np.ndarray, rows: pa.Table
 ) -> tuple[np.ndarray, np.ndarray]:
     """Of images with several statements, decide those whose later side agrees with itself.
 
     Args:
         image: int64 [n], the image number of each statement.
-        people: bool [n], whether an annotator made it, or else an ingest.
+        of_annotator: bool [n], whether an annotator made it, or else an ingest.
         cancelled: bool [n], whether it takes back what the ingests stated.
         rows: ``annotated_at`` and ``labels`` of the statements.
 
@@ -172,7 +171,7 @@ def _unanimous(
     last = {side: np.full(count, never) for side in (True, False)}
     newest, where = {}, {}
     for side, latest in last.items():
-        mine = people if side else ~people
+        mine = of_annotator if side else ~of_annotator
         np.maximum.at(latest, image[mine], at[mine])
         is_last = np.flatnonzero(mine & (at == latest[image]))
         newest[side] = np.bincount(image[is_last], minlength=count)
@@ -186,16 +185,16 @@ def _unanimous(
     )
     label_sets = label_sets[lists.codes] if len(lists.codes) else lists.codes
     least, most = np.full(count, len(sets)), np.full(count, -1)
-    np.minimum.at(least, image[people], label_sets[people])
-    np.maximum.at(most, image[people], label_sets[people])
-    by_people = later & (newest[True] == 1) & (least == most)
-    by_others = (last[False] > last[True]) & (newest[False] == 1)
-    decided = np.where(by_people, where[True], where[False])
-    stands = (by_people | by_others) & ~cancelled[decided]
-    return decided[stands], numbers[~(by_people | by_others)]
+    np.minimum.at(least, image[of_annotator], label_sets[of_annotator])
+    np.maximum.at(most, image[of_annotator], label_sets[of_annotator])
+    by_annotators = later & (newest[True] == 1) & (least == most)
+    by_ingests = (last[False] > last[True]) & (newest[False] == 1)
+    decided = np.where(by_annotators, where[True], where[False])
+    stands = (by_annotators | by_ingests) & ~cancelled[decided]
+    return decided[stands], numbers[~(by_annotators | by_ingests)]
 
 
-def _deliberated(
+def _decide_contested(
     usable: pa.Table, task: Task
 ) -> tuple[np.ndarray, dict[int, LabelSet], list[Mapping[str, object]]]:
     """Decide the remaining images one by one.
@@ -208,20 +207,20 @@ def _deliberated(
         The deciding rows, int64, in the order of their images; the labels voted by annotators, by
         position among these rows; and the conflicts.
     """
-    people = _people(usable, task)
-    others = _others(usable)
+    annotators = _verdicts_of_annotators(usable, task)
+    ingests = _verdicts_of_ingests(usable)
     positions: list[int] = []
     voted: dict[int, LabelSet] = {}
     conflicts = []
-    for sha256 in sorted(people.keys() | others.keys()):
-        word = _later(people.get(sha256), others.get(sha256))
-        if word.withdrawn:
+    for sha256 in sorted(annotators.keys() | ingests.keys()):
+        verdict = _newer(annotators.get(sha256), ingests.get(sha256))
+        if verdict.withdrawn:
             continue
-        if sha256 in people and word is people[sha256]:
-            voted[len(positions)] = word.labels
-        positions.append(word.position)
-        if word.conflict:
-            conflicts.append(_conflict_row(usable, sha256, word))
+        if sha256 in annotators and verdict is annotators[sha256]:
+            voted[len(positions)] = verdict.labels
+        positions.append(verdict.position)
+        if verdict.conflict:
+            conflicts.append(_conflict_row(usable, sha256, verdict))
     return np.array(positions, np.int64), voted, conflicts
 
 
@@ -274,32 +273,33 @@ def not_superseded(labels: pa.Table, suspects: pa.Table) -> pa.Table:
     images = pc.unique(suspects["sha256"])
     rows = newest_snapshots(labels.filter(pc.is_in(labels["sha256"], value_set=images)))
     own: dict[tuple[str, str], tuple[int, str]] = {}  # image and annotator to time and key
-    later: dict[tuple[str, bool], int] = {}  # image and whether people stated it to time
-    is_people = _is_changing(rows).to_pylist()
+    later: dict[tuple[str, bool], int] = {}  # image and whether annotators stated it to time
+    changing = _is_changing(rows).to_pylist()
     silent = pc.fill_null(rows["skipped"], False).to_pylist()
     statements = list(_statements(rows))
-    for one, people, skipped in zip(statements, is_people, silent, strict=True):
-        if people and (skipped or one.cancelled):
+    for one, is_annotation, skipped in zip(statements, changing, silent, strict=True):
+        if is_annotation and (skipped or one.cancelled):
             continue
-        later[one.sha256, people] = max(later.get((one.sha256, people), 0), one.at)
-        if people:
-            voice = (one.sha256, one.annotator)
-            own[voice] = max(own.get(voice, (0, "")), (one.at, one.key))
+        later[one.sha256, is_annotation] = max(later.get((one.sha256, is_annotation), 0), one.at)
+        if is_annotation:
+            voter = (one.sha256, one.annotator)
+            own[voter] = max(own.get(voter, (0, "")), (one.at, one.key))
     superseded = {
         one.key
-        for one, people in zip(statements, is_people, strict=True)
+        for one, is_annotation in zip(statements, changing, strict=True)
         if one.sha256
         and (
-            later.get((one.sha256, people), one.at) < later.get((one.sha256, not people), 0)
-            or (people and (one.at, one.key) < own.get((one.sha256, one.annotator), (0, "")))
-            or (not people and one.at < later[one.sha256, False])
+            later.get((one.sha256, is_annotation), one.at)
+            < later.get((one.sha256, not is_annotation), 0)
+            or (is_annotation and (one.at, one.key) < own.get((one.sha256, one.annotator), (0, "")))
+            or (not is_annotation and one.at < later[one.sha256, False])
         )
     }
     keys = pa.array(sorted(superseded), pa.string())
     return suspects.filter(pc.invert(pc.is_in(suspects["snapshot_key"], value_set=keys)))
 
 
-def voices(labels: pa.Table) -> dict[str, dict[str, Statement]]:
+def newest_vote_by_annotator(labels: pa.Table) -> dict[str, dict[str, Statement]]:
     """The newest standing annotation of each annotator, by image and annotator; ``position`` counts
     standing annotations only."""
     # Who labels an image a second time has changed their mind, and has no second vote.
@@ -324,36 +324,43 @@ def vote(statements: Sequence[LabelSet], task: Task) -> tuple[LabelSet, bool]:
     return chosen, tied or (not chosen and 2 * none <= len(statements))
 
 
-def _people(usable: pa.Table, task: Task) -> dict[str, _Word]:
+def _verdicts_of_annotators(usable: pa.Table, task: Task) -> dict[str, _SideVerdict]:
+    """The annotators' vote, by image."""
     place = {key: index for index, key in enumerate(usable["snapshot_key"].to_pylist())}
-    words = {}
-    for sha256, by_annotator in voices(usable).items():
+    verdicts = {}
+    for sha256, by_annotator in newest_vote_by_annotator(usable).items():
         votes = list(by_annotator.values())
         labels, contradicted = vote([statement.labels for statement in votes], task)
         newest = max(votes, key=lambda statement: (statement.at, statement.key))
-        words[sha256] = _Word(
+        verdicts[sha256] = _SideVerdict(
             position=place[newest.key],
             at=newest.at,
             labels=labels,
-            voices=dict(sorted(((one.labels, one.key) for one in votes), key=_key, reverse=True)),
+            key_by_labels=dict(
+                sorted(((one.labels, one.key) for one in votes), key=_snapshot_key, reverse=True)
+            ),
             conflict=DISAGREE if contradicted else "",
         )
-    return words
+    return verdicts
 
 
-def _others(usable: pa.Table) -> dict[str, _Word]:
-    """The latest statement of the ingests; several with the same time contradict each other."""
-    words: dict[str, _Word] = {}
+def _verdicts_of_ingests(usable: pa.Table) -> dict[str, _SideVerdict]:
+    """The latest statement of the ingests, by image; several of one time contradict each other."""
+    verdicts: dict[str, _SideVerdict] = {}
     numbered = usable.append_column("position", pa.array(range(usable.num_rows), pa.int64()))
     for row in _statements(numbered.filter(pc.invert(_is_changing(numbered)))):
-        word = words.get(row.sha256)
-        if word is None or word.at != row.at:
-            word = words[row.sha256] = _Word(row.position, row.at, row.labels)
-        word.position, word.labels, word.withdrawn = row.position, row.labels, row.cancelled
+        verdict = verdicts.get(row.sha256)
+        if verdict is None or verdict.at != row.at:
+            verdict = verdicts[row.sha256] = _SideVerdict(row.position, row.at, row.labels)
+        verdict.position, verdict.labels, verdict.withdrawn = (
+            row.position,
+            row.labels,
+            row.cancelled,
+        )
         if not row.cancelled:
-            word.voices.setdefault(row.labels, row.key)
-            word.conflict = SAME_TIME if len(word.voices) > 1 else ""
-    return words
+            verdict.key_by_labels.setdefault(row.labels, row.key)
+            verdict.conflict = SAME_TIME if len(verdict.key_by_labels) > 1 else ""
+    return verdicts
 
 
 def _statements(rows: pa.Table) -> Iterator[Statement]:
@@ -379,26 +386,27 @@ def _is_changing(labels: pa.Table) -> pa.ChunkedArray:
     return pc.fill_null(pc.not_equal(labels["unique_id"], ""), False)
 
 
-def _key(item: tuple[LabelSet, str]) -> str:
+def _snapshot_key(item: tuple[LabelSet, str]) -> str:
     return item[1]
 
 
-def _later(people: _Word | None, others: _Word | None) -> _Word:
-    if people is None or others is None:
-        found = people or others
+def _newer(annotators: _SideVerdict | None, ingests: _SideVerdict | None) -> _SideVerdict:
+    """The newer of the two sides' verdicts on an image; of one time, both if they differ."""
+    if annotators is None or ingests is None:
+        found = annotators or ingests
         assert found is not None, "the image has one of the two labels"
         return found
-    if people.at != others.at:
-        return people if people.at > others.at else others
-    if others.withdrawn or people.labels == others.labels:
-        return people
-    people.voices = {**others.voices, **people.voices}
-    people.conflict = people.conflict or SAME_TIME
-    return people
+    if annotators.at != ingests.at:
+        return annotators if annotators.at > ingests.at else ingests
+    if ingests.withdrawn or annotators.labels == ingests.labels:
+        return annotators
+    annotators.key_by_labels = {**ingests.key_by_labels, **annotators.key_by_labels}
+    annotators.conflict = annotators.conflict or SAME_TIME
+    return annotators
 
 
-def _conflict_row(usable: pa.Table, sha256: str, word: _Word) -> Mapping[str, object]:
-    pair = sorted((sorted(labels), key) for labels, key in word.voices.items())[:2]
+def _conflict_row(usable: pa.Table, sha256: str, verdict: _SideVerdict) -> Mapping[str, object]:
+    pair = sorted((sorted(labels), key) for labels, key in verdict.key_by_labels.items())[:2]
     (labels_a, snapshot_a), (labels_b, snapshot_b) = pair
     return {
         "sha256": sha256,
@@ -406,9 +414,9 @@ def _conflict_row(usable: pa.Table, sha256: str, word: _Word) -> Mapping[str, ob
         "labels_b": labels_b,
         "snapshot_a": snapshot_a,
         "snapshot_b": snapshot_b,
-        "annotated_at": usable["annotated_at"][word.position].as_py(),
-        "different": len(word.voices),
-        "reason": word.conflict,
+        "annotated_at": usable["annotated_at"][verdict.position].as_py(),
+        "different": len(verdict.key_by_labels),
+        "reason": verdict.conflict,
     }
 
 

@@ -14,7 +14,7 @@ from filelock import FileLock
 from resources.registry import mlflow_database
 from resources.registry.mlflow_database import TaggedVersion
 from resources.registry.mlflow_writes import (
-    DECISION_TAG,
+    DECISION_TAG_PREFIX,
     approval_tags,
     create_database,
     log_run,
@@ -105,7 +105,7 @@ class MlflowRegistry(ModelRegistry):
             RegistryError: a tag is damaged.
         """
         version, package = self._require(model_version)
-        kept = sorted(key for key in version.tags if key.startswith(DECISION_TAG))
+        kept = sorted(key for key in version.tags if key.startswith(DECISION_TAG_PREFIX))
         fields = package.model_dump()
         try:
             return tuple(

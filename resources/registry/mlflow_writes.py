@@ -15,7 +15,7 @@ from resources.registry.mlflow_database import TaggedVersion
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-DECISION_TAG = "imgclf.decision."
+DECISION_TAG_PREFIX = "imgclf.decision."
 """Prefix of the tags of a model version that keep one decision each, permanently."""
 
 _IDENTITY = "imgclf.evaluation"
@@ -102,7 +102,7 @@ def approval_tags(status: str, *, by: str, reason: str, number: int) -> Sequence
     return (
         ("approval_status", "PendingManualApproval"),
         *decided.items(),
-        (f"{DECISION_TAG}{number:013d}", kept),
+        (f"{DECISION_TAG_PREFIX}{number:013d}", kept),
         ("approval_status", status),
     )
 

@@ -16,7 +16,7 @@ STACK = "AWS::CloudFormation::Stack"
 _BEGINNINGS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
 """Statuses of the stack itself at the beginning of an operation."""
 
-_ECHOES = ("cancelled", "canceled")
+_CANCELLED_WORDS = ("cancelled", "canceled")
 """Reasons of resources that failed only because another one did: "Resource creation cancelled"."""
 
 
@@ -160,7 +160,7 @@ def first_failure(events: list[StackEvent]) -> StackEvent | None:
         for event in events
         if event.status.endswith("_FAILED")
         and not event.of_stack
-        and not any(echo in event.reason.lower() for echo in _ECHOES)
+        and not any(word in event.reason.lower() for word in _CANCELLED_WORDS)
     ]
     stopped = [event for event in events if event.of_stack and has_failed(event.status)]
     return next(iter(failed or stopped), None)

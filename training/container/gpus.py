@@ -34,8 +34,8 @@ class NoGpu(PermanentFailure):
 def instance_type(root: Path) -> str:
     """Return the SageMaker instance type of the container at ``root``; "" if it is unknown."""
     for folder in ("input/config", "config"):  # a training job's, a processing job's
-        told = _read(root / folder / "resourceconfig.json")
-        if kind := told.get("current_instance_type"):
+        config = _read(root / folder / "resourceconfig.json")
+        if kind := config.get("current_instance_type"):
             return str(kind)
     resources = _read(root / "config" / "processingjobconfig.json").get("ProcessingResources") or {}
     return str((resources.get("ClusterConfig") or {}).get("InstanceType") or "")
@@ -67,9 +67,9 @@ def require_gpus(root: Path | None = None, processes: int = 1) -> None:
     cuda = torch.version.cuda
     wants = f"PyTorch {torch.__version__} of this image ({f'CUDA {cuda}' if cuda else 'no CUDA'})"
     counts = f"sees {seen or 'none'} of them, and {processes} processes want one each"
-    told = f"{wants} {counts if processes > 1 else 'sees no GPU'}"
+    explanation = f"{wants} {counts if processes > 1 else 'sees no GPU'}"
     raise NoGpu(
-        f"{kind} has GPUs, but {told}. {driver()}. {_reason()}The job stopped, so that it does "
+        f"{kind} has GPUs, but {explanation}. {driver()}. {_reason()}The job stopped, so that it does "
         f"not use the CPU at the price of GPUs. {_remedy(bool(cuda))}"
     )
 
@@ -146,5 +146,5 @@ def _read(path: Path) -> dict[str, Any]:
     """Read a JSON object; empty if there is no such file."""
     if not path.is_file():
         return {}
-    told = json.loads(path.read_text(encoding="utf-8"))
-    return told if isinstance(told, dict) else {}
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return content if isinstance(content, dict) else {}

@@ -79,7 +79,7 @@ def tell(aside: Mapping[str, str], warn: "Callable[[str], object]") -> None:
 
 
 @contextmanager
-def ornament(name: str, warn: "Callable[[str], object]") -> Iterator[None]:
+def optional_picture(name: str, warn: "Callable[[str], object]") -> Iterator[None]:
     """Turn any exception of a block that draws a picture into a warning.
 
     Args:

@@ -93,7 +93,7 @@ def deal(groups: Sequence[Group], dealt: Tally, shares: Mapping[str, float]) -> 
         for group in _in_order(members[name], name):
             if group.group_id in found:
                 continue
-            split = _split_of(group, dealt, shares, totals, waiting)
+            split = _choose_split(group, dealt, shares, totals, waiting)
             found[group.group_id] = split
             dealt.add(group.classes, split)
             for one in group.classes:
@@ -105,26 +105,39 @@ def _in_order(groups: Iterable[Group], name: str) -> list[Group]:
     return sorted(groups, key=lambda one: (-one.classes[name], one.group_id))
 
 
-def _split_of(
+def _choose_split(
     group: Group,
     dealt: Tally,
     shares: Mapping[str, float],
     totals: Mapping[str, int],
     waiting: Mapping[str, _Waiting],
 ) -> str:
+    """Choose the split of one group.
+
+    First the splits that stay empty for a class without this group, rarest class first; then those
+    that have less than their share of the group's rarest class.
+
+    Args:
+        group: to be assigned.
+        dealt: the assignments so far.
+        shares: of the images of each class, by split.
+        totals: number of images by class.
+        waiting: what is not assigned yet, this group included, by class.
+    """
     rarest = sorted(group.classes, key=lambda name: (totals[name], name))
-    among = list(group.among)
+    candidates = list(group.among)
     for name in rarest:
-        lacking = [split for split in SPLITS if split not in dealt.used[name]]
-        among = _needed(group.among, lacking, waiting[name].groups, among) or among
+        empty = [split for split in SPLITS if split not in dealt.used[name]]
+        candidates = _needed(group.among, empty, waiting[name].groups, candidates) or candidates
     if group.by_lot:
         lot = at_place(place_of(group.group_id), shares)
-        return lot if lot in among else _drawn(group, {one: shares[one] for one in among})
+        return lot if lot in candidates else _drawn(group, {one: shares[one] for one in candidates})
     name, size = rarest[0], group.classes[rarest[0]]
     due = _due(group.among, shares, dealt.images[name], waiting[name].images)
-    behind = {one: due[one] - dealt.images[name][one] for one in among}
-    room = {one: gap for one, gap in behind.items() if gap > 0 and size - gap < 1}
-    return _drawn(group, room) if room else max(among, key=lambda one: behind[one])
+    lacking = {one: due[one] - dealt.images[name][one] for one in candidates}
+    # A split may get less than one image more than it lacks.
+    with_room = {one: images for one, images in lacking.items() if images > 0 and size - images < 1}
+    return _drawn(group, with_room) if with_room else max(candidates, key=lambda one: lacking[one])
 
 
 def _needed(

@@ -203,7 +203,7 @@ class _Joiner:
             dealt = [root for root in roots if self._split[root]]
             if len({self._split[root] for root in dealt}) > 1:
                 left_out[place] = True
-                out[number] = self._between(dealt)
+                out[number] = self._exclude_across_splits(dealt)
             else:
                 self._join([int(self._group[place]), *roots])
         for place, number in enumerate(self._new.tolist(), start=self._there):
@@ -258,11 +258,14 @@ class _Joiner:
         return [int(root) for root in found]
 
     def _same(self, place: int, others: np.ndarray) -> np.ndarray:
-        own, its = int(self._print[place]), self._print[others]
+        """Which of ``others`` show the picture at ``place``; one without a fingerprint counts as such."""
+        fingerprint, others_fingerprints = int(self._print[place]), self._print[others]
         same = np.ones(len(others), bool)
-        if own >= 0:
-            told = its >= 0
-            same[told] = self._prints.same(own, its[told])
+        if fingerprint >= 0:
+            has_fingerprint = others_fingerprints >= 0
+            same[has_fingerprint] = self._prints.same(
+                fingerprint, others_fingerprints[has_fingerprint]
+            )
         return same
 
     def _join(self, groups: list[int]) -> None:
@@ -277,7 +280,8 @@ class _Joiner:
         self._parent[groups] = roots
         return roots
 
-    def _between(self, roots: Sequence[int]) -> tuple[str, str, str]:
+    def _exclude_across_splits(self, roots: Sequence[int]) -> tuple[str, str, str]:
+        """Return group, ``EXCLUDED`` and the reason for an image similar to several splits."""
         dealt = sorted((self._names[root], self._split[root]) for root in roots)
         names = ", ".join(f"{name[:12]} ({split})" for name, split in dealt[:4])
         reason = f"near-duplicate of images in different splits: groups {names}"

@@ -30,7 +30,7 @@ class Novelty:
         return np.where(pool.space.known, found, 0).astype(np.float32)
 
     def why(self, pool: "Pool", index: int) -> str:
-        times = pool.space.to_labelled[index] / max(_middle(pool), 1e-6)
+        times = pool.space.to_labelled[index] / max(_median_distance(pool), 1e-6)
         return f"{times:.1f} times the usual distance from the nearest labelled image"
 
 
@@ -39,5 +39,5 @@ def _quantiles(pool: "Pool") -> tuple[float, float]:
     return float(usual), float(far)
 
 
-def _middle(pool: "Pool") -> float:
+def _median_distance(pool: "Pool") -> float:
     return float(np.median(pool.space.to_labelled[pool.space.known]))

@@ -16,7 +16,7 @@ _RESOURCES: dict[str, type[JobResources]] = {
     "training": TrainingResources,
     "processing": JobResources,
 }
-_OF_THE_JOB = ("SageMaker job", "SageMaker console", "CloudWatch logs")
+_JOB_LINK_KEYS = ("SageMaker job", "SageMaker console", "CloudWatch logs")
 
 
 class SageMakerCompute(Compute):
@@ -102,7 +102,7 @@ class SageMakerCompute(Compute):
         """Return the result; of a reused job only the links, since it cost this run nothing."""
         result = super()._result(name, reused=reused, reattached=reattached)
         if result and reused:
-            for key in result.details.keys() - set(_OF_THE_JOB):
+            for key in result.details.keys() - set(_JOB_LINK_KEYS):
                 del result.details[key]
         return result
 

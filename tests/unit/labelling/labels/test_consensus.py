@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from assets.annotations.label_index import judge_labels, view_of
 from labelling.labels.consensus import (
     CONFLICTS_SCHEMA,
-    _deliberated,
+    _decide_contested,
     annotations_only,
     decide,
     live_annotations,
     newest_snapshots,
-    voices,
+    newest_vote_by_annotator,
     vote,
 )
 from labelling.labels.schema import LabelSchema
@@ -349,7 +349,7 @@ def test_voices_are_statements_of_each_annotator():
         row("a", "fox", by="ann", of="2", at=3),
         row("a", "cat", at=9),
     )
-    found = voices(rows)
+    found = newest_vote_by_annotator(rows)
     assert {image: list(text) for image, text in found.items()} == {"a": ["ann"], "b": ["bea"]}
     assert found["a"]["ann"]._asdict() == {
         "sha256": "a",
@@ -360,7 +360,7 @@ def test_voices_are_statements_of_each_annotator():
         "cancelled": False,
         "position": 2,
     }
-    assert voices(table()) == {}
+    assert newest_vote_by_annotator(table()) == {}
 
 
 def label_sets(*labels: str) -> list[frozenset[str]]:
@@ -462,7 +462,7 @@ def one_by_one(rows: pa.Table, task: Any) -> tuple[list[Any], list[Any]]:
             newest[of] = item
     left = [item for item in (*plain, *newest.values()) if item["status"] == "ok"]
     usable = pa.Table.from_pylist(sorted(left, key=_time), schema=LABELS_SCHEMA)
-    places, voted, conflicts = _deliberated(usable, task)
+    places, voted, conflicts = _decide_contested(usable, task)
     found = usable.take(pa.array(places, pa.int64())).to_pylist()
     for place, chosen in voted.items():
         if chosen != set(found[place]["labels"]):
