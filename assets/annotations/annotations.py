@@ -25,6 +25,7 @@ from labelling.labels.consensus import annotations_only
 from labelling.labels.counted import Counted
 from labelling.labels.foreign_text import visible
 from labelling.labels.schema import NONE_OF_THEM, Task, in_words
+from labelling.report.words import count
 from object_store.store import ObjectStore
 from resources.arrivals.arrivals import LABEL_ARRIVALS, pending_notices
 
@@ -129,8 +130,8 @@ def agreement_tables(found: Agreement) -> str:
     if not found.images:
         return "no image was labelled by two people yet"
     parts = [
-        f"{found.images} images were labelled by two people or more; on {_share(found.same)} they "
-        f"agree. Krippendorff's alpha: {_number(found.alpha)} (1: perfect, 0: chance).",
+        f"{count(found.images, 'image was', 'images were')} labelled by two people or more; they "
+        f"agree on {_share(found.same)}. Krippendorff's alpha: {_number(found.alpha)} (1: perfect, 0: chance).",
         markdown.table(
             ["annotators", "images", "same", "Cohen's kappa"],
             (

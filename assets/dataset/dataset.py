@@ -31,6 +31,7 @@ from assets.records.materializations import record_materialization
 from assets.retries import retried
 from labelling.columns import remembering
 from labelling.labels.foreign_text import visible
+from labelling.report.words import count
 from object_store.store import ObjectStore
 
 SHEETS_SHOWN = 24
@@ -102,12 +103,12 @@ def dataset(
         context.log.warning(_late_splits_text(found.late))
     assembly, view = found.assembly, found.view
     for reason, shas in assembly.left_out.items():
-        context.log.info(f"{len(shas)} images left out: {reason}")
+        context.log.info(f"{count(len(shas), 'image')} left out: {reason}")
     mend_places(store, context.log.warning)
     assembly, lost = _written(context, store, line, assembly)
     record_sources(store, assembly.version, found.sources)
     due = retraining(context.instance, store, assembly.version, view, line.retraining)
-    context.log.info(f"retraining: {due.reason}")
+    context.log.info(due.sentence)
     made = DatasetRecord(
         dataset_version=assembly.version,
         images=assembly.rows.num_rows,
@@ -185,9 +186,9 @@ def _late_splits_text(late: Mapping[str, tuple[str, str]]) -> str:
     """Describe the images whose given split came after they were dealt."""
     shown = (f"{sha[:12]} (given {given}, in {dealt})" for sha, (given, dealt) in late.items())
     return (
-        f"{len(late)} images stay in the split to which they were dealt before their source gave "
-        f"another one: {', '.join(islice(shown, LATE_SHOWN))}; `imgclf splits deal-again` applies "
-        "the given splits"
+        f"{count(len(late), 'image stays', 'images stay')} in the split of an earlier dealing, as "
+        f"the source gave another one only later: {', '.join(islice(shown, LATE_SHOWN))}; "
+        "`imgclf splits deal-again` applies the given splits"
     )
 
 

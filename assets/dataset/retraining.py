@@ -24,6 +24,7 @@ from labelling.columns import (
     relabelled,
 )
 from labelling.labels.schema import NONE_OF_THEM
+from labelling.report.words import count
 from object_store.store import ObjectStore
 
 SHARE_FLOOR = 5
@@ -46,6 +47,11 @@ class Retraining:
 
     due_at: float | None
     reason: str
+
+    @property
+    def sentence(self) -> str:
+        """The reason as part of a sentence, for people."""
+        return f"a training is {self.reason}" if self.reason.startswith("due: ") else self.reason
 
     def is_due(self, now: float) -> bool:
         """Whether it is due at ``now``, in seconds since the epoch."""
@@ -78,7 +84,8 @@ def decide_retraining(
     if others := len(changed) - len(waiting):
         return Retraining(
             now,
-            f"due: {others} images were added, removed or relabelled by an ingest or imgclf labels",
+            f"due: {count(others, 'image was', 'images were')} added, removed or relabelled by an "
+            "ingest or imgclf labels",
         )
     was, is_now = of_images(trained, waiting), of_images(newest, waiting)
     label, new, share = _most_changed(waiting, was, is_now, _images_of_classes(trained))

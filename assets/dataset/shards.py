@@ -20,6 +20,7 @@ from labelling.columns import (
     last_of_each,
     taken,
 )
+from labelling.report.words import count
 from object_store.contents.tables import Table
 from object_store.errors import KeyMissing, ObjectRefused
 from object_store.store import ObjectStore
@@ -84,7 +85,7 @@ def write_shards(
         rows = [{"shard": shard.name, **asdict(member)} for member in shard.members]
         placed.append(pa.Table.from_pylist(rows, schema=SHARDS_SCHEMA))
         table.append(placed[-1])
-        progress(f"packed {len(rows)} images into {shard.name}")
+        progress(f"packed {count(len(rows), 'image')} into {shard.name}")
     table.compact()
     return pa.concat_tables(placed)
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 from assets.ingestion.image_index import usable_images
 from assets.queue.pool import Images
 from labelling.label_studio.image_urls import can_show
+from labelling.report.words import count
 
 NAMED = 3
 
@@ -42,7 +43,7 @@ def hidden_problem(hidden: Mapping[str, str]) -> list[str]:
     names = ", ".join(map(repr, sorted(hidden.values())[:NAMED]))
     more = f" and {len(hidden) - NAMED} more" if len(hidden) > NAMED else ""
     return [
-        f"no task is made for {len(hidden)} images, which Label Studio cannot show from S3 for the "
-        f"question mark or the space at an end of their names: {names}{more}. Ingest them again "
-        "under other names"
+        f"no task is made for {count(len(hidden), 'image')}, which Label Studio cannot show from S3 because "
+        f"of a question mark, or a space at an end, in the file name: {names}{more}. Ingest again under "
+        "another name"
     ]

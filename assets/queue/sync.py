@@ -17,6 +17,7 @@ from assets.queue.ledger import (
 from assets.queue.shown_version import shown_since
 from labelling.label_studio.image_urls import image_url
 from labelling.labels.schema import LabelSchema
+from labelling.report import words
 from object_store.store import ObjectStore
 from resources.label_studio.client import LabelStudioClient
 from resources.label_studio.types import (
@@ -117,7 +118,7 @@ class QueueSync:
         if not several or not studio.imports.withdraw_duplicates(several):
             return tasks
         self.say(
-            f"{len(several)} images had several tasks; one task for each is kept, or those in "
+            f"{words.count(len(several), 'image')} had several tasks; one task for each is kept, or those in "
             "progress"
         )
         return studio.tasks.list_refs()

@@ -25,6 +25,7 @@ from assets.records.materializations import newest_materialization
 from assets.records.raw_images import RawImagesRecord
 from imgclf_dagster.checks.result import fails_closed, judge, nothing_to_judge
 from labelling.labels.schema import LabelSchema
+from labelling.report.words import count
 from object_store.store import ObjectStore
 
 
@@ -43,7 +44,11 @@ def images_readable(
     objects, rejected = found.objects, found.rejected
     share = rejected / objects if objects else 0.0
     bound = line.ingestion.max_unreadable_share
-    reason = f"{rejected} of {objects} objects under raw/ are not readable images"
+    reason = (
+        f"{rejected:,} of {count(objects, 'object')} under raw/ cannot be read as an image"
+        if rejected
+        else f"{count(objects, 'object')} under raw/: all can be read as images"
+    )
     if share > bound:
         reason += (
             f", more than {bound:.0%}: see the rejections of raw_images, remove files that do not "
@@ -74,25 +79,25 @@ def labels_known(
         return nothing_to_judge("annotations")
     judged = judge_labels(labels_table(store).read(), line.labels)
     rejected = judged.standing
-    count = judged.decisions.labels.num_rows + rejected.num_rows
-    share = rejected.num_rows / count if count else 0.0
+    judged_count = judged.decisions.labels.num_rows + rejected.num_rows
+    share = rejected.num_rows / judged_count if judged_count else 0.0
     return judge(
         store,
         check="labels_known",
         subject=f"annotations/{found.content_version}",
         passed=rejected.num_rows == 0,
         severity="ERROR" if share > line.gates.max_unknown_label_share else "WARN",
-        reason=_unknown_labels(rejected, count, judged.counted.schema),
-        numbers={"rejected": rejected.num_rows, "labels": count},
+        reason=_unknown_labels(rejected, judged_count, judged.counted.schema),
+        numbers={"rejected": rejected.num_rows, "labels": judged_count},
     )
 
 
-def _unknown_labels(rejected: pa.Table, count: int, schema: LabelSchema) -> str:
+def _unknown_labels(rejected: pa.Table, judged_count: int, schema: LabelSchema) -> str:
     """Return a sentence on the unknown labels: how many, which, and the remedies."""
     if not rejected.num_rows:
-        return f"0 of the {count:,} labels that count are unknown"
+        return f"0 of the {judged_count:,} labels that count are unknown"
     reasons = sorted(set(rejected["reason"].to_pylist()))
-    summary = f"{rejected.num_rows:,} of the {count:,} labels that count cannot be used: "
+    summary = f"{rejected.num_rows:,} of the {judged_count:,} labels that count cannot be used: "
     summary += "; ".join(reasons[:5]) + ("; …" if len(reasons) > 5 else "")
     words = pc.unique(pc.list_flatten(rejected["labels"])).to_pylist()
     unknown = sorted(word for word in words if schema.names and word not in schema.names)
@@ -125,13 +130,14 @@ def no_label_conflicts(
     shas = manifest["sha256"].to_pylist()
     doubled = len(shas) - len(set(shas))
     inside = [sha for sha in shas if sha in left_out]
+    waiting = count(len(left_out), "conflicting image is", "conflicting images are")
     return judge(
         store,
         check="no_label_conflicts",
         subject=f"dataset/{version}",
         passed=not inside and not doubled,
-        reason=f"{len(inside)} conflicting and {doubled} doubled images in the data set; "
-        f"{len(left_out)} conflicting images are left out and wait for a person's label",
+        reason=f"{len(inside)} conflicting and {doubled} doubled images are in the data set; "
+        f"{waiting} left out and {'waits' if len(left_out) == 1 else 'wait'} for a person's label",
         numbers={"inside": len(inside), "left_out": len(left_out), "doubled": doubled},
     )
 

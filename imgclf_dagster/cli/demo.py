@@ -164,7 +164,7 @@ def _ingest(settings: Settings, folder: Path) -> None:
     )
     console.print(
         f"[green]✓[/] ingested  {report.new} new, {report.known} known, "
-        f"{len(report.rejected)} rejected  [dim]{report.seconds:.1f} s[/]"
+        f"{len(report.rejected) - report.rejected_entries} rejected  [dim]{report.seconds:.1f} s[/]"
     )
 
 

@@ -9,6 +9,7 @@ from rich.table import Column, Table
 from imgclf_dagster.cli.common import AsJson, console, current_user, fail, plainly
 from imgclf_dagster.cli.labels.labels import is_asked
 from imgclf_dagster.console import escape
+from labelling.report.words import count
 
 if TYPE_CHECKING:
     from assets.dataset.splits.overview import SplitOverview
@@ -103,22 +104,26 @@ def _show(found: "SplitOverview") -> None:
         table.add_row(escape(label) or "[dim]none[/]", *cells)
     console.print(table)
     total = sum(found.images.values())
-    text = f"{total:,} images in {found.groups:,} near-duplicate groups, the largest of "
+    text = (
+        f"{count(total, 'image')} in {count(found.groups, 'near-duplicate group')}, the largest of "
+    )
     text += f"{found.largest:,}"
     if waiting := found.images.get("", 0):
-        text += f"; {waiting:,} are not dealt yet, as they have no label"
+        text += f"; {count(waiting, 'is', 'are')} not dealt yet, for lack of a label"
     console.print(text)
     for reason, images in found.excluded.items():
         console.print(f"[yellow]{images:,} in no split:[/] {escape(reason)}")
     if found.given:
-        console.print(f"{found.given:,} have a split that their source gave them")
+        console.print(f"{count(found.given, 'has', 'have')} a split that the source gave")
     if found.too_late:
         console.print(
-            f"[yellow]{found.too_late:,} of them had been dealt to another split before, and stay "
-            "there:[/] `imgclf splits deal-again` applies the given splits"
+            f"[yellow]{found.too_late:,} of them had been dealt to another split before, which "
+            "stays:[/] `imgclf splits deal-again` applies the given splits"
         )
     if found.generation:
-        console.print(f"dealt again {found.generation} times, last: {escape(found.reason)}")
+        console.print(
+            f"dealt again {count(found.generation, 'time')}, last: {escape(found.reason)}"
+        )
     if found.changed:
         changed = escape(", ".join(found.changed))
         then = (

@@ -9,6 +9,7 @@ from rich.table import Table
 from imgclf_dagster.cli.common import AsJson, console, plainly
 from imgclf_dagster.cli.without_pandas import keep_pandas_out
 from imgclf_dagster.console import escape
+from labelling.report.words import count
 from training.container.quick_imports import without_collection
 
 
@@ -91,7 +92,8 @@ def _table(facts: dict[str, Any]) -> Table:
     table.add_row("labels", f"{labels['labelled']} labelled, {labels['conflicts']} in conflict")
     table.add_row(
         "data set",
-        f"{dataset['version']}: {dataset['images']} images, {dataset['classes']} classes"
+        f"{dataset['version']}: {count(dataset['images'], 'image')}, "
+        + count(dataset["classes"], "class", "classes")
         if dataset
         else "[dim]none[/]",
     )

@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 
 from imgclf_dagster.export.errors import ExportError, cannot_write
 from imgclf_dagster.export.target import Image, require_room
+from labelling.report.words import count
 from object_store.durable import put_in_place
 
 _KEPT = "No part is kept: run the same command again"
@@ -99,7 +100,7 @@ class ZipTarget:
             missing = [p for p, size in written.items() if there.get(f"{self._top}/{p}") != size]
             if missing:
                 raise ExportError(
-                    f"{len(missing)} images are not in the zip ({missing[0]}). {_KEPT}"
+                    f"{count(len(missing), 'image is', 'images are')} not in the zip ({missing[0]}). {_KEPT}"
                 )
             self._require_free()
             put_in_place(self._part, self._place)

@@ -80,7 +80,8 @@ class IngestReport:
         read_as: labels that count as a class of another name.
         negatives: images labelled with none of the classes.
         unlabelled: images without labels.
-        rejected: name and reason of files left out.
+        rejected: name and reason of files, and of entries of lists, that were left out.
+        rejected_entries: how many of these are entries of lists.
         changed: labels of earlier ingests that this one changed.
         doubled: files with the same bytes as an earlier file of the source.
         duplicates: first groups of such files, contradictory ones before others.
@@ -99,6 +100,7 @@ class IngestReport:
     negatives: int = 0
     unlabelled: int = 0
     rejected: list[tuple[str, str]] = field(default_factory=list)
+    rejected_entries: int = 0
     changed: list[LabelChange] = field(default_factory=list)
     doubled: int = 0
     duplicates: list[Duplicates] = field(default_factory=list)
@@ -194,6 +196,7 @@ def _say(
 def _count(report: IngestReport, outcome: Taken | Rejection) -> None:
     if isinstance(outcome, Rejection):
         report.rejected.append((outcome.name, outcome.reason))
+        report.rejected_entries += outcome.of_list
         return
     report.new += outcome.is_new
     report.known += not outcome.is_new

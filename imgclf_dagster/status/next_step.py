@@ -90,8 +90,16 @@ def _rejected(packages: Sequence[ModelPackage]) -> list[Facts]:
     ]
 
 
-def unfinished(store: ObjectStore, instance: dg.DagsterInstance) -> list[str]:
-    """Return sentences on assets older than their inputs, as an interrupted run leaves them."""
+def unfinished(
+    store: ObjectStore, instance: dg.DagsterInstance, runs: Sequence[Facts]
+) -> list[str]:
+    """Return sentences on assets older than their inputs.
+
+    Args:
+        store: holds the records and verdicts.
+        instance: Dagster's instance.
+        runs: the runs under way, as ``runs_under_way`` returns them.
+    """
     dataset = last_made(instance, store, DatasetRecord)
     if dataset is None:
         return []
@@ -102,19 +110,42 @@ def unfinished(store: ObjectStore, instance: dg.DagsterInstance) -> list[str]:
     if images and labels:
         sources = {one.asset: one.content_version for one in (images, labels)}
         if sources != _sources(store, version):
-            waiting.append("images or labels are newer than the data set (imgclf run)")
+            run = run_making(runs, "dataset")
+            then = f": run {run} makes a new one" if run else " (imgclf run)"
+            waiting.append(f"images or labels are newer than the data set{then}")
     if model is None or (version != model.dataset_version and not model.dataset_named):
-        due = f": {dataset.retraining}" if dataset.retraining is not None else ""
-        if checks_failed(store, "dataset", version):
-            waiting.append(f"data set {version} is not trained on: a check blocks it")
-        else:
-            waiting.append(
-                f"data set {version} is not trained on yet{due} (imgclf run trains at once)"
-            )
+        waiting.append(_not_trained_on(store, dataset, runs))
     evaluated = last_made(instance, store, EvaluationReportRecord)
     if model and (evaluated is None or evaluated.model_version != model.model_version):
-        waiting.append(f"{model.model_version} is not evaluated yet (imgclf run)")
+        run = run_making(runs, "evaluation_report")
+        # A run that is still to train evaluates its own model, not this one.
+        if run and not run_making(runs, "trained_model"):
+            waiting.append(f"{model.model_version} is being evaluated (run {run})")
+        else:
+            waiting.append(f"{model.model_version} is not evaluated yet (imgclf run)")
     return waiting
+
+
+def run_making(runs: Sequence[Facts], asset: str) -> str:
+    """Return the short id of the run under way that is still to make ``asset``; "" if none is."""
+    found = (run for run in runs if asset in run["makes"] and asset not in run["done"])
+    return next((str(run["run_id"])[:8] for run in found), "")
+
+
+def _not_trained_on(store: ObjectStore, dataset: DatasetRecord, runs: Sequence[Facts]) -> str:
+    version = dataset.dataset_version
+    if checks_failed(store, "dataset", version):
+        return f"data set {version} is not trained on: a check blocks it"
+    if run := run_making(runs, "trained_model"):
+        # Such a run may find that nothing changed, and then trains on this very data set.
+        if run_making(runs, "dataset") == run:
+            return f"data set {version} is not trained on yet: run {run} makes it again and trains"
+        return f"data set {version} is being trained on (run {run})"
+    due = (dataset.retraining or "").removeprefix("due: ")
+    return (
+        f"data set {version} is not trained on yet{f': {due}' if due else ''} "
+        "(imgclf run trains at once)"
+    )
 
 
 def _sources(store: ObjectStore, dataset: str) -> dict[str, str] | None:
@@ -124,8 +155,16 @@ def _sources(store: ObjectStore, dataset: str) -> dict[str, str] | None:
         return None
 
 
-def decisions_waiting(endpoints: Endpoints, registry: ModelRegistry) -> list[str]:
-    """Return sentences on decisions that production does not follow yet."""
+def decisions_waiting(
+    endpoints: Endpoints, registry: ModelRegistry, *, up: bool = False
+) -> list[str]:
+    """Return sentences on decisions that production does not follow yet.
+
+    Args:
+        endpoints: what serves.
+        registry: the packages and their decisions.
+        up: whether ``imgclf up`` runs, which follows them.
+    """
     try:
         serving = live_deployment(endpoints, registry)
         approved = undeployed_approvals(endpoints, registry)
@@ -134,7 +173,7 @@ def decisions_waiting(endpoints: Endpoints, registry: ModelRegistry) -> list[str
         return []
     waiting = [
         f"{package.model_version} is approved by {package.approver or 'nobody'} and not in "
-        "production yet (imgclf run, or imgclf up)"
+        f"production yet ({'imgclf up deploys it' if up else 'imgclf run, or imgclf up'})"
         for package in approved[:1]
     ]
     rejected = next(

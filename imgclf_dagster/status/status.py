@@ -23,6 +23,7 @@ from imgclf_dagster.status.next_step import (
     decisions_waiting,
     last_refused,
     next_command,
+    run_making,
     unfinished,
 )
 from imgclf_dagster.status.runs import runs_under_way
@@ -51,7 +52,7 @@ def gather_status(settings: Settings, instance: dg.DagsterInstance) -> Facts:
     rows = newest_rows(images_table(store).read())
     usable = set(usable_images(rows)["sha256"].to_pylist())
     images, labels = _images(store, rows, usable), _labels(store, settings, usable)
-    candidate = _candidate(store, instance, packages)
+    candidate, up = _candidate(store, instance, packages), is_up(settings.run_dir)
     stages: dict[str, Facts | None] = {
         stage: _stage(endpoints, stage, packages) for stage in STAGES
     }
@@ -71,13 +72,14 @@ def gather_status(settings: Settings, instance: dg.DagsterInstance) -> Facts:
         "runs": runs,
         "refused": last_refused(store, instance, packages),
         "waiting": [
-            *_waiting(images, labels, candidate, stages, packages),
+            *_arrived(images, labels, runs, up=up),
+            *_waiting(images, labels, candidate, stages, packages, runs),
             *_of_former_splits(store, stages["staging"], packages),
-            *unfinished(store, instance),
-            *decisions_waiting(endpoints, registry),
+            *unfinished(store, instance, runs),
+            *decisions_waiting(endpoints, registry, up=up),
         ],
     }
-    facts["next"] = next_command(facts, is_up=is_up(settings.run_dir))
+    facts["next"] = next_command(facts, is_up=up)
     return facts
 
 
@@ -185,24 +187,37 @@ def _of_former_splits(
     ]
 
 
-def _waiting(
-    images: Facts,
-    labels: Facts,
-    candidate: Facts | None,
-    stages: dict[str, Facts | None],
-    packages: Sequence[ModelPackage],
-) -> list[str]:
-    """Return sentences on what waits and for whom, in the order of the line."""
-    waiting = []
+def _arrived(images: Facts, labels: Facts, runs: Sequence[Facts], *, up: bool) -> list[str]:
+    """Return a sentence on objects and changes of labels that no run has looked at yet."""
     arrived = [
         count(images["not_indexed"], "object"),
         # snapshots of an image's labels, and events of imgclf labels
         count(labels["not_indexed"], "change of labels", "changes of labels"),
     ]
     arrived = [count_text for count_text in arrived if not count_text.startswith("0 ")]
-    if arrived:
-        wait = "waits" if arrived[0].startswith("1 ") and len(arrived) == 1 else "wait"
-        waiting.append(f"{' and '.join(arrived)} {wait} for the line (imgclf run, or imgclf up)")
+    if not arrived:
+        return []
+    run = run_making(runs, "raw_images") or run_making(runs, "annotations")
+    is_one = arrived[0].startswith("1 ") and len(arrived) == 1
+    if run:
+        then = f"run {run} takes {'it' if is_one else 'them'} in"
+    elif up:
+        then = f"imgclf up takes {'it' if is_one else 'them'} in"
+    else:
+        then = "imgclf run, or imgclf up"
+    return [f"{' and '.join(arrived)} {'waits' if is_one else 'wait'} for the line ({then})"]
+
+
+def _waiting(
+    images: Facts,
+    labels: Facts,
+    candidate: Facts | None,
+    stages: dict[str, Facts | None],
+    packages: Sequence[ModelPackage],
+    runs: Sequence[Facts] = (),
+) -> list[str]:
+    """Return sentences on what waits and for whom, in the order of the line."""
+    waiting = []
     unlabelled = images["usable"] - labels["labelled"] - labels["conflicts"]
     if unlabelled > 0:
         waiting.append(f"{count(unlabelled, 'image waits', 'images wait')} for a label")
@@ -216,8 +231,14 @@ def _waiting(
     staged = stages["staging"]
     status = {package.digest: package.approval_status for package in packages}
     if candidate and not candidate["failed_checks"] and not candidate["approval_status"]:
+        run = run_making(runs, "staging_endpoint")
         waiting.append(
-            f"{candidate['model_version']} waits to be registered and staged (imgclf run)"
+            f"{candidate['model_version']} "
+            + (
+                f"is being registered and staged (run {run})"
+                if run and not run_making(runs, "trained_model")
+                else "waits to be registered and staged (imgclf run)"
+            )
         )
     for stage, facts in stages.items():
         if facts and facts["problem"]:

@@ -44,6 +44,7 @@ from labelling.label_studio.ledger import label_studio_key
 from labelling.labels.events import parse_event, to_json
 from labelling.labels.snapshots import ingested_key, parse_snapshot
 from labelling.labels.table import snapshot_of
+from labelling.report import words
 from object_store.contents.numbered import newest_key
 from object_store.errors import KeyMissing, StoreError
 from object_store.rows import MARKER, UNFINISHED
@@ -128,7 +129,7 @@ def _images_table(bench: Bench, trouble: Trouble) -> str:
         max_pixels=policy.max_pixels,
         max_bytes=int(policy.max_file_mb * 1e6),
     )
-    return f"{diff.new.num_rows} images were indexed again"
+    return f"{words.count(diff.new.num_rows, 'image was', 'images were')} indexed again"
 
 
 def _labels_table(bench: Bench, trouble: Trouble) -> str:
@@ -160,7 +161,7 @@ def _groups_table(bench: Bench, trouble: Trouble) -> str:
         table.append(pa.Table.from_pylist(rows, schema=table.schema))
     table.compact()
     update_groups(store, images, bench.line.split)
-    return f"{len(rows)} images have their splits from the data sets, new ones are dealt"
+    return f"the splits of {words.count(len(rows), 'image')} are from the data sets; new ones are dealt"
 
 
 def _fingerprints_table(bench: Bench, trouble: Trouble) -> str:
@@ -170,7 +171,7 @@ def _fingerprints_table(bench: Bench, trouble: Trouble) -> str:
 
 def _places(bench: Bench, trouble: Trouble) -> str:
     count = mend_places(bench.store, _quiet)
-    return f"the places of {count} images are from the data sets; others are packed again"
+    return f"the places of {words.count(count, 'image')} are from the data sets; others are packed again"
 
 
 def _features(bench: Bench, trouble: Trouble) -> str:

@@ -75,7 +75,8 @@ def tell(aside: Mapping[str, str], warn: "Callable[[str], object]") -> None:
     for key, reason in list(aside.items())[:_SHOWN]:
         warn(f"{key} is set aside: {reason}")
     if aside:
-        warn(f"{len(aside)} images are set aside, and the rest is used; {_REMEDY}")
+        is_are = "image is" if len(aside) == 1 else "images are"
+        warn(f"{len(aside)} {is_are} set aside, and the rest is used; {_REMEDY}")
 
 
 @contextmanager

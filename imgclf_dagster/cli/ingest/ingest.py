@@ -224,6 +224,7 @@ class _Session:
         """
         from imgclf_dagster.home.home import prepare_home
         from imgclf_dagster.ingest.ingest import ingest, only_ingest
+        from imgclf_dagster.processes.presence import is_up
 
         # Pillow warns about EXIF blocks, which do not matter here; the report names unusable images.
         warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -240,7 +241,7 @@ class _Session:
                 keep_splits=self._keep,
                 on_progress=lambda done, total: progress.update(task, completed=done, total=total),
             )
-        following = _next_command(report)
+        following = _next_command(report, up=is_up(settings.run_dir))
         if self._as_json:
             typer.echo(told_as_json(self._facts, self._splits_said, report, following))
         else:
@@ -264,9 +265,14 @@ def _known_classes(settings: "Settings") -> "KnownClasses":
     return LabelNames(settings.labels, settings.labels).known(())
 
 
-def _next_command(report: "IngestReport") -> str:
+def _next_command(report: "IngestReport", *, up: bool) -> str:
     if report.classes or report.negatives:
-        return "imgclf run"
+        return "nothing: imgclf up is running and takes them in" if up else "imgclf run"
+    if up:
+        return (
+            "label them in Label Studio; if imgclf up runs without it, stop that and start "
+            "imgclf up --label-studio"
+        )
     return "imgclf up --label-studio (to label them)"
 
 

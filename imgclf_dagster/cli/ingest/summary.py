@@ -35,7 +35,7 @@ def show_facts(console: Console, facts: SourceFacts, split_notes: Sequence[str])
     console.print(f"[bold]{_shown(facts.source)}[/]: {_shown(layout)}", soft_wrap=True)
     if not facts.is_open:
         _show_labels(console, facts)
-    _show_groups(console, "refused", facts.refused)
+    _show_groups(console, "rejected", facts.refused)
     _show_groups(console, "ignored", facts.ignored)
     for sentence in (*split_notes, *facts.warnings):
         console.print(f"[yellow]note:[/] {_shown(sentence)}", soft_wrap=True)
@@ -90,15 +90,19 @@ def show_report(
         source: name under which the images are stored (``raw/<source>/``).
         known_reasons: reasons of rejections that were printed before and are not repeated.
     """
-    counts = Table("new", "known", "rejected", "labels written", "seconds")
-    counts.add_row(
-        f"{report.new:,}",
-        f"{report.known:,}",
-        f"{len(report.rejected):,}",
-        f"{report.labelled:,}",
-        f"{report.seconds:.1f}",
-    )
-    console.print(counts)
+    counts = {
+        "new": f"{report.new:,}",
+        "known": f"{report.known:,}",
+        "rejected": f"{len(report.rejected) - report.rejected_entries:,}",
+        "lines of lists rejected": f"{report.rejected_entries:,}",
+        "labels written": f"{report.labelled:,}",
+        "seconds": f"{report.seconds:.1f}",
+    }
+    if not report.rejected_entries:
+        del counts["lines of lists rejected"]
+    table = Table(*counts)
+    table.add_row(*counts.values())
+    console.print(table)
     rejected = grouped([Rejection(name, reason) for name, reason in report.rejected])
     _show_groups(
         console, "rejected", [group for group in rejected if group.reason not in known_reasons]
@@ -142,6 +146,8 @@ def as_json(
             "negatives": report.negatives,
             "unlabelled": report.unlabelled,
             "rejected": [{"name": name, "reason": reason} for name, reason in report.rejected],
+            "rejected_files": len(report.rejected) - report.rejected_entries,
+            "rejected_entries": report.rejected_entries,
             "images": report.images,
             "changed": [asdict(change) for change in report.changed],
             "byte_identical": {

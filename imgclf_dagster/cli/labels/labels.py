@@ -217,6 +217,7 @@ def _renaming(settings: Settings, rows: "pa.Table", old: tuple[str, ...], new: s
     from labelling.labels.events import Rename
     from labelling.labels.foreign_text import label_flaw
     from labelling.labels.form import look_alikes, normal_label
+    from labelling.report.words import count
 
     found = overview(rows, settings.labels)
     new = normal_label(new)
@@ -227,7 +228,7 @@ def _renaming(settings: Settings, rows: "pa.Table", old: tuple[str, ...], new: s
         raise fail(f"{new!r} is its name already")
     if images := found.images(new):
         console.print(
-            f"{escape(new)} is a class of {images:,} images already: they become one class"
+            f"{escape(new)} is a class of {count(images, 'image')} already: they become one class"
         )
     elif new in found.aliases:
         console.print(

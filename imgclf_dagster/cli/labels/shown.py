@@ -7,6 +7,7 @@ from rich.table import Column, Table
 
 from imgclf_dagster.cli.common import console
 from imgclf_dagster.console import escape
+from labelling.report.words import count
 
 if TYPE_CHECKING:
     from assets.annotations.label_overview import Overview
@@ -19,11 +20,11 @@ def show_overview(found: "Overview") -> None:
         console.print("there are no labels yet (imgclf ingest SRC adds some)")
         return
     console.print(_class_table(found))
-    text = f"{found.labelled:,} images are labelled"
+    text = count(found.labelled, "image is labelled", "images are labelled")
     if found.negatives:
         text += f", {found.negatives:,} of them with none of the labels"
     if found.conflicts:
-        text += f"; {found.conflicts:,} are in conflict"
+        text += f"; {count(found.conflicts, 'is', 'are')} in conflict"
     console.print(text)
     for old, new in found.aliases.items():
         console.print(f"{escape(old)} counts as {escape(new)}")
@@ -36,7 +37,7 @@ def show_overview(found: "Overview") -> None:
         )
     for label, images in found.unknown.items():
         console.print(
-            f"[red]{escape(label)}[/] ({images:,} images) is not among the names under "
+            f"[red]{escape(label)}[/] ({count(images, 'image')}) is not among the names under "
             "\\[labels] in imgclf.toml: add it there, or imgclf labels rename "
             + escape(f"{shlex.quote(label)} CLASS")
         )
@@ -68,8 +69,8 @@ def _class_table(found: "Overview") -> Table:
 
 def _source_table(found: "Overview") -> Table:
     table = Table(Column("source", overflow="fold"), "statements")
-    for source, count in found.sources.items():
-        table.add_row(escape(source), f"{count:,}")
+    for source, statements in found.sources.items():
+        table.add_row(escape(source), f"{statements:,}")
     return table
 
 

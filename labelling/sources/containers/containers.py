@@ -4,7 +4,7 @@ import errno
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -29,10 +29,17 @@ class OptionError(SourceError):
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A file of a source that cannot be used, and why."""
+    """A file of a source, or an entry of one of its lists, that cannot be used, and why.
+
+    Attributes:
+        name: name of the file, or place of the entry and the file that it names.
+        reason: why it cannot be used.
+        of_list: whether it is an entry (line, row or record) of a list, and no file.
+    """
 
     name: str
     reason: str
+    of_list: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

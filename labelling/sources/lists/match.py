@@ -113,7 +113,7 @@ class _Matcher:
             return
         file = found[0]
         if finder.refused(file):
-            self.aside.append(Rejection(f"{statement.place} {file}", REFUSED_ITSELF))
+            self.aside.append(Rejection(f"{statement.place} {file}", REFUSED_ITSELF, of_list=True))
             return
         self.places.setdefault(file, statement.place)
         if statement.labels is not None:
@@ -149,20 +149,20 @@ class _Matcher:
         self._refuse(name, TWO_SPLITS)
 
     def _refuse(self, name: str, reason: str) -> None:
-        self.rejections.append(Rejection(name, reason))
+        self.rejections.append(Rejection(name, reason, of_list=True))
 
 
 def _not_found(statement: Statement, found: Sequence[str], finder: FileFinder) -> Rejection:
     name = f"{statement.place} {statement.file}"
     if found:
-        return Rejection(f"{name}: {_some(found)}", SEVERAL_FIT)
+        return Rejection(f"{name}: {_some(found)}", SEVERAL_FIT, of_list=True)
     if passed := finder.passed_over(statement.file):
-        return Rejection(name, f"the file is ignored: {passed}")
+        return Rejection(name, f"the file is ignored: {passed}", of_list=True)
     if elsewhere := finder.of_the_same_name(statement.file):
-        return Rejection(f"{name}: {_some(elsewhere)}", OTHER_FOLDER)
+        return Rejection(f"{name}: {_some(elsewhere)}", OTHER_FOLDER, of_list=True)
     if alike := finder.with_another_suffix(statement.file):
-        return Rejection(f"{name}: {_some(alike)}", OTHER_SUFFIX)
-    return Rejection(name, NO_SUCH_FILE)
+        return Rejection(f"{name}: {_some(alike)}", OTHER_SUFFIX, of_list=True)
+    return Rejection(name, NO_SUCH_FILE, of_list=True)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -53,7 +53,7 @@ class Statements:
         self._several: list[Statement] = []
 
     def reject(self, place: str, reason: str) -> None:
-        self.rejections.append(Rejection(place, reason))
+        self.rejections.append(Rejection(place, reason, of_list=True))
 
     def add(
         self,

@@ -16,7 +16,7 @@ from assets.dataset.splits.leakage import crossing_pairs
 from assets.model.trained_model import training_config, training_job
 from assets.pictures import INLINE_LIMIT, picture
 from imgclf_dagster.line.progress import ConsoleNarrator
-from imgclf_dagster.status.status import _waiting
+from imgclf_dagster.status.status import _arrived, _waiting
 from training.config import Hyperparameters
 
 pytestmark = pytest.mark.unit
@@ -129,7 +129,8 @@ def test_what_waits_is_told_in_the_order_of_the_line() -> None:
     images = {"usable": 10, "rejected": 0, "not_indexed": 3}
     labels = {"labelled": 8, "conflicts": 0, "not_indexed": 0}
     candidate = {"model_version": "train-2", "failed_checks": {"beats_champion": "worse"}}
-    reported = _waiting(images, labels, candidate, {"staging": None, "prod": None}, [])
+    reported = _arrived(images, labels, [], up=False)
+    reported += _waiting(images, labels, candidate, {"staging": None, "prod": None}, [])
     assert len(reported) == 3
     assert "3 objects" in reported[0]
     assert "2 images wait for a label" in reported[1]

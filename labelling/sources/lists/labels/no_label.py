@@ -107,7 +107,9 @@ def _without(words: Collection[str], reading: ListReading) -> ListReading:
             statements.append(replace(item, labels=None))
         else:
             labels = ", ".join(item.labels or ())
-            unfinished.append(Rejection(f"{item.place} {item.file}: {labels}", _UNFINISHED))
+            unfinished.append(
+                Rejection(f"{item.place} {item.file}: {labels}", _UNFINISHED, of_list=True)
+            )
     shown = ", ".join(f"{word!r} ({count:,})" for word, count in counts.most_common(_SHOWN))
     notes = [f"{shown}: read as not labelled; give a class another name"] if counts else []
     return replace(

@@ -36,6 +36,6 @@ def set_aside(name: str, several: Sequence[Statement], labelled: int) -> list[Re
         )
     reason = f"several labels where the task is single_label; {SEVERAL_REMEDY}"
     return [
-        Rejection(f"{item.place} {item.file}: {', '.join(item.labels or ())}", reason)
+        Rejection(f"{item.place} {item.file}: {', '.join(item.labels or ())}", reason, of_list=True)
         for item in several
     ]

@@ -110,10 +110,12 @@ class JsonDocument:
             try:
                 value, end = _decode(line, _after_gap(line, 0))
             except NotJsonError:
-                yield Rejection(place, "broken JSON; correct or remove this line")
+                yield Rejection(place, "broken JSON; correct or remove this line", of_list=True)
                 continue
             if _after_gap(line, end) < len(line):
-                yield Rejection(place, "more than one JSON value in a line; write one a line")
+                yield Rejection(
+                    place, "more than one JSON value in a line; write one a line", of_list=True
+                )
                 continue
             yield _record(place, value)
 
@@ -201,7 +203,9 @@ def _items(text: str) -> Iterator[Any]:
 def _record(place: str, value: object) -> Record | Rejection:
     if isinstance(value, dict):
         return Record(place, value)
-    return Rejection(place, f"{type(value).__name__} where a record (an object) is expected")
+    return Rejection(
+        place, f"{type(value).__name__} where a record (an object) is expected", of_list=True
+    )
 
 
 def _after_gap(text: str, at: int) -> int:

@@ -145,7 +145,7 @@ def _with_notes(
         if all(item.labels or ())
     ]
     empty = [
-        Rejection(f"{item.place} {item.file}", "an empty label")
+        Rejection(f"{item.place} {item.file}", "an empty label", of_list=True)
         for item in found.statements
         if not all(item.labels or ())
     ]

@@ -193,7 +193,7 @@ def _without_a_cut_label(reading: ListReading) -> ListReading:
     if not cut:
         return reading
     reason = f"the list seems to end early in {cut[-1]!r}; copy it again, or end its last line"
-    rejections = (*reading.rejections, Rejection(f"{last.place} {last.file}", reason))
+    rejections = (*reading.rejections, Rejection(f"{last.place} {last.file}", reason, of_list=True))
     return replace(reading, statements=others, rejections=rejections)
 
 

@@ -405,7 +405,7 @@ class _Reader:
         return visible(self._table.title(at))
 
     def _refuse(self, row: Row, reason: str) -> None:
-        self.rejections.append(Rejection(self._table.place(row), reason))
+        self.rejections.append(Rejection(self._table.place(row), reason, of_list=True))
 
 
 def _all_of(answers: Sequence[_Labels]) -> _Labels:

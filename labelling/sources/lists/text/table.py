@@ -47,13 +47,15 @@ class Table:
             cells: Sequence[str] = tuple(trimmed(row.cells, width))
             cells = row.cells if cells == row.cells else cells  # not stored twice
             if row.flaw is not None:
-                yield Rejection(self.place(row), row.flaw)
+                yield Rejection(self.place(row), row.flaw, of_list=True)
             elif len(cells) == width:
                 if cells != self.header:
                     yield row, cells
             elif not is_comment(row.cells):
                 reason = f"{len(cells)} columns, where the others have {self.width}"
-                yield Rejection(self.place(row), f"{reason}; several labels are written a|b")
+                yield Rejection(
+                    self.place(row), f"{reason}; several labels are written a|b", of_list=True
+                )
 
     def broken(self, column: int) -> set[str]:
         """The cells of a column in rejected rows, as far as they are known."""

@@ -157,7 +157,7 @@ def test_what_an_ingest_brings_is_due_at_once(line: Line, photo: Any) -> None:
     line.world.add("more.png", photo(5000), "green")
     assert line.world.run("raw_images").success
     assert line.asked() == {"annotations"}  # the rest follows by conditions, as ever
-    assert line.data_set()["retraining"].startswith("due: 1 images came")
+    assert line.data_set()["retraining"].startswith("due: 1 image was")
 
 
 def test_a_training_under_way_keeps_no_label_waiting(line: Line) -> None:

@@ -27,6 +27,7 @@ from assets.release.verdicts import (
 )
 from imgclf_dagster.cli import release
 from imgclf_dagster.cli.status import _lines
+from imgclf_dagster.processes.supervisor import single_instance
 from imgclf_dagster.runs.orphans import process_tag
 from imgclf_dagster.status.next_step import next_command
 from imgclf_dagster.status.status import gather_status
@@ -210,6 +211,59 @@ def test_a_run_under_way_is_shown_with_what_it_does(
     for text in ("makes raw_images", "at raw_images since", run["said"]):
         assert text in shown(facts)
     assert status(world)["runs"] == []
+
+
+def under_way(world: Any, *assets: str) -> str:
+    """A run of a live process that is still to make ``assets``; its short id."""
+    job = world.definitions.get_repository_def().get_implicit_global_asset_job_def()
+    run = world.instance.create_run_for_job(
+        job,
+        asset_selection=frozenset(map(dg.AssetKey, assets)),
+        status=dg.DagsterRunStatus.STARTED,
+        tags=process_tag(),
+    )
+    return str(run.run_id[:8])
+
+
+def test_what_a_run_under_way_makes_is_not_said_to_need_a_command(
+    world: Any, photo: Callable[..., bytes]
+) -> None:
+    world.add_classes(4)
+    lenient = world.with_settings(gates={"min_train_images_per_class": 1})
+    lenient.run("raw_images", "annotations", "dataset")
+    version = status(lenient)["dataset"]["version"]
+    training = under_way(lenient, "trained_model")
+    assert status(lenient)["waiting"] == [
+        f"data set {version} is being trained on (run {training})"
+    ]
+    materialized(lenient, "trained_model", model_version="train-1", dataset_version="other")
+    assert status(lenient)["waiting"][-1] == "train-1 is not evaluated yet (imgclf run)"
+    materialized(lenient, "trained_model", model_version="train-2", dataset_version=version)
+    evaluating = under_way(lenient, "evaluation_report")
+    assert "train-2 is not evaluated yet (imgclf run)" in status(lenient)["waiting"]
+    lenient.instance.delete_run(
+        next(run.run_id for run in lenient.instance.get_runs() if run.run_id.startswith(training))
+    )
+    assert status(lenient)["waiting"] == [f"train-2 is being evaluated (run {evaluating})"]
+    lenient.add("red/late.png", photo(99), "red", at=lenient.later())
+    lenient.run("raw_images", "annotations")
+    making = under_way(lenient, "dataset")
+    assert (
+        f"images or labels are newer than the data set: run {making} makes a new one"
+        in status(lenient)["waiting"]
+    )
+
+
+def test_what_arrived_is_taken_in_by_a_run_or_by_up(
+    world: Any, photo: Callable[..., bytes]
+) -> None:
+    world.add("a.png", photo(1))
+    assert status(world)["waiting"] == ["1 object waits for the line (imgclf run, or imgclf up)"]
+    with single_instance(world.settings.run_dir):
+        facts = status(world)
+    assert facts["waiting"] == ["1 object waits for the line (imgclf up takes it in)"]
+    run = under_way(world, "raw_images")
+    assert status(world)["waiting"] == [f"1 object waits for the line (run {run} takes it in)"]
 
 
 def test_a_run_whose_process_is_gone_is_not_under_way(world: Any) -> None:

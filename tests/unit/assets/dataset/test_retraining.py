@@ -177,7 +177,7 @@ def test_the_labels_of_ingests_among_those_of_people_are_due_at_once():
     now = NOW.timestamp()
     found = decide_retraining(TRAINED, newest, texts, POLICY, now)
     assert found == Retraining(
-        now, "due: 1 images were added, removed or relabelled by an ingest or imgclf labels"
+        now, "due: 1 image was added, removed or relabelled by an ingest or imgclf labels"
     )
 
 
@@ -248,8 +248,7 @@ def test_fresh_labels_count_as_if_they_were_in_the_data_set(monkeypatch):
     assert not found.is_due(time.time())
     gone = retrained(monkeypatch, sets, view, fresh=["c1"])
     assert (
-        gone.reason
-        == "due: 1 images were added, removed or relabelled by an ingest or imgclf labels"
+        gone.reason == "due: 1 image was added, removed or relabelled by an ingest or imgclf labels"
     )
     nothing = retrained(monkeypatch, {"old": TRAINED, "new": TRAINED}, view)
     assert nothing.reason == "due: splits, task or the order of the labels changed"
@@ -268,5 +267,5 @@ def test_a_newest_data_set_that_is_not_in_the_store_has_no_labels(monkeypatch):
     found = retraining_module.retraining(instance, store, "new", view, POLICY)
     assert (
         found.reason
-        == "due: 1 images were added, removed or relabelled by an ingest or imgclf labels"
+        == "due: 1 image was added, removed or relabelled by an ingest or imgclf labels"
     )

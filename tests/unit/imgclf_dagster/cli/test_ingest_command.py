@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from imgclf_dagster.cli.ingest import ingest as command
+from imgclf_dagster.processes.supervisor import single_instance
 from object_store.store import ObjectStore
 from tests.unit.imgclf_dagster.ingest.ingest_of_tests import Ingest, ingest
 
@@ -29,6 +30,41 @@ def test_what_is_understood_is_said_and_then_written(ingest: Ingest) -> None:
     assert "classes: cat 2, dog 2" in written
     assert "next: imgclf run" in written
     assert ingest.counts() == {"cat": 2, "dog": 2}
+
+
+def test_while_up_runs_nothing_is_left_to_do(ingest: Ingest) -> None:
+    ingest.lay("cat", "dog")
+    with single_instance(ingest.home / "run"):
+        assert ingest() == 0
+    assert "next: nothing: imgclf up is running and takes them in" in ingest.words
+    assert "imgclf run" not in ingest.words
+    ingest.lay(".")
+    with single_instance(ingest.home / "run"):
+        assert ingest("--labels-from", "none") == 0
+    assert "stop that and start imgclf up --label-studio" in ingest.words
+
+
+def test_files_and_lines_of_lists_that_cannot_be_used_are_counted_apart(ingest: Ingest) -> None:
+    ingest.lay(".", count=4, files={"broken.png": "no image"})
+    named = ["001.png,cat", "002.png,cat", "003.png,dog", "gone.png,dog", "004.png,dog"]
+    (ingest.source / "labels.csv").write_text("\n".join(["file,label", *named]), encoding="utf-8")
+    assert ingest() == 0
+    assert "refused" not in ingest.out
+    assert "rejected: 1 × " in ingest.out
+    assert "gone.png" in ingest.out
+    header, row = (
+        [cell.strip() for cell in line.strip("┃│").replace("┃", "│").split("│")]
+        for line in ingest.out.splitlines()
+        if "labels written" in line or (line.startswith("│") and "│ 4 " in line)
+    )
+    counts = dict(zip(header, row, strict=True))
+    assert (counts["new"], counts["rejected"], counts["lines of lists rejected"]) == ("4", "1", "1")
+    assert ingest("--json") == 0
+    facts = ingest.facts
+    assert (facts["rejected_files"], facts["rejected_entries"], len(facts["rejected"])) == (1, 1, 2)
+    (ingest.source / "labels.csv").unlink()
+    ingest("--labels-from", "none")
+    assert "lines of lists" not in ingest.out
 
 
 def test_a_dry_run_says_the_same_and_writes_nothing_at_all(ingest: Ingest) -> None:
@@ -77,7 +113,7 @@ def test_a_reason_is_said_once_with_its_count_and_three_examples(ingest: Ingest)
         (ingest.source / "cat" / f"broken{number:02d}.png").write_bytes(b"not an image at all")
     assert ingest() == 0
     (line,) = [line for line in ingest.out.splitlines() if "broken" in line]
-    assert line.startswith("refused: 60 ×")
+    assert line.startswith("rejected: 60 ×")
     assert [f"broken{number:02d}.png" in line for number in range(4)] == [True, True, True, False]
 
 

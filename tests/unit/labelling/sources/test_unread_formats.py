@@ -163,7 +163,7 @@ def test_only_such_files_are_exit_code_1_in_a_dry_run_too(ingest: Ingest) -> Non
     in_folder(ingest.source, {"cat/1.heic": HEIC, "dog/2.heic": HEIC})
     for args in ((), ("--dry-run",)):
         assert ingest(*args) == 1
-        assert "refused: 2 × HEIC is not supported; convert it" in ingest.words
+        assert "rejected: 2 × HEIC is not supported; convert it" in ingest.words
         assert "no image that can be read" in ingest.words
         assert not ingest.home.exists()
 
